@@ -1,0 +1,56 @@
+//! The classes a head tells apart, in a fixed order.
+
+use serde::{Deserialize, Serialize};
+
+use super::Label;
+
+/// Distinct labels in lexical order; position in it is the class index everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<Label>", into = "Vec<Label>")]
+pub struct ClassSet(Vec<Label>);
+
+impl ClassSet {
+    /// Index of `label`, if it is one of them.
+    #[must_use]
+    pub fn index_of(&self, label: &Label) -> Option<usize> {
+        self.0.binary_search(label).ok()
+    }
+
+    /// The labels in class order.
+    #[must_use]
+    pub fn labels(&self) -> &[Label] {
+        &self.0
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<Label>> for ClassSet {
+    fn from(mut labels: Vec<Label>) -> Self {
+        labels.sort();
+        labels.dedup();
+        Self(labels)
+    }
+}
+
+impl From<ClassSet> for Vec<Label> {
+    fn from(classes: ClassSet) -> Self {
+        classes.0
+    }
+}
+
+impl FromIterator<Label> for ClassSet {
+    fn from_iter<I: IntoIterator<Item = Label>>(labels: I) -> Self {
+        labels.into_iter().collect::<Vec<_>>().into()
+    }
+}

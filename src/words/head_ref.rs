@@ -1,0 +1,31 @@
+//! How a head is named: by content for machines, by version for people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HeadId(pub String);
+
+impl fmt::Display for HeadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A head's two names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRef {
+    /// Identity by content.
+    pub id: HeadId,
+    /// Rising number within one state folder; 1 for a head trained offline.
+    pub version: u64,
+}
+
+impl fmt::Display for HeadRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "head {} ({})", self.version, self.id)
+    }
+}
