@@ -5,4 +5,5 @@
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
+pub mod image;
 pub mod words;

@@ -1,0 +1,201 @@
+//! A file's bytes to upright RGB pixels.
+//!
+//! The format is told by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of an
+//! animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
+//! pixels are commonly stored as black, so this agrees with programs that drop alpha.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+
+use super::whole::{is_whole, may_become_an_image};
+
+/// Upright pixels, 8 bits a channel: (height, width, 3), red first; never empty.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rgb {
+    width: u32,
+    height: u32,
+    pixels: Vec<u8>,
+}
+
+impl Rgb {
+    /// An image from `pixels` (height, width, 3); `None` when a side is zero or the number of bytes is another.
+    #[must_use]
+    pub fn new(width: u32, height: u32, pixels: Vec<u8>) -> Option<Self> {
+        let expected = (width as usize).checked_mul(height as usize)?.checked_mul(3)?;
+        (expected > 0 && pixels.len() == expected).then_some(Self { width, height, pixels })
+    }
+
+    /// Columns, at least 1.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows, at least 1.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// (height, width, 3), red first.
+    #[must_use]
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+}
+
+impl std::fmt::Debug for Rgb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rgb({} x {})", self.width, self.height)
+    }
+}
+
+/// What an image may cost before it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of the file.
+    pub bytes: usize,
+    /// Width times height, as the file's header states them.
+    pub pixels: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, pixels: 64_000_000 }
+    }
+}
+
+/// Why bytes are no usable image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadImage {
+    /// Not one byte yet.
+    #[error("the file is empty (0 bytes); it is read again when it grows")]
+    Empty,
+    /// The end is missing; it may still be being written.
+    #[error("the {format} file breaks off after {bytes} bytes, its end is missing; it is read again when it grows")]
+    Truncated {
+        /// As told by its first bytes.
+        format: &'static str,
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// None of the four formats, whatever its name says.
+    #[error("the file is no JPEG, PNG, WebP or BMP: it begins with {begins}; remove it or convert it")]
+    Format {
+        /// Its first bytes in hexadecimal digits.
+        begins: String,
+    },
+    /// More bytes than the limit.
+    #[error("the file has {bytes} bytes, at most {limit} are read; save it smaller")]
+    TooLargeFile {
+        /// Bytes there are.
+        bytes: usize,
+        /// [`Limits::bytes`].
+        limit: usize,
+    },
+    /// More pixels than the limit; nothing was allocated for them.
+    #[error("the picture has {width} x {height} pixels, at most {limit} in all are decoded; save it smaller")]
+    TooLargePicture {
+        /// Columns by the header.
+        width: u32,
+        /// Rows by the header.
+        height: u32,
+        /// [`Limits::pixels`].
+        limit: u64,
+    },
+    /// Complete, and yet not decodable.
+    #[error("the {format} file is damaged or of an unsupported kind ({reason}); save it again")]
+    Decode {
+        /// As told by its first bytes.
+        format: &'static str,
+        /// The decoder's own words.
+        reason: String,
+    },
+}
+
+impl BadImage {
+    /// True when the file may still be being written, so that it is worth reading again later.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Empty | Self::Truncated { .. })
+    }
+}
+
+/// Decodes a JPEG, PNG, WebP or BMP file into upright RGB pixels.
+///
+/// Both limits are checked before anything is allocated for pixels.
+///
+/// # Errors
+/// [`BadImage`]; those with [`BadImage::is_incomplete`] may pass later, the others never will.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
+    if bytes.is_empty() {
+        return Err(BadImage::Empty);
+    }
+    if bytes.len() > limits.bytes {
+        return Err(BadImage::TooLargeFile { bytes: bytes.len(), limit: limits.bytes });
+    }
+    let (format, name) = format_of(bytes)?;
+    // A decoder that panics on a hostile file must cost that file, not the process.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, name, bytes, limits)));
+    decoded.unwrap_or_else(|_| Err(BadImage::Decode { format: name, reason: "the decoder panicked".into() }))
+}
+
+fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
+    match image::guess_format(bytes) {
+        Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),
+        Ok(format @ ImageFormat::Png) => Ok((format, "PNG")),
+        Ok(format @ ImageFormat::WebP) => Ok((format, "WebP")),
+        Ok(format @ ImageFormat::Bmp) => Ok((format, "BMP")),
+        _ if may_become_an_image(bytes) => Err(BadImage::Truncated { format: "image", bytes: bytes.len() }),
+        _ => {
+            let begins: Vec<_> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            Err(BadImage::Format { begins: begins.concat() })
+        }
+    }
+}
+
+fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
+    let truncated = || BadImage::Truncated { format: name, bytes: bytes.len() };
+    let damaged = |error: image::ImageError| {
+        if is_whole(format, bytes) { BadImage::Decode { format: name, reason: error.to_string() } } else { truncated() }
+    };
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > limits.pixels {
+        return Err(BadImage::TooLargePicture { width, height, limit: limits.pixels });
+    }
+    if !is_whole(format, bytes) {
+        return Err(truncated());
+    }
+    let mut memory = image::Limits::no_limits();
+    // 16 bits on four channels at most, and room for what lies beside the pixels.
+    memory.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(16 << 20));
+    decoder.set_limits(memory).map_err(damaged)?;
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let mut upright = DynamicImage::ImageRgb8(over_black(decoded));
+    upright.apply_orientation(orientation);
+    let (width, height) = (upright.width(), upright.height());
+    Rgb::new(width, height, upright.into_rgb8().into_raw())
+        .ok_or_else(|| BadImage::Decode { format: name, reason: "it has no pixels".into() })
+}
+
+fn over_black(image: DynamicImage) -> image::RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let mut rgba = image.into_rgba8();
+    for pixel in rgba.pixels_mut() {
+        let alpha = u16::from(pixel[3]);
+        for channel in &mut pixel.0[..3] {
+            *channel = ((u16::from(*channel) * alpha + 127) / 255) as u8;
+        }
+    }
+    DynamicImage::ImageRgba8(rgba).into_rgb8()
+}
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

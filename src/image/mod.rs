@@ -1,0 +1,11 @@
+//! From a file's bytes to the tensor that a backbone eats.
+//!
+//! [`decode()`] refuses what is unfinished, hostile or no image, before memory is spent on it; [`Preprocess`] turns
+//! pixels into numbers. The same bytes give the same tensor on every run. Nothing here opens files.
+
+mod decode;
+mod preprocess;
+mod whole;
+
+pub use decode::{BadImage, Limits, Rgb, decode};
+pub use preprocess::{Channels, Layout, Preprocess, Resize};

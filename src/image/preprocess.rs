@@ -1,0 +1,211 @@
+//! The way of decoded pixels into a tensor.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+use super::Rgb;
+use crate::words::Digest;
+
+/// Order of the tensor's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// (3, h, w)
+    Nchw,
+    /// (h, w, 3)
+    Nhwc,
+}
+
+/// Order of the colour channels in the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// How an image of any size becomes one of the network's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// To h x w, whatever the proportions.
+    Stretch,
+    /// Shorter side to round(S / ratio), then the centre S x S; `ratio` is 0.875 by default.
+    Crop {
+        /// S over the length of the shorter side.
+        ratio: f32,
+    },
+    /// Fitted inside, the rest filled.
+    Letterbox {
+        /// Value of the padding on all channels, 0..255.
+        pad: u8,
+    },
+}
+
+/// Everything that happens between decoded pixels and tensor: `(pixel * scale - mean) / std` on 0..255 values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preprocess {
+    /// Height and width of the tensor.
+    pub size: (u32, u32),
+    /// Order of axes.
+    pub layout: Layout,
+    /// Order of channels; `mean`, `std` and `scale` are in this order.
+    pub channels: Channels,
+    /// Subtracted after scaling.
+    pub mean: [f32; 3],
+    /// Divided by at the end.
+    pub std: [f32; 3],
+    /// Multiplied with first.
+    pub scale: [f32; 3],
+    /// How the size is reached.
+    pub resize: Resize,
+}
+
+impl Preprocess {
+    /// Numbers in the tensor of one image: 3 * h * w.
+    #[must_use]
+    pub fn tensor_len(&self) -> usize {
+        3 * self.size.0 as usize * self.size.1 as usize
+    }
+
+    /// The tensor of `image`, in this layout and channel order.
+    ///
+    /// Resizing is a convolution with a triangle filter as wide as the reduction (Pillow's `Image.BILINEAR`), on 8-bit
+    /// values; only the part that ends up in the tensor is computed.
+    #[must_use]
+    pub fn apply(&self, image: &Rgb) -> Vec<f32> {
+        let mut tensor = vec![0.0; self.tensor_len()];
+        self.normalise(&self.resized(image), &mut tensor);
+        tensor
+    }
+
+    /// The identity of this way from pixels to tensor: equal for equal settings, on every machine and in every version.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        let three = |values: [f32; 3]| values.map(|value| format!("{value:?}")).join(" ");
+        let layout = match self.layout {
+            Layout::Nchw => "nchw",
+            Layout::Nhwc => "nhwc",
+        };
+        let channels = match self.channels {
+            Channels::Rgb => "rgb",
+            Channels::Bgr => "bgr",
+        };
+        let resize = match self.resize {
+            Resize::Stretch => "stretch".to_owned(),
+            Resize::Crop { ratio } => format!("crop {ratio:?}"),
+            Resize::Letterbox { pad } => format!("letterbox {pad}"),
+        };
+        let text = format!(
+            "edgetuned preprocess 1\nsize {} {}\nlayout {layout}\nchannels {channels}\nmean {}\nstd {}\nscale {}\n\
+             resize {resize} triangle\n",
+            self.size.0,
+            self.size.1,
+            three(self.mean),
+            three(self.std),
+            three(self.scale),
+        );
+        Digest::of(text.as_bytes())
+    }
+
+    /// (h, w, 3) pixels, red first.
+    fn resized(&self, image: &Rgb) -> Vec<u8> {
+        let (height, width) = self.size;
+        let (from_w, from_h) = (f64::from(image.width()), f64::from(image.height()));
+        match self.resize {
+            Resize::Stretch => resample(image, [0.0, 0.0, from_w, from_h], width, height),
+            Resize::Crop { ratio } => resample(image, crop_box(image, self.size, f64::from(ratio)), width, height),
+            Resize::Letterbox { pad } => {
+                let scale = (f64::from(width) / from_w).min(f64::from(height) / from_h);
+                let inner_w = ((from_w * scale).round_ties_even() as u32).clamp(1, width);
+                let inner_h = ((from_h * scale).round_ties_even() as u32).clamp(1, height);
+                let inner = resample(image, [0.0, 0.0, from_w, from_h], inner_w, inner_h);
+                let (left, top) = ((width - inner_w) / 2, (height - inner_h) / 2);
+                let mut canvas = vec![pad; self.tensor_len()];
+                let rows = canvas.chunks_exact_mut(3 * width as usize).skip(top as usize);
+                for (row, from) in rows.zip(inner.chunks_exact(3 * inner_w as usize)) {
+                    row[3 * left as usize..][..from.len()].copy_from_slice(from);
+                }
+                canvas
+            }
+        }
+    }
+
+    /// Writes `(pixel * scale - mean) / std` of `pixels` (h, w, 3) into `tensor`.
+    fn normalise(&self, pixels: &[u8], tensor: &mut [f32]) {
+        let plane = pixels.len() / 3;
+        for channel in 0..3 {
+            let source = match self.channels {
+                Channels::Rgb => channel,
+                Channels::Bgr => 2 - channel,
+            };
+            let (scale, mean, std) = (self.scale[channel], self.mean[channel], self.std[channel]);
+            let value: [f32; 256] = std::array::from_fn(|pixel| (pixel as f32 * scale - mean) / std);
+            let values = pixels[source..].iter().step_by(3).map(|&pixel| value[usize::from(pixel)]);
+            match self.layout {
+                Layout::Nchw => tensor[channel * plane..][..plane].iter_mut().zip(values).for_each(|(to, v)| *to = v),
+                Layout::Nhwc => tensor[channel..].iter_mut().step_by(3).zip(values).for_each(|(to, v)| *to = v),
+            }
+        }
+    }
+}
+
+/// Left, top, width and height, in the source's pixels, of what a centre crop of `size` shows.
+///
+/// The source is thought of as resized until it just covers (h / ratio, w / ratio), rounded; the side that fits
+/// exactly is that length, the other is in proportion, rounded; the crop's offsets are floored.
+fn crop_box(image: &Rgb, size: (u32, u32), ratio: f64) -> [f64; 4] {
+    let (from_w, from_h) = (f64::from(image.width()), f64::from(image.height()));
+    let (h, w) = (f64::from(size.0), f64::from(size.1));
+    let (cover_h, cover_w) = ((h / ratio).round_ties_even(), (w / ratio).round_ties_even());
+    let (full_w, full_h) = if cover_w * from_h >= cover_h * from_w {
+        (cover_w, (from_h * cover_w / from_w).round_ties_even().max(h))
+    } else {
+        ((from_w * cover_h / from_h).round_ties_even().max(w), cover_h)
+    };
+    let (left, top) = (((full_w - w) / 2.0).floor(), ((full_h - h) / 2.0).floor());
+    [left * from_w / full_w, top * from_h / full_h, w * from_w / full_w, h * from_h / full_h]
+}
+
+/// The part `[left, top, width, height]` of `image` as `width` x `height` pixels.
+///
+/// Rows first, then columns, with 8-bit values between, as Pillow does: the resizer by itself goes the other way round,
+/// and a sixth of the pixels then differ by one.
+fn resample(image: &Rgb, [left, top, from_w, from_h]: [f64; 4], width: u32, height: u32) -> Vec<u8> {
+    let source = ImageRef::new(image.width(), image.height(), image.pixels(), PixelType::U8x3)
+        .expect("an Rgb has as many bytes as its sides say");
+    // The rows that the second pass reads: the triangle reaches one output pixel (at least one input pixel) further.
+    let reach = (from_h / f64::from(height)).max(1.0) + 1.0;
+    let first = (top - reach).floor().max(0.0);
+    let rows = (top + from_h + reach).ceil().min(f64::from(image.height())) - first;
+    let mut resizer = Resizer::new();
+    let mut pass = |source: &ImageRef<'_>, part: [f64; 4], width, height| {
+        let [left, top, from_w, from_h] = part;
+        let (from_w, from_h) = (inside(left, from_w, source.width()), inside(top, from_h, source.height()));
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+            .crop(left, top, from_w, from_h);
+        let mut target = Image::new(width, height, PixelType::U8x3);
+        resizer.resize(source, &mut target, &options).expect("the part lies within the image, pixel types agree");
+        target.into_vec()
+    };
+    let narrow = pass(&source, [left, first, from_w, rows], width, rows as u32);
+    let narrow = ImageRef::new(width, rows as u32, &narrow, PixelType::U8x3).expect("made with these sides");
+    pass(&narrow, [0.0, top - first, f64::from(width), from_h], width, height)
+}
+
+/// `length`, or a trifle less where rounding pushes its far end past `whole`, which the resizer refuses.
+fn inside(from: f64, length: f64, whole: u32) -> f64 {
+    let mut length = length;
+    while from + length > f64::from(whole) {
+        length = (f64::from(whole) - from).min(length.next_down());
+    }
+    length
+}
+
+#[cfg(test)]
+#[path = "preprocess_tests.rs"]
+mod tests;
