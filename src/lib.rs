@@ -5,5 +5,8 @@
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
+pub mod eval;
+pub mod head;
 pub mod image;
+pub mod train;
 pub mod words;

@@ -1,0 +1,250 @@
+//! The promotion gate: the one place where a challenger is compared with the champion.
+//!
+//! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a class that gets
+//! worse, a balanced accuracy that may be worse, a log-loss that is worse. What passes is promoted; a challenger
+//! that says the same as the champion passes too (`not_worse`), since it has learnt from newer labels. Every verdict
+//! says why in words and numbers.
+
+use std::collections::BTreeSet;
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::{quantile, resample};
+use super::figures::{Answer, Tally, answers};
+use crate::words::{Label, SampleId};
+
+/// Held-out samples below which nothing is measured.
+pub(super) const MIN_SAMPLES: usize = 20;
+/// Groups below which nothing is measured: a bootstrap over fewer is a guess.
+const MIN_GROUPS: usize = 10;
+/// Held-out samples of a class below which its recall alone decides nothing.
+const MIN_CLASS_SAMPLES: u64 = 20;
+
+/// What the gate says of a challenger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the challenger may serve.
+    pub promote: bool,
+    /// Promoted although too little was held out to measure it.
+    pub provisional: bool,
+    /// Machine-readable reason: `better`, `not_worse`, `first`, `worse`, `class_lost`, `class_recall_loss`,
+    /// `log_loss`, `too_few_heldout`, `chance`.
+    pub code: String,
+    /// In words and numbers, for a person.
+    pub reason: String,
+    /// Change in balanced accuracy and its one-sided 5 % lower bound, when measured.
+    pub change: Option<[f64; 2]>,
+}
+
+/// How strict the gate is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// How far below zero the lower bound of the change in balanced accuracy may lie, 0..1.
+    pub margin: f64,
+    /// Recall that a class with at least 20 held-out samples may lose, 0..1.
+    pub max_class_recall_loss: f64,
+    /// Of the bootstrap.
+    pub seed: u64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { margin: 0.005, max_class_recall_loss: 0.05, seed: 0 }
+    }
+}
+
+/// Champion and challenger on the same samples, by models that had not seen them.
+#[derive(Debug, Clone, Copy)]
+pub struct Contest<'a> {
+    /// Version of the champion.
+    pub champion: u64,
+    /// Version of the challenger.
+    pub challenger: u64,
+    /// Whether the champion itself was measured when it was promoted.
+    pub champion_measured: bool,
+    /// The classes that both know (k,).
+    pub classes: &'a [Label],
+    /// Classes that only the challenger knows.
+    pub gained: &'a [Label],
+    /// Classes that only the champion knows.
+    pub lost: &'a [Label],
+    /// Index in `classes` of each sample (n,).
+    pub y: &'a [usize],
+    /// Group of each sample (n,).
+    pub groups: &'a [SampleId],
+    /// The champion's probabilities (n, k).
+    pub old: &'a Array2<f32>,
+    /// The challenger's probabilities (n, k).
+    pub new: &'a Array2<f32>,
+}
+
+/// Whether the first head, with held-out `probabilities` (n, k), may serve: when its balanced accuracy is above
+/// 1/k', what any answer blind to the image scores on k' classes, by a one-sided 5 % grouped-bootstrap bound.
+///
+/// With too little held out it is promoted provisionally, since the alternative is no answer at all.
+#[must_use]
+pub fn judge_first(
+    version: u64,
+    y: &[usize],
+    groups: &[SampleId],
+    probabilities: &Array2<f32>,
+    rules: &Rules,
+) -> Verdict {
+    if let Some(few) = too_few(y, groups) {
+        let reason = format!("promoted head {version} provisionally, the first one: {few}; label more images");
+        return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
+    }
+    let answers = answers(probabilities, y);
+    let balanced = |counts: &[u32]| Tally::of(&answers, counts, probabilities.ncols()).summary().balanced_accuracy;
+    let measured = balanced(&vec![1; y.len()]);
+    let bound = quantile(&resample(groups, rules.seed, balanced), 0.05);
+    let chance = 1.0 / y.iter().collect::<BTreeSet<_>>().len() as f64;
+    let figures = format!(
+        "balanced accuracy {:.1} % on {} held-out images, at least {:.1} % (5 % bound), chance {:.1} %",
+        100.0 * measured,
+        y.len(),
+        100.0 * bound,
+        100.0 * chance
+    );
+    if bound > chance {
+        return verdict("first", format!("promoted head {version}, the first one: {figures}"), None);
+    }
+    let next = "label more images and check the labels";
+    verdict("chance", format!("head {version} does not serve: it is no better than guessing: {figures}; {next}"), None)
+}
+
+/// Whether the challenger may take the champion's place.
+///
+/// Promoted when the one-sided 5 % lower bound of the change in balanced accuracy (paired, grouped bootstrap) is
+/// above `-margin`, no class with 20 or more samples loses more than `max_class_recall_loss` of its recall, and the
+/// change in log-loss is not surely above zero. With too little held out the champion stays, unless it was never
+/// measured either: then the one that has learnt from more labels serves, provisionally too.
+#[must_use]
+pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
+    let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
+    if !contest.lost.is_empty() {
+        let lost = names(contest.lost);
+        return verdict("class_lost", format!("{kept}: {new} no longer knows {lost}; label images of it again"), None);
+    }
+    if let Some(few) = too_few(contest.y, contest.groups) {
+        if contest.champion_measured {
+            return verdict("too_few_heldout", format!("{kept}: {few}; label more images"), None);
+        }
+        let old = contest.champion;
+        let reason =
+            format!("promoted {new} provisionally, head {old} was not measured either: {few}; label more images");
+        return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
+    }
+    let measured = Measured::of(contest, rules);
+    let change = Some(measured.balanced);
+    let scope = scope(contest);
+    if let Some(loss) = measured.class_loss(rules.max_class_recall_loss) {
+        let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
+        return verdict("class_recall_loss", format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
+    }
+    let points = format!(
+        "balanced accuracy changes by {:+.1} points, at worst {:+.1} (5 % bound), on {} held-out images{scope}",
+        100.0 * measured.balanced[0],
+        100.0 * measured.balanced[1],
+        contest.y.len()
+    );
+    if measured.balanced[1] <= -rules.margin {
+        let allowed = 100.0 * -rules.margin;
+        return verdict("worse", format!("{kept}: {new} may be worse: {points}; the margin is {allowed:+.1}"), change);
+    }
+    let [loss, low] = measured.log_loss;
+    if low > 0.0 {
+        let text =
+            format!("{kept}: {new} is surer of its mistakes: log-loss grows by {loss:.3}, at least {low:.3}{scope}");
+        return verdict("log_loss", text, change);
+    }
+    if measured.balanced[1] > 0.0 {
+        return verdict("better", format!("promoted {new}, better than head {}: {points}", contest.champion), change);
+    }
+    verdict("not_worse", format!("promoted {new}, not worse than head {}: {points}", contest.champion), change)
+}
+
+fn verdict(code: &str, reason: String, change: Option<[f64; 2]>) -> Verdict {
+    let promote = matches!(code, "better" | "not_worse" | "first");
+    Verdict { promote, provisional: false, code: code.to_owned(), reason, change }
+}
+
+/// What is missing for a measurement, if anything.
+fn too_few(y: &[usize], groups: &[SampleId]) -> Option<String> {
+    let (groups, classes) = (groups.iter().collect::<BTreeSet<_>>().len(), y.iter().collect::<BTreeSet<_>>().len());
+    let enough = y.len() >= MIN_SAMPLES && groups >= MIN_GROUPS && classes >= 2;
+    (!enough).then(|| {
+        format!(
+            "only {} images in {groups} groups of {classes} classes could be held out, \
+             {MIN_SAMPLES} in {MIN_GROUPS} groups of 2 classes are needed to compare",
+            y.len()
+        )
+    })
+}
+
+/// What was compared, when it was not everything.
+fn scope(contest: &Contest<'_>) -> String {
+    if contest.gained.is_empty() {
+        return String::new();
+    }
+    format!("; compared on the {} classes that both know, {} is new", contest.classes.len(), names(contest.gained))
+}
+
+fn names(labels: &[Label]) -> String {
+    labels.iter().map(|label| format!("'{label}'")).collect::<Vec<_>>().join(", ")
+}
+
+/// The differences, new minus old.
+struct Measured<'a> {
+    classes: &'a [Label],
+    /// Change in balanced accuracy, and its 5 % quantile.
+    balanced: [f64; 2],
+    /// Change in log-loss, and its 5 % quantile.
+    log_loss: [f64; 2],
+    /// By class: right answers of the old and of the new head, and samples.
+    right: Vec<(u64, u64, u64)>,
+}
+
+impl<'a> Measured<'a> {
+    fn of(contest: &Contest<'a>, rules: &Rules) -> Self {
+        let (old, new) = (answers(contest.old, contest.y), answers(contest.new, contest.y));
+        let k = contest.classes.len();
+        let tally = |answers: &[Answer], counts: &[u32]| Tally::of(answers, counts, k);
+        let change = |counts: &[u32]| {
+            let (old, new) = (tally(&old, counts).summary(), tally(&new, counts).summary());
+            (new.balanced_accuracy - old.balanced_accuracy, new.log_loss - old.log_loss)
+        };
+        let once = vec![1; contest.y.len()];
+        let (balanced, log_loss) = change(&once);
+        let (many_balanced, many_log_loss): (Vec<f64>, Vec<f64>) =
+            resample(contest.groups, rules.seed, change).into_iter().unzip();
+        let (old, new) = (tally(&old, &once), tally(&new, &once));
+        Self {
+            classes: contest.classes,
+            balanced: [balanced, quantile(&many_balanced, 0.05)],
+            log_loss: [log_loss, quantile(&many_log_loss, 0.05)],
+            right: (0..k).map(|c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
+        }
+    }
+
+    /// The class that loses most, when it loses more than `limit` of its recall: "8 of 31 on metal".
+    fn class_loss(&self, limit: f64) -> Option<String> {
+        let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
+        let lost = self.right.iter().enumerate().filter(|(_, right)| right.2 >= MIN_CLASS_SAMPLES);
+        let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
+        let (old, new, n) = *right;
+        (share(right) > limit).then(|| format!("{} of {n} on {}", old - new, self.classes[class]))
+    }
+
+    /// The class that gains most: "glass (+4.1 points)".
+    fn best_gain(&self) -> Option<String> {
+        let gains = self.right.iter().zip(self.classes).filter(|((old, new, _), _)| new > old);
+        let gains = gains.map(|((old, new, n), class)| ((new - old) as f64 / *n as f64, class));
+        let (gain, class) = gains.max_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(format!("{class} ({:+.1} points)", 100.0 * gain))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+use ndarray::Array2;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+/// A match over `sizes[class]` samples a class, each its own group; `old` and `new` say how many of them each head
+/// gets right.
+struct Match {
+    labels: Vec<Label>,
+    y: Vec<usize>,
+    groups: Vec<SampleId>,
+    old: Array2<f32>,
+    new: Array2<f32>,
+}
+
+/// Probabilities that call `said` with `confidence` and share the rest.
+fn certain(said: &[usize], k: usize, confidence: f32) -> Array2<f32> {
+    let rest = (1.0 - confidence) / (k - 1) as f32;
+    Array2::from_shape_fn((said.len(), k), |(i, class)| if class == said[i] { confidence } else { rest })
+}
+
+impl Match {
+    fn new(sizes: &[usize], old: &[usize], new: &[usize]) -> Self {
+        let k = sizes.len();
+        let each = || sizes.iter().enumerate().flat_map(|(class, &size)| (0..size).map(move |i| (class, i)));
+        let said = |right: &[usize]| -> Vec<usize> {
+            each().map(|(class, i)| if i < right[class] { class } else { (class + 1) % k }).collect()
+        };
+        Self {
+            labels: ["glass", "metal", "paper"][..k].iter().map(|name| Label::new(name).unwrap()).collect(),
+            y: each().map(|(class, _)| class).collect(),
+            groups: each().map(|(class, i)| SampleId::of(&[class as u8, i as u8])).collect(),
+            old: certain(&said(old), k, 0.9),
+            new: certain(&said(new), k, 0.9),
+        }
+    }
+
+    fn contest<'a>(&'a self, gained: &'a [Label], lost: &'a [Label]) -> Contest<'a> {
+        Contest {
+            champion: 6,
+            challenger: 7,
+            champion_measured: true,
+            classes: &self.labels,
+            gained,
+            lost,
+            y: &self.y,
+            groups: &self.groups,
+            old: &self.old,
+            new: &self.new,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        judge(&self.contest(&[], &[]), &Rules::default())
+    }
+}
+
+#[test]
+fn a_clearly_better_challenger_is_promoted_with_its_numbers() {
+    let verdict = Match::new(&[40, 40], &[28, 28], &[38, 38]).verdict();
+    assert!(verdict.promote && !verdict.provisional && verdict.code == "better", "{verdict:?}");
+    assert!(verdict.reason.starts_with("promoted head 7, better than head 6: balanced accuracy changes by +25.0"));
+    assert!(verdict.change.is_some_and(|[change, low]| (change - 0.25).abs() < 1e-9 && low > 0.0 && low < change));
+}
+
+#[test]
+fn a_challenger_that_says_the_same_is_promoted_as_not_worse() {
+    let verdict = Match::new(&[30, 30, 30], &[25, 25, 25], &[25, 25, 25]).verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "not_worse"));
+    assert_eq!(verdict.change, Some([0.0, 0.0]));
+}
+
+#[test]
+fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
+    let verdict = Match::new(&[49, 31], &[30, 29], &[49, 21]).verdict();
+    assert_eq!(
+        (verdict.code.as_str(), verdict.reason.as_str()),
+        ("class_recall_loss", "kept head 6: head 7 is better on glass (+38.8 points) but loses 8 of 31 on metal")
+    );
+    assert!(!verdict.promote);
+}
+
+#[test]
+fn a_slightly_worse_challenger_is_kept_out_by_the_bound() {
+    let verdict = Match::new(&[60, 60], &[50, 50], &[48, 48]).verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"));
+    assert!(verdict.reason.contains("-3.3 points") && verdict.reason.contains("margin is -0.5"), "{verdict:?}");
+}
+
+#[test]
+fn the_same_answers_with_more_confidence_in_mistakes_are_refused_by_log_loss() {
+    let mut pair = Match::new(&[40, 40], &[30, 30], &[30, 30]);
+    pair.new.mapv_inplace(|p| if p > 0.5 { 0.9999 } else { 0.0001 });
+    let verdict = pair.verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "log_loss"));
+}
+
+#[test]
+fn a_class_that_the_challenger_no_longer_knows_is_never_given_up() {
+    let pair = Match::new(&[40, 40], &[10, 10], &[40, 40]);
+    let lost = [Label::new("washer").unwrap()];
+    let verdict = judge(&pair.contest(&[], &lost), &Rules::default());
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "class_lost"));
+    assert!(verdict.reason.contains("'washer'"));
+}
+
+#[test]
+fn a_new_class_is_named_and_the_comparison_said_to_be_partial() {
+    let pair = Match::new(&[40, 40], &[30, 30], &[39, 39]);
+    let gained = [Label::new("washer").unwrap()];
+    let verdict = judge(&pair.contest(&gained, &[]), &Rules::default());
+    assert!(verdict.promote && verdict.reason.contains("the 2 classes that both know, 'washer' is new"), "{verdict:?}");
+}
+
+#[test]
+fn too_little_held_out_is_a_reason_of_its_own() {
+    assert_eq!(Match::new(&[9, 9], &[1, 1], &[9, 9]).verdict().code, "too_few_heldout");
+    let mut bursts = Match::new(&[20, 20], &[5, 5], &[20, 20]);
+    bursts.groups = (0..40_u8).map(|i| SampleId::of(&[i / 5])).collect();
+    let verdict = bursts.verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "too_few_heldout"));
+    assert!(verdict.reason.contains("only 40 images in 8 groups"), "{verdict:?}");
+}
+
+#[test]
+fn a_champion_that_was_never_measured_gives_way_to_one_that_has_learnt_from_more() {
+    let pair = Match::new(&[9, 6], &[9, 6], &[9, 6]);
+    let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &[]) }, &Rules::default());
+    assert!(verdict.promote && verdict.provisional && verdict.code == "too_few_heldout", "{verdict:?}");
+    assert!(verdict.reason.starts_with("promoted head 7 provisionally, head 6 was not measured either"), "{verdict:?}");
+    let lost = [Label::new("washer").unwrap()];
+    let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &lost) }, &Rules::default());
+    assert!(!verdict.promote, "a class is not lost for it: {verdict:?}");
+}
+
+#[test]
+fn the_first_head_serves_when_it_beats_chance_or_provisionally_when_that_cannot_be_told() {
+    let first = |pair: &Match| judge_first(1, &pair.y, &pair.groups, &pair.new, &Rules::default());
+    let good = first(&Match::new(&[20, 20], &[0, 0], &[17, 17]));
+    assert!(good.promote && !good.provisional && good.code == "first", "{good:?}");
+    let guess = first(&Match::new(&[20, 20], &[0, 0], &[11, 11]));
+    assert!(!guess.promote && guess.code == "chance", "{guess:?}");
+    let few = first(&Match::new(&[3, 3], &[0, 0], &[3, 3]));
+    assert!(few.promote && few.provisional && few.code == "too_few_heldout", "{few:?}");
+}
+
+#[test]
+fn challengers_trained_on_shuffled_labels_are_never_promoted_over_a_good_champion() {
+    for seed in 0..200 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut pair = Match::new(&[15, 15, 15], &[13, 13, 13], &[0, 0, 0]);
+        let said: Vec<usize> = pair.y.iter().map(|_| rng.random_range(0..3)).collect();
+        pair.new = certain(&said, 3, rng.random_range(0.34..0.99));
+        let verdict = judge(&pair.contest(&[], &[]), &Rules { seed, ..Rules::default() });
+        assert!(!verdict.promote, "seed {seed}: {verdict:?}");
+    }
+}
+
+#[test]
+fn challengers_that_only_lost_a_rare_class_are_never_promoted() {
+    for seed in 0..100 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rare = rng.random_range(4..30);
+        let keeps = rng.random_range(0..=rare / 2);
+        let verdict = Match::new(&[60, 60, rare], &[55, 55, rare], &[55, 55, keeps]).verdict();
+        assert!(!verdict.promote, "seed {seed}: {rare} rare ones, {keeps} kept: {verdict:?}");
+    }
+}

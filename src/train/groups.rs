@@ -1,0 +1,161 @@
+//! Bursts: which images are near-duplicates of which, decided as they arrive.
+//!
+//! A camera that looks at one part for a second delivers ten images of it. They share a group, and a group never
+//! stands on both sides of a split. The memory is bounded and can be restored from the last images alone.
+
+use std::collections::VecDeque;
+
+use crate::words::SampleId;
+
+/// Images that are remembered.
+const MEMORY: usize = 64;
+/// A near-duplicate is closer than this share of the usual distance to the nearest neighbour.
+const SHARE: f64 = 0.13;
+/// Distances that must be known before the usual one means anything.
+const MIN_DISTANCES: usize = 8;
+
+/// Puts each arriving image into the group of its near-duplicate, or into one of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Grouper {
+    recent: VecDeque<Recent>,
+}
+
+#[derive(Debug, Clone)]
+struct Recent {
+    group: SampleId,
+    unit: Vec<f32>,
+    /// Cosine distance to the nearest image remembered when it arrived, other than its near-duplicates.
+    nearest: Option<f64>,
+}
+
+impl Grouper {
+    /// How many of the latest embeddings it looks at, and needs to go on after a restart.
+    pub const MEMORY: usize = MEMORY;
+
+    /// A grouper that remembers `recent` images, oldest first, as if they had just arrived with these groups.
+    pub fn restore<'a>(recent: impl IntoIterator<Item = (SampleId, &'a [f32])>) -> Self {
+        let mut grouper = Self::default();
+        for (group, embedding) in recent {
+            let unit = unit(embedding);
+            let nearest = grouper.nearest(&unit, Some(group)).map(|(distance, _)| distance);
+            grouper.remember(Recent { group, unit, nearest });
+        }
+        grouper
+    }
+
+    /// The group of the image `id` with this `embedding` (d,): that of the nearest remembered image when the cosine
+    /// distance is below 0.13 x the running median of nearest-neighbour distances, else `id` itself.
+    ///
+    /// Until eight such distances are known, only (almost) equal embeddings are grouped.
+    pub fn assign(&mut self, id: SampleId, embedding: &[f32]) -> SampleId {
+        let unit = unit(embedding);
+        let threshold = self.threshold();
+        let group = match self.nearest(&unit, None) {
+            Some((distance, group)) if distance < threshold => group,
+            _ => id,
+        };
+        let nearest = self.nearest(&unit, Some(group)).map(|(distance, _)| distance);
+        self.remember(Recent { group, unit, nearest });
+        group
+    }
+
+    /// Distance below which two images are near-duplicates.
+    fn threshold(&self) -> f64 {
+        /// Rounding of embeddings stored as f16 moves them by less than this.
+        const EQUAL: f64 = 1e-6;
+        let mut distances: Vec<f64> = self.recent.iter().filter_map(|recent| recent.nearest).collect();
+        if distances.len() < MIN_DISTANCES {
+            return EQUAL;
+        }
+        distances.sort_by(f64::total_cmp);
+        (SHARE * distances[distances.len() / 2]).max(EQUAL)
+    }
+
+    /// Distance and group of the nearest remembered image of the same width that is not of group `except`.
+    fn nearest(&self, unit: &[f32], except: Option<SampleId>) -> Option<(f64, SampleId)> {
+        let candidates = self.recent.iter().filter(|recent| recent.unit.len() == unit.len());
+        candidates
+            .filter(|recent| Some(recent.group) != except)
+            .map(|recent| (distance(&recent.unit, unit), recent.group))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    fn remember(&mut self, recent: Recent) {
+        if self.recent.len() == MEMORY {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(recent);
+    }
+}
+
+fn unit(embedding: &[f32]) -> Vec<f32> {
+    let norm = embedding.iter().map(|z| f64::from(*z) * f64::from(*z)).sum::<f64>().sqrt();
+    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
+    embedding.iter().map(|z| (f64::from(*z) * scale) as f32).collect()
+}
+
+/// `1 - cos` of two unit vectors, as half the squared distance: exact where they almost agree.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>() / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// `bursts` scenes of `frames` near-duplicates each: (id, embedding, scene).
+    fn stream(seed: u64, bursts: usize, frames: usize) -> Vec<(SampleId, Vec<f32>, usize)> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut noise = move |scale: f32| scale * (rng.random::<f32>() - 0.5);
+        let mut images = Vec::new();
+        for burst in 0..bursts {
+            let scene: Vec<f32> = (0..32).map(|_| 1.0 + noise(2.0)).collect();
+            for frame in 0..frames {
+                let embedding = scene.iter().map(|z| z + noise(0.02)).collect();
+                images.push((SampleId::of(format!("{burst} {frame}").as_bytes()), embedding, burst));
+            }
+        }
+        images
+    }
+
+    #[test]
+    fn frames_of_a_burst_share_the_group_of_its_first_image_and_scenes_do_not() {
+        for seed in 0..20 {
+            let mut grouper = Grouper::default();
+            let single = stream(seed, 10, 1);
+            for (id, embedding, _) in &single {
+                assert_eq!(grouper.assign(*id, embedding), *id, "seed {seed}");
+            }
+            for burst in stream(seed + 100, 12, 5).chunks(5) {
+                for (id, embedding, _) in burst {
+                    assert_eq!(grouper.assign(*id, embedding), burst[0].0, "seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_stays_bounded_and_a_restored_grouper_goes_on_alike() {
+        let images = stream(5, 100, 2);
+        let mut grouper = Grouper::default();
+        let groups: Vec<_> = images.iter().map(|(id, embedding, _)| grouper.assign(*id, embedding)).collect();
+        assert_eq!(grouper.recent.len(), MEMORY);
+        let from = images.len() - MEMORY;
+        let mut restored = Grouper::restore((from..images.len()).map(|i| (groups[i], images[i].1.as_slice())));
+        let (id, embedding) = (SampleId::of(b"new"), &images[images.len() - 1].1);
+        assert_eq!(restored.assign(id, embedding), groups[groups.len() - 1]);
+        let (other, far) = (SampleId::of(b"far"), &stream(77, 1, 1)[0].1);
+        assert_eq!(restored.assign(other, far), other);
+    }
+
+    #[test]
+    fn zeros_and_another_width_are_no_ones_neighbours() {
+        let mut grouper = Grouper::default();
+        let (a, b) = (SampleId::of(b"a"), SampleId::of(b"b"));
+        assert_eq!(grouper.assign(a, &[1.0, 0.0]), a);
+        assert_eq!(grouper.assign(b, &[0.0, 0.0, 0.0]), b);
+    }
+}

@@ -1,0 +1,151 @@
+//! The loss of the softmax head and its gradient.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+
+/// Rows handled at once, so that they stay in the cache between logits and gradient.
+const BLOCK: usize = 64;
+
+/// `J = sum_i w_i [-log softmax(W x_i + b)_{y_i}] + (lambda/2) ||W||_F^2`; b is not penalised.
+///
+/// Parameters lie flat: W (k, r) row by row, then b (k,). Features are f32, all sums f64.
+pub(super) struct Objective<'a> {
+    /// (n, r)
+    pub x: ArrayView2<'a, f32>,
+    /// Class of each sample (n,).
+    pub y: &'a [usize],
+    /// w (n,): 0 leaves a sample out.
+    pub weight: &'a [f64],
+    /// Which classes have samples of positive weight (k,); the others' logits are -inf.
+    pub known: &'a [bool],
+    /// L2 penalty.
+    pub lambda: f64,
+}
+
+impl Objective<'_> {
+    /// How many parameters there are.
+    pub fn parameters(&self) -> usize {
+        self.known.len() * (self.x.ncols() + 1)
+    }
+
+    /// Writes the gradient at `theta` into `gradient` and returns J.
+    pub fn evaluate(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        gradient.fill(0.0);
+        let mut loss = 0.0;
+        for start in (0..self.y.len()).step_by(BLOCK) {
+            let end = (start + BLOCK).min(self.y.len());
+            let rows = self.x.slice(s![start..end, ..]).mapv(f64::from);
+            loss += self.add_rows(&rows, &self.y[start..end], &self.weight[start..end], theta, gradient);
+        }
+        loss + self.add_penalty(theta, gradient)
+    }
+
+    /// The same over the samples `batch` alone, their weights multiplied by `scale`.
+    pub fn evaluate_batch(&self, batch: &[usize], scale: f64, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        gradient.fill(0.0);
+        let rows = self.x.select(Axis(0), batch).mapv(f64::from);
+        let y: Vec<usize> = batch.iter().map(|&i| self.y[i]).collect();
+        let weight: Vec<f64> = batch.iter().map(|&i| scale * self.weight[i]).collect();
+        self.add_rows(&rows, &y, &weight, theta, gradient) + self.add_penalty(theta, gradient)
+    }
+
+    /// Logits (n, k) of all samples.
+    pub fn logits(&self, theta: &[f64]) -> Array2<f64> {
+        let mut out = Array2::zeros((self.y.len(), self.known.len()));
+        for (mut to, rows) in out.axis_chunks_iter_mut(Axis(0), BLOCK).zip(self.x.axis_chunks_iter(Axis(0), BLOCK)) {
+            to.assign(&self.block_logits(&rows.mapv(f64::from), theta));
+        }
+        out
+    }
+
+    fn add_rows(&self, rows: &Array2<f64>, y: &[usize], weight: &[f64], theta: &[f64], gradient: &mut [f64]) -> f64 {
+        let (k, r) = (self.known.len(), self.x.ncols());
+        // Becomes w_i (p_i - e_{y_i}) row by row.
+        let mut residual = self.block_logits(rows, theta);
+        let mut loss = 0.0;
+        for ((mut row, &y), &weight) in residual.rows_mut().into_iter().zip(y).zip(weight) {
+            if weight == 0.0 {
+                row.fill(0.0);
+                continue;
+            }
+            let log_sum = log_sum_exp(row.as_slice().expect("rows of a fresh array are contiguous"));
+            loss += weight * (log_sum - row[y]);
+            row.mapv_inplace(|logit| weight * (logit - log_sum).exp());
+            row[y] -= weight;
+        }
+        let (weights, bias) = gradient.split_at_mut(k * r);
+        let mut weights = ArrayViewMut2::from_shape((k, r), weights).expect("the split is at k * r");
+        general_mat_mul(1.0, &residual.t(), rows, 1.0, &mut weights);
+        bias.iter_mut().zip(residual.columns()).for_each(|(b, column)| *b += column.sum());
+        loss
+    }
+
+    fn add_penalty(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        let weights = self.known.len() * self.x.ncols();
+        gradient[..weights].iter_mut().zip(theta).for_each(|(g, w)| *g += self.lambda * w);
+        self.lambda / 2.0 * theta[..weights].iter().map(|w| w * w).sum::<f64>()
+    }
+
+    fn block_logits(&self, rows: &Array2<f64>, theta: &[f64]) -> Array2<f64> {
+        let (k, r) = (self.known.len(), self.x.ncols());
+        let weights = ArrayView2::from_shape((k, r), &theta[..k * r]).expect("the slice has k * r values");
+        let mut logits = Array2::from_shape_fn((rows.nrows(), k), |(_, class)| theta[k * r + class]);
+        general_mat_mul(1.0, rows, &weights.t(), 1.0, &mut logits);
+        for (mut column, known) in logits.columns_mut().into_iter().zip(self.known) {
+            if !known {
+                column.fill(f64::NEG_INFINITY);
+            }
+        }
+        logits
+    }
+}
+
+/// `log sum_j exp(v_j)`, shifted by the maximum so that it does not overflow.
+pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
+    let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    top + values.iter().map(|v| (v - top).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn the_gradient_is_that_of_finite_differences() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let (n, r, k) = (70, 5, 4);
+        let x = Array2::from_shape_simple_fn((n, r), || 4.0 * rng.random::<f32>() - 2.0);
+        let y: Vec<usize> = (0..n).map(|i| i % 3).collect();
+        let weight: Vec<f64> = (0..n).map(|i| if i % 7 == 0 { 0.0 } else { rng.random() }).collect();
+        let known = [true, true, true, false];
+        let objective = Objective { x: x.view(), y: &y, weight: &weight, known: &known, lambda: 0.3 };
+        let theta: Vec<f64> = (0..objective.parameters()).map(|_| rng.random::<f64>() - 0.5).collect();
+        assert_eq!(theta.len(), k * (r + 1));
+        let (mut gradient, mut scratch) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
+        objective.evaluate(&theta, &mut gradient);
+        let batch: Vec<usize> = (0..n).collect();
+        objective.evaluate_batch(&batch, 1.0, &theta, &mut scratch);
+        assert!(gradient.iter().zip(&scratch).all(|(a, b)| (a - b).abs() < 1e-12));
+        for place in 0..theta.len() {
+            let mut at = |step: f64| {
+                let mut moved = theta.clone();
+                moved[place] += step;
+                objective.evaluate(&moved, &mut scratch)
+            };
+            let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((numeric - gradient[place]).abs() < 1e-7, "{place}: {numeric} against {}", gradient[place]);
+        }
+    }
+
+    #[test]
+    fn huge_logits_keep_the_loss_finite() {
+        let x = ndarray::array![[1.0_f32], [-1.0]];
+        let objective = Objective { x: x.view(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
+        let mut gradient = vec![0.0; 4];
+        assert!((objective.evaluate(&[-1e4, 1e4, 0.0, 0.0], &mut gradient) - 2e4).abs() < 1e-9);
+        assert!(gradient.iter().all(|g| g.is_finite()));
+    }
+}

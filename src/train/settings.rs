@@ -1,0 +1,119 @@
+//! What can be asked of a training, and what it answers.
+
+use crate::head::{DenseHead, HeldOut, TrainingFacts};
+
+/// How to train.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// The method.
+    pub solver: Solver,
+    /// The penalty.
+    pub l2: L2,
+    /// Whether rare classes count more.
+    pub class_weights: ClassWeights,
+    /// Of folds and shuffles.
+    pub seed: u64,
+    /// Folds of the cross-validation, 2 or more; fewer are used when no class has as many groups.
+    pub folds: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { solver: Solver::Lbfgs, l2: L2::Auto, class_weights: ClassWeights::Balanced, seed: 0, folds: 5 }
+    }
+}
+
+/// Methods of fitting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Solver {
+    /// L-BFGS to convergence.
+    Lbfgs,
+    /// The classic recipe: Adam over shuffled batches.
+    Adam {
+        /// Passes over the samples, 1 or more.
+        epochs: usize,
+        /// Samples in a batch, 1 or more.
+        batch: usize,
+        /// Learning rate, above zero.
+        lr: f64,
+    },
+}
+
+/// The L2 penalty: lambda in `mean loss + lambda/2 ||W||^2`, W on standardised features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum L2 {
+    /// Chosen by cross-validation for L-BFGS; 0 for Adam, as the classic recipe has it.
+    Auto,
+    /// This one, 0 or more.
+    Fixed(f64),
+}
+
+/// How much a sample counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassWeights {
+    /// `min(10, n / (K n_y))`: every class alike, until it is ten times rarer than its share.
+    Balanced,
+    /// Every sample alike.
+    None,
+}
+
+/// Where a training stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// 0..=1 over the whole training.
+    pub fraction: f64,
+    /// The epoch that just ended; Adam only.
+    pub epoch: Option<Epoch>,
+}
+
+/// One pass of Adam over the samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Epoch {
+    /// From 1.
+    pub number: usize,
+    /// How many there will be.
+    pub of: usize,
+    /// Weighted mean cross-entropy on the training samples.
+    pub loss: f64,
+    /// Share of right answers on the training samples.
+    pub accuracy: f64,
+    /// The same two of the folds' models on the samples held out from them; `None` when nothing can be held out.
+    pub heldout: Option<(f64, f64)>,
+}
+
+/// A training's result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// The head, fitted on everything.
+    pub dense: DenseHead,
+    /// How; `fit_seconds` is 0, the caller has the clock.
+    pub facts: TrainingFacts,
+    /// Out-of-fold logits of every training sample, before temperature.
+    pub heldout: HeldOut,
+}
+
+/// Why there is no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FitError {
+    /// The watcher said so.
+    #[error("training was cancelled; the head in service stays")]
+    Cancelled,
+    /// A setting out of range.
+    #[error("cannot train with {what} {found}: it must be {expected}")]
+    Setting {
+        /// Which one.
+        what: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// What it is.
+        found: f64,
+    },
+    /// Numbers ran away.
+    #[error("training ran away in epoch {epoch} at learning rate {lr}: use a smaller one, 0.001 is usual")]
+    Diverged {
+        /// From 1.
+        epoch: usize,
+        /// The learning rate.
+        lr: f64,
+    },
+}
