@@ -9,4 +9,5 @@ pub mod eval;
 pub mod head;
 pub mod image;
 pub mod train;
+pub mod wire;
 pub mod words;

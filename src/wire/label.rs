@@ -1,0 +1,95 @@
+//! Labels from outside: `label`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::payload::{BadPayload, bounded, from_json};
+use crate::words::{Label, SampleId};
+
+/// The most labels in one message.
+pub const MAX_LABEL_ITEMS: usize = 1_000;
+
+/// One label for one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelItem {
+    /// Which image.
+    pub image: ImagePrefix,
+    /// Its class; null takes a label away. A message without this field is refused rather than taken for null.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub label: Option<Label>,
+}
+
+/// Reads one `{image, label}` or a list of them, in the order in which they count.
+///
+/// # Errors
+/// [`BadPayload`] when anything in it is wrong; then nothing of it counts.
+pub fn parse_labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
+    const WHAT: &str = "{image, label} or a list of them";
+    let payload = bounded(payload)?;
+    match payload.first() {
+        None => Err(BadPayload::Empty { what: WHAT }),
+        Some(b'[') => {
+            let items: Vec<LabelItem> = from_json(payload, WHAT)?;
+            match items.len() {
+                0..=MAX_LABEL_ITEMS => Ok(items),
+                items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),
+            }
+        }
+        Some(_) => Ok(vec![from_json(payload, WHAT)?]),
+    }
+}
+
+/// The start of an image's SHA-256, or all of it: 8 to 64 lowercase hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ImagePrefix(String);
+
+impl ImagePrefix {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The image, when all of its digits are there.
+    pub fn full(&self) -> Option<SampleId> {
+        self.0.parse().ok()
+    }
+
+    /// Whether `image` starts with these digits.
+    pub fn matches(&self, image: SampleId) -> bool {
+        image.to_string().starts_with(&self.0)
+    }
+}
+
+impl fmt::Display for ImagePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is wrong with a text that should name an image.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an image's SHA-256 or its first 8 or more hexadecimal digits, found {found:?}")]
+pub struct BadImagePrefix {
+    /// The text, cut to 80 characters.
+    pub found: String,
+}
+
+impl FromStr for ImagePrefix {
+    type Err = BadImagePrefix;
+
+    fn from_str(text: &str) -> Result<Self, BadImagePrefix> {
+        if !(8..=64).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(BadImagePrefix { found: text.chars().take(80).collect() });
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ImagePrefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,33 @@
+//! What is said over MQTT: topics and payloads, both ways.
+//!
+//! One codec for each payload: what is written here is read back equal, and what arrives from outside either becomes
+//! a checked value or a [`BadPayload`] that says in words what is wrong. Every JSON object that goes out carries an
+//! [`Envelope`]. `docs/mqtt.md` shows an example of each; a test holds them to this codec.
+//!
+//! Nothing here sends, receives, or knows the time except by argument. Unknown fields are passed over, so that an
+//! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
+
+mod envelope;
+mod event;
+mod label;
+mod payload;
+mod prediction;
+mod request;
+mod response;
+mod status;
+mod topic;
+mod training;
+
+#[cfg(test)]
+mod tests;
+
+pub use envelope::{Envelope, SchemaVersion};
+pub use event::{EventReport, Happening};
+pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};
+pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
+pub use prediction::{Prediction, TopLabel, mark_replayed};
+pub use request::{BadRequest, Command, Request};
+pub use response::{Answer, ErrorCode, Failure, Link, Response, RolledBack, StatusReport, TrainAccepted};
+pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, Status, Versions};
+pub use topic::{BadTopic, Base, InboundTopic, Qos, SUBSCRIPTIONS, Topic};
+pub use training::{TrainResult, TrainState, TrainingPhase};

@@ -1,0 +1,71 @@
+//! The one way from values to bytes and back, and what can be wrong with bytes.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The longest payload that is read from outside, in bytes: four times what a thousand labels need.
+pub const MAX_INBOUND_BYTES: usize = 1 << 20;
+
+/// A JSON object that goes out.
+pub trait Payload: Serialize + DeserializeOwned {
+    /// What it is, for messages: `a prediction`.
+    const WHAT: &'static str;
+
+    /// Its JSON.
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("payloads have text keys and write to memory")
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// [`BadPayload::Json`] when the bytes are not the JSON of such a payload.
+    fn decode(bytes: &[u8]) -> Result<Self, BadPayload> {
+        from_json(bytes, Self::WHAT)
+    }
+}
+
+/// Reads `bytes` as the JSON of a `T`, called `what` in messages.
+pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, BadPayload> {
+    serde_json::from_slice(bytes).map_err(|error| BadPayload::Json { what, found: error.to_string() })
+}
+
+/// Refuses what is too long to be looked at.
+pub(super) fn bounded(bytes: &[u8]) -> Result<&[u8], BadPayload> {
+    if bytes.len() > MAX_INBOUND_BYTES {
+        return Err(BadPayload::TooLarge { bytes: bytes.len() });
+    }
+    Ok(bytes.trim_ascii())
+}
+
+/// Why bytes from outside are not taken; nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadPayload {
+    /// Nothing was sent where something is needed.
+    #[error("the payload is empty, expected {what}")]
+    Empty {
+        /// What was expected.
+        what: &'static str,
+    },
+    /// More than [`MAX_INBOUND_BYTES`].
+    #[error("the payload has {bytes} bytes, at most {MAX_INBOUND_BYTES} are read; send it in parts")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not JSON, or not with the fields that it needs.
+    #[error("expected the JSON of {what}: {found}")]
+    Json {
+        /// What was expected.
+        what: &'static str,
+        /// The parser's words, with line and column.
+        found: String,
+    },
+    /// A list longer than is taken at once.
+    #[error("the list has {items} labels, at most {limit} are taken at once; send it in parts")]
+    TooMany {
+        /// Items in the list.
+        items: usize,
+        /// The most there may be.
+        limit: usize,
+    },
+}

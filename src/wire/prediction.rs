@@ -1,0 +1,62 @@
+//! What the head in service says of an image: `prediction`, and the latest one on `state`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Payload};
+use crate::words::{HeadId, Label, SampleId};
+
+/// One image's prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// SHA-256 of the file.
+    pub image: SampleId,
+    /// Where it lies; bytes that are not UTF-8 are shown as U+FFFD.
+    pub path: String,
+    /// The best class; null while no head exists.
+    pub label: Option<Label>,
+    /// Its calibrated probability; null while no head exists.
+    pub probability: Option<f32>,
+    /// The best classes, best first; empty while no head exists.
+    pub top: Vec<TopLabel>,
+    /// The classes that cannot be excluded; null: not determined in this version.
+    pub set: Option<Vec<Label>>,
+    /// Whether it is none of the classes; null: not determined in this version.
+    pub unknown: Option<bool>,
+    /// How far it is from everything known; null: not determined in this version.
+    pub novelty: Option<f64>,
+    /// The head that was asked; null while no head exists.
+    pub head: Option<HeadId>,
+    /// Name of the backbone.
+    pub backbone: String,
+    /// From the moment at which the file was ready to this message.
+    pub latency_ms: u64,
+    /// Whether the message was made while the broker was away or before the last start.
+    pub replayed: bool,
+}
+
+impl Payload for Prediction {
+    const WHAT: &'static str = "a prediction";
+}
+
+/// A class and its probability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopLabel {
+    /// The class.
+    pub label: Label,
+    /// 0..1.
+    pub probability: f32,
+}
+
+/// `payload` with `replayed` set to true where it is a JSON object that has this field; as it was otherwise.
+#[must_use]
+pub fn mark_replayed(payload: Vec<u8>) -> Vec<u8> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(&payload) else { return payload };
+    match fields.get_mut("replayed") {
+        Some(replayed @ serde_json::Value::Bool(false)) => *replayed = true.into(),
+        _ => return payload,
+    }
+    serde_json::to_vec(&fields).unwrap_or(payload)
+}

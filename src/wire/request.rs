@@ -1,0 +1,108 @@
+//! What others ask of the daemon: `request/<name>`.
+
+use serde::Deserialize;
+
+use super::payload::{BadPayload, bounded, from_json};
+use crate::words::Timestamp;
+
+/// The most characters in a transaction.
+const MAX_TRANSACTION_CHARS: usize = 128;
+
+/// What to do. Arguments are none in this version; unknown ones are passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Train now.
+    Train,
+    /// List the watched folders again.
+    Rescan,
+    /// Put the head before this one back in service.
+    Rollback,
+    /// Say how it goes.
+    Status,
+    /// Something that this version does not know; it is answered with an error.
+    Unknown,
+}
+
+/// A request, its form checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The name in the topic; the answer goes to `response/<name>`.
+    pub name: String,
+    /// What it means.
+    pub command: Command,
+    /// The caller's word for it: 1 to 128 printable characters. The same word again gets the same answer.
+    pub transaction: Option<String>,
+    /// Not to be done from then on.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct BadRequest {
+    /// The caller's word for it, where it could be read, so that the refusal can carry it.
+    pub transaction: Option<String>,
+    /// What is wrong, in words.
+    pub reason: String,
+}
+
+impl From<BadPayload> for BadRequest {
+    fn from(bad: BadPayload) -> Self {
+        Self { transaction: None, reason: bad.to_string() }
+    }
+}
+
+/// The fields that every request may have, not checked yet.
+#[derive(Default, Deserialize)]
+struct Fields {
+    #[serde(default)]
+    transaction: Option<String>,
+    #[serde(default)]
+    expires: Option<String>,
+}
+
+impl Request {
+    /// Reads the payload of `request/<name>`; an empty one means `{}`.
+    ///
+    /// # Errors
+    /// [`BadRequest`] when the payload is no JSON object, or `transaction` or `expires` is not what it should be.
+    pub fn parse(name: &str, payload: &[u8]) -> Result<Self, BadRequest> {
+        let fields = match bounded(payload)? {
+            [] => Fields::default(),
+            // A list would do for a structure with two fields.
+            [b'{', ..] => from_json(payload, "a request")?,
+            _ => {
+                let found = "it does not begin with '{'".into();
+                return Err(BadPayload::Json { what: "a request", found }.into());
+            }
+        };
+        let transaction = fields.transaction.map(checked_transaction).transpose()?;
+        let expires = match fields.expires.as_deref().map(str::parse::<Timestamp>).transpose() {
+            Ok(expires) => expires,
+            Err(error) => {
+                let reason = format!("expected a time as RFC 3339 in 'expires': {error}");
+                return Err(BadRequest { transaction, reason });
+            }
+        };
+        let command = match name {
+            "train" => Command::Train,
+            "rescan" => Command::Rescan,
+            "rollback" => Command::Rollback,
+            "status" => Command::Status,
+            _ => Command::Unknown,
+        };
+        Ok(Self { name: name.to_owned(), command, transaction, expires })
+    }
+}
+
+fn checked_transaction(text: String) -> Result<String, BadRequest> {
+    let chars = text.chars().count();
+    let reason = if !(1..=MAX_TRANSACTION_CHARS).contains(&chars) {
+        format!("a transaction has 1 to {MAX_TRANSACTION_CHARS} characters, this one has {chars}")
+    } else if let Some(found) = text.chars().find(|c| c.is_control()) {
+        format!("a transaction has printable characters only, this one has {found:?}")
+    } else {
+        return Ok(text);
+    };
+    Err(BadRequest { transaction: None, reason })
+}

@@ -1,0 +1,149 @@
+//! What the daemon says of itself: `status`, `info`, `health`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Payload};
+use crate::head::BackboneRef;
+use crate::words::{HeadId, Label, Timestamp};
+
+/// Plain text on `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Connected.
+    Online,
+    /// Ended by will.
+    Stopped,
+    /// Gone without a word: the broker says it, as last will.
+    Offline,
+}
+
+impl Status {
+    /// The payload.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Stopped => "stopped",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is wrong with a text that should be a status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected online, stopped or offline, found {found:?}")]
+pub struct BadStatus {
+    /// The text, cut to 80 characters.
+    pub found: String,
+}
+
+impl FromStr for Status {
+    type Err = BadStatus;
+
+    fn from_str(text: &str) -> Result<Self, BadStatus> {
+        [Self::Online, Self::Stopped, Self::Offline]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| BadStatus { found: text.chars().take(80).collect() })
+    }
+}
+
+/// `info`: what runs here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// Of the program and the library that it runs models with.
+    pub versions: Versions,
+    /// The backbone in service.
+    pub backbone: BackboneRef,
+    /// The head in service; null while there is none.
+    pub head: Option<InfoHead>,
+    /// Names of what this version can do: the topics and requests beyond the first version's.
+    pub capabilities: Vec<String>,
+    /// The configuration in force, without secrets.
+    pub configuration: serde_json::Value,
+}
+
+impl Payload for Info {
+    const WHAT: &'static str = "an info";
+}
+
+/// Versions of the programs at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// Of this program.
+    pub edgetuned: String,
+    /// Of ONNX Runtime.
+    pub onnxruntime: String,
+}
+
+/// The head in service, as `info` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InfoHead {
+    /// Identity by content.
+    pub id: HeadId,
+    /// Rising number within the state folder.
+    pub version: u64,
+    /// What it tells apart, in class order.
+    pub classes: Vec<Label>,
+}
+
+/// `health`: how it goes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: HealthFigures,
+}
+
+impl Payload for Health {
+    const WHAT: &'static str = "a health";
+}
+
+/// The figures of `health`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct HealthFigures {
+    /// Images stored.
+    pub samples: u64,
+    /// Of them, with a label.
+    pub labelled: u64,
+    /// Of them, without.
+    pub unlabelled: u64,
+    /// Files seen and not read yet.
+    pub queue: u64,
+    /// Files put aside.
+    pub quarantined: u64,
+    /// Samples dropped to stay within the quota; 0 in this version, which drops none.
+    pub evicted: u64,
+    /// Messages that the broker has not acknowledged yet.
+    pub spooled: u64,
+    /// Size of the store's files.
+    pub store_bytes: u64,
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// Images read since the start.
+    pub images_total: u64,
+    /// Errors since the start.
+    pub errors_total: u64,
+    /// When the last training ended.
+    pub last_train: Option<Timestamp>,
+    /// Since the start.
+    pub uptime_s: u64,
+    /// Of the hottest sensor; null where none can be read.
+    pub temperature_c: Option<f64>,
+    /// Whether the system's clock follows another one; null where that is not known.
+    pub time_synced: Option<bool>,
+}

@@ -1,0 +1,479 @@
+//! Round trips, the documented examples, and hostile input.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::*;
+
+use crate::head::{BackboneRef, ClassFigures, EvaluatedOn, Figures, TrainingFacts};
+use crate::words::{Digest, HeadId, HeadRef, Label, SampleId, Timestamp};
+
+fn envelope() -> Envelope {
+    Envelope::new(Timestamp(1_700_000_000_120), 42, "k3v9")
+}
+
+fn label(name: &str) -> Label {
+    Label::new(name).unwrap()
+}
+
+fn head() -> HeadRef {
+    HeadRef { id: HeadId("0123456789ab".into()), version: 7 }
+}
+
+fn backbone() -> BackboneRef {
+    BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 64 }
+}
+
+fn prediction() -> Prediction {
+    Prediction {
+        envelope: envelope(),
+        image: SampleId::of(b"image"),
+        path: "/srv/camera/gear/1.jpg".into(),
+        label: Some(label("gear")),
+        probability: Some(0.1 + 0.2),
+        top: vec![TopLabel { label: label("gear"), probability: 0.3 }],
+        set: None,
+        unknown: None,
+        novelty: None,
+        head: Some(head().id),
+        backbone: "tiny".into(),
+        latency_ms: 12,
+        replayed: false,
+    }
+}
+
+fn figures() -> Figures {
+    let interval = [0.8, 0.95];
+    Figures {
+        evaluated_on: EvaluatedOn::HeldOut,
+        n: 50,
+        accuracy: 0.9,
+        accuracy_interval: interval,
+        balanced_accuracy: 0.88,
+        balanced_accuracy_interval: interval,
+        macro_f1: 0.87,
+        macro_f1_interval: interval,
+        log_loss: 0.31,
+        log_loss_interval: interval,
+        ece: 0.02,
+        ece_interval: interval,
+        per_class: vec![ClassFigures { class: label("gear"), precision: 1.0, recall: 0.5, f1: 2.0 / 3.0, support: 8 }],
+        confusion: vec![vec![4, 4], vec![0, 42]],
+    }
+}
+
+fn train_result() -> TrainResult {
+    let facts = TrainingFacts {
+        solver: "lbfgs".into(),
+        lambda: 1e-3,
+        lambda_path: vec![(1.0, 0.7), (1e-3, 0.31)],
+        loss: 0.25,
+        iterations: 31,
+        converged: true,
+        n_train: 50,
+        seed: u64::MAX,
+        fit_seconds: 0.4,
+    };
+    TrainResult {
+        envelope: envelope(),
+        training: 3,
+        trigger: "12 new labels".into(),
+        head: head(),
+        backbone: backbone(),
+        classes: vec![label("bolt"), label("gear")],
+        facts,
+        promoted: true,
+        provisional: false,
+        code: "better".into(),
+        reason: "balanced accuracy 88.0 %, before 80.0 %".into(),
+        change: Some([0.08, 0.01]),
+        challenger: Some(figures()),
+        champion: None,
+    }
+}
+
+fn happenings() -> Vec<Happening> {
+    let reason = || String::from("because");
+    vec![
+        Happening::Started { version: "0.1.0".into() },
+        Happening::Stopped { reason: reason() },
+        Happening::Trained { training: 3, head: head() },
+        Happening::Promoted { head: head(), reason: reason() },
+        Happening::Rejected { head: head(), reason: reason() },
+        Happening::RolledBack { head: None, from: head(), reason: reason() },
+        Happening::Quarantined { path: "/srv/camera/1.jpg".into(), reason: reason() },
+        Happening::BackboneChanged { backbone: backbone(), reason: reason() },
+        Happening::Error { topic: Some("label".into()), source: None, reason: reason() },
+        Happening::Error { topic: None, source: Some("watch".into()), reason: reason() },
+    ]
+}
+
+/// What is written is read back equal, and is a JSON object with the envelope's four fields.
+fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
+    let bytes = payload.encode();
+    assert_eq!(P::decode(&bytes).as_ref(), Ok(payload), "{}", String::from_utf8_lossy(&bytes));
+    let value: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(value["v"], 1);
+    assert_eq!(value["ts"], "2023-11-14T22:13:20.120Z");
+    assert_eq!(value["seq"], 42);
+    assert_eq!(value["boot"], "k3v9");
+    value
+}
+
+#[test]
+fn predictions_survive_with_and_without_a_head() {
+    let value = check(&prediction());
+    assert_eq!(value["probability"].to_string(), "0.3");
+    let without = Prediction { label: None, probability: None, top: vec![], head: None, ..prediction() };
+    let value = check(&without);
+    for field in ["label", "probability", "head", "set", "unknown", "novelty"] {
+        assert!(value.get(field).is_some_and(Value::is_null), "{field} is there and null");
+    }
+}
+
+#[test]
+fn reports_survive() {
+    check(&Info {
+        envelope: envelope(),
+        versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
+        backbone: backbone(),
+        head: Some(InfoHead { id: head().id, version: 7, classes: vec![label("gear")] }),
+        capabilities: vec!["label".into()],
+        configuration: json!({"device": {"id": "line-3"}}),
+    });
+    let figures = HealthFigures { samples: 9, last_train: Some(Timestamp(0)), ..HealthFigures::default() };
+    let value = check(&Health { envelope: envelope(), figures });
+    assert_eq!(value["samples"], 9);
+    assert!(value["temperature_c"].is_null());
+    check(&TrainState {
+        envelope: envelope(),
+        phase: TrainingPhase::Fitting,
+        progress: 0.25,
+        reason: "schedule".into(),
+    });
+    let value = check(&train_result());
+    assert_eq!((&value["lambda"], &value["seed"]), (&json!(0.001), &json!(u64::MAX)));
+}
+
+#[test]
+fn every_kind_of_event_survives() {
+    for happening in happenings() {
+        check(&EventReport { envelope: envelope(), happening });
+    }
+}
+
+#[test]
+fn answers_survive_alone_for_the_ledger_and_within_a_response() {
+    let report = StatusReport {
+        health: HealthFigures::default(),
+        head: Some(head()),
+        backbone: "tiny".into(),
+        phase: TrainingPhase::Idle,
+        broker: Link::Connected,
+    };
+    for answer in [
+        Answer::ok(&TrainAccepted { training: 3 }),
+        Answer::ok(&RolledBack { head: None, from: head() }),
+        Answer::ok(&report),
+        Answer::error(ErrorCode::UnknownRequest, "there is no request 'x'"),
+    ] {
+        assert_eq!(Answer::decode(&answer.encode()), Ok(answer.clone()));
+        for transaction in [None, Some("7f".to_owned())] {
+            check(&Response { envelope: envelope(), transaction, answer: answer.clone() });
+        }
+    }
+}
+
+#[test]
+fn another_schema_version_is_not_read() {
+    let mut value: Value = serde_json::from_slice(&prediction().encode()).unwrap();
+    value["v"] = json!(2);
+    let error = Prediction::decode(value.to_string().as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("schema version 2, expected 1"), "{error}");
+}
+
+#[test]
+fn replayed_is_marked_where_it_is_a_field_and_nothing_else_changes() {
+    let marked = mark_replayed(prediction().encode());
+    assert_eq!(Prediction::decode(&marked), Ok(Prediction { replayed: true, ..prediction() }));
+    for other in [&b"online"[..], br#"{"a":"\"replayed\":false"}"#, br#"{"replayed":1}"#, b"[false]", b"\xff"] {
+        assert_eq!(mark_replayed(other.to_vec()), other);
+    }
+}
+
+#[test]
+fn topics_survive_as_text_and_say_how_they_are_sent() {
+    for (text, retain, spooled) in [
+        ("status", true, false),
+        ("info", true, false),
+        ("health", true, false),
+        ("state", true, false),
+        ("prediction", false, true),
+        ("train/state", true, false),
+        ("train/result", true, true),
+        ("event", false, true),
+        ("response/rescan", false, true),
+    ] {
+        let topic: Topic = text.parse().unwrap();
+        assert_eq!((topic.to_string().as_str(), topic.retain(), topic.spooled()), (text, retain, spooled));
+        assert_eq!(topic.qos() == Qos::AtMostOnce, text == "health");
+    }
+    for text in ["", "response/", "response/a/b", "response/A", "status/", "label", "train"] {
+        assert!(text.parse::<Topic>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn inbound_topics_are_label_and_requests_with_a_plain_name() {
+    assert_eq!("label".parse(), Ok(InboundTopic::Label));
+    let longest = "a".repeat(64);
+    for name in ["train", "a", "x_9-z", &longest] {
+        assert_eq!(format!("request/{name}").parse(), Ok(InboundTopic::Request(name.to_owned())));
+    }
+    for text in ["", "labels", "request", "request/", "request/a b", "request/Train", "request/a/b", "request/é"] {
+        assert!(text.parse::<InboundTopic>().is_err(), "{text}");
+    }
+    assert!(format!("request/{longest}a").parse::<InboundTopic>().is_err());
+}
+
+#[test]
+fn a_base_joins_and_strips_and_refuses_wildcards() {
+    let base = Base::new("site/edgetuned", "line-3").unwrap();
+    assert_eq!(base.join(Topic::TrainState), "site/edgetuned/line-3/train/state");
+    assert_eq!(base.strip("site/edgetuned/line-3/request/train"), Some("request/train"));
+    assert_eq!(base.strip("site/edgetuned/line-33/label"), None);
+    assert_eq!(base.client_id(), "site/edgetuned-line-3");
+    for (prefix, device) in [("", "a"), ("a//b", "a"), ("a/#", "a"), ("+", "a"), ("$SYS", "a"), ("a", "A"), ("a", "")] {
+        assert!(Base::new(prefix, device).is_err(), "{prefix:?} {device:?}");
+    }
+}
+
+#[test]
+fn labels_come_one_or_many_and_null_removes() {
+    let items =
+        parse_labels(br#" [{"image":"ABCDEF01","label":" gear "},{"image":"abcdef02","label":null,"by":"me"}] "#);
+    let items = items.unwrap();
+    assert_eq!((items[0].image.as_str(), items[0].label.as_ref()), ("abcdef01", Some(&label("gear"))));
+    assert_eq!(items[1].label, None);
+    let full = SampleId::of(b"image");
+    let one = parse_labels(format!(r#"{{"image":"{full}","label":"nut"}}"#).as_bytes()).unwrap();
+    assert_eq!(one[0].image.full(), Some(full));
+    let short: ImagePrefix = full.to_string()[..8].parse().unwrap();
+    assert!(short.matches(full) && short.full().is_none() && !short.matches(SampleId::of(b"other")));
+    assert_eq!(parse_labels(b"[]"), Ok(vec![]));
+}
+
+#[test]
+fn a_message_with_one_bad_label_is_refused_as_a_whole_with_the_reason() {
+    for (payload, reason) in [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("7", "invalid type"),
+        ("nonsense", "expected"),
+        (r#"{"image":"abcdef01"}"#, "missing field `label`"),
+        (r#"{"label":"gear"}"#, "missing field `image`"),
+        (r#"{"image":"abcdef0","label":"gear"}"#, "SHA-256"),
+        (r#"{"image":"ghijklmn","label":"gear"}"#, "SHA-256"),
+        (r#"{"image":"abcdef01","label":""}"#, "visible character"),
+        (r#"{"image":"abcdef01","label":"a\u0000b"}"#, "control characters"),
+        (r#"{"image":"abcdef01","label":1e999}"#, "out of range"),
+        (r#"{"image":"abcdef01","label":"a","label":"b"}"#, "duplicate field"),
+        (r#"[{"image":"abcdef01","label":"a"},{}]"#, "missing field"),
+        (r#"{"image":"abcdef01","label":"a"} x"#, "trailing"),
+    ] {
+        let error = parse_labels(payload.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(reason), "{payload}: {error}");
+    }
+    assert!(parse_labels(b"{\"image\":\"abcdef01\",\"label\":\"\xff\"}").is_err());
+}
+
+#[test]
+fn bounds_hold_exactly() {
+    let item = r#"{"image":"abcdef01","label":"a"}"#;
+    let list = |n: usize| format!("[{}]", vec![item; n].join(","));
+    assert_eq!(parse_labels(list(1_000).as_bytes()).map(|items| items.len()), Ok(1_000));
+    assert_eq!(parse_labels(list(1_001).as_bytes()), Err(BadPayload::TooMany { items: 1_001, limit: 1_000 }));
+    let mut padded = item.as_bytes().to_vec();
+    padded.resize(MAX_INBOUND_BYTES, b' ');
+    assert!(parse_labels(&padded).is_ok());
+    padded.push(b' ');
+    assert_eq!(parse_labels(&padded), Err(BadPayload::TooLarge { bytes: MAX_INBOUND_BYTES + 1 }));
+    assert!(Request::parse("train", &padded).is_err());
+}
+
+#[test]
+fn requests_are_read_with_their_transaction_and_expiry() {
+    let request = Request::parse("train", br#"{"transaction":"7f","expires":"2026-01-01T00:00:00Z","x":[1]}"#).unwrap();
+    assert_eq!((request.command, request.transaction.as_deref()), (Command::Train, Some("7f")));
+    assert_eq!(request.expires, "2026-01-01T00:00:00Z".parse().ok());
+    for payload in ["", " \n", "{}", r#"{"transaction":null}"#] {
+        let request = Request::parse("status", payload.as_bytes()).unwrap();
+        assert_eq!((request.command, request.transaction, request.expires), (Command::Status, None, None));
+    }
+    assert_eq!(Request::parse("rescan", b"").map(|request| request.command), Ok(Command::Rescan));
+    assert_eq!(Request::parse("rollback", b"").map(|request| request.command), Ok(Command::Rollback));
+    let unknown = Request::parse("fly", br#"{"transaction":"1"}"#).unwrap();
+    assert_eq!((unknown.command, unknown.name.as_str()), (Command::Unknown, "fly"));
+    let long = format!(r#"{{"transaction":"{}"}}"#, "ü".repeat(128));
+    assert!(Request::parse("train", long.as_bytes()).is_ok());
+}
+
+#[test]
+fn bad_requests_are_refused_with_the_reason_and_the_transaction_where_it_is_known() {
+    for (payload, transaction, reason) in [
+        ("[]", None, "does not begin with '{'"),
+        ("PRESS", None, "does not begin with '{'"),
+        (r#"["7f",null]"#, None, "does not begin with '{'"),
+        ("{", None, "EOF"),
+        (r#"{"transaction":7}"#, None, "expected a string"),
+        (r#"{"transaction":""}"#, None, "1 to 128"),
+        (r#"{"transaction":"a\nb"}"#, None, "printable"),
+        (r#"{"transaction":"a","transaction":"b"}"#, None, "duplicate"),
+        (r#"{"transaction":"7f","expires":"tomorrow"}"#, Some("7f"), "RFC 3339"),
+    ] {
+        let error = Request::parse("train", payload.as_bytes()).unwrap_err();
+        assert_eq!(error.transaction.as_deref(), transaction, "{payload}");
+        assert!(error.reason.contains(reason), "{payload}: {error}");
+    }
+    let long = format!(r#"{{"transaction":"{}"}}"#, "x".repeat(129));
+    assert!(Request::parse("train", long.as_bytes()).is_err());
+}
+
+#[test]
+fn status_is_plain_text() {
+    for status in [Status::Online, Status::Stopped, Status::Offline] {
+        assert_eq!(status.to_string().parse(), Ok(status));
+    }
+    assert!("Online".parse::<Status>().is_err());
+}
+
+/// Reads `bytes` as everything; nothing of it may panic.
+fn read_as_everything(bytes: &[u8]) {
+    let _ = (parse_labels(bytes), Request::parse("train", bytes), mark_replayed(bytes.to_vec()));
+    let _ = (Prediction::decode(bytes), TrainResult::decode(bytes), EventReport::decode(bytes));
+    let _ = (Info::decode(bytes), Health::decode(bytes), TrainState::decode(bytes));
+    let _ = (Response::decode(bytes), Answer::decode(bytes));
+    let text = String::from_utf8_lossy(bytes);
+    let _ = (text.parse::<Topic>(), text.parse::<InboundTopic>(), text.parse::<Status>(), Base::new(&text, &text));
+}
+
+#[test]
+fn no_mutation_of_a_payload_makes_a_reader_panic() {
+    let mut seeds = vec![
+        prediction().encode(),
+        train_result().encode(),
+        br#"[{"image":"abcdef0123","label":"gear"},{"image":"abcdef0124","label":null}]"#.to_vec(),
+        br#"{"transaction":"7f","expires":"2026-01-01T00:00:00Z"}"#.to_vec(),
+        Response { envelope: envelope(), transaction: None, answer: Answer::ok(&1) }.encode(),
+    ];
+    seeds.extend(happenings().into_iter().map(|happening| EventReport { envelope: envelope(), happening }.encode()));
+    for seed in 0..5_000_u64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();
+        for _ in 0..rng.random_range(1..6) {
+            let at = rng.random_range(0..bytes.len());
+            match rng.random_range(0..5) {
+                0 => bytes[at] = rng.random_range(0..=255),
+                1 => bytes.truncate(at.max(1)),
+                2 => bytes.insert(at, b"\0\"{}[],:\\\xff9e-"[rng.random_range(0..13)]),
+                3 => drop(bytes.remove(at)),
+                _ => bytes.extend_from_within(at..),
+            }
+            if bytes.is_empty() {
+                bytes.push(b' ');
+            }
+        }
+        assert!(std::panic::catch_unwind(|| read_as_everything(&bytes)).is_ok(), "seed {seed}: {bytes:?}");
+    }
+}
+
+#[test]
+fn deep_nesting_huge_numbers_and_odd_bytes_are_refused_or_passed_over() {
+    for opening in ["[", "{\"a\":", "{\"data\":["] {
+        let deep = opening.repeat(100_000);
+        assert!(parse_labels(deep.as_bytes()).is_err());
+        assert!(Request::parse("train", deep.as_bytes()).is_err());
+        read_as_everything(deep.as_bytes());
+        read_as_everything(format!(r#"{{"status":"ok","data":{deep}"#).as_bytes());
+    }
+    for odd in ["1e999999", "-0", "99999999999999999999999999", "\"\\ud800\"", "\0", "NaN"] {
+        read_as_everything(format!(r#"{{"v":{odd},"ts":{odd},"seq":{odd},"image":{odd},"label":{odd}}}"#).as_bytes());
+        assert!(parse_labels(format!(r#"{{"image":{odd},"label":{odd}}}"#).as_bytes()).is_err(), "{odd}");
+    }
+}
+
+/// The fenced blocks of `docs/mqtt.md` whose info string is `json <topic>`.
+fn documented() -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = include_str!("../../docs/mqtt.md").lines();
+    while let Some(line) = lines.next() {
+        if let Some(topic) = line.strip_prefix("```json ") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((topic.to_owned(), block.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// Whether the codec reads `text` as `P` and writes the same fields and values again.
+fn is_documented_in_full<P: Payload>(text: &str) {
+    let shown: Value = serde_json::from_str(text).unwrap();
+    let payload = P::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let written: Value = serde_json::from_slice(&payload.encode()).unwrap();
+    assert_eq!(written, shown);
+}
+
+#[test]
+fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (topic, text) in documented() {
+        match topic.as_str() {
+            "info" => is_documented_in_full::<Info>(&text),
+            "health" => is_documented_in_full::<Health>(&text),
+            "state" | "prediction" => is_documented_in_full::<Prediction>(&text),
+            "train/state" => is_documented_in_full::<TrainState>(&text),
+            "train/result" => is_documented_in_full::<TrainResult>(&text),
+            "event" => is_documented_in_full::<EventReport>(&text),
+            "label" => assert!(!parse_labels(text.as_bytes()).unwrap().is_empty(), "{text}"),
+            other => match other.split_once('/') {
+                Some(("request", name)) => {
+                    let request = Request::parse(name, text.as_bytes()).unwrap();
+                    assert_ne!(request.command, Command::Unknown, "{name}");
+                }
+                Some(("response", name)) => {
+                    is_documented_in_full::<Response>(&text);
+                    let Ok(Response { answer: Answer::Ok { data }, .. }) = Response::decode(text.as_bytes()) else {
+                        continue;
+                    };
+                    match name {
+                        "train" => drop(serde_json::from_value::<TrainAccepted>(data).unwrap()),
+                        "rollback" => drop(serde_json::from_value::<RolledBack>(data).unwrap()),
+                        "status" => drop(serde_json::from_value::<StatusReport>(data).unwrap()),
+                        _ => assert_eq!(data, json!({}), "{name}"),
+                    }
+                }
+                _ => panic!("an example for an unknown topic: {topic}"),
+            },
+        }
+        seen.insert(topic);
+    }
+    for topic in ["info", "health", "state", "prediction", "train/state", "train/result", "event", "label"] {
+        assert!(seen.contains(topic), "docs/mqtt.md has no example of {topic}");
+    }
+    for name in ["train", "rescan", "rollback", "status"] {
+        assert!(seen.contains(&format!("request/{name}")) && seen.contains(&format!("response/{name}")), "{name}");
+    }
+}
+
+#[test]
+fn every_kind_of_event_is_documented_with_an_example() {
+    let kinds = |value: Value| value["event_type"].as_str().unwrap().to_owned();
+    let documented: std::collections::BTreeSet<_> = documented()
+        .into_iter()
+        .filter(|(topic, _)| topic == "event")
+        .map(|(_, text)| kinds(serde_json::from_str(&text).unwrap()))
+        .collect();
+    let all = happenings().into_iter().map(|happening| kinds(serde_json::to_value(happening).unwrap())).collect();
+    assert_eq!(documented, all);
+}

@@ -1,0 +1,80 @@
+//! How a training goes and what it brought: `train/state`, `train/result`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Payload};
+use crate::head::{BackboneRef, Figures, TrainingFacts};
+use crate::words::{HeadRef, Label};
+
+/// Phases of `train/state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainingPhase {
+    /// No training runs.
+    Idle,
+    /// Labelled embeddings are read.
+    Collecting,
+    /// The challenger is fitted.
+    Fitting,
+    /// Challenger and champion are compared.
+    Evaluating,
+    /// The challenger becomes champion.
+    Promoting,
+}
+
+/// `train/state`: where a training is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainState {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// What it does now.
+    pub phase: TrainingPhase,
+    /// 0..1 over the whole training; 0 while idle.
+    pub progress: f64,
+    /// Why it trains, or how the last training ended.
+    pub reason: String,
+}
+
+impl Payload for TrainState {
+    const WHAT: &'static str = "a training's state";
+}
+
+/// `train/result`: the report of a training, and what the gate made of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainResult {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// Number of the training, as `request/train` was answered.
+    pub training: u64,
+    /// Why it trained: `schedule`, `12 new labels`, `request`.
+    pub trigger: String,
+    /// The challenger.
+    pub head: HeadRef,
+    /// The backbone that it was trained on.
+    pub backbone: BackboneRef,
+    /// What it tells apart, in class order.
+    pub classes: Vec<Label>,
+    /// How it was fitted: `solver`, `lambda`, `n_train`, `fit_seconds`, …
+    #[serde(flatten)]
+    pub facts: TrainingFacts,
+    /// Whether the challenger serves now.
+    pub promoted: bool,
+    /// Whether it serves although too little was held out to measure it.
+    pub provisional: bool,
+    /// The gate's reason for programs: `better`, `worse`, `first`, …
+    pub code: String,
+    /// The gate's reason in words and numbers.
+    pub reason: String,
+    /// Change in balanced accuracy and its one-sided 5 % lower bound; null when it was not measured.
+    pub change: Option<[f64; 2]>,
+    /// The challenger's figures; null with too little held out.
+    pub challenger: Option<Figures>,
+    /// The champion's, on the same samples; null without a champion.
+    pub champion: Option<Figures>,
+}
+
+impl Payload for TrainResult {
+    const WHAT: &'static str = "a training's result";
+}
