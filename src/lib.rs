@@ -5,6 +5,7 @@
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
+pub mod config;
 pub mod eval;
 pub mod head;
 pub mod image;

@@ -1,0 +1,207 @@
+//! Whether a written value is of its key's kind, and what to say when it is not.
+
+use std::path::{Component, Path};
+
+use super::duration;
+use super::keys::{self, Kind, PROVIDER};
+use super::problem::quoted;
+use super::value::Value;
+use super::yaml::{Content, Node};
+use crate::wire::Base;
+
+/// What was wrong, where there is more to say than the kind and the node.
+#[derive(Debug, Default)]
+pub(super) struct Refusal {
+    pub found: Option<String>,
+    pub remedy: Option<String>,
+}
+
+impl Refusal {
+    fn remedy(text: impl Into<String>) -> Self {
+        Self { found: None, remedy: Some(text.into()) }
+    }
+}
+
+/// Whether values of this kind are text, taken as it stands where no YAML surrounds it.
+pub(super) fn is_text(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Text
+            | Kind::Path
+            | Kind::Cron
+            | Kind::BrokerUrl
+            | Kind::DeviceId
+            | Kind::TopicPrefix
+            | Kind::Choice { .. }
+    )
+}
+
+/// What a key of this kind may hold, in words.
+pub(super) fn expected(kind: Kind) -> String {
+    match kind {
+        Kind::Truth => "true or false".to_owned(),
+        Kind::Text => "text of 1 to 256 characters on one line".to_owned(),
+        Kind::Path => "an absolute path without '..'".to_owned(),
+        Kind::Whole { min, max } => format!("a whole number from {min} to {max}"),
+        Kind::Number { min, max } => format!("a number from {min} to {max}"),
+        Kind::AutoOrNumber { min, max } => format!("auto, or a number from {min:e} to {max:e}"),
+        Kind::Duration { min, max } => {
+            format!("a duration from {} to {}", duration::show(min), duration::show(max))
+        }
+        Kind::Choice { now, .. } => now.join(" or "),
+        Kind::Providers => format!("[{PROVIDER}]"),
+        Kind::Cron => "a cron time of five fields (minute hour day month weekday)".to_owned(),
+        Kind::BrokerUrl => "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
+        Kind::DeviceId => "1 to 64 of a-z, 0-9, _ and -".to_owned(),
+        Kind::TopicPrefix => "topic levels without '+', '#', a leading '$' and a '/' at either end".to_owned(),
+        Kind::Items { max } => format!("a list of at most {max} items"),
+        Kind::Reserved => "nothing".to_owned(),
+    }
+}
+
+/// The value of `node`, when it is of `kind`. Lists of items and reserved keys are the reader's.
+pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
+    if matches!(kind, Kind::Providers) {
+        return providers(node);
+    }
+    let Content::Scalar { text, .. } = &node.content else { return Err(Refusal::default()) };
+    let plain = node.plain();
+    match kind {
+        Kind::Truth => match plain {
+            Some("true" | "True" | "TRUE") => Ok(Value::Truth(true)),
+            Some("false" | "False" | "FALSE") => Ok(Value::Truth(false)),
+            _ => Err(Refusal::default()),
+        },
+        Kind::Whole { min, max } => {
+            let number = plain.and_then(|text| text.parse().ok()).filter(|number| (min..=max).contains(number));
+            number.map(Value::Whole).ok_or_else(|| unquoted(node))
+        }
+        Kind::Number { min, max } => number(plain, min, max).ok_or_else(|| unquoted(node)),
+        Kind::AutoOrNumber { .. } if text == "auto" => Ok(Value::Text(text.clone())),
+        Kind::AutoOrNumber { min, max } => number(plain, min, max).ok_or_else(|| unquoted(node)),
+        Kind::Duration { min, max } => {
+            let duration = duration::parse(text).filter(|duration| (min..=max).contains(duration));
+            let remedy = "write a whole number and one of ms, s, m, h, d, without a space: 500ms, 10s, 5m, 1h, 7d";
+            duration.map(Value::Duration).ok_or_else(|| Refusal::remedy(remedy))
+        }
+        _ if node.is_null() => Err(Refusal::default()),
+        _ => checked_text(kind, text).map(|()| Value::Text(text.clone())),
+    }
+}
+
+fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
+    let require = |holds: bool| if holds { Ok(()) } else { Err(Refusal::default()) };
+    match kind {
+        Kind::Choice { now, .. } if now.contains(&text) => Ok(()),
+        Kind::Choice { now, later } if later.contains(&text) => {
+            Err(Refusal::remedy(format!("this version has {} only; write that", now.join(", "))))
+        }
+        Kind::Choice { now, .. } => Err(Refusal { found: None, remedy: nearest(text, now).map(|word| meant(&word)) }),
+        Kind::Path => {
+            let path = Path::new(text);
+            if path.is_relative() {
+                return Err(Refusal::remedy("begin it with '/': a daemon has no working folder to start from"));
+            }
+            require(text.len() <= 4096 && !path.components().any(|part| part == Component::ParentDir))
+        }
+        Kind::Cron => {
+            if text.split_whitespace().count() != 5 {
+                return Err(Refusal::default());
+            }
+            let correct = |why| Refusal::remedy(format!("correct the time: {why}"));
+            let cron = text.parse::<croner::Cron>().map_err(correct)?;
+            // Any start will do to find that a time never comes, such as the 30th of February.
+            let start = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+            let never = |_| Refusal::remedy("write a time that comes: this one never does");
+            cron.find_next_occurrence(&start, true).map(|_| ()).map_err(never)
+        }
+        Kind::BrokerUrl => broker_url(text),
+        Kind::DeviceId => require(Base::new("prefix", text).is_ok()),
+        Kind::TopicPrefix => require(Base::new(text, "device").is_ok()),
+        _ => require(!text.is_empty() && text.chars().count() <= 256 && !text.contains(char::is_control)),
+    }
+}
+
+fn number(plain: Option<&str>, min: f64, max: f64) -> Option<Value> {
+    // Of what Rust reads as a number, the range leaves out infinity and what is none.
+    plain?.parse().ok().filter(|number| (min..=max).contains(number)).map(Value::Number)
+}
+
+fn unquoted(node: &Node) -> Refusal {
+    match &node.content {
+        Content::Scalar { text, plain: false } if text.parse::<f64>().is_ok() => {
+            Refusal::remedy("write it without quotes")
+        }
+        _ => Refusal::default(),
+    }
+}
+
+fn providers(node: &Node) -> Result<Value, Refusal> {
+    let Content::List(items) = &node.content else { return Err(Refusal::default()) };
+    let other = items.iter().find(|item| !matches!(&item.content, Content::Scalar { text, .. } if text == PROVIDER));
+    match other {
+        Some(other) => Err(Refusal {
+            found: Some(other.describe()),
+            remedy: Some(format!("write [{PROVIDER}]: this build computes on the CPU only")),
+        }),
+        None if items.len() == 1 => Ok(Value::Text(PROVIDER.to_owned())),
+        None => Err(Refusal::default()),
+    }
+}
+
+/// The same answer as the link gives, without its need of the network.
+fn broker_url(text: &str) -> Result<(), Refusal> {
+    if text.contains('@') {
+        return Err(Refusal::remedy("move the name to mqtt.username and the password into mqtt.password_file"));
+    }
+    let Some((scheme @ ("mqtt" | "mqtts"), rest)) = text.split_once("://") else { return Err(Refusal::default()) };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match authority.rfind(':') {
+        Some(at) if !authority[at..].contains(']') => (&authority[..at], Some(&authority[at + 1..])),
+        _ => (authority, None),
+    };
+    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port != 0)) {
+        return Err(Refusal::remedy("write a port from 1 to 65535, or none"));
+    }
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bracketed {
+        Some(_) if scheme == "mqtts" => Err(Refusal::remedy("write the broker's name or IPv4 address: TLS needs one")),
+        Some(address) if address.parse::<core::net::Ipv6Addr>().is_ok() => Ok(()),
+        None if !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
+            Ok(())
+        }
+        _ => Err(Refusal::default()),
+    }
+}
+
+/// What to do about the unknown key `word` in `section`.
+pub(super) fn suggestion(section: &str, word: &str) -> String {
+    if section == "mqtt" && word.eq_ignore_ascii_case("password") {
+        return "write the password into a file of its own and name that in mqtt.password_file".to_owned();
+    }
+    let siblings = keys::below(section);
+    if let Some(near) = nearest(word, &siblings) {
+        return meant(&near);
+    }
+    match keys::KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(word)) {
+        Some(key) => meant(key.name),
+        None => "remove it".to_owned(),
+    }
+}
+
+fn meant(word: &str) -> String {
+    format!("did you mean {}?", quoted(word).replace('"', "'"))
+}
+
+/// The one of `words` that `word` may have been meant for.
+fn nearest(word: &str, words: &[&str]) -> Option<String> {
+    const ALIKE: f64 = 0.8;
+    let word: String = word.chars().take(64).collect::<String>().to_lowercase();
+    let likeness = |other: &&str| {
+        // In a short word a single slip weighs more than it should.
+        let slip = word.len() > 2 && strsim::osa_distance(&word, other) <= 1;
+        strsim::jaro_winkler(&word, other).max(if slip { 0.9 } else { 0.0 })
+    };
+    let best = words.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) >= ALIKE).then(|| (*best).to_owned())
+}

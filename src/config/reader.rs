@@ -1,0 +1,221 @@
+//! One layer against the table of keys.
+
+use std::collections::BTreeMap;
+
+use super::keys::{self, Key, Kind};
+use super::kinds;
+use super::problem::{Problem, quoted, shown_key};
+use super::value::{Placed, Taken, Value};
+use super::yaml::{self, Content, MapKey, Node};
+
+/// Reads a layer; what is wrong goes to `problems`.
+pub(super) struct Reader<'a> {
+    file: &'a str,
+    /// Whether lines of the text mean anything to a person.
+    lined: bool,
+    problems: &'a mut Vec<Problem>,
+    warnings: &'a mut Vec<Problem>,
+}
+
+/// Where in the layer: as the table names it, and as a person finds it (`watch[].path`, `watch[2].path`).
+struct Path<'a> {
+    name: &'a str,
+    shown: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: &'a str, problems: &'a mut Vec<Problem>, warnings: &'a mut Vec<Problem>) -> Self {
+        Self { file, lined: false, problems, warnings }
+    }
+
+    /// The settings of a YAML document.
+    pub fn document(&mut self, text: &str) -> Taken {
+        self.lined = true;
+        let mut taken = Taken::default();
+        if let Some(root) = self.parse(text, "") {
+            self.section(&root, &Path { name: "", shown: "" }, &mut taken);
+        }
+        taken
+    }
+
+    /// The settings of dotted keys.
+    pub fn pairs(&mut self, pairs: &[(String, String)]) -> Taken {
+        let mut taken = Taken::default();
+        for (dotted, text) in pairs {
+            let node = self.pair_node(keys::find(dotted), text, dotted);
+            if let Some(node) = node {
+                let (section, word) = dotted.rsplit_once('.').unwrap_or(("", dotted));
+                let key = MapKey { line: 1, text: word.to_owned() };
+                let shown = if section.is_empty() { String::new() } else { shown_key(section) };
+                self.entry(&key, &node, &Path { name: section, shown: &shown }, &mut taken);
+            }
+        }
+        taken
+    }
+
+    /// The setting of a default, written as in a pair.
+    pub fn default(&mut self, key: &'static Key, text: &str) -> Taken {
+        let mut taken = Taken::default();
+        if let Some(node) = self.pair_node(Some(key), text, key.name) {
+            self.setting(key, &node, key.name, &mut taken);
+        }
+        taken
+    }
+
+    fn pair_node(&mut self, key: Option<&Key>, text: &str, shown: &str) -> Option<Node> {
+        let is_text = key.is_some_and(|key| kinds::is_text(key.kind));
+        if is_text && !text.trim_start().starts_with(['"', '\'']) {
+            return Some(Node { line: 1, content: Content::Scalar { text: text.trim().to_owned(), plain: true } });
+        }
+        self.parse(text, shown)
+    }
+
+    fn parse(&mut self, text: &str, key: &str) -> Option<Node> {
+        match yaml::parse(text) {
+            Ok(node) => Some(node),
+            Err(stop) => {
+                self.problem(stop.line.unwrap_or(0), key, stop.found, stop.expected.to_owned(), stop.remedy.to_owned());
+                None
+            }
+        }
+    }
+
+    fn section(&mut self, node: &Node, at: &Path<'_>, taken: &mut Taken) {
+        match &node.content {
+            Content::Map(entries) => self.entries(entries, at, taken),
+            // A section of which everything is commented out.
+            _ if node.is_empty() => {}
+            _ => {
+                let remedy = if at.name == "mqtt" && node.is_null() {
+                    "to switch MQTT off, write mqtt.url: null".to_owned()
+                } else {
+                    "write keys below it, indented by two spaces, or remove it".to_owned()
+                };
+                self.problem(node.line, at.shown, node.describe(), map_of(at.name), remedy);
+            }
+        }
+    }
+
+    fn entries(&mut self, entries: &[(MapKey, Node)], at: &Path<'_>, taken: &mut Taken) {
+        let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
+        for (key, node) in entries {
+            match lines.insert(&key.text, key.line) {
+                Some(first) => {
+                    let found =
+                        if self.lined { format!("the key again, after line {first}") } else { "it again".into() };
+                    let shown = join(at.shown, &shown_key(&key.text));
+                    self.problem(key.line, &shown, found, "each key once".into(), "remove one of the two".into());
+                }
+                None => self.entry(key, node, at, taken),
+            }
+        }
+    }
+
+    fn entry(&mut self, key: &MapKey, node: &Node, at: &Path<'_>, taken: &mut Taken) {
+        let name = join(at.name, &key.text);
+        let shown = join(at.shown, &shown_key(&key.text));
+        match keys::find(&name) {
+            Some(found) => self.setting(found, node, &shown, taken),
+            None if !keys::below(&name).is_empty() => self.section(node, &Path { name: &name, shown: &shown }, taken),
+            None => {
+                let (expected, remedy) = match keys::find(at.name) {
+                    Some(whole) => (kinds::expected(whole.kind), format!("set {} as a whole", at.shown)),
+                    None => (map_of(at.name), kinds::suggestion(at.name, &key.text)),
+                };
+                self.problem(key.line, &shown, format!("the unknown key {}", quoted(&key.text)), expected, remedy);
+            }
+        }
+    }
+
+    fn setting(&mut self, key: &'static Key, node: &Node, shown: &str, taken: &mut Taken) {
+        let value = match key.kind {
+            Kind::Reserved => {
+                let warning = Problem {
+                    file: self.file.to_owned(),
+                    line: self.line(node.line),
+                    key: shown.to_owned(),
+                    found: node.describe(),
+                    expected: "nothing: the key has no effect in this version".to_owned(),
+                    remedy: "leave it for a later version or remove it".to_owned(),
+                };
+                return self.warnings.push(warning);
+            }
+            _ if node.is_null() && key.nullable => Value::Null,
+            Kind::Items { max } => self.items(key, max, node, shown),
+            kind => kinds::check(kind, node).unwrap_or_else(|refusal| {
+                let example = key.default.filter(|default| *default != "null");
+                let remedy = refusal.remedy.unwrap_or_else(|| match example {
+                    Some(example) => format!("write for example {example}"),
+                    None => "correct or remove it".to_owned(),
+                });
+                let found = refusal.found.unwrap_or_else(|| node.describe());
+                let expected = kinds::expected(kind) + if key.nullable { ", or null" } else { "" };
+                self.problem(node.line, shown, found, expected, remedy);
+                Value::Faulty
+            }),
+        };
+        taken.insert(key.name, Placed { value, file: self.file.to_owned(), line: self.line(node.line) });
+    }
+
+    fn items(&mut self, key: &'static Key, max: usize, node: &Node, shown: &str) -> Value {
+        let below = format!("{}[]", key.name);
+        let nodes: &[Node] = match &node.content {
+            Content::List(nodes) if nodes.len() <= max => nodes,
+            _ if node.is_empty() => &[],
+            content => {
+                let found = match content {
+                    Content::List(nodes) => format!("{} items", nodes.len()),
+                    _ => node.describe(),
+                };
+                let expected = format!("a list of at most {max} items, each {}", map_of(&below));
+                self.problem(node.line, shown, found, expected, "write - path: /srv/camera below it".into());
+                return Value::Faulty;
+            }
+        };
+        let items = nodes.iter().enumerate().map(|(index, node)| {
+            let shown = format!("{shown}[{index}]");
+            let mut item = keys::defaults(key.name);
+            let given = &mut Taken::default();
+            if matches!(node.content, Content::Map(_)) {
+                self.section(node, &Path { name: &below, shown: &shown }, given);
+            } else {
+                self.problem(node.line, &shown, node.describe(), map_of(&below), "write path: /srv/camera".into());
+            }
+            item.extend(std::mem::take(given));
+            self.require(&below, node, &shown, &mut item);
+            item
+        });
+        Value::Items(items.collect())
+    }
+
+    /// Keys of an item that have no default have to be there.
+    fn require(&mut self, below: &str, node: &Node, shown: &str, item: &mut Taken) {
+        for word in keys::below(below) {
+            let name = join(below, word);
+            let Some(key) = keys::find(&name).filter(|key| !item.has(key.name)) else { continue };
+            if matches!(node.content, Content::Map(_)) {
+                let remedy = format!("add {word}: /srv/camera");
+                self.problem(node.line, &join(shown, word), "nothing".into(), kinds::expected(key.kind), remedy);
+            }
+            let (file, line) = (self.file.to_owned(), self.line(node.line));
+            item.insert(key.name, Placed { value: Value::Faulty, file, line });
+        }
+    }
+
+    fn line(&self, line: u64) -> Option<u64> {
+        Some(line).filter(|line| self.lined && *line > 0)
+    }
+
+    fn problem(&mut self, line: u64, key: &str, found: String, expected: String, remedy: String) {
+        let (file, line) = (self.file.to_owned(), self.line(line));
+        self.problems.push(Problem { file, line, key: key.to_owned(), found, expected, remedy });
+    }
+}
+
+fn join(section: &str, word: &str) -> String {
+    if section.is_empty() { word.to_owned() } else { format!("{section}.{word}") }
+}
+
+fn map_of(section: &str) -> String {
+    format!("a map of {}", keys::below(section).join(", "))
+}

@@ -1,0 +1,99 @@
+//! The table of keys as a JSON Schema, for editors that check while one types.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{KEYS, Key, Kind, PROVIDER};
+
+const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
+
+/// `config/schema.json`: a JSON Schema (2020-12) of a configuration file, made from [`KEYS`].
+pub fn schema() -> String {
+    let mut root = object();
+    root.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    root.insert("title".into(), json!("edgetuned configuration"));
+    for key in KEYS {
+        place(&mut root, key.name, key);
+    }
+    format!("{:#}\n", Value::Object(root))
+}
+
+fn object() -> Map<String, Value> {
+    let Value::Object(object) = json!({ "type": "object", "additionalProperties": false, "properties": {} }) else {
+        unreachable!("the literal above is an object")
+    };
+    object
+}
+
+/// Puts `key` at `name` below `schema`, with the objects that lead there.
+fn place(schema: &mut Map<String, Value>, name: &str, key: &Key) {
+    let (word, rest) = name.split_once('.').map_or((name, None), |(word, rest)| (word, Some(rest)));
+    let properties = fields(schema, "properties");
+    let Some(rest) = rest else {
+        properties.insert(word.to_owned(), key_schema(key));
+        if key.default.is_none() && !key.is_reserved() {
+            schema.insert("required".into(), json!([word]));
+        }
+        return;
+    };
+    if let Some(list) = word.strip_suffix("[]") {
+        place(fields(fields(properties, list), "items"), rest, key);
+    } else {
+        let section = properties.entry(word).or_insert_with(|| {
+            let mut section = object();
+            // An empty section is one of which everything is commented out.
+            section.insert("type".into(), json!(["object", "null"]));
+            Value::Object(section)
+        });
+        place(section.as_object_mut().expect("a section is an object"), rest, key);
+    }
+}
+
+/// The object in `schema` under `word`; a schema of an object when there is none yet.
+fn fields<'a>(schema: &'a mut Map<String, Value>, word: &str) -> &'a mut Map<String, Value> {
+    schema.entry(word).or_insert_with(|| Value::Object(object())).as_object_mut().expect("only objects are nested")
+}
+
+fn key_schema(key: &Key) -> Value {
+    let mut schema = kind_schema(key.kind);
+    let fields = schema.as_object_mut().expect("a kind's schema is an object");
+    let about = if key.is_reserved() { " Has no effect in this version." } else { "" };
+    fields.insert("description".into(), json!(format!("{}{about}", key.about)));
+    if let Some(default) = key.default {
+        fields.insert("default".into(), default_value(key.kind, default));
+    }
+    if key.nullable && !key.is_reserved() {
+        let single = fields["type"].clone();
+        fields.insert("type".into(), json!([single, "null"]));
+    }
+    schema
+}
+
+/// The default as JSON: the table's text is JSON but for words and the list of providers.
+fn default_value(kind: Kind, default: &str) -> Value {
+    match kind {
+        Kind::Providers => json!([PROVIDER]),
+        _ => serde_json::from_str(default).unwrap_or_else(|_| json!(default)),
+    }
+}
+
+fn kind_schema(kind: Kind) -> Value {
+    match kind {
+        Kind::Truth => json!({ "type": "boolean" }),
+        Kind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+        Kind::Path => json!({ "type": "string", "pattern": "^/" }),
+        Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
+        Kind::AutoOrNumber { min, max } => {
+            json!({ "oneOf": [{ "const": "auto" }, { "type": "number", "minimum": min, "maximum": max }] })
+        }
+        Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
+        Kind::Choice { now, .. } => json!({ "enum": now }),
+        Kind::Providers => json!({ "type": "array", "items": { "enum": [PROVIDER] }, "minItems": 1, "maxItems": 1 }),
+        Kind::Cron => json!({ "type": "string" }),
+        Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),
+        Kind::DeviceId => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,64}$" }),
+        Kind::TopicPrefix => json!({ "type": "string", "pattern": "^[^+#/$][^+#]*$" }),
+        Kind::Items { max } => json!({ "type": "array", "maxItems": max, "items": object() }),
+        Kind::Reserved => json!({}),
+    }
+}

@@ -1,0 +1,148 @@
+//! What the settings mean, and what is told of them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edgetuned::config::{self, ClassWeights, KEYS, L2, Policy, Poll, Precision, Solver};
+
+use crate::{good, load, load_text};
+
+#[test]
+fn without_any_file_the_defaults_of_the_contract_hold() {
+    let config = load(&[]).unwrap().config;
+    assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("line-3-local", "line-3-local"));
+    assert_eq!((config.backbone.model.as_str(), config.backbone.threads), ("default", 1));
+    assert_eq!(config.watch, []);
+    assert_eq!((config.store.path, config.store.precision), (PathBuf::from("/var/lib/edgetuned"), Precision::F16));
+    let training = config.training;
+    assert_eq!(training.schedule.as_deref(), Some("0 3 * * *"));
+    assert_eq!((training.min_new_labels, training.cooldown), (10, Duration::from_mins(10)));
+    assert_eq!((training.solver, training.l2), (Solver::Lbfgs, L2::Auto));
+    assert_eq!((training.class_weights, training.seed), (ClassWeights::Balanced, 0));
+    assert_eq!(config.promotion.policy, Policy::Gated);
+    assert!((config.promotion.margin - 0.005).abs() < 1e-15);
+    assert!((config.promotion.max_class_recall_loss - 0.05).abs() < 1e-15);
+    assert_eq!(config.prediction.top_k, 3);
+    let mqtt = config.mqtt.unwrap();
+    assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtt://localhost:1883", "edgetuned"));
+    assert_eq!((mqtt.username, mqtt.password_file, mqtt.ca_file), (None, None, None));
+    assert_eq!((mqtt.cert_file, mqtt.key_file), (None, None));
+    assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (64 << 20, Duration::from_hours(7 * 24)));
+    assert_eq!(mqtt.max_packet_bytes, 1 << 20);
+}
+
+#[test]
+fn every_setting_arrives_where_it_belongs() {
+    let config = good(
+        r#"
+device: { id: cam_1, name: "Sorting line: 3" }
+backbone: { model: /opt/m.yaml, threads: 4 }
+watch:
+  - { path: /srv/a/, recursive: false, label_from: none, settle: 2s, poll: always }
+  - path: /srv/b
+store: { path: /data/./state, precision: f32 }
+training: { schedule: null, min_new_labels: 1, cooldown: 0s, solver: adam, l2: 1e-3, class_weights: none, seed: 18446744073709551615 }
+promotion: { policy: manual, margin: 0, max_class_recall_loss: 1 }
+prediction: { top_k: 5 }
+mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_file: /run/p, ca_file: /c, cert_file: /d,
+        key_file: /e, spool_mb: 1, spool_max_age: 1h, max_packet_kb: 16 }
+"#,
+    );
+    assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("cam_1", "Sorting line: 3"));
+    assert_eq!((config.backbone.model.as_str(), config.backbone.threads), ("/opt/m.yaml", 4));
+    let [a, b] = &config.watch[..] else { panic!("{:?}", config.watch) };
+    assert_eq!((a.path.as_os_str().to_str(), a.recursive, a.label_from_folder), (Some("/srv/a"), false, false));
+    assert_eq!((a.settle, a.poll), (Duration::from_secs(2), Poll::Always));
+    assert_eq!((b.path.as_path(), b.recursive, b.label_from_folder), (Path::new("/srv/b"), true, true));
+    assert_eq!((b.settle, b.poll), (Duration::from_millis(500), Poll::Auto));
+    assert_eq!(config.store.path.as_os_str(), "/data/state");
+    assert_eq!(config.store.precision, Precision::F32);
+    let training = &config.training;
+    assert_eq!((training.schedule.as_ref(), training.min_new_labels), (None, 1));
+    assert_eq!((training.cooldown, training.solver, training.l2), (Duration::ZERO, Solver::Adam, L2::Fixed(1e-3)));
+    assert_eq!((training.class_weights, training.seed), (ClassWeights::None, u64::MAX));
+    assert_eq!(config.promotion.policy, Policy::Manual);
+    assert_eq!(config.prediction.top_k, 5);
+    let mqtt = config.mqtt.unwrap();
+    assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtts://b:8884", "plant/hall-2"));
+    assert_eq!(mqtt.username.as_deref(), Some("007"));
+    let files = [&mqtt.password_file, &mqtt.ca_file, &mqtt.cert_file, &mqtt.key_file];
+    assert_eq!(
+        files.map(|file| file.as_ref().and_then(|path| path.to_str())),
+        [Some("/run/p"), Some("/c"), Some("/d"), Some("/e")]
+    );
+    assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (1 << 20, Duration::from_hours(1)));
+    assert_eq!(mqtt.max_packet_bytes, 16 << 10);
+}
+
+#[test]
+fn the_whole_example_of_the_contract_loads_with_warnings_only() {
+    let loaded = load_text(
+        r#"device:   { id: line-3, name: "Sorting line 3" }        # id: [a-z0-9_-]{1,64}; default: host name
+backbone: { model: default, threads: 1, execution_providers: [cpu] }   # model: a bundled name or a manifest's path
+watch:
+  - { path: /srv/camera, recursive: true, label_from: folder, settle: 500ms, poll: auto }
+    # label_from: folder (an image directly in path has no label; in a subfolder, the subfolder's name) | none
+store:    { path: /var/lib/edgetuned, quota_mb: 512, precision: f16, thumbnails: true }
+training: { schedule: "0 3 * * *", min_new_labels: 10, cooldown: 10m, head: softmax, solver: lbfgs, l2: auto, class_weights: balanced, seed: 0 }
+          # trains when the cron time comes and anything changed, or as soon as min_new_labels arrived, at most once per cooldown
+promotion: { policy: gated, margin: 0.005, max_class_recall_loss: 0.05, shadow_images: 0 }    # gated | always | manual
+prediction: { top_k: 3, unknown: { percentile: 99 }, abstain: { alpha: 0.1 } }
+mqtt:     { url: "mqtt://localhost:1883", prefix: edgetuned, username: null, password_file: null, ca_file: null, cert_file: null, key_file: null,
+            home_assistant: true, spool_mb: 64, spool_max_age: 7d, max_packet_kb: 1024 }
+http:     { listen: "127.0.0.1:8787", token_file: null }    # listen: null switches it off
+"#,
+    )
+    .unwrap();
+    assert_eq!(loaded.config.device.name, "Sorting line 3");
+    let warned: Vec<_> = loaded.warnings.iter().map(|warning| (warning.line, warning.key.as_str())).collect();
+    let expected = [
+        (Some(6), "store.quota_mb"),
+        (Some(6), "store.thumbnails"),
+        (Some(9), "promotion.shadow_images"),
+        (Some(10), "prediction.unknown"),
+        (Some(10), "prediction.abstain"),
+        (Some(12), "mqtt.home_assistant"),
+        (Some(13), "http.listen"),
+        (Some(13), "http.token_file"),
+    ];
+    assert_eq!(warned, expected);
+    assert!(loaded.warnings[0].to_string().contains("no effect in this version"), "{}", loaded.warnings[0]);
+}
+
+#[test]
+fn the_effective_configuration_gives_the_same_settings_when_it_is_read() {
+    let rich = "
+watch: [{path: /srv/a, settle: 90s}, {path: /srv/b, poll: never, label_from: none, recursive: false}]
+training: {schedule: null, l2: 0.5, seed: 7}
+mqtt: {url: 'mqtts://b', username: me, password_file: /run/credentials/p, cert_file: /c, key_file: /k}";
+    for text in ["", "mqtt: {url: null}", rich] {
+        let config = good(text);
+        let json = config.to_json();
+        assert_eq!(good(&json.to_string()), config);
+        for key in KEYS.iter().filter(|key| !key.is_reserved() && !key.name.contains("[]")) {
+            let there = json.pointer(&format!("/{}", key.name.replace('.', "/"))).is_some();
+            assert!(there || (config.mqtt.is_none() && key.name.starts_with("mqtt.")), "{} in {json}", key.name);
+        }
+    }
+}
+
+#[test]
+fn a_schedule_may_come_as_seldom_as_every_fourth_year() {
+    let leap_day = good("training: {schedule: '0 3 29 2 *'}").training.schedule;
+    assert_eq!(leap_day.as_deref(), Some("0 3 29 2 *"));
+}
+
+#[test]
+fn a_device_without_an_id_has_the_host_name_made_fit() {
+    for (host, id) in [
+        ("raspberrypi", "raspberrypi"),
+        ("Line-3.Plant_A.example", "line-3-plant_a-example"),
+        ("späth", "sp-th"),
+        ("...", "edgetuned"),
+        ("", "edgetuned"),
+    ] {
+        assert_eq!(config::load(&[], host).unwrap().config.device.id, id);
+    }
+    assert_eq!(config::load(&[], &"x".repeat(300)).unwrap().config.device.id, "x".repeat(64));
+}
