@@ -6,6 +6,7 @@
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
 pub mod config;
+pub mod engine;
 pub mod eval;
 pub mod head;
 pub mod image;

@@ -1,0 +1,239 @@
+//! What the engine tells the rim to do.
+//!
+//! The rim commits every [`Write`] of a step, or of several steps, in one transaction before it does anything else
+//! that the steps asked for. So whatever is acknowledged or answered is durable first, and a crash between two
+//! steps leaves no half of either.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{DeliveryId, FileStamp};
+use crate::head::HeadRecord;
+use crate::wire::Topic;
+use crate::words::{Label, SampleId, Timestamp};
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Make this durable.
+    Write(Write),
+    /// Publish now if the broker is there, else not at all: the latest value is published again on connecting.
+    Publish {
+        /// Below the base.
+        topic: Topic,
+        /// JSON, or plain text for `status`.
+        payload: Vec<u8>,
+    },
+    /// Acknowledge an inbound message.
+    Ack(DeliveryId),
+    /// Read, decode and embed this file.
+    Ingest {
+        /// Index of the watched folder.
+        root: usize,
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// Look at this file's size and time again and report a [`super::Sighting`].
+    Look {
+        /// Index of the watched folder.
+        root: usize,
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// List all watched folders and report what the store does not know.
+    Scan,
+    /// Train a challenger and compare it with the champion.
+    Train(TrainingOrder),
+    /// Put the head of this version in service; `None` takes the present one out.
+    Serve(Option<u64>),
+    /// There are new messages in the outbox.
+    SendOutbox,
+    /// End the process; everything before this effect is done first.
+    Exit,
+}
+
+/// One durable change. Applying a list of them is atomic; applying it twice is the same as once.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A new sample (ignored when its id is known), its embedding and what was predicted.
+    Sample(Box<NewSample>),
+    /// The embedding (dim,) of a known sample in the present embedding space.
+    Embedding {
+        /// The sample.
+        id: SampleId,
+        /// (dim,)
+        embedding: Vec<f32>,
+    },
+    /// What a file turned out to be, so that a scan passes it over until its stamp changes.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// At the time it was read.
+        stamp: FileStamp,
+        /// What it is.
+        fate: Fate,
+    },
+    /// Sets or removes a sample's label and adds a line to the history.
+    Label {
+        /// The sample.
+        id: SampleId,
+        /// `None` removes it.
+        label: Option<Label>,
+        /// Who said so.
+        source: LabelSource,
+        /// When.
+        at: Timestamp,
+    },
+    /// Keeps a label for an image that has not arrived; replaces one for the same prefix.
+    AwaitLabel(AwaitedLabel),
+    /// Forgets a kept label.
+    ForgetAwaited {
+        /// As in [`AwaitedLabel::prefix`].
+        prefix: String,
+    },
+    /// Queues a message for the broker.
+    Outbox(OutboxMessage),
+    /// Removes a message from the outbox: delivered or dropped.
+    OutboxRemove {
+        /// Its `seq`.
+        seq: u64,
+    },
+    /// No `seq` above this has been used.
+    SeqReserved(u64),
+    /// Remembers the answer to a transaction.
+    Ledger(LedgerEntry),
+    /// Forgets the answer to a transaction.
+    LedgerRemove {
+        /// The transaction.
+        transaction: String,
+    },
+    /// Stores a head.
+    Head(Box<HeadRecord>),
+    /// Changes a head's status and why.
+    HeadStatus {
+        /// Its version.
+        version: u64,
+        /// The new status; making one champion leaves no other.
+        status: HeadStatus,
+        /// In words and numbers.
+        reason: String,
+        /// When; for a champion, the time of promotion.
+        at: Timestamp,
+    },
+    /// What the training schedule remembers.
+    Training(TrainingMemory),
+}
+
+/// A sample to be stored.
+#[derive(Debug, Clone)]
+pub struct NewSample {
+    /// SHA-256 of the file.
+    pub id: SampleId,
+    /// Where it was first seen.
+    pub path: PathBuf,
+    /// File size in bytes.
+    pub bytes: u64,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+    /// (dim,)
+    pub embedding: Vec<f32>,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// Label and probability at arrival, for live accuracy.
+    pub predicted: Option<(Label, f32)>,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// This sample.
+    Sample(SampleId),
+    /// Put aside, with the reason.
+    Quarantined(String),
+}
+
+/// Who gave a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelSource {
+    /// The name of the folder that the file lies in.
+    Folder,
+    /// An MQTT message.
+    Mqtt,
+}
+
+/// A label for an image that has not been seen yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedLabel {
+    /// 8 to 64 lowercase hexadecimal digits: the start of the image's SHA-256.
+    pub prefix: String,
+    /// The label.
+    pub label: Label,
+    /// Who said so.
+    pub source: LabelSource,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A message that must reach the broker at least once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxMessage {
+    /// Rising; also inside the payload.
+    pub seq: u64,
+    /// Below the base.
+    pub topic: Topic,
+    /// JSON.
+    pub payload: Vec<u8>,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// A remembered answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The caller's word for its request.
+    pub transaction: String,
+    /// The request's name.
+    pub name: String,
+    /// `status`, `data` and `error` of the response, as JSON.
+    pub answer: Vec<u8>,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+/// Where a head stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadStatus {
+    /// In service.
+    Champion,
+    /// Was in service, or waits for a person; can be put in service again.
+    Kept,
+    /// Did not pass the gate, or was rolled back.
+    Rejected,
+}
+
+/// What the training schedule remembers over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrainingMemory {
+    /// The order that is being carried out; after a crash it is carried out again.
+    pub running: Option<TrainingOrder>,
+    /// An accepted order that waits for the running one.
+    pub due: Option<TrainingOrder>,
+    /// When the last training ended.
+    pub last: Option<Timestamp>,
+    /// Labels set, changed or removed since the last training began.
+    pub new_labels: u64,
+    /// The number of the next training.
+    pub next_id: u64,
+}
+
+/// An order to train.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingOrder {
+    /// Its number, in `train` answers and results.
+    pub id: u64,
+    /// Why, in words: `schedule`, `12 new labels`, `request`.
+    pub reason: String,
+}

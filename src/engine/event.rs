@@ -1,0 +1,202 @@
+//! What the rim tells the engine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::effect::TrainingOrder;
+use crate::eval::gate::Verdict;
+use crate::head::{Figures, HeadRecord};
+use crate::wire::TrainingPhase;
+use crate::words::{HeadRef, Label, SampleId};
+
+/// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
+pub type DeliveryId = u64;
+
+/// Size and modification time of a file: while both stand still, the file is taken to be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStamp {
+    /// Length in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970, as the file system says.
+    pub mtime_ns: i64,
+}
+
+/// One thing that happened in the world.
+#[derive(Debug)]
+pub enum Event {
+    /// Time passed; sent about ten times a second.
+    Tick,
+    /// The watcher or a scan saw a file that may be an image.
+    Sighted(Sighting),
+    /// A scan of all watched folders ended; `ignored` files had another kind of name.
+    Scanned {
+        /// Files passed over.
+        ignored: u64,
+        /// Folders that could not be read: path and reason.
+        unreadable: Vec<(PathBuf, String)>,
+    },
+    /// The ingest worker finished with one file.
+    Ingested(Ingested),
+    /// An MQTT message arrived on a topic below the device's base.
+    Inbound(Inbound),
+    /// The broker accepted the connection and the subscriptions.
+    Connected,
+    /// The link to the broker broke.
+    Disconnected {
+        /// In the client's words.
+        reason: String,
+    },
+    /// The broker acknowledged the spooled message with this number.
+    Delivered {
+        /// Its `seq`.
+        seq: u64,
+    },
+    /// The training worker reports where it is.
+    TrainingProgress {
+        /// What it does now.
+        phase: TrainingPhase,
+        /// 0..1 over the whole training.
+        progress: f64,
+    },
+    /// The training worker finished.
+    Trained(Box<TrainingOutcome>),
+    /// The training worker could not finish.
+    TrainingFailed {
+        /// Why, with the next act.
+        reason: String,
+    },
+    /// Something at the rim went wrong and was dealt with; people should know.
+    Fault {
+        /// Which part of the daemon.
+        source: &'static str,
+        /// What happened, with the next act.
+        reason: String,
+    },
+    /// What only the rim can measure; sent about every ten seconds.
+    Vitals(Vitals),
+    /// A termination signal arrived.
+    Stop,
+}
+
+/// Measurements for `health`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Vitals {
+    /// Size of the store's files in bytes.
+    pub store_bytes: u64,
+    /// Memory of this process that is resident, in bytes.
+    pub rss_bytes: u64,
+    /// Temperature of the processor, where the machine tells.
+    pub temperature_c: Option<f64>,
+    /// Whether the clock follows a time server, where the kernel tells.
+    pub time_synced: Option<bool>,
+}
+
+/// A file that may be an image, as the watcher or a scan saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// Index of the watched folder in the configuration.
+    pub root: usize,
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Size and time at that moment; `None` when it is gone.
+    pub stamp: Option<FileStamp>,
+    /// Whether the writer is known to have finished (closed after writing, or renamed into place).
+    pub closed: bool,
+}
+
+/// What became of a file handed to the ingest worker.
+#[derive(Debug)]
+pub struct Ingested {
+    /// Index of the watched folder.
+    pub root: usize,
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Size and time of the bytes that were read.
+    pub stamp: FileStamp,
+    /// The result.
+    pub outcome: IngestOutcome,
+}
+
+/// The result of reading one file.
+#[derive(Debug)]
+pub enum IngestOutcome {
+    /// It is an image and has an embedding.
+    Image(Box<EmbeddedImage>),
+    /// It is empty or ends too early, as a file still being written does.
+    Incomplete {
+        /// What is missing.
+        reason: String,
+    },
+    /// It changed while it was read.
+    Changed,
+    /// It no longer exists.
+    Gone,
+    /// It will never be an image: hostile, of another kind, too large.
+    Bad {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be read now; another try may succeed.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An image with its embedding and what the head in service said of it.
+#[derive(Debug, Clone)]
+pub struct EmbeddedImage {
+    /// SHA-256 of the file.
+    pub id: SampleId,
+    /// File size in bytes.
+    pub bytes: u64,
+    /// The embedding (dim,), as the backbone gave it.
+    pub embedding: Vec<f32>,
+    /// The group (burst of near-duplicates) that it belongs to: the identity of the group's first image.
+    pub group: SampleId,
+    /// What the head in service said; `None` while there is none.
+    pub prediction: Option<Scored>,
+    /// Whether this very path was recorded with these bytes before.
+    pub here_before: bool,
+    /// Other files with the same bytes that still exist.
+    pub twins: Vec<PathBuf>,
+    /// Reading and decoding.
+    pub decode: Duration,
+    /// The backbone; zero when the embedding came from the cache.
+    pub embed: Duration,
+}
+
+/// A head's opinion of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The head that was asked.
+    pub head: HeadRef,
+    /// Classes with their probabilities, best first, at most `prediction.top_k`.
+    pub top: Vec<(Label, f32)>,
+}
+
+/// What a training brought.
+#[derive(Debug, Clone)]
+pub struct TrainingOutcome {
+    /// The order that it fulfils.
+    pub order: TrainingOrder,
+    /// The challenger; its version is not used by any stored head.
+    pub challenger: HeadRecord,
+    /// The champion's figures on the samples that both were compared on; `None` without a champion.
+    pub champion: Option<Figures>,
+    /// What the gate says.
+    pub verdict: Verdict,
+}
+
+/// One inbound MQTT message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// The topic below the base, `label` or `request/train`.
+    pub topic: String,
+    /// As it came.
+    pub payload: Vec<u8>,
+    /// Whether the broker had kept it.
+    pub retained: bool,
+    /// For the acknowledgement.
+    pub delivery: DeliveryId,
+}

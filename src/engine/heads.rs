@@ -1,0 +1,92 @@
+//! The heads that are kept: which one serves, and which one a rollback goes back to.
+
+use super::effect::{HeadStatus, Write};
+use super::snapshot::HeadInfo;
+use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
+
+/// All stored heads, oldest first, as one embedding space sees them.
+#[derive(Debug)]
+pub struct Heads {
+    heads: Vec<HeadInfo>,
+    space: EmbeddingSpace,
+}
+
+/// A rollback that was decided.
+#[derive(Debug)]
+pub struct Rollback {
+    /// The head taken out of service.
+    pub from: HeadRef,
+    /// The head back in service.
+    pub to: HeadRef,
+    /// In words.
+    pub reason: String,
+    /// What makes it durable.
+    pub writes: [Write; 2],
+}
+
+impl Heads {
+    /// The stored `heads`, of which those of `space` can serve.
+    #[must_use]
+    pub fn new(heads: Vec<HeadInfo>, space: EmbeddingSpace) -> Self {
+        Self { heads, space }
+    }
+
+    /// The head in service: the champion, if it reads the embeddings of the present backbone.
+    #[must_use]
+    pub fn champion(&self) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space == self.space)
+    }
+
+    /// A champion of another backbone, which cannot serve.
+    pub(super) fn stranded(&self) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space != self.space)
+    }
+
+    /// A rejected head with the same weights: a training on the same labels makes it again.
+    pub(super) fn rejected_twin(&self, id: &HeadId) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
+    }
+
+    /// Adds a head that was just trained.
+    pub(super) fn add(&mut self, head: HeadInfo) {
+        self.heads.push(head);
+    }
+
+    /// The head that served before the present one and was not rejected since.
+    fn previous(&self) -> Option<&HeadInfo> {
+        self.heads
+            .iter()
+            .filter(|head| head.status == HeadStatus::Kept && head.space == self.space)
+            .filter(|head| head.promoted_at.is_some())
+            .max_by_key(|head| (head.promoted_at, head.head.version))
+    }
+
+    /// Sets a head's status and returns what makes it durable; making one champion keeps the present one for a
+    /// rollback.
+    pub fn set(&mut self, version: u64, status: HeadStatus, reason: String, at: Timestamp) -> Write {
+        for head in &mut self.heads {
+            if head.head.version == version {
+                head.status = status;
+                head.reason.clone_from(&reason);
+                if status == HeadStatus::Champion {
+                    head.promoted_at = Some(at);
+                }
+            } else if status == HeadStatus::Champion && head.status == HeadStatus::Champion {
+                head.status = HeadStatus::Kept;
+            }
+        }
+        Write::HeadStatus { version, status, reason, at }
+    }
+
+    /// Goes back to the head before the present one; the present one is rejected, so that a second rollback goes
+    /// further back. `None` when there is no champion or no earlier head.
+    pub fn roll_back(&mut self, at: Timestamp) -> Option<Rollback> {
+        let (from, to) = (self.champion()?.head.clone(), self.previous()?.clone());
+        let reason = format!("rolled back from head {} to head {} on request", from.version, to.head.version);
+        let writes = [
+            self.set(from.version, HeadStatus::Rejected, reason.clone(), at),
+            self.set(to.head.version, HeadStatus::Champion, to.reason, at),
+        ];
+        Some(Rollback { from, to: to.head, reason, writes })
+    }
+}

@@ -1,0 +1,278 @@
+//! What is said of all that happens, and how it is numbered.
+//!
+//! Spooled messages (predictions, events, results, responses) become part of the step's transaction; the others are
+//! the latest value of something and are published again at every connection.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Engine;
+use super::effect::{Effect, OutboxMessage, Write};
+use super::event::{EmbeddedImage, TrainingOutcome, Vitals};
+use super::snapshot::Spooled;
+use crate::wire::TrainingPhase;
+use crate::wire::{
+    Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload, Prediction, Response,
+    Status, TopLabel, Topic, TrainResult, TrainState, Versions,
+};
+use crate::words::Now;
+
+/// `seq` numbers taken from the store at a time, so that not every report is a write.
+const SEQ_BLOCK: u64 = 1_000;
+/// `health` is published this often, and on change.
+const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// But not more often than this.
+const HEALTH_MIN: Duration = Duration::from_secs(1);
+
+/// What this version does beyond predicting; `info` says so.
+const CAPABILITIES: [&str; 5] = ["label", "train", "rescan", "rollback", "status"];
+
+/// Counters and latest values.
+#[derive(Debug)]
+pub(super) struct Reports {
+    boot: String,
+    seq: u64,
+    reserved: u64,
+    started_at: Duration,
+    now: Duration,
+    pub connected: bool,
+    pub phase: TrainingPhase,
+    progress: f64,
+    reason: String,
+    latest: Option<Prediction>,
+    latest_result: Option<TrainResult>,
+    health_at: Duration,
+    health_said: Option<HealthFigures>,
+    pub vitals: Vitals,
+    pub images_total: u64,
+    pub errors_total: u64,
+    pub dropped_total: u64,
+    pub quarantined: u64,
+    pub ignored: u64,
+    pub unreadable: BTreeSet<PathBuf>,
+}
+
+impl Reports {
+    /// `seq`: no number above it has been used.
+    pub fn new(boot: String, seq: u64, quarantined: u64) -> Self {
+        Self {
+            boot,
+            seq,
+            reserved: seq,
+            started_at: Duration::ZERO,
+            now: Duration::ZERO,
+            connected: false,
+            phase: TrainingPhase::Idle,
+            progress: 0.0,
+            reason: String::new(),
+            latest: None,
+            latest_result: None,
+            health_at: Duration::ZERO,
+            health_said: None,
+            vitals: Vitals::default(),
+            images_total: 0,
+            errors_total: 0,
+            dropped_total: 0,
+            quarantined,
+            ignored: 0,
+            unreadable: BTreeSet::new(),
+        }
+    }
+
+    pub fn started(&mut self, now: Now) {
+        self.started_at = now.mono;
+    }
+}
+
+impl Engine {
+    /// The next envelope; takes a block of numbers from the store when the last one is used up.
+    fn envelope(&mut self, now: Now) -> Envelope {
+        let reports = &mut self.reports;
+        reports.seq += 1;
+        if reports.seq > reports.reserved {
+            reports.reserved = reports.seq + SEQ_BLOCK;
+            self.effects.push(Effect::Write(Write::SeqReserved(reports.reserved)));
+        }
+        Envelope::new(now.wall, reports.seq, reports.boot.clone())
+    }
+
+    /// Queues a message that must arrive; older ones go when the spool is full.
+    fn spool<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(Envelope) -> P) -> P {
+        let envelope = self.envelope(now);
+        let seq = envelope.seq;
+        let message = make(envelope);
+        let payload = message.encode();
+        let bytes = (payload.len() + topic.to_string().len()) as u64;
+        let dropped = self.spool.push(Spooled { seq, bytes, made_at: now.wall });
+        self.write(Write::Outbox(OutboxMessage { seq, topic, payload, made_at: now.wall }));
+        self.drop_spooled(dropped);
+        self.effects.push(Effect::SendOutbox);
+        message
+    }
+
+    /// Says the latest value of something if the broker is there; it is said again at every connection.
+    fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
+        if self.reports.connected {
+            let envelope = self.envelope(now);
+            let payload = make(self, envelope).encode();
+            self.effects.push(Effect::Publish { topic, payload });
+        }
+    }
+
+    pub(super) fn announce(&mut self, now: Now, happening: Happening) {
+        self.spool(now, Topic::Event, |envelope| EventReport { envelope, happening });
+    }
+
+    pub(super) fn respond(&mut self, now: Now, name: &str, transaction: Option<String>, answer: Answer) {
+        self.spool(now, Topic::Response(name.to_owned()), |envelope| Response { envelope, transaction, answer });
+    }
+
+    /// Everything retained, again: the broker may have forgotten it.
+    pub(super) fn connected(&mut self, now: Now) {
+        self.reports.connected = true;
+        let status = Status::Online.as_str().as_bytes().to_vec();
+        self.effects.push(Effect::Publish { topic: Topic::Status, payload: status });
+        self.publish_info(now);
+        self.publish_health(now);
+        self.publish_train_state(now);
+        if let Some(latest) = self.reports.latest.clone() {
+            self.publish(now, Topic::State, |_, envelope| Prediction { envelope, ..latest });
+        }
+        if let Some(result) = &self.reports.latest_result {
+            self.effects.push(Effect::Publish { topic: Topic::TrainResult, payload: result.encode() });
+        }
+        self.effects.push(Effect::SendOutbox);
+    }
+
+    pub(super) fn publish_info(&mut self, now: Now) {
+        self.publish(now, Topic::Info, |engine, envelope| Info {
+            envelope,
+            versions: Versions {
+                edgetuned: env!("CARGO_PKG_VERSION").to_owned(),
+                onnxruntime: engine.settings.onnxruntime.clone(),
+            },
+            backbone: engine.settings.backbone.clone(),
+            head: engine.heads.champion().map(|champion| InfoHead {
+                id: champion.head.id.clone(),
+                version: champion.head.version,
+                classes: champion.classes.clone(),
+            }),
+            capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
+            configuration: engine.settings.configuration.clone(),
+        });
+    }
+
+    pub(super) fn report_prediction(&mut self, now: Now, path: &Path, image: &EmbeddedImage, latency: Duration) {
+        let top: Vec<_> = image.prediction.iter().flat_map(|scored| &scored.top).cloned().collect();
+        let best = top.first().cloned();
+        let (backbone, replayed) = (self.settings.backbone.name.clone(), !self.reports.connected);
+        let prediction = self.spool(now, Topic::Prediction, |envelope| Prediction {
+            envelope,
+            image: image.id,
+            path: path.to_string_lossy().into_owned(),
+            label: best.as_ref().map(|(label, _)| label.clone()),
+            probability: best.map(|(_, probability)| probability),
+            top: top.into_iter().map(|(label, probability)| TopLabel { label, probability }).collect(),
+            set: None,
+            unknown: None,
+            novelty: None,
+            head: image.prediction.as_ref().map(|scored| scored.head.id.clone()),
+            backbone,
+            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+            replayed,
+        });
+        let state = prediction.clone();
+        self.publish(now, Topic::State, |_, envelope| Prediction { envelope, ..state });
+        self.reports.latest = Some(prediction);
+    }
+
+    pub(super) fn report_training(&mut self, now: Now, outcome: &TrainingOutcome, promoted: bool, reason: &str) {
+        let TrainingOutcome { order, challenger, champion, verdict } = outcome;
+        let result = self.spool(now, Topic::TrainResult, |envelope| TrainResult {
+            envelope,
+            training: order.id,
+            trigger: order.reason.clone(),
+            head: challenger.head.clone(),
+            backbone: challenger.backbone.clone(),
+            classes: challenger.dense.classes.labels().to_vec(),
+            facts: challenger.training.clone(),
+            promoted,
+            provisional: promoted && verdict.provisional,
+            code: verdict.code.clone(),
+            reason: reason.to_owned(),
+            change: verdict.change,
+            challenger: challenger.figures.clone(),
+            champion: champion.clone(),
+        });
+        self.reports.latest_result = Some(result);
+        self.announce(now, Happening::Trained { training: order.id, head: challenger.head.clone() });
+    }
+
+    pub(super) fn training_progress(&mut self, now: Now, phase: TrainingPhase, progress: f64) {
+        self.reports.phase = phase;
+        self.reports.progress = progress;
+        self.reports.reason = self.schedule.running().map_or(String::new(), |order| order.reason.clone());
+        self.publish_train_state(now);
+    }
+
+    fn publish_train_state(&mut self, now: Now) {
+        self.publish(now, Topic::TrainState, |engine, envelope| TrainState {
+            envelope,
+            phase: engine.reports.phase,
+            progress: engine.reports.progress,
+            reason: engine.reports.reason.clone(),
+        });
+    }
+
+    pub(super) fn health(&self) -> HealthFigures {
+        let reports = &self.reports;
+        let (samples, labelled) = (self.catalogue.len() as u64, self.catalogue.labelled() as u64);
+        HealthFigures {
+            samples,
+            labelled,
+            unlabelled: samples - labelled,
+            queue: self.settling.len() as u64,
+            quarantined: reports.quarantined,
+            evicted: 0,
+            spooled: self.spool.len() as u64,
+            store_bytes: reports.vitals.store_bytes,
+            rss_bytes: reports.vitals.rss_bytes,
+            images_total: reports.images_total,
+            errors_total: reports.errors_total,
+            last_train: self.schedule.memory().last,
+            uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
+            temperature_c: reports.vitals.temperature_c,
+            time_synced: reports.vitals.time_synced,
+        }
+    }
+
+    pub(super) fn publish_health_when_due(&mut self, now: Now) {
+        self.reports.now = now.mono;
+        let since = now.mono.saturating_sub(self.reports.health_at);
+        if since >= HEALTH_EVERY || (since >= HEALTH_MIN && self.health_changed()) {
+            self.publish_health(now);
+        }
+    }
+
+    /// Whether a count changed that people wait for; what changes with every breath (memory, uptime) does not count.
+    fn health_changed(&self) -> bool {
+        let counts = |health: &HealthFigures| {
+            (
+                health.samples,
+                health.labelled,
+                health.quarantined,
+                health.images_total,
+                health.errors_total,
+                health.last_train,
+            )
+        };
+        self.reports.health_said.as_ref().is_none_or(|said| counts(said) != counts(&self.health()))
+    }
+
+    fn publish_health(&mut self, now: Now) {
+        self.publish(now, Topic::Health, |engine, envelope| Health { envelope, figures: engine.health() });
+        self.reports.health_at = now.mono;
+        self.reports.health_said = Some(self.health());
+    }
+}

@@ -1,0 +1,97 @@
+//! The engine's settings, checked and in its own words.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::schedule::ScheduleSettings;
+use crate::head::BackboneRef;
+use crate::words::{EmbeddingSpace, Label};
+
+/// Everything that deciding depends on and that does not change while the daemon runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the device for people.
+    pub device_name: String,
+    /// A new word at every start, in every report.
+    pub boot: String,
+    /// The backbone, as reports name it.
+    pub backbone: BackboneRef,
+    /// The embeddings that it makes.
+    pub space: EmbeddingSpace,
+    /// Version of ONNX Runtime, for `info`.
+    pub onnxruntime: String,
+    /// Watched folders, in the order of the configuration.
+    pub roots: Vec<Root>,
+    /// When to train.
+    pub schedule: ScheduleSettings,
+    /// Who decides on promotion.
+    pub promotion: PromotionPolicy,
+    /// Bound of the outbox in bytes of topics and payloads.
+    pub spool_bytes_max: u64,
+    /// Messages older than this are dropped.
+    pub spool_age_max: Duration,
+    /// The configuration without secrets, for `info`.
+    pub configuration: serde_json::Value,
+}
+
+/// A watched folder.
+#[derive(Debug, Clone)]
+pub struct Root {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Whether the first folder below it names the class.
+    pub label_from_folder: bool,
+    /// How long a file has to stand still when nobody saw it being closed.
+    pub settle: Duration,
+}
+
+impl Root {
+    /// The folder name that labels the file at `path`: the first one below this root.
+    ///
+    /// # Errors
+    /// The folder's name when it cannot be a label, with the reason.
+    pub(super) fn label_of(&self, path: &Path) -> Result<Option<Label>, String> {
+        if !self.label_from_folder {
+            return Ok(None);
+        }
+        let Ok(below) = path.strip_prefix(&self.path) else { return Ok(None) };
+        let mut parts = below.components();
+        match (parts.next(), parts.next()) {
+            (Some(folder), Some(_)) => {
+                let name = folder.as_os_str().to_string_lossy();
+                Label::new(&name)
+                    .map(Some)
+                    .map_err(|why| format!("folder {name:?} cannot name a class: {why}; rename it"))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Who decides on promotion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromotionPolicy {
+    /// The gate.
+    Gated,
+    /// Every challenger is promoted.
+    Always,
+    /// A person; challengers are kept.
+    Manual,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_folder_below_the_root_names_the_class() {
+        let root = Root { path: "/srv/camera".into(), label_from_folder: true, settle: Duration::ZERO };
+        let label = |path: &str| root.label_of(Path::new(path)).map(|label| label.map(|label| label.to_string()));
+        assert_eq!(label("/srv/camera/a.jpg"), Ok(None));
+        assert_eq!(label("/srv/camera/nut/a.jpg"), Ok(Some("nut".into())));
+        assert_eq!(label("/srv/camera/nut/m8/a.jpg"), Ok(Some("nut".into())));
+        assert!(label("/srv/camera/a\u{7}b/a.jpg").is_err_and(|why| why.contains("rename")));
+        let none = Root { label_from_folder: false, ..root };
+        assert_eq!(none.label_of(Path::new("/srv/camera/nut/a.jpg")), Ok(None));
+    }
+}

@@ -1,0 +1,59 @@
+//! What the engine is started from: everything the store remembers that deciding needs.
+
+use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
+use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
+
+/// The store's memory at start.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Every sample with its label.
+    pub samples: Vec<(SampleId, Option<(Label, LabelSource)>)>,
+    /// Labels for images not seen yet, oldest first.
+    pub awaited: Vec<AwaitedLabel>,
+    /// Remembered answers, oldest first.
+    pub ledger: Vec<LedgerEntry>,
+    /// Unsent messages, oldest first.
+    pub outbox: Vec<Spooled>,
+    /// No `seq` above this has been used.
+    pub seq: u64,
+    /// All heads, oldest first.
+    pub heads: Vec<HeadInfo>,
+    /// What the schedule remembers.
+    pub training: TrainingMemory,
+    /// Files put aside.
+    pub quarantined: u64,
+}
+
+/// An unsent message, without its payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spooled {
+    /// Its number.
+    pub seq: u64,
+    /// Length of topic and payload in bytes.
+    pub bytes: u64,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// A stored head, without its weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadInfo {
+    /// Its names.
+    pub head: HeadRef,
+    /// When it was trained.
+    pub created: Timestamp,
+    /// The embeddings that it reads.
+    pub space: EmbeddingSpace,
+    /// Name of the backbone, for people.
+    pub backbone: String,
+    /// Its classes.
+    pub classes: Vec<Label>,
+    /// Held-out accuracy, 0..1; `None` with too little held out.
+    pub accuracy: Option<f64>,
+    /// Where it stands.
+    pub status: HeadStatus,
+    /// Why, in words and numbers.
+    pub reason: String,
+    /// When it last became champion.
+    pub promoted_at: Option<Timestamp>,
+}

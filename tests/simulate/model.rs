@@ -1,0 +1,111 @@
+//! The store as the simulation has it: a second interpretation of `Write`, a few maps that survive a crash.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use edgetuned::engine::{
+    AwaitedLabel, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, OutboxMessage, Snapshot, Spooled,
+    TrainingMemory, Write,
+};
+use edgetuned::words::{Label, SampleId};
+
+/// What is on the disk after the last commit.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub samples: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
+    pub files: BTreeMap<PathBuf, (FileStamp, Fate)>,
+    pub awaited: BTreeMap<String, AwaitedLabel>,
+    pub outbox: BTreeMap<u64, OutboxMessage>,
+    pub ledger: Vec<LedgerEntry>,
+    pub heads: Vec<HeadInfo>,
+    pub training: TrainingMemory,
+    pub seq: u64,
+}
+
+impl Model {
+    /// Applies one step's writes; a crash falls before or after, never between.
+    pub fn commit(&mut self, writes: &[Write]) {
+        for write in writes {
+            self.apply(write);
+        }
+        let champions = self.heads.iter().filter(|head| head.status == HeadStatus::Champion).count();
+        assert!(champions <= 1, "{champions} champions after one commit");
+    }
+
+    fn apply(&mut self, write: &Write) {
+        match write.clone() {
+            Write::Sample(sample) => {
+                assert!(!self.samples.contains_key(&sample.id), "sample {} stored twice", sample.id);
+                self.samples.insert(sample.id, None);
+            }
+            Write::Embedding { id, .. } => assert!(self.samples.contains_key(&id), "embedding of an unknown sample"),
+            Write::File { path, stamp, fate } => {
+                self.files.insert(path, (stamp, fate));
+            }
+            Write::Label { id, label, source, .. } => {
+                let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
+                *slot = label.map(|label| (label, source));
+            }
+            Write::AwaitLabel(awaited) => {
+                self.awaited.insert(awaited.prefix.clone(), awaited);
+            }
+            Write::ForgetAwaited { prefix } => {
+                self.awaited.remove(&prefix);
+            }
+            Write::Outbox(message) => {
+                assert!(message.seq <= self.seq, "seq {} was used before it was reserved", message.seq);
+                assert!(self.outbox.insert(message.seq, message).is_none(), "a seq was used twice");
+            }
+            Write::OutboxRemove { seq } => {
+                self.outbox.remove(&seq);
+            }
+            Write::SeqReserved(seq) => self.seq = self.seq.max(seq),
+            Write::Ledger(entry) => self.ledger.push(entry),
+            Write::LedgerRemove { transaction } => self.ledger.retain(|entry| entry.transaction != transaction),
+            Write::Head(record) => self.heads.push(HeadInfo {
+                head: record.head.clone(),
+                created: record.created,
+                space: record.dense.space,
+                backbone: record.backbone.name.clone(),
+                classes: record.dense.classes.labels().to_vec(),
+                accuracy: record.figures.as_ref().map(|figures| figures.accuracy),
+                status: HeadStatus::Kept,
+                reason: String::new(),
+                promoted_at: None,
+            }),
+            Write::HeadStatus { version, status, reason, at } => {
+                for head in &mut self.heads {
+                    if head.head.version == version {
+                        head.status = status;
+                        head.reason.clone_from(&reason);
+                        if status == HeadStatus::Champion {
+                            head.promoted_at = Some(at);
+                        }
+                    } else if status == HeadStatus::Champion && head.status == HeadStatus::Champion {
+                        head.status = HeadStatus::Kept;
+                    }
+                }
+            }
+            Write::Training(memory) => self.training = memory,
+        }
+    }
+
+    /// What the engine is started from.
+    pub fn snapshot(&self) -> Snapshot {
+        let spooled = |message: &OutboxMessage| Spooled {
+            seq: message.seq,
+            bytes: (message.payload.len() + message.topic.to_string().len()) as u64,
+            made_at: message.made_at,
+        };
+        Snapshot {
+            samples: self.samples.iter().map(|(id, label)| (*id, label.clone())).collect(),
+            awaited: self.awaited.values().cloned().collect(),
+            ledger: self.ledger.clone(),
+            outbox: self.outbox.values().map(spooled).collect(),
+            seq: self.seq,
+            heads: self.heads.clone(),
+            training: self.training.clone(),
+            quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
+        }
+    }
+}
