@@ -5,11 +5,13 @@
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
+pub mod backbone;
 pub mod config;
 pub mod engine;
 pub mod eval;
 pub mod head;
 pub mod image;
+pub mod ports;
 pub mod train;
 pub mod wire;
 pub mod words;

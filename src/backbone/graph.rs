@@ -1,0 +1,213 @@
+//! What an ONNX file computes, and the surgery that makes one of its inner tensors its output.
+//!
+//! Files come from anywhere: damaged and hostile ones are refused.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::reader::{self, GRAPH, INITIALIZER, NODE, OUTPUT, VALUE_INFO, graph_fields, name_in};
+use super::wire::{Field, Value, fields, put_bytes};
+
+/// A network's shape: what goes in, what comes out, what is between.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// Fed from outside; weights are not among them.
+    pub inputs: Vec<Tensor>,
+    /// Handed out.
+    pub outputs: Vec<Tensor>,
+    /// In the order of the file, which ONNX demands to be one of execution.
+    pub nodes: Vec<Node>,
+    /// Inner tensors whose type the file states, by name.
+    pub stated: HashMap<String, Tensor>,
+    /// Shapes of the weights, by name.
+    pub weights: HashMap<String, Vec<i64>>,
+    /// Whether weights lie in files of their own.
+    pub external_weights: bool,
+}
+
+/// A tensor's name and what the file says of its type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// `float32`, `uint8` …; `unknown` where the file does not say.
+    pub element: &'static str,
+    /// Its axes; `None` where the file does not say.
+    pub shape: Option<Vec<Axis>>,
+}
+
+/// Length of an axis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Axis {
+    /// Always this.
+    Fixed(i64),
+    /// Any, under a name that may be empty.
+    Free(String),
+}
+
+/// One step of the computation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `Conv`, `Gemm` …
+    pub op: String,
+    /// Tensors it reads.
+    pub inputs: Vec<String>,
+    /// Tensors it makes.
+    pub outputs: Vec<String>,
+    /// Attribute `transB` of `Gemm`.
+    pub transposed: bool,
+    /// Whether it runs graphs of its own (If, Loop), which may read any tensor outside.
+    pub has_subgraph: bool,
+}
+
+/// Why bytes are no model to work with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadModel {
+    /// The end is missing.
+    #[error("the model breaks off after {bytes} bytes, its end is missing: copy it again")]
+    Truncated {
+        /// Bytes there are.
+        bytes: usize,
+    },
+    /// Not the protobuf message of an ONNX model.
+    #[error("this is no ONNX model: expected a protobuf message with a graph, found {found}; give an .onnx file")]
+    NotOnnx {
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// Nothing in the graph computes it.
+    #[error("the model computes no tensor {tensor:?}; {near}; 'edgetuned backbone inspect' lists them")]
+    UnknownTensor {
+        /// The name asked for.
+        tensor: String,
+        /// Names like it, in words.
+        near: String,
+    },
+}
+
+impl Graph {
+    /// What the model in `bytes` computes.
+    ///
+    /// # Errors
+    /// [`BadModel::Truncated`] or [`BadModel::NotOnnx`].
+    pub fn read(bytes: &[u8]) -> Result<Self, BadModel> {
+        let graph = reader::read(bytes)?;
+        let Self { mut inputs, outputs, nodes, stated, weights, external_weights } = graph;
+        if nodes.is_empty() {
+            return Err(BadModel::NotOnnx { found: "a graph without a node" });
+        }
+        // Old files list weights among the inputs, as values that may be overridden.
+        inputs.retain(|input| !weights.contains_key(&input.name));
+        Ok(Self { inputs, outputs, nodes, stated, weights, external_weights })
+    }
+
+    /// What the file says of `name`, an output or inner tensor; `None` where it says nothing.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.outputs.iter().find(|output| output.name == name).or_else(|| self.stated.get(name))
+    }
+
+    /// Whether a node computes `name`.
+    #[must_use]
+    pub fn computes(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.outputs.iter().any(|output| output == name))
+    }
+
+    /// The error of asking for `tensor`, with the names nearest to it.
+    #[must_use]
+    pub fn unknown(&self, tensor: &str) -> BadModel {
+        let outputs = self.nodes.iter().flat_map(|node| &node.outputs).filter(|name| !name.is_empty());
+        let mut near: Vec<_> = outputs.map(|name| (strsim::jaro_winkler(name, tensor), name)).collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let listed = |names: Vec<&String>| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let near: Vec<_> = near.iter().take_while(|(score, _)| *score > 0.7).take(5).map(|(_, name)| *name).collect();
+        let near = if near.is_empty() {
+            format!("its outputs are {}", listed(self.outputs.iter().map(|output| &output.name).collect()))
+        } else {
+            format!("names near it are {}", listed(near))
+        };
+        BadModel::UnknownTensor { tensor: tensor.to_owned(), near }
+    }
+
+    /// Indices of the nodes that `tensor` depends on; all of them where a subgraph makes that unclear.
+    fn needed_for(&self, tensor: &str) -> HashSet<usize> {
+        if self.nodes.iter().any(|node| node.has_subgraph) {
+            return (0..self.nodes.len()).collect();
+        }
+        let maker: HashMap<&str, usize> = (self.nodes.iter().enumerate())
+            .flat_map(|(index, node)| node.outputs.iter().map(move |output| (output.as_str(), index)))
+            .collect();
+        let mut needed = HashSet::new();
+        let mut open = vec![tensor];
+        while let Some(name) = open.pop() {
+            if let Some(&index) = maker.get(name)
+                && needed.insert(index)
+            {
+                open.extend(self.nodes[index].inputs.iter().map(String::as_str));
+            }
+        }
+        needed
+    }
+}
+
+/// The model in `bytes`, made to compute `tensor` and nothing else: it becomes the only output, and nodes and weights
+/// that it does not depend on (a classifier behind it, for one) are left out.
+///
+/// # Errors
+/// [`BadModel`]; `UnknownTensor` when no node computes `tensor`.
+pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadModel> {
+    if tensor.is_empty() || !graph.computes(tensor) {
+        return Err(graph.unknown(tensor));
+    }
+    let needed = graph.needed_for(tensor);
+    let prune = needed.len() < graph.nodes.len();
+    let names: HashSet<&str> = (needed.iter())
+        .flat_map(|&index| graph.nodes[index].inputs.iter().chain(&graph.nodes[index].outputs))
+        .map(String::as_str)
+        .collect();
+    let mut cut = Vec::with_capacity(bytes.len());
+    let mut output = None;
+    let mut index = 0;
+    for field in graph_fields(bytes)? {
+        let named = |number| name_in(field, number).is_some_and(|name| names.contains(name.as_str()));
+        let keep = match field.number {
+            NODE => {
+                index += 1;
+                needed.contains(&(index - 1))
+            }
+            INITIALIZER => !prune || named(8),
+            OUTPUT | VALUE_INFO => {
+                if name_in(field, 1).is_some_and(|name| name == tensor) {
+                    output = Some(field);
+                    false
+                } else {
+                    field.number == VALUE_INFO && (!prune || named(1))
+                }
+            }
+            _ => true,
+        };
+        if keep {
+            cut.extend_from_slice(field.raw);
+        }
+    }
+    if let Some(Field { value: Value::Bytes(info), .. }) = output {
+        put_bytes(&mut cut, OUTPUT, info);
+    } else {
+        // A name is enough: the runtime infers the type.
+        let mut info = Vec::new();
+        put_bytes(&mut info, 1, tensor.as_bytes());
+        put_bytes(&mut cut, OUTPUT, &info);
+    }
+    let mut model = Vec::with_capacity(cut.len() + 1024);
+    for field in fields(bytes).map_while(Result::ok).filter(|field| field.number != GRAPH) {
+        model.extend_from_slice(field.raw);
+    }
+    put_bytes(&mut model, GRAPH, &cut);
+    Ok(model)
+}
+
+#[cfg(test)]
+#[path = "graph_tests.rs"]
+mod tests;

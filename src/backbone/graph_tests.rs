@@ -1,0 +1,95 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+const TINY: &[u8] = include_bytes!("../../models/tiny-test.onnx");
+
+#[test]
+fn inputs_outputs_and_nodes_are_read() {
+    let graph = Graph::read(TINY).unwrap();
+    let free = Axis::Free("n".into());
+    let shape = vec![free.clone(), Axis::Fixed(3), Axis::Fixed(96), Axis::Fixed(96)];
+    assert_eq!(graph.inputs, [Tensor { name: "input".into(), element: "float32", shape: Some(shape) }]);
+    let shape = vec![free, Axis::Fixed(210)];
+    assert_eq!(graph.outputs, [Tensor { name: "embedding".into(), element: "float32", shape: Some(shape) }]);
+    assert!(graph.computes("second_layer") && !graph.computes("input") && !graph.external_weights);
+    assert_eq!(graph.nodes.last().unwrap().op, "Concat");
+}
+
+#[test]
+fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_lies_behind() {
+    let whole = Graph::read(TINY).unwrap();
+    let cut = expose(TINY, &whole, "contrast").unwrap();
+    let graph = Graph::read(&cut).unwrap();
+    assert_eq!(graph.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["contrast"]);
+    assert_eq!(graph.nodes.last().unwrap().outputs, ["contrast"]);
+    assert!(graph.weights.contains_key("to_grey") && !graph.weights.contains_key("mixture"));
+    assert!(cut.len() < TINY.len() / 10, "{} bytes are left of {}", cut.len(), TINY.len());
+}
+
+#[test]
+fn exposing_the_declared_output_keeps_the_graph() {
+    let whole = Graph::read(TINY).unwrap();
+    let same = expose(TINY, &whole, "embedding").unwrap();
+    assert_eq!(Graph::read(&same).unwrap(), whole);
+}
+
+#[test]
+fn an_unknown_tensor_is_refused_with_names_near_it() {
+    let graph = Graph::read(TINY).unwrap();
+    let message = expose(TINY, &graph, "embeding").unwrap_err().to_string();
+    assert!(message.contains("\"embeding\"") && message.contains("near it are \"embedding\""), "{message}");
+    let message = expose(TINY, &graph, "zzz").unwrap_err().to_string();
+    assert!(message.contains("its outputs are \"embedding\""), "{message}");
+    assert!(expose(TINY, &graph, "input").is_err());
+    assert!(expose(TINY, &graph, "").is_err());
+}
+
+#[test]
+fn a_graph_in_two_pieces_is_read_as_one() {
+    let mut bytes = TINY.to_vec();
+    let (mut info, mut graph) = (Vec::new(), Vec::new());
+    put_bytes(&mut info, 1, b"contrast");
+    put_bytes(&mut graph, OUTPUT, &info);
+    put_bytes(&mut bytes, GRAPH, &graph);
+    let read = Graph::read(&bytes).unwrap();
+    assert_eq!(read.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["embedding", "contrast"]);
+    assert_eq!(Graph::read(&expose(&bytes, &read, "contrast").unwrap()).unwrap().outputs.len(), 1);
+}
+
+#[test]
+fn a_model_cut_anywhere_is_called_truncated() {
+    for percent in 1..100 {
+        let cut = &TINY[..TINY.len() * percent / 100];
+        assert_eq!(Graph::read(cut), Err(BadModel::Truncated { bytes: cut.len() }), "{percent} %");
+    }
+    assert_eq!(Graph::read(b""), Err(BadModel::NotOnnx { found: "none" }));
+    assert!(matches!(Graph::read(b"not a model at all"), Err(BadModel::NotOnnx { .. } | BadModel::Truncated { .. })));
+}
+
+#[test]
+fn five_thousand_mutations_are_read_or_refused_without_panic() {
+    // Without most of the weights' bytes the mutations hit structure.
+    let whole = Graph::read(TINY).unwrap();
+    let small = expose(TINY, &whole, "contrast").unwrap();
+    for seed in 0..5_000 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut bytes = small.clone();
+        for _ in 0..rng.random_range(1..6) {
+            let at = rng.random_range(0..bytes.len());
+            bytes[at] = rng.random();
+        }
+        if rng.random_bool(0.2) {
+            bytes.truncate(rng.random_range(0..=bytes.len()));
+        }
+        let outcome = std::panic::catch_unwind(|| {
+            if let Ok(graph) = Graph::read(&bytes) {
+                let names: usize = graph.nodes.iter().map(|node| node.inputs.len() + node.outputs.len() + 1).sum();
+                assert!(names <= bytes.len(), "more names than bytes");
+                let _ = expose(&bytes, &graph, "contrast");
+            }
+        });
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}

@@ -1,0 +1,341 @@
+//! What the user says of a model: where it lies, what it eats, which of its tensors is the embedding.
+//!
+//! A manifest is checked whole when it is read: an unknown key, a wrong type or an impossible value is an error with
+//! the line, the key, what was found and what was expected. The model file itself is not looked at here.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use crate::image::{Channels, Layout, Preprocess, Resize};
+use crate::words::{Digest, EmbeddingSpace};
+
+/// A model's manifest, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// What reports call the backbone.
+    pub name: String,
+    /// The model file; a relative one was resolved against the manifest's folder.
+    pub file: PathBuf,
+    /// What the model file's bytes must hash to.
+    pub sha256: Digest,
+    /// Licence of the weights; empty where not stated.
+    pub license: String,
+    /// Where the weights come from; empty where not stated.
+    pub source: String,
+    /// Name of the input tensor.
+    pub input: String,
+    /// What happens between pixels and tensor.
+    pub preprocess: Preprocess,
+    /// Which tensor is the embedding.
+    pub embedding: Embedding,
+}
+
+/// Which tensor is the embedding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Embedding {
+    /// A declared output or an inner tensor.
+    pub tensor: String,
+    /// Width of one embedding.
+    pub dim: usize,
+    /// What happens to the tensor's spatial axes.
+    #[serde(default)]
+    pub pool: Pool,
+}
+
+/// What happens to the embedding tensor's spatial axes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// Nothing: the tensor has `dim` values an image.
+    #[default]
+    None,
+    /// The mean over height and width of (n, dim, h, w), or of (n, h, w, dim) in an NHWC model.
+    Avg,
+}
+
+impl Pool {
+    /// As manifests write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Avg => "avg",
+        }
+    }
+}
+
+/// Why there is no usable manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum BadManifest {
+    /// The file cannot be read.
+    #[error("cannot read the manifest {}: give a manifest's path or a bundled name", .file.display())]
+    Unreadable {
+        /// The manifest.
+        file: PathBuf,
+        /// The system's own words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error(transparent)]
+    Wrong(Box<ManifestProblem>),
+    /// A bundled name that no place has.
+    #[error("no bundled backbone is called {name:?} in {}; there are: {available}; give one of these or a manifest's path",
+        listed(.places))]
+    UnknownName {
+        /// The name asked for.
+        name: String,
+        /// Every folder looked into.
+        places: Vec<PathBuf>,
+        /// The names there are, in words.
+        available: String,
+    },
+}
+
+/// One thing that is wrong in a manifest, in the parts that `check` reports.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {key}: found {found}, expected {expected}; {remedy}", .file.display(), line_suffix(*.line))]
+pub struct ManifestProblem {
+    /// The manifest.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: Option<usize>,
+    /// Dotted path of the key; `(document)` for the whole.
+    pub key: String,
+    /// What is there.
+    pub found: String,
+    /// What could be there.
+    pub expected: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
+impl From<ManifestProblem> for BadManifest {
+    fn from(problem: ManifestProblem) -> Self {
+        Self::Wrong(Box::new(problem))
+    }
+}
+
+fn line_suffix(line: Option<usize>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    file: PathBuf,
+    sha256: Digest,
+    #[serde(default)]
+    license: String,
+    #[serde(default)]
+    source: String,
+    input: RawInput,
+    embedding: Embedding,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawInput {
+    tensor: String,
+    layout: Layout,
+    size: [u32; 2],
+    channels: Channels,
+    mean: PerChannel,
+    std: PerChannel,
+    #[serde(default = "one")]
+    scale: PerChannel,
+    resize: Mode,
+    crop_ratio: Option<f32>,
+    pad: Option<u8>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Stretch,
+    Crop,
+    Letterbox,
+}
+
+#[derive(Clone, Copy)]
+struct PerChannel([f32; 3]);
+
+fn one() -> PerChannel {
+    PerChannel([1.0; 3])
+}
+
+impl<'de> Deserialize<'de> for PerChannel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum OneOrThree {
+            One(f32),
+            Three([f32; 3]),
+        }
+        match OneOrThree::deserialize(deserializer) {
+            Ok(OneOrThree::One(value)) => Ok(Self([value; 3])),
+            Ok(OneOrThree::Three(values)) => Ok(Self(values)),
+            Err(_) => {
+                Err(D::Error::custom("invalid value: something else, expected one number or three, one a channel"))
+            }
+        }
+    }
+}
+
+impl Manifest {
+    /// Where the embeddings of this backbone can be compared: model bytes, tensor, pooling and preprocessing.
+    #[must_use]
+    pub fn space(&self) -> EmbeddingSpace {
+        let identity = format!("{} {} {}", self.sha256, self.embedding.tensor, self.embedding.pool.as_str());
+        EmbeddingSpace {
+            backbone: Digest::of(identity.as_bytes()),
+            preprocessing: self.preprocess.digest(),
+            dim: self.embedding.dim,
+        }
+    }
+
+    /// Reads and checks the manifest at `path`.
+    ///
+    /// # Errors
+    /// [`BadManifest`] when the file cannot be read or is wrong.
+    pub fn load(path: &Path) -> Result<Self, BadManifest> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(source) => Err(BadManifest::Unreadable { file: path.to_owned(), source }),
+        }
+    }
+
+    /// The manifest that `--backbone` or `backbone.model` means: a path when it has a slash or ends in `.yaml` or
+    /// `.yml`, else a bundled name.
+    ///
+    /// # Errors
+    /// [`BadManifest`] when there is none or it is wrong.
+    pub fn resolve(name_or_path: &str) -> Result<Self, BadManifest> {
+        let is_path = name_or_path.contains('/')
+            || Path::new(name_or_path).extension().is_some_and(|extension| {
+                extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
+            });
+        let path = if is_path { PathBuf::from(name_or_path) } else { super::bundled::find(name_or_path)? };
+        Self::load(&path)
+    }
+
+    /// Checks `text`, the content of the manifest at `path`; touches no file.
+    ///
+    /// # Errors
+    /// [`BadManifest::Wrong`] for the first thing that is wrong.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, BadManifest> {
+        let raw: Raw = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
+            .map_err(|error| explain(&error, text, path))?;
+        let wrong = |key: &str, found: String, expected: &str| {
+            BadManifest::from(ManifestProblem {
+                file: path.to_owned(),
+                line: line_of(text, key),
+                key: key.to_owned(),
+                found,
+                expected: expected.to_owned(),
+                remedy: "correct the manifest".to_owned(),
+            })
+        };
+        let RawInput { tensor, layout, size, channels, mean, std, scale, resize, crop_ratio, pad } = raw.input;
+        for (key, value) in
+            [("name", &raw.name), ("input.tensor", &tensor), ("embedding.tensor", &raw.embedding.tensor)]
+        {
+            if value.trim().is_empty() {
+                return Err(wrong(key, "nothing".into(), "a name"));
+            }
+        }
+        if size.iter().any(|side| !(1..=4096).contains(side)) {
+            return Err(wrong("input.size", format!("{size:?}"), "[height, width], each 1 to 4096"));
+        }
+        for (key, PerChannel(values)) in [("input.mean", mean), ("input.std", std), ("input.scale", scale)] {
+            let divides = key == "input.std";
+            if values.iter().any(|value| !value.is_finite() || (divides && *value == 0.0)) {
+                return Err(wrong(key, format!("{values:?}"), if divides { "numbers, none 0" } else { "numbers" }));
+            }
+        }
+        if crop_ratio.is_some() && resize != Mode::Crop {
+            return Err(wrong("input.crop_ratio", "a value".into(), "none, unless input.resize is crop"));
+        }
+        if pad.is_some() && resize != Mode::Letterbox {
+            return Err(wrong("input.pad", "a value".into(), "none, unless input.resize is letterbox"));
+        }
+        let ratio = crop_ratio.unwrap_or(0.875);
+        if !(0.05..=1.0).contains(&ratio) {
+            return Err(wrong("input.crop_ratio", ratio.to_string(), "a number from 0.05 to 1"));
+        }
+        if !(1..=65_536).contains(&raw.embedding.dim) {
+            return Err(wrong("embedding.dim", raw.embedding.dim.to_string(), "1 to 65536"));
+        }
+        let resize = match resize {
+            Mode::Stretch => Resize::Stretch,
+            Mode::Crop => Resize::Crop { ratio },
+            Mode::Letterbox => Resize::Letterbox { pad: pad.unwrap_or(114) },
+        };
+        let (mean, std, scale) = (mean.0, std.0, scale.0);
+        Ok(Self {
+            path: path.to_owned(),
+            name: raw.name,
+            file: path.parent().unwrap_or(Path::new("")).join(raw.file),
+            sha256: raw.sha256,
+            license: raw.license,
+            source: raw.source,
+            input: tensor,
+            preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize },
+            embedding: raw.embedding,
+        })
+    }
+}
+
+/// The first line that sets the last part of `key`, counted from 1.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (section, leaf) = key.rsplit_once('.').unwrap_or(("", key));
+    let start = text.lines().position(|line| line.trim_start().starts_with(section)).unwrap_or(0);
+    let sets = |line: &str| line.split(|c: char| " {,".contains(c)).any(|word| word.strip_suffix(':') == Some(leaf));
+    text.lines().skip(start).position(sets).map(|line| line + start + 1)
+}
+
+/// Serde's words ("invalid type: string "x", expected u32 at line 3 column 9") as the parts of a problem.
+fn explain(error: &serde_path_to_error::Error<serde_yaml::Error>, text: &str, path: &Path) -> BadManifest {
+    let mut message = error.inner().to_string();
+    if let Some(at) = message.rfind(" at line ") {
+        message.truncate(at);
+    }
+    let at = error.path().to_string();
+    let mut key = if at == "." { "(document)".to_owned() } else { at.clone() };
+    // The reader begins with the path of the key or of the section around it.
+    let words =
+        message.split_once(": ").filter(|(prefix, _)| at.starts_with(prefix)).map_or(&*message, |(_, rest)| rest);
+    let (found, expected) = words.split_once(", expected ").unwrap_or((words, "what docs say of manifests"));
+    let (mut found, mut expected) = (found.to_owned(), expected.to_owned());
+    let mut remedy = "correct the manifest".to_owned();
+    let quoted = |words: &str| words.split('`').nth(1).map(str::to_owned);
+    if let (true, Some(unknown)) = (found.starts_with("unknown field"), quoted(&found)) {
+        let known = expected.split('`').skip(1).step_by(2);
+        let near = known.max_by(|a, b| strsim::jaro_winkler(a, &unknown).total_cmp(&strsim::jaro_winkler(b, &unknown)));
+        remedy = near.map_or(remedy, |near| format!("did you mean {near:?}?"));
+        found = format!("the unknown key {unknown:?}");
+    } else if let (true, Some(missing)) = (found.starts_with("missing field"), quoted(&found)) {
+        key = if at == "." { missing } else { format!("{at}.{missing}") };
+        (found, expected) = ("nothing".into(), "a value".into());
+        remedy = "add the key".into();
+    }
+    for prefix in ["invalid type: ", "invalid value: "] {
+        found = found.strip_prefix(prefix).map_or(found.clone(), str::to_owned);
+    }
+    // The reader's own place is sometimes only that of the section.
+    let line = line_of(text, &key).or_else(|| error.inner().location().map(|location| location.line()));
+    ManifestProblem { file: path.to_owned(), line, key, found, expected, remedy }.into()
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+
+const GOOD: &str = "\
+name: net
+file: weights/net.onnx
+sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+input:
+  tensor: input
+  layout: nhwc
+  size: [128, 160]
+  channels: bgr
+  mean: [104, 117, 123]
+  std: 1.0
+  resize: crop
+embedding: { tensor: pool, dim: 512, pool: avg }
+";
+
+fn parse(text: &str) -> Result<Manifest, BadManifest> {
+    Manifest::parse(text, Path::new("/models/net.yaml"))
+}
+
+#[test]
+fn a_manifest_becomes_a_preprocessing_with_its_defaults() {
+    let manifest = parse(GOOD).unwrap();
+    assert_eq!(manifest.file, Path::new("/models/weights/net.onnx"));
+    assert_eq!(manifest.embedding, Embedding { tensor: "pool".into(), dim: 512, pool: Pool::Avg });
+    let preprocess = Preprocess {
+        size: (128, 160),
+        layout: Layout::Nhwc,
+        channels: Channels::Bgr,
+        mean: [104.0, 117.0, 123.0],
+        std: [1.0; 3],
+        scale: [1.0; 3],
+        resize: Resize::Crop { ratio: 0.875 },
+    };
+    assert_eq!(manifest.preprocess, preprocess);
+    let letterbox = parse(&GOOD.replace("resize: crop", "resize: letterbox")).unwrap();
+    assert_eq!(letterbox.preprocess.resize, Resize::Letterbox { pad: 114 });
+    let ratio = parse(&GOOD.replace("resize: crop", "resize: crop\n  crop_ratio: 1.0")).unwrap();
+    assert_eq!(ratio.preprocess.resize, Resize::Crop { ratio: 1.0 });
+}
+
+#[test]
+fn every_mistake_names_file_line_key_found_and_expected() {
+    let cases = [
+        ("resize: crop", "rezise: crop", &["net.yaml:11", "input", "\"rezise\"", "did you mean \"resize\""][..]),
+        ("layout: nhwc", "layout: nwhc", &["net.yaml:6", "input.layout", "`nwhc`", "`nchw`", "`nhwc`"]),
+        ("dim: 512", "dim: wide", &["net.yaml:12", "embedding.dim", "\"wide\"", "usize"]),
+        ("dim: 512", "dim: 0", &["net.yaml:12", "embedding.dim", "found 0", "1 to 65536"]),
+        ("[128, 160]", "[128, 0]", &["net.yaml:7", "input.size", "[128, 0]"]),
+        ("std: 1.0", "std: [1, 0, 1]", &["net.yaml:10", "input.std", "none 0"]),
+        ("std: 1.0", "std: [1, 2]", &["net.yaml:10", "input.std", "one number or three"]),
+        ("  channels: bgr\n", "", &["input.channels", "found nothing", "add the key"]),
+        ("name: net\n", "", &["name", "found nothing"]),
+        ("sha256: ba78", "sha256: zz78", &["net.yaml:3", "sha256", "64 hexadecimal digits"]),
+        ("resize: crop", "resize: stretch\n  crop_ratio: 0.9", &["net.yaml:12", "input.crop_ratio", "unless"]),
+        ("resize: crop", "resize: crop\n  pad: 3", &["net.yaml:12", "input.pad", "letterbox"]),
+        ("tensor: input", "tensor: ' '", &["net.yaml:5", "input.tensor", "a name"]),
+        ("name: net", "name: [", &["net.yaml:"]),
+    ];
+    for (from, to, words) in cases {
+        let message = parse(&GOOD.replace(from, to)).expect_err(to).to_string();
+        for word in words {
+            assert!(message.contains(word), "{to:?} gives {message:?}, which lacks {word:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_manifest_says_what_to_give_instead() {
+    let error = Manifest::resolve("/nowhere/net.yaml").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read the manifest /nowhere/net.yaml: give a manifest's path or a bundled name"
+    );
+    assert!(matches!(Manifest::resolve("no-such-backbone"), Err(BadManifest::UnknownName { .. })));
+}
+
+#[test]
+fn the_bundled_manifests_are_true_of_the_bundled_model() {
+    for name in ["default", "tiny-test"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("models/{name}.yaml"));
+        let manifest = Manifest::load(&path).unwrap();
+        assert_eq!(Digest::of(&std::fs::read(&manifest.file).unwrap()), manifest.sha256, "{name}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Many images through a backbone, decoding one while the network works on another.
+//!
+//! A reading thread runs at most a few images ahead, so memory is bounded whatever the number of jobs; results come
+//! in the order of the jobs. One bad image costs that image; a failing network ends the run.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::sync_channel;
+
+use crate::image::Rgb;
+use crate::ports::{EmbedError, Embedder};
+
+/// Prepared images waiting for the network at most: enough to ride out one slow file, a few MB.
+const AHEAD: usize = 4;
+
+/// Why one image has no embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum ItemError<E: std::error::Error + 'static> {
+    /// It could not be read or decoded.
+    #[error(transparent)]
+    Read(E),
+    /// The network makes something that is no embedding of it.
+    #[error(transparent)]
+    Embed(EmbedError),
+}
+
+/// Embeds the image of every job and hands each result to `sink`, in the order of `jobs`.
+///
+/// `read` runs on a thread of its own, beside the network. `sink` may end the run early by `ControlFlow::Break`.
+///
+/// # Errors
+/// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
+pub fn embed_all<J, E>(
+    embedder: &mut dyn Embedder,
+    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
+    read: impl Fn(&J) -> Result<Rgb, E> + Send,
+    mut sink: impl FnMut(J, Result<Vec<f32>, ItemError<E>>) -> ControlFlow<()>,
+) -> Result<(), EmbedError>
+where
+    J: Send,
+    E: std::error::Error + Send + 'static,
+{
+    let preprocess = embedder.preprocess().clone();
+    let jobs = jobs.into_iter();
+    std::thread::scope(|scope| {
+        let (sender, prepared) = sync_channel(AHEAD);
+        scope.spawn(move || {
+            for job in jobs {
+                let tensor = read(&job).map(|image| preprocess.apply(&image));
+                // The receiver is gone when the run has ended early.
+                if sender.send((job, tensor)).is_err() {
+                    break;
+                }
+            }
+        });
+        for (job, tensor) in prepared {
+            let result = match tensor {
+                Err(error) => Err(ItemError::Read(error)),
+                Ok(tensor) => match embedder.embed(&tensor, 1) {
+                    Ok(embedding) => Ok(embedding),
+                    Err(error @ EmbedError::Backend { .. }) => return Err(error),
+                    Err(error) => Err(ItemError::Embed(error)),
+                },
+            };
+            if sink(job, result).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Channels, Layout, Preprocess, Resize};
+    use crate::words::{Digest, EmbeddingSpace};
+
+    /// Hands out the mean of its input; 13 breaks it, 7 is not finite.
+    struct Mean(Preprocess);
+
+    impl Embedder for Mean {
+        fn space(&self) -> EmbeddingSpace {
+            EmbeddingSpace { backbone: Digest([0; 32]), preprocessing: self.0.digest(), dim: 1 }
+        }
+
+        fn preprocess(&self) -> &Preprocess {
+            &self.0
+        }
+
+        fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError> {
+            let mean = tensors.iter().sum::<f32>() / tensors.len() as f32;
+            match mean.round() as u8 {
+                13 => Err(EmbedError::Backend { n, source: "broken".into() }),
+                7 => Err(EmbedError::NotFinite { image: 0, place: 0, value: f32::NAN }),
+                _ => Ok(vec![mean]),
+            }
+        }
+    }
+
+    fn mean() -> Mean {
+        let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
+        let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
+        Mean(Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch })
+    }
+
+    #[allow(clippy::trivially_copy_pass_by_ref)] // the pipeline's own signature
+    fn grey(job: &u8) -> Result<Rgb, std::fmt::Error> {
+        if *job == 99 { Err(std::fmt::Error) } else { Ok(Rgb::new(2, 2, vec![*job; 12]).expect("2 x 2")) }
+    }
+
+    #[test]
+    fn results_keep_their_order_and_a_bad_image_costs_only_itself() {
+        let mut seen = Vec::new();
+        embed_all(&mut mean(), [1, 99, 7, 4, 5, 6, 8, 9, 10], grey, |job, result| {
+            seen.push((job, result.ok().map(|embedding| embedding[0] as u8)));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        let wanted = [1, 99, 7, 4, 5, 6, 8, 9, 10].map(|job| (job, (job != 99 && job != 7).then_some(job)));
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn a_broken_network_or_a_full_sink_ends_the_run_at_once() {
+        let mut seen = 0;
+        let result = embed_all(&mut mean(), [1, 13, 2].into_iter().cycle(), grey, |_, _| {
+            seen += 1;
+            ControlFlow::Continue(())
+        });
+        assert!(matches!(result, Err(EmbedError::Backend { n: 1, .. })));
+        assert_eq!(seen, 1);
+        let endless = embed_all(&mut mean(), [1].into_iter().cycle(), grey, |_, _| {
+            seen += 1;
+            if seen == 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(endless.is_ok());
+        assert_eq!(seen, 20);
+    }
+}

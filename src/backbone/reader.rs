@@ -1,0 +1,230 @@
+//! Reads the few fields of an ONNX file that matter here; their numbers are those of `onnx/onnx.proto`.
+//!
+//! Memory stays in proportion to the file: names are counted against a bound, and weights' values are never copied.
+
+use super::graph::{Axis, BadModel, Graph, Node, Tensor};
+use super::wire::{BadWire, Field, Value, fields};
+
+/// More names than any network has; a file that goes beyond is hostile.
+const MOST_NAMES: usize = 500_000;
+
+/// Everything that the graph in `bytes` states, weights among its inputs included.
+///
+/// # Errors
+/// [`BadModel::Truncated`] or [`BadModel::NotOnnx`].
+pub fn read(bytes: &[u8]) -> Result<Graph, BadModel> {
+    let mut reader = Reader { graph: Graph::default(), names: 0 };
+    for field in graph_fields(bytes)? {
+        reader.graph_field(field).map_err(|bad| bad.within(bytes.len()))?;
+    }
+    Ok(reader.graph)
+}
+
+/// Field of `ModelProto`.
+pub const GRAPH: u64 = 7;
+/// Fields of `GraphProto`, here and below.
+pub const NODE: u64 = 1;
+/// A field of `GraphProto`.
+pub const INITIALIZER: u64 = 5;
+const INPUT: u64 = 11;
+/// A field of `GraphProto`.
+pub const OUTPUT: u64 = 12;
+/// A field of `GraphProto`.
+pub const VALUE_INFO: u64 = 13;
+const ELEMENTS: [&str; 17] = [
+    "unknown",
+    "float32",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "int32",
+    "int64",
+    "string",
+    "bool",
+    "float16",
+    "float64",
+    "uint32",
+    "uint64",
+    "complex64",
+    "complex128",
+    "bfloat16",
+];
+
+/// Why reading stopped, before it is known how long the file is.
+enum Stop {
+    Wire(BadWire),
+    TooManyNames,
+}
+
+impl From<BadWire> for Stop {
+    fn from(bad: BadWire) -> Self {
+        Self::Wire(bad)
+    }
+}
+
+impl Stop {
+    fn within(self, bytes: usize) -> BadModel {
+        match self {
+            Self::Wire(BadWire::Truncated) => BadModel::Truncated { bytes },
+            Self::Wire(BadWire::Malformed) => BadModel::NotOnnx { found: "bytes that are no protobuf message" },
+            Self::TooManyNames => BadModel::NotOnnx { found: "more names than any network has" },
+        }
+    }
+}
+
+/// The fields of the model's graph; protobuf lets a message come in several pieces, which are read as one.
+pub fn graph_fields(bytes: &[u8]) -> Result<Vec<Field<'_>>, BadModel> {
+    let mut found = Vec::new();
+    let stop = |bad: BadWire| Stop::from(bad).within(bytes.len());
+    for field in fields(bytes) {
+        let field = field.map_err(stop)?;
+        if let (GRAPH, Value::Bytes(graph)) = (field.number, field.value) {
+            for inner in fields(graph) {
+                found.push(inner.map_err(stop)?);
+                if found.len() > MOST_NAMES {
+                    return Err(Stop::TooManyNames.within(bytes.len()));
+                }
+            }
+        }
+    }
+    if found.is_empty() { Err(BadModel::NotOnnx { found: "none" }) } else { Ok(found) }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The text in field `number` of the message in `field`.
+pub fn name_in(field: Field<'_>, number: u64) -> Option<String> {
+    let Value::Bytes(message) = field.value else { return None };
+    let mut named = fields(message).map_while(Result::ok).filter(|field| field.number == number);
+    named.find_map(|field| if let Value::Bytes(name) = field.value { Some(text(name)) } else { None })
+}
+
+struct Reader {
+    graph: Graph,
+    names: usize,
+}
+
+impl Reader {
+    fn count(&mut self) -> Result<(), Stop> {
+        self.names += 1;
+        if self.names > MOST_NAMES { Err(Stop::TooManyNames) } else { Ok(()) }
+    }
+
+    fn graph_field(&mut self, field: Field<'_>) -> Result<(), Stop> {
+        let Value::Bytes(message) = field.value else { return Ok(()) };
+        self.count()?;
+        match field.number {
+            NODE => {
+                let node = self.node(message)?;
+                self.graph.nodes.push(node);
+            }
+            INITIALIZER => self.weight(message)?,
+            INPUT => self.graph.inputs.push(tensor(message)?),
+            OUTPUT => self.graph.outputs.push(tensor(message)?),
+            VALUE_INFO => {
+                let tensor = tensor(message)?;
+                self.graph.stated.insert(tensor.name.clone(), tensor);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, message: &[u8]) -> Result<Node, Stop> {
+        let mut node = Node::default();
+        for field in fields(message) {
+            let field = field?;
+            let Value::Bytes(bytes) = field.value else { continue };
+            self.count()?;
+            match field.number {
+                1 => node.inputs.push(text(bytes)),
+                2 => node.outputs.push(text(bytes)),
+                4 => node.op = text(bytes),
+                5 => {
+                    let mut name: &[u8] = &[];
+                    for attribute in fields(bytes) {
+                        let attribute = attribute?;
+                        match (attribute.number, attribute.value) {
+                            (1, Value::Bytes(bytes)) => name = bytes,
+                            (3, Value::Varint(value)) => node.transposed |= name == b"transB" && value != 0,
+                            (6 | 11, Value::Bytes(_)) => node.has_subgraph = true,
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(node)
+    }
+
+    fn weight(&mut self, message: &[u8]) -> Result<(), Stop> {
+        let (mut name, mut shape) = (String::new(), Vec::new());
+        for field in fields(message) {
+            let field = field?;
+            match (field.number, field.value) {
+                (1, Value::Varint(length)) if shape.len() < 16 => shape.push(length.cast_signed()),
+                (8, Value::Bytes(bytes)) => name = text(bytes),
+                (14, Value::Varint(1)) => self.graph.external_weights = true,
+                _ => {}
+            }
+        }
+        self.graph.weights.insert(name, shape);
+        Ok(())
+    }
+}
+
+/// Reads a `ValueInfoProto`.
+fn tensor(message: &[u8]) -> Result<Tensor, Stop> {
+    let mut tensor = Tensor { element: ELEMENTS[0], ..Tensor::default() };
+    for field in fields(message) {
+        match field.map(|field| (field.number, field.value))? {
+            (1, Value::Bytes(bytes)) => tensor.name = text(bytes),
+            (2, Value::Bytes(kind)) => {
+                for field in fields(kind) {
+                    if let (1, Value::Bytes(message)) = field.map(|field| (field.number, field.value))? {
+                        tensor_type(message, &mut tensor)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(tensor)
+}
+
+/// Reads a `TypeProto.Tensor`.
+fn tensor_type(message: &[u8], tensor: &mut Tensor) -> Result<(), Stop> {
+    for field in fields(message) {
+        match field.map(|field| (field.number, field.value))? {
+            (1, Value::Varint(element)) => {
+                let known = usize::try_from(element).ok().and_then(|element| ELEMENTS.get(element));
+                tensor.element = known.copied().unwrap_or(ELEMENTS[0]);
+            }
+            (2, Value::Bytes(shape)) => {
+                let mut axes = Vec::new();
+                for axis in fields(shape) {
+                    let Value::Bytes(axis) = axis?.value else { continue };
+                    let mut length = Axis::Free(String::new());
+                    for field in fields(axis) {
+                        match field.map(|field| (field.number, field.value))? {
+                            (1, Value::Varint(value)) => length = Axis::Fixed(value.cast_signed()),
+                            (2, Value::Bytes(name)) => length = Axis::Free(text(name)),
+                            _ => {}
+                        }
+                    }
+                    axes.push(length);
+                    if axes.len() > 16 {
+                        return Err(Stop::TooManyNames);
+                    }
+                }
+                tensor.shape = Some(axes);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

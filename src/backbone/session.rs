@@ -1,0 +1,350 @@
+//! A model in ONNX Runtime that answers as an [`Embedder`].
+
+use std::path::PathBuf;
+
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel as Level;
+use ort::value::TensorRef;
+
+use super::graph::{Axis, BadModel, Graph, expose};
+use super::manifest::{Manifest, Pool};
+use super::runtime::{RuntimeMissing, environment};
+use crate::image::{Layout, Preprocess, Rgb};
+use crate::ports::{EmbedError, Embedder};
+use crate::words::{Digest, EmbeddingSpace};
+
+/// A frozen network in ONNX Runtime, proved on a probe image.
+#[derive(Debug)]
+pub struct OnnxBackbone {
+    session: Session,
+    name: String,
+    sha256: Digest,
+    space: EmbeddingSpace,
+    preprocess: Preprocess,
+    pool: Pool,
+    /// Images a run when the model's first axis is fixed.
+    batch: Option<usize>,
+}
+
+/// Why a backbone does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The runtime library is missing: something needed is unavailable.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeMissing),
+    /// The model file cannot be read.
+    #[error("cannot read the model {}: correct 'file' in {}", .file.display(), .manifest.display())]
+    Unreadable {
+        /// The model.
+        file: PathBuf,
+        /// Its manifest.
+        manifest: PathBuf,
+        /// The system's own words.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Other bytes than the manifest promises.
+    #[error("the model {} has SHA-256 {found}, its manifest expects {expected}: fetch the model again, or correct \
+        'sha256' if the new file is meant", .file.display())]
+    Checksum {
+        /// The model.
+        file: PathBuf,
+        /// By the manifest.
+        expected: Digest,
+        /// Of the file.
+        found: Digest,
+    },
+    /// No ONNX model, a truncated one, or one without the tensor.
+    #[error("cannot use the model {}", .file.display())]
+    Model {
+        /// The model.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: BadModel,
+    },
+    /// Something in the manifest is not true of the model.
+    #[error("{} does not fit its model: {key} says {expected}, the model has {found}; correct the manifest",
+        .manifest.display())]
+    Mismatch {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The manifest's key.
+        key: &'static str,
+        /// By the manifest.
+        expected: String,
+        /// By the model.
+        found: String,
+    },
+    /// ONNX Runtime refuses the model at every optimisation level.
+    #[error("ONNX Runtime refuses the model {}: convert it anew, or choose another backbone", .file.display())]
+    Refused {
+        /// The model.
+        file: PathBuf,
+        /// The runtime's own words, at the lowest level.
+        #[source]
+        source: ort::Error,
+    },
+    /// The probe image fails.
+    #[error("the model {} fails on a grey probe image: check mean, std and scale in its manifest", .file.display())]
+    Probe {
+        /// The model.
+        file: PathBuf,
+        /// How.
+        #[source]
+        source: EmbedError,
+    },
+}
+
+impl OpenError {
+    /// True when the runtime library is what is missing (exit code 69), false when the model or its manifest is wrong
+    /// (exit code 78).
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Runtime(_))
+    }
+}
+
+impl OnnxBackbone {
+    /// Opens the model of `manifest` on `threads` threads (0 counts as 1) and proves it on a mid-grey image.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing of the model stays in memory then.
+    pub fn open(manifest: &Manifest, threads: usize) -> Result<Self, OpenError> {
+        let environment = environment()?;
+        let file = manifest.file.clone();
+        let bytes = std::fs::read(&file).map_err(|source| OpenError::Unreadable {
+            file: file.clone(),
+            manifest: manifest.path.clone(),
+            source,
+        })?;
+        let unusable = |source| OpenError::Model { file: file.clone(), source };
+        let sha256 = Digest::of(&bytes);
+        let graph = Graph::read(&bytes);
+        if sha256 != manifest.sha256 {
+            // A file cut short is told apart from a different one: the next act is another.
+            return Err(match graph {
+                Err(truncated @ BadModel::Truncated { .. }) => unusable(truncated),
+                _ => OpenError::Checksum { file, expected: manifest.sha256, found: sha256 },
+            });
+        }
+        let graph = graph.map_err(unusable)?;
+        let batch = checked_input(&graph, manifest)?;
+        let model = expose(&bytes, &graph, &manifest.embedding.tensor).map_err(unusable)?;
+        drop((bytes, graph));
+        let space = manifest.space();
+        let mut levels = [Level::All, Level::Level2, Level::Level1, Level::Disable].into_iter().peekable();
+        while let Some(level) = levels.next() {
+            let opened = session(&environment, &model, threads, level)
+                .map_err(|source| OpenError::Refused { file: file.clone(), source })
+                .and_then(|session| {
+                    let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
+                    let pool = manifest.embedding.pool;
+                    Self { session, name, sha256, space, preprocess, pool, batch }.proved(manifest)
+                });
+            match opened {
+                Err(error @ (OpenError::Refused { .. } | OpenError::Probe { .. })) if levels.peek().is_some() => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(model = %file.display(), ?level, cause, "refused, trying the next lower level");
+                }
+                settled => return settled,
+            }
+        }
+        unreachable!("the last level settles it")
+    }
+
+    /// What reports call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the model file.
+    #[must_use]
+    pub fn sha256(&self) -> Digest {
+        self.sha256
+    }
+
+    /// Embeds a grey image; the width must be the manifest's and every value finite.
+    fn proved(mut self, manifest: &Manifest) -> Result<Self, OpenError> {
+        let probe = |source| OpenError::Probe { file: manifest.file.clone(), source };
+        let grey = Rgb::new(8, 8, vec![128; 3 * 64]).expect("8 x 8 pixels of three bytes");
+        let tensor = self.preprocess.apply(&grey);
+        let (shape, values) = self.run(&tensor, 1).map_err(|source| probe(backend(1, source)))?;
+        let dim = self.space.dim;
+        match pooled(&shape, &values, self.pool, self.preprocess.layout) {
+            Some(embedding) if embedding.len() == dim => {
+                finite(&embedding, dim, 0).map_err(probe)?;
+                Ok(self)
+            }
+            other => Err(OpenError::Mismatch {
+                manifest: manifest.path.clone(),
+                key: "embedding",
+                expected: format!("dim {dim}, pool {}", self.pool.as_str()),
+                found: match other {
+                    Some(embedding) => format!("{} values an image in a tensor of shape {shape:?}", embedding.len()),
+                    None => format!("a tensor of shape {shape:?}"),
+                },
+            }),
+        }
+    }
+
+    /// Runs the network on `n` tensors; returns the output's shape and values.
+    fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<(Vec<i64>, Vec<f32>)> {
+        let (h, w) = (self.preprocess.size.0 as usize, self.preprocess.size.1 as usize);
+        let axes = |n| match self.preprocess.layout {
+            Layout::Nchw => [n, 3, h, w],
+            Layout::Nhwc => [n, h, w, 3],
+        };
+        let Some(batch) = self.batch else {
+            let outputs = self.session.run(ort::inputs![TensorRef::from_array_view((axes(n), tensors))?])?;
+            let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
+            return Ok((shape.to_vec(), values.to_vec()));
+        };
+        let (mut shape, mut all) = (Vec::new(), Vec::new());
+        for chunk in tensors.chunks(batch * 3 * h * w) {
+            let mut padded = chunk.to_vec();
+            padded.resize(batch * 3 * h * w, 0.0);
+            let outputs = self.session.run(ort::inputs![TensorRef::from_array_view((axes(batch), &*padded))?])?;
+            let (found, values) = outputs[0].try_extract_tensor::<f32>()?;
+            shape = found.to_vec();
+            let images = chunk.len() / (3 * h * w);
+            all.extend_from_slice(&values[..values.len() / batch * images]);
+        }
+        if let Some(first) = shape.first_mut() {
+            *first = n as i64;
+        }
+        Ok((shape, all))
+    }
+}
+
+impl Embedder for OnnxBackbone {
+    fn space(&self) -> EmbeddingSpace {
+        self.space
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let (shape, values) = self.run(tensors, n).map_err(|source| backend(n, source))?;
+        let dim = self.space.dim;
+        let embeddings = pooled(&shape, &values, self.pool, self.preprocess.layout)
+            .filter(|embeddings| embeddings.len() == n * dim)
+            .ok_or_else(|| EmbedError::Backend {
+                n,
+                source: format!("expected {n} embeddings of {dim} values, found a tensor of shape {shape:?}").into(),
+            })?;
+        finite(&embeddings, dim, 0)?;
+        Ok(embeddings)
+    }
+}
+
+fn backend(n: usize, source: ort::Error) -> EmbedError {
+    EmbedError::Backend { n, source: Box::new(source) }
+}
+
+fn session(environment: &Environment, model: &[u8], threads: usize, level: Level) -> ort::Result<Session> {
+    Session::builder(environment)?
+        .with_optimization_level(level)?
+        .with_intra_threads(threads.max(1))?
+        .with_inter_threads(1)?
+        .commit_from_memory(model)
+}
+
+/// Holds the manifest's input to the model's; returns the batch when the model fixes it.
+fn checked_input(graph: &Graph, manifest: &Manifest) -> Result<Option<usize>, OpenError> {
+    let mismatch = |key, expected: String, found: String| OpenError::Mismatch {
+        manifest: manifest.path.clone(),
+        key,
+        expected,
+        found,
+    };
+    let names = || graph.inputs.iter().map(|input| format!("{:?}", input.name)).collect::<Vec<_>>().join(", ");
+    let wanted = &manifest.input;
+    let Some(input) = graph.inputs.iter().find(|input| input.name == *wanted) else {
+        return Err(mismatch("input.tensor", format!("{wanted:?}"), format!("the inputs {}", names())));
+    };
+    if graph.inputs.len() > 1 {
+        return Err(mismatch("input.tensor", "one input".into(), format!("the inputs {}", names())));
+    }
+    if graph.external_weights {
+        return Err(mismatch("file", "one file".into(), "weights in files of their own".into()));
+    }
+    if input.element != "float32" {
+        return Err(mismatch("input.tensor", "a float32 tensor".into(), format!("one of {}", input.element)));
+    }
+    let Some(shape) = &input.shape else { return Ok(None) };
+    let (h, w) = (i64::from(manifest.preprocess.size.0), i64::from(manifest.preprocess.size.1));
+    let (layout, expected) = match manifest.preprocess.layout {
+        Layout::Nchw => ("nchw", [3, h, w]),
+        Layout::Nhwc => ("nhwc", [h, w, 3]),
+    };
+    let fits = |(axis, length): (&Axis, i64)| matches!(axis, Axis::Free(_)) || *axis == Axis::Fixed(length);
+    if shape.len() != 4 || !shape[1..].iter().zip(expected).all(fits) {
+        let axes = shape.iter().map(|axis| match axis {
+            Axis::Fixed(length) => length.to_string(),
+            Axis::Free(name) => if name.is_empty() { "?" } else { name }.to_owned(),
+        });
+        let found = format!("an input of shape [{}]", axes.collect::<Vec<_>>().join(", "));
+        return Err(mismatch("input", format!("size [{h}, {w}], layout {layout}"), found));
+    }
+    match shape[0] {
+        Axis::Fixed(batch @ 1..=1024) => Ok(Some(batch as usize)),
+        Axis::Fixed(batch) => Err(mismatch("input", "a batch of 1 to 1024".into(), batch.to_string())),
+        Axis::Free(_) => Ok(None),
+    }
+}
+
+/// One row of values an image, or `None` when the tensor's axes do not allow the pooling.
+fn pooled(shape: &[i64], values: &[f32], pool: Pool, layout: Layout) -> Option<Vec<f32>> {
+    if pool == Pool::None {
+        return Some(values.to_vec());
+    }
+    let &[n, a, b, c] = shape else { return None };
+    let (n, a, b, c) = (n as usize, a as usize, b as usize, c as usize);
+    if n * a * b * c != values.len() || values.is_empty() {
+        return None;
+    }
+    Some(match layout {
+        Layout::Nchw => values.chunks_exact(b * c).map(|map| map.iter().sum::<f32>() / map.len() as f32).collect(),
+        Layout::Nhwc => {
+            let mean = |map: &[f32], k: usize| map[k..].iter().step_by(c).sum::<f32>() / (a * b) as f32;
+            values.chunks_exact(a * b * c).flat_map(|map| (0..c).map(move |k| mean(map, k))).collect()
+        }
+    })
+}
+
+fn finite(embeddings: &[f32], dim: usize, first_image: usize) -> Result<(), EmbedError> {
+    match embeddings.iter().position(|value| !value.is_finite()) {
+        Some(at) => {
+            Err(EmbedError::NotFinite { image: first_image + at / dim, place: at % dim, value: embeddings[at] })
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn average_pooling_reads_both_layouts() {
+        // Two channels of 1 x 2, of which channel 0 is 1 and 3, channel 1 is 10 and 30.
+        assert_eq!(pooled(&[1, 2, 1, 2], &[1., 3., 10., 30.], Pool::Avg, Layout::Nchw), Some(vec![2., 20.]));
+        assert_eq!(pooled(&[1, 1, 2, 2], &[1., 10., 3., 30.], Pool::Avg, Layout::Nhwc), Some(vec![2., 20.]));
+        assert_eq!(pooled(&[1, 4], &[1., 3., 10., 30.], Pool::Avg, Layout::Nchw), None);
+        assert_eq!(pooled(&[1, 4], &[1., 3., 10., 30.], Pool::None, Layout::Nchw).map(|row| row.len()), Some(4));
+    }
+
+    #[test]
+    fn a_value_that_is_not_finite_is_named_by_image_and_place() {
+        let error = finite(&[0.0, 1.0, 2.0, f32::NAN], 2, 0).unwrap_err();
+        assert!(matches!(error, EmbedError::NotFinite { image: 1, place: 1, value } if value.is_nan()), "{error}");
+    }
+}

@@ -1,0 +1,46 @@
+//! The ways in which deciding code reaches the world, as traits.
+//!
+//! Durable changes have no trait: their port is the vocabulary [`crate::engine::Write`], which the store
+//! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
+
+use crate::image::Preprocess;
+use crate::words::EmbeddingSpace;
+
+/// A frozen network that turns prepared images into embeddings.
+pub trait Embedder: Send {
+    /// Where its embeddings can be compared.
+    fn space(&self) -> EmbeddingSpace;
+
+    /// What an image has to go through before [`Embedder::embed`].
+    fn preprocess(&self) -> &Preprocess;
+
+    /// Embeds `n` prepared images lying one behind another in `tensors` (n, 3*h*w) and returns (n, dim), row by row.
+    ///
+    /// # Errors
+    /// [`EmbedError`] when the network fails or emits a value that is not finite.
+    fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError>;
+}
+
+/// Why a prepared image has no embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The network itself failed; nothing embeds until it is opened again.
+    #[error("the backbone failed on a batch of {n}; restart the daemon, and check the model with 'edgetuned check'")]
+    Backend {
+        /// Images in the batch.
+        n: usize,
+        /// The runtime's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// This image makes the network emit a value that is not finite.
+    #[error("the backbone emits {value} in place {place} of the embedding; the image is put aside")]
+    NotFinite {
+        /// Index of the image in the batch.
+        image: usize,
+        /// Index within its embedding.
+        place: usize,
+        /// The value.
+        value: f32,
+    },
+}
