@@ -12,6 +12,7 @@ pub mod eval;
 pub mod head;
 pub mod image;
 pub mod ports;
+pub mod store;
 pub mod train;
 pub mod wire;
 pub mod words;

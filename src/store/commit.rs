@@ -1,0 +1,188 @@
+//! What each [`Write`] does to the tables.
+//!
+//! Every one of them leaves the same behind when it is applied a second time.
+
+use rusqlite::{Transaction, params};
+
+use super::database::add_space;
+use super::error::Fault;
+use super::sql::path_bytes;
+use super::vector::{self, Precision};
+use crate::engine::{
+    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
+    Write,
+};
+use crate::head::HeadRecord;
+use crate::words::{Label, SampleId, Timestamp};
+
+/// Applies writes inside one transaction.
+pub(super) struct Applier<'a> {
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) space: i64,
+    pub(super) dim: usize,
+    pub(super) precision: Precision,
+}
+
+impl Applier<'_> {
+    pub(super) fn apply(&self, write: &Write) -> Result<(), Fault> {
+        match write {
+            Write::Sample(sample) => self.sample(sample),
+            Write::Embedding { id, embedding } => self.embedding(id, embedding),
+            Write::File { path, stamp, fate } => self.file(path_bytes(path), *stamp, fate),
+            Write::Label { id, label, source, at } => self.label(id, label.as_ref(), *source, *at),
+            Write::AwaitLabel(awaited) => self.await_label(awaited),
+            Write::ForgetAwaited { prefix } => self.run("DELETE FROM awaited_labels WHERE prefix = ?1", [prefix]),
+            Write::Outbox(message) => self.outbox(message),
+            Write::OutboxRemove { seq } => self.run("DELETE FROM outbox WHERE seq = ?1", [seq]),
+            Write::SeqReserved(seq) => self.run("UPDATE state SET seq = max(seq, ?1)", [seq]),
+            Write::Ledger(entry) => self.ledger(entry),
+            Write::LedgerRemove { transaction } => {
+                self.run(r#"DELETE FROM ledger WHERE "transaction" = ?1"#, [transaction])
+            }
+            Write::Head(record) => self.head(record),
+            Write::HeadStatus { version, status, reason, at } => self.head_status(*version, *status, reason, *at),
+            Write::Training(memory) => self.training(memory),
+        }
+    }
+
+    fn sample(&self, sample: &NewSample) -> Result<(), Fault> {
+        let (predicted, probability) = sample.predicted.as_ref().map(|(label, p)| (label, p)).unzip();
+        self.run(
+            "INSERT INTO samples (image, path, bytes, arrived_at, burst, predicted, probability)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (image) DO NOTHING",
+            params![
+                sample.id,
+                path_bytes(&sample.path),
+                sample.bytes,
+                sample.arrived_at,
+                sample.group,
+                predicted,
+                probability
+            ],
+        )?;
+        self.embedding(&sample.id, &sample.embedding)
+    }
+
+    fn embedding(&self, id: &SampleId, embedding: &[f32]) -> Result<(), Fault> {
+        insert_embedding(self.transaction, self.space, self.dim, self.precision, id, embedding)
+    }
+
+    fn file(&self, path: &[u8], stamp: FileStamp, fate: &Fate) -> Result<(), Fault> {
+        let (image, reason) = match fate {
+            Fate::Sample(id) => (Some(id), None),
+            Fate::Quarantined(reason) => (None, Some(reason)),
+        };
+        self.run(
+            "INSERT INTO files (path, size, mtime_ns, image, reason) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5",
+            params![path, stamp.size, stamp.mtime_ns, image, reason],
+        )
+    }
+
+    fn label(&self, id: &SampleId, label: Option<&Label>, source: LabelSource, at: Timestamp) -> Result<(), Fault> {
+        let (source_now, at_now) = label.map(|_| (source, at)).unzip();
+        let changed = self
+            .transaction
+            .prepare_cached("UPDATE samples SET label = ?2, label_source = ?3, labelled_at = ?4 WHERE image = ?1")?
+            .execute(params![id, label, source_now, at_now])?;
+        if changed == 0 {
+            return Err(Fault::Refused(format!("image {id:?} is to be labelled but is no sample")));
+        }
+        self.run(
+            "INSERT INTO label_history (image, label, source, at) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS
+             (SELECT 1 FROM label_history WHERE image = ?1 AND label IS ?2 AND source = ?3 AND at = ?4)",
+            params![id, label, source, at],
+        )
+    }
+
+    fn await_label(&self, awaited: &AwaitedLabel) -> Result<(), Fault> {
+        self.run(
+            "INSERT OR REPLACE INTO awaited_labels (prefix, label, source, at) VALUES (?1, ?2, ?3, ?4)",
+            params![awaited.prefix, awaited.label, awaited.source, awaited.at],
+        )
+    }
+
+    fn outbox(&self, message: &OutboxMessage) -> Result<(), Fault> {
+        self.run(
+            "INSERT INTO outbox (seq, topic, payload, made_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (seq) DO NOTHING",
+            params![message.seq, message.topic.to_string(), message.payload, message.made_at],
+        )
+    }
+
+    fn ledger(&self, entry: &LedgerEntry) -> Result<(), Fault> {
+        self.run(
+            r#"INSERT INTO ledger ("transaction", name, answer, at) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT ("transaction") DO NOTHING"#,
+            params![entry.transaction, entry.name, entry.answer, entry.at],
+        )
+    }
+
+    fn head(&self, record: &HeadRecord) -> Result<(), Fault> {
+        let classes = serde_json::to_string(&record.dense.classes).expect("a list of strings is JSON");
+        let space = add_space(self.transaction, &record.dense.space, &record.backbone.name)?;
+        self.run(
+            "INSERT INTO heads (version, id, created, space, backbone, classes, accuracy, status, reason, file)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '', ?9) ON CONFLICT (version) DO NOTHING",
+            params![
+                record.head.version,
+                record.head.id.0,
+                record.created,
+                space,
+                record.backbone.name,
+                classes,
+                record.figures.as_ref().map(|figures| figures.accuracy),
+                HeadStatus::Kept,
+                record.to_bytes(),
+            ],
+        )
+    }
+
+    fn head_status(&self, version: u64, status: HeadStatus, reason: &str, at: Timestamp) -> Result<(), Fault> {
+        let promoted_at = (status == HeadStatus::Champion).then_some(at);
+        if status == HeadStatus::Champion {
+            self.run(
+                "UPDATE heads SET status = ?2 WHERE status = ?3 AND version <> ?1",
+                params![version, HeadStatus::Kept, HeadStatus::Champion],
+            )?;
+        }
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "UPDATE heads SET status = ?2, reason = ?3, promoted_at = coalesce(?4, promoted_at) WHERE version = ?1",
+            )?
+            .execute(params![version, status, reason, promoted_at])?;
+        if changed == 0 {
+            return Err(Fault::Refused(format!("head {version} changes its status but is not stored")));
+        }
+        Ok(())
+    }
+
+    fn training(&self, memory: &TrainingMemory) -> Result<(), Fault> {
+        let json = serde_json::to_string(memory).expect("plain fields are JSON");
+        self.run("UPDATE state SET training = ?1", [json])
+    }
+
+    fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {
+        self.transaction.prepare_cached(sql)?.execute(params)?;
+        Ok(())
+    }
+}
+
+/// Stores an embedding unless the file has one of this image in this space.
+pub(super) fn insert_embedding(
+    transaction: &Transaction<'_>,
+    space: i64,
+    dim: usize,
+    precision: Precision,
+    id: &SampleId,
+    embedding: &[f32],
+) -> Result<(), Fault> {
+    if embedding.len() != dim {
+        let found = embedding.len();
+        return Err(Fault::Refused(format!("the embedding of image {id:?} has {found} values, its space {dim}")));
+    }
+    transaction
+        .prepare_cached("INSERT INTO embeddings (image, space, vector) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![id, space, vector::encode(embedding, precision)])?;
+    Ok(())
+}

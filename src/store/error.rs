@@ -1,0 +1,176 @@
+//! What can go wrong with the store, by what the caller will do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+/// Why the store did not do what it was asked.
+///
+/// At opening, each means that the state folder cannot be used (exit code 69). While running, [`StoreError::Full`]
+/// and [`StoreError::Busy`] pass by themselves; the others need a person.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon works on this folder.
+    #[error(
+        "cannot work on {}: {holder} already does; stop it, or give this one another store.path",
+        folder.display()
+    )]
+    Locked {
+        /// The state folder.
+        folder: PathBuf,
+        /// The other daemon, as far as it is known.
+        holder: String,
+    },
+    /// Another process has been writing for longer than the store waits.
+    #[error("cannot {action} {}: another process has been writing for 10 s; try again when it is done", path.display())]
+    Busy {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// No room on the device.
+    #[error("cannot {action} {}: the disk is full; make room, storing goes on by itself then", path.display())]
+    Full {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
+    /// The folder or file may not be written.
+    #[error(
+        "cannot {action} {}: it may not be written; check its owner, its mode and how its disk is mounted",
+        path.display()
+    )]
+    ReadOnly {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The file is damaged.
+    #[error(
+        "cannot {action} {}: the database is damaged; it is left as it is: put back a copy, or move it away and start \
+         anew ('sqlite3 FILE .recover' may save parts)",
+        path.display()
+    )]
+    Corrupt {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// `SQLite`'s words, or which value makes no sense.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file of this name is there, but it is not this program's.
+    #[error(
+        "cannot open {}: it is {found}, not a database of edgetuned; move it away or set another store.path",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        found: &'static str,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "cannot open {}: its schema is version {found}, this edgetuned knows up to {known}; update edgetuned, or set \
+         another store.path",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Version of the file's schema.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// There is no store to read.
+    #[error("cannot open {}: no store is there yet; 'edgetuned run' and 'edgetuned train' make one", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A write that contradicts what is stored: a defect of this program.
+    #[error("cannot {action} {}: {reason}; nothing was changed, please report this defect", path.display())]
+    Refused {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What contradicts what.
+        reason: String,
+    },
+    /// The system failed in some other way.
+    #[error("cannot {action} {}: the system refuses; look at its log for faults of the disk", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What goes wrong inside a transaction, before it is known on which file.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// From `SQLite`, or a value in a row that makes no sense.
+    Sql(rusqlite::Error),
+    /// A write contradicts what is stored.
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Fault {
+    /// The same with what was attempted and on which file.
+    pub(super) fn at(self, action: &'static str, path: &Path) -> StoreError {
+        let path = path.to_owned();
+        let error = match self {
+            Self::Refused(reason) => return StoreError::Refused { action, path, reason },
+            Self::Sql(error) => error,
+        };
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => StoreError::Full { action, path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { action, path },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                StoreError::ReadOnly { action, path, source: error.into() }
+            }
+            Some(ErrorCode::NotADatabase) => StoreError::Foreign { path, found: "another kind of file" },
+            Some(ErrorCode::ConstraintViolation) => StoreError::Refused { action, path, reason: error.to_string() },
+            // Without a code it is not from SQLite: a value in a row is not what this program writes.
+            Some(ErrorCode::DatabaseCorrupt) | None => StoreError::Corrupt { action, path, source: error.into() },
+            Some(_) => StoreError::Io { action, path, source: error.into() },
+        }
+    }
+}
+
+/// An error of the file system with what was attempted and on which path.
+pub(super) fn io_error(action: &'static str, path: &Path, error: io::Error) -> StoreError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { action, path },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly { action, path, source: error.into() }
+        }
+        // The state folder, or one above it, is something else.
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            StoreError::Foreign { path, found: "a file, or below one, where a folder is needed" }
+        }
+        _ => StoreError::Io { action, path, source: error.into() },
+    }
+}

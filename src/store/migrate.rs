@@ -1,0 +1,46 @@
+//! The schema and its versions.
+//!
+//! `PRAGMA user_version` counts how many of [`MIGRATIONS`] a file has been through. One is never edited once it was
+//! released; a change is another one at the end.
+
+use rusqlite::{Connection, Transaction};
+
+use super::error::Fault;
+
+/// `edtu`: marks the file as this program's.
+pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
+
+/// Number of the newest schema.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+/// Each takes a file from the version of its index to the next.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// What a file is, by its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Ours, or empty, with this schema version.
+    Ours(i64),
+    /// A database of another program.
+    Foreign,
+}
+
+/// Tells what the opened file is, without changing it.
+pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_blank = application == 0 && version == 0 && tables == 0;
+    Ok(if application == APPLICATION_ID || is_blank { Kind::Ours(version) } else { Kind::Foreign })
+}
+
+/// Brings the schema up to date; the version is read inside the transaction, so two processes may both try.
+pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Fault> {
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for migration in MIGRATIONS.iter().skip(version as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", NEWEST)?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What is remembered over restarts: one `SQLite` file, `<store.path>/edgetuned.db`.
+//!
+//! [`Store`] is the one writer of the daemon and holds the folder's lock; [`Reader`] is for its worker threads;
+//! [`Cache`] serves commands that embed offline, beside a running daemon. Tables, blobs and files are described in
+//! `docs/formats.md`.
+//!
+//! Invariants: what [`Store::commit`] returned for is on the disk, whole, and survives a power cut; a list of writes
+//! is applied as one or not at all; a file that is not ours, damaged, or of a newer version is never changed.
+//! Nothing here decides what is written, and nothing here asks for the time.
+
+mod cache;
+mod commit;
+mod database;
+mod error;
+mod heads;
+mod lock;
+mod migrate;
+mod reader;
+mod snapshot;
+mod sql;
+mod vector;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+pub use cache::Cache;
+use database::Database;
+pub use error::StoreError;
+pub use heads::StoredHead;
+pub use reader::{Counts, Labelled, Reader, Recent};
+pub use vector::Precision;
+
+use crate::engine::{Snapshot, Write};
+use crate::head::BackboneRef;
+use crate::words::EmbeddingSpace;
+
+/// What the embeddings of this process are.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenOptions<'a> {
+    /// Where they can be compared; others in the file are kept and left alone.
+    pub space: EmbeddingSpace,
+    /// The backbone's name, for people who read the file.
+    pub backbone: &'a BackboneRef,
+    /// How new ones are stored; those already stored are read whatever they are.
+    pub precision: Precision,
+}
+
+/// The daemon's memory; the only one on its folder.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    space: EmbeddingSpace,
+    space_number: i64,
+    precision: Precision,
+    _lock: lock::DaemonLock,
+}
+
+impl Store {
+    /// Opens the store in `folder`, creating both where they do not exist, and keeps other daemons out until dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`]; whatever lies there is then unchanged, except that an older schema may have been brought up
+    /// to date.
+    pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
+        database::create_folder(folder)?;
+        let lock = lock::DaemonLock::take(folder)?;
+        let mut database = Database::open(folder)?;
+        let space_number = database.add_space(options)?;
+        Ok(Self { database, space: options.space, space_number, precision: options.precision, _lock: lock })
+    }
+
+    /// Applies `writes` in their order, as one; durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the list is then applied and the store can be used as before.
+    /// [`StoreError::Full`] passes when there is room again.
+    pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let (space, dim, precision) = (self.space_number, self.space.dim, self.precision);
+        self.database.write("write to", |transaction| {
+            let applier = commit::Applier { transaction, space, dim, precision };
+            writes.iter().try_for_each(|write| applier.apply(write))
+        })
+    }
+
+    /// Everything that the engine starts from.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.database.read("read", snapshot::snapshot)
+    }
+
+    /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be opened again.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        Reader::open(self.database.folder(), Some(&self.space))
+    }
+}

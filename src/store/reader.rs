@@ -1,0 +1,236 @@
+//! What worker threads and offline commands read.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::Array2;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::database::{self, Database};
+use super::error::{Fault, StoreError};
+use super::heads::{self, StoredHead};
+use super::sql::{PathBytes, TopicText, damaged, path_bytes};
+use super::vector;
+use crate::engine::{FileStamp, HeadInfo, OutboxMessage};
+use crate::words::{EmbeddingSpace, Label, SampleId};
+
+/// A connection that only reads. Every answer is one consistent view of what was committed before it.
+///
+/// Each method fails with [`StoreError`] when the file cannot be read or a row in it makes no sense.
+#[derive(Debug)]
+pub struct Reader {
+    database: Database,
+    space: Option<EmbeddingSpace>,
+}
+
+/// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labelled {
+    /// (n,)
+    pub ids: Vec<SampleId>,
+    /// (n,)
+    pub labels: Vec<Label>,
+    /// (n,) first image of each one's burst.
+    pub groups: Vec<SampleId>,
+    /// (n, dim)
+    pub embeddings: Array2<f32>,
+}
+
+/// A sample that arrived not long ago.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recent {
+    /// The sample.
+    pub id: SampleId,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// (dim,)
+    pub embedding: Vec<f32>,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Samples.
+    pub samples: u64,
+    /// Of these, the ones with a label.
+    pub labelled: u64,
+    /// And the ones without.
+    pub unlabelled: u64,
+    /// Files put aside.
+    pub quarantined: u64,
+    /// Size of the database and its log on the disk.
+    pub store_bytes: u64,
+}
+
+#[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
+impl Reader {
+    /// Opens an existing store; without a space nothing in it has an embedding.
+    pub fn open(folder: &Path, space: Option<&EmbeddingSpace>) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open_reader(folder)?, space: space.copied() })
+    }
+
+    /// The embedding (dim,) of an image in the present space, whether it is a sample or not.
+    pub fn embedding(&self, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
+        self.read_in_space(|connection, number, dim| embedding(connection, number, dim, id))
+    }
+
+    /// Whether nothing is to be learned from reading this file again: its fate at this stamp is known and, if it is
+    /// a sample, so is its embedding in the present space.
+    pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
+        self.read_in_space(|connection, number, _| {
+            let known = connection
+                .prepare_cached(
+                    "SELECT image IS NULL OR EXISTS
+                         (SELECT 1 FROM embeddings WHERE embeddings.image = files.image AND space = ?4)
+                     FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3",
+                )?
+                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns, number], |row| row.get(0))
+                .optional()?;
+            Ok(known.unwrap_or(false))
+        })
+    }
+
+    /// Other files that had the bytes of this sample when they were last read, in the order of their paths.
+    pub fn twins(&self, id: &SampleId, not: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        self.read(|connection| {
+            let mut find =
+                connection.prepare_cached("SELECT path FROM files WHERE image = ?1 AND path <> ?2 ORDER BY path")?;
+            let paths = find.query_map(params![id, path_bytes(not)], |row| row.get(0).map(|PathBytes(path)| path))?;
+            Ok(paths.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// What there is to train on, in the present space.
+    pub fn labelled(&self) -> Result<Labelled, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let from = "FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                        WHERE label IS NOT NULL";
+            let n: usize = connection.query_row(&format!("SELECT count(*) {from}"), [number], |row| row.get(0))?;
+            let (mut ids, mut labels, mut groups) =
+                (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+            let mut values = Vec::with_capacity(n * dim);
+            let sql = format!("SELECT samples.image, label, burst, vector {from} ORDER BY samples.image");
+            let mut select = connection.prepare(&sql)?;
+            let mut rows = select.query([number])?;
+            while let Some(row) = rows.next()? {
+                ids.push(row.get(0)?);
+                labels.push(row.get(1)?);
+                groups.push(row.get(2)?);
+                append_vector(row, 3, dim, &mut values)?;
+            }
+            let embeddings = Array2::from_shape_vec((ids.len(), dim), values).map_err(|error| damaged(3, error))?;
+            Ok(Labelled { ids, labels, groups, embeddings })
+        })
+    }
+
+    /// The last `limit` samples to arrive that have an embedding in the present space, oldest first.
+    pub fn recent(&self, limit: usize) -> Result<Vec<Recent>, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let mut select = connection.prepare_cached(
+                "SELECT samples.image, burst, vector
+                 FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                 ORDER BY number DESC LIMIT ?2",
+            )?;
+            let rows = select.query_map(params![number, limit], |row| {
+                let mut embedding = Vec::with_capacity(dim);
+                append_vector(row, 2, dim, &mut embedding)?;
+                Ok(Recent { id: row.get(0)?, group: row.get(1)?, embedding })
+            })?;
+            let mut recent = rows.collect::<Result<Vec<_>, _>>()?;
+            recent.reverse();
+            Ok(recent)
+        })
+    }
+
+    /// What was predicted of a sample when it arrived.
+    pub fn predicted(&self, id: &SampleId) -> Result<Option<(Label, f32)>, StoreError> {
+        self.read(|connection| {
+            let predicted = connection
+                .prepare_cached(
+                    "SELECT predicted, probability FROM samples WHERE image = ?1 AND predicted IS NOT NULL",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            Ok(predicted)
+        })
+    }
+
+    /// All heads without their weights, oldest version first.
+    pub fn heads(&self) -> Result<Vec<HeadInfo>, StoreError> {
+        self.read(heads::list)
+    }
+
+    /// The head of this version.
+    pub fn head(&self, version: u64) -> Result<Option<StoredHead>, StoreError> {
+        self.read(|connection| heads::one(connection, "version = ?1", [version]))
+    }
+
+    /// The head in service, whatever its space.
+    pub fn champion(&self) -> Result<Option<StoredHead>, StoreError> {
+        self.read(|connection| heads::one(connection, "status = 'champion'", []))
+    }
+
+    /// The oldest unsent messages whose `seq` is above `seq`, at most `limit`.
+    pub fn outbox_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT seq, topic, payload, made_at FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            )?;
+            let messages = select.query_map(params![seq, limit], |row| {
+                let TopicText(topic) = row.get(1)?;
+                Ok(OutboxMessage { seq: row.get(0)?, topic, payload: row.get(2)?, made_at: row.get(3)? })
+            })?;
+            Ok(messages.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// How much there is.
+    pub fn counts(&self) -> Result<Counts, StoreError> {
+        let store_bytes = self.database.bytes();
+        self.read(|connection| {
+            let (samples, labelled): (u64, u64) =
+                connection.query_row("SELECT count(*), count(label) FROM samples", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let quarantined = connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?;
+            Ok(Counts { samples, labelled, unlabelled: samples - labelled, quarantined, store_bytes })
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.database.read("read", read)
+    }
+
+    /// Reads with the number and width of the present space; a space that the file does not know has number 0, which
+    /// no row has.
+    fn read_in_space<T>(
+        &self,
+        read: impl FnOnce(&Connection, i64, usize) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.read(|connection| match &self.space {
+            Some(space) => read(connection, database::space_number(connection, space)?.unwrap_or(0), space.dim),
+            None => read(connection, 0, 0),
+        })
+    }
+}
+
+/// The embedding (dim,) of an image in the space of this number.
+pub(super) fn embedding(
+    connection: &Connection,
+    number: i64,
+    dim: usize,
+    id: &SampleId,
+) -> Result<Option<Vec<f32>>, Fault> {
+    let mut find = connection.prepare_cached("SELECT vector FROM embeddings WHERE image = ?1 AND space = ?2")?;
+    let found = find.query_row(params![id, number], |row| {
+        let mut embedding = Vec::with_capacity(dim);
+        append_vector(row, 0, dim, &mut embedding)?;
+        Ok(embedding)
+    });
+    Ok(found.optional()?)
+}
+
+fn append_vector(row: &rusqlite::Row<'_>, column: usize, dim: usize, out: &mut Vec<f32>) -> rusqlite::Result<()> {
+    let bytes = row.get_ref(column)?.as_blob()?;
+    vector::decode_into(bytes, dim, out)
+        .ok_or_else(|| damaged(column, format!("{} bytes are no embedding of {dim} values", bytes.len())))
+}

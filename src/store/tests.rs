@@ -1,0 +1,395 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2};
+use tempfile::TempDir;
+
+use super::*;
+use crate::engine::{
+    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
+    TrainingOrder,
+};
+use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::wire::Topic;
+use crate::words::{ClassSet, Digest, HeadRef, Label, SampleId, Timestamp};
+
+const DIM: usize = 4;
+
+fn space(backbone: &str) -> EmbeddingSpace {
+    EmbeddingSpace { backbone: Digest::of(backbone.as_bytes()), preprocessing: Digest::of(b"crop"), dim: DIM }
+}
+
+fn backbone() -> BackboneRef {
+    BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: DIM }
+}
+
+fn options(backbone: &BackboneRef) -> OpenOptions<'_> {
+    OpenOptions { space: space("a"), backbone, precision: Precision::F16 }
+}
+
+fn open(folder: &Path) -> Result<Store, StoreError> {
+    Store::open(folder, &options(&backbone()))
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn id(n: u64) -> SampleId {
+    SampleId::of(&n.to_le_bytes())
+}
+
+fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+fn path(n: u64) -> PathBuf {
+    PathBuf::from(format!("/srv/camera/{n}.jpg"))
+}
+
+fn embedding(n: u64) -> Vec<f32> {
+    vec![n as f32, 0.5, -1.0, 0.25]
+}
+
+fn sample(n: u64) -> Write {
+    Write::Sample(Box::new(NewSample {
+        id: id(n),
+        path: path(n),
+        bytes: 1000 + n,
+        arrived_at: Timestamp(n as i64),
+        embedding: embedding(n),
+        group: id(n / 2 * 2),
+        predicted: n.is_multiple_of(2).then(|| (label("nut"), 0.75)),
+    }))
+}
+
+fn stamp(n: u64) -> FileStamp {
+    FileStamp { size: 1000 + n, mtime_ns: -5 + n as i64 }
+}
+
+fn file(n: u64) -> Write {
+    Write::File { path: path(n), stamp: stamp(n), fate: Fate::Sample(id(n)) }
+}
+
+fn labelled(n: u64, text: Option<&str>, at: i64) -> Write {
+    Write::Label { id: id(n), label: text.map(label), source: LabelSource::Mqtt, at: Timestamp(at) }
+}
+
+fn message(seq: u64, topic: Topic) -> OutboxMessage {
+    OutboxMessage { seq, topic, payload: format!("{{\"seq\":{seq}}}").into_bytes(), made_at: Timestamp(9) }
+}
+
+fn entry(transaction: &str) -> LedgerEntry {
+    LedgerEntry { transaction: transaction.into(), name: "train".into(), answer: b"{}".to_vec(), at: Timestamp(3) }
+}
+
+fn awaited(prefix: &str, text: &str) -> AwaitedLabel {
+    AwaitedLabel { prefix: prefix.into(), label: label(text), source: LabelSource::Mqtt, at: Timestamp(4) }
+}
+
+fn head(version: u64) -> Box<HeadRecord> {
+    let classes: ClassSet = ["gear", "nut"].map(label).into_iter().collect();
+    let dense = DenseHead {
+        space: space("a"),
+        classes,
+        weights: Array2::from_elem((2, DIM), version as f32),
+        bias: Array1::zeros(2),
+        temperature: 1.5,
+    };
+    Box::new(HeadRecord {
+        head: HeadRef { id: dense.id(), version },
+        created: Timestamp(70),
+        backbone: backbone(),
+        dense,
+        training: TrainingFacts {
+            solver: "lbfgs".into(),
+            lambda: 0.1,
+            lambda_path: vec![(0.1, 0.7)],
+            loss: 0.5,
+            iterations: 12,
+            converged: true,
+            n_train: 40,
+            seed: 7,
+            fit_seconds: 0.1,
+        },
+        figures: None,
+        heldout: HeldOut { ids: vec![id(1)], logits: Array2::zeros((1, 2)) },
+    })
+}
+
+fn status(version: u64, status: HeadStatus, at: i64) -> Write {
+    Write::HeadStatus { version, status, reason: format!("because of {version}"), at: Timestamp(at) }
+}
+
+/// One of every kind, ending with less than was put in.
+fn every_write() -> Vec<Write> {
+    let training = TrainingMemory {
+        running: Some(TrainingOrder { id: 2, reason: "request".into() }),
+        due: Some(TrainingOrder { id: 3, reason: "schedule".into() }),
+        last: Some(Timestamp(55)),
+        new_labels: 12,
+        next_id: 4,
+    };
+    vec![
+        sample(2),
+        file(2),
+        sample(1),
+        file(1),
+        Write::Embedding { id: id(1), embedding: embedding(1) },
+        Write::File { path: path(9), stamp: stamp(9), fate: Fate::Quarantined("no image".into()) },
+        labelled(1, Some("gear"), 10),
+        labelled(2, Some("nut"), 11),
+        labelled(2, None, 12),
+        Write::AwaitLabel(awaited("0123abcd", "nut")),
+        Write::AwaitLabel(awaited("ffff0000", "gear")),
+        Write::AwaitLabel(awaited("0123abcd", "gear")),
+        Write::AwaitLabel(awaited("eeee0000", "gear")),
+        Write::ForgetAwaited { prefix: "eeee0000".into() },
+        Write::SeqReserved(100),
+        Write::SeqReserved(50),
+        Write::Outbox(message(7, Topic::Event)),
+        Write::Outbox(message(8, Topic::Response("train".into()))),
+        Write::Outbox(message(9, Topic::TrainResult)),
+        Write::OutboxRemove { seq: 7 },
+        Write::Ledger(entry("b")),
+        Write::Ledger(entry("a")),
+        Write::Ledger(entry("c")),
+        Write::LedgerRemove { transaction: "c".into() },
+        Write::Head(head(1)),
+        Write::Head(head(2)),
+        status(1, HeadStatus::Champion, 80),
+        status(2, HeadStatus::Champion, 81),
+        Write::Training(training),
+    ]
+}
+
+/// Every row of every table, for comparing.
+fn dump(store: &Store) -> Vec<String> {
+    let mut rows = Vec::new();
+    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state";
+    for table in tables.split(' ') {
+        let mut select = store.database.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = select.column_count();
+        let mut found = select.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let values: Vec<_> = (0..columns).map(|i| format!("{:?}", row.get_ref(i).unwrap())).collect();
+            // The running number of a row that was replaced by itself may differ.
+            let from = usize::from(table == "awaited_labels");
+            rows.push(format!("{table}: {}", values[from..].join(", ")));
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_write_comes_back_after_a_restart() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&every_write()).unwrap();
+    drop(store);
+
+    let store = open(folder.path()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.samples, [(id(2), None), (id(1), Some((label("gear"), LabelSource::Mqtt)))]);
+    assert_eq!(snapshot.awaited, [awaited("ffff0000", "gear"), awaited("0123abcd", "gear")]);
+    assert_eq!(snapshot.ledger, [entry("b"), entry("a")]);
+    assert_eq!(
+        snapshot.outbox.iter().map(|spooled| (spooled.seq, spooled.bytes)).collect::<Vec<_>>(),
+        [(8, 23), (9, 21)]
+    );
+    assert_eq!(snapshot.seq, 100);
+    assert_eq!((snapshot.training.next_id, snapshot.training.last), (4, Some(Timestamp(55))));
+    assert_eq!(snapshot.training.running.map(|order| order.id), Some(2));
+    assert_eq!(snapshot.training.due.map(|order| order.id), Some(3));
+    assert_eq!(snapshot.quarantined, 1);
+
+    let [first, second] = &snapshot.heads[..] else { panic!("{:?}", snapshot.heads) };
+    assert_eq!((first.status, first.promoted_at), (HeadStatus::Kept, Some(Timestamp(80))));
+    assert_eq!((second.status, second.promoted_at), (HeadStatus::Champion, Some(Timestamp(81))));
+    assert_eq!((&second.head, second.space, &second.backbone[..]), (&head(2).head, space("a"), "tiny"));
+    assert_eq!((&second.classes[..], second.accuracy), (head(2).dense.classes.labels(), None));
+    assert_eq!(second.reason, "because of 2");
+}
+
+#[test]
+fn readers_find_what_was_written() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&every_write()).unwrap();
+    let reader = store.reader().unwrap();
+
+    assert_eq!(reader.embedding(&id(2)).unwrap(), Some(embedding(2)));
+    assert_eq!(reader.embedding(&id(3)).unwrap(), None);
+    assert_eq!(reader.predicted(&id(2)).unwrap(), Some((label("nut"), 0.75)));
+    assert_eq!(reader.predicted(&id(1)).unwrap(), None);
+    assert_eq!(
+        reader.outbox_after(0, 9).unwrap(),
+        [message(8, Topic::Response("train".into())), message(9, Topic::TrainResult)]
+    );
+    assert_eq!(reader.outbox_after(0, 1).unwrap().len(), 1);
+    assert_eq!(reader.outbox_after(8, 9).unwrap().len(), 1);
+    let stored = reader.head(1).unwrap().unwrap();
+    assert_eq!(HeadRecord::from_bytes(&stored.bytes).unwrap(), *head(1));
+    assert_eq!(reader.champion().unwrap().map(|head| head.info.head.version), Some(2));
+    assert_eq!(reader.head(3).unwrap(), None);
+    let counts = reader.counts().unwrap();
+    assert_eq!((counts.samples, counts.labelled, counts.unlabelled, counts.quarantined), (2, 1, 1, 1));
+    assert!(counts.store_bytes > 4096);
+    let recent: Vec<_> = reader.recent(64).unwrap().into_iter().map(|recent| (recent.id, recent.group)).collect();
+    assert_eq!(recent, [(id(2), id(2)), (id(1), id(0))]);
+    assert_eq!(reader.recent(1).unwrap()[0].id, id(1));
+}
+
+#[test]
+fn what_is_trained_on_comes_in_the_order_of_identities() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let writes: Vec<_> = (0..40).flat_map(|n| [sample(n), labelled(n, (n % 3 > 0).then_some("nut"), 1)]).collect();
+    store.commit(&writes).unwrap();
+    let found = store.reader().unwrap().labelled().unwrap();
+    let mut expected: Vec<_> = (0..40).filter(|n| n % 3 > 0).map(|n| (id(n), n)).collect();
+    expected.sort();
+    assert_eq!(found.ids, expected.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    for (row, (_, n)) in found.embeddings.rows().into_iter().zip(expected) {
+        assert_eq!(row.to_vec(), embedding(n));
+    }
+}
+
+#[test]
+fn applied_twice_is_applied_once() {
+    let (once, twice) = (folder(), folder());
+    let (mut once, mut twice) = (open(once.path()).unwrap(), open(twice.path()).unwrap());
+    once.commit(&every_write()).unwrap();
+    twice.commit(&every_write()).unwrap();
+    twice.commit(&every_write()).unwrap();
+    assert_eq!(dump(&once), dump(&twice));
+    assert_eq!(dump(&once).len(), 20, "rows of every table are compared");
+}
+
+#[test]
+fn a_refused_write_takes_its_whole_list_with_it() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&every_write()).unwrap();
+    let before = dump(&store);
+    let refused = [
+        labelled(77, Some("nut"), 1),
+        status(77, HeadStatus::Kept, 1),
+        Write::Embedding { id: id(5), embedding: vec![1.0] },
+        Write::File { path: path(5), stamp: stamp(5), fate: Fate::Sample(id(5)) },
+        Write::AwaitLabel(awaited("nothexa!", "nut")),
+    ];
+    for last in refused {
+        let what = format!("{last:?}");
+        let error = store.commit(&[sample(50), labelled(50, Some("nut"), 2), last]).unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{what}: {error}");
+        assert_eq!(dump(&store), before, "{what}");
+    }
+    store.commit(&[sample(50)]).unwrap();
+}
+
+#[test]
+fn a_full_disk_changes_nothing_and_storing_goes_on_when_there_is_room() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&[sample(0)]).unwrap();
+    let before = dump(&store);
+    let connection = &store.database.connection;
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    let limit = |store: &Store, pages: i64| {
+        store.database.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    };
+    limit(&store, pages);
+    let many: Vec<_> = (1..500).map(sample).collect();
+    assert!(matches!(store.commit(&many), Err(StoreError::Full { .. })));
+    assert_eq!(dump(&store), before);
+    limit(&store, 1 << 30);
+    store.commit(&many).unwrap();
+    assert_eq!(store.snapshot().unwrap().samples.len(), 500);
+}
+
+#[test]
+fn a_file_is_known_until_it_or_the_backbone_changes() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&every_write()).unwrap();
+    let reader = store.reader().unwrap();
+    assert!(reader.file_is_known(&path(1), stamp(1)).unwrap());
+    assert!(reader.file_is_known(&path(9), stamp(9)).unwrap(), "put aside");
+    assert!(!reader.file_is_known(&path(1), stamp(2)).unwrap(), "another stamp");
+    assert!(!reader.file_is_known(&path(3), stamp(3)).unwrap(), "never seen");
+    drop(store);
+
+    let backbone = backbone();
+    let options = OpenOptions { space: space("b"), ..options(&backbone) };
+    let mut store = Store::open(folder.path(), &options).unwrap();
+    let reader = store.reader().unwrap();
+    assert!(!reader.file_is_known(&path(1), stamp(1)).unwrap(), "no embedding in the new space");
+    assert!(reader.file_is_known(&path(9), stamp(9)).unwrap(), "still no image");
+    assert_eq!(reader.embedding(&id(1)).unwrap(), None);
+    assert!(reader.labelled().unwrap().ids.is_empty() && reader.recent(64).unwrap().is_empty());
+    store.commit(&[Write::Embedding { id: id(1), embedding: vec![9.0; DIM] }]).unwrap();
+    assert!(reader.file_is_known(&path(1), stamp(1)).unwrap());
+    assert_eq!(reader.labelled().unwrap().embeddings.row(0).to_vec(), [9.0; DIM]);
+    drop(store);
+
+    let reader = open(folder.path()).unwrap().reader().unwrap();
+    assert_eq!(reader.embedding(&id(1)).unwrap(), Some(embedding(1)), "the old space is kept");
+}
+
+#[test]
+fn files_with_the_same_bytes_are_twins_until_one_changes() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/srv/\xff.jpg"));
+    let copy = Write::File { path: odd.clone(), stamp: stamp(1), fate: Fate::Sample(id(1)) };
+    store.commit(&[sample(1), file(1), copy, sample(2), file(2)]).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.twins(&id(1), &path(1)).unwrap(), std::slice::from_ref(&odd));
+    assert_eq!(reader.twins(&id(2), &path(2)).unwrap(), [] as [PathBuf; 0]);
+    store.commit(&[Write::File { path: odd, stamp: stamp(2), fate: Fate::Sample(id(2)) }]).unwrap();
+    assert_eq!(reader.twins(&id(1), &path(1)).unwrap(), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn embeddings_cached_offline_beside_the_daemon_are_no_samples() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let backbone = backbone();
+    let mut cache = Cache::open(folder.path(), &options(&backbone)).unwrap();
+    cache.put([(&id(1), &embedding(1)[..]), (&id(2), &embedding(2)[..])]).unwrap();
+    store.commit(&[sample(2), labelled(2, Some("nut"), 1)]).unwrap();
+    assert_eq!(cache.get(&id(1)).unwrap(), Some(embedding(1)));
+    assert_eq!(cache.get(&id(3)).unwrap(), None);
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.embedding(&id(1)).unwrap(), Some(embedding(1)));
+    assert_eq!(reader.counts().unwrap().samples, 1);
+    assert_eq!(reader.labelled().unwrap().ids, [id(2)]);
+    let other = OpenOptions { space: space("b"), ..options(&backbone) };
+    assert_eq!(Cache::open(folder.path(), &other).unwrap().get(&id(1)).unwrap(), None);
+}
+
+#[test]
+fn a_reader_sees_whole_commits_only_while_they_go_on() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let reader = store.reader().unwrap();
+    let writer = std::thread::spawn(move || {
+        for n in 0..100 {
+            store.commit(&[sample(2 * n), sample(2 * n + 1), labelled(2 * n, Some("nut"), 1)]).unwrap();
+        }
+    });
+    let mut last = 0;
+    while last < 200 {
+        let counts = reader.counts().unwrap();
+        assert!(counts.samples >= last && counts.samples == 2 * counts.labelled, "{counts:?}");
+        last = counts.samples;
+        if writer.is_finished() {
+            assert_eq!(reader.counts().unwrap().samples, 200);
+        }
+    }
+    writer.join().unwrap();
+}
+
+mod opening;
