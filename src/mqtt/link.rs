@@ -1,0 +1,387 @@
+//! One connection, from connecting to its end.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectionError, Event as Packet, EventLoop, Incoming, MqttOptions, NetworkOptions, Outgoing, Publish,
+    QoS, SubscribeFilter, SubscribeReasonCode,
+};
+use tokio::time::{Instant, sleep_until};
+
+use super::mailbox::End;
+use super::session::Session;
+use super::settings::Settings;
+use super::trouble;
+use super::window::Sent;
+use crate::engine::{DeliveryId, Event, Inbound, OutboxMessage};
+use crate::wire::{Qos, SUBSCRIPTIONS, Status, Topic, mark_replayed};
+
+/// Requests that the client may hold without having sent them.
+const CLIENT_QUEUE: usize = 64;
+
+/// From looking up the name to the broker's answer; also for one write to go through.
+const CONNECT_SECONDS: u64 = 10;
+
+/// Without any acknowledgement for so long, the link is given up: the client can wedge, and so can a broker.
+const STALLED: Duration = Duration::from_mins(1);
+
+/// How long the last word and the disconnect may take, each.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Until an outbox that could not be read is tried again.
+const OUTBOX_RETRY: Duration = Duration::from_secs(5);
+
+/// What MQTT adds to topic and payload, at most.
+const HEADER_BYTES: usize = 16;
+
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The daemon's work.
+    Serve,
+    /// To make the broker forget the session, with all that waits in it, and nothing else.
+    Purge,
+}
+
+/// How a link ended.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// As asked.
+    Ended,
+    /// The broker forgot the session.
+    Purged,
+    /// The broker sent a packet that cannot be taken and would come again.
+    Poisoned { reason: String },
+    /// It broke, or did not come up.
+    Lost { reason: String, was_up: bool },
+}
+
+/// Where a link is between its first and its last packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not subscribed yet.
+    Opening,
+    /// At work.
+    Up,
+    /// The end was asked for; sends what waits until then.
+    Flushing(Instant),
+    /// The last word is on its way.
+    Farewell(Instant),
+    /// The disconnect is on its way.
+    Leaving(Instant),
+}
+
+/// One connection at work.
+struct Link<'s, 'a> {
+    session: &'s mut Session<'a>,
+    purpose: Purpose,
+    client: AsyncClient,
+    phase: Phase,
+    /// Requests given to the client and not sent by it yet.
+    queued: usize,
+    /// Packet ids of inbound messages in the engine's hands.
+    tickets: HashMap<DeliveryId, u16>,
+    /// Whether the outbox may hold messages beyond the window's cursor.
+    outbox_has_more: bool,
+    outbox_retry: Option<Instant>,
+    /// When the broker last acknowledged something, or was first given something to acknowledge.
+    progress: Instant,
+}
+
+/// Connects with `options` and does what `purpose` says until the link ends.
+pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose) -> Fate {
+    // Room for the subscription, the last word and the disconnect beside what is counted.
+    let (client, mut eventloop) = AsyncClient::new(options, CLIENT_QUEUE + 3);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network.set_connection_timeout(CONNECT_SECONDS);
+    eventloop.set_network_options(network);
+    let mut link = Link {
+        session,
+        purpose,
+        client,
+        phase: Phase::Opening,
+        queued: 0,
+        tickets: HashMap::new(),
+        outbox_has_more: true,
+        outbox_retry: None,
+        progress: Instant::now(),
+    };
+    loop {
+        // A poll that is dropped can lose a packet half-way to the socket, so it lives until it is done.
+        let polled = {
+            let mut poll = pin!(eventloop.poll());
+            loop {
+                if let Some(fate) = link.turn() {
+                    return fate;
+                }
+                tokio::select! {
+                    polled = &mut poll => break polled,
+                    () = link.session.mailbox.changed() => {}
+                    () = sleep_until(link.due()) => {}
+                }
+            }
+        };
+        match polled {
+            Ok(packet) => {
+                if let Some(fate) = link.take(packet) {
+                    return fate;
+                }
+            }
+            Err(error) => return link.broken(&error, &mut eventloop),
+        }
+    }
+}
+
+impl Link<'_, '_> {
+    /// Does what is due and what the mailbox asks; the link's fate if that ends it.
+    fn turn(&mut self) -> Option<Fate> {
+        let now = Instant::now();
+        match (self.session.mailbox.end(), self.phase) {
+            (Some(End::Cut), _) | (Some(End::Cleanly(_)), Phase::Opening) => return Some(Fate::Ended),
+            (Some(End::Cleanly(within)), Phase::Up) => self.phase = Phase::Flushing(now + within),
+            _ => {}
+        }
+        if self.purpose == Purpose::Serve {
+            self.pump(now);
+        }
+        match self.phase {
+            Phase::Flushing(until) if now >= until || self.is_idle() => self.say_farewell(now),
+            Phase::Farewell(until) if now >= until => self.leave(now),
+            Phase::Leaving(until) if now >= until => return Some(self.left()),
+            _ => {}
+        }
+        if self.waits_for_broker() && now >= self.progress + STALLED {
+            let broker = &self.session.settings.broker;
+            let reason = format!("{broker} acknowledged nothing for {} s; the link is tried again", STALLED.as_secs());
+            return Some(Fate::Lost { reason, was_up: self.phase != Phase::Opening });
+        }
+        None
+    }
+
+    /// When [`Link::turn`] has something to do though nothing happened.
+    fn due(&self) -> Instant {
+        let stalled = self.waits_for_broker().then(|| self.progress + STALLED);
+        let phase = match self.phase {
+            Phase::Flushing(until) | Phase::Farewell(until) | Phase::Leaving(until) => Some(until),
+            Phase::Opening | Phase::Up => None,
+        };
+        let idle = Instant::now() + STALLED;
+        [stalled, phase, self.outbox_retry].into_iter().flatten().fold(idle, Instant::min)
+    }
+
+    fn waits_for_broker(&self) -> bool {
+        self.phase == Phase::Opening || !self.session.window.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.queued == 0 && self.session.window.is_empty() && !self.outbox_has_more
+    }
+
+    /// Gives the client what waits: acknowledgements, retained values, the outbox.
+    fn pump(&mut self, now: Instant) {
+        while self.queued < CLIENT_QUEUE
+            && let Some(delivery) = self.session.mailbox.next_ack()
+        {
+            if let Some(pkid) = self.tickets.remove(&delivery) {
+                let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
+                publish.pkid = pkid;
+                self.queued += usize::from(self.client.try_ack(&publish).is_ok());
+            }
+        }
+        if !matches!(self.phase, Phase::Up | Phase::Flushing(_)) {
+            return;
+        }
+        while self.room() > 0
+            && let Some((topic, payload)) = self.session.mailbox.next_publish()
+        {
+            if let Err(reason) = self.send(&topic, payload, Sent::Retained) {
+                self.session.fault(reason);
+            }
+        }
+        if self.session.mailbox.take_outbox_changed() || self.outbox_retry.is_some_and(|at| now >= at) {
+            self.outbox_has_more = true;
+            self.outbox_retry = None;
+        }
+        while self.outbox_has_more && self.room() > 0 {
+            self.pull(now);
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.session.window.room().min(CLIENT_QUEUE.saturating_sub(self.queued))
+    }
+
+    /// Takes from the outbox what there is room for.
+    fn pull(&mut self, now: Instant) {
+        let room = self.room();
+        match self.session.outbox.after(self.session.window.cursor(), room) {
+            Ok(messages) => {
+                self.outbox_has_more = messages.len() >= room;
+                for message in messages {
+                    self.send_spooled(message);
+                }
+            }
+            Err(error) => {
+                self.outbox_has_more = false;
+                self.outbox_retry = Some(now + OUTBOX_RETRY);
+                let seconds = OUTBOX_RETRY.as_secs();
+                self.session.fault(format!("the outbox cannot be read: {error}; it is tried again in {seconds} s"));
+            }
+        }
+    }
+
+    fn send_spooled(&mut self, message: OutboxMessage) {
+        let OutboxMessage { seq, topic, mut payload, .. } = message;
+        if seq <= self.session.settings.boot_seq {
+            payload = mark_replayed(payload);
+        }
+        if let Err(reason) = self.send(&topic, payload, Sent::Spooled(seq)) {
+            // It would stand in the way of all others for ever.
+            self.session.window.skip(seq);
+            self.session.fault(reason);
+            (self.session.events)(Event::Delivered { seq });
+        }
+    }
+
+    fn send(&mut self, topic: &Topic, payload: Vec<u8>, sent: Sent) -> Result<(), String> {
+        let name = self.session.settings.base.join(topic);
+        let bytes = name.len() + payload.len() + HEADER_BYTES;
+        let limit = self.session.settings.max_packet_bytes;
+        if bytes > limit {
+            return Err(format!(
+                "a message on {topic} has {bytes} bytes, {limit} are allowed, so it is dropped; raise mqtt.max_packet_kb"
+            ));
+        }
+        let qos = match topic.qos() {
+            Qos::AtMostOnce => QoS::AtMostOnce,
+            Qos::AtLeastOnce => QoS::AtLeastOnce,
+        };
+        self.client
+            .try_publish(name, qos, topic.retain(), payload)
+            .map_err(|_| format!("a message on {topic:?} is dropped: MQTT has no such topic"))?;
+        self.queued += 1;
+        if qos == QoS::AtLeastOnce {
+            if self.session.window.is_empty() {
+                self.progress = Instant::now();
+            }
+            self.session.window.give(sent);
+        }
+        Ok(())
+    }
+
+    fn say_farewell(&mut self, now: Instant) {
+        self.phase = Phase::Farewell(now + FAREWELL);
+        if self.send(&Topic::Status, Status::Stopped.as_str().into(), Sent::Farewell).is_err() {
+            self.leave(now);
+        }
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.phase = Phase::Leaving(now + FAREWELL);
+        self.queued += usize::from(self.client.try_disconnect().is_ok());
+    }
+
+    fn left(&self) -> Fate {
+        if self.purpose == Purpose::Purge { Fate::Purged } else { Fate::Ended }
+    }
+
+    /// Takes one thing that the client did or received; the link's fate if that ends it.
+    fn take(&mut self, packet: Packet) -> Option<Fate> {
+        match packet {
+            Packet::Incoming(Incoming::ConnAck(_)) => self.open(),
+            Packet::Incoming(Incoming::SubAck(ack)) => self.subscribed(&ack.return_codes),
+            Packet::Incoming(Incoming::Publish(publish)) => self.receive(&publish),
+            Packet::Incoming(Incoming::PubAck(ack)) => self.acknowledged(ack.pkid),
+            Packet::Outgoing(Outgoing::Publish(pkid)) => {
+                self.queued = self.queued.saturating_sub(1);
+                if pkid != 0 {
+                    self.session.window.sent(pkid);
+                }
+            }
+            Packet::Outgoing(Outgoing::PubAck(_) | Outgoing::Subscribe(_)) => {
+                self.queued = self.queued.saturating_sub(1);
+            }
+            Packet::Outgoing(Outgoing::Disconnect) => return Some(self.left()),
+            _ => {}
+        }
+        None
+    }
+
+    /// The broker accepted us; what follows is the subscription, on every connection anew.
+    fn open(&mut self) {
+        if self.purpose == Purpose::Purge {
+            self.leave(Instant::now());
+            return;
+        }
+        let base = &self.session.settings.base;
+        let filters = SUBSCRIPTIONS.map(|filter| SubscribeFilter::new(base.join(filter), QoS::AtLeastOnce));
+        self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
+    }
+
+    fn subscribed(&mut self, codes: &[SubscribeReasonCode]) {
+        if self.phase != Phase::Opening {
+            return;
+        }
+        for (filter, code) in SUBSCRIPTIONS.iter().zip(codes) {
+            if *code == SubscribeReasonCode::Failure {
+                let Settings { broker, base, .. } = self.session.settings;
+                self.session.fault(format!(
+                    "{broker} refuses the subscription to {}; allow it in the broker's access list",
+                    base.join(filter)
+                ));
+            }
+        }
+        self.phase = Phase::Up;
+        self.progress = Instant::now();
+        self.session.connected();
+    }
+
+    fn receive(&mut self, publish: &Publish) {
+        let Some(topic) = self.session.settings.base.strip(&publish.topic) else { return };
+        self.session.last_ticket += 1;
+        let delivery = self.session.last_ticket;
+        if publish.qos != QoS::AtMostOnce {
+            self.tickets.insert(delivery, publish.pkid);
+        }
+        let inbound =
+            Inbound { topic: topic.to_owned(), payload: publish.payload.to_vec(), retained: publish.retain, delivery };
+        (self.session.events)(Event::Inbound(inbound));
+    }
+
+    fn acknowledged(&mut self, pkid: u16) {
+        self.progress = Instant::now();
+        match self.session.window.acknowledged(pkid) {
+            Some(Sent::Spooled(seq)) => (self.session.events)(Event::Delivered { seq }),
+            Some(Sent::Farewell) => self.leave(self.progress),
+            Some(Sent::Retained) | None => {}
+        }
+    }
+
+    /// The link broke. What the client had read before still counts: acknowledgements always, and messages where
+    /// the broker is about to forget the session with them.
+    fn broken(&mut self, error: &ConnectionError, eventloop: &mut EventLoop) -> Fate {
+        if matches!(self.phase, Phase::Leaving(_)) {
+            return self.left();
+        }
+        let poisoned = trouble::is_poison(error);
+        for packet in std::mem::take(&mut eventloop.state.events) {
+            if poisoned || !matches!(packet, Packet::Incoming(Incoming::Publish(_))) {
+                self.take(packet);
+            }
+        }
+        let Settings { broker, max_packet_bytes, .. } = self.session.settings;
+        if poisoned {
+            let reason = format!(
+                "{broker} sent a packet that is not taken ({error}; mqtt.max_packet_kb allows {max_packet_bytes} bytes): \
+                 the session is begun anew, and what waited in it at the broker is lost; if this comes again, clear the \
+                 retained message on label or request with mosquitto_pub -r -n"
+            );
+            return Fate::Poisoned { reason };
+        }
+        let was_up = self.phase != Phase::Opening;
+        Fate::Lost { reason: trouble::words(error, self.session.settings, was_up), was_up }
+    }
+}

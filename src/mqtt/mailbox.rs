@@ -1,0 +1,152 @@
+//! What the rest of the program asks of the link, until the link takes it up.
+//!
+//! Bounded by construction: one payload a topic, one ticket an inbound message in hand, and flags.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::engine::DeliveryId;
+use crate::wire::Topic;
+
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    wishes: Mutex<Wishes>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Whether the broker is there; what is published otherwise is dropped.
+    connected: bool,
+    publishes: Vec<(Topic, Vec<u8>)>,
+    acks: VecDeque<DeliveryId>,
+    outbox_changed: bool,
+    end: Option<End>,
+}
+
+/// How the link is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Send what waits for at most so long, and say good-bye.
+    Cleanly(Duration),
+    /// At once.
+    Cut,
+}
+
+impl Mailbox {
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>) {
+        let mut wishes = self.wishes();
+        if !wishes.connected {
+            return;
+        }
+        match wishes.publishes.iter_mut().find(|(waiting, _)| *waiting == topic) {
+            Some((_, waiting)) => *waiting = payload,
+            None => wishes.publishes.push((topic, payload)),
+        }
+        drop(wishes);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn ack(&self, delivery: DeliveryId) {
+        self.wishes().acks.push_back(delivery);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn outbox_changed(&self) {
+        self.wishes().outbox_changed = true;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn stop(&self, within: Duration) {
+        self.wishes().end.get_or_insert(End::Cleanly(within));
+        self.changed.notify_one();
+    }
+
+    pub(super) fn cut(&self) {
+        self.wishes().end = Some(End::Cut);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something was asked since the last call.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn end(&self) -> Option<End> {
+        self.wishes().end
+    }
+
+    pub(super) fn next_publish(&self) -> Option<(Topic, Vec<u8>)> {
+        let publishes = &mut self.wishes().publishes;
+        if publishes.is_empty() { None } else { Some(publishes.remove(0)) }
+    }
+
+    /// In the order in which they were asked for.
+    pub(super) fn next_ack(&self) -> Option<DeliveryId> {
+        self.wishes().acks.pop_front()
+    }
+
+    /// Whether the outbox got new messages since the last call.
+    pub(super) fn take_outbox_changed(&self) -> bool {
+        std::mem::take(&mut self.wishes().outbox_changed)
+    }
+
+    /// From now on what is published goes out.
+    pub(super) fn open(&self) {
+        self.wishes().connected = true;
+    }
+
+    /// What was asked for this connection is void.
+    pub(super) fn close(&self) {
+        let mut wishes = self.wishes();
+        wishes.connected = false;
+        wishes.publishes.clear();
+        wishes.acks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_messages_on_one_topic_the_latest_goes_out_in_the_first_ones_place() {
+        let mailbox = Mailbox::default();
+        mailbox.open();
+        mailbox.publish(Topic::State, b"1".to_vec());
+        mailbox.publish(Topic::Info, b"i".to_vec());
+        mailbox.publish(Topic::State, b"2".to_vec());
+        assert_eq!(mailbox.next_publish(), Some((Topic::State, b"2".to_vec())));
+        assert_eq!(mailbox.next_publish(), Some((Topic::Info, b"i".to_vec())));
+        assert_eq!(mailbox.next_publish(), None);
+    }
+
+    #[test]
+    fn without_a_broker_nothing_that_is_published_waits() {
+        let mailbox = Mailbox::default();
+        mailbox.publish(Topic::State, b"1".to_vec());
+        mailbox.open();
+        assert_eq!(mailbox.next_publish(), None);
+        mailbox.publish(Topic::State, b"2".to_vec());
+        mailbox.close();
+        mailbox.open();
+        assert_eq!(mailbox.next_publish(), None);
+    }
+
+    #[test]
+    fn a_cut_overrules_a_clean_end_but_not_the_other_way_round() {
+        let mailbox = Mailbox::default();
+        mailbox.stop(Duration::from_secs(1));
+        assert_eq!(mailbox.end(), Some(End::Cleanly(Duration::from_secs(1))));
+        mailbox.cut();
+        mailbox.stop(Duration::from_secs(1));
+        assert_eq!(mailbox.end(), Some(End::Cut));
+    }
+}

@@ -1,0 +1,133 @@
+//! The link to the MQTT broker.
+//!
+//! One thread holds it. It connects and connects again, subscribes, hands inbound messages over as events, and sends
+//! what the engine publishes and what the durable outbox holds. What it decides: when to try again, and what is in
+//! flight. What it leaves to others: what a message means, and when an inbound one may be acknowledged.
+//!
+//! - The outbox is the truth: at most [`WINDOW`] of its messages are in flight, in order, and a message leaves it only
+//!   on the broker's acknowledgement. After every lost link a fresh client starts from the oldest message that was
+//!   not acknowledged, because the client library forgets such messages when the broker forgot the session.
+//! - Nothing here queues without bound: of what is published there is one value a topic, the latest; and while the
+//!   receiver of events is busy, nothing is read from the broker.
+//! - An inbound message is acknowledged when the engine says so, on the connection on which it came; the broker
+//!   delivers it again otherwise.
+
+mod backoff;
+mod link;
+mod mailbox;
+mod session;
+mod settings;
+mod tls;
+mod trouble;
+mod window;
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Retry, Settings, Tls};
+pub use tls::check as check_tls;
+pub use window::WINDOW;
+
+use crate::engine::{DeliveryId, Event, OutboxMessage};
+use crate::wire::Topic;
+use mailbox::Mailbox;
+
+/// Where messages wait that must reach the broker.
+pub trait Outbox {
+    /// The oldest messages with a `seq` above `seq`, at most `limit`, in order.
+    ///
+    /// # Errors
+    /// When they cannot be read now; it is tried again a little later.
+    fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError>;
+}
+
+/// Why the outbox cannot be read.
+pub type OutboxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<F> Outbox for F
+where
+    F: FnMut(u64, usize) -> Result<Vec<OutboxMessage>, OutboxError>,
+{
+    fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError> {
+        self(seq, limit)
+    }
+}
+
+/// The rest of the program's end of the link. None of its calls waits; dropping it cuts the link, and the broker
+/// then publishes the last will.
+#[derive(Debug)]
+pub struct Handle {
+    mailbox: Arc<Mailbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts the link on a thread of its own.
+///
+/// `events` receives [`Event::Connected`] (after the subscriptions stand), [`Event::Disconnected`] (when a link broke,
+/// and while there is none whenever the reason changes), [`Event::Inbound`], [`Event::Delivered`] and
+/// [`Event::Fault`]. It may wait; meanwhile nothing is read from the broker. What the broker kept for us can come as
+/// [`Event::Inbound`] before [`Event::Connected`].
+///
+/// # Errors
+/// When the system gives no thread or no event queue.
+pub fn spawn(
+    settings: Settings,
+    outbox: Box<dyn Outbox + Send>,
+    events: impl Fn(Event) + Send + 'static,
+) -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mailbox = Arc::new(Mailbox::default());
+    let thread = thread::Builder::new().name("mqtt".into()).spawn({
+        let mailbox = Arc::clone(&mailbox);
+        move || {
+            runtime.block_on(session::run(&settings, &mailbox, outbox, &events));
+            // A name look-up that hangs must not hold up the end of the process.
+            runtime.shutdown_background();
+        }
+    })?;
+    Ok(Handle { mailbox, thread: Some(thread) })
+}
+
+impl Handle {
+    /// Publishes `payload` if the broker is there, else not at all. Of several on one topic that wait, only the
+    /// latest goes out.
+    pub fn publish(&self, topic: Topic, payload: Vec<u8>) {
+        self.mailbox.publish(topic, payload);
+    }
+
+    /// Acknowledges an inbound message; without effect when its connection is gone.
+    pub fn ack(&self, delivery: DeliveryId) {
+        self.mailbox.ack(delivery);
+    }
+
+    /// Says that the outbox holds new messages.
+    pub fn outbox_changed(&self) {
+        self.mailbox.outbox_changed();
+    }
+
+    /// Ends the link cleanly: sends what waits for at most `within`, publishes `stopped`, and disconnects. The
+    /// thread ends at most two seconds later than that; see [`Handle::join`].
+    pub fn stop(&self, within: Duration) {
+        self.mailbox.stop(within);
+    }
+
+    /// Whether the thread has ended; without [`Handle::stop`] it should not.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits for the thread to end.
+    ///
+    /// # Errors
+    /// The payload of its panic.
+    pub fn join(mut self) -> thread::Result<()> {
+        self.thread.take().map_or(Ok(()), JoinHandle::join)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.mailbox.cut();
+    }
+}

@@ -1,0 +1,159 @@
+//! One link after another, until the end is asked for.
+
+use std::time::Duration;
+
+use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::backoff::Backoff;
+use super::link::{self, Fate, Purpose};
+use super::mailbox::Mailbox;
+use super::settings::Settings;
+use super::window::Window;
+use super::{Outbox, tls};
+use crate::engine::Event;
+use crate::wire::{Status, Topic};
+
+/// Between pings; a dead link is noticed after at most twice this.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// A link that held so long was good: the next failure is the first again.
+const GOOD_LINK: Duration = Duration::from_secs(10);
+
+/// What one link hands to the next.
+pub(super) struct Session<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) mailbox: &'a Mailbox,
+    pub(super) outbox: Box<dyn Outbox + Send>,
+    pub(super) events: &'a dyn Fn(Event),
+    pub(super) window: Window,
+    /// The last ticket given to an inbound message; never used twice.
+    pub(super) last_ticket: u64,
+    /// Why there is no link, as it was last told; each reason is told once.
+    told: Option<String>,
+    /// Whether people know that the broker sends what cannot be taken; a retained message does so on every link.
+    poison_is_told: bool,
+}
+
+/// Holds the link until the mailbox asks for the end.
+pub(super) async fn run(
+    settings: &Settings,
+    mailbox: &Mailbox,
+    outbox: Box<dyn Outbox + Send>,
+    events: &dyn Fn(Event),
+) {
+    let window = Window::default();
+    let mut session =
+        Session { settings, mailbox, outbox, events, window, last_ticket: 0, told: None, poison_is_told: false };
+    let mut backoff = Backoff::new(settings.retry);
+    let mut purpose = Purpose::Serve;
+    loop {
+        let started = Instant::now();
+        let fate = match options(settings, purpose) {
+            Ok(options) => link::run(&mut session, options, purpose).await,
+            Err(reason) => Fate::Lost { reason, was_up: false },
+        };
+        session.window.rewind();
+        mailbox.close();
+        if mailbox.end().is_some() {
+            return;
+        }
+        if started.elapsed() >= GOOD_LINK {
+            backoff.reset();
+            session.poison_is_told = false;
+        }
+        purpose = match fate {
+            Fate::Ended => return,
+            Fate::Purged => {
+                purpose = Purpose::Serve;
+                continue;
+            }
+            Fate::Poisoned { reason } => {
+                session.poisoned(reason);
+                Purpose::Purge
+            }
+            Fate::Lost { reason, was_up } => {
+                session.lost(reason, was_up);
+                purpose
+            }
+        };
+        if ended_within(mailbox, backoff.next()).await {
+            return;
+        }
+    }
+}
+
+/// Waits; true as soon as the end is asked for.
+async fn ended_within(mailbox: &Mailbox, delay: Duration) -> bool {
+    let ended = async {
+        while mailbox.end().is_none() {
+            mailbox.changed().await;
+        }
+    };
+    timeout(delay, ended).await.is_ok()
+}
+
+impl Session<'_> {
+    /// The link stands.
+    pub(super) fn connected(&mut self) {
+        self.told = None;
+        info!(broker = %self.settings.broker, "connected");
+        self.mailbox.open();
+        (self.events)(Event::Connected);
+    }
+
+    /// Tells people about something that was dealt with.
+    pub(super) fn fault(&self, reason: String) {
+        warn!(reason, "mqtt");
+        (self.events)(Event::Fault { source: "mqtt", reason });
+    }
+
+    fn lost(&mut self, reason: String, was_up: bool) {
+        if was_up || self.told.as_ref() != Some(&reason) {
+            warn!(reason, "no link to the broker");
+            self.told = Some(reason.clone());
+            (self.events)(Event::Disconnected { reason });
+        }
+    }
+
+    fn poisoned(&mut self, reason: String) {
+        if self.poison_is_told {
+            self.lost(reason, true);
+        } else {
+            self.poison_is_told = true;
+            self.lost(reason.clone(), true);
+            self.fault(reason);
+        }
+    }
+}
+
+/// The client's options for the next link; files are read now, so that a changed password counts without a restart.
+fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String> {
+    let Settings { broker, base, .. } = settings;
+    let mut options = MqttOptions::new(base.client_id(), &broker.host, broker.port);
+    options
+        .set_keep_alive(KEEP_ALIVE)
+        .set_clean_session(purpose == Purpose::Purge)
+        .set_manual_acks(true)
+        // What goes out is measured before the client gets it, since the client would cut the link instead.
+        .set_max_packet_size(settings.max_packet_bytes, usize::MAX);
+    if purpose == Purpose::Serve {
+        let will = LastWill::new(base.join(Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
+        options.set_last_will(will);
+    }
+    if let Some(credentials) = &settings.credentials {
+        let password = match &credentials.password_file {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                format!("cannot read the password from {}: {error}; correct mqtt.password_file", path.display())
+            })?,
+        };
+        options.set_credentials(&credentials.username, password.trim_end());
+    }
+    if broker.tls {
+        let config = tls::client_config(&settings.tls)?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+    }
+    Ok(options)
+}

@@ -1,0 +1,164 @@
+//! What lies in the watched folders, and what arrives there.
+//!
+//! The folders' listing is the truth, the kernel's notices are hints that make it quick: every folder is listed at the
+//! start, when a notice was lost, when one is asked for it, and from time to time. Folders on network file systems,
+//! where notices do not tell what other machines write, are listed every few seconds instead.
+//!
+//! Considered are regular files named .jpg .jpeg .png .webp .bmp in any case; hidden files and folders, FIFOs, sockets
+//! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
+//! a file, and nothing is changed. Memory is bounded by the largest single folder's names.
+
+mod asks;
+mod candidate;
+mod file_system;
+mod hints;
+mod keeper;
+mod listing;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::engine::{Event, FileStamp, Sighting};
+pub use candidate::is_image_name;
+
+use asks::Asks;
+use keeper::Keeper;
+
+/// One watched folder.
+#[derive(Debug, Clone)]
+pub struct WatchedFolder {
+    /// Where it is; need not exist yet.
+    pub path: PathBuf,
+    /// Whether its subfolders count.
+    pub recursive: bool,
+    /// Whether it is listed every few seconds.
+    pub poll: Poll,
+}
+
+/// When a folder is listed every few seconds instead of waiting for the kernel's notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Poll {
+    /// On network file systems.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never because of the file system; still where the kernel refuses notices.
+    Never,
+}
+
+/// What to watch and how often to look.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// In the order of the configuration; sightings carry the index.
+    pub folders: Vec<WatchedFolder>,
+    /// Between two listings of everything.
+    pub rescan: Duration,
+    /// Between two listings of a polled folder and two looks for a missing one; a folder that takes long to list is
+    /// listed less often, at most a tenth of the time.
+    pub poll: Duration,
+}
+
+impl Settings {
+    /// These folders, everything listed every five minutes, polled ones every two seconds.
+    pub fn new(folders: Vec<WatchedFolder>) -> Self {
+        Self { folders, rescan: Duration::from_mins(5), poll: Duration::from_secs(2) }
+    }
+}
+
+/// The receiver of events, shared by the threads.
+type Emit = Arc<dyn Fn(Event) + Send + Sync>;
+
+/// One watched folder with its number.
+#[derive(Debug, Clone)]
+struct Root {
+    index: usize,
+    path: PathBuf,
+    recursive: bool,
+    poll: Poll,
+}
+
+/// The rest of the program's end of the watcher. None of its calls waits; dropping it stops the threads soon.
+#[derive(Debug)]
+pub struct Handle {
+    asks: Arc<Asks>,
+    looks: Sender<(usize, PathBuf)>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts watching, and lists everything once.
+///
+/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Fault`] when
+/// a folder is missing (once until it is back) or the kernel gives no notices. It may wait; the kernel's notices queue
+/// up meanwhile, and when they overflow everything is listed again. A listing passes over files for which `is_known`.
+///
+/// # Errors
+/// When the system gives no thread, or a relative path cannot be made absolute.
+pub fn spawn(
+    settings: &Settings,
+    is_known: impl Fn(&Path, FileStamp) -> bool + Send + 'static,
+    events: impl Fn(Event) + Send + Sync + 'static,
+) -> io::Result<Handle> {
+    let roots = settings.folders.iter().enumerate().map(|(index, folder)| {
+        let WatchedFolder { path, recursive, poll } = folder;
+        Ok(Root { index, path: absolute(path)?, recursive: *recursive, poll: *poll })
+    });
+    let roots: Vec<Root> = roots.collect::<io::Result<_>>()?;
+    let emit: Emit = Arc::new(events);
+    let asks = Arc::new(Asks::default());
+    let (looks, looked_for) = channel::<(usize, PathBuf)>();
+    let looker = thread::Builder::new().name("watch-look".into()).spawn({
+        let (emit, roots) = (Arc::clone(&emit), roots.clone());
+        move || {
+            for (root, path) in looked_for {
+                let stamp = roots.get(root).and_then(|root| candidate::stamp(&root.path, &path));
+                emit(Event::Sighted(Sighting { root, path, stamp, closed: false }));
+            }
+        }
+    })?;
+    let keeper = Keeper::new(settings, roots, Arc::clone(&asks), emit, Box::new(is_known));
+    let lister = thread::Builder::new().name("watch-list".into()).spawn(move || keeper.run())?;
+    Ok(Handle { asks, looks, threads: vec![looker, lister] })
+}
+
+impl Handle {
+    /// Asks for a listing of everything; several that wait are one.
+    pub fn scan(&self) {
+        self.asks.everything();
+    }
+
+    /// Asks for another look at one file; answered by a sighting, without a stamp when the file is gone or is no
+    /// regular file any more.
+    pub fn look(&self, root: usize, path: PathBuf) {
+        // The thread is gone only after a panic, which `is_finished` tells.
+        let _ = self.looks.send((root, path));
+    }
+
+    /// Whether one of the threads has ended, which it should not before [`Handle::stop`].
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Stops and waits for the threads to end.
+    ///
+    /// # Errors
+    /// The payload of a thread's panic.
+    pub fn stop(mut self) -> thread::Result<()> {
+        let threads = std::mem::take(&mut self.threads);
+        drop(self);
+        threads.into_iter().try_for_each(JoinHandle::join)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.asks.stop();
+    }
+}
