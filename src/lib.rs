@@ -5,7 +5,9 @@
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`) <- `app` and `cli`.
 
+pub mod app;
 pub mod backbone;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod eval;

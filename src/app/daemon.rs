@@ -1,0 +1,85 @@
+//! The loop: events in, one commit, effects out.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::effects::{Next, Rim};
+use super::run::RunError;
+use crate::engine::{Engine, Event};
+use crate::words::{Now, Timestamp};
+
+/// Time between two ticks of the engine.
+const TICK: Duration = Duration::from_millis(100);
+/// Time between two measurements of the machine.
+const VITALS: Duration = Duration::from_secs(10);
+/// Events that share a commit at most.
+const BATCH: usize = 256;
+
+/// The present, by the machine's clocks.
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), mono: self.0.elapsed() }
+    }
+}
+
+/// Runs the engine until it asks to exit.
+///
+/// # Errors
+/// [`RunError`] when the store or a worker fails in a way that only a restart can mend.
+pub(super) fn run(engine: &mut Engine, rim: &mut Rim, events: &Receiver<Event>, clock: &Clock) -> Result<(), RunError> {
+    let (mut tick_at, mut vitals_at) = (Duration::ZERO, Duration::ZERO);
+    if rim.run(engine.start(clock.now()))? == Next::Exit {
+        return Ok(());
+    }
+    loop {
+        let mut effects = Vec::new();
+        let wait = tick_at.saturating_sub(clock.now().mono);
+        match events.recv_timeout(wait) {
+            Ok(first) => {
+                for event in std::iter::once(first).chain(events.try_iter().take(BATCH - 1)) {
+                    log(&event);
+                    effects.extend(engine.step(clock.now(), event));
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
+        }
+        let now = clock.now();
+        if now.mono >= vitals_at {
+            vitals_at = now.mono + VITALS;
+            effects.extend(engine.step(now, Event::Vitals(rim.vitals()?)));
+        }
+        if now.mono >= tick_at {
+            tick_at = now.mono + TICK;
+            rim.workers_live()?;
+            effects.extend(engine.step(now, Event::Tick));
+        }
+        if rim.run(effects)? == Next::Exit {
+            return Ok(());
+        }
+    }
+}
+
+/// What reports do not say; the rest is logged where it happens.
+fn log(event: &Event) {
+    if let Event::Ingested(ingested) = event {
+        tracing::debug!(path = %ingested.path.display(), outcome = ?brief(ingested), "ingested");
+    }
+}
+
+fn brief(ingested: &crate::engine::Ingested) -> String {
+    use crate::engine::IngestOutcome::{Bad, Changed, Gone, Image, Incomplete, Unreadable};
+    match &ingested.outcome {
+        Image(image) => format!("image {:?} decoded in {:?}, embedded in {:?}", image.id, image.decode, image.embed),
+        Bad { reason } | Incomplete { reason } | Unreadable { reason } => reason.clone(),
+        Changed => "changed while it was read".into(),
+        Gone => "gone".into(),
+    }
+}

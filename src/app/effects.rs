@@ -1,0 +1,182 @@
+//! Running what the engine asks for: commit first, act afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
+
+use tracing::{debug, error, info, warn};
+
+use super::ingest::{Ingest, Job};
+use super::run::RunError;
+use super::serving::Serving;
+use super::trainer::{TrainerSettings, Training};
+use super::vitals;
+use crate::engine::{Effect, Event, Vitals, Write};
+use crate::head::HeadRecord;
+use crate::mqtt;
+use crate::store::{Reader, Store, StoreError};
+use crate::watch;
+use crate::wire::Topic;
+use crate::words::told;
+
+/// How long to wait before a commit that failed for want of room is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The rim, as far as effects reach it.
+pub(super) struct Rim {
+    pub store: Store,
+    pub reader: Reader,
+    pub serving: Serving,
+    pub ingest: Ingest,
+    pub watch: watch::Handle,
+    pub mqtt: Option<mqtt::Handle>,
+    pub trainer: TrainerSettings,
+    pub training: Option<Training>,
+    pub events: SyncSender<Event>,
+    /// Whether a termination signal has come; it may still wait in the queue of events.
+    pub stop_asked: Arc<AtomicBool>,
+}
+
+/// What a batch of effects means for the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Go on.
+    Run,
+    /// Leave the loop.
+    Exit,
+}
+
+impl Rim {
+    /// Commits every write among `effects` in one transaction, then does the rest in order.
+    ///
+    /// # Errors
+    /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
+    pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
+        let mut writes = Vec::new();
+        let mut acts = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Write(write) => writes.push(write),
+                act => acts.push(act),
+            }
+        }
+        if !writes.is_empty() {
+            self.commit(&writes)?;
+        }
+        let mut next = Next::Run;
+        let mut outbox_changed = false;
+        for act in acts {
+            match act {
+                Effect::SendOutbox => outbox_changed = true,
+                Effect::Exit => next = Next::Exit,
+                act => self.act(act)?,
+            }
+        }
+        if let Some(mqtt) = self.mqtt.as_ref().filter(|_| outbox_changed) {
+            mqtt.outbox_changed();
+        }
+        Ok(next)
+    }
+
+    /// Commits, and waits for room where there is none: nothing is taken in meanwhile, so nothing is lost. Only the
+    /// end of the daemon is not waited with.
+    fn commit(&mut self, writes: &[Write]) -> Result<(), RunError> {
+        let mut waited = false;
+        loop {
+            match self.store.commit(writes) {
+                Ok(()) => {
+                    if waited {
+                        info!("the store takes writes again");
+                    }
+                    log_events(writes);
+                    return Ok(());
+                }
+                Err(error @ (StoreError::Full { .. } | StoreError::Busy { .. }))
+                    if !self.stop_asked.load(Ordering::Relaxed) =>
+                {
+                    if !waited {
+                        error!(
+                            error = told(&error),
+                            changes = writes.len(),
+                            "waiting for room; nothing is taken in meanwhile"
+                        );
+                    }
+                    waited = true;
+                    thread::sleep(RETRY);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn act(&mut self, act: Effect) -> Result<(), RunError> {
+        match act {
+            Effect::Write(_) | Effect::SendOutbox | Effect::Exit => unreachable!("handled before"),
+            Effect::Publish { topic, payload } => {
+                if let Some(mqtt) = &self.mqtt {
+                    mqtt.publish(topic, payload);
+                }
+            }
+            Effect::Ack(delivery) => {
+                if let Some(mqtt) = &self.mqtt {
+                    mqtt.ack(delivery);
+                }
+            }
+            Effect::Ingest { root, path } => {
+                debug!(path = %path.display(), "reading");
+                self.ingest.jobs.send(Job { root, path }).map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
+            }
+            Effect::Look { root, path } => self.watch.look(root, path),
+            Effect::Scan => self.watch.scan(),
+            Effect::Train(order) => {
+                info!(training = order.id, reason = order.reason, "training");
+                // A former one has ended: the engine orders one at a time.
+                let reader = self.store.reader()?;
+                let training = Training::spawn(order, reader, self.trainer.clone(), self.events.clone());
+                self.training = Some(training.map_err(RunError::Thread)?);
+            }
+            Effect::Serve(version) => self.serve(version)?,
+        }
+        Ok(())
+    }
+
+    /// A head whose file cannot be read does not serve, and the one before it goes on.
+    fn serve(&mut self, version: Option<u64>) -> Result<(), RunError> {
+        let Some(version) = version else {
+            self.serving.set(None);
+            return Ok(());
+        };
+        let Some(stored) = self.reader.head(version)? else {
+            warn!(version, "the head to serve is not in the store");
+            return Ok(());
+        };
+        match HeadRecord::from_bytes(&stored.bytes) {
+            Ok(record) => {
+                info!(head = %record.head, classes = record.dense.classes.len(), "in service");
+                self.serving.set(Some(record));
+            }
+            Err(error) => {
+                error!(head = %stored.info.head, error = told(&error), "cannot serve; retrain or roll back");
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures what only the rim knows.
+    pub fn vitals(&self) -> Result<Vitals, RunError> {
+        Ok(vitals::measure(self.reader.counts()?.store_bytes))
+    }
+}
+
+/// Events go to the log too: where there is no broker, people look there.
+fn log_events(writes: &[Write]) {
+    for write in writes {
+        if let Write::Outbox(message) = write
+            && message.topic == Topic::Event
+        {
+            info!(event = %String::from_utf8_lossy(&message.payload));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The ingest worker: file to embedding to prediction, on two threads side by side.
+//!
+//! The reading thread reads, hashes and decodes; the embedding thread owns the backbone, because a session runs one
+//! batch at a time. Each takes one file after another in the order in which the engine handed them out. Both queues
+//! are bounded: the engine hands out at most [`IN_FLIGHT_MAX`] files, and at most two decoded ones wait for the
+//! backbone.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::picture::{PictureError, read_picture};
+use super::serving::Serving;
+use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
+use crate::image::{self, Limits, Preprocess};
+use crate::ports::{EmbedError, Embedder};
+use crate::store::{Reader, StoreError};
+use crate::train::Grouper;
+use crate::words::{SampleId, told};
+
+/// Decoded images waiting for the backbone: a few hundred KB each.
+const DECODED: usize = 2;
+
+/// A file to read.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub root: usize,
+    pub path: PathBuf,
+}
+
+/// A file that was read and awaits its embedding.
+struct Read {
+    job: Job,
+    stamp: FileStamp,
+    id: SampleId,
+    bytes: u64,
+    input: Input,
+    here_before: bool,
+    twins: Vec<PathBuf>,
+    decode: Duration,
+}
+
+enum Input {
+    /// Prepared pixels, (3*h*w,).
+    Tensor(Vec<f32>),
+    /// The store has its embedding, (dim,).
+    Cached(Vec<f32>),
+}
+
+/// The worker's two threads and the way to hand it files.
+pub(super) struct Ingest {
+    pub jobs: SyncSender<Job>,
+    pub threads: Vec<JoinHandle<Result<(), EmbedError>>>,
+}
+
+/// Everything that the worker needs.
+pub(super) struct Parts {
+    pub embedder: Box<dyn Embedder>,
+    pub reader: Reader,
+    pub grouper: Grouper,
+    pub serving: Serving,
+    pub top_k: usize,
+    pub events: SyncSender<Event>,
+}
+
+/// Starts the worker; it ends when `jobs` is dropped, or with an error when the backbone fails.
+pub(super) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
+    // Room for all that is handed out at once, so that handing one out never waits.
+    let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX);
+    let (decoded, awaiting) = sync_channel(DECODED);
+    let preprocess = parts.embedder.preprocess().clone();
+    let (reader, events) = (parts.reader, parts.events.clone());
+    let reading = thread::Builder::new().name("read".into()).spawn(move || {
+        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new() };
+        reading.read_all(&handed_out, &decoded, &events);
+        Ok(())
+    })?;
+    let embedding = Embedding {
+        embedder: parts.embedder,
+        grouper: parts.grouper,
+        serving: parts.serving,
+        top_k: parts.top_k,
+        events: parts.events,
+    };
+    let embedding = thread::Builder::new().name("embed".into()).spawn(move || embedding.embed_all(&awaiting))?;
+    Ok(Ingest { jobs, threads: vec![reading, embedding] })
+}
+
+struct Reading {
+    reader: Reader,
+    preprocess: Preprocess,
+    limits: Limits,
+    /// The files read last, which the store may not know yet: every one that is in flight is among them.
+    latest: VecDeque<(SampleId, PathBuf)>,
+}
+
+impl Reading {
+    fn read_all(mut self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
+        for job in jobs {
+            let gone = match self.read(job) {
+                Ok(read) => decoded.send(read).is_err(),
+                Err(ingested) => events.send(Event::Ingested(*ingested)).is_err(),
+            };
+            // The other side ends only when the daemon does.
+            if gone {
+                break;
+            }
+        }
+    }
+
+    fn read(&mut self, job: Job) -> Result<Read, Box<Ingested>> {
+        let started = Instant::now();
+        let no_stamp = FileStamp { size: 0, mtime_ns: 0 };
+        let failed = |job: Job, stamp, outcome| Box::new(Ingested { root: job.root, path: job.path, stamp, outcome });
+        let picture = match read_picture(&job.path, &self.limits) {
+            Ok(picture) => picture,
+            Err(error) => return Err(failed(job, no_stamp, unread(&error))),
+        };
+        let (id, stamp) = (picture.id, picture.stamp);
+        let (cached, paths) = match known(&self.reader, &id) {
+            Ok(known) => known,
+            Err(error) => {
+                return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: told(&error) }));
+            }
+        };
+        let input = match cached {
+            Some(embedding) => Input::Cached(embedding),
+            None => match image::decode(&picture.bytes, &self.limits) {
+                Ok(pixels) => Input::Tensor(self.preprocess.apply(&pixels)),
+                Err(bad) if bad.is_incomplete() => {
+                    return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: told(&bad) }));
+                }
+                Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: told(&bad) })),
+            },
+        };
+        let here_before = paths.contains(&job.path);
+        let twins = self.twins(&id, paths, &job.path);
+        self.remember(id, job.path.clone());
+        let bytes = picture.bytes.len() as u64;
+        Ok(Read { job, stamp, id, bytes, input, here_before, twins, decode: started.elapsed() })
+    }
+
+    /// Other files with the bytes of `id` that still exist: those that the store knows, and those still in flight.
+    fn twins(&self, id: &SampleId, stored: Vec<PathBuf>, path: &Path) -> Vec<PathBuf> {
+        let in_flight = self.latest.iter().filter(|(other, _)| other == id).map(|(_, path)| path.clone());
+        stored.into_iter().chain(in_flight).filter(|other| other != path && other.exists()).collect()
+    }
+
+    fn remember(&mut self, id: SampleId, path: PathBuf) {
+        if self.latest.len() == IN_FLIGHT_MAX {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((id, path));
+    }
+}
+
+/// What a file is that could not be read.
+fn unread(error: &PictureError) -> IngestOutcome {
+    match error {
+        PictureError::Gone(_) => IngestOutcome::Gone,
+        PictureError::Changed(_) => IngestOutcome::Changed,
+        PictureError::NotAFile(_) | PictureError::TooLarge { .. } => IngestOutcome::Bad { reason: told(error) },
+        PictureError::Unreadable { .. } => IngestOutcome::Unreadable { reason: told(error) },
+    }
+}
+
+/// The embedding of an image, if the store has it, and the paths under which the image was recorded.
+fn known(reader: &Reader, id: &SampleId) -> Result<(Option<Vec<f32>>, Vec<PathBuf>), StoreError> {
+    Ok((reader.embedding(id)?, reader.twins(id, Path::new(""))?))
+}
+
+struct Embedding {
+    embedder: Box<dyn Embedder>,
+    grouper: Grouper,
+    serving: Serving,
+    top_k: usize,
+    events: SyncSender<Event>,
+}
+
+impl Embedding {
+    fn embed_all(mut self, awaiting: &Receiver<Read>) -> Result<(), EmbedError> {
+        for read in awaiting {
+            let ingested = self.embed(read)?;
+            if self.events.send(Event::Ingested(ingested)).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
+        let Read { job, stamp, id, bytes, input, here_before, twins, decode } = read;
+        let (embedding, embed) = match input {
+            Input::Cached(embedding) => (embedding, Duration::ZERO),
+            Input::Tensor(tensor) => {
+                let started = Instant::now();
+                match self.embedder.embed(&tensor, 1) {
+                    Ok(embedding) => (embedding, started.elapsed()),
+                    Err(error @ EmbedError::NotFinite { .. }) => {
+                        let outcome = IngestOutcome::Bad { reason: told(&error) };
+                        return Ok(Ingested { root: job.root, path: job.path, stamp, outcome });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let group = self.grouper.assign(id, &embedding);
+        let prediction = self.serving.score(&embedding, self.top_k);
+        let image = EmbeddedImage { id, bytes, embedding, group, prediction, here_before, twins, decode, embed };
+        Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
+    }
+}

@@ -1,0 +1,20 @@
+//! The assembly: threads, channels, and the loop that runs the engine's effects.
+//!
+//! Nothing is decided here. Events from the rim go through [`crate::engine::Engine::step`]; the durable part of what
+//! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
+//! acknowledged that a power cut could take back.
+
+mod daemon;
+mod effects;
+mod ingest;
+mod picture;
+mod run;
+mod serving;
+mod settings;
+mod shutdown;
+mod trainer;
+mod vitals;
+
+pub use picture::{Picture, PictureError, read_picture};
+pub use run::{RunError, run};
+pub use settings::{fit_settings, precision};

@@ -1,0 +1,155 @@
+//! `edgetuned run`: bringing the daemon up.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use tracing::info;
+
+use super::daemon::{self, Clock};
+use super::effects::Rim;
+use super::ingest::{self, Parts};
+use super::serving::Serving;
+use super::settings;
+use super::trainer::TrainerSettings;
+use crate::backbone::{Manifest, OnnxBackbone, OpenError};
+use crate::config::Config;
+use crate::engine::{Engine, Event};
+use crate::head::BackboneRef;
+use crate::mqtt;
+use crate::ports::{EmbedError, Embedder};
+use crate::store::{OpenOptions, Store, StoreError};
+use crate::train::Grouper;
+use crate::watch;
+use crate::words::Digest;
+
+/// Events that wait for the loop; workers wait past it.
+pub(super) const EVENTS: usize = 1_024;
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The backbone's manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] crate::backbone::BadManifest),
+    /// The backbone did not open.
+    #[error(transparent)]
+    Backbone(#[from] OpenError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configuration names something that cannot be.
+    #[error(transparent)]
+    Settings(#[from] settings::BadSettings),
+    /// The backbone failed on a batch.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A part of the daemon ended that must not.
+    #[error("the {worker} worker ended; restart the daemon, and report this with the log if it happens again")]
+    WorkerEnded {
+        /// Which one.
+        worker: &'static str,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`RunError`]; what was acknowledged is on the disk whatever it is.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let (sender, events) = sync_channel(EVENTS);
+    let (mut engine, mut rim) = assemble(config, sender)?;
+    let clock = Clock::start();
+    let ended = daemon::run(&mut engine, &mut rim, &events, &clock);
+    rim.shut_down(&mut engine, events, &clock, ended.is_ok());
+    ended
+}
+
+/// Opens everything, and starts the workers only when nothing can be wrong any more.
+fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim), RunError> {
+    let manifest = Manifest::resolve(&config.backbone.model)?;
+    let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
+    let space = backbone.space();
+    let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
+    info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
+    let precision = settings::precision(Some(config));
+    let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+    let snapshot = store.snapshot()?;
+    let link = settings::mqtt(config, snapshot.seq)?;
+    let engine_settings = settings::engine(config, reference.clone(), space, boot())?;
+    let (outbox, known, reader) = (store.reader()?, store.reader()?, store.reader()?);
+    let recent = reader.recent(Grouper::MEMORY)?;
+
+    let stop_asked = Arc::new(AtomicBool::new(false));
+    stop_on_signals(events.clone(), Arc::clone(&stop_asked))?;
+    let serving = Serving::default();
+    let ingest = ingest::spawn(Parts {
+        embedder: Box::new(backbone),
+        reader: store.reader()?,
+        grouper: Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))),
+        serving: serving.clone(),
+        top_k: config.prediction.top_k,
+        events: events.clone(),
+    })
+    .map_err(RunError::Thread)?;
+    let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
+    let mqtt = link.map(|link| mqtt::spawn(link, Box::new(after), forward(events.clone()))).transpose();
+    let mqtt = mqtt.map_err(RunError::Thread)?;
+    // What cannot be looked up is read again, which changes nothing.
+    let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
+    let watched = settings::watched(config);
+    let watch = watch::spawn(&watched, is_known, forward(events.clone())).map_err(RunError::Thread)?;
+    let trainer = TrainerSettings {
+        fit: settings::fit_settings(config),
+        rules: settings::rules(config),
+        backbone: reference,
+        space,
+    };
+    let engine = Engine::new(engine_settings, snapshot);
+    let rim = Rim { store, reader, serving, ingest, watch, mqtt, trainer, training: None, events, stop_asked };
+    Ok((engine, rim))
+}
+
+/// A new word at every start.
+fn boot() -> String {
+    let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
+    Digest::of(seed.as_bytes()).short()
+}
+
+fn forward(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
+    move |event| {
+        // Nobody listens only when the daemon ends.
+        let _ = events.send(event);
+    }
+}
+
+/// SIGTERM and SIGINT become [`Event::Stop`]; `stop_asked` says so at once, also to who does not listen to events now.
+fn stop_on_signals(events: SyncSender<Event>, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
+    let wait = async move {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            stop_asked.store(true, Ordering::Relaxed);
+            if events.send(Event::Stop).is_err() {
+                return Ok::<(), std::io::Error>(());
+            }
+        }
+    };
+    let listen = move || {
+        if let Err(error) = runtime.block_on(wait) {
+            tracing::error!(%error, "signals cannot be waited for; stop with SIGKILL, nothing acknowledged is lost");
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(listen).map_err(RunError::Thread)?;
+    Ok(())
+}

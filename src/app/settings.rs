@@ -1,0 +1,147 @@
+//! The one place where the configuration's words become the rooms' own settings.
+
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use crate::config::{self, Config};
+use crate::engine::{self, PromotionPolicy, Root, ScheduleSettings};
+use crate::eval::gate::Rules;
+use crate::head::BackboneRef;
+use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
+use crate::store::Precision;
+use crate::train::{self, ClassWeights, L2, Solver};
+use crate::watch::{self, Poll, WatchedFolder};
+use crate::wire::Base;
+use crate::words::{Digest, EmbeddingSpace};
+
+/// A setting that only its own room can judge.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} cannot be used; run 'edgetuned check' and correct the configuration")]
+pub struct BadSettings {
+    /// The key.
+    pub key: &'static str,
+    /// What the room says.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+fn bad<E: Into<Box<dyn std::error::Error + Send + Sync>>>(key: &'static str) -> impl FnOnce(E) -> BadSettings {
+    move |source| BadSettings { key, source: source.into() }
+}
+
+/// How embeddings are stored; half precision without a configuration.
+#[must_use]
+pub fn precision(config: Option<&Config>) -> Precision {
+    match config.map(|config| config.store.precision) {
+        Some(config::Precision::F32) => Precision::F32,
+        Some(config::Precision::F16) | None => Precision::F16,
+    }
+}
+
+/// How heads are fitted.
+#[must_use]
+pub fn fit_settings(config: &Config) -> train::Settings {
+    let training = &config.training;
+    train::Settings {
+        solver: match training.solver {
+            config::Solver::Lbfgs => Solver::Lbfgs,
+            config::Solver::Adam => Solver::Adam { epochs: 50, batch: 32, lr: 1e-3 },
+        },
+        l2: match training.l2 {
+            config::L2::Auto => L2::Auto,
+            config::L2::Fixed(lambda) => L2::Fixed(lambda),
+        },
+        class_weights: match training.class_weights {
+            config::ClassWeights::Balanced => ClassWeights::Balanced,
+            config::ClassWeights::None => ClassWeights::None,
+        },
+        seed: training.seed,
+        ..train::Settings::default()
+    }
+}
+
+/// The gate's rules.
+pub(super) fn rules(config: &Config) -> Rules {
+    let config::Promotion { margin, max_class_recall_loss, .. } = config.promotion;
+    Rules { margin, max_class_recall_loss, seed: config.training.seed }
+}
+
+/// The engine's settings.
+pub(super) fn engine(
+    config: &Config,
+    backbone: BackboneRef,
+    space: EmbeddingSpace,
+    boot: String,
+) -> Result<engine::Settings, BadSettings> {
+    let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
+    let root = |watch: &config::Watch| Root {
+        path: watch.path.clone(),
+        label_from_folder: watch.label_from_folder,
+        settle: watch.settle,
+    };
+    Ok(engine::Settings {
+        device_name: config.device.name.clone(),
+        boot,
+        backbone,
+        space,
+        onnxruntime: crate::backbone::runtime_version(),
+        roots: config.watch.iter().map(root).collect(),
+        schedule: ScheduleSettings {
+            cron: cron.map_err(bad::<croner::errors::CronError>("training.schedule"))?,
+            zone: TimeZone::system(),
+            min_new_labels: config.training.min_new_labels,
+            cooldown: config.training.cooldown,
+        },
+        promotion: match config.promotion.policy {
+            config::Policy::Gated => PromotionPolicy::Gated,
+            config::Policy::Always => PromotionPolicy::Always,
+            config::Policy::Manual => PromotionPolicy::Manual,
+        },
+        // Without a broker nothing is kept for it.
+        spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_bytes),
+        spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
+        configuration: config.to_json(),
+    })
+}
+
+/// The watcher's settings.
+pub(super) fn watched(config: &Config) -> watch::Settings {
+    let folder = |watch: &config::Watch| WatchedFolder {
+        path: watch.path.clone(),
+        recursive: watch.recursive,
+        poll: match watch.poll {
+            config::Poll::Auto => Poll::Auto,
+            config::Poll::Always => Poll::Always,
+            config::Poll::Never => Poll::Never,
+        },
+    };
+    watch::Settings::new(config.watch.iter().map(folder).collect())
+}
+
+/// The link's settings; `None` when MQTT is off.
+pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settings>, BadSettings> {
+    let Some(mqtt) = &config.mqtt else { return Ok(None) };
+    let certificate = |(cert_file, key_file): (&PathBuf, &PathBuf)| ClientCertificate {
+        cert_file: cert_file.clone(),
+        key_file: key_file.clone(),
+    };
+    let Digest(name) = Digest::of(config.device.id.as_bytes());
+    let seed = u64::from_le_bytes(name[..8].try_into().expect("eight of 32 bytes"));
+    Ok(Some(mqtt::Settings {
+        broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
+        base: Base::new(&mqtt.prefix, &config.device.id).map_err(bad("mqtt.prefix"))?,
+        credentials: mqtt
+            .username
+            .as_ref()
+            .map(|username| Credentials { username: username.clone(), password_file: mqtt.password_file.clone() }),
+        tls: Tls {
+            ca_file: mqtt.ca_file.clone(),
+            client: mqtt.cert_file.as_ref().zip(mqtt.key_file.as_ref()).map(certificate),
+        },
+        max_packet_bytes: mqtt.max_packet_bytes,
+        // Each device waits in its own rhythm, so that a fleet does not come back all at once.
+        retry: Retry { seed, ..Retry::default() },
+        boot_seq,
+    }))
+}

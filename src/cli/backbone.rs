@@ -1,0 +1,101 @@
+//! `edgetuned backbone`: which backbones are at hand, and what is inside a model.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::args::Backbone;
+use super::failure::{Failure, told};
+use super::output::Output;
+use crate::backbone::{Inspection, Manifest, Tensor, bundled, inspect};
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<Model>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Model {
+    backbone: String,
+    manifest: String,
+    file: String,
+    sha256: String,
+    license: String,
+    dim: usize,
+    size: (u32, u32),
+}
+
+pub fn backbone(command: &Backbone, output: Output) -> Result<(), Failure> {
+    match command {
+        Backbone::List => list(output),
+        Backbone::Inspect { file } => {
+            let found = inspect(file)?;
+            output.print(&found, |out| describe(&found, out))
+        }
+    }
+}
+
+fn list(output: Output) -> Result<(), Failure> {
+    let rows: Vec<Row> = bundled::list()
+        .into_iter()
+        .map(|(name, manifest)| match manifest {
+            Ok(manifest) => Row { name, model: Some(model(&manifest)), error: None },
+            Err(error) => Row { name, model: None, error: Some(told(&error)) },
+        })
+        .collect();
+    output.print(&rows, |out| {
+        if rows.is_empty() {
+            writeln!(out, "none at hand; put manifests into models/, or give a manifest's path to --backbone")?;
+        }
+        for row in &rows {
+            match (&row.model, &row.error) {
+                (Some(model), _) => {
+                    let (height, width) = model.size;
+                    writeln!(
+                        out,
+                        "{:16} {}, {height}x{width}, {} values, {}",
+                        row.name, model.backbone, model.dim, model.manifest
+                    )?;
+                }
+                (None, error) => writeln!(out, "{:16} {}", row.name, error.as_deref().unwrap_or("unreadable"))?,
+            }
+        }
+        Ok(())
+    })
+}
+
+fn model(manifest: &Manifest) -> Model {
+    Model {
+        backbone: manifest.name.clone(),
+        manifest: manifest.path.display().to_string(),
+        file: manifest.file.display().to_string(),
+        sha256: manifest.sha256.to_string(),
+        license: manifest.license.clone(),
+        dim: manifest.embedding.dim,
+        size: manifest.preprocess.size,
+    }
+}
+
+fn describe(found: &Inspection, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{}: {} bytes, {} steps, SHA-256 {}", found.file.display(), found.bytes, found.nodes, found.sha256)?;
+    let tensor = |tensor: &Tensor| {
+        let shape = serde_json::to_string(&tensor.shape).unwrap_or_default();
+        format!("{} {} {}", tensor.name, tensor.element, shape.replace('"', ""))
+    };
+    found.inputs.iter().try_for_each(|input| writeln!(out, "input      {}", tensor(input)))?;
+    found.outputs.iter().try_for_each(|output| writeln!(out, "output     {}", tensor(output)))?;
+    writeln!(out, "tensors that could be the embedding, likeliest first:")?;
+    for candidate in &found.candidates {
+        let dim = candidate.dim.map_or("?".into(), |dim| dim.to_string());
+        writeln!(
+            out,
+            "  {}  dim {dim}, pool {} ({}, {})",
+            candidate.tensor, candidate.pool, candidate.op, candidate.why
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! `edgetuned check`: the configuration and everything that it points at, every problem at once.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::Args;
+use super::configuration;
+use super::failure::{Failure, told};
+use super::output::Output;
+use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
+use crate::config::{Config, Mqtt, Problem};
+use crate::mqtt::{ClientCertificate, Tls, check_tls};
+
+#[derive(Debug, Serialize)]
+struct Checked {
+    ok: bool,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
+    let path = configuration::path(args);
+    let (problems, warnings, unavailable) = match configuration::read(&path) {
+        Err(problems) => (problems, Vec::new(), 0),
+        Ok(loaded) => {
+            let file = path.display().to_string();
+            let mut world = World { file, places: loaded.places, problems: Vec::new(), unavailable: 0 };
+            world.look(&loaded.config);
+            (world.problems, loaded.warnings, world.unavailable)
+        }
+    };
+    let checked = Checked { ok: problems.is_empty(), problems, warnings };
+    output.print(&checked, |out| {
+        checked.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
+        checked.problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+        match checked.problems.len() {
+            0 => writeln!(out, "{}: good", path.display()),
+            1 => writeln!(out, "1 problem"),
+            count => writeln!(out, "{count} problems"),
+        }
+    })?;
+    match checked.problems.len() {
+        0 => Ok(()),
+        // The configuration itself is good; the machine lacks something.
+        count if count == unavailable => Err(Failure::said(69)),
+        _ => Err(Failure::said(78)),
+    }
+}
+
+/// What the configuration points at.
+struct World {
+    /// Where keys stand that no layer sets.
+    file: String,
+    /// Layer and line of the others.
+    places: BTreeMap<String, (String, Option<u64>)>,
+    problems: Vec<Problem>,
+    /// How many of the problems are none of the configuration's.
+    unavailable: usize,
+}
+
+impl World {
+    fn look(&mut self, config: &Config) {
+        self.backbone(config);
+        for (index, watch) in config.watch.iter().enumerate() {
+            if let Err(error) = fs::read_dir(&watch.path) {
+                let remedy = "create it, or let the daemon's user read it";
+                self.add(&format!("watch[{index}].path"), &watch.path, &error.to_string(), "a readable folder", remedy);
+            }
+        }
+        self.store(&config.store.path);
+        if let Some(mqtt) = &config.mqtt {
+            self.mqtt(mqtt);
+        }
+    }
+
+    /// The broker's files; whether the broker is there is the daemon's care, at any time.
+    fn mqtt(&mut self, mqtt: &Mqtt) {
+        let files = [
+            ("mqtt.password_file", &mqtt.password_file),
+            ("mqtt.ca_file", &mqtt.ca_file),
+            ("mqtt.cert_file", &mqtt.cert_file),
+            ("mqtt.key_file", &mqtt.key_file),
+        ];
+        let before = self.problems.len();
+        for (key, path) in files {
+            if let Some(path) = path
+                && let Err(error) = fs::read(path)
+            {
+                self.add(key, path, &error.to_string(), "a readable file", "put the file there, or correct the path");
+            }
+        }
+        if self.problems.len() > before || !mqtt.url.starts_with("mqtts:") {
+            return;
+        }
+        let pair = mqtt.cert_file.clone().zip(mqtt.key_file.clone());
+        let client = pair.map(|(cert_file, key_file)| ClientCertificate { cert_file, key_file });
+        if let Err(error) = check_tls(&Tls { ca_file: mqtt.ca_file.clone(), client }) {
+            let (found, remedy) = error.rsplit_once("; ").unwrap_or((&error, "correct the file"));
+            let key = files.iter().map(|(key, _)| *key).find(|key| remedy.contains(key)).unwrap_or("mqtt.ca_file");
+            self.problem(key, found.to_owned(), "certificates and keys in PEM form", remedy);
+        }
+    }
+
+    /// Opens the backbone as the daemon would: library, model, digest, tensor, probe image.
+    fn backbone(&mut self, config: &Config) {
+        let manifest = match Manifest::resolve(&config.backbone.model) {
+            Ok(manifest) => manifest,
+            Err(BadManifest::Wrong(problem)) => {
+                let problem = *problem;
+                return self.problems.push(Problem {
+                    file: problem.file.display().to_string(),
+                    line: problem.line.map(|line| line as u64),
+                    key: problem.key,
+                    found: problem.found,
+                    expected: problem.expected,
+                    remedy: problem.remedy,
+                });
+            }
+            Err(error) => return self.model(config, &told(&error), "name a bundled backbone or a manifest's path"),
+        };
+        if let Err(error) = OnnxBackbone::open(&manifest, config.backbone.threads) {
+            self.unavailable += usize::from(error.is_unavailable());
+            let remedy =
+                if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };
+            self.model(config, &told(&error), remedy);
+        }
+    }
+
+    fn model(&mut self, config: &Config, found: &str, remedy: &str) {
+        let found = format!("{}: {found}", config.backbone.model);
+        self.problem("backbone.model", found, "a backbone that opens", remedy);
+    }
+
+    /// The state folder, or the nearest folder above it that exists, must be writable.
+    fn store(&mut self, path: &Path) {
+        let Some(there) = path.ancestors().find(|folder| folder.exists()) else { return };
+        let probe = there.join(format!(".edgetuned-check-{}", std::process::id()));
+        match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
+            Ok(()) => {}
+            Err(error) => {
+                let remedy = "let the daemon's user write there, or set another store.path";
+                self.unavailable += 1;
+                self.add("store.path", there, &error.to_string(), "a writable folder", remedy);
+            }
+        }
+    }
+
+    fn add(&mut self, key: &str, path: &Path, why: &str, expected: &str, remedy: &str) {
+        self.problem(key, format!("{}: {why}", path.display()), expected, remedy);
+    }
+
+    fn problem(&mut self, key: &str, found: String, expected: &str, remedy: &str) {
+        let (file, line) = self.places.get(key).cloned().unwrap_or_else(|| (self.file.clone(), None));
+        self.problems.push(Problem {
+            file,
+            line,
+            key: key.to_owned(),
+            found,
+            expected: expected.to_owned(),
+            remedy: remedy.to_owned(),
+        });
+    }
+}

@@ -1,0 +1,203 @@
+//! Embedding many files offline, through the cache.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use ndarray::Array2;
+
+use super::configuration;
+use super::failure::{Failure, told};
+use super::output::Output;
+use crate::app::{PictureError, read_picture};
+use crate::backbone::{Manifest, OnnxBackbone, embed_all};
+use crate::config::Config;
+use crate::head::BackboneRef;
+use crate::image::{self, BadImage, Limits};
+use crate::ports::Embedder;
+use crate::store::{Cache, OpenOptions};
+use crate::words::SampleId;
+
+/// Embeddings put into the cache at a time: work that a crash can cost.
+const BATCH: usize = 64;
+
+/// A backbone with the cache of its embeddings.
+pub struct Embeddings {
+    backbone: OnnxBackbone,
+    cache: Cache,
+}
+
+/// The embeddings of those files that are pictures: row i belongs to `files[i]`.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Index of each in the list that was asked for.
+    pub files: Vec<usize>,
+    /// SHA-256 of each.
+    pub ids: Vec<SampleId>,
+    /// (n, dim)
+    pub embeddings: Array2<f32>,
+    /// Files that are no pictures: index and why.
+    pub refused: Vec<(usize, String)>,
+    /// How many of them the backbone saw; the others came from the cache.
+    pub computed: usize,
+    /// How long all of it took.
+    pub seconds: f64,
+}
+
+/// Why one file has no embedding.
+#[derive(Debug, thiserror::Error)]
+enum BadFile {
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    #[error("cannot use {}", .path.display())]
+    Image {
+        path: PathBuf,
+        #[source]
+        source: BadImage,
+    },
+}
+
+impl Embeddings {
+    /// Opens the backbone called `model`, or else the configuration's, and the cache: the configuration's store, or
+    /// else the user's cache folder.
+    pub fn open(config: Option<&Config>, model: Option<&str>) -> Result<Self, Failure> {
+        let named = model.or(config.map(|config| config.backbone.model.as_str()));
+        Self::open_with(config, &Manifest::resolve(named.unwrap_or("default"))?)
+    }
+
+    /// The same for a manifest that was found.
+    pub fn open_with(config: Option<&Config>, manifest: &Manifest) -> Result<Self, Failure> {
+        let backbone = OnnxBackbone::open(manifest, config.map_or(1, |config| config.backbone.threads))?;
+        let folder = match config {
+            Some(config) => config.store.path.clone(),
+            None => configuration::cache_folder().ok_or_else(|| {
+                Failure::unavailable("no place for the embedding cache; set XDG_CACHE_HOME or HOME, or give --config")
+            })?,
+        };
+        let reference = reference(&backbone);
+        let precision = crate::app::precision(config);
+        let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
+        Ok(Self { backbone, cache })
+    }
+
+    /// The backbone as reports name it.
+    pub fn reference(&self) -> BackboneRef {
+        reference(&self.backbone)
+    }
+
+    /// Where its embeddings can be compared.
+    pub fn space(&self) -> crate::words::EmbeddingSpace {
+        self.backbone.space()
+    }
+
+    /// Embeds the pictures among `files`; what is in the cache already is not embedded again.
+    ///
+    /// What the cache holds is what counts, the first time too: it keeps half precision, and the same pictures must
+    /// give the same head whether they were embedded now or before.
+    pub fn embed(&mut self, files: &[PathBuf], output: Output) -> Result<Embedded, Failure> {
+        let started = Instant::now();
+        let bar = output.progress(files.len() as u64, "embedding");
+        let mut found: Vec<Result<(SampleId, Vec<f32>), String>> = Vec::with_capacity(files.len());
+        let mut missing = Vec::new();
+        // Files with the same bytes are embedded once.
+        let mut first_of: HashMap<SampleId, usize> = HashMap::new();
+        for (index, path) in files.iter().enumerate() {
+            found.push(match read_picture(path, &Limits::default()) {
+                Err(error) => Err(told(&error)),
+                Ok(picture) => {
+                    let cached = self.cache.get(&picture.id)?;
+                    if cached.is_none() && *first_of.entry(picture.id).or_insert(index) == index {
+                        missing.push((index, path.as_path()));
+                    }
+                    Ok((picture.id, cached.unwrap_or_default()))
+                }
+            });
+        }
+        bar.inc((files.len() - missing.len()) as u64);
+        let computed = self.compute(&missing, &mut found, &bar)?;
+        bar.finish_and_clear();
+        let failed: HashMap<SampleId, String> =
+            first_of.into_iter().filter_map(|(id, index)| Some((id, found[index].clone().err()?))).collect();
+        self.collect(found, &failed, computed, started.elapsed().as_secs_f64())
+    }
+
+    /// Embeds what is missing, and puts it into the cache in batches.
+    fn compute(
+        &mut self,
+        missing: &[(usize, &Path)],
+        found: &mut [Result<(SampleId, Vec<f32>), String>],
+        bar: &ProgressBar,
+    ) -> Result<usize, Failure> {
+        let mut computed = 0;
+        let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
+        let mut kept = Ok(());
+        let cache = &mut self.cache;
+        embed_all(
+            &mut self.backbone,
+            missing.iter().copied(),
+            |(_, path)| read(path),
+            |(index, _), result| {
+                bar.inc(1);
+                match result {
+                    Err(error) => found[index] = Err(told(&error)),
+                    Ok(embedding) => {
+                        computed += 1;
+                        if let Ok((id, _)) = &found[index] {
+                            batch.push((*id, embedding));
+                        }
+                    }
+                }
+                if batch.len() >= BATCH {
+                    kept = cache.put(batch.iter().map(|(id, embedding)| (id, embedding.as_slice())));
+                    batch.clear();
+                }
+                if kept.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            },
+        )?;
+        kept?;
+        cache.put(batch.iter().map(|(id, embedding)| (id, embedding.as_slice())))?;
+        Ok(computed)
+    }
+
+    fn collect(
+        &self,
+        found: Vec<Result<(SampleId, Vec<f32>), String>>,
+        failed: &HashMap<SampleId, String>,
+        computed: usize,
+        seconds: f64,
+    ) -> Result<Embedded, Failure> {
+        let dim = self.space().dim;
+        let (mut files, mut ids, mut values, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (index, found) in found.into_iter().enumerate() {
+            let embedding = match found {
+                Ok((id, embedding)) if embedding.is_empty() => match self.cache.get(&id)? {
+                    Some(embedding) => Ok((id, embedding)),
+                    None => Err(failed.get(&id).cloned().unwrap_or_else(|| "the cache lost it; try again".into())),
+                },
+                other => other,
+            };
+            match embedding {
+                Ok((id, embedding)) => {
+                    files.push(index);
+                    ids.push(id);
+                    values.extend(embedding);
+                }
+                Err(reason) => refused.push((index, reason)),
+            }
+        }
+        let embeddings = Array2::from_shape_vec((files.len(), dim), values).map_err(Failure::failed)?;
+        Ok(Embedded { files, ids, embeddings, refused, computed, seconds })
+    }
+}
+
+fn reference(backbone: &OnnxBackbone) -> BackboneRef {
+    BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: backbone.space().dim }
+}
+
+fn read(path: &Path) -> Result<image::Rgb, BadFile> {
+    let limits = Limits::default();
+    let picture = read_picture(path, &limits)?;
+    image::decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })
+}

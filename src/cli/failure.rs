@@ -1,0 +1,165 @@
+//! What went wrong, and which exit code says so: 1 failed, 64 wrong usage, 69 unavailable, 78 bad configuration.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use serde_json::json;
+
+use super::output::Output;
+use crate::app::RunError;
+use crate::backbone::{BadManifest, InspectError, OpenError};
+use crate::config::Problem;
+use crate::ports::EmbedError;
+use crate::store::StoreError;
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// One error with its causes.
+    Error(Box<dyn std::error::Error>),
+    /// A configuration's problems.
+    Problems(Vec<Problem>),
+    /// Everything was said already.
+    Said,
+}
+
+impl Failure {
+    /// The work could not be done.
+    pub fn failed(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { code: 1, kind: Kind::Error(error.into()) }
+    }
+
+    /// The arguments make no sense together.
+    pub fn usage(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { code: 64, kind: Kind::Error(error.into()) }
+    }
+
+    /// Something needed is not there.
+    pub fn unavailable(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { code: 69, kind: Kind::Error(error.into()) }
+    }
+
+    /// The configuration, or a file that it names, is wrong.
+    pub fn configuration(error: impl Into<Box<dyn std::error::Error>>) -> Self {
+        Self { code: 78, kind: Kind::Error(error.into()) }
+    }
+
+    /// The configuration is wrong in these places.
+    pub fn problems(problems: Vec<Problem>) -> Self {
+        Self { code: 78, kind: Kind::Problems(problems) }
+    }
+
+    /// Failed, and the result that was printed says how.
+    pub fn said(code: u8) -> Self {
+        Self { code, kind: Kind::Said }
+    }
+
+    /// Tells a person on standard error, or a program on standard output.
+    pub fn report(self, output: Output) -> ExitCode {
+        let (lines, document): (Vec<String>, _) = match &self.kind {
+            Kind::Said => return self.code.into(),
+            Kind::Error(error) => {
+                let text = told(&**error);
+                let document = json!({ "error": text });
+                (vec![text], document)
+            }
+            Kind::Problems(problems) => {
+                let lines: Vec<String> = problems.iter().map(|problem| one_line(&problem.to_string())).collect();
+                let document = json!({ "error": lines.join("; "), "problems": problems });
+                (lines, document)
+            }
+        };
+        if output.json {
+            // Should standard output be what is broken, the lines below still say what went wrong.
+            let _ = output.print(&document, |_| Ok(()));
+        }
+        for line in lines {
+            // Where even standard error is gone there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "edgetuned: {line}");
+        }
+        self.code.into()
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn told(error: &dyn std::error::Error) -> String {
+    one_line(&crate::words::told(error))
+}
+
+/// `text` without what would break a line or play with a terminal: names of files come from anywhere.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => line.push(' '),
+            c if c.is_control() => line.extend(c.escape_default()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// Help and version are no failures; everything else that clap says is wrong usage.
+pub fn usage(error: &clap::Error, output: Output) -> ExitCode {
+    // As above: nobody to tell.
+    let _ = error.print();
+    if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
+        return ExitCode::SUCCESS;
+    }
+    if output.json {
+        let text = error.render().to_string();
+        let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let _ = output.print(&json!({ "error": words.join(" ") }), |_| Ok(()));
+    }
+    64.into()
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<BadManifest> for Failure {
+    fn from(error: BadManifest) -> Self {
+        Self::configuration(error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        if error.is_unavailable() { Self::unavailable(error) } else { Self::configuration(error) }
+    }
+}
+
+impl From<InspectError> for Failure {
+    fn from(error: InspectError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<EmbedError> for Failure {
+    fn from(error: EmbedError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Manifest(error) => error.into(),
+            RunError::Backbone(error) => error.into(),
+            RunError::Store(error) => error.into(),
+            RunError::Settings(_) => Self::configuration(error),
+            _ => Self::failed(error),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `edgetuned heads`: the heads in the store.
+
+use serde::Serialize;
+
+use super::args::{Args, Heads as Command};
+use super::configuration;
+use super::failure::{Failure, told};
+use super::output::Output;
+use super::report::write_figures;
+use crate::app;
+use crate::config::Config;
+use crate::engine::{HeadInfo, HeadStatus, Heads, Write};
+use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
+use crate::store::{OpenOptions, Reader, Store};
+use crate::words::{HeadId, Label, Timestamp};
+
+/// A head in a list.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: HeadId,
+    version: u64,
+    created: Timestamp,
+    backbone: String,
+    classes: Vec<Label>,
+    accuracy: Option<f64>,
+    status: HeadStatus,
+    reason: String,
+}
+
+impl From<HeadInfo> for Row {
+    fn from(info: HeadInfo) -> Self {
+        Self {
+            id: info.head.id,
+            version: info.head.version,
+            created: info.created,
+            backbone: info.backbone,
+            classes: info.classes,
+            accuracy: info.accuracy,
+            status: info.status,
+            reason: info.reason,
+        }
+    }
+}
+
+/// A head by itself.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    training: TrainingFacts,
+    figures: Option<Figures>,
+}
+
+pub fn heads(args: &Args, command: &Command, output: Output) -> Result<(), Failure> {
+    let config = configuration::load(args)?;
+    let reader = Reader::open(&config.store.path, None)?;
+    match command {
+        Command::List => list(&reader, output),
+        Command::Show { id } => show(&reader, id, output),
+        Command::Promote { id } => promote(&config, &reader, id, output),
+        Command::Rollback => roll_back(&config, &reader, output),
+    }
+}
+
+fn list(reader: &Reader, output: Output) -> Result<(), Failure> {
+    let rows: Vec<Row> = reader.heads()?.into_iter().map(Row::from).collect();
+    output.print(&rows, |out| {
+        if rows.is_empty() {
+            writeln!(out, "no heads yet; label images of two classes and train")?;
+        }
+        for row in &rows {
+            let accuracy = row.accuracy.map_or("     -".into(), |accuracy| format!("{:5.1}%", 100.0 * accuracy));
+            let status = format!("{:?}", row.status).to_lowercase();
+            writeln!(out, "{:4}  {}  {}  {status:8}  {accuracy}  {}", row.version, row.id, row.created, row.reason)?;
+        }
+        Ok(())
+    })
+}
+
+fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
+    let info = find(reader, id)?;
+    let stored = reader.head(info.head.version)?.ok_or_else(|| gone(id))?;
+    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
+    let shown = Shown { row: info.into(), training: record.training, figures: record.figures };
+    output.print(&shown, |out| {
+        let row = &shown.row;
+        writeln!(out, "head {} ({}), {:?}: {}", row.version, row.id, row.status, row.reason)?;
+        writeln!(out, "trained {} on {} samples with {}", row.created, shown.training.n_train, row.backbone)?;
+        shown.figures.as_ref().map_or(Ok(()), |figures| write_figures(figures, &row.classes, out))
+    })
+}
+
+fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
+    let info = find(reader, id)?;
+    let mut store = open(config, reader, &info)?;
+    let reason = "promoted by hand".to_owned();
+    let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let write = Heads::new(reader.heads()?, info.space).set(info.head.version, HeadStatus::Champion, reason, at);
+    store.commit(&[write])?;
+    say(reader, info.head.version, output)
+}
+
+fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Failure> {
+    let nothing =
+        || Failure::failed("no earlier head is kept to go back to; 'edgetuned heads list' shows what there is");
+    let champion = reader.champion()?.ok_or_else(nothing)?.info;
+    let mut store = open(config, reader, &champion)?;
+    let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let rollback = Heads::new(reader.heads()?, champion.space).roll_back(at).ok_or_else(nothing)?;
+    let writes: [Write; 2] = rollback.writes;
+    store.commit(&writes)?;
+    say(reader, rollback.to.version, output)
+}
+
+/// The store for writing; a running daemon keeps it for itself.
+fn open(config: &Config, reader: &Reader, info: &HeadInfo) -> Result<Store, Failure> {
+    let stored = reader.head(info.head.version)?.ok_or_else(|| gone(&info.head.id.0))?;
+    // Nothing that cannot serve is put in service.
+    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
+    let backbone: &BackboneRef = &record.backbone;
+    let options = OpenOptions { space: info.space, backbone, precision: app::precision(Some(config)) };
+    Ok(Store::open(&config.store.path, &options)?)
+}
+
+fn say(reader: &Reader, version: u64, output: Output) -> Result<(), Failure> {
+    let row = Row::from(find(reader, &version.to_string())?);
+    output.print(&row, |out| writeln!(out, "head {} ({}) is champion", row.version, row.id))
+}
+
+/// A head by version or by the start of its id.
+fn find(reader: &Reader, id: &str) -> Result<HeadInfo, Failure> {
+    let heads = reader.heads()?;
+    let by_version = heads.iter().find(|info| info.head.version.to_string() == id);
+    let by_id = || heads.iter().rev().find(|info| id.len() >= 4 && info.head.id.0.starts_with(id));
+    by_version.or_else(by_id).cloned().ok_or_else(|| gone(id))
+}
+
+fn gone(id: &str) -> Failure {
+    Failure::failed(format!("there is no head {id}; 'edgetuned heads list' shows what there is"))
+}

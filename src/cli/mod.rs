@@ -1,0 +1,56 @@
+//! The command line: parse, call, print.
+//!
+//! Each command is a file. A command returns what it found; how it is printed, as text or as the one JSON document of
+//! `--json`, is decided beside it, and which exit code a failure means is decided in `failure`.
+
+mod args;
+mod backbone;
+mod check;
+mod configuration;
+mod dataset;
+mod embed;
+mod embedding;
+mod evaluate;
+mod failure;
+mod heads;
+mod output;
+mod predict;
+mod report;
+mod run;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use output::Output;
+
+/// Runs the program with the process's arguments; the exit code says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // What was typed did not parse, but who reads the answer can still be told apart.
+            let json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+            return failure::usage(&error, Output { json });
+        }
+    };
+    output::start_log(args.verbose, matches!(args.command, Command::Run));
+    let output = Output { json: args.json };
+    let ended = match &args.command {
+        Command::Run => run::run(&args),
+        Command::Check => check::check(&args, output),
+        Command::Train(train) => train::train(&args, train, output),
+        Command::Predict(predict) => predict::predict(&args, predict, output),
+        Command::Evaluate(evaluate) => evaluate::evaluate(&args, evaluate, output),
+        Command::Embed(embed) => embed::embed(&args, embed, output),
+        Command::Backbone(command) => backbone::backbone(command, output),
+        Command::Heads(command) => heads::heads(&args, command, output),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(output),
+    }
+}

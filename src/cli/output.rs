@@ -1,0 +1,69 @@
+//! Standard output for results, standard error for everything else.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use super::failure::Failure;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// One JSON document and nothing else.
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints `value` as JSON, or what `text` writes.
+    ///
+    /// A reader that went away (`| head`) is no failure; a full disk is.
+    pub fn print<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        let written = if self.json {
+            serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from).and_then(|()| writeln!(stdout))
+        } else {
+            text(&mut stdout)
+        };
+        match written.and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(format!(
+                "cannot write the result to standard output: {error}; make room there or send it elsewhere"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A progress bar on standard error; invisible where that is no terminal or a program reads the result.
+    pub fn progress(self, length: u64, what: &'static str) -> ProgressBar {
+        let seen = io::stderr().is_terminal() && !self.json;
+        let target = if seen { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(length), target);
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what);
+        bar
+    }
+}
+
+/// The log goes to standard error: warnings for commands, each step of its life for the daemon, more on request.
+pub fn start_log(verbose: u8, daemon: bool) {
+    let level = match (verbose, daemon) {
+        (0, false) => "warn",
+        (0, true) | (1, false) => "info",
+        _ => "debug",
+    };
+    // The libraries' own chatter is of no use to an operator.
+    let filter = EnvFilter::try_from_env("EDGETUNED_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,edgetuned={level},ort=error")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

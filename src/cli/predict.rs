@@ -1,0 +1,80 @@
+//! `edgetuned predict`: which class each picture is.
+
+use serde::Serialize;
+
+use super::args::{Args, Predict};
+use super::configuration;
+use super::evaluate;
+use super::failure::Failure;
+use super::output::Output;
+use crate::words::{HeadId, Label, SampleId};
+
+/// One file's answer.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Prediction(Prediction),
+    Error { file: String, error: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Prediction {
+    file: String,
+    image: SampleId,
+    label: Option<Label>,
+    probability: Option<f32>,
+    top: Vec<Choice>,
+    /// Whether it is none of the classes; null: not determined in this version.
+    unknown: Option<bool>,
+    head: HeadId,
+    backbone: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Choice {
+    label: Label,
+    probability: f32,
+}
+
+pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Failure> {
+    let config = configuration::if_named(args)?;
+    let top_k =
+        command.top_k.map_or(config.as_ref().map_or(3, |config| config.prediction.top_k), |top_k| top_k as usize);
+    let (record, mut embeddings) = evaluate::open(config.as_ref(), &command.head)?;
+    let embedded = embeddings.embed(&command.files, output)?;
+    let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
+    let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();
+    for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
+        let top = record.dense.top_k(&probabilities.row(row).to_vec(), top_k);
+        answers[*file] = Some(Answer::Prediction(Prediction {
+            file: command.files[*file].display().to_string(),
+            image: *id,
+            label: top.first().map(|(label, _)| label.clone()),
+            probability: top.first().map(|(_, probability)| *probability),
+            top: top.into_iter().map(|(label, probability)| Choice { label, probability }).collect(),
+            unknown: None,
+            head: record.head.id.clone(),
+            backbone: record.backbone.name.clone(),
+        }));
+    }
+    for (file, error) in &embedded.refused {
+        let (path, error) = (command.files[*file].display().to_string(), error.clone());
+        answers[*file] = Some(Answer::Error { file: path, error });
+    }
+    let answers: Vec<Answer> = answers.into_iter().flatten().collect();
+    output.print(&answers, |out| {
+        for answer in &answers {
+            match answer {
+                // Not among the answers, so that these can be piped on.
+                Answer::Error { error, .. } => eprintln!("edgetuned: {error}"),
+                Answer::Prediction(prediction) => {
+                    let choice = |choice: &Choice| format!("{} {:.1} %", choice.label, 100.0 * choice.probability);
+                    let top: Vec<String> = prediction.top.iter().map(choice).collect();
+                    writeln!(out, "{}: {}", prediction.file, top.join(", "))?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if embedded.refused.is_empty() { Ok(()) } else { Err(Failure::said(1)) }
+}

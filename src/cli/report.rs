@@ -1,0 +1,189 @@
+//! The training report: one shape for `train` and `evaluate`, for programs and for people.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::head::{BackboneRef, Figures, HeadRecord};
+use crate::words::{HeadId, Label};
+
+/// What `train` and `evaluate` report.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub head: HeadFile,
+    pub backbone: BackboneRef,
+    pub classes: Vec<Label>,
+    pub n_train: usize,
+    pub n_test: usize,
+    #[serde(flatten)]
+    pub figures: Option<Figures>,
+    /// Why there are no figures, or what they leave out.
+    pub note: Option<String>,
+    pub embed_seconds: f64,
+    /// Pictures that the backbone saw; the others came from the cache.
+    pub embedded: usize,
+    pub fit_seconds: f64,
+    pub lambda: f64,
+    pub solver: String,
+    pub iterations: usize,
+    pub converged: bool,
+    pub loss: f64,
+    pub temperature: f32,
+    pub seed: u64,
+    /// Files that are no pictures.
+    pub refused: Vec<Refused>,
+}
+
+/// A head and where it lies.
+#[derive(Debug, Serialize)]
+pub struct HeadFile {
+    pub id: HeadId,
+    pub version: u64,
+    pub path: String,
+}
+
+/// A file that was left out.
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    pub path: String,
+    pub reason: String,
+}
+
+impl Refused {
+    /// For a terminal: most reasons name the file themselves.
+    pub fn line(&self) -> String {
+        if self.reason.contains(&self.path) { self.reason.clone() } else { format!("{}: {}", self.path, self.reason) }
+    }
+}
+
+/// Three significant digits, plain where that is short: 31.6, 0.001, 3.16e-5.
+fn number(value: f64) -> String {
+    if value != 0.0 && !(1e-3..1e4).contains(&value.abs()) {
+        return format!("{value:.2e}");
+    }
+    let digits = if value == 0.0 { 0 } else { (2 - value.abs().log10().floor() as i32).max(0) };
+    let text = format!("{value:.*}", digits as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// What was measured besides the head.
+#[derive(Debug, Default)]
+pub struct Measured {
+    pub n_test: usize,
+    pub figures: Option<Figures>,
+    pub note: Option<String>,
+    pub embed_seconds: f64,
+    pub embedded: usize,
+    pub refused: Vec<Refused>,
+}
+
+impl Report {
+    /// The report on the head in `record`, which lies at `path`.
+    pub fn new(record: &HeadRecord, path: &Path, measured: Measured) -> Self {
+        Self {
+            head: HeadFile {
+                id: record.head.id.clone(),
+                version: record.head.version,
+                path: path.display().to_string(),
+            },
+            backbone: record.backbone.clone(),
+            classes: record.dense.classes.labels().to_vec(),
+            n_train: record.training.n_train,
+            n_test: measured.n_test,
+            figures: measured.figures,
+            note: measured.note,
+            embed_seconds: measured.embed_seconds,
+            embedded: measured.embedded,
+            fit_seconds: record.training.fit_seconds,
+            lambda: record.training.lambda,
+            solver: record.training.solver.clone(),
+            iterations: record.training.iterations,
+            converged: record.training.converged,
+            loss: record.training.loss,
+            temperature: record.dense.temperature,
+            seed: record.training.seed,
+            refused: measured.refused,
+        }
+    }
+
+    /// For a terminal.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "head       {} ({})", self.head.path, self.head.id)?;
+        writeln!(out, "backbone   {} ({} values)", self.backbone.name, self.backbone.dim)?;
+        writeln!(
+            out,
+            "fitted     {} pictures of {} classes in {:.2} s ({}, lambda {}); embedding took {:.2} s ({} new)",
+            self.n_train,
+            self.classes.len(),
+            self.fit_seconds,
+            self.solver,
+            number(self.lambda),
+            self.embed_seconds,
+            self.embedded
+        )?;
+        if let Some(figures) = &self.figures {
+            write_figures(figures, &self.classes, out)?;
+        }
+        if let Some(note) = &self.note {
+            writeln!(out, "note       {note}")?;
+        }
+        for refused in &self.refused {
+            writeln!(out, "left out   {}", refused.line())?;
+        }
+        Ok(())
+    }
+}
+
+/// Figures for a terminal: the summary, each class, and the confusion matrix.
+pub fn write_figures(figures: &Figures, classes: &[Label], out: &mut dyn Write) -> io::Result<()> {
+    let on = match figures.evaluated_on {
+        crate::head::EvaluatedOn::Test => "test pictures",
+        crate::head::EvaluatedOn::HeldOut => "held-out pictures",
+    };
+    let percent = |value: f64, [low, high]: [f64; 2]| {
+        format!("{:5.1} %  [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high)
+    };
+    writeln!(out, "measured on {} {on}, with 95 % intervals", figures.n)?;
+    writeln!(out, "  accuracy           {}", percent(figures.accuracy, figures.accuracy_interval))?;
+    writeln!(out, "  balanced accuracy  {}", percent(figures.balanced_accuracy, figures.balanced_accuracy_interval))?;
+    writeln!(out, "  macro F1           {}", percent(figures.macro_f1, figures.macro_f1_interval))?;
+    let [low, high] = figures.log_loss_interval;
+    writeln!(out, "  log-loss           {:5.3}    [{low:.3}, {high:.3}]", figures.log_loss)?;
+    let [low, high] = figures.ece_interval;
+    writeln!(out, "  ECE                {:5.3}    [{low:.3}, {high:.3}]", figures.ece)?;
+    let width = classes.iter().map(|class| class.as_str().chars().count()).max().unwrap_or(0).max(5);
+    writeln!(out, "  {:width$}  precision  recall     F1  support  called (columns in the same order)", "class")?;
+    for (class, row) in figures.per_class.iter().zip(&figures.confusion) {
+        let counts: Vec<String> = row.iter().map(|count| format!("{count:4}")).collect();
+        writeln!(
+            out,
+            "  {:width$}  {:8.1}%  {:5.1}%  {:4.1}%  {:7}  {}",
+            class.class.as_str(),
+            100.0 * class.precision,
+            100.0 * class.recall,
+            100.0 * class.f1,
+            class.support,
+            counts.join(" ")
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_keep_three_digits() {
+        let texts = [0.0, 31.622_776, 0.001, 3.162e-5, 1.0, 316.2, 9999.0, 12345.0].map(number);
+        assert_eq!(texts, ["0", "31.6", "0.001", "3.16e-5", "1", "316", "9999", "1.23e4"]);
+    }
+
+    #[test]
+    fn a_reason_that_names_its_file_does_not_name_it_twice() {
+        let refused = |reason: &str| Refused { path: "a.jpg".into(), reason: reason.into() }.line();
+        assert_eq!(refused("cannot use a.jpg: it is empty"), "cannot use a.jpg: it is empty");
+        assert_eq!(refused("value 3 is NaN"), "a.jpg: value 3 is NaN");
+    }
+}

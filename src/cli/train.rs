@@ -1,0 +1,207 @@
+//! `edgetuned train`: a folder per class becomes a head and a report.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+
+use super::args::{Args, SolverKind, Train};
+use super::configuration;
+use super::dataset::{self, Entry};
+use super::embedding::{Embedded, Embeddings};
+use super::evaluate;
+use super::failure::Failure;
+use super::output::Output;
+use super::report::{Measured, Refused, Report};
+use crate::config::Config;
+use crate::eval::compare;
+use crate::eval::gate::Rules;
+use crate::head::{HeadRecord, HeldOut};
+use crate::train::{Dataset, Fitted, Grouper, L2, Progress, Settings, Solver, fit};
+use crate::words::{ClassSet, HeadRef, Label, SampleId, Timestamp};
+
+pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
+    let config = configuration::if_named(args)?;
+    let settings = settings(config.as_ref(), command)?;
+    let mut entries = dataset::classes(&command.dir)?;
+    if let Some(shots) = command.shots {
+        entries = dataset::draw(entries, shots as usize, command.seed);
+    }
+    let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref())?;
+    let (data, embedded) = labelled(&mut embeddings, &entries, output)?;
+    let started = Instant::now();
+    let mut fitted = fit_with_progress(&data, &settings, output)?;
+    fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
+    let mut measured = match &command.test {
+        Some(dir) => evaluate::measure(&mut embeddings, &fitted.dense, dir, command.seed, output)?,
+        None => held_out(&data, &fitted, command.seed),
+    };
+    measured.embed_seconds += embedded.seconds;
+    measured.embedded += embedded.computed;
+    measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
+    let record = HeadRecord {
+        head: HeadRef { id: fitted.dense.id(), version: 1 },
+        created: Timestamp(jiff::Timestamp::now().as_millisecond()),
+        backbone: embeddings.reference(),
+        dense: fitted.dense,
+        training: fitted.facts,
+        figures: measured.figures.clone(),
+        heldout: HeldOut::default(),
+    };
+    let report = Report::new(&record, &command.out, measured);
+    write(&command.out, &record.to_bytes())?;
+    let report_file = command.out.with_extension("report.json");
+    write(&report_file, &serde_json::to_vec_pretty(&report).map_err(Failure::failed)?)?;
+    output.print(&report, |out| {
+        report.write(out)?;
+        writeln!(out, "report     {}", report_file.display())
+    })
+}
+
+/// The command line's choice of method, else the configuration's, else the default.
+fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failure> {
+    let mut settings = config.map(crate::app::fit_settings).unwrap_or_default();
+    settings.seed = command.seed;
+    let recipe = command.epochs.is_some() || command.batch.is_some() || command.lr.is_some();
+    match command.solver {
+        Some(SolverKind::Lbfgs) if recipe => {
+            return Err(Failure::usage(
+                "--epochs, --batch and --lr belong to --solver adam; leave them or the solver out",
+            ));
+        }
+        Some(SolverKind::Lbfgs) => settings.solver = Solver::Lbfgs,
+        Some(SolverKind::Adam) => settings.solver = adam(command),
+        None if recipe => settings.solver = adam(command),
+        None => {}
+    }
+    if let Some(lambda) = command.l2 {
+        settings.l2 = L2::Fixed(lambda);
+    }
+    Ok(settings)
+}
+
+fn adam(command: &Train) -> Solver {
+    let whole = |given: Option<u32>, default: usize| given.map_or(default, |number| number as usize);
+    Solver::Adam { epochs: whole(command.epochs, 50), batch: whole(command.batch, 32), lr: command.lr.unwrap_or(1e-3) }
+}
+
+/// Embeds `entries` and puts them together with their labels; the same picture twice counts once.
+fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> Result<(Dataset, Embedded), Failure> {
+    let files: Vec<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
+    let embedded = embeddings.embed(&files, output)?;
+    let mut seen: BTreeMap<SampleId, &Entry> = BTreeMap::new();
+    let mut rows = Vec::new();
+    for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
+        let entry = &entries[*file];
+        match seen.insert(*id, entry) {
+            None => rows.push(row),
+            Some(first) if first.label == entry.label => {
+                tracing::warn!(path = %entry.path.display(), same_as = %first.path.display(), "the same picture again counts once");
+            }
+            Some(first) => return Err(Failure::failed(contradiction(first, entry))),
+        }
+    }
+    let x = embedded.embeddings.select(ndarray::Axis(0), &rows);
+    let ids: Vec<SampleId> = rows.iter().map(|row| embedded.ids[*row]).collect();
+    let labels: Vec<Label> = rows.iter().map(|row| entries[embedded.files[*row]].label.clone()).collect();
+    let classes: ClassSet = labels.iter().cloned().collect();
+    if let Some(entry) = entries.iter().find(|entry| classes.index_of(&entry.label).is_none()) {
+        return Err(Failure::failed(unusable(entry, entries, &embedded)));
+    }
+    let y = labels.iter().filter_map(|label| classes.index_of(label)).collect();
+    let mut grouper = Grouper::default();
+    let groups = ids.iter().zip(x.rows()).map(|(id, row)| grouper.assign(*id, &row.to_vec())).collect();
+    let data = Dataset::new(embeddings.space(), x, y, classes, groups, ids).map_err(Failure::failed)?;
+    Ok((data, embedded))
+}
+
+/// A class that would be lost without a word.
+fn unusable(entry: &Entry, entries: &[Entry], embedded: &Embedded) -> String {
+    let first = embedded.refused.iter().find(|(index, _)| entries[*index].label == entry.label);
+    format!(
+        "class {} has no picture that can be used; give it some or remove its folder: {}",
+        entry.label,
+        first.map_or("", |(_, reason)| reason)
+    )
+}
+
+fn contradiction(first: &Entry, second: &Entry) -> String {
+    format!(
+        "{} and {} are the same picture in the classes {} and {}; remove one of them",
+        first.path.display(),
+        second.path.display(),
+        first.label,
+        second.label
+    )
+}
+
+/// Fits with a bar on a terminal; Adam also says a line for each epoch.
+fn fit_with_progress(data: &Dataset, settings: &Settings, output: Output) -> Result<Fitted, Failure> {
+    let bar = output.progress(1000, "fitting");
+    let mut watch = |progress: Progress| {
+        bar.set_position((progress.fraction * 1000.0) as u64);
+        say_epoch(&bar, progress);
+        ControlFlow::Continue(())
+    };
+    let fitted = fit(data, settings, &mut watch).map_err(Failure::failed);
+    bar.finish_and_clear();
+    fitted
+}
+
+fn say_epoch(bar: &ProgressBar, progress: Progress) {
+    let Some(epoch) = progress.epoch else { return };
+    let heldout = epoch.heldout.map_or(String::new(), |(loss, accuracy)| {
+        format!("   held-out loss {loss:.4}   accuracy {:.1} %", 100.0 * accuracy)
+    });
+    let width = epoch.of.to_string().len();
+    let line = format!(
+        "epoch {:width$}/{}   loss {:.4}   accuracy {:.1} %{heldout}",
+        epoch.number,
+        epoch.of,
+        epoch.loss,
+        100.0 * epoch.accuracy
+    );
+    // Above the bar on a terminal; plainly where there is none, so that a log has it too.
+    if bar.is_hidden() {
+        eprintln!("{line}");
+    } else {
+        bar.println(line);
+    }
+}
+
+/// Figures of the out-of-fold answers; where too little is held out, the gate's words on a first head say so.
+fn held_out(data: &Dataset, fitted: &Fitted, seed: u64) -> Measured {
+    let comparison = compare(data, fitted, 1, None, &Rules { seed, ..Rules::default() });
+    let figures = comparison.challenger;
+    let note = figures.is_none().then_some(comparison.verdict.reason);
+    Measured { n_test: figures.as_ref().map_or(0, |figures| figures.n), figures, note, ..Measured::default() }
+}
+
+pub fn refused(embedded: &Embedded, path: impl Fn(usize) -> PathBuf) -> Vec<Refused> {
+    let refused = |(index, reason): &(usize, String)| Refused {
+        path: path(*index).display().to_string(),
+        reason: reason.clone(),
+    };
+    embedded.refused.iter().map(refused).collect()
+}
+
+/// Writes a file whole or not at all: beside its place first, then renamed.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = fs::write(&beside, bytes)
+        .and_then(|()| fs::File::open(&beside)?.sync_all())
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
+        // What is left of it is of no use to anybody.
+        let _ = fs::remove_file(&beside);
+        Failure::failed(format!(
+            "cannot write {}: {error}; check the folder, its owner and the room on the disk",
+            path.display()
+        ))
+    })
+}

@@ -1,0 +1,7 @@
+//! The `edgetuned` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    edgetuned::cli::main()
+}

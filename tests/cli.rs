@@ -1,0 +1,20 @@
+//! The command line as a user meets it: the built program, its output, its messages and its exit codes.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
+#[path = "support/camera/mod.rs"]
+mod camera;
+#[path = "cli/configuration.rs"]
+mod configuration;
+#[path = "cli/daemon.rs"]
+mod daemon;
+#[path = "cli/desk.rs"]
+mod desk;
+#[path = "cli/heads.rs"]
+mod heads;
+#[path = "cli/offline.rs"]
+mod offline;
+#[path = "cli/usage.rs"]
+mod usage;

@@ -1,0 +1,116 @@
+//! `check`, and the layers of the configuration.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::desk::{Desk, Ran};
+
+/// A desk with a good configuration.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("camera")).unwrap();
+    fs::create_dir(desk.path("state")).unwrap();
+    let [camera, state] = ["camera", "state"].map(|name| desk.path(name).display().to_string());
+    let text = format!("watch:\n  - path: {camera}\nstore:\n  path: {state}\nmqtt:\n  url: null\n");
+    desk.put("config.yaml", text.as_bytes());
+    desk
+}
+
+fn keys(document: &Value) -> Vec<&str> {
+    document["problems"].as_array().unwrap().iter().map(|problem| problem["key"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_good_configuration_is_said_to_be_good() {
+    let desk = desk();
+    let checked = desk.good("check --config config.yaml");
+    assert_eq!((&checked["ok"], keys(&checked).len()), (&true.into(), 0));
+    assert!(desk.run("check --config config.yaml").out.contains("good"));
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_file_line_key_and_remedy() {
+    let desk = desk();
+    desk.put("config.yaml", b"training:\n  min_new_lables: 3\n  cooldown: soon\nprediction:\n  top_k: 0\n");
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, &checked["ok"]), (Some(78), &false.into()));
+    assert_eq!(keys(&checked), ["training.min_new_lables", "training.cooldown", "prediction.top_k"]);
+    for (problem, line) in checked["problems"].as_array().unwrap().iter().zip([2, 3, 5]) {
+        let mut names: Vec<_> = problem.as_object().unwrap().keys().collect();
+        names.sort();
+        assert_eq!(names, ["expected", "file", "found", "key", "line", "remedy"]);
+        assert_eq!((&problem["file"], &problem["line"]), (&"config.yaml".into(), &line.into()));
+    }
+    assert!(checked["problems"][0]["remedy"].as_str().unwrap().contains("min_new_labels"), "{checked}");
+    // Other commands refuse it too.
+    for words in ["run", "heads list", "train nothing"] {
+        let (code, document) = desk.json(&format!("{words} --config config.yaml"));
+        assert_eq!((code, keys(&document).len()), (Some(78), 3), "{words}");
+    }
+}
+
+#[test]
+fn what_a_key_points_at_is_told_with_the_key_s_line() {
+    let desk = desk();
+    let state = desk.path("state").display().to_string();
+    let text = format!("watch:\n  - path: /nonexistent/camera\nstore:\n  path: {state}\nbackbone:\n  model: defualt\n");
+    let tls = "mqtt:\n  url: mqtts://broker\n  ca_file: /nonexistent/ca.pem\n";
+    desk.put("config.yaml", (text + tls).as_bytes());
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(78), vec!["backbone.model", "watch[0].path", "mqtt.ca_file"]));
+    let lines: Vec<_> = checked["problems"].as_array().unwrap().iter().map(|problem| &problem["line"]).collect();
+    assert_eq!(lines, [6, 2, 9]);
+    desk.put("ca.pem", b"no certificate");
+    let ca = desk.path("ca.pem").display().to_string();
+    desk.put(
+        "config.yaml",
+        format!("mqtt:\n  url: mqtts://broker\n  ca_file: {ca}\nstore:\n  path: {state}\n").as_bytes(),
+    );
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(78), vec!["mqtt.ca_file"]));
+}
+
+#[test]
+fn what_only_the_machine_lacks_ends_with_69() {
+    let desk = desk();
+    let mut command = desk.command("check --config config.yaml --json");
+    let ran = Ran::of(command.env("EDGETUNED_ORT", "/nonexistent").output().unwrap());
+    assert_eq!((ran.code, keys(&ran.document())), (Some(69), vec!["backbone.model"]));
+    fs::remove_dir(desk.path("state")).unwrap();
+    desk.put("state", b"a file in its place");
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(69), vec!["store.path"]));
+}
+
+#[test]
+fn a_missing_configuration_says_what_to_give() {
+    let desk = Desk::new();
+    desk.fails("run --config gone.yaml", 78, &["gone.yaml", "no such file", "--config"]);
+    let (code, checked) = desk.json("check --config gone.yaml");
+    assert_eq!((code, &checked["problems"][0]["found"]), (Some(78), &"no such file".into()));
+}
+
+#[test]
+fn drop_ins_win_over_the_file_and_the_environment_over_both() {
+    let desk = desk();
+    let wrong = |desk: &Desk, variable: Option<&str>| {
+        let mut command = desk.command("check --config config.yaml --json");
+        let ran = Ran::of(command.envs(variable.map(|value| ("EDGETUNED__BACKBONE__MODEL", value))).output().unwrap());
+        let document = ran.document();
+        let problems = document["problems"].as_array().unwrap();
+        let words = |name: &str| problems.iter().map(|problem| problem[name].to_string()).collect::<String>();
+        (words("file"), words("found"))
+    };
+    let base = fs::read_to_string(desk.path("config.yaml")).unwrap();
+    desk.put("config.yaml", format!("{base}backbone:\n  model: from-file\n").as_bytes());
+    assert!(wrong(&desk, None).1.contains("from-file"));
+    desk.put("conf.d/20-b.yaml", b"backbone:\n  model: from-second\n");
+    desk.put("conf.d/10-a.yaml", b"backbone:\n  model: from-first\n");
+    desk.put("conf.d/30-c.yaml.off", b"backbone:\n  model: from-none\n");
+    let (file, found) = wrong(&desk, None);
+    assert!(found.contains("from-second") && file.contains("20-b.yaml"), "{file} {found}");
+    let (file, found) = wrong(&desk, Some("from-environment"));
+    assert!(found.contains("from-environment") && file.contains("environment"), "{file} {found}");
+    assert_eq!(wrong(&desk, Some("default")), (String::new(), String::new()));
+}

@@ -1,0 +1,270 @@
+//! The built program as a daemon with folders of its own, and somebody who listens at its broker.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rumqttc::{Client, Incoming, MqttOptions, QoS};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Longer than anything here takes; reached only when something is wrong.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Topics of the device under test begin with this.
+pub const BASE: &str = "edgetuned/line-3";
+
+/// The folders of one daemon: what it watches, what it remembers, and its configuration.
+pub struct Home {
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl Home {
+    /// A home for `program` with the broker on this port; `more` are lines of the configuration (`training: …`).
+    pub fn new(program: &str, port: u16, more: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Self { folder, program: program.into() };
+        fs::create_dir(home.camera()).expect("a folder to watch");
+        let (camera, state) = (home.camera(), home.state());
+        let text = format!(
+            "device: {{ id: line-3 }}\nwatch: [{{ path: {}, settle: 100ms }}]\nstore: {{ path: {} }}\n\
+             mqtt: {{ url: 'mqtt://127.0.0.1:{port}' }}\n{more}\n",
+            camera.display(),
+            state.display()
+        );
+        fs::write(home.folder.path().join("config.yaml"), text).expect("a configuration file");
+        home
+    }
+
+    /// The watched folder.
+    pub fn camera(&self) -> PathBuf {
+        self.folder.path().join("camera")
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// What the daemons of this home wrote to standard error.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Writes a file below the watched folder, making folders where needed; its path.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.camera().join(name);
+        fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder");
+        fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    /// Starts the daemon.
+    pub fn start(&self) -> Daemon {
+        let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
+        let child = Command::new(&self.program)
+            .args(["run", "--config"])
+            .arg(self.folder.path().join("config.yaml"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        Daemon { child, log: self.log() }
+    }
+}
+
+/// A running daemon; it is killed when dropped.
+pub struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks it to end and waits; fails when it takes longer than `within` or ends with anything but 0.
+    pub fn stop(&mut self, within: Duration) {
+        signal("TERM", self.id());
+        let started = Instant::now();
+        match self.ended(within) {
+            Some(status) => assert!(status.success(), "ended with {status}; its log:\n{}", self.said()),
+            None => panic!("still there {:?} after SIGTERM; its log:\n{}", started.elapsed(), self.said()),
+        }
+    }
+
+    fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("its state can be asked for") {
+                return Some(status);
+            }
+            // The standard library has no wait with a limit.
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        None
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.said());
+        }
+    }
+}
+
+/// Sends a signal by its name.
+pub fn signal(name: &str, process: u32) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status().expect("kill runs");
+    assert!(sent.success(), "kill -{name} {process} {sent}");
+}
+
+/// One message as it came.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Below the base.
+    pub topic: String,
+    /// The payload; a string when it is no JSON.
+    pub json: Value,
+    /// Whether the broker had kept it.
+    pub retained: bool,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// Hears everything that the device says, and talks to it.
+pub struct Listener {
+    client: Client,
+    inbox: Receiver<Message>,
+    heard: Vec<Message>,
+}
+
+impl Listener {
+    /// Connects to the broker on this port and returns when the subscription stands.
+    pub fn new(port: u16) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // A broker cuts off whoever has the name of a newcomer.
+        let name = format!("listener-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut options = MqttOptions::new(name, "127.0.0.1", port);
+        // A broker that starts again still has what came meanwhile, where it keeps anything.
+        options.set_clean_session(false).set_max_packet_size(1 << 20, 1 << 20).set_inflight(1_000);
+        let (client, mut connection) = Client::new(options, 10_000);
+        let (outbox, inbox) = channel();
+        let (subscribed, ready) = channel();
+        let subscriber = client.clone();
+        thread::spawn(move || {
+            for packet in connection.iter() {
+                match packet {
+                    Ok(rumqttc::Event::Incoming(Incoming::ConnAck(_))) => {
+                        let _ = subscriber.try_subscribe(format!("{BASE}/#"), QoS::AtLeastOnce);
+                    }
+                    Ok(rumqttc::Event::Incoming(Incoming::SubAck(_))) => drop(subscribed.send(())),
+                    Ok(rumqttc::Event::Incoming(Incoming::Publish(publish))) => {
+                        let Some(topic) = publish.topic.strip_prefix(BASE) else { continue };
+                        let text = || Value::String(String::from_utf8_lossy(&publish.payload).into_owned());
+                        let json = serde_json::from_slice(&publish.payload).unwrap_or_else(|_| text());
+                        let topic = topic.trim_start_matches('/').to_owned();
+                        let message = Message { topic, json, retained: publish.retain, at: Instant::now() };
+                        if outbox.send(message).is_err() {
+                            return;
+                        }
+                    }
+                    Ok(_) => {}
+                    // The broker is away; the next turn connects again.
+                    Err(_) => thread::park_timeout(Duration::from_millis(20)),
+                }
+            }
+        });
+        ready.recv_timeout(PATIENCE).expect("the subscription stands");
+        Self { client, inbox, heard: Vec::new() }
+    }
+
+    /// Sends JSON to a topic below the base.
+    pub fn send(&self, topic: &str, payload: &Value) {
+        self.send_raw(topic, payload.to_string().into_bytes(), QoS::AtLeastOnce, false);
+    }
+
+    /// Sends bytes.
+    pub fn send_raw(&self, topic: &str, payload: Vec<u8>, qos: QoS, retain: bool) {
+        self.client.publish(format!("{BASE}/{topic}"), qos, retain, payload).expect("the client takes it");
+    }
+
+    /// All that was heard on `topic` since the last [`Listener::forget`].
+    pub fn heard(&mut self, topic: &str) -> Vec<Message> {
+        self.heard.extend(self.inbox.try_iter());
+        self.heard.iter().filter(|message| message.topic == topic).cloned().collect()
+    }
+
+    /// Looks no longer at what came until now.
+    pub fn forget(&mut self) {
+        self.inbox.try_iter().for_each(drop);
+        self.heard.clear();
+    }
+
+    /// Listens until `until`, whatever comes.
+    pub fn listen(&mut self, until: Instant) {
+        while let Ok(message) = self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.heard.push(message);
+        }
+    }
+
+    /// The first message on `topic`, heard since the last [`Listener::forget`] or still to come, for which `is` holds.
+    pub fn wait(&mut self, topic: &str, what: &str, mut is: impl FnMut(&Value) -> bool) -> Message {
+        let until = Instant::now() + PATIENCE;
+        let mut looked = 0;
+        loop {
+            while let Some(message) = self.heard.get(looked) {
+                looked += 1;
+                if message.topic == topic && is(&message.json) {
+                    return message.clone();
+                }
+            }
+            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(message) => self.heard.push(message),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    let said: Vec<_> = self.heard.iter().map(|m| format!("{} {}", m.topic, m.json)).collect();
+                    panic!("no message on {topic} that is {what}; there were\n{}", said.join("\n"));
+                }
+            }
+        }
+    }
+
+    /// Asks and waits for the answer.
+    pub fn ask(&mut self, name: &str, transaction: &str) -> Value {
+        self.send(&format!("request/{name}"), &serde_json::json!({ "transaction": transaction }));
+        self.answer(name, transaction)
+    }
+
+    /// The answer to a transaction.
+    pub fn answer(&mut self, name: &str, transaction: &str) -> Value {
+        self.wait(&format!("response/{name}"), transaction, |json| json["transaction"] == transaction).json
+    }
+
+    /// The prediction of the file at `path`.
+    pub fn prediction(&mut self, path: &Path) -> Value {
+        let path = path.to_str().expect("our paths are text");
+        self.wait("prediction", path, |json| json["path"] == path).json
+    }
+}
