@@ -1,0 +1,124 @@
+//! The daemon under demonstration: its folder, its configuration, its process.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::Outcome;
+
+/// What the demo chooses of the configuration.
+pub struct Settings<'a> {
+    /// A bundled name or a manifest's path.
+    pub backbone: &'a str,
+    /// Where the broker listens.
+    pub broker: SocketAddr,
+    /// Labels after which it trains by itself.
+    pub min_new_labels: usize,
+}
+
+impl Settings<'_> {
+    /// The whole configuration file; every other key keeps its default. Texts are JSON, which is YAML too.
+    fn to_yaml(&self, folder: &Path) -> String {
+        let quoted = |path: &Path| serde_json::Value::from(path.to_string_lossy()).to_string();
+        format!(
+            "device: {{ id: demo, name: Demo }}\n\
+             backbone: {{ model: {} }}\n\
+             watch:\n  - {{ path: {}, recursive: true, label_from: folder, settle: 100ms }}\n\
+             store: {{ path: {} }}\n\
+             training: {{ schedule: null, min_new_labels: {}, cooldown: 0s }}\n\
+             mqtt: {{ url: \"mqtt://{}\", prefix: edgetuned }}\n",
+            serde_json::Value::from(self.backbone),
+            quoted(&folder.join("camera")),
+            quoted(&folder.join("state")),
+            self.min_new_labels,
+            self.broker,
+        )
+    }
+}
+
+/// A running daemon; dropping it stops it and removes its folder.
+pub struct Daemon {
+    process: Child,
+    folder: TempDir,
+}
+
+impl Daemon {
+    /// Writes the configuration into a fresh folder and starts `edgetuned run`.
+    pub fn start(program: &Path, settings: &Settings<'_>) -> Outcome<Self> {
+        let folder = tempfile::Builder::new().prefix("edgetuned-demo-").tempdir()?;
+        for name in ["camera", "state"] {
+            fs::create_dir(folder.path().join(name))?;
+        }
+        let config = folder.path().join("config.yaml");
+        fs::write(&config, settings.to_yaml(folder.path()))?;
+        let log = File::create(folder.path().join("log"))?;
+        let process = Command::new(program)
+            .args(["run", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for the demo, which then stops the daemon in its own way.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}; build it with 'cargo build'", program.display()))?;
+        Ok(Self { process, folder })
+    }
+
+    /// The watched folder.
+    pub fn camera_folder(&self) -> PathBuf {
+        self.folder.path().join("camera")
+    }
+
+    /// How it ended, if it ended.
+    pub fn ended(&mut self) -> Outcome<Option<ExitStatus>> {
+        Ok(self.process.try_wait()?)
+    }
+
+    /// The last lines of its log.
+    pub fn last_words(&self) -> String {
+        let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<_> = log.lines().collect();
+        if lines.is_empty() { "  (none)".into() } else { lines[lines.len().saturating_sub(20)..].join("\n") }
+    }
+
+    /// Asks it to stop and waits up to five seconds.
+    fn stop(&mut self) {
+        // `kill` the program rather than the system call keeps this example free of unsafe code.
+        let asked = Command::new("kill").arg(self.process.id().to_string()).stderr(Stdio::null()).status();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while asked.is_ok() && Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.stop();
+        }
+        // It may have ended by now; then there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The `edgetuned` of the same build: examples lie in a folder below the program's.
+pub fn beside_this_example() -> Outcome<PathBuf> {
+    let example = std::env::current_exe()?;
+    let program = example.ancestors().nth(2).unwrap_or(Path::new(".")).join("edgetuned");
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(format!("{} is not there; build it with 'cargo build', or start with 'make demo'", program.display())
+            .into())
+    }
+}

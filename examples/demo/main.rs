@@ -1,0 +1,77 @@
+//! The main job, told as it happens: a camera, a daemon, a broker, a person who labels.
+//!
+//! ```text
+//! make demo                     # a synthetic camera over a sorting line
+//! make demo PHOTOS=folder       # your own photographs, a folder for each class
+//! ```
+//!
+//! It drives the built `edgetuned` as a user would: a configuration file, a watched folder, MQTT. Nothing here looks
+//! inside the daemon.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod broker;
+#[allow(dead_code, reason = "shared with the tests, which use other parts of it")]
+#[path = "../../tests/support/camera/mod.rs"]
+mod camera;
+mod daemon;
+mod line;
+mod listener;
+mod pictures;
+mod story;
+mod tally;
+mod teller;
+
+/// What can go wrong here is told to a person and ends the demo.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Parser)]
+#[command(about = "Shows edgetuned learning on a sorting line, in under a minute")]
+struct Arguments {
+    /// Your own photographs, a folder for each class; without it a synthetic camera draws machine parts
+    #[arg(long)]
+    photos: Option<PathBuf>,
+    /// Everything random comes from this
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Backbone: a bundled name or a manifest's path
+    #[arg(long, default_value = "default")]
+    backbone: String,
+    /// The edgetuned to run; without it the one built beside this example
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let teller = teller::Teller::new();
+    match run(&Arguments::parse(), &teller) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            teller.failure(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments, teller: &teller::Teller) -> Outcome<()> {
+    let deck = match &arguments.photos {
+        Some(folder) => pictures::Deck::of_photos(folder, arguments.seed)?,
+        None => pictures::Deck::of_camera(arguments.seed),
+    };
+    let address = broker::start()?;
+    let listener = listener::Listener::connect(address)?;
+    let program = match &arguments.program {
+        Some(path) => path.clone(),
+        None => daemon::beside_this_example()?,
+    };
+    let settings =
+        daemon::Settings { backbone: &arguments.backbone, broker: address, min_new_labels: deck.plan.first_labels() };
+    let daemon = daemon::Daemon::start(&program, &settings)?;
+    let mut line = line::Line::new(daemon, listener, teller);
+    story::tell(&deck, &mut line, teller)
+        .map_err(|error| format!("{error}\n\nthe daemon's last words:\n{}", line.daemon.last_words()).into())
+}
