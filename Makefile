@@ -1,0 +1,47 @@
+# `make` lists the targets. Everything uses the dev profile, so clippy, tests and demo share one build.
+
+CARGO ?= cargo
+PHOTOS ?=
+DEMO_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test format lint unit doc deny bench camera
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## get the ONNX Runtime library into .ort/
+	@tools/setup.sh
+
+demo: setup ## show the main job in under a minute; PHOTOS=dir takes your own folder-per-class photographs
+	@$(CARGO) build --locked --bin edgetuned --example demo
+	@$${CARGO_TARGET_DIR:-target}/debug/examples/demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(DEMO_ARGS)
+
+test: ## everything that CI checks
+	@tools/setup.sh tests
+	@$(MAKE) --no-print-directory format lint unit doc deny
+
+format: ## check the format
+	$(CARGO) fmt --check
+
+lint: ## clippy, warnings denied
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+unit: setup ## the tests alone
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked
+
+doc: ## the documentation, warnings denied
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --locked --document-private-items
+
+deny: ## licences and sources of dependencies, where cargo-deny is installed
+	@if command -v cargo-deny >/dev/null; then \
+		$(CARGO) deny --locked check licenses bans sources; \
+	else \
+		echo "deny: not checked, cargo-deny is not installed (cargo install cargo-deny --locked)"; \
+	fi
+
+bench: setup ## the program's own speed
+	$(CARGO) bench --locked
+
+camera: ## draw docs/camera.jpg anew
+	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120

@@ -1,0 +1,153 @@
+//! The pages for people speak of what is there: files, commands, configurations, and the bounds of queues.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use edgetuned::backbone::Manifest;
+use edgetuned::config::{self, Layer, Source};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page: where it lies, and its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let folders = ["", "docs", "docs/decisions"].map(|folder| root().join(folder));
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+/// The contents of the fenced blocks that are in `language`, without their common indent.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let fence = line.trim_start();
+        if fence == format!("```{language}") {
+            let indent = line.len() - fence.len();
+            let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+            found.push(block.map(|line| line.get(indent..).unwrap_or_default()).collect::<Vec<_>>().join("\n"));
+        }
+    }
+    found
+}
+
+/// What stands between backticks within a line, outside of fenced blocks.
+fn inline_code(text: &str) -> Vec<&str> {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.lines()).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// What links lead to, relative ones only and without the part behind `#`.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let relative = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
+    relative.map(|target| target.split('#').next().unwrap()).collect()
+}
+
+/// The arguments of every `edgetuned` command in a page.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let blocks: Vec<String> = ["sh", "console", ""].iter().flat_map(|language| blocks(text, language)).collect();
+    let lines = blocks.iter().flat_map(|block| block.lines()).chain(inline_code(text));
+    let commands = lines.filter_map(|line| line.trim_start_matches("$ ").strip_prefix("edgetuned "));
+    commands.map(|arguments| arguments.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut count = 0;
+    for (page, text) in pages() {
+        for link in links(&text) {
+            count += 1;
+            let target = page.parent().unwrap().join(link);
+            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+        }
+    }
+    assert!(count > 15, "only {count} links were found");
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let mut count = 0;
+    for (page, text) in pages() {
+        let folders = ["src/", "tests/", "docs/", "config/", "tools/", "models/"];
+        let names = inline_code(&text).into_iter().filter(|code| folders.iter().any(|folder| code.starts_with(folder)));
+        for name in names.filter(|name| !name.contains("NNNN")) {
+            count += 1;
+            assert!(root().join(name).exists(), "{}: there is no {name}", page.display());
+        }
+    }
+    assert!(count > 50, "only {count} names were found");
+}
+
+#[test]
+fn commands_are_understood() {
+    let mut count = 0;
+    for (page, text) in pages() {
+        for arguments in commands(&text) {
+            count += 1;
+            // With --help nothing is done, but everything before it has to be known.
+            let output = Command::new(env!("CARGO_BIN_EXE_edgetuned")).args(&arguments).arg("--help").output().unwrap();
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: edgetuned {}: {complaint}", page.display(), arguments.join(" "));
+        }
+    }
+    assert!(count > 12, "only {count} commands were found");
+    let unknown = ["train", "folder", "--shot", "3", "--help"];
+    assert!(!Command::new(env!("CARGO_BIN_EXE_edgetuned")).args(unknown).output().unwrap().status.success());
+}
+
+#[test]
+fn configurations_and_manifests_in_the_readme_are_good() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (manifests, configurations): (Vec<_>, Vec<_>) =
+        blocks(&readme, "yaml").into_iter().partition(|block| block.starts_with("name:"));
+    assert_eq!((manifests.len(), configurations.len()), (1, 1));
+    let manifest = Manifest::parse(&manifests[0], Path::new("README.md")).unwrap();
+    assert_eq!(manifest.embedding.dim, 1280);
+
+    let load = |text: &str| {
+        config::load(&[Layer { name: "README.md".into(), source: Source::Yaml(text.into()) }], "host").unwrap().config
+    };
+    let minimal = fs::read_to_string(root().join("config/minimal.yaml")).unwrap();
+    let (shown, minimal) = (load(&configurations[0]).to_json(), load(&minimal).to_json());
+    assert_eq!(shown, minimal, "README.md and config/minimal.yaml differ");
+
+    let shell = blocks(&readme, "sh").join("\n");
+    let (_, rest) = shell.split_once("<<END\n").unwrap();
+    let (written, _) = rest.split_once("\nEND").unwrap();
+    assert_eq!(load(&written.replace("$PWD", "/srv")).device.id, "line-3");
+}
+
+#[test]
+fn every_room_has_its_paragraph_and_no_other() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rooms = architecture.lines().filter_map(|line| line.strip_prefix("### `src/")?.split('`').next());
+    let entries = fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap());
+    let mut there: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    there.retain(|name| name != "lib.rs" && name != "main.rs");
+    there.sort();
+    let mut told: Vec<_> = rooms.collect();
+    told.sort_unstable();
+    assert_eq!(told, there);
+}
+
+#[test]
+fn bounds_in_the_architecture_are_those_of_the_code() {
+    let architecture = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut count = 0;
+    for line in architecture.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [_, bound, place, _] = cells[..] else { continue };
+        let Some((name, file)) = place.trim_matches('`').split_once("` in `") else { continue };
+        count += 1;
+        let source = fs::read_to_string(root().join(file)).unwrap().replace('_', "");
+        let wanted = format!("const {}: usize = {bound};", name.replace('_', ""));
+        assert!(source.contains(&wanted), "{file} does not say {wanted}");
+    }
+    assert!(count > 9, "only {count} bounds were found");
+}

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Gets what the build needs and cargo cannot get: the official ONNX Runtime library, into the ignored folder .ort/,
+# where the program finds it by itself. Nothing happens when it is there already.
+#
+#   tools/setup.sh          the library
+#   tools/setup.sh tests    the library, and mosquitto for the tests against a real broker
+#
+# EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VERSION=1.27.0
+LIBRARY=libonnxruntime.so.$VERSION
+ARCH=${EDGETUNED_SETUP_ARCH:-$(uname -m)}
+FOLDER=${EDGETUNED_SETUP_DIR:-.ort}
+
+# LIBRARY_SHA256: of the library inside the wheel, whose own hash is in onnxruntime.txt.
+# TARBALL_SHA256: as the release page states it. Its library is another build of the same source.
+case $ARCH in
+x86_64)
+    LIBRARY_SHA256=b5c9d4f124d24707f514dad926dc181820807178855df1c528e3addb2dd0e6f7
+    TARBALL=onnxruntime-linux-x64-$VERSION
+    TARBALL_SHA256=547e40a48f1fe73e3f812d7c88a948612c23f896b91e4e2ee1e232d7b468246f
+    ;;
+aarch64)
+    LIBRARY_SHA256=9275ef52956228686ae47b0219f67476a1148505084bdc5571e7bf1bf69b11f2
+    TARBALL=onnxruntime-linux-aarch64-$VERSION
+    TARBALL_SHA256=3e4d83ac06924a32a07b6d7f91ce6f852876153fc0bbdf931bf517a140bfbe48
+    ;;
+*)
+    echo "setup: no official ONNX Runtime library for $ARCH; build one and name it in EDGETUNED_ORT" >&2
+    exit 1
+    ;;
+esac
+
+say() { echo "setup: $*" >&2; }
+
+has_sha256() { echo "$2  $1" | sha256sum --check --status -; }
+
+must_have_sha256() {
+    has_sha256 "$1" "$2" || { say "$(basename "$1") is not what it should be: its SHA-256 is not $2" && return 1; }
+}
+
+# Installs Debian packages; false when this user may not, or there is no apt.
+apt_install() {
+    command -v apt-get >/dev/null || return 1
+    local root=()
+    if [ "$(id -u)" != 0 ]; then
+        sudo -n true 2>/dev/null || return 1
+        root=(sudo -n)
+    fi
+    say "installing $*"
+    "${root[@]}" apt-get -qq update &&
+        "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+}
+
+# The first way: the wheel, by package name and hash. One fixed tag, so that the hash does not hang on the local Python.
+from_wheel() {
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip || return 1
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        --implementation cp --python-version 3.12 --abi cp312 \
+        --platform "manylinux_2_27_$ARCH" --platform "manylinux_2_28_$ARCH" \
+        --requirement tools/onnxruntime.txt --dest "$1" || return 1
+    python3 -m zipfile --extract "$1"/onnxruntime-*.whl "$1" || return 1
+    mv "$1/onnxruntime/capi/$LIBRARY" "$1/$LIBRARY"
+    must_have_sha256 "$1/$LIBRARY" "$LIBRARY_SHA256"
+}
+
+# The second way: the tarball of the release.
+from_tarball() {
+    command -v curl >/dev/null || return 1
+    curl --fail --silent --show-error --location --proto '=https' --output "$1/tarball.tgz" \
+        "https://github.com/microsoft/onnxruntime/releases/download/v$VERSION/$TARBALL.tgz" || return 1
+    must_have_sha256 "$1/tarball.tgz" "$TARBALL_SHA256" || return 1
+    tar -xzf "$1/tarball.tgz" -C "$1" --strip-components=2 "$TARBALL/lib/$LIBRARY"
+}
+
+# Writes the library and its checksum; both appear whole or not at all.
+get_library() {
+    if [ -f "$FOLDER/$LIBRARY.sha256" ] && has_sha256 "$FOLDER/$LIBRARY" "$(cat "$FOLDER/$LIBRARY.sha256")"; then
+        return
+    fi
+    mkdir -p "$FOLDER"
+    scratch=$(mktemp -d "$FOLDER/setup.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    say "getting ONNX Runtime $VERSION for $ARCH"
+    if ! from_wheel "$scratch"; then
+        say "no wheel (see above; it needs python3 with pip); trying the release's tarball"
+        if ! from_tarball "$scratch"; then
+            say "cannot get ONNX Runtime $VERSION: install python3-pip, or put $LIBRARY somewhere and name it in EDGETUNED_ORT"
+            exit 1
+        fi
+    fi
+    sha256sum "$scratch/$LIBRARY" | cut -d ' ' -f 1 >"$scratch/sha256"
+    mv "$scratch/$LIBRARY" "$FOLDER/$LIBRARY"
+    mv "$scratch/sha256" "$FOLDER/$LIBRARY.sha256"
+}
+
+# Installs mosquitto for the tests; a service that the package starts is none of ours and is stopped again.
+get_broker() {
+    if PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null; then
+        return
+    fi
+    if ! apt_install mosquitto; then
+        say "mosquitto is not here and cannot be installed: the tests against it are skipped (apt-get install mosquitto)"
+    elif [ -d /run/systemd/system ]; then
+        systemctl disable --quiet --now mosquitto 2>/dev/null || sudo -n systemctl disable --quiet --now mosquitto || true
+    elif [ -x /etc/init.d/mosquitto ]; then
+        /etc/init.d/mosquitto stop >/dev/null 2>&1 || sudo -n /etc/init.d/mosquitto stop >/dev/null 2>&1 || true
+    fi
+}
+
+case ${1:-library} in
+library) get_library ;;
+tests)
+    get_library
+    get_broker
+    ;;
+*)
+    echo "usage: tools/setup.sh [tests]" >&2
+    exit 64
+    ;;
+esac
