@@ -69,8 +69,12 @@ pub(super) fn run(engine: &mut Engine, rim: &mut Rim, events: &Receiver<Event>, 
 
 /// What reports do not say; the rest is logged where it happens.
 fn log(event: &Event) {
-    if let Event::Ingested(ingested) = event {
-        tracing::debug!(path = %ingested.path.display(), outcome = ?brief(ingested), "ingested");
+    match event {
+        Event::Ingested(ingested) => {
+            tracing::debug!(path = %ingested.path.display(), outcome = ?brief(ingested), "ingested");
+        }
+        Event::Scanned { ignored, .. } => tracing::debug!(ignored, "folders listed"),
+        _ => {}
     }
 }
 

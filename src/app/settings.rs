@@ -81,7 +81,6 @@ pub(super) fn engine(
         settle: watch.settle,
     };
     Ok(engine::Settings {
-        device_name: config.device.name.clone(),
         boot,
         backbone,
         space,

@@ -17,8 +17,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn scanned(&mut self, now: Now, ignored: u64, unreadable: Vec<(PathBuf, String)>) {
-        self.reports.ignored = ignored;
+    pub(super) fn scanned(&mut self, now: Now, unreadable: Vec<(PathBuf, String)>) {
         for (path, reason) in unreadable {
             let fault = format!("cannot list {}: {reason}", path.display());
             if self.reports.unreadable.insert(path) {
@@ -141,7 +140,6 @@ impl Engine {
     }
 
     pub(super) fn drop_spooled(&mut self, dropped: Vec<u64>) {
-        self.reports.dropped_total += dropped.len() as u64;
         self.effects.extend(dropped.into_iter().map(|seq| Effect::Write(Write::OutboxRemove { seq })));
     }
 }

@@ -112,7 +112,7 @@ impl Engine {
         match event {
             Event::Tick => self.tick(now),
             Event::Sighted(sighting) => self.sighted(now, &sighting),
-            Event::Scanned { ignored, unreadable } => self.scanned(now, ignored, unreadable),
+            Event::Scanned { unreadable, .. } => self.scanned(now, unreadable),
             Event::Ingested(ingested) => self.ingested(now, ingested),
             Event::Inbound(inbound) => self.inbound(now, &inbound),
             Event::Connected => self.connected(now),

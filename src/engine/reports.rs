@@ -47,9 +47,7 @@ pub(super) struct Reports {
     pub vitals: Vitals,
     pub images_total: u64,
     pub errors_total: u64,
-    pub dropped_total: u64,
     pub quarantined: u64,
-    pub ignored: u64,
     pub unreadable: BTreeSet<PathBuf>,
 }
 
@@ -73,9 +71,7 @@ impl Reports {
             vitals: Vitals::default(),
             images_total: 0,
             errors_total: 0,
-            dropped_total: 0,
             quarantined,
-            ignored: 0,
             unreadable: BTreeSet::new(),
         }
     }

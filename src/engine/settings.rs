@@ -10,8 +10,6 @@ use crate::words::{EmbeddingSpace, Label};
 /// Everything that deciding depends on and that does not change while the daemon runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Name of the device for people.
-    pub device_name: String,
     /// A new word at every start, in every report.
     pub boot: String,
     /// The backbone, as reports name it.

@@ -1,4 +1,4 @@
-//! Bounds of the outbox: by bytes and by age, oldest dropped first and counted.
+//! Bounds of the outbox: by bytes and by age, oldest dropped first.
 
 use std::collections::VecDeque;
 use std::time::Duration;

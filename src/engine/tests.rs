@@ -20,7 +20,6 @@ fn backbone() -> BackboneRef {
 
 fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
     let settings = Settings {
-        device_name: "test".into(),
         boot: "boot".into(),
         backbone: backbone(),
         space: space(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::payload::{BadPayload, bounded, from_json};
-use crate::words::{Label, SampleId};
+use crate::words::Label;
 
 /// The most labels in one message.
 pub const MAX_LABEL_ITEMS: usize = 1_000;
@@ -50,16 +50,6 @@ impl ImagePrefix {
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The image, when all of its digits are there.
-    pub fn full(&self) -> Option<SampleId> {
-        self.0.parse().ok()
-    }
-
-    /// Whether `image` starts with these digits.
-    pub fn matches(&self, image: SampleId) -> bool {
-        image.to_string().starts_with(&self.0)
     }
 }
 

@@ -23,7 +23,6 @@ use world::{Content, Faults, World, class, folder, image_id};
 fn settings() -> Settings {
     let digest = Digest::of(b"backbone");
     Settings {
-        device_name: "simulated".into(),
         boot: String::new(),
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
