@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use edgetuned::backbone::{BadModel, Manifest, OnnxBackbone, OpenError, environment, inspect};
+use edgetuned::backbone::{BadModel, Manifest, OnnxBackbone, OpenError, Pool, environment, inspect};
 use edgetuned::image::{Limits, decode};
 use edgetuned::ports::Embedder;
 use edgetuned::words::Digest;
@@ -412,7 +412,7 @@ fn an_inner_map_of_a_classic_pools_to_its_embedding() {
         let found = inspect(&data.join(format!("models/{}.onnx", classic.name))).unwrap();
         assert!(found.candidates.iter().any(|candidate| candidate.tensor == "embedding"));
         // One of the maps listed has the embedding's width; SqueezeNet's classifier pools another one.
-        let mut maps = found.candidates.iter().filter(|candidate| candidate.pool == "avg");
+        let mut maps = found.candidates.iter().filter(|candidate| candidate.pool == Pool::Avg);
         let inner =
             maps.find_map(|map| OnnxBackbone::open(&classic.manifest(&data, &map.tensor, classic.dim, "avg"), 2).ok());
         let mut inner = inner.unwrap_or_else(|| panic!("{}: {:?}", classic.name, found.candidates));

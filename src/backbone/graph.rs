@@ -22,6 +22,8 @@ pub struct Graph {
     pub stated: HashMap<String, Tensor>,
     /// Shapes of the weights, by name.
     pub weights: HashMap<String, Vec<i64>>,
+    /// Constant integers, by name, where they are few (axes, for one).
+    pub integers: HashMap<String, Vec<i64>>,
     /// Whether weights lie in files of their own.
     pub external_weights: bool,
 }
@@ -58,6 +60,12 @@ pub struct Node {
     pub outputs: Vec<String>,
     /// Attribute `transB` of `Gemm`.
     pub transposed: bool,
+    /// Attribute `axes`, of reductions for one.
+    pub axes: Vec<i64>,
+    /// Attribute `kernel_shape` of convolutions and poolings.
+    pub kernel: Vec<i64>,
+    /// Attribute `keepdims` is there and 0: a reduction drops its axes.
+    pub drops_axes: bool,
     /// Whether it runs graphs of its own (If, Loop), which may read any tensor outside.
     pub has_subgraph: bool,
 }
@@ -94,13 +102,13 @@ impl Graph {
     /// [`BadModel::Truncated`] or [`BadModel::NotOnnx`].
     pub fn read(bytes: &[u8]) -> Result<Self, BadModel> {
         let graph = reader::read(bytes)?;
-        let Self { mut inputs, outputs, nodes, stated, weights, external_weights } = graph;
+        let Self { mut inputs, outputs, nodes, stated, weights, integers, external_weights } = graph;
         if nodes.is_empty() {
             return Err(BadModel::NotOnnx { found: "a graph without a node" });
         }
         // Old files list weights among the inputs, as values that may be overridden.
         inputs.retain(|input| !weights.contains_key(&input.name));
-        Ok(Self { inputs, outputs, nodes, stated, weights, external_weights })
+        Ok(Self { inputs, outputs, nodes, stated, weights, integers, external_weights })
     }
 
     /// What the file says of `name`, an output or inner tensor; `None` where it says nothing.

@@ -1,11 +1,12 @@
 //! What a model file offers, for someone who writes its manifest.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::flow::{Flow, Layer, Walk};
 use super::graph::{Axis, BadModel, Graph, Tensor};
+use super::manifest::Pool;
 use crate::words::Digest;
 
 /// What a model file offers.
@@ -19,6 +20,8 @@ pub struct Inspection {
     pub sha256: Digest,
     /// Steps of its computation.
     pub nodes: usize,
+    /// Whether weights lie in files of their own; such a model cannot be used.
+    pub external_weights: bool,
     /// What it eats.
     pub inputs: Vec<Tensor>,
     /// What it hands out.
@@ -36,8 +39,8 @@ pub struct Candidate {
     pub op: String,
     /// For `embedding.dim`; `None` where the file does not tell.
     pub dim: Option<i64>,
-    /// For `embedding.pool`: `avg` for a map, else `none`.
-    pub pool: &'static str,
+    /// For `embedding.pool`: `avg` for a map, `cls` for a list of tokens, else `none`.
+    pub pool: Pool,
     /// Why it is listed.
     pub why: &'static str,
 }
@@ -81,6 +84,7 @@ pub fn inspect(file: &Path) -> Result<Inspection, InspectError> {
             bytes: bytes.len(),
             sha256: Digest::of(&bytes),
             nodes: graph.nodes.len(),
+            external_weights: graph.external_weights,
             candidates: candidates(&graph),
             inputs: graph.inputs,
             outputs: graph.outputs,
@@ -89,77 +93,169 @@ pub fn inspect(file: &Path) -> Result<Inspection, InspectError> {
     }
 }
 
-/// Steps that only rearrange or normalise what came in.
-const PASSING: [&str; 10] = [
-    "Flatten",
-    "Reshape",
-    "Squeeze",
-    "Dropout",
-    "Identity",
-    "Relu",
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "Cast",
-    "Clip",
-];
-const POOLING: [&str; 3] = ["GlobalAveragePool", "ReduceMean", "GlobalMaxPool"];
+/// Widths of the class lists that published networks have: ImageNet, with and without background, and ImageNet-21k.
+pub(super) const CLASS_WIDTHS: [i64; 4] = [1000, 1001, 21_841, 21_843];
+/// What an output made by a dense layer may be called when it is meant as an embedding all the same.
+const EMBEDDING_NAMES: [&str; 4] = ["embed", "feature", "pool", "hidden"];
+/// How many are listed.
+const MOST: usize = 10;
 
-/// In this order: what the last dense layer reads and what that is made of, outputs declared before it, what the last
-/// poolings make and read, other declared outputs.
+/// In this order: outputs that are no class scores and have one value list an image; what the classifier reads, its
+/// pooled form first; outputs that are token lists or maps; what other poolings make and read; class scores.
 fn candidates(graph: &Graph) -> Vec<Candidate> {
-    let maker: HashMap<&str, usize> = (graph.nodes.iter().enumerate())
-        .flat_map(|(index, node)| node.outputs.iter().map(move |output| (output.as_str(), index)))
-        .collect();
-    let mut found: Vec<Candidate> = Vec::new();
-    let mut add = |tensor: &str, dim: Option<i64>, pool, why| {
-        if let Some(&index) = maker.get(tensor)
-            && found.len() < 10
-            && found.iter().all(|candidate| candidate.tensor != tensor)
-        {
-            let (tensor, op) = (tensor.to_owned(), graph.nodes[index].op.clone());
-            found.push(Candidate { tensor, op, dim, pool, why });
-        }
-    };
-    let dense = graph.nodes.iter().rev().find(|node| ["Gemm", "MatMul"].contains(&node.op.as_str()));
-    if let Some(dense) = dense {
-        let weight = dense.inputs.get(1).and_then(|name| graph.weights.get(name));
-        let dim = weight.and_then(|shape| shape.get(usize::from(dense.transposed))).copied();
-        let mut tensor = dense.inputs.first();
-        while let Some(name) = tensor {
-            add(name, dim.or_else(|| dim_of(graph, name)), "none", "what the last dense layer reads");
-            let made_by = maker.get(name.as_str()).map(|&index| &graph.nodes[index]);
-            let passing = made_by.filter(|node| PASSING.contains(&node.op.as_str()));
-            // A file may name a tensor as its own source; each step must go back.
-            let earlier = |source: &&String| maker.get(source.as_str()) < maker.get(name.as_str());
-            tensor = passing.and_then(|node| node.inputs.first()).filter(earlier);
+    let flow = Flow::new(graph);
+    let mut list = List { graph, flow: &flow, found: Vec::new() };
+    let mut walks: Vec<_> = graph.outputs.iter().map(|output| (output, flow.walk(&output.name))).collect();
+    walks.sort_by_key(|(output, _)| flow.place(&output.name));
+    let (scores, others): (Vec<_>, Vec<_>) = walks.into_iter().partition(|(output, walk)| scores(&flow, output, walk));
+    for (output, _) in others.iter().filter(|(output, _)| axes_of(output).is_none_or(is_vector)) {
+        list.add(&output.name, dim_of(graph, &output.name), Pool::None, "a declared output that is no class score");
+    }
+    let declared = list.found.len();
+    for (_, walk) in &scores {
+        list.classifier(walk);
+    }
+    let classifier_tells = list.found.len() > declared;
+    for (output, _) in &others {
+        match axes_of(output) {
+            Some(axes @ [_, _, _]) if first_token(axes) => {
+                list.add(
+                    &output.name,
+                    dim_of(graph, &output.name),
+                    Pool::Cls,
+                    "a declared list of tokens, class token first",
+                );
+            }
+            Some([_, _, _, _]) => {
+                list.add(&output.name, dim_of(graph, &output.name), Pool::Avg, "a declared map");
+            }
+            _ => {}
         }
     }
-    // Scores come from the last dense layer, so an output made before it is likelier meant as an embedding.
-    let scores = dense.and_then(|dense| dense.outputs.first()).and_then(|output| maker.get(output.as_str()));
-    let early = |output: &&Tensor| scores.is_none_or(|scores| maker.get(output.name.as_str()) < Some(scores));
-    // The classifier may be a convolution; what is made first is likelier the embedding, too.
-    let mut outputs: Vec<&Tensor> = graph.outputs.iter().filter(early).collect();
-    outputs.sort_by_key(|output| maker.get(output.name.as_str()));
-    for output in outputs {
-        add(&output.name, dim_of(graph, &output.name), "none", "a declared output");
-    }
-    for node in graph.nodes.iter().rev().filter(|node| POOLING.contains(&node.op.as_str())).take(3) {
+    // Where a classifier tells what is pooled, poolings elsewhere are gates inside the network.
+    for node in flow.poolings().take(if classifier_tells { 0 } else { 3 }) {
         for output in &node.outputs {
-            add(output, dim_of(graph, output), "none", "made by pooling over the picture");
+            list.add(output, dim_of(graph, output), Pool::None, "made by pooling over the picture");
         }
         if let Some(input) = node.inputs.first() {
-            add(input, dim_of(graph, input), "avg", "the map that pooling reads");
+            list.add(input, dim_of(graph, input), Pool::Avg, "the map that pooling reads");
         }
     }
-    for output in &graph.outputs {
-        add(&output.name, dim_of(graph, &output.name), "none", "a declared output");
+    for (output, _) in &scores {
+        list.add(&output.name, dim_of(graph, &output.name), Pool::None, "a declared output, probably class scores");
     }
-    found
+    list.found
 }
 
-/// The length of the second axis, where the file states it: channels of (n, c, h, w), values of (n, d).
+/// Whether `output`, at the end of `walk`, is what a classifier answers.
+fn scores(flow: &Flow<'_>, output: &Tensor, walk: &Walk<'_>) -> bool {
+    if let Some(last) = walk.layers.first() {
+        let name = output.name.to_lowercase();
+        let meant = EMBEDDING_NAMES.iter().any(|word| name.contains(word));
+        return !meant || walk.normalised || last.makes.is_some_and(|width| CLASS_WIDTHS.contains(&width));
+    }
+    convolved(flow, walk)
+        .is_some_and(|layer| walk.normalised || layer.makes.is_some_and(|width| CLASS_WIDTHS.contains(&width)))
+}
+
+/// The convolution before the pooling at the end of `walk`, where one is: the classifier of networks like SqueezeNet.
+fn convolved<'g>(flow: &Flow<'g>, walk: &Walk<'g>) -> Option<Layer<'g>> {
+    let mut tensor = flow.made_by(walk.pooled?)?.inputs.first()?.as_str();
+    loop {
+        if let Some(layer) = flow.layer(flow.made_by(tensor)?) {
+            return layer.convolves.then_some(layer);
+        }
+        tensor = flow.carried(tensor)?;
+    }
+}
+
+struct List<'a, 'g> {
+    graph: &'g Graph,
+    flow: &'a Flow<'g>,
+    found: Vec<Candidate>,
+}
+
+impl<'g> List<'_, 'g> {
+    /// Lists `tensor` unless it is listed, is computed by no step, or is quantised.
+    fn add(&mut self, tensor: &str, dim: Option<i64>, pool: Pool, why: &'static str) {
+        let Some(node) = self.flow.made_by(tensor) else { return };
+        let known = self.found.iter().any(|candidate| candidate.tensor == tensor);
+        if !known && self.found.len() < MOST && node.op != "QuantizeLinear" && !node.op.starts_with("QLinear") {
+            self.found.push(Candidate { tensor: tensor.to_owned(), op: node.op.clone(), dim, pool, why });
+        }
+    }
+
+    /// Lists `tensor` and what it has the same values as, back to a step that computes.
+    fn add_same(&mut self, tensor: &'g str, dim: Option<i64>, why: &'static str) {
+        let mut next = Some(tensor);
+        while let Some(tensor) = next {
+            let known = dim.or_else(|| dim_of(self.graph, tensor));
+            self.add(tensor, known, Pool::None, why);
+            next = self.flow.same(tensor);
+        }
+    }
+
+    /// Lists what the classifier at the end of `walk` reads.
+    fn classifier(&mut self, walk: &Walk<'g>) {
+        if let Some(layer) = convolved(self.flow, walk).filter(|_| walk.layers.is_empty()) {
+            let dim = layer.reads.or_else(|| dim_of(self.graph, layer.input));
+            self.add(layer.input, dim, Pool::Avg, "the map that the classifier, a convolution, reads");
+        }
+        if let (Some(pooled), Some(first)) = (walk.pooled, walk.layers.last()) {
+            let why = if walk.layers.len() == 1 {
+                "pooled, what the classifier reads"
+            } else {
+                "pooled, what the first layer of the classifier reads"
+            };
+            self.add_same(first.input, first.reads, why);
+            if let Some(map) = self.flow.made_by(pooled).and_then(|node| node.inputs.first()) {
+                self.add(
+                    map,
+                    first.reads.or_else(|| dim_of(self.graph, map)),
+                    Pool::Avg,
+                    "the map that is pooled for the classifier",
+                );
+            }
+        }
+        for layer in walk.layers.iter().take(3) {
+            self.add_same(layer.input, layer.reads, "what the last dense layers read");
+        }
+    }
+}
+
+fn axes_of(tensor: &Tensor) -> Option<&[Axis]> {
+    tensor.shape.as_deref()
+}
+
+/// (n, d), or a map of one place.
+fn is_vector(axes: &[Axis]) -> bool {
+    let one = |axis: &Axis| *axis == Axis::Fixed(1);
+    match axes {
+        [_, _] => true,
+        [_, a, b, c] => (one(b) && one(c)) || (one(a) && one(b)),
+        _ => false,
+    }
+}
+
+/// Whether (n, tokens, d) has more tokens than the squares that a picture is cut into: a class token comes first then.
+fn first_token(axes: &[Axis]) -> bool {
+    match axes {
+        [_, Axis::Fixed(tokens), _] => *tokens > 1 && (*tokens as f64).sqrt().fract() != 0.0,
+        _ => true,
+    }
+}
+
+/// Values an image, where the file states them: d of (n, d) and (n, tokens, d), channels of a map.
 fn dim_of(graph: &Graph, tensor: &str) -> Option<i64> {
-    match graph.tensor(tensor)?.shape.as_ref()?.get(1)? {
+    let axes = axes_of(graph.tensor(tensor)?)?;
+    let channels = match axes {
+        [_, dim] | [_, _, dim] => dim,
+        // The sides of a map are mostly alike, its channels are others.
+        [_, first, side, last] if first == side && side != last => last,
+        [_, first, _, _] => first,
+        _ => return None,
+    };
+    match channels {
         Axis::Fixed(length) => Some(*length),
         Axis::Free(_) => None,
     }

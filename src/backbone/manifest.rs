@@ -41,20 +41,22 @@ pub struct Embedding {
     pub tensor: String,
     /// Width of one embedding.
     pub dim: usize,
-    /// What happens to the tensor's spatial axes.
+    /// What happens to the tensor's spatial axes or tokens.
     #[serde(default)]
     pub pool: Pool,
 }
 
-/// What happens to the embedding tensor's spatial axes.
+/// What happens to the embedding tensor's spatial axes or tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pool {
     /// Nothing: the tensor has `dim` values an image.
     #[default]
     None,
-    /// The mean over height and width of (n, dim, h, w), or of (n, h, w, dim) in an NHWC model.
+    /// The mean over height and width of (n, dim, h, w) or (n, h, w, dim).
     Avg,
+    /// The first token of (n, tokens, dim): the class token of a vision transformer.
+    Cls,
 }
 
 impl Pool {
@@ -64,6 +66,7 @@ impl Pool {
         match self {
             Self::None => "none",
             Self::Avg => "avg",
+            Self::Cls => "cls",
         }
     }
 }

@@ -5,18 +5,27 @@
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;
+mod flow;
 mod graph;
 mod inspect;
 mod manifest;
+mod manifest_text;
+mod normalization;
 mod pipeline;
+mod pooling;
+mod propose;
 mod reader;
 mod runtime;
 mod session;
+mod verify;
 mod wire;
 
 pub use graph::{Axis, BadModel, Graph, Node, Tensor, expose};
 pub use inspect::{Candidate, InspectError, Inspection, inspect};
 pub use manifest::{BadManifest, Embedding, Manifest, ManifestProblem, Pool};
+pub use normalization::{NORMALIZATIONS, Normalization};
 pub use pipeline::{ItemError, embed_all};
+pub use propose::{BadProposal, Proposal, Wishes, propose, settle};
 pub use runtime::{RuntimeMissing, environment, runtime_version};
 pub use session::{OnnxBackbone, OpenError};
+pub use verify::{Unfit, Verified, verify};

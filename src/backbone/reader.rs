@@ -1,12 +1,19 @@
 //! Reads the few fields of an ONNX file that matter here; their numbers are those of `onnx/onnx.proto`.
 //!
-//! Memory stays in proportion to the file: names are counted against a bound, and weights' values are never copied.
+//! Memory stays in proportion to the file: names are counted against a bound, and of weights' values only those of a
+//! few integers are copied.
 
 use super::graph::{Axis, BadModel, Graph, Node, Tensor};
-use super::wire::{BadWire, Field, Value, fields};
+use super::wire::{BadWire, Field, Value, fields, packed};
 
 /// More names than any network has; a file that goes beyond is hostile.
 const MOST_NAMES: usize = 500_000;
+
+/// Longest list of integers that is read: no tensor here has more axes.
+const MOST_INTEGERS: usize = 8;
+
+/// `TensorProto.DataType` of int64.
+const INT64: u64 = 7;
 
 /// Everything that the graph in `bytes` states, weights among its inputs included.
 ///
@@ -143,38 +150,78 @@ impl Reader {
                 1 => node.inputs.push(text(bytes)),
                 2 => node.outputs.push(text(bytes)),
                 4 => node.op = text(bytes),
-                5 => {
-                    let mut name: &[u8] = &[];
-                    for attribute in fields(bytes) {
-                        let attribute = attribute?;
-                        match (attribute.number, attribute.value) {
-                            (1, Value::Bytes(bytes)) => name = bytes,
-                            (3, Value::Varint(value)) => node.transposed |= name == b"transB" && value != 0,
-                            (6 | 11, Value::Bytes(_)) => node.has_subgraph = true,
-                            _ => {}
-                        }
-                    }
-                }
+                5 => self.attribute(bytes, &mut node)?,
                 _ => {}
             }
         }
         Ok(node)
     }
 
-    fn weight(&mut self, message: &[u8]) -> Result<(), Stop> {
-        let (mut name, mut shape) = (String::new(), Vec::new());
+    /// Reads an `AttributeProto`, as far as it matters for `node`, whose outputs come before it in the file.
+    fn attribute(&mut self, message: &[u8], node: &mut Node) -> Result<(), Stop> {
+        let mut name: &[u8] = &[];
+        let mut integers = Vec::new();
         for field in fields(message) {
             let field = field?;
             match (field.number, field.value) {
-                (1, Value::Varint(length)) if shape.len() < 16 => shape.push(length.cast_signed()),
-                (8, Value::Bytes(bytes)) => name = text(bytes),
-                (14, Value::Varint(1)) => self.graph.external_weights = true,
+                (1, Value::Bytes(bytes)) => name = bytes,
+                (3, Value::Varint(value)) => {
+                    node.transposed |= name == b"transB" && value != 0;
+                    node.drops_axes |= name == b"keepdims" && value == 0;
+                }
+                (5, Value::Bytes(bytes)) if name == b"value" => {
+                    let (_, _, values) = weight(bytes)?;
+                    if let (Some(values), Some(output)) = (values, node.outputs.first()) {
+                        self.graph.integers.insert(output.clone(), values);
+                    }
+                }
+                (8, Value::Varint(value)) if integers.len() < MOST_INTEGERS => integers.push(value.cast_signed()),
+                (8, Value::Bytes(bytes)) => integers.extend(packed(bytes).take(MOST_INTEGERS)),
+                (6 | 11, Value::Bytes(_)) => node.has_subgraph = true,
                 _ => {}
             }
+        }
+        match name {
+            b"axes" => node.axes = integers,
+            b"kernel_shape" => node.kernel = integers,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn weight(&mut self, message: &[u8]) -> Result<(), Stop> {
+        self.graph.external_weights |= fields(message)
+            .map_while(Result::ok)
+            .any(|field| matches!((field.number, field.value), (14, Value::Varint(1))));
+        let (name, shape, values) = weight(message)?;
+        if let Some(values) = values {
+            self.graph.integers.insert(name.clone(), values);
         }
         self.graph.weights.insert(name, shape);
         Ok(())
     }
+}
+
+/// Reads a `TensorProto`: its name, its shape, and its values where they are a few int64.
+fn weight(message: &[u8]) -> Result<(String, Vec<i64>, Option<Vec<i64>>), Stop> {
+    let (mut name, mut shape, mut element, mut values) = (String::new(), Vec::new(), 0, Vec::new());
+    for field in fields(message) {
+        let field = field?;
+        match (field.number, field.value) {
+            (1, Value::Varint(length)) if shape.len() < 16 => shape.push(length.cast_signed()),
+            (2, Value::Varint(kind)) => element = kind,
+            (7, Value::Varint(value)) if values.len() <= MOST_INTEGERS => values.push(value.cast_signed()),
+            (7, Value::Bytes(bytes)) => values.extend(packed(bytes).take(MOST_INTEGERS + 1)),
+            (8, Value::Bytes(bytes)) => name = text(bytes),
+            (9, Value::Bytes(raw)) if raw.len() <= 8 * MOST_INTEGERS => {
+                let (words, _) = raw.as_chunks::<8>();
+                values.extend(words.iter().map(|word| i64::from_le_bytes(*word)));
+            }
+            _ => {}
+        }
+    }
+    let few = element == INT64 && (1..=MOST_INTEGERS).contains(&values.len());
+    Ok((name, shape, few.then_some(values)))
 }
 
 /// Reads a `ValueInfoProto`.

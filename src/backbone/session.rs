@@ -9,6 +9,7 @@ use ort::value::TensorRef;
 
 use super::graph::{Axis, BadModel, Graph, expose};
 use super::manifest::{Manifest, Pool};
+use super::pooling::pooled;
 use super::runtime::{RuntimeMissing, environment};
 use crate::image::{Layout, Preprocess, Rgb};
 use crate::ports::{EmbedError, Embedder};
@@ -112,6 +113,24 @@ impl OnnxBackbone {
     /// # Errors
     /// [`OpenError`]; nothing of the model stays in memory then.
     pub fn open(manifest: &Manifest, threads: usize) -> Result<Self, OpenError> {
+        Self::attempt(manifest, threads, |backbone| backbone.proved(manifest))
+    }
+
+    /// The shape that the manifest's embedding tensor has for one mid-grey image; `embedding.dim` and `embedding.pool`
+    /// do not matter.
+    ///
+    /// # Errors
+    /// [`OpenError`], as of [`open`](Self::open).
+    pub fn shape(manifest: &Manifest) -> Result<Vec<i64>, OpenError> {
+        Self::attempt(manifest, 1, |mut backbone| Ok(backbone.grey(manifest)?.0))
+    }
+
+    /// What `use_it` makes of the backbone, at the highest optimisation level at which both go well.
+    fn attempt<T>(
+        manifest: &Manifest,
+        threads: usize,
+        use_it: impl Fn(Self) -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let environment = environment()?;
         let file = manifest.file.clone();
         let bytes = std::fs::read(&file).map_err(|source| OpenError::Unreadable {
@@ -141,7 +160,7 @@ impl OnnxBackbone {
                 .and_then(|session| {
                     let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
                     let pool = manifest.embedding.pool;
-                    Self { session, name, sha256, space, preprocess, pool, batch }.proved(manifest)
+                    use_it(Self { session, name, sha256, space, preprocess, pool, batch })
                 });
             match opened {
                 Err(error @ (OpenError::Refused { .. } | OpenError::Probe { .. })) if levels.peek().is_some() => {
@@ -168,14 +187,12 @@ impl OnnxBackbone {
 
     /// Embeds a grey image; the width must be the manifest's and every value finite.
     fn proved(mut self, manifest: &Manifest) -> Result<Self, OpenError> {
-        let probe = |source| OpenError::Probe { file: manifest.file.clone(), source };
-        let grey = Rgb::new(8, 8, vec![128; 3 * 64]).expect("8 x 8 pixels of three bytes");
-        let tensor = self.preprocess.apply(&grey);
-        let (shape, values) = self.run(&tensor, 1).map_err(|source| probe(backend(1, source)))?;
+        let (shape, values) = self.grey(manifest)?;
         let dim = self.space.dim;
-        match pooled(&shape, &values, self.pool, self.preprocess.layout) {
+        match pooled(&shape, &values, self.pool, dim, self.preprocess.layout) {
             Some(embedding) if embedding.len() == dim => {
-                finite(&embedding, dim, 0).map_err(probe)?;
+                finite(&embedding, dim, 0)
+                    .map_err(|source| OpenError::Probe { file: manifest.file.clone(), source })?;
                 Ok(self)
             }
             other => Err(OpenError::Mismatch {
@@ -188,6 +205,14 @@ impl OnnxBackbone {
                 },
             }),
         }
+    }
+
+    /// Shape and values of the embedding tensor for a grey image.
+    fn grey(&mut self, manifest: &Manifest) -> Result<(Vec<i64>, Vec<f32>), OpenError> {
+        let grey = Rgb::new(8, 8, vec![128; 3 * 64]).expect("8 x 8 pixels of three bytes");
+        let tensor = self.preprocess.apply(&grey);
+        let failed = |source| OpenError::Probe { file: manifest.file.clone(), source: backend(1, source) };
+        self.run(&tensor, 1).map_err(failed)
     }
 
     /// Runs the network on `n` tensors; returns the output's shape and values.
@@ -234,7 +259,7 @@ impl Embedder for OnnxBackbone {
         }
         let (shape, values) = self.run(tensors, n).map_err(|source| backend(n, source))?;
         let dim = self.space.dim;
-        let embeddings = pooled(&shape, &values, self.pool, self.preprocess.layout)
+        let embeddings = pooled(&shape, &values, self.pool, dim, self.preprocess.layout)
             .filter(|embeddings| embeddings.len() == n * dim)
             .ok_or_else(|| EmbedError::Backend {
                 n,
@@ -301,25 +326,6 @@ fn checked_input(graph: &Graph, manifest: &Manifest) -> Result<Option<usize>, Op
     }
 }
 
-/// One row of values an image, or `None` when the tensor's axes do not allow the pooling.
-fn pooled(shape: &[i64], values: &[f32], pool: Pool, layout: Layout) -> Option<Vec<f32>> {
-    if pool == Pool::None {
-        return Some(values.to_vec());
-    }
-    let &[n, a, b, c] = shape else { return None };
-    let (n, a, b, c) = (n as usize, a as usize, b as usize, c as usize);
-    if n * a * b * c != values.len() || values.is_empty() {
-        return None;
-    }
-    Some(match layout {
-        Layout::Nchw => values.chunks_exact(b * c).map(|map| map.iter().sum::<f32>() / map.len() as f32).collect(),
-        Layout::Nhwc => {
-            let mean = |map: &[f32], k: usize| map[k..].iter().step_by(c).sum::<f32>() / (a * b) as f32;
-            values.chunks_exact(a * b * c).flat_map(|map| (0..c).map(move |k| mean(map, k))).collect()
-        }
-    })
-}
-
 fn finite(embeddings: &[f32], dim: usize, first_image: usize) -> Result<(), EmbedError> {
     match embeddings.iter().position(|value| !value.is_finite()) {
         Some(at) => {
@@ -332,15 +338,6 @@ fn finite(embeddings: &[f32], dim: usize, first_image: usize) -> Result<(), Embe
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn average_pooling_reads_both_layouts() {
-        // Two channels of 1 x 2, of which channel 0 is 1 and 3, channel 1 is 10 and 30.
-        assert_eq!(pooled(&[1, 2, 1, 2], &[1., 3., 10., 30.], Pool::Avg, Layout::Nchw), Some(vec![2., 20.]));
-        assert_eq!(pooled(&[1, 1, 2, 2], &[1., 10., 3., 30.], Pool::Avg, Layout::Nhwc), Some(vec![2., 20.]));
-        assert_eq!(pooled(&[1, 4], &[1., 3., 10., 30.], Pool::Avg, Layout::Nchw), None);
-        assert_eq!(pooled(&[1, 4], &[1., 3., 10., 30.], Pool::None, Layout::Nchw).map(|row| row.len()), Some(4));
-    }
 
     #[test]
     fn a_value_that_is_not_finite_is_named_by_image_and_place() {

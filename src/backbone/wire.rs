@@ -86,6 +86,12 @@ fn varint(rest: &mut &[u8]) -> Result<u64, BadWire> {
     Err(BadWire::Malformed)
 }
 
+/// The integers of a packed field; ends where they break off.
+pub fn packed(bytes: &[u8]) -> impl Iterator<Item = i64> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || if rest.is_empty() { None } else { varint(&mut rest).ok().map(u64::cast_signed) })
+}
+
 /// Appends a length-delimited field.
 pub fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     put_varint(out, number << 3 | 2);

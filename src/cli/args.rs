@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+use super::values::{divisor, manifest, normalization, normalizations, per_channel, positive, ratio, size};
+use crate::backbone::Normalization;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +56,7 @@ Examples:
     /// Write the embeddings of a folder's pictures
     #[command(after_help = "Example:\n  edgetuned embed photographs --out embeddings.npz")]
     Embed(Embed),
-    /// List bundled backbones, look into a model
+    /// List bundled backbones, look into a model, write a model's manifest
     #[command(subcommand)]
     Backbone(Backbone),
     /// List, show, promote and roll back the heads in the store
@@ -159,6 +163,115 @@ pub enum Backbone {
         /// An ONNX model
         file: PathBuf,
     },
+    /// Write the manifest of a model of your own, proved on pictures
+    #[command(after_help = "\
+Examples:
+  edgetuned backbone add resnet18.onnx --normalize imagenet
+  edgetuned backbone add mobilenet.onnx --mean 127.5 --std 127.5 --license Apache-2.0
+  edgetuned backbone add dinov2.onnx --normalize imagenet --size 224 --tensor pooler_output")]
+    Add(Box<Add>),
+}
+
+/// `backbone add`
+#[derive(Debug, clap::Args)]
+pub struct Add {
+    /// An ONNX model
+    pub file: PathBuf,
+    /// Where the manifest is written [default: beside the model, its name with .yaml]
+    #[arg(long, value_name = "MANIFEST", value_parser = manifest)]
+    pub out: Option<PathBuf>,
+    /// What reports call the backbone [default: the model file's name]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    pub name: Option<String>,
+    /// Name of the input tensor [default: the model's only one]
+    #[arg(long, value_name = "TENSOR")]
+    pub input: Option<String>,
+    /// Order of the input's axes [default: from the model]
+    #[arg(long, value_enum)]
+    pub layout: Option<LayoutKind>,
+    /// Height and width, 224 or 192x256 [default: from the model]
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<(u32, u32)>,
+    /// Order of the colours [default: rgb, or the normalisation's]
+    #[arg(long, value_enum)]
+    pub channels: Option<ChannelsKind>,
+    /// How pixels were normalised in training, by its known name
+    #[arg(long, value_name = "NAME", value_parser = normalization, conflicts_with_all = ["mean", "std"],
+        long_help = normalizations())]
+    pub normalize: Option<Normalization>,
+    /// Subtracted: one number or three, on 0..255 values, in the order of the channels
+    #[arg(long, value_name = "M[,M,M]", value_parser = per_channel, requires = "std", allow_hyphen_values = true)]
+    pub mean: Option<[f32; 3]>,
+    /// Divided by: one number or three
+    #[arg(long, value_name = "S[,S,S]", value_parser = divisor, requires = "mean")]
+    pub std: Option<[f32; 3]>,
+    /// Multiplied with, before the mean is subtracted: one number or three [default: 1]
+    #[arg(long, value_name = "S[,S,S]", value_parser = per_channel, allow_hyphen_values = true)]
+    pub scale: Option<[f32; 3]>,
+    /// How pictures get the model's size [default: crop]
+    #[arg(long, value_enum)]
+    pub resize: Option<ResizeKind>,
+    /// For crop: its side in the shorter side of the picture [default: 0.875]
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    pub crop_ratio: Option<f32>,
+    /// For letterbox: grey value of the border [default: 114]
+    #[arg(long, value_name = "GREY")]
+    pub pad: Option<u8>,
+    /// The embedding: an output or an inner tensor [default: the likeliest that 'inspect' lists]
+    #[arg(long)]
+    pub tensor: Option<String>,
+    /// What happens to its height and width, or tokens [default: what its shape asks for]
+    #[arg(long, value_enum)]
+    pub pool: Option<PoolKind>,
+    /// Licence of the weights, for the manifest
+    #[arg(long, value_name = "TEXT")]
+    pub license: Option<String>,
+    /// Where the weights come from, for the manifest
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// Replace a manifest that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Orders of axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LayoutKind {
+    /// (n, 3, h, w), as PyTorch has it
+    Nchw,
+    /// (n, h, w, 3), as TensorFlow has it
+    Nhwc,
+}
+
+/// Orders of colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ChannelsKind {
+    /// Red first
+    Rgb,
+    /// Blue first
+    Bgr,
+}
+
+/// Ways to the model's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ResizeKind {
+    /// Whatever the proportions
+    Stretch,
+    /// The centre, as classification models are mostly evaluated
+    Crop,
+    /// The whole picture with a border
+    Letterbox,
+}
+
+/// Ways from a tensor to one row of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PoolKind {
+    /// Its values as they are
+    None,
+    /// The mean over height and width
+    Avg,
+    /// The first token, a vision transformer's class token
+    Cls,
 }
 
 /// `heads`
@@ -194,11 +307,4 @@ pub enum SolverKind {
     Lbfgs,
     /// The classic recipe in epochs and batches
     Adam,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        _ => Err("expected a number above 0".into()),
-    }
 }

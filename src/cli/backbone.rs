@@ -1,13 +1,14 @@
-//! `edgetuned backbone`: which backbones are at hand, and what is inside a model.
+//! `edgetuned backbone`: which backbones are at hand, what is inside a model, and the manifest of a new one.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::args::Backbone;
+use super::backbone_add::add;
 use super::failure::{Failure, told};
 use super::output::Output;
-use crate::backbone::{Inspection, Manifest, Tensor, bundled, inspect};
+use crate::backbone::{Candidate, Inspection, Manifest, Tensor, bundled, inspect};
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -36,6 +37,7 @@ pub fn backbone(command: &Backbone, output: Output) -> Result<(), Failure> {
             let found = inspect(file)?;
             output.print(&found, |out| describe(&found, out))
         }
+        Backbone::Add(options) => add(options, output),
     }
 }
 
@@ -89,13 +91,11 @@ fn describe(found: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     found.inputs.iter().try_for_each(|input| writeln!(out, "input      {}", tensor(input)))?;
     found.outputs.iter().try_for_each(|output| writeln!(out, "output     {}", tensor(output)))?;
     writeln!(out, "tensors that could be the embedding, likeliest first:")?;
-    for candidate in &found.candidates {
-        let dim = candidate.dim.map_or("?".into(), |dim| dim.to_string());
-        writeln!(
-            out,
-            "  {}  dim {dim}, pool {} ({}, {})",
-            candidate.tensor, candidate.pool, candidate.op, candidate.why
-        )?;
-    }
-    Ok(())
+    found.candidates.iter().try_for_each(|candidate| writeln!(out, "  {}", listed(candidate)))
+}
+
+/// A candidate in one line.
+pub fn listed(candidate: &Candidate) -> String {
+    let dim = candidate.dim.map_or("?".into(), |dim| dim.to_string());
+    format!("{}  dim {dim}, pool {} ({}, {})", candidate.tensor, candidate.pool.as_str(), candidate.op, candidate.why)
 }

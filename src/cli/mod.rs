@@ -5,6 +5,7 @@
 
 mod args;
 mod backbone;
+mod backbone_add;
 mod check;
 mod configuration;
 mod dataset;
@@ -18,6 +19,7 @@ mod predict;
 mod report;
 mod run;
 mod train;
+mod values;
 
 use std::process::ExitCode;
 

@@ -1,0 +1,126 @@
+//! From the embedding tensor, whatever its axes, to one row of values an image.
+
+use super::manifest::Pool;
+use crate::image::Layout;
+
+/// One row of values an image, or `None` when the tensor's axes do not allow the pooling.
+///
+/// A map has its channels where `dim` says, else where the model's `layout` has them: a model that eats NHWC may
+/// compute in NCHW inside.
+pub fn pooled(shape: &[i64], values: &[f32], pool: Pool, dim: usize, layout: Layout) -> Option<Vec<f32>> {
+    if pool == Pool::None {
+        return Some(values.to_vec());
+    }
+    let axes: Vec<usize> = shape.iter().map(|&length| length as usize).collect();
+    if axes.iter().product::<usize>() != values.len() || values.is_empty() {
+        return None;
+    }
+    match (pool, &axes[..]) {
+        (Pool::Cls, &[_, tokens, width]) => {
+            Some(values.chunks_exact(tokens * width).flat_map(|image| &image[..width]).copied().collect())
+        }
+        (Pool::Avg, &[_, a, b, c]) => {
+            let last = if (a == dim) == (c == dim) { layout == Layout::Nhwc } else { c == dim };
+            Some(if last {
+                let mean = |map: &[f32], k: usize| map[k..].iter().step_by(c).sum::<f32>() / (a * b) as f32;
+                values.chunks_exact(a * b * c).flat_map(|map| (0..c).map(move |k| mean(map, k))).collect()
+            } else {
+                values.chunks_exact(b * c).map(|map| map.iter().sum::<f32>() / map.len() as f32).collect()
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The pooling and the width that a tensor of `shape`, computed for one image, asks for; `None` where it is no
+/// embedding of anything.
+///
+/// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their first.
+pub fn fitting(shape: &[i64], layout: Layout) -> Option<(Pool, usize)> {
+    let (pool, dim) = match *shape {
+        [d] | [1, d] | [1, d, 1, 1] | [1, 1, 1, d] => (Pool::None, d),
+        [1, 1, d] => (Pool::None, d),
+        [1, _, d] => (Pool::Cls, d),
+        [1, a, b, c] if a == b && b != c => (Pool::Avg, c),
+        [1, a, b, c] if b == c && a != b => (Pool::Avg, a),
+        [1, a, _, c] => (Pool::Avg, if layout == Layout::Nhwc { c } else { a }),
+        _ => return None,
+    };
+    usize::try_from(dim).ok().filter(|dim| *dim > 0).map(|dim| (pool, dim))
+}
+
+/// The width of a row that `pool` makes of a tensor of `shape`, computed for one image.
+pub fn width(shape: &[i64], pool: Pool, layout: Layout) -> Option<usize> {
+    let values = shape.iter().product::<i64>();
+    match (pool, fitting(shape, layout)) {
+        (Pool::None, _) => usize::try_from(values).ok().filter(|dim| *dim > 0),
+        (_, Some((fits, dim))) if fits == pool => Some(dim),
+        (Pool::Avg, Some((Pool::None, dim))) if shape.len() == 4 => Some(dim),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_is_taken_over_the_axes_that_are_not_the_channels() {
+        // Two channels of 1 x 3, of which channel 0 has the mean 2, channel 1 the mean 20.
+        let (nchw, nhwc) = ([1., 3., 2., 10., 30., 20.], [1., 10., 3., 30., 2., 20.]);
+        for layout in [Layout::Nchw, Layout::Nhwc] {
+            assert_eq!(pooled(&[1, 2, 1, 3], &nchw, Pool::Avg, 2, layout), Some(vec![2., 20.]));
+            assert_eq!(pooled(&[1, 1, 3, 2], &nhwc, Pool::Avg, 2, layout), Some(vec![2., 20.]));
+        }
+    }
+
+    #[test]
+    fn the_layout_decides_where_channels_could_be_on_either_side() {
+        let values = [1., 3., 10., 30.];
+        assert_eq!(pooled(&[1, 2, 1, 2], &values, Pool::Avg, 2, Layout::Nchw), Some(vec![2., 20.]));
+        assert_eq!(pooled(&[1, 2, 1, 2], &values, Pool::Avg, 2, Layout::Nhwc), Some(vec![5.5, 16.5]));
+    }
+
+    #[test]
+    fn the_class_token_is_the_first_of_each_image() {
+        // Two images of three tokens of two values.
+        let values: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        assert_eq!(pooled(&[2, 3, 2], &values, Pool::Cls, 2, Layout::Nchw), Some(vec![0., 1., 6., 7.]));
+    }
+
+    #[test]
+    fn axes_that_do_not_fit_the_pooling_are_refused() {
+        let values = [1., 3., 10., 30.];
+        for (shape, pool) in [
+            (&[1, 4][..], Pool::Avg),
+            (&[1, 4], Pool::Cls),
+            (&[1, 2, 2], Pool::Avg),
+            (&[1, 2, 1, 2], Pool::Cls),
+            (&[1, 3, 2], Pool::Cls),
+        ] {
+            assert_eq!(pooled(shape, &values, pool, 4, Layout::Nchw), None, "{shape:?}");
+        }
+        assert_eq!(pooled(&[1, 4], &values, Pool::None, 4, Layout::Nchw), Some(values.to_vec()));
+    }
+
+    #[test]
+    fn a_shape_asks_for_its_pooling_and_width() {
+        for (shape, layout, wanted) in [
+            (&[1, 1280][..], Layout::Nchw, Some((Pool::None, 1280))),
+            (&[1, 1280, 1, 1], Layout::Nchw, Some((Pool::None, 1280))),
+            (&[1, 1, 1, 1280], Layout::Nhwc, Some((Pool::None, 1280))),
+            (&[1, 1280, 7, 7], Layout::Nhwc, Some((Pool::Avg, 1280))),
+            (&[1, 7, 7, 1280], Layout::Nchw, Some((Pool::Avg, 1280))),
+            (&[1, 512, 7, 10], Layout::Nchw, Some((Pool::Avg, 512))),
+            (&[1, 7, 10, 512], Layout::Nhwc, Some((Pool::Avg, 512))),
+            (&[1, 257, 384], Layout::Nchw, Some((Pool::Cls, 384))),
+            (&[2, 3], Layout::Nchw, None),
+            (&[], Layout::Nchw, None),
+        ] {
+            assert_eq!(fitting(shape, layout), wanted, "{shape:?}");
+            assert_eq!(wanted.and_then(|(pool, _)| width(shape, pool, layout)), wanted.map(|(_, dim)| dim));
+        }
+        assert_eq!(width(&[1, 8, 2, 2], Pool::None, Layout::Nchw), Some(32));
+        assert_eq!(width(&[1, 8], Pool::Avg, Layout::Nchw), None);
+    }
+}

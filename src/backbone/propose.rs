@@ -1,0 +1,259 @@
+//! What of a manifest follows from the model: its input, its size, its embedding.
+//!
+//! What the file leaves open is asked of its owner, never guessed.
+
+use super::graph::{Axis, Tensor};
+use super::inspect::Inspection;
+use super::manifest::{Embedding, Pool};
+use super::pooling::{fitting, width};
+use crate::image::Layout;
+
+/// What a model's owner says of it; `None` leaves it to the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Name of the input.
+    pub input: Option<String>,
+    /// Order of the input's axes.
+    pub layout: Option<Layout>,
+    /// Height and width.
+    pub size: Option<(u32, u32)>,
+    /// The embedding tensor.
+    pub tensor: Option<String>,
+}
+
+/// What follows from the model and its owner's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Name of the input.
+    pub input: String,
+    /// Order of the input's axes.
+    pub layout: Layout,
+    /// Height and width.
+    pub size: (u32, u32),
+    /// The embedding tensor.
+    pub tensor: String,
+    /// Why it is that one.
+    pub why: String,
+}
+
+/// Why nothing follows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadProposal {
+    /// More inputs than a picture, or none.
+    #[error("the model has {found} where one input, a picture, is needed; export it with one input")]
+    Inputs {
+        /// The inputs, in words.
+        found: String,
+    },
+    /// No input has the name.
+    #[error("the model has no input {wanted:?}, its input is {found:?}; correct --input or leave it out")]
+    UnknownInput {
+        /// The name asked for.
+        wanted: String,
+        /// The name there is.
+        found: String,
+    },
+    /// The input is not of 32-bit floats.
+    #[error("the model's input {input:?} takes {found}, float32 is needed; export it with a float32 input")]
+    Element {
+        /// The input.
+        input: String,
+        /// What it takes.
+        found: &'static str,
+    },
+    /// Weights lie in other files.
+    #[error(
+        "the model's weights lie in files of their own, one file is needed; export it into one file (PyTorch: \
+        external_data=False)"
+    )]
+    ExternalWeights,
+    /// The input is no picture.
+    #[error(
+        "the model's input {input:?} has the shape {shape}, a picture has four axes (n, 3, h, w) or (n, h, w, 3); \
+        export it with such an input"
+    )]
+    NoPicture {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// The axis of the colours is not to be told.
+    #[error(
+        "the model's input {input:?} has the shape {shape}, which leaves open where its 3 colour channels are; give \
+        --layout nchw (PyTorch) or --layout nhwc (TensorFlow)"
+    )]
+    LayoutOpen {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// Height or width is free.
+    #[error(
+        "the model's input {input:?} has the shape {shape}, which leaves its size open; give the one that it was trained \
+        with, such as --size 224"
+    )]
+    SizeOpen {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// The owner's words do not fit the file.
+    #[error("the model's input {input:?} has the shape {shape}, {option} does not fit it; correct it or leave it out")]
+    Unfitting {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+        /// The option and its value.
+        option: String,
+    },
+    /// Nothing looks like an embedding.
+    #[error("no tensor of the model looks like an embedding; name one with --tensor")]
+    NoCandidate,
+    /// The tensor is no embedding.
+    #[error(
+        "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding can be made of that; choose \
+        another with --tensor"
+    )]
+    NoEmbedding {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<i64>,
+    },
+    /// The pooling does not fit the tensor.
+    #[error("the tensor {tensor:?} has the shape {shape:?} for one picture, which --pool {} does not fit; avg wants a map \
+        (n, d, h, w), cls a list of tokens (n, tokens, d)", .pool.as_str())]
+    Pool {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<i64>,
+        /// The pooling asked for.
+        pool: Pool,
+    },
+}
+
+impl BadProposal {
+    /// True when other options help (exit code 64), false when another model is needed (78).
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Inputs { .. } | Self::Element { .. } | Self::ExternalWeights | Self::NoPicture { .. })
+    }
+}
+
+/// What follows from `found` and `wishes`.
+///
+/// # Errors
+/// [`BadProposal`] when the model is none for pictures, or leaves open what `wishes` does not say.
+pub fn propose(found: &Inspection, wishes: &Wishes) -> Result<Proposal, BadProposal> {
+    let [input] = &found.inputs[..] else {
+        let names: Vec<_> = found.inputs.iter().map(|input| format!("{:?}", input.name)).collect();
+        let found = if names.is_empty() { "no input".into() } else { format!("the inputs {}", names.join(", ")) };
+        return Err(BadProposal::Inputs { found });
+    };
+    if let Some(wanted) = wishes.input.as_ref().filter(|wanted| **wanted != input.name) {
+        return Err(BadProposal::UnknownInput { wanted: wanted.clone(), found: input.name.clone() });
+    }
+    if found.external_weights {
+        return Err(BadProposal::ExternalWeights);
+    }
+    if input.element != "float32" {
+        return Err(BadProposal::Element { input: input.name.clone(), found: input.element });
+    }
+    let (layout, size) = picture(input, wishes)?;
+    let (tensor, why) = match &wishes.tensor {
+        Some(tensor) => {
+            let known = found.candidates.iter().find(|candidate| candidate.tensor == *tensor);
+            (tensor.clone(), format!("as asked{}", known.map_or(String::new(), |known| format!("; {}", known.why))))
+        }
+        None => match found.candidates.first() {
+            Some(first) => (first.tensor.clone(), first.why.to_owned()),
+            None => return Err(BadProposal::NoCandidate),
+        },
+    };
+    Ok(Proposal { input: input.name.clone(), layout, size, tensor, why })
+}
+
+/// Layout, height and width of the picture that `input` takes.
+fn picture(input: &Tensor, wishes: &Wishes) -> Result<(Layout, (u32, u32)), BadProposal> {
+    let name = input.name.clone();
+    let shape = shown(input);
+    let free = Axis::Free(String::new());
+    let axes = match input.shape.as_deref() {
+        None => [&free, &free, &free],
+        Some([_, a, b, c]) => [a, b, c],
+        Some(_) => return Err(BadProposal::NoPicture { input: name, shape }),
+    };
+    let layout = match (wishes.layout, is_colour(axes[0]), is_colour(axes[2])) {
+        (Some(layout), ..) => layout,
+        (None, true, false) => Layout::Nchw,
+        (None, false, true) => Layout::Nhwc,
+        _ => return Err(BadProposal::LayoutOpen { input: name, shape }),
+    };
+    let unfitting = |option: String| BadProposal::Unfitting { input: name.clone(), shape: shape.clone(), option };
+    let (sides, colours, word) = match layout {
+        Layout::Nchw => ([axes[1], axes[2]], axes[0], "nchw"),
+        Layout::Nhwc => ([axes[0], axes[1]], axes[2], "nhwc"),
+    };
+    if matches!(colours, Axis::Fixed(length) if *length != 3) {
+        return Err(match wishes.layout {
+            Some(_) => unfitting(format!("--layout {word}")),
+            None => BadProposal::NoPicture { input: name, shape },
+        });
+    }
+    let side = |axis: &Axis, wish: Option<u32>| match (axis, wish) {
+        (Axis::Fixed(length), Some(wish)) if i64::from(wish) != *length => {
+            let (h, w) = wishes.size.unwrap_or((wish, wish));
+            Err(unfitting(format!("--size {h}x{w}")))
+        }
+        (Axis::Fixed(length), _) => u32::try_from(*length)
+            .ok()
+            .filter(|length| (1..=4096).contains(length))
+            .ok_or_else(|| BadProposal::NoPicture { input: name.clone(), shape: shape.clone() }),
+        (Axis::Free(_), Some(wish)) => Ok(wish),
+        (Axis::Free(_), None) => Err(BadProposal::SizeOpen { input: name.clone(), shape: shape.clone() }),
+    };
+    Ok((layout, (side(sides[0], wishes.size.map(|size| size.0))?, side(sides[1], wishes.size.map(|size| size.1))?)))
+}
+
+/// Whether the axis is that of the colours, by its length or by the name that exporters give it.
+fn is_colour(axis: &Axis) -> bool {
+    match axis {
+        Axis::Fixed(length) => *length == 3,
+        Axis::Free(name) => name.to_lowercase().contains("channel"),
+    }
+}
+
+/// The shape as the file states it, `[n, 3, ?, ?]`.
+fn shown(input: &Tensor) -> String {
+    let Some(axes) = &input.shape else { return "[…] (not stated)".into() };
+    let axes = axes.iter().map(|axis| match axis {
+        Axis::Fixed(length) => length.to_string(),
+        Axis::Free(name) => if name.is_empty() { "?" } else { name }.to_owned(),
+    });
+    format!("[{}]", axes.collect::<Vec<_>>().join(", "))
+}
+
+/// The embedding that `tensor` is, whose shape for one picture was measured.
+///
+/// # Errors
+/// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was asked for and does not fit.
+pub fn settle(tensor: &str, shape: &[i64], pool: Option<Pool>, layout: Layout) -> Result<Embedding, BadProposal> {
+    let none = || BadProposal::NoEmbedding { tensor: tensor.to_owned(), shape: shape.to_vec() };
+    let (pool, dim) = match pool {
+        None => fitting(shape, layout).ok_or_else(none)?,
+        Some(pool) => {
+            let wrong = || BadProposal::Pool { tensor: tensor.to_owned(), shape: shape.to_vec(), pool };
+            (pool, width(shape, pool, layout).ok_or_else(wrong)?)
+        }
+    };
+    if dim > 65_536 { Err(none()) } else { Ok(Embedding { tensor: tensor.to_owned(), dim, pool }) }
+}
+
+#[cfg(test)]
+#[path = "propose_tests.rs"]
+mod tests;

@@ -1,0 +1,292 @@
+//! `edgetuned backbone add`: the manifest of a user's own model, written when it is proved.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
+use super::backbone::listed as candidate_line;
+use super::failure::{Failure, told};
+use super::output::Output;
+use super::train::write;
+use super::values::{divisor, listed, normalization, normalizations, per_channel};
+use crate::backbone::{
+    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, inspect,
+    propose, settle, verify,
+};
+use crate::image::{Channels, Layout, Preprocess, Resize};
+
+#[derive(Debug, Serialize)]
+struct Done<'a> {
+    manifest: String,
+    name: &'a str,
+    file: String,
+    sha256: String,
+    license: &'a str,
+    source: &'a str,
+    input: &'a str,
+    preprocess: &'a Preprocess,
+    embedding: &'a Embedding,
+    why: &'a str,
+    ms_per_image: f64,
+    warnings: &'a [String],
+    candidates: &'a [Candidate],
+    next: String,
+}
+
+/// Mean and standard deviation, and the order of channels that goes with them.
+struct Pixels {
+    mean: [f32; 3],
+    std: [f32; 3],
+    channels: Channels,
+}
+
+pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
+    let found = inspect(&options.file)?;
+    let path = options.out.clone().unwrap_or_else(|| options.file.with_extension("yaml"));
+    if path.exists() && !options.force {
+        return Err(Failure::failed(format!(
+            "the manifest {} is there already; give --force to replace it, or --out to write another",
+            path.display()
+        )));
+    }
+    let resize = resize(options)?;
+    let proposal = propose(&found, &wishes(options)).map_err(|error| refused(&options.file, error))?;
+    let pixels = pixels(options, output)?;
+    let mut draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
+    let unproved = |error: OpenError| {
+        let text = format!("wrote no manifest for {}: {}", options.file.display(), told(&error));
+        if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
+    };
+    let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
+    draft.embedding = settle(&proposal.tensor, &shape, options.pool.map(Pool::from), proposal.layout)
+        .map_err(|error| refused(&options.file, error))?;
+    // What is proved is what was written, not what was meant.
+    let text = draft.text();
+    let manifest = Manifest::parse(&text, &path)?;
+    let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(unproved)?;
+    let verified = verify(&mut backbone).map_err(|error| {
+        let tensor = &manifest.embedding.tensor;
+        let text = format!("wrote no manifest for {}: tensor {tensor:?}: {}", options.file.display(), told(&error));
+        Failure::configuration(text)
+    })?;
+    write(&path, text.as_bytes())?;
+    let done = Done {
+        manifest: path.display().to_string(),
+        name: &manifest.name,
+        file: manifest.file.display().to_string(),
+        sha256: manifest.sha256.to_string(),
+        license: &manifest.license,
+        source: &manifest.source,
+        input: &manifest.input,
+        preprocess: &manifest.preprocess,
+        embedding: &manifest.embedding,
+        why: &proposal.why,
+        ms_per_image: verified.ms_per_image,
+        warnings: &verified.warnings,
+        candidates: &found.candidates,
+        next: format!("edgetuned train DIR --backbone {}", path.display()),
+    };
+    output.print(&done, |out| describe(&done, options, out))
+}
+
+fn refused(file: &Path, error: BadProposal) -> Failure {
+    let usage = error.is_usage();
+    let text = format!("wrote no manifest for {}: {error}", file.display());
+    if usage { Failure::usage(text) } else { Failure::configuration(text) }
+}
+
+fn wishes(options: &Add) -> Wishes {
+    Wishes {
+        input: options.input.clone(),
+        layout: options.layout.map(|layout| match layout {
+            LayoutKind::Nchw => Layout::Nchw,
+            LayoutKind::Nhwc => Layout::Nhwc,
+        }),
+        size: options.size,
+        tensor: options.tensor.clone(),
+    }
+}
+
+impl From<PoolKind> for Pool {
+    fn from(kind: PoolKind) -> Self {
+        match kind {
+            PoolKind::None => Self::None,
+            PoolKind::Avg => Self::Avg,
+            PoolKind::Cls => Self::Cls,
+        }
+    }
+}
+
+/// Without a word it is the crop that classification models are mostly evaluated with.
+fn resize(options: &Add) -> Result<Resize, Failure> {
+    let kind = options.resize.unwrap_or(ResizeKind::Crop);
+    if options.crop_ratio.is_some() && kind != ResizeKind::Crop {
+        return Err(Failure::usage("--crop-ratio belongs to --resize crop; leave one of them out"));
+    }
+    if options.pad.is_some() && kind != ResizeKind::Letterbox {
+        return Err(Failure::usage("--pad belongs to --resize letterbox; give that too, or leave --pad out"));
+    }
+    Ok(match kind {
+        ResizeKind::Stretch => Resize::Stretch,
+        ResizeKind::Crop => Resize::Crop { ratio: options.crop_ratio.unwrap_or(0.875) },
+        ResizeKind::Letterbox => Resize::Letterbox { pad: options.pad.unwrap_or(114) },
+    })
+}
+
+/// As the options say; where they do not, a person at a terminal is asked.
+fn pixels(options: &Add, output: Output) -> Result<Pixels, Failure> {
+    let mut pixels = match (options.normalize, options.mean, options.std) {
+        (Some(known), ..) => Pixels { mean: known.mean, std: known.std, channels: known.channels },
+        (None, Some(mean), Some(std)) => Pixels { mean, std, channels: Channels::Rgb },
+        _ => {
+            let person = io::stdin().is_terminal() && io::stderr().is_terminal() && !output.json;
+            let answer = if person { ask(&mut io::stdin().lock(), &mut io::stderr()) } else { None };
+            answer.ok_or_else(|| {
+                Failure::usage(
+                    "an ONNX file does not say how pixels were normalised in training: give --normalize imagenet (torchvision, \
+                     most of timm, DINOv2), inception (TensorFlow's MobileNets), unit, none, caffe or clip, or --mean and \
+                     --std; the model's publisher says which",
+                )
+            })?
+        }
+    };
+    match options.channels {
+        Some(ChannelsKind::Rgb) => pixels.channels = Channels::Rgb,
+        Some(ChannelsKind::Bgr) => pixels.channels = Channels::Bgr,
+        None => {}
+    }
+    Ok(pixels)
+}
+
+/// Asks until the answer is understood; `None` when none comes.
+fn ask(answers: &mut dyn BufRead, to: &mut dyn Write) -> Option<Pixels> {
+    writeln!(to, "{}", normalizations()).ok()?;
+    loop {
+        write!(to, "Name, or mean and std (127.5 127.5): ").and_then(|()| to.flush()).ok()?;
+        let mut answer = String::new();
+        if answers.read_line(&mut answer).ok()? == 0 {
+            return None;
+        }
+        match &answer.split_whitespace().collect::<Vec<_>>()[..] {
+            [name] => match normalization(name) {
+                Ok(known) => return Some(Pixels { mean: known.mean, std: known.std, channels: known.channels }),
+                Err(error) => writeln!(to, "{error}").ok()?,
+            },
+            [mean, std] => match (per_channel(mean), divisor(std)) {
+                (Ok(mean), Ok(std)) => return Some(Pixels { mean, std, channels: Channels::Rgb }),
+                (Err(error), _) | (_, Err(error)) => writeln!(to, "{error}").ok()?,
+            },
+            _ => {}
+        }
+    }
+}
+
+/// The manifest without its embedding's width and pooling.
+fn draft(
+    options: &Add,
+    found: &Inspection,
+    proposal: &Proposal,
+    (path, pixels, resize): (&PathBuf, Pixels, Resize),
+) -> Result<Manifest, Failure> {
+    let stem = options.file.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.trim().is_empty());
+    let file = beside(&options.file, path);
+    let (Some(stem), Some(_)) = (stem, file.to_str()) else {
+        return Err(Failure::failed(format!(
+            "cannot name {} in a manifest: it is not UTF-8; rename it",
+            file.display()
+        )));
+    };
+    let Pixels { mean, std, channels } = pixels;
+    let (layout, size, scale) = (proposal.layout, proposal.size, options.scale.unwrap_or([1.0; 3]));
+    Ok(Manifest {
+        path: path.clone(),
+        name: options.name.clone().unwrap_or_else(|| stem.to_owned()),
+        file,
+        sha256: found.sha256,
+        license: options.license.clone().unwrap_or_default(),
+        source: options.source.clone().unwrap_or_default(),
+        input: proposal.input.clone(),
+        preprocess: Preprocess { size, layout, channels, mean, std, scale, resize },
+        embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None },
+    })
+}
+
+/// The model's path as the manifest's folder has it, where it lies there or below; else its full path.
+fn beside(file: &Path, manifest: &Path) -> PathBuf {
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    let full = |folder: &Path| folder.canonicalize().or_else(|_| Path::new(".").join(folder).canonicalize());
+    // A model may be a link, so its own name stays.
+    let Some((name, real)) = file.file_name().zip(full(file.parent().unwrap_or(Path::new(""))).ok()) else {
+        return file.to_owned();
+    };
+    let real = real.join(name);
+    match full(folder) {
+        Ok(top) => real.strip_prefix(&top).map(|below| folder.join(below)).unwrap_or(real),
+        Err(_) => real,
+    }
+}
+
+fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<()> {
+    let Preprocess { size: (h, w), layout, channels, mean, std, resize, .. } = done.preprocess;
+    let word = |value: serde_json::Result<String>| value.unwrap_or_default().replace('"', "");
+    let (layout, channels) = (word(serde_json::to_string(layout)), word(serde_json::to_string(channels)));
+    writeln!(out, "wrote      {}", done.manifest)?;
+    writeln!(out, "model      {}, SHA-256 {}", done.file, done.sha256)?;
+    writeln!(
+        out,
+        "input      {}: {layout}, {h}x{w}, {channels}, mean {}, std {}",
+        done.input,
+        listed(*mean),
+        listed(*std)
+    )?;
+    let chosen =
+        if options.resize.is_some() { "" } else { "; the usual way of classification models, --resize changes it" };
+    match resize {
+        Resize::Stretch => writeln!(out, "resize     stretch")?,
+        Resize::Crop { ratio } => writeln!(
+            out,
+            "resize     crop: shorter side to {:.0}, then the centre {h}x{w}{chosen}",
+            f64::from(*h.min(w)) / f64::from(*ratio)
+        )?,
+        Resize::Letterbox { pad } => writeln!(out, "resize     letterbox, border {pad}")?,
+    }
+    let Embedding { tensor, dim, pool } = done.embedding;
+    writeln!(out, "embedding  {tensor}: {dim} values, pool {} ({})", pool.as_str(), done.why)?;
+    writeln!(out, "probe      tells two pictures apart; {:.1} ms a picture on one thread", done.ms_per_image)?;
+    done.warnings.iter().try_for_each(|warning| writeln!(out, "warning    {warning}"))?;
+    for other in done.candidates.iter().filter(|other| other.tensor != *tensor) {
+        writeln!(out, "other      {}", candidate_line(other))?;
+    }
+    writeln!(out, "next       {}", done.next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(answers: &str) -> (Option<Pixels>, String) {
+        let mut said = Vec::new();
+        let pixels = ask(&mut answers.as_bytes(), &mut said);
+        (pixels, String::from_utf8(said).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_a_name_or_two_numbers() {
+        let (pixels, said) = answered("caffe\n");
+        let pixels = pixels.unwrap();
+        assert_eq!((pixels.mean[0], pixels.channels), (103.939, Channels::Bgr));
+        assert!(said.contains("imagenet") && said.contains("58.395,57.12,57.375"), "{said}");
+        let (pixels, _) = answered("123.675,116.28,103.53 58\n");
+        assert_eq!(pixels.map(|pixels| (pixels.mean[1], pixels.std)), Some((116.28, [58.0; 3])));
+    }
+
+    #[test]
+    fn a_wrong_answer_is_asked_again_and_none_is_no_guess() {
+        let (pixels, said) = answered("imagnet\n127.5 0\n\nunit\n");
+        assert_eq!(pixels.map(|pixels| pixels.std), Some([255.0; 3]));
+        assert!(said.contains("expected one of imagenet") && said.contains("not 0"), "{said}");
+        assert!(answered("").0.is_none() && answered("what\n").0.is_none());
+    }
+}
