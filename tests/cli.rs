@@ -1,6 +1,8 @@
 //! The command line as a user meets it: the built program, its output, its messages and its exit codes.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+#[path = "cli/backbone_add.rs"]
+mod backbone_add;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
@@ -16,5 +18,7 @@ mod desk;
 mod heads;
 #[path = "cli/offline.rs"]
 mod offline;
+#[path = "support/onnx.rs"]
+mod onnx;
 #[path = "cli/usage.rs"]
 mod usage;

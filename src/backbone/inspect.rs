@@ -260,3 +260,7 @@ fn dim_of(graph: &Graph, tensor: &str) -> Option<i64> {
         Axis::Free(_) => None,
     }
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

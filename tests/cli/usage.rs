@@ -5,7 +5,19 @@ use crate::desk::Desk;
 #[test]
 fn help_and_version_are_no_failures() {
     let desk = Desk::new();
-    for command in ["", "run", "check", "train", "predict", "evaluate", "embed", "heads", "backbone", "heads promote"] {
+    for command in [
+        "",
+        "run",
+        "check",
+        "train",
+        "predict",
+        "evaluate",
+        "embed",
+        "heads",
+        "backbone",
+        "heads promote",
+        "backbone add",
+    ] {
         let ran = desk.run(&format!("{command} --help"));
         assert_eq!(ran.code, Some(0), "{command}");
         assert!(ran.out.contains("Usage: edgetuned"), "{command}: {}", ran.out);
@@ -29,6 +41,9 @@ fn wrong_usage_ends_with_64_and_keeps_to_one_document_with_json() {
         "predict --head h",
         "heads",
         "backbone",
+        "backbone add",
+        "backbone add a.onnx --mean 1",
+        "backbone add a.onnx --out a.txt",
         "embed a --out a.csv",
         "check --nonsense",
     ];
