@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::flow::{Flow, Layer, Walk};
 use super::graph::{Axis, BadModel, Graph, Tensor};
 use super::manifest::Pool;
+use super::pooling::is_square;
 use crate::words::Digest;
 
 /// What a model file offers.
@@ -93,7 +94,7 @@ pub fn inspect(file: &Path) -> Result<Inspection, InspectError> {
     }
 }
 
-/// Widths of the class lists that published networks have: ImageNet, with and without background, and ImageNet-21k.
+/// Widths of the class lists that published networks have: 1000 of `ImageNet`, with and without background, and 21k.
 pub(super) const CLASS_WIDTHS: [i64; 4] = [1000, 1001, 21_841, 21_843];
 /// What an output made by a dense layer may be called when it is meant as an embedding all the same.
 const EMBEDDING_NAMES: [&str; 4] = ["embed", "feature", "pool", "hidden"];
@@ -158,7 +159,7 @@ fn scores(flow: &Flow<'_>, output: &Tensor, walk: &Walk<'_>) -> bool {
         .is_some_and(|layer| walk.normalised || layer.makes.is_some_and(|width| CLASS_WIDTHS.contains(&width)))
 }
 
-/// The convolution before the pooling at the end of `walk`, where one is: the classifier of networks like SqueezeNet.
+/// The convolution before the pooling at the end of `walk`, where one is: the classifier of networks like `SqueezeNet`.
 fn convolved<'g>(flow: &Flow<'g>, walk: &Walk<'g>) -> Option<Layer<'g>> {
     let mut tensor = flow.made_by(walk.pooled?)?.inputs.first()?.as_str();
     loop {
@@ -240,7 +241,7 @@ fn is_vector(axes: &[Axis]) -> bool {
 /// Whether (n, tokens, d) has more tokens than the squares that a picture is cut into: a class token comes first then.
 fn first_token(axes: &[Axis]) -> bool {
     match axes {
-        [_, Axis::Fixed(tokens), _] => *tokens > 1 && (*tokens as f64).sqrt().fract() != 0.0,
+        [_, Axis::Fixed(tokens), _] => !is_square(*tokens),
         _ => true,
     }
 }

@@ -80,14 +80,17 @@ fn scalar(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),
             c if c.is_alphanumeric() => quoted.push(c),
-            c => {
-                let code = u32::from(c);
-                quoted += &if code > 0xffff { format!("\\U{code:08x}") } else { format!("\\u{code:04x}") };
-            }
+            c => quoted.extend(escaped(c).chars()),
         }
     }
     quoted.push('"');
     quoted
+}
+
+/// `c` as YAML escapes it.
+fn escaped(c: char) -> String {
+    let code = u32::from(c);
+    if code > 0xffff { format!("\\U{code:08x}") } else { format!("\\u{code:04x}") }
 }
 
 #[cfg(test)]

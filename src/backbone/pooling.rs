@@ -32,32 +32,40 @@ pub fn pooled(shape: &[i64], values: &[f32], pool: Pool, dim: usize, layout: Lay
     }
 }
 
-/// The pooling and the width that a tensor of `shape`, computed for one image, asks for; `None` where it is no
-/// embedding of anything.
+/// The pooling and the width that a tensor of `shape`, computed for one picture of `size` (height, width), asks for;
+/// `None` where it is no embedding of anything.
 ///
-/// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their first.
-pub fn fitting(shape: &[i64], layout: Layout) -> Option<(Pool, usize)> {
+/// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their class token, where they have one.
+pub fn fitting(shape: &[i64], layout: Layout, size: (u32, u32)) -> Option<(Pool, usize)> {
     let (pool, dim) = match *shape {
-        [d] | [1, d] | [1, d, 1, 1] | [1, 1, 1, d] => (Pool::None, d),
-        [1, 1, d] => (Pool::None, d),
-        [1, _, d] => (Pool::Cls, d),
-        [1, a, b, c] if a == b && b != c => (Pool::Avg, c),
-        [1, a, b, c] if b == c && a != b => (Pool::Avg, a),
-        [1, a, _, c] => (Pool::Avg, if layout == Layout::Nhwc { c } else { a }),
+        [d] | [1, d] | [1, 1, d] | [1, d, 1, 1] | [1, 1, 1, d] => (Pool::None, d),
+        [1, tokens, d] if !is_square(tokens) => (Pool::Cls, d),
+        [1, a, b, c] if a.min(b).min(c) > 0 => {
+            // The sides of a map are in the proportions of the picture.
+            let apart = |h: i64, w: i64| (h as f64 / w as f64).ln() - (f64::from(size.0) / f64::from(size.1)).ln();
+            let (nchw, nhwc) = (apart(b, c).abs(), apart(a, b).abs());
+            let last = if (nchw - nhwc).abs() < 1e-9 { layout == Layout::Nhwc } else { nhwc < nchw };
+            (Pool::Avg, if last { c } else { a })
+        }
         _ => return None,
     };
     usize::try_from(dim).ok().filter(|dim| *dim > 0).map(|dim| (pool, dim))
 }
 
-/// The width of a row that `pool` makes of a tensor of `shape`, computed for one image.
-pub fn width(shape: &[i64], pool: Pool, layout: Layout) -> Option<usize> {
-    let values = shape.iter().product::<i64>();
-    match (pool, fitting(shape, layout)) {
-        (Pool::None, _) => usize::try_from(values).ok().filter(|dim| *dim > 0),
-        (_, Some((fits, dim))) if fits == pool => Some(dim),
-        (Pool::Avg, Some((Pool::None, dim))) if shape.len() == 4 => Some(dim),
-        _ => None,
-    }
+/// The width of a row that `pool` makes of a tensor of `shape`, computed for one picture of `size`.
+pub fn width(shape: &[i64], pool: Pool, layout: Layout, size: (u32, u32)) -> Option<usize> {
+    let dim = match (pool, shape) {
+        (Pool::None, _) => shape.iter().product(),
+        (Pool::Cls, [1, _, d]) => *d,
+        (Pool::Avg, [1, _, _, _]) => return fitting(shape, layout, size).map(|(_, dim)| dim),
+        _ => return None,
+    };
+    usize::try_from(dim).ok().filter(|dim| *dim > 0)
+}
+
+/// Whether there are as many `tokens` as squares that a picture is cut into: then none of them is a class token.
+pub fn is_square(tokens: i64) -> bool {
+    (tokens as f64).sqrt().fract() == 0.0
 }
 
 #[cfg(test)]
@@ -105,22 +113,28 @@ mod tests {
 
     #[test]
     fn a_shape_asks_for_its_pooling_and_width() {
-        for (shape, layout, wanted) in [
-            (&[1, 1280][..], Layout::Nchw, Some((Pool::None, 1280))),
-            (&[1, 1280, 1, 1], Layout::Nchw, Some((Pool::None, 1280))),
-            (&[1, 1, 1, 1280], Layout::Nhwc, Some((Pool::None, 1280))),
-            (&[1, 1280, 7, 7], Layout::Nhwc, Some((Pool::Avg, 1280))),
-            (&[1, 7, 7, 1280], Layout::Nchw, Some((Pool::Avg, 1280))),
-            (&[1, 512, 7, 10], Layout::Nchw, Some((Pool::Avg, 512))),
-            (&[1, 7, 10, 512], Layout::Nhwc, Some((Pool::Avg, 512))),
-            (&[1, 257, 384], Layout::Nchw, Some((Pool::Cls, 384))),
-            (&[2, 3], Layout::Nchw, None),
-            (&[], Layout::Nchw, None),
+        let (square, wide) = ((224, 224), (224, 320));
+        for (shape, layout, size, wanted) in [
+            (&[1, 1280][..], Layout::Nchw, square, Some((Pool::None, 1280))),
+            (&[1, 1280, 1, 1], Layout::Nchw, square, Some((Pool::None, 1280))),
+            (&[1, 1, 1, 1280], Layout::Nhwc, square, Some((Pool::None, 1280))),
+            (&[1, 1280, 7, 7], Layout::Nhwc, square, Some((Pool::Avg, 1280))),
+            (&[1, 7, 7, 1280], Layout::Nchw, square, Some((Pool::Avg, 1280))),
+            (&[1, 512, 7, 10], Layout::Nhwc, wide, Some((Pool::Avg, 512))),
+            (&[1, 7, 10, 512], Layout::Nchw, wide, Some((Pool::Avg, 512))),
+            (&[1, 8, 8, 8], Layout::Nchw, square, Some((Pool::Avg, 8))),
+            (&[1, 257, 384], Layout::Nchw, square, Some((Pool::Cls, 384))),
+            (&[1, 256, 384], Layout::Nchw, square, None),
+            (&[1, 8, 0, 7], Layout::Nchw, square, None),
+            (&[2, 3], Layout::Nchw, square, None),
+            (&[], Layout::Nchw, square, None),
         ] {
-            assert_eq!(fitting(shape, layout), wanted, "{shape:?}");
-            assert_eq!(wanted.and_then(|(pool, _)| width(shape, pool, layout)), wanted.map(|(_, dim)| dim));
+            assert_eq!(fitting(shape, layout, size), wanted, "{shape:?}");
+            let same = wanted.and_then(|(pool, _)| width(shape, pool, layout, size));
+            assert_eq!(same, wanted.map(|(_, dim)| dim), "{shape:?}");
         }
-        assert_eq!(width(&[1, 8, 2, 2], Pool::None, Layout::Nchw), Some(32));
-        assert_eq!(width(&[1, 8], Pool::Avg, Layout::Nchw), None);
+        assert_eq!(width(&[1, 8, 2, 2], Pool::None, Layout::Nchw, square), Some(32));
+        assert_eq!(width(&[1, 256, 384], Pool::Cls, Layout::Nchw, square), Some(384));
+        assert_eq!(width(&[1, 8], Pool::Avg, Layout::Nchw, square), None);
     }
 }

@@ -34,6 +34,8 @@ pub struct Proposal {
     pub tensor: String,
     /// Why it is that one.
     pub why: String,
+    /// Pictures that the model takes at once, where the file fixes it.
+    pub batch: Option<i64>,
 }
 
 /// Why nothing follows.
@@ -175,7 +177,11 @@ pub fn propose(found: &Inspection, wishes: &Wishes) -> Result<Proposal, BadPropo
             None => return Err(BadProposal::NoCandidate),
         },
     };
-    Ok(Proposal { input: input.name.clone(), layout, size, tensor, why })
+    let batch = match input.shape.as_deref() {
+        Some([Axis::Fixed(batch), ..]) => Some(*batch),
+        _ => None,
+    };
+    Ok(Proposal { input: input.name.clone(), layout, size, tensor, why, batch })
 }
 
 /// Layout, height and width of the picture that `input` takes.
@@ -238,20 +244,21 @@ fn shown(input: &Tensor) -> String {
     format!("[{}]", axes.collect::<Vec<_>>().join(", "))
 }
 
-/// The embedding that `tensor` is, whose shape for one picture was measured.
+/// The embedding that the proposed tensor is, whose shape for one picture was measured.
 ///
 /// # Errors
 /// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was asked for and does not fit.
-pub fn settle(tensor: &str, shape: &[i64], pool: Option<Pool>, layout: Layout) -> Result<Embedding, BadProposal> {
-    let none = || BadProposal::NoEmbedding { tensor: tensor.to_owned(), shape: shape.to_vec() };
+pub fn settle(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Result<Embedding, BadProposal> {
+    let Proposal { tensor, layout, size, .. } = proposal;
+    let none = || BadProposal::NoEmbedding { tensor: tensor.clone(), shape: shape.to_vec() };
     let (pool, dim) = match pool {
-        None => fitting(shape, layout).ok_or_else(none)?,
+        None => fitting(shape, *layout, *size).ok_or_else(none)?,
         Some(pool) => {
-            let wrong = || BadProposal::Pool { tensor: tensor.to_owned(), shape: shape.to_vec(), pool };
-            (pool, width(shape, pool, layout).ok_or_else(wrong)?)
+            let wrong = || BadProposal::Pool { tensor: tensor.clone(), shape: shape.to_vec(), pool };
+            (pool, width(shape, pool, *layout, *size).ok_or_else(wrong)?)
         }
     };
-    if dim > 65_536 { Err(none()) } else { Ok(Embedding { tensor: tensor.to_owned(), dim, pool }) }
+    if dim > 65_536 { Err(none()) } else { Ok(Embedding { tensor: tensor.clone(), dim, pool }) }
 }
 
 #[cfg(test)]

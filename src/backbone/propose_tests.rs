@@ -35,7 +35,8 @@ fn what_the_file_states_needs_no_words() {
         ("batch num_channels 96 96", Layout::Nchw, (96, 96)),
     ] {
         let proposal = propose(&model(shape), &Wishes::default()).unwrap();
-        let wanted = Proposal { input: "x".into(), layout, size, tensor: "pool".into(), why: "pooled".into() };
+        let batch = shape.starts_with('1').then_some(1);
+        let wanted = Proposal { input: "x".into(), layout, size, tensor: "pool".into(), why: "pooled".into(), batch };
         assert_eq!(proposal, wanted, "{shape}");
     }
 }
@@ -98,8 +99,8 @@ fn a_model_that_is_none_for_pictures_is_refused() {
 
 #[test]
 fn the_measured_shape_settles_width_and_pooling() {
-    let of =
-        |shape: &[i64], pool| settle("t", shape, pool, Layout::Nchw).map(|embedding| (embedding.dim, embedding.pool));
+    let proposal = propose(&model("n 3 8 8"), &Wishes::default()).unwrap();
+    let of = |shape: &[i64], pool| settle(&proposal, shape, pool).map(|embedding| (embedding.dim, embedding.pool));
     assert_eq!(of(&[1, 1280], None), Ok((1280, Pool::None)));
     assert_eq!(of(&[1, 1280, 7, 7], None), Ok((1280, Pool::Avg)));
     assert_eq!(of(&[1, 257, 384], None), Ok((384, Pool::Cls)));
@@ -107,6 +108,6 @@ fn the_measured_shape_settles_width_and_pooling() {
     let message = of(&[1, 1280], Some(Pool::Avg)).unwrap_err().to_string();
     assert!(message.contains("--pool avg does not fit") && message.contains("[1, 1280]"), "{message}");
     let message = of(&[1, 512, 112, 112], Some(Pool::None)).unwrap_err().to_string();
-    assert!(message.contains("no embedding can be made of that"), "{message}");
+    assert!(message.contains("no embedding follows from that"), "{message}");
     assert!(of(&[7], None).is_ok() && of(&[2, 3], None).is_err() && of(&[1, 0], None).is_err());
 }

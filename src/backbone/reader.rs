@@ -170,8 +170,7 @@ impl Reader {
                     node.drops_axes |= name == b"keepdims" && value == 0;
                 }
                 (5, Value::Bytes(bytes)) if name == b"value" => {
-                    let (_, _, values) = weight(bytes)?;
-                    if let (Some(values), Some(output)) = (values, node.outputs.first()) {
+                    if let (Some(values), Some(output)) = (constant(bytes)?.integers, node.outputs.first()) {
                         self.graph.integers.insert(output.clone(), values);
                     }
                 }
@@ -193,17 +192,25 @@ impl Reader {
         self.graph.external_weights |= fields(message)
             .map_while(Result::ok)
             .any(|field| matches!((field.number, field.value), (14, Value::Varint(1))));
-        let (name, shape, values) = weight(message)?;
-        if let Some(values) = values {
-            self.graph.integers.insert(name.clone(), values);
+        let Constant { name, shape, integers } = constant(message)?;
+        if let Some(integers) = integers {
+            self.graph.integers.insert(name.clone(), integers);
         }
         self.graph.weights.insert(name, shape);
         Ok(())
     }
 }
 
-/// Reads a `TensorProto`: its name, its shape, and its values where they are a few int64.
-fn weight(message: &[u8]) -> Result<(String, Vec<i64>, Option<Vec<i64>>), Stop> {
+/// A weight or another constant.
+struct Constant {
+    name: String,
+    shape: Vec<i64>,
+    /// Its values, where they are a few int64.
+    integers: Option<Vec<i64>>,
+}
+
+/// Reads a `TensorProto`.
+fn constant(message: &[u8]) -> Result<Constant, Stop> {
     let (mut name, mut shape, mut element, mut values) = (String::new(), Vec::new(), 0, Vec::new());
     for field in fields(message) {
         let field = field?;
@@ -221,7 +228,7 @@ fn weight(message: &[u8]) -> Result<(String, Vec<i64>, Option<Vec<i64>>), Stop> 
         }
     }
     let few = element == INT64 && (1..=MOST_INTEGERS).contains(&values.len());
-    Ok((name, shape, few.then_some(values)))
+    Ok(Constant { name, shape, integers: few.then_some(values) })
 }
 
 /// Reads a `ValueInfoProto`.

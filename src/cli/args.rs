@@ -237,7 +237,7 @@ pub struct Add {
 /// Orders of axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LayoutKind {
-    /// (n, 3, h, w), as PyTorch has it
+    /// (n, 3, h, w), as torch has it
     Nchw,
     /// (n, h, w, 3), as TensorFlow has it
     Nhwc,

@@ -52,7 +52,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
         )));
     }
     let resize = resize(options)?;
-    let proposal = propose(&found, &wishes(options)).map_err(|error| refused(&options.file, error))?;
+    let proposal = propose(&found, &wishes(options)).map_err(|error| refused(&options.file, &error))?;
     let pixels = pixels(options, output)?;
     let mut draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
     let unproved = |error: OpenError| {
@@ -60,17 +60,22 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
         if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
     };
     let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
-    draft.embedding = settle(&proposal.tensor, &shape, options.pool.map(Pool::from), proposal.layout)
-        .map_err(|error| refused(&options.file, error))?;
+    draft.embedding =
+        settle(&proposal, &shape, options.pool.map(Pool::from)).map_err(|error| refused(&options.file, &error))?;
     // What is proved is what was written, not what was meant.
     let text = draft.text();
     let manifest = Manifest::parse(&text, &path)?;
     let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(unproved)?;
-    let verified = verify(&mut backbone).map_err(|error| {
+    let mut verified = verify(&mut backbone).map_err(|error| {
         let tensor = &manifest.embedding.tensor;
         let text = format!("wrote no manifest for {}: tensor {tensor:?}: {}", options.file.display(), told(&error));
         Failure::configuration(text)
     })?;
+    if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
+        verified.warnings.push(format!(
+            "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free batch"
+        ));
+    }
     write(&path, text.as_bytes())?;
     let done = Done {
         manifest: path.display().to_string(),
@@ -91,7 +96,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     output.print(&done, |out| describe(&done, options, out))
 }
 
-fn refused(file: &Path, error: BadProposal) -> Failure {
+fn refused(file: &Path, error: &BadProposal) -> Failure {
     let usage = error.is_usage();
     let text = format!("wrote no manifest for {}: {error}", file.display());
     if usage { Failure::usage(text) } else { Failure::configuration(text) }

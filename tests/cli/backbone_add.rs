@@ -103,7 +103,10 @@ fn the_class_token_of_a_transformer_is_taken() {
     let net = net.node("LayerNormalization", "rows gamma", "last_hidden_state");
     let net = net.output("last_hidden_state", "n tokens 8").integers("zero", &[0]).output("first", "n 1 8");
     let desk = desk(&net.node_with("Gather", "last_hidden_state zero", "first", &[Int("axis", 1)]).bytes());
-    let done = desk.good("backbone add m/net.onnx --normalize imagenet --tensor last_hidden_state");
+    let add = "backbone add m/net.onnx --normalize imagenet --tensor last_hidden_state";
+    // 16 x 16 patches and 256 tokens: that the first is a class token has to be said.
+    desk.fails(add, 64, &["shape [1, 256, 8]", "no embedding follows", "--pool"]);
+    let done = desk.good(&format!("{add} --pool cls"));
     assert_eq!(done["embedding"], serde_json::json!({ "tensor": "last_hidden_state", "dim": 8, "pool": "cls" }));
     desk.good("backbone add m/net.onnx --normalize imagenet --tensor first --out first.yaml");
     assert_eq!(embedding(&desk.path("m/net.yaml")), embedding(&desk.path("first.yaml")));
@@ -139,7 +142,7 @@ fn a_model_that_cannot_be_used_ends_with_78_and_leaves_no_manifest() {
     let says = ["tensor \"flat\"", "the same embedding, all of it 0", "check mean, std and scale"];
     refused(&blind, "", &says);
     let shapeless = body().node("Shape", "map", "shape").output("shape", "4").bytes();
-    refused(&shapeless, "", &["wrote no manifest"]);
+    refused(&shapeless, "--tensor shape", &["wrote no manifest", "fails on a grey probe image"]);
 }
 
 #[test]

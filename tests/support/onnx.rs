@@ -111,7 +111,9 @@ impl Net {
 
     fn tensor(mut self, name: &str, element: u64, shape: &[i64], raw: &[u8]) -> Self {
         let mut tensor = Vec::new();
-        shape.iter().for_each(|side| put_number(&mut tensor, 1, *side));
+        for side in shape {
+            put_number(&mut tensor, 1, *side);
+        }
         put_number(&mut tensor, 2, element as i64);
         put(&mut tensor, 8, name.as_bytes());
         put(&mut tensor, 9, raw);
@@ -140,7 +142,7 @@ impl Net {
     }
 }
 
-/// 3 -> 8 channels and ReLU: a body that maps (n, 3, 16, 16) to `map`, (n, 8, 16, 16).
+/// 3 -> 8 channels and a `Relu`: a body that maps (n, 3, 16, 16) to `map`, (n, 8, 16, 16).
 pub fn body() -> Net {
     let net = Net::default().input("input", "n 3 16 16").weight("w", &[8, 3, 1, 1]);
     net.node("Conv", "input w", "conv").node("Relu", "conv", "map")
