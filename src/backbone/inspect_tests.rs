@@ -6,7 +6,7 @@ use super::*;
 #[path = "../../tests/support/onnx.rs"]
 mod onnx;
 
-use onnx::Attribute::{Int, Ints};
+use onnx::Attribute::{Int, Integers, Ints};
 use onnx::{Net, body};
 
 /// The likeliest candidate of `net` as `tensor dim pool`, dim being ? where it is not told.
@@ -31,6 +31,14 @@ fn mobilenet_v2_and_resnet_pool_flatten_and_classify() {
     let new = net().integers("axes", &[-2, -1]).node("ReduceMean", "map axes", "mean");
     let new = new.node("Shape", "mean", "shape").node("Reshape", "mean shape", "view");
     assert_eq!(first(new.node_with("Gemm", "view fc", "output", &end)), "view 8 none");
+    // Or among the nodes, as others write it; a mean over other axes is no pooling.
+    let why = |axes: &[i64]| {
+        let net = body().node_with("Constant", "", "axes", &[Integers("value", axes)]);
+        let net = net.node("ReduceMean", "map axes", "mean").weight("head", &[8, 9]).node("MatMul", "mean head", "o");
+        candidates(&Graph::read(&net.output("o", "n 9").bytes()).unwrap())[0].why
+    };
+    assert_eq!(why(&[-1, -2]), "pooled, what the classifier reads");
+    assert_eq!(why(&[1, 3]), "what the last dense layers read");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::manifest::Manifest;
-use crate::image::{Channels, Layout, Resize};
+use crate::image::Resize;
 
 impl Manifest {
     /// The text that [`parse`](Self::parse) reads back as this manifest.
@@ -12,16 +12,11 @@ impl Manifest {
     #[must_use]
     pub fn text(&self) -> String {
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        let file = self.file.strip_prefix(folder).unwrap_or(&self.file).to_string_lossy();
+        let file = self.file.strip_prefix(folder).unwrap_or(&self.file);
+        let relative = if file.is_relative() { "  # relative to this manifest" } else { "" };
+        let file = file.to_string_lossy();
         let preprocess = &self.preprocess;
-        let layout = match preprocess.layout {
-            Layout::Nchw => "nchw",
-            Layout::Nhwc => "nhwc",
-        };
-        let channels = match preprocess.channels {
-            Channels::Rgb => "rgb",
-            Channels::Bgr => "bgr",
-        };
+        let (layout, channels) = (preprocess.layout.as_str(), preprocess.channels.as_str());
         let scale = match preprocess.scale {
             [1.0, 1.0, 1.0] => String::new(),
             scale => format!("  scale: {}\n", per_channel(scale)),
@@ -34,7 +29,7 @@ impl Manifest {
             Resize::Letterbox { pad } => format!("letterbox\n  pad: {pad}"),
         };
         format!(
-            "name: {name}\nfile: {file}  # relative to this manifest\nsha256: {sha256}\nlicense: {license}\n\
+            "name: {name}\nfile: {file}{relative}\nsha256: {sha256}\nlicense: {license}\n\
              source: {source}\ninput:\n  tensor: {input}\n  layout: {layout}\n  size: [{height}, {width}]  # height, \
              width\n  channels: {channels}\n  # (pixel * scale - mean) / std, on 0..255 values in this order of \
              channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\nembedding:\n  tensor: {tensor}\n  \
@@ -80,7 +75,7 @@ fn scalar(text: &str) -> String {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),
             c if c.is_alphanumeric() => quoted.push(c),
-            c => quoted.extend(escaped(c).chars()),
+            c => quoted.push_str(&escaped(c)),
         }
     }
     quoted.push('"');
@@ -100,7 +95,7 @@ mod tests {
 
     use super::*;
     use crate::backbone::{Embedding, Pool};
-    use crate::image::Preprocess;
+    use crate::image::{Channels, Layout, Preprocess};
     use crate::words::Digest;
 
     /// Texts that YAML could take for something else, and some of any characters.

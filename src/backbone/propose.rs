@@ -117,8 +117,8 @@ pub enum BadProposal {
     NoCandidate,
     /// The tensor is no embedding.
     #[error(
-        "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding can be made of that; choose \
-        another with --tensor"
+        "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding follows from \
+        that; choose another with --tensor, or name its pooling with --pool"
     )]
     NoEmbedding {
         /// The tensor.
@@ -201,13 +201,13 @@ fn picture(input: &Tensor, wishes: &Wishes) -> Result<(Layout, (u32, u32)), BadP
         _ => return Err(BadProposal::LayoutOpen { input: name, shape }),
     };
     let unfitting = |option: String| BadProposal::Unfitting { input: name.clone(), shape: shape.clone(), option };
-    let (sides, colours, word) = match layout {
-        Layout::Nchw => ([axes[1], axes[2]], axes[0], "nchw"),
-        Layout::Nhwc => ([axes[0], axes[1]], axes[2], "nhwc"),
+    let (sides, colours) = match layout {
+        Layout::Nchw => ([axes[1], axes[2]], axes[0]),
+        Layout::Nhwc => ([axes[0], axes[1]], axes[2]),
     };
     if matches!(colours, Axis::Fixed(length) if *length != 3) {
         return Err(match wishes.layout {
-            Some(_) => unfitting(format!("--layout {word}")),
+            Some(_) => unfitting(format!("--layout {}", layout.as_str())),
             None => BadProposal::NoPicture { input: name, shape },
         });
     }

@@ -235,8 +235,7 @@ fn beside(file: &Path, manifest: &Path) -> PathBuf {
 
 fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<()> {
     let Preprocess { size: (h, w), layout, channels, mean, std, resize, .. } = done.preprocess;
-    let word = |value: serde_json::Result<String>| value.unwrap_or_default().replace('"', "");
-    let (layout, channels) = (word(serde_json::to_string(layout)), word(serde_json::to_string(channels)));
+    let (layout, channels) = (layout.as_str(), channels.as_str());
     writeln!(out, "wrote      {}", done.manifest)?;
     writeln!(out, "model      {}, SHA-256 {}", done.file, done.sha256)?;
     writeln!(

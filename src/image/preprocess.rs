@@ -17,6 +17,17 @@ pub enum Layout {
     Nhwc,
 }
 
+impl Layout {
+    /// As manifests write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nchw => "nchw",
+            Self::Nhwc => "nhwc",
+        }
+    }
+}
+
 /// Order of the colour channels in the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +36,17 @@ pub enum Channels {
     Rgb,
     /// Blue first.
     Bgr,
+}
+
+impl Channels {
+    /// As manifests write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        }
+    }
 }
 
 /// How an image of any size becomes one of the network's.
@@ -86,14 +108,7 @@ impl Preprocess {
     #[must_use]
     pub fn digest(&self) -> Digest {
         let three = |values: [f32; 3]| values.map(|value| format!("{value:?}")).join(" ");
-        let layout = match self.layout {
-            Layout::Nchw => "nchw",
-            Layout::Nhwc => "nhwc",
-        };
-        let channels = match self.channels {
-            Channels::Rgb => "rgb",
-            Channels::Bgr => "bgr",
-        };
+        let (layout, channels) = (self.layout.as_str(), self.channels.as_str());
         let resize = match self.resize {
             Resize::Stretch => "stretch".to_owned(),
             Resize::Crop { ratio } => format!("crop {ratio:?}"),

@@ -15,6 +15,8 @@ pub enum Attribute<'a> {
     Int(&'a str, i64),
     /// `axes`, `kernel_shape`, `perm` …
     Ints(&'a str, &'a [i64]),
+    /// `value` of a Constant.
+    Integers(&'a str, &'a [i64]),
 }
 
 impl Net {
@@ -57,6 +59,11 @@ impl Net {
                     put_number(&mut message, 3, *value);
                     put_number(&mut message, 20, 2);
                 }
+                Attribute::Integers(name, values) => {
+                    put(&mut message, 1, name.as_bytes());
+                    put(&mut message, 5, &tensor("", 7, &[values.len() as i64], &little_endian(values)));
+                    put_number(&mut message, 20, 4);
+                }
                 Attribute::Ints(name, values) => {
                     put(&mut message, 1, name.as_bytes());
                     values.iter().for_each(|value| put_number(&mut message, 8, *value));
@@ -94,8 +101,7 @@ impl Net {
 
     /// Constant integers.
     pub fn integers(self, name: &str, values: &[i64]) -> Self {
-        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensor(name, 7, &[values.len() as i64], &raw)
+        self.tensor(name, 7, &[values.len() as i64], &little_endian(values))
     }
 
     /// The file.
@@ -110,14 +116,7 @@ impl Net {
     }
 
     fn tensor(mut self, name: &str, element: u64, shape: &[i64], raw: &[u8]) -> Self {
-        let mut tensor = Vec::new();
-        for side in shape {
-            put_number(&mut tensor, 1, *side);
-        }
-        put_number(&mut tensor, 2, element as i64);
-        put(&mut tensor, 8, name.as_bytes());
-        put(&mut tensor, 9, raw);
-        put(&mut self.graph, 5, &tensor);
+        put(&mut self.graph, 5, &tensor(name, element, shape, raw));
         self
     }
 
@@ -146,6 +145,22 @@ impl Net {
 pub fn body() -> Net {
     let net = Net::default().input("input", "n 3 16 16").weight("w", &[8, 3, 1, 1]);
     net.node("Conv", "input w", "conv").node("Relu", "conv", "map")
+}
+
+/// A `TensorProto`.
+fn tensor(name: &str, element: u64, shape: &[i64], raw: &[u8]) -> Vec<u8> {
+    let mut tensor = Vec::new();
+    for side in shape {
+        put_number(&mut tensor, 1, *side);
+    }
+    put_number(&mut tensor, 2, element as i64);
+    put(&mut tensor, 8, name.as_bytes());
+    put(&mut tensor, 9, raw);
+    tensor
+}
+
+fn little_endian(values: &[i64]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn put(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
