@@ -100,13 +100,16 @@ pub(super) const CLASS_WIDTHS: [i64; 4] = [1000, 1001, 21_841, 21_843];
 const EMBEDDING_NAMES: [&str; 4] = ["embed", "feature", "pool", "hidden"];
 /// How many are listed.
 const MOST: usize = 10;
+/// More outputs than any network for pictures has; others of a hostile file are not looked at.
+const MOST_OUTPUTS: usize = 64;
 
 /// In this order: outputs that are no class scores and have one value list an image; what the classifier reads, its
 /// pooled form first; outputs that are token lists or maps; what other poolings make and read; class scores.
 fn candidates(graph: &Graph) -> Vec<Candidate> {
     let flow = Flow::new(graph);
     let mut list = List { graph, flow: &flow, found: Vec::new() };
-    let mut walks: Vec<_> = graph.outputs.iter().map(|output| (output, flow.walk(&output.name))).collect();
+    let outputs = graph.outputs.iter().take(MOST_OUTPUTS);
+    let mut walks: Vec<_> = outputs.map(|output| (output, flow.walk(&output.name))).collect();
     walks.sort_by_key(|(output, _)| flow.place(&output.name));
     let (scores, others): (Vec<_>, Vec<_>) = walks.into_iter().partition(|(output, walk)| scores(&flow, output, walk));
     for (output, _) in others.iter().filter(|(output, _)| axes_of(output).is_none_or(is_vector)) {
