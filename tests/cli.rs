@@ -18,6 +18,7 @@ mod desk;
 mod heads;
 #[path = "cli/offline.rs"]
 mod offline;
+#[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]
 #[path = "support/onnx.rs"]
 mod onnx;
 #[path = "cli/usage.rs"]
