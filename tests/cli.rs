@@ -14,6 +14,8 @@ mod configuration;
 mod daemon;
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/export.rs"]
+mod export;
 #[path = "cli/heads.rs"]
 mod heads;
 #[path = "cli/offline.rs"]

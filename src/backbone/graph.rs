@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::reader::{self, GRAPH, INITIALIZER, NODE, OUTPUT, VALUE_INFO, graph_fields, name_in};
+use super::reader::{self, GRAPH, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, graph_fields, name_in};
 use super::wire::{Field, Value, fields, put_bytes};
 
 /// A network's shape: what goes in, what comes out, what is between.
@@ -186,6 +186,8 @@ pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadM
                 needed.contains(&(index - 1))
             }
             INITIALIZER => !prune || named(8),
+            // A weight listed here, as old files do, would be asked for once its value is gone.
+            INPUT => !prune || named(1) || name_in(field, 1).is_some_and(|name| !graph.weights.contains_key(&name)),
             OUTPUT | VALUE_INFO => {
                 if name_in(field, 1).is_some_and(|name| name == tensor) {
                     output = Some(field);

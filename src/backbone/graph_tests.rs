@@ -36,6 +36,31 @@ fn exposing_the_declared_output_keeps_the_graph() {
 }
 
 #[test]
+fn a_weight_that_goes_leaves_the_inputs_too() {
+    // Files before version 4 of the structure list every weight among the inputs.
+    let (mut graph, mut bytes) = (Vec::new(), Vec::new());
+    for (inputs, output) in [(["input"].as_slice(), "map"), (&["map", "weight"], "sum")] {
+        let mut node = Vec::new();
+        for input in inputs {
+            put_bytes(&mut node, 1, input.as_bytes());
+        }
+        put_bytes(&mut node, 2, output.as_bytes());
+        put_bytes(&mut graph, NODE, &node);
+    }
+    for (field, name_field, name) in [(INITIALIZER, 8, "weight"), (INPUT, 1, "input"), (INPUT, 1, "weight")] {
+        let mut message = Vec::new();
+        put_bytes(&mut message, name_field, name.as_bytes());
+        put_bytes(&mut graph, field, &message);
+    }
+    put_bytes(&mut bytes, GRAPH, &graph);
+    for tensor in ["map", "sum"] {
+        let cut = expose(&bytes, &Graph::read(&bytes).unwrap(), tensor).unwrap();
+        let inputs = Graph::read(&cut).unwrap().inputs;
+        assert_eq!(inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>(), ["input"], "{tensor}");
+    }
+}
+
+#[test]
 fn an_unknown_tensor_is_refused_with_names_near_it() {
     let graph = Graph::read(TINY).unwrap();
     let message = expose(TINY, &graph, "embeding").unwrap_err().to_string();

@@ -5,6 +5,7 @@
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;
+mod export;
 mod flow;
 mod graph;
 mod inspect;
@@ -17,9 +18,11 @@ mod propose;
 mod reader;
 mod runtime;
 mod session;
+mod tail;
 mod verify;
 mod wire;
 
+pub use export::{CannotExport, PROBABILITIES, with_head};
 pub use graph::{Axis, BadModel, Graph, Node, Tensor, expose};
 pub use inspect::{Candidate, InspectError, Inspection, inspect};
 pub use manifest::{BadManifest, Embedding, Manifest, ManifestProblem, Pool};
@@ -27,5 +30,5 @@ pub use normalization::{NORMALIZATIONS, Normalization};
 pub use pipeline::{ItemError, embed_all};
 pub use propose::{BadProposal, Proposal, Wishes, propose, settle};
 pub use runtime::{RuntimeMissing, environment, runtime_version};
-pub use session::{OnnxBackbone, OpenError};
+pub use session::{OnnxBackbone, OpenError, read};
 pub use verify::{Unfit, Verified, verify};

@@ -19,17 +19,20 @@ pub fn pooled(shape: &[i64], values: &[f32], pool: Pool, dim: usize, layout: Lay
         (Pool::Cls, &[_, tokens, width]) => {
             Some(values.chunks_exact(tokens * width).flat_map(|image| &image[..width]).copied().collect())
         }
-        (Pool::Avg, &[_, a, b, c]) => {
-            let last = if (a == dim) == (c == dim) { layout == Layout::Nhwc } else { c == dim };
-            Some(if last {
-                let mean = |map: &[f32], k: usize| map[k..].iter().step_by(c).sum::<f32>() / (a * b) as f32;
-                values.chunks_exact(a * b * c).flat_map(|map| (0..c).map(move |k| mean(map, k))).collect()
-            } else {
-                values.chunks_exact(b * c).map(|map| map.iter().sum::<f32>() / map.len() as f32).collect()
-            })
-        }
+        (Pool::Avg, &[_, a, b, c]) => Some(if channels_last([a, c], dim, layout) {
+            let mean = |map: &[f32], k: usize| map[k..].iter().step_by(c).sum::<f32>() / (a * b) as f32;
+            values.chunks_exact(a * b * c).flat_map(|map| (0..c).map(move |k| mean(map, k))).collect()
+        } else {
+            values.chunks_exact(b * c).map(|map| map.iter().sum::<f32>() / map.len() as f32).collect()
+        }),
         _ => None,
     }
+}
+
+/// Whether a map whose second and last axes have these lengths has its channels last: where `dim` says, else where
+/// `layout` has them.
+pub fn channels_last([second, last]: [usize; 2], dim: usize, layout: Layout) -> bool {
+    if (second == dim) == (last == dim) { layout == Layout::Nhwc } else { last == dim }
 }
 
 /// The pooling and the width that a tensor of `shape`, computed for one picture of `size` (height, width), asks for;

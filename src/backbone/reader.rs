@@ -27,13 +27,50 @@ pub fn read(bytes: &[u8]) -> Result<Graph, BadModel> {
     Ok(reader.graph)
 }
 
-/// Field of `ModelProto`.
+/// In which versions of the format a model is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// Of the file's structure.
+    pub ir: i64,
+    /// Of the standard operators; `None` where the file does not say, as before version 3 of the structure.
+    pub opset: Option<i64>,
+}
+
+/// The versions that the model in `bytes` states; what is broken ends the reading.
+pub fn versions(bytes: &[u8]) -> Versions {
+    let mut found = Versions { ir: 0, opset: None };
+    for field in fields(bytes).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (1, Value::Varint(ir)) => found.ir = ir.cast_signed(),
+            (8, Value::Bytes(import)) => {
+                let (mut domain, mut version): (&[u8], _) = (b"", None);
+                for field in fields(import).map_while(Result::ok) {
+                    match (field.number, field.value) {
+                        (1, Value::Bytes(name)) => domain = name,
+                        (2, Value::Varint(number)) => version = Some(number.cast_signed()),
+                        _ => {}
+                    }
+                }
+                if domain.is_empty() || domain == b"ai.onnx" {
+                    found.opset = version;
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Fields of `ModelProto`.
 pub const GRAPH: u64 = 7;
+/// A field of `ModelProto`.
+pub const METADATA: u64 = 14;
 /// Fields of `GraphProto`, here and below.
 pub const NODE: u64 = 1;
 /// A field of `GraphProto`.
 pub const INITIALIZER: u64 = 5;
-const INPUT: u64 = 11;
+/// A field of `GraphProto`.
+pub const INPUT: u64 = 11;
 /// A field of `GraphProto`.
 pub const OUTPUT: u64 = 12;
 /// A field of `GraphProto`.

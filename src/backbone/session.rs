@@ -133,26 +133,12 @@ impl OnnxBackbone {
     ) -> Result<T, OpenError> {
         let environment = environment()?;
         let file = manifest.file.clone();
-        let bytes = std::fs::read(&file).map_err(|source| OpenError::Unreadable {
-            file: file.clone(),
-            manifest: manifest.path.clone(),
-            source,
-        })?;
         let unusable = |source| OpenError::Model { file: file.clone(), source };
-        let sha256 = Digest::of(&bytes);
-        let graph = Graph::read(&bytes);
-        if sha256 != manifest.sha256 {
-            // A file cut short is told apart from a different one: the next act is another.
-            return Err(match graph {
-                Err(truncated @ BadModel::Truncated { .. }) => unusable(truncated),
-                _ => OpenError::Checksum { file, expected: manifest.sha256, found: sha256 },
-            });
-        }
-        let graph = graph.map_err(unusable)?;
+        let (bytes, graph) = read(manifest)?;
         let batch = checked_input(&graph, manifest)?;
         let model = expose(&bytes, &graph, &manifest.embedding.tensor).map_err(unusable)?;
         drop((bytes, graph));
-        let space = manifest.space();
+        let (space, sha256) = (manifest.space(), manifest.sha256);
         let mut levels = [Level::All, Level::Level2, Level::Level1, Level::Disable].into_iter().peekable();
         while let Some(level) = levels.next() {
             let opened = session(&environment, &model, threads, level)
@@ -267,6 +253,27 @@ impl Embedder for OnnxBackbone {
             })?;
         finite(&embeddings, dim, 0)?;
         Ok(embeddings)
+    }
+}
+
+/// The model of `manifest`, whose bytes are the very ones that the manifest means: they and what they compute.
+///
+/// # Errors
+/// [`OpenError`] when the file cannot be read, is another one or no model.
+pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
+    let file = manifest.file.clone();
+    let bytes = std::fs::read(&file).map_err(|source| OpenError::Unreadable {
+        file: file.clone(),
+        manifest: manifest.path.clone(),
+        source,
+    })?;
+    let found = Digest::of(&bytes);
+    match Graph::read(&bytes) {
+        Ok(graph) if found == manifest.sha256 => Ok((bytes, graph)),
+        Err(source) if found == manifest.sha256 => Err(OpenError::Model { file, source }),
+        // A file cut short is told apart from a different one: the next act is another.
+        Err(source @ BadModel::Truncated { .. }) => Err(OpenError::Model { file, source }),
+        _ => Err(OpenError::Checksum { file, expected: manifest.sha256, found }),
     }
 }
 

@@ -99,6 +99,12 @@ pub fn put_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Appends a field with an integer.
+pub fn put_int(out: &mut Vec<u8>, number: u64, value: i64) {
+    put_varint(out, number << 3);
+    put_varint(out, value.cast_unsigned());
+}
+
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);

@@ -56,6 +56,9 @@ Examples:
     /// Write the embeddings of a folder's pictures
     #[command(after_help = "Example:\n  edgetuned embed photographs --out embeddings.npz")]
     Embed(Embed),
+    /// Write a head and its backbone as one ONNX file, for any runtime
+    #[command(after_help = "Example:\n  edgetuned export --head parts.safetensors --out parts.onnx")]
+    Export(Export),
     /// List bundled backbones, look into a model, write a model's manifest
     #[command(subcommand)]
     Backbone(Backbone),
@@ -151,6 +154,19 @@ pub struct Embed {
     /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
+}
+
+/// `export`
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub head: HeadChoice,
+    /// Where the model is written
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `backbone`

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
 use super::backbone::listed as candidate_line;
 use super::failure::{Failure, told};
+use super::file::write;
 use super::output::Output;
-use super::train::write;
 use super::values::{divisor, listed, normalization, normalizations, per_channel};
 use crate::backbone::{
     BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, inspect,

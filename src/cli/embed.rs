@@ -12,9 +12,10 @@ use super::configuration;
 use super::dataset;
 use super::embedding::Embeddings;
 use super::failure::Failure;
+use super::file::write;
 use super::output::Output;
 use super::report::Refused;
-use super::train::{refused, write};
+use super::train::refused;
 use crate::head::BackboneRef;
 
 #[derive(Debug, Serialize)]

@@ -26,9 +26,16 @@ pub fn evaluate(args: &Args, command: &Evaluate, output: Output) -> Result<(), F
     output.print(&report, |out| report.write(out))
 }
 
-/// Reads a head and opens the backbone whose embeddings it reads: found by digest among the bundled ones and the one
-/// that was named.
+/// Reads a head and opens the backbone whose embeddings it reads.
 pub fn open(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Embeddings), Failure> {
+    let (record, manifest) = find(config, choice)?;
+    let embeddings = Embeddings::open_with(config, &manifest)?;
+    Ok((record, embeddings))
+}
+
+/// Reads a head and finds the backbone whose embeddings it reads: by digest, among the bundled ones and the one that
+/// was named.
+pub fn find(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Manifest), Failure> {
     let path = choice.file.display();
     let bytes = std::fs::read(&choice.file).map_err(|error| {
         Failure::failed(format!("cannot read the head {path}: {error}; give the path of a trained head"))
@@ -38,7 +45,8 @@ pub fn open(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord,
     let named = choice.backbone.as_deref().or(config.map(|config| config.backbone.model.as_str()));
     let mut manifests: Vec<Manifest> = named.map(Manifest::resolve).transpose()?.into_iter().collect();
     manifests.extend(bundled::list().into_iter().filter_map(|(_, manifest)| manifest.ok()));
-    let Some(manifest) = manifests.iter().find(|manifest| manifest.space() == record.dense.space) else {
+    let fits = manifests.iter().position(|manifest| manifest.space() == record.dense.space);
+    let Some(fits) = fits else {
         let looked_at: BTreeSet<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
         let looked_at: Vec<&str> = looked_at.into_iter().collect();
         return Err(Failure::configuration(format!(
@@ -48,8 +56,7 @@ pub fn open(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord,
             looked_at.join(", ")
         )));
     };
-    let embeddings = Embeddings::open_with(config, manifest)?;
-    Ok((record, embeddings))
+    Ok((record, manifests.swap_remove(fits)))
 }
 
 /// Figures of a head on the pictures of `dir`.

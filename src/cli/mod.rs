@@ -12,7 +12,9 @@ mod dataset;
 mod embed;
 mod embedding;
 mod evaluate;
+mod export;
 mod failure;
+mod file;
 mod heads;
 mod output;
 mod predict;
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Predict(predict) => predict::predict(&args, predict, output),
         Command::Evaluate(evaluate) => evaluate::evaluate(&args, evaluate, output),
         Command::Embed(embed) => embed::embed(&args, embed, output),
+        Command::Export(export) => export::export(&args, export, output),
         Command::Backbone(command) => backbone::backbone(command, output),
         Command::Heads(command) => heads::heads(&args, command, output),
     };

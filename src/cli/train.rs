@@ -1,9 +1,8 @@
 //! `edgetuned train`: a folder per class becomes a head and a report.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -14,6 +13,7 @@ use super::dataset::{self, Entry};
 use super::embedding::{Embedded, Embeddings};
 use super::evaluate;
 use super::failure::Failure;
+use super::file::write;
 use super::output::Output;
 use super::report::{Measured, Refused, Report};
 use crate::config::Config;
@@ -186,22 +186,4 @@ pub fn refused(embedded: &Embedded, path: impl Fn(usize) -> PathBuf) -> Vec<Refu
         reason: reason.clone(),
     };
     embedded.refused.iter().map(refused).collect()
-}
-
-/// Writes a file whole or not at all: beside its place first, then renamed.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = fs::write(&beside, bytes)
-        .and_then(|()| fs::File::open(&beside)?.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
-    written.map_err(|error| {
-        // What is left of it is of no use to anybody.
-        let _ = fs::remove_file(&beside);
-        Failure::failed(format!(
-            "cannot write {}: {error}; check the folder, its owner and the room on the disk",
-            path.display()
-        ))
-    })
 }

@@ -13,6 +13,7 @@ fn help_and_version_are_no_failures() {
         "predict",
         "evaluate",
         "embed",
+        "export",
         "heads",
         "backbone",
         "heads promote",
@@ -45,6 +46,8 @@ fn wrong_usage_ends_with_64_and_keeps_to_one_document_with_json() {
         "backbone add a.onnx --mean 1",
         "backbone add a.onnx --out a.txt",
         "embed a --out a.csv",
+        "export --head h",
+        "export --out m.onnx",
         "check --nonsense",
     ];
     for words in wrong {

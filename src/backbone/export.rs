@@ -1,0 +1,209 @@
+//! One ONNX file of a backbone and a head, for any runtime.
+//!
+//! It is the backbone's graph as far as the embedding, then pooling, head and softmax, in operators of the version that
+//! the backbone is written in; in its metadata stands what a user needs beside it. Only bytes are made here: that the
+//! file computes what the program computes is for the caller to prove.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::graph::{Axis, BadModel, Graph, expose};
+use super::manifest::{Embedding, Manifest, Pool};
+use super::pooling::channels_last;
+use super::reader::{GRAPH, METADATA, OUTPUT, graph_fields, name_in, versions};
+use super::tail::{Attribute, Tail, float_info};
+use super::wire::{fields, put_bytes};
+use crate::head::{DenseHead, HeadRecord};
+use crate::image::{Channels, Layout, Resize};
+
+/// The output of an exported model: probabilities (n, k), in the order of its classes.
+pub const PROBABILITIES: &str = "probabilities";
+
+/// Versions of the standard operators in which heads are written.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=22;
+
+/// Why a head cannot be put behind a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CannotExport {
+    /// The model is none.
+    #[error(transparent)]
+    Model(#[from] BadModel),
+    /// Written in operators of another version.
+    #[error(
+        "the model is written in {}, a head can be put behind those of version {} to {}: \
+         convert it with Python's onnx.version_converter and train on the result, or choose another backbone",
+        .found.map_or("operators of no stated version".to_owned(), |found| format!("ONNX operators of version {found}")),
+        OPSETS.start(), OPSETS.end()
+    )]
+    Opset {
+        /// Its version of the standard operators, if it states one.
+        found: Option<i64>,
+    },
+    /// The backbone has a tensor of the output's name.
+    #[error(
+        "the backbone computes a tensor {PROBABILITIES:?} of its own on the way to the embedding: \
+         choose an embedding before it and train again, or rename it"
+    )]
+    NameTaken,
+}
+
+/// The model in `bytes`, which `manifest` describes and whose embedding tensor has `shape` for one picture, with the
+/// head of `record` behind it: input as before, [`PROBABILITIES`] as the only output, and the metadata keys `classes`,
+/// `backbone`, `head` and `preprocessing`, which replace those of the model's own of these names.
+///
+/// # Errors
+/// [`CannotExport`].
+pub fn with_head(
+    bytes: &[u8],
+    manifest: &Manifest,
+    shape: &[i64],
+    record: &HeadRecord,
+) -> Result<Vec<u8>, CannotExport> {
+    let cut = expose(bytes, &Graph::read(bytes)?, &manifest.embedding.tensor)?;
+    let graph = Graph::read(&cut)?;
+    let versions = versions(&cut);
+    if versions.opset.is_none_or(|opset| !OPSETS.contains(&opset)) {
+        return Err(CannotExport::Opset { found: versions.opset });
+    }
+    let mut named = graph.inputs.iter().map(|input| &input.name);
+    if graph.computes(PROBABILITIES)
+        || graph.weights.contains_key(PROBABILITIES)
+        || named.any(|name| name == PROBABILITIES)
+    {
+        return Err(CannotExport::NameTaken);
+    }
+    let mut tail = Tail::behind(&cut, versions);
+    let rows = rows(&mut tail, manifest, shape);
+    softmax_regression(&mut tail, &record.dense, &rows);
+    let batch = graph.inputs.first().and_then(|input| input.shape.as_ref()?.first().cloned());
+    let output = [batch.unwrap_or(Axis::Free(String::new())), Axis::Fixed(record.dense.classes.len() as i64)];
+
+    let mut whole = Vec::with_capacity(cut.len());
+    for field in graph_fields(&cut)?.into_iter().filter(|field| field.number != OUTPUT) {
+        whole.extend_from_slice(field.raw);
+    }
+    whole.extend(tail.into_fields());
+    put_bytes(&mut whole, OUTPUT, &float_info(PROBABILITIES, &output));
+
+    let ours = metadata(manifest, record);
+    let mut model = Vec::with_capacity(whole.len() + 4096);
+    for field in fields(&cut).map_while(Result::ok) {
+        let replaced = || name_in(field, 1).is_some_and(|key| ours.iter().any(|(ours, _)| *ours == key));
+        if field.number != GRAPH && !(field.number == METADATA && replaced()) {
+            model.extend_from_slice(field.raw);
+        }
+    }
+    put_bytes(&mut model, GRAPH, &whole);
+    for (key, value) in ours {
+        let mut entry = Vec::new();
+        put_bytes(&mut entry, 1, key.as_bytes());
+        put_bytes(&mut entry, 2, value.as_bytes());
+        put_bytes(&mut model, METADATA, &entry);
+    }
+    Ok(model)
+}
+
+/// From the embedding tensor, which has `shape`, to one row (n, d) an image; the name of that tensor.
+fn rows(tail: &mut Tail, manifest: &Manifest, shape: &[i64]) -> String {
+    let Embedding { tensor, dim, pool } = &manifest.embedding;
+    let picked = match pool {
+        Pool::None => tensor.clone(),
+        Pool::Cls => {
+            let first = tail.integers("first", &[0]);
+            tail.node("Gather", &[tensor, &first], &[Attribute::Int("axis", 1)])
+        }
+        Pool::Avg => {
+            let side = |axis: usize| shape.get(axis).map_or(0, |length| *length as usize);
+            let last = channels_last([side(1), side(3)], *dim, manifest.preprocess.layout);
+            tail.mean(tensor, if last { &[1, 2] } else { &[2, 3] })
+        }
+    };
+    let row = tail.integers("row", &[-1, *dim as i64]);
+    tail.node("Reshape", &[&picked, &row], &[])
+}
+
+/// `softmax((W z + b) / T)` of the rows z (n, d). T is divided into W and b, so two nodes do.
+///
+/// A head of another kind has a function like this one, chosen where this one is called.
+fn softmax_regression(tail: &mut Tail, head: &DenseHead, rows: &str) {
+    let tempered = |value: &f32| (f64::from(*value) / f64::from(head.temperature)) as f32;
+    let (k, d) = head.weights.dim();
+    let weights = tail.floats("weights", &[k, d], head.weights.iter().map(tempered));
+    let bias = tail.floats("bias", &[k], head.bias.iter().map(tempered));
+    let logits = tail.node("Gemm", &[rows, &weights, &bias], &[Attribute::Int("transB", 1)]);
+    // Before version 13 the axis means "from here on", which is the same of two axes.
+    tail.node_called("Softmax", &[&logits], &[Attribute::Int("axis", 1)], PROBABILITIES);
+}
+
+/// Keys of the metadata and their values, JSON documents: what a user of the file needs beside the graph.
+fn metadata(manifest: &Manifest, record: &HeadRecord) -> [(&'static str, String); 4] {
+    let Manifest { name, sha256, license, source, embedding, .. } = manifest;
+    let backbone = json!({
+        "name": name, "sha256": sha256, "tensor": embedding.tensor, "dim": embedding.dim, "pool": embedding.pool,
+        "license": license, "source": source,
+    });
+    let head = json!({ "id": record.head.id, "version": record.head.version, "created": record.created });
+    let preprocessing = serde_json::to_string(&Preprocessing::of(manifest)).expect("strings, numbers and lists");
+    [
+        ("classes", json!(record.dense.classes.labels()).to_string()),
+        ("backbone", backbone.to_string()),
+        ("head", head.to_string()),
+        ("preprocessing", preprocessing),
+    ]
+}
+
+/// The manifest's section `input`, defaults filled in, and in words what it means.
+#[derive(Serialize)]
+struct Preprocessing<'a> {
+    tensor: &'a str,
+    layout: Layout,
+    size: (u32, u32),
+    channels: Channels,
+    mean: [f32; 3],
+    std: [f32; 3],
+    scale: [f32; 3],
+    resize: &'static str,
+    crop_ratio: Option<f32>,
+    pad: Option<u8>,
+    resizing: String,
+    formula: &'static str,
+}
+
+impl<'a> Preprocessing<'a> {
+    fn of(manifest: &'a Manifest) -> Self {
+        let way = &manifest.preprocess;
+        let (resize, crop_ratio, pad, words) = match way.resize {
+            Resize::Stretch => ("stretch", None, None, "to size, whatever the proportions"),
+            Resize::Crop { ratio } => (
+                "crop",
+                Some(ratio),
+                None,
+                "in proportion until round(size / crop_ratio) is just covered, then the centre, offsets floored",
+            ),
+            Resize::Letterbox { pad } => {
+                ("letterbox", None, Some(pad), "in proportion to fit into size, centred, offsets floored, the rest pad")
+            }
+        };
+        Self {
+            tensor: &manifest.input,
+            layout: way.layout,
+            size: way.size,
+            channels: way.channels,
+            mean: way.mean,
+            std: way.std,
+            scale: way.scale,
+            resize,
+            crop_ratio,
+            pad,
+            resizing: format!(
+                "turned upright as EXIF says, then {words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
+                 on 8-bit values"
+            ),
+            formula: "(pixel * scale - mean) / std in float32, pixels 0..255, each in the order of channels",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;
