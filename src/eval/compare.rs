@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::{Array2, ArrayView1};
 
 use super::figures::figures;
-use super::gate::{Contest, MIN_SAMPLES, Rules, Verdict, judge, judge_first};
+use super::gate::{Contest, MIN_SAMPLES, Round, Rules, Verdict, judge, judge_first};
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
 use crate::train::{Dataset, Fitted};
 use crate::words::{ClassSet, Label, SampleId};
@@ -51,33 +51,79 @@ pub fn compare(
     let (gained, lost) = (only(data.classes(), old_classes), only(old_classes, data.classes()));
     let common: ClassSet =
         old_classes.labels().iter().filter(|label| data.classes().index_of(label).is_some()).cloned().collect();
-    let old = Answers::of_champion(data, champion);
+    let asked = Answers::of_champion(data, champion);
     let samples: Vec<usize> = (0..data.n())
         .filter(|&i| {
             let truth = &data.classes().labels()[data.y()[i]];
-            common.index_of(truth).is_some() && own.knows(i, truth) && old.knows(i, truth)
+            common.index_of(truth).is_some() && own.knows(i, truth) && asked.knows(i, truth)
         })
         .collect();
     let y: Vec<usize> =
         samples.iter().filter_map(|&i| common.index_of(&data.classes().labels()[data.y()[i]])).collect();
     let groups: Vec<SampleId> = samples.iter().map(|&i| data.groups()[i]).collect();
     let new = own.on(&samples, &common, fitted.dense.temperature);
-    let old = old.on(&samples, &common, champion.dense.temperature);
+    let old = asked.on(&samples, &common, champion.dense.temperature);
+    let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
+    let wide = Wide::of(data, &own, &asked, &gained, fitted.dense.temperature, champion.dense.temperature);
     let contest = Contest {
         champion: champion.head.version,
         challenger: version,
         champion_measured: champion.figures.as_ref().is_some_and(|figures| figures.n >= MIN_SAMPLES),
-        classes: common.labels(),
         gained: &gained,
         lost: &lost,
-        y: &y,
-        groups: &groups,
-        old: &old,
-        new: &new,
+        shared,
+        all: if gained.is_empty() { shared } else { wide.round(data) },
     };
     let verdict = judge(&contest, rules);
     let champion = figures(&old, &y, &groups, &common, on, rules.seed);
     Comparison { challenger, champion, verdict }
+}
+
+/// Both heads on every class of the challenger, samples of classes that the champion does not know included.
+struct Wide {
+    y: Vec<usize>,
+    groups: Vec<SampleId>,
+    old: Array2<f32>,
+    new: Array2<f32>,
+}
+
+impl Wide {
+    fn of(
+        data: &Dataset,
+        challenger: &Answers<'_>,
+        champion: &Answers<'_>,
+        gained: &[Label],
+        temperature: f32,
+        old_temperature: f32,
+    ) -> Self {
+        let truth = |i: usize| &data.classes().labels()[data.y()[i]];
+        let samples: Vec<usize> = (0..data.n())
+            .filter(|&i| challenger.knows(i, truth(i)))
+            .filter(|&i| gained.contains(truth(i)) || champion.knows(i, truth(i)))
+            .collect();
+        let known: ClassSet = data.classes().labels().iter().filter(|label| !gained.contains(label)).cloned().collect();
+        let narrow = champion.on(&samples, &known, old_temperature);
+        let mut old = Array2::zeros((samples.len(), data.classes().len()));
+        for (column, label) in known.labels().iter().enumerate() {
+            let place = data.classes().index_of(label).expect("a class of the data set");
+            for (row, &i) in samples.iter().enumerate() {
+                // Where the champion cannot be asked the truth is new to it; whatever it says is wrong.
+                let asked = champion.logits[i].is_some();
+                old[[row, place]] = if asked { narrow[[row, column]] } else { f32::from(u8::from(column == 0)) };
+            }
+        }
+        Self {
+            y: samples.iter().map(|&i| data.y()[i]).collect(),
+            groups: samples.iter().map(|&i| data.groups()[i]).collect(),
+            new: challenger.on(&samples, data.classes(), temperature),
+            old,
+        }
+    }
+
+    fn round<'a>(&'a self, data: &'a Dataset) -> Round<'a> {
+        let Self { y, groups, old, new } = self;
+        Round { classes: data.classes().labels(), y, groups, old, new }
+    }
 }
 
 /// One head's logits of the samples of a data set, where it can be asked fairly.

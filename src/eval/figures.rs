@@ -133,6 +133,13 @@ impl Tally {
         }
     }
 
+    /// Mean recall of those of `classes` that have samples; 0 of none.
+    pub fn balanced_accuracy(&self, classes: &[usize]) -> f64 {
+        let present = classes.iter().filter(|&&class| self.support(class) > 0);
+        let (sum, count) = present.fold((0.0, 0.0), |(sum, n), &class| (sum + self.rates(class).1, n + 1.0));
+        if count > 0.0 { sum / count } else { 0.0 }
+    }
+
     /// Samples of `class`.
     pub fn support(&self, class: usize) -> u64 {
         self.confusion[class].iter().sum()

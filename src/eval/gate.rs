@@ -4,6 +4,9 @@
 //! worse, a balanced accuracy that may be worse, a log-loss that is worse. What passes is promoted; a challenger
 //! that says the same as the champion passes too (`not_worse`), since it has learnt from newer labels. Every verdict
 //! says why in words and numbers.
+//!
+//! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
+//! be better on all classes together, and not shown to be worse on those that both know.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +14,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{quantile, resample};
-use super::figures::{Answer, Tally, answers};
+use super::figures::{Tally, answers};
 use crate::words::{Label, SampleId};
 
 /// Held-out samples below which nothing is measured.
@@ -63,12 +66,21 @@ pub struct Contest<'a> {
     pub challenger: u64,
     /// Whether the champion itself was measured when it was promoted.
     pub champion_measured: bool,
-    /// The classes that both know (k,).
-    pub classes: &'a [Label],
     /// Classes that only the challenger knows.
     pub gained: &'a [Label],
     /// Classes that only the champion knows.
     pub lost: &'a [Label],
+    /// Both asked for the classes that both know.
+    pub shared: Round<'a>,
+    /// Both asked for every class of the challenger; the same as `shared` when it gained none.
+    pub all: Round<'a>,
+}
+
+/// The probabilities that both gave the same samples, over the same classes.
+#[derive(Debug, Clone, Copy)]
+pub struct Round<'a> {
+    /// (k,)
+    pub classes: &'a [Label],
     /// Index in `classes` of each sample (n,).
     pub y: &'a [usize],
     /// Group of each sample (n,).
@@ -118,8 +130,10 @@ pub fn judge_first(
 ///
 /// Promoted when the one-sided 5 % lower bound of the change in balanced accuracy (paired, grouped bootstrap) is
 /// above `-margin`, no class with 20 or more samples loses more than `max_class_recall_loss` of its recall, and the
-/// change in log-loss is not surely above zero. With too little held out the champion stays, unless it was never
-/// measured either: then the one that has learnt from more labels serves, provisionally too.
+/// change in log-loss is not surely above zero. A challenger with a new class is measured on all its classes, where the
+/// champion's recall of the new one is 0; on the classes that both know, the one-sided 95 % upper bound of its change
+/// must reach `-margin`, and log-loss is of them alone. With too little held out the champion stays, unless it was
+/// never measured either: then the one that has learnt from more labels serves, provisionally too.
 #[must_use]
 pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
@@ -127,7 +141,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         let lost = names(contest.lost);
         return verdict("class_lost", format!("{kept}: {new} no longer knows {lost}; label images of it again"), None);
     }
-    if let Some(few) = too_few(contest.y, contest.groups) {
+    if let Some(few) = too_few(contest.all.y, contest.all.groups) {
         if contest.champion_measured {
             return verdict("too_few_heldout", format!("{kept}: {few}; label more images"), None);
         }
@@ -138,7 +152,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     }
     let measured = Measured::of(contest, rules);
     let change = Some(measured.balanced);
-    let scope = scope(contest);
+    let scope = measured.scope(contest.gained);
     if let Some(loss) = measured.class_loss(rules.max_class_recall_loss) {
         let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
         return verdict("class_recall_loss", format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
@@ -147,8 +161,16 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         "balanced accuracy changes by {:+.1} points, at worst {:+.1} (5 % bound), on {} held-out images{scope}",
         100.0 * measured.balanced[0],
         100.0 * measured.balanced[1],
-        contest.y.len()
+        contest.all.y.len()
     );
+    if !contest.gained.is_empty() && measured.shared[1] < -rules.margin {
+        let [shared, best] = measured.shared.map(|points| 100.0 * points);
+        let text = format!(
+            "{kept}: {new} is worse on the classes that both know: {shared:+.1} points, at best {best:+.1} (95 % \
+             bound){scope}"
+        );
+        return verdict("worse", text, change);
+    }
     if measured.balanced[1] <= -rules.margin {
         let allowed = 100.0 * -rules.margin;
         return verdict("worse", format!("{kept}: {new} may be worse: {points}; the margin is {allowed:+.1}"), change);
@@ -183,14 +205,6 @@ fn too_few(y: &[usize], groups: &[SampleId]) -> Option<String> {
     })
 }
 
-/// What was compared, when it was not everything.
-fn scope(contest: &Contest<'_>) -> String {
-    if contest.gained.is_empty() {
-        return String::new();
-    }
-    format!("; compared on the {} classes that both know, {} is new", contest.classes.len(), names(contest.gained))
-}
-
 fn names(labels: &[Label]) -> String {
     labels.iter().map(|label| format!("'{label}'")).collect::<Vec<_>>().join(", ")
 }
@@ -198,8 +212,10 @@ fn names(labels: &[Label]) -> String {
 /// The differences, new minus old.
 struct Measured<'a> {
     classes: &'a [Label],
-    /// Change in balanced accuracy, and its 5 % quantile.
+    /// Change in balanced accuracy over all classes, and its 5 % quantile.
     balanced: [f64; 2],
+    /// The same over the classes that both know, and its 95 % quantile.
+    shared: [f64; 2],
     /// Change in log-loss, and its 5 % quantile.
     log_loss: [f64; 2],
     /// By class: right answers of the old and of the new head, and samples.
@@ -208,24 +224,41 @@ struct Measured<'a> {
 
 impl<'a> Measured<'a> {
     fn of(contest: &Contest<'a>, rules: &Rules) -> Self {
-        let (old, new) = (answers(contest.old, contest.y), answers(contest.new, contest.y));
-        let k = contest.classes.len();
-        let tally = |answers: &[Answer], counts: &[u32]| Tally::of(answers, counts, k);
+        let Round { classes, y, groups, old, new } = contest.all;
+        let (old, new) = (answers(old, y), answers(new, y));
+        let known: Vec<usize> = (0..classes.len()).filter(|&c| !contest.gained.contains(&classes[c])).collect();
+        let every: Vec<usize> = (0..classes.len()).collect();
         let change = |counts: &[u32]| {
-            let (old, new) = (tally(&old, counts).summary(), tally(&new, counts).summary());
-            (new.balanced_accuracy - old.balanced_accuracy, new.log_loss - old.log_loss)
+            let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
+            [&every, &known].map(|classes| new.balanced_accuracy(classes) - old.balanced_accuracy(classes))
         };
-        let once = vec![1; contest.y.len()];
-        let (balanced, log_loss) = change(&once);
-        let (many_balanced, many_log_loss): (Vec<f64>, Vec<f64>) =
-            resample(contest.groups, rules.seed, change).into_iter().unzip();
-        let (old, new) = (tally(&old, &once), tally(&new, &once));
+        let once = vec![1; y.len()];
+        let [balanced, shared] = change(&once);
+        let (many, many_shared): (Vec<f64>, Vec<f64>) =
+            resample(groups, rules.seed, change).into_iter().map(|[all, shared]| (all, shared)).unzip();
+        let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
         Self {
-            classes: contest.classes,
-            balanced: [balanced, quantile(&many_balanced, 0.05)],
-            log_loss: [log_loss, quantile(&many_log_loss, 0.05)],
-            right: (0..k).map(|c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
+            classes,
+            balanced: [balanced, quantile(&many, 0.05)],
+            shared: [shared, quantile(&many_shared, 0.95)],
+            log_loss: log_loss(&contest.shared, rules),
+            right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
         }
+    }
+
+    /// What is new, when something is, and how the rest does.
+    fn scope(&self, gained: &[Label]) -> String {
+        if gained.is_empty() {
+            return String::new();
+        }
+        let of = |label: &Label| {
+            let class = self.classes.iter().position(|class| class == label);
+            let (right, n) = class.map_or((0, 0), |class| (self.right[class].1, self.right[class].2));
+            format!("'{label}' is new ({right} of {n} right)")
+        };
+        let new = gained.iter().map(of).collect::<Vec<_>>().join(", ");
+        let known = self.classes.len() - gained.len();
+        format!("; {new}, the {known} classes that both know change by {:+.1}", 100.0 * self.shared[0])
     }
 
     /// The class that loses most, when it loses more than `limit` of its recall: "8 of 31 on metal".
@@ -244,6 +277,16 @@ impl<'a> Measured<'a> {
         let (gain, class) = gains.max_by(|a, b| a.0.total_cmp(&b.0))?;
         Some(format!("{class} ({:+.1} points)", 100.0 * gain))
     }
+}
+
+/// Change in log-loss, and its 5 % quantile.
+fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 2] {
+    let (old, new) = (answers(round.old, round.y), answers(round.new, round.y));
+    let change = |counts: &[u32]| {
+        let k = round.classes.len();
+        Tally::of(&new, counts, k).summary().log_loss - Tally::of(&old, counts, k).summary().log_loss
+    };
+    [change(&vec![1; round.y.len()]), quantile(&resample(round.groups, rules.seed, change), 0.05)]
 }
 
 #[cfg(test)]

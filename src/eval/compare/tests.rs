@@ -108,13 +108,14 @@ fn a_relabelled_sample_is_held_against_its_present_label() {
 }
 
 #[test]
-fn a_class_that_is_new_is_left_out_of_the_comparison_and_in_the_figures() {
+fn a_class_that_is_new_counts_for_the_challenger_and_is_left_out_of_the_champions_figures() {
     let champion = record(trained(&dataset(&images(0..60, &["bolt", "gear", "nut"]))));
     let mut now = images(0..60, &["bolt", "gear", "nut"]);
     now.extend(images(60..80, &["washer"]));
     let data = dataset(&now);
     let result = against(&data, &trained(&data), &champion);
-    assert!(result.verdict.reason.contains("'washer' is new"), "{:?}", result.verdict);
+    assert!(result.verdict.reason.contains("'washer' is new (20 of 20 right), the 3 classes"), "{:?}", result.verdict);
+    assert_eq!(result.verdict.code, "better");
     assert_eq!(result.champion.map(|figures| (figures.n, figures.per_class.len())), Some((60, 3)));
     assert_eq!(result.challenger.map(|figures| (figures.n, figures.per_class.len())), Some((80, 4)));
 }
