@@ -102,12 +102,12 @@ fn commands_are_understood() {
 }
 
 #[test]
-fn configurations_and_manifests_in_the_readme_are_good() {
+fn configurations_in_the_readme_and_manifests_in_the_page_on_backbones_are_good() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (manifests, configurations): (Vec<_>, Vec<_>) =
-        blocks(&readme, "yaml").into_iter().partition(|block| block.starts_with("name:"));
+    let backbones = fs::read_to_string(root().join("docs/backbones.md")).unwrap();
+    let (manifests, configurations) = (blocks(&backbones, "yaml"), blocks(&readme, "yaml"));
     assert_eq!((manifests.len(), configurations.len()), (1, 1));
-    let manifest = Manifest::parse(&manifests[0], Path::new("README.md")).unwrap();
+    let manifest = Manifest::parse(&manifests[0], Path::new("docs/backbones.md")).unwrap();
     assert_eq!(manifest.embedding.dim, 1280);
 
     let load = |text: &str| {

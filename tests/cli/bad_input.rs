@@ -49,7 +49,7 @@ fn a_model_that_is_not_as_its_manifest_says_ends_with_78() {
     let says = ["m/cut.onnx", "breaks off after 50000 bytes", "copy it again"];
     with_manifest(&desk, "file: tiny-test.onnx", "file: cut.onnx").failed(78, &says);
     with_manifest(&desk, "file: tiny-test.onnx", "file: gone.onnx").failed(78, &["gone.onnx", "correct 'file'"]);
-    desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, tiny-test"]);
+    desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, default-int8, tiny-test"]);
     desk.fails("backbone inspect m/cut.onnx", 1, &["breaks off after 50000 bytes", "copy it again"]);
     desk.fails("backbone inspect gone", 1, &["cannot read the model gone", "give the path"]);
 }

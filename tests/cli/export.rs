@@ -97,7 +97,7 @@ fn an_exported_file_gives_what_predict_gives_whatever_the_solver_and_the_pooling
     pooled(&desk);
     let bundled = models().join("tiny-test.yaml");
     let own = desk.path("own/pooled.yaml");
-    for (backbone, manifest) in [("", &bundled), ("--backbone own/pooled.yaml", &own)] {
+    for (backbone, manifest) in [("--backbone tiny-test", &bundled), ("--backbone own/pooled.yaml", &own)] {
         for solver in ["lbfgs", "adam --epochs 5"] {
             let options = format!("--head h.safetensors --config f32.yaml {backbone}");
             let train =
@@ -121,7 +121,7 @@ fn the_metadata_can_be_read_by_any_program() {
     let head = desk.good("train train --out h.safetensors")["head"]["id"].clone();
     let people = desk.run("export --head h.safetensors --out m.onnx");
     assert_eq!(people.code, Some(0), "{}", people.err);
-    for words in ["m.onnx", "tiny-test", NAMES[2], "probabilities", "within "] {
+    for words in ["m.onnx", "edgetuned-photo", NAMES[2], "probabilities", "within "] {
         assert!(people.out.contains(words), "{words:?} is not in {}", people.out);
     }
     let session = Session::builder(&environment().unwrap()).unwrap().commit_from_file(desk.path("m.onnx")).unwrap();
@@ -129,10 +129,10 @@ fn the_metadata_can_be_read_by_any_program() {
     let json = |key| -> Value { serde_json::from_str(&metadata.custom(key).unwrap()).unwrap() };
     assert_eq!(json("classes"), serde_json::json!(NAMES));
     assert_eq!(json("head")["id"], head);
-    let manifest = Manifest::load(&models().join("tiny-test.yaml")).unwrap();
+    let manifest = Manifest::load(&models().join("default.yaml")).unwrap();
     assert_eq!(json("backbone")["sha256"], manifest.sha256.to_string());
     let way = json("preprocessing");
-    assert_eq!((&way["size"], &way["resize"]), (&serde_json::json!([96, 96]), &"stretch".into()));
+    assert_eq!((&way["size"], &way["resize"]), (&serde_json::json!([128, 128]), &"stretch".into()));
     assert_eq!(way["mean"], serde_json::json!([127.5, 127.5, 127.5]));
 }
 

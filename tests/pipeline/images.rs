@@ -12,7 +12,7 @@ use crate::{QUIET, Stage, name, picture};
 fn a_new_device_says_what_it_is_and_every_image_is_reported_without_a_label() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let info = stage.ears.wait("info", "there", |_| true).json;
-    assert_eq!(info["backbone"]["dim"], 210, "{info}");
+    assert_eq!(info["backbone"]["dim"], 512, "{info}");
     assert_eq!(info["head"], Value::Null);
     assert_eq!(info["configuration"]["device"]["id"], "line-3");
     for key in ["v", "ts", "seq", "boot", "versions", "capabilities"] {

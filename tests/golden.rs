@@ -1,0 +1,75 @@
+//! The bundled backbone says of generated pictures what another implementation of its manifest says: Pillow's resizing
+//! and ONNX Runtime's Python, in `tests/data/make_backbone_golden.py`. Preprocessing and model are guarded together.
+
+use std::collections::BTreeMap;
+
+use edgetuned::backbone::{Manifest, OnnxBackbone};
+use edgetuned::image::Rgb;
+use edgetuned::ports::Embedder;
+
+const GOLDEN: &str = include_str!("data/backbone.json");
+
+/// A picture of `width` x `height` whose pixels are `colour(x, y)`.
+fn drawn(width: u32, height: u32, colour: impl Fn(i64, i64) -> [i64; 3]) -> Rgb {
+    let at = |x, y| colour(i64::from(x), i64::from(y)).map(|level| u8::try_from(level).expect("a level up to 255"));
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).flat_map(|(x, y)| at(x, y)).collect();
+    Rgb::new(width, height, pixels).expect("three bytes a pixel")
+}
+
+/// The pictures of the script, by its formulas.
+fn pictures() -> BTreeMap<&'static str, Rgb> {
+    let rings = |x: i64, y: i64| (x - 48).pow(2) + (y - 100).pow(2);
+    BTreeMap::from([
+        ("ramps", drawn(200, 150, |x, y| [x * 255 / 199, y * 255 / 149, (x + y) * 255 / 348])),
+        (
+            "checks",
+            drawn(128, 128, |x, y| [(x / (1 + y / 16) + y / 8) % 2 * 255, (x / 8 + y / 8) % 2 * 200, (x ^ y) % 256]),
+        ),
+        (
+            "rings",
+            drawn(97, 211, |x, y| {
+                let rings = rings(x, y);
+                [rings / 16 % 256, 255 - rings / 64 % 256, if rings < 1600 { 230 } else { 40 }]
+            }),
+        ),
+    ])
+}
+
+fn embedded(name: &str) -> BTreeMap<&'static str, Vec<f32>> {
+    let manifest = Manifest::resolve(name).expect("bundled");
+    let mut backbone = OnnxBackbone::open(&manifest, 1).expect("opens");
+    let pictures = pictures();
+    let tensors = pictures.into_iter().map(|(name, picture)| (name, backbone.preprocess().apply(&picture)));
+    let tensors: Vec<_> = tensors.collect();
+    tensors.into_iter().map(|(name, tensor)| (name, backbone.embed(&tensor, 1).expect("embeds"))).collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn generated_pictures_have_their_golden_embeddings() {
+    let golden: BTreeMap<String, Vec<f32>> = serde_json::from_str(GOLDEN).expect("the script's file");
+    let found = embedded("default");
+    assert_eq!(golden.len(), found.len());
+    for (name, embedding) in &found {
+        let wanted = &golden[*name];
+        let apart = embedding.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let cosine = cosine(embedding, wanted);
+        println!("{name}: cosine {cosine:.7}, largest difference {apart:.4}");
+        assert!(cosine > 0.9999 && apart < 0.05, "{name}: cosine {cosine}, largest difference {apart}");
+    }
+}
+
+#[test]
+fn the_int8_backbone_stays_near_the_float_one() {
+    let (float, int8) = (embedded("default"), embedded("default-int8"));
+    for (name, embedding) in &float {
+        let cosine = cosine(embedding, &int8[name]);
+        println!("{name}: cosine of int8 and float32 {cosine:.4}");
+        assert!(cosine > 0.9, "{name}: cosine {cosine}");
+    }
+}
