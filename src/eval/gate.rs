@@ -132,7 +132,7 @@ pub fn judge_first(
 /// above `-margin`, no class with 20 or more samples loses more than `max_class_recall_loss` of its recall, and the
 /// change in log-loss is not surely above zero. A challenger with a new class is measured on all its classes, where the
 /// champion's recall of the new one is 0; on the classes that both know, the one-sided 95 % upper bound of its change
-/// must reach `-margin`, and log-loss is of them alone. With too little held out the champion stays, unless it was
+/// must reach `-margin`, that of each class's recall `-max_class_recall_loss`, and log-loss is of them alone. With too little held out the champion stays, unless it was
 /// never measured either: then the one that has learnt from more labels serves, provisionally too.
 #[must_use]
 pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
@@ -153,7 +153,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let measured = Measured::of(contest, rules);
     let change = Some(measured.balanced);
     let scope = measured.scope(contest.gained);
-    if let Some(loss) = measured.class_loss(rules.max_class_recall_loss) {
+    if let Some(loss) = measured.class_loss(rules.max_class_recall_loss, !contest.gained.is_empty()) {
         let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
         return verdict("class_recall_loss", format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
     }
@@ -218,8 +218,19 @@ struct Measured<'a> {
     shared: [f64; 2],
     /// Change in log-loss, and its 5 % quantile.
     log_loss: [f64; 2],
+    /// By class: the 95 % quantile of the change in recall (k,).
+    best_gains: Vec<f64>,
     /// By class: right answers of the old and of the new head, and samples.
     right: Vec<(u64, u64, u64)>,
+}
+
+/// Balanced accuracy, new minus old, in one resample.
+struct Change {
+    all: f64,
+    /// Over the classes that both know.
+    shared: f64,
+    /// Of each class's recall (k,).
+    gains: Vec<f64>,
 }
 
 impl<'a> Measured<'a> {
@@ -230,17 +241,21 @@ impl<'a> Measured<'a> {
         let every: Vec<usize> = (0..classes.len()).collect();
         let change = |counts: &[u32]| {
             let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
-            [&every, &known].map(|classes| new.balanced_accuracy(classes) - old.balanced_accuracy(classes))
+            let gains = every.iter().map(|&c| new.balanced_accuracy(&[c]) - old.balanced_accuracy(&[c]));
+            let [all, shared] =
+                [&every, &known].map(|classes| new.balanced_accuracy(classes) - old.balanced_accuracy(classes));
+            Change { all, shared, gains: gains.collect() }
         };
         let once = vec![1; y.len()];
-        let [balanced, shared] = change(&once);
-        let (many, many_shared): (Vec<f64>, Vec<f64>) =
-            resample(groups, rules.seed, change).into_iter().map(|[all, shared]| (all, shared)).unzip();
+        let Change { all: balanced, shared, .. } = change(&once);
+        let many = resample(groups, rules.seed, change);
+        let bound = |pick: &dyn Fn(&Change) -> f64, q| quantile(&many.iter().map(pick).collect::<Vec<f64>>(), q);
         let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
         Self {
             classes,
-            balanced: [balanced, quantile(&many, 0.05)],
-            shared: [shared, quantile(&many_shared, 0.95)],
+            balanced: [balanced, bound(&|change| change.all, 0.05)],
+            shared: [shared, bound(&|change| change.shared, 0.95)],
+            best_gains: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
             log_loss: log_loss(&contest.shared, rules),
             right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
         }
@@ -261,10 +276,12 @@ impl<'a> Measured<'a> {
         format!("; {new}, the {known} classes that both know change by {:+.1}", 100.0 * self.shared[0])
     }
 
-    /// The class that loses most, when it loses more than `limit` of its recall: "8 of 31 on metal".
-    fn class_loss(&self, limit: f64) -> Option<String> {
+    /// The class that loses most, when it loses more than `limit` of its recall: "8 of 31 on metal". When only a loss
+    /// that is `shown` counts, its one-sided 95 % bound has to be beyond the limit too.
+    fn class_loss(&self, limit: f64, shown: bool) -> Option<String> {
         let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
         let lost = self.right.iter().enumerate().filter(|(_, right)| right.2 >= MIN_CLASS_SAMPLES);
+        let lost = lost.filter(|(class, _)| !shown || self.best_gains[*class] < -limit);
         let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
         let (old, new, n) = *right;
         (share(right) > limit).then(|| format!("{} of {n} on {}", old - new, self.classes[class]))

@@ -138,8 +138,16 @@ fn a_new_class_does_not_excuse_a_loss_on_the_others() {
         verdict.reason.starts_with("kept head 6: head 7 is worse on the classes that both know: -26.3 points"),
         "{verdict:?}"
     );
-    let verdict = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 34, 40]).verdict_with_last_class_new(&Rules::default());
+    let verdict = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code.as_str()), (false, "class_recall_loss"), "{verdict:?}");
+}
+
+#[test]
+fn a_few_images_lost_to_a_new_class_do_not_keep_it_out() {
+    let pair = Match::new(&[32, 32, 40], &[24, 24, 0], &[27, 21, 24]);
+    assert_eq!(pair.verdict().code, "class_recall_loss", "without a new class they do");
+    let verdict = pair.verdict_with_last_class_new(&Rules::default());
+    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
 }
 
 #[test]
