@@ -64,7 +64,8 @@ pub fn compare(
     let new = own.on(&samples, &common, fitted.dense.temperature);
     let old = asked.on(&samples, &common, champion.dense.temperature);
     let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
-    let wide = Wide::of(data, &own, &asked, &gained, fitted.dense.temperature, champion.dense.temperature);
+    let wide = (!gained.is_empty())
+        .then(|| Wide::of(data, &own, &asked, &gained, fitted.dense.temperature, champion.dense.temperature));
     let contest = Contest {
         champion: champion.head.version,
         challenger: version,
@@ -72,7 +73,7 @@ pub fn compare(
         gained: &gained,
         lost: &lost,
         shared,
-        all: if gained.is_empty() { shared } else { wide.round(data) },
+        all: wide.as_ref().map_or(shared, |wide| wide.round(data)),
     };
     let verdict = judge(&contest, rules);
     let champion = figures(&old, &y, &groups, &common, on, rules.seed);
