@@ -90,6 +90,7 @@ def main():
     session = onnxruntime.InferenceSession(arguments.model, providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     classes, way = json.loads(metadata["classes"]), json.loads(metadata["preprocessing"])
+    kind = json.loads(metadata["head"]).get("kind", "softmax")
     batch = session.get_inputs()[0].shape[0]
 
     def probabilities(picture):
@@ -114,7 +115,7 @@ def main():
             assert found.keys() == expected.keys(), "the file's classes are not those of the head"
             worst = max(worst, max(abs(float(found[name]) - expected[name]) for name in classes))
             agreed += max(found, key=found.get) == max(expected, key=expected.get)
-    print(f"onnxruntime {onnxruntime.__version__}: {len(plain)} pictures, {len(classes)} classes, {agreed} named alike, "
+    print(f"onnxruntime {onnxruntime.__version__}: {kind} head, {len(plain)} pictures, {len(classes)} classes, {agreed} named alike, "
           f"largest difference {worst:.2e}")
     return int(worst > TOLERANCE)
 

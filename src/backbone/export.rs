@@ -74,7 +74,7 @@ pub fn with_head(
     }
     let mut tail = Tail::behind(&cut, versions);
     let rows = rows(&mut tail, manifest, shape);
-    softmax_regression(&mut tail, &record.dense, &rows);
+    layers(&mut tail, &record.dense, &rows);
     let batch = graph.inputs.first().and_then(|input| input.shape.as_ref()?.first().cloned());
     let output = [batch.unwrap_or(Axis::Free(String::new())), Axis::Fixed(record.dense.classes.len() as i64)];
 
@@ -122,15 +122,21 @@ fn rows(tail: &mut Tail, manifest: &Manifest, shape: &[i64]) -> String {
     tail.node("Reshape", &[&picked, &row], &[])
 }
 
-/// `softmax((W z + b) / T)` of the rows z (n, d). T is divided into W and b, so two nodes do.
+/// `softmax((W h + b) / T)` of the rows z (n, d), h being z or, with a hidden layer, `relu(A z + c)`.
 ///
-/// A head of another kind has a function like this one, chosen where this one is called.
-fn softmax_regression(tail: &mut Tail, head: &DenseHead, rows: &str) {
+/// T is divided into W and b, so that no node is needed for it.
+fn layers(tail: &mut Tail, head: &DenseHead, rows: &str) {
+    let inputs = head.hidden.as_ref().map_or(rows.to_owned(), |hidden| {
+        let (width, d) = hidden.weights.dim();
+        let weights = tail.floats("hidden_weights", &[width, d], hidden.weights.iter().copied());
+        let bias = tail.floats("hidden_bias", &[width], hidden.bias.iter().copied());
+        let units = tail.node("Gemm", &[rows, &weights, &bias], &[Attribute::Int("transB", 1)]);
+        tail.node("Relu", &[&units], &[])
+    });
     let tempered = |value: &f32| (f64::from(*value) / f64::from(head.temperature)) as f32;
-    let (k, d) = head.weights.dim();
-    let weights = tail.floats("weights", &[k, d], head.weights.iter().map(tempered));
-    let bias = tail.floats("bias", &[k], head.bias.iter().map(tempered));
-    let logits = tail.node("Gemm", &[rows, &weights, &bias], &[Attribute::Int("transB", 1)]);
+    let weights = tail.floats("weights", head.weights.shape(), head.weights.iter().map(tempered));
+    let bias = tail.floats("bias", head.bias.shape(), head.bias.iter().map(tempered));
+    let logits = tail.node("Gemm", &[&inputs, &weights, &bias], &[Attribute::Int("transB", 1)]);
     // Before version 13 the axis means "from here on", which is the same of two axes.
     tail.node_called("Softmax", &[&logits], &[Attribute::Int("axis", 1)], PROBABILITIES);
 }
@@ -142,7 +148,8 @@ fn metadata(manifest: &Manifest, record: &HeadRecord) -> [(&'static str, String)
         "name": name, "sha256": sha256, "tensor": embedding.tensor, "dim": embedding.dim, "pool": embedding.pool,
         "license": license, "source": source,
     });
-    let head = json!({ "id": record.head.id, "version": record.head.version, "created": record.created });
+    let HeadRecord { head, created, training, .. } = record;
+    let head = json!({ "id": head.id, "version": head.version, "created": created, "kind": training.kind });
     let preprocessing = serde_json::to_string(&Preprocessing::of(manifest)).expect("strings, numbers and lists");
     [
         ("classes", json!(record.dense.classes.labels()).to_string()),

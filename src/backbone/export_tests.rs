@@ -7,7 +7,7 @@ use super::super::OnnxBackbone;
 use super::super::reader::{INITIALIZER, INPUT, Versions};
 use super::super::wire::put_int;
 use super::*;
-use crate::head::{BackboneRef, HeldOut, TrainingFacts};
+use crate::head::{BackboneRef, Calibration, HeldOut, Hidden, Origin, TrainingFacts};
 use crate::ports::Embedder;
 use crate::words::{Digest, HeadRef, Label, Timestamp};
 
@@ -87,7 +87,7 @@ fn record(manifest: &Manifest) -> HeadRecord {
     let classes = NAMES.iter().map(|name| Label::new(name).unwrap()).collect();
     let weights = Array2::from_shape_fn((3, d), |(k, i)| ((k * 31 + i * 17) % 13) as f32 / 6.0 - 1.0);
     let bias = Array1::from_vec(vec![0.5, -0.25, 0.0]);
-    let dense = DenseHead { space, classes, weights, bias, temperature: 0.7 };
+    let dense = DenseHead { space, classes, hidden: None, weights, bias, temperature: 0.7 };
     HeadRecord {
         head: HeadRef { id: dense.id(), version: 4 },
         created: Timestamp(1_700_000_000_000),
@@ -103,9 +103,11 @@ fn record(manifest: &Manifest) -> HeadRecord {
             n_train: 1,
             seed: 0,
             fit_seconds: 0.0,
+            ..TrainingFacts::default()
         },
         figures: None,
         heldout: HeldOut::default(),
+        calibration: Calibration::default(),
     }
 }
 
@@ -118,13 +120,25 @@ fn metadata_of(model: &[u8]) -> HashMap<String, String> {
     map
 }
 
+/// The record's head with `hidden` before it.
+fn deepened(record: HeadRecord, hidden: Hidden) -> HeadRecord {
+    let width = hidden.width();
+    let weights = Array2::from_shape_fn((3, width), |(k, i)| ((k * 29 + i * 19) % 11) as f32 / 5.0 - 1.0);
+    HeadRecord { dense: DenseHead { hidden: Some(hidden), weights, ..record.dense }, ..record }
+}
+
 /// Largest difference between the exported model's probabilities of two pictures and those of backbone and head.
 fn difference(net: &Net) -> f32 {
+    difference_of(net, |record| record)
+}
+
+/// The same of the head that `change` makes of the usual one.
+fn difference_of(net: &Net, change: impl Fn(HeadRecord) -> HeadRecord) -> f32 {
     let folder = tempfile::tempdir().unwrap();
     let (bytes, file) = (net.bytes(), folder.path().join("relu.onnx"));
     std::fs::write(&file, &bytes).unwrap();
     let manifest = net.manifest(&file, &bytes);
-    let record = record(&manifest);
+    let record = change(record(&manifest));
     let tensors: Vec<f32> = (0..120).map(|i| ((i * 7919) % 101) as f32 / 40.0 - 1.0).collect();
     let embeddings = OnnxBackbone::open(&manifest, 1).unwrap().embed(&tensors, 2).unwrap();
     let embeddings = Array2::from_shape_vec((2, manifest.embedding.dim), embeddings).unwrap();
@@ -151,6 +165,32 @@ fn every_opset_pooling_and_layout_gives_the_probabilities_of_backbone_and_head()
             assert!(apart < 1e-6, "opset {opset}, {layout}, {pool}: {apart}");
         }
     }
+}
+
+#[test]
+fn hidden_layers_learned_and_made_of_a_seed_give_the_probabilities_of_backbone_and_head() {
+    for opset in [7, 9, 13, 18, 22] {
+        let net = Net { ir: if opset < 9 { 3 } else { 8 }, opset: Some(opset), ..RELU };
+        let learned = |record| {
+            let weights = Array2::from_shape_fn((5, 3), |(unit, i)| ((unit * 23 + i * 41) % 17) as f32 / 4.0 - 2.0);
+            deepened(record, Hidden { weights, bias: Array1::from_elem(5, 0.125), origin: Origin::Learned })
+        };
+        let made = |record| deepened(record, Hidden::projection(9, 40, Array1::from_elem(3, 0.1), Array1::ones(3)));
+        let (learned, made) = (difference_of(&net, learned), difference_of(&net, made));
+        assert!(learned < 1e-6 && made < 1e-6, "opset {opset}: {learned}, {made}");
+    }
+}
+
+#[test]
+fn units_below_zero_are_cut_off_by_a_node_of_their_own() {
+    let bytes = RELU.bytes();
+    let manifest = RELU.manifest(Path::new("relu.onnx"), &bytes);
+    let deep = deepened(record(&manifest), Hidden::projection(9, 40, Array1::zeros(3), Array1::ones(3)));
+    let model = with_head(&bytes, &manifest, RELU.shape, &deep).unwrap();
+    let fields = graph_fields(&model).unwrap();
+    let nodes = fields.iter().filter(|field| field.number == super::super::reader::NODE);
+    let ops: Vec<String> = nodes.map(|field| name_in(*field, 4).unwrap()).collect();
+    assert_eq!(ops[ops.len() - 4..], ["Gemm", "Relu", "Gemm", "Softmax"]);
 }
 
 #[test]
@@ -238,7 +278,7 @@ fn the_metadata_say_all_that_a_user_needs_and_replace_only_their_own_keys() {
     assert_eq!((found.len(), found["author"].as_str()), (5, "Zoë"));
     let json = |key: &str| -> serde_json::Value { serde_json::from_str(&found[key]).unwrap() };
     assert_eq!(json("classes"), serde_json::json!(NAMES));
-    let head = serde_json::json!({ "id": record.head.id, "version": 4, "created": "2023-11-14T22:13:20.000Z" });
+    let head = serde_json::json!({ "id": record.head.id, "version": 4, "created": "2023-11-14T22:13:20.000Z", "kind": "softmax" });
     assert_eq!(json("head"), head);
     let backbone = json("backbone");
     assert_eq!((&backbone["name"], &backbone["tensor"]), (&"relu".into(), &"map".into()));

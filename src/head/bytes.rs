@@ -1,20 +1,37 @@
 //! The bytes a head is kept as: safetensors, with one JSON document in its header under the key `edgetuned`.
 //!
 //! Tensors: `weights` f32 (k, d), `bias` f32 (k,), `temperature` f32 (1,), `heldout.logits` f32 (n, k) and
-//! `heldout.ids` u8 (n, 32). The same record always gives the same bytes. Reading trusts nothing: shapes, values,
-//! class names and two checksums are verified, and whatever is wrong is an error, never a panic.
+//! `heldout.ids` u8 (n, 32). Behind a hidden layer of m units `weights` is (k, m), and the layer is either
+//! `hidden.weights` f32 (m, d) and `hidden.bias` f32 (m,), or, where it is a random projection, `hidden.mean` and
+//! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`, in
+//! [`calibration`].
+//!
+//! The same record always gives the same bytes. Reading trusts nothing: shapes, values, class names and two checksums
+//! are verified, and whatever is wrong is an error, never a panic.
+//!
+//! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2,
+//! so that an older program says "update" and not "damaged".
+
+mod calibration;
 
 use std::collections::HashMap;
 
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{BackboneRef, DenseHead, Figures, HeadRecord, HeldOut, TrainingFacts};
+use super::{BackboneRef, DenseHead, Figures, HeadRecord, HeldOut, Hidden, Origin, TrainingFacts};
 use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
-const FORMAT: u32 = 1;
+/// Of linear heads.
+const LINEAR: u32 = 1;
+/// Of heads with a hidden layer; the newest.
+const FORMAT: u32 = 2;
 const KEY: &str = "edgetuned";
+/// Units of a hidden layer at most.
+const MAX_WIDTH: usize = 16_384;
+/// Values of a layer that is made from a seed at most (m d): a file of a few bytes must not ask for all memory.
+const MAX_MADE: usize = 1 << 25;
 
 /// Why bytes are not a head.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +43,9 @@ pub enum BadHeadFile {
     #[error("the head file's header does not describe a head; restore it from a copy or train again")]
     Header(#[source] serde_json::Error),
     /// Written by a newer program.
-    #[error("the head file has format {found}, this program reads format {FORMAT}: update edgetuned or train again")]
+    #[error(
+        "the head file has format {found}, this program reads up to format {FORMAT}: update edgetuned or train again"
+    )]
     Format {
         /// Its format.
         found: u32,
@@ -60,10 +79,22 @@ struct Document {
     backbone: BackboneRef,
     space: EmbeddingSpace,
     classes: Vec<Label>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hidden: Option<Layer>,
     training: TrainingFacts,
     figures: Option<Figures>,
     /// SHA-256 of the held-out ids and logits; weights, classes and space are covered by the head's id.
     heldout_sha256: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calibration: Option<calibration::Counts>,
+}
+
+/// What the tensors do not say of a hidden layer.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(tag = "origin", rename_all = "lowercase")]
+enum Layer {
+    Learned { width: usize },
+    Projection { width: usize, seed: u64 },
 }
 
 /// Read before the rest, so that a newer file is told from a damaged one.
@@ -80,35 +111,41 @@ impl HeadRecord {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         assert_eq!(self.heldout.ids.len(), self.heldout.logits.nrows(), "one row of logits a sample");
-        let (k, d, n) = (self.dense.classes.len(), self.dense.weights.ncols(), self.heldout.ids.len());
+        let (k, inputs, n) = (self.dense.classes.len(), self.dense.weights.ncols(), self.heldout.ids.len());
         let floats = |values: &mut dyn Iterator<Item = &f32>| values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+        let (layer, mut kept) = self.dense.hidden.as_ref().map_or((None, vec![]), layer_parts);
+        let (calibration, more) = calibration::parts(&self.calibration);
+        kept.extend(more);
         let weights = floats(&mut self.dense.weights.iter());
         let bias = floats(&mut self.dense.bias.iter());
         let temperature = self.dense.temperature.to_le_bytes();
         let logits = floats(&mut self.heldout.logits.iter());
         let ids: Vec<u8> = self.heldout.ids.iter().flat_map(|id| id.0.0).collect();
         let document = Document {
-            format: FORMAT,
+            format: if layer.is_none() { LINEAR } else { FORMAT },
             head: self.head.clone(),
             created: self.created,
             backbone: self.backbone.clone(),
             space: self.dense.space,
             classes: self.dense.classes.labels().to_vec(),
+            hidden: layer,
             training: self.training.clone(),
             figures: self.figures.clone(),
             heldout_sha256: Digest::of(&[&ids[..], &logits].concat()),
+            calibration,
         };
         let document = serde_json::to_string(&document).expect("its keys are strings and its numbers finite");
         let view = |dtype, shape: &[usize], data| {
             TensorView::new(dtype, shape.to_vec(), data).expect("the data were made for this shape")
         };
-        let tensors = [
-            ("weights", view(Dtype::F32, &[k, d], &weights)),
+        let mut tensors = vec![
+            ("weights", view(Dtype::F32, &[k, inputs], &weights)),
             ("bias", view(Dtype::F32, &[k], &bias)),
             ("temperature", view(Dtype::F32, &[1], &temperature)),
             ("heldout.logits", view(Dtype::F32, &[n, k], &logits)),
             ("heldout.ids", view(Dtype::U8, &[n, 32], &ids)),
         ];
+        tensors.extend(kept.iter().map(|(name, dtype, shape, bytes)| (*name, view(*dtype, shape, bytes))));
         // One key only: the container keeps them in a hash map, whose order is random.
         safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), document)])))
             .expect("names and shapes are fixed, the header is far below the limit")
@@ -123,12 +160,17 @@ impl HeadRecord {
         let tensors = SafeTensors::deserialize(bytes).map_err(BadHeadFile::Container)?;
         let document = metadata.metadata().as_ref().and_then(|map| map.get(KEY)).map_or("", String::as_str);
         let Version { format } = serde_json::from_str(document).map_err(BadHeadFile::Header)?;
-        if format != FORMAT {
+        if !(LINEAR..=FORMAT).contains(&format) {
             return Err(BadHeadFile::Format { found: format });
         }
         let document: Document = serde_json::from_str(document).map_err(BadHeadFile::Header)?;
+        if (format == LINEAR) != document.hidden.is_none() {
+            let found = if document.hidden.is_none() { "none" } else { "one" };
+            return Err(wrong("hidden layer", if format == LINEAR { "none in format 1" } else { "one" }, found));
+        }
         let dense = read_dense(&tensors, &document)?;
         let heldout = read_heldout(&tensors, &document)?;
+        let calibration = calibration::read(&tensors, document.calibration.as_ref(), document.space.dim)?;
         Ok(Self {
             head: document.head,
             created: document.created,
@@ -137,6 +179,7 @@ impl HeadRecord {
             training: document.training,
             figures: document.figures,
             heldout,
+            calibration,
         })
     }
 }
@@ -147,19 +190,72 @@ fn read_dense(tensors: &SafeTensors<'_>, document: &Document) -> Result<DenseHea
     if classes.labels() != document.classes {
         return Err(wrong("class list", "distinct names in order", format!("{:?}", document.classes)));
     }
-    let weights = finite("weights", floats(tensors, "weights", &[k, d])?)?;
+    let hidden = document.hidden.map(|layer| read_hidden(tensors, layer, d)).transpose()?;
+    let inputs = hidden.as_ref().map_or(d, Hidden::width);
+    let weights = finite("weights", floats(tensors, "weights", &[k, inputs])?)?;
     let bias = finite("bias", floats(tensors, "bias", &[k])?)?;
     let temperature = floats(tensors, "temperature", &[1])?[0];
     if !(temperature.is_finite() && temperature > 0.0) {
         return Err(wrong("temperature", "a number above zero", temperature));
     }
-    let weights = Array2::from_shape_vec((k, d), weights).expect("the length was checked against the shape");
-    let dense = DenseHead { space: document.space, classes, weights, bias: Array1::from_vec(bias), temperature };
+    let weights = matrix((k, inputs), weights);
+    let dense = DenseHead { space: document.space, classes, hidden, weights, bias: bias.into(), temperature };
     let HeadId(found) = dense.id();
     if found != document.head.id.0 {
         return Err(BadHeadFile::Checksum { expected: document.head.id.0.clone(), found });
     }
     Ok(dense)
+}
+
+/// A tensor that a part of a head is kept as: its name, type, shape and bytes.
+type Kept = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+
+fn layer_parts(hidden: &Hidden) -> (Option<Layer>, Vec<Kept>) {
+    let bytes = |values: &mut dyn Iterator<Item = &f32>| values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+    let width = hidden.width();
+    match &hidden.origin {
+        Origin::Learned => {
+            let weights =
+                ("hidden.weights", Dtype::F32, hidden.weights.shape().to_vec(), bytes(&mut hidden.weights.iter()));
+            let bias = ("hidden.bias", Dtype::F32, vec![width], bytes(&mut hidden.bias.iter()));
+            (Some(Layer::Learned { width }), vec![weights, bias])
+        }
+        Origin::Projection { seed, mean, inverse } => {
+            let mean = ("hidden.mean", Dtype::F32, vec![mean.len()], bytes(&mut mean.iter()));
+            let inverse = ("hidden.inverse", Dtype::F32, vec![inverse.len()], bytes(&mut inverse.iter()));
+            (Some(Layer::Projection { width, seed: *seed }), vec![mean, inverse])
+        }
+    }
+}
+
+fn read_hidden(tensors: &SafeTensors<'_>, layer: Layer, d: usize) -> Result<Hidden, BadHeadFile> {
+    let (Layer::Learned { width } | Layer::Projection { width, .. }) = layer;
+    if !(1..=MAX_WIDTH).contains(&width) {
+        return Err(wrong("hidden layer's width", &format!("1 to {MAX_WIDTH}"), width));
+    }
+    match layer {
+        Layer::Learned { .. } => {
+            let weights = finite("hidden.weights", floats(tensors, "hidden.weights", &[width, d])?)?;
+            let bias = finite("hidden.bias", floats(tensors, "hidden.bias", &[width])?)?;
+            Ok(Hidden { weights: matrix((width, d), weights), bias: bias.into(), origin: Origin::Learned })
+        }
+        Layer::Projection { seed, .. } => {
+            // Their length is checked first: it bounds d by the length of the file.
+            let mean = finite("hidden.mean", floats(tensors, "hidden.mean", &[d])?)?;
+            let inverse = finite("hidden.inverse", floats(tensors, "hidden.inverse", &[d])?)?;
+            if width * d > MAX_MADE {
+                return Err(wrong("hidden layer's size", &format!("at most {MAX_MADE} values"), width * d));
+            }
+            let hidden = Hidden::projection(seed, width, mean.into(), inverse.into());
+            // Finite numbers near the end of the range make infinite ones.
+            let broken = hidden.weights.iter().chain(&hidden.bias).find(|value| !value.is_finite()).copied();
+            broken.map_or(Ok(hidden), |value| Err(wrong("hidden layer", "finite numbers", value)))
+        }
+    }
+}
+
+fn matrix<T>(shape: (usize, usize), values: Vec<T>) -> Array2<T> {
+    Array2::from_shape_vec(shape, values).expect("the length was checked against the shape")
 }
 
 fn read_heldout(tensors: &SafeTensors<'_>, document: &Document) -> Result<HeldOut, BadHeadFile> {
@@ -178,7 +274,7 @@ fn read_heldout(tensors: &SafeTensors<'_>, document: &Document) -> Result<HeldOu
     if let Some(value) = logits.iter().find(|v| v.is_nan() || **v == f32::INFINITY) {
         return Err(wrong("heldout.logits", "numbers or -inf", value));
     }
-    let logits = Array2::from_shape_vec((n, shape[1]), logits).expect("the length was checked against the shape");
+    let logits = matrix((n, shape[1]), logits);
     let ids = bytes.chunks_exact(32).map(|id| SampleId(Digest(id.try_into().expect("chunks of 32")))).collect();
     Ok(HeldOut { ids, logits })
 }

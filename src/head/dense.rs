@@ -1,11 +1,16 @@
-//! The linear layer in service.
+//! The layers in service.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis};
 use sha2::{Digest as _, Sha256};
 
-use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, Label};
+use super::Hidden;
+use super::hidden::affine;
+use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId};
 
-/// `softmax((W z + b) / T)`, z the backbone's embedding as it comes.
+/// Rows handled at once, so that a large batch needs no large copy.
+const BLOCK: usize = 64;
+
+/// `softmax((W h + b) / T)`, h the backbone's embedding z as it comes, or `relu(A z + c)` with a hidden layer.
 ///
 /// Standardisation of the inputs is folded into `weights` and `bias` when the head is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +19,9 @@ pub struct DenseHead {
     pub space: EmbeddingSpace,
     /// Class of each row of `weights`.
     pub classes: ClassSet,
-    /// W (k, d).
+    /// The layer before; `None` for a linear head.
+    pub hidden: Option<Hidden>,
+    /// W (k, d), or (k, m) behind a hidden layer of m units.
     pub weights: Array2<f32>,
     /// b (k,).
     pub bias: Array1<f32>,
@@ -62,7 +69,7 @@ impl DenseHead {
         Err(Unreadable::Space { expected: Box::new(self.space), found: Box::new(*space) })
     }
 
-    /// Writes `W z + b`, before temperature, into `out` (k,) for an `embedding` (d,).
+    /// Writes `W h + b`, before temperature, into `out` (k,) for an `embedding` (d,).
     ///
     /// # Errors
     /// [`Unreadable::Width`] when `embedding` is not d long; `out` is then untouched.
@@ -71,12 +78,13 @@ impl DenseHead {
     /// When `out` is not k long.
     pub fn logits(&self, embedding: &[f32], out: &mut [f32]) -> Result<(), Unreadable> {
         assert_eq!(out.len(), self.classes.len(), "one place a class");
-        let d = self.weights.ncols();
-        if embedding.len() != d {
-            return Err(Unreadable::Width { expected: d, found: embedding.len() });
-        }
+        self.check(embedding.len())?;
+        let input: Vec<f64> = match &self.hidden {
+            Some(hidden) => hidden.activations(embedding),
+            None => embedding.iter().copied().map(f64::from).collect(),
+        };
         for ((out, row), bias) in out.iter_mut().zip(self.weights.rows()).zip(&self.bias) {
-            let dot: f64 = row.iter().zip(embedding).map(|(w, z)| f64::from(*w) * f64::from(*z)).sum();
+            let dot: f64 = row.iter().zip(&input).map(|(w, h)| f64::from(*w) * h).sum();
             *out = (dot + f64::from(*bias)) as f32;
         }
         Ok(())
@@ -93,16 +101,29 @@ impl DenseHead {
         Ok(out)
     }
 
-    /// Logits (n, k), before temperature, of `embeddings` (n, d); each row as [`DenseHead::logits`] gives it.
+    fn check(&self, found: usize) -> Result<(), Unreadable> {
+        let expected = self.space.dim;
+        if found == expected { Ok(()) } else { Err(Unreadable::Width { expected, found }) }
+    }
+
+    /// Logits (n, k), before temperature, of `embeddings` (n, d); each row as [`DenseHead::logits`] gives it but for
+    /// the order of its f64 sums.
     ///
     /// # Errors
     /// [`Unreadable::Width`] when the embeddings are not d wide.
     pub fn logits_of(&self, embeddings: &Array2<f32>) -> Result<Array2<f32>, Unreadable> {
+        self.check(embeddings.ncols())?;
         let mut out = Array2::zeros((embeddings.nrows(), self.classes.len()));
-        let mut scores = vec![0.0; self.classes.len()];
-        for (embedding, mut row) in embeddings.rows().into_iter().zip(out.rows_mut()) {
-            self.logits(&embedding.to_vec(), &mut scores)?;
-            row.iter_mut().zip(&scores).for_each(|(place, score)| *place = *score);
+        let weights = self.weights.mapv(f64::from);
+        let hidden = self.hidden.as_ref().map(|hidden| (hidden.weights.mapv(f64::from), &hidden.bias));
+        for (rows, mut to) in embeddings.axis_chunks_iter(Axis(0), BLOCK).zip(out.axis_chunks_iter_mut(Axis(0), BLOCK))
+        {
+            let mut input = rows.mapv(f64::from);
+            if let Some((weights, bias)) = &hidden {
+                input = affine(&input.view(), &weights.view(), bias);
+                input.mapv_inplace(|unit| unit.max(0.0));
+            }
+            to.assign(&affine(&input.view(), &weights.view(), &self.bias).mapv(|logit| logit as f32));
         }
         Ok(out)
     }
@@ -117,19 +138,14 @@ impl DenseHead {
         Ok(out)
     }
 
-    /// The `count` likeliest classes of `probabilities` (k,), likeliest first, ties in class order.
-    #[must_use]
-    pub fn top_k(&self, probabilities: &[f32], count: usize) -> Vec<(Label, f32)> {
-        let mut top: Vec<_> = self.classes.labels().iter().zip(probabilities.iter().copied()).collect();
-        top.sort_by(|a, b| b.1.total_cmp(&a.1));
-        top.into_iter().take(count).map(|(label, p)| (label.clone(), p)).collect()
-    }
-
-    /// Identity by content: the start of the SHA-256 of weights, bias, temperature, classes and space.
+    /// Identity by content: the start of the SHA-256 of layers, temperature, classes and space.
+    ///
+    /// Of a projection it is the seed that counts, not the values made of it: they differ in the last bit from one
+    /// machine to another, and a head keeps its name wherever it is copied.
     #[must_use]
     pub fn id(&self) -> HeadId {
         let mut hash = Sha256::new();
-        hash.update(b"edgetuned head 1\0");
+        hash.update(if self.hidden.is_none() { b"edgetuned head 1\0" } else { b"edgetuned head 2\0" });
         for count in [self.classes.len(), self.weights.ncols(), self.space.dim] {
             hash.update((count as u64).to_le_bytes());
         }
@@ -142,6 +158,9 @@ impl DenseHead {
         }
         hash.update(self.space.backbone.0);
         hash.update(self.space.preprocessing.0);
+        if let Some(hidden) = &self.hidden {
+            hidden.hash(&mut hash);
+        }
         HeadId(Digest(hash.finalize().into()).short())
     }
 }
@@ -172,7 +191,10 @@ pub fn softmax_in_place(logits: &mut [f32], temperature: f32) {
 pub(super) mod tests {
     use ndarray::array;
 
+    use crate::words::Label;
+
     use super::*;
+    use crate::head::Origin;
 
     pub(crate) fn space(dim: usize) -> EmbeddingSpace {
         EmbeddingSpace { backbone: Digest::of(b"backbone"), preprocessing: Digest::of(b"crop"), dim }
@@ -183,6 +205,7 @@ pub(super) mod tests {
         DenseHead {
             space: space(2),
             classes,
+            hidden: None,
             weights: array![[1.0, 0.5], [-1.0, 2.0], [0.0, 1e4]],
             bias: array![0.5, 0.0, -1.0],
             temperature: 2.0,
@@ -207,16 +230,53 @@ pub(super) mod tests {
         let batch = array![[2.0, 1.0], [-3.0, -1.0], [1e3, 0.0]];
         let p = head.probabilities_of(&batch).unwrap();
         for (row, embedding) in p.rows().into_iter().zip(batch.rows()) {
-            assert_eq!(row.to_vec(), head.probabilities(&embedding.to_vec()).unwrap());
+            let alone = head.probabilities(&embedding.to_vec()).unwrap();
+            assert!(row.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-6), "{row} {alone:?}");
             assert!((row.sum() - 1.0).abs() < 1e-6, "{row}");
+        }
+    }
+
+    /// Four units before the linear layer.
+    pub(crate) fn deep() -> DenseHead {
+        let hidden = Hidden {
+            weights: array![[1.0, 0.0], [-1.0, 0.0], [0.5, 2.0], [0.0, -1.0]],
+            bias: array![0.0, 0.0, -1.0, 0.25],
+            origin: Origin::Learned,
+        };
+        let weights = array![[1.0, -1.0, 0.5, 2.0], [0.0, 1.0, 1.0, -1.0], [-0.5, 0.0, 0.25, 1.0]];
+        DenseHead { hidden: Some(hidden), weights, ..head() }
+    }
+
+    /// A random projection of five units before the linear layer.
+    pub(crate) fn projected() -> DenseHead {
+        let hidden = Hidden::projection(u64::MAX - 3, 5, array![0.5, -1.0], array![2.0, 0.25]);
+        let weights = Array2::from_shape_fn((3, 5), |(i, j)| (i * 3 + j) as f32 / 4.0 - 1.0);
+        DenseHead { hidden: Some(hidden), weights, ..head() }
+    }
+
+    #[test]
+    fn a_hidden_layer_comes_first_and_cuts_off_what_is_below_zero() {
+        let mut logits = [0.0; 3];
+        deep().logits(&[2.0, 1.0], &mut logits).unwrap();
+        // Units 2, 0, 2 and 0.
+        let expected = [2.0 + 1.0 + 0.5, 2.0, -1.0 + 0.5 - 1.0];
+        assert!(logits.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6), "{logits:?}");
+        for head in [deep(), projected()] {
+            let batch = Array2::from_shape_fn((150, 2), |(i, j)| ((i * 7 + j * 11) % 13) as f32 - 6.0);
+            let together = head.logits_of(&batch).unwrap();
+            for (row, embedding) in together.rows().into_iter().zip(batch.rows()) {
+                head.logits(&embedding.to_vec(), &mut logits).unwrap();
+                assert!(row.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 1e-5), "{row} {logits:?}");
+            }
+            assert_eq!(head.probabilities(&[1.0; 4]), Err(Unreadable::Width { expected: 2, found: 4 }));
         }
     }
 
     #[test]
     fn the_likeliest_classes_come_first_and_no_more_than_asked() {
-        let top = head().top_k(&[0.2, 0.7, 0.1], 2);
+        let top = head().classes.top(&[0.2, 0.7, 0.1], 2);
         assert_eq!(top.iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(), ["gear", "bolt"]);
-        assert_eq!(head().top_k(&[0.2, 0.7, 0.1], 9).len(), 3);
+        assert_eq!(head().classes.top(&[0.2, 0.7, 0.1], 9).len(), 3);
     }
 
     #[test]
@@ -240,5 +300,36 @@ pub(super) mod tests {
             DenseHead { classes: ["a", "b", "c"].iter().filter_map(|name| Label::new(name).ok()).collect(), ..head },
         ];
         assert!(changed.iter().all(|other| other.id() != id));
+    }
+
+    #[test]
+    fn linear_heads_keep_the_identity_that_they_had_before_there_were_hidden_layers() {
+        assert_eq!(head().id().0, "418358fd6a0e");
+    }
+
+    #[test]
+    fn the_identity_changes_with_every_part_of_a_hidden_layer_that_is_kept() {
+        let changed = |edit: &dyn Fn(&mut Hidden), head: DenseHead| {
+            let mut other = head.clone();
+            other.hidden.as_mut().map(edit);
+            other.id() != head.id()
+        };
+        assert_ne!(deep().id(), DenseHead { hidden: None, ..deep() }.id());
+        assert!(changed(&|hidden| hidden.weights[[3, 1]] = 0.0, deep()));
+        assert!(changed(&|hidden| hidden.bias[0] = 1.0, deep()));
+        let again =
+            |seed, mean, inverse| move |hidden: &mut Hidden| *hidden = Hidden::projection(seed, 5, mean, inverse);
+        let (seed, mean, inverse) = (u64::MAX - 3, array![0.5, -1.0], array![2.0, 0.25]);
+        for (seed, mean, inverse, differs) in [
+            (seed, mean.clone(), inverse.clone(), false),
+            (seed - 1, mean.clone(), inverse.clone(), true),
+            (seed, array![0.5, 1.0], inverse, true),
+            (seed, mean, array![2.0, 0.5], true),
+        ] {
+            let edit = again(seed, mean, inverse);
+            assert_eq!(changed(&|hidden| edit.clone()(hidden), projected()), differs);
+        }
+        // Another machine's last bits do not count.
+        assert!(!changed(&|hidden| hidden.weights[[0, 0]] += 1e-7, projected()));
     }
 }

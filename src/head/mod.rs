@@ -1,12 +1,23 @@
 //! The dense head: class scores from an embedding, and the bytes it is kept as.
 //!
-//! A head is a plain linear layer with a temperature. It knows which embedding space it reads and refuses any
-//! other. How it is fitted is `train`'s matter, how good it is `eval`'s.
+//! A head is a linear layer with a temperature, with a hidden layer before it or without. It knows which embedding
+//! space it reads and refuses any other. How it is fitted is `train`'s matter, how good it is `eval`'s.
 
 mod bytes;
+mod calibration;
+mod conformal;
 mod dense;
+mod hidden;
+mod novelty;
+mod ranked;
 mod record;
 
 pub use bytes::BadHeadFile;
+pub use calibration::{Calibration, Doubt};
+pub use conformal::Conformal;
 pub use dense::{DenseHead, Unreadable, softmax_in_place, softmax_rows};
-pub use record::{BackboneRef, ClassFigures, EvaluatedOn, Figures, HeadRecord, HeldOut, TrainingFacts};
+pub use hidden::{Hidden, Origin};
+pub use novelty::{BadNovelty, Novelty, NoveltyParts};
+pub(crate) use novelty::{combine, dot, unit};
+pub use ranked::Ranked;
+pub use record::{BackboneRef, Candidate, ClassFigures, EvaluatedOn, Figures, HeadRecord, HeldOut, TrainingFacts};

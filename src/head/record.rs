@@ -1,8 +1,10 @@
 //! A head together with everything that is known about it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::DenseHead;
+use super::{Calibration, DenseHead};
 use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// A head, where it comes from and how good it was found to be; one safetensors file.
@@ -22,6 +24,8 @@ pub struct HeadRecord {
     pub figures: Option<Figures>,
     /// What models that had not seen a training sample's group said of it; empty in files from `train DIR`.
     pub heldout: HeldOut,
+    /// What it can say about its own doubt.
+    pub calibration: Calibration,
 }
 
 /// A backbone as reports name it.
@@ -48,17 +52,29 @@ pub struct HeldOut {
 }
 
 /// How a head was fitted.
+///
+/// As text, `kind` is left out where it is softmax, and `candidates` and `hyper` where they are empty: the files of
+/// softmax heads are those that were written before there were other kinds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingFacts {
-    /// `lbfgs` or `adam`.
+    /// `softmax`, `mlp`, `lda` or `rp-ridge`.
+    #[serde(default = "softmax", skip_serializing_if = "is_softmax")]
+    pub kind: String,
+    /// Each kind that was tried where the kind was to be chosen, simplest first; empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
+    /// What else the kind has chosen or been given: `shrinkage`, `width`, `hidden`, `dropout`, `epochs` and the like.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hyper: BTreeMap<String, f64>,
+    /// `lbfgs` or `adam`; `cholesky` where the minimum is one of linear equations.
     pub solver: String,
     /// L2 penalty.
     pub lambda: f64,
-    /// Mean cross-validated log-loss of each lambda tried, largest lambda first.
+    /// Mean cross-validated log-loss of each lambda tried, largest lambda first; of lda, of each shrinkage.
     pub lambda_path: Vec<(f64, f64)>,
-    /// Value of the objective at the end.
+    /// Value of the objective at the end; of other kinds than softmax, the mean cross-entropy on the training samples.
     pub loss: f64,
-    /// Iterations (L-BFGS) or epochs (Adam).
+    /// Iterations (L-BFGS) or epochs (Adam); 1 for linear equations.
     pub iterations: usize,
     /// Whether the solver met its tolerance.
     pub converged: bool,
@@ -68,6 +84,45 @@ pub struct TrainingFacts {
     pub seed: u64,
     /// Seconds spent fitting, selection included.
     pub fit_seconds: f64,
+}
+
+/// A kind of head that was tried.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// As in [`TrainingFacts::kind`].
+    pub kind: String,
+    /// Mean cross-validated log-loss in nats, at the kind's own temperature.
+    pub log_loss: f64,
+    /// Standard error, over groups, of its difference from the smallest log-loss; 0 for the smallest itself.
+    pub standard_error: f64,
+}
+
+/// The facts of a softmax head fitted on nothing yet.
+impl Default for TrainingFacts {
+    fn default() -> Self {
+        Self {
+            kind: softmax(),
+            candidates: Vec::new(),
+            hyper: BTreeMap::new(),
+            solver: "lbfgs".to_owned(),
+            lambda: 0.0,
+            lambda_path: Vec::new(),
+            loss: 0.0,
+            iterations: 0,
+            converged: false,
+            n_train: 0,
+            seed: 0,
+            fit_seconds: 0.0,
+        }
+    }
+}
+
+fn softmax() -> String {
+    "softmax".to_owned()
+}
+
+fn is_softmax(kind: &str) -> bool {
+    kind == softmax()
 }
 
 /// What the figures were measured on.

@@ -4,16 +4,22 @@
 //! than half the width, the same problem is stated in the space that the samples span: `X = R Q^T` with orthonormal
 //! Q, so an L2-penalised fit on R (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
 
+use std::borrow::Cow;
+
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
+use super::kernel::standardise;
+
 /// What a solver works on, and the way back to embeddings.
-pub(super) struct Features {
-    /// (n, r); r is d, or the rank of the standardised samples.
-    pub x: Array2<f32>,
-    mean: Array1<f64>,
-    /// 1 / s; 0 for a feature that never varied, whose weight then stays 0.
-    inverse: Array1<f64>,
-    basis: Option<Basis>,
+pub(super) struct Features<'a> {
+    /// Embeddings (n, d).
+    z: &'a Array2<f32>,
+    /// The mean in two parts, so that f32 keeps its small digits, and 1 / s; 0 for a feature that never varied, whose
+    /// weight then stays 0. (d,) each.
+    high: Vec<f32>,
+    low: Vec<f32>,
+    inverse: Vec<f32>,
+    reduced: Option<(Array2<f32>, Basis)>,
 }
 
 /// `R = L`, the pivoted Cholesky factor of the Gram matrix, and the samples it is built on.
@@ -24,52 +30,123 @@ struct Basis {
     triangle: Array2<f64>,
 }
 
+/// Rows of features (n, r), made from embeddings as they are asked for: no second copy of the data is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    values: ArrayView2<'a, f32>,
+    /// High and low part of the mean, and 1 / s.
+    scale: Option<[&'a [f32]; 3]>,
+}
+
+impl<'a> From<ArrayView2<'a, f32>> for Rows<'a> {
+    /// Rows that are features already.
+    fn from(values: ArrayView2<'a, f32>) -> Self {
+        Self { values, scale: None }
+    }
+}
+
+impl Rows<'_> {
+    /// r
+    pub fn width(&self) -> usize {
+        self.values.ncols()
+    }
+
+    /// Writes the features of `sample` into `out` (r,).
+    pub fn write(&self, sample: usize, out: &mut [f32]) {
+        let row = self.values.row(sample);
+        let row = row.as_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+        match self.scale {
+            Some([high, low, inverse]) => standardise(&row, high, low, inverse, out),
+            None => out.copy_from_slice(&row),
+        }
+    }
+
+    /// The features of `samples`, in this order, in f64.
+    pub fn take(&self, samples: &[usize]) -> Array2<f64> {
+        let mut row = vec![0.0; self.width()];
+        let mut out = Array2::zeros((samples.len(), self.width()));
+        for (mut to, &sample) in out.rows_mut().into_iter().zip(samples) {
+            self.write(sample, &mut row);
+            to.iter_mut().zip(&row).for_each(|(to, v)| *to = f64::from(*v));
+        }
+        out
+    }
+}
+
 /// Standard deviations below this share of the largest one are taken for rounding noise of a constant.
 const CONSTANT: f64 = 1e-6;
 /// Squared lengths below this share of the largest one are taken for rounding noise of a dependent sample.
 const DEPENDENT: f64 = 1e-10;
 
-impl Features {
+impl<'a> Features<'a> {
     /// Standardises embeddings `z` (n, d); reduces them too when `may_reduce` and it pays.
-    pub fn new(z: &Array2<f32>, may_reduce: bool) -> Self {
+    pub fn new(z: &'a Array2<f32>, may_reduce: bool) -> Self {
         let (n, d) = z.dim();
         let mut mean = Array1::<f64>::zeros(d);
         for row in z.rows() {
-            mean.zip_mut_with(&row, |m, z| *m += f64::from(*z) / n as f64);
+            mean.zip_mut_with(&row, |m, z| *m += f64::from(*z));
         }
+        mean /= n as f64;
         let mut variance = Array1::<f64>::zeros(d);
         for row in z.rows() {
             for ((v, z), m) in variance.iter_mut().zip(row).zip(&mean) {
-                *v += (f64::from(*z) - m).powi(2) / n as f64;
+                *v += (f64::from(*z) - m).powi(2);
             }
         }
-        let deviation = variance.mapv(f64::sqrt);
+        let deviation = variance.mapv(|v| (v / n as f64).sqrt());
         let largest = deviation.iter().copied().fold(0.0, f64::max);
-        let inverse = deviation.mapv(|s| if s > CONSTANT * largest { 1.0 / s } else { 0.0 });
-        let standardised = |z: ArrayView2<'_, f32>| (z.mapv(f64::from) - &mean) * &inverse;
+        let inverse = deviation.iter().map(|s| if *s > CONSTANT * largest { (1.0 / s) as f32 } else { 0.0 }).collect();
+        let high: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
+        let low = mean.iter().zip(&high).map(|(m, high)| (m - f64::from(*high)) as f32).collect();
+        let mut features = Self { z, high, low, inverse, reduced: None };
         if may_reduce && 2 * n <= d {
-            let x = standardised(z.view());
+            let x = features.rows().take(&(0..n).collect::<Vec<_>>());
             let (factor, order) = pivoted_cholesky(&x.dot(&x.t()));
             let triangle = factor.select(Axis(0), &order);
-            let basis = Some(Basis { pivots: x.select(Axis(0), &order), triangle });
-            return Self { x: factor.mapv(|v| v as f32), mean, inverse, basis };
+            let basis = Basis { pivots: x.select(Axis(0), &order), triangle };
+            features.reduced = Some((factor.mapv(|v| v as f32), basis));
         }
-        let mut x = Array2::zeros((n, d));
-        for (mut to, from) in x.axis_chunks_iter_mut(Axis(0), 64).zip(z.axis_chunks_iter(Axis(0), 64)) {
-            to.assign(&standardised(from).mapv(|v| v as f32));
+        features
+    }
+
+    /// Features (n, r); r is d, or the rank of the standardised samples.
+    pub fn rows(&self) -> Rows<'_> {
+        match &self.reduced {
+            Some((factor, _)) => Rows::from(factor.view()),
+            None => Rows { values: self.z.view(), scale: Some([&self.high, &self.low, &self.inverse]) },
         }
-        Self { x, mean, inverse, basis: None }
+    }
+
+    /// The same in memory, for those who go over them in other ways than row by row.
+    pub fn matrix(&self) -> Array2<f32> {
+        let rows = self.rows();
+        let mut x = Array2::zeros((self.z.nrows(), rows.width()));
+        for (sample, mut row) in x.rows_mut().into_iter().enumerate() {
+            rows.write(sample, row.as_slice_mut().expect("rows of a fresh array are contiguous"));
+        }
+        x
+    }
+
+    /// m (d,)
+    pub fn mean(&self) -> Array1<f64> {
+        self.high.iter().zip(&self.low).map(|(high, low)| f64::from(*high) + f64::from(*low)).collect()
+    }
+
+    /// 1 / s (d,); 0 for a feature that never varied.
+    pub fn inverse(&self) -> Array1<f64> {
+        self.inverse.iter().map(|v| f64::from(*v)).collect()
     }
 
     /// The layer on embeddings, W (k, d) and b (k,), that gives the logits of `theta` on features: W (k, r), then b.
     pub fn unfold(&self, theta: &[f64], k: usize) -> (Array2<f32>, Array1<f32>) {
         let (w, b) = theta.split_at(theta.len() - k);
-        let w = &ArrayView2::from_shape((k, self.x.ncols()), w).expect("theta has k * (r + 1) values");
-        let w = match &self.basis {
-            Some(basis) => basis.expand(w),
+        let w = &ArrayView2::from_shape((k, w.len() / k), w).expect("theta has k * (r + 1) values");
+        let w = match &self.reduced {
+            Some((_, basis)) => basis.expand(w),
             None => w.to_owned(),
-        } * &self.inverse;
-        let bias = Array1::from_iter(w.rows().into_iter().zip(b).map(|(row, b)| (b - row.dot(&self.mean)) as f32));
+        } * &self.inverse();
+        let mean = self.mean();
+        let bias = Array1::from_iter(w.rows().into_iter().zip(b).map(|(row, b)| (b - row.dot(&mean)) as f32));
         (w.mapv(|v| v as f32), bias)
     }
 }
@@ -142,13 +219,14 @@ mod tests {
         for (n, d) in [(9, 40), (40, 9)] {
             let z = embeddings(n, d);
             let features = Features::new(&z, true);
-            assert_eq!(features.basis.is_some(), n < d);
-            let r = features.x.ncols();
+            assert_eq!(features.reduced.is_some(), n < d);
+            let r = features.rows().width();
             let mut rng = ChaCha8Rng::seed_from_u64(2);
             let w = Array2::from_shape_simple_fn((3, r), || rng.random::<f64>() - 0.5);
             let theta: Vec<f64> = w.iter().copied().chain([0.1, 0.2, 0.3]).collect();
             let (weights, bias) = features.unfold(&theta, 3);
-            let expected = features.x.mapv(f64::from).dot(&w.t()) + &ndarray::array![0.1, 0.2, 0.3];
+            let expected =
+                features.rows().take(&(0..n).collect::<Vec<_>>()).dot(&w.t()) + &ndarray::array![0.1, 0.2, 0.3];
             let found = z.dot(&weights.t()) + &bias;
             let worst = found.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-4, "n {n}: {worst}");
@@ -161,8 +239,8 @@ mod tests {
         let (z, w) = (embeddings(9, 40), Array2::from_elem((1, 7), 0.5));
         let features = Features::new(&z, true);
         // Nine samples, two of them equal, centred: seven directions.
-        assert_eq!(features.x.ncols(), 7);
-        let basis = features.basis.as_ref().unwrap();
+        assert_eq!(features.rows().width(), 7);
+        let (_, basis) = features.reduced.as_ref().unwrap();
         let norm = basis.expand(&w.view()).mapv(|v| v * v).sum();
         assert!((norm - 7.0 * 0.25).abs() < 1e-9, "{norm}");
     }

@@ -2,24 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
-use super::lbfgs::{Minimum, Stop, minimise};
+use super::contest::scored;
 use super::plan::Plan;
-use super::recipe::{self, Recipe};
-use super::select::{Selection, select};
-use super::{Dataset, FitError, Fitted, L2, Progress, Settings, Solver, temperature};
-use crate::head::{DenseHead, HeldOut, TrainingFacts};
-
-/// For the served head.
-const EXACT: Stop = Stop { gradient: 1e-5, iterations: 200 };
-/// Share of the time that selection takes of an L-BFGS training.
-const SELECTION: f64 = 0.95;
+use super::{Dataset, FitError, Fitted, Kind, L2, Progress, Settings, Solver, temperature};
+use super::{auto, discriminant, mlp, rp_ridge, softmax};
+use crate::head::{DenseHead, HeldOut, Hidden, TrainingFacts};
 
 /// A head fitted on all of `data`, with out-of-fold logits of each sample for honest figures.
 ///
-/// `watch` hears of progress after each fold or epoch and may end the training. Every fit starts at zero: a start at
-/// the head in service would let the folds' models see what is held out from them.
+/// `watch` hears of progress after each pass over the samples and may end the training. The folds' models start at
+/// zero: a start at the head in service, or at one another, would let them see what is held out from them.
 ///
 /// # Errors
 /// [`FitError`] when a setting is out of range, `watch` breaks off, or Adam runs away.
@@ -30,75 +24,55 @@ pub fn fit(
 ) -> Result<Fitted, FitError> {
     check(settings)?;
     let plan = Plan::new(data, settings);
-    let solved = match settings.solver {
-        Solver::Lbfgs => solve(&plan, settings.l2, watch)?,
-        Solver::Adam { epochs, batch, lr } => {
-            let lambda = if let L2::Fixed(lambda) = settings.l2 { lambda } else { 0.0 };
-            follow(&plan, Recipe { epochs, batch, lr, lambda, seed: settings.seed }, watch)?
-        }
-    };
-    let (weights, bias) = plan.features.unfold(&solved.theta, data.classes().len());
-    let heldout = solved.heldout.mapv(|logit| logit as f32);
+    let Solved { layers, heldout, facts } = solve(&plan, settings.kind, settings, watch)?;
+    let Layers { hidden, weights, bias } = layers;
+    let temperature = temperature::fit(&scored(&plan, &heldout)) as f32;
+    let heldout = heldout.mapv(|logit| logit as f32);
     let ran_away = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l > f32::MAX);
     if let (true, Solver::Adam { epochs, lr, .. }) = (ran_away, settings.solver) {
         return Err(FitError::Diverged { epoch: epochs, lr });
     }
-    let scored: Vec<(Vec<f64>, usize)> = (0..data.n())
-        .filter(|&sample| plan.scorable[sample])
-        .map(|sample| (solved.heldout.row(sample).to_vec(), data.y()[sample]))
-        .collect();
-    let temperature = temperature::fit(&scored) as f32;
-    let facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..solved.facts };
+    let facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..facts };
     Ok(Fitted {
-        dense: DenseHead { space: data.space(), classes: data.classes().clone(), weights, bias, temperature },
+        dense: DenseHead { space: data.space(), classes: data.classes().clone(), hidden, weights, bias, temperature },
         facts,
         heldout: HeldOut { ids: data.ids().to_vec(), logits: heldout },
     })
 }
 
-/// What a solver found.
-struct Solved {
-    theta: Vec<f64>,
-    heldout: Array2<f64>,
-    facts: TrainingFacts,
+/// What a kind of head comes to.
+pub(super) struct Solved {
+    pub layers: Layers,
+    /// Out-of-fold logits (n, k), before temperature; -inf where there is no answer.
+    pub heldout: Array2<f64>,
+    /// What the kind knows of them.
+    pub facts: TrainingFacts,
 }
 
-fn solve(plan: &Plan<'_>, l2: L2, watch: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Solved, FitError> {
-    let mut scaled = |progress: Progress| watch(Progress { fraction: SELECTION * progress.fraction, ..progress });
-    let Selection { lambda, path, logits } = select(plan, l2, &mut scaled)?;
-    let objective = plan.objective(&plan.whole, lambda);
-    let start = vec![0.0; objective.parameters()];
-    let Minimum { at, value, iterations, converged } = minimise(start, EXACT, |t, g| objective.evaluate(t, g));
-    if watch(Progress { fraction: 1.0, epoch: None }).is_break() {
-        return Err(FitError::Cancelled);
-    }
-    let facts = facts("lbfgs", lambda, path, value, iterations, converged);
-    Ok(Solved { theta: at, heldout: logits, facts })
+/// A head's layers, on embeddings as they come.
+pub(super) struct Layers {
+    /// Before the last one.
+    pub hidden: Option<Hidden>,
+    /// W (k, d), or (k, m) behind a hidden layer.
+    pub weights: Array2<f32>,
+    /// b (k,).
+    pub bias: Array1<f32>,
 }
 
-fn follow(
+/// A head of `kind`, whatever `settings` say of the kind.
+pub(super) fn solve(
     plan: &Plan<'_>,
-    recipe: Recipe,
+    kind: Kind,
+    settings: &Settings,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Solved, FitError> {
-    let (theta, heldout) = recipe::train(plan, recipe, watch)?;
-    let mut gradient = vec![0.0; theta.len()];
-    let loss = plan.objective(&plan.whole, recipe.lambda).evaluate(&theta, &mut gradient);
-    let converged = gradient.iter().all(|g| g.abs() < EXACT.gradient);
-    let facts = facts("adam", recipe.lambda, vec![], loss, recipe.epochs, converged);
-    Ok(Solved { theta, heldout, facts })
-}
-
-fn facts(
-    solver: &str,
-    lambda: f64,
-    lambda_path: Vec<(f64, f64)>,
-    loss: f64,
-    iterations: usize,
-    converged: bool,
-) -> TrainingFacts {
-    let solver = solver.to_owned();
-    TrainingFacts { solver, lambda, lambda_path, loss, iterations, converged, n_train: 0, seed: 0, fit_seconds: 0.0 }
+    match kind {
+        Kind::Softmax => softmax::solve(plan, settings, watch),
+        Kind::Lda => discriminant::solve(plan, settings, watch),
+        Kind::RpRidge => rp_ridge::solve(plan, settings, watch),
+        Kind::Mlp => mlp::solve(plan, settings, watch),
+        Kind::Auto => auto::choose(plan, settings, watch),
+    }
 }
 
 fn check(settings: &Settings) -> Result<(), FitError> {

@@ -1,11 +1,13 @@
 //! Bursts: which images are near-duplicates of which, decided as they arrive.
 //!
 //! A camera that looks at one part for a second delivers ten images of it. They share a group, and a group never
-//! stands on both sides of a split. The memory is bounded and can be restored from the last images alone.
+//! stands on both sides of a split. Two things make a burst: likeness, always, and closeness in time, for sources that
+//! are said to deliver series. The memory is bounded and can be restored from the last images alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use crate::words::SampleId;
+use crate::words::{SampleId, Timestamp};
 
 /// Images that are remembered.
 const MEMORY: usize = 64;
@@ -18,6 +20,19 @@ const MIN_DISTANCES: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub struct Grouper {
     recent: VecDeque<Recent>,
+    /// By source of series: when its last image was made, and the group that this one went to.
+    series: BTreeMap<usize, (Timestamp, SampleId)>,
+}
+
+/// Where and when an image was made, for sources that deliver series.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Number of the camera or folder.
+    pub source: usize,
+    /// When the image was made.
+    pub at: Timestamp,
+    /// Images of one source that are no further apart than this are one series.
+    pub gap: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +71,24 @@ impl Grouper {
         };
         let nearest = self.nearest(&unit, Some(group)).map(|(distance, _)| distance);
         self.remember(Recent { group, unit, nearest });
+        group
+    }
+
+    /// The same for an image of a series: within `frame.gap` of the source's last image it shares that one's group,
+    /// however different it looks.
+    pub fn assign_frame(&mut self, id: SampleId, embedding: &[f32], frame: Frame) -> SampleId {
+        let last = self.series.get(&frame.source);
+        let near = |at: Timestamp| frame.at.since(at).max(at.since(frame.at)) <= frame.gap;
+        let group = match last.filter(|(at, _)| near(*at)).map(|(_, group)| *group) {
+            Some(group) => {
+                let unit = unit(embedding);
+                let nearest = self.nearest(&unit, Some(group)).map(|(distance, _)| distance);
+                self.remember(Recent { group, unit, nearest });
+                group
+            }
+            None => self.assign(id, embedding),
+        };
+        self.series.insert(frame.source, (frame.at, group));
         group
     }
 
@@ -135,6 +168,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_series_is_one_group_however_its_images_look_until_there_is_a_gap() {
+        let mut grouper = Grouper::default();
+        let images = stream(3, 6, 1);
+        let frame = |source, ms| Frame { source, at: Timestamp(ms), gap: Duration::from_secs(2) };
+        let mut group =
+            |image: usize, source, ms| grouper.assign_frame(images[image].0, &images[image].1, frame(source, ms));
+        assert_eq!(group(0, 0, 0), images[0].0);
+        assert_eq!(group(1, 0, 1500), images[0].0);
+        assert_eq!(group(2, 1, 1600), images[2].0, "another source");
+        assert_eq!(group(3, 0, 3400), images[0].0, "the gap is to the last one, not to the first");
+        assert_eq!(group(4, 0, 9000), images[4].0);
+        assert_eq!(group(5, 0, 7500), images[4].0, "a clock set back is still near");
     }
 
     #[test]

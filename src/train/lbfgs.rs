@@ -1,12 +1,13 @@
 //! L-BFGS: minimises a smooth function from values and gradients alone.
 //!
 //! Two-loop recursion with a line search for the strong Wolfe conditions (Nocedal and Wright, Numerical
-//! Optimization, algorithms 7.4, 3.5 and 3.6). No randomness: the same function and start give the same result.
+//! Optimization, algorithms 7.4, 3.5 and 3.6), and an approximate inverse of the Hessian where the caller has one. The
+//! caller evaluates; the search only says where. No randomness: the same function and start give the same result.
 
 use std::collections::VecDeque;
 
 /// Steps that are remembered.
-const MEMORY: usize = 10;
+const MEMORY: usize = 6;
 /// Sufficient decrease.
 const C1: f64 = 1e-4;
 /// Curvature.
@@ -21,6 +22,8 @@ pub(super) struct Stop {
     pub gradient: f64,
     /// Iterations at most.
     pub iterations: usize,
+    /// Share of the value that rounding may hide.
+    pub noise: f64,
 }
 
 /// Where and how the search ended.
@@ -44,67 +47,6 @@ struct Trial {
     slope: f64,
 }
 
-/// The function being minimised, with the last point where it was evaluated.
-struct Search<F> {
-    function: F,
-    at: Vec<f64>,
-    gradient: Vec<f64>,
-    value: f64,
-}
-
-impl<F: FnMut(&[f64], &mut [f64]) -> f64> Search<F> {
-    /// Evaluates at `from + step * direction`.
-    fn walk(&mut self, from: &[f64], direction: &[f64], step: f64) -> Trial {
-        self.at.iter_mut().zip(from).zip(direction).for_each(|((at, from), d)| *at = from + step * d);
-        self.value = (self.function)(&self.at, &mut self.gradient);
-        Trial { step, value: self.value, slope: dot(&self.gradient, direction) }
-    }
-
-    /// Moves to a step that meets the strong Wolfe conditions (algorithm 3.5); false when none was found.
-    fn line_search(&mut self, from: &[f64], direction: &[f64], origin: Trial, first: f64) -> bool {
-        let (mut last, mut step) = (origin, first);
-        for trial_number in 0..MAX_TRIALS {
-            let trial = self.walk(from, direction, step);
-            let too_high = !trial.value.is_finite() || trial.value > origin.value + C1 * step * origin.slope;
-            if too_high || (trial_number > 0 && trial.value >= last.value) {
-                return self.zoom(from, direction, origin, last, trial);
-            }
-            if trial.slope.abs() <= -C2 * origin.slope {
-                return true;
-            }
-            if trial.slope >= 0.0 {
-                return self.zoom(from, direction, origin, trial, last);
-            }
-            last = trial;
-            step *= 2.0;
-        }
-        false
-    }
-
-    /// Narrows the bracket between `low` (the better end) and `high` (algorithm 3.6).
-    fn zoom(&mut self, from: &[f64], direction: &[f64], origin: Trial, mut low: Trial, mut high: Trial) -> bool {
-        for _ in 0..MAX_TRIALS {
-            let trial = self.walk(from, direction, between(low, high));
-            let too_high = !trial.value.is_finite() || trial.value > origin.value + C1 * trial.step * origin.slope;
-            if too_high || trial.value >= low.value {
-                high = trial;
-            } else {
-                if trial.slope.abs() <= -C2 * origin.slope {
-                    return true;
-                }
-                if trial.slope * (high.step - low.step) >= 0.0 {
-                    high = low;
-                }
-                low = trial;
-            }
-            if (high.step - low.step).abs() <= 1e-14 * low.step.abs() {
-                break;
-            }
-        }
-        false
-    }
-}
-
 /// The minimum of the cubic through both trials, or their middle when it lies too close to an end.
 fn between(a: Trial, b: Trial) -> f64 {
     let middle = f64::midpoint(a.step, b.step);
@@ -116,58 +58,193 @@ fn between(a: Trial, b: Trial) -> f64 {
     if step.is_finite() && step > low + edge && step < high - edge { step } else { middle }
 }
 
-/// Minimises `function` from `start`; it is given a place, writes its gradient there and returns its value.
-///
-/// Ends at the best place found when rounding leaves no way further down; `converged` is then false.
-pub(super) fn minimise(start: Vec<f64>, stop: Stop, mut function: impl FnMut(&[f64], &mut [f64]) -> f64) -> Minimum {
-    let mut gradient = vec![0.0; start.len()];
-    let value = function(&start, &mut gradient);
-    let mut best = (start.clone(), gradient.clone(), value);
-    let mut search = Search { function, at: start, gradient, value };
-    let mut memory = Memory::default();
-    let mut iterations = 0;
-    while max_norm(&best.1) >= stop.gradient && iterations < stop.iterations {
-        iterations += 1;
-        let direction = memory.direction(&best.1);
-        let origin = Trial { step: 0.0, value: best.2, slope: dot(&best.1, &direction) };
-        // The first step has no curvature to go by: start with one of unit length.
-        let first = if memory.0.is_empty() { 1.0 / dot(&best.1, &best.1).sqrt().max(1.0) } else { 1.0 };
-        if origin.slope >= 0.0 || !search.line_search(&best.0, &direction, origin, first) {
-            if memory.0.is_empty() {
-                break;
-            }
-            // Curvature from rounding noise leads nowhere: begin anew from the gradient.
-            memory.0.clear();
-            continue;
-        }
-        memory.learn(difference(&search.at, &best.0), difference(&search.gradient, &best.1));
-        best = (search.at.clone(), search.gradient.clone(), search.value);
+/// A place with the function's value and gradient there.
+#[derive(Default)]
+struct Point {
+    at: Vec<f64>,
+    gradient: Vec<f64>,
+    value: f64,
+}
+
+/// What the next answer will be about.
+enum Phase {
+    /// The start.
+    Start,
+    /// A longer and longer step (algorithm 3.5); the last one tried, and how many were.
+    Bracket { last: Trial, tried: usize },
+    /// A step between `low`, the better end, and `high` (algorithm 3.6).
+    Zoom { low: Trial, high: Trial, tried: usize },
+    /// Nothing: the search has ended.
+    Ended,
+}
+
+/// One search, which says where it wants the function evaluated and is told what was found: several can go in step.
+pub(super) struct Descent {
+    stop: Stop,
+    /// The best place so far: where the present line begins.
+    best: Point,
+    direction: Vec<f64>,
+    origin: Trial,
+    phase: Phase,
+    /// Where, and at which step of the line, the function is wanted.
+    wanted: Vec<f64>,
+    step: f64,
+    memory: Memory,
+    iterations: usize,
+}
+
+/// Multiplies a vector by an approximate inverse of the Hessian.
+pub(super) type Precondition<'a> = &'a dyn Fn(&mut [f64]);
+
+impl Descent {
+    /// A search from `start` with what another one remembers.
+    pub fn new(start: Vec<f64>, stop: Stop, memory: Memory) -> Self {
+        let origin = Trial { step: 0.0, value: 0.0, slope: 0.0 };
+        let (best, direction) = (Point::default(), Vec::new());
+        Self { stop, best, direction, origin, phase: Phase::Start, wanted: start, step: 0.0, memory, iterations: 0 }
     }
-    let converged = max_norm(&best.1) < stop.gradient;
-    Minimum { at: best.0, value: best.2, iterations, converged }
+
+    /// Whether it is over.
+    pub fn ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// Where the function is wanted.
+    pub fn place(&self) -> &[f64] {
+        &self.wanted
+    }
+
+    /// The result, and the steps remembered; the best place so far when it has not ended.
+    pub fn finish(self) -> (Minimum, Memory) {
+        let converged = max_norm(&self.best.gradient) < self.stop.gradient;
+        let Point { at, value, .. } = self.best;
+        (Minimum { at, value, iterations: self.iterations, converged }, self.memory)
+    }
+
+    /// Takes the function's value and gradient at [`Descent::place`].
+    pub fn tell(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
+        let trial = Trial { step: self.step, value, slope: dot(gradient, &self.direction) };
+        let (origin, limit) = (self.origin, -C2 * self.origin.slope);
+        // Near the end differences drown in rounding; `noise` keeps that from being taken for a rise.
+        let slack = self.stop.noise * origin.value.abs();
+        let too_high = !value.is_finite() || value > origin.value + C1 * trial.step * origin.slope + slack;
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let next = match phase {
+            Phase::Ended => return,
+            Phase::Start => return self.arrive(value, gradient, precondition),
+            Phase::Bracket { last, tried } => {
+                if too_high || (tried > 0 && value >= last.value + slack) {
+                    Some(Phase::Zoom { low: last, high: trial, tried: 0 })
+                } else if trial.slope.abs() <= limit {
+                    return self.arrive(value, gradient, precondition);
+                } else if trial.slope >= 0.0 {
+                    Some(Phase::Zoom { low: trial, high: last, tried: 0 })
+                } else {
+                    (tried < MAX_TRIALS).then_some(Phase::Bracket { last: trial, tried: tried + 1 })
+                }
+            }
+            Phase::Zoom { mut low, mut high, tried } => {
+                if too_high || value >= low.value + slack {
+                    high = trial;
+                } else {
+                    if trial.slope.abs() <= limit {
+                        return self.arrive(value, gradient, precondition);
+                    }
+                    if trial.slope * (high.step - low.step) >= 0.0 {
+                        high = low;
+                    }
+                    low = trial;
+                }
+                let narrow = (high.step - low.step).abs() <= 1e-14 * low.step.abs();
+                (tried < MAX_TRIALS && !narrow).then_some(Phase::Zoom { low, high, tried: tried + 1 })
+            }
+        };
+        match next {
+            Some(phase) => {
+                let step = match &phase {
+                    Phase::Zoom { low, high, .. } => between(*low, *high),
+                    _ => 2.0 * trial.step,
+                };
+                self.phase = phase;
+                self.walk(step);
+            }
+            None => self.restart(precondition),
+        }
+    }
+
+    /// Takes the place just evaluated as the best one and begins the next line.
+    fn arrive(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
+        if !self.best.at.is_empty() {
+            let s = difference(&self.wanted, &self.best.at);
+            self.memory.learn(s, difference(gradient, &self.best.gradient), precondition);
+        }
+        self.best.at.clone_from(&self.wanted);
+        self.best.gradient.clear();
+        self.best.gradient.extend_from_slice(gradient);
+        self.best.value = value;
+        self.begin(precondition);
+    }
+
+    fn begin(&mut self, precondition: Precondition<'_>) {
+        if max_norm(&self.best.gradient) < self.stop.gradient || self.iterations >= self.stop.iterations {
+            self.phase = Phase::Ended;
+            return;
+        }
+        self.iterations += 1;
+        self.direction = self.memory.direction(&self.best.gradient, precondition);
+        let slope = dot(&self.best.gradient, &self.direction);
+        self.origin = Trial { step: 0.0, value: self.best.value, slope };
+        if slope.is_nan() || slope >= 0.0 {
+            return self.restart(precondition);
+        }
+        self.phase = Phase::Bracket { last: self.origin, tried: 0 };
+        // Without curvature to go by, a first step is of unit length at most.
+        let length = if self.memory.pairs.is_empty() { dot(&self.direction, &self.direction).sqrt() } else { 1.0 };
+        self.walk(1.0 / length.max(1.0));
+    }
+
+    /// Curvature from rounding noise leads nowhere: begins anew from the gradient, or ends when that was tried.
+    fn restart(&mut self, precondition: Precondition<'_>) {
+        if self.memory.pairs.is_empty() {
+            self.phase = Phase::Ended;
+        } else {
+            self.memory.pairs.clear();
+            self.begin(precondition);
+        }
+    }
+
+    fn walk(&mut self, step: f64) {
+        self.step = step;
+        let line = self.wanted.iter_mut().zip(&self.best.at).zip(&self.direction);
+        line.for_each(|((wanted, from), d)| *wanted = from + step * d);
+    }
 }
 
 /// The last steps `s` with the changes `y` of the gradient over them, and `1 / (y s)`.
 #[derive(Default)]
-struct Memory(VecDeque<(Vec<f64>, Vec<f64>, f64)>);
+pub(super) struct Memory {
+    pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
+    /// `s y / y P y` of the newest step, P the preconditioner.
+    scale: f64,
+}
 
 impl Memory {
-    /// `-H g` by the two-loop recursion (algorithm 7.4), `H0 = (s y / y y) I` of the newest step.
-    fn direction(&self, gradient: &[f64]) -> Vec<f64> {
+    /// `-H g` by the two-loop recursion (algorithm 7.4), `H0 = (s y / y P y) P` of the newest step.
+    fn direction(&self, gradient: &[f64], precondition: Precondition<'_>) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
-        let mut alphas = Vec::with_capacity(self.0.len());
-        for (s, y, rho) in self.0.iter().rev() {
+        let mut alphas = Vec::with_capacity(self.pairs.len());
+        for (s, y, rho) in self.pairs.iter().rev() {
             let alpha = rho * dot(s, &q);
             add(&mut q, -alpha, y);
             alphas.push(alpha);
         }
-        if let Some((_, y, rho)) = self.0.back() {
-            let scale = 1.0 / (rho * dot(y, y));
+        precondition(&mut q);
+        if !self.pairs.is_empty() {
             for q in &mut q {
-                *q *= scale;
+                *q *= self.scale;
             }
         }
-        for ((s, y, rho), alpha) in self.0.iter().zip(alphas.into_iter().rev()) {
+        for ((s, y, rho), alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
             let beta = rho * dot(y, &q);
             add(&mut q, alpha - beta, s);
         }
@@ -175,14 +252,28 @@ impl Memory {
     }
 
     /// Remembers a step unless its curvature is lost in rounding.
-    fn learn(&mut self, s: Vec<f64>, y: Vec<f64>) {
+    fn learn(&mut self, s: Vec<f64>, y: Vec<f64>, precondition: Precondition<'_>) {
         let curvature = dot(&s, &y);
         if curvature > 1e-16 * dot(&y, &y).sqrt() * dot(&s, &s).sqrt() {
-            if self.0.len() == MEMORY {
-                self.0.pop_front();
+            if self.pairs.len() == MEMORY {
+                self.pairs.pop_front();
             }
-            self.0.push_back((s, y, 1.0 / curvature));
+            let mut shaped = y.clone();
+            precondition(&mut shaped);
+            self.scale = curvature / dot(&y, &shaped);
+            self.pairs.push_back((s, y, 1.0 / curvature));
         }
+    }
+
+    /// What the same steps would have shown had the function `more / 2 ||p||^2` in addition over the first `count`
+    /// parameters; steps that then show no curvature are forgotten.
+    pub fn bend(&mut self, more: f64, count: usize) {
+        for (s, y, rho) in &mut self.pairs {
+            y[..count].iter_mut().zip(&*s).for_each(|(y, s)| *y += more * s);
+            *rho = 1.0 / dot(s, y);
+        }
+        let lost = |s: &[f64], y: &[f64]| dot(s, y) <= 1e-8 * dot(y, y).sqrt() * dot(s, s).sqrt();
+        self.pairs.retain(|(s, y, _)| !lost(s, y));
     }
 }
 
@@ -206,7 +297,17 @@ fn max_norm(a: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    const TIGHT: Stop = Stop { gradient: 1e-9, iterations: 500 };
+    const TIGHT: Stop = Stop { gradient: 1e-9, iterations: 500, noise: 0.0 };
+
+    fn minimise(start: Vec<f64>, stop: Stop, mut function: impl FnMut(&[f64], &mut [f64]) -> f64) -> Minimum {
+        let mut gradient = vec![0.0; start.len()];
+        let mut descent = Descent::new(start, stop, Memory::default());
+        while !descent.ended() {
+            let value = function(descent.place(), &mut gradient);
+            descent.tell(value, &gradient, &|_| {});
+        }
+        descent.finish().0
+    }
 
     #[test]
     fn the_rosenbrock_valley_is_followed_to_its_end() {
@@ -233,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_function_without_minimum_ends_with_the_iterations() {
-        let found = minimise(vec![0.0], Stop { gradient: 1e-30, iterations: 7 }, |p, g| {
+        let found = minimise(vec![0.0], Stop { gradient: 1e-30, iterations: 7, noise: 0.0 }, |p, g| {
             g[0] = -(-p[0]).exp();
             (-p[0]).exp()
         });

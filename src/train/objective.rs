@@ -1,17 +1,20 @@
 //! The loss of the softmax head and its gradient.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+
+use super::features::Rows;
 
 /// Rows handled at once, so that they stay in the cache between logits and gradient.
-const BLOCK: usize = 64;
+const BLOCK: usize = 256;
 
 /// `J = sum_i w_i [-log softmax(W x_i + b)_{y_i}] + (lambda/2) ||W||_F^2`; b is not penalised.
 ///
-/// Parameters lie flat: W (k, r) row by row, then b (k,). Features are f32, all sums f64.
+/// Parameters lie flat: W (k, r) row by row, then b (k,). Features are f32; everything here is computed in f64, and is
+/// what the faster sums of `together` are held against.
 pub(super) struct Objective<'a> {
     /// (n, r)
-    pub x: ArrayView2<'a, f32>,
+    pub x: Rows<'a>,
     /// Class of each sample (n,).
     pub y: &'a [usize],
     /// w (n,): 0 leaves a sample out.
@@ -25,17 +28,16 @@ pub(super) struct Objective<'a> {
 impl Objective<'_> {
     /// How many parameters there are.
     pub fn parameters(&self) -> usize {
-        self.known.len() * (self.x.ncols() + 1)
+        self.known.len() * (self.x.width() + 1)
     }
 
     /// Writes the gradient at `theta` into `gradient` and returns J.
     pub fn evaluate(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
         let mut loss = 0.0;
-        for start in (0..self.y.len()).step_by(BLOCK) {
-            let end = (start + BLOCK).min(self.y.len());
-            let rows = self.x.slice(s![start..end, ..]).mapv(f64::from);
-            loss += self.add_rows(&rows, &self.y[start..end], &self.weight[start..end], theta, gradient);
+        let samples: Vec<usize> = (0..self.y.len()).collect();
+        for samples in samples.chunks(BLOCK) {
+            loss += self.add_rows(samples, 1.0, theta, gradient);
         }
         loss + self.add_penalty(theta, gradient)
     }
@@ -43,27 +45,26 @@ impl Objective<'_> {
     /// The same over the samples `batch` alone, their weights multiplied by `scale`.
     pub fn evaluate_batch(&self, batch: &[usize], scale: f64, theta: &[f64], gradient: &mut [f64]) -> f64 {
         gradient.fill(0.0);
-        let rows = self.x.select(Axis(0), batch).mapv(f64::from);
-        let y: Vec<usize> = batch.iter().map(|&i| self.y[i]).collect();
-        let weight: Vec<f64> = batch.iter().map(|&i| scale * self.weight[i]).collect();
-        self.add_rows(&rows, &y, &weight, theta, gradient) + self.add_penalty(theta, gradient)
+        self.add_rows(batch, scale, theta, gradient) + self.add_penalty(theta, gradient)
     }
 
-    /// Logits (n, k) of all samples.
-    pub fn logits(&self, theta: &[f64]) -> Array2<f64> {
-        let mut out = Array2::zeros((self.y.len(), self.known.len()));
-        for (mut to, rows) in out.axis_chunks_iter_mut(Axis(0), BLOCK).zip(self.x.axis_chunks_iter(Axis(0), BLOCK)) {
-            to.assign(&self.block_logits(&rows.mapv(f64::from), theta));
+    /// Logits (m, k) of m `samples`.
+    pub fn logits(&self, theta: &[f64], samples: &[usize]) -> Array2<f64> {
+        let mut out = Array2::zeros((samples.len(), self.known.len()));
+        for (mut to, samples) in out.axis_chunks_iter_mut(Axis(0), BLOCK).zip(samples.chunks(BLOCK)) {
+            to.assign(&self.block_logits(&self.x.take(samples), theta));
         }
         out
     }
 
-    fn add_rows(&self, rows: &Array2<f64>, y: &[usize], weight: &[f64], theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let (k, r) = (self.known.len(), self.x.ncols());
+    fn add_rows(&self, samples: &[usize], scale: f64, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        let (k, r) = (self.known.len(), self.x.width());
+        let rows = self.x.take(samples);
         // Becomes w_i (p_i - e_{y_i}) row by row.
-        let mut residual = self.block_logits(rows, theta);
+        let mut residual = self.block_logits(&rows, theta);
         let mut loss = 0.0;
-        for ((mut row, &y), &weight) in residual.rows_mut().into_iter().zip(y).zip(weight) {
+        for (mut row, &sample) in residual.rows_mut().into_iter().zip(samples) {
+            let (y, weight) = (self.y[sample], scale * self.weight[sample]);
             if weight == 0.0 {
                 row.fill(0.0);
                 continue;
@@ -75,19 +76,20 @@ impl Objective<'_> {
         }
         let (weights, bias) = gradient.split_at_mut(k * r);
         let mut weights = ArrayViewMut2::from_shape((k, r), weights).expect("the split is at k * r");
-        general_mat_mul(1.0, &residual.t(), rows, 1.0, &mut weights);
+        general_mat_mul(1.0, &residual.t(), &rows, 1.0, &mut weights);
         bias.iter_mut().zip(residual.columns()).for_each(|(b, column)| *b += column.sum());
         loss
     }
 
-    fn add_penalty(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
-        let weights = self.known.len() * self.x.ncols();
+    /// Adds the penalty's gradient and returns the penalty.
+    pub fn add_penalty(&self, theta: &[f64], gradient: &mut [f64]) -> f64 {
+        let weights = self.known.len() * self.x.width();
         gradient[..weights].iter_mut().zip(theta).for_each(|(g, w)| *g += self.lambda * w);
         self.lambda / 2.0 * theta[..weights].iter().map(|w| w * w).sum::<f64>()
     }
 
     fn block_logits(&self, rows: &Array2<f64>, theta: &[f64]) -> Array2<f64> {
-        let (k, r) = (self.known.len(), self.x.ncols());
+        let (k, r) = (self.known.len(), self.x.width());
         let weights = ArrayView2::from_shape((k, r), &theta[..k * r]).expect("the slice has k * r values");
         let mut logits = Array2::from_shape_fn((rows.nrows(), k), |(_, class)| theta[k * r + class]);
         general_mat_mul(1.0, rows, &weights.t(), 1.0, &mut logits);
@@ -121,7 +123,7 @@ mod tests {
         let y: Vec<usize> = (0..n).map(|i| i % 3).collect();
         let weight: Vec<f64> = (0..n).map(|i| if i % 7 == 0 { 0.0 } else { rng.random() }).collect();
         let known = [true, true, true, false];
-        let objective = Objective { x: x.view(), y: &y, weight: &weight, known: &known, lambda: 0.3 };
+        let objective = Objective { x: x.view().into(), y: &y, weight: &weight, known: &known, lambda: 0.3 };
         let theta: Vec<f64> = (0..objective.parameters()).map(|_| rng.random::<f64>() - 0.5).collect();
         assert_eq!(theta.len(), k * (r + 1));
         let (mut gradient, mut scratch) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
@@ -143,7 +145,8 @@ mod tests {
     #[test]
     fn huge_logits_keep_the_loss_finite() {
         let x = ndarray::array![[1.0_f32], [-1.0]];
-        let objective = Objective { x: x.view(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
+        let objective =
+            Objective { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
         let mut gradient = vec![0.0; 4];
         assert!((objective.evaluate(&[-1e4, 1e4, 0.0, 0.0], &mut gradient) - 2e4).abs() < 1e-9);
         assert!(gradient.iter().all(|g| g.is_finite()));

@@ -2,14 +2,19 @@
 
 use super::features::Features;
 use super::objective::Objective;
+use super::spectrum::Spectrum;
 use super::split::{Folds, folds};
 use super::{ClassWeights, Dataset, Settings, Solver};
 
 /// Everything that is the same for all fits of one training.
 pub(super) struct Plan<'a> {
     pub data: &'a Dataset,
-    pub features: Features,
+    pub features: Features<'a>,
     pub folds: Folds,
+    /// Samples by fold (count,): the order in which passes go over them.
+    pub order: Vec<Vec<usize>>,
+    /// What L-BFGS is told of the features.
+    pub spectrum: Spectrum,
     /// By fold: the fit on everything outside it.
     pub parts: Vec<Part>,
     /// The fit on everything.
@@ -44,13 +49,18 @@ impl<'a> Plan<'a> {
         if classes.next().is_none_or(|first| classes.all(|class| class == first)) {
             scorable.fill(false);
         }
-        Self { data, features, folds, parts, whole, scorable }
+        let order = (0..folds.count.max(1)).map(|f| (0..data.n()).filter(|&i| folds.of[i] == f).collect()).collect();
+        let spectrum = match settings.solver {
+            Solver::Lbfgs => Spectrum::new(features.rows(), data.n()),
+            Solver::Adam { .. } => Spectrum::default(),
+        };
+        Self { data, features, folds, order, spectrum, parts, whole, scorable }
     }
 
     /// The loss over `part`.
     pub fn objective<'b>(&'b self, part: &'b Part, lambda: f64) -> Objective<'b> {
         let (weight, known) = (&part.weight, &part.known);
-        Objective { x: self.features.x.view(), y: self.data.y(), weight, known, lambda }
+        Objective { x: self.features.rows(), y: self.data.y(), weight, known, lambda }
     }
 
     /// Whether anything can be held out.

@@ -40,14 +40,15 @@ pub(super) fn train(
     let folds = if plan.can_hold_out() { plan.parts.len() } else { 0 };
     let mut others: Vec<Adam> = (1..=folds).map(model).collect();
     let mut heldout = Array2::from_elem((plan.data.n(), plan.data.classes().len()), f64::NEG_INFINITY);
+    let everyone: Vec<usize> = (0..plan.data.n()).collect();
     for number in 1..=recipe.epochs {
         served.epoch(&whole, recipe.batch, recipe.lr);
         for (fold, other) in others.iter_mut().enumerate() {
             let objective = plan.objective(&plan.parts[fold], recipe.lambda);
             other.epoch(&objective, recipe.batch, recipe.lr);
-            keep_fold(plan, fold, &objective.logits(&other.theta), &mut heldout);
+            keep_fold(plan, fold, &objective, &other.theta, &mut heldout);
         }
-        let epoch = report(plan, number, recipe.epochs, &whole.logits(&served.theta), &heldout);
+        let epoch = report(plan, number, recipe.epochs, &whole.logits(&served.theta, &everyone), &heldout);
         if !epoch.loss.is_finite() || epoch.heldout.is_some_and(|(loss, _)| !loss.is_finite()) {
             return Err(FitError::Diverged { epoch: number, lr: recipe.lr });
         }

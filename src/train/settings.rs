@@ -5,7 +5,9 @@ use crate::head::{DenseHead, HeldOut, TrainingFacts};
 /// How to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// The method.
+    /// What the head is.
+    pub kind: Kind,
+    /// The method, of softmax heads.
     pub solver: Solver,
     /// The penalty.
     pub l2: L2,
@@ -19,7 +21,43 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { solver: Solver::Lbfgs, l2: L2::Auto, class_weights: ClassWeights::Balanced, seed: 0, folds: 5 }
+        Self {
+            kind: Kind::Softmax,
+            solver: Solver::Lbfgs,
+            l2: L2::Auto,
+            class_weights: ClassWeights::Balanced,
+            seed: 0,
+            folds: 5,
+        }
+    }
+}
+
+/// Kinds of head. They differ in what they can tell apart and in how many images they need; all are one interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Softmax regression.
+    Softmax,
+    /// A hidden layer and a softmax, trained by Adam.
+    Mlp,
+    /// Linear discriminant analysis with a shrunken covariance.
+    Lda,
+    /// Ridge regression on a random projection.
+    RpRidge,
+    /// The simplest of these that is as good as the best, by cross-validated log-loss.
+    Auto,
+}
+
+impl Kind {
+    /// The word for it in files and settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Softmax => "softmax",
+            Self::Mlp => "mlp",
+            Self::Lda => "lda",
+            Self::RpRidge => "rp-ridge",
+            Self::Auto => "auto",
+        }
     }
 }
 
@@ -42,9 +80,9 @@ pub enum Solver {
 /// The L2 penalty: lambda in `mean loss + lambda/2 ||W||^2`, W on standardised features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum L2 {
-    /// Chosen by cross-validation for L-BFGS; 0 for Adam, as the classic recipe has it.
+    /// Chosen by cross-validation for L-BFGS and ridge regression; 0 for softmax by Adam, as the classic recipe has it.
     Auto,
-    /// This one, 0 or more.
+    /// This one, 0 or more. Of an mlp it is the decay of weights; lda has none.
     Fixed(f64),
 }
 

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::words::{Digest, SampleId};
+use super::Settings;
+use crate::words::{ClassSet, Digest, Label, SampleId};
 
 /// Fold of each sample, 0..`count`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,19 @@ pub(super) fn folds(y: &[usize], groups: &[SampleId], wanted: usize, seed: u64) 
         }
     }
     Folds { count, of }
+}
+
+/// The fold (n,) that cross-validation deals to samples with these `labels` (n,) and `groups` (n,); all 0 when nothing
+/// can be held out.
+///
+/// # Panics
+/// When the lists differ in length.
+#[must_use]
+pub fn folds_of(labels: &[Label], groups: &[SampleId], seed: u64) -> Vec<usize> {
+    assert_eq!(labels.len(), groups.len(), "each sample has a label and a group");
+    let classes: ClassSet = labels.iter().cloned().collect();
+    let y: Vec<usize> = labels.iter().filter_map(|label| classes.index_of(label)).collect();
+    folds(&y, groups, Settings::default().folds, seed).of
 }
 
 /// The class that most of `samples` have; the lowest of equals.
@@ -113,6 +127,16 @@ mod tests {
         );
         assert_eq!(forward.of, backward.of.iter().rev().copied().collect::<Vec<_>>());
         assert_ne!(forward, folds(&y, &groups, 5, 2));
+    }
+
+    #[test]
+    fn folds_by_name_are_those_of_a_training() {
+        let names = ["nut", "bolt", "gear"].map(|name| Label::new(name).unwrap());
+        let (y, groups) = random(4);
+        let labels: Vec<Label> = y.iter().map(|class| names[class % 3].clone()).collect();
+        // In the order of their names, as a training numbers classes.
+        let by_name: Vec<usize> = y.iter().map(|class| [2, 0, 1][class % 3]).collect();
+        assert_eq!(folds_of(&labels, &groups, 7), folds(&by_name, &groups, Settings::default().folds, 7).of);
     }
 
     #[test]

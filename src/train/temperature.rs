@@ -8,7 +8,8 @@ use super::objective::log_sum_exp;
 /// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none.
 ///
 /// Samples whose own class has logit -inf say nothing about T and must be left out.
-pub(super) fn fit(scored: &[(Vec<f64>, usize)]) -> f64 {
+#[must_use]
+pub fn fit(scored: &[(Vec<f64>, usize)]) -> f64 {
     if scored.is_empty() {
         return 1.0;
     }

@@ -1,12 +1,16 @@
-use ndarray::array;
+use ndarray::{Array1, array};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::head::dense::tests::head;
+use crate::head::dense::tests::{deep, head, projected};
+use crate::head::{Calibration, Candidate, Conformal, Novelty, NoveltyParts, Ranked};
 
 fn record() -> HeadRecord {
-    let dense = head();
+    record_of(head())
+}
+
+fn record_of(dense: DenseHead) -> HeadRecord {
     HeadRecord {
         head: HeadRef { id: dense.id(), version: 7 },
         created: Timestamp(1_700_000_000_120),
@@ -21,19 +25,25 @@ fn record() -> HeadRecord {
             n_train: 2,
             seed: 3,
             fit_seconds: 0.25,
+            ..TrainingFacts::default()
         },
         figures: None,
         heldout: HeldOut {
             ids: vec![SampleId::of(b"a"), SampleId::of(b"b")],
             logits: array![[1.0, -2.0, f32::NEG_INFINITY], [0.5, 0.25, 3.0]],
         },
+        calibration: Calibration::default(),
         dense,
     }
 }
 
 /// The record's bytes after `edit` changed the document in its header (checksums are not renewed).
 fn edited(edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
-    rebuilt(&record().to_bytes(), |header| {
+    edited_of(&record(), edit)
+}
+
+fn edited_of(record: &HeadRecord, edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+    rebuilt(&record.to_bytes(), |header| {
         let text = header["__metadata__"][KEY].as_str().unwrap();
         let mut document = serde_json::from_str(text).unwrap();
         edit(&mut document);
@@ -62,6 +72,52 @@ fn a_record_comes_back_as_it_was_and_its_bytes_never_vary() {
     assert!((0..8).all(|_| record.to_bytes() == bytes));
 }
 
+fn calibrated() -> HeadRecord {
+    let ranked = |values: &[f32]| Ranked::new(values.to_vec()).unwrap();
+    let novelty = Novelty::new(NoveltyParts {
+        means: array![[1.0, 0.0], [0.0, 1.0]],
+        centre: Array1::from_vec(vec![0.5, 0.25]),
+        references: array![[127, -128], [3, 0]],
+        location: [0.1, -0.9],
+        scale: [0.1, 0.2],
+        heldout: ranked(&[-1.0, 0.5, 3.0]),
+    });
+    let calibration = Calibration { conformal: Conformal::new(ranked(&[0.1, 0.9])), novelty: Some(novelty.unwrap()) };
+    HeadRecord { calibration, ..record() }
+}
+
+#[test]
+fn a_calibration_comes_back_as_it_was_whole_or_in_part() {
+    let whole = calibrated();
+    assert_eq!(HeadRecord::from_bytes(&whole.to_bytes()).unwrap(), whole);
+    for calibration in [
+        Calibration { conformal: None, ..whole.calibration.clone() },
+        Calibration { novelty: None, ..whole.calibration.clone() },
+    ] {
+        let part = HeadRecord { calibration, ..record() };
+        assert_eq!(HeadRecord::from_bytes(&part.to_bytes()).unwrap(), part);
+    }
+}
+
+#[test]
+fn a_calibration_that_was_changed_is_refused() {
+    let changes: [(&str, serde_json::Value, &str); 4] = [
+        ("sha256", Digest::of(b"x").to_string().into(), "checksum"),
+        ("sets", 5.into(), "sets.scores is 2 values of 5"),
+        ("novelty", 2000.into(), "novelty.scores is 3 values of 2000"),
+        ("sets", serde_json::Value::Null, "checksum"),
+    ];
+    for (field, value, expected) in changes {
+        let bytes = edited_of(&calibrated(), |document| document["calibration"][field] = value.clone());
+        assert!(refusal(&bytes).contains(expected), "{field}: {}", refusal(&bytes));
+    }
+    let mut bytes = calibrated().to_bytes();
+    let scores: Vec<u8> = [0.1_f32, 0.9].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let place = bytes.windows(8).position(|window| window == scores).unwrap();
+    bytes[place] ^= 1;
+    assert!(refusal(&bytes).contains("checksum"), "{}", refusal(&bytes));
+}
+
 #[test]
 fn a_head_without_held_out_samples_comes_back_too() {
     let record = HeadRecord { heldout: HeldOut { ids: vec![], logits: Array2::zeros((0, 3)) }, ..record() };
@@ -69,25 +125,111 @@ fn a_head_without_held_out_samples_comes_back_too() {
 }
 
 #[test]
+fn heads_with_a_hidden_layer_come_back_and_of_a_projection_only_the_seed_is_kept() {
+    for dense in [deep(), projected()] {
+        let mut record = record_of(dense);
+        record.training.kind = "rp-ridge".into();
+        record.training.hyper = [("width".to_owned(), 5.0)].into();
+        record.training.candidates = vec![Candidate { kind: "lda".into(), log_loss: 0.5, standard_error: 0.125 }];
+        let bytes = record.to_bytes();
+        assert_eq!(HeadRecord::from_bytes(&bytes).unwrap(), record);
+        assert!((0..8).all(|_| record.to_bytes() == bytes));
+    }
+    let wide = Hidden::projection(1, 4096, Array1::ones(2), Array1::ones(2));
+    let mut dense = DenseHead { hidden: Some(wide), weights: Array2::zeros((3, 4096)), ..head() };
+    let length = record_of(dense.clone()).to_bytes().len();
+    assert!(length < 3 * 4 * 4096 + 4096, "{length} bytes hold more than the output layer");
+    dense.hidden.as_mut().unwrap().origin = Origin::Learned;
+    assert!(record_of(dense).to_bytes().len() > 6 * 4 * 4096);
+}
+
+#[test]
+fn linear_heads_keep_the_bytes_that_they_had_before_there_were_hidden_layers() {
+    assert_eq!(
+        Digest::of(&record().to_bytes()).to_string(),
+        "46e6197e95f8a19e4e8f93f5b1a50d118a208f3cc68e61cf0eec9be4e5bd1b72"
+    );
+    assert!(refusal(&edited_of(&record_of(deep()), |d| d["format"] = 1.into())).contains("none in format 1"));
+    assert!(refusal(&edited(|d| d["format"] = 2.into())).contains("hidden layer is none"));
+}
+
+#[test]
+fn hidden_layers_of_wrong_shape_or_size_or_without_their_tensors_are_refused() {
+    let refused = |dense: DenseHead, part: &str, edit: &dyn Fn(&mut serde_json::Value)| {
+        let message = refusal(&edited_of(&record_of(dense), edit));
+        assert!(message.contains(part), "{message}");
+    };
+    for width in [5_u64, 3, 0, 1 << 20, u64::MAX] {
+        refused(deep(), "hidden", &|d| d["hidden"]["width"] = width.into());
+    }
+    for width in [4_u64, 6, 16_384] {
+        refused(projected(), "weights is", &|d| d["hidden"]["width"] = width.into());
+    }
+    for width in [0, 16_385, u64::MAX] {
+        refused(projected(), "width is", &|d| d["hidden"]["width"] = width.into());
+    }
+    // The seed decides, so the checksum covers it.
+    refused(projected(), "checksum", &|d| d["hidden"]["seed"] = 1.into());
+    refused(projected(), "hidden.mean", &|d| d["space"]["dim"] = u64::MAX.into());
+    refused(deep(), "hidden.weights", &|d| d["space"]["dim"] = (1_u64 << 60).into());
+    refused(deep(), "damaged", &|d| d["hidden"] = serde_json::json!({ "origin": "projection", "width": 4, "seed": 1 }));
+    refused(deep(), "does not describe", &|d| d["hidden"]["origin"] = "elsewhere".into());
+    refused(projected(), "does not describe", &|d| d["hidden"]["seed"] = (-1).into());
+}
+
+#[test]
+fn a_projection_too_large_for_its_file_is_refused_before_it_is_made() {
+    let d = 4096;
+    let hidden = Hidden {
+        bias: Array1::zeros(16_384),
+        weights: Array2::zeros((0, d)),
+        origin: Origin::Projection { seed: 1, mean: Array1::zeros(d), inverse: Array1::zeros(d) },
+    };
+    let mut dense = DenseHead { hidden: Some(hidden), weights: Array2::zeros((3, 16_384)), ..head() };
+    dense.space.dim = d;
+    assert!(refusal(&record_of(dense).to_bytes()).contains("at most 33554432 values"));
+}
+
+#[test]
+fn hidden_layers_that_are_no_numbers_are_refused() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let mut learned = deep();
+        learned.hidden.as_mut().unwrap().weights[[0, 0]] = value;
+        assert!(refusal(&record_of(learned).to_bytes()).contains("hidden.weights is"), "{value}");
+        let mut made = projected();
+        made.hidden = Some(Hidden::projection(1, 5, array![value, 0.0], array![1.0, 1.0]));
+        assert!(refusal(&record_of(made).to_bytes()).contains("hidden.mean is"), "{value}");
+    }
+    let mut made = projected();
+    made.hidden = Some(Hidden::projection(1, 5, array![f32::MAX, 0.0], array![f32::MAX, 1.0]));
+    assert!(refusal(&record_of(made).to_bytes()).contains("hidden layer is"));
+}
+
+#[test]
 fn every_truncation_is_refused() {
-    let bytes = record().to_bytes();
-    for length in 0..bytes.len() {
-        assert!(HeadRecord::from_bytes(&bytes[..length]).is_err(), "the first {length} bytes passed");
+    for dense in [head(), deep(), projected()] {
+        let bytes = record_of(dense).to_bytes();
+        for length in 0..bytes.len() {
+            assert!(HeadRecord::from_bytes(&bytes[..length]).is_err(), "the first {length} bytes passed");
+        }
     }
 }
 
 #[test]
 fn mutated_bytes_never_panic_and_never_change_what_the_head_says() {
-    let (record, bytes) = (record(), record().to_bytes());
-    for seed in 0..5000 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut mutant = bytes.clone();
-        for _ in 0..rng.random_range(1..4_u32) {
-            let place = rng.random_range(0..mutant.len());
-            mutant[place] = rng.random();
-        }
-        if let Ok(read) = HeadRecord::from_bytes(&mutant) {
-            assert_eq!((&read.dense, &read.heldout), (&record.dense, &record.heldout), "seed {seed}");
+    for dense in [head(), deep(), projected()] {
+        let record = record_of(dense);
+        let bytes = record.to_bytes();
+        for seed in 0..4000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut mutant = bytes.clone();
+            for _ in 0..rng.random_range(1..4_u32) {
+                let place = rng.random_range(0..mutant.len());
+                mutant[place] = rng.random();
+            }
+            if let Ok(read) = HeadRecord::from_bytes(&mutant) {
+                assert_eq!((&read.dense, &read.heldout), (&record.dense, &record.heldout), "seed {seed}");
+            }
         }
     }
 }
@@ -142,6 +284,7 @@ fn classes_twice_or_out_of_order_and_shapes_that_disagree_are_refused() {
 
 #[test]
 fn a_newer_format_is_told_from_a_damaged_file() {
-    assert!(refusal(&edited(|document| document["format"] = 2.into())).contains("format 2"));
+    assert!(refusal(&edited(|document| document["format"] = 3.into())).contains("format 3"));
+    assert!(refusal(&edited(|document| document["format"] = 0.into())).contains("format 0"));
     assert!(refusal(&edited(|document| *document = serde_json::json!({}))).contains("does not describe"));
 }

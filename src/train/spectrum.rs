@@ -1,0 +1,183 @@
+//! The directions in which features vary most: an approximate inverse of the loss's Hessian.
+//!
+//! With G = X'X / n, the Hessian over one class's weights is about `c G + lambda I`, c the mean of p (1 - p). G is
+//! known well along its largest eigenvectors, which subspace iteration on some of the samples finds; the rest counts
+//! as its mean. L-BFGS started from that inverse takes a fifth of the passes of one that starts from the identity.
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::features::Rows;
+use super::kernel::{accumulate, products};
+use super::together::{fill, padded};
+
+/// Directions at most.
+const RANK: usize = 64;
+/// Samples looked at, at most.
+const SAMPLES: usize = 2048;
+/// Rounds of subspace iteration.
+const ROUNDS: usize = 4;
+const BLOCK: usize = 96;
+/// Curvature below this share of the largest is not believed in.
+const FLOOR: f64 = 1e-9;
+
+/// Eigenvectors of G with the largest eigenvalues.
+#[derive(Default)]
+pub(super) struct Spectrum {
+    /// (rank, r), orthonormal rows.
+    directions: Array2<f64>,
+    /// (rank,)
+    values: Vec<f64>,
+    /// Mean of the others.
+    rest: f64,
+}
+
+/// `(c G + lambda I)^-1` of one model.
+pub(super) struct Shape<'a> {
+    pub spectrum: &'a Spectrum,
+    /// c
+    pub spread: f64,
+    pub lambda: f64,
+}
+
+impl Spectrum {
+    /// Of evenly spaced ones of `n` samples.
+    pub fn new(x: Rows<'_>, n: usize) -> Self {
+        let (r, rank) = (x.width(), RANK.min(x.width()));
+        let samples: Vec<usize> = (0..n).step_by(n.div_ceil(SAMPLES)).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut basis = Array2::from_shape_simple_fn((rank, r), || rng.random::<f64>() - 0.5);
+        let (mut image, mut trace) = (Array2::zeros((0, 0)), 0.0);
+        for _ in 0..ROUNDS {
+            orthonormalise(&mut basis);
+            (image, trace) = multiply(x, &samples, &basis);
+            std::mem::swap(&mut basis, &mut image);
+        }
+        // `basis` is now G times the orthonormal `image`.
+        let (values, turn) = eigen(image.dot(&basis.t()));
+        let directions = turn.dot(&image);
+        let rest = if rank < r { (trace - values.iter().sum::<f64>()) / (r - rank) as f64 } else { 0.0 };
+        Self { directions, values, rest: rest.max(0.0) }
+    }
+}
+
+impl Shape<'_> {
+    /// Multiplies `v`, laid out as the parameters are, by the inverse; a bias has the curvature c.
+    pub fn apply(&self, v: &mut [f64]) {
+        let Spectrum { directions, values, rest } = self.spectrum;
+        let r = directions.ncols();
+        let k = v.len() / (r + 1);
+        let c = self.spread.max(FLOOR);
+        let floor = FLOOR * (c * values.iter().copied().fold(*rest, f64::max) + self.lambda);
+        let inverse = |value: f64| 1.0 / (c * value + self.lambda).max(floor).max(f64::MIN_POSITIVE);
+        let (weights, bias) = v.split_at_mut(k * r);
+        let mut weights = ArrayViewMut2::from_shape((k, r), weights).expect("the split is at k * r");
+        let mut along = weights.dot(&directions.t());
+        let others =
+            if values.len() < r { inverse(*rest) } else { inverse(values.iter().copied().fold(0.0, f64::max)) };
+        for (mut column, value) in along.axis_iter_mut(Axis(1)).zip(values) {
+            column *= inverse(*value) - others;
+        }
+        weights *= others;
+        weights += &along.dot(directions);
+        for b in bias.iter_mut() {
+            *b /= c;
+        }
+    }
+}
+
+/// `G basis` (rank, r) over `samples`, and the trace of G.
+fn multiply(x: Rows<'_>, samples: &[usize], basis: &Array2<f64>) -> (Array2<f64>, f64) {
+    let (rank, r) = basis.dim();
+    let width = padded(r);
+    let mut w = vec![0.0; rank * width];
+    for (to, from) in w.chunks_exact_mut(width).zip(basis.rows()) {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from as f32);
+    }
+    let (mut sum, mut trace) = (vec![0.0; rank * width], 0.0);
+    let (mut block, mut out) = (vec![0.0; BLOCK * width], vec![0.0; BLOCK * rank]);
+    for samples in samples.chunks(BLOCK) {
+        let filled = fill(x, samples, &mut block);
+        let out = &mut out[..filled.len() / width * rank];
+        products(filled, &w, width, out);
+        accumulate(out, filled, width, &mut sum);
+        trace += filled.chunks_exact(width).flat_map(|row| &row[..r]).map(|v| f64::from(v * v)).sum::<f64>();
+    }
+    let n = samples.len() as f64;
+    let sum = ArrayView2::from_shape((rank, width), &sum).expect("the vector has rank * width values");
+    (sum.slice(ndarray::s![.., ..r]).mapv(|v| f64::from(v) / n), trace / n)
+}
+
+/// Makes rows orthonormal (Gram and Schmidt, twice over); rows that depend on earlier ones become zeros.
+fn orthonormalise(rows: &mut Array2<f64>) {
+    for row in 0..rows.nrows() {
+        let (earlier, mut rest) = rows.view_mut().split_at(Axis(0), row);
+        let mut own = rest.row_mut(0);
+        let before = own.dot(&own).sqrt();
+        for _ in 0..2 {
+            let along = earlier.dot(&own);
+            own -= &along.dot(&earlier);
+        }
+        let length = own.dot(&own).sqrt();
+        if length > 1e-6 * before {
+            own /= length;
+        } else {
+            own.fill(0.0);
+        }
+    }
+}
+
+/// Eigenvalues of a symmetric matrix, and its eigenvectors as rows (Jacobi's rotations).
+fn eigen(mut a: Array2<f64>) -> (Vec<f64>, Array2<f64>) {
+    let n = a.nrows();
+    let mut vectors = Array2::eye(n);
+    for _ in 0..12 {
+        for p in 0..n {
+            for q in p + 1..n {
+                let apq = f64::midpoint(a[[p, q]], a[[q, p]]);
+                if apq.abs() <= 1e-12 * (a[[p, p]] * a[[q, q]]).abs().sqrt() {
+                    continue;
+                }
+                let theta = (a[[q, q]] - a[[p, p]]) / (2.0 * apq);
+                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
+                let cos = 1.0 / (t * t + 1.0).sqrt();
+                let sin = t * cos;
+                for i in 0..n {
+                    let (x, y) = (a[[i, p]], a[[i, q]]);
+                    (a[[i, p]], a[[i, q]]) = (cos * x - sin * y, sin * x + cos * y);
+                }
+                for matrix in [&mut a, &mut vectors] {
+                    for i in 0..n {
+                        let (x, y) = (matrix[[p, i]], matrix[[q, i]]);
+                        (matrix[[p, i]], matrix[[q, i]]) = (cos * x - sin * y, sin * x + cos * y);
+                    }
+                }
+            }
+        }
+    }
+    (a.diag().iter().map(|v| v.max(0.0)).collect(), vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inverse_is_that_of_the_hessian_when_all_directions_are_known() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (n, r, k) = (200, 12, 2);
+        let x = Array2::from_shape_fn((n, r), |(_, j)| (rng.random::<f32>() - 0.5) * (j + 1) as f32);
+        let spectrum = Spectrum::new(x.view().into(), n);
+        let (spread, lambda) = (0.2, 0.1);
+        let v: Vec<f64> = (0..k * (r + 1)).map(|_| rng.random::<f64>() - 0.5).collect();
+        let mut found = v.clone();
+        Shape { spectrum: &spectrum, spread, lambda }.apply(&mut found);
+        let x = x.mapv(f64::from);
+        let hessian = x.t().dot(&x) * (spread / n as f64) + Array2::<f64>::eye(r) * lambda;
+        let back = ArrayView2::from_shape((k, r), &found[..k * r]).unwrap().dot(&hessian);
+        let worst = back.iter().zip(&v).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-4, "{worst}");
+        assert!((found[k * r] * spread - v[k * r]).abs() < 1e-12);
+    }
+}
