@@ -1,0 +1,101 @@
+//! What a head can say about its own doubt: which classes it cannot rule out, and whether an image is of none.
+//!
+//! Both rest on held-out samples of the training, so both say nothing about a camera that has moved since.
+
+use super::{Conformal, Novelty};
+
+/// Made once after a training, used for every image.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Calibration {
+    /// Sets of classes; `None` with nothing held out.
+    pub conformal: Option<Conformal>,
+    /// Unknown images; `None` with too little held out to set a threshold by.
+    pub novelty: Option<Novelty>,
+}
+
+/// What is said of one image beside its probabilities.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Doubt {
+    /// Classes that cannot be ruled out, in class order; `None` when nothing could be promised.
+    pub set: Option<Vec<usize>>,
+    /// How unlike the known classes, larger is less alike; `None` when it cannot be said.
+    pub novelty: Option<f64>,
+    /// Percentage of known images that are more alike.
+    pub percentile: Option<f64>,
+    /// Whether it is of none of the classes; `None` when it cannot be said.
+    pub unknown: Option<bool>,
+}
+
+impl Doubt {
+    /// Whether the head should give no answer: the set is not a single class, or the image is of none.
+    ///
+    /// Without a promise there is nothing to abstain by.
+    #[must_use]
+    pub fn abstains(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.len() != 1) || self.unknown == Some(true)
+    }
+}
+
+impl Calibration {
+    /// What to say of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
+    /// probability `alpha` at most, and unknown when the score is beyond `percentile` of known images'.
+    ///
+    /// # Panics
+    /// When `embedding` is not of the head's width.
+    #[must_use]
+    pub fn doubt(&self, p: &[f32], embedding: &[f32], alpha: f64, percentile: f64) -> Doubt {
+        let set = self.conformal.as_ref().filter(|conformal| conformal.quantile(alpha).is_finite());
+        let set = set.map(|conformal| conformal.set(p, alpha));
+        let Some(novelty) = &self.novelty else { return Doubt { set, ..Doubt::default() } };
+        let score = novelty.score(embedding);
+        // A score that is no number is like nothing known.
+        let unknown = novelty.threshold(percentile).map(|threshold| score.is_nan() || score > threshold);
+        Doubt { set, novelty: Some(score), percentile: Some(novelty.percentile_of(score)), unknown }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, array};
+
+    use super::*;
+    use crate::head::{NoveltyParts, Ranked};
+
+    fn calibration(n: usize) -> Calibration {
+        let ranked = |values: Vec<f32>| Ranked::new(values).unwrap();
+        let novelty = Novelty::new(NoveltyParts {
+            means: array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            centre: Array1::from_vec(vec![0.5, 0.5, 0.0]),
+            references: array![[127, -127, 0], [-127, 127, 0]],
+            location: [0.1, -0.9],
+            scale: [0.1, 0.1],
+            heldout: ranked((0..n).map(|i| i as f32 / n as f32).collect()),
+        });
+        Calibration { conformal: Conformal::new(ranked(vec![0.2; n])), novelty: novelty.ok() }
+    }
+
+    #[test]
+    fn one_class_is_an_answer_and_two_none_or_an_unknown_image_are_not() {
+        let calibration = calibration(120);
+        let doubt = |p: &[f32], z: &[f32]| calibration.doubt(p, z, 0.1, 99.0);
+        let known = doubt(&[0.9, 0.1], &[2.0, 0.0, 0.0]);
+        assert_eq!((known.set.clone(), known.unknown, known.abstains()), (Some(vec![0]), Some(false), false));
+        assert!(doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0]).abstains());
+        let unknown = doubt(&[0.9, 0.1], &[0.0, 0.0, 1.0]);
+        assert_eq!((unknown.unknown, unknown.percentile, unknown.abstains()), (Some(true), Some(100.0), true));
+        assert!(unknown.novelty > known.novelty);
+    }
+
+    #[test]
+    fn with_too_little_held_out_nothing_is_said() {
+        assert_eq!(Calibration::default().doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0], 0.1, 99.0), Doubt::default());
+        let doubt = calibration(8).doubt(&[0.6, 0.4], &[0.0, 0.0, 1.0], 0.1, 99.0);
+        assert_eq!((doubt.set.clone(), doubt.unknown, doubt.abstains()), (None, None, false));
+        assert!(doubt.novelty.is_some());
+    }
+
+    #[test]
+    fn an_embedding_that_is_no_number_is_unknown() {
+        assert_eq!(calibration(120).doubt(&[0.9, 0.1], &[f32::NAN, 0.0, 0.0], 0.1, 99.0).unknown, Some(true));
+    }
+}
