@@ -1,0 +1,135 @@
+//! Whether the mean of a stream of figures has changed: ADWIN.
+//!
+//! The window grows while its mean stands still and loses its old part when two parts of it differ by more than
+//! chance explains. It is kept as an exponential histogram, so memory and work grow with the logarithm of its length.
+//! Source: Bifet and Gavalda, Learning from Time-Changing Data with Adaptive Windowing, 2007.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// The share of false alarms that a cut may have, as Bifet and Gavalda set it.
+const DELTA: f64 = 0.002;
+/// Buckets of one size before the two oldest are merged: the M = 5 of the paper, a step of at most a fifth between
+/// the places where a cut is tried.
+const BUCKETS_A_SIZE: usize = 5;
+/// Fewer observations than this on one side are no evidence of a change, whatever they are.
+const MIN_SIDE: u64 = 5;
+
+/// Watches the mean of a stream; serialise it to go on after a restart.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Adwin {
+    /// Oldest first; sizes are powers of two and never grow from one to the next.
+    buckets: VecDeque<Bucket>,
+}
+
+/// Observations summed up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+struct Bucket {
+    n: u64,
+    mean: f64,
+    /// Sum of squared differences from the mean.
+    scatter: f64,
+}
+
+/// A change of the mean: what came before is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    /// Mean before the change.
+    pub before: f64,
+    /// Mean since.
+    pub after: f64,
+    /// Observations before the change that were still remembered.
+    pub n_before: u64,
+    /// Observations since.
+    pub n_after: u64,
+}
+
+impl Adwin {
+    /// Takes in one observation, 0..=1 (clamped; not-a-number is ignored), and tells when the mean has changed.
+    ///
+    /// A cut is where `|m0 - m1| >= sqrt((2/m) s^2 ln(2/d')) + (2/(3m)) ln(2/d')` with `1/m = 1/n0 + 1/n1`,
+    /// `d' = .002 / ln n` and s^2 the variance of the window; of several, the clearest one.
+    pub fn push(&mut self, x: f64) -> Option<Cut> {
+        if x.is_nan() {
+            return None;
+        }
+        self.buckets.push_back(Bucket { n: 1, mean: x.clamp(0.0, 1.0), scatter: 0.0 });
+        self.compress();
+        let (place, cut) = self.clearest_cut()?;
+        self.buckets.drain(..place);
+        Some(cut)
+    }
+
+    /// Observations in the window.
+    pub fn n(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.n).sum()
+    }
+
+    /// Mean of the window; `None` when it is empty.
+    pub fn mean(&self) -> Option<f64> {
+        (!self.buckets.is_empty()).then(|| self.whole().mean)
+    }
+
+    fn whole(&self) -> Bucket {
+        self.buckets.iter().fold(Bucket::default(), |sum, bucket| sum.and(*bucket))
+    }
+
+    /// Merges the two oldest of any size that there are too many of.
+    fn compress(&mut self) {
+        let mut end = self.buckets.len();
+        while end > 0 {
+            let size = self.buckets[end - 1].n;
+            let start = self.buckets.iter().take(end).rposition(|bucket| bucket.n != size).map_or(0, |place| place + 1);
+            if end - start <= BUCKETS_A_SIZE {
+                break;
+            }
+            self.buckets[start] = self.buckets[start].and(self.buckets[start + 1]);
+            self.buckets.remove(start + 1);
+            // The merged one is of the next size and stands at its end.
+            end = start + 1;
+        }
+    }
+
+    /// The place in front of the bucket that the new part begins with, and the parts' means.
+    fn clearest_cut(&self) -> Option<(usize, Cut)> {
+        let whole = self.whole();
+        if whole.n < 2 * MIN_SIDE {
+            return None;
+        }
+        let n = whole.n as f64;
+        let variance = whole.scatter / n;
+        let log = (2.0 * n.ln() / DELTA).ln();
+        let mut old = Bucket::default();
+        let mut clearest: Option<(f64, usize, Cut)> = None;
+        for (place, bucket) in self.buckets.iter().enumerate() {
+            let n_after = whole.n - old.n;
+            if old.n >= MIN_SIDE && n_after >= MIN_SIDE {
+                let after = (n * whole.mean - old.n as f64 * old.mean) / n_after as f64;
+                let inverse = 1.0 / old.n as f64 + 1.0 / n_after as f64;
+                let limit = (2.0 * inverse * variance * log).sqrt() + 2.0 / 3.0 * inverse * log;
+                let excess = (old.mean - after).abs() - limit;
+                if excess >= clearest.map_or(0.0, |(excess, ..)| excess) {
+                    clearest = Some((excess, place, Cut { before: old.mean, after, n_before: old.n, n_after }));
+                }
+            }
+            old = old.and(*bucket);
+        }
+        clearest.map(|(_, place, cut)| (place, cut))
+    }
+}
+
+impl Bucket {
+    fn and(self, other: Self) -> Self {
+        let n = self.n + other.n;
+        if n == 0 {
+            return self;
+        }
+        let (share, step) = (other.n as f64 / n as f64, other.mean - self.mean);
+        let scatter = self.scatter + other.scatter + self.n as f64 * share * step * step;
+        Self { n, mean: self.mean + share * step, scatter }
+    }
+}
+
+#[cfg(test)]
+mod tests;
