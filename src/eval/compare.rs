@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::{Array2, ArrayView1};
 
 use super::figures::figures;
+use super::forgetting::{Change, changes};
 use super::gate::{Contest, MIN_SAMPLES, Round, Rules, Verdict, judge, judge_first};
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
 use crate::train::{Dataset, Fitted};
@@ -23,6 +24,8 @@ pub struct Comparison {
     pub champion: Option<Figures>,
     /// What the gate says.
     pub verdict: Verdict,
+    /// How each class that both know fares; empty without a champion.
+    pub changes: Vec<Change>,
 }
 
 /// Compares `fitted`, trained on `data` and to be head `version`, with the champion.
@@ -42,7 +45,7 @@ pub fn compare(
     let challenger = figures(&probabilities, &y, &groups, data.classes(), on, rules.seed);
     let Some(champion) = champion.filter(|champion| champion.dense.space == data.space()) else {
         let verdict = judge_first(version, &y, &groups, &probabilities, rules);
-        return Comparison { challenger, champion: None, verdict };
+        return Comparison { challenger, champion: None, verdict, changes: Vec::new() };
     };
     let old_classes = &champion.dense.classes;
     let only = |here: &ClassSet, there: &ClassSet| -> Vec<Label> {
@@ -77,7 +80,7 @@ pub fn compare(
     };
     let verdict = judge(&contest, rules);
     let champion = figures(&old, &y, &groups, &common, on, rules.seed);
-    Comparison { challenger, champion, verdict }
+    Comparison { challenger, champion, verdict, changes: changes(&shared) }
 }
 
 /// Both heads on every class of the challenger, samples of classes that the champion does not know included.

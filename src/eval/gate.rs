@@ -1,7 +1,8 @@
 //! The promotion gate: the one place where a challenger is compared with the champion.
 //!
-//! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a class that gets
-//! worse, a balanced accuracy that may be worse, a log-loss that is worse. What passes is promoted; a challenger
+//! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a challenger that is
+//! not shown to be better than guessing, a class that gets worse, a balanced accuracy that may be worse, a log-loss
+//! that is worse. What passes is promoted; a challenger
 //! that says the same as the champion passes too (`not_worse`), since it has learnt from newer labels. Every verdict
 //! says why in words and numbers.
 //!
@@ -21,8 +22,22 @@ use crate::words::{Label, SampleId};
 pub(super) const MIN_SAMPLES: usize = 20;
 /// Groups below which nothing is measured: a bootstrap over fewer is a guess.
 const MIN_GROUPS: usize = 10;
+/// Recall that a class may lose when images of it go over to a class that the champion did not know, 0..1: what is given
+/// up there has to be worth it on all classes together, and no class may be swallowed.
+const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 /// Held-out samples of a class below which its recall alone decides nothing.
 const MIN_CLASS_SAMPLES: u64 = 20;
+
+/// Right answers on a class that is not to be given up altogether, however few samples it has.
+const MIN_FOUND: u64 = 3;
+/// Standard errors by which a challenger has to be better than guessing.
+///
+/// Against labels that say nothing of the images, champion and challenger both guess, and one guess beats another by
+/// any margin now and then: without this, heads trained on shuffled labels were promoted when those same labels
+/// measured them.
+const ABOVE_CHANCE: f64 = 3.0;
+/// The same where the champion is not that much better than guessing either: then the labels themselves are in doubt.
+const ABOVE_CHANCE_IN_DOUBT: f64 = 4.0;
 
 /// What the gate says of a challenger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,12 +143,19 @@ pub fn judge_first(
 
 /// Whether the challenger may take the champion's place.
 ///
-/// Promoted when the one-sided 5 % lower bound of the change in balanced accuracy (paired, grouped bootstrap) is
-/// above `-margin`, no class with 20 or more samples loses more than `max_class_recall_loss` of its recall, and the
-/// change in log-loss is not surely above zero. A challenger with a new class is measured on all its classes, where the
-/// champion's recall of the new one is 0; on the classes that both know, the one-sided 95 % upper bound of its change
-/// must reach `-margin`, that of each class's recall `-max_class_recall_loss`, and log-loss is of them alone. With too little held out the champion stays, unless it was
-/// never measured either: then the one that has learnt from more labels serves, provisionally too.
+/// Promoted when its balanced accuracy lies three standard errors above guessing (1/k on k classes; four where the
+/// champion's does not lie three above it), the one-sided 5 % lower bound of the change in balanced accuracy (paired,
+/// grouped bootstrap) is above `-margin`, no class with 20 or more samples loses more than `max_class_recall_loss` of its
+/// recall, none of which the champion found three or more is found no more, and the change in log-loss is not surely
+/// above zero.
+///
+/// A challenger with a new class is measured on all its classes, where the champion's recall of the new one is 0. On the
+/// classes that both know both are asked for those alone: there the one-sided 95 % upper bound of its change must reach
+/// `-margin`, and that of each class's recall `-max_class_recall_loss`. Among all its classes none may surely lose 50
+/// points of recall to a new one.
+///
+/// With too little held out the champion stays, unless it was never measured either: then the one that has learnt from
+/// more labels serves, provisionally too.
 #[must_use]
 pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
@@ -152,8 +174,25 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     }
     let measured = Measured::of(contest, rules);
     let change = Some(measured.balanced);
-    let scope = measured.scope(contest.gained);
-    if let Some(loss) = measured.class_loss(rules.max_class_recall_loss, !contest.gained.is_empty()) {
+    // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more often.
+    let narrow = (!contest.gained.is_empty())
+        .then(|| Measured::of(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
+    let scope = narrow.as_ref().map_or(String::new(), |narrow| measured.scope(contest.gained, narrow));
+    if let Some(figures) = measured.guesses() {
+        let next = "label more images and check the labels";
+        return verdict(
+            "chance",
+            format!("{kept}: {new} is not surely better than guessing: {figures}{scope}; {next}"),
+            change,
+        );
+    }
+    let loss = match &narrow {
+        None => measured.class_loss(rules.max_class_recall_loss, false),
+        Some(narrow) => narrow
+            .class_loss(rules.max_class_recall_loss, true)
+            .or_else(|| measured.class_loss(MAX_LOSS_TO_NEW_CLASS, true)),
+    };
+    if let Some(loss) = loss {
         let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
         return verdict("class_recall_loss", format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
     }
@@ -163,8 +202,8 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         100.0 * measured.balanced[1],
         contest.all.y.len()
     );
-    if !contest.gained.is_empty() && measured.shared[1] < -rules.margin {
-        let [shared, best] = measured.shared.map(|points| 100.0 * points);
+    if let Some(narrow) = narrow.as_ref().filter(|narrow| narrow.best < -rules.margin) {
+        let [shared, best] = [narrow.balanced[0], narrow.best].map(|points| 100.0 * points);
         let text = format!(
             "{kept}: {new} is worse on the classes that both know: {shared:+.1} points, at best {best:+.1} (95 % \
              bound){scope}"
@@ -214,8 +253,10 @@ struct Measured<'a> {
     classes: &'a [Label],
     /// Change in balanced accuracy over all classes, and its 5 % quantile.
     balanced: [f64; 2],
-    /// The same over the classes that both know, and its 95 % quantile.
-    shared: [f64; 2],
+    /// The 95 % quantile of the same.
+    best: f64,
+    /// The balanced accuracy over all classes of the old and of the new head, each with its standard error.
+    levels: [[f64; 2]; 2],
     /// Change in log-loss, and its 5 % quantile.
     log_loss: [f64; 2],
     /// By class: the 95 % quantile of the change in recall (k,).
@@ -227,8 +268,8 @@ struct Measured<'a> {
 /// Balanced accuracy, new minus old, in one resample.
 struct Change {
     all: f64,
-    /// Over the classes that both know.
-    shared: f64,
+    /// The old head's and the new head's own.
+    levels: [f64; 2],
     /// Of each class's recall (k,).
     gains: Vec<f64>,
 }
@@ -237,35 +278,34 @@ impl<'a> Measured<'a> {
     fn of(contest: &Contest<'a>, rules: &Rules) -> Self {
         let Round { classes, y, groups, old, new } = contest.all;
         let (old, new) = (answers(old, y), answers(new, y));
-        let known: Vec<usize> = (0..classes.len()).filter(|&c| !contest.gained.contains(&classes[c])).collect();
         let every: Vec<usize> = (0..classes.len()).collect();
         let change = |counts: &[u32]| {
             let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
+            let levels = [&old, &new].map(|tally| tally.balanced_accuracy(&every));
             let gains = every.iter().map(|&c| new.balanced_accuracy(&[c]) - old.balanced_accuracy(&[c]));
-            let [all, shared] =
-                [&every, &known].map(|classes| new.balanced_accuracy(classes) - old.balanced_accuracy(classes));
-            Change { all, shared, gains: gains.collect() }
+            Change { all: levels[1] - levels[0], levels, gains: gains.collect() }
         };
         let once = vec![1; y.len()];
-        let Change { all: balanced, shared, .. } = change(&once);
+        let Change { all: balanced, levels, .. } = change(&once);
         let many = resample(groups, rules.seed, change);
         let bound = |pick: &dyn Fn(&Change) -> f64, q| quantile(&many.iter().map(pick).collect::<Vec<f64>>(), q);
         let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
         Self {
             classes,
             balanced: [balanced, bound(&|change| change.all, 0.05)],
-            shared: [shared, bound(&|change| change.shared, 0.95)],
+            best: bound(&|change| change.all, 0.95),
+            levels: [0, 1].map(|head| {
+                let resampled: Vec<f64> = many.iter().map(|change| change.levels[head]).collect();
+                [levels[head], deviation(&resampled)]
+            }),
             best_gains: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
-            log_loss: log_loss(&contest.shared, rules),
+            log_loss: log_loss(&contest.all, rules),
             right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
         }
     }
 
     /// What is new, when something is, and how the rest does.
-    fn scope(&self, gained: &[Label]) -> String {
-        if gained.is_empty() {
-            return String::new();
-        }
+    fn scope(&self, gained: &[Label], narrow: &Self) -> String {
         let of = |label: &Label| {
             let class = self.classes.iter().position(|class| class == label);
             let (right, n) = class.map_or((0, 0), |class| (self.right[class].1, self.right[class].2));
@@ -273,15 +313,34 @@ impl<'a> Measured<'a> {
         };
         let new = gained.iter().map(of).collect::<Vec<_>>().join(", ");
         let known = self.classes.len() - gained.len();
-        format!("; {new}, the {known} classes that both know change by {:+.1}", 100.0 * self.shared[0])
+        format!("; {new}, the {known} classes that both know change by {:+.1} points", 100.0 * narrow.balanced[0])
+    }
+
+    /// The figures of a challenger that may be guessing.
+    fn guesses(&self) -> Option<String> {
+        let present = self.right.iter().filter(|right| right.2 > 0).count();
+        let chance = 1.0 / present.max(1) as f64;
+        let is_above = |[level, error]: [f64; 2], errors: f64| level - errors * error > chance;
+        let [old, new] = self.levels;
+        let errors = if is_above(old, ABOVE_CHANCE) { ABOVE_CHANCE } else { ABOVE_CHANCE_IN_DOUBT };
+        (!is_above(new, errors)).then(|| {
+            let [level, error, chance] = [new[0], new[1], chance].map(|share| 100.0 * share);
+            format!("balanced accuracy {level:.1} % (standard error {error:.1}), chance {chance:.1} %")
+        })
     }
 
     /// The class that loses most, when it loses more than `limit` of its recall: "8 of 31 on metal". When only a loss
-    /// that is `shown` counts, its one-sided 95 % bound has to be beyond the limit too.
+    /// that is `shown` counts, its one-sided 95 % bound has to be beyond the limit too. On fewer samples than decide
+    /// anything alone, only a class that is found no more counts.
     fn class_loss(&self, limit: f64, shown: bool) -> Option<String> {
         let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
-        let lost = self.right.iter().enumerate().filter(|(_, right)| right.2 >= MIN_CLASS_SAMPLES);
-        let lost = lost.filter(|(class, _)| !shown || self.best_gains[*class] < -limit);
+        let gone = |&(old, new, _): &(u64, u64, u64)| new == 0 && old >= MIN_FOUND;
+        let counts = |class: usize| !shown || self.best_gains[class] < -limit;
+        let lost = self
+            .right
+            .iter()
+            .enumerate()
+            .filter(|(class, right)| gone(right) || (right.2 >= MIN_CLASS_SAMPLES && counts(*class)));
         let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
         let (old, new, n) = *right;
         (share(right) > limit).then(|| format!("{} of {n} on {}", old - new, self.classes[class]))
@@ -296,6 +355,13 @@ impl<'a> Measured<'a> {
     }
 }
 
+/// Standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
+}
+
 /// Change in log-loss, and its 5 % quantile.
 fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 2] {
     let (old, new) = (answers(round.old, round.y), answers(round.new, round.y));
@@ -306,5 +372,7 @@ fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 2] {
     [change(&vec![1; round.y.len()]), quantile(&resample(round.groups, rules.seed, change), 0.05)]
 }
 
+#[cfg(test)]
+mod bars;
 #[cfg(test)]
 mod tests;

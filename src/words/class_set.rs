@@ -22,6 +22,21 @@ impl ClassSet {
         &self.0
     }
 
+    /// The labels of the classes `members`, those with the largest value in `p` (k,) first, ties in class order.
+    #[must_use]
+    pub fn likeliest(&self, p: &[f32], mut members: Vec<usize>) -> Vec<Label> {
+        members.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
+        members.into_iter().map(|class| self.0[class].clone()).collect()
+    }
+
+    /// The `count` classes with the largest value in `p` (k,), with it; ties in class order.
+    #[must_use]
+    pub fn top(&self, p: &[f32], count: usize) -> Vec<(Label, f32)> {
+        let mut top: Vec<_> = self.0.iter().zip(p.iter().copied()).collect();
+        top.sort_by(|a, b| b.1.total_cmp(&a.1));
+        top.into_iter().take(count).map(|(label, p)| (label.clone(), p)).collect()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -5,6 +5,7 @@
 
 mod class_set;
 mod digest;
+mod draw;
 mod head_ref;
 mod label;
 mod timestamp;
@@ -12,6 +13,7 @@ mod told;
 
 pub use class_set::ClassSet;
 pub use digest::{BadDigest, Digest, EmbeddingSpace, SampleId};
+pub use draw::{draw, is_audit};
 pub use head_ref::{HeadId, HeadRef};
 pub use label::{BadLabel, Label};
 pub use timestamp::{Now, Timestamp};

@@ -4,7 +4,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::head::BackboneRef;
+use crate::head::{BackboneRef, Calibration};
 use crate::train::{L2, Settings, fit};
 use crate::words::{Digest, EmbeddingSpace, HeadRef, Timestamp};
 
@@ -53,6 +53,7 @@ fn record(fitted: Fitted) -> HeadRecord {
         training: fitted.facts,
         figures: None,
         heldout: fitted.heldout,
+        calibration: Calibration::default(),
     }
 }
 
