@@ -23,5 +23,7 @@ mod offline;
 #[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]
 #[path = "support/onnx.rs"]
 mod onnx;
+#[path = "cli/samples.rs"]
+mod samples;
 #[path = "cli/usage.rs"]
 mod usage;

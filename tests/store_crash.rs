@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use edgetuned::engine::{Fate, FileStamp, LabelSource, LedgerEntry, NewSample, OutboxMessage, Write};
+use edgetuned::engine::{Fate, FileStamp, LabelSource, LedgerEntry, NewSample, OutboxMessage, StoredSample, Write};
 use edgetuned::head::BackboneRef;
 use edgetuned::store::{OpenOptions, Precision, Store};
 use edgetuned::wire::Topic;
@@ -105,7 +105,8 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     let reader = store.reader().expect("opens");
     let n = snapshot.seq;
     let label = |n| Some((class(n), LabelSource::Mqtt));
-    assert_eq!(snapshot.samples, (0..n).map(|n| (id(n), label(n))).collect::<Vec<_>>(), "{context}");
+    let samples = (0..n).map(|n| StoredSample { id: id(n), label: label(n), predicted: None });
+    assert_eq!(snapshot.samples, samples.collect::<Vec<_>>(), "{context}");
     let seqs: Vec<_> = snapshot.outbox.iter().map(|spooled| spooled.seq).collect();
     assert_eq!(seqs, (0..n).collect::<Vec<_>>(), "{context}");
     let transactions: Vec<_> = snapshot.ledger.iter().map(|entry| entry.transaction.clone()).collect();

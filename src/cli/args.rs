@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use super::values::{divisor, manifest, normalization, normalizations, per_channel, positive, ratio, size};
 use crate::backbone::Normalization;
+use crate::wire::ImagePrefix;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +46,8 @@ pub enum Command {
 Examples:
   edgetuned train photographs                             report on held-out folds, head in head.safetensors
   edgetuned train photographs --test more --shots 10      ten pictures a class, report on other pictures
-  edgetuned train photographs --solver adam --epochs 50 --batch 32 --lr 1e-3")]
+  edgetuned train photographs --solver adam --epochs 50 --batch 32 --lr 1e-3
+  edgetuned train photographs --head auto                 try every kind of head, keep the simplest good one")]
     Train(Train),
     /// Say which class each picture is
     #[command(after_help = "Example:\n  edgetuned predict new/*.jpg --head parts.safetensors --json")]
@@ -65,6 +67,9 @@ Examples:
     /// List, show, promote and roll back the heads in the store
     #[command(subcommand)]
     Heads(Heads),
+    /// List, export and import the samples in the store and their labels; take changes of labels back
+    #[command(subcommand)]
+    Samples(Samples),
 }
 
 /// `train`
@@ -78,9 +83,9 @@ pub struct Train {
     /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
-    /// Kind of head
-    #[arg(long, value_enum, default_value_t = HeadKind::Softmax)]
-    pub head: HeadKind,
+    /// Kind of head [default: the configuration's, else softmax]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub head: Option<HeadKind>,
     /// Where the head is written; its report goes beside it
     #[arg(long, value_name = "HEAD", default_value = "head.safetensors")]
     pub out: PathBuf,
@@ -90,7 +95,7 @@ pub struct Train {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// How the head is fitted [default: lbfgs, or adam when --epochs, --batch or --lr are given]
+    /// How a softmax head is fitted [default: lbfgs, or adam when --epochs, --batch or --lr are given]
     #[arg(long, value_enum)]
     pub solver: Option<SolverKind>,
     /// L2 penalty; chosen by cross-validation when not given
@@ -309,11 +314,72 @@ pub enum Heads {
     Rollback,
 }
 
-/// Kinds of head in this version.
+/// `samples`
+#[derive(Debug, Subcommand)]
+pub enum Samples {
+    /// Name every sample with its label and its prediction, oldest first
+    #[command(after_help = "Example:\n  edgetuned samples list --unlabelled --limit 20")]
+    List(SampleList),
+    /// Write every sample with its label and its metadata into a file
+    #[command(after_help = "Example:\n  edgetuned samples export --out labels.csv")]
+    Export {
+        /// Where it is written: .csv, or .jsonl (.ndjson) with an object a line
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Take over the labels in a file; the daemon must not be running
+    #[command(
+        long_about = "\
+Take over the labels in a file; the daemon must not be running.
+
+Of a line count 'image', an image's SHA-256 or its first 8 or more digits, and 'label'; an empty label removes the \
+present one. Other columns are passed over, so an exported file can be edited and read back. One bad line and nothing \
+changes.",
+        after_help = "Example:\n  edgetuned samples import labels.csv"
+    )]
+    Import {
+        /// A .csv with a header, or a .jsonl (.ndjson) with an object a line
+        file: PathBuf,
+    },
+    /// Take back the latest change of labels, again for the one before; the daemon must not be running
+    Undo,
+    /// Tell every label that an image was ever given
+    History {
+        /// Its SHA-256, or the first 8 or more digits
+        image: ImagePrefix,
+    },
+}
+
+/// `samples list`
+#[derive(Debug, clap::Args)]
+pub struct SampleList {
+    /// Only those with a label
+    #[arg(long, conflicts_with = "unlabelled")]
+    pub labelled: bool,
+    /// Only those without a label
+    #[arg(long)]
+    pub unlabelled: bool,
+    /// Only those with this label
+    #[arg(long, value_name = "CLASS", conflicts_with = "unlabelled")]
+    pub class: Option<String>,
+    /// Only the latest of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+}
+
+/// Kinds of head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum HeadKind {
     /// Softmax regression
     Softmax,
+    /// A hidden layer and a softmax
+    Mlp,
+    /// Linear discriminant analysis
+    Lda,
+    /// Ridge regression on a random projection
+    RpRidge,
+    /// The simplest of these that is as good as the best
+    Auto,
 }
 
 /// How a head is fitted.

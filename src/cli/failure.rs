@@ -1,9 +1,11 @@
 //! What went wrong, and which exit code says so: 1 failed, 64 wrong usage, 69 unavailable, 78 bad configuration.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use serde::Serialize;
 use serde_json::json;
 
 use super::output::Output;
@@ -26,8 +28,19 @@ enum Kind {
     Error(Box<dyn std::error::Error>),
     /// A configuration's problems.
     Problems(Vec<Problem>),
+    /// Places in a file that are wrong, each with its line and why.
+    Places { file: String, places: Vec<Place> },
     /// Everything was said already.
     Said,
+}
+
+/// A place in a file that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// From 1.
+    pub line: u64,
+    /// What is wrong there and what to do.
+    pub reason: String,
 }
 
 impl Failure {
@@ -56,6 +69,11 @@ impl Failure {
         Self { code: 78, kind: Kind::Problems(problems) }
     }
 
+    /// A file that cannot be used because of these places in it.
+    pub fn places(file: &Path, places: Vec<Place>) -> Self {
+        Self { code: 1, kind: Kind::Places { file: file.display().to_string(), places } }
+    }
+
     /// Failed, and the result that was printed says how.
     pub fn said(code: u8) -> Self {
         Self { code, kind: Kind::Said }
@@ -73,6 +91,12 @@ impl Failure {
             Kind::Problems(problems) => {
                 let lines: Vec<String> = problems.iter().map(|problem| one_line(&problem.to_string())).collect();
                 let document = json!({ "error": lines.join("; "), "problems": problems });
+                (lines, document)
+            }
+            Kind::Places { file, places } => {
+                let line = |place: &Place| one_line(&format!("{file}:{}: {}", place.line, place.reason));
+                let lines: Vec<String> = places.iter().map(line).collect();
+                let document = json!({ "error": lines.join("; "), "problems": places });
                 (lines, document)
             }
         };
@@ -94,7 +118,7 @@ pub fn told(error: &dyn std::error::Error) -> String {
 }
 
 /// `text` without what would break a line or play with a terminal: names of files come from anywhere.
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -106,7 +106,7 @@ fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Fai
     let champion = reader.champion()?.ok_or_else(nothing)?.info;
     let mut store = open(config, reader, &champion)?;
     let at = Timestamp(jiff::Timestamp::now().as_millisecond());
-    let rollback = Heads::new(reader.heads()?, champion.space).roll_back(at).ok_or_else(nothing)?;
+    let rollback = Heads::new(reader.heads()?, champion.space).roll_back(at, "by hand").ok_or_else(nothing)?;
     let writes: [Write; 2] = rollback.writes;
     store.commit(&writes)?;
     say(reader, rollback.to.version, output)

@@ -20,6 +20,9 @@ mod output;
 mod predict;
 mod report;
 mod run;
+mod samples;
+mod samples_file;
+mod samples_import;
 mod train;
 mod values;
 
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Export(export) => export::export(&args, export, output),
         Command::Backbone(command) => backbone::backbone(command, output),
         Command::Heads(command) => heads::heads(&args, command, output),
+        Command::Samples(command) => samples::samples(&args, command, output),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

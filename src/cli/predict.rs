@@ -24,8 +24,12 @@ struct Prediction {
     label: Option<Label>,
     probability: Option<f32>,
     top: Vec<Choice>,
-    /// Whether it is none of the classes; null: not determined in this version.
+    /// Classes that cannot be excluded, likeliest first; null with too little held out to say.
+    set: Option<Vec<Label>>,
+    /// Whether it is none of the classes; null as above.
     unknown: Option<bool>,
+    /// How far it is from everything known; null as above.
+    novelty: Option<f64>,
     head: HeadId,
     backbone: String,
 }
@@ -40,19 +44,28 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
     let config = configuration::if_named(args)?;
     let top_k =
         command.top_k.map_or(config.as_ref().map_or(3, |config| config.prediction.top_k), |top_k| top_k as usize);
+    let (alpha, percentile) = config.as_ref().map_or((0.1, 99.0), |config| {
+        let prediction = &config.prediction;
+        (prediction.abstain_alpha, prediction.unknown_percentile)
+    });
     let (record, mut embeddings) = evaluate::open(config.as_ref(), &command.head)?;
     let embedded = embeddings.embed(&command.files, output)?;
     let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
     let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();
     for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
-        let top = record.dense.top_k(&probabilities.row(row).to_vec(), top_k);
+        let p = probabilities.row(row).to_vec();
+        let doubt = record.calibration.doubt(&p, &embedded.embeddings.row(row).to_vec(), alpha, percentile);
+        let labels = |classes: Vec<usize>| record.dense.classes.likeliest(&p, classes);
+        let top = record.dense.classes.top(&p, top_k);
         answers[*file] = Some(Answer::Prediction(Prediction {
             file: command.files[*file].display().to_string(),
             image: *id,
             label: top.first().map(|(label, _)| label.clone()),
             probability: top.first().map(|(_, probability)| *probability),
             top: top.into_iter().map(|(label, probability)| Choice { label, probability }).collect(),
-            unknown: None,
+            set: doubt.set.map(labels),
+            unknown: doubt.unknown,
+            novelty: doubt.novelty,
             head: record.head.id.clone(),
             backbone: record.backbone.name.clone(),
         }));
@@ -70,7 +83,9 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
                 Answer::Prediction(prediction) => {
                     let choice = |choice: &Choice| format!("{} {:.1} %", choice.label, 100.0 * choice.probability);
                     let top: Vec<String> = prediction.top.iter().map(choice).collect();
-                    writeln!(out, "{}: {}", prediction.file, top.join(", "))?;
+                    let unknown =
+                        if prediction.unknown == Some(true) { " (unknown: like none of the classes)" } else { "" };
+                    writeln!(out, "{}: {}{unknown}", prediction.file, top.join(", "))?;
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! The training report: one shape for `train` and `evaluate`, for programs and for people.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::head::{BackboneRef, Figures, HeadRecord};
+use crate::head::{BackboneRef, Candidate, Figures, HeadRecord};
 use crate::words::{HeadId, Label};
 
 /// What `train` and `evaluate` report.
@@ -24,6 +25,12 @@ pub struct Report {
     /// Pictures that the backbone saw; the others came from the cache.
     pub embedded: usize,
     pub fit_seconds: f64,
+    /// Of head.
+    pub kind: String,
+    /// The kinds that were tried where the kind was to be chosen.
+    pub candidates: Vec<Candidate>,
+    /// What the kind has chosen or been given beside lambda.
+    pub hyper: BTreeMap<String, f64>,
     pub lambda: f64,
     pub solver: String,
     pub iterations: usize,
@@ -96,6 +103,9 @@ impl Report {
             embed_seconds: measured.embed_seconds,
             embedded: measured.embedded,
             fit_seconds: record.training.fit_seconds,
+            kind: record.training.kind.clone(),
+            candidates: record.training.candidates.clone(),
+            hyper: record.training.hyper.clone(),
             lambda: record.training.lambda,
             solver: record.training.solver.clone(),
             iterations: record.training.iterations,
@@ -107,21 +117,35 @@ impl Report {
         }
     }
 
+    /// How it was fitted, in a few words.
+    fn way(&self) -> String {
+        let lambda = (self.kind != "lda").then(|| format!("lambda {}", number(self.lambda)));
+        let hyper = self.hyper.iter().map(|(name, value)| format!("{name} {}", number(*value)));
+        let words = [self.kind.clone(), self.solver.clone()].into_iter().chain(lambda).chain(hyper);
+        words.collect::<Vec<_>>().join(", ")
+    }
+
     /// For a terminal.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "head       {} ({})", self.head.path, self.head.id)?;
         writeln!(out, "backbone   {} ({} values)", self.backbone.name, self.backbone.dim)?;
         writeln!(
             out,
-            "fitted     {} pictures of {} classes in {:.2} s ({}, lambda {}); embedding took {:.2} s ({} new)",
+            "fitted     {} pictures of {} classes in {:.2} s ({}); embedding took {:.2} s ({} new)",
             self.n_train,
             self.classes.len(),
             self.fit_seconds,
-            self.solver,
-            number(self.lambda),
+            self.way(),
             self.embed_seconds,
             self.embedded
         )?;
+        for Candidate { kind, log_loss, standard_error } in &self.candidates {
+            let chosen = if *kind == self.kind { ", chosen" } else { "" };
+            writeln!(
+                out,
+                "tried      {kind:8}  log-loss {log_loss:.3} (+/- {standard_error:.3} from the best){chosen}"
+            )?;
+        }
         if let Some(figures) = &self.figures {
             write_figures(figures, &self.classes, out)?;
         }

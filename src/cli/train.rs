@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 
-use super::args::{Args, SolverKind, Train};
+use super::args::{Args, HeadKind, SolverKind, Train};
 use super::configuration;
 use super::dataset::{self, Entry};
 use super::embedding::{Embedded, Embeddings};
@@ -17,10 +17,10 @@ use super::file::write;
 use super::output::Output;
 use super::report::{Measured, Refused, Report};
 use crate::config::Config;
-use crate::eval::compare;
 use crate::eval::gate::Rules;
+use crate::eval::{calibrate, compare};
 use crate::head::{HeadRecord, HeldOut};
-use crate::train::{Dataset, Fitted, Grouper, L2, Progress, Settings, Solver, fit};
+use crate::train::{Dataset, Fitted, Grouper, Kind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, HeadRef, Label, SampleId, Timestamp};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
@@ -42,6 +42,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
+    let calibration = calibrate(&data, &fitted, command.seed);
     let record = HeadRecord {
         head: HeadRef { id: fitted.dense.id(), version: 1 },
         created: Timestamp(jiff::Timestamp::now().as_millisecond()),
@@ -50,6 +51,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
         training: fitted.facts,
         figures: measured.figures.clone(),
         heldout: HeldOut::default(),
+        calibration,
     };
     let report = Report::new(&record, &command.out, measured);
     write(&command.out, &record.to_bytes())?;
@@ -65,6 +67,14 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
 fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failure> {
     let mut settings = config.map(crate::app::fit_settings).unwrap_or_default();
     settings.seed = command.seed;
+    match command.head {
+        None => {}
+        Some(HeadKind::Softmax) => settings.kind = Kind::Softmax,
+        Some(HeadKind::Mlp) => settings.kind = Kind::Mlp,
+        Some(HeadKind::Lda) => settings.kind = Kind::Lda,
+        Some(HeadKind::RpRidge) => settings.kind = Kind::RpRidge,
+        Some(HeadKind::Auto) => settings.kind = Kind::Auto,
+    }
     let recipe = command.epochs.is_some() || command.batch.is_some() || command.lr.is_some();
     match command.solver {
         Some(SolverKind::Lbfgs) if recipe => {
@@ -76,6 +86,12 @@ fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failur
         Some(SolverKind::Adam) => settings.solver = adam(command),
         None if recipe => settings.solver = adam(command),
         None => {}
+    }
+    if let (true, Kind::Mlp | Kind::Lda | Kind::RpRidge) = (recipe || command.solver.is_some(), settings.kind) {
+        return Err(Failure::usage(format!(
+            "--solver, --epochs, --batch and --lr belong to a softmax head, this is to be one of kind {}; leave them out",
+            settings.kind.name()
+        )));
     }
     if let Some(lambda) = command.l2 {
         settings.l2 = L2::Fixed(lambda);

@@ -9,8 +9,8 @@ use super::error::Fault;
 use super::sql::path_bytes;
 use super::vector::{self, Precision};
 use crate::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
-    Write,
+    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, LiveMemory, NewSample, OutboxMessage,
+    TrainingMemory, Write,
 };
 use crate::head::HeadRecord;
 use crate::words::{Label, SampleId, Timestamp};
@@ -42,22 +42,27 @@ impl Applier<'_> {
             Write::Head(record) => self.head(record),
             Write::HeadStatus { version, status, reason, at } => self.head_status(*version, *status, reason, *at),
             Write::Training(memory) => self.training(memory),
+            Write::Evict { id } => self.evict(id),
+            Write::Statistics { file } => self.statistics(file),
+            Write::HeadForget { version } => self.forget_head(*version),
+            Write::Live(memory) => self.live(memory),
         }
     }
 
     fn sample(&self, sample: &NewSample) -> Result<(), Fault> {
-        let (predicted, probability) = sample.predicted.as_ref().map(|(label, p)| (label, p)).unzip();
+        let predicted = sample.predicted.as_ref();
         self.run(
-            "INSERT INTO samples (image, path, bytes, arrived_at, burst, predicted, probability)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (image) DO NOTHING",
+            "INSERT INTO samples (image, path, bytes, arrived_at, burst, predicted, probability, predicted_head)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (image) DO NOTHING",
             params![
                 sample.id,
                 path_bytes(&sample.path),
                 sample.bytes,
                 sample.arrived_at,
                 sample.group,
-                predicted,
-                probability
+                predicted.map(|predicted| &predicted.label),
+                predicted.map(|predicted| predicted.probability),
+                predicted.map(|predicted| predicted.head),
             ],
         )?;
         self.embedding(&sample.id, &sample.embedding)
@@ -74,7 +79,7 @@ impl Applier<'_> {
         };
         self.run(
             "INSERT INTO files (path, size, mtime_ns, image, reason) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5",
+             ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5, evicted = 0",
             params![path, stamp.size, stamp.mtime_ns, image, reason],
         )
     }
@@ -93,6 +98,11 @@ impl Applier<'_> {
              (SELECT 1 FROM label_history WHERE image = ?1 AND label IS ?2 AND source = ?3 AND at = ?4)",
             params![id, label, source, at],
         )
+    }
+
+    /// Marks a line of the history as taken back; what its sample is labelled now is a matter of its own.
+    pub(super) fn undo(&self, number: u64) -> Result<(), Fault> {
+        self.run("UPDATE label_history SET undone = 1 WHERE number = ?1", [number])
     }
 
     fn await_label(&self, awaited: &AwaitedLabel) -> Result<(), Fault> {
@@ -160,6 +170,34 @@ impl Applier<'_> {
     fn training(&self, memory: &TrainingMemory) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).expect("plain fields are JSON");
         self.run("UPDATE state SET training = ?1", [json])
+    }
+
+    /// Its files stay behind, so that a scan passes them over.
+    fn evict(&self, id: &SampleId) -> Result<(), Fault> {
+        self.run("UPDATE files SET image = NULL, evicted = 1 WHERE image = ?1", [id])?;
+        self.run("DELETE FROM label_history WHERE image = ?1", [id])?;
+        self.run("DELETE FROM embeddings WHERE image = ?1", [id])?;
+        self.run("DELETE FROM samples WHERE image = ?1", [id])
+    }
+
+    fn statistics(&self, file: &[u8]) -> Result<(), Fault> {
+        self.run(
+            "INSERT INTO statistics (space, file) VALUES (?1, ?2) ON CONFLICT (space) DO UPDATE SET file = ?2",
+            params![self.space, file],
+        )
+    }
+
+    fn forget_head(&self, version: u64) -> Result<(), Fault> {
+        let mut find = self.transaction.prepare_cached("SELECT 1 FROM heads WHERE version = ?1 AND status = ?2")?;
+        if find.exists(params![version, HeadStatus::Champion])? {
+            return Err(Fault::Refused(format!("head {version} is to be forgotten but is the champion")));
+        }
+        self.run("DELETE FROM heads WHERE version = ?1", [version])
+    }
+
+    fn live(&self, memory: &LiveMemory) -> Result<(), Fault> {
+        let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
+        self.run("UPDATE state SET live = ?1", [json])
     }
 
     fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {

@@ -43,7 +43,10 @@ impl Database {
         let mut database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         if database.version()? < migrate::NEWEST {
             database.set("journal_mode", "wal")?;
+            // Has no effect within a transaction.
+            database.set("foreign_keys", false)?;
             database.write("migrate", migrate::migrate)?;
+            database.set("foreign_keys", true)?;
         }
         database.set("journal_mode", "wal")?;
         // In WAL mode NORMAL would lose the last commits in a power cut; what is acknowledged must not be among them.
@@ -52,12 +55,15 @@ impl Database {
         Ok(database)
     }
 
+    /// Fails where no store is.
+    pub(super) fn exists(folder: &Path) -> Result<(), StoreError> {
+        let path = folder.join(FILE);
+        if path.exists() { Ok(()) } else { Err(StoreError::Missing { path }) }
+    }
+
     /// Opens the file of an existing store for reading.
     pub(super) fn open_reader(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(FILE);
-        if !path.exists() {
-            return Err(StoreError::Missing { path });
-        }
+        Self::exists(folder)?;
         // Reading beside a writer needs write access to the shared index of the log, so the flag is not READ_ONLY.
         let database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         if database.version()? < migrate::NEWEST {

@@ -3,9 +3,10 @@
 //! `PRAGMA user_version` counts how many of [`MIGRATIONS`] a file has been through. One is never edited once it was
 //! released; a change is another one at the end.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::error::Fault;
+use super::sql::damaged;
 
 /// `edtu`: marks the file as this program's.
 pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
@@ -14,7 +15,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// Each takes a file from the version of its index to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// What a file is, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +36,23 @@ pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
 }
 
 /// Brings the schema up to date; the version is read inside the transaction, so two processes may both try.
+///
+/// Foreign keys have to be off, or tables that are made anew would take those that refer to them along; whether all of
+/// them hold is checked at the end.
 pub(super) fn migrate(transaction: &Transaction<'_>) -> Result<(), Fault> {
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for migration in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(migration)?;
     }
+    if let Some(table) = astray(transaction)? {
+        return Err(damaged(0, format!("a row of {table} refers to a row that is not there")).into());
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", NEWEST)?;
     Ok(())
+}
+
+/// A table with a row that refers to one that is not there.
+fn astray(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    transaction.query_row("PRAGMA foreign_key_check", [], |row| row.get(0)).optional()
 }

@@ -13,6 +13,8 @@ mod commit;
 mod database;
 mod error;
 mod heads;
+mod learning;
+mod listing;
 mod lock;
 mod migrate;
 mod reader;
@@ -29,7 +31,9 @@ pub use cache::Cache;
 use database::Database;
 pub use error::StoreError;
 pub use heads::StoredHead;
-pub use reader::{Counts, Labelled, Reader, Recent};
+pub use learning::{Labelled, LabelledNow, Unlabelled};
+pub use listing::{KeptSample, LabelChange, SampleRow};
+pub use reader::{Counts, Reader, Recent};
 pub use vector::Precision;
 
 use crate::engine::{Snapshot, Write};
@@ -51,7 +55,7 @@ pub struct OpenOptions<'a> {
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    space: EmbeddingSpace,
+    space: Option<EmbeddingSpace>,
     space_number: i64,
     precision: Precision,
     _lock: lock::DaemonLock,
@@ -68,7 +72,20 @@ impl Store {
         let lock = lock::DaemonLock::take(folder)?;
         let mut database = Database::open(folder)?;
         let space_number = database.add_space(options)?;
-        Ok(Self { database, space: options.space, space_number, precision: options.precision, _lock: lock })
+        Ok(Self { database, space: Some(options.space), space_number, precision: options.precision, _lock: lock })
+    }
+
+    /// Opens the store that is in `folder` for changes that have nothing to do with embeddings, and keeps daemons out
+    /// until dropped. It takes no [`Write::Sample`], [`Write::Embedding`] or [`Write::Statistics`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Missing`] where none is, and nothing is made then.
+    pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
+        Database::exists(folder)?;
+        let lock = lock::DaemonLock::take(folder)?;
+        let database = Database::open(folder)?;
+        // No row has this number.
+        Ok(Self { database, space: None, space_number: 0, precision: Precision::default(), _lock: lock })
     }
 
     /// Applies `writes` in their order, as one; durable when this returns.
@@ -77,9 +94,18 @@ impl Store {
     /// [`StoreError`]; nothing of the list is then applied and the store can be used as before.
     /// [`StoreError::Full`] passes when there is room again.
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        let (space, dim, precision) = (self.space_number, self.space.dim, self.precision);
+        self.commit_undoing(&[], writes)
+    }
+
+    /// The same, and marks the changes of labels with these numbers as taken back.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn commit_undoing(&mut self, changes: &[u64], writes: &[Write]) -> Result<(), StoreError> {
+        let (space, dim, precision) = (self.space_number, self.space.map_or(0, |space| space.dim), self.precision);
         self.database.write("write to", |transaction| {
             let applier = commit::Applier { transaction, space, dim, precision };
+            changes.iter().try_for_each(|number| applier.undo(*number))?;
             writes.iter().try_for_each(|write| applier.apply(write))
         })
     }
@@ -97,6 +123,6 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be opened again.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::open(self.database.folder(), Some(&self.space))
+        Reader::open(self.database.folder(), self.space.as_ref())
     }
 }

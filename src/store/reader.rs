@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use ndarray::Array2;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::database::{self, Database};
@@ -20,19 +19,6 @@ use crate::words::{EmbeddingSpace, Label, SampleId};
 pub struct Reader {
     database: Database,
     space: Option<EmbeddingSpace>,
-}
-
-/// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Labelled {
-    /// (n,)
-    pub ids: Vec<SampleId>,
-    /// (n,)
-    pub labels: Vec<Label>,
-    /// (n,) first image of each one's burst.
-    pub groups: Vec<SampleId>,
-    /// (n, dim)
-    pub embeddings: Array2<f32>,
 }
 
 /// A sample that arrived not long ago.
@@ -68,11 +54,6 @@ impl Reader {
         Ok(Self { database: Database::open_reader(folder)?, space: space.copied() })
     }
 
-    /// The embedding (dim,) of an image in the present space, whether it is a sample or not.
-    pub fn embedding(&self, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
-        self.read_in_space(|connection, number, dim| embedding(connection, number, dim, id))
-    }
-
     /// Whether nothing is to be learned from reading this file again: its fate at this stamp is known and, if it is
     /// a sample, so is its embedding in the present space.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
@@ -96,29 +77,6 @@ impl Reader {
                 connection.prepare_cached("SELECT path FROM files WHERE image = ?1 AND path <> ?2 ORDER BY path")?;
             let paths = find.query_map(params![id, path_bytes(not)], |row| row.get(0).map(|PathBytes(path)| path))?;
             Ok(paths.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// What there is to train on, in the present space.
-    pub fn labelled(&self) -> Result<Labelled, StoreError> {
-        self.read_in_space(|connection, number, dim| {
-            let from = "FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-                        WHERE label IS NOT NULL";
-            let n: usize = connection.query_row(&format!("SELECT count(*) {from}"), [number], |row| row.get(0))?;
-            let (mut ids, mut labels, mut groups) =
-                (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
-            let mut values = Vec::with_capacity(n * dim);
-            let sql = format!("SELECT samples.image, label, burst, vector {from} ORDER BY samples.image");
-            let mut select = connection.prepare(&sql)?;
-            let mut rows = select.query([number])?;
-            while let Some(row) = rows.next()? {
-                ids.push(row.get(0)?);
-                labels.push(row.get(1)?);
-                groups.push(row.get(2)?);
-                append_vector(row, 3, dim, &mut values)?;
-            }
-            let embeddings = Array2::from_shape_vec((ids.len(), dim), values).map_err(|error| damaged(3, error))?;
-            Ok(Labelled { ids, labels, groups, embeddings })
         })
     }
 
@@ -196,13 +154,13 @@ impl Reader {
         })
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
         self.database.read("read", read)
     }
 
     /// Reads with the number and width of the present space; a space that the file does not know has number 0, which
     /// no row has.
-    fn read_in_space<T>(
+    pub(super) fn read_in_space<T>(
         &self,
         read: impl FnOnce(&Connection, i64, usize) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
@@ -229,7 +187,13 @@ pub(super) fn embedding(
     Ok(found.optional()?)
 }
 
-fn append_vector(row: &rusqlite::Row<'_>, column: usize, dim: usize, out: &mut Vec<f32>) -> rusqlite::Result<()> {
+/// Appends the values of a column with an embedding to `out`.
+pub(super) fn append_vector(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+    dim: usize,
+    out: &mut Vec<f32>,
+) -> rusqlite::Result<()> {
     let bytes = row.get_ref(column)?.as_blob()?;
     vector::decode_into(bytes, dim, out)
         .ok_or_else(|| damaged(column, format!("{} bytes are no embedding of {dim} values", bytes.len())))

@@ -1,23 +1,22 @@
 //! The tables as the engine's memory at start.
 
 use rusqlite::{Connection, Row};
+use serde::de::DeserializeOwned;
 
 use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
-use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, TrainingMemory};
+use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let (seq, training) = connection.query_row("SELECT seq, training FROM state", [], |row| {
-        let json = row.get_ref(1)?.as_str_or_null()?;
-        let training = json.map_or_else(|| Ok(TrainingMemory::default()), serde_json::from_str);
-        Ok((row.get(0)?, training.map_err(|error| damaged(1, error))?))
+    let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
+        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
     })?;
     Ok(Snapshot {
-        samples: all(connection, "SELECT image, label, label_source FROM samples ORDER BY number", |row| {
-            let label: Option<Label> = row.get(1)?;
-            Ok((row.get(0)?, label.zip(row.get(2)?)))
+        samples: all(connection, SAMPLES, |row| {
+            let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
+            Ok(StoredSample { id: row.get(0)?, label: label.zip(row.get(2)?), predicted: predicted.zip(row.get(4)?) })
         })?,
         awaited: all(connection, "SELECT prefix, label, source, at FROM awaited_labels ORDER BY number", |row| {
             Ok(AwaitedLabel { prefix: row.get(0)?, label: row.get(1)?, source: row.get(2)?, at: row.get(3)? })
@@ -34,7 +33,20 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         heads: heads::list(connection)?,
         training,
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
+        live,
     })
+}
+
+/// A prediction that a label has answered is not open any more. Version 1 did not note who predicted: 0.
+const SAMPLES: &str = "
+    SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0)
+    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples)
+    ORDER BY number";
+
+/// The value of a column with JSON; the default where it is NULL.
+fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let json = row.get_ref(column)?.as_str_or_null()?;
+    json.map_or_else(|| Ok(T::default()), serde_json::from_str).map_err(|error| damaged(column, error))
 }
 
 /// Every row of `sql`.

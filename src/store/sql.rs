@@ -63,6 +63,8 @@ impl ToSql for LabelSource {
         Ok(match self {
             Self::Folder => "folder",
             Self::Mqtt => "mqtt",
+            Self::Import => "import",
+            Self::Undo => "undo",
         }
         .into())
     }
@@ -73,6 +75,8 @@ impl FromSql for LabelSource {
         match value.as_str()? {
             "folder" => Ok(Self::Folder),
             "mqtt" => Ok(Self::Mqtt),
+            "import" => Ok(Self::Import),
+            "undo" => Ok(Self::Undo),
             found => Err(FromSqlError::Other(format!("no source of labels is called {found:?}").into())),
         }
     }

@@ -6,10 +6,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
-    TrainingOrder,
+    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, LiveMemory, NewSample, OutboxMessage,
+    Predicted, StoredSample, TrainingMemory, TrainingOrder,
 };
-use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
 use crate::words::{ClassSet, Digest, HeadRef, Label, SampleId, Timestamp};
 
@@ -59,7 +59,7 @@ fn sample(n: u64) -> Write {
         arrived_at: Timestamp(n as i64),
         embedding: embedding(n),
         group: id(n / 2 * 2),
-        predicted: n.is_multiple_of(2).then(|| (label("nut"), 0.75)),
+        predicted: n.is_multiple_of(2).then(|| Predicted { label: label("nut"), probability: 0.75, head: 1 + n }),
     }))
 }
 
@@ -92,6 +92,7 @@ fn head(version: u64) -> Box<HeadRecord> {
     let dense = DenseHead {
         space: space("a"),
         classes,
+        hidden: None,
         weights: Array2::from_elem((2, DIM), version as f32),
         bias: Array1::zeros(2),
         temperature: 1.5,
@@ -111,9 +112,11 @@ fn head(version: u64) -> Box<HeadRecord> {
             n_train: 40,
             seed: 7,
             fit_seconds: 0.1,
+            ..TrainingFacts::default()
         },
         figures: None,
         heldout: HeldOut { ids: vec![id(1)], logits: Array2::zeros((1, 2)) },
+        calibration: Calibration::default(),
     })
 }
 
@@ -129,6 +132,8 @@ fn every_write() -> Vec<Write> {
         last: Some(Timestamp(55)),
         new_labels: 12,
         next_id: 4,
+        began: Some(Timestamp(50)),
+        settled: Some(Timestamp(40)),
     };
     vec![
         sample(2),
@@ -160,13 +165,22 @@ fn every_write() -> Vec<Write> {
         status(1, HeadStatus::Champion, 80),
         status(2, HeadStatus::Champion, 81),
         Write::Training(training),
+        sample(4),
+        file(4),
+        labelled(4, Some("nut"), 13),
+        Write::Evict { id: id(4) },
+        Write::Statistics { file: b"sums".to_vec() },
+        Write::Statistics { file: b"other sums".to_vec() },
+        Write::Head(head(3)),
+        Write::HeadForget { version: 3 },
+        Write::Live(serde_json::from_str(r#"{"evicted": 5}"#).unwrap()),
     ]
 }
 
 /// Every row of every table, for comparing.
 fn dump(store: &Store) -> Vec<String> {
     let mut rows = Vec::new();
-    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state";
+    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state statistics";
     for table in tables.split(' ') {
         let mut select = store.database.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = select.column_count();
@@ -190,7 +204,9 @@ fn every_write_comes_back_after_a_restart() {
 
     let store = open(folder.path()).unwrap();
     let snapshot = store.snapshot().unwrap();
-    assert_eq!(snapshot.samples, [(id(2), None), (id(1), Some((label("gear"), LabelSource::Mqtt)))]);
+    let samples = [(id(2), None), (id(1), Some((label("gear"), LabelSource::Mqtt)))];
+    assert_eq!(snapshot.samples, samples.map(|(id, label)| StoredSample { id, label, predicted: None }));
+    assert_eq!(snapshot.live.evicted, 5);
     assert_eq!(snapshot.awaited, [awaited("ffff0000", "gear"), awaited("0123abcd", "gear")]);
     assert_eq!(snapshot.ledger, [entry("b"), entry("a")]);
     assert_eq!(
@@ -263,7 +279,7 @@ fn applied_twice_is_applied_once() {
     twice.commit(&every_write()).unwrap();
     twice.commit(&every_write()).unwrap();
     assert_eq!(dump(&once), dump(&twice));
-    assert_eq!(dump(&once).len(), 20, "rows of every table are compared");
+    assert_eq!(dump(&once).len(), 22, "rows of every table are compared");
 }
 
 #[test]
@@ -275,6 +291,7 @@ fn a_refused_write_takes_its_whole_list_with_it() {
     let refused = [
         labelled(77, Some("nut"), 1),
         status(77, HeadStatus::Kept, 1),
+        Write::HeadForget { version: 2 },
         Write::Embedding { id: id(5), embedding: vec![1.0] },
         Write::File { path: path(5), stamp: stamp(5), fate: Fate::Sample(id(5)) },
         Write::AwaitLabel(awaited("nothexa!", "nut")),
@@ -353,24 +370,6 @@ fn files_with_the_same_bytes_are_twins_until_one_changes() {
 }
 
 #[test]
-fn embeddings_cached_offline_beside_the_daemon_are_no_samples() {
-    let folder = folder();
-    let mut store = open(folder.path()).unwrap();
-    let backbone = backbone();
-    let mut cache = Cache::open(folder.path(), &options(&backbone)).unwrap();
-    cache.put([(&id(1), &embedding(1)[..]), (&id(2), &embedding(2)[..])]).unwrap();
-    store.commit(&[sample(2), labelled(2, Some("nut"), 1)]).unwrap();
-    assert_eq!(cache.get(&id(1)).unwrap(), Some(embedding(1)));
-    assert_eq!(cache.get(&id(3)).unwrap(), None);
-    let reader = store.reader().unwrap();
-    assert_eq!(reader.embedding(&id(1)).unwrap(), Some(embedding(1)));
-    assert_eq!(reader.counts().unwrap().samples, 1);
-    assert_eq!(reader.labelled().unwrap().ids, [id(2)]);
-    let other = OpenOptions { space: space("b"), ..options(&backbone) };
-    assert_eq!(Cache::open(folder.path(), &other).unwrap().get(&id(1)).unwrap(), None);
-}
-
-#[test]
 fn a_reader_sees_whole_commits_only_while_they_go_on() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
@@ -392,4 +391,8 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
     writer.join().unwrap();
 }
 
+mod learning;
+mod listing;
+mod migration;
 mod opening;
+mod room;

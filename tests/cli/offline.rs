@@ -56,6 +56,28 @@ fn training_again_embeds_nothing_and_the_same_seed_gives_the_same_head() {
 }
 
 #[test]
+fn every_kind_of_head_is_trained_and_used_alike_and_auto_says_what_it_tried() {
+    let desk = Desk::with_pictures();
+    for kind in ["softmax", "mlp", "lda", "rp-ridge"] {
+        let report = desk.good(&format!("train train --head {kind} --out h.safetensors"));
+        assert_eq!((text(&report["kind"]), &report["candidates"]), (kind, &serde_json::json!([])));
+        let again = desk.good("evaluate train --head h.safetensors");
+        assert_eq!((text(&again["kind"]), &again["hyper"]), (kind, &report["hyper"]), "{kind}");
+        assert!(again["accuracy"].as_f64().unwrap() > 0.8, "{kind}: {}", again["accuracy"]);
+    }
+    let report = desk.good("train train --head auto --out h.safetensors");
+    let tried: Vec<&str> = report["candidates"].as_array().unwrap().iter().map(|one| text(&one["kind"])).collect();
+    assert_eq!(tried, ["softmax", "lda", "rp-ridge"], "an mlp needs more pictures");
+    assert!(tried.contains(&text(&report["kind"])));
+    let people = desk.run("train train --head auto --out h.safetensors");
+    for kind in tried {
+        assert!(people.out.contains(&format!("tried      {kind}")), "{}", people.out);
+    }
+    assert!(people.out.contains(", chosen"), "{}", people.out);
+    desk.fails("train train --head lda --epochs 5", 64, &["softmax head", "kind lda"]);
+}
+
+#[test]
 fn the_classic_recipe_prints_a_line_for_each_epoch_and_needs_no_solver_named() {
     let desk = Desk::with_pictures();
     for words in ["train train --solver adam --epochs 5 --batch 8 --lr 1e-2", "train train --epochs 5 --json"] {

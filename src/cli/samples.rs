@@ -1,0 +1,242 @@
+//! `edgetuned samples`: what is in the store, and its labels.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{Args, SampleList, Samples as Command};
+use super::configuration;
+use super::failure::{Failure, one_line};
+use super::file;
+use super::output::Output;
+use super::samples_file::{self, Row};
+use super::samples_import;
+use crate::config::Config;
+use crate::engine::{LabelSource, TrainingMemory, Write};
+use crate::store::{LabelChange, Reader, SampleRow, Store, StoreError};
+use crate::train::folds_of;
+use crate::wire::ImagePrefix;
+use crate::words::{Label, SampleId, Timestamp};
+
+pub fn samples(args: &Args, command: &Command, output: Output) -> Result<(), Failure> {
+    let config = configuration::load(args)?;
+    match command {
+        Command::List(choice) => list(&config, choice, output),
+        Command::Export { out } => export(&config, out, output),
+        Command::Import { file } => samples_import::import(&config, file, output),
+        Command::Undo => undo(&config, output),
+        Command::History { image } => history(&config, image, output),
+    }
+}
+
+fn reader(config: &Config) -> Result<Reader, Failure> {
+    Ok(Reader::open(&config.store.path, None)?)
+}
+
+/// The store for changes of labels; a running daemon keeps it for itself.
+pub fn open(config: &Config) -> Result<Store, Failure> {
+    Store::open_existing(&config.store.path).map_err(|error| match error {
+        StoreError::Locked { folder, holder } => Failure::unavailable(format!(
+            "cannot change labels in {}: {holder} works on it; stop it first, or send it the labels over MQTT, to its \
+             topic 'label'",
+            folder.display()
+        )),
+        error => error.into(),
+    })
+}
+
+/// The present time, for what is written.
+pub fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Says in the store that so many labels are new, as the daemon does when it changes them.
+pub fn count(memory: &TrainingMemory, changed: usize) -> Write {
+    Write::Training(TrainingMemory { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
+}
+
+/// Every sample with its fold, in the order of arrival.
+fn rows(config: &Config) -> Result<Vec<Row>, Failure> {
+    let samples = reader(config)?.samples()?;
+    let labelled = || samples.iter().filter_map(|sample| Some((sample, &sample.label.as_ref()?.0)));
+    let labels: Vec<Label> = labelled().map(|(_, label)| label.clone()).collect();
+    let groups: Vec<SampleId> = labelled().map(|(sample, _)| sample.group).collect();
+    let folds = folds_of(&labels, &groups, config.training.seed);
+    let folds: BTreeMap<SampleId, usize> = labelled().map(|(sample, _)| sample.id).zip(folds).collect();
+    let row = |sample: SampleRow| {
+        let fold = folds.get(&sample.id).copied();
+        Row::new(sample, fold)
+    };
+    Ok(samples.into_iter().map(row).collect())
+}
+
+fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Failure> {
+    let mut rows = rows(config)?;
+    rows.retain(|row| {
+        let label = row.label.as_ref().map(Label::as_str);
+        (!choice.labelled || label.is_some())
+            && (!choice.unlabelled || label.is_none())
+            && choice.class.as_ref().is_none_or(|class| label == Some(class.as_str()))
+    });
+    if let Some(limit) = choice.limit {
+        rows.drain(..rows.len().saturating_sub(limit as usize));
+    }
+    output.print(&rows, |out| {
+        if rows.is_empty() {
+            return writeln!(out, "no such samples");
+        }
+        let width = |text: fn(&Row) -> Option<&Label>| {
+            rows.iter().filter_map(text).map(|label| label.as_str().chars().count()).max().unwrap_or(0).max(9)
+        };
+        let (label_width, predicted_width) = (width(|row| row.label.as_ref()), width(|row| row.predicted.as_ref()));
+        let head = ("image", "label", "by", "predicted", "arrived");
+        writeln!(
+            out,
+            "{:12}  {:label_width$}  {:6}  {:predicted_width$}         {:24}  path",
+            head.0, head.1, head.2, head.3, head.4
+        )?;
+        for row in &rows {
+            let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
+            writeln!(
+                out,
+                "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
+                row.image.0.short(),
+                text(&row.label),
+                row.label_source.map_or("-", source_name),
+                text(&row.predicted),
+                row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
+                row.arrived_at,
+                one_line(&row.path),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {
+    let form = samples_file::form(out, "write")?;
+    let rows = rows(config)?;
+    file::write(out, &samples_file::written(&rows, form).map_err(Failure::failed)?)?;
+    let done = Exported { out: out.display().to_string(), samples: rows.len() };
+    output.print(&done, |to| writeln!(to, "{} samples in {}", done.samples, one_line(&done.out)))
+}
+
+#[derive(Debug, Serialize)]
+struct Exported {
+    out: String,
+    samples: usize,
+}
+
+/// What was taken back.
+#[derive(Debug, Serialize)]
+struct Undone {
+    /// Whose change it was, and when.
+    source: LabelSource,
+    at: Timestamp,
+    restored: Vec<Restored>,
+}
+
+#[derive(Debug, Serialize)]
+struct Restored {
+    image: SampleId,
+    /// The label that it has again.
+    label: Option<Label>,
+    /// The label that was taken back.
+    instead_of: Option<Label>,
+}
+
+fn undo(config: &Config, output: Output) -> Result<(), Failure> {
+    let mut store = open(config)?;
+    let changes = store.reader()?.last_changes()?;
+    let Some((LabelChange { source, at, .. }, _)) = changes.first().cloned() else {
+        return Err(Failure::failed("there is no change of labels to take back"));
+    };
+    let snapshot = store.snapshot()?;
+    let numbers: Vec<u64> = changes.iter().map(|(change, _)| change.number).collect();
+    let before: BTreeMap<SampleId, Option<Label>> =
+        changes.into_iter().map(|(change, before)| (change.id, before)).collect();
+    let restored: Vec<Restored> = snapshot
+        .samples
+        .into_iter()
+        .filter_map(|sample| {
+            let (instead_of, label) = (sample.label.map(|(label, _)| label), before.get(&sample.id)?.clone());
+            (instead_of != label).then_some(Restored { image: sample.id, label, instead_of })
+        })
+        .collect();
+    let present = now();
+    let mut writes: Vec<Write> = restored
+        .iter()
+        .map(|Restored { image, label, .. }| Write::Label {
+            id: *image,
+            label: label.clone(),
+            source: LabelSource::Undo,
+            at: present,
+        })
+        .collect();
+    writes.push(count(&snapshot.training, restored.len()));
+    store.commit_undoing(&numbers, &writes)?;
+    let undone = Undone { source, at, restored };
+    output.print(&undone, |out| {
+        let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
+        writeln!(
+            out,
+            "took back the labels of {} that came by {}: {} changed",
+            undone.at,
+            source_name(undone.source),
+            undone.restored.len()
+        )?;
+        for restored in &undone.restored {
+            let (label, instead_of) = (name(&restored.label), name(&restored.instead_of));
+            writeln!(out, "{}  {label}, not {instead_of}", restored.image.0.short())?;
+        }
+        Ok(())
+    })
+}
+
+/// A line of an image's history.
+#[derive(Debug, Serialize)]
+struct Change {
+    at: Timestamp,
+    label: Option<Label>,
+    source: LabelSource,
+    undone: bool,
+}
+
+fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
+    let reader = reader(config)?;
+    let named = |id: &SampleId| id.to_string().starts_with(image.as_str());
+    let mut ids = reader.kept()?.into_iter().map(|sample| sample.id).filter(named);
+    let id = match (ids.next(), ids.next()) {
+        (Some(id), None) => id,
+        (None, _) => {
+            let reason = format!("no sample's SHA-256 begins with {image}; 'edgetuned samples list' names them");
+            return Err(Failure::failed(reason));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::failed(format!("{image} is the start of more than one SHA-256; give more digits")));
+        }
+    };
+    let change = |LabelChange { at, label, source, undone, .. }: LabelChange| Change { at, label, source, undone };
+    let changes: Vec<Change> = reader.label_history(&id)?.into_iter().map(change).collect();
+    output.print(&changes, |out| {
+        if changes.is_empty() {
+            writeln!(out, "image {id} never had a label")?;
+        }
+        for change in &changes {
+            let label = change.label.as_ref().map_or("(removed)", Label::as_str);
+            let undone = if change.undone { "  (taken back)" } else { "" };
+            writeln!(out, "{}  {:6}  {label}{undone}", change.at, source_name(change.source))?;
+        }
+        Ok(())
+    })
+}
+
+fn source_name(source: LabelSource) -> &'static str {
+    match source {
+        LabelSource::Folder => "folder",
+        LabelSource::Mqtt => "mqtt",
+        LabelSource::Import => "import",
+        LabelSource::Undo => "undo",
+    }
+}

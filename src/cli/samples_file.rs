@@ -1,0 +1,270 @@
+//! Files of samples and labels: CSV and JSON Lines, by their ending.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Place};
+use crate::engine::LabelSource;
+use crate::store::SampleRow;
+use crate::wire::ImagePrefix;
+use crate::words::{Label, SampleId, Timestamp};
+
+/// A row of 100,000 samples takes some 300 bytes.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// Columns, in the order in which they are written; the fields of [`Row`].
+const COLUMNS: [&str; 10] = [
+    "image",
+    "path",
+    "label",
+    "label_source",
+    "labelled_at",
+    "arrived_at",
+    "predicted",
+    "probability",
+    "group",
+    "fold",
+];
+
+/// A sample in a list and in a file.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    pub image: SampleId,
+    /// What is not UTF-8 is replaced.
+    pub path: String,
+    pub label: Option<Label>,
+    pub label_source: Option<LabelSource>,
+    pub labelled_at: Option<Timestamp>,
+    pub arrived_at: Timestamp,
+    pub predicted: Option<Label>,
+    pub probability: Option<f32>,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// In which it is held out in training.
+    pub fold: Option<usize>,
+}
+
+impl Row {
+    pub fn new(sample: SampleRow, fold: Option<usize>) -> Self {
+        let (predicted, probability) =
+            sample.predicted.map(|predicted| (predicted.label, predicted.probability)).unzip();
+        let (label, given) = sample.label.map(|(label, source, at)| (label, (source, at))).unzip();
+        let (label_source, labelled_at) = given.unzip();
+        Self {
+            image: sample.id,
+            path: sample.path.to_string_lossy().into_owned(),
+            label,
+            label_source,
+            labelled_at,
+            arrived_at: sample.arrived_at,
+            predicted,
+            probability,
+            group: sample.group,
+            fold,
+        }
+    }
+}
+
+/// A label in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Where it begins, from 1.
+    pub line: u64,
+    /// Which image.
+    pub image: ImagePrefix,
+    /// `None` removes.
+    pub label: Option<Label>,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// With a header; values with commas, quotation marks or line ends are quoted.
+    Csv,
+    /// An object a line.
+    JsonLines,
+}
+
+/// The form that a file's ending asks for; `action` is what was to be done.
+pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        Some("csv") => Ok(Form::Csv),
+        Some("jsonl" | "ndjson") => Ok(Form::JsonLines),
+        _ => Err(Failure::usage(format!(
+            "cannot {action} {}: samples come as .csv, .jsonl or .ndjson; name the file so",
+            path.display()
+        ))),
+    }
+}
+
+/// `rows` as the bytes of a file.
+pub fn written(rows: &[Row], form: Form) -> io::Result<Vec<u8>> {
+    match form {
+        Form::Csv => {
+            let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+            writer.write_record(COLUMNS)?;
+            rows.iter().try_for_each(|row| writer.serialize(row))?;
+            writer.into_inner().map_err(csv::IntoInnerError::into_error)
+        }
+        Form::JsonLines => {
+            let mut bytes = Vec::new();
+            for row in rows {
+                serde_json::to_writer(&mut bytes, row)?;
+                bytes.push(b'\n');
+            }
+            Ok(bytes)
+        }
+    }
+}
+
+/// The labels in a file, and its lines that are wrong.
+pub fn read(path: &Path) -> Result<(Vec<Told>, Vec<Place>), Failure> {
+    let form = form(path, "read")?;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    let refused = |reason: String| Failure::failed(format!("cannot read {}: {reason}", path.display()));
+    read.map_err(|error| refused(format!("{error}; give the path of a file that 'samples export' writes")))?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(refused(format!("it has more than {BYTES_MAX} bytes; divide it")));
+    }
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    match form {
+        Form::Csv => from_csv(bytes).map_err(refused),
+        Form::JsonLines => Ok(from_json_lines(bytes)),
+    }
+}
+
+fn from_csv(bytes: &[u8]) -> Result<(Vec<Told>, Vec<Place>), String> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
+    let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
+    let column = |name: &str| {
+        let mut found = names.iter().enumerate().filter(|(_, other)| *other == name).map(|(index, _)| index);
+        match (found.next(), found.next()) {
+            (Some(index), None) => Ok(index),
+            (Some(_), Some(_)) => Err(format!("it has two columns {name:?}; remove one")),
+            (None, _) => {
+                let found: String = names.join(",").chars().take(80).collect();
+                Err(format!(
+                    "its first line names no column {name:?}, expected at least \"image,label\" with commas between, \
+                     found {found:?}"
+                ))
+            }
+        }
+    };
+    let (image, label) = (column("image")?, column("label")?);
+    let (mut told, mut wrong) = (Vec::new(), Vec::new());
+    let mut lines = Lines { bytes, at: 0, line: 1 };
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
+        let line = lines.of(record.position().map_or(0, csv::Position::byte) as usize);
+        let found = if record.len() == names.len() {
+            text(&record[image]).and_then(|image| item(line, image, text(&record[label])?))
+        } else {
+            let (found, expected) = (record.len(), names.len());
+            Err(format!(
+                "{found} columns where the first line names {expected}; look for a missing or stray comma or \
+                         quotation mark"
+            ))
+        };
+        match found {
+            Ok(item) => told.push(item),
+            Err(reason) => wrong.push(Place { line, reason }),
+        }
+    }
+    Ok((told, wrong))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|_| {
+        format!("{:?} is not UTF-8; save the file as UTF-8", String::from_utf8_lossy(&bytes[..bytes.len().min(80)]))
+    })
+}
+
+fn item(line: u64, image: &str, label: &str) -> Result<Told, String> {
+    let image = image.trim().parse::<ImagePrefix>().map_err(|error| error.to_string())?;
+    let label = label.trim();
+    let label = (!label.is_empty()).then(|| Label::new(label)).transpose().map_err(|error| error.to_string())?;
+    Ok(Told { line, image, label })
+}
+
+/// What counts of an object.
+#[derive(Debug, Deserialize)]
+struct Object {
+    image: String,
+    // One without this field is refused rather than taken for null.
+    #[serde(deserialize_with = "Option::deserialize")]
+    label: Option<String>,
+}
+
+fn from_json_lines(bytes: &[u8]) -> (Vec<Told>, Vec<Place>) {
+    let (mut told, mut wrong) = (Vec::new(), Vec::new());
+    for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        let line = index as u64 + 1;
+        let object = serde_json::from_slice::<Object>(bytes).map_err(|error| {
+            // Its own line is always the first.
+            let reason = error.to_string();
+            format!("{}, in column {}", reason.split(" at line ").next().unwrap_or_default(), error.column())
+        });
+        match object.and_then(|object| item(line, &object.image, object.label.as_deref().unwrap_or_default())) {
+            Ok(item) => told.push(item),
+            Err(reason) => wrong.push(Place { line, reason }),
+        }
+    }
+    (told, wrong)
+}
+
+/// Counts lines up to a place in a text.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, of the first byte at or behind `at` that ends no line; `at` must not go back.
+    fn of(&mut self, at: usize) -> u64 {
+        let is_end = |byte: Option<&u8>| matches!(byte, Some(b'\n' | b'\r'));
+        while self.at < at || is_end(self.bytes.get(self.at)) {
+            let Some(byte) = self.bytes.get(self.at) else { break };
+            self.at += 1;
+            let alone = *byte == b'\r' && self.bytes.get(self.at) != Some(&b'\n');
+            self.line += u64::from(*byte == b'\n' || alone);
+        }
+        self.line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_where_it_begins_whatever_ends_its_lines() {
+        for (end, text) in ["\n", "\r\n", "\r"].map(|end| (end, "a,b\n1,\"2\n3\"\n\n\n4,5\n6,7\n".replace('\n', end))) {
+            let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
+            let mut lines = Lines { bytes: text.as_bytes(), at: 0, line: 1 };
+            let records: Vec<_> = reader.byte_records().map(|record| record.expect("is read")).collect();
+            let found: Vec<_> =
+                records.iter().map(|record| lines.of(record.position().expect("was read").byte() as usize)).collect();
+            assert_eq!(found, [2, 6, 7], "lines end with {end:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_the_fields_of_a_row() {
+        let (id, at) = (SampleId::of(b"1"), Timestamp(0));
+        let sample = SampleRow { id, path: "/1.jpg".into(), label: None, arrived_at: at, predicted: None, group: id };
+        let object = serde_json::to_value(Row::new(sample, None)).expect("plain fields");
+        let mut columns = COLUMNS.map(str::to_owned);
+        columns.sort();
+        assert_eq!(object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>(), columns);
+    }
+}

@@ -1,0 +1,168 @@
+//! `edgetuned samples import`: labels from a file, all or none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::failure::{Failure, Place};
+use super::output::Output;
+use super::samples;
+use super::samples_file::{self, Told};
+use crate::config::Config;
+use crate::engine::{AwaitedLabel, LabelSource, Snapshot, Write};
+use crate::words::{Label, SampleId, Timestamp};
+
+/// Labels that wait for their image, as many as the daemon keeps.
+const AWAITED_MAX: usize = 10_000;
+
+/// What an import did.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+struct Done {
+    /// Samples with another label than before, or without one.
+    changed: usize,
+    /// Lines that say what was so already.
+    unchanged: usize,
+    /// Labels that now wait for images that have not arrived, or wait no more.
+    awaited: usize,
+    /// Older ones that had to go for them.
+    dropped: usize,
+}
+
+pub fn import(config: &Config, file: &Path, output: Output) -> Result<(), Failure> {
+    let (told, wrong) = samples_file::read(file)?;
+    let mut store = samples::open(config)?;
+    let mut plan = Plan::new(store.snapshot()?, samples::now(), wrong);
+    for told in told {
+        plan.take(told);
+    }
+    let (writes, done) = plan.finish(file)?;
+    if !writes.is_empty() {
+        store.commit(&writes)?;
+    }
+    output.print(&done, |out| {
+        writeln!(out, "labels changed: {}, unchanged: {}", done.changed, done.unchanged)?;
+        if done.awaited > 0 {
+            writeln!(out, "for images that have not arrived: {}", done.awaited)?;
+        }
+        if done.dropped > 0 {
+            let dropped = done.dropped;
+            writeln!(out, "dropped of those that waited longest: {dropped}, at most {AWAITED_MAX} wait")?;
+        }
+        Ok(())
+    })
+}
+
+/// What a file's labels change.
+struct Plan {
+    snapshot: Snapshot,
+    /// Every sample and its label.
+    labels: BTreeMap<SampleId, Option<Label>>,
+    awaited: BTreeMap<String, AwaitedLabel>,
+    at: Timestamp,
+    /// Digits of each image that the file has named, with the line and the label.
+    named: BTreeMap<String, (u64, Option<Label>)>,
+    writes: Vec<Write>,
+    wrong: Vec<Place>,
+    done: Done,
+}
+
+impl Plan {
+    fn new(mut snapshot: Snapshot, at: Timestamp, wrong: Vec<Place>) -> Self {
+        let samples = std::mem::take(&mut snapshot.samples).into_iter();
+        let awaited = std::mem::take(&mut snapshot.awaited).into_iter();
+        Self {
+            labels: samples.map(|sample| (sample.id, sample.label.map(|(label, _)| label))).collect(),
+            awaited: awaited.map(|label| (label.prefix.clone(), label)).collect(),
+            snapshot,
+            at,
+            named: BTreeMap::new(),
+            writes: Vec::new(),
+            wrong,
+            done: Done::default(),
+        }
+    }
+
+    fn take(&mut self, told: Told) {
+        let Told { line, image, label } = told;
+        let sample = match self.sample(image.as_str()) {
+            Ok(sample) => sample,
+            Err(reason) => return self.wrong.push(Place { line, reason }),
+        };
+        let digits = sample.as_ref().map_or_else(|| image.to_string(), |(id, _)| id.to_string());
+        match self.named.get(&digits) {
+            Some((first, other)) if *other != label => {
+                let other = other.as_ref().map_or("none", Label::as_str);
+                let reason =
+                    format!("line {first} gives image {image} another label, {other}; remove one of the lines");
+                return self.wrong.push(Place { line, reason });
+            }
+            Some(_) => return self.done.unchanged += 1,
+            None => self.named.insert(digits, (line, label.clone())),
+        };
+        match sample {
+            Some((_, present)) if present == label => self.done.unchanged += 1,
+            Some((id, _)) => {
+                self.done.changed += 1;
+                self.writes.push(Write::Label { id, label, source: LabelSource::Import, at: self.at });
+            }
+            None => self.awaited(image.to_string(), label),
+        }
+    }
+
+    /// The sample whose identity begins so, with its label; `None` when it has not arrived.
+    fn sample(&self, prefix: &str) -> Result<Option<(SampleId, Option<Label>)>, String> {
+        let first = format!("{prefix:0<64}").parse::<SampleId>().map_err(|error| error.to_string())?;
+        let mut found = self.labels.range(first..).take_while(|(id, _)| id.to_string().starts_with(prefix));
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => {
+                Err(format!("{prefix} is the start of more than one image's SHA-256; give more digits"))
+            }
+            (found, _) => Ok(found.map(|(id, label)| (*id, label.clone()))),
+        }
+    }
+
+    fn awaited(&mut self, prefix: String, label: Option<Label>) {
+        if self.awaited.get(&prefix).map(|awaited| &awaited.label) == label.as_ref() {
+            self.done.unchanged += 1;
+            return;
+        }
+        self.done.awaited += 1;
+        if let Some(label) = label {
+            let awaited = AwaitedLabel { prefix: prefix.clone(), label, source: LabelSource::Import, at: self.at };
+            self.writes.push(Write::AwaitLabel(awaited.clone()));
+            self.awaited.insert(prefix, awaited);
+        } else {
+            self.awaited.remove(&prefix);
+            self.writes.push(Write::ForgetAwaited { prefix });
+        }
+    }
+
+    /// All writes, or why there are none.
+    fn finish(mut self, file: &Path) -> Result<(Vec<Write>, Done), Failure> {
+        if !self.wrong.is_empty() {
+            self.wrong.sort_by_key(|place| place.line);
+            return Err(Failure::places(file, self.wrong));
+        }
+        let new: BTreeSet<&String> = self.named.keys().filter(|digits| self.awaited.contains_key(*digits)).collect();
+        if new.len() > AWAITED_MAX {
+            return Err(Failure::failed(format!(
+                "{} labels {} images that have not arrived, at most {AWAITED_MAX} labels are kept for such; import the \
+                 others later",
+                file.display(),
+                new.len()
+            )));
+        }
+        let mut older: Vec<&AwaitedLabel> =
+            self.awaited.values().filter(|awaited| !new.contains(&awaited.prefix)).collect();
+        older.sort_by_key(|awaited| awaited.at);
+        self.done.dropped = self.awaited.len().saturating_sub(AWAITED_MAX);
+        for awaited in &older[..self.done.dropped] {
+            self.writes.push(Write::ForgetAwaited { prefix: awaited.prefix.clone() });
+        }
+        if self.done.changed > 0 {
+            self.writes.push(samples::count(&self.snapshot.training, self.done.changed));
+        }
+        Ok((self.writes, self.done))
+    }
+}

@@ -1,0 +1,195 @@
+//! What is learned from and asked about: labelled samples and unlabelled ones.
+//!
+//! Embeddings are those of the reader's space; a sample without one there is left out where a row needs one.
+
+use ndarray::Array2;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::{Fault, StoreError};
+use super::reader::{Reader, append_vector, embedding};
+use super::sql::{PathBytes, damaged};
+use crate::words::{Label, SampleId, Timestamp};
+
+/// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labelled {
+    /// (n,)
+    pub ids: Vec<SampleId>,
+    /// (n,)
+    pub labels: Vec<Label>,
+    /// (n,) first image of each one's burst.
+    pub groups: Vec<SampleId>,
+    /// (n, dim)
+    pub embeddings: Array2<f32>,
+}
+
+/// A sample as it is labelled now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledNow {
+    /// The sample.
+    pub id: SampleId,
+    /// Its label; `None` when it has none, or has none any more.
+    pub label: Option<Label>,
+    /// (dim,); `None` when it was not embedded in the present space yet.
+    pub embedding: Option<Vec<f32>>,
+    /// When the label was given; there exactly when `label` is.
+    pub labelled_at: Option<Timestamp>,
+    /// The first image of its burst.
+    pub group: SampleId,
+}
+
+/// Samples without a label, oldest first: row i belongs to `ids[i]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Unlabelled {
+    /// (n,)
+    pub ids: Vec<SampleId>,
+    /// (n,) first image of each one's burst.
+    pub groups: Vec<SampleId>,
+    /// (n,)
+    pub arrived_at: Vec<Timestamp>,
+    /// (n,) where each was first seen; what is not UTF-8 is replaced.
+    pub paths: Vec<String>,
+    /// (n, dim)
+    pub embeddings: Array2<f32>,
+}
+
+#[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
+impl Reader {
+    /// What there is to train on, in the present space.
+    pub fn labelled(&self) -> Result<Labelled, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let ids: Vec<SampleId> = labelled_ids(connection, number)?.into_iter().map(|(id, ..)| id).collect();
+            labelled_of(connection, number, dim, &ids)
+        })
+    }
+
+    /// Identity, label and group of everything that there is to train on, in the order of identities.
+    pub fn labelled_ids(&self) -> Result<Vec<(SampleId, Label, SampleId)>, StoreError> {
+        self.read_in_space(|connection, number, _| labelled_ids(connection, number))
+    }
+
+    /// Of these samples those that there is to train on; each once, in the order of identities.
+    pub fn labelled_of(&self, ids: &[SampleId]) -> Result<Labelled, StoreError> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        self.read_in_space(|connection, number, dim| labelled_of(connection, number, dim, &ids))
+    }
+
+    /// How these samples are labelled now, in their order; those that are not stored are left out.
+    pub fn labels_of(&self, ids: &[SampleId]) -> Result<Vec<LabelledNow>, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let mut find = connection.prepare_cached(
+                "SELECT samples.image, burst, label, labelled_at, vector
+                 FROM samples LEFT JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                 WHERE samples.image = ?2",
+            )?;
+            let found = ids.iter().map(|id| find.query_row(params![number, id], |row| now(row, dim)).optional());
+            Ok(found.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The labelled samples with an embedding whose label was given at or after `since`, the earliest label first;
+    /// all of them without a time.
+    pub fn labelled_since(&self, since: Option<Timestamp>) -> Result<Vec<LabelledNow>, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let mut select = connection.prepare_cached(
+                "SELECT samples.image, burst, label, labelled_at, vector
+                 FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                 WHERE labelled_at >= ?2 ORDER BY labelled_at, number",
+            )?;
+            let rows =
+                select.query_map(params![number, since.map_or(i64::MIN, |since| since.0)], |row| now(row, dim))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The latest `limit` samples without a label that arrived at or after `since`, oldest first.
+    pub fn unlabelled(&self, limit: usize, since: Option<Timestamp>) -> Result<Unlabelled, StoreError> {
+        self.read_in_space(|connection, number, dim| {
+            let mut select = connection.prepare_cached(
+                "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, vector, number
+                                FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                                WHERE label IS NULL AND arrived_at >= ?2 ORDER BY number DESC LIMIT ?3)
+                 ORDER BY number",
+            )?;
+            let (mut found, mut values) = (Unlabelled::default(), Vec::new());
+            let mut rows = select.query(params![number, since.map_or(i64::MIN, |since| since.0), sql_limit(limit)])?;
+            while let Some(row) = rows.next()? {
+                found.ids.push(row.get(0)?);
+                found.groups.push(row.get(1)?);
+                found.arrived_at.push(row.get(2)?);
+                let PathBytes(path) = row.get(3)?;
+                found.paths.push(path.to_string_lossy().into_owned());
+                append_vector(row, 4, dim, &mut values)?;
+            }
+            found.embeddings = matrix(found.ids.len(), dim, values)?;
+            Ok(found)
+        })
+    }
+
+    /// The statistics of all labels in the present space, as they were last written.
+    pub fn statistics(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_in_space(|connection, number, _| {
+            let mut find = connection.prepare_cached("SELECT file FROM statistics WHERE space = ?1")?;
+            Ok(find.query_row([number], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// The embedding (dim,) of an image in the present space, whether it is a sample or not.
+    pub fn embedding(&self, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
+        self.read_in_space(|connection, number, dim| embedding(connection, number, dim, id))
+    }
+}
+
+fn labelled_ids(connection: &Connection, number: i64) -> Result<Vec<(SampleId, Label, SampleId)>, Fault> {
+    let mut select = connection.prepare_cached(
+        "SELECT samples.image, label, burst
+         FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+         WHERE label IS NOT NULL ORDER BY samples.image",
+    )?;
+    let rows = select.query_map([number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Of `ids` those with a label and an embedding, in their order.
+fn labelled_of(connection: &Connection, number: i64, dim: usize, ids: &[SampleId]) -> Result<Labelled, Fault> {
+    let mut find = connection.prepare_cached(
+        "SELECT label, burst, vector FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+         WHERE samples.image = ?2 AND label IS NOT NULL",
+    )?;
+    let (mut found, mut values) = (Labelled::default(), Vec::with_capacity(ids.len() * dim));
+    for id in ids {
+        let mut rows = find.query(params![number, id])?;
+        if let Some(row) = rows.next()? {
+            found.ids.push(*id);
+            found.labels.push(row.get(0)?);
+            found.groups.push(row.get(1)?);
+            append_vector(row, 2, dim, &mut values)?;
+        }
+    }
+    found.embeddings = matrix(found.ids.len(), dim, values)?;
+    Ok(found)
+}
+
+/// A row of identity, burst, label, its time and a vector that may be missing.
+fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<LabelledNow> {
+    let embedding = if row.get_ref(4)? == ValueRef::Null {
+        None
+    } else {
+        let mut embedding = Vec::with_capacity(dim);
+        append_vector(row, 4, dim, &mut embedding)?;
+        Some(embedding)
+    };
+    Ok(LabelledNow { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, labelled_at: row.get(3)?, embedding })
+}
+
+fn matrix(n: usize, dim: usize, values: Vec<f32>) -> rusqlite::Result<Array2<f32>> {
+    Array2::from_shape_vec((n, dim), values).map_err(|error| damaged(4, error))
+}
+
+/// A limit as `SQLite` takes it.
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

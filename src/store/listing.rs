@@ -1,0 +1,160 @@
+//! What people and plans look at: every sample with what is known of it, and the history of labels.
+
+use std::path::PathBuf;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::{Fault, StoreError};
+use super::reader::Reader;
+use super::sql::PathBytes;
+use crate::engine::{LabelSource, Predicted};
+use crate::words::{Label, SampleId, Timestamp};
+
+/// Everything that is known of a sample but its embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRow {
+    /// The sample.
+    pub id: SampleId,
+    /// Where it was first seen.
+    pub path: PathBuf,
+    /// Its label, who gave it and when.
+    pub label: Option<(Label, LabelSource, Timestamp)>,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+    /// What was said of it then.
+    pub predicted: Option<Predicted>,
+    /// The first image of its burst.
+    pub group: SampleId,
+}
+
+/// A sample as a plan of what to keep sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSample {
+    /// The sample.
+    pub id: SampleId,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// Its present label.
+    pub label: Option<Label>,
+    /// Rises with the order of arrival.
+    pub number: u64,
+}
+
+/// A change of a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelChange {
+    /// Rises with the order of changes; what [`super::Store::commit_undoing`] takes.
+    pub number: u64,
+    /// The sample.
+    pub id: SampleId,
+    /// The new label; `None` when it was removed.
+    pub label: Option<Label>,
+    /// Who said so.
+    pub source: LabelSource,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was taken back.
+    pub undone: bool,
+}
+
+const CHANGE: &str = "SELECT number, image, label, source, at, undone FROM label_history";
+
+fn change(row: &rusqlite::Row<'_>) -> rusqlite::Result<LabelChange> {
+    Ok(LabelChange {
+        number: row.get(0)?,
+        id: row.get(1)?,
+        label: row.get(2)?,
+        source: row.get(3)?,
+        at: row.get(4)?,
+        undone: row.get(5)?,
+    })
+}
+
+#[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
+impl Reader {
+    /// Every sample, in the order of arrival.
+    pub fn samples(&self) -> Result<Vec<SampleRow>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
+                        coalesce(predicted_head, 0), burst
+                 FROM samples ORDER BY number",
+            )?;
+            let rows = select.query_map([], |row| {
+                let PathBytes(path) = row.get(1)?;
+                let label: Option<Label> = row.get(2)?;
+                let predicted: Option<Label> = row.get(6)?;
+                Ok(SampleRow {
+                    id: row.get(0)?,
+                    path,
+                    label: label
+                        .map(|label| Ok::<_, rusqlite::Error>((label, row.get(3)?, row.get(4)?)))
+                        .transpose()?,
+                    arrived_at: row.get(5)?,
+                    predicted: predicted
+                        .map(|label| {
+                            Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(7)?, head: row.get(8)? })
+                        })
+                        .transpose()?,
+                    group: row.get(9)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Every sample as a plan of what to keep sees it, in the order of arrival.
+    pub fn kept(&self) -> Result<Vec<KeptSample>, StoreError> {
+        self.read(|connection| {
+            let mut select =
+                connection.prepare_cached("SELECT image, burst, label, number FROM samples ORDER BY number")?;
+            let rows = select.query_map([], |row| {
+                Ok(KeptSample { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, number: row.get(3)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Where a sample was first seen.
+    pub fn path(&self, id: &SampleId) -> Result<Option<PathBuf>, StoreError> {
+        self.read(|connection| {
+            let mut find = connection.prepare_cached("SELECT path FROM samples WHERE image = ?1")?;
+            Ok(find.query_row([id], |row| row.get(0).map(|PathBytes(path)| path)).optional()?)
+        })
+    }
+
+    /// Every label that a sample was ever given, oldest first.
+    pub fn label_history(&self, id: &SampleId) -> Result<Vec<LabelChange>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(&format!("{CHANGE} WHERE image = ?1 ORDER BY number"))?;
+            Ok(select.query_map([id], change)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The changes that were made together with the last one that can be taken back: same time, same source. Oldest
+    /// first, each with the label that its sample had without them; empty when there is nothing to take back.
+    pub fn last_changes(&self) -> Result<Vec<(LabelChange, Option<Label>)>, StoreError> {
+        self.read(|connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT at, source FROM label_history WHERE undone = 0 AND source <> ?1
+                                 ORDER BY number DESC LIMIT 1",
+            )?;
+            let last = find
+                .query_row([LabelSource::Undo], |row| Ok((row.get::<_, Timestamp>(0)?, row.get::<_, LabelSource>(1)?)));
+            let Some((at, source)) = last.optional()? else { return Ok(Vec::new()) };
+            let sql = format!("{CHANGE} WHERE undone = 0 AND at = ?1 AND source = ?2 ORDER BY number");
+            let mut select = connection.prepare_cached(&sql)?;
+            let changes = select.query_map(params![at, source], change)?.collect::<Result<Vec<_>, _>>()?;
+            let mut before = connection.prepare_cached(
+                "SELECT label FROM label_history
+                 WHERE image = ?1 AND undone = 0 AND source <> ?4 AND NOT (at = ?2 AND source = ?3)
+                 ORDER BY number DESC LIMIT 1",
+            )?;
+            let with_label = |change: LabelChange| -> Result<_, Fault> {
+                let found = before.query_row(params![change.id, at, source, LabelSource::Undo], |row| row.get(0));
+                Ok((change, found.optional()?.flatten()))
+            };
+            changes.into_iter().map(with_label).collect()
+        })
+    }
+}

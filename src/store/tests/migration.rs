@@ -1,0 +1,146 @@
+//! Files of former versions come through whole.
+
+use rusqlite::Connection;
+
+use super::*;
+
+const TABLES: &str = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state";
+
+/// A file as version 1 wrote it, with rows in every table and numbers that were given and are gone.
+fn version_1(folder: &Path) -> Connection {
+    let connection = Connection::open(folder.join("edgetuned.db")).unwrap();
+    connection.pragma_update(None, "foreign_keys", true).unwrap();
+    connection.execute_batch(include_str!("../schema_1.sql")).unwrap();
+    connection.pragma_update(None, "application_id", migrate::APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    let hex = |digest: Digest| format!("x'{digest}'");
+    let [one, two] = [1, 2].map(|n| hex(id(n).0));
+    let space = space("a");
+    let classes = r#"["gear","nut"]"#;
+    let file = hex::encode(&head(1).to_bytes());
+    let sql = format!(
+        "INSERT INTO spaces VALUES (1, {}, {}, {DIM}, 'tiny');
+         INSERT INTO embeddings VALUES ({one}, 1, x'003c0038003c0038'), ({two}, 1, x'00400038003c0038');
+         INSERT INTO samples VALUES (3, {one}, x'2fff', 10, 20, {one}, 'nut', 0.75, 'gear', 'folder', 30),
+                                    (5, {two}, '', 0, -1, {one}, NULL, NULL, NULL, NULL, NULL);
+         INSERT INTO samples (image, path, bytes, arrived_at, burst) VALUES (zeroblob(32), '', 0, 0, zeroblob(32));
+         DELETE FROM samples WHERE number = 6;
+         INSERT INTO label_history VALUES (1, {one}, 'nut', 'mqtt', 25), (2, {one}, NULL, 'mqtt', 26),
+                                          (4, {one}, 'gear', 'folder', 30);
+         INSERT INTO awaited_labels VALUES (2, '0123abcd', 'nut', 'mqtt', 4), (9, 'ffff0000', 'gear', 'folder', 5);
+         DELETE FROM awaited_labels WHERE number = 9;
+         INSERT INTO files VALUES (x'2fff', 10, -5, {one}, NULL), (x'41', 0, 0, NULL, 'no image');
+         INSERT INTO heads VALUES (1, 'a1', 70, 1, 'tiny', '{classes}', 0.5, 'champion', 'first', 80, x'{file}');
+         INSERT INTO outbox VALUES (7, 'event', x'7b7d', 9);
+         INSERT INTO ledger VALUES (2, 'b', 'train', x'7b7d', 3);
+         UPDATE state SET seq = 100, training =
+            '{{\"running\":null,\"due\":null,\"last\":55,\"new_labels\":12,\"next_id\":4}}';",
+        hex(space.backbone),
+        hex(space.preprocessing),
+    );
+    let sql = sql.replace("''", "x''").replace("\"last\":55", "\"last\":\"2026-03-01T00:00:00Z\"");
+    connection.execute_batch(&sql).unwrap();
+    connection
+}
+
+mod hex {
+    use std::fmt::Write as _;
+
+    pub fn encode(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+}
+
+/// Every value of every row of the tables of version 1, in the columns that version 1 had.
+fn rows(connection: &Connection, columns: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (table, columns) in columns {
+        let mut select = connection.prepare(&format!("SELECT {columns} FROM {table} ORDER BY 1, 2")).unwrap();
+        let count = select.column_count();
+        let mut rows = select.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<_> = (0..count).map(|column| format!("{:?}", row.get_ref(column).unwrap())).collect();
+            found.push(format!("{table}: {}", values.join(", ")));
+        }
+    }
+    found
+}
+
+fn columns(connection: &Connection) -> Vec<(String, String)> {
+    let columns = |table: &str| {
+        let names = "SELECT group_concat('\"' || name || '\"', ', ') FROM pragma_table_info(?1)";
+        (table.to_owned(), connection.query_row(names, [table], |row| row.get(0)).unwrap())
+    };
+    TABLES.split(' ').map(columns).collect()
+}
+
+#[test]
+fn a_file_of_version_1_comes_through_whole() {
+    let folder = folder();
+    let old = version_1(folder.path());
+    let columns = columns(&old);
+    let before = rows(&old, &columns);
+    for table in TABLES.split(' ') {
+        assert!(before.iter().any(|row| row.starts_with(&format!("{table}: "))), "{table} has a row");
+    }
+    drop(old);
+
+    let mut store = open(folder.path()).unwrap();
+    let connection = &store.database.connection;
+    assert_eq!(rows(connection, &columns), before);
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (2, 1));
+    assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'new_%'"), 0);
+    let indices = "SELECT count(*) FROM sqlite_schema WHERE name IN ('label_history_image', 'files_image')";
+    assert_eq!(number(indices), 2);
+    assert_eq!(number("SELECT (SELECT sum(undone) FROM label_history) + (SELECT sum(evicted) FROM files)"), 0);
+
+    let snapshot = store.snapshot().unwrap();
+    let gear = Some((label("gear"), LabelSource::Folder));
+    let samples = [(id(1), gear), (id(2), None)];
+    assert_eq!(snapshot.samples, samples.map(|(id, label)| StoredSample { id, label, predicted: None }));
+    assert_eq!((snapshot.training.new_labels, snapshot.training.began), (12, None));
+    assert_eq!((snapshot.live, snapshot.quarantined), (LiveMemory::default(), 1));
+    let predicted = store.reader().unwrap().samples().unwrap()[0].predicted.clone().unwrap();
+    assert_eq!((predicted.head, predicted.probability), (0, 0.75), "who predicted was not noted");
+
+    // Numbers go on behind the highest ever given, and all that is new can be written.
+    let import =
+        |n| Write::Label { id: id(n), label: Some(label("nut")), source: LabelSource::Import, at: Timestamp(99) };
+    store.commit(&[sample(8), import(8), Write::AwaitLabel(awaited("eeee0000", "nut"))]).unwrap();
+    let connection = &store.database.connection;
+    let numbers = "SELECT max(samples.number), max(label_history.number), max(awaited_labels.number)
+                   FROM samples, label_history, awaited_labels";
+    let numbers: (i64, i64, i64) =
+        connection.query_row(numbers, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    assert_eq!(numbers, (7, 5, 10));
+    store.commit(&[Write::Evict { id: id(1) }, Write::Statistics { file: vec![1] }]).unwrap();
+    drop(store);
+    assert_eq!(open(folder.path()).unwrap().snapshot().unwrap().samples.len(), 2);
+}
+
+#[test]
+fn reading_a_file_of_version_1_brings_it_up_to_date_too() {
+    let folder = folder();
+    drop(version_1(folder.path()));
+    let reader = Reader::open(folder.path(), Some(&space("a"))).unwrap();
+    assert_eq!(reader.labelled().unwrap().ids, [id(1)]);
+}
+
+#[test]
+fn a_file_whose_rows_refer_to_nothing_is_not_migrated() {
+    let folder = folder();
+    let old = version_1(folder.path());
+    old.pragma_update(None, "foreign_keys", false).unwrap();
+    old.execute("DELETE FROM samples WHERE number = 3", []).unwrap();
+    let columns = columns(&old);
+    let before = rows(&old, &columns);
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { action: "migrate", .. }), "{error:?}");
+    assert!(crate::words::told(&error).contains("refers to a row that is not there"), "{error:?}");
+    assert_eq!(rows(&old, &columns), before);
+    assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
+}

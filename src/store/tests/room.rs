@@ -1,0 +1,94 @@
+//! What goes: evicted samples, forgotten heads, and the room that they leave.
+
+use super::*;
+
+#[test]
+fn an_evicted_sample_leaves_only_its_files_behind() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let copy = Write::File { path: path(8), stamp: stamp(8), fate: Fate::Sample(id(1)) };
+    store.commit(&[sample(1), file(1), copy, labelled(1, Some("nut"), 1), sample(2), file(2)]).unwrap();
+    let backbone = backbone();
+    let other = OpenOptions { space: space("b"), ..options(&backbone) };
+    Cache::open(folder.path(), &other).unwrap().put([(&id(1), &embedding(1)[..])]).unwrap();
+    store.commit(&[Write::Evict { id: id(1) }]).unwrap();
+
+    let reader = store.reader().unwrap();
+    for n in [1, 8] {
+        assert!(reader.file_is_known(&path(n), stamp(n)).unwrap(), "a scan passes file {n} over");
+        assert!(!reader.file_is_known(&path(n), stamp(77)).unwrap(), "file {n} is looked at when it changes");
+    }
+    assert_eq!(reader.counts().unwrap(), Counts { samples: 1, labelled: 0, unlabelled: 1, ..reader.counts().unwrap() });
+    assert_eq!((reader.counts().unwrap().quarantined, store.snapshot().unwrap().quarantined), (0, 0));
+    assert_eq!(reader.embedding(&id(1)).unwrap(), None);
+    assert_eq!(Cache::open(folder.path(), &other).unwrap().get(&id(1)).unwrap(), None, "in no other space either");
+    assert!(reader.label_history(&id(1)).unwrap().is_empty() && reader.twins(&id(1), &path(8)).unwrap().is_empty());
+    assert_eq!(store.snapshot().unwrap().samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [id(2)]);
+
+    let before = dump(&store);
+    store.commit(&[Write::Evict { id: id(1) }, Write::Evict { id: id(77) }]).unwrap();
+    assert_eq!(dump(&store), before, "what is gone cannot go again");
+}
+
+#[test]
+fn an_evicted_image_that_comes_again_is_a_new_sample() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&[sample(1), file(1), sample(2), Write::Evict { id: id(1) }]).unwrap();
+    let again = Write::File { path: path(1), stamp: stamp(3), fate: Fate::Sample(id(1)) };
+    store.commit(&[again, sample(1)]).unwrap();
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.kept().unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
+    assert!(reader.file_is_known(&path(1), stamp(3)).unwrap());
+    store.commit(&[Write::File { path: path(1), stamp: stamp(4), fate: Fate::Quarantined("cut".into()) }]).unwrap();
+    assert_eq!(reader.counts().unwrap().quarantined, 1);
+}
+
+#[test]
+fn a_forgotten_head_is_gone_and_the_champion_cannot_be() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let heads = [1, 2].map(|version| Write::Head(head(version)));
+    store.commit(&[&heads[..], &[status(2, HeadStatus::Champion, 1)]].concat()).unwrap();
+    store.commit(&[Write::HeadForget { version: 1 }, Write::HeadForget { version: 1 }]).unwrap();
+    let error = store.commit(&[Write::HeadForget { version: 2 }]).unwrap_err();
+    assert!(error.to_string().contains("head 2 is to be forgotten but is the champion"), "{error}");
+    let versions: Vec<_> = store.snapshot().unwrap().heads.iter().map(|head| head.head.version).collect();
+    assert_eq!(versions, [2]);
+}
+
+#[test]
+fn statistics_belong_to_their_space_and_the_last_ones_count() {
+    let folder = folder();
+    let backbone = backbone();
+    let other = OpenOptions { space: space("b"), ..options(&backbone) };
+    for (options, text) in [(&options(&backbone), "a"), (&other, "b"), (&other, "c")] {
+        let mut store = Store::open(folder.path(), options).unwrap();
+        store.commit(&[Write::Statistics { file: text.into() }]).unwrap();
+        assert_eq!(store.reader().unwrap().statistics().unwrap(), Some(text.into()));
+    }
+    assert_eq!(open(folder.path()).unwrap().reader().unwrap().statistics().unwrap(), Some("a".into()));
+    assert_eq!(Reader::open(folder.path(), Some(&space("d"))).unwrap().statistics().unwrap(), None);
+}
+
+#[test]
+fn a_store_opened_for_labels_alone_takes_no_embeddings_and_keeps_daemons_out() {
+    let folder = folder();
+    assert!(matches!(Store::open_existing(folder.path()), Err(StoreError::Missing { .. })));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was made");
+    open(folder.path()).unwrap().commit(&[sample(1)]).unwrap();
+    let mut store = Store::open_existing(folder.path()).unwrap();
+    assert!(matches!(open(folder.path()), Err(StoreError::Locked { .. })));
+    store.commit(&[labelled(1, Some("nut"), 1)]).unwrap();
+    let refused = [
+        sample(2),
+        Write::Embedding { id: id(1), embedding: vec![] },
+        Write::Embedding { id: id(1), embedding: embedding(1) },
+        Write::Statistics { file: vec![] },
+    ];
+    for write in refused {
+        assert!(matches!(store.commit(std::slice::from_ref(&write)), Err(StoreError::Refused { .. })), "{write:?}");
+    }
+    drop(store);
+    assert_eq!(open(folder.path()).unwrap().reader().unwrap().labelled().unwrap().ids, [id(1)]);
+}
