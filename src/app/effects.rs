@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
+use super::adapt;
 use super::ingest::{Ingest, Job};
 use super::run::RunError;
 use super::serving::Serving;
@@ -30,6 +31,8 @@ pub(super) struct Rim {
     pub reader: Reader,
     pub serving: Serving,
     pub ingest: Ingest,
+    pub adapt: adapt::Handle,
+    pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
     pub mqtt: Option<mqtt::Handle>,
     pub trainer: TrainerSettings,
@@ -138,30 +141,44 @@ impl Rim {
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
             Effect::Serve(version) => self.serve(version)?,
+            Effect::Shadow(version) => {
+                let head = version.map(|version| self.head(version)).transpose()?.flatten();
+                self.serving.shadow(head);
+            }
+            Effect::Learn(ids) => self.adapt.learn(ids),
+            Effect::Settle(before) => self.adapt.settle(before),
+            Effect::Review { since } => self.adapt.review(since),
+            Effect::Evict { count } => self.adapt.evict(count),
         }
         Ok(())
     }
 
     /// A head whose file cannot be read does not serve, and the one before it goes on.
     fn serve(&mut self, version: Option<u64>) -> Result<(), RunError> {
-        let Some(version) = version else {
-            self.serving.set(None);
-            return Ok(());
+        let champion = match version {
+            None => None,
+            Some(version) => {
+                let Some(record) = self.head(version)? else { return Ok(()) };
+                info!(head = %record.head, classes = record.dense.classes.len(), "in service");
+                Some(Arc::new(record))
+            }
         };
+        self.serving.set(champion.clone());
+        self.adapt.serve(champion);
+        Ok(())
+    }
+
+    /// A stored head; `None`, and a line in the log, when it is not there or cannot be read.
+    fn head(&self, version: u64) -> Result<Option<HeadRecord>, RunError> {
         let Some(stored) = self.reader.head(version)? else {
             warn!(version, "the head to serve is not in the store");
-            return Ok(());
+            return Ok(None);
         };
-        match HeadRecord::from_bytes(&stored.bytes) {
-            Ok(record) => {
-                info!(head = %record.head, classes = record.dense.classes.len(), "in service");
-                self.serving.set(Some(record));
-            }
-            Err(error) => {
-                error!(head = %stored.info.head, error = told(&error), "cannot serve; retrain or roll back");
-            }
+        let record = HeadRecord::from_bytes(&stored.bytes);
+        if let Err(error) = &record {
+            error!(head = %stored.info.head, error = told(error), "cannot serve; retrain or roll back");
         }
-        Ok(())
+        Ok(record.ok())
     }
 
     /// Measures what only the rim knows.

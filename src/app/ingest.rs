@@ -11,14 +11,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::adapt::{self, Observed};
 use super::picture::{PictureError, read_picture};
 use super::serving::Serving;
 use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
 use crate::ports::{EmbedError, Embedder};
 use crate::store::{Reader, StoreError};
-use crate::train::Grouper;
-use crate::words::{SampleId, told};
+use crate::train::{Frame, Grouper};
+use crate::words::{SampleId, Timestamp, told};
 
 /// Decoded images waiting for the backbone: a few hundred KB each.
 const DECODED: usize = 2;
@@ -61,7 +62,10 @@ pub(super) struct Parts {
     pub reader: Reader,
     pub grouper: Grouper,
     pub serving: Serving,
-    pub top_k: usize,
+    /// By watched folder: how close in time images are one series; zero where only likeness counts.
+    pub burst_gaps: Vec<Duration>,
+    /// Sees every new embedding, when it has time.
+    pub adapt: adapt::Handle,
     pub events: SyncSender<Event>,
 }
 
@@ -81,7 +85,8 @@ pub(super) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         embedder: parts.embedder,
         grouper: parts.grouper,
         serving: parts.serving,
-        top_k: parts.top_k,
+        burst_gaps: parts.burst_gaps,
+        adapt: parts.adapt,
         events: parts.events,
     };
     let embedding = thread::Builder::new().name("embed".into()).spawn(move || embedding.embed_all(&awaiting))?;
@@ -175,7 +180,8 @@ struct Embedding {
     embedder: Box<dyn Embedder>,
     grouper: Grouper,
     serving: Serving,
-    top_k: usize,
+    burst_gaps: Vec<Duration>,
+    adapt: adapt::Handle,
     events: SyncSender<Event>,
 }
 
@@ -188,6 +194,16 @@ impl Embedding {
             }
         }
         Ok(())
+    }
+
+    /// The burst of an image: by likeness, and by time where the folder is said to get series.
+    fn group(&mut self, job: &Job, stamp: FileStamp, id: SampleId, embedding: &[f32]) -> SampleId {
+        let gap = self.burst_gaps.get(job.root).copied().unwrap_or_default();
+        if gap.is_zero() {
+            return self.grouper.assign(id, embedding);
+        }
+        let at = Timestamp(stamp.mtime_ns / 1_000_000);
+        self.grouper.assign_frame(id, embedding, Frame { source: job.root, at, gap })
     }
 
     fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
@@ -206,8 +222,11 @@ impl Embedding {
                 }
             }
         };
-        let group = self.grouper.assign(id, &embedding);
-        let prediction = self.serving.score(&embedding, self.top_k);
+        let group = self.group(&job, stamp, id, &embedding);
+        let prediction = self.serving.score(&embedding);
+        let said = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
+        let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
+        self.adapt.observe(Observed { group, embedding: embedding.clone(), said, arrived_at });
         let image = EmbeddedImage { id, bytes, embedding, group, prediction, here_before, twins, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }

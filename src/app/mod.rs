@@ -4,14 +4,17 @@
 //! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
 //! acknowledged that a power cut could take back.
 
+mod adapt;
 mod daemon;
 mod effects;
 mod ingest;
+mod patience;
 mod picture;
 mod run;
 mod serving;
 mod settings;
 mod shutdown;
+mod survey;
 mod trainer;
 mod vitals;
 

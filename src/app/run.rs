@@ -8,6 +8,7 @@ use std::thread;
 
 use tracing::info;
 
+use super::adapt;
 use super::daemon::{self, Clock};
 use super::effects::Rim;
 use super::ingest::{self, Parts};
@@ -87,13 +88,24 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
 
     let stop_asked = Arc::new(AtomicBool::new(false));
     stop_on_signals(events.clone(), Arc::clone(&stop_asked))?;
-    let serving = Serving::default();
+    let serving = Serving::new(settings::scoring(config));
+    let (adapt, adapting) = adapt::spawn(adapt::Parts {
+        reader: store.reader()?,
+        space,
+        serving: serving.clone(),
+        events: events.clone(),
+        settled: snapshot.training.settled,
+        instant: config.promotion.instant,
+        seed: config.training.seed,
+    })
+    .map_err(RunError::Thread)?;
     let ingest = ingest::spawn(Parts {
         embedder: Box::new(backbone),
         reader: store.reader()?,
         grouper: Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))),
         serving: serving.clone(),
-        top_k: config.prediction.top_k,
+        burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
+        adapt: adapt.clone(),
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
@@ -109,9 +121,25 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
         rules: settings::rules(config),
         backbone: reference,
         space,
+        max_samples: config.training.max_samples,
+        patience: settings::patience(config),
     };
     let engine = Engine::new(engine_settings, snapshot);
-    let rim = Rim { store, reader, serving, ingest, watch, mqtt, trainer, training: None, events, stop_asked };
+    let adapting = Some(adapting);
+    let rim = Rim {
+        store,
+        reader,
+        serving,
+        ingest,
+        adapt,
+        adapting,
+        watch,
+        mqtt,
+        trainer,
+        training: None,
+        events,
+        stop_asked,
+    };
     Ok((engine, rim))
 }
 

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use super::patience::PatienceSettings;
+use super::serving::Scoring;
 use crate::config::{self, Config};
 use crate::engine::{self, PromotionPolicy, Root, ScheduleSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
 use crate::store::Precision;
-use crate::train::{self, ClassWeights, L2, Solver};
+use crate::train::{self, ClassWeights, Kind, L2, Solver};
 use crate::watch::{self, Poll, WatchedFolder};
 use crate::wire::Base;
 use crate::words::{Digest, EmbeddingSpace};
@@ -44,6 +46,13 @@ pub fn precision(config: Option<&Config>) -> Precision {
 pub fn fit_settings(config: &Config) -> train::Settings {
     let training = &config.training;
     train::Settings {
+        kind: match training.head {
+            config::Head::Softmax => Kind::Softmax,
+            config::Head::Mlp => Kind::Mlp,
+            config::Head::Lda => Kind::Lda,
+            config::Head::RpRidge => Kind::RpRidge,
+            config::Head::Auto => Kind::Auto,
+        },
         solver: match training.solver {
             config::Solver::Lbfgs => Solver::Lbfgs,
             config::Solver::Adam => Solver::Adam { epochs: 50, batch: 32, lr: 1e-3 },
@@ -59,6 +68,23 @@ pub fn fit_settings(config: &Config) -> train::Settings {
         seed: training.seed,
         ..train::Settings::default()
     }
+}
+
+/// When a training may run.
+pub(super) fn patience(config: &Config) -> PatienceSettings {
+    let training = &config.training;
+    PatienceSettings {
+        time_limit: training.time_limit,
+        low_priority: training.priority == config::Priority::Low,
+        pause_above_c: training.pause_above_c,
+        pause_above_load: training.pause_above_load,
+    }
+}
+
+/// How images are scored.
+pub(super) fn scoring(config: &Config) -> Scoring {
+    let config::Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
+    Scoring { top_k, percentile: unknown_percentile, alpha: abstain_alpha }
 }
 
 /// The gate's rules.
@@ -99,9 +125,21 @@ pub(super) fn engine(
         },
         // Without a broker nothing is kept for it.
         spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_bytes),
+        shadow_images: config.promotion.shadow_images,
+        quota_bytes: config.store.quota_bytes,
+        sample_bytes: sample_bytes(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
         configuration: config.to_json(),
     })
+}
+
+/// What a sample takes in the store, about: its embedding and some four hundred bytes of rows and indices.
+fn sample_bytes(config: &Config, dim: usize) -> u64 {
+    let value = match config.store.precision {
+        config::Precision::F16 => 2,
+        config::Precision::F32 => 4,
+    };
+    (dim * value + 400) as u64
 }
 
 /// The watcher's settings.

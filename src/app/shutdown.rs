@@ -35,6 +35,12 @@ impl Rim {
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "ingest" }),
             };
         }
+        if let Some(thread) = self.adapting.take_if(|thread| thread.is_finished()) {
+            return match thread.join() {
+                Ok(Err(error)) => Err(error.into()),
+                Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "adapt" }),
+            };
+        }
         if self.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }

@@ -1,7 +1,8 @@
 //! The training worker: one thread for each training, from the store's labels to a verdict.
 //!
 //! It reads, fits and compares; what follows from the verdict is the engine's matter. A training that panics has
-//! failed and is reported; the daemon goes on with the head that serves.
+//! failed and is reported; the daemon goes on with the head that serves. It runs at low priority, waits while the machine
+//! is hot or busy, and ends at its time limit ([`super::patience`]).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,14 +11,17 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Instant;
 
+use super::patience::{Patience, PatienceSettings};
+use super::survey;
 use crate::engine::{Event, TrainingOrder, TrainingOutcome};
-use crate::eval::compare;
 use crate::eval::gate::Rules;
+use crate::eval::suspicious::suspicious;
+use crate::eval::{Comparison, calibrate, compare};
 use crate::head::{BackboneRef, HeadRecord};
-use crate::store::{Labelled, Reader, StoredHead};
-use crate::train::{self, BadData, Dataset, FitError};
+use crate::store::{Reader, StoredHead};
+use crate::train::{self, FitError};
 use crate::wire::TrainingPhase;
-use crate::words::{ClassSet, EmbeddingSpace, HeadRef, Timestamp, told};
+use crate::words::{EmbeddingSpace, HeadRef, Timestamp, told};
 
 /// What every training needs.
 #[derive(Debug, Clone)]
@@ -26,6 +30,9 @@ pub(super) struct TrainerSettings {
     pub rules: Rules,
     pub backbone: BackboneRef,
     pub space: EmbeddingSpace,
+    /// Samples at most.
+    pub max_samples: usize,
+    pub patience: PatienceSettings,
 }
 
 /// A training under way.
@@ -46,6 +53,7 @@ impl Training {
         let cancelled = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&cancelled);
         thread::Builder::new().name("train".into()).spawn(move || {
+            settings.patience.lower_priority();
             let round = Round { reader, settings, events: events.clone(), cancelled: watched };
             let event = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round.run(order))) {
                 Ok(Ok(Some(outcome))) => Event::Trained(Box::new(outcome)),
@@ -78,23 +86,30 @@ impl Round {
     /// `None` when it was cancelled.
     fn run(&self, order: TrainingOrder) -> Result<Option<TrainingOutcome>, AnyError> {
         let space = self.settings.space;
-        let labelled = self.reader.labelled()?;
-        let data = dataset(labelled, space)?;
+        let labelled = survey::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
+        let data = survey::dataset(labelled, space)?;
         let champion = self.champion()?;
         let started = Instant::now();
+        let mut patience = Patience::begin(self.settings.patience);
+        let cancelled = || self.cancelled.load(Ordering::Relaxed);
         let mut watch = |progress: train::Progress| {
             self.report(TrainingPhase::Fitting, progress.fraction * 0.9);
-            if self.cancelled.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            patience.wait(&cancelled);
+            if cancelled() || patience.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut fitted = match train::fit(&data, &self.settings.fit, &mut watch) {
             Ok(fitted) => fitted,
-            Err(FitError::Cancelled) => return Ok(None),
+            Err(FitError::Cancelled) if cancelled() => return Ok(None),
+            Err(FitError::Cancelled) => return Err(patience.late().into()),
             Err(error) => return Err(error.into()),
         };
         fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
         self.report(TrainingPhase::Evaluating, 0.9);
         let version = self.reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
         let comparison = compare(&data, &fitted, version, champion.as_ref(), &self.settings.rules);
+        let suspects = suspicious(&data, &fitted.dense, &fitted.heldout);
+        let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;
+        let calibration = calibrate(&data, &fitted, self.settings.fit.seed);
         let challenger = HeadRecord {
             head: HeadRef { id: fitted.dense.id(), version },
             created: Timestamp(jiff::Timestamp::now().as_millisecond()),
@@ -103,8 +118,10 @@ impl Round {
             training: fitted.facts,
             figures: comparison.challenger,
             heldout: fitted.heldout,
+            calibration,
         };
-        Ok(Some(TrainingOutcome { order, challenger, champion: comparison.champion, verdict: comparison.verdict }))
+        let Comparison { champion, verdict, changes, .. } = comparison;
+        Ok(Some(TrainingOutcome { order, challenger, champion, verdict, changes, suspicious_labels }))
     }
 
     /// The champion, unless it reads other embeddings or its file is damaged; the log then says so.
@@ -126,10 +143,4 @@ impl Round {
         // Progress that nobody has room for is not worth waiting for.
         let _ = self.events.try_send(Event::TrainingProgress { phase, progress });
     }
-}
-
-fn dataset(labelled: Labelled, space: EmbeddingSpace) -> Result<Dataset, BadData> {
-    let classes: ClassSet = labelled.labels.iter().cloned().collect();
-    let y = labelled.labels.iter().filter_map(|label| classes.index_of(label)).collect();
-    Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
 }

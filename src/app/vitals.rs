@@ -22,7 +22,7 @@ fn rss_bytes() -> Option<u64> {
 }
 
 /// The hottest of the machine's thermal zones.
-fn temperature_c() -> Option<f64> {
+pub(super) fn temperature_c() -> Option<f64> {
     let zones = fs::read_dir("/sys/class/thermal").ok()?;
     let milli = |path: &Path| fs::read_to_string(path.join("temp")).ok()?.trim().parse::<i32>().ok();
     zones.flatten().filter_map(|zone| milli(&zone.path())).max().map(|milli| f64::from(milli) / 1000.0)

@@ -17,12 +17,16 @@ impl Config {
                 "execution_providers": [keys::PROVIDER],
             },
             "watch": self.watch.iter().map(watch).collect::<Vec<_>>(),
-            "store": { "path": self.store.path, "precision": self.store.precision.name() },
+            "store": {
+                "path": self.store.path,
+                "precision": self.store.precision.name(),
+                "quota_mb": self.store.quota_bytes >> 20,
+            },
             "training": {
                 "schedule": self.training.schedule,
                 "min_new_labels": self.training.min_new_labels,
                 "cooldown": duration::show(self.training.cooldown),
-                "head": keys::HEAD,
+                "head": self.training.head.name(),
                 "solver": self.training.solver.name(),
                 "l2": match self.training.l2 {
                     L2::Auto => json!("auto"),
@@ -30,13 +34,24 @@ impl Config {
                 },
                 "class_weights": self.training.class_weights.name(),
                 "seed": self.training.seed,
+                "max_samples": self.training.max_samples,
+                "time_limit": duration::show(self.training.time_limit),
+                "priority": self.training.priority.name(),
+                "pause_above_c": self.training.pause_above_c,
+                "pause_above_load": self.training.pause_above_load,
             },
             "promotion": {
                 "policy": self.promotion.policy.name(),
                 "margin": self.promotion.margin,
                 "max_class_recall_loss": self.promotion.max_class_recall_loss,
+                "shadow_images": self.promotion.shadow_images,
+                "instant": self.promotion.instant,
             },
-            "prediction": { "top_k": self.prediction.top_k },
+            "prediction": {
+                "top_k": self.prediction.top_k,
+                "unknown": { "percentile": self.prediction.unknown_percentile },
+                "abstain": { "alpha": self.prediction.abstain_alpha },
+            },
             "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), mqtt),
         })
     }
@@ -48,6 +63,7 @@ fn watch(watch: &Watch) -> Value {
         "recursive": watch.recursive,
         "label_from": if watch.label_from_folder { "folder" } else { "none" },
         "settle": duration::show(watch.settle),
+        "burst_gap": duration::show(watch.burst_gap),
         "poll": watch.poll.name(),
     })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::settings::{ClassWeights, Policy, Poll, Precision, Solver};
+use super::settings::{ClassWeights, Head, Policy, Poll, Precision, Priority, Solver};
 use super::value::Taken;
 
 /// A key and what it may hold.
@@ -51,10 +51,9 @@ pub(super) enum Kind {
         min: Duration,
         max: Duration,
     },
-    /// One of the words of `now`; those of `later` belong to later versions.
+    /// One of these words.
     Choice {
         now: &'static [&'static str],
-        later: &'static [&'static str],
     },
     /// A list of execution providers.
     Providers,
@@ -72,8 +71,6 @@ pub(super) enum Kind {
 
 /// The only execution provider of this build.
 pub(super) const PROVIDER: &str = "cpu";
-/// The only kind of head of this version.
-pub(super) const HEAD: &str = "softmax";
 
 const fn key(name: &'static str, default: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, default: Some(default), about, kind, nullable: false }
@@ -88,7 +85,7 @@ const fn reserved(name: &'static str, about: &'static str) -> Key {
 }
 
 const fn one_of(now: &'static [&'static str]) -> Kind {
-    Kind::Choice { now, later: &[] }
+    Kind::Choice { now }
 }
 
 const fn ms(ms: u64) -> Duration {
@@ -116,32 +113,37 @@ pub const KEYS: &[Key] = &[
     key("watch[].recursive", "true", Kind::Truth, "Whether folders below count."),
     key("watch[].label_from", "folder", one_of(&["folder", "none"]), "Whether the first folder below names the class."),
     key("watch[].settle", "500ms", Kind::Duration { min: ms(10), max: hours(1) }, "How long a file has to stand still."),
+    key("watch[].burst_gap", "0s", Kind::Duration { min: ms(0), max: hours(1) }, "Images closer in time are one burst; 0s: by likeness only."),
     key("watch[].poll", "auto", one_of(Poll::NAMES), "Whether changes are polled for; auto: on network file systems."),
 
     key("store.path", "/var/lib/edgetuned", Kind::Path, "The state folder, absolute."),
     key("store.precision", "f16", one_of(Precision::NAMES), "Of stored embeddings."),
-    reserved("store.quota_mb", "Bound of the state folder."),
+    key("store.quota_mb", "512", Kind::Whole { min: 1, max: 1_048_576 }, "MiB of samples and unsent messages at most."),
     reserved("store.thumbnails", "Whether small pictures are kept for the page."),
 
     nullable("training.schedule", "0 3 * * *", Kind::Cron, "Trains at this time when labels changed; null: never."),
     key("training.min_new_labels", "10", Kind::Whole { min: 1, max: 1_000_000 }, "Trains as soon as so many are new."),
     key("training.cooldown", "10m", Kind::Duration { min: ms(0), max: hours(30 * 24) }, "At least between trainings."),
-    key("training.head", HEAD, Kind::Choice { now: &[HEAD], later: &["mlp", "lda", "rp-ridge", "auto"] }, "Kind of head."),
+    key("training.head", "softmax", one_of(Head::NAMES), "Kind of head; auto: the simplest that is as good as the best."),
     key("training.solver", "lbfgs", one_of(Solver::NAMES), "What minimises the loss."),
     key("training.l2", "auto", Kind::AutoOrNumber { min: 1e-9, max: 1e6 }, "Penalty on weights; auto: cross-validated."),
     key("training.class_weights", "balanced", one_of(ClassWeights::NAMES), "Whether rare classes count as much."),
     key("training.seed", "0", Kind::Whole { min: 0, max: u64::MAX }, "Of everything random in a training."),
-    reserved("training.max_samples", "Bound of the samples in a training."),
+    key("training.max_samples", "20000", Kind::Whole { min: 20, max: 1_000_000 }, "Samples in a training at most."),
+    key("training.time_limit", "30m", Kind::Duration { min: ms(1000), max: hours(24) }, "A training may take so long."),
+    key("training.priority", "low", one_of(Priority::NAMES), "Of the training's thread against everything else."),
+    nullable("training.pause_above_c", "null", Kind::Number { min: 30.0, max: 150.0 }, "Waits while it is hotter, in Celsius."),
+    nullable("training.pause_above_load", "null", Kind::Number { min: 0.1, max: 1000.0 }, "Waits while more processes want to run."),
 
     key("promotion.policy", "gated", one_of(Policy::NAMES), "Who decides on promotion."),
     key("promotion.margin", "0.005", SHARE, "Loss of balanced accuracy that is no worse."),
     key("promotion.max_class_recall_loss", "0.05", SHARE, "Loss of recall allowed in any class."),
-    reserved("promotion.shadow_images", "Images on which a challenger runs beside the champion."),
-    reserved("promotion.instant", "Whether a label shows before the next training."),
+    key("promotion.shadow_images", "0", Kind::Whole { min: 0, max: 100_000 }, "Live images that it answers unseen first."),
+    key("promotion.instant", "true", Kind::Truth, "Whether a label shows before the next training."),
 
     key("prediction.top_k", "3", Kind::Whole { min: 1, max: 1000 }, "Labels listed in a prediction."),
-    reserved("prediction.unknown", "When an image is of no known class."),
-    reserved("prediction.abstain", "When a prediction is withheld."),
+    key("prediction.unknown.percentile", "99", Kind::Number { min: 50.0, max: 100.0 }, "More novel than so many known ones is unknown."),
+    key("prediction.abstain.alpha", "0.1", Kind::Number { min: 0.001, max: 0.5 }, "Share of images whose set may miss the class."),
 
     nullable("mqtt.url", "mqtt://localhost:1883", Kind::BrokerUrl, "The broker; null switches MQTT off."),
     key("mqtt.prefix", "edgetuned", Kind::TopicPrefix, "What all topics begin with."),

@@ -48,7 +48,7 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Duration { min, max } => {
             format!("a duration from {} to {}", duration::show(min), duration::show(max))
         }
-        Kind::Choice { now, .. } => now.join(" or "),
+        Kind::Choice { now } => now.join(" or "),
         Kind::Providers => format!("[{PROVIDER}]"),
         Kind::Cron => "a cron time of five fields (minute hour day month weekday)".to_owned(),
         Kind::BrokerUrl => "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
@@ -92,11 +92,8 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
 fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
     let require = |holds: bool| if holds { Ok(()) } else { Err(Refusal::default()) };
     match kind {
-        Kind::Choice { now, .. } if now.contains(&text) => Ok(()),
-        Kind::Choice { now, later } if later.contains(&text) => {
-            Err(Refusal::remedy(format!("this version has {} only; write that", now.join(", "))))
-        }
-        Kind::Choice { now, .. } => Err(Refusal { found: None, remedy: nearest(text, now).map(|word| meant(&word)) }),
+        Kind::Choice { now } if now.contains(&text) => Ok(()),
+        Kind::Choice { now } => Err(Refusal { found: None, remedy: nearest(text, now).map(|word| meant(&word)) }),
         Kind::Path => {
             let path = Path::new(text);
             if path.is_relative() {

@@ -25,8 +25,8 @@ pub use keys::{KEYS, Key};
 pub use problem::Problem;
 pub use schema::schema;
 pub use settings::{
-    Backbone, ClassWeights, Config, Device, L2, Mqtt, Policy, Poll, Precision, Prediction, Promotion, Solver,
-    StoreSettings, Training, Watch,
+    Backbone, ClassWeights, Config, Device, Head, L2, Mqtt, Policy, Poll, Precision, Prediction, Priority, Promotion,
+    Solver, StoreSettings, Training, Watch,
 };
 
 use std::collections::BTreeMap;

@@ -87,7 +87,7 @@ fn kind_schema(kind: Kind) -> Value {
             json!({ "oneOf": [{ "const": "auto" }, { "type": "number", "minimum": min, "maximum": max }] })
         }
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
-        Kind::Choice { now, .. } => json!({ "enum": now }),
+        Kind::Choice { now } => json!({ "enum": now }),
         Kind::Providers => json!({ "type": "array", "items": { "enum": [PROVIDER] }, "minItems": 1, "maxItems": 1 }),
         Kind::Cron => json!({ "type": "string" }),
         Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),

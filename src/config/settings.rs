@@ -56,6 +56,8 @@ pub struct Watch {
     pub label_from_folder: bool,
     /// How long a file has to stand still when nobody saw it being closed.
     pub settle: Duration,
+    /// Images that were written closer to each other than this are one burst; zero: only near-duplicates are.
+    pub burst_gap: Duration,
     /// How changes are noticed.
     pub poll: Poll,
 }
@@ -67,6 +69,8 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// Of stored embeddings.
     pub precision: Precision,
+    /// Bound of what is stored, in bytes.
+    pub quota_bytes: u64,
 }
 
 /// Section `training`.
@@ -78,7 +82,9 @@ pub struct Training {
     pub min_new_labels: u64,
     /// Trainings that nobody asked for are at least this far apart.
     pub cooldown: Duration,
-    /// Who minimises the loss.
+    /// What is trained.
+    pub head: Head,
+    /// Who minimises the loss of a softmax head.
     pub solver: Solver,
     /// The penalty on weights.
     pub l2: L2,
@@ -86,6 +92,16 @@ pub struct Training {
     pub class_weights: ClassWeights,
     /// Of everything random in a training.
     pub seed: u64,
+    /// Samples in a training at most.
+    pub max_samples: usize,
+    /// How long a training may take.
+    pub time_limit: Duration,
+    /// Of its thread.
+    pub priority: Priority,
+    /// It waits while the machine is hotter, in degrees Celsius.
+    pub pause_above_c: Option<f64>,
+    /// It waits while the load average of the last minute is higher.
+    pub pause_above_load: Option<f64>,
 }
 
 /// Section `promotion`.
@@ -97,13 +113,21 @@ pub struct Promotion {
     pub margin: f64,
     /// How much recall a challenger may lose in any class, as a share of 1.
     pub max_class_recall_loss: f64,
+    /// Live images that a challenger answers unseen before it may serve; 0: none.
+    pub shadow_images: u64,
+    /// Whether a label shows in predictions before the next training.
+    pub instant: bool,
 }
 
 /// Section `prediction`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
     /// How many labels a prediction lists, at least 1.
     pub top_k: usize,
+    /// An image is unknown when it is more novel than this percentage of known held-out images.
+    pub unknown_percentile: f64,
+    /// Share of images whose set of possible classes may miss the right one.
+    pub abstain_alpha: f64,
 }
 
 /// Section `mqtt`.
@@ -164,12 +188,38 @@ choice! {
 }
 
 choice! {
+    /// Kinds of head.
+    Head {
+        /// Softmax regression.
+        Softmax = "softmax",
+        /// A hidden layer and a softmax.
+        Mlp = "mlp",
+        /// Linear discriminant analysis.
+        Lda = "lda",
+        /// Ridge regression on a random projection.
+        RpRidge = "rp-ridge",
+        /// The simplest of these that is as good as the best.
+        Auto = "auto",
+    }
+}
+
+choice! {
     /// How rare classes count.
     ClassWeights {
         /// As much as frequent ones, within bounds.
         Balanced = "balanced",
         /// By their number of images.
         None = "none",
+    }
+}
+
+choice! {
+    /// Of a training's thread.
+    Priority {
+        /// Whatever else wants to run goes first.
+        Low = "low",
+        /// As everything else.
+        Normal = "normal",
     }
 }
 
@@ -205,14 +255,21 @@ impl Config {
             store: StoreSettings {
                 path: needed(taken.path("store.path")),
                 precision: needed(taken.text("store.precision").and_then(|name| Precision::named(&name))),
+                quota_bytes: taken.whole("store.quota_mb") << 20,
             },
             training: Training::from_taken(taken),
             promotion: Promotion {
                 policy: needed(taken.text("promotion.policy").and_then(|name| Policy::named(&name))),
                 margin: taken.number("promotion.margin"),
                 max_class_recall_loss: taken.number("promotion.max_class_recall_loss"),
+                shadow_images: taken.whole("promotion.shadow_images"),
+                instant: taken.truth("promotion.instant"),
             },
-            prediction: Prediction { top_k: taken.size("prediction.top_k") },
+            prediction: Prediction {
+                top_k: taken.size("prediction.top_k"),
+                unknown_percentile: taken.number("prediction.unknown.percentile"),
+                abstain_alpha: taken.number("prediction.abstain.alpha"),
+            },
             mqtt: taken.text("mqtt.url").map(|url| Mqtt::from_taken(taken, url)),
         }
     }
@@ -225,6 +282,7 @@ impl Watch {
             recursive: taken.truth("watch[].recursive"),
             label_from_folder: taken.text("watch[].label_from").as_deref() == Some("folder"),
             settle: taken.duration("watch[].settle"),
+            burst_gap: taken.duration("watch[].burst_gap"),
             poll: needed(taken.text("watch[].poll").and_then(|name| Poll::named(&name))),
         }
     }
@@ -236,6 +294,7 @@ impl Training {
             schedule: taken.text("training.schedule"),
             min_new_labels: taken.whole("training.min_new_labels"),
             cooldown: taken.duration("training.cooldown"),
+            head: needed(taken.text("training.head").and_then(|name| Head::named(&name))),
             solver: needed(taken.text("training.solver").and_then(|name| Solver::named(&name))),
             l2: match taken.value("training.l2") {
                 Value::Number(lambda) => L2::Fixed(*lambda),
@@ -243,6 +302,11 @@ impl Training {
             },
             class_weights: needed(taken.text("training.class_weights").and_then(|name| ClassWeights::named(&name))),
             seed: taken.whole("training.seed"),
+            max_samples: taken.size("training.max_samples"),
+            time_limit: taken.duration("training.time_limit"),
+            priority: needed(taken.text("training.priority").and_then(|name| Priority::named(&name))),
+            pause_above_c: taken.optional_number("training.pause_above_c"),
+            pause_above_load: taken.optional_number("training.pause_above_load"),
         }
     }
 }

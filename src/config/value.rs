@@ -112,6 +112,14 @@ impl Taken {
         }
     }
 
+    /// `None` for anything but a number.
+    pub fn optional_number(&self, name: &str) -> Option<f64> {
+        match self.value(name) {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     pub fn duration(&self, name: &str) -> Duration {
         match self.value(name) {
             Value::Duration(duration) => *duration,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::effect::{AwaitedLabel, LabelSource};
+use super::snapshot::StoredSample;
 use crate::words::{Label, SampleId, Timestamp};
 
 /// Labels kept for images not seen yet.
@@ -14,9 +15,44 @@ const AWAITED_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 /// All samples with their labels, in memory: about 100 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    samples: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
+    samples: BTreeMap<SampleId, Known>,
     counts: BTreeMap<Label, usize>,
     awaited: BTreeMap<String, AwaitedLabel>,
+    classes: Classes,
+}
+
+/// What deciding needs of a sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    label: Option<(ClassNumber, LabelSource)>,
+    /// What was said at arrival and by which head, until a label answers it.
+    predicted: Option<(ClassNumber, u64)>,
+}
+
+/// Place of a label in [`Classes`].
+type ClassNumber = u32;
+
+/// Every label that was ever given or said, once; so a sample holds a number and no text.
+#[derive(Debug, Default)]
+struct Classes {
+    names: Vec<Label>,
+    numbers: BTreeMap<Label, ClassNumber>,
+}
+
+impl Classes {
+    fn number(&mut self, label: &Label) -> ClassNumber {
+        if let Some(number) = self.numbers.get(label) {
+            return *number;
+        }
+        let number = self.names.len() as ClassNumber;
+        self.names.push(label.clone());
+        self.numbers.insert(label.clone(), number);
+        number
+    }
+
+    fn name(&self, number: ClassNumber) -> &Label {
+        &self.names[number as usize]
+    }
 }
 
 /// Which image a prefix of a digest means.
@@ -28,13 +64,16 @@ pub(super) enum Resolved {
 }
 
 impl Catalogue {
-    pub fn new(samples: Vec<(SampleId, Option<(Label, LabelSource)>)>, awaited: Vec<AwaitedLabel>) -> Self {
-        let mut counts = BTreeMap::new();
-        for (label, _) in samples.iter().filter_map(|(_, label)| label.as_ref()) {
-            *counts.entry(label.clone()).or_default() += 1;
+    pub fn new(samples: Vec<StoredSample>, awaited: Vec<AwaitedLabel>) -> Self {
+        let mut catalogue = Self::default();
+        for StoredSample { id, label, predicted } in samples {
+            catalogue.add(id, predicted);
+            if let Some((label, source)) = label {
+                catalogue.set_label(id, Some(label), source);
+            }
         }
-        let awaited = awaited.into_iter().map(|label| (label.prefix.clone(), label)).collect();
-        Self { samples: samples.into_iter().collect(), counts, awaited }
+        catalogue.awaited = awaited.into_iter().map(|label| (label.prefix.clone(), label)).collect();
+        catalogue
     }
 
     pub fn len(&self) -> usize {
@@ -54,34 +93,54 @@ impl Catalogue {
         self.samples.contains_key(id)
     }
 
-    pub fn label(&self, id: &SampleId) -> Option<&(Label, LabelSource)> {
-        self.samples.get(id)?.as_ref()
+    pub fn label(&self, id: &SampleId) -> Option<&Label> {
+        self.samples.get(id)?.label.map(|(class, _)| self.classes.name(class))
     }
 
-    /// Adds a sample without a label; no effect when it is known.
-    pub fn add(&mut self, id: SampleId) {
-        self.samples.entry(id).or_default();
+    /// Adds a sample without a label, with what was said of it and by which head; no effect when it is known.
+    pub fn add(&mut self, id: SampleId, predicted: Option<(Label, u64)>) {
+        let predicted = predicted.map(|(label, head)| (self.classes.number(&label), head));
+        self.samples.entry(id).or_insert(Known { label: None, predicted });
+    }
+
+    /// Forgets a sample; whether it was there.
+    pub fn remove(&mut self, id: &SampleId) -> bool {
+        let Some(known) = self.samples.remove(id) else { return false };
+        self.uncount(known);
+        true
+    }
+
+    /// What was said of a sample at arrival, and by which head; once, since a label answers it once.
+    pub fn take_predicted(&mut self, id: &SampleId) -> Option<(Label, u64)> {
+        let (class, head) = self.samples.get_mut(id)?.predicted.take()?;
+        Some((self.classes.name(class).clone(), head))
     }
 
     /// Sets or removes a known sample's label; whether anything changed.
     pub fn set_label(&mut self, id: SampleId, label: Option<Label>, source: LabelSource) -> bool {
+        let class = label.as_ref().map(|label| self.classes.number(label));
         let Some(slot) = self.samples.get_mut(&id) else { return false };
-        if slot.as_ref().map(|(old, _)| old) == label.as_ref() {
+        if slot.label.map(|(old, _)| old) == class {
             return false;
         }
-        if let Some((old, _)) = slot.take()
-            && let Some(count) = self.counts.get_mut(&old)
-        {
+        let before = *slot;
+        slot.label = class.map(|class| (class, source));
+        self.uncount(before);
+        if let Some(label) = label {
+            *self.counts.entry(label).or_default() += 1;
+        }
+        true
+    }
+
+    fn uncount(&mut self, known: Known) {
+        let Some((class, _)) = known.label else { return };
+        let name = self.classes.name(class);
+        if let Some(count) = self.counts.get_mut(name) {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&old);
+                self.counts.remove(name);
             }
         }
-        if let Some(label) = &label {
-            *self.counts.entry(label.clone()).or_default() += 1;
-        }
-        *slot = label.map(|label| (label, source));
-        true
     }
 
     /// Which image is meant by the first digits of its digest (lowercase).
@@ -141,6 +200,10 @@ mod tests {
         Label::new(text).unwrap()
     }
 
+    fn unlabelled(id: SampleId) -> StoredSample {
+        StoredSample { id, label: None, predicted: None }
+    }
+
     fn id(first: u8, second: u8) -> SampleId {
         let mut bytes = [0; 32];
         (bytes[0], bytes[5]) = (first, second);
@@ -149,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_prefix_means_an_image_only_when_it_means_one() {
-        let catalogue = Catalogue::new(vec![(id(0xab, 1), None), (id(0xab, 2), None), (id(0xac, 3), None)], vec![]);
+        let catalogue = Catalogue::new([id(0xab, 1), id(0xab, 2), id(0xac, 3)].map(unlabelled).into(), vec![]);
         assert_eq!(catalogue.resolve("ab000000"), Resolved::Ambiguous);
         assert_eq!(catalogue.resolve("ab0000000001"), Resolved::Known(id(0xab, 1)));
         assert_eq!(catalogue.resolve(&id(0xac, 3).to_string()), Resolved::Known(id(0xac, 3)));
@@ -158,7 +221,8 @@ mod tests {
 
     #[test]
     fn counts_follow_relabelling_and_removal() {
-        let mut catalogue = Catalogue::new(vec![(id(1, 0), Some((label("nut"), LabelSource::Folder)))], vec![]);
+        let labelled = StoredSample { label: Some((label("nut"), LabelSource::Folder)), ..unlabelled(id(1, 0)) };
+        let mut catalogue = Catalogue::new(vec![labelled], vec![]);
         assert!(catalogue.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt));
         assert!(
             !catalogue.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt),
@@ -166,8 +230,20 @@ mod tests {
         );
         assert_eq!(catalogue.counts().iter().map(|(l, n)| (l.as_str(), *n)).collect::<Vec<_>>(), [("gear", 1)]);
         assert!(catalogue.set_label(id(1, 0), None, LabelSource::Mqtt));
+        assert!(catalogue.counts().is_empty());
+        assert!(catalogue.set_label(id(1, 0), Some(label("nut")), LabelSource::Mqtt));
+        assert!(catalogue.remove(&id(1, 0)) && !catalogue.remove(&id(1, 0)));
         assert_eq!(catalogue.labelled(), 0);
         assert!(!catalogue.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt), "unknown images take no label");
+    }
+
+    #[test]
+    fn a_prediction_is_answered_once() {
+        let mut catalogue = Catalogue::default();
+        catalogue.add(id(1, 0), Some((label("nut"), 7)));
+        catalogue.add(id(1, 0), Some((label("gear"), 8)));
+        assert_eq!(catalogue.take_predicted(&id(1, 0)), Some((label("nut"), 7)));
+        assert_eq!(catalogue.take_predicted(&id(1, 0)), None);
     }
 
     #[test]

@@ -6,10 +6,7 @@
 use super::Engine;
 use super::effect::{Effect, LedgerEntry, Write};
 use super::event::Inbound;
-use super::heads::Rollback;
-use crate::wire::{
-    Answer, Command, ErrorCode, Happening, Link, Payload, Request, RolledBack, StatusReport, TrainAccepted,
-};
+use crate::wire::{Answer, Command, ErrorCode, Link, Payload, Request, RolledBack, StatusReport, TrainAccepted};
 use crate::words::Now;
 
 impl Engine {
@@ -57,9 +54,12 @@ impl Engine {
             }
             Command::Rollback => self.roll_back(now),
             Command::Status => Answer::ok(&self.status()),
+            Command::Review => Answer::ok(self.asks.asked()),
             Command::Unknown => {
-                let reason =
-                    format!("there is no request/{}; there are train, rescan, rollback and status", request.name);
+                let reason = format!(
+                    "there is no request/{}; there are train, rescan, rollback, review and status",
+                    request.name
+                );
                 Answer::error(ErrorCode::UnknownRequest, reason)
             }
         }
@@ -76,16 +76,13 @@ impl Engine {
     }
 
     fn roll_back(&mut self, now: Now) -> Answer {
-        let Some(Rollback { from, to, reason, writes }) = self.heads.roll_back(now.wall) else {
+        let Some(rollback) = self.heads.roll_back(now.wall, "on request") else {
             let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
             return Answer::error(ErrorCode::NotPossible, reason);
         };
-        self.effects.extend(writes.map(Effect::Write));
-        self.effects.push(Effect::Serve(Some(to.version)));
-        let head = Some(to);
-        self.announce(now, Happening::RolledBack { head: head.clone(), from: from.clone(), reason });
-        self.publish_info(now);
-        Answer::ok(&RolledBack { head, from })
+        let answer = Answer::ok(&RolledBack { head: Some(rollback.to.clone()), from: rollback.from.clone() });
+        self.rolled_back(now, rollback);
+        answer
     }
 
     fn remember(&mut self, now: Now, request: &Request, answer: &Answer) {
@@ -103,6 +100,8 @@ impl Engine {
             head: self.heads.champion().map(|champion| champion.head.clone()),
             backbone: self.settings.backbone.name.clone(),
             phase: self.reports.phase,
+            live: self.live.figures(),
+            shadow: self.live.shadow.as_ref().map(|shadow| shadow.head.clone()),
             broker: if self.reports.connected { Link::Connected } else { Link::Disconnected },
         }
     }

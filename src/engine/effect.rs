@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::event::{DeliveryId, FileStamp};
+use super::live::LiveMemory;
 use crate::head::HeadRecord;
 use crate::wire::Topic;
 use crate::words::{Label, SampleId, Timestamp};
@@ -47,6 +48,22 @@ pub enum Effect {
     Train(TrainingOrder),
     /// Put the head of this version in service; `None` takes the present one out.
     Serve(Option<u64>),
+    /// Let the head of this version answer beside the champion, unseen; `None` ends that.
+    Shadow(Option<u64>),
+    /// The labels of these samples changed, or their embeddings came: what corrects at once learns them.
+    Learn(Vec<SampleId>),
+    /// A verdict saw every label given before this time; their instant effect ends.
+    Settle(Timestamp),
+    /// Look for images that are worth a label, among those that arrived since then where a time is given.
+    Review {
+        /// Earlier images are not asked for.
+        since: Option<Timestamp>,
+    },
+    /// Look for samples that can go.
+    Evict {
+        /// So many.
+        count: usize,
+    },
     /// There are new messages in the outbox.
     SendOutbox,
     /// End the process; everything before this effect is done first.
@@ -123,6 +140,24 @@ pub enum Write {
     },
     /// What the training schedule remembers.
     Training(TrainingMemory),
+    /// Removes a sample with its embeddings and its labels' history; its files are remembered, so that they are not
+    /// taken in again.
+    Evict {
+        /// The sample.
+        id: SampleId,
+    },
+    /// The statistics of all labels ever seen, in the present embedding space; replaces the former ones.
+    Statistics {
+        /// As `train::Lda` writes them.
+        file: Vec<u8>,
+    },
+    /// Removes a stored head that is not the champion.
+    HeadForget {
+        /// Its version.
+        version: u64,
+    },
+    /// What is remembered of the head in service and of the stream that it sees.
+    Live(Box<LiveMemory>),
 }
 
 /// A sample to be stored.
@@ -140,8 +175,19 @@ pub struct NewSample {
     pub embedding: Vec<f32>,
     /// The first image of its burst.
     pub group: SampleId,
-    /// Label and probability at arrival, for live accuracy.
-    pub predicted: Option<(Label, f32)>,
+    /// What was said at arrival, for live accuracy.
+    pub predicted: Option<Predicted>,
+}
+
+/// What was said of a sample when it arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// The best class.
+    pub label: Label,
+    /// Its probability.
+    pub probability: f32,
+    /// Version of the head in service then.
+    pub head: u64,
 }
 
 /// What a file turned out to be.
@@ -161,6 +207,10 @@ pub enum LabelSource {
     Folder,
     /// An MQTT message.
     Mqtt,
+    /// A file of labels.
+    Import,
+    /// A label taken back.
+    Undo,
 }
 
 /// A label for an image that has not been seen yet.
@@ -227,6 +277,12 @@ pub struct TrainingMemory {
     pub new_labels: u64,
     /// The number of the next training.
     pub next_id: u64,
+    /// When the running training was begun: it sees every label given before.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// Up to when labels were seen by a training that has its verdict.
+    #[serde(default)]
+    pub settled: Option<Timestamp>,
 }
 
 /// An order to train.

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::effect::TrainingOrder;
+use crate::eval::advice::Advice;
+use crate::eval::budget::Why;
+use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
-use crate::wire::TrainingPhase;
-use crate::words::{HeadRef, Label, SampleId};
+use crate::wire::{ReviewItem, TrainingPhase};
+use crate::words::{HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
@@ -74,8 +77,34 @@ pub enum Event {
     },
     /// What only the rim can measure; sent about every ten seconds.
     Vitals(Vitals),
+    /// The images that are worth a label now, and what would help most.
+    Reviewed(Review),
+    /// Samples that can go, each with the reason, for [`super::Effect::Evict`].
+    Evictable(Vec<(SampleId, Why)>),
+    /// The statistics of all labels changed.
+    Statistics(Vec<u8>),
+    /// The embeddings of late are not those of before.
+    Drifted(Drifted),
     /// A termination signal arrived.
     Stop,
+}
+
+/// What somebody may be asked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Review {
+    /// In the order in which to work through them.
+    pub items: Vec<ReviewItem>,
+    /// Which class would gain most from more labels.
+    pub advice: Option<Advice>,
+}
+
+/// What a test of the embeddings found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drifted {
+    /// Of the test that set the alarm off.
+    pub p_value: f64,
+    /// Arrival of the first image that it looked at.
+    pub since: Timestamp,
 }
 
 /// Measurements for `health`.
@@ -173,6 +202,27 @@ pub struct Scored {
     pub head: HeadRef,
     /// Classes with their probabilities, best first, at most `prediction.top_k`.
     pub top: Vec<(Label, f32)>,
+    /// The classes that cannot be excluded at `prediction.abstain.alpha`; `None` with too little held out to say.
+    pub set: Option<Vec<Label>>,
+    /// How far it is from everything known; `None` as above.
+    pub novelty: Option<f64>,
+    /// Share of known held-out images that are less novel, 0..1; `None` as above.
+    pub novelty_rank: Option<f64>,
+    /// Whether that is beyond `prediction.unknown.percentile`.
+    pub unknown: Option<bool>,
+    /// Whether labels newer than the last verdict had a part in it.
+    pub instant: bool,
+    /// What the head in shadow says, if one is.
+    pub shadow: Option<Shadowed>,
+}
+
+/// What a head in shadow says of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shadowed {
+    /// Its version.
+    pub version: u64,
+    /// Its best class.
+    pub label: Label,
 }
 
 /// What a training brought.
@@ -186,6 +236,10 @@ pub struct TrainingOutcome {
     pub champion: Option<Figures>,
     /// What the gate says.
     pub verdict: Verdict,
+    /// How each class that both heads know fares.
+    pub changes: Vec<Change>,
+    /// Labels that the out-of-fold answers contradict.
+    pub suspicious_labels: u64,
 }
 
 /// One inbound MQTT message.

@@ -4,6 +4,9 @@ use super::effect::{HeadStatus, Write};
 use super::snapshot::HeadInfo;
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
 
+/// Heads that are kept.
+pub(super) const HEADS_MAX: usize = 32;
+
 /// All stored heads, oldest first, as one embedding space sees them.
 #[derive(Debug)]
 pub struct Heads {
@@ -47,6 +50,25 @@ impl Heads {
         self.heads.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
     }
 
+    /// Takes out the heads beyond [`HEADS_MAX`] and returns their versions: rejected ones first, then those that never
+    /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to.
+    pub(super) fn prune(&mut self, shadow: Option<u64>) -> Vec<u64> {
+        let back = self.previous().map(|head| head.head.version);
+        let mut pruned = Vec::new();
+        while self.heads.len() > HEADS_MAX {
+            let spare = |head: &&HeadInfo| {
+                let version = Some(head.head.version);
+                head.status != HeadStatus::Champion && version != back && version != shadow
+            };
+            let rank = |head: &&HeadInfo| (head.status != HeadStatus::Rejected, head.promoted_at, head.head.version);
+            let Some(oldest) = self.heads.iter().filter(spare).min_by_key(rank) else { break };
+            let version = oldest.head.version;
+            self.heads.retain(|head| head.head.version != version);
+            pruned.push(version);
+        }
+        pruned
+    }
+
     /// Adds a head that was just trained.
     pub(super) fn add(&mut self, head: HeadInfo) {
         self.heads.push(head);
@@ -79,10 +101,10 @@ impl Heads {
     }
 
     /// Goes back to the head before the present one; the present one is rejected, so that a second rollback goes
-    /// further back. `None` when there is no champion or no earlier head.
-    pub fn roll_back(&mut self, at: Timestamp) -> Option<Rollback> {
+    /// further back. `why` becomes part of the reason. `None` when there is no champion or no earlier head.
+    pub fn roll_back(&mut self, at: Timestamp, why: &str) -> Option<Rollback> {
         let (from, to) = (self.champion()?.head.clone(), self.previous()?.clone());
-        let reason = format!("rolled back from head {} to head {} on request", from.version, to.head.version);
+        let reason = format!("rolled back from head {} to head {}: {why}", from.version, to.head.version);
         let writes = [
             self.set(from.version, HeadStatus::Rejected, reason.clone(), at),
             self.set(to.head.version, HeadStatus::Champion, to.reason, at),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Engine;
-use super::effect::{Effect, Fate, LabelSource, NewSample, Write};
+use super::effect::{Effect, Fate, LabelSource, NewSample, Predicted, Write};
 use super::event::{EmbeddedImage, FileStamp, IngestOutcome, Ingested, Sighting};
 use crate::wire::Happening;
 use crate::words::{Label, Now};
@@ -71,6 +71,7 @@ impl Engine {
             self.new_sample(now, path, image, latency);
         } else if !image.embed.is_zero() {
             self.write(Write::Embedding { id, embedding: image.embedding });
+            self.effects.push(Effect::Learn(vec![id]));
         }
         if !here_before && let Some(label) = self.folder_label(now, root, path) {
             self.label_by_folder(now, id, label, root, &twins);
@@ -80,9 +81,18 @@ impl Engine {
     /// Stores, predicts and reports an image that was never seen, and gives it the label that waited for it.
     fn new_sample(&mut self, now: Now, path: &Path, image: EmbeddedImage, latency: Duration) {
         let id = image.id;
-        self.catalogue.add(id);
+        let predicted = image.prediction.as_ref().and_then(|scored| {
+            let (label, probability) = scored.top.first()?.clone();
+            Some(Predicted { label, probability, head: scored.head.version })
+        });
+        self.catalogue.add(id, predicted.as_ref().map(|predicted| (predicted.label.clone(), predicted.head)));
+        self.asks.outdated();
         self.report_prediction(now, path, &image, latency);
-        let predicted = image.prediction.and_then(|scored| scored.top.into_iter().next());
+        if let Some(scored) = &image.prediction {
+            self.watch_streams(now, scored);
+            self.shadowed(now, id, scored);
+            self.report_novel(now, id, scored);
+        }
         self.write(Write::Sample(Box::new(NewSample {
             id,
             path: path.to_owned(),
@@ -115,7 +125,7 @@ impl Engine {
         let label_of = |twin: &PathBuf| roots.clone().find_map(|root| root.label_of(twin).ok()?);
         let other = twins.iter().filter_map(label_of).find(|other| *other != label);
         match (self.catalogue.label(&id), other) {
-            (Some((first, _)), Some(other)) if *first != label => {
+            (Some(first), Some(other)) if *first != label => {
                 let reason = format!(
                     "image {id} lies in the folders {other} and {label}; it stays {first}: remove one of the files"
                 );

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::catalogue::Resolved;
-use super::effect::{AwaitedLabel, LabelSource, Write};
+use super::effect::{AwaitedLabel, Effect, LabelSource, Write};
 use crate::wire;
 use crate::words::{Label, Now, SampleId};
 
@@ -49,9 +49,16 @@ impl Engine {
     /// Sets or removes a known image's label; the same label again is no change.
     pub(super) fn set_label(&mut self, now: Now, id: SampleId, label: Option<Label>, source: LabelSource) {
         if self.catalogue.set_label(id, label.clone(), source) {
-            self.write(Write::Label { id, label, source, at: now.wall });
+            self.write(Write::Label { id, label: label.clone(), source, at: now.wall });
             self.schedule.labels_changed(1);
             self.write(Write::Training(self.schedule.memory().clone()));
+            self.effects.push(Effect::Learn(vec![id]));
+            self.asks.outdated();
+            self.no_longer_asked(now, &id);
+            if let Some(label) = label {
+                self.answered(now, id, &label);
+                self.label_after_drift(now);
+            }
         }
     }
 }

@@ -6,21 +6,28 @@
 //!
 //! Files: `settle` says which files are ready, `images` what an embedded image changes, `labels` what a label
 //! changes, `commands` what a request may do, `schedule` when to train, `training` what becomes of a challenger
-//! (the comparison itself is [`crate::eval::gate`]), `reports` what is said of all that, `spool` what the outbox
+//! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
+//! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
+//! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
 //! may hold.
 
+mod asks;
+mod budget;
 mod catalogue;
 mod commands;
+mod drift;
 mod effect;
 mod event;
 mod heads;
 mod images;
 mod labels;
 mod ledger;
+mod live;
 mod reports;
 mod schedule;
 mod settings;
 mod settle;
+mod shadow;
 mod snapshot;
 mod spool;
 #[cfg(test)]
@@ -29,23 +36,29 @@ mod training;
 
 use std::time::Duration;
 
+pub use drift::DriftMemory;
 pub use effect::{
-    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
-    TrainingOrder, Write,
+    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted,
+    TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
-    DeliveryId, EmbeddedImage, Event, FileStamp, Inbound, IngestOutcome, Ingested, Scored, Sighting, TrainingOutcome,
-    Vitals,
+    DeliveryId, Drifted, EmbeddedImage, Event, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored, Shadowed,
+    Sighting, TrainingOutcome, Vitals,
 };
 pub use heads::{Heads, Rollback};
+pub use live::{LiveMemory, Measured};
 pub use schedule::ScheduleSettings;
 pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;
-pub use snapshot::{HeadInfo, Snapshot, Spooled};
+pub use shadow::Shadow;
+pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 
 use crate::wire::{Happening, InboundTopic};
 use crate::words::Now;
+use asks::Asks;
+use budget::Budget;
 use catalogue::Catalogue;
+use drift::Streams;
 use ledger::Ledger;
 use reports::Reports;
 use schedule::Schedule;
@@ -66,6 +79,10 @@ pub struct Engine {
     ledger: Ledger,
     spool: Spool,
     reports: Reports,
+    live: LiveMemory,
+    streams: Streams,
+    asks: Asks,
+    budget: Budget,
     housekeeping_at: Duration,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
@@ -85,6 +102,10 @@ impl Engine {
             ledger: Ledger::new(snapshot.ledger),
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports: Reports::new(settings.boot.clone(), snapshot.seq, snapshot.quarantined),
+            live: snapshot.live,
+            streams: Streams::default(),
+            asks: Asks::default(),
+            budget: Budget::default(),
             housekeeping_at: Duration::ZERO,
             backlog_since: None,
             stopping: false,
@@ -103,6 +124,8 @@ impl Engine {
             (None, Some(stranded)) => self.backbone_changed(now, &stranded.clone()),
             (None, None) => {}
         }
+        self.resume_live();
+        self.asks.outdated();
         self.begin_training(now);
         self.finish()
     }
@@ -126,7 +149,14 @@ impl Engine {
             Event::Trained(outcome) => self.trained(now, *outcome),
             Event::TrainingFailed { reason } => self.training_failed(now, &reason),
             Event::Fault { source, reason } => self.error(now, source, reason),
-            Event::Vitals(vitals) => self.reports.vitals = vitals,
+            Event::Vitals(vitals) => {
+                self.reports.vitals = vitals;
+                self.keep_within_quota();
+            }
+            Event::Reviewed(review) => self.reviewed(now, review),
+            Event::Evictable(found) => self.evict(now, found),
+            Event::Statistics(file) => self.write(Write::Statistics { file }),
+            Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
             Event::Stop => self.stop(now),
         }
         self.finish()
@@ -139,6 +169,7 @@ impl Engine {
             self.write(Write::Training(self.schedule.memory().clone()));
         }
         self.begin_training(now);
+        self.ask_when_due(now);
         if now.mono >= self.housekeeping_at {
             self.housekeeping_at = now.mono + HOUSEKEEPING;
             for prefix in self.catalogue.expire(now.wall) {

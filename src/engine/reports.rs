@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use super::Engine;
 use super::effect::{Effect, OutboxMessage, Write};
-use super::event::{EmbeddedImage, TrainingOutcome, Vitals};
+use super::event::{EmbeddedImage, Scored, TrainingOutcome, Vitals};
 use super::snapshot::Spooled;
+use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload, Prediction, Response,
-    Status, TopLabel, Topic, TrainResult, TrainState, Versions,
+    Alert, AlertId, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload,
+    Prediction, Response, ReviewList, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
 };
-use crate::words::Now;
+use crate::words::{Now, SampleId};
 
 /// `seq` numbers taken from the store at a time, so that not every report is a write.
 const SEQ_BLOCK: u64 = 1_000;
@@ -25,8 +26,11 @@ const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
 const HEALTH_MIN: Duration = Duration::from_secs(1);
 
+/// `novel` is not reported more often than this.
+const NOVEL_EVERY: Duration = Duration::from_mins(1);
+
 /// What this version does beyond predicting; `info` says so.
-const CAPABILITIES: [&str; 5] = ["label", "train", "rescan", "rollback", "status"];
+const CAPABILITIES: [&str; 6] = ["label", "train", "rescan", "rollback", "status", "review"];
 
 /// Counters and latest values.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ pub(super) struct Reports {
     pub errors_total: u64,
     pub quarantined: u64,
     pub unreadable: BTreeSet<PathBuf>,
+    novel_at: Option<Duration>,
 }
 
 impl Reports {
@@ -73,6 +78,7 @@ impl Reports {
             errors_total: 0,
             quarantined,
             unreadable: BTreeSet::new(),
+            novel_at: None,
         }
     }
 
@@ -132,6 +138,10 @@ impl Engine {
         self.publish_info(now);
         self.publish_health(now);
         self.publish_train_state(now);
+        self.publish_review(now);
+        for id in AlertId::ALL {
+            self.publish_alert(now, id);
+        }
         if let Some(latest) = self.reports.latest.clone() {
             self.publish(now, Topic::State, |_, envelope| Prediction { envelope, ..latest });
         }
@@ -159,6 +169,36 @@ impl Engine {
         });
     }
 
+    pub(super) fn publish_review(&mut self, now: Now) {
+        self.publish(now, Topic::Review, |engine, envelope| {
+            let asked = engine.asks.asked().clone();
+            ReviewList { envelope, asked }
+        });
+    }
+
+    /// Raises or clears an alert.
+    pub(super) fn publish_alert(&mut self, now: Now, id: AlertId) {
+        let warning = match id {
+            AlertId::Drift => self.live.drift.as_ref().map(|drift| drift.warning.clone()),
+        };
+        match warning {
+            Some(warning) => self.publish(now, Topic::Alert(id), |_, envelope| Alert { envelope, warning }),
+            None if self.reports.connected => {
+                self.effects.push(Effect::Publish { topic: Topic::Alert(id), payload: Vec::new() });
+            }
+            None => {}
+        }
+    }
+
+    /// An image of no known class is an event, but not each of a batch of them.
+    pub(super) fn report_novel(&mut self, now: Now, image: SampleId, scored: &Scored) {
+        let due = self.reports.novel_at.is_none_or(|at| now.mono.saturating_sub(at) >= NOVEL_EVERY);
+        if let (Some(true), Some(novelty), true) = (scored.unknown, scored.novelty, due) {
+            self.reports.novel_at = Some(now.mono);
+            self.announce(now, Happening::Novel { image, novelty });
+        }
+    }
+
     pub(super) fn report_prediction(&mut self, now: Now, path: &Path, image: &EmbeddedImage, latency: Duration) {
         let top: Vec<_> = image.prediction.iter().flat_map(|scored| &scored.top).cloned().collect();
         let best = top.first().cloned();
@@ -170,9 +210,10 @@ impl Engine {
             label: best.as_ref().map(|(label, _)| label.clone()),
             probability: best.map(|(_, probability)| probability),
             top: top.into_iter().map(|(label, probability)| TopLabel { label, probability }).collect(),
-            set: None,
-            unknown: None,
-            novelty: None,
+            set: image.prediction.as_ref().and_then(|scored| scored.set.clone()),
+            unknown: image.prediction.as_ref().and_then(|scored| scored.unknown),
+            novelty: image.prediction.as_ref().and_then(|scored| scored.novelty),
+            instant: image.prediction.as_ref().is_some_and(|scored| scored.instant),
             head: image.prediction.as_ref().map(|scored| scored.head.id.clone()),
             backbone,
             latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
@@ -183,8 +224,15 @@ impl Engine {
         self.reports.latest = Some(prediction);
     }
 
-    pub(super) fn report_training(&mut self, now: Now, outcome: &TrainingOutcome, promoted: bool, reason: &str) {
-        let TrainingOutcome { order, challenger, champion, verdict } = outcome;
+    pub(super) fn report_training(
+        &mut self,
+        now: Now,
+        outcome: &TrainingOutcome,
+        promoted: bool,
+        reason: &str,
+        forgetting: Vec<Change>,
+    ) {
+        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, .. } = outcome;
         let result = self.spool(now, Topic::TrainResult, |envelope| TrainResult {
             envelope,
             training: order.id,
@@ -200,6 +248,8 @@ impl Engine {
             change: verdict.change,
             challenger: challenger.figures.clone(),
             champion: champion.clone(),
+            forgetting,
+            suspicious_labels: *suspicious_labels,
         });
         self.reports.latest_result = Some(result);
         self.announce(now, Happening::Trained { training: order.id, head: challenger.head.clone() });
@@ -230,7 +280,7 @@ impl Engine {
             unlabelled: samples - labelled,
             queue: self.settling.len() as u64,
             quarantined: reports.quarantined,
-            evicted: 0,
+            evicted: self.live.evicted,
             spooled: self.spool.len() as u64,
             store_bytes: reports.vitals.store_bytes,
             rss_bytes: reports.vitals.rss_bytes,

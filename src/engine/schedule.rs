@@ -81,7 +81,7 @@ impl Schedule {
     }
 
     /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way.
-    pub fn begin(&mut self) -> Option<TrainingOrder> {
+    pub fn begin(&mut self, now: Now) -> Option<TrainingOrder> {
         if self.begun {
             return None;
         }
@@ -90,7 +90,14 @@ impl Schedule {
             self.memory.new_labels = 0;
         }
         self.begun = true;
+        self.memory.began = Some(now.wall);
         self.memory.running.clone()
+    }
+
+    /// The running training has its verdict: returns up to when it saw labels.
+    pub fn settle(&mut self) -> Option<Timestamp> {
+        self.memory.settled = self.memory.began.take().or(self.memory.settled);
+        self.memory.settled
     }
 
     /// The running training ended, one way or the other.
@@ -166,7 +173,7 @@ mod tests {
         schedule.labels_changed(1);
         assert!(!schedule.look(at(182)), "the time has passed");
         assert!(schedule.look(at(181 + 24 * 60)));
-        assert_eq!(schedule.begin().map(|order| order.reason), Some("schedule".into()));
+        assert_eq!(schedule.begin(at(0)).map(|order| order.reason), Some("schedule".into()));
     }
 
     #[test]
@@ -176,7 +183,7 @@ mod tests {
         assert!(!schedule.look(at(0)));
         schedule.labels_changed(1);
         assert!(schedule.look(at(0)));
-        assert!(schedule.begin().is_some());
+        assert!(schedule.begin(at(0)).is_some());
         schedule.labels_changed(10);
         assert!(!schedule.look(at(1)), "one runs");
         schedule.ended(at(2));
@@ -189,11 +196,11 @@ mod tests {
         let mut schedule = schedule(None);
         let first = schedule.request("request");
         assert_eq!(schedule.request("request"), first);
-        assert_eq!(schedule.begin(), Some(first.clone()));
+        assert_eq!(schedule.begin(at(0)), Some(first.clone()));
         let second = schedule.request("request");
         assert_ne!(second.id, first.id, "what runs cannot know the labels of now");
         schedule.ended(at(1));
-        assert_eq!(schedule.begin(), Some(second));
+        assert_eq!(schedule.begin(at(0)), Some(second));
     }
 
     #[test]
@@ -203,7 +210,7 @@ mod tests {
         schedule.labels_changed(1);
         assert!(!schedule.look(at(-10 * 365 * 24 * 60)));
         assert!(schedule.look(at(7 * 24 * 60)));
-        schedule.begin();
+        schedule.begin(at(0));
         schedule.ended(at(7 * 24 * 60));
         schedule.labels_changed(1);
         assert!(!schedule.look(at(7 * 24 * 60 + 20)));
@@ -214,7 +221,7 @@ mod tests {
         let mut schedule = schedule(None);
         let order = schedule.request("request");
         let mut restarted = Schedule::new(schedule.settings.clone(), schedule.memory.clone());
-        assert_eq!(restarted.begin(), Some(order));
+        assert_eq!(restarted.begin(at(0)), Some(order));
         restarted.ended(at(0));
         let mut again = Schedule::new(schedule.settings.clone(), restarted.memory.clone());
         again.labels_changed(10);

@@ -24,6 +24,12 @@ pub struct Settings {
     pub schedule: ScheduleSettings,
     /// Who decides on promotion.
     pub promotion: PromotionPolicy,
+    /// Live images that a challenger answers unseen beside the champion before it may serve; 0: none.
+    pub shadow_images: u64,
+    /// Bound of the store in bytes.
+    pub quota_bytes: u64,
+    /// What one sample takes of it, about.
+    pub sample_bytes: u64,
     /// Bound of the outbox in bytes of topics and payloads.
     pub spool_bytes_max: u64,
     /// Messages older than this are dropped.

@@ -1,13 +1,14 @@
 //! What the engine is started from: everything the store remembers that deciding needs.
 
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
+use super::live::LiveMemory;
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Every sample with its label.
-    pub samples: Vec<(SampleId, Option<(Label, LabelSource)>)>,
+    /// Every sample, in the order of arrival.
+    pub samples: Vec<StoredSample>,
     /// Labels for images not seen yet, oldest first.
     pub awaited: Vec<AwaitedLabel>,
     /// Remembered answers, oldest first.
@@ -22,6 +23,19 @@ pub struct Snapshot {
     pub training: TrainingMemory,
     /// Files put aside.
     pub quarantined: u64,
+    /// What is remembered of the head in service.
+    pub live: LiveMemory,
+}
+
+/// A sample as deciding needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSample {
+    /// Its identity.
+    pub id: SampleId,
+    /// Its label and who gave it.
+    pub label: Option<(Label, LabelSource)>,
+    /// Class said at arrival and version of the head that said it; `None` also when a label has answered it already.
+    pub predicted: Option<(Label, u64)>,
 }
 
 /// An unsent message, without its payload.

@@ -26,6 +26,11 @@ impl Spool {
         self.messages.len()
     }
 
+    /// Bytes of topics and payloads waiting.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes a message in; returns the numbers of those that have to go for it, oldest first.
     pub fn push(&mut self, message: Spooled) -> Vec<u64> {
         self.bytes += message.bytes;

@@ -1,12 +1,15 @@
 //! Single decisions of the engine; whole lives are in `tests/simulate`.
 
+#[path = "adaptation_tests.rs"]
+mod adaptation;
+
 use std::path::PathBuf;
 
 use ndarray::{Array1, Array2};
 
 use super::*;
 use crate::eval::gate::Verdict;
-use crate::head::{BackboneRef, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
@@ -18,8 +21,8 @@ fn backbone() -> BackboneRef {
     BackboneRef { name: "played".into(), sha256: Digest::of(b"b"), dim: 1 }
 }
 
-fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
-    let settings = Settings {
+fn settings(promotion: PromotionPolicy) -> Settings {
+    Settings {
         boot: "boot".into(),
         backbone: backbone(),
         space: space(),
@@ -32,11 +35,17 @@ fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
             cooldown: Duration::from_mins(10),
         },
         promotion,
+        shadow_images: 0,
+        quota_bytes: 1 << 20,
+        sample_bytes: 1 << 10,
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
         configuration: serde_json::Value::Null,
-    };
-    Engine::new(settings, snapshot)
+    }
+}
+
+fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
+    Engine::new(settings(promotion), snapshot)
 }
 
 fn at(mono_ms: u64) -> Now {
@@ -63,7 +72,11 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         samples: ["bolt", "nut"]
-            .map(|class| (SampleId::of(class.as_bytes()), Some((label(class), LabelSource::Folder))))
+            .map(|class| StoredSample {
+                id: SampleId::of(class.as_bytes()),
+                label: Some((label(class), LabelSource::Folder)),
+                predicted: None,
+            })
             .into(),
         heads: vec![head(1, HeadStatus::Kept, 10), head(2, HeadStatus::Champion, 20)],
         ..Snapshot::default()
@@ -78,6 +91,7 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
         dense: DenseHead {
             space: space(),
             classes: [label("bolt"), label("nut")].into_iter().collect(),
+            hidden: None,
             weights: Array2::zeros((2, 1)),
             bias: Array1::zeros(2),
             temperature: 1.0,
@@ -92,13 +106,22 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
             n_train: 2,
             seed: 0,
             fit_seconds: 0.1,
+            ..TrainingFacts::default()
         },
         figures: None,
         heldout: HeldOut::default(),
+        calibration: Calibration::default(),
     };
     let verdict =
         Verdict { promote: true, provisional: false, code: "better".into(), reason: "better".into(), change: None };
-    Event::Trained(Box::new(TrainingOutcome { order, challenger, champion: None, verdict }))
+    Event::Trained(Box::new(TrainingOutcome {
+        order,
+        challenger,
+        champion: None,
+        verdict,
+        changes: vec![],
+        suspicious_labels: 0,
+    }))
 }
 
 fn request(engine: &mut Engine, name: &str) -> Vec<Effect> {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::Engine;
 use super::effect::{Effect, HeadStatus, Write};
 use super::event::TrainingOutcome;
+use super::live::Measured;
 use super::settings::PromotionPolicy;
 use super::snapshot::HeadInfo;
 use crate::wire::Happening;
 use crate::wire::TrainingPhase;
-use crate::words::Now;
+use crate::words::{HeadRef, Now};
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,7 +51,7 @@ impl Engine {
         if self.stopping {
             return;
         }
-        if let Some(order) = self.schedule.begin() {
+        if let Some(order) = self.schedule.begin(now) {
             self.write(Write::Training(self.schedule.memory().clone()));
             self.effects.push(Effect::Train(order));
             self.training_progress(now, TrainingPhase::Collecting, 0.0);
@@ -58,7 +59,14 @@ impl Engine {
     }
 
     pub(super) fn trained(&mut self, now: Now, outcome: TrainingOutcome) {
-        let (status, reason) = self.decide(&outcome);
+        let (mut status, mut reason) = self.decide(&outcome);
+        let shadows = status == HeadStatus::Champion && self.shadows(&outcome);
+        if shadows {
+            let images = self.settings.shadow_images;
+            status = HeadStatus::Kept;
+            reason = format!("in shadow: it answers unseen on the next {images} images before it may serve; {reason}");
+        }
+
         let record = &outcome.challenger;
         let head = record.head.clone();
         self.heads.add(HeadInfo {
@@ -72,18 +80,60 @@ impl Engine {
             reason: reason.clone(),
             promoted_at: None,
         });
-        self.report_training(now, &outcome, status == HeadStatus::Champion, &reason);
+        let mut forgetting = outcome.changes.clone();
+        self.live.best.hold_against(&mut forgetting);
+        self.report_training(now, &outcome, status == HeadStatus::Champion, &reason, forgetting);
+        let measured = Measured::of(outcome.challenger.figures.as_ref());
         self.write(Write::Head(Box::new(outcome.challenger)));
         if status == HeadStatus::Champion {
             self.training_progress(now, TrainingPhase::Promoting, 1.0);
-            self.effects.push(Effect::Serve(Some(head.version)));
-            self.announce(now, Happening::Promoted { head: head.clone(), reason: reason.clone() });
+            self.promote(now, head, &measured, reason);
         } else {
-            self.announce(now, Happening::Rejected { head: head.clone(), reason: reason.clone() });
+            if shadows {
+                self.begin_shadow(now, head.clone(), measured);
+            } else {
+                self.announce(now, Happening::Rejected { head: head.clone(), reason: reason.clone() });
+            }
+            self.set_status(now, head.version, status, reason);
         }
-        self.set_status(now, head.version, status, reason);
+        let shadow = self.live.shadow.as_ref().map(|shadow| shadow.head.version);
+        for version in self.heads.prune(shadow) {
+            self.write(Write::HeadForget { version });
+        }
+        self.settle_labels();
         self.end_training(now);
         self.publish_info(now);
+        self.ask(now, None);
+    }
+
+    /// A head takes the place of the one in service.
+    pub(super) fn promote(&mut self, now: Now, head: HeadRef, measured: &Measured, reason: String) {
+        self.end_shadow(now, &format!("head {} was promoted", head.version));
+        self.set_status(now, head.version, HeadStatus::Champion, reason.clone());
+        self.live.best.update(head.version, &measured.classes);
+        self.live.serves(Some(head.version), measured.record);
+        self.effects.push(Effect::Serve(Some(head.version)));
+        self.announce(now, Happening::Promoted { head, reason });
+        self.drift_answered(now);
+        self.write_live();
+    }
+
+    /// There is a verdict: labels that the training saw no longer correct by themselves.
+    fn settle_labels(&mut self) {
+        if let Some(began) = self.schedule.settle() {
+            self.effects.push(Effect::Settle(began));
+        }
+    }
+
+    /// At a start: the results at hand are those of the head that serves, and what was in shadow goes on.
+    pub(super) fn resume_live(&mut self) {
+        let champion = self.heads.champion().map(|champion| champion.head.version);
+        if self.live.champion != champion {
+            self.live.serves(champion, None);
+        }
+        if let Some(shadow) = &self.live.shadow {
+            self.effects.push(Effect::Shadow(Some(shadow.head.version)));
+        }
     }
 
     /// Promotion is decided here: by the gate, unless the policy says otherwise.
@@ -132,7 +182,7 @@ impl Engine {
         self.schedule.labels_changed(self.catalogue.labelled() as u64);
     }
 
-    fn set_status(&mut self, now: Now, version: u64, status: HeadStatus, reason: String) {
+    pub(super) fn set_status(&mut self, now: Now, version: u64, status: HeadStatus, reason: String) {
         let write = self.heads.set(version, status, reason, now.wall);
         self.write(write);
     }

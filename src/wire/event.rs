@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::head::BackboneRef;
-use crate::words::HeadRef;
+use crate::words::{HeadRef, SampleId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ impl Payload for EventReport {
 }
 
 /// `event_type` and its fields.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 pub enum Happening {
     /// The daemon started.
@@ -78,6 +78,33 @@ pub enum Happening {
         backbone: BackboneRef,
         /// What follows from it.
         reason: String,
+    },
+    /// The stream of images is not what it was.
+    Drift {
+        /// `embedding`, `confidence`, `novelty` or `error`.
+        kind: String,
+        /// Of the test, for `embedding`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        p_value: Option<f64>,
+        /// Mean after the change minus mean before it, for the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<f64>,
+        /// In words and numbers, with the next act.
+        reason: String,
+    },
+    /// An image is none of the classes; at most one a minute is reported so, `prediction` says it of each.
+    Novel {
+        /// SHA-256 of the file.
+        image: SampleId,
+        /// How far it is from everything known.
+        novelty: f64,
+    },
+    /// Samples were dropped to keep the store within its quota.
+    Evicted {
+        /// How many.
+        count: u64,
+        /// For which reasons, how many each.
+        why: String,
     },
     /// Something went wrong and was dealt with.
     Error {

@@ -7,6 +7,7 @@
 //! Nothing here sends, receives, or knows the time except by argument. Unknown fields are passed over, so that an
 //! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
+mod alert;
 mod envelope;
 mod event;
 mod label;
@@ -14,6 +15,7 @@ mod payload;
 mod prediction;
 mod request;
 mod response;
+mod review;
 mod status;
 mod topic;
 mod training;
@@ -21,6 +23,7 @@ mod training;
 #[cfg(test)]
 mod tests;
 
+pub use alert::{Alert, AlertId, Severity, Warning};
 pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventReport, Happening};
 pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};
@@ -28,6 +31,7 @@ pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
 pub use prediction::{Prediction, TopLabel, mark_replayed};
 pub use request::{BadRequest, Command, Request};
 pub use response::{Answer, ErrorCode, Failure, Link, Response, RolledBack, StatusReport, TrainAccepted};
-pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, Status, Versions};
+pub use review::{Asked, MAX_REVIEW_ITEMS, ReviewItem, ReviewList, ReviewNeighbour};
+pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, SUBSCRIPTIONS, Topic};
 pub use training::{TrainResult, TrainState, TrainingPhase};

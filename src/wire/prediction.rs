@@ -21,12 +21,16 @@ pub struct Prediction {
     pub probability: Option<f32>,
     /// The best classes, best first; empty while no head exists.
     pub top: Vec<TopLabel>,
-    /// The classes that cannot be excluded; null: not determined in this version.
+    /// The classes that cannot be excluded at `prediction.abstain.alpha`, likeliest first: one is a sure answer, several
+    /// or none a reason to look; null while too little is held out to say.
     pub set: Option<Vec<Label>>,
-    /// Whether it is none of the classes; null: not determined in this version.
+    /// Whether it is none of the classes: more novel than `prediction.unknown.percentile` of known images; null as above.
     pub unknown: Option<bool>,
-    /// How far it is from everything known; null: not determined in this version.
+    /// How far it is from everything known, in units of its own; null as above.
     pub novelty: Option<f64>,
+    /// Whether labels newer than the last training had a part in it.
+    #[serde(default)]
+    pub instant: bool,
     /// The head that was asked; null while no head exists.
     pub head: Option<HeadId>,
     /// Name of the backbone.

@@ -19,6 +19,8 @@ pub enum Command {
     Rollback,
     /// Say how it goes.
     Status,
+    /// Say which images are worth a label.
+    Review,
     /// Something that this version does not know; it is answered with an error.
     Unknown,
 }
@@ -89,6 +91,7 @@ impl Request {
             "rescan" => Command::Rescan,
             "rollback" => Command::Rollback,
             "status" => Command::Status,
+            "review" => Command::Review,
             _ => Command::Unknown,
         };
         Ok(Self { name: name.to_owned(), command, transaction, expires })

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Envelope, HealthFigures, Payload, TrainingPhase};
+use super::{Envelope, HealthFigures, LiveFigures, Payload, TrainingPhase};
 use crate::words::HeadRef;
 
 /// The answer to one request.
@@ -116,6 +116,10 @@ pub struct StatusReport {
     pub backbone: String,
     /// What the training does now.
     pub phase: TrainingPhase,
+    /// How right the head in service was on images that got a label later.
+    pub live: LiveFigures,
+    /// The head that answers unseen beside the one in service; null without one.
+    pub shadow: Option<HeadRef>,
     /// Whether the broker is there.
     pub broker: Link,
 }

@@ -147,3 +147,27 @@ pub struct HealthFigures {
     /// Whether the system's clock follows another one; null where that is not known.
     pub time_synced: Option<bool>,
 }
+
+/// How right the head in service was on live images, counted since it came into service.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LiveFigures {
+    /// On every image that was predicted before its label came (prequential). People label what looks odd, so this is
+    /// no fair sample of all images.
+    pub prequential: LiveFigure,
+    /// On the one image in ten that its digest makes an audit image: a uniform sample, if all of those that are asked
+    /// for get labels.
+    pub audit: LiveFigure,
+}
+
+/// A share with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LiveFigure {
+    /// Images.
+    pub n: u64,
+    /// Of these, the ones that were called rightly.
+    pub right: u64,
+    /// Their share; null of none.
+    pub accuracy: Option<f64>,
+    /// Its 95 % interval (Wilson); null of none.
+    pub accuracy_interval: Option<[f64; 2]>,
+}

@@ -36,6 +36,7 @@ fn prediction() -> Prediction {
         set: None,
         unknown: None,
         novelty: None,
+        instant: true,
         head: Some(head().id),
         backbone: "tiny".into(),
         latency_ms: 12,
@@ -74,6 +75,7 @@ fn train_result() -> TrainResult {
         n_train: 50,
         seed: u64::MAX,
         fit_seconds: 0.4,
+        ..TrainingFacts::default()
     };
     TrainResult {
         envelope: envelope(),
@@ -90,6 +92,8 @@ fn train_result() -> TrainResult {
         change: Some([0.08, 0.01]),
         challenger: Some(figures()),
         champion: None,
+        forgetting: vec![],
+        suspicious_labels: 2,
     }
 }
 
@@ -104,6 +108,10 @@ fn happenings() -> Vec<Happening> {
         Happening::RolledBack { head: None, from: head(), reason: reason() },
         Happening::Quarantined { path: "/srv/camera/1.jpg".into(), reason: reason() },
         Happening::BackboneChanged { backbone: backbone(), reason: reason() },
+        Happening::Drift { kind: "embedding".into(), p_value: Some(0.01), score: None, reason: reason() },
+        Happening::Drift { kind: "error".into(), p_value: None, score: Some(0.25), reason: reason() },
+        Happening::Novel { image: SampleId::of(b"image"), novelty: 3.5 },
+        Happening::Evicted { count: 3, why: "3 unlabelled".into() },
         Happening::Error { topic: Some("label".into()), source: None, reason: reason() },
         Happening::Error { topic: None, source: Some("watch".into()), reason: reason() },
     ]
@@ -157,6 +165,25 @@ fn reports_survive() {
 }
 
 #[test]
+fn review_lists_and_alerts_survive() {
+    let item = ReviewItem {
+        image: SampleId::of(b"image"),
+        path: "/srv/camera/1.jpg".into(),
+        reason: crate::eval::review::Reason::Suspicious,
+        suggestion: Some(label("gear")),
+        probability: Some(0.75),
+        label: Some(label("nut")),
+        neighbours: vec![ReviewNeighbour { image: SampleId::of(b"other"), label: label("gear"), distance: 0.1 }],
+    };
+    let plain = ReviewItem { label: None, neighbours: vec![], ..item.clone() };
+    let value = check(&ReviewList { envelope: envelope(), asked: Asked { items: vec![item, plain], advice: None } });
+    assert_eq!(value["items"][0]["reason"], "suspicious");
+    assert!(value["items"][1].get("neighbours").is_none() && value["advice"].is_null());
+    let warning = Warning { severity: Severity::Warning, text: "look".into(), since: Timestamp(0) };
+    assert_eq!(check(&Alert { envelope: envelope(), warning })["severity"], "warning");
+}
+
+#[test]
 fn every_kind_of_event_survives() {
     for happening in happenings() {
         check(&EventReport { envelope: envelope(), happening });
@@ -170,6 +197,8 @@ fn answers_survive_alone_for_the_ledger_and_within_a_response() {
         head: Some(head()),
         backbone: "tiny".into(),
         phase: TrainingPhase::Idle,
+        live: LiveFigures::default(),
+        shadow: Some(head()),
         broker: Link::Connected,
     };
     for answer in [
@@ -213,13 +242,15 @@ fn topics_survive_as_text_and_say_how_they_are_sent() {
         ("train/state", true, false),
         ("train/result", true, true),
         ("event", false, true),
+        ("review", true, false),
+        ("alert/drift", true, false),
         ("response/rescan", false, true),
     ] {
         let topic: Topic = text.parse().unwrap();
         assert_eq!((topic.to_string().as_str(), topic.retain(), topic.spooled()), (text, retain, spooled));
         assert_eq!(topic.qos() == Qos::AtMostOnce, text == "health");
     }
-    for text in ["", "response/", "response/a/b", "response/A", "status/", "label", "train"] {
+    for text in ["", "response/", "response/a/b", "response/A", "status/", "label", "train", "alert/", "alert/x"] {
         assert!(text.parse::<Topic>().is_err(), "{text}");
     }
 }
@@ -433,6 +464,8 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
             "train/state" => is_documented_in_full::<TrainState>(&text),
             "train/result" => is_documented_in_full::<TrainResult>(&text),
             "event" => is_documented_in_full::<EventReport>(&text),
+            "review" => is_documented_in_full::<ReviewList>(&text),
+            "alert/drift" => is_documented_in_full::<Alert>(&text),
             "label" => assert!(!parse_labels(text.as_bytes()).unwrap().is_empty(), "{text}"),
             other => match other.split_once('/') {
                 Some(("request", name)) => {
@@ -448,6 +481,7 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
                         "train" => drop(serde_json::from_value::<TrainAccepted>(data).unwrap()),
                         "rollback" => drop(serde_json::from_value::<RolledBack>(data).unwrap()),
                         "status" => drop(serde_json::from_value::<StatusReport>(data).unwrap()),
+                        "review" => drop(serde_json::from_value::<Asked>(data).unwrap()),
                         _ => assert_eq!(data, json!({}), "{name}"),
                     }
                 }
@@ -456,10 +490,11 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
         }
         seen.insert(topic);
     }
-    for topic in ["info", "health", "state", "prediction", "train/state", "train/result", "event", "label"] {
+    let plain = ["info", "health", "state", "prediction", "train/state", "train/result", "event", "label", "review"];
+    for topic in plain.into_iter().chain(["alert/drift"]) {
         assert!(seen.contains(topic), "docs/mqtt.md has no example of {topic}");
     }
-    for name in ["train", "rescan", "rollback", "status"] {
+    for name in ["train", "rescan", "rollback", "review", "status"] {
         assert!(seen.contains(&format!("request/{name}")) && seen.contains(&format!("response/{name}")), "{name}");
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::AlertId;
+
 /// Filters below the base under which everything inbound comes.
 pub const SUBSCRIPTIONS: [&str; 2] = ["label", "request/+"];
 
@@ -34,13 +36,17 @@ pub enum Topic {
     TrainResult,
     /// `event`: spooled.
     Event,
+    /// `review`: retained.
+    Review,
+    /// `alert/<id>`: retained; an empty payload clears it.
+    Alert(AlertId),
     /// `response/<name>`: spooled.
     Response(String),
 }
 
 impl Topic {
-    /// All but the responses.
-    const FIXED: [Self; 8] = [
+    /// All but alerts and responses.
+    const FIXED: [Self; 9] = [
         Self::Status,
         Self::Info,
         Self::Health,
@@ -49,6 +55,7 @@ impl Topic {
         Self::TrainState,
         Self::TrainResult,
         Self::Event,
+        Self::Review,
     ];
 
     /// Whether the broker keeps the latest message for those who come later.
@@ -78,6 +85,8 @@ impl fmt::Display for Topic {
             Self::TrainState => f.write_str("train/state"),
             Self::TrainResult => f.write_str("train/result"),
             Self::Event => f.write_str("event"),
+            Self::Review => f.write_str("review"),
+            Self::Alert(id) => write!(f, "alert/{id}"),
             Self::Response(name) => write!(f, "response/{name}"),
         }
     }
@@ -89,6 +98,9 @@ impl FromStr for Topic {
     fn from_str(text: &str) -> Result<Self, BadTopic> {
         if let Some(topic) = Self::FIXED.into_iter().find(|topic| topic.to_string() == text) {
             return Ok(topic);
+        }
+        if let Some(alert) = AlertId::ALL.into_iter().map(Self::Alert).find(|topic| topic.to_string() == text) {
+            return Ok(alert);
         }
         match text.strip_prefix("response/") {
             Some(name) if is_name(name) => Ok(Self::Response(name.to_owned())),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
+use crate::eval::forgetting::Change;
 use crate::head::{BackboneRef, Figures, TrainingFacts};
 use crate::words::{HeadRef, Label};
 
@@ -73,6 +74,12 @@ pub struct TrainResult {
     pub challenger: Option<Figures>,
     /// The champion's, on the same samples; null without a champion.
     pub champion: Option<Figures>,
+    /// What became of each class's recall since the head before, and since the best head ever.
+    #[serde(default)]
+    pub forgetting: Vec<Change>,
+    /// Labels that the out-of-fold answers contradict; the worst of them are on `review`.
+    #[serde(default)]
+    pub suspicious_labels: u64,
 }
 
 impl Payload for TrainResult {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgetuned::config::{self, ClassWeights, KEYS, L2, Policy, Poll, Precision, Solver};
+use edgetuned::config::{self, ClassWeights, Head, KEYS, L2, Policy, Poll, Precision, Prediction, Priority, Solver};
 
 use crate::{good, load, load_text};
 
@@ -17,12 +17,18 @@ fn without_any_file_the_defaults_of_the_contract_hold() {
     let training = config.training;
     assert_eq!(training.schedule.as_deref(), Some("0 3 * * *"));
     assert_eq!((training.min_new_labels, training.cooldown), (10, Duration::from_mins(10)));
-    assert_eq!((training.solver, training.l2), (Solver::Lbfgs, L2::Auto));
+    assert_eq!((training.head, training.solver, training.l2), (Head::Softmax, Solver::Lbfgs, L2::Auto));
     assert_eq!((training.class_weights, training.seed), (ClassWeights::Balanced, 0));
     assert_eq!(config.promotion.policy, Policy::Gated);
     assert!((config.promotion.margin - 0.005).abs() < 1e-15);
     assert!((config.promotion.max_class_recall_loss - 0.05).abs() < 1e-15);
-    assert_eq!(config.prediction.top_k, 3);
+    assert_eq!((config.promotion.shadow_images, config.promotion.instant), (0, true));
+    assert_eq!(config.store.quota_bytes, 512 << 20);
+    assert_eq!((training.max_samples, training.time_limit), (20_000, Duration::from_mins(30)));
+    assert_eq!((training.priority, training.pause_above_c, training.pause_above_load), (Priority::Low, None, None));
+    let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
+    assert_eq!(top_k, 3);
+    assert!((unknown_percentile - 99.0).abs() < 1e-12 && (abstain_alpha - 0.1).abs() < 1e-12);
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtt://localhost:1883", "edgetuned"));
     assert_eq!((mqtt.username, mqtt.password_file, mqtt.ca_file), (None, None, None));
@@ -38,12 +44,13 @@ fn every_setting_arrives_where_it_belongs() {
 device: { id: cam_1, name: "Sorting line: 3" }
 backbone: { model: /opt/m.yaml, threads: 4 }
 watch:
-  - { path: /srv/a/, recursive: false, label_from: none, settle: 2s, poll: always }
+  - { path: /srv/a/, recursive: false, label_from: none, settle: 2s, poll: always, burst_gap: 3s }
   - path: /srv/b
-store: { path: /data/./state, precision: f32 }
-training: { schedule: null, min_new_labels: 1, cooldown: 0s, solver: adam, l2: 1e-3, class_weights: none, seed: 18446744073709551615 }
-promotion: { policy: manual, margin: 0, max_class_recall_loss: 1 }
-prediction: { top_k: 5 }
+store: { path: /data/./state, precision: f32, quota_mb: 20 }
+training: { schedule: null, min_new_labels: 1, cooldown: 0s, head: rp-ridge, solver: adam, l2: 1e-3, class_weights: none, seed: 18446744073709551615,
+            max_samples: 50, time_limit: 5s, priority: normal, pause_above_c: 75, pause_above_load: 1.5 }
+promotion: { policy: manual, margin: 0, max_class_recall_loss: 1, shadow_images: 40, instant: false }
+prediction: { top_k: 5, unknown: { percentile: 97.5 }, abstain: { alpha: 0.2 } }
 mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_file: /run/p, ca_file: /c, cert_file: /d,
         key_file: /e, spool_mb: 1, spool_max_age: 1h, max_packet_kb: 16 }
 "#,
@@ -52,7 +59,7 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     assert_eq!((config.backbone.model.as_str(), config.backbone.threads), ("/opt/m.yaml", 4));
     let [a, b] = &config.watch[..] else { panic!("{:?}", config.watch) };
     assert_eq!((a.path.as_os_str().to_str(), a.recursive, a.label_from_folder), (Some("/srv/a"), false, false));
-    assert_eq!((a.settle, a.poll), (Duration::from_secs(2), Poll::Always));
+    assert_eq!((a.settle, a.poll, a.burst_gap), (Duration::from_secs(2), Poll::Always, Duration::from_secs(3)));
     assert_eq!((b.path.as_path(), b.recursive, b.label_from_folder), (Path::new("/srv/b"), true, true));
     assert_eq!((b.settle, b.poll), (Duration::from_millis(500), Poll::Auto));
     assert_eq!(config.store.path.as_os_str(), "/data/state");
@@ -61,8 +68,15 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     assert_eq!((training.schedule.as_ref(), training.min_new_labels), (None, 1));
     assert_eq!((training.cooldown, training.solver, training.l2), (Duration::ZERO, Solver::Adam, L2::Fixed(1e-3)));
     assert_eq!((training.class_weights, training.seed), (ClassWeights::None, u64::MAX));
+    assert_eq!(training.head, Head::RpRidge);
+    assert_eq!((training.max_samples, training.time_limit), (50, Duration::from_secs(5)));
+    assert_eq!((training.priority, training.pause_above_c), (Priority::Normal, Some(75.0)));
+    assert_eq!((training.pause_above_load, config.store.quota_bytes), (Some(1.5), 20 << 20));
     assert_eq!(config.promotion.policy, Policy::Manual);
-    assert_eq!(config.prediction.top_k, 5);
+    assert_eq!((config.promotion.shadow_images, config.promotion.instant), (40, false));
+    let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
+    assert_eq!(top_k, 5);
+    assert!((unknown_percentile - 97.5).abs() < 1e-12 && (abstain_alpha - 0.2).abs() < 1e-12);
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtts://b:8884", "plant/hall-2"));
     assert_eq!(mqtt.username.as_deref(), Some("007"));
@@ -97,11 +111,7 @@ http:     { listen: "127.0.0.1:8787", token_file: null }    # listen: null switc
     assert_eq!(loaded.config.device.name, "Sorting line 3");
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| (warning.line, warning.key.as_str())).collect();
     let expected = [
-        (Some(6), "store.quota_mb"),
         (Some(6), "store.thumbnails"),
-        (Some(9), "promotion.shadow_images"),
-        (Some(10), "prediction.unknown"),
-        (Some(10), "prediction.abstain"),
         (Some(12), "mqtt.home_assistant"),
         (Some(13), "http.listen"),
         (Some(13), "http.token_file"),

@@ -13,6 +13,7 @@ mod daemon;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
 
+mod adaptation;
 mod ending;
 mod images;
 mod labels;

@@ -1,11 +1,11 @@
 //! The store as the simulation has it: a second interpretation of `Write`, a few maps that survive a crash.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, OutboxMessage, Snapshot, Spooled,
-    TrainingMemory, Write,
+    AwaitedLabel, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, LiveMemory, OutboxMessage, Snapshot,
+    Spooled, StoredSample, TrainingMemory, Write,
 };
 use edgetuned::words::{Label, SampleId};
 
@@ -13,12 +13,19 @@ use edgetuned::words::{Label, SampleId};
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     pub samples: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
+    /// Identities in the order of arrival.
+    pub arrived: Vec<SampleId>,
+    /// What was said at arrival, with the head's version, of samples that no label has answered.
+    pub predicted: BTreeMap<SampleId, (Label, u64)>,
     pub files: BTreeMap<PathBuf, (FileStamp, Fate)>,
+    /// Files whose sample was evicted.
+    pub evicted: BTreeMap<PathBuf, FileStamp>,
     pub awaited: BTreeMap<String, AwaitedLabel>,
     pub outbox: BTreeMap<u64, OutboxMessage>,
     pub ledger: Vec<LedgerEntry>,
     pub heads: Vec<HeadInfo>,
     pub training: TrainingMemory,
+    pub live: LiveMemory,
     pub seq: u64,
 }
 
@@ -37,14 +44,20 @@ impl Model {
             Write::Sample(sample) => {
                 assert!(!self.samples.contains_key(&sample.id), "sample {} stored twice", sample.id);
                 self.samples.insert(sample.id, None);
+                self.arrived.push(sample.id);
+                if let Some(predicted) = sample.predicted {
+                    self.predicted.insert(sample.id, (predicted.label, predicted.head));
+                }
             }
             Write::Embedding { id, .. } => assert!(self.samples.contains_key(&id), "embedding of an unknown sample"),
             Write::File { path, stamp, fate } => {
+                self.evicted.remove(&path);
                 self.files.insert(path, (stamp, fate));
             }
             Write::Label { id, label, source, .. } => {
                 let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
                 *slot = label.map(|label| (label, source));
+                self.predicted.remove(&id);
             }
             Write::AwaitLabel(awaited) => {
                 self.awaited.insert(awaited.prefix.clone(), awaited);
@@ -87,7 +100,32 @@ impl Model {
                 }
             }
             Write::Training(memory) => self.training = memory,
+            Write::Evict { id } => self.evict(id),
+            Write::Statistics { .. } => {}
+            Write::HeadForget { version } => {
+                let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
+                assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
+                self.heads.retain(|head| head.head.version != version);
+            }
+            Write::Live(memory) => self.live = *memory,
         }
+    }
+
+    fn evict(&mut self, id: SampleId) {
+        self.samples.remove(&id);
+        self.arrived.retain(|arrived| *arrived != id);
+        self.predicted.remove(&id);
+        let (gone, kept) =
+            std::mem::take(&mut self.files).into_iter().partition(|(_, (_, fate))| *fate == Fate::Sample(id));
+        self.files = kept;
+        let gone: BTreeMap<PathBuf, (FileStamp, Fate)> = gone;
+        self.evicted.extend(gone.into_iter().map(|(path, (stamp, _))| (path, stamp)));
+    }
+
+    /// Whether nothing is to be learned from reading this file again.
+    pub fn is_known(&self, path: &Path, stamp: FileStamp) -> bool {
+        let known = self.files.get(path).map(|(known, _)| known).or_else(|| self.evicted.get(path));
+        known == Some(&stamp)
     }
 
     /// What the engine is started from.
@@ -97,8 +135,13 @@ impl Model {
             bytes: (message.payload.len() + message.topic.to_string().len()) as u64,
             made_at: message.made_at,
         };
+        let stored = |id: &SampleId| StoredSample {
+            id: *id,
+            label: self.samples[id].clone(),
+            predicted: self.predicted.get(id).cloned(),
+        };
         Snapshot {
-            samples: self.samples.iter().map(|(id, label)| (*id, label.clone())).collect(),
+            samples: self.arrived.iter().map(stored).collect(),
             awaited: self.awaited.values().cloned().collect(),
             ledger: self.ledger.clone(),
             outbox: self.outbox.values().map(spooled).collect(),
@@ -106,6 +149,7 @@ impl Model {
             heads: self.heads.clone(),
             training: self.training.clone(),
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
+            live: self.live.clone(),
         }
     }
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Effect, EmbeddedImage, Engine, Event, Fate, FileStamp, Inbound, IngestOutcome, Ingested, Scored, Settings,
-    Sighting, TrainingOrder, TrainingOutcome, Write,
+    Effect, EmbeddedImage, Engine, Event, Fate, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored, Settings,
+    Shadowed, Sighting, TrainingOrder, TrainingOutcome, Write,
 };
 use edgetuned::eval::gate::Verdict;
-use edgetuned::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::words::{ClassSet, HeadId, HeadRef, Label, Now, SampleId, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,6 +69,7 @@ pub struct World {
     engine: Engine,
     events: VecDeque<(Duration, Event)>,
     serving: Option<HeadRef>,
+    shadow: Option<u64>,
     connected: bool,
     scan_at: Duration,
     tickets: u64,
@@ -95,6 +96,7 @@ impl World {
             engine,
             events: VecDeque::new(),
             serving: None,
+            shadow: None,
             connected: false,
             scan_at: Duration::ZERO,
             tickets: 0,
@@ -112,6 +114,7 @@ impl World {
         self.events.clear();
         self.in_flight.clear();
         self.serving = None;
+        self.shadow = None;
         self.connected = false;
         self.engine = Engine::new(self.settings.clone(), self.model.snapshot());
         let effects = self.engine.start(self.now);
@@ -185,7 +188,7 @@ impl World {
     fn act(&mut self, act: Effect) {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
-            Effect::Publish { .. } | Effect::SendOutbox | Effect::Exit => {}
+            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Exit => {}
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =
                     std::mem::take(&mut self.held).into_iter().partition(|held| held.ticket == ticket);
@@ -207,6 +210,17 @@ impl World {
                 let outcome = self.train(order);
                 self.later(5_000, outcome);
             }
+            Effect::Shadow(version) => {
+                let stored = |version: u64| self.model.heads.iter().any(|head| head.head.version == version);
+                assert!(version.is_none_or(stored), "head {version:?} is in shadow but is not stored");
+                self.shadow = version;
+            }
+            Effect::Learn(ids) => {
+                let known = |id: &SampleId| self.model.samples.contains_key(id);
+                assert!(ids.iter().all(known), "only what is stored can be learned");
+            }
+            Effect::Review { .. } => self.later(3_000, Event::Reviewed(Review::default())),
+            Effect::Evict { .. } => unreachable!("the quota is without end"),
             Effect::Serve(version) => {
                 self.serving =
                     self.model.heads.iter().map(|head| &head.head).find(|head| Some(head.version) == version).cloned();
@@ -224,7 +238,7 @@ impl World {
     fn scan(&mut self) {
         let found: Vec<_> = self.disk.iter().map(|(path, file)| (path.clone(), file.stamp)).collect();
         for (path, stamp) in found {
-            if self.model.files.get(&path).is_none_or(|(known, _)| *known != stamp) {
+            if !self.model.is_known(&path, stamp) {
                 self.later(300, Event::Sighted(Sighting { root: 0, path, stamp: Some(stamp), closed: false }));
             }
         }
@@ -274,7 +288,7 @@ impl World {
                     bytes: file.stamp.size,
                     embedding: vec![number as f32],
                     group: id,
-                    prediction: self.serving.clone().map(|head| Scored { head, top: vec![(class(number), 0.9)] }),
+                    prediction: self.serving.clone().map(|head| self.score(head, number)),
                     here_before: self.model.files.get(&path).is_some_and(|(_, fate)| *fate == Fate::Sample(id)),
                     twins: self.model.files.iter().filter_map(twin).collect(),
                     decode: Duration::from_millis(3),
@@ -283,6 +297,24 @@ impl World {
             }
         };
         Ingested { root, path, stamp: file.stamp, outcome }
+    }
+
+    /// What the head in service says of a picture, and the one in shadow, which errs on every fifth.
+    fn score(&self, head: HeadRef, number: u32) -> Scored {
+        let shadow = self.shadow.map(|version| {
+            let label = class(if number.is_multiple_of(5) { number + 1 } else { number });
+            Shadowed { version, label }
+        });
+        Scored {
+            head,
+            top: vec![(class(number), 0.9)],
+            set: None,
+            novelty: Some(0.0),
+            novelty_rank: Some(0.5),
+            unknown: Some(number.is_multiple_of(7)),
+            instant: false,
+            shadow,
+        }
     }
 
     fn train(&mut self, order: TrainingOrder) -> Event {
@@ -301,6 +333,7 @@ impl World {
             dense: DenseHead {
                 space,
                 classes,
+                hidden: None,
                 weights: ndarray::Array2::zeros((3, space.dim)),
                 bias: ndarray::Array1::zeros(3),
                 temperature: 1.0,
@@ -315,9 +348,11 @@ impl World {
                 n_train: 3,
                 seed: 0,
                 fit_seconds: 0.1,
+                ..TrainingFacts::default()
             },
             figures: None,
             heldout: HeldOut::default(),
+            calibration: Calibration::default(),
         };
         let verdict = Verdict {
             promote,
@@ -326,7 +361,14 @@ impl World {
             reason: "as the dice fell".into(),
             change: None,
         };
-        Event::Trained(Box::new(TrainingOutcome { order, challenger, champion: None, verdict }))
+        Event::Trained(Box::new(TrainingOutcome {
+            order,
+            challenger,
+            champion: None,
+            verdict,
+            changes: vec![],
+            suspicious_labels: 0,
+        }))
     }
 
     /// Somebody publishes a message for the daemon; the broker holds it until it is acknowledged.

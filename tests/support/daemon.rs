@@ -56,6 +56,13 @@ impl Home {
         self.folder.path().join("log")
     }
 
+    /// Adds to the configuration; it counts from the next start.
+    pub fn configure(&self, more: &str) {
+        let folder = self.folder.path().join("conf.d");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("more.yaml"), more).expect("a configuration file");
+    }
+
     /// Writes a file below the watched folder, making folders where needed; its path.
     pub fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.camera().join(name);

@@ -1,0 +1,293 @@
+//! The background worker that learns from each label at once, watches for drift, and works out what to ask and what to
+//! drop: one thread, one thing after another, none of it in the way of an image.
+//!
+//! It reads what is committed and sends events; what follows from them is the engine's matter. Its statistics are exact
+//! sums ([`crate::train::Learner`]): at a start they are taken from the store and brought in line with the labels of today.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::thread::{self, JoinHandle};
+
+use super::serving::Serving;
+use super::survey;
+use crate::engine::{Drifted, Event};
+use crate::eval::drift::Monitor;
+use crate::head::HeadRecord;
+use crate::store::{LabelledNow, Reader, StoreError};
+use crate::train::{Learner, Statistics};
+use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp, told};
+
+/// New embeddings that may wait; more are not looked at for drift.
+const OBSERVED: usize = 64;
+/// Samples read at a time.
+const CHUNK: usize = 256;
+
+/// Something to do.
+enum Job {
+    Serve(Option<Arc<HeadRecord>>),
+    Learn(Vec<SampleId>),
+    Settle(Timestamp),
+    Review(Option<Timestamp>),
+    Evict(usize),
+    Observed(Observed),
+}
+
+/// A new image, as it was served.
+#[derive(Debug)]
+pub(super) struct Observed {
+    pub group: SampleId,
+    /// (dim,)
+    pub embedding: Vec<f32>,
+    /// What was said of it.
+    pub said: Option<Label>,
+    pub arrived_at: Timestamp,
+}
+
+/// The way to hand it things to do; it never waits.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    jobs: Sender<Job>,
+    observed: Arc<AtomicUsize>,
+}
+
+impl Handle {
+    pub fn serve(&self, champion: Option<Arc<HeadRecord>>) {
+        self.send(Job::Serve(champion));
+    }
+
+    pub fn learn(&self, ids: Vec<SampleId>) {
+        self.send(Job::Learn(ids));
+    }
+
+    pub fn settle(&self, before: Timestamp) {
+        self.send(Job::Settle(before));
+    }
+
+    pub fn review(&self, since: Option<Timestamp>) {
+        self.send(Job::Review(since));
+    }
+
+    pub fn evict(&self, count: usize) {
+        self.send(Job::Evict(count));
+    }
+
+    /// Lets it see a new image, unless it is too far behind.
+    pub fn observe(&self, observed: Observed) {
+        if self.observed.fetch_add(1, Ordering::Relaxed) < OBSERVED {
+            self.send(Job::Observed(observed));
+        } else {
+            self.observed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn send(&self, job: Job) {
+        // It ends only when the daemon does, or is seen to have ended.
+        let _ = self.jobs.send(job);
+    }
+}
+
+/// What it needs.
+pub(super) struct Parts {
+    pub reader: Reader,
+    pub space: EmbeddingSpace,
+    pub serving: Serving,
+    pub events: SyncSender<Event>,
+    /// Labels given since are evidence that no verdict has seen.
+    pub settled: Option<Timestamp>,
+    /// Whether labels correct at once.
+    pub instant: bool,
+    pub seed: u64,
+}
+
+/// The worker and the way to it; it ends when every handle is dropped.
+pub(super) fn spawn(parts: Parts) -> std::io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
+    let (sender, jobs) = channel();
+    let handle = Handle { jobs: sender, observed: Arc::default() };
+    let observed = Arc::clone(&handle.observed);
+    let thread =
+        thread::Builder::new().name("adapt".into()).spawn(move || Adapt::start(parts)?.work(&jobs, &observed))?;
+    Ok((handle, thread))
+}
+
+struct Adapt {
+    parts: Parts,
+    learner: Learner,
+    champion: Option<Arc<HeadRecord>>,
+    /// Up to when labels were seen by a verdict.
+    settled: Option<Timestamp>,
+    monitor: Option<Monitor>,
+    /// Group and time of the images observed last.
+    arrived: VecDeque<(SampleId, Timestamp)>,
+}
+
+impl Adapt {
+    fn start(parts: Parts) -> Result<Self, StoreError> {
+        let statistics = match parts.reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
+            Some(Ok(statistics)) if *statistics.space() == parts.space => statistics,
+            Some(Err(error)) => {
+                tracing::warn!(error = told(&error), "the statistics are made anew from the labels");
+                Statistics::new(parts.space)
+            }
+            _ => Statistics::new(parts.space),
+        };
+        let (learner, settled) = (Learner::new(statistics), parts.settled);
+        let mut adapt = Self { parts, learner, settled, champion: None, monitor: None, arrived: VecDeque::new() };
+        adapt.catch_up()?;
+        // Before the first verdict there is no head to correct.
+        if adapt.settled.is_some() {
+            for sample in adapt.parts.reader.labelled_since(adapt.settled)? {
+                adapt.take(&sample);
+            }
+        }
+        Ok(adapt)
+    }
+
+    fn work(mut self, jobs: &Receiver<Job>, observed: &AtomicUsize) -> Result<(), StoreError> {
+        for job in jobs {
+            match job {
+                Job::Serve(champion) => self.serve(champion)?,
+                Job::Learn(ids) => self.learn(&ids)?,
+                Job::Settle(before) => self.settle(before)?,
+                Job::Review(since) => self.review(since)?,
+                Job::Evict(count) => self.evict(count)?,
+                Job::Observed(image) => {
+                    observed.fetch_sub(1, Ordering::Relaxed);
+                    self.observe(&image);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Another head serves: corrections go over it, and what is normal is what it learned from.
+    fn serve(&mut self, champion: Option<Arc<HeadRecord>>) -> Result<(), StoreError> {
+        self.champion = champion;
+        self.correct();
+        self.monitor = None;
+        if let Some(champion) = &self.champion {
+            self.monitor = survey::monitor(&self.parts.reader, champion, self.parts.seed)?;
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, ids: &[SampleId]) -> Result<(), StoreError> {
+        for sample in self.parts.reader.labels_of(ids)? {
+            self.take(&sample);
+        }
+        self.correct();
+        Ok(())
+    }
+
+    /// Takes in the present label of a sample, or that it has none any more.
+    fn take(&mut self, sample: &LabelledNow) {
+        if let Some(embedding) = &sample.embedding {
+            // A label that was taken back has no time; the next verdict settles it.
+            let at = sample.labelled_at.unwrap_or(Timestamp(i64::MIN));
+            self.learner.learn(sample.id, at, sample.label.as_ref(), embedding);
+        }
+    }
+
+    /// A verdict saw the labels before this time: they go into the statistics and act by themselves no longer.
+    fn settle(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        self.settled = Some(before);
+        self.learner.settle(before);
+        self.catch_up()?;
+        self.correct();
+        self.send(Event::Statistics(self.learner.statistics().to_bytes()));
+        Ok(())
+    }
+
+    /// Makes the statistics hold every label of the store that a verdict saw, also those that were too many to act at
+    /// once or changed while nobody looked. What they hold of samples that were dropped from the store stays.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let reader = &self.parts.reader;
+        if let Some(settled) = self.settled {
+            let newer = reader.labelled_since(Some(settled))?;
+            let waiting: BTreeSet<SampleId> = newer.iter().map(|sample| sample.id).collect();
+            let statistics = self.learner.statistics();
+            let labelled = reader.labelled_ids()?;
+            let known: BTreeSet<SampleId> = labelled.iter().map(|(id, ..)| *id).collect();
+            let settled = labelled.iter().filter(|(id, ..)| !waiting.contains(id));
+            let differ = settled.filter(|(id, label, _)| statistics.class_of(id) != Some(label)).map(|(id, ..)| *id);
+            let unlabelled = statistics.contributors().map(|(id, _)| *id).filter(|id| !known.contains(id));
+            let changed: Vec<SampleId> = differ.chain(unlabelled).collect();
+            let mut statistics = statistics.clone();
+            let mut any = false;
+            for ids in changed.chunks(CHUNK) {
+                let samples = reader.labels_of(ids)?;
+                any |= !samples.is_empty();
+                let new = |sample: &LabelledNow| {
+                    let embedding = sample.embedding.clone()?;
+                    Some((sample.id, sample.label.clone()?, embedding))
+                        .filter(|_| statistics.class_of(&sample.id).is_none())
+                };
+                let added: Vec<_> = samples.iter().filter_map(new).collect();
+                statistics.add_all(added.iter().map(|(id, label, z)| (*id, label, z.as_slice())));
+                for sample in samples {
+                    if let Some(z) = &sample.embedding {
+                        statistics.set(sample.id, sample.label.as_ref(), z);
+                    }
+                }
+            }
+            if any {
+                self.learner = Learner::new(statistics);
+                for sample in &newer {
+                    self.take(sample);
+                }
+            }
+        }
+        if self.learner.is_due()
+            && let Err(why) = self.learner.anchor()
+        {
+            tracing::debug!(%why, "labels do not correct at once yet");
+        }
+        Ok(())
+    }
+
+    /// Puts what the labels since the last verdict correct over the head in service.
+    fn correct(&self) {
+        let Some(champion) = self.champion.as_ref().filter(|_| self.parts.instant) else { return };
+        let (dense, classes) = (&champion.dense, &champion.dense.classes);
+        let says = |z: &[f32]| dense.probabilities(z).unwrap_or_else(|_| vec![0.0; classes.len()]);
+        let overlay = self.learner.overlay(classes, &says);
+        self.parts.serving.correct(&champion.head, Some(overlay).filter(|overlay| !overlay.is_empty()));
+    }
+
+    fn review(&self, since: Option<Timestamp>) -> Result<(), StoreError> {
+        let review = survey::review(&self.parts.reader, self.champion.as_deref(), since, self.parts.seed)?;
+        self.send(Event::Reviewed(review));
+        Ok(())
+    }
+
+    /// Labelled samples go only when the statistics in the store hold them.
+    fn evict(&mut self, count: usize) -> Result<(), StoreError> {
+        let statistics = self.learner.statistics();
+        self.send(Event::Statistics(statistics.to_bytes()));
+        let found = survey::evictable(&self.parts.reader, count, statistics)?;
+        self.send(Event::Evictable(found));
+        Ok(())
+    }
+
+    fn observe(&mut self, image: &Observed) {
+        let (Some(monitor), Some(champion), Some(said)) = (&mut self.monitor, &self.champion, &image.said) else {
+            return;
+        };
+        let Some(class) = champion.dense.classes.index_of(said) else { return };
+        self.arrived.push_back((image.group, image.arrived_at));
+        if self.arrived.len() > OBSERVED {
+            self.arrived.pop_front();
+        }
+        if let Some(found) = monitor.observe(&image.embedding, image.group, class) {
+            let first = self.arrived.iter().find(|(group, _)| *group == found.recent_from);
+            let since = first.map_or(image.arrived_at, |(_, at)| *at);
+            self.send(Event::Drifted(Drifted { p_value: found.p_value, since }));
+        }
+    }
+
+    fn send(&self, event: Event) {
+        // Nobody listens only when the daemon ends.
+        let _ = self.parts.events.send(event);
+    }
+}

@@ -1,0 +1,128 @@
+//! A training's manners: others first, not while it is hot, not for ever.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::vitals::temperature_c;
+
+/// Between two looks at the machine while a training waits.
+const LOOK: Duration = Duration::from_secs(1);
+/// How much nicer than everything else a training of low priority is.
+const NICE: i32 = 10;
+
+/// When a training may run, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PatienceSettings {
+    /// Waiting does not count.
+    pub time_limit: Duration,
+    pub low_priority: bool,
+    /// Degrees Celsius.
+    pub pause_above_c: Option<f64>,
+    /// Load average of the last minute.
+    pub pause_above_load: Option<f64>,
+}
+
+impl PatienceSettings {
+    /// Makes the calling thread one of low priority, if it is to be one.
+    pub fn lower_priority(&self) {
+        if !self.low_priority {
+            return;
+        }
+        // On Linux this is of the calling thread alone.
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            warn!(%error, "the training runs at the priority of everything else");
+        }
+    }
+
+    /// Why a training has to wait now, if it has to.
+    fn obstacle(&self) -> Option<String> {
+        let hot = self.pause_above_c.zip(temperature_c()).filter(|(limit, now)| now > limit);
+        if let Some((limit, now)) = hot {
+            return Some(format!("{now:.1} °C, above {limit}"));
+        }
+        let busy = self.pause_above_load.zip(load()).filter(|(limit, now)| now > limit);
+        busy.map(|(limit, now)| format!("load {now:.2}, above {limit}"))
+    }
+}
+
+/// One training's patience.
+pub(super) struct Patience {
+    settings: PatienceSettings,
+    started: Instant,
+    waited: Duration,
+}
+
+impl Patience {
+    pub fn begin(settings: PatienceSettings) -> Self {
+        Self { settings, started: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Returns when the machine is cool and free enough, or `cancelled` says so.
+    pub fn wait(&mut self, cancelled: &dyn Fn() -> bool) {
+        let begun = Instant::now();
+        let mut told = false;
+        while let Some(obstacle) = self.settings.obstacle().filter(|_| !cancelled()) {
+            if !std::mem::replace(&mut told, true) {
+                info!(obstacle, "the training waits");
+            }
+            thread::sleep(LOOK);
+        }
+        if told {
+            self.waited += begun.elapsed();
+        }
+    }
+
+    /// Whether it has used up its time.
+    pub fn is_late(&self) -> bool {
+        self.started.elapsed().saturating_sub(self.waited) > self.settings.time_limit
+    }
+
+    /// What is said of one that has.
+    pub fn late(&self) -> String {
+        format!(
+            "it took longer than training.time_limit ({} s); the head in service stays: raise the limit, or lower \
+             training.max_samples",
+            self.settings.time_limit.as_secs()
+        )
+    }
+}
+
+/// Processes that want to run, on average over the last minute.
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> PatienceSettings {
+        PatienceSettings {
+            time_limit: Duration::ZERO,
+            low_priority: false,
+            pause_above_c: None,
+            pause_above_load: Some(-1.0),
+        }
+    }
+
+    #[test]
+    fn a_training_that_has_to_wait_still_hears_that_it_is_cancelled() {
+        assert!(settings().obstacle().is_some_and(|obstacle| obstacle.contains("load")), "every load is above -1");
+        let asked = std::cell::Cell::new(0);
+        let mut patience = Patience::begin(settings());
+        patience.wait(&|| asked.replace(asked.get() + 1) > 0);
+        assert_eq!(asked.get(), 2, "it waited once and was cancelled then");
+    }
+
+    #[test]
+    fn waiting_is_not_held_against_it_and_working_is() {
+        let mut patience = Patience::begin(PatienceSettings { pause_above_load: None, ..settings() });
+        patience.wait(&|| false);
+        assert!(patience.is_late() && patience.late().contains("training.time_limit"));
+        patience.waited = Duration::from_hours(1);
+        assert!(!patience.is_late());
+    }
+}

@@ -1,0 +1,193 @@
+//! What the background worker works out from the store: the reference of drift, whom to ask, what can go.
+//!
+//! Reading is all that is done here; the choices are `eval`'s.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, Axis};
+
+use crate::engine::Review;
+use crate::eval::advice::advice;
+use crate::eval::budget::{self, Kept, Why};
+use crate::eval::drift::{Monitor, Reference};
+use crate::eval::review::{self, Candidate, Doubt, Pool, Reason};
+use crate::eval::suspicious::{Suspect, suspicious};
+use crate::head::HeadRecord;
+use crate::store::{KeptSample, Labelled, Reader, StoreError, Unlabelled};
+use crate::train::{self, Dataset, Statistics};
+use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
+use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
+
+/// Images without a label that are looked at for the review list, the latest first.
+const CANDIDATES: usize = 1_000;
+/// Labelled samples that are looked at for it.
+const LABELLED: usize = 2_000;
+
+/// A monitor that compares with what `champion` learned from, by what models that had not seen it said of it; `None`
+/// when that is too little.
+pub(super) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
+    let held = &champion.heldout;
+    let said: BTreeMap<SampleId, usize> = held
+        .ids
+        .iter()
+        .zip(held.logits.rows())
+        .filter(|(_, row)| row.iter().any(|logit| logit.is_finite()))
+        .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
+        .collect();
+    let ids: Vec<SampleId> = said.keys().copied().collect();
+    let Labelled { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
+    let predicted: Vec<usize> = ids.iter().map(|id| said[id]).collect();
+    let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
+    Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
+}
+
+/// The images worth a label now.
+pub(super) fn review(
+    reader: &Reader,
+    champion: Option<&HeadRecord>,
+    since: Option<Timestamp>,
+    seed: u64,
+) -> Result<Review, StoreError> {
+    let labelled = labelled(reader, LABELLED, seed)?;
+    let unlabelled = reader.unlabelled(CANDIDATES, since)?;
+    let none = ClassSet::default();
+    let classes = champion.map_or(&none, |champion| &champion.dense.classes);
+    let candidates = candidates(&unlabelled, champion);
+    let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion));
+    let doubts: Vec<Doubt> = doubted.iter().map(|(doubt, ..)| doubt.clone()).collect();
+    let pool = Pool {
+        candidates: &candidates,
+        embeddings: &unlabelled.embeddings,
+        labelled: &labelled.embeddings,
+        labelled_groups: &labelled.groups,
+        classes,
+        doubts: &doubts,
+    };
+    let paths: BTreeMap<SampleId, &String> = unlabelled.ids.iter().copied().zip(&unlabelled.paths).collect();
+    let mut items = Vec::new();
+    for ask in review::choose(&pool, MAX_REVIEW_ITEMS, seed) {
+        let doubt = doubted.iter().find(|(doubt, ..)| ask.reason == Reason::Suspicious && doubt.id == ask.id);
+        let path = match paths.get(&ask.id) {
+            Some(path) => (*path).clone(),
+            None => reader.path(&ask.id)?.unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        items.push(ReviewItem {
+            image: ask.id,
+            path,
+            reason: ask.reason,
+            suggestion: ask.suggestion,
+            probability: ask.probability.map(|probability| probability as f32),
+            label: doubt.map(|(_, label, _)| label.clone()),
+            neighbours: doubt.map_or_else(Vec::new, |(.., neighbours)| neighbours.clone()),
+        });
+    }
+    let mut counts: BTreeMap<Label, u64> = BTreeMap::new();
+    for (_, label, _) in reader.labelled_ids()? {
+        *counts.entry(label).or_default() += 1;
+    }
+    let figures = champion.and_then(|champion| champion.figures.as_ref());
+    let advice = figures.and_then(|figures| advice(&figures.per_class, &counts.into_iter().collect::<Vec<_>>()));
+    Ok(Review { items, advice })
+}
+
+/// At most `max` labelled samples, balanced and diverse.
+pub(super) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<Labelled, StoreError> {
+    let all = reader.labelled_ids()?;
+    if all.len() <= max {
+        return reader.labelled();
+    }
+    let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
+    let y: Vec<usize> = all.iter().filter_map(|(_, label, _)| classes.index_of(label)).collect();
+    let (ids, groups): (Vec<_>, Vec<_>) = all.iter().map(|(id, _, group)| (*id, *group)).unzip();
+    let chosen: Vec<_> = train::subset(&y, &groups, &ids, max, seed).into_iter().map(|place| ids[place]).collect();
+    reader.labelled_of(&chosen)
+}
+
+/// What the head in service makes of each image without a label.
+fn candidates(unlabelled: &Unlabelled, champion: Option<&HeadRecord>) -> Vec<Candidate> {
+    let one = |(place, embedding): (usize, ndarray::ArrayView1<'_, f32>)| {
+        let embedding = embedding.to_vec();
+        let probabilities = champion.and_then(|champion| champion.dense.probabilities(&embedding).ok());
+        // The rates of the settings are for predictions; here the usual ones order the list.
+        let doubt = champion.zip(probabilities.as_ref());
+        let doubt = doubt.map(|(champion, p)| champion.calibration.doubt(p, &embedding, 0.1, 99.0)).unwrap_or_default();
+        Candidate {
+            id: unlabelled.ids[place],
+            group: unlabelled.groups[place],
+            probabilities,
+            novelty: doubt.novelty.unwrap_or(0.0),
+            unknown: doubt.unknown == Some(true),
+            arrived: place as u64,
+        }
+    };
+    unlabelled.embeddings.rows().into_iter().enumerate().map(one).collect()
+}
+
+/// Labels that are flagged, most suspicious first, with the label and the images most like it.
+fn doubted(labelled: &Labelled, champion: &HeadRecord) -> Vec<(Doubt, Label, Vec<ReviewNeighbour>)> {
+    let Ok(data) = dataset(labelled.clone(), champion.dense.space) else { return Vec::new() };
+    let label = |class: usize| data.classes().labels()[class].clone();
+    let told = |suspect: Suspect| {
+        let neighbours = suspect.neighbours.iter().map(|neighbour| ReviewNeighbour {
+            image: data.ids()[neighbour.sample],
+            label: label(neighbour.label),
+            distance: neighbour.distance,
+        });
+        let doubt = Doubt {
+            id: data.ids()[suspect.sample],
+            group: data.groups()[suspect.sample],
+            suggestion: label(suspect.suggested),
+            probability: suspect.probability,
+        };
+        (doubt, label(suspect.given), neighbours.collect())
+    };
+    let suspects = suspicious(&data, &champion.dense, &champion.heldout);
+    suspects.into_iter().filter(|suspect| suspect.flagged).map(told).collect()
+}
+
+/// Samples of the store as what a training takes.
+pub(super) fn dataset(labelled: Labelled, space: crate::words::EmbeddingSpace) -> Result<Dataset, train::BadData> {
+    let classes: ClassSet = labelled.labels.iter().cloned().collect();
+    let y = labelled.labels.iter().filter_map(|label| classes.index_of(label)).collect();
+    Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
+}
+
+/// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
+pub(super) fn evictable(
+    reader: &Reader,
+    count: usize,
+    statistics: &Statistics,
+) -> Result<Vec<(SampleId, Why)>, StoreError> {
+    let held = |sample: &KeptSample| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
+    let kept = reader.kept()?.into_iter().filter(held).map(|sample| Kept {
+        id: sample.id,
+        group: sample.group,
+        label: sample.label,
+        arrived: sample.number,
+        audit: is_audit(&sample.id),
+    });
+    let kept: Vec<Kept> = kept.collect();
+    let mut failed = None;
+    let mut embeddings = |ids: &[SampleId]| match rows(reader, ids) {
+        Ok(rows) => rows,
+        Err(error) => {
+            failed = Some(error);
+            Array2::zeros((ids.len(), 1))
+        }
+    };
+    let evicted = budget::evict(&kept, count, &mut embeddings);
+    failed.map_or(Ok(evicted.gone), Err)
+}
+
+/// Embeddings (m, d) of labelled samples, in the order of `ids`; zeros where there is none.
+fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
+    let found = reader.labelled_of(ids)?;
+    let place: BTreeMap<SampleId, usize> = found.ids.iter().copied().zip(0..).collect();
+    let mut rows = Array2::zeros((ids.len(), found.embeddings.ncols().max(1)));
+    for (mut row, id) in rows.axis_iter_mut(Axis(0)).zip(ids) {
+        if let Some(&place) = place.get(id) {
+            row.assign(&found.embeddings.row(place));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,250 @@
+//! What the engine makes of live results, shadows, drift, review lists and quotas.
+
+use super::*;
+use crate::eval::budget::Why;
+use crate::eval::review::Reason;
+use crate::wire::{AlertId, ReviewItem, Warning};
+
+/// An engine with heads 1 and 2, started, with the broker there.
+fn started(settings: Settings) -> Engine {
+    let mut engine = Engine::new(settings, snapshot());
+    engine.start(at(0));
+    engine.step(at(0), Event::Connected);
+    engine
+}
+
+fn scored(said: &str, shadow: Option<(u64, &str)>) -> Scored {
+    Scored {
+        head: HeadRef { id: HeadId("head-2".into()), version: 2 },
+        top: vec![(label(said), 0.9)],
+        set: None,
+        novelty: Some(1.5),
+        novelty_rank: Some(0.5),
+        unknown: Some(false),
+        instant: false,
+        shadow: shadow.map(|(version, said)| Shadowed { version, label: label(said) }),
+    }
+}
+
+/// Image `number`, called `said` by head 2.
+fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Vec<Effect> {
+    let id = image(number);
+    let picture = EmbeddedImage {
+        id,
+        bytes: 1,
+        embedding: vec![0.0],
+        group: id,
+        prediction: Some(scored),
+        here_before: false,
+        twins: vec![],
+        decode: Duration::ZERO,
+        embed: Duration::from_millis(1),
+    };
+    let path = PathBuf::from(format!("/in/{number}.jpg"));
+    let stamp = FileStamp { size: 1, mtime_ns: 0 };
+    let outcome = IngestOutcome::Image(Box::new(picture));
+    engine.step(at(u64::from(number)), Event::Ingested(Ingested { root: 0, path, stamp, outcome }))
+}
+
+fn image(number: u32) -> SampleId {
+    SampleId::of(&number.to_le_bytes())
+}
+
+fn gets(engine: &mut Engine, id: SampleId, class: &str, ms: u64) -> Vec<Effect> {
+    let payload = format!(r#"{{"image": "{id}", "label": "{class}"}}"#).into_bytes();
+    engine.step(at(ms), Event::Inbound(Inbound { topic: "label".into(), payload, retained: false, delivery: 9 }))
+}
+
+/// Events of this type among `effects`, as JSON.
+fn events(effects: &[Effect], event_type: &str) -> Vec<serde_json::Value> {
+    let payloads = effects.iter().filter_map(|effect| match effect {
+        Effect::Write(Write::Outbox(message)) if message.topic == Topic::Event => Some(&message.payload),
+        _ => None,
+    });
+    let parsed = payloads.filter_map(|payload| serde_json::from_slice::<serde_json::Value>(payload).ok());
+    parsed.filter(|event| event["event_type"] == event_type).collect()
+}
+
+fn published(effects: &[Effect], topic: &Topic) -> Option<Vec<u8>> {
+    effects.iter().rev().find_map(|effect| match effect {
+        Effect::Publish { topic: at, payload } if at == topic => Some(payload.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_label_scores_the_prediction_that_it_answers_once_and_only_for_the_head_in_service() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    for (number, said, truth) in [(1, "nut", "nut"), (2, "nut", "bolt"), (3, "bolt", "bolt")] {
+        arrives(&mut engine, number, scored(said, None));
+        gets(&mut engine, image(number), truth, 10);
+        gets(&mut engine, image(number), "nut", 11);
+    }
+    let former = Scored { head: HeadRef { id: HeadId("head-1".into()), version: 1 }, ..scored("nut", None) };
+    arrives(&mut engine, 4, former);
+    gets(&mut engine, image(4), "nut", 12);
+    let figures = engine.live.figures().prequential;
+    assert_eq!((figures.right, figures.n), (2, 3));
+}
+
+#[test]
+fn a_label_is_learned_at_once_and_settled_by_the_verdict_of_a_training_that_saw_it() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    arrives(&mut engine, 1, scored("nut", None));
+    let effects = gets(&mut engine, image(1), "bolt", 10);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Learn(ids) if *ids == [image(1)])), "{effects:?}");
+    let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
+    let effects = engine.step(at(500), outcome(order, "head-3", 3));
+    let settled = effects.iter().find_map(|effect| if let Effect::Settle(at) = effect { Some(*at) } else { None });
+    assert_eq!(settled, Some(at(0).wall), "labels up to the begin of the training, not to its end");
+}
+
+#[test]
+fn a_head_whose_audited_images_go_wrong_gives_way_to_the_one_before_it() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    engine.live.record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
+    let audits: Vec<u32> = (0..5000).filter(|number| crate::words::is_audit(&image(*number))).collect();
+    let mut rolled_back = None;
+    for (count, number) in audits.into_iter().enumerate() {
+        arrives(&mut engine, number, scored("nut", None));
+        let effects = gets(&mut engine, image(number), if count % 2 == 0 { "nut" } else { "bolt" }, 10);
+        if serves(&effects) == Some(1) {
+            rolled_back = Some((count + 1, events(&effects, "rolled_back")));
+            break;
+        }
+    }
+    let (count, said) = rolled_back.expect("half of the audited images wrong is not 95 % right");
+    assert!((10..100).contains(&count), "{count} audits");
+    assert!(said[0]["reason"].as_str().unwrap().contains("audit"), "{said:?}");
+    assert_eq!(engine.live.figures().audit.n, 0, "the results were the former head's");
+}
+
+fn shadowing() -> (Engine, Vec<Effect>) {
+    let mut engine = started(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) });
+    let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
+    let effects = engine.step(at(1), outcome(order, "head-3", 3));
+    (engine, effects)
+}
+
+#[test]
+fn a_challenger_answers_unseen_before_it_serves() {
+    let (mut engine, effects) = shadowing();
+    assert_eq!(serves(&effects), None);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Shadow(Some(3)))));
+    for number in 0..29 {
+        assert_eq!(serves(&arrives(&mut engine, number, scored("nut", Some((3, "nut"))))), None);
+    }
+    let effects = arrives(&mut engine, 29, scored("nut", Some((3, "nut"))));
+    assert_eq!(serves(&effects), Some(3));
+    let said = events(&effects, "promoted");
+    assert!(said[0]["reason"].as_str().unwrap().contains("agree on 100.0 % of 30 live images"), "{said:?}");
+}
+
+#[test]
+fn a_challenger_that_labels_show_to_be_worse_in_shadow_is_kept_out() {
+    let (mut engine, _) = shadowing();
+    let mut last = Vec::new();
+    for number in 0..30 {
+        last = arrives(&mut engine, number, scored("nut", Some((3, "bolt"))));
+        gets(&mut engine, image(number), "nut", 10);
+    }
+    assert_eq!(serves(&last), None);
+    let said = events(&last, "rejected");
+    assert!(said[0]["reason"].as_str().unwrap().contains("of 29 labelled disagreements it was right on 0"), "{said:?}");
+    assert_eq!(engine.heads.champion().map(|head| head.head.version), Some(2));
+}
+
+#[test]
+fn a_shadow_goes_on_after_a_restart() {
+    let (mut engine, _) = shadowing();
+    for number in 0..10 {
+        arrives(&mut engine, number, scored("nut", Some((3, "nut"))));
+    }
+    let live: LiveMemory = serde_json::from_str(&serde_json::to_string(&engine.live).unwrap()).unwrap();
+    let kept = HeadInfo { head: HeadRef { id: HeadId("head-3".into()), version: 3 }, ..snapshot().heads[0].clone() };
+    let snapshot = Snapshot { heads: [snapshot().heads, vec![kept]].concat(), live, ..snapshot() };
+    let mut again = Engine::new(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) }, snapshot);
+    assert!(again.start(at(0)).iter().any(|effect| matches!(effect, Effect::Shadow(Some(3)))));
+    let served = (100..120).filter_map(|number| serves(&arrives(&mut again, number, scored("nut", Some((3, "nut"))))));
+    assert_eq!(served.collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn drift_raises_an_alarm_asks_for_labels_trains_and_is_over_with_a_new_head() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    let since = at(0).wall;
+    let drifted = || Event::Drifted(Drifted { p_value: 0.004, since });
+    let effects = engine.step(at(1), drifted());
+    assert_eq!(events(&effects, "drift")[0]["kind"], "embedding");
+    let alert: Warning = serde_json::from_slice(&published(&effects, &Topic::Alert(AlertId::Drift)).unwrap()).unwrap();
+    assert!(alert.text.contains("p 0.004"), "{alert:?}");
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Review { since: Some(from) } if *from == since)));
+    assert_eq!(events(&engine.step(at(2), drifted()), "drift").len(), 0, "one alarm is enough");
+
+    let mut order = None;
+    for number in 0..2 {
+        arrives(&mut engine, number, scored("nut", None));
+        order = ordered(&gets(&mut engine, image(number), "bolt", 10));
+    }
+    let order = order.expect("two labels are as many as the schedule asks for");
+    assert_eq!(order.reason, "drift");
+    let effects = engine.step(at(20), outcome(order, "head-3", 3));
+    assert_eq!(published(&effects, &Topic::Alert(AlertId::Drift)), Some(vec![]), "cleared");
+    assert!(engine.live.drift.is_none());
+}
+
+#[test]
+fn what_gets_a_label_is_no_longer_asked_for() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    for number in 0..3 {
+        arrives(&mut engine, number, scored("nut", None));
+    }
+    let item = |number| ReviewItem {
+        image: image(number),
+        path: String::new(),
+        reason: Reason::Uncertain,
+        suggestion: None,
+        probability: None,
+        label: None,
+        neighbours: vec![],
+    };
+    gets(&mut engine, image(2), "nut", 5);
+    let review = Review { items: vec![item(0), item(1), item(2), item(99)], advice: None };
+    let listed = |effects: &[Effect]| {
+        let list: serde_json::Value = serde_json::from_slice(&published(effects, &Topic::Review).unwrap()).unwrap();
+        list["items"].as_array().unwrap().len()
+    };
+    assert_eq!(listed(&engine.step(at(6), Event::Reviewed(review))), 2, "one has a label by now, one is gone");
+    assert_eq!(listed(&gets(&mut engine, image(0), "nut", 7)), 1);
+}
+
+#[test]
+fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
+    // Two samples are there at the start; messages wait too, in a spool that is bounded far below a sample's size.
+    let tight = Settings { quota_bytes: 4 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };
+    let mut engine = started(Settings { spool_bytes_max: 1 << 10, ..tight });
+    let vitals = || Event::Vitals(Vitals::default());
+    for number in 0..2 {
+        arrives(&mut engine, number, scored("nut", None));
+    }
+    arrives(&mut engine, 2, scored("nut", None));
+    let effects = engine.step(at(5), vitals());
+    let asked =
+        effects.iter().find_map(|effect| if let Effect::Evict { count } = effect { Some(*count) } else { None });
+    assert_eq!(asked, Some(2), "one over, and 5 % of the quota as room");
+    gets(&mut engine, image(1), "bolt", 6);
+    let found = vec![(image(0), Why::Unlabelled), (image(1), Why::Unlabelled), (image(9), Why::Unlabelled)];
+    let effects = engine.step(at(7), Event::Evictable(found));
+    let gone: Vec<SampleId> = effects
+        .iter()
+        .filter_map(|e| if let Effect::Write(Write::Evict { id }) = e { Some(*id) } else { None })
+        .collect();
+    assert_eq!(gone, [image(0)], "one was labelled meanwhile, one is unknown");
+    assert_eq!(events(&effects, "evicted")[0]["count"], 1);
+    assert_eq!(engine.health().evicted, 1);
+    let effects = engine.step(at(8), Event::Evictable(vec![]));
+    assert!(events(&effects, "error")[0]["reason"].as_str().unwrap().contains("store.quota_mb"));
+    arrives(&mut engine, 3, scored("nut", None));
+    let again = engine.step(at(9), vitals());
+    assert!(!again.iter().any(|effect| matches!(effect, Effect::Evict { .. })), "it was said, and is not said again");
+}

@@ -1,0 +1,69 @@
+//! Keeping the store within its quota: when samples have to go, and what is said of it.
+//!
+//! What counts is what is kept: samples at their usual size, and unsent messages. The file's own size says little, since
+//! pages that samples left behind in part are neither free nor full; new samples fill them again.
+//!
+//! Which ones go is worked out at the rim by [`crate::eval::budget::evict`], whose reasons these are; here it is decided when,
+//! and nothing goes that changed in the meantime.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use super::effect::{Effect, Write};
+use crate::eval::budget::Why;
+use crate::wire::Happening;
+use crate::words::{Now, SampleId};
+
+/// What is freed at a time, as a share of the quota, so that it is not done for every image.
+const SLACK: f64 = 0.05;
+
+/// Whether samples are being looked for, and whether there were none.
+#[derive(Debug, Default)]
+pub(super) struct Budget {
+    running: bool,
+    exhausted: bool,
+}
+
+impl Engine {
+    /// Over the quota, samples are looked for that can go.
+    pub(super) fn keep_within_quota(&mut self) {
+        let samples = self.catalogue.len() as u64 * self.settings.sample_bytes;
+        let (used, quota) = (samples + self.spool.bytes(), self.settings.quota_bytes);
+        if used <= quota {
+            self.budget.exhausted = false;
+            return;
+        }
+        if self.budget.running || self.budget.exhausted || self.stopping {
+            return;
+        }
+        let excess = (used - quota) as f64 + SLACK * quota as f64;
+        let count = (excess / self.settings.sample_bytes as f64).ceil() as usize;
+        self.budget.running = true;
+        self.effects.push(Effect::Evict { count });
+    }
+
+    /// Drops what was found and still is as it was.
+    pub(super) fn evict(&mut self, now: Now, found: Vec<(SampleId, Why)>) {
+        self.budget.running = false;
+        let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
+        for (id, why) in found {
+            let labelled = self.catalogue.label(&id).is_some();
+            if (why == Why::Unlabelled && labelled) || !self.catalogue.remove(&id) {
+                continue;
+            }
+            self.write(Write::Evict { id });
+            self.no_longer_asked(now, &id);
+            *counts.entry(why).or_default() += 1;
+        }
+        let count: u64 = counts.values().sum();
+        if count == 0 {
+            self.budget.exhausted = true;
+            let reason = "the store is over its quota and nothing in it may go: raise store.quota_mb, or remove labels";
+            return self.error(now, "store", reason.to_owned());
+        }
+        self.live.evicted += count;
+        self.write_live();
+        let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
+        self.announce(now, Happening::Evicted { count, why });
+    }
+}

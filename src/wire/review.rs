@@ -1,0 +1,67 @@
+//! What somebody may be asked: `review`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Payload};
+use crate::eval::advice::Advice;
+use crate::eval::review::Reason;
+use crate::words::{Label, SampleId};
+
+/// The most images on the list.
+pub const MAX_REVIEW_ITEMS: usize = 20;
+
+/// `review`: images that are worth a label, in the order in which to work through them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReviewList {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// What is asked.
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+impl Payload for ReviewList {
+    const WHAT: &'static str = "a review list";
+}
+
+/// The list itself, also the data of `response/review`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Asked {
+    /// At most [`MAX_REVIEW_ITEMS`].
+    pub items: Vec<ReviewItem>,
+    /// The class that would gain most from more labels; null while nothing can be said.
+    pub advice: Option<Advice>,
+}
+
+/// One image that is worth a look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReviewItem {
+    /// SHA-256 of the file.
+    pub image: SampleId,
+    /// Where it lies.
+    pub path: String,
+    /// Why it is asked for.
+    pub reason: Reason,
+    /// What its label may be; null when nothing can be said.
+    pub suggestion: Option<Label>,
+    /// How likely that is; null as above.
+    pub probability: Option<f32>,
+    /// For a suspicious label: what it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+    /// For a suspicious label: the labelled images most like it, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<ReviewNeighbour>,
+}
+
+/// A labelled image like the one in question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReviewNeighbour {
+    /// SHA-256 of the file.
+    pub image: SampleId,
+    /// Its label.
+    pub label: Label,
+    /// Cosine distance of the embeddings, 0..2.
+    pub distance: f64,
+}

@@ -1,0 +1,151 @@
+//! What happens between trainings: labels that count at once, what is asked for, what has to go.
+
+use serde_json::{Value, json};
+
+use crate::camera::Part;
+use crate::{QUIET, Stage, name, picture};
+
+/// A head that knows nuts and washers, on trial in a daemon that trains by request only.
+fn stage_with_head(more: &str) -> Option<Stage> {
+    let mut stage = Stage::set(&format!("{QUIET}\n{more}"))?;
+    for index in 0..15 {
+        for part in [Part::Nut, Part::Washer] {
+            stage.home.put(&format!("{part}/{index}.jpg"), &picture(part, index));
+        }
+    }
+    stage.ears.wait("health", "about the labels", |health| health["labelled"] == 30);
+    assert_eq!(stage.ears.ask("train", "first")["status"], "ok");
+    stage.ears.wait("train/result", "promoted", |result| result["promoted"] == true);
+    stage.ears.wait("info", "with a head", |info| !info["head"].is_null());
+    Some(stage)
+}
+
+fn say(stage: &mut Stage, bytes: &[u8], label: &Value) {
+    stage.ears.send("label", &json!({"image": name(bytes), "label": label}));
+}
+
+/// Predictions of pictures of `part` from number `from` on, until one is as `wanted` says; how many it took.
+fn until(stage: &mut Stage, part: Part, from: u64, wanted: impl Fn(&Value) -> bool) -> u64 {
+    for index in from..from + 40 {
+        let path = stage.home.put(&format!("until-{part}-{index}.jpg"), &picture(part, index));
+        if wanted(&stage.ears.prediction(&path)) {
+            return index - from + 1;
+        }
+    }
+    panic!("none of forty pictures of {part} was called as it should be");
+}
+
+#[test]
+fn a_new_class_works_from_its_first_labels_and_not_once_they_are_taken_back() {
+    let Some(mut stage) = stage_with_head("") else { return };
+    let shown: Vec<Vec<u8>> = (0..3).map(|index| picture(Part::Spring, index)).collect();
+    for (index, bytes) in shown.iter().enumerate() {
+        let path = stage.home.put(&format!("shown-{index}.jpg"), bytes);
+        assert_ne!(stage.ears.prediction(&path)["label"], "spring");
+        say(&mut stage, bytes, &json!("spring"));
+    }
+    let is_spring = |prediction: &Value| prediction["label"] == "spring";
+    until(&mut stage, Part::Spring, 100, |prediction| is_spring(prediction) && prediction["instant"] == true);
+    let old = stage.home.put("old.jpg", &picture(Part::Nut, 200));
+    assert_eq!(stage.ears.prediction(&old)["label"], "nut", "what was known stays known");
+    for bytes in &shown {
+        say(&mut stage, bytes, &Value::Null);
+    }
+    until(&mut stage, Part::Spring, 300, |prediction| !is_spring(prediction));
+    for index in 400..406 {
+        let path = stage.home.put(&format!("after-{index}.jpg"), &picture(Part::Spring, index));
+        let prediction = stage.ears.prediction(&path);
+        assert!(!is_spring(&prediction) && prediction["instant"] == false, "{prediction}");
+    }
+}
+
+/// A picture that somebody calls by the other class than the head does, right or not; both names.
+fn contradicted(stage: &mut Stage) -> (Vec<u8>, Value, Value) {
+    let bytes = picture(Part::Nut, 500);
+    let path = stage.home.put("corrected.jpg", &bytes);
+    let said = stage.ears.prediction(&path)["label"].clone();
+    let other = json!(if said == "nut" { "washer" } else { "nut" });
+    say(stage, &bytes, &other);
+    (bytes, said, other)
+}
+
+#[test]
+fn a_correction_reaches_the_same_thing_again_and_survives_a_restart() {
+    let Some(mut stage) = stage_with_head("") else { return };
+    let (bytes, _, corrected) = contradicted(&mut stage);
+    stage.ears.wait("health", "about the label", |health| health["labelled"] == 31);
+    stage.restart();
+    // The same scene in another file: other bytes behind the picture's end make another image.
+    let mut calls = Vec::new();
+    for again in 0..20_u8 {
+        let path = stage.home.put(&format!("again-{again}.jpg"), &[&bytes[..], &[again]].concat());
+        let prediction = stage.ears.prediction(&path);
+        calls.push(prediction["label"].clone());
+        if prediction["label"] == corrected {
+            assert_eq!(prediction["instant"], true);
+            return;
+        }
+    }
+    panic!("the correction never showed: {calls:?}");
+}
+
+#[test]
+fn corrections_are_switched_off_by_the_configuration() {
+    let Some(mut stage) = stage_with_head("promotion: { instant: false }") else { return };
+    let (bytes, said, _) = contradicted(&mut stage);
+    stage.ears.wait("health", "about the label", |health| health["labelled"] == 31);
+    for again in 0..5_u8 {
+        let path = stage.home.put(&format!("again-{again}.jpg"), &[&bytes[..], &[again]].concat());
+        assert_eq!(stage.ears.prediction(&path)["label"], said);
+    }
+}
+
+#[test]
+fn images_are_asked_for_and_a_label_takes_one_off_the_list() {
+    let Some(mut stage) = stage_with_head("") else { return };
+    for index in 0..12 {
+        stage.home.put(&format!("unlabelled-{index}.jpg"), &picture(Part::Gear, index));
+    }
+    let full = |list: &Value| list["items"].as_array().is_some_and(|items| items.len() >= 5);
+    let list = stage.ears.wait("review", "with images", full).json;
+    let items = list["items"].as_array().unwrap();
+    assert!(items.len() <= 20, "{list}");
+    for item in items {
+        assert!(["novel", "uncertain", "diverse", "audit"].contains(&item["reason"].as_str().unwrap()), "{item}");
+        assert!(item["path"].as_str().unwrap().contains("unlabelled-"), "{item}");
+    }
+    assert_eq!(stage.ears.ask("review", "list")["data"]["items"], list["items"]);
+    let first = items[0]["image"].as_str().unwrap().to_owned();
+    stage.ears.forget();
+    stage.ears.send("label", &json!({"image": first, "label": "gear"}));
+    let without =
+        |list: &Value| list["items"].as_array().is_some_and(|items| items.iter().all(|i| i["image"] != *first));
+    stage.ears.wait("review", "without the labelled image", without);
+}
+
+#[test]
+fn a_store_over_its_quota_drops_images_counts_them_and_does_not_take_them_in_again() {
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    stage.home.configure("store: { quota_mb: 1 }");
+    stage.restart();
+    for index in 0..800 {
+        stage.home.put(&format!("{index}.jpg"), &picture(Part::Nut, index));
+    }
+    stage.images(800);
+    let event = stage.ears.wait("event", "of images dropped", |event| event["event_type"] == "evicted").json;
+    assert!(event["count"].as_u64().unwrap() > 0 && !event["why"].as_str().unwrap().is_empty(), "{event}");
+    let evicted = event["count"].clone();
+    let health = stage.ears.wait("health", "about the dropped", |health| health["evicted"] == evicted).json;
+    assert_eq!(health["samples"].as_u64().unwrap() + evicted.as_u64().unwrap(), 800, "{health}");
+    stage.ears.forget();
+    assert_eq!(stage.ears.ask("rescan", "again")["status"], "ok");
+    stage.restart();
+    let path = stage.home.put("last.jpg", &picture(Part::Nut, 7_000));
+    stage.ears.prediction(&path);
+    let health = stage.ears.wait("health", "after the restart", |health| health["images_total"] == 1).json;
+    assert_eq!(
+        (&health["evicted"], &health["samples"]),
+        (&evicted, &json!(801 - evicted.as_u64().unwrap())),
+        "{health}"
+    );
+}
