@@ -5,10 +5,10 @@ PHOTOS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation camera
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get the ONNX Runtime library into .ort/
 	@tools/setup.sh
@@ -42,6 +42,9 @@ deny: ## licences and sources of dependencies, where cargo-deny is installed
 
 bench: setup ## the program's own speed
 	$(CARGO) bench --locked
+
+evaluation: setup ## measure every claim about learning beside its peer, into docs/evaluation.md
+	$(CARGO) bench --locked --bench evaluation -- --write docs/evaluation.md
 
 camera: ## draw docs/camera.jpg anew
 	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120

@@ -1,0 +1,199 @@
+//! Photographs as embeddings: `../shared/data` holds `splits/<set>.<part>.txt` (path, tab, label), the photographs, and
+//! `models/*.onnx` (`MODELS.md` there says how each is fed).
+//!
+//! Embeddings are rounded to half precision, as the store keeps them, and kept in `target/evaluation`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use edgetuned::backbone::{Manifest, OnnxBackbone, embed_all};
+use edgetuned::head::BackboneRef;
+use edgetuned::image::{Limits, decode};
+use edgetuned::ports::Embedder;
+use edgetuned::store::{Cache, OpenOptions, Precision};
+use edgetuned::train::{Dataset, Grouper};
+use edgetuned::words::{ClassSet, EmbeddingSpace, Label, SampleId};
+use ndarray::{Array2, Axis};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Name, size, mean, standard deviation, channels and width of each model.
+const MODELS: [(&str, u32, &str, &str, &str, usize); 4] = [
+    ("mobilenetv2-1.0-224-tf2-fp32", 224, "127.5", "127.5", "rgb", 1280),
+    ("mobilenetv2-1.0-224-qat-int8", 224, "128.0", "128.0", "rgb", 1280),
+    ("squeezenet1.1-227-fp32", 227, "[104.0, 117.0, 123.0]", "1.0", "bgr", 512),
+    ("mobilenetv1-0.25-128-fp32", 128, "128.0", "128.0", "rgb", 256),
+];
+
+/// Set, and what its splits are called.
+const SPLITS: [&str; 5] =
+    ["trashnet.train", "trashnet.test", "corn-color.train", "corn-color.test", "corn-segmented.test"];
+
+/// One backbone's embeddings of all splits.
+pub struct Photographs {
+    pub backbone: String,
+    sets: BTreeMap<&'static str, Set>,
+}
+
+/// Labelled embeddings in the order of arrival.
+#[derive(Debug, Clone)]
+pub struct Set {
+    pub space: EmbeddingSpace,
+    /// (n, d)
+    pub z: Array2<f32>,
+    /// (n,)
+    pub labels: Vec<Label>,
+    pub ids: Vec<SampleId>,
+    pub groups: Vec<SampleId>,
+}
+
+impl Photographs {
+    pub fn get(&self, split: &str) -> &Set {
+        &self.sets[split]
+    }
+}
+
+impl Set {
+    pub fn n(&self) -> usize {
+        self.labels.len()
+    }
+
+    pub fn classes(&self) -> ClassSet {
+        self.labels.iter().cloned().collect()
+    }
+
+    /// Index in `classes` of each label.
+    pub fn y(&self, classes: &ClassSet) -> Vec<usize> {
+        self.labels.iter().map(|label| classes.index_of(label).expect("its own classes")).collect()
+    }
+
+    /// These rows.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            space: self.space,
+            z: self.z.select(Axis(0), rows),
+            labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
+            ids: rows.iter().map(|row| self.ids[*row]).collect(),
+            groups: rows.iter().map(|row| self.groups[*row]).collect(),
+        }
+    }
+
+    /// Both, one behind the other.
+    pub fn with(&self, other: &Self) -> Self {
+        let z = ndarray::concatenate(Axis(0), &[self.z.view(), other.z.view()]).expect("one width");
+        Self {
+            space: self.space,
+            z,
+            labels: [&self.labels[..], &other.labels].concat(),
+            ids: [&self.ids[..], &other.ids].concat(),
+            groups: [&self.groups[..], &other.groups].concat(),
+        }
+    }
+
+    /// Rows of each class, in the order of arrival.
+    pub fn by_class(&self) -> BTreeMap<Label, Vec<usize>> {
+        let mut rows: BTreeMap<Label, Vec<usize>> = BTreeMap::new();
+        for (row, label) in self.labels.iter().enumerate() {
+            rows.entry(label.clone()).or_default().push(row);
+        }
+        rows
+    }
+
+    /// `shots` of each class, drawn with `seed`.
+    pub fn draw(&self, shots: usize, seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut drawn = Vec::new();
+        for mut rows in self.by_class().into_values() {
+            rows.shuffle(&mut random);
+            drawn.extend(rows.into_iter().take(shots));
+        }
+        self.select(&drawn)
+    }
+
+    pub fn dataset(&self) -> Dataset {
+        let classes = self.classes();
+        let y = self.y(&classes);
+        Dataset::new(self.space, self.z.clone(), y, classes, self.groups.clone(), self.ids.clone()).expect("sound data")
+    }
+}
+
+/// Everything, once for each backbone; `None` where the data are not.
+pub fn load() -> Result<Option<Vec<Photographs>>, Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let data = root.join("../shared/data");
+    if !data.is_dir() {
+        return Ok(None);
+    }
+    let cache = root.join(option_env!("CARGO_TARGET_DIR").unwrap_or("target")).join("evaluation");
+    let mut all = Vec::new();
+    for (name, size, mean, std, channels, dim) in MODELS {
+        let file = data.join(format!("models/{name}.onnx")).canonicalize()?;
+        let sha256 = edgetuned::words::Digest::of(&std::fs::read(&file)?);
+        let text = format!(
+            "name: {name}\nfile: {}\nsha256: {sha256}\ninput: {{ tensor: input, layout: nchw, size: [{size}, {size}], \
+             channels: {channels}, mean: {mean}, std: {std}, resize: crop }}\n\
+             embedding: {{ tensor: embedding, dim: {dim} }}\n",
+            file.display()
+        );
+        let manifest = Manifest::parse(&text, &data.join("models").join(format!("{name}.yaml")))?;
+        all.push(photographs(&manifest, &data, &cache)?);
+    }
+    all.push(photographs(&Manifest::resolve("default")?, &data, &cache)?);
+    Ok(Some(all))
+}
+
+fn photographs(manifest: &Manifest, data: &Path, cache: &Path) -> Result<Photographs, Box<dyn Error>> {
+    let mut backbone = OnnxBackbone::open(manifest, 1)?;
+    let space = backbone.space();
+    let reference = BackboneRef { name: manifest.name.clone(), sha256: backbone.sha256(), dim: space.dim };
+    let options = OpenOptions { space, backbone: &reference, precision: Precision::F16 };
+    let mut cache = Cache::open(cache, &options)?;
+    let mut sets = BTreeMap::new();
+    for split in SPLITS {
+        sets.insert(split, set(&mut backbone, &mut cache, data, split)?);
+    }
+    Ok(Photographs { backbone: manifest.name.clone(), sets })
+}
+
+fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str) -> Result<Set, Box<dyn Error>> {
+    let mut files: Vec<(PathBuf, SampleId)> = Vec::new();
+    let mut labels = Vec::new();
+    for line in std::fs::read_to_string(data.join(format!("splits/{split}.txt")))?.lines() {
+        let (path, label) = line.split_once('\t').ok_or("a line is a path, a tab and a label")?;
+        let path = data.join(path);
+        let id = SampleId::of(&std::fs::read(&path)?);
+        files.push((path, id));
+        labels.push(Label::new(label)?);
+    }
+    let mut missing = Vec::new();
+    for (path, id) in &files {
+        if cache.get(id)?.is_none() {
+            missing.push((path.clone(), *id));
+        }
+    }
+    let mut embedded = Vec::new();
+    let read = |path: &Path| decode(&std::fs::read(path)?, &Limits::default()).map_err(std::io::Error::other);
+    embed_all(
+        backbone,
+        missing,
+        |(path, _)| read(path),
+        |(_, id), result| {
+            embedded.push((id, result.expect("the photographs are whole")));
+            ControlFlow::Continue(())
+        },
+    )?;
+    cache.put(embedded.iter().map(|(id, z)| (id, z.as_slice())))?;
+    let mut values = Vec::new();
+    let (mut grouper, mut groups) = (Grouper::default(), Vec::new());
+    for (_, id) in &files {
+        let z = cache.get(id)?.ok_or("it was put there")?;
+        groups.push(grouper.assign(*id, &z));
+        values.extend(z);
+    }
+    let space = backbone.space();
+    let z = Array2::from_shape_vec((files.len(), space.dim), values)?;
+    Ok(Set { space, z, labels, ids: files.into_iter().map(|(_, id)| id).collect(), groups })
+}
