@@ -25,19 +25,6 @@ mod split;
 type Error = Box<dyn std::error::Error>;
 
 const SEED: u64 = 11;
-/// 10^1.5 down to 10^-3, as `train::select` has it.
-const PATH: [f64; 10] = [
-    31.622_776_601_683_793,
-    10.0,
-    3.162_277_660_168_379_5,
-    1.0,
-    0.316_227_766_016_837_94,
-    0.1,
-    0.031_622_776_601_683_79,
-    0.01,
-    0.003_162_277_660_168_379_4,
-    0.001,
-];
 
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -57,7 +44,6 @@ fn side_by_side(kind: &str, n: usize, d: usize, k: usize) -> Result<(), Error> {
     let ids: Vec<SampleId> = (0..n).map(|i| SampleId::of(&i.to_le_bytes())).collect();
     // C = 1 of scikit-learn is 1 / n; 0.01 and 0.1 are what cross-validation chooses most often.
     let single = [1.0 / n as f64, 0.01, 0.1];
-    let file = write(&x, &y, &ids, &single)?;
     let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: d };
     let classes: ClassSet = (0..k).map(|class| Label::new(&format!("class {class}"))).collect::<Result<_, _>>()?;
     let of = |x, groups| Dataset::new(space, x, y.clone(), classes.clone(), groups, ids.clone());
@@ -89,7 +75,9 @@ fn side_by_side(kind: &str, n: usize, d: usize, k: usize) -> Result<(), Error> {
     let flops = 4.0 * (n * d * k) as f64 * 4.0 / auto.pass_seconds;
     println!("    a pass of five folds: {:.1} ms, {:.1} GFlop/s", 1e3 * auto.pass_seconds, flops / 1e9);
     println!("    held-out losses: {}", losses(&auto.fitted.facts.lambda_path));
-    peer(&file, &singles, auto.seconds)
+    // The peer fits the penalties that we fitted: a path of ours that ended early is no shorter than its own.
+    let path: Vec<f64> = auto.fitted.facts.lambda_path.iter().map(|(lambda, _)| *lambda).collect();
+    peer(&write(data.x(), &y, &ids, &single, &path)?, &singles, auto.seconds)
 }
 
 struct Run {
@@ -168,11 +156,17 @@ fn generate(kind: &str, n: usize, d: usize, k: usize) -> (Array2<f32>, Vec<usize
 }
 
 /// The data as the peer reads them.
-fn write(x: &Array2<f32>, y: &[usize], ids: &[SampleId], single: &[f64]) -> Result<tempfile::NamedTempFile, Error> {
+fn write(
+    x: &Array2<f32>,
+    y: &[usize],
+    ids: &[SampleId],
+    single: &[f64],
+    path: &[f64],
+) -> Result<tempfile::NamedTempFile, Error> {
     let mut file = tempfile::NamedTempFile::new()?;
     let mut out = std::io::BufWriter::new(&mut file);
     let (n, d) = x.dim();
-    writeln!(out, "{}", serde_json::json!({ "n": n, "d": d, "single": single, "path": PATH }))?;
+    writeln!(out, "{}", serde_json::json!({ "n": n, "d": d, "single": single, "path": path }))?;
     for row in x.axis_iter(Axis(0)) {
         for value in row {
             out.write_all(&value.to_le_bytes())?;

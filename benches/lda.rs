@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 const ROUNDS: usize = 5;
-/// Labels of one round: as many as there are between two anchors.
+/// Labels of one round, all waiting for one verdict.
 const LABELS: usize = 60;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,42 +43,43 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let started = Instant::now();
         learner.statistics().lda().head(0.3)?;
         let refit = ms(started);
-        let (mut into, mut out, mut shown) = (Vec::new(), Vec::new(), Vec::new());
-        for label in 0..LABELS / 2 {
-            let (new, class) = (id(1_000_000 + label), label % k);
-            let z = picture(class);
+        // As a champion that is never right, so that each label has a component of its own.
+        let wrong = |class: usize| {
+            move |_: &[f32]| (0..k).map(|other| f32::from(u8::from(other == (class + 1) % k))).collect::<Vec<_>>()
+        };
+        let (mut given, mut taken) = (Vec::new(), Vec::new());
+        let new: Vec<_> = (0..LABELS).map(|label| (id(1_000_000 + label), label % k, picture(label % k))).collect();
+        for (label, (id, class, z)) in new.iter().enumerate() {
             let started = Instant::now();
-            learner.reconcile(new, Some(&labels[class]), &z);
-            std::hint::black_box(learner.head());
-            into.push(ms(started));
+            learner.learn(*id, Timestamp(label as i64), Some(&labels[*class]), z);
+            std::hint::black_box(learner.overlay(&known, &wrong(*class)));
+            given.push(ms(started));
+        }
+        for (label, (id, class, z)) in new.iter().enumerate().rev() {
             let started = Instant::now();
-            learner.reconcile(new, None, &z);
-            std::hint::black_box(learner.head());
-            out.push(ms(started));
+            learner.learn(*id, Timestamp(label as i64), None, z);
+            std::hint::black_box(learner.overlay(&known, &wrong(*class)));
+            taken.push(ms(started));
         }
-        // Apart from the rest: evidence that waits is solved for again whenever the statistics change.
-        for label in 0..LABELS / 2 {
-            let (new, class) = (id(1_000_000 + label), label % k);
-            let z = picture(class);
-            let started = Instant::now();
-            learner.learn(new, Timestamp(label as i64), Some(&labels[class]), &z);
-            // As a champion that is never right, so that each label has a component of its own.
-            let wrong = |_: &[f32]| (0..k).map(|other| f32::from(u8::from(other == (class + 1) % k))).collect();
-            std::hint::black_box(learner.overlay(&known, &wrong));
-            shown.push(ms(started));
+        for (label, (id, class, z)) in new.iter().enumerate() {
+            learner.learn(*id, Timestamp(label as i64), Some(&labels[*class]), z);
         }
-        for label in 0..LABELS / 2 {
-            learner.learn(id(1_000_000 + label), Timestamp(0), None, &vec![0.0; d]);
+        let started = Instant::now();
+        learner.settle(Timestamp(LABELS as i64));
+        let settled = ms(started) / LABELS as f64;
+        for (label, (id, _, z)) in new.iter().enumerate() {
+            learner.learn(*id, Timestamp(label as i64), None, z);
         }
+        learner.settle(Timestamp(LABELS as i64));
         // The first round warms caches and allocators.
         if round > 0 {
-            let [into, out, shown] = [into, out, shown].map(|mut times| {
+            let [given, taken] = [given, taken].map(|mut times| {
                 times.sort_by(f64::total_cmp);
                 format!("{:.2} (90 % {:.2})", times[times.len() / 2], times[times.len() * 9 / 10])
             });
             println!(
-                "round {round}, ms: label into the head {into}, out of it {out}, evidence into an overlay {shown}, \
-                 head from new {refit:.1}, anchor {anchor:.1}"
+                "round {round}, ms: label into the overlay {given}, out of it {taken}, into the statistics at a \
+                 verdict {settled:.2}, head from new {refit:.1}, anchor {anchor:.1}"
             );
         }
     }

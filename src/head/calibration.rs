@@ -26,16 +26,6 @@ pub struct Doubt {
     pub unknown: Option<bool>,
 }
 
-impl Doubt {
-    /// Whether the head should give no answer: the set is not a single class, or the image is of none.
-    ///
-    /// Without a promise there is nothing to abstain by.
-    #[must_use]
-    pub fn abstains(&self) -> bool {
-        self.set.as_ref().is_some_and(|set| set.len() != 1) || self.unknown == Some(true)
-    }
-}
-
 impl Calibration {
     /// What to say of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
     /// probability `alpha` at most, and unknown when the score is beyond `percentile` of known images'.
@@ -75,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn one_class_is_an_answer_and_two_none_or_an_unknown_image_are_not() {
+    fn a_sure_image_has_a_set_of_one_class_an_unsure_one_of_none_and_a_foreign_one_is_unknown() {
         let calibration = calibration(120);
         let doubt = |p: &[f32], z: &[f32]| calibration.doubt(p, z, 0.1, 99.0);
         let known = doubt(&[0.9, 0.1], &[2.0, 0.0, 0.0]);
-        assert_eq!((known.set.clone(), known.unknown, known.abstains()), (Some(vec![0]), Some(false), false));
-        assert!(doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0]).abstains());
+        assert_eq!((known.set.clone(), known.unknown), (Some(vec![0]), Some(false)));
+        assert_eq!(doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0]).set, Some(Vec::new()));
         let unknown = doubt(&[0.9, 0.1], &[0.0, 0.0, 1.0]);
-        assert_eq!((unknown.unknown, unknown.percentile, unknown.abstains()), (Some(true), Some(100.0), true));
+        assert_eq!((unknown.unknown, unknown.percentile), (Some(true), Some(100.0)));
         assert!(unknown.novelty > known.novelty);
     }
 
@@ -90,7 +80,7 @@ mod tests {
     fn with_too_little_held_out_nothing_is_said() {
         assert_eq!(Calibration::default().doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0], 0.1, 99.0), Doubt::default());
         let doubt = calibration(8).doubt(&[0.6, 0.4], &[0.0, 0.0, 1.0], 0.1, 99.0);
-        assert_eq!((doubt.set.clone(), doubt.unknown, doubt.abstains()), (None, None, false));
+        assert_eq!((doubt.set.clone(), doubt.unknown), (None, None));
         assert!(doubt.novelty.is_some());
     }
 

@@ -114,18 +114,6 @@ impl Learner {
         self.solve_again();
     }
 
-    /// Makes the statistics hold `id` as `label`, or not at all, as a comparison with the store demands.
-    ///
-    /// Costs two triangular sweeps for the sample, and two for each piece of evidence that waits.
-    ///
-    /// # Panics
-    /// When `z` is not d long.
-    pub fn reconcile(&mut self, id: SampleId, label: Option<&Label>, z: &[f32]) {
-        self.evidence.remove(&id);
-        self.change(id, label, z);
-        self.solve_again();
-    }
-
     fn change(&mut self, id: SampleId, label: Option<&Label>, z: &[f32]) {
         let live = &mut self.live;
         self.statistics.set_traced(id, label, z, |lda, change| {

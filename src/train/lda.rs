@@ -131,15 +131,6 @@ impl Lda {
         Change { class, direction, weight, step: -1.0 / n }
     }
 
-    /// Moves a sample from class `from` to class `to`.
-    ///
-    /// # Panics
-    /// As [`Lda::remove`].
-    pub fn relabel(&mut self, from: usize, to: usize, z: &[f32]) {
-        self.remove(from, z);
-        self.add(to, z);
-    }
-
     /// Adds the samples `x` (n, d) of classes `y` (n,) at once, by matrix products.
     ///
     /// # Panics

@@ -64,7 +64,8 @@ fn any_order_of_additions_removals_moves_and_merges_is_the_batch() {
                 1 if !inside.is_empty() => {
                     let at = rng.random_range(0..inside.len());
                     let to = rng.random_range(0..4);
-                    lda.relabel(inside[at].0, to, &inside[at].1);
+                    lda.remove(inside[at].0, &inside[at].1);
+                    lda.add(to, &inside[at].1);
                     inside[at].0 = to;
                 }
                 2 => {
