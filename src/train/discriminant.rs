@@ -35,10 +35,7 @@ pub(super) fn solve(
     let (width, k) = (plan.data.space().dim, plan.data.classes().len());
     let folds = by_fold(plan);
     let uniform = settings.class_weights == ClassWeights::Balanced;
-    let mut step = |fraction: f64| match watch(Progress { fraction, epoch: None }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(FitError::Cancelled),
-    };
+    let mut step = |fraction: f64| Progress { fraction, epoch: None }.tell(watch);
     let mut tried: Vec<Tried> = Vec::new();
     if plan.can_hold_out() {
         let mut all = vec![no_logits(plan); SHRINKAGES.len()];

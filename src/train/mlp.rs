@@ -57,9 +57,7 @@ pub(super) fn solve(
     for epoch in 1..=epochs {
         training.epoch(&mut served, &plan.whole, epoch)?;
         let fraction = SELECTION + (1.0 - SELECTION) * epoch as f64 / epochs as f64;
-        if watch(Progress { fraction, epoch: None }).is_break() {
-            return Err(FitError::Cancelled);
-        }
+        Progress { fraction, epoch: None }.tell(watch)?;
     }
     let hyper = [("hidden", HIDDEN as f64), ("dropout", DROPOUT), ("epochs", epochs as f64), ("batch", BATCH as f64)];
     let logits = served.logits(&x, &plan.whole.known);
@@ -114,9 +112,7 @@ impl Training<'_> {
                 for epoch in before + 1..=epochs {
                     self.epoch(model, part, epoch)?;
                     done += 1;
-                    if watch(Progress { fraction: f64::from(done) / all as f64, epoch: None }).is_break() {
-                        return Err(FitError::Cancelled);
-                    }
+                    Progress { fraction: f64::from(done) / all as f64, epoch: None }.tell(watch)?;
                 }
                 hold_out(plan, fold, self.x, &mut logits, |x| model.logits(&x, &part.known));
             }

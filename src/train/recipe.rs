@@ -53,9 +53,7 @@ pub(super) fn train(
             return Err(FitError::Diverged { epoch: number, lr: recipe.lr });
         }
         let fraction = number as f64 / recipe.epochs as f64;
-        if watch(Progress { fraction, epoch: Some(epoch) }).is_break() {
-            return Err(FitError::Cancelled);
-        }
+        Progress { fraction, epoch: Some(epoch) }.tell(watch)?;
     }
     Ok((served.theta, heldout))
 }

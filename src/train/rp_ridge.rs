@@ -41,10 +41,7 @@ pub(super) fn solve(
     settings: &Settings,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Solved, FitError> {
-    let mut step = |fraction: f64| match watch(Progress { fraction, epoch: None }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(FitError::Cancelled),
-    };
+    let mut step = |fraction: f64| Progress { fraction, epoch: None }.tell(watch);
     let (data, k) = (plan.data, plan.data.classes().len());
     let scales = Features::new(data.x(), false);
     let single = |values: &Array1<f64>| values.mapv(|value| value as f32);

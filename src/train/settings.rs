@@ -1,5 +1,7 @@
 //! What can be asked of a training, and what it answers.
 
+use std::ops::ControlFlow;
+
 use crate::head::{DenseHead, HeldOut, TrainingFacts};
 
 /// How to train.
@@ -102,6 +104,16 @@ pub struct Progress {
     pub fraction: f64,
     /// The epoch that just ended; Adam only.
     pub epoch: Option<Epoch>,
+}
+
+impl Progress {
+    /// Tells `watch`; [`FitError::Cancelled`] when it says so.
+    pub(super) fn tell(self, watch: &mut dyn FnMut(Self) -> ControlFlow<()>) -> Result<(), FitError> {
+        match watch(self) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(FitError::Cancelled),
+        }
+    }
 }
 
 /// One pass of Adam over the samples.

@@ -48,9 +48,7 @@ fn to_the_minimum(
     let mut scaled = |progress: Progress| watch(Progress { fraction: SELECTION * progress.fraction, ..progress });
     let Selection { lambda, path, logits, mean } = select(plan, l2, &mut scaled)?;
     let Minimum { at, value, iterations, converged } = settle(plan, lambda, mean, watch)?;
-    if watch(Progress { fraction: 1.0, epoch: None }).is_break() {
-        return Err(FitError::Cancelled);
-    }
+    Progress { fraction: 1.0, epoch: None }.tell(watch)?;
     let facts = TrainingFacts {
         solver: "lbfgs".to_owned(),
         lambda,
