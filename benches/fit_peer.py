@@ -63,7 +63,7 @@ def main():
         )
         grew = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         scores = -np.asarray(model.scores_).reshape(len(folds), -1, len(cs)).mean(axis=(0, 1))
-        path = [[1 / (c * n * 0.8), float(s)] for c, s in zip(cs, scores)][::-1]
+        path = [[1 / (c * n * 0.8), float(s)] for c, s in zip(cs, scores)]
         say(fit="path", dtype=dtype.__name__, path=path, grew=grew, passes=int(np.sum(model.n_iter_)), **took)
 
 
