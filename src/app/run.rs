@@ -56,6 +56,9 @@ pub enum RunError {
     /// The system gives no thread.
     #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
     Thread(#[source] std::io::Error),
+    /// The system tells no signals.
+    #[error("cannot listen for SIGTERM and SIGINT; raise the limit of open files (LimitNOFILE, ulimit -n)")]
+    Signals(#[source] std::io::Error),
 }
 
 /// Runs the daemon until it is told to stop.
@@ -73,6 +76,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
 
 /// Opens everything, and starts the workers only when nothing can be wrong any more.
 fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim), RunError> {
+    // Before the lock says that a daemon runs here: from then on it stops cleanly.
+    let stop_asked = Arc::new(AtomicBool::new(false));
+    stop_on_signals(events.clone(), Arc::clone(&stop_asked))?;
     let manifest = Manifest::resolve(&config.backbone.model)?;
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
     let space = backbone.space();
@@ -86,8 +92,6 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
     let (outbox, known, reader) = (store.reader()?, store.reader()?, store.reader()?);
     let recent = reader.recent(Grouper::MEMORY)?;
 
-    let stop_asked = Arc::new(AtomicBool::new(false));
-    stop_on_signals(events.clone(), Arc::clone(&stop_asked))?;
     let serving = Serving::new(settings::scoring(config));
     let (adapt, adapting) = adapt::spawn(adapt::Parts {
         reader: store.reader()?,
@@ -160,8 +164,12 @@ fn forward(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static 
 fn stop_on_signals(events: SyncSender<Event>, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
+    // Here, not on the thread: a signal that comes before that one runs must not kill.
+    let entered = runtime.enter();
+    let listen = |kind| signal(kind).map_err(RunError::Signals);
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    drop(entered);
     let wait = async move {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -169,15 +177,10 @@ fn stop_on_signals(events: SyncSender<Event>, stop_asked: Arc<AtomicBool>) -> Re
             }
             stop_asked.store(true, Ordering::Relaxed);
             if events.send(Event::Stop).is_err() {
-                return Ok::<(), std::io::Error>(());
+                break;
             }
         }
     };
-    let listen = move || {
-        if let Err(error) = runtime.block_on(wait) {
-            tracing::error!(%error, "signals cannot be waited for; stop with SIGKILL, nothing acknowledged is lost");
-        }
-    };
-    thread::Builder::new().name("signals".into()).spawn(listen).map_err(RunError::Thread)?;
+    thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).map_err(RunError::Thread)?;
     Ok(())
 }
