@@ -150,3 +150,20 @@ fn a_rare_class_is_not_given_up_for_gains_elsewhere() {
         assert_eq!(result.verdict.code, "class_recall_loss", "seed {seed}: {found} of {rare}: {:?}", result.verdict);
     }
 }
+
+#[test]
+fn a_challenger_that_learned_from_wrong_labels_hardly_ever_serves() {
+    let (mut promoted, mut loss) = (0, 0.0);
+    for seed in 0..200 {
+        let mut rng = ChaCha8Rng::seed_from_u64(5_000 + seed);
+        let (x, truth) = gaussians(&[60, 60, 60, 60], 2.0, seed);
+        let data = dataset(&x, &truth);
+        // A quarter of the labels goes to another class.
+        let wrong: Vec<usize> =
+            truth.iter().map(|&y| if rng.random_range(0..4) == 0 { (y + rng.random_range(1..4)) % 4 } else { y }).collect();
+        let result = against(&data, &trained(&dataset(&x, &wrong)), &champion(&data, trained(&data)), seed);
+        loss += result.verdict.change.map_or(0.0, |[change, _]| change) / 200.0;
+        promoted += u32::from(result.verdict.promote);
+    }
+    assert!(loss < -0.01 && promoted <= 2, "{promoted} of 200 promoted, mean change {loss:.3}");
+}

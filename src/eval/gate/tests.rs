@@ -92,6 +92,34 @@ fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
 }
 
 #[test]
+fn three_images_of_a_class_that_may_be_chance_do_not_outweigh_a_gain() {
+    let verdict = Match::new(&[52, 52], &[45, 30], &[42, 44]).verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+}
+
+#[test]
+fn a_lower_log_loss_speaks_where_so_few_answers_changed_that_none_can() {
+    // Of 240 images two are lost and two gained: at worst the change is below the margin, whatever the truth is.
+    let mut pair = Match::new(&[120, 120], &[90, 90], &[90, 90]);
+    for (row, like) in [(0, 119), (1, 118), (118, 0), (119, 1)] {
+        let p = pair.old.row(like).to_owned();
+        pair.new.row_mut(row).assign(&p);
+    }
+    let verdict = pair.verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+    // The same answers, less sure where they are wrong.
+    for (mut p, &y) in pair.new.rows_mut().into_iter().zip(&pair.y) {
+        if p[y] < 0.5 {
+            p[y] = 0.4;
+            p[1 - y] = 0.6;
+        }
+    }
+    let verdict = pair.verdict();
+    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert!(verdict.reason.starts_with("promoted head 7, better than head 6: log-loss falls by 0.34"), "{verdict:?}");
+}
+
+#[test]
 fn a_slightly_worse_challenger_is_kept_out_by_the_bound() {
     let verdict = Match::new(&[60, 60], &[50, 50], &[48, 48]).verdict();
     assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"));
@@ -139,7 +167,15 @@ fn a_new_class_does_not_excuse_a_loss_on_the_others() {
         "{verdict:?}"
     );
     let verdict = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "class_recall_loss"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+}
+
+#[test]
+fn a_class_that_was_favoured_may_give_way_when_new_ones_are_learnt() {
+    // The champion called metal glass too often; of glass 7 are lost, of metal 12 gained, and paper is learnt.
+    let pair = Match::new(&[52, 52, 52], &[50, 30, 0], &[43, 42, 43]);
+    let verdict = pair.verdict_with_last_class_new(&Rules::default());
+    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
 }
 
 #[test]
@@ -169,7 +205,7 @@ fn a_champion_of_fewer_classes_is_not_better_for_having_fewer_names_to_choose_fr
 
 #[test]
 fn a_few_images_lost_to_a_new_class_do_not_keep_it_out() {
-    let pair = Match::new(&[32, 32, 40], &[24, 24, 0], &[27, 21, 24]);
+    let pair = Match::new(&[32, 32, 40], &[24, 24, 0], &[27, 16, 24]);
     assert_eq!(pair.verdict().code, "class_recall_loss", "without a new class they do");
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
