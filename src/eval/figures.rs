@@ -140,6 +140,13 @@ impl Tally {
         if count > 0.0 { sum / count } else { 0.0 }
     }
 
+    /// Share of the samples of the classes `of` that are called one of `names`; 0 without samples.
+    pub fn called(&self, of: &[usize], names: &[usize]) -> f64 {
+        let n: u64 = of.iter().map(|&class| self.support(class)).sum();
+        let called: u64 = of.iter().flat_map(|&class| names.iter().map(move |&name| self.confusion[class][name])).sum();
+        if n > 0 { called as f64 / n as f64 } else { 0.0 }
+    }
+
     /// Samples of `class`.
     pub fn support(&self, class: usize) -> u64 {
         self.confusion[class].iter().sum()

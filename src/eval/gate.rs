@@ -7,7 +7,7 @@
 //! numbers.
 //!
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
-//! be better on all classes together, and not shown to give up much on those that both know.
+//! be better on all classes together, or surely to find it, and not to give up much on those that both know.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ const MIN_CLASS_SAMPLES: u64 = 20;
 
 /// Right answers on a class that is not to be given up altogether, however few samples it has.
 const MIN_FOUND: u64 = 3;
-/// Standard errors by which a challenger has to be better than guessing.
+/// Standard errors by which a challenger has to be better than guessing, or find what is new better than others.
 ///
 /// Against labels that say nothing of the images, champion and challenger both guess, and one guess beats another by
 /// any margin now and then: without this, heads trained on shuffled labels were promoted when those same labels
@@ -152,8 +152,10 @@ pub fn judge_first(
 /// bound alone would refuse heads that are better.
 ///
 /// A challenger with a new class is measured on all its classes, where the champion's recall of the new one is 0, and
-/// log-loss speaks for nobody. No class may surely lose 50 points of recall then; and on the classes that both know,
-/// both asked for those alone, balanced accuracy may not surely fall by more than `max_class_recall_loss`.
+/// log-loss speaks for nobody; in its place it is enough that the new names are given to images of the new classes
+/// oftener than to others, by four standard errors. No class may surely lose 50 points of recall then; and on the classes
+/// that both know, both asked for those alone, balanced accuracy may not surely fall by more than
+/// `max_class_recall_loss`.
 ///
 /// With too little held out the champion stays, unless it was never measured either: then the one that has learnt from
 /// more labels serves, provisionally too.
@@ -198,37 +200,22 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         100.0 * measured.balanced[1],
         contest.all.y.len()
     );
-    if let Some(narrow) = narrow.as_ref().filter(|narrow| narrow.best < -rules.max_class_recall_loss) {
-        let [shared, best] = [narrow.balanced[0], narrow.best].map(|points| 100.0 * points);
-        let text = format!(
-            "{kept}: {new} is worse on the classes that both know: {shared:+.1} points, at best {best:+.1} (95 % \
-             bound){scope}"
-        );
-        return verdict("worse", text, change);
+    let found = match &narrow {
+        Some(narrow) => measured.with_new_classes(narrow, rules),
+        None => measured.on_the_same_classes(rules),
+    };
+    let old = contest.champion;
+    match found {
+        Err((code, why)) => verdict(code, format!("{kept}: {new} {why}: {points}"), change),
+        Ok(("not_worse", _)) => {
+            verdict("not_worse", format!("promoted {new}, not worse than head {old}: {points}"), change)
+        }
+        Ok((code, why)) => verdict(code, format!("promoted {new}, better than head {old}: {why}{points}"), change),
     }
-    let [log_loss, low, high] = measured.log_loss;
-    let is_sharper = narrow.is_none() && high < 0.0 && measured.balanced[0] >= -rules.margin;
-    if measured.balanced[1] <= -rules.margin && !is_sharper {
-        let allowed = 100.0 * -rules.margin;
-        return verdict("worse", format!("{kept}: {new} may be worse: {points}; the margin is {allowed:+.1}"), change);
-    }
-    if low > 0.0 {
-        let text = format!(
-            "{kept}: {new} is surer of its mistakes: log-loss grows by {log_loss:.3}, at least {low:.3}{scope}"
-        );
-        return verdict("log_loss", text, change);
-    }
-    let better = format!("promoted {new}, better than head {}", contest.champion);
-    if measured.balanced[1] > 0.0 {
-        return verdict("better", format!("{better}: {points}"), change);
-    }
-    if is_sharper {
-        let by = -high;
-        let text = format!("{better}: log-loss falls by {:.3}, at least {by:.3} (5 % bound); {points}", -log_loss);
-        return verdict("better", text, change);
-    }
-    verdict("not_worse", format!("promoted {new}, not worse than head {}: {points}", contest.champion), change)
 }
+
+/// A verdict's code and why, in words: what speaks for promotion, or what against it.
+type Found = Result<(&'static str, String), (&'static str, String)>;
 
 fn verdict(code: &str, reason: String, change: Option<[f64; 2]>) -> Verdict {
     let promote = matches!(code, "better" | "not_worse" | "first");
@@ -265,6 +252,9 @@ struct Measured<'a> {
     log_loss: [f64; 3],
     /// By class: the 95 % quantile of the change in recall (k,).
     best_gains: Vec<f64>,
+    /// How much oftener the new head gives the names that only it knows to images of those classes than to others, with
+    /// its standard error.
+    gained: [f64; 2],
     /// By class: right answers of the old and of the new head, and samples.
     right: Vec<(u64, u64, u64)>,
 }
@@ -276,6 +266,8 @@ struct Change {
     levels: [f64; 2],
     /// Of each class's recall (k,).
     gains: Vec<f64>,
+    /// The new head's mean recall of the classes that only it knows, less the share of other images called so.
+    gained: f64,
 }
 
 impl<'a> Measured<'a> {
@@ -283,14 +275,17 @@ impl<'a> Measured<'a> {
         let Round { classes, y, groups, old, new } = contest.all;
         let (old, new) = (answers(old, y), answers(new, y));
         let every: Vec<usize> = (0..classes.len()).collect();
+        let (gained, known): (Vec<usize>, Vec<usize>) =
+            every.iter().partition(|&&class| contest.gained.contains(&classes[class]));
         let change = |counts: &[u32]| {
             let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
             let levels = [&old, &new].map(|tally| tally.balanced_accuracy(&every));
             let gains = every.iter().map(|&c| new.balanced_accuracy(&[c]) - old.balanced_accuracy(&[c]));
-            Change { all: levels[1] - levels[0], levels, gains: gains.collect() }
+            let gained = new.balanced_accuracy(&gained) - new.called(&known, &gained);
+            Change { all: levels[1] - levels[0], levels, gains: gains.collect(), gained }
         };
         let once = vec![1; y.len()];
-        let Change { all: balanced, levels, .. } = change(&once);
+        let Change { all: balanced, levels, gained: above, .. } = change(&once);
         let many = resample(groups, rules.seed, change);
         let bound = |pick: &dyn Fn(&Change) -> f64, q| quantile(&many.iter().map(pick).collect::<Vec<f64>>(), q);
         let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
@@ -303,6 +298,7 @@ impl<'a> Measured<'a> {
                 [levels[head], deviation(&resampled)]
             }),
             best_gains: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
+            gained: [above, deviation(&many.iter().map(|change| change.gained).collect::<Vec<_>>())],
             log_loss: log_loss(&contest.all, rules),
             right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
         }
@@ -318,6 +314,46 @@ impl<'a> Measured<'a> {
         let new = gained.iter().map(of).collect::<Vec<_>>().join(", ");
         let known = self.classes.len() - gained.len();
         format!("; {new}, the {known} classes that both know change by {:+.1} points", 100.0 * narrow.balanced[0])
+    }
+
+    /// Whether a challenger of the champion's classes is as good or better.
+    fn on_the_same_classes(&self, rules: &Rules) -> Found {
+        let [log_loss, low, high] = self.log_loss;
+        let is_sharper = high < 0.0 && self.balanced[0] >= -rules.margin;
+        if self.balanced[1] <= -rules.margin && !is_sharper {
+            return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
+        }
+        if low > 0.0 {
+            let why = format!("is surer of its mistakes, log-loss grows by {log_loss:.3}, at least {low:.3}");
+            return Err(("log_loss", why));
+        }
+        if self.balanced[1] > 0.0 {
+            return Ok(("better", String::new()));
+        }
+        if is_sharper {
+            return Ok(("better", format!("log-loss falls by {:.3}, at least {:.3} (5 % bound); ", -log_loss, -high)));
+        }
+        Ok(("not_worse", String::new()))
+    }
+
+    /// Whether a challenger that knows more classes found them, and what it gave up is worth it; `narrow` is on those
+    /// that both know.
+    fn with_new_classes(&self, narrow: &Self, rules: &Rules) -> Found {
+        if narrow.best < -rules.max_class_recall_loss {
+            let why = format!("is worse on the classes that both know, at best by {:+.1} points", 100.0 * narrow.best);
+            return Err(("worse", why));
+        }
+        if self.balanced[1] > 0.0 {
+            return Ok(("better", String::new()));
+        }
+        let [above, error] = self.gained;
+        let is_found = above > ABOVE_CHANCE_IN_DOUBT * error && self.balanced[0] >= -rules.margin;
+        if self.balanced[1] <= -rules.margin && !is_found {
+            return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
+        }
+        let [above, error] = [above, error].map(|share| 100.0 * share);
+        let why = format!("images of what is new are called so {above:+.1} points oftener than others ({error:.1}); ");
+        Ok(("better", why))
     }
 
     /// The figures of a challenger that may be guessing.
@@ -338,11 +374,10 @@ impl<'a> Measured<'a> {
     fn class_loss(&self, limit: f64) -> Option<String> {
         let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
         let gone = |&(old, new, _): &(u64, u64, u64)| new == 0 && old >= MIN_FOUND;
-        let lost = self
-            .right
-            .iter()
-            .enumerate()
-            .filter(|(class, right)| gone(right) || (right.2 >= MIN_CLASS_SAMPLES && self.best_gains[*class] < -limit));
+        let lost =
+            self.right.iter().enumerate().filter(|(class, right)| {
+                gone(right) || (right.2 >= MIN_CLASS_SAMPLES && self.best_gains[*class] < -limit)
+            });
         let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
         let (old, new, n) = *right;
         Some(format!("{} of {n} on {}", old - new, self.classes[class]))

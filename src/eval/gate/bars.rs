@@ -159,8 +159,10 @@ fn a_challenger_that_learned_from_wrong_labels_hardly_ever_serves() {
         let (x, truth) = gaussians(&[60, 60, 60, 60], 2.0, seed);
         let data = dataset(&x, &truth);
         // A quarter of the labels goes to another class.
-        let wrong: Vec<usize> =
-            truth.iter().map(|&y| if rng.random_range(0..4) == 0 { (y + rng.random_range(1..4)) % 4 } else { y }).collect();
+        let wrong: Vec<usize> = truth
+            .iter()
+            .map(|&y| if rng.random_range(0..4) == 0 { (y + rng.random_range(1..4)) % 4 } else { y })
+            .collect();
         let result = against(&data, &trained(&dataset(&x, &wrong)), &champion(&data, trained(&data)), seed);
         loss += result.verdict.change.map_or(0.0, |[change, _]| change) / 200.0;
         promoted += u32::from(result.verdict.promote);
