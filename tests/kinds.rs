@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use edgetuned::head::{Calibration, HeadRecord, HeldOut, Origin};
-use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, Kind, L2, Settings, Solver, fit};
+use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, Kind, L2, Settings, Solver, Statistics, fit};
 use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 use ndarray::{Array2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
@@ -74,6 +74,35 @@ fn every_kind_learns_what_stands_apart_and_its_folds_say_so() {
         assert!(largest / fitted.dense.temperature < 1e4, "{kind:?}: {largest} / {}", fitted.dense.temperature);
         let expected = if kind == Kind::Auto { Kind::Softmax } else { kind };
         assert_eq!(fitted.facts.kind, expected.name());
+    }
+}
+
+#[test]
+fn every_kind_learns_from_what_it_only_remembers_and_is_judged_on_the_rest_alone() {
+    let all = clusters(1, 400, 4, 2.5, 1);
+    let (kept, gone): (Vec<usize>, Vec<usize>) = (0..400).partition(|i| i % 25 == 0 || i % 25 == 1);
+    let part = |rows: &[usize]| {
+        let y: Vec<usize> = rows.iter().map(|&i| all.y()[i]).collect();
+        let ids: Vec<SampleId> = rows.iter().map(|&i| all.ids()[i]).collect();
+        let x = all.x().select(Axis(0), rows);
+        Dataset::new(all.space(), x, y, all.classes().clone(), ids.clone(), ids).unwrap()
+    };
+    let mut past = Statistics::new(all.space());
+    for &i in &gone {
+        past.set(all.ids()[i], Some(&all.classes().labels()[all.y()[i]]), &all.x().row(i).to_vec());
+    }
+    let test = clusters(7, 2_000, 4, 2.5, 1);
+    for kind in KINDS {
+        let settings = of(kind);
+        let forgetful = run(&part(&kept), &settings);
+        let remembering = run(&part(&kept).remembering(past.clone(), 10_000), &settings);
+        assert_eq!(remembering.heldout.ids, forgetful.heldout.ids, "{kind:?}");
+        assert_eq!(remembering.heldout.logits.dim(), (kept.len(), 4), "{kind:?}");
+        assert_eq!((remembering.facts.n_train, remembering.facts.hyper["replayed"]), (32, 368.0), "{kind:?}");
+        let of = |fitted: &Fitted| accuracy(&fitted.dense.logits_of(test.x()).unwrap(), test.y());
+        let (without, with) = (of(&forgetful), of(&remembering));
+        assert!(with > without + 0.02, "{kind:?}: {with} with, {without} without");
+        assert_eq!(remembering, run(&part(&kept).remembering(past.clone(), 10_000), &settings), "{kind:?}: again");
     }
 }
 

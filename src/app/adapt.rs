@@ -13,17 +13,15 @@ use std::thread::{self, JoinHandle};
 use super::serving::Serving;
 use super::survey;
 use crate::engine::{Drifted, Event};
+use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
 use crate::store::{LabelledNow, Reader, StoreError};
-use crate::train::{Learner, Statistics};
-use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp, told};
+use crate::train::Learner;
+use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// New embeddings that may wait; more are not looked at for drift.
 const OBSERVED: usize = 64;
-/// Samples read at a time.
-const CHUNK: usize = 256;
-
 /// Something to do.
 enum Job {
     Serve(Option<Arc<HeadRecord>>),
@@ -118,22 +116,18 @@ struct Adapt {
     /// Up to when labels were seen by a verdict.
     settled: Option<Timestamp>,
     monitor: Option<Monitor>,
+    /// Near-duplicates that were said to go and are still in the store: the statistics hold them no longer.
+    leaving: Vec<SampleId>,
     /// Group and time of the images observed last.
     arrived: VecDeque<(SampleId, Timestamp)>,
 }
 
 impl Adapt {
     fn start(parts: Parts) -> Result<Self, StoreError> {
-        let statistics = match parts.reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
-            Some(Ok(statistics)) if *statistics.space() == parts.space => statistics,
-            Some(Err(error)) => {
-                tracing::warn!(error = told(&error), "the statistics are made anew from the labels");
-                Statistics::new(parts.space)
-            }
-            _ => Statistics::new(parts.space),
-        };
+        let statistics = survey::statistics(&parts.reader, parts.space)?;
         let (learner, settled) = (Learner::new(statistics), parts.settled);
-        let mut adapt = Self { parts, learner, settled, champion: None, monitor: None, arrived: VecDeque::new() };
+        let arrived = VecDeque::new();
+        let mut adapt = Self { parts, learner, settled, champion: None, monitor: None, leaving: Vec::new(), arrived };
         adapt.catch_up()?;
         // Before the first verdict there is no head to correct.
         if adapt.settled.is_some() {
@@ -200,38 +194,16 @@ impl Adapt {
     }
 
     /// Makes the statistics hold every label of the store that a verdict saw, also those that were too many to act at
-    /// once or changed while nobody looked. What they hold of samples that were dropped from the store stays.
+    /// once or changed while nobody looked.
     fn catch_up(&mut self) -> Result<(), StoreError> {
         let reader = &self.parts.reader;
         if let Some(settled) = self.settled {
             let newer = reader.labelled_since(Some(settled))?;
-            let waiting: BTreeSet<SampleId> = newer.iter().map(|sample| sample.id).collect();
-            let statistics = self.learner.statistics();
-            let labelled = reader.labelled_ids()?;
-            let known: BTreeSet<SampleId> = labelled.iter().map(|(id, ..)| *id).collect();
-            let settled = labelled.iter().filter(|(id, ..)| !waiting.contains(id));
-            let differ = settled.filter(|(id, label, _)| statistics.class_of(id) != Some(label)).map(|(id, ..)| *id);
-            let unlabelled = statistics.contributors().map(|(id, _)| *id).filter(|id| !known.contains(id));
-            let changed: Vec<SampleId> = differ.chain(unlabelled).collect();
-            let mut statistics = statistics.clone();
-            let mut any = false;
-            for ids in changed.chunks(CHUNK) {
-                let samples = reader.labels_of(ids)?;
-                any |= !samples.is_empty();
-                let new = |sample: &LabelledNow| {
-                    let embedding = sample.embedding.clone()?;
-                    Some((sample.id, sample.label.clone()?, embedding))
-                        .filter(|_| statistics.class_of(&sample.id).is_none())
-                };
-                let added: Vec<_> = samples.iter().filter_map(new).collect();
-                statistics.add_all(added.iter().map(|(id, label, z)| (*id, label, z.as_slice())));
-                for sample in samples {
-                    if let Some(z) = &sample.embedding {
-                        statistics.set(sample.id, sample.label.as_ref(), z);
-                    }
-                }
-            }
-            if any {
+            let still = reader.labels_of(&self.leaving)?;
+            self.leaving = still.into_iter().map(|sample| sample.id).collect();
+            let waiting: BTreeSet<SampleId> =
+                newer.iter().map(|sample| sample.id).chain(self.leaving.clone()).collect();
+            if let Some(statistics) = survey::caught_up(reader, self.learner.statistics(), &waiting)? {
                 self.learner = Learner::new(statistics);
                 for sample in &newer {
                     self.take(sample);
@@ -261,11 +233,18 @@ impl Adapt {
         Ok(())
     }
 
-    /// Labelled samples go only when the statistics in the store hold them.
+    /// Labelled samples go only when the statistics in the store hold them, near-duplicates when they do not: another of
+    /// their burst stays and says the same, and a training that holds it out must not remember it.
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
-        let statistics = self.learner.statistics();
-        self.send(Event::Statistics(statistics.to_bytes()));
-        let found = survey::evictable(&self.parts.reader, count, statistics)?;
+        let found = survey::evictable(&self.parts.reader, count, self.learner.statistics())?;
+        let twins: Vec<SampleId> =
+            found.iter().filter(|(_, why)| *why == Why::NearDuplicate).map(|(id, _)| *id).collect();
+        for ids in twins.chunks(survey::CHUNK) {
+            let samples = self.parts.reader.labels_of(ids)?;
+            self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
+        }
+        self.leaving.extend(twins);
+        self.send(Event::Statistics(self.learner.statistics().to_bytes()));
         self.send(Event::Evictable(found));
         Ok(())
     }

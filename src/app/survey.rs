@@ -2,7 +2,7 @@
 //!
 //! Reading is all that is done here; the choices are `eval`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, Axis};
 
@@ -13,15 +13,17 @@ use crate::eval::drift::{Monitor, Reference};
 use crate::eval::review::{self, Candidate, Doubt, Pool, Reason};
 use crate::eval::suspicious::{Suspect, suspicious};
 use crate::head::HeadRecord;
-use crate::store::{KeptSample, Labelled, Reader, StoreError, Unlabelled};
+use crate::store::{KeptSample, Labelled, LabelledNow, Reader, StoreError, Unlabelled};
 use crate::train::{self, Dataset, Statistics};
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
-use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
+use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, Timestamp, is_audit, told};
 
 /// Images without a label that are looked at for the review list, the latest first.
 const CANDIDATES: usize = 1_000;
 /// Labelled samples that are looked at for it.
 const LABELLED: usize = 2_000;
+/// Samples read at a time.
+pub(super) const CHUNK: usize = 256;
 
 /// A monitor that compares with what `champion` learned from, by what models that had not seen it said of it; `None`
 /// when that is too little.
@@ -146,10 +148,68 @@ fn doubted(labelled: &Labelled, champion: &HeadRecord) -> Vec<(Doubt, Label, Vec
 }
 
 /// Samples of the store as what a training takes.
-pub(super) fn dataset(labelled: Labelled, space: crate::words::EmbeddingSpace) -> Result<Dataset, train::BadData> {
+pub(super) fn dataset(labelled: Labelled, space: EmbeddingSpace) -> Result<Dataset, train::BadData> {
     let classes: ClassSet = labelled.labels.iter().cloned().collect();
     let y = labelled.labels.iter().filter_map(|label| classes.index_of(label)).collect();
     Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
+}
+
+/// The statistics as they were last written; none yet where they are of another space or cannot be read.
+pub(super) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Statistics, StoreError> {
+    match reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
+        Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
+        Some(Err(error)) => tracing::warn!(error = told(&error), "the statistics are made anew from the labels"),
+        _ => {}
+    }
+    Ok(Statistics::new(space))
+}
+
+/// `statistics` with every label of the store except of those that are `waiting`; `None` when they hold them already.
+/// What they hold of samples that were dropped from the store stays.
+pub(super) fn caught_up(
+    reader: &Reader,
+    statistics: &Statistics,
+    waiting: &BTreeSet<SampleId>,
+) -> Result<Option<Statistics>, StoreError> {
+    let labelled = reader.labelled_ids()?;
+    let known: BTreeSet<SampleId> = labelled.iter().map(|(id, ..)| *id).collect();
+    let settled = labelled.iter().filter(|(id, ..)| !waiting.contains(id));
+    let differ = settled.filter(|(id, label, _)| statistics.class_of(id) != Some(label)).map(|(id, ..)| *id);
+    let unlabelled = statistics.contributors().map(|(id, _)| *id).filter(|id| !known.contains(id));
+    let changed: Vec<SampleId> = differ.chain(unlabelled).collect();
+    let mut statistics = statistics.clone();
+    let mut any = false;
+    for ids in changed.chunks(CHUNK) {
+        let samples = reader.labels_of(ids)?;
+        any |= !samples.is_empty();
+        let new = |sample: &LabelledNow| {
+            let embedding = sample.embedding.clone()?;
+            Some((sample.id, sample.label.clone()?, embedding)).filter(|_| statistics.class_of(&sample.id).is_none())
+        };
+        let added: Vec<_> = samples.iter().filter_map(new).collect();
+        statistics.add_all(added.iter().map(|(id, label, z)| (*id, label, z.as_slice())));
+        for sample in samples {
+            if let Some(z) = &sample.embedding {
+                statistics.set(sample.id, sample.label.as_ref(), z);
+            }
+        }
+    }
+    Ok(any.then_some(statistics))
+}
+
+/// `data` with what is known of all labels that are not in it: of samples that were dropped, and of those that are too
+/// many for a training of `max` samples.
+pub(super) fn remembering(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
+    let statistics = statistics(reader, data.space())?;
+    let inside: BTreeSet<&SampleId> = data.ids().iter().collect();
+    if statistics.contributors().all(|(id, _)| inside.contains(id)) {
+        return Ok(data);
+    }
+    let mut statistics = caught_up(reader, &statistics, &BTreeSet::new())?.unwrap_or(statistics);
+    let rows: Vec<Vec<f32>> = data.x().rows().into_iter().map(|row| row.to_vec()).collect();
+    statistics.remove_all(data.ids().iter().copied().zip(rows.iter().map(Vec::as_slice)));
+    let room = max.saturating_sub(data.n());
+    Ok(data.remembering(statistics, room))
 }
 
 /// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
@@ -191,3 +251,7 @@ fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
     }
     Ok(rows)
 }
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

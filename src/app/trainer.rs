@@ -87,7 +87,7 @@ impl Round {
     fn run(&self, order: TrainingOrder) -> Result<Option<TrainingOutcome>, AnyError> {
         let space = self.settings.space;
         let labelled = survey::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
-        let data = survey::dataset(labelled, space)?;
+        let data = survey::remembering(&self.reader, survey::dataset(labelled, space)?, self.settings.max_samples)?;
         let champion = self.champion()?;
         let started = Instant::now();
         let mut patience = Patience::begin(self.settings.patience);

@@ -68,6 +68,27 @@ impl Cholesky {
         self.lower.nrows()
     }
 
+    /// `x L^T` of rows `x` (m, d): of independent values of variance 1 it makes ones of covariance A.
+    ///
+    /// # Panics
+    /// When `x` has not d columns.
+    pub(super) fn spread(&self, x: &Array2<f64>) -> Array2<f64> {
+        assert_eq!(x.ncols(), self.dim(), "one column a row of the matrix");
+        let mut out = Array2::zeros(x.dim());
+        for start in (0..self.dim()).step_by(PANEL) {
+            let end = (start + PANEL).min(self.dim());
+            let mut triangle = self.lower.slice(s![start..end, start..end]).to_owned();
+            for (i, mut row) in triangle.rows_mut().into_iter().enumerate() {
+                row.slice_mut(s![i + 1..]).fill(0.0);
+            }
+            let mut block = out.slice_mut(s![.., start..end]);
+            let before = self.lower.slice(s![start..end, ..start]);
+            general_mat_mul(1.0, &x.slice(s![.., ..start]), &before.t(), 0.0, &mut block);
+            general_mat_mul(1.0, &x.slice(s![.., start..end]), &triangle.t(), 1.0, &mut block);
+        }
+        out
+    }
+
     /// Replaces `x` (d,) by the solution of `A y = x`.
     ///
     /// # Panics
@@ -215,6 +236,17 @@ mod tests {
             }
         }
         l
+    }
+
+    #[test]
+    fn spread_rows_are_products_with_the_factor() {
+        for (seed, d) in [1, 63, 64, 65, 130].into_iter().enumerate() {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed as u64);
+            let a = positive(&mut rng, d);
+            let x = noise(&mut rng, 3, d);
+            let gap = Cholesky::of(a.clone()).unwrap().spread(&x) - x.dot(&direct(&a).t());
+            assert!(gap.iter().all(|gap| gap.abs() < 1e-9), "seed {seed}, {d}");
+        }
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis, concatenate};
 
+use super::Statistics;
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 
 /// Labelled embeddings of one space. At least two classes, each with a sample; every value finite; ids distinct.
@@ -15,6 +16,16 @@ pub struct Dataset {
     classes: ClassSet,
     groups: Vec<SampleId>,
     ids: Vec<SampleId>,
+    past: Option<Past>,
+}
+
+/// What is left of samples that are not there any more.
+#[derive(Debug, Clone)]
+pub(super) struct Past {
+    /// Their sums.
+    pub statistics: Statistics,
+    /// Draws in their place at most.
+    pub max: usize,
 }
 
 /// Why samples cannot be trained on.
@@ -99,7 +110,38 @@ impl Dataset {
         if let Some(((row, place), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(BadData::NotFinite { sample: ids[row], place, value: value.to_string() });
         }
-        Ok(Self { space, x, y, classes, groups, ids })
+        Ok(Self { space, x, y, classes, groups, ids, past: None })
+    }
+
+    /// Lets a training learn from the `statistics` of other samples too, by `max` draws from them at most
+    /// (`train::replay`); figures rest on the samples alone, as before.
+    ///
+    /// # Panics
+    /// When the statistics are of another space, or hold one of the samples.
+    #[must_use]
+    pub fn remembering(self, statistics: Statistics, max: usize) -> Self {
+        assert_eq!(*statistics.space(), self.space, "statistics of the same space");
+        assert!(self.ids.iter().all(|id| statistics.class_of(id).is_none()), "statistics of other samples");
+        Self { past: Some(Past { statistics, max }), ..self }
+    }
+
+    pub(super) fn past(&self) -> Option<&Past> {
+        self.past.as_ref()
+    }
+
+    /// The samples and behind them `x` (m, d) of classes `y` (m,), each a group of its own.
+    pub(super) fn followed_by(&self, x: &Array2<f32>, y: &[usize]) -> Self {
+        let made: Vec<SampleId> =
+            (0..y.len()).map(|i| SampleId::of(&[b"replayed".as_slice(), &i.to_le_bytes()].concat())).collect();
+        Self {
+            space: self.space,
+            x: concatenate![Axis(0), self.x, *x],
+            y: [&self.y, y].concat(),
+            classes: self.classes.clone(),
+            groups: [&self.groups[..], &made].concat(),
+            ids: [&self.ids[..], &made].concat(),
+            past: None,
+        }
     }
 
     /// Where the embeddings can be compared.

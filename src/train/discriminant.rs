@@ -83,19 +83,20 @@ pub(super) fn linear(theta: &[f64], x: &Array2<f32>, k: usize) -> Array2<f64> {
     out
 }
 
-/// Statistics of each fold's features; of everything where nothing is held out.
+/// Statistics of each fold's features, then of those in no fold; of everything where nothing is held out.
 fn by_fold(plan: &Plan<'_>) -> Vec<Lda> {
     let x = &plan.features.matrix();
-    let count = if plan.can_hold_out() { plan.parts.len() } else { 1 };
-    let of = |fold: usize| {
-        let inside = |sample: &usize| count == 1 || plan.folds.of[*sample] == fold;
-        let samples: Vec<usize> = (0..plan.data.n()).filter(inside).collect();
+    let of = |samples: Vec<usize>| {
         let y: Vec<usize> = samples.iter().map(|&sample| plan.data.y()[sample]).collect();
         let mut lda = Lda::new(x.ncols());
         lda.add_all(x.select(Axis(0), &samples).view(), &y);
         lda
     };
-    (0..count).map(of).collect()
+    if !plan.can_hold_out() {
+        return vec![of((0..plan.data.n()).collect())];
+    }
+    let in_fold = |fold: usize| (0..plan.data.n()).filter(|&sample| plan.folds.of[sample] == fold).collect();
+    (0..plan.parts.len()).map(in_fold).chain([plan.never_held_out().collect()]).map(of).collect()
 }
 
 fn merged<'a>(parts: impl Iterator<Item = &'a Lda>, width: usize) -> Lda {

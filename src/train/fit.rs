@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, s};
 
 use super::contest::scored;
 use super::plan::Plan;
 use super::{Dataset, FitError, Fitted, Kind, L2, Progress, Settings, Solver, temperature};
-use super::{auto, discriminant, mlp, rp_ridge, softmax};
+use super::{auto, discriminant, mlp, replay, rp_ridge, softmax};
 use crate::head::{DenseHead, HeldOut, Hidden, TrainingFacts};
 
-/// A head fitted on all of `data`, with out-of-fold logits of each sample for honest figures.
+/// A head fitted on all of `data`, with out-of-fold logits of each sample for honest figures. What the data remembers of
+/// other samples teaches too, and is never what is judged by.
 ///
 /// `watch` hears of progress after each pass over the samples and may end the training. The folds' models start at
 /// zero: a start at the head in service, or at one another, would let them see what is held out from them.
@@ -23,16 +24,20 @@ pub fn fit(
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Fitted, FitError> {
     check(settings)?;
-    let plan = Plan::new(data, settings);
+    let replayed = replay::extended(data, settings.seed);
+    let plan = Plan::new(replayed.as_ref().unwrap_or(data), data.n(), settings);
     let Solved { layers, heldout, facts } = solve(&plan, settings.kind, settings, watch)?;
     let Layers { hidden, weights, bias } = layers;
     let temperature = temperature::fit(&scored(&plan, &heldout)) as f32;
-    let heldout = heldout.mapv(|logit| logit as f32);
+    let heldout = heldout.slice(s![..data.n(), ..]).mapv(|logit| logit as f32);
     let ran_away = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l > f32::MAX);
     if let (true, Solver::Adam { epochs, lr, .. }) = (ran_away, settings.solver) {
         return Err(FitError::Diverged { epoch: epochs, lr });
     }
-    let facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..facts };
+    let mut facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..facts };
+    if let Some(replayed) = replayed {
+        facts.hyper.insert("replayed".to_owned(), (replayed.n() - data.n()) as f64);
+    }
     Ok(Fitted {
         dense: DenseHead { space: data.space(), classes: data.classes().clone(), hidden, weights, bias, temperature },
         facts,

@@ -114,6 +114,19 @@ impl Learner {
         self.solve_again();
     }
 
+    /// Takes samples, each with its embedding (d,), out of the statistics and the evidence, as if they had never had a
+    /// label.
+    ///
+    /// # Panics
+    /// When an embedding is not d long.
+    pub fn forget<'a>(&mut self, samples: impl IntoIterator<Item = (SampleId, &'a [f32])>) {
+        for (id, z) in samples {
+            self.evidence.remove(&id);
+            self.change(id, None, z);
+        }
+        self.solve_again();
+    }
+
     fn change(&mut self, id: SampleId, label: Option<&Label>, z: &[f32]) {
         let live = &mut self.live;
         self.statistics.set_traced(id, label, z, |lda, change| {

@@ -168,6 +168,35 @@ impl Lda {
         self.merge_means(&other.counts, &other.means);
     }
 
+    /// Takes off again what a merge of `part` added.
+    ///
+    /// # Panics
+    /// When the widths differ, or `part` holds more of a class.
+    pub(super) fn unmerge(&mut self, part: &Self) {
+        assert_eq!(self.dim, part.dim, "one width");
+        let mut apart = Vec::new();
+        for (class, (&count, theirs)) in part.counts.iter().zip(part.means.rows()).enumerate() {
+            assert!(count <= self.counts[class], "no more than there is");
+            let (n, b) = (self.counts[class] as f64, count as f64);
+            let mut ours = self.means.row_mut(class);
+            self.counts[class] -= count;
+            if self.counts[class] == 0 {
+                ours.fill(0.0);
+                continue;
+            }
+            // The mean of the rest lies on the other side: mu_A - mu = b / a (mu - mu_B).
+            let a = n - b;
+            let difference = &ours - &theirs;
+            apart.extend(difference.iter().map(|value| value * (b * n / a).sqrt()));
+            ours.scaled_add(b / a, &difference);
+        }
+        // S_A = S - S_B - a b / n (mu_A - mu_B)(mu_A - mu_B)^T, and mu_A - mu_B = n / a (mu - mu_B).
+        let rows = Array2::from_shape_vec((apart.len() / self.dim.max(1), self.dim), apart);
+        let mut off = Self { scatter: part.scatter.clone(), ..Self::new(self.dim) };
+        off.add_gram(&rows.expect("whole rows were appended"));
+        add_scaled(&mut self.scatter, -1.0, &off.scatter);
+    }
+
     /// The means' part of a merge: `S += n_A n_B / (n_A + n_B) D D^T`, `D = mu_A - mu_B`.
     fn merge_means(&mut self, counts: &[u64], means: &Array2<f64>) {
         self.grow(counts.len());

@@ -28,6 +28,7 @@ mod objective;
 mod overlay;
 mod plan;
 mod recipe;
+mod replay;
 mod rp_ridge;
 mod select;
 mod settings;

@@ -72,7 +72,7 @@ impl Folded {
         }
         let in_fold = |fold: usize| (0..n).filter(|&sample| plan.folds.of[sample] == fold).collect::<Vec<_>>();
         let folds: Vec<Moments> = (0..plan.parts.len()).map(|fold| of(&in_fold(fold))).collect();
-        let mut whole = Moments::zeros(k, x.ncols());
+        let mut whole = of(&plan.never_held_out().collect::<Vec<_>>());
         for fold in &folds {
             whole.add(fold);
         }

@@ -3,15 +3,16 @@
 use super::features::Features;
 use super::objective::Objective;
 use super::spectrum::Spectrum;
-use super::split::{Folds, folds};
+use super::split::{Folds, NEVER, folds};
 use super::{ClassWeights, Dataset, Settings, Solver};
 
 /// Everything that is the same for all fits of one training.
 pub(super) struct Plan<'a> {
+    /// The samples, and behind them those that only teach.
     pub data: &'a Dataset,
     pub features: Features<'a>,
     pub folds: Folds,
-    /// Samples by fold (count,): the order in which passes go over them.
+    /// Samples by fold (count,), then those of none: the order in which passes go over them.
     pub order: Vec<Vec<usize>>,
     /// What L-BFGS is told of the features.
     pub spectrum: Spectrum,
@@ -32,10 +33,12 @@ pub(super) struct Part {
 }
 
 impl<'a> Plan<'a> {
-    pub fn new(data: &'a Dataset, settings: &Settings) -> Self {
+    /// `data`'s first `real` samples can be held out, the others belong to every fit.
+    pub fn new(data: &'a Dataset, real: usize, settings: &Settings) -> Self {
         // Adam's steps depend on the axes, so only L-BFGS may turn them.
         let features = Features::new(data.x(), settings.solver == Solver::Lbfgs);
-        let folds = folds(data.y(), data.groups(), settings.folds, settings.seed);
+        let mut folds = folds(&data.y()[..real], &data.groups()[..real], settings.folds, settings.seed);
+        folds.of.resize(data.n(), NEVER);
         let part = |held_out: Option<usize>| {
             let inside = |sample: usize| held_out.is_none_or(|fold| folds.of[sample] != fold);
             Part::new(data, settings.class_weights, inside)
@@ -49,7 +52,8 @@ impl<'a> Plan<'a> {
         if classes.next().is_none_or(|first| classes.all(|class| class == first)) {
             scorable.fill(false);
         }
-        let order = (0..folds.count.max(1)).map(|f| (0..data.n()).filter(|&i| folds.of[i] == f).collect()).collect();
+        let of_fold = |fold: usize| (0..data.n()).filter(|&i| folds.of[i] == fold).collect();
+        let order = (0..folds.count).chain([NEVER]).map(of_fold).collect();
         let spectrum = match settings.solver {
             Solver::Lbfgs => Spectrum::new(features.rows(), data.n()),
             Solver::Adam { .. } => Spectrum::default(),
@@ -61,6 +65,11 @@ impl<'a> Plan<'a> {
     pub fn objective<'b>(&'b self, part: &'b Part, lambda: f64) -> Objective<'b> {
         let (weight, known) = (&part.weight, &part.known);
         Objective { x: self.features.rows(), y: self.data.y(), weight, known, lambda }
+    }
+
+    /// Samples that only teach.
+    pub fn never_held_out(&self) -> impl Iterator<Item = usize> {
+        (0..self.data.n()).filter(|&sample| self.folds.of[sample] == NEVER)
     }
 
     /// Whether anything can be held out.

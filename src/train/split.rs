@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use super::Settings;
 use crate::words::{ClassSet, Digest, Label, SampleId};
 
-/// Fold of each sample, 0..`count`.
+/// Fold of a sample that is held out from nothing.
+pub(super) const NEVER: usize = usize::MAX;
+
+/// Fold of each sample, 0..`count`, or [`NEVER`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Folds {
     /// Number of folds; 1 when no class can be divided, and then nothing can be held out.

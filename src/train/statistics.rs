@@ -113,6 +113,25 @@ impl Statistics {
         self.lda.add_all(x.view(), &y);
     }
 
+    /// Takes off those of `samples` that contribute, by matrix products; each with the embedding (d,) it was added with.
+    ///
+    /// # Panics
+    /// When an embedding is not d long.
+    pub fn remove_all<'a>(&mut self, samples: impl IntoIterator<Item = (SampleId, &'a [f32])>) {
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        for (id, z) in samples {
+            assert_eq!(z.len(), self.space.dim, "one value a column");
+            if let Some(class) = self.contributors.remove(&id) {
+                x.extend(unit(z));
+                y.push(class);
+            }
+        }
+        let x = Array2::from_shape_vec((y.len(), self.space.dim), x).expect("whole rows were appended");
+        let mut part = Lda::new(self.space.dim);
+        part.add_all(x.view(), &y);
+        self.lda.unmerge(&part);
+    }
+
     fn number(&mut self, label: &Label) -> usize {
         self.classes.iter().position(|known| known == label).unwrap_or_else(|| {
             self.classes.push(label.clone());

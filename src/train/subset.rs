@@ -59,7 +59,7 @@ fn in_order(samples: Vec<usize>, groups: &[SampleId], ids: &[SampleId], purpose:
 }
 
 /// How much each of `sizes` gets of `max`: all alike, none more than its size; odd ones by `lots`, lowest first.
-fn waterfill(sizes: &[usize], lots: &[u64], max: usize) -> Vec<usize> {
+pub(super) fn waterfill(sizes: &[usize], lots: &[u64], max: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&class| (sizes[class], lots[class], class));
     let (mut left, mut shares) = (max, vec![0; sizes.len()]);

@@ -148,6 +148,22 @@ fn a_verdict_ends_what_it_saw_and_the_statistics_take_it_in() {
 }
 
 #[test]
+fn what_is_forgotten_is_neither_in_the_statistics_nor_acts() {
+    let (mut learner, mut rng) = learner(3);
+    let plain = learner.clone();
+    let z = [0, 1].map(|class| picture(&mut rng, class));
+    learner.learn(id(1000), Timestamp(1), Some(&label("b")), &z[0]);
+    learner.settle(Timestamp(2));
+    learner.learn(id(1001), Timestamp(3), Some(&label("c")), &z[1]);
+    learner.forget([(id(1000), &z[0][..]), (id(1001), &z[1][..]), (id(1002), &z[1][..])]);
+    assert_eq!((learner.evidence(), learner.statistics().class_of(&id(1000))), (0, None));
+    assert_eq!(learner.statistics().lda().counts(), plain.statistics().lda().counts());
+    let gap = (learner.statistics().lda().means().to_owned() - plain.statistics().lda().means()).mapv(f64::abs);
+    assert!(gap.iter().all(|gap| *gap < 1e-12));
+    assert!(learner.overlay(&champion(), &says).is_empty());
+}
+
+#[test]
 fn beyond_the_limit_the_oldest_label_is_named_and_no_longer_acts() {
     let (mut learner, mut rng) = learner(6);
     let first = picture(&mut rng, 0);

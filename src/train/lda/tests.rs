@@ -92,6 +92,18 @@ fn any_order_of_additions_removals_moves_and_merges_is_the_batch() {
 }
 
 #[test]
+fn what_is_taken_off_leaves_the_batch_of_the_rest() {
+    for seed in 0..30 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let samples: Vec<_> = (0..60).map(|_| sample(&mut rng, 5)).collect();
+        let (gone, rest) = samples.split_at(rng.random_range(0..45));
+        let mut whole = batch(&samples, 5);
+        whole.unmerge(&batch(gone, 5));
+        check_same(&whole, &batch(rest, 5), &format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn a_removal_cancels_the_addition_even_far_from_the_origin() {
     for seed in 0..30 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
