@@ -9,6 +9,8 @@
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
 //! be better on all classes together, or surely to find it, and not to give up much on those that both know.
 
+mod measured;
+
 use std::collections::BTreeSet;
 
 use ndarray::Array2;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::bootstrap::{quantile, resample};
 use super::figures::{Tally, answers};
 use crate::words::{Label, SampleId};
+use measured::Measured;
 
 /// Held-out samples below which nothing is measured.
 pub(super) const MIN_SAMPLES: usize = 20;
@@ -25,11 +28,7 @@ const MIN_GROUPS: usize = 10;
 /// Recall that a class may lose when the challenger knows one that the champion did not, 0..1: what is given up there has
 /// to be worth it on all classes together, and no class may be swallowed.
 const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
-/// Held-out samples of a class below which its recall alone decides nothing.
-const MIN_CLASS_SAMPLES: u64 = 20;
 
-/// Right answers on a class that is not to be given up altogether, however few samples it has.
-const MIN_FOUND: u64 = 3;
 /// Standard errors by which a challenger has to be better than guessing, or find what is new better than others.
 ///
 /// Against labels that say nothing of the images, champion and challenger both guess, and one guess beats another by
@@ -239,83 +238,7 @@ fn names(labels: &[Label]) -> String {
     labels.iter().map(|label| format!("'{label}'")).collect::<Vec<_>>().join(", ")
 }
 
-/// The differences, new minus old.
-struct Measured<'a> {
-    classes: &'a [Label],
-    /// Change in balanced accuracy over all classes, and its 5 % quantile.
-    balanced: [f64; 2],
-    /// The 95 % quantile of the same.
-    best: f64,
-    /// The balanced accuracy over all classes of the old and of the new head, each with its standard error.
-    levels: [[f64; 2]; 2],
-    /// Change in log-loss, and its 5 % and 95 % quantiles.
-    log_loss: [f64; 3],
-    /// By class: the 95 % quantile of the change in recall (k,).
-    best_gains: Vec<f64>,
-    /// How much oftener the new head gives the names that only it knows to images of those classes than to others, with
-    /// its standard error.
-    gained: [f64; 2],
-    /// By class: right answers of the old and of the new head, and samples.
-    right: Vec<(u64, u64, u64)>,
-}
-
-/// Balanced accuracy, new minus old, in one resample.
-struct Change {
-    all: f64,
-    /// The old head's and the new head's own.
-    levels: [f64; 2],
-    /// Of each class's recall (k,).
-    gains: Vec<f64>,
-    /// The new head's mean recall of the classes that only it knows, less the share of other images called so.
-    gained: f64,
-}
-
-impl<'a> Measured<'a> {
-    fn of(contest: &Contest<'a>, rules: &Rules) -> Self {
-        let Round { classes, y, groups, old, new } = contest.all;
-        let (old, new) = (answers(old, y), answers(new, y));
-        let every: Vec<usize> = (0..classes.len()).collect();
-        let (gained, known): (Vec<usize>, Vec<usize>) =
-            every.iter().partition(|&&class| contest.gained.contains(&classes[class]));
-        let change = |counts: &[u32]| {
-            let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
-            let levels = [&old, &new].map(|tally| tally.balanced_accuracy(&every));
-            let gains = every.iter().map(|&c| new.balanced_accuracy(&[c]) - old.balanced_accuracy(&[c]));
-            let gained = new.balanced_accuracy(&gained) - new.called(&known, &gained);
-            Change { all: levels[1] - levels[0], levels, gains: gains.collect(), gained }
-        };
-        let once = vec![1; y.len()];
-        let Change { all: balanced, levels, gained: above, .. } = change(&once);
-        let many = resample(groups, rules.seed, change);
-        let bound = |pick: &dyn Fn(&Change) -> f64, q| quantile(&many.iter().map(pick).collect::<Vec<f64>>(), q);
-        let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
-        Self {
-            classes,
-            balanced: [balanced, bound(&|change| change.all, 0.05)],
-            best: bound(&|change| change.all, 0.95),
-            levels: [0, 1].map(|head| {
-                let resampled: Vec<f64> = many.iter().map(|change| change.levels[head]).collect();
-                [levels[head], deviation(&resampled)]
-            }),
-            best_gains: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
-            gained: [above, deviation(&many.iter().map(|change| change.gained).collect::<Vec<_>>())],
-            log_loss: log_loss(&contest.all, rules),
-            right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
-        }
-    }
-
-    /// What is new, when something is, and how the rest does.
-    fn scope(&self, gained: &[Label], narrow: &Self) -> String {
-        let of = |label: &Label| {
-            let class = self.classes.iter().position(|class| class == label);
-            let (right, n) = class.map_or((0, 0), |class| (self.right[class].1, self.right[class].2));
-            format!("'{label}' is new ({right} of {n} right)")
-        };
-        let new = gained.iter().map(of).collect::<Vec<_>>().join(", ");
-        let known = self.classes.len() - gained.len();
-        format!("; {new}, the {known} classes that both know change by {:+.1} points", 100.0 * narrow.balanced[0])
-    }
-
+impl Measured<'_> {
     /// Whether a challenger of the champion's classes is as good or better.
     fn on_the_same_classes(&self, rules: &Rules) -> Found {
         let [log_loss, low, high] = self.log_loss;
@@ -351,64 +274,15 @@ impl<'a> Measured<'a> {
         if self.balanced[1] <= -rules.margin && !is_found {
             return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
         }
+        if !is_found {
+            return Ok(("not_worse", String::new()));
+        }
         let [above, error] = [above, error].map(|share| 100.0 * share);
-        let why = format!("images of what is new are called so {above:+.1} points oftener than others ({error:.1}); ");
+        let why = format!(
+            "images of what is new are called so {above:+.1} points oftener than others (standard error {error:.1}); "
+        );
         Ok(("better", why))
     }
-
-    /// The figures of a challenger that may be guessing.
-    fn guesses(&self) -> Option<String> {
-        let present = self.right.iter().filter(|right| right.2 > 0).count();
-        let chance = 1.0 / present.max(1) as f64;
-        let is_above = |[level, error]: [f64; 2], errors: f64| level - errors * error > chance;
-        let [old, new] = self.levels;
-        let errors = if is_above(old, ABOVE_CHANCE) { ABOVE_CHANCE } else { ABOVE_CHANCE_IN_DOUBT };
-        (!is_above(new, errors)).then(|| {
-            let [level, error, chance] = [new[0], new[1], chance].map(|share| 100.0 * share);
-            format!("balanced accuracy {level:.1} % (standard error {error:.1}), chance {chance:.1} %")
-        })
-    }
-
-    /// The class that loses most of those that lose more than `limit` of their recall by the one-sided 95 % bound:
-    /// "8 of 31 on metal". On fewer samples than decide anything alone, only a class that is found no more counts.
-    fn class_loss(&self, limit: f64) -> Option<String> {
-        let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
-        let gone = |&(old, new, _): &(u64, u64, u64)| new == 0 && old >= MIN_FOUND;
-        let lost =
-            self.right.iter().enumerate().filter(|(class, right)| {
-                gone(right) || (right.2 >= MIN_CLASS_SAMPLES && self.best_gains[*class] < -limit)
-            });
-        let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
-        let (old, new, n) = *right;
-        Some(format!("{} of {n} on {}", old - new, self.classes[class]))
-    }
-
-    /// The class that gains most: "glass (+4.1 points)".
-    fn best_gain(&self) -> Option<String> {
-        let gains = self.right.iter().zip(self.classes).filter(|((old, new, _), _)| new > old);
-        let gains = gains.map(|((old, new, n), class)| ((new - old) as f64 / *n as f64, class));
-        let (gain, class) = gains.max_by(|a, b| a.0.total_cmp(&b.0))?;
-        Some(format!("{class} ({:+.1} points)", 100.0 * gain))
-    }
-}
-
-/// Standard deviation.
-fn deviation(values: &[f64]) -> f64 {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()
-}
-
-/// Change in log-loss, and its 5 % and 95 % quantiles.
-fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 3] {
-    let (old, new) = (answers(round.old, round.y), answers(round.new, round.y));
-    let change = |counts: &[u32]| {
-        let k = round.classes.len();
-        Tally::of(&new, counts, k).summary().log_loss - Tally::of(&old, counts, k).summary().log_loss
-    };
-    let measured = change(&vec![1; round.y.len()]);
-    let many = resample(round.groups, rules.seed, change);
-    [measured, quantile(&many, 0.05), quantile(&many, 0.95)]
 }
 
 #[cfg(test)]

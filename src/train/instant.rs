@@ -7,8 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2};
-
 use super::cholesky::{NoFactor, add_scaled, dot};
 use super::inverse::{Discriminant, Shrinkage};
 use super::overlay::{Component, Overlay, Row};
@@ -64,12 +62,6 @@ impl Learner {
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
-    }
-
-    /// Weights (k, d) and bias (k,) of the statistics' classes, as [`super::Lda::head`] has them; None before an anchor.
-    #[must_use]
-    pub fn head(&self) -> Option<(Array2<f64>, Array1<f64>)> {
-        self.live.as_ref().map(|live| live.head(self.statistics.lda()))
     }
 
     /// How many labels wait for the next verdict and act at once.
