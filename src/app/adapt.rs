@@ -244,7 +244,9 @@ impl Adapt {
             self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
         }
         self.leaving.extend(twins);
-        self.send(Event::Statistics(self.learner.statistics().to_bytes()));
+        if !found.is_empty() {
+            self.send(Event::Statistics(self.learner.statistics().to_bytes()));
+        }
         self.send(Event::Evictable(found));
         Ok(())
     }

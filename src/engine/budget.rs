@@ -21,7 +21,12 @@ const SLACK: f64 = 0.05;
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     running: bool,
-    exhausted: bool,
+    /// How things stood when nothing could go: samples, labelled ones, and verdicts. Until that changes nobody looks again.
+    exhausted: Option<(usize, usize, u64)>,
+    /// Verdicts after which more labels are in the statistics, and their samples may go.
+    verdicts: u64,
+    /// Whether somebody was told that nothing may go.
+    told: bool,
 }
 
 impl Engine {
@@ -30,16 +35,26 @@ impl Engine {
         let samples = self.catalogue.len() as u64 * self.settings.sample_bytes;
         let (used, quota) = (samples + self.spool.bytes(), self.settings.quota_bytes);
         if used <= quota {
-            self.budget.exhausted = false;
+            (self.budget.exhausted, self.budget.told) = (None, false);
             return;
         }
-        if self.budget.running || self.budget.exhausted || self.stopping {
+        if self.budget.running || self.budget.exhausted == Some(self.holdings()) || self.stopping {
             return;
         }
         let excess = (used - quota) as f64 + SLACK * quota as f64;
         let count = (excess / self.settings.sample_bytes as f64).ceil() as usize;
         self.budget.running = true;
         self.effects.push(Effect::Evict { count });
+    }
+
+    fn holdings(&self) -> (usize, usize, u64) {
+        (self.catalogue.len(), self.catalogue.labelled(), self.budget.verdicts)
+    }
+
+    /// The statistics hold the labels that a verdict saw: what had to wait for that may go.
+    pub(super) fn statistics_settled(&mut self, file: Vec<u8>) {
+        self.write(Write::Statistics { file });
+        self.budget.verdicts += 1;
     }
 
     /// Drops what was found and still is as it was.
@@ -57,10 +72,14 @@ impl Engine {
         }
         let count: u64 = counts.values().sum();
         if count == 0 {
-            self.budget.exhausted = true;
+            self.budget.exhausted = Some(self.holdings());
+            if std::mem::replace(&mut self.budget.told, true) {
+                return;
+            }
             let reason = "the store is over its quota and nothing in it may go: raise store.quota_mb, or remove labels";
             return self.error(now, "store", reason.to_owned());
         }
+        self.budget.told = false;
         self.live.evicted += count;
         self.write_live();
         let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");

@@ -155,7 +155,7 @@ impl Engine {
             }
             Event::Reviewed(review) => self.reviewed(now, review),
             Event::Evictable(found) => self.evict(now, found),
-            Event::Statistics(file) => self.write(Write::Statistics { file }),
+            Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
             Event::Stop => self.stop(now),
         }

@@ -152,3 +152,28 @@ fn a_store_over_its_quota_drops_images_counts_them_and_does_not_take_them_in_aga
         "{health}"
     );
 }
+
+#[test]
+fn a_training_remembers_the_labelled_images_that_had_to_go() {
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    stage.home.configure("store: { quota_mb: 1 }");
+    stage.restart();
+    for index in 0..400 {
+        for part in [Part::Nut, Part::Washer] {
+            stage.home.put(&format!("{part}/{index}.jpg"), &picture(part, index));
+        }
+    }
+    stage.ears.wait("health", "about the labels", |health| health["labelled"] == 800);
+    assert_eq!(stage.ears.ask("train", "first")["status"], "ok");
+    let first = stage.ears.wait("train/result", "of everything", |result| result["promoted"] == true).json;
+    assert_eq!((&first["n_train"], &first["hyper"]["replayed"]), (&json!(800), &Value::Null), "{first}");
+    let event = stage.ears.wait("event", "of images dropped", |event| event["event_type"] == "evicted").json;
+    let evicted = event["count"].as_u64().unwrap();
+    stage.ears.wait("health", "about the dropped", |health| health["evicted"] == evicted);
+    stage.ears.forget();
+    assert_eq!(stage.ears.ask("train", "second")["status"], "ok");
+    let second = stage.ears.wait("train/result", "of what is left", |result| !result["head"].is_null()).json;
+    assert_eq!(second["n_train"], 800 - evicted, "{second}");
+    let replayed = second["hyper"]["replayed"].as_f64().unwrap();
+    assert!(replayed > 0.0 && replayed <= evicted as f64, "{replayed} of {evicted}: {second}");
+}
