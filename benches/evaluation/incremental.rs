@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use edgetuned::eval::compare;
 use edgetuned::eval::gate::Rules;
 use edgetuned::head::{BackboneRef, Calibration, HeadRecord};
-use edgetuned::train::{Learner, Settings, Statistics, fit, subset};
+use edgetuned::train::{Settings, Statistics, fit, subset};
 use edgetuned::words::{Digest, HeadRef, Timestamp};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -27,8 +27,8 @@ const MAX_SAMPLES: usize = 20_000;
 pub fn section(photographs: &[Photographs]) -> String {
     let mut text = format!(
         "All labels of one class come before the first of the next. A training follows every {EVERY} labels, the gate \
-         decides, and labels correct at once in between; the last training is at the end, as the nightly one. Means over \
-         {ORDERS} orders of the classes, with the range. `offline` is one fit on everything. `tenth` keeps a tenth of the \
+         decides, and the last one is at the end, as the nightly one. Means over {ORDERS} orders of the classes, with the \
+         range. `offline` is one fit on everything. `tenth` keeps a tenth of the \
          samples (balanced and diverse) from the first to the last, and learns from the sums of those that went; \
          `forgetful` does not.\n\n"
     );
@@ -111,11 +111,9 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
     classes.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let order: Vec<usize> = classes.into_iter().flatten().collect();
     let mut past = Statistics::new(train.space);
-    let mut learner = Learner::new(Statistics::new(train.space));
     let (mut kept, mut champion): (Vec<usize>, Option<HeadRecord>) = (Vec::new(), None);
     let (mut promoted, mut refused) = (0, 0);
     for (count, &row) in order.iter().enumerate() {
-        learner.learn(train.ids[row], Timestamp(count as i64), Some(&train.labels[row]), &values(train, row));
         kept.push(row);
         if kept.len() > max {
             let part = train.select(&kept);
@@ -126,7 +124,7 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
             let groups: BTreeSet<_> = chosen.iter().map(|row| train.groups[*row]).collect();
             let is_gone = |row: &&usize| !chosen.contains(row) && !groups.contains(&train.groups[**row]);
             for gone in kept.iter().filter(is_gone) {
-                past.set(train.ids[*gone], Some(&train.labels[*gone]), &values(train, *gone));
+                past.set(train.ids[*gone], Some(&train.labels[*gone]), &train.z.row(*gone).to_vec());
             }
             kept = chosen;
         }
@@ -157,16 +155,7 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
         } else {
             refused += 1;
         }
-        learner.settle(Timestamp(count as i64 + 1));
-        if learner.is_due() {
-            // Too few labels to have any scatter yet.
-            let _ = learner.anchor();
-        }
     }
     let champion = champion.expect("the first head serves");
     Outcome { accuracy: accuracy::accuracy(&champion.dense, test), promoted, refused }
-}
-
-fn values(set: &Set, row: usize) -> Vec<f32> {
-    set.z.row(row).to_vec()
 }

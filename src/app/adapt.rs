@@ -22,6 +22,7 @@ use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// New embeddings that may wait; more are not looked at for drift.
 const OBSERVED: usize = 64;
+
 /// Something to do.
 enum Job {
     Serve(Option<Arc<HeadRecord>>),
@@ -238,7 +239,7 @@ impl Adapt {
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
         let found = survey::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
-            found.iter().filter(|(_, why)| *why == Why::NearDuplicate).map(|(id, _)| *id).collect();
+            found.iter().filter(|sample| sample.why == Why::NearDuplicate).map(|sample| sample.id).collect();
         for ids in twins.chunks(survey::CHUNK) {
             let samples = self.parts.reader.labels_of(ids)?;
             self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));

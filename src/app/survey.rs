@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, Axis};
 
-use crate::engine::Review;
+use crate::engine::{Evictable, Review};
 use crate::eval::advice::advice;
-use crate::eval::budget::{self, Kept, Why};
+use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
 use crate::eval::review::{self, Candidate, Doubt, Pool, Reason};
 use crate::eval::suspicious::{Suspect, suspicious};
@@ -206,18 +206,18 @@ pub(super) fn remembering(reader: &Reader, data: Dataset, max: usize) -> Result<
         return Ok(data);
     }
     let mut statistics = caught_up(reader, &statistics, &BTreeSet::new())?.unwrap_or(statistics);
-    let rows: Vec<Vec<f32>> = data.x().rows().into_iter().map(|row| row.to_vec()).collect();
-    statistics.remove_all(data.ids().iter().copied().zip(rows.iter().map(Vec::as_slice)));
+    let rows = data.x().rows().into_iter().map(|row| row.to_slice().expect("embeddings lie row by row"));
+    let inside: Vec<(SampleId, &[f32])> = data.ids().iter().copied().zip(rows).collect();
+    // A part at a time: their copies at unit length need not all be there at once.
+    for part in inside.chunks(CHUNK) {
+        statistics.remove_all(part.iter().copied());
+    }
     let room = max.saturating_sub(data.n());
     Ok(data.remembering(statistics, room))
 }
 
 /// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
-pub(super) fn evictable(
-    reader: &Reader,
-    count: usize,
-    statistics: &Statistics,
-) -> Result<Vec<(SampleId, Why)>, StoreError> {
+pub(super) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
     let held = |sample: &KeptSample| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
     let kept = reader.kept()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,
@@ -236,7 +236,12 @@ pub(super) fn evictable(
         }
     };
     let evicted = budget::evict(&kept, count, &mut embeddings);
-    failed.map_or(Ok(evicted.gone), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut labels: BTreeMap<SampleId, Option<Label>> = kept.into_iter().map(|kept| (kept.id, kept.label)).collect();
+    let going = |(id, why)| Evictable { id, label: labels.remove(&id).flatten(), why };
+    Ok(evicted.gone.into_iter().map(going).collect())
 }
 
 /// Embeddings (m, d) of labelled samples, in the order of `ids`; zeros where there is none.

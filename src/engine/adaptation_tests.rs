@@ -233,13 +233,24 @@ fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
         effects.iter().find_map(|effect| if let Effect::Evict { count } = effect { Some(*count) } else { None });
     assert_eq!(asked, Some(2), "one over, and 5 % of the quota as room");
     gets(&mut engine, image(1), "bolt", 6);
-    let found = vec![(image(0), Why::Unlabelled), (image(1), Why::Unlabelled), (image(9), Why::Unlabelled)];
+    gets(&mut engine, image(2), "nut", 6);
+    let of = |number, label: Option<&str>, why| Evictable {
+        id: image(number),
+        label: label.map(|label| Label::new(label).unwrap()),
+        why,
+    };
+    let found = vec![
+        of(0, None, Why::Unlabelled),
+        of(1, None, Why::Unlabelled),
+        of(2, Some("bolt"), Why::NearDuplicate),
+        of(9, None, Why::Unlabelled),
+    ];
     let effects = engine.step(at(7), Event::Evictable(found));
     let gone: Vec<SampleId> = effects
         .iter()
         .filter_map(|e| if let Effect::Write(Write::Evict { id }) = e { Some(*id) } else { None })
         .collect();
-    assert_eq!(gone, [image(0)], "one was labelled meanwhile, one is unknown");
+    assert_eq!(gone, [image(0)], "one was labelled meanwhile, one is called otherwise, one is unknown");
     assert_eq!(events(&effects, "evicted")[0]["count"], 1);
     assert_eq!(engine.health().evicted, 1);
     let effects = engine.step(at(8), Event::Evictable(vec![]));

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use super::effect::{Effect, Write};
+use super::event::Evictable;
 use crate::eval::budget::Why;
 use crate::wire::Happening;
-use crate::words::{Now, SampleId};
+use crate::words::Now;
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
@@ -58,12 +59,11 @@ impl Engine {
     }
 
     /// Drops what was found and still is as it was.
-    pub(super) fn evict(&mut self, now: Now, found: Vec<(SampleId, Why)>) {
+    pub(super) fn evict(&mut self, now: Now, found: Vec<Evictable>) {
         self.budget.running = false;
         let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
-        for (id, why) in found {
-            let labelled = self.catalogue.label(&id).is_some();
-            if (why == Why::Unlabelled && labelled) || !self.catalogue.remove(&id) {
+        for Evictable { id, label, why } in found {
+            if self.catalogue.label(&id) != label.as_ref() || !self.catalogue.remove(&id) {
                 continue;
             }
             self.write(Write::Evict { id });

@@ -79,14 +79,25 @@ pub enum Event {
     Vitals(Vitals),
     /// The images that are worth a label now, and what would help most.
     Reviewed(Review),
-    /// Samples that can go, each with the reason, for [`super::Effect::Evict`].
-    Evictable(Vec<(SampleId, Why)>),
+    /// Samples that can go, for [`super::Effect::Evict`].
+    Evictable(Vec<Evictable>),
     /// The statistics of all labels changed.
     Statistics(Vec<u8>),
     /// The embeddings of late are not those of before.
     Drifted(Drifted),
     /// A termination signal arrived.
     Stop,
+}
+
+/// A sample that can go, if it still has the label that it was chosen with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evictable {
+    /// Which one.
+    pub id: SampleId,
+    /// Its label when it was chosen.
+    pub label: Option<Label>,
+    /// Why it can go.
+    pub why: Why,
 }
 
 /// What somebody may be asked.

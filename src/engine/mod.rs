@@ -42,8 +42,8 @@ pub use effect::{
     TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
-    DeliveryId, Drifted, EmbeddedImage, Event, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored, Shadowed,
-    Sighting, TrainingOutcome, Vitals,
+    DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored,
+    Shadowed, Sighting, TrainingOutcome, Vitals,
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};

@@ -29,7 +29,7 @@ const MIN_GROUPS: usize = 10;
 /// to be worth it on all classes together, and no class may be swallowed.
 const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 
-/// Standard errors by which a challenger has to be better than guessing, or find what is new better than others.
+/// Standard errors by which a challenger has to be better than guessing.
 ///
 /// Against labels that say nothing of the images, champion and challenger both guess, and one guess beats another by
 /// any margin now and then: without this, heads trained on shuffled labels were promoted when those same labels
@@ -37,6 +37,8 @@ const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 const ABOVE_CHANCE: f64 = 3.0;
 /// The same where the champion is not that much better than guessing either: then the labels themselves are in doubt.
 const ABOVE_CHANCE_IN_DOUBT: f64 = 4.0;
+/// Standard errors by which new names have to be given to images of new classes oftener than to others.
+const SURELY_FOUND: f64 = 4.0;
 
 /// What the gate says of a challenger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -270,7 +272,7 @@ impl Measured<'_> {
             return Ok(("better", String::new()));
         }
         let [above, error] = self.gained;
-        let is_found = above > ABOVE_CHANCE_IN_DOUBT * error && self.balanced[0] >= -rules.margin;
+        let is_found = above > SURELY_FOUND * error && self.balanced[0] >= -rules.margin;
         if self.balanced[1] <= -rules.margin && !is_found {
             return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
         }

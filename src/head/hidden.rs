@@ -47,7 +47,7 @@ impl Hidden {
         assert_eq!(mean.len(), inverse.len(), "one mean and one deviation a feature");
         let d = mean.len();
         let scale = 1.0 / (d.max(1) as f64).sqrt();
-        let mut normal = Normal { rng: ChaCha8Rng::seed_from_u64(seed), spare: None };
+        let mut normal = Normal::new(ChaCha8Rng::seed_from_u64(seed));
         let (mut weights, mut bias) = (Array2::zeros((width, d)), Array1::zeros(width));
         for (mut row, bias) in weights.rows_mut().into_iter().zip(&mut bias) {
             let mut shift = 0.0;
@@ -116,13 +116,17 @@ pub(super) fn affine(rows: &ArrayView2<'_, f64>, weights: &ArrayView2<'_, f64>, 
 }
 
 /// Numbers from N(0, 1) (Box and Muller 1958).
-struct Normal {
+pub(crate) struct Normal {
     rng: ChaCha8Rng,
     spare: Option<f64>,
 }
 
 impl Normal {
-    fn draw(&mut self) -> f64 {
+    pub fn new(rng: ChaCha8Rng) -> Self {
+        Self { rng, spare: None }
+    }
+
+    pub fn draw(&mut self) -> f64 {
         if let Some(value) = self.spare.take() {
             return value;
         }
@@ -160,7 +164,7 @@ mod tests {
 
     #[test]
     fn drawn_numbers_have_the_moments_of_a_normal() {
-        let mut normal = Normal { rng: ChaCha8Rng::seed_from_u64(3), spare: None };
+        let mut normal = Normal::new(ChaCha8Rng::seed_from_u64(3));
         let drawn: Vec<f64> = (0..100_000).map(|_| normal.draw()).collect();
         let moment = |power: i32| drawn.iter().map(|value| value.powi(power)).sum::<f64>() / 1e5;
         assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.02, "{} {}", moment(1), moment(2));

@@ -16,6 +16,7 @@ pub use bytes::BadHeadFile;
 pub use calibration::{Calibration, Doubt};
 pub use conformal::Conformal;
 pub use dense::{DenseHead, Unreadable, softmax_in_place, softmax_rows};
+pub(crate) use hidden::Normal;
 pub use hidden::{Hidden, Origin};
 pub use novelty::{BadNovelty, Novelty, NoveltyParts};
 pub(crate) use novelty::{combine, dot, unit};

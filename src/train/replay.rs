@@ -7,12 +7,13 @@
 //! on them. (Gaussian replay of features: Zhang et al. 2023, *SLCA*, arXiv 2303.05118.)
 
 use ndarray::{Array2, Axis};
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::dataset::Past;
 use super::subset::waterfill;
 use super::{Dataset, Lda};
+use crate::head::Normal;
 
 /// Stream of the draws, apart from those of shuffles with the same seed.
 const STREAM: u64 = 0x7265_706c;
@@ -63,14 +64,9 @@ fn deviations(lda: &Lda, count: usize, seed: u64) -> Option<Array2<f64>> {
     let factor = lda.factor(lda.ridge(eps)).ok()?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM);
-    let values = Array2::from_shape_simple_fn((count, lda.dim()), || normal(&mut rng));
+    let mut normal = Normal::new(rng);
+    let values = Array2::from_shape_simple_fn((count, lda.dim()), || normal.draw());
     Some(factor.spread(&values) * ((1.0 - eps) / lda.freedom()).sqrt())
-}
-
-/// A draw from N(0, 1), by Box and Muller.
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
-    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 #[cfg(test)]
@@ -104,12 +100,11 @@ mod tests {
 
     /// Statistics of `count` samples a class that spread in one direction more than in the others.
     fn past(count: usize) -> Statistics {
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut normal = Normal::new(ChaCha8Rng::seed_from_u64(3));
         let mut statistics = Statistics::new(space());
         for i in 0..count {
             for (class, label) in labels().iter().enumerate() {
-                let mut z =
-                    [0.02 * normal(&mut rng) as f32, 0.02 * normal(&mut rng) as f32, 0.3 * normal(&mut rng) as f32];
+                let mut z = [0.02, 0.02, 0.3].map(|deviation| (deviation * normal.draw()) as f32);
                 z[class] += 1.0;
                 statistics.set(id(&format!("{class} {i}")), Some(label), &z);
             }
