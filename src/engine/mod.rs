@@ -186,6 +186,12 @@ impl Engine {
         match inbound.topic.parse() {
             Ok(InboundTopic::Label) => self.label_message(now, &inbound.payload),
             Ok(InboundTopic::Request(name)) => self.request_message(now, &name, inbound),
+            Ok(
+                InboundTopic::ConfigDesired
+                | InboundTopic::UpdateDesired(_)
+                | InboundTopic::UpdateChunk(..)
+                | InboundTopic::Birth,
+            ) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }
         self.effects.push(Effect::Ack(inbound.delivery));

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::trouble;
 use super::window::Sent;
 use crate::engine::{DeliveryId, Event, Inbound, OutboxMessage};
-use crate::wire::{Qos, SUBSCRIPTIONS, Status, Topic, mark_replayed};
+use crate::wire::{Qos, Status, Topic, mark_replayed};
 
 /// Requests that the client may hold without having sent them.
 const CLIENT_QUEUE: usize = 64;
@@ -316,8 +316,8 @@ impl Link<'_, '_> {
             self.leave(Instant::now());
             return;
         }
-        let base = &self.session.settings.base;
-        let filters = SUBSCRIPTIONS.map(|filter| SubscribeFilter::new(base.join(filter), QoS::AtLeastOnce));
+        let filters = self.session.settings.base.subscriptions();
+        let filters = filters.into_iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
         self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
     }
 
@@ -325,12 +325,11 @@ impl Link<'_, '_> {
         if self.phase != Phase::Opening {
             return;
         }
-        for (filter, code) in SUBSCRIPTIONS.iter().zip(codes) {
+        let Settings { broker, base, .. } = self.session.settings;
+        for (filter, code) in base.subscriptions().iter().zip(codes) {
             if *code == SubscribeReasonCode::Failure {
-                let Settings { broker, base, .. } = self.session.settings;
                 self.session.fault(format!(
-                    "{broker} refuses the subscription to {}; allow it in the broker's access list",
-                    base.join(filter)
+                    "{broker} refuses the subscription to {filter}; allow it in the broker's access list"
                 ));
             }
         }

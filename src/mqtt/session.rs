@@ -139,7 +139,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         // What goes out is measured before the client gets it, since the client would cut the link instead.
         .set_max_packet_size(settings.max_packet_bytes, usize::MAX);
     if purpose == Purpose::Serve {
-        let will = LastWill::new(base.join(Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
+        let will = LastWill::new(base.join(&Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
         options.set_last_will(will);
     }
     if let Some(credentials) = &settings.credentials {

@@ -109,22 +109,7 @@ pub(super) struct TopicText(pub(super) Topic);
 
 impl FromSql for TopicText {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        let text = value.as_str()?;
-        let plain = [
-            Topic::Status,
-            Topic::Info,
-            Topic::Health,
-            Topic::State,
-            Topic::Prediction,
-            Topic::TrainState,
-            Topic::TrainResult,
-            Topic::Event,
-        ];
-        if let Some(name) = text.strip_prefix("response/") {
-            return Ok(Self(Topic::Response(name.to_owned())));
-        }
-        let found = plain.into_iter().find(|topic| topic.to_string() == text);
-        found.map(Self).ok_or_else(|| FromSqlError::Other(format!("no topic is called {text:?}").into()))
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
     }
 }
 

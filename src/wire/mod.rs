@@ -33,5 +33,5 @@ pub use request::{BadRequest, Command, Request};
 pub use response::{Answer, ErrorCode, Failure, Link, Response, RolledBack, StatusReport, TrainAccepted};
 pub use review::{Asked, MAX_REVIEW_ITEMS, ReviewItem, ReviewList, ReviewNeighbour};
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
-pub use topic::{BadTopic, Base, InboundTopic, Qos, SUBSCRIPTIONS, Topic};
+pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{TrainResult, TrainState, TrainingPhase};

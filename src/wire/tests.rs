@@ -271,7 +271,7 @@ fn inbound_topics_are_label_and_requests_with_a_plain_name() {
 #[test]
 fn a_base_joins_and_strips_and_refuses_wildcards() {
     let base = Base::new("site/edgetuned", "line-3").unwrap();
-    assert_eq!(base.join(Topic::TrainState), "site/edgetuned/line-3/train/state");
+    assert_eq!(base.join(&Topic::TrainState), "site/edgetuned/line-3/train/state");
     assert_eq!(base.strip("site/edgetuned/line-3/request/train"), Some("request/train"));
     assert_eq!(base.strip("site/edgetuned/line-33/label"), None);
     assert_eq!(base.client_id(), "site/edgetuned-line-3");

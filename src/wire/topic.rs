@@ -3,10 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::AlertId;
+use serde::{Deserialize, Serialize};
 
-/// Filters below the base under which everything inbound comes.
-pub const SUBSCRIPTIONS: [&str; 2] = ["label", "request/+"];
+use super::AlertId;
+use crate::words::Digest;
+
+/// Filters below the base under which what is for this device comes.
+const FILTERS: [&str; 5] = ["label", "request/+", "config/desired", "update/+/desired", "update/+/chunk/+/+"];
+
+/// Where Home Assistant says that it is there; not below the base.
+const BIRTH: &str = "homeassistant/status";
 
 /// How hard a message is tried to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +48,48 @@ pub enum Topic {
     Alert(AlertId),
     /// `response/<name>`: spooled.
     Response(String),
+    /// `config/reported`: retained.
+    ConfigReported,
+    /// `update/<kind>/request`: chunks that the device asks for; not kept by anybody.
+    UpdateRequest(UpdateKind),
+    /// `update/<kind>/state`: retained.
+    UpdateState(UpdateKind),
+    /// `homeassistant/device/<device id>/config`, not below the base: retained; an empty payload removes the device.
+    Discovery,
+}
+
+/// What can be updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpdateKind {
+    /// A dense head for the present backbone.
+    Head,
+    /// A backbone with its manifest.
+    Backbone,
+}
+
+impl UpdateKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Head, Self::Backbone];
+
+    /// As in topics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Backbone => "backbone",
+        }
+    }
+}
+
+impl fmt::Display for UpdateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Topic {
     /// All but alerts and responses.
-    const FIXED: [Self; 9] = [
+    const FIXED: [Self; 15] = [
         Self::Status,
         Self::Info,
         Self::Health,
@@ -56,11 +99,17 @@ impl Topic {
         Self::TrainResult,
         Self::Event,
         Self::Review,
+        Self::ConfigReported,
+        Self::UpdateRequest(UpdateKind::Head),
+        Self::UpdateRequest(UpdateKind::Backbone),
+        Self::UpdateState(UpdateKind::Head),
+        Self::UpdateState(UpdateKind::Backbone),
+        Self::Discovery,
     ];
 
     /// Whether the broker keeps the latest message for those who come later.
     pub fn retain(&self) -> bool {
-        !matches!(self, Self::Prediction | Self::Event | Self::Response(_))
+        !matches!(self, Self::Prediction | Self::Event | Self::Response(_) | Self::UpdateRequest(_))
     }
 
     /// How hard it is tried.
@@ -88,6 +137,10 @@ impl fmt::Display for Topic {
             Self::Review => f.write_str("review"),
             Self::Alert(id) => write!(f, "alert/{id}"),
             Self::Response(name) => write!(f, "response/{name}"),
+            Self::ConfigReported => f.write_str("config/reported"),
+            Self::UpdateRequest(kind) => write!(f, "update/{kind}/request"),
+            Self::UpdateState(kind) => write!(f, "update/{kind}/state"),
+            Self::Discovery => f.write_str("homeassistant/device"),
         }
     }
 }
@@ -116,18 +169,38 @@ pub enum InboundTopic {
     Label,
     /// `request/<name>`: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
     Request(String),
+    /// `config/desired`.
+    ConfigDesired,
+    /// `update/<kind>/desired`.
+    UpdateDesired(UpdateKind),
+    /// `update/<kind>/chunk/<sha256>/<n>`.
+    UpdateChunk(UpdateKind, Digest, u32),
+    /// `homeassistant/status`, not below the base.
+    Birth,
 }
 
 impl FromStr for InboundTopic {
     type Err = BadTopic;
 
-    /// Reads a topic below the base.
+    /// Reads what [`Base::strip`] leaves of a topic.
     fn from_str(text: &str) -> Result<Self, BadTopic> {
-        match text.strip_prefix("request/") {
-            Some(name) if is_name(name) => Ok(Self::Request(name.to_owned())),
-            None if text == "label" => Ok(Self::Label),
-            _ => Err(BadTopic::new("label or request/<name>, the name 1 to 64 of a-z, 0-9, _ and -", text)),
-        }
+        let kind = |word: &str| UpdateKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+        let parts: Vec<&str> = text.split('/').collect();
+        let found = match parts[..] {
+            ["label"] => Some(Self::Label),
+            ["request", name] if is_name(name) => Some(Self::Request(name.to_owned())),
+            ["config", "desired"] => Some(Self::ConfigDesired),
+            ["update", word, "desired"] => kind(word).map(Self::UpdateDesired),
+            ["update", word, "chunk", sha256, n] => kind(word)
+                .zip(sha256.parse().ok())
+                .zip(n.parse().ok())
+                .map(|((kind, sha256), n)| Self::UpdateChunk(kind, sha256, n)),
+            _ if text == BIRTH => Some(Self::Birth),
+            _ => None,
+        };
+        let expected = "label, request/<name> with 1 to 64 of a-z, 0-9, _ and -, config/desired, \
+                        update/<head or backbone>/desired or update/<kind>/chunk/<sha256>/<n>";
+        found.ok_or_else(|| BadTopic::new(expected, text))
     }
 }
 
@@ -158,13 +231,24 @@ impl Base {
         Ok(Self { prefix: prefix.to_owned(), device: device.to_owned() })
     }
 
-    /// The whole name of a topic or filter below the base.
-    pub fn join(&self, below: impl fmt::Display) -> String {
-        format!("{self}/{below}")
+    /// The whole name of a topic.
+    pub fn join(&self, topic: &Topic) -> String {
+        match topic {
+            Topic::Discovery => format!("homeassistant/device/{}/config", self.device),
+            below => format!("{self}/{below}"),
+        }
     }
 
-    /// What of a whole name is below the base.
+    /// Filters under which everything inbound comes.
+    pub fn subscriptions(&self) -> Vec<String> {
+        FILTERS.iter().map(|filter| format!("{self}/{filter}")).chain([BIRTH.to_owned()]).collect()
+    }
+
+    /// What of a whole name is below the base; a topic that is for everybody stays whole.
     pub fn strip<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        if topic == BIRTH {
+            return Some(topic);
+        }
         topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.strip_prefix(&self.device)?.strip_prefix('/')
     }
 
