@@ -16,6 +16,7 @@ const VITALS: Duration = Duration::from_secs(10);
 const BATCH: usize = 256;
 
 /// The present, by the machine's clocks.
+#[derive(Clone)]
 pub(super) struct Clock(Instant);
 
 impl Clock {
@@ -29,14 +30,25 @@ impl Clock {
     }
 }
 
-/// Runs the engine until it asks to exit.
+/// Runs the engine until it asks to exit or to be started anew, beginning with the events that a former one left.
 ///
 /// # Errors
 /// [`RunError`] when the store or a worker fails in a way that only a restart can mend.
-pub(super) fn run(engine: &mut Engine, rim: &mut Rim, events: &Receiver<Event>, clock: &Clock) -> Result<(), RunError> {
+pub(super) fn run(
+    engine: &mut Engine,
+    rim: &mut Rim,
+    left: Vec<Event>,
+    events: &Receiver<Event>,
+    clock: &Clock,
+) -> Result<Next, RunError> {
     let (mut tick_at, mut vitals_at) = (Duration::ZERO, Duration::ZERO);
-    if rim.run(engine.start(clock.now()))? == Next::Exit {
-        return Ok(());
+    let mut begun = engine.start(clock.now());
+    for event in left {
+        begun.extend(engine.step(clock.now(), event));
+    }
+    let next = rim.run(begun)?;
+    if next != Next::Run {
+        return Ok(next);
     }
     loop {
         let mut effects = Vec::new();
@@ -61,8 +73,9 @@ pub(super) fn run(engine: &mut Engine, rim: &mut Rim, events: &Receiver<Event>, 
             rim.workers_live()?;
             effects.extend(engine.step(now, Event::Tick));
         }
-        if rim.run(effects)? == Next::Exit {
-            return Ok(());
+        let next = rim.run(effects)?;
+        if next != Next::Run {
+            return Ok(next);
         }
     }
 }

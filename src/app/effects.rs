@@ -1,7 +1,7 @@
 //! Running what the engine asks for: commit first, act afterwards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -9,14 +9,15 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::adapt;
+use super::assemble::Link;
+use super::configuration;
 use super::ingest::{Ingest, Job};
-use super::run::RunError;
+use super::run::{Process, RunError};
 use super::serving::Serving;
 use super::trainer::{TrainerSettings, Training};
 use super::vitals;
 use crate::engine::{Effect, Event, Vitals, Write};
 use crate::head::HeadRecord;
-use crate::mqtt;
 use crate::store::{Reader, Store, StoreError};
 use crate::watch;
 use crate::wire::Topic;
@@ -34,12 +35,11 @@ pub(super) struct Rim {
     pub adapt: adapt::Handle,
     pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
-    pub mqtt: Option<mqtt::Handle>,
+    pub link: Option<Link>,
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
     pub events: SyncSender<Event>,
-    /// Whether a termination signal has come; it may still wait in the queue of events.
-    pub stop_asked: Arc<AtomicBool>,
+    pub process: Process,
 }
 
 /// What a batch of effects means for the loop.
@@ -47,7 +47,9 @@ pub(super) struct Rim {
 pub(super) enum Next {
     /// Go on.
     Run,
-    /// Leave the loop.
+    /// Leave the loop and start everything but the link anew.
+    Restart,
+    /// Leave the loop for good.
     Exit,
 }
 
@@ -73,12 +75,13 @@ impl Rim {
         for act in acts {
             match act {
                 Effect::SendOutbox => outbox_changed = true,
+                Effect::Restart => next = Next::Restart,
                 Effect::Exit => next = Next::Exit,
                 act => self.act(act)?,
             }
         }
-        if let Some(mqtt) = self.mqtt.as_ref().filter(|_| outbox_changed) {
-            mqtt.outbox_changed();
+        if let Some(link) = self.link.as_ref().filter(|_| outbox_changed) {
+            link.handle.outbox_changed();
         }
         Ok(next)
     }
@@ -97,7 +100,7 @@ impl Rim {
                     return Ok(());
                 }
                 Err(error @ (StoreError::Full { .. } | StoreError::Busy { .. }))
-                    if !self.stop_asked.load(Ordering::Relaxed) =>
+                    if !self.process.stop_asked.load(Ordering::Relaxed) =>
                 {
                     if !waited {
                         error!(
@@ -116,15 +119,15 @@ impl Rim {
 
     fn act(&mut self, act: Effect) -> Result<(), RunError> {
         match act {
-            Effect::Write(_) | Effect::SendOutbox | Effect::Exit => unreachable!("handled before"),
+            Effect::Write(_) | Effect::SendOutbox | Effect::Restart | Effect::Exit => unreachable!("handled before"),
             Effect::Publish { topic, payload } => {
-                if let Some(mqtt) = &self.mqtt {
-                    mqtt.publish(topic, payload);
+                if let Some(link) = &self.link {
+                    link.handle.publish(topic, payload);
                 }
             }
             Effect::Ack(delivery) => {
-                if let Some(mqtt) = &self.mqtt {
-                    mqtt.ack(delivery);
+                if let Some(link) = &self.link {
+                    link.handle.ack(delivery);
                 }
             }
             Effect::Ingest { root, path } => {
@@ -149,6 +152,10 @@ impl Rim {
             Effect::Settle(before) => self.adapt.settle(before),
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
+            Effect::Reload => {
+                let Process { read, fresh, door, .. } = self.process.clone();
+                configuration::read_again(read, fresh, move |event| door.send(event)).map_err(RunError::Thread)?;
+            }
         }
         Ok(())
     }

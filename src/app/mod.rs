@@ -5,7 +5,10 @@
 //! acknowledged that a power cut could take back.
 
 mod adapt;
+mod assemble;
+mod configuration;
 mod daemon;
+mod door;
 mod effects;
 mod ingest;
 mod patience;
@@ -18,6 +21,7 @@ mod survey;
 mod trainer;
 mod vitals;
 
+pub use configuration::{Read, Sources};
 pub use picture::{Picture, PictureError, read_picture};
 pub use run::{RunError, run};
 pub use settings::{fit_settings, precision};

@@ -1,30 +1,22 @@
 //! `edgetuned run`: bringing the daemon up.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use tracing::info;
-
-use super::adapt;
+use super::assemble::{Link, assemble};
+use super::configuration::{Fresh, Read, Sources, take_back, words_for_taken_back};
 use super::daemon::{self, Clock};
-use super::effects::Rim;
-use super::ingest::{self, Parts};
-use super::serving::Serving;
+use super::door::Door;
+use super::effects::Next;
 use super::settings;
-use super::trainer::TrainerSettings;
-use crate::backbone::{Manifest, OnnxBackbone, OpenError};
-use crate::config::Config;
-use crate::engine::{Engine, Event};
-use crate::head::BackboneRef;
-use crate::mqtt;
-use crate::ports::{EmbedError, Embedder};
-use crate::store::{OpenOptions, Store, StoreError};
-use crate::train::Grouper;
-use crate::watch;
-use crate::words::Digest;
+use crate::backbone::OpenError;
+use crate::config::Problem;
+use crate::engine::{Carried, Event};
+use crate::ports::EmbedError;
+use crate::store::StoreError;
+use crate::words::{Digest, told};
 
 /// Events that wait for the loop; workers wait past it.
 pub(super) const EVENTS: usize = 1_024;
@@ -32,6 +24,9 @@ pub(super) const EVENTS: usize = 1_024;
 /// Why the daemon did not start or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Configuration(Vec<Problem>),
     /// The backbone's manifest is wrong.
     #[error(transparent)]
     Manifest(#[from] crate::backbone::BadManifest),
@@ -61,90 +56,80 @@ pub enum RunError {
     Signals(#[source] std::io::Error),
 }
 
+/// What lives as long as the process.
+#[derive(Clone)]
+pub(super) struct Process {
+    pub read: Arc<Read>,
+    pub fresh: Fresh,
+    pub door: Door,
+    pub clock: Clock,
+    /// A new word at every start.
+    pub boot: String,
+    /// Whether a termination signal has come; it may still wait in the queue of events.
+    pub stop_asked: Arc<AtomicBool>,
+}
+
+/// What an engine leaves to the next one of the same process.
+pub(super) struct Kept {
+    pub carried: Carried,
+    pub link: Option<Link>,
+}
+
 /// Runs the daemon until it is told to stop.
+///
+/// New settings take effect by a restart of everything but the link to the broker: one way for all of them.
 ///
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
-pub fn run(config: &Config) -> Result<(), RunError> {
-    let (sender, events) = sync_channel(EVENTS);
-    let (mut engine, mut rim) = assemble(config, sender)?;
-    let clock = Clock::start();
-    let ended = daemon::run(&mut engine, &mut rim, &events, &clock);
-    rim.shut_down(&mut engine, events, &clock, ended.is_ok());
-    ended
-}
-
-/// Opens everything, and starts the workers only when nothing can be wrong any more.
-fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim), RunError> {
+pub fn run(read: Arc<Read>) -> Result<(), RunError> {
+    let mut sources = read().map_err(RunError::Configuration)?;
+    let (mut sender, mut events) = sync_channel(EVENTS);
+    let process = Process {
+        read,
+        fresh: Fresh::default(),
+        door: Door::new(sender.clone()),
+        clock: Clock::start(),
+        boot: boot(),
+        stop_asked: Arc::default(),
+    };
     // Before the lock says that a daemon runs here: from then on it stops cleanly.
-    let stop_asked = Arc::new(AtomicBool::new(false));
-    stop_on_signals(events.clone(), Arc::clone(&stop_asked))?;
-    let manifest = Manifest::resolve(&config.backbone.model)?;
-    let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
-    let space = backbone.space();
-    let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
-    info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
-    let precision = settings::precision(Some(config));
-    let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
-    let snapshot = store.snapshot()?;
-    let link = settings::mqtt(config, snapshot.seq)?;
-    let engine_settings = settings::engine(config, reference.clone(), space, boot())?;
-    let (outbox, known, reader) = (store.reader()?, store.reader()?, store.reader()?);
-    let recent = reader.recent(Grouper::MEMORY)?;
-
-    let serving = Serving::new(settings::scoring(config));
-    let (adapt, adapting) = adapt::spawn(adapt::Parts {
-        reader: store.reader()?,
-        space,
-        serving: serving.clone(),
-        events: events.clone(),
-        settled: snapshot.training.settled,
-        instant: config.promotion.instant,
-        seed: config.training.seed,
-    })
-    .map_err(RunError::Thread)?;
-    let ingest = ingest::spawn(Parts {
-        embedder: Box::new(backbone),
-        reader: store.reader()?,
-        grouper: Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))),
-        serving: serving.clone(),
-        burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
-        adapt: adapt.clone(),
-        events: events.clone(),
-    })
-    .map_err(RunError::Thread)?;
-    let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
-    let mqtt = link.map(|link| mqtt::spawn(link, Box::new(after), forward(events.clone()))).transpose();
-    let mqtt = mqtt.map_err(RunError::Thread)?;
-    // What cannot be looked up is read again, which changes nothing.
-    let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
-    let watched = settings::watched(config);
-    let watch = watch::spawn(&watched, is_known, forward(events.clone())).map_err(RunError::Thread)?;
-    let trainer = TrainerSettings {
-        fit: settings::fit_settings(config),
-        rules: settings::rules(config),
-        backbone: reference,
-        space,
-        max_samples: config.training.max_samples,
-        patience: settings::patience(config),
-    };
-    let engine = Engine::new(engine_settings, snapshot);
-    let adapting = Some(adapting);
-    let rim = Rim {
-        store,
-        reader,
-        serving,
-        ingest,
-        adapt,
-        adapting,
-        watch,
-        mqtt,
-        trainer,
-        training: None,
-        events,
-        stop_asked,
-    };
-    Ok((engine, rim))
+    listen_to_signals(process.door.clone(), Arc::clone(&process.stop_asked))?;
+    let (mut kept, mut pending, mut former, mut taken_back) = (None::<Kept>, Vec::new(), None::<Sources>, None);
+    loop {
+        let assembled = sources.start().and_then(|mut start| {
+            start.opening = taken_back.take().or(start.opening);
+            assemble(start, &process, sender.clone(), &mut kept)
+        });
+        let (mut engine, mut rim) = match assembled {
+            Ok(assembled) => assembled,
+            // What is new goes, and what was before is tried again.
+            Err(error) => match former.take() {
+                Some(before) => {
+                    sources = before;
+                    taken_back = Some(format!("the former configuration holds again: {}", told(&error)));
+                    continue;
+                }
+                None if take_back(&sources.own()?.store.path, &told(&error))? => {
+                    taken_back = Some(words_for_taken_back(&told(&error)));
+                    continue;
+                }
+                None => return Err(error),
+            },
+        };
+        match daemon::run(&mut engine, &mut rim, pending, &events, &process.clock) {
+            Ok(Next::Restart) => {
+                let (left, queue) = rim.hand_over(engine, events)?;
+                (pending, kept) = (left.pending, Some(left.kept));
+                (sender, events) = queue;
+                let fresh = process.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
+                former = fresh.map(|fresh| std::mem::replace(&mut sources, fresh));
+            }
+            ended => {
+                rim.shut_down(&mut engine, events, &process.clock, ended.is_ok());
+                return ended.map(drop);
+            }
+        }
+    }
 }
 
 /// A new word at every start.
@@ -153,32 +138,26 @@ fn boot() -> String {
     Digest::of(seed.as_bytes()).short()
 }
 
-fn forward(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
-    move |event| {
-        // Nobody listens only when the daemon ends.
-        let _ = events.send(event);
-    }
-}
-
-/// SIGTERM and SIGINT become [`Event::Stop`]; `stop_asked` says so at once, also to who does not listen to events now.
-fn stop_on_signals(events: SyncSender<Event>, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
+/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]; `stop_asked` tells of the former at once,
+/// also to who does not listen to events now.
+fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
     // Here, not on the thread: a signal that comes before that one runs must not kill.
     let entered = runtime.enter();
     let listen = |kind| signal(kind).map_err(RunError::Signals);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let mut hang_up = listen(SignalKind::hangup())?;
     drop(entered);
     let wait = async move {
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            stop_asked.store(true, Ordering::Relaxed);
-            if events.send(Event::Stop).is_err() {
-                break;
-            }
+            let event = tokio::select! {
+                _ = terminate.recv() => Event::Stop,
+                _ = interrupt.recv() => Event::Stop,
+                _ = hang_up.recv() => Event::Reload,
+            };
+            stop_asked.fetch_or(matches!(event, Event::Stop), Ordering::Relaxed);
+            door.send(event);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).map_err(RunError::Thread)?;

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::patience::PatienceSettings;
 use super::serving::Scoring;
 use crate::config::{self, Config};
-use crate::engine::{self, PromotionPolicy, Root, ScheduleSettings};
+use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
@@ -99,6 +99,7 @@ pub(super) fn engine(
     backbone: BackboneRef,
     space: EmbeddingSpace,
     boot: String,
+    configure: Configure,
 ) -> Result<engine::Settings, BadSettings> {
     let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
     let root = |watch: &config::Watch| Root {
@@ -130,6 +131,8 @@ pub(super) fn engine(
         sample_bytes: sample_bytes(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
         configuration: config.to_json(),
+        configure,
+        opening: None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Seeing that the workers live, and taking the daemon down within seconds, whatever they are busy with.
 
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use tracing::{info, warn};
 
 use super::daemon::Clock;
 use super::effects::Rim;
-use super::run::{EVENTS, RunError};
+use super::run::{EVENTS, Kept, RunError};
 use crate::engine::{Engine, Event};
 use crate::mqtt;
 use crate::words::told;
@@ -19,8 +20,34 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const LINK_END: Duration = Duration::from_secs(6);
 /// How long the image in hand may take.
 const INGEST_END: Duration = Duration::from_secs(3);
+/// How long the workers may take to make way for the next engine's; an embedding or a page of the store.
+const HAND_OVER: Duration = Duration::from_secs(30);
 /// Between two looks at a worker that is about to end.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// What an engine that made way left.
+pub(super) struct Left {
+    /// For the next engine, in order.
+    pub pending: Vec<Event>,
+    pub kept: Kept,
+}
+
+/// Both ends of an engine's queue.
+pub(super) type Queue = (SyncSender<Event>, Receiver<Event>);
+
+/// What is as true for the next engine as for this one: it comes from the link or from a signal.
+fn outlives(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Inbound(_)
+            | Event::Connected
+            | Event::Disconnected { .. }
+            | Event::Delivered { .. }
+            | Event::Fault { source: "mqtt", .. }
+            | Event::Reload
+            | Event::Stop
+    )
+}
 
 impl Rim {
     /// Sees that every worker is still there; one that is not ends the daemon, so that systemd starts it anew.
@@ -44,7 +71,7 @@ impl Rim {
         if self.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }
-        if self.mqtt.as_ref().is_some_and(mqtt::Handle::is_finished) {
+        if self.link.as_ref().is_some_and(|link| link.handle.is_finished()) {
             return Err(RunError::WorkerEnded { worker: "mqtt" });
         }
         Ok(())
@@ -56,8 +83,8 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
-        if let Some(link) = self.mqtt.take().filter(|_| cleanly)
-            && let Err(error) = self.see_off(&link, engine, &events, clock)
+        if let Some(link) = self.link.take().filter(|_| cleanly)
+            && let Err(error) = self.see_off(&link.handle, engine, &events, clock)
         {
             warn!(error = told(&error), "what the broker has got could not be noted; it will get it again");
         }
@@ -70,6 +97,41 @@ impl Rim {
             thread::sleep(LOOK);
         }
         info!("stopped");
+    }
+
+    /// Ends everything but the link, and what only this engine knew: what the queue holds for the next one, and its own
+    /// queue.
+    ///
+    /// # Errors
+    /// [`RunError::WorkerEnded`] when a worker does not end within its time; only the end of the process helps then.
+    pub(super) fn hand_over(self, engine: Engine, events: Receiver<Event>) -> Result<(Left, Queue), RunError> {
+        if let Some(training) = &self.training {
+            training.cancel();
+        }
+        let (sender, next) = sync_channel(EVENTS);
+        let mut pending = Vec::new();
+        let mut empty = || pending.extend(events.try_iter().filter(outlives));
+        self.process.door.lead_to(&sender, &mut empty);
+        // What the workers still have to say is of no interest any more, but they must be able to say it.
+        drop(self.ingest.jobs);
+        drop(self.watch);
+        drop(self.adapt);
+        let workers = self.ingest.threads;
+        let until = Instant::now() + HAND_OVER;
+        while workers.iter().any(|thread| !thread.is_finished())
+            || self.adapting.as_ref().is_some_and(|thread| !thread.is_finished())
+        {
+            if Instant::now() >= until {
+                return Err(RunError::WorkerEnded { worker: "old" });
+            }
+            drop(events.recv_timeout(LOOK));
+        }
+        if self.process.stop_asked.load(Ordering::Relaxed) {
+            pending.push(Event::Stop);
+        }
+        info!("starting anew");
+        let carried = engine.carry();
+        Ok((Left { pending, kept: Kept { carried, link: self.link } }, (sender, next)))
     }
 
     /// Lets the link say good-bye and notes what the broker still acknowledges, so that it is not sent again. The

@@ -70,7 +70,7 @@ impl Training {
     }
 
     /// Asks it to end at its next step. Nobody has to wait for that: it changes nothing outside itself.
-    pub fn cancel(self) {
+    pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 }

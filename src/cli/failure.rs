@@ -179,6 +179,7 @@ impl From<EmbedError> for Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
+            RunError::Configuration(problems) => Self::problems(problems),
             RunError::Manifest(error) => error.into(),
             RunError::Backbone(error) => error.into(),
             RunError::Store(error) => error.into(),

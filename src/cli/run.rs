@@ -1,10 +1,12 @@
 //! `edgetuned run`: the daemon.
 
+use std::sync::Arc;
+
 use super::args::Args;
 use super::configuration;
 use super::failure::Failure;
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let config = configuration::load(args)?;
-    Ok(crate::app::run(&config)?)
+    let path = configuration::path(args);
+    Ok(crate::app::run(Arc::new(move || configuration::sources(&path)))?)
 }

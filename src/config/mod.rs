@@ -14,6 +14,7 @@ mod duration;
 mod effective;
 mod keys;
 mod kinds;
+mod patch;
 mod problem;
 mod reader;
 mod schema;
@@ -22,6 +23,7 @@ mod value;
 mod yaml;
 
 pub use keys::{KEYS, Key};
+pub use patch::{BadKey, PATCHABLE, Patched, patched};
 pub use problem::Problem;
 pub use schema::schema;
 pub use settings::{

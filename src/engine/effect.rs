@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{DeliveryId, FileStamp};
 use super::live::LiveMemory;
+use super::twin::TwinMemory;
 use crate::head::HeadRecord;
 use crate::wire::Topic;
 use crate::words::{Label, SampleId, Timestamp};
@@ -64,6 +65,10 @@ pub enum Effect {
         /// So many.
         count: usize,
     },
+    /// Read the configuration again and say by [`super::Event::Reloaded`] whether it is good.
+    Reload,
+    /// Start everything but the link anew, with the configuration and the memory that are durable by then.
+    Restart,
     /// There are new messages in the outbox.
     SendOutbox,
     /// End the process; everything before this effect is done first.
@@ -156,6 +161,8 @@ pub enum Write {
         /// Its version.
         version: u64,
     },
+    /// What is remembered of settings from afar.
+    Twin(TwinMemory),
     /// What is remembered of the head in service and of the stream that it sees.
     Live(Box<LiveMemory>),
 }

@@ -85,6 +85,10 @@ pub enum Event {
     Statistics(Vec<u8>),
     /// The embeddings of late are not those of before.
     Drifted(Drifted),
+    /// The configuration is to be read again.
+    Reload,
+    /// It was read again: it is good and ready to be taken, or the reason why it is not.
+    Reloaded(Result<(), String>),
     /// A termination signal arrived.
     Stop,
 }

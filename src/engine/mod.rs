@@ -9,7 +9,7 @@
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
 //! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
-//! may hold.
+//! may hold, `twin` which settings from afar hold, `trial` until when what is new can be taken back.
 
 mod asks;
 mod budget;
@@ -33,6 +33,8 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod training;
+mod trial;
+mod twin;
 
 use std::time::Duration;
 
@@ -52,6 +54,8 @@ pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;
 pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
+pub use trial::{STARTS_MAX, TRIAL, Trial};
+pub use twin::{Configure, Judge, TwinMemory};
 
 use crate::wire::{Happening, InboundTopic};
 use crate::words::Now;
@@ -64,6 +68,20 @@ use reports::Reports;
 use schedule::Schedule;
 use settle::Settling;
 use spool::Spool;
+
+/// What outlives an engine when everything but the link starts anew: counts since the start, and the numbers of
+/// messages.
+#[derive(Debug)]
+pub struct Carried(Reports);
+
+impl Carried {
+    /// The same without the link that the former engine had.
+    #[must_use]
+    pub fn cut_off(mut self) -> Self {
+        self.0.connected = false;
+        self
+    }
+}
 
 /// How often what waits for thirty days or the spool's age is looked through.
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
@@ -83,6 +101,11 @@ pub struct Engine {
     streams: Streams,
     asks: Asks,
     budget: Budget,
+    twin: TwinMemory,
+    /// When this engine began.
+    began: Duration,
+    /// Whether there was one before it in this process.
+    resumes: bool,
     housekeeping_at: Duration,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
@@ -94,6 +117,23 @@ impl Engine {
     /// An engine that remembers what the store does.
     #[must_use]
     pub fn new(settings: Settings, snapshot: Snapshot) -> Self {
+        let reports = Reports::new(settings.boot.clone(), snapshot.seq, snapshot.quarantined);
+        Self::with(settings, snapshot, reports)
+    }
+
+    /// The same, in the place of a former engine of this process.
+    #[must_use]
+    pub fn after(carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
+        Self { resumes: true, ..Self::with(settings, snapshot, carried.0) }
+    }
+
+    /// What the next engine of this process goes on with.
+    #[must_use]
+    pub fn carry(self) -> Carried {
+        Carried(self.reports.carried())
+    }
+
+    fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {
         Self {
             settling: Settling::default(),
             catalogue: Catalogue::new(snapshot.samples, snapshot.awaited),
@@ -101,11 +141,14 @@ impl Engine {
             heads: Heads::new(snapshot.heads, settings.space),
             ledger: Ledger::new(snapshot.ledger),
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
-            reports: Reports::new(settings.boot.clone(), snapshot.seq, snapshot.quarantined),
+            reports,
             live: snapshot.live,
             streams: Streams::default(),
             asks: Asks::default(),
             budget: Budget::default(),
+            twin: snapshot.twin,
+            began: Duration::ZERO,
+            resumes: false,
             housekeeping_at: Duration::ZERO,
             backlog_since: None,
             stopping: false,
@@ -117,8 +160,14 @@ impl Engine {
     /// What to do first: put the champion in service, go on with an interrupted training, say that the daemon is there.
     /// The watcher lists the folders by itself when it starts.
     pub fn start(&mut self, now: Now) -> Vec<Effect> {
-        self.reports.started(now);
-        self.announce(now, Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        self.began = now.mono;
+        if !self.resumes {
+            self.reports.started(now);
+            self.announce(now, Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        }
+        if let Some(reason) = self.settings.opening.take() {
+            self.announce(now, Happening::ConfigChanged { reason });
+        }
         match (self.heads.champion(), self.heads.stranded()) {
             (Some(champion), _) => self.effects.push(Effect::Serve(Some(champion.head.version))),
             (None, Some(stranded)) => self.backbone_changed(now, &stranded.clone()),
@@ -127,6 +176,9 @@ impl Engine {
         self.resume_live();
         self.asks.outdated();
         self.begin_training(now);
+        if self.reports.connected {
+            self.connected(now);
+        }
         self.finish()
     }
 
@@ -148,7 +200,7 @@ impl Engine {
             Event::TrainingProgress { phase, progress } => self.training_progress(now, phase, progress),
             Event::Trained(outcome) => self.trained(now, *outcome),
             Event::TrainingFailed { reason } => self.training_failed(now, &reason),
-            Event::Fault { source, reason } => self.error(now, source, reason),
+            Event::Fault { source, reason } => self.fault(now, source, reason),
             Event::Vitals(vitals) => {
                 self.reports.vitals = vitals;
                 self.keep_within_quota();
@@ -157,6 +209,8 @@ impl Engine {
             Event::Evictable(found) => self.evict(now, found),
             Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
+            Event::Reload => self.effects.push(Effect::Reload),
+            Event::Reloaded(read) => self.reloaded(now, read),
             Event::Stop => self.stop(now),
         }
         self.finish()
@@ -178,6 +232,7 @@ impl Engine {
             let expired = self.spool.expire(now.wall);
             self.drop_spooled(expired);
         }
+        self.confirm_patch(now);
         self.publish_health_when_due(now);
     }
 
@@ -185,13 +240,9 @@ impl Engine {
     fn inbound(&mut self, now: Now, inbound: &Inbound) {
         match inbound.topic.parse() {
             Ok(InboundTopic::Label) => self.label_message(now, &inbound.payload),
+            Ok(InboundTopic::ConfigDesired) => self.desired_message(now, &inbound.payload),
             Ok(InboundTopic::Request(name)) => self.request_message(now, &name, inbound),
-            Ok(
-                InboundTopic::ConfigDesired
-                | InboundTopic::UpdateDesired(_)
-                | InboundTopic::UpdateChunk(..)
-                | InboundTopic::Birth,
-            ) => {}
+            Ok(InboundTopic::UpdateDesired(_) | InboundTopic::UpdateChunk(..) | InboundTopic::Birth) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }
         self.effects.push(Effect::Ack(inbound.delivery));

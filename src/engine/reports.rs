@@ -85,6 +85,12 @@ impl Reports {
     pub fn started(&mut self, now: Now) {
         self.started_at = now.mono;
     }
+
+    /// As the next engine takes it over.
+    pub fn carried(self) -> Self {
+        let unreadable = BTreeSet::new();
+        Self { phase: TrainingPhase::Idle, progress: 0.0, health_said: None, unreadable, ..self }
+    }
 }
 
 impl Engine {
@@ -114,7 +120,7 @@ impl Engine {
     }
 
     /// Says the latest value of something if the broker is there; it is said again at every connection.
-    fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
+    pub(super) fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
         if self.reports.connected {
             let envelope = self.envelope(now);
             let payload = make(self, envelope).encode();
@@ -139,6 +145,7 @@ impl Engine {
         self.publish_health(now);
         self.publish_train_state(now);
         self.publish_review(now);
+        self.publish_reported(now);
         for id in AlertId::ALL {
             self.publish_alert(now, id);
         }

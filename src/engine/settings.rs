@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::schedule::ScheduleSettings;
+use super::twin::Configure;
 use crate::head::BackboneRef;
 use crate::words::{EmbeddingSpace, Label};
 
@@ -36,6 +37,10 @@ pub struct Settings {
     pub spool_age_max: Duration,
     /// The configuration without secrets, for `info`.
     pub configuration: serde_json::Value,
+    /// Says whether settings from afar are good.
+    pub configure: Configure,
+    /// What to say of the configuration at the start, if there is something to say.
+    pub opening: Option<String>,
 }
 
 /// A watched folder.

@@ -2,6 +2,7 @@
 
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
 use super::live::LiveMemory;
+use super::twin::TwinMemory;
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub quarantined: u64,
     /// What is remembered of the head in service.
     pub live: LiveMemory,
+    /// What is remembered of settings from afar.
+    pub twin: TwinMemory,
 }
 
 /// A sample as deciding needs it.

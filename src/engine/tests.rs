@@ -2,6 +2,8 @@
 
 #[path = "adaptation_tests.rs"]
 mod adaptation;
+#[path = "twin_tests.rs"]
+mod twin_tests;
 
 use std::path::PathBuf;
 
@@ -10,7 +12,7 @@ use ndarray::{Array1, Array2};
 use super::*;
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use crate::wire::Topic;
+use crate::wire::{RejectedKey, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
 fn space() -> EmbeddingSpace {
@@ -41,7 +43,17 @@ fn settings(promotion: PromotionPolicy) -> Settings {
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
         configuration: serde_json::Value::Null,
+        configure: configure(),
+        opening: None,
     }
+}
+
+/// Takes every patch but those with the key `bad`.
+fn configure() -> Configure {
+    Configure(std::sync::Arc::new(|patch| match patch.contains_key("bad") {
+        true => Err(vec![RejectedKey { key: "bad".into(), error: "it is bad".into() }]),
+        false => Ok(patch.keys().cloned().collect()),
+    }))
 }
 
 fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {

@@ -39,11 +39,28 @@ pub fn compare(
     champion: Option<&HeadRecord>,
     rules: &Rules,
 ) -> Comparison {
+    let champion = champion.filter(|champion| champion.dense.space == data.space());
+    let rows: BTreeMap<SampleId, usize> = data.ids().iter().copied().zip(0..).collect();
+    let embedding = |id: &SampleId| rows.get(id).map(|&row| data.x().row(row).to_vec());
+    compare_across(data, fitted, version, champion, &embedding, rules)
+}
+
+/// The same with a champion that reads embeddings of another backbone: `embedding` gives those of a sample, where there
+/// are any. So two pairs of backbone and head are compared, on the same images.
+#[must_use]
+pub fn compare_across(
+    data: &Dataset,
+    fitted: &Fitted,
+    version: u64,
+    champion: Option<&HeadRecord>,
+    embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
+    rules: &Rules,
+) -> Comparison {
     let own = Answers::of_challenger(data, fitted);
     let (probabilities, y, groups) = own.all(data, fitted.dense.temperature);
     let on = EvaluatedOn::HeldOut;
     let challenger = figures(&probabilities, &y, &groups, data.classes(), on, rules.seed);
-    let Some(champion) = champion.filter(|champion| champion.dense.space == data.space()) else {
+    let Some(champion) = champion else {
         let verdict = judge_first(version, &y, &groups, &probabilities, rules);
         return Comparison { challenger, champion: None, verdict, changes: Vec::new() };
     };
@@ -54,7 +71,7 @@ pub fn compare(
     let (gained, lost) = (only(data.classes(), old_classes), only(old_classes, data.classes()));
     let common: ClassSet =
         old_classes.labels().iter().filter(|label| data.classes().index_of(label).is_some()).cloned().collect();
-    let asked = Answers::of_champion(data, champion);
+    let asked = Answers::of_champion(data, champion, embedding);
     let samples: Vec<usize> = (0..data.n())
         .filter(|&i| {
             let truth = &data.classes().labels()[data.y()[i]];
@@ -146,7 +163,11 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn of_champion(data: &Dataset, champion: &'a HeadRecord) -> Self {
+    fn of_champion(
+        data: &Dataset,
+        champion: &'a HeadRecord,
+        embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
+    ) -> Self {
         let logits = stored(&champion.heldout);
         let seen: BTreeSet<SampleId> =
             data.ids().iter().zip(data.groups()).filter(|(id, _)| logits.contains_key(id)).map(|(_, g)| *g).collect();
@@ -154,7 +175,10 @@ impl<'a> Answers<'a> {
         let mut ask = |i: usize| match logits.get(&data.ids()[i]) {
             Some(row) => Some(row.to_vec()),
             None if seen.contains(&data.groups()[i]) => None,
-            None => champion.dense.logits(&data.x().row(i).to_vec(), &mut scores).ok().map(|()| scores.clone()),
+            None => {
+                let embedding = embedding(&data.ids()[i])?;
+                champion.dense.logits(&embedding, &mut scores).ok().map(|()| scores.clone())
+            }
         };
         Self { classes: &champion.dense.classes, logits: (0..data.n()).map(&mut ask).collect() }
     }

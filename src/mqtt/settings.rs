@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::wire::Base;
 
 /// Everything about the link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where the broker is.
     pub broker: BrokerUrl,
@@ -27,7 +27,7 @@ pub struct Settings {
 }
 
 /// A user of the broker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// Name.
     pub username: String,
@@ -36,7 +36,7 @@ pub struct Credentials {
 }
 
 /// How the broker proves itself to us, and we to it. All files are PEM and read at every connect.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
     /// Who may have signed the broker's certificate; `None` takes the system's authorities.
     pub ca_file: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Tls {
 }
 
 /// A client certificate and its key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The certificate, then those that lead to the authority.
     pub cert_file: PathBuf,
@@ -54,7 +54,7 @@ pub struct ClientCertificate {
 }
 
 /// Waiting between attempts: doubled from `min` to `max`, each shortened by up to half at random.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// After the first failure.
     pub min: Duration,

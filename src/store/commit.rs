@@ -10,7 +10,7 @@ use super::sql::path_bytes;
 use super::vector::{self, Precision};
 use crate::engine::{
     AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, LiveMemory, NewSample, OutboxMessage,
-    TrainingMemory, Write,
+    TrainingMemory, TwinMemory, Write,
 };
 use crate::head::HeadRecord;
 use crate::words::{Label, SampleId, Timestamp};
@@ -45,6 +45,7 @@ impl Applier<'_> {
             Write::Evict { id } => self.evict(id),
             Write::Statistics { file } => self.statistics(file),
             Write::HeadForget { version } => self.forget_head(*version),
+            Write::Twin(memory) => self.twin(memory),
             Write::Live(memory) => self.live(memory),
         }
     }
@@ -198,6 +199,11 @@ impl Applier<'_> {
     fn live(&self, memory: &LiveMemory) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
         self.run("UPDATE state SET live = ?1", [json])
+    }
+
+    fn twin(&self, memory: &TwinMemory) -> Result<(), Fault> {
+        let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
+        self.run("UPDATE state SET twin = ?1", [json])
     }
 
     fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {

@@ -36,7 +36,7 @@ pub use listing::{KeptSample, LabelChange, SampleRow};
 pub use reader::{Counts, Reader, Recent};
 pub use vector::Precision;
 
-use crate::engine::{Snapshot, Write};
+use crate::engine::{Snapshot, TwinMemory, Write};
 use crate::head::BackboneRef;
 use crate::words::EmbeddingSpace;
 
@@ -116,6 +116,14 @@ impl Store {
     /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.database.read("read", snapshot::snapshot)
+    }
+
+    /// What is remembered of settings from afar; the part of the snapshot that is needed before everything else.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read or makes no sense.
+    pub fn twin(&self) -> Result<TwinMemory, StoreError> {
+        self.database.read("read", snapshot::twin)
     }
 
     /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.

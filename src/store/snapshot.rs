@@ -6,13 +6,14 @@ use serde::de::DeserializeOwned;
 use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
-use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample};
+use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample, TwinMemory};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
-        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
-    })?;
+    let (seq, training, live, twin) =
+        connection.query_row("SELECT seq, training, live, twin FROM state", [], |row| {
+            Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?))
+        })?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
             let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
@@ -34,7 +35,13 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         training,
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
         live,
+        twin,
     })
+}
+
+/// What is remembered of settings from afar.
+pub(super) fn twin(connection: &Connection) -> Result<TwinMemory, Fault> {
+    Ok(connection.query_row("SELECT twin FROM state", [], |row| from_json(row, 0))?)
 }
 
 /// A prediction that a label has answered is not open any more. Version 1 did not note who predicted: 0.

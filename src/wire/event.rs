@@ -79,6 +79,11 @@ pub enum Happening {
         /// What follows from it.
         reason: String,
     },
+    /// Other settings hold from now on.
+    ConfigChanged {
+        /// Which, or why.
+        reason: String,
+    },
     /// The stream of images is not what it was.
     Drift {
         /// `embedding`, `confidence`, `novelty` or `error`.

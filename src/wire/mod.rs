@@ -8,6 +8,7 @@
 //! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
 mod alert;
+mod config;
 mod envelope;
 mod event;
 mod label;
@@ -24,6 +25,7 @@ mod training;
 mod tests;
 
 pub use alert::{Alert, AlertId, Severity, Warning};
+pub use config::{Desired, PatchAnswer, PatchState, RejectedKey, Reported};
 pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventReport, Happening};
 pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};

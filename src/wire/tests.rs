@@ -108,6 +108,7 @@ fn happenings() -> Vec<Happening> {
         Happening::RolledBack { head: None, from: head(), reason: reason() },
         Happening::Quarantined { path: "/srv/camera/1.jpg".into(), reason: reason() },
         Happening::BackboneChanged { backbone: backbone(), reason: reason() },
+        Happening::ConfigChanged { reason: "read again".into() },
         Happening::Drift { kind: "embedding".into(), p_value: Some(0.01), score: None, reason: reason() },
         Happening::Drift { kind: "error".into(), p_value: None, score: Some(0.25), reason: reason() },
         Happening::Novel { image: SampleId::of(b"image"), novelty: 3.5 },
@@ -465,6 +466,11 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
             "train/result" => is_documented_in_full::<TrainResult>(&text),
             "event" => is_documented_in_full::<EventReport>(&text),
             "review" => is_documented_in_full::<ReviewList>(&text),
+            "config/desired" => {
+                let desired = Desired::parse(text.as_bytes()).unwrap().unwrap();
+                assert_eq!(serde_json::to_value(desired).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+            }
+            "config/reported" => is_documented_in_full::<Reported>(&text),
             "alert/drift" => is_documented_in_full::<Alert>(&text),
             "label" => assert!(!parse_labels(text.as_bytes()).unwrap().is_empty(), "{text}"),
             other => match other.split_once('/') {

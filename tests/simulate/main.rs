@@ -10,13 +10,15 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use edgetuned::engine::{Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
+use edgetuned::engine::{Configure, Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
 use edgetuned::head::BackboneRef;
+use edgetuned::wire::{PatchState, RejectedKey};
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
 use rand::RngExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use world::{Content, Faults, World, class, folder, image_id};
 
@@ -41,6 +43,17 @@ fn settings() -> Settings {
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),
         configuration: Value::Null,
+        configure: Configure(Arc::new(judge)),
+        opening: None,
+    }
+}
+
+/// Takes every patch but those with the key `bad`.
+fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
+    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
+    match patch.keys().find(|key| *key == "bad") {
+        Some(key) => Err(vec![rejected(key)]),
+        None => Ok(patch.keys().cloned().collect()),
     }
 }
 
@@ -110,6 +123,13 @@ fn someone_acts(world: &mut World, deeds: &mut Deeds) {
         }
         12 => world.publish("request/rollback", String::new()),
         13 => {
+            let version = world.rng.random_range(0..=deeds.images);
+            let key = if world.rng.random_bool(0.3) { "bad" } else { "good" };
+            let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
+            let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
+            world.publish("config/desired", wish);
+        }
+        14 => {
             let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
             world.publish(topic, "{\"a\": [".into());
         }
@@ -148,6 +168,7 @@ fn check(seed: u64) {
     broken_files_are_put_aside(&world, &deeds, &context);
     transactions_act_once(&world, &context);
     accepted_trainings_end(&world, &context);
+    settings_come_to_rest(&world, &context);
 }
 
 fn labels_are_kept(world: &World, deeds: &Deeds, context: &str) {
@@ -213,6 +234,15 @@ fn accepted_trainings_end(world: &World, context: &str) {
     }
 }
 
+fn settings_come_to_rest(world: &World, context: &str) {
+    let twin = &world.model.twin;
+    assert!(twin.trial.is_none() && twin.answer.state != PatchState::Trial, "a trial ends: {twin:?}; {context}");
+    let good = twin.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
+    assert!(good, "a rejected patch is never in force: {twin:?}; {context}");
+    let asked = twin.answer.version.is_none_or(|version| version <= twin.applied_version);
+    assert!(asked, "what is in force was applied: {twin:?}; {context}");
+}
+
 fn json_or_null(payload: &[u8]) -> Value {
     serde_json::from_slice(payload).unwrap_or_default()
 }
@@ -234,6 +264,7 @@ fn the_dice_do_crash_and_cut_links() {
     let lives: Vec<_> = (0..10).map(|seed| live(seed).0).collect();
     assert!(lives.iter().map(|world| world.crashes).sum::<u64>() > 20, "a simulation without faults shows nothing");
     assert!(lives.iter().any(|world| world.redelivered > 0), "no message was ever sent twice");
+    assert!(lives.iter().map(|world| world.restarts).sum::<u64>() > 10, "no settings ever came from afar");
     assert!(lives.iter().any(|world| !world.model.heads.is_empty()), "no training ever ended");
 }
 

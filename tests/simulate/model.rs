@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
     AwaitedLabel, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, LiveMemory, OutboxMessage, Snapshot,
-    Spooled, StoredSample, TrainingMemory, Write,
+    Spooled, StoredSample, TrainingMemory, TwinMemory, Write,
 };
 use edgetuned::words::{Label, SampleId};
 
@@ -26,6 +26,7 @@ pub struct Model {
     pub heads: Vec<HeadInfo>,
     pub training: TrainingMemory,
     pub live: LiveMemory,
+    pub twin: TwinMemory,
     pub seq: u64,
 }
 
@@ -108,6 +109,7 @@ impl Model {
                 self.heads.retain(|head| head.head.version != version);
             }
             Write::Live(memory) => self.live = *memory,
+            Write::Twin(memory) => self.twin = memory,
         }
     }
 
@@ -149,6 +151,7 @@ impl Model {
             heads: self.heads.clone(),
             training: self.training.clone(),
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
+            twin: self.twin.clone(),
             live: self.live.clone(),
         }
     }

@@ -65,6 +65,7 @@ pub struct World {
     pub held: Vec<Held>,
     pub acknowledged: Vec<Held>,
     pub crashes: u64,
+    pub restarts: u64,
     settings: Settings,
     engine: Engine,
     events: VecDeque<(Duration, Event)>,
@@ -92,6 +93,7 @@ impl World {
             held: Vec::new(),
             acknowledged: Vec::new(),
             crashes: 0,
+            restarts: 0,
             settings,
             engine,
             events: VecDeque::new(),
@@ -116,7 +118,28 @@ impl World {
         self.serving = None;
         self.shadow = None;
         self.connected = false;
+        if let Some(next) = self.model.twin.starting() {
+            self.model.twin = next;
+        }
         self.engine = Engine::new(self.settings.clone(), self.model.snapshot());
+        let effects = self.engine.start(self.now);
+        self.apply(effects);
+    }
+
+    /// Everything but the link starts anew within the process.
+    fn restart(&mut self) {
+        self.restarts += 1;
+        self.boots += 1;
+        self.events.retain(|(_, event)| outlives(event));
+        self.in_flight.clear();
+        self.serving = None;
+        self.shadow = None;
+        if let Some(next) = self.model.twin.starting() {
+            self.model.twin = next;
+        }
+        let fresh = || Engine::new(self.settings.clone(), self.model.snapshot());
+        let former = std::mem::replace(&mut self.engine, fresh());
+        self.engine = Engine::after(former.carry(), self.settings.clone(), self.model.snapshot());
         let effects = self.engine.start(self.now);
         self.apply(effects);
     }
@@ -150,7 +173,7 @@ impl World {
         // Several steps share a commit, as they do in the daemon.
         while !due.is_empty() {
             let batch = self.rng.random_range(1..=4).min(due.len());
-            let boots = self.boots;
+            let (boots, crashes) = (self.boots, self.crashes);
             let mut effects = Vec::new();
             for event in due.drain(..batch) {
                 if let Event::Ingested(ingested) = &event {
@@ -160,7 +183,11 @@ impl World {
             }
             self.apply(effects);
             if self.boots != boots {
-                return; // What was due in the process that died is gone.
+                // What was due in a process that died is gone.
+                if self.crashes == crashes {
+                    due.drain(..).filter(outlives).for_each(|event| self.later(0, event));
+                }
+                return;
             }
         }
     }
@@ -177,18 +204,24 @@ impl World {
             .filter_map(|effect| if let Effect::Write(write) = effect { Some(write) } else { None })
             .collect();
         self.model.commit(&writes);
+        let restarts = acts.iter().any(|act| matches!(act, Effect::Restart));
         for act in acts {
             if self.happens(self.faults.crash) {
                 return self.crash();
             }
             self.act(act);
         }
+        if restarts {
+            self.restart();
+        }
     }
 
     fn act(&mut self, act: Effect) {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
-            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Exit => {}
+            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) => {}
+            Effect::Restart | Effect::Exit => {}
+            Effect::Reload => unreachable!("nobody asks for it"),
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =
                     std::mem::take(&mut self.held).into_iter().partition(|held| held.ticket == ticket);
@@ -417,6 +450,11 @@ impl World {
             self.later(0, Event::Delivered { seq: message.seq });
         }
     }
+}
+
+/// What is as true for the next engine of the process: it comes from the link.
+fn outlives(event: &Event) -> bool {
+    matches!(event, Event::Inbound(_) | Event::Connected | Event::Disconnected { .. } | Event::Delivered { .. })
 }
 
 pub fn class(number: u32) -> Label {

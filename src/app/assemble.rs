@@ -1,0 +1,151 @@
+//! Opening everything, and starting the workers only when nothing can be wrong any more.
+
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+
+use tracing::info;
+
+use super::adapt;
+use super::configuration::Start;
+use super::door::Door;
+use super::effects::Rim;
+use super::ingest::{self, Parts};
+use super::run::{Kept, Process, RunError};
+use super::serving::Serving;
+use super::settings;
+use super::trainer::TrainerSettings;
+use crate::backbone::{Manifest, OnnxBackbone};
+use crate::engine::{Engine, Event};
+use crate::head::BackboneRef;
+use crate::mqtt;
+use crate::ports::Embedder;
+use crate::store::{OpenOptions, Store};
+use crate::train::Grouper;
+use crate::watch;
+
+/// How long a link that is replaced by another one may take to say good-bye.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// An engine and the rim around it, with `events` as its queue. What is `kept` of a former one is taken over at the very
+/// end, so that a failure leaves it where it is.
+pub(super) fn assemble(
+    start: Start,
+    process: &Process,
+    events: SyncSender<Event>,
+    kept: &mut Option<Kept>,
+) -> Result<(Engine, Rim), RunError> {
+    let Start { config, configure, opening } = start;
+    let config = &config;
+    let manifest = Manifest::resolve(&config.backbone.model)?;
+    let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
+    let space = backbone.space();
+    let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
+    info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
+    let precision = settings::precision(Some(config));
+    let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+    let snapshot = store.snapshot()?;
+    let link = settings::mqtt(config, snapshot.seq)?;
+    let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
+    engine_settings.opening = opening;
+    let (known, reader) = (store.reader()?, store.reader()?);
+    let recent = reader.recent(Grouper::MEMORY)?;
+
+    let serving = Serving::new(settings::scoring(config));
+    let (adapt, adapting) = adapt::spawn(adapt::Parts {
+        reader: store.reader()?,
+        space,
+        serving: serving.clone(),
+        events: events.clone(),
+        settled: snapshot.training.settled,
+        instant: config.promotion.instant,
+        seed: config.training.seed,
+    })
+    .map_err(RunError::Thread)?;
+    let ingest = ingest::spawn(Parts {
+        embedder: Box::new(backbone),
+        reader: store.reader()?,
+        grouper: Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))),
+        serving: serving.clone(),
+        burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
+        adapt: adapt.clone(),
+        events: events.clone(),
+    })
+    .map_err(RunError::Thread)?;
+    // What cannot be looked up is read again, which changes nothing.
+    let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
+    let watched = settings::watched(config);
+    let watch = watch::spawn(&watched, is_known, queue(events.clone())).map_err(RunError::Thread)?;
+    let trainer = TrainerSettings {
+        fit: settings::fit_settings(config),
+        rules: settings::rules(config),
+        backbone: reference,
+        space,
+        max_samples: config.training.max_samples,
+        patience: settings::patience(config),
+    };
+    let (engine, link) = match kept.take() {
+        None => (Engine::new(engine_settings, snapshot), open(link, &store, process)?),
+        Some(Kept { carried, link: former }) if same(former.as_ref(), link.as_ref()) => {
+            (Engine::after(carried, engine_settings, snapshot), former)
+        }
+        Some(Kept { carried, link: former }) => {
+            if let Some(former) = former {
+                former.handle.stop(FAREWELL);
+                // It was told to end and does so soon; how does not matter any more.
+                let _ = former.handle.join();
+            }
+            (Engine::after(carried.cut_off(), engine_settings, snapshot), open(link, &store, process)?)
+        }
+    };
+    let rim = Rim {
+        store,
+        reader,
+        serving,
+        ingest,
+        adapt,
+        adapting: Some(adapting),
+        watch,
+        link,
+        trainer,
+        training: None,
+        events,
+        process: process.clone(),
+    };
+    Ok((engine, rim))
+}
+
+/// Whether the former link leads to the same broker in the same way.
+fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
+    match (former, settings) {
+        (Some(Link { settings: former, .. }), Some(settings)) => {
+            // What counts as replayed is a matter of the process.
+            *former == mqtt::Settings { boot_seq: former.boot_seq, ..settings.clone() }
+        }
+        (former, settings) => former.is_none() && settings.is_none(),
+    }
+}
+
+fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> Result<Option<Link>, RunError> {
+    let Some(settings) = settings else { return Ok(None) };
+    let outbox = store.reader()?;
+    let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
+    let handle = mqtt::spawn(settings.clone(), Box::new(after), forward(process.door.clone()));
+    Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
+}
+
+/// The link to the broker and what it was made from.
+pub(super) struct Link {
+    pub settings: mqtt::Settings,
+    pub handle: mqtt::Handle,
+}
+
+fn forward(door: Door) -> impl Fn(Event) + Send + 'static {
+    move |event| door.send(event)
+}
+
+fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
+    move |event| {
+        // Nobody listens only when this engine ends.
+        let _ = events.send(event);
+    }
+}

@@ -1,0 +1,76 @@
+//! The way into the loop for what outlives a restart of everything else: the link, the signals.
+
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use crate::engine::Event;
+
+/// Leads to the queue of whichever engine runs now. Sending waits where that queue is full.
+#[derive(Debug, Clone)]
+pub(super) struct Door(Arc<Mutex<SyncSender<Event>>>);
+
+impl Door {
+    pub fn new(queue: SyncSender<Event>) -> Self {
+        Self(Arc::new(Mutex::new(queue)))
+    }
+
+    /// Hands an event in. Nobody takes it only when the process ends.
+    pub fn send(&self, event: Event) {
+        // Held while it waits: so nothing is on its way to a queue that was left.
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+    }
+
+    /// Leads to another queue from now on. `empty` takes everything out of the former one; nothing comes into it
+    /// afterwards by this door.
+    pub fn lead_to(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
+        loop {
+            empty();
+            match self.0.try_lock() {
+                Ok(mut lead) => {
+                    *lead = queue.clone();
+                    break;
+                }
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    *poisoned.into_inner() = queue.clone();
+                    break;
+                }
+                // Somebody waits for room in the former queue, which is being emptied.
+                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            }
+        }
+        empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_or_doubled_while_the_door_is_led_elsewhere() {
+        let (first, from_first) = sync_channel(1);
+        let door = Door::new(first);
+        let sender = thread::spawn({
+            let door = door.clone();
+            move || (0..2_000).for_each(|seq| door.send(Event::Delivered { seq }))
+        });
+        let mut seen = Vec::new();
+        let seq = |event| match event {
+            Event::Delivered { seq } => seq,
+            other => panic!("nobody sent {other:?}"),
+        };
+        seen.extend(from_first.iter().take(100).map(seq));
+        let (second, from_second) = sync_channel(1);
+        door.lead_to(&second, || seen.extend(from_first.try_iter().map(seq)));
+        drop(from_first);
+        drop(second);
+        while seen.len() < 2_000 {
+            seen.push(seq(from_second.recv().unwrap()));
+        }
+        sender.join().unwrap();
+        assert_eq!(seen, (0..2_000).collect::<Vec<u64>>());
+    }
+}

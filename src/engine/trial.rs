@@ -1,0 +1,43 @@
+//! What is new and could stop the daemon from working is on trial until the daemon has worked with it.
+//!
+//! Each start with it is counted before it is tried. After [`STARTS_MAX`] starts none of which worked for [`TRIAL`],
+//! what was before holds again. A start that was cut short by a power cut counts like one that crashed: nobody can
+//! tell them apart, and three in a row within a minute are rare.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long the daemon has to work with what is new.
+pub const TRIAL: Duration = Duration::from_mins(1);
+
+/// Starts that are tried.
+pub const STARTS_MAX: u32 = 3;
+
+/// Something new that is on trial, and what was before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial<T> {
+    /// Starts so far.
+    pub starts: u32,
+    /// What holds again when it fails.
+    pub before: T,
+}
+
+impl<T> Trial<T> {
+    /// A trial that no start has tried yet.
+    pub fn new(before: T) -> Self {
+        Self { starts: 0, before }
+    }
+
+    /// Counts a start; false when it has been tried often enough.
+    #[must_use]
+    pub fn begin(&mut self) -> bool {
+        self.starts += 1;
+        self.starts <= STARTS_MAX
+    }
+
+    /// What is said of one that failed by its starts.
+    pub fn words() -> String {
+        format!("the daemon started {STARTS_MAX} times with it and never worked for {} s", TRIAL.as_secs())
+    }
+}
