@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::adapt;
+use super::answers::{self, Answers};
 use super::ingest::{Ingest, Job};
 use super::run::RunError;
 use super::serving::Serving;
@@ -16,6 +17,7 @@ use super::trainer::{TrainerSettings, Training};
 use super::vitals;
 use crate::engine::{Effect, Event, Vitals, Write};
 use crate::head::HeadRecord;
+use crate::http;
 use crate::mqtt;
 use crate::store::{Reader, Store, StoreError};
 use crate::watch;
@@ -31,10 +33,13 @@ pub(super) struct Rim {
     pub reader: Reader,
     pub serving: Serving,
     pub ingest: Ingest,
+    pub answers: Answers,
     pub adapt: adapt::Handle,
     pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
     pub mqtt: Option<mqtt::Handle>,
+    /// Gone when the daemon is about to end.
+    pub http: Option<http::Handle>,
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
     pub events: SyncSender<Event>,
@@ -59,6 +64,7 @@ impl Rim {
     pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
         let mut writes = Vec::new();
         let mut acts = Vec::new();
+        let said = self.said(&effects);
         for effect in effects {
             match effect {
                 Effect::Write(write) => writes.push(write),
@@ -67,6 +73,9 @@ impl Rim {
         }
         if !writes.is_empty() {
             self.commit(&writes)?;
+        }
+        for (topic, payload) in said {
+            self.http.iter().for_each(|http| http.said(&topic, &payload));
         }
         let mut next = Next::Run;
         let mut outbox_changed = false;
@@ -81,6 +90,17 @@ impl Rim {
             mqtt.outbox_changed();
         }
         Ok(next)
+    }
+
+    /// What the effects say, spooled or not, in order; nothing where nobody watches.
+    fn said(&self, effects: &[Effect]) -> Vec<(Topic, Vec<u8>)> {
+        let said = |effect: &Effect| match effect {
+            Effect::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
+            Effect::Write(Write::Outbox(message)) => Some((message.topic.clone(), message.payload.clone())),
+            _ => None,
+        };
+        let watched = self.http.as_ref().is_some_and(http::Handle::is_watched);
+        if watched { effects.iter().filter_map(said).collect() } else { Vec::new() }
     }
 
     /// Commits, and waits for room where there is none: nothing is taken in meanwhile, so nothing is lost. Only the
@@ -126,6 +146,15 @@ impl Rim {
                 if let Some(mqtt) = &self.mqtt {
                     mqtt.ack(delivery);
                 }
+            }
+            Effect::Answer { ticket, response } => {
+                if let Some(http) = &self.http {
+                    http.answer(ticket, *response);
+                }
+            }
+            Effect::FindOut { job, task } => {
+                let handed_out = self.answers.jobs.send(answers::Job { job, task });
+                handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
             }
             Effect::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");

@@ -5,12 +5,15 @@
 //! acknowledged that a power cut could take back.
 
 mod adapt;
+mod answers;
 mod daemon;
 mod effects;
+mod exports;
 mod ingest;
 mod patience;
 mod picture;
 mod run;
+mod samples;
 mod serving;
 mod settings;
 mod shutdown;
@@ -20,4 +23,5 @@ mod vitals;
 
 pub use picture::{Picture, PictureError, read_picture};
 pub use run::{RunError, run};
+pub use samples::samples;
 pub use settings::{fit_settings, precision};

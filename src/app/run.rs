@@ -9,6 +9,7 @@ use std::thread;
 use tracing::info;
 
 use super::adapt;
+use super::answers;
 use super::daemon::{self, Clock};
 use super::effects::Rim;
 use super::ingest::{self, Parts};
@@ -19,6 +20,7 @@ use crate::backbone::{Manifest, OnnxBackbone, OpenError};
 use crate::config::Config;
 use crate::engine::{Engine, Event};
 use crate::head::BackboneRef;
+use crate::http;
 use crate::mqtt;
 use crate::ports::{EmbedError, Embedder};
 use crate::store::{OpenOptions, Store, StoreError};
@@ -44,6 +46,9 @@ pub enum RunError {
     /// The configuration names something that cannot be.
     #[error(transparent)]
     Settings(#[from] settings::BadSettings),
+    /// The socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] http::SocketError),
     /// The backbone failed on a batch.
     #[error(transparent)]
     Embed(#[from] EmbedError),
@@ -89,6 +94,9 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
     let snapshot = store.snapshot()?;
     let link = settings::mqtt(config, snapshot.seq)?;
     let engine_settings = settings::engine(config, reference.clone(), space, boot())?;
+    let socket = http::path(std::env::var_os("RUNTIME_DIRECTORY").as_deref(), &config.store.path);
+    let asked = events.clone();
+    let http = http::spawn(&socket, &config.store.path, move |event| asked.try_send(event).is_ok())?;
     let (outbox, known, reader) = (store.reader()?, store.reader()?, store.reader()?);
     let recent = reader.recent(Grouper::MEMORY)?;
 
@@ -110,6 +118,16 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
         serving: serving.clone(),
         burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
         adapt: adapt.clone(),
+        events: events.clone(),
+    })
+    .map_err(RunError::Thread)?;
+    let answers = answers::spawn(answers::Parts {
+        reader: store.reader()?,
+        serving: serving.clone(),
+        manifest,
+        threads: config.backbone.threads,
+        exports: config.store.path.join("exports"),
+        seed: config.training.seed,
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
@@ -135,10 +153,12 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
         reader,
         serving,
         ingest,
+        answers,
         adapt,
         adapting,
         watch,
         mqtt,
+        http: Some(http),
         trainer,
         training: None,
         events,

@@ -10,6 +10,7 @@ use super::daemon::Clock;
 use super::effects::Rim;
 use super::run::{EVENTS, RunError};
 use crate::engine::{Engine, Event};
+use crate::http;
 use crate::mqtt;
 use crate::words::told;
 
@@ -41,6 +42,12 @@ impl Rim {
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "adapt" }),
             };
         }
+        if self.answers.thread.is_finished() {
+            return Err(RunError::WorkerEnded { worker: "answer" });
+        }
+        if self.http.as_ref().is_some_and(http::Handle::is_finished) {
+            return Err(RunError::WorkerEnded { worker: "http" });
+        }
         if self.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }
@@ -56,6 +63,8 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
+        // Whoever asks from now on learns that nobody is here.
+        drop(self.http.take());
         if let Some(link) = self.mqtt.take().filter(|_| cleanly)
             && let Err(error) = self.see_off(&link, engine, &events, clock)
         {
@@ -64,9 +73,11 @@ impl Rim {
         // From here on no worker waits for its event to be taken.
         drop(events);
         drop(self.ingest.jobs);
+        drop(self.answers.jobs);
         // ONNX Runtime is torn down with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
-        while self.ingest.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+        let busy = || self.ingest.threads.iter().any(|thread| !thread.is_finished()) || !self.answers.thread.is_finished();
+        while busy() && Instant::now() < until {
             thread::sleep(LOOK);
         }
         info!("stopped");
