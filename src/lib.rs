@@ -3,7 +3,7 @@
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
 //! device. `ARCHITECTURE.md` tells which room does what; arrows between them run one way:
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
-//! `store`, `watch`, `mqtt`) <- `app` and `cli`.
+//! `store`, `watch`, `mqtt`, `http`) <- `app` and `cli`.
 
 pub mod app;
 pub mod backbone;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod engine;
 pub mod eval;
 pub mod head;
+pub mod http;
 pub mod image;
 pub mod mqtt;
 pub mod ports;

@@ -12,7 +12,7 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
@@ -26,18 +26,19 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("store", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
     ("watch", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
     ("mqtt", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
+    ("http", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
     (
         "app",
         &[
             "words", "image", "head", "train", "eval", "wire", "config", "engine", "ports", "backbone", "store",
-            "watch", "mqtt",
+            "watch", "mqtt", "http",
         ],
     ),
     (
         "cli",
         &[
             "words", "image", "head", "train", "eval", "wire", "config", "engine", "ports", "backbone", "store",
-            "watch", "mqtt", "app",
+            "watch", "mqtt", "http", "app",
         ],
     ),
 ];
@@ -46,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
 const PURE: [&str; 8] = ["words", "image", "head", "train", "eval", "wire", "config", "engine"];
 
 /// Crates that reach the world.
-const WORLDLY_CRATES: [&str; 5] = ["tokio", "ort", "notify", "rumqttc", "rusqlite"];
+const WORLDLY_CRATES: [&str; 7] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper"];
 
 /// What else reaches the world, the present time or unseeded randomness; matched anywhere within a path.
 const WORLDLY_PATHS: [&str; 13] = [

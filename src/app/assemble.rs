@@ -1,11 +1,12 @@
 //! Opening everything, and starting the workers only when nothing can be wrong any more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use tracing::info;
 
 use super::adapt;
+use super::answers;
 use super::configuration::Start;
 use super::door::Door;
 use super::effects::Rim;
@@ -17,6 +18,7 @@ use super::trainer::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::engine::{Engine, Event};
 use crate::head::BackboneRef;
+use crate::http;
 use crate::mqtt;
 use crate::ports::Embedder;
 use crate::store::{OpenOptions, Store};
@@ -47,6 +49,8 @@ pub(super) fn assemble(
     let link = settings::mqtt(config, snapshot.seq)?;
     let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
     engine_settings.opening = opening;
+    let former = kept.as_ref().and_then(|kept| kept.socket.as_ref());
+    let socket = open_socket(&config.store.path, former, process)?;
     let (known, reader) = (store.reader()?, store.reader()?);
     let recent = reader.recent(Grouper::MEMORY)?;
 
@@ -71,6 +75,16 @@ pub(super) fn assemble(
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
+    let answers = answers::spawn(answers::Parts {
+        reader: store.reader()?,
+        serving: serving.clone(),
+        manifest,
+        threads: config.backbone.threads,
+        exports: config.store.path.join("exports"),
+        seed: config.training.seed,
+        events: events.clone(),
+    })
+    .map_err(RunError::Thread)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
@@ -83,12 +97,13 @@ pub(super) fn assemble(
         max_samples: config.training.max_samples,
         patience: settings::patience(config),
     };
+    let former = kept.as_mut().and_then(|kept| kept.socket.take());
     let (engine, link) = match kept.take() {
         None => (Engine::new(engine_settings, snapshot), open(link, &store, process)?),
-        Some(Kept { carried, link: former }) if same(former.as_ref(), link.as_ref()) => {
+        Some(Kept { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
             (Engine::after(carried, engine_settings, snapshot), former)
         }
-        Some(Kept { carried, link: former }) => {
+        Some(Kept { carried, link: former, .. }) => {
             if let Some(former) = former {
                 former.handle.stop(FAREWELL);
                 // It was told to end and does so soon; how does not matter any more.
@@ -102,10 +117,12 @@ pub(super) fn assemble(
         reader,
         serving,
         ingest,
+        answers,
         adapt,
         adapting: Some(adapting),
         watch,
         link,
+        socket: socket.or(former),
         trainer,
         training: None,
         events,
@@ -131,6 +148,24 @@ fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> R
     let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
     let handle = mqtt::spawn(settings.clone(), Box::new(after), forward(process.door.clone()));
     Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
+}
+
+/// The socket in the state folder at `store`; nothing where the `former` one is at the same place and stays.
+fn open_socket(store: &Path, former: Option<&Socket>, process: &Process) -> Result<Option<Socket>, RunError> {
+    let path = http::path(std::env::var_os("RUNTIME_DIRECTORY").as_deref(), store);
+    if former.is_some_and(|former| former.path == path && former.store == store) {
+        return Ok(None);
+    }
+    let door = process.door.clone();
+    let handle = http::spawn(&path, store, move |event| door.try_send(event))?;
+    Ok(Some(Socket { path, store: store.to_owned(), handle }))
+}
+
+/// The socket and where it is.
+pub(super) struct Socket {
+    pub path: PathBuf,
+    pub store: PathBuf,
+    pub handle: http::Handle,
 }
 
 /// The link to the broker and what it was made from.

@@ -10,9 +10,9 @@ use tracing::warn;
 use super::run::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{Configure, Event, TwinMemory, Write};
+use crate::engine::{Configure, Event, JobId, TwinMemory, Write};
 use crate::store::{Store, StoreError};
-use crate::wire::RejectedKey;
+use crate::wire::{Answer, ErrorCode, RejectedKey};
 use crate::words::told;
 
 /// The device's own configuration as text.
@@ -113,10 +113,11 @@ fn remember(folder: &Path, twin: &TwinMemory) -> Result<(), RunError> {
 }
 
 /// Reads the configuration again on a thread of its own, since opening a backbone takes a while, and says by an event
-/// whether it is good; a good one waits in `fresh`.
+/// whether it is good; a good one waits in `fresh`. `job` is the request that asked for it, if one did.
 pub(super) fn read_again(
     read: Arc<Read>,
     fresh: Fresh,
+    job: Option<JobId>,
     events: impl Fn(Event) + Send + 'static,
 ) -> std::io::Result<()> {
     thread::Builder::new().name("reload".into()).spawn(move || {
@@ -129,6 +130,13 @@ pub(super) fn read_again(
         let outcome = checked.map_err(|error| told(&error)).map(|sources| {
             *fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
         });
+        if let Some(job) = job {
+            let answer = match &outcome {
+                Ok(()) => Answer::ok(&serde_json::json!({})),
+                Err(reason) => Answer::error(ErrorCode::NotPossible, format!("the former one stays: {reason}")),
+            };
+            events(Event::FoundOut { job, answer });
+        }
         events(Event::Reloaded(outcome));
     })?;
     Ok(())

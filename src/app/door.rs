@@ -1,4 +1,4 @@
-//! The way into the loop for what outlives a restart of everything else: the link, the signals.
+//! The way into the loop for what outlives a restart of everything else: the link, the socket, the signals.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -18,6 +18,11 @@ impl Door {
     pub fn send(&self, event: Event) {
         // Held while it waits: so nothing is on its way to a queue that was left.
         let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+    }
+
+    /// Hands an event in where there is room at once; whether it was taken.
+    pub fn try_send(&self, event: Event) -> bool {
+        self.0.try_lock().is_ok_and(|queue| queue.try_send(event).is_ok())
     }
 
     /// Leads to another queue from now on. `empty` takes everything out of the former one; nothing comes into it

@@ -9,14 +9,15 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
 use super::adapt;
-use super::assemble::Link;
+use super::answers::{self, Answers};
+use super::assemble::{Link, Socket};
 use super::configuration;
 use super::ingest::{Ingest, Job};
 use super::run::{Process, RunError};
 use super::serving::Serving;
 use super::trainer::{TrainerSettings, Training};
 use super::vitals;
-use crate::engine::{Effect, Event, Vitals, Write};
+use crate::engine::{Effect, Event, JobId, Task, Vitals, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
 use crate::watch;
@@ -32,10 +33,13 @@ pub(super) struct Rim {
     pub reader: Reader,
     pub serving: Serving,
     pub ingest: Ingest,
+    pub answers: Answers,
     pub adapt: adapt::Handle,
     pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
     pub link: Option<Link>,
+    /// Gone when the daemon is about to end.
+    pub socket: Option<Socket>,
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
     pub events: SyncSender<Event>,
@@ -61,6 +65,7 @@ impl Rim {
     pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
         let mut writes = Vec::new();
         let mut acts = Vec::new();
+        let said = self.said(&effects);
         for effect in effects {
             match effect {
                 Effect::Write(write) => writes.push(write),
@@ -69,6 +74,9 @@ impl Rim {
         }
         if !writes.is_empty() {
             self.commit(&writes)?;
+        }
+        for (topic, payload) in said {
+            self.socket.iter().for_each(|socket| socket.handle.said(&topic, &payload));
         }
         let mut next = Next::Run;
         let mut outbox_changed = false;
@@ -84,6 +92,17 @@ impl Rim {
             link.handle.outbox_changed();
         }
         Ok(next)
+    }
+
+    /// What the effects say, spooled or not, in order; nothing where nobody watches.
+    fn said(&self, effects: &[Effect]) -> Vec<(Topic, Vec<u8>)> {
+        let said = |effect: &Effect| match effect {
+            Effect::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
+            Effect::Write(Write::Outbox(message)) => Some((message.topic.clone(), message.payload.clone())),
+            _ => None,
+        };
+        let watched = self.socket.as_ref().is_some_and(|socket| socket.handle.is_watched());
+        if watched { effects.iter().filter_map(said).collect() } else { Vec::new() }
     }
 
     /// Commits, and waits for room where there is none: nothing is taken in meanwhile, so nothing is lost. Only the
@@ -130,6 +149,16 @@ impl Rim {
                     link.handle.ack(delivery);
                 }
             }
+            Effect::Answer { ticket, response } => {
+                if let Some(socket) = &self.socket {
+                    socket.handle.answer(ticket, *response);
+                }
+            }
+            Effect::FindOut { job, task: Task::Reload } => self.read_again(Some(job))?,
+            Effect::FindOut { job, task } => {
+                let handed_out = self.answers.jobs.send(answers::Job { job, task });
+                handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
+            }
             Effect::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
                 self.ingest.jobs.send(Job { root, path }).map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
@@ -152,12 +181,14 @@ impl Rim {
             Effect::Settle(before) => self.adapt.settle(before),
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
-            Effect::Reload => {
-                let Process { read, fresh, door, .. } = self.process.clone();
-                configuration::read_again(read, fresh, move |event| door.send(event)).map_err(RunError::Thread)?;
-            }
+            Effect::Reload => self.read_again(None)?,
         }
         Ok(())
+    }
+
+    fn read_again(&self, job: Option<JobId>) -> Result<(), RunError> {
+        let Process { read, fresh, door, .. } = self.process.clone();
+        configuration::read_again(read, fresh, job, move |event| door.send(event)).map_err(RunError::Thread)
     }
 
     /// A head whose file cannot be read does not serve, and the one before it goes on.

@@ -5,15 +5,18 @@
 //! acknowledged that a power cut could take back.
 
 mod adapt;
+mod answers;
 mod assemble;
 mod configuration;
 mod daemon;
 mod door;
 mod effects;
+mod exports;
 mod ingest;
 mod patience;
 mod picture;
 mod run;
+mod samples;
 mod serving;
 mod settings;
 mod shutdown;
@@ -24,4 +27,5 @@ mod vitals;
 pub use configuration::{Read, Sources};
 pub use picture::{Picture, PictureError, read_picture};
 pub use run::{RunError, run};
+pub use samples::samples;
 pub use settings::{fit_settings, precision};

@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use super::assemble::{Link, assemble};
+use super::assemble::{Link, Socket, assemble};
 use super::configuration::{Fresh, Read, Sources, take_back, words_for_taken_back};
 use super::daemon::{self, Clock};
 use super::door::Door;
@@ -14,6 +14,7 @@ use super::settings;
 use crate::backbone::OpenError;
 use crate::config::Problem;
 use crate::engine::{Carried, Event};
+use crate::http;
 use crate::ports::EmbedError;
 use crate::store::StoreError;
 use crate::words::{Digest, told};
@@ -39,6 +40,9 @@ pub enum RunError {
     /// The configuration names something that cannot be.
     #[error(transparent)]
     Settings(#[from] settings::BadSettings),
+    /// The socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] http::SocketError),
     /// The backbone failed on a batch.
     #[error(transparent)]
     Embed(#[from] EmbedError),
@@ -73,6 +77,7 @@ pub(super) struct Process {
 pub(super) struct Kept {
     pub carried: Carried,
     pub link: Option<Link>,
+    pub socket: Option<Socket>,
 }
 
 /// Runs the daemon until it is told to stop.

@@ -44,6 +44,7 @@ fn outlives(event: &Event) -> bool {
             | Event::Disconnected { .. }
             | Event::Delivered { .. }
             | Event::Fault { source: "mqtt", .. }
+            | Event::Request { .. }
             | Event::Reload
             | Event::Stop
     )
@@ -68,6 +69,12 @@ impl Rim {
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "adapt" }),
             };
         }
+        if self.answers.thread.is_finished() {
+            return Err(RunError::WorkerEnded { worker: "answer" });
+        }
+        if self.socket.as_ref().is_some_and(|socket| socket.handle.is_finished()) {
+            return Err(RunError::WorkerEnded { worker: "http" });
+        }
         if self.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }
@@ -83,6 +90,8 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
+        // Whoever asks from now on learns that nobody is here.
+        drop(self.socket.take());
         if let Some(link) = self.link.take().filter(|_| cleanly)
             && let Err(error) = self.see_off(&link.handle, engine, &events, clock)
         {
@@ -91,9 +100,12 @@ impl Rim {
         // From here on no worker waits for its event to be taken.
         drop(events);
         drop(self.ingest.jobs);
+        drop(self.answers.jobs);
         // ONNX Runtime is torn down with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
-        while self.ingest.threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < until {
+        let busy =
+            || self.ingest.threads.iter().any(|thread| !thread.is_finished()) || !self.answers.thread.is_finished();
+        while busy() && Instant::now() < until {
             thread::sleep(LOOK);
         }
         info!("stopped");
@@ -116,10 +128,12 @@ impl Rim {
         drop(self.ingest.jobs);
         drop(self.watch);
         drop(self.adapt);
+        drop(self.answers.jobs);
         let workers = self.ingest.threads;
         let until = Instant::now() + HAND_OVER;
         while workers.iter().any(|thread| !thread.is_finished())
             || self.adapting.as_ref().is_some_and(|thread| !thread.is_finished())
+            || !self.answers.thread.is_finished()
         {
             if Instant::now() >= until {
                 return Err(RunError::WorkerEnded { worker: "old" });
@@ -131,7 +145,8 @@ impl Rim {
         }
         info!("starting anew");
         let carried = engine.carry();
-        Ok((Left { pending, kept: Kept { carried, link: self.link } }, (sender, next)))
+        let kept = Kept { carried, link: self.link, socket: self.socket };
+        Ok((Left { pending, kept }, (sender, next)))
     }
 
     /// Lets the link say good-bye and notes what the broker still acknowledges, so that it is not sent again. The

@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod ctl;
+
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -8,6 +10,8 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use super::values::{divisor, manifest, normalization, normalizations, per_channel, positive, ratio, size};
 use crate::backbone::Normalization;
 use crate::wire::ImagePrefix;
+
+pub use ctl::{Ctl, CtlCommand, CtlSamples};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,6 +71,8 @@ Examples:
     /// List, show, promote and roll back the heads in the store
     #[command(subcommand)]
     Heads(Heads),
+    /// Talk to the running daemon over its socket
+    Ctl(Ctl),
     /// List, export and import the samples in the store and their labels; take changes of labels back
     #[command(subcommand)]
     Samples(Samples),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::output::Output;
 use crate::app::RunError;
-use crate::backbone::{BadManifest, InspectError, OpenError};
+use crate::backbone::{BadManifest, InspectError, OpenError, Unproved};
 use crate::config::Problem;
 use crate::ports::EmbedError;
 use crate::store::StoreError;
@@ -164,6 +164,16 @@ impl From<OpenError> for Failure {
     }
 }
 
+impl From<Unproved> for Failure {
+    fn from(error: Unproved) -> Self {
+        match error {
+            Unproved::Open(error) => error.into(),
+            Unproved::Embed(error) => error.into(),
+            Unproved::Head(_) | Unproved::Differs { .. } => Self::failed(error),
+        }
+    }
+}
+
 impl From<InspectError> for Failure {
     fn from(error: InspectError) -> Self {
         Self::failed(error)
@@ -183,6 +193,7 @@ impl From<RunError> for Failure {
             RunError::Manifest(error) => error.into(),
             RunError::Backbone(error) => error.into(),
             RunError::Store(error) => error.into(),
+            RunError::Socket(_) => Self::unavailable(error),
             RunError::Settings(_) => Self::configuration(error),
             _ => Self::failed(error),
         }

@@ -1,5 +1,7 @@
 //! `edgetuned heads`: the heads in the store.
 
+use std::io;
+
 use serde::Serialize;
 
 use super::args::{Args, Heads as Command};
@@ -12,41 +14,14 @@ use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Heads, Write};
 use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
 use crate::store::{OpenOptions, Reader, Store};
-use crate::words::{HeadId, Label, Timestamp};
-
-/// A head in a list.
-#[derive(Debug, Serialize)]
-struct Row {
-    id: HeadId,
-    version: u64,
-    created: Timestamp,
-    backbone: String,
-    classes: Vec<Label>,
-    accuracy: Option<f64>,
-    status: HeadStatus,
-    reason: String,
-}
-
-impl From<HeadInfo> for Row {
-    fn from(info: HeadInfo) -> Self {
-        Self {
-            id: info.head.id,
-            version: info.head.version,
-            created: info.created,
-            backbone: info.backbone,
-            classes: info.classes,
-            accuracy: info.accuracy,
-            status: info.status,
-            reason: info.reason,
-        }
-    }
-}
+use crate::wire::HeadEntry;
+use crate::words::Timestamp;
 
 /// A head by itself.
 #[derive(Debug, Serialize)]
 struct Shown {
     #[serde(flatten)]
-    row: Row,
+    row: HeadEntry,
     training: TrainingFacts,
     figures: Option<Figures>,
 }
@@ -63,25 +38,28 @@ pub fn heads(args: &Args, command: &Command, output: Output) -> Result<(), Failu
 }
 
 fn list(reader: &Reader, output: Output) -> Result<(), Failure> {
-    let rows: Vec<Row> = reader.heads()?.into_iter().map(Row::from).collect();
-    output.print(&rows, |out| {
-        if rows.is_empty() {
-            writeln!(out, "no heads yet; label images of two classes and train")?;
-        }
-        for row in &rows {
-            let accuracy = row.accuracy.map_or("     -".into(), |accuracy| format!("{:5.1}%", 100.0 * accuracy));
-            let status = format!("{:?}", row.status).to_lowercase();
-            writeln!(out, "{:4}  {}  {}  {status:8}  {accuracy}  {}", row.version, row.id, row.created, row.reason)?;
-        }
-        Ok(())
-    })
+    let rows: Vec<HeadEntry> = reader.heads()?.iter().map(HeadEntry::from).collect();
+    output.print(&rows, |out| write_list(&rows, out))
+}
+
+/// One line a head.
+pub fn write_list(rows: &[HeadEntry], out: &mut dyn io::Write) -> io::Result<()> {
+    if rows.is_empty() {
+        writeln!(out, "no heads yet; label images of two classes and train")?;
+    }
+    for row in rows {
+        let accuracy = row.accuracy.map_or("     -".into(), |accuracy| format!("{:5.1}%", 100.0 * accuracy));
+        let status = format!("{:?}", row.status).to_lowercase();
+        writeln!(out, "{:4}  {}  {}  {status:8}  {accuracy}  {}", row.version, row.id, row.created, row.reason)?;
+    }
+    Ok(())
 }
 
 fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
     let info = find(reader, id)?;
     let stored = reader.head(info.head.version)?.ok_or_else(|| gone(id))?;
     let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
-    let shown = Shown { row: info.into(), training: record.training, figures: record.figures };
+    let shown = Shown { row: (&info).into(), training: record.training, figures: record.figures };
     output.print(&shown, |out| {
         let row = &shown.row;
         writeln!(out, "head {} ({}), {:?}: {}", row.version, row.id, row.status, row.reason)?;
@@ -123,7 +101,7 @@ fn open(config: &Config, reader: &Reader, info: &HeadInfo) -> Result<Store, Fail
 }
 
 fn say(reader: &Reader, version: u64, output: Output) -> Result<(), Failure> {
-    let row = Row::from(find(reader, &version.to_string())?);
+    let row = HeadEntry::from(&find(reader, &version.to_string())?);
     output.print(&row, |out| writeln!(out, "head {} ({}) is champion", row.version, row.id))
 }
 

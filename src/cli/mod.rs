@@ -8,6 +8,7 @@ mod backbone;
 mod backbone_add;
 mod check;
 mod configuration;
+mod ctl;
 mod dataset;
 mod embed;
 mod embedding;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Export(export) => export::export(&args, export, output),
         Command::Backbone(command) => backbone::backbone(command, output),
         Command::Heads(command) => heads::heads(&args, command, output),
+        Command::Ctl(ctl) => ctl::ctl(&args, ctl, output),
         Command::Samples(command) => samples::samples(&args, command, output),
     };
     match ended {

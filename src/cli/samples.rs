@@ -1,6 +1,7 @@
 //! `edgetuned samples`: what is in the store, and its labels.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,13 +11,13 @@ use super::configuration;
 use super::failure::{Failure, one_line};
 use super::file;
 use super::output::Output;
-use super::samples_file::{self, Row};
+use super::samples_file;
 use super::samples_import;
+use crate::app;
 use crate::config::Config;
 use crate::engine::{LabelSource, TrainingMemory, Write};
-use crate::store::{LabelChange, Reader, SampleRow, Store, StoreError};
-use crate::train::folds_of;
-use crate::wire::ImagePrefix;
+use crate::store::{LabelChange, Reader, Store, StoreError};
+use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
 
 pub fn samples(args: &Args, command: &Command, output: Output) -> Result<(), Failure> {
@@ -57,18 +58,8 @@ pub fn count(memory: &TrainingMemory, changed: usize) -> Write {
 }
 
 /// Every sample with its fold, in the order of arrival.
-fn rows(config: &Config) -> Result<Vec<Row>, Failure> {
-    let samples = reader(config)?.samples()?;
-    let labelled = || samples.iter().filter_map(|sample| Some((sample, &sample.label.as_ref()?.0)));
-    let labels: Vec<Label> = labelled().map(|(_, label)| label.clone()).collect();
-    let groups: Vec<SampleId> = labelled().map(|(sample, _)| sample.group).collect();
-    let folds = folds_of(&labels, &groups, config.training.seed);
-    let folds: BTreeMap<SampleId, usize> = labelled().map(|(sample, _)| sample.id).zip(folds).collect();
-    let row = |sample: SampleRow| {
-        let fold = folds.get(&sample.id).copied();
-        Row::new(sample, fold)
-    };
-    Ok(samples.into_iter().map(row).collect())
+fn rows(config: &Config) -> Result<Vec<SampleEntry>, Failure> {
+    Ok(app::samples(&reader(config)?, config.training.seed)?)
 }
 
 fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Failure> {
@@ -82,36 +73,39 @@ fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Fail
     if let Some(limit) = choice.limit {
         rows.drain(..rows.len().saturating_sub(limit as usize));
     }
-    output.print(&rows, |out| {
-        if rows.is_empty() {
-            return writeln!(out, "no such samples");
-        }
-        let width = |text: fn(&Row) -> Option<&Label>| {
-            rows.iter().filter_map(text).map(|label| label.as_str().chars().count()).max().unwrap_or(0).max(9)
-        };
-        let (label_width, predicted_width) = (width(|row| row.label.as_ref()), width(|row| row.predicted.as_ref()));
-        let head = ("image", "label", "by", "predicted", "arrived");
+    output.print(&rows, |out| write_list(&rows, out))
+}
+
+/// One line a sample, under a headline.
+pub fn write_list(rows: &[SampleEntry], out: &mut dyn io::Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(out, "no such samples");
+    }
+    let width = |text: fn(&SampleEntry) -> Option<&Label>| {
+        rows.iter().filter_map(text).map(|label| label.as_str().chars().count()).max().unwrap_or(0).max(9)
+    };
+    let (label_width, predicted_width) = (width(|row| row.label.as_ref()), width(|row| row.predicted.as_ref()));
+    let head = ("image", "label", "by", "predicted", "arrived");
+    writeln!(
+        out,
+        "{:12}  {:label_width$}  {:6}  {:predicted_width$}         {:24}  path",
+        head.0, head.1, head.2, head.3, head.4
+    )?;
+    for row in rows {
+        let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
         writeln!(
             out,
-            "{:12}  {:label_width$}  {:6}  {:predicted_width$}         {:24}  path",
-            head.0, head.1, head.2, head.3, head.4
+            "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
+            row.image.0.short(),
+            text(&row.label),
+            row.label_source.map_or("-", source_name),
+            text(&row.predicted),
+            row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
+            row.arrived_at,
+            one_line(&row.path),
         )?;
-        for row in &rows {
-            let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
-            writeln!(
-                out,
-                "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
-                row.image.0.short(),
-                text(&row.label),
-                row.label_source.map_or("-", source_name),
-                text(&row.predicted),
-                row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
-                row.arrived_at,
-                one_line(&row.path),
-            )?;
-        }
-        Ok(())
-    })
+    }
+    Ok(())
 }
 
 fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {

@@ -4,18 +4,16 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::failure::{Failure, Place};
-use crate::engine::LabelSource;
-use crate::store::SampleRow;
-use crate::wire::ImagePrefix;
-use crate::words::{Label, SampleId, Timestamp};
+use crate::wire::{ImagePrefix, SampleEntry};
+use crate::words::Label;
 
 /// A row of 100,000 samples takes some 300 bytes.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Columns, in the order in which they are written; the fields of [`Row`].
+/// Columns, in the order in which they are written; the fields of [`SampleEntry`].
 const COLUMNS: [&str; 10] = [
     "image",
     "path",
@@ -28,45 +26,6 @@ const COLUMNS: [&str; 10] = [
     "group",
     "fold",
 ];
-
-/// A sample in a list and in a file.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    pub image: SampleId,
-    /// What is not UTF-8 is replaced.
-    pub path: String,
-    pub label: Option<Label>,
-    pub label_source: Option<LabelSource>,
-    pub labelled_at: Option<Timestamp>,
-    pub arrived_at: Timestamp,
-    pub predicted: Option<Label>,
-    pub probability: Option<f32>,
-    /// The first image of its burst.
-    pub group: SampleId,
-    /// In which it is held out in training.
-    pub fold: Option<usize>,
-}
-
-impl Row {
-    pub fn new(sample: SampleRow, fold: Option<usize>) -> Self {
-        let (predicted, probability) =
-            sample.predicted.map(|predicted| (predicted.label, predicted.probability)).unzip();
-        let (label, given) = sample.label.map(|(label, source, at)| (label, (source, at))).unzip();
-        let (label_source, labelled_at) = given.unzip();
-        Self {
-            image: sample.id,
-            path: sample.path.to_string_lossy().into_owned(),
-            label,
-            label_source,
-            labelled_at,
-            arrived_at: sample.arrived_at,
-            predicted,
-            probability,
-            group: sample.group,
-            fold,
-        }
-    }
-}
 
 /// A label in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +61,7 @@ pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
 }
 
 /// `rows` as the bytes of a file.
-pub fn written(rows: &[Row], form: Form) -> io::Result<Vec<u8>> {
+pub fn written(rows: &[SampleEntry], form: Form) -> io::Result<Vec<u8>> {
     match form {
         Form::Csv => {
             let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
@@ -245,6 +204,7 @@ impl Lines<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::{SampleId, Timestamp};
 
     #[test]
     fn a_row_is_where_it_begins_whatever_ends_its_lines() {
@@ -260,9 +220,20 @@ mod tests {
 
     #[test]
     fn columns_are_the_fields_of_a_row() {
-        let (id, at) = (SampleId::of(b"1"), Timestamp(0));
-        let sample = SampleRow { id, path: "/1.jpg".into(), label: None, arrived_at: at, predicted: None, group: id };
-        let object = serde_json::to_value(Row::new(sample, None)).expect("plain fields");
+        let id = SampleId::of(b"1");
+        let entry = SampleEntry {
+            image: id,
+            path: "/1.jpg".into(),
+            label: None,
+            label_source: None,
+            labelled_at: None,
+            arrived_at: Timestamp(0),
+            predicted: None,
+            probability: None,
+            group: id,
+            fold: None,
+        };
+        let object = serde_json::to_value(entry).expect("plain fields");
         let mut columns = COLUMNS.map(str::to_owned);
         columns.sort();
         assert_eq!(object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>(), columns);

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{DeliveryId, FileStamp};
+use super::event::{DeliveryId, FileStamp, Ticket};
 use super::live::LiveMemory;
 use super::twin::TwinMemory;
+use super::under_way::JobId;
 use crate::head::HeadRecord;
-use crate::wire::Topic;
-use crate::words::{Label, SampleId, Timestamp};
+use crate::wire::{Response, Topic};
+use crate::words::{HeadRef, Label, SampleId, Timestamp};
+pub use crate::words::{HeadStatus, LabelSource};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -29,6 +31,20 @@ pub enum Effect {
     },
     /// Acknowledge an inbound message.
     Ack(DeliveryId),
+    /// Hand an answer to whoever asked over the socket.
+    Answer {
+        /// Of the request.
+        ticket: Ticket,
+        /// The same as on `response/<name>`.
+        response: Box<Response>,
+    },
+    /// Find out the answer to a request, and report it as [`super::Event::FoundOut`].
+    FindOut {
+        /// To be reported with the answer.
+        job: JobId,
+        /// What is to be found out.
+        task: Task,
+    },
     /// Read, decode and embed this file.
     Ingest {
         /// Index of the watched folder.
@@ -73,6 +89,28 @@ pub enum Effect {
     SendOutbox,
     /// End the process; everything before this effect is done first.
     Exit,
+}
+
+/// What has to be looked up or computed for an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Samples in the order of their arrival, as [`crate::wire::SampleEntry`].
+    Samples {
+        /// At most so many.
+        limit: usize,
+        /// Only those that arrived after this one.
+        after: Option<SampleId>,
+        /// Only those with this label.
+        label: Option<Label>,
+        /// Only those without a label.
+        unlabelled: bool,
+    },
+    /// What is said of a stored image now, as [`crate::wire::Said`].
+    Predict(SampleId),
+    /// The configuration, read again; [`super::Event::Reloaded`] follows the answer.
+    Reload,
+    /// The backbone and this head as one ONNX file, told as [`crate::wire::Exported`].
+    Export(HeadRef),
 }
 
 /// One durable change. Applying a list of them is atomic; applying it twice is the same as once.
@@ -206,20 +244,6 @@ pub enum Fate {
     Quarantined(String),
 }
 
-/// Who gave a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LabelSource {
-    /// The name of the folder that the file lies in.
-    Folder,
-    /// An MQTT message.
-    Mqtt,
-    /// A file of labels.
-    Import,
-    /// A label taken back.
-    Undo,
-}
-
 /// A label for an image that has not been seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwaitedLabel {
@@ -257,18 +281,6 @@ pub struct LedgerEntry {
     pub answer: Vec<u8>,
     /// When it was answered.
     pub at: Timestamp,
-}
-
-/// Where a head stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadStatus {
-    /// In service.
-    Champion,
-    /// Was in service, or waits for a person; can be put in service again.
-    Kept,
-    /// Did not pass the gate, or was rolled back.
-    Rejected,
 }
 
 /// What the training schedule remembers over restarts.

@@ -4,16 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::effect::TrainingOrder;
+use super::under_way::JobId;
 use crate::eval::advice::Advice;
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
-use crate::wire::{ReviewItem, TrainingPhase};
+use crate::wire::{Answer, ReviewItem, TrainingPhase};
 use crate::words::{HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
+
+/// Ticket of one request over the socket; the rim hands the answer to whoever holds it.
+pub type Ticket = u64;
 
 /// Size and modification time of a file: while both stand still, the file is taken to be the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +46,15 @@ pub enum Event {
     Ingested(Ingested),
     /// An MQTT message arrived on a topic below the device's base.
     Inbound(Inbound),
+    /// Somebody asks over the socket.
+    Request(Requested),
+    /// An answer was found out, for [`super::Effect::FindOut`].
+    FoundOut {
+        /// As in the effect.
+        job: JobId,
+        /// What is answered.
+        answer: Answer,
+    },
     /// The broker accepted the connection and the subscriptions.
     Connected,
     /// The link to the broker broke.
@@ -255,6 +268,17 @@ pub struct TrainingOutcome {
     pub changes: Vec<Change>,
     /// Labels that the out-of-fold answers contradict.
     pub suspicious_labels: u64,
+}
+
+/// One request over the socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// `train`; 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+    pub name: String,
+    /// As it came.
+    pub payload: Vec<u8>,
+    /// For the answer.
+    pub ticket: Ticket,
 }
 
 /// One inbound MQTT message.

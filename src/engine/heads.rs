@@ -40,6 +40,32 @@ impl Heads {
         self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space == self.space)
     }
 
+    /// All of them, oldest first.
+    #[must_use]
+    pub fn all(&self) -> &[HeadInfo] {
+        &self.heads
+    }
+
+    /// The head of this version, or the latest one whose id begins with these 4 or more characters.
+    ///
+    /// # Errors
+    /// In words, when there is none, several different ones, or one for another backbone.
+    pub(super) fn named(&self, name: &str) -> Result<&HeadInfo, String> {
+        let by_version = self.heads.iter().find(|head| head.head.version.to_string() == name);
+        let by_id = |head: &&HeadInfo| name.len() >= 4 && head.head.id.0.starts_with(name);
+        let found = by_version.or_else(|| self.heads.iter().rev().find(by_id));
+        let Some(found) = found else {
+            return Err(format!("there is no head {name}; 'edgetuned heads list' shows what there is"));
+        };
+        if by_version.is_none() && self.heads.iter().filter(by_id).any(|other| other.head.id != found.head.id) {
+            return Err(format!("{name} is the start of more than one head's id; give more of it, or a version"));
+        }
+        if found.space != self.space {
+            return Err(format!("{} reads embeddings of {}, which is not in service", found.head, found.backbone));
+        }
+        Ok(found)
+    }
+
     /// A champion of another backbone, which cannot serve.
     pub(super) fn stranded(&self) -> Option<&HeadInfo> {
         self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space != self.space)

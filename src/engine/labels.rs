@@ -3,7 +3,7 @@
 use super::Engine;
 use super::catalogue::Resolved;
 use super::effect::{AwaitedLabel, Effect, LabelSource, Write};
-use crate::wire;
+use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, Now, SampleId};
 
 impl Engine {
@@ -18,15 +18,28 @@ impl Engine {
             match self.catalogue.resolve(item.image.as_str()) {
                 Resolved::Known(id) => self.set_label(now, id, item.label, LabelSource::Mqtt),
                 Resolved::Unknown => self.await_label(now, item),
-                Resolved::Ambiguous => {
-                    let reason = format!(
-                        "{} is the start of more than one image's SHA-256; send more digits",
-                        item.image.as_str()
-                    );
-                    self.error_on_topic(now, "label", reason);
-                }
+                Resolved::Ambiguous => self.error_on_topic(now, "label", several(&item.image)),
             }
         }
+    }
+
+    /// Labels by request: all of them or, where one may mean several images, none.
+    pub(super) fn take_labels(&mut self, now: Now, items: &[wire::LabelItem]) -> Answer {
+        let resolved: Vec<Resolved> = items.iter().map(|item| self.catalogue.resolve(item.image.as_str())).collect();
+        if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
+            return ambiguous(&items[doubtful].image);
+        }
+        let mut taken = LabelsTaken::default();
+        for (item, resolved) in items.iter().zip(resolved) {
+            if let Resolved::Known(id) = resolved {
+                taken.set += 1;
+                self.set_label(now, id, item.label.clone(), LabelSource::Mqtt);
+            } else {
+                taken.kept += usize::from(item.label.is_some());
+                self.await_label(now, item.clone());
+            }
+        }
+        Answer::ok(&taken)
     }
 
     fn await_label(&mut self, now: Now, item: wire::LabelItem) {
@@ -61,4 +74,13 @@ impl Engine {
             }
         }
     }
+}
+
+/// The answer to a prefix that means several images.
+pub(super) fn ambiguous(prefix: &ImagePrefix) -> Answer {
+    Answer::error(ErrorCode::BadRequest, several(prefix))
+}
+
+fn several(prefix: &ImagePrefix) -> String {
+    format!("{prefix} is the start of more than one image's SHA-256; send more digits")
 }

@@ -5,12 +5,14 @@
 //! computes for long either: reading, embedding and fitting are effects whose results come back as events.
 //!
 //! Files: `settle` says which files are ready, `images` what an embedded image changes, `labels` what a label
-//! changes, `commands` what a request may do, `schedule` when to train, `training` what becomes of a challenger
+//! changes, `commands` what a request may do, `under_way` whose answer is being found out, `acks` when a message is
+//! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
 //! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
 //! may hold, `twin` which settings from afar hold, `trial` until when what is new can be taken back.
 
+mod acks;
 mod asks;
 mod budget;
 mod catalogue;
@@ -35,17 +37,18 @@ mod tests;
 mod training;
 mod trial;
 mod twin;
+mod under_way;
 
 use std::time::Duration;
 
 pub use drift::DriftMemory;
 pub use effect::{
-    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted,
+    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted, Task,
     TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
-    DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored,
-    Shadowed, Sighting, TrainingOutcome, Vitals,
+    DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome, Ingested, Requested,
+    Review, Scored, Shadowed, Sighting, Ticket, TrainingOutcome, Vitals,
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};
@@ -56,18 +59,22 @@ pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 pub use trial::{STARTS_MAX, TRIAL, Trial};
 pub use twin::{Configure, Judge, TwinMemory};
+pub use under_way::{JobId, UNDER_WAY_MAX};
 
 use crate::wire::{Happening, InboundTopic};
 use crate::words::Now;
+use acks::Acks;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
+use commands::Asked;
 use drift::Streams;
 use ledger::Ledger;
 use reports::Reports;
 use schedule::Schedule;
 use settle::Settling;
 use spool::Spool;
+use under_way::{Door, UnderWay};
 
 /// What outlives an engine when everything but the link starts anew: counts since the start, and the numbers of
 /// messages.
@@ -95,6 +102,8 @@ pub struct Engine {
     schedule: Schedule,
     heads: Heads,
     ledger: Ledger,
+    under_way: UnderWay,
+    acks: Acks,
     spool: Spool,
     reports: Reports,
     live: LiveMemory,
@@ -140,6 +149,8 @@ impl Engine {
             schedule: Schedule::new(settings.schedule.clone(), snapshot.training),
             heads: Heads::new(snapshot.heads, settings.space),
             ledger: Ledger::new(snapshot.ledger),
+            under_way: UnderWay::default(),
+            acks: Acks::default(),
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports,
             live: snapshot.live,
@@ -190,6 +201,11 @@ impl Engine {
             Event::Scanned { unreadable, .. } => self.scanned(now, unreadable),
             Event::Ingested(ingested) => self.ingested(now, ingested),
             Event::Inbound(inbound) => self.inbound(now, &inbound),
+            Event::Request(Requested { name, payload, ticket }) => {
+                let door = Door::Socket(ticket);
+                self.asked(now, &Asked { door, name: &name, payload: &payload, retained: false });
+            }
+            Event::FoundOut { job, answer } => self.found_out(now, job, &answer),
             Event::Connected => self.connected(now),
             Event::Disconnected { .. } => self.reports.connected = false,
             Event::Delivered { seq } => {
@@ -238,19 +254,32 @@ impl Engine {
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
     fn inbound(&mut self, now: Now, inbound: &Inbound) {
+        self.acks.arrived(inbound.delivery);
         match inbound.topic.parse() {
             Ok(InboundTopic::Label) => self.label_message(now, &inbound.payload),
             Ok(InboundTopic::ConfigDesired) => self.desired_message(now, &inbound.payload),
-            Ok(InboundTopic::Request(name)) => self.request_message(now, &name, inbound),
+            Ok(InboundTopic::Request(name)) => {
+                let Inbound { payload, retained, delivery, .. } = inbound;
+                let door = Door::Broker(*delivery);
+                if !self.asked(now, &Asked { door, name: &name, payload, retained: *retained }) {
+                    return;
+                }
+            }
             Ok(InboundTopic::UpdateDesired(_) | InboundTopic::UpdateChunk(..) | InboundTopic::Birth) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }
-        self.effects.push(Effect::Ack(inbound.delivery));
+        self.acknowledge(inbound.delivery);
+    }
+
+    /// What a message asked for is durable once this step is.
+    fn acknowledge(&mut self, delivery: DeliveryId) {
+        self.effects.extend(self.acks.done(delivery).into_iter().map(Effect::Ack));
     }
 
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
+            self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
             self.effects.push(Effect::Exit);
         }
     }

@@ -11,11 +11,12 @@ use super::Engine;
 use super::effect::{Effect, OutboxMessage, Write};
 use super::event::{EmbeddedImage, Scored, TrainingOutcome, Vitals};
 use super::snapshot::Spooled;
+use super::under_way::Door;
 use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Alert, AlertId, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload,
-    Prediction, Response, ReviewList, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
+    Alert, AlertId, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload,
+    Prediction, Response, ReviewList, Said, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
 };
 use crate::words::{Now, SampleId};
 
@@ -30,7 +31,7 @@ const HEALTH_MIN: Duration = Duration::from_secs(1);
 const NOVEL_EVERY: Duration = Duration::from_mins(1);
 
 /// What this version does beyond predicting; `info` says so.
-const CAPABILITIES: [&str; 6] = ["label", "train", "rescan", "rollback", "status", "review"];
+const CAPABILITIES: [&str; 12] = Command::NAMES;
 
 /// Counters and latest values.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) struct Reports {
     pub phase: TrainingPhase,
     progress: f64,
     reason: String,
-    latest: Option<Prediction>,
+    latest: Option<Said>,
     latest_result: Option<TrainResult>,
     health_at: Duration,
     health_said: Option<HealthFigures>,
@@ -119,21 +120,33 @@ impl Engine {
         message
     }
 
-    /// Says the latest value of something if the broker is there; it is said again at every connection.
+    /// Says the latest value of something, to the broker if it is there and to who watches at the socket; the broker
+    /// hears it again at every connection.
     pub(super) fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
-        if self.reports.connected {
-            let envelope = self.envelope(now);
-            let payload = make(self, envelope).encode();
-            self.effects.push(Effect::Publish { topic, payload });
-        }
+        let envelope = self.envelope(now);
+        let payload = make(self, envelope).encode();
+        self.effects.push(Effect::Publish { topic, payload });
     }
 
     pub(super) fn announce(&mut self, now: Now, happening: Happening) {
         self.spool(now, Topic::Event, |envelope| EventReport { envelope, happening });
     }
 
-    pub(super) fn respond(&mut self, now: Now, name: &str, transaction: Option<String>, answer: Answer) {
-        self.spool(now, Topic::Response(name.to_owned()), |envelope| Response { envelope, transaction, answer });
+    /// Sends an answer to where its request came from.
+    pub(super) fn respond(&mut self, now: Now, door: Door, name: &str, transaction: Option<String>, answer: Answer) {
+        match door {
+            Door::Broker(_) => {
+                self.spool(now, Topic::Response(name.to_owned()), |envelope| Response {
+                    envelope,
+                    transaction,
+                    answer,
+                });
+            }
+            Door::Socket(ticket) => {
+                let response = Box::new(Response { envelope: self.envelope(now), transaction, answer });
+                self.effects.push(Effect::Answer { ticket, response });
+            }
+        }
     }
 
     /// Everything retained, again: the broker may have forgotten it.
@@ -150,7 +163,7 @@ impl Engine {
             self.publish_alert(now, id);
         }
         if let Some(latest) = self.reports.latest.clone() {
-            self.publish(now, Topic::State, |_, envelope| Prediction { envelope, ..latest });
+            self.publish(now, Topic::State, |_, envelope| Prediction { envelope, said: latest });
         }
         if let Some(result) = &self.reports.latest_result {
             self.effects.push(Effect::Publish { topic: Topic::TrainResult, payload: result.encode() });
@@ -190,10 +203,7 @@ impl Engine {
         };
         match warning {
             Some(warning) => self.publish(now, Topic::Alert(id), |_, envelope| Alert { envelope, warning }),
-            None if self.reports.connected => {
-                self.effects.push(Effect::Publish { topic: Topic::Alert(id), payload: Vec::new() });
-            }
-            None => {}
+            None => self.effects.push(Effect::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
         }
     }
 
@@ -210,8 +220,7 @@ impl Engine {
         let top: Vec<_> = image.prediction.iter().flat_map(|scored| &scored.top).cloned().collect();
         let best = top.first().cloned();
         let (backbone, replayed) = (self.settings.backbone.name.clone(), !self.reports.connected);
-        let prediction = self.spool(now, Topic::Prediction, |envelope| Prediction {
-            envelope,
+        let said = Said {
             image: image.id,
             path: path.to_string_lossy().into_owned(),
             label: best.as_ref().map(|(label, _)| label.clone()),
@@ -225,10 +234,10 @@ impl Engine {
             backbone,
             latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
             replayed,
-        });
-        let state = prediction.clone();
-        self.publish(now, Topic::State, |_, envelope| Prediction { envelope, ..state });
-        self.reports.latest = Some(prediction);
+        };
+        self.spool(now, Topic::Prediction, |envelope| Prediction { envelope, said: said.clone() });
+        self.publish(now, Topic::State, |_, envelope| Prediction { envelope, said: said.clone() });
+        self.reports.latest = Some(said);
     }
 
     pub(super) fn report_training(

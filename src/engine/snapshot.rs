@@ -3,6 +3,7 @@
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
 use super::live::LiveMemory;
 use super::twin::TwinMemory;
+use crate::wire::HeadEntry;
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
@@ -73,4 +74,19 @@ pub struct HeadInfo {
     pub reason: String,
     /// When it last became champion.
     pub promoted_at: Option<Timestamp>,
+}
+
+impl From<&HeadInfo> for HeadEntry {
+    fn from(info: &HeadInfo) -> Self {
+        Self {
+            id: info.head.id.clone(),
+            version: info.head.version,
+            created: info.created,
+            backbone: info.backbone.clone(),
+            classes: info.classes.clone(),
+            accuracy: info.accuracy,
+            status: info.status,
+            reason: info.reason.clone(),
+        }
+    }
 }

@@ -11,8 +11,7 @@ use super::event::TrainingOutcome;
 use super::live::Measured;
 use super::settings::PromotionPolicy;
 use super::snapshot::HeadInfo;
-use crate::wire::Happening;
-use crate::wire::TrainingPhase;
+use crate::wire::{Answer, ErrorCode, Happening, Promoted, TrainingPhase};
 use crate::words::{HeadRef, Now};
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
@@ -118,6 +117,27 @@ impl Engine {
         self.write_live();
     }
 
+    /// Somebody puts a stored head in service, whatever the gate said of it. It may have learned nothing new, so a drift
+    /// that was found stays found.
+    pub(super) fn promote_on_request(&mut self, now: Now, name: &str) -> Answer {
+        let head = match self.heads.named(name) {
+            Ok(chosen) => chosen.head.clone(),
+            Err(reason) => return Answer::error(ErrorCode::NotPossible, reason),
+        };
+        let from = self.heads.champion().map(|champion| champion.head.clone());
+        if from.as_ref() != Some(&head) {
+            let reason = "promoted on request".to_owned();
+            self.end_shadow(now, &format!("head {} was promoted", head.version));
+            self.set_status(now, head.version, HeadStatus::Champion, reason.clone());
+            self.live.serves(Some(head.version), None);
+            self.write_live();
+            self.effects.push(Effect::Serve(Some(head.version)));
+            self.announce(now, Happening::Promoted { head: head.clone(), reason });
+            self.publish_info(now);
+        }
+        Answer::ok(&Promoted { head, from })
+    }
+
     /// There is a verdict: labels that the training saw no longer correct by themselves.
     fn settle_labels(&mut self) {
         if let Some(began) = self.schedule.settle() {
@@ -152,7 +172,7 @@ impl Engine {
             }
             (PromotionPolicy::Manual, _) => {
                 let version = outcome.challenger.head.version;
-                let act = format!("promotion.policy is manual: 'edgetuned heads promote {version}' puts it in service");
+                let act = format!("promotion.policy is manual: 'edgetuned ctl promote {version}' puts it in service");
                 (HeadStatus::Kept, format!("{act}; the gate: {}", verdict.reason))
             }
         }

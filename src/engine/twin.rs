@@ -194,6 +194,7 @@ impl Engine {
     pub(super) fn restart(&mut self, now: Now, why: Happening) {
         if !std::mem::replace(&mut self.stopping, true) {
             self.announce(now, why);
+            self.give_up_requests(now);
             self.effects.push(Effect::Restart);
         }
     }

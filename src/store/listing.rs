@@ -27,6 +27,19 @@ pub struct SampleRow {
     pub group: SampleId,
 }
 
+/// Which samples to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleChoice<'a> {
+    /// At most so many.
+    pub limit: usize,
+    /// Only those that arrived after this one.
+    pub after: Option<&'a SampleId>,
+    /// Only those with this label.
+    pub label: Option<&'a Label>,
+    /// Only those without a label.
+    pub unlabelled: bool,
+}
+
 /// A sample as a plan of what to keep sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSample {
@@ -57,6 +70,26 @@ pub struct LabelChange {
     pub undone: bool,
 }
 
+const SAMPLE: &str = "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
+                             coalesce(predicted_head, 0), burst
+                      FROM samples";
+
+fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<SampleRow> {
+    let PathBytes(path) = row.get(1)?;
+    let label: Option<Label> = row.get(2)?;
+    let predicted: Option<Label> = row.get(6)?;
+    Ok(SampleRow {
+        id: row.get(0)?,
+        path,
+        label: label.map(|label| Ok::<_, rusqlite::Error>((label, row.get(3)?, row.get(4)?))).transpose()?,
+        arrived_at: row.get(5)?,
+        predicted: predicted
+            .map(|label| Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(7)?, head: row.get(8)? }))
+            .transpose()?,
+        group: row.get(9)?,
+    })
+}
+
 const CHANGE: &str = "SELECT number, image, label, source, at, undone FROM label_history";
 
 fn change(row: &rusqlite::Row<'_>) -> rusqlite::Result<LabelChange> {
@@ -75,31 +108,28 @@ impl Reader {
     /// Every sample, in the order of arrival.
     pub fn samples(&self) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
-            let mut select = connection.prepare_cached(
-                "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
-                        coalesce(predicted_head, 0), burst
-                 FROM samples ORDER BY number",
-            )?;
-            let rows = select.query_map([], |row| {
-                let PathBytes(path) = row.get(1)?;
-                let label: Option<Label> = row.get(2)?;
-                let predicted: Option<Label> = row.get(6)?;
-                Ok(SampleRow {
-                    id: row.get(0)?,
-                    path,
-                    label: label
-                        .map(|label| Ok::<_, rusqlite::Error>((label, row.get(3)?, row.get(4)?)))
-                        .transpose()?,
-                    arrived_at: row.get(5)?,
-                    predicted: predicted
-                        .map(|label| {
-                            Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(7)?, head: row.get(8)? })
-                        })
-                        .transpose()?,
-                    group: row.get(9)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let mut select = connection.prepare_cached(&format!("{SAMPLE} ORDER BY number"))?;
+            Ok(select.query_map([], sample)?.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The first samples of a choice, in the order of arrival; `None` when the one that they should follow is not stored.
+    pub fn samples_of(&self, choice: &SampleChoice<'_>) -> Result<Option<Vec<SampleRow>>, StoreError> {
+        self.read(|connection| {
+            let after: Option<i64> = match choice.after {
+                None => Some(i64::MIN),
+                Some(id) => connection
+                    .prepare_cached("SELECT number FROM samples WHERE image = ?1")?
+                    .query_row([id], |row| row.get(0))
+                    .optional()?,
+            };
+            let Some(after) = after else { return Ok(None) };
+            let mut select = connection.prepare_cached(&format!(
+                "{SAMPLE} WHERE number > ?1 AND (?2 IS NULL OR label = ?2) AND (label IS NULL OR NOT ?3)
+                 ORDER BY number LIMIT ?4"
+            ))?;
+            let rows = select.query_map(params![after, choice.label, choice.unlabelled, choice.limit], sample)?;
+            Ok(Some(rows.collect::<Result<_, _>>()?))
         })
     }
 

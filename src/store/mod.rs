@@ -32,7 +32,7 @@ use database::Database;
 pub use error::StoreError;
 pub use heads::StoredHead;
 pub use learning::{Labelled, LabelledNow, Unlabelled};
-pub use listing::{KeptSample, LabelChange, SampleRow};
+pub use listing::{KeptSample, LabelChange, SampleChoice, SampleRow};
 pub use reader::{Counts, Reader, Recent};
 pub use vector::Precision;
 

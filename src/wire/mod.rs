@@ -8,6 +8,8 @@
 //! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
 mod alert;
+mod answers;
+mod command;
 mod config;
 mod envelope;
 mod event;
@@ -25,13 +27,15 @@ mod training;
 mod tests;
 
 pub use alert::{Alert, AlertId, Severity, Warning};
+pub use answers::{Exported, HeadEntry, LabelsTaken, Promoted, SampleEntry};
+pub use command::{Command, MAX_SAMPLES, SampleQuery};
 pub use config::{Desired, PatchAnswer, PatchState, RejectedKey, Reported};
 pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventReport, Happening};
 pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};
 pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
-pub use prediction::{Prediction, TopLabel, mark_replayed};
-pub use request::{BadRequest, Command, Request};
+pub use prediction::{Prediction, Said, TopLabel, mark_replayed};
+pub use request::{BadRequest, Request};
 pub use response::{Answer, ErrorCode, Failure, Link, Response, RolledBack, StatusReport, TrainAccepted};
 pub use review::{Asked, MAX_REVIEW_ITEMS, ReviewItem, ReviewList, ReviewNeighbour};
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};

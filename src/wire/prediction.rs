@@ -11,6 +11,18 @@ pub struct Prediction {
     /// Of this message.
     #[serde(flatten)]
     pub envelope: Envelope,
+    /// What is said.
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+impl Payload for Prediction {
+    const WHAT: &'static str = "a prediction";
+}
+
+/// What is said of an image; also the data of `response/predict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Said {
     /// SHA-256 of the file.
     pub image: SampleId,
     /// Where it lies; bytes that are not UTF-8 are shown as U+FFFD.
@@ -35,14 +47,10 @@ pub struct Prediction {
     pub head: Option<HeadId>,
     /// Name of the backbone.
     pub backbone: String,
-    /// From the moment at which the file was ready to this message.
+    /// From the moment at which the file was ready to this message; in an answer, how long scoring took.
     pub latency_ms: u64,
     /// Whether the message was made while the broker was away or before the last start.
     pub replayed: bool,
-}
-
-impl Payload for Prediction {
-    const WHAT: &'static str = "a prediction";
 }
 
 /// A class and its probability.

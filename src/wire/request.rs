@@ -2,28 +2,12 @@
 
 use serde::Deserialize;
 
+use super::Command;
 use super::payload::{BadPayload, bounded, from_json};
 use crate::words::Timestamp;
 
 /// The most characters in a transaction.
 const MAX_TRANSACTION_CHARS: usize = 128;
-
-/// What to do. Arguments are none in this version; unknown ones are passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Train now.
-    Train,
-    /// List the watched folders again.
-    Rescan,
-    /// Put the head before this one back in service.
-    Rollback,
-    /// Say how it goes.
-    Status,
-    /// Say which images are worth a label.
-    Review,
-    /// Something that this version does not know; it is answered with an error.
-    Unknown,
-}
 
 /// A request, its form checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +51,11 @@ impl Request {
     /// Reads the payload of `request/<name>`; an empty one means `{}`.
     ///
     /// # Errors
-    /// [`BadRequest`] when the payload is no JSON object, or `transaction` or `expires` is not what it should be.
+    /// [`BadRequest`] when the payload is no JSON object, or `transaction`, `expires` or an argument is not what it should
+    /// be.
     pub fn parse(name: &str, payload: &[u8]) -> Result<Self, BadRequest> {
-        let fields = match bounded(payload)? {
+        let payload = bounded(payload)?;
+        let fields = match payload {
             [] => Fields::default(),
             // A list would do for a structure with two fields.
             [b'{', ..] => from_json(payload, "a request")?,
@@ -86,13 +72,9 @@ impl Request {
                 return Err(BadRequest { transaction, reason });
             }
         };
-        let command = match name {
-            "train" => Command::Train,
-            "rescan" => Command::Rescan,
-            "rollback" => Command::Rollback,
-            "status" => Command::Status,
-            "review" => Command::Review,
-            _ => Command::Unknown,
+        let command = match Command::parse(name, if payload.is_empty() { b"{}" } else { payload }) {
+            Ok(command) => command,
+            Err(bad) => return Err(BadRequest { transaction, reason: bad.to_string() }),
         };
         Ok(Self { name: name.to_owned(), command, transaction, expires })
     }

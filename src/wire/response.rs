@@ -57,6 +57,11 @@ impl Answer {
     pub fn error(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Error { error: Failure { code, message: message.into() } }
     }
+
+    /// Whether it refuses with this code.
+    pub fn is(&self, code: ErrorCode) -> bool {
+        matches!(self, Self::Error { error } if error.code == code)
+    }
 }
 
 /// Why a request was not done.
@@ -82,6 +87,10 @@ pub enum ErrorCode {
     Expired,
     /// The transaction was used for another request.
     TransactionReused,
+    /// What it names is not there, for example no such image.
+    NotFound,
+    /// Too much is asked at once; the same later can be done.
+    Busy,
     /// It cannot be done as things stand, for example no former head to go back to.
     NotPossible,
     /// It was tried and went wrong.

@@ -26,8 +26,11 @@ fn backbone() -> BackboneRef {
 }
 
 fn prediction() -> Prediction {
-    Prediction {
-        envelope: envelope(),
+    Prediction { envelope: envelope(), said: said() }
+}
+
+fn said() -> Said {
+    Said {
         image: SampleId::of(b"image"),
         path: "/srv/camera/gear/1.jpg".into(),
         label: Some(label("gear")),
@@ -134,7 +137,8 @@ fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
 fn predictions_survive_with_and_without_a_head() {
     let value = check(&prediction());
     assert_eq!(value["probability"].to_string(), "0.3");
-    let without = Prediction { label: None, probability: None, top: vec![], head: None, ..prediction() };
+    let said = Said { label: None, probability: None, top: vec![], head: None, ..said() };
+    let without = Prediction { said, ..prediction() };
     let value = check(&without);
     for field in ["label", "probability", "head", "set", "unknown", "novelty"] {
         assert!(value.get(field).is_some_and(Value::is_null), "{field} is there and null");
@@ -226,7 +230,8 @@ fn another_schema_version_is_not_read() {
 #[test]
 fn replayed_is_marked_where_it_is_a_field_and_nothing_else_changes() {
     let marked = mark_replayed(prediction().encode());
-    assert_eq!(Prediction::decode(&marked), Ok(Prediction { replayed: true, ..prediction() }));
+    let said = Said { replayed: true, ..said() };
+    assert_eq!(Prediction::decode(&marked), Ok(Prediction { said, ..prediction() }));
     for other in [&b"online"[..], br#"{"a":"\"replayed\":false"}"#, br#"{"replayed":1}"#, b"[false]", b"\xff"] {
         assert_eq!(mark_replayed(other.to_vec()), other);
     }

@@ -24,6 +24,18 @@ pub struct HeadRef {
     pub version: u64,
 }
 
+/// Where a head stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeadStatus {
+    /// In service.
+    Champion,
+    /// Was in service, or waits for a person; can be put in service again.
+    Kept,
+    /// Did not pass the gate, or was rolled back.
+    Rejected,
+}
+
 impl fmt::Display for HeadRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "head {} ({})", self.version, self.id)

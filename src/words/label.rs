@@ -61,6 +61,20 @@ impl fmt::Display for Label {
     }
 }
 
+/// Who gave a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelSource {
+    /// The name of the folder that the file lies in.
+    Folder,
+    /// Somebody who spoke to the daemon: over MQTT, or over its socket.
+    Mqtt,
+    /// A file of labels.
+    Import,
+    /// A label taken back.
+    Undo,
+}
+
 impl<'de> Deserialize<'de> for Label {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(&String::deserialize(deserializer)?).map_err(D::Error::custom)

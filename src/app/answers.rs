@@ -1,0 +1,125 @@
+//! The answering worker: what a request needs from the store or by computing, on a thread of its own.
+//!
+//! One request after another, in the order in which the engine handed them out; the engine hands out at most
+//! [`UNDER_WAY_MAX`], so that handing one out never waits. Whatever goes wrong is an answer, never the daemon's end.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::exports;
+use super::samples::samples_of;
+use super::serving::Serving;
+use crate::backbone::Manifest;
+use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX};
+use crate::store::{Reader, SampleChoice, StoreError};
+use crate::wire::{Answer, ErrorCode, Said, TopLabel};
+use crate::words::{HeadRef, SampleId, told};
+
+/// Something to find out.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub job: JobId,
+    pub task: Task,
+}
+
+/// The worker and the way to hand it things to do.
+pub(super) struct Answers {
+    pub jobs: SyncSender<Job>,
+    pub thread: JoinHandle<()>,
+}
+
+/// Everything that the worker needs.
+pub(super) struct Parts {
+    pub reader: Reader,
+    pub serving: Serving,
+    /// The backbone in service.
+    pub manifest: Manifest,
+    pub threads: usize,
+    /// Where exported models go.
+    pub exports: PathBuf,
+    /// `training.seed`, which folds depend on.
+    pub seed: u64,
+    pub events: SyncSender<Event>,
+}
+
+/// Starts the worker; it ends when `jobs` is dropped.
+pub(super) fn spawn(parts: Parts) -> std::io::Result<Answers> {
+    let (jobs, handed_out) = sync_channel(UNDER_WAY_MAX);
+    let thread = thread::Builder::new().name("answer".into()).spawn(move || parts.answer_all(&handed_out))?;
+    Ok(Answers { jobs, thread })
+}
+
+impl Parts {
+    fn answer_all(self, jobs: &Receiver<Job>) {
+        for Job { job, task } in jobs {
+            let answer = match task {
+                Task::Samples { limit, after, label, unlabelled } => {
+                    let choice = SampleChoice { limit, after: after.as_ref(), label: label.as_ref(), unlabelled };
+                    self.samples(&choice)
+                }
+                Task::Predict(id) => self.predict(id),
+                Task::Export(head) => Ok(self.export(&head)),
+                Task::Reload => unreachable!("the loop has the configuration read elsewhere"),
+            };
+            let answer = answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)));
+            // The other side ends only when the daemon does.
+            if self.events.send(Event::FoundOut { job, answer }).is_err() {
+                break;
+            }
+        }
+    }
+
+    fn samples(&self, choice: &SampleChoice<'_>) -> Result<Answer, StoreError> {
+        let found = samples_of(&self.reader, choice, self.seed)?;
+        Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| Answer::ok(&entries)))
+    }
+
+    /// What the head in service says of a stored image now; a head that is not there says nothing, as in a prediction.
+    fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
+        let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
+        let Some(embedding) = self.reader.embedding(&id)? else {
+            let reason = "the image was embedded by another backbone only; it is embedded again when its file is read";
+            return Ok(Answer::error(ErrorCode::NotPossible, reason));
+        };
+        let begun = Instant::now();
+        let scored = self.serving.score(&embedding);
+        let top: Vec<TopLabel> = scored
+            .iter()
+            .flat_map(|scored| &scored.top)
+            .map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability })
+            .collect();
+        let best = top.first();
+        Ok(Answer::ok(&Said {
+            image: id,
+            path: path.to_string_lossy().into_owned(),
+            label: best.map(|best| best.label.clone()),
+            probability: best.map(|best| best.probability),
+            set: scored.as_ref().and_then(|scored| scored.set.clone()),
+            unknown: scored.as_ref().and_then(|scored| scored.unknown),
+            novelty: scored.as_ref().and_then(|scored| scored.novelty),
+            instant: scored.as_ref().is_some_and(|scored| scored.instant),
+            head: scored.map(|scored| scored.head.id),
+            backbone: self.manifest.name.clone(),
+            latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            replayed: false,
+            top,
+        }))
+    }
+
+    fn export(&self, head: &HeadRef) -> Answer {
+        let source = exports::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
+        match exports::export(&source, head, &self.exports) {
+            Ok(exported) => Answer::ok(&exported),
+            Err(error) => Answer::error(ErrorCode::Failed, told(&error)),
+        }
+    }
+}
+
+fn gone(what: &str) -> Answer {
+    Answer::error(
+        ErrorCode::NotFound,
+        format!("{what} was dropped from the store meanwhile; request/samples names those left"),
+    )
+}

@@ -1,0 +1,175 @@
+//! The way to the running daemon: HTTP over its Unix socket.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value};
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::http::{self, PREFIX, Reachable, WATCH};
+use crate::wire::{Answer, Payload};
+
+/// Longer than the daemon takes for any answer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// What a list of samples takes is far below.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// A way to the daemon of one configuration.
+pub struct Client {
+    runtime: Runtime,
+    path: PathBuf,
+}
+
+impl Client {
+    pub fn new(config: &Config) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+        let path = http::path(std::env::var_os("RUNTIME_DIRECTORY").as_deref(), &config.store.path);
+        Ok(Self { runtime, path })
+    }
+
+    /// What the daemon answers to a request.
+    pub fn ask(&self, name: &str, arguments: Map<String, Value>) -> Result<Answer, Failure> {
+        let transaction = arguments.get("transaction").cloned();
+        let lost = |why: String| {
+            let again = match &transaction {
+                Some(Value::String(word)) => format!("ask again with --transaction {word}, which does nothing twice"),
+                _ => "ask again".into(),
+            };
+            Failure::unavailable(format!("the daemon at {} gave no answer ({why}); {again}", self.path.display()))
+        };
+        self.runtime.block_on(async {
+            let stream = self.connect().await?;
+            let answered = async {
+                let body = Value::Object(arguments).to_string();
+                let response = send(stream, Method::POST, &format!("{PREFIX}{name}"), body).await?;
+                let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+                body.map_err(|error| error.to_string()).map(http_body_util::Collected::to_bytes)
+            };
+            let answered = timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err("it takes too long".into()));
+            let bytes = answered.map_err(&lost)?;
+            Answer::decode(&bytes).map_err(|error| lost(error.to_string()))
+        })
+    }
+
+    /// Hands over everything that the daemon says, line by line, until it ends or `take` fails. A line is what was said,
+    /// or the number of messages that were missed.
+    pub fn watch(&self, mut take: impl FnMut(Said<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.runtime.block_on(async {
+            let stream = self.connect().await?;
+            let mut response = send(stream, Method::GET, WATCH, String::new()).await.map_err(Failure::unavailable)?;
+            if !response.status().is_success() {
+                let body = response.into_body().collect().await.map_err(Failure::unavailable)?.to_bytes();
+                let refused = Answer::decode(&body).map_err(Failure::unavailable)?;
+                return super::data(refused).map(|_| ());
+            }
+            let mut events = Events::default();
+            // The end of the daemon is the end of the stream, clean or not.
+            while let Some(Ok(frame)) = response.frame().await {
+                let Ok(bytes) = frame.into_data() else { continue };
+                events.read(&bytes, &mut take)?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Failure> {
+        let shown = self.path.display();
+        let connected = match Reachable::new(&self.path) {
+            Ok(reachable) => UnixStream::connect(reachable.path()).await,
+            Err(error) => Err(error),
+        };
+        connected.map_err(|error| {
+            Failure::unavailable(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
+                    "no daemon answers at {shown}; start it with 'edgetuned run', or name its configuration with --config"
+                ),
+                io::ErrorKind::PermissionDenied => {
+                    format!("the socket {shown} is not open to this user; join its group, or ask as its owner")
+                }
+                _ => format!("cannot connect to {shown}: {error}; see whether the daemon runs"),
+            })
+        })
+    }
+}
+
+async fn send(stream: UnixStream, method: Method, path: &str, body: String) -> Result<Response<Incoming>, String> {
+    let told = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
+    // It ends with the response, and what it ended on shows there.
+    drop(tokio::spawn(connection));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| error.to_string())?;
+    sender.send_request(request).await.map_err(told)
+}
+
+/// One piece of what is watched.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// A message: `{"topic": …, "payload": …}`.
+    Message(&'a str),
+    /// So many messages were missed.
+    Skipped(&'a str),
+}
+
+/// Server-sent events out of pieces of bytes.
+#[derive(Debug, Default)]
+struct Events {
+    rest: Vec<u8>,
+    skipped: bool,
+}
+
+impl Events {
+    fn read(&mut self, bytes: &[u8], take: &mut impl FnMut(Said<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.rest.extend_from_slice(bytes);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end();
+            if let Some(data) = line.strip_prefix("data: ") {
+                take(if self.skipped { Said::Skipped(data) } else { Said::Message(data) })?;
+            } else {
+                self.skipped = line == "event: skipped";
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_however_they_are_cut() {
+        let stream = b": keep-alive\n\ndata: {\"a\":1}\n\nevent: skipped\ndata: 7\n\ndata: {\"b\":2}\n\n";
+        for cut in 1..stream.len() {
+            let (mut events, mut heard) = (Events::default(), Vec::new());
+            let mut take = |said: Said<'_>| {
+                heard.push(format!("{said:?}"));
+                Ok(())
+            };
+            for piece in stream.chunks(cut) {
+                events.read(piece, &mut take).unwrap();
+            }
+            assert_eq!(
+                heard,
+                [r#"Message("{\"a\":1}")"#, r#"Skipped("7")"#, r#"Message("{\"b\":2}")"#],
+                "cut at {cut}"
+            );
+        }
+    }
+}

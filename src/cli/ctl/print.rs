@@ -1,0 +1,160 @@
+//! Answers for people.
+
+use std::io::{self, Write};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Command;
+use crate::cli::failure::{Failure, one_line};
+use crate::cli::output::Output;
+use crate::cli::{heads, samples};
+use crate::wire::{
+    Asked, Exported, HeadEntry, LabelsTaken, Link, Promoted, RolledBack, Said, SampleEntry, StatusReport, TrainAccepted,
+};
+use crate::words::HeadRef;
+
+/// Prints an answer's data: as it came for programs, in words for people.
+pub fn print(command: &Command, data: &Value, output: Output) -> Result<(), Failure> {
+    let mut words = Vec::new();
+    if !output.json {
+        in_words(command, data, &mut words).map_err(|error| {
+            let version = env!("CARGO_PKG_VERSION");
+            Failure::failed(format!(
+                "this program ({version}) does not understand the daemon's answer: {error}; use --json"
+            ))
+        })?;
+    }
+    output.print(data, |out| out.write_all(&words))
+}
+
+fn of<T: DeserializeOwned>(data: &Value) -> io::Result<T> {
+    T::deserialize(data).map_err(io::Error::from)
+}
+
+fn in_words(command: &Command, data: &Value, out: &mut Vec<u8>) -> io::Result<()> {
+    match command {
+        Command::Status => status(&of(data)?, out),
+        Command::Train => {
+            let TrainAccepted { training } = of(data)?;
+            writeln!(out, "training {training} is accepted; 'edgetuned ctl watch' shows what comes of it")
+        }
+        Command::Rescan => writeln!(out, "the watched folders are listed again"),
+        Command::Rollback => {
+            let RolledBack { head, from } = of(data)?;
+            writeln!(out, "{} serves, {from} is rejected", named(head.as_ref()))
+        }
+        Command::Promote { .. } => match of(data)? {
+            Promoted { head, from: Some(from) } if head == from => writeln!(out, "{head} serves already"),
+            Promoted { head, from } => writeln!(out, "{head} serves, before it {}", named(from.as_ref())),
+        },
+        Command::Label { .. } => match of(data)? {
+            LabelsTaken { set: 1.., .. } => writeln!(out, "done"),
+            LabelsTaken { kept: 1.., .. } => writeln!(out, "no such image yet; its label is kept for it"),
+            LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
+        },
+        Command::Review => review(&of(data)?, out),
+        Command::Heads => heads::write_list(&of::<Vec<HeadEntry>>(data)?, out),
+        Command::Samples(_) => samples::write_list(&of::<Vec<SampleEntry>>(data)?, out),
+        Command::Predict { .. } => predicted(&of(data)?, out),
+        Command::Export => {
+            let Exported { path, bytes, head, .. } = of(data)?;
+            writeln!(out, "{} ({bytes} bytes): {head} with its backbone", one_line(&path))
+        }
+        Command::Reload | Command::Watch | Command::Request { .. } => {
+            serde_json::to_writer_pretty(&mut *out, data)?;
+            writeln!(out)
+        }
+    }
+}
+
+fn named(head: Option<&HeadRef>) -> String {
+    head.map_or_else(|| "none".into(), ToString::to_string)
+}
+
+fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
+    let StatusReport { health, head, backbone, phase, live, shadow, broker } = report;
+    let phase = format!("{phase:?}").to_lowercase();
+    let broker = match broker {
+        Link::Connected => "connected",
+        Link::Disconnected => "disconnected",
+    };
+    writeln!(out, "head       {}", named(head.as_ref()))?;
+    if let Some(shadow) = shadow {
+        writeln!(out, "shadow     {shadow}")?;
+    }
+    writeln!(out, "backbone   {}", one_line(backbone))?;
+    if let Some(accuracy) = live.prequential.accuracy {
+        let n = live.prequential.n;
+        writeln!(out, "live       {:.1} % of {n} images that got a label later", 100.0 * accuracy)?;
+    }
+    writeln!(out, "samples    {}, of these {} labelled", health.samples, health.labelled)?;
+    writeln!(out, "files      {} wait, {} put aside", health.queue, health.quarantined)?;
+    let last = health.last_train.map_or_else(|| "never yet".into(), |at| at.to_string());
+    writeln!(out, "training   {phase}, last {last}")?;
+    writeln!(out, "broker     {broker}, {} messages wait for it", health.spooled)?;
+    let (store, memory) = (health.store_bytes as f64 / 1e6, health.rss_bytes as f64 / 1e6);
+    writeln!(out, "room       {store:.1} MB on the disk, {memory:.1} MB in memory")?;
+    writeln!(out, "running    {} s, {} errors", health.uptime_s, health.errors_total)
+}
+
+fn review(asked: &Asked, out: &mut Vec<u8>) -> io::Result<()> {
+    if asked.items.is_empty() {
+        writeln!(out, "nothing is asked for")?;
+    }
+    for item in &asked.items {
+        let reason = format!("{:?}", item.reason).to_lowercase();
+        let guess = match (&item.suggestion, item.probability) {
+            (Some(label), Some(probability)) => format!("{label}, {:.1} %", 100.0 * probability),
+            (Some(label), None) => label.to_string(),
+            (None, _) => "-".into(),
+        };
+        writeln!(out, "{}  {reason:10}  {guess:24}  {}", item.image.0.short(), one_line(&item.path))?;
+    }
+    if let Some(advice) = &asked.advice {
+        writeln!(out, "more labels of {} would help most", advice.class)?;
+    }
+    Ok(())
+}
+
+fn predicted(said: &Said, out: &mut Vec<u8>) -> io::Result<()> {
+    let path = one_line(&said.path);
+    if said.top.is_empty() {
+        return writeln!(out, "{path}: no head is in service");
+    }
+    let top: Vec<String> =
+        said.top.iter().map(|best| format!("{} {:.1} %", best.label, 100.0 * best.probability)).collect();
+    let unknown = if said.unknown == Some(true) { "; it may be none of them" } else { "" };
+    writeln!(out, "{path}: {}{unknown}", top.join(", "))
+}
+
+/// What the daemon said in one line: the topic and what it carries, without the envelope.
+pub fn message(line: &str) -> String {
+    let Ok(Value::Object(mut said)) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
+    let topic = said.get("topic").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let payload = match said.remove("payload") {
+        Some(Value::Object(mut fields)) => {
+            for field in ["v", "ts", "seq", "boot"] {
+                fields.remove(field);
+            }
+            Value::Object(fields).to_string()
+        }
+        Some(Value::String(text)) => text,
+        Some(Value::Null) | None => "(cleared)".into(),
+        Some(other) => other.to_string(),
+    };
+    format!("{topic} {payload}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_its_topic_and_what_it_carries() {
+        let line = r#"{"topic":"event","payload":{"v":1,"ts":"x","seq":3,"boot":"b","event_type":"stopped"}}"#;
+        assert_eq!(message(line), r#"event {"event_type":"stopped"}"#);
+        assert_eq!(message(r#"{"topic":"status","payload":"online"}"#), "status online");
+        assert_eq!(message(r#"{"topic":"alert/drift","payload":null}"#), "alert/drift (cleared)");
+    }
+}

@@ -1,0 +1,102 @@
+//! HTTP over the daemon's Unix socket: the same requests as over MQTT, and everything it says, live.
+//!
+//! One thread, `http`, on a single-threaded runtime. A request becomes an event with a ticket, and the answer that the
+//! engine gives to that ticket becomes the response; what a request means is not known here.
+//!
+//! - Nobody can hold the daemon up: at most [`serve::CONNECTIONS`] connections are served at a time, each for one
+//!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
+//!   `busy`, at once.
+//! - Who watches and reads too slowly misses messages and is told how many; nobody waits for him.
+//! - Who may open the socket's file may ask for everything: the file's mode, 0660, is its guard.
+
+mod desk;
+mod routes;
+mod serve;
+mod socket;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use routes::{PREFIX, WATCH};
+pub use socket::{Reachable, Socket, SocketError, path};
+
+use crate::engine::{Event, Ticket};
+use crate::wire::{Response, Topic};
+use desk::Desk;
+
+/// How long the end waits for answers that are on their way.
+const FAREWELL: Duration = Duration::from_millis(1_500);
+/// Between two looks at the thread that is about to end.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The rest of the program's end. None of its calls waits but dropping it, which ends the thread and removes the socket.
+#[derive(Debug)]
+pub struct Handle {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+    _socket: Socket,
+}
+
+/// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own.
+///
+/// `events` receives [`Event::Request`] and says whether it was taken; it must not wait.
+///
+/// # Errors
+/// [`SocketError`] when the socket cannot be made, or the system gives no thread.
+pub fn spawn(
+    path: &Path,
+    store: &Path,
+    events: impl Fn(Event) -> bool + Send + Sync + 'static,
+) -> Result<Handle, SocketError> {
+    let failed = |source| SocketError::Failed { path: path.to_owned(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let (mut socket, listener) = Socket::bind(path)?;
+    socket.link_from(store)?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::UnixListener::from_std(listener).map_err(failed)?
+    };
+    let desk = Arc::new(Desk::new(Box::new(events)));
+    let thread = thread::Builder::new().name("http".into()).spawn({
+        let desk = Arc::clone(&desk);
+        move || {
+            runtime.block_on(serve::serve(listener, desk));
+            runtime.shutdown_background();
+        }
+    });
+    Ok(Handle { desk, thread: Some(thread.map_err(failed)?), _socket: socket })
+}
+
+impl Handle {
+    /// Gives an answer to whoever holds this ticket, if he is still there.
+    pub fn answer(&self, ticket: Ticket, response: Response) {
+        self.desk.answer(ticket, response);
+    }
+
+    /// Whether anybody watches.
+    pub fn is_watched(&self) -> bool {
+        self.desk.is_watched()
+    }
+
+    /// Tells those who watch what the daemon said.
+    pub fn said(&self, topic: &Topic, payload: &[u8]) {
+        self.desk.say(topic, payload);
+    }
+
+    /// Whether the thread has ended; it should not by itself.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.desk.close();
+        let until = Instant::now() + FAREWELL;
+        while !self.is_finished() && Instant::now() < until {
+            thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What there is below `/api/v1/`: the requests, and what the daemon says.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::stream::unfold;
+use http_body_util::LengthLimitError;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use super::desk::Desk;
+use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
+
+/// What all paths begin with; a request's name follows.
+pub const PREFIX: &str = "/api/v1/";
+/// Everything that the daemon says, as server-sent events.
+pub const WATCH: &str = "/api/v1/watch";
+
+/// What can be read by GET.
+const READS: [&str; 4] = ["status", "heads", "samples", "review"];
+/// From the head of a request to its end.
+const BODY: Duration = Duration::from_secs(10);
+/// Until the daemon's answer.
+const ANSWER: Duration = Duration::from_mins(1);
+
+/// All of it.
+pub(super) fn routes(desk: Arc<Desk>) -> axum::Router {
+    axum::Router::new()
+        .route(WATCH, get(watch))
+        .route("/api/v1/{name}", post(act).get(read))
+        .fallback(nothing)
+        .method_not_allowed_fallback(other_method)
+        .with_state(desk)
+}
+
+async fn act(State(desk): State<Arc<Desk>>, Path(name): Path<String>, body: Body) -> Response {
+    match timeout(BODY, to_bytes(body, MAX_INBOUND_BYTES)).await {
+        Ok(Ok(payload)) => ask(&desk, name, payload.to_vec()).await,
+        Ok(Err(error)) if error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) => {
+            let message = format!("the body has more than {MAX_INBOUND_BYTES} bytes; send it in parts");
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadRequest, message)
+        }
+        Ok(Err(error)) => {
+            refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, format!("the body cannot be read: {error}"))
+        }
+        Err(_) => {
+            let message = format!("the body did not come within {} s; send it again", BODY.as_secs());
+            refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, message)
+        }
+    }
+}
+
+async fn read(
+    State(desk): State<Arc<Desk>>,
+    Path(name): Path<String>,
+    query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
+) -> Response {
+    if !READS.contains(&name.as_str()) && Command::NAMES.contains(&name.as_str()) {
+        return other_method().await;
+    }
+    match query {
+        Ok(Query(arguments)) => ask(&desk, name, arguments_of(arguments)).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.to_string()),
+    }
+}
+
+/// Arguments of a query as a request's payload: numbers, true and false become what they are.
+fn arguments_of(query: BTreeMap<String, String>) -> Vec<u8> {
+    let value = |name: &str, text: String| match (name, serde_json::from_str(&text)) {
+        ("limit" | "unlabelled", Ok(value @ (Value::Number(_) | Value::Bool(_)))) => value,
+        _ => Value::String(text),
+    };
+    let arguments = query.into_iter().map(|(name, text)| (name.clone(), value(&name, text)));
+    Value::Object(arguments.collect()).to_string().into_bytes()
+}
+
+/// Asks the daemon.
+async fn ask(desk: &Desk, name: String, payload: Vec<u8>) -> Response {
+    if format!("request/{name}").parse::<InboundTopic>().is_err() {
+        return nothing().await;
+    }
+    let Some(mut visitor) = desk.ask(name, payload) else {
+        let message = "the daemon has too much to do just now; ask again a little later";
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
+    };
+    match timeout(ANSWER, visitor.answer()).await {
+        Ok(Some(response)) => json(status_of(&response.answer), response.encode()),
+        Ok(None) => {
+            let message = "the daemon ends; ask again when it has started, with the same transaction";
+            refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message)
+        }
+        Err(_) => {
+            let message = format!(
+                "the daemon did not answer within {} s, it may be waiting for room on the disk; ask again with the \
+                 same transaction",
+                ANSWER.as_secs()
+            );
+            refuse(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Busy, message)
+        }
+    }
+}
+
+/// Everything that is said from now on. Who reads too slowly gets `skipped` with the number of messages missed.
+async fn watch(State(desk): State<Arc<Desk>>) -> Response {
+    let Some(said) = desk.watch() else {
+        let message = "too many watch already; end one of them";
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
+    };
+    let events = unfold((said, desk), |(mut said, desk)| async move {
+        let next = tokio::select! {
+            next = said.recv() => next,
+            () = desk.closed() => Err(RecvError::Closed),
+        };
+        let event = match next {
+            Ok(line) => Event::default().data(&*line),
+            Err(RecvError::Lagged(missed)) => Event::default().event("skipped").data(missed.to_string()),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok::<_, Infallible>(event), (said, desk)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}
+
+async fn nothing() -> Response {
+    let message =
+        format!("there is nothing here; POST {PREFIX}<name> with {}, or GET {WATCH}", Command::NAMES.join(", "));
+    refuse(StatusCode::NOT_FOUND, ErrorCode::UnknownRequest, message)
+}
+
+async fn other_method() -> Response {
+    let message = format!("use POST; GET is for {} and watch", READS.join(", "));
+    refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message)
+}
+
+/// The HTTP status of an answer.
+fn status_of(answer: &Answer) -> StatusCode {
+    let Answer::Error { error } = answer else { return StatusCode::OK };
+    match error.code {
+        ErrorCode::BadRequest | ErrorCode::Retained => StatusCode::BAD_REQUEST,
+        ErrorCode::UnknownRequest | ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::Expired | ErrorCode::TransactionReused | ErrorCode::NotPossible => StatusCode::CONFLICT,
+        ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An answer that the daemon was not asked for: without an envelope.
+fn refuse(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Response {
+    json(status, Answer::error(code, message).encode())
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Request;
+
+    #[test]
+    fn a_query_says_what_a_payload_says() {
+        let query = [("limit", "7"), ("label", "true"), ("unlabelled", "true"), ("after", "12345678"), ("x", "1")];
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let said: Value = serde_json::from_slice(&arguments_of(query)).unwrap();
+        let expected =
+            serde_json::json!({"limit": 7, "label": "true", "unlabelled": true, "after": "12345678", "x": "1"});
+        assert_eq!(said, expected);
+        let wrong = arguments_of([("limit".to_owned(), "many".to_owned())].into());
+        assert!(Request::parse("samples", &wrong).is_err());
+    }
+
+    #[test]
+    fn whoever_was_wrong_is_told_by_the_status_too() {
+        for (code, status) in [
+            (ErrorCode::BadRequest, 400),
+            (ErrorCode::UnknownRequest, 404),
+            (ErrorCode::NotFound, 404),
+            (ErrorCode::TransactionReused, 409),
+            (ErrorCode::NotPossible, 409),
+            (ErrorCode::Failed, 500),
+            (ErrorCode::Busy, 503),
+        ] {
+            assert_eq!(status_of(&Answer::error(code, "")).as_u16(), status);
+        }
+        assert_eq!(status_of(&Answer::ok(&1)), StatusCode::OK);
+    }
+}
