@@ -278,6 +278,7 @@ impl Engine {
 
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
+            self.excuse_patch();
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
             self.effects.push(Effect::Exit);

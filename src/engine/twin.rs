@@ -148,6 +148,14 @@ impl Engine {
         self.publish_reported(now);
     }
 
+    /// The daemon ends by will.
+    pub(super) fn excuse_patch(&mut self) {
+        if let Some(trial) = &mut self.twin.trial {
+            trial.excuse();
+            self.write(Write::Twin(self.twin.clone()));
+        }
+    }
+
     /// The settings on trial do not work: those before hold again.
     pub(super) fn revert_patch(&mut self, now: Now, reason: String) {
         if self.twin.trial.is_none() {

@@ -155,3 +155,15 @@ fn what_outlives_an_engine_keeps_its_numbers_and_the_link() {
     };
     assert!(!started.iter().any(is_started), "the process has not started");
 }
+
+#[test]
+fn an_end_by_will_says_nothing_against_a_patch_on_trial() {
+    let mut engine = with(TwinMemory::default());
+    let mut twin = remembered(&send(&mut engine, desired(1, json!({ "a": 1 })))).unwrap();
+    for _ in 0..2 * STARTS_MAX {
+        twin = twin.starting().unwrap();
+        let stopped = with(twin.clone()).step(at(5), Event::Stop);
+        twin = remembered(&stopped).unwrap();
+    }
+    assert_eq!(twin.trial.map(|trial| trial.starts), Some(0));
+}
