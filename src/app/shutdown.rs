@@ -44,7 +44,7 @@ fn outlives(event: &Event) -> bool {
             | Event::Disconnected { .. }
             | Event::Delivered { .. }
             | Event::Fault { source: "mqtt", .. }
-            | Event::Request { .. }
+            | Event::Request(_)
             | Event::Reload
             | Event::Stop
     )

@@ -46,11 +46,11 @@ mod tests {
         let mut acks = Acks::default();
         (1..=4).for_each(|delivery| acks.arrived(delivery));
         assert_eq!(acks.done(1), [1]);
-        assert_eq!(acks.done(3), []);
+        assert!(acks.done(3).is_empty());
         assert_eq!(acks.done(2), [2, 3]);
         acks.arrived(5);
-        assert_eq!(acks.done(5), []);
+        assert!(acks.done(5).is_empty());
         assert_eq!(acks.rest(), [5], "at the end what is done is acknowledged, what is not is not");
-        assert_eq!(acks.done(4), [], "a message of a link that is gone");
+        assert!(acks.done(4).is_empty(), "a message of a link that is gone");
     }
 }

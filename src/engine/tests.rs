@@ -2,6 +2,8 @@
 
 #[path = "adaptation_tests.rs"]
 mod adaptation;
+#[path = "request_tests.rs"]
+mod requests;
 #[path = "twin_tests.rs"]
 mod twin_tests;
 

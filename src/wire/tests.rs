@@ -376,6 +376,47 @@ fn bad_requests_are_refused_with_the_reason_and_the_transaction_where_it_is_know
 }
 
 #[test]
+fn arguments_are_read_and_what_is_left_out_has_its_default() {
+    let command = |name: &str, payload: &str| Request::parse(name, payload.as_bytes()).map(|request| request.command);
+    for head in [r#""7""#, "7"] {
+        assert_eq!(command("promote", &format!(r#"{{"head":{head}}}"#)), Ok(Command::Promote { head: "7".into() }));
+    }
+    assert_eq!(command("samples", ""), Ok(Command::Samples(SampleQuery::default())));
+    let all = r#"{"limit":1000,"after":"ABCDEF01","label":" nut ","unlabelled":false}"#;
+    let (after, label) = ("abcdef01".parse().ok(), Some(label("nut")));
+    let query = SampleQuery { limit: 1_000, after, label, unlabelled: false };
+    assert_eq!(command("samples", all), Ok(Command::Samples(query)));
+    let Ok(Command::Label { items }) = command("label", r#"{"items":[{"image":"abcdef01","label":null}]}"#) else {
+        panic!("labels are read")
+    };
+    assert_eq!((items.len(), &items[0].label), (1, &None));
+    for name in Command::NAMES {
+        assert_ne!(command(name, r#"{"head":1,"image":"abcdef01","items":[]}"#), Ok(Command::Unknown), "{name}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused_with_the_reason_and_the_transaction() {
+    let many =
+        format!(r#"{{"transaction":"7f","items":[{}]}}"#, vec![r#"{"image":"abcdef01","label":"a"}"#; 1_001].join(","));
+    for (name, payload, reason) in [
+        ("promote", r#"{"transaction":"7f"}"#, "missing field `head`"),
+        ("promote", r#"{"transaction":"7f","head":1.5}"#, "id or version"),
+        ("predict", r#"{"transaction":"7f","image":"abc"}"#, "SHA-256"),
+        ("samples", r#"{"transaction":"7f","limit":0}"#, "1 to 1000"),
+        ("samples", r#"{"transaction":"7f","limit":1001}"#, "'after'"),
+        ("samples", r#"{"transaction":"7f","limit":"7"}"#, "invalid type"),
+        ("samples", r#"{"transaction":"7f","label":"a","unlabelled":true}"#, "exclude"),
+        ("label", r#"{"transaction":"7f","items":[{"image":"abcdef01"}]}"#, "missing field `label`"),
+        ("label", &many, "1001 labels"),
+    ] {
+        let error = Request::parse(name, payload.as_bytes()).unwrap_err();
+        assert_eq!(error.transaction.as_deref(), Some("7f"), "{name}");
+        assert!(error.reason.contains(reason), "{name}: {error}");
+    }
+}
+
+#[test]
 fn status_is_plain_text() {
     for status in [Status::Online, Status::Stopped, Status::Offline] {
         assert_eq!(status.to_string().parse(), Ok(status));
@@ -385,7 +426,10 @@ fn status_is_plain_text() {
 
 /// Reads `bytes` as everything; nothing of it may panic.
 fn read_as_everything(bytes: &[u8]) {
-    let _ = (parse_labels(bytes), Request::parse("train", bytes), mark_replayed(bytes.to_vec()));
+    let _ = (parse_labels(bytes), mark_replayed(bytes.to_vec()));
+    for name in Command::NAMES {
+        let _ = Request::parse(name, bytes);
+    }
     let _ = (Prediction::decode(bytes), TrainResult::decode(bytes), EventReport::decode(bytes));
     let _ = (Info::decode(bytes), Health::decode(bytes), TrainState::decode(bytes));
     let _ = (Response::decode(bytes), Answer::decode(bytes));
@@ -400,6 +444,8 @@ fn no_mutation_of_a_payload_makes_a_reader_panic() {
         train_result().encode(),
         br#"[{"image":"abcdef0123","label":"gear"},{"image":"abcdef0124","label":null}]"#.to_vec(),
         br#"{"transaction":"7f","expires":"2026-01-01T00:00:00Z"}"#.to_vec(),
+        br#"{"limit":7,"after":"abcdef01","label":"nut","head":"9f02","items":[{"image":"abcdef01","label":null}]}"#
+            .to_vec(),
         Response { envelope: envelope(), transaction: None, answer: Answer::ok(&1) }.encode(),
     ];
     seeds.extend(happenings().into_iter().map(|happening| EventReport { envelope: envelope(), happening }.encode()));
@@ -459,6 +505,12 @@ fn is_documented_in_full<P: Payload>(text: &str) {
     assert_eq!(written, shown);
 }
 
+/// Whether `data` is read as `T` and written with the same fields and values again.
+fn is_read_in_full<T: serde::Serialize + serde::de::DeserializeOwned>(data: Value) {
+    let read: T = serde_json::from_value(data.clone()).unwrap_or_else(|error| panic!("{error}: {data}"));
+    assert_eq!(serde_json::to_value(read).unwrap(), data);
+}
+
 #[test]
 fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
     let mut seen = std::collections::BTreeSet::new();
@@ -492,7 +544,13 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
                         "train" => drop(serde_json::from_value::<TrainAccepted>(data).unwrap()),
                         "rollback" => drop(serde_json::from_value::<RolledBack>(data).unwrap()),
                         "status" => drop(serde_json::from_value::<StatusReport>(data).unwrap()),
-                        "review" => drop(serde_json::from_value::<Asked>(data).unwrap()),
+                        "review" => is_read_in_full::<Asked>(data),
+                        "promote" => is_read_in_full::<Promoted>(data),
+                        "predict" => is_read_in_full::<Said>(data),
+                        "samples" => is_read_in_full::<Vec<SampleEntry>>(data),
+                        "heads" => is_read_in_full::<Vec<HeadEntry>>(data),
+                        "export" => is_read_in_full::<Exported>(data),
+                        "label" => is_read_in_full::<LabelsTaken>(data),
                         _ => assert_eq!(data, json!({}), "{name}"),
                     }
                 }
@@ -505,7 +563,7 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
     for topic in plain.into_iter().chain(["alert/drift"]) {
         assert!(seen.contains(topic), "docs/mqtt.md has no example of {topic}");
     }
-    for name in ["train", "rescan", "rollback", "review", "status"] {
+    for name in Command::NAMES {
         assert!(seen.contains(&format!("request/{name}")) && seen.contains(&format!("response/{name}")), "{name}");
     }
 }

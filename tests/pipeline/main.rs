@@ -20,6 +20,7 @@ mod images;
 mod labels;
 mod requests;
 mod restarts;
+mod socket;
 mod training;
 
 use std::time::Duration;

@@ -63,6 +63,8 @@ struct Deeds {
     images: u32,
     labelled: BTreeMap<SampleId, String>,
     transactions: Vec<String>,
+    /// What was asked that has to be found out: name and transaction.
+    questions: Vec<(&'static str, String)>,
     broken: BTreeSet<PathBuf>,
 }
 
@@ -122,6 +124,18 @@ fn someone_acts(world: &mut World, deeds: &mut Deeds) {
             deeds.transactions.push(transaction);
         }
         12 => world.publish("request/rollback", String::new()),
+        14 | 15 => someone_asks(world, deeds),
+        16 => {
+            let number = world.rng.random_range(0..deeds.images + 3);
+            let (id, label) = (image_id(number), class(number));
+            let items = format!(r#"{{"items": [{{"image": "{id}", "label": "{label}"}}]}}"#);
+            world.publish("request/label", items);
+            deeds.labelled.insert(id, label.to_string());
+        }
+        17 => {
+            let version = world.rng.random_range(1..6);
+            world.publish("request/promote", format!(r#"{{"head": {version}}}"#));
+        }
         13 => {
             let version = world.rng.random_range(0..=deeds.images);
             let key = if world.rng.random_bool(0.3) { "bad" } else { "good" };
@@ -129,12 +143,32 @@ fn someone_acts(world: &mut World, deeds: &mut Deeds) {
             let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
             world.publish("config/desired", wish);
         }
-        14 => {
+        16 => {
             let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
             world.publish(topic, "{\"a\": [".into());
         }
         _ => {}
     }
+}
+
+/// Asks what has to be found out, the same again half of the time, through either door.
+fn someone_asks(world: &mut World, deeds: &mut Deeds) {
+    let known = world.model.arrived.last().copied();
+    let (name, transaction) = match deeds.questions.last() {
+        Some(last) if world.rng.random_bool(0.5) => last.clone(),
+        _ => {
+            let name = ["samples", "predict", "export"][world.rng.random_range(0..3)];
+            (name, format!("q{}", deeds.questions.len()))
+        }
+    };
+    let image = known.unwrap_or_else(|| image_id(0));
+    let payload = format!(r#"{{"transaction": "{transaction}", "image": "{image}"}}"#);
+    if world.rng.random_bool(0.5) {
+        world.publish(&format!("request/{name}"), payload);
+    } else {
+        world.ask(name, payload);
+    }
+    deeds.questions.push((name, transaction));
 }
 
 fn json(payload: &[u8]) -> Value {
@@ -204,12 +238,15 @@ fn broken_files_are_put_aside(world: &World, deeds: &Deeds, context: &str) {
 
 fn transactions_act_once(world: &World, context: &str) {
     let mut answers: BTreeMap<String, Value> = BTreeMap::new();
-    for response in said(world, "response/train").filter(|response| response["transaction"].is_string()) {
-        let transaction = response["transaction"].as_str().unwrap_or_default().to_owned();
+    let by_broker = world.received.values().filter(|(topic, _)| topic.starts_with("response/"));
+    let by_socket = world.answered.iter().map(|response| serde_json::to_value(response).expect("plain fields"));
+    for response in by_broker.map(|(_, payload)| json(payload)).chain(by_socket) {
+        let Some(transaction) = response["transaction"].as_str().map(str::to_owned) else { continue };
         let answer = serde_json::json!([response["status"], response["data"], response["error"]]);
         let before = answers.entry(transaction.clone()).or_insert_with(|| answer.clone());
         assert_eq!(*before, answer, "transaction {transaction} got two answers; {context}");
     }
+    assert!(world.waiting.is_empty(), "whoever waits at the socket is answered; {context}");
     for held in &world.acknowledged {
         if let Some(transaction) = json_or_null(&held.payload)["transaction"].as_str() {
             assert!(
@@ -266,6 +303,10 @@ fn the_dice_do_crash_and_cut_links() {
     assert!(lives.iter().any(|world| world.redelivered > 0), "no message was ever sent twice");
     assert!(lives.iter().map(|world| world.restarts).sum::<u64>() > 10, "no settings ever came from afar");
     assert!(lives.iter().any(|world| !world.model.heads.is_empty()), "no training ever ended");
+    assert!(
+        lives.iter().map(|world| world.answered.len()).sum::<usize>() > 20,
+        "hardly anything was asked at the socket"
+    );
 }
 
 #[test]

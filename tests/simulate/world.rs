@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Effect, EmbeddedImage, Engine, Event, Fate, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored, Settings,
-    Shadowed, Sighting, TrainingOrder, TrainingOutcome, Write,
+    Effect, EmbeddedImage, Engine, Event, Fate, FileStamp, Inbound, IngestOutcome, Ingested, Requested, Review, Scored,
+    Settings, Shadowed, Sighting, Ticket, TrainingOrder, TrainingOutcome, UNDER_WAY_MAX, Write,
 };
 use edgetuned::eval::gate::Verdict;
 use edgetuned::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::wire::{Answer, Response};
 use edgetuned::words::{ClassSet, HeadId, HeadRef, Label, Now, SampleId, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,6 +67,14 @@ pub struct World {
     pub acknowledged: Vec<Held>,
     pub crashes: u64,
     pub restarts: u64,
+    /// Who waits at the socket of this process.
+    pub waiting: BTreeSet<Ticket>,
+    /// What was answered at the socket.
+    pub answered: Vec<Response>,
+    /// Searches for an answer under way.
+    under_way: usize,
+    /// Searches ever begun: each finds something else.
+    found: u64,
     settings: Settings,
     engine: Engine,
     events: VecDeque<(Duration, Event)>,
@@ -94,6 +103,10 @@ impl World {
             acknowledged: Vec::new(),
             crashes: 0,
             restarts: 0,
+            waiting: BTreeSet::new(),
+            answered: Vec::new(),
+            under_way: 0,
+            found: 0,
             settings,
             engine,
             events: VecDeque::new(),
@@ -115,6 +128,8 @@ impl World {
         self.settings.boot = format!("boot-{}", self.boots);
         self.events.clear();
         self.in_flight.clear();
+        self.waiting.clear();
+        self.under_way = 0;
         self.serving = None;
         self.shadow = None;
         self.connected = false;
@@ -134,6 +149,7 @@ impl World {
         self.in_flight.clear();
         self.serving = None;
         self.shadow = None;
+        self.under_way = 0;
         if let Some(next) = self.model.twin.starting() {
             self.model.twin = next;
         }
@@ -176,8 +192,10 @@ impl World {
             let (boots, crashes) = (self.boots, self.crashes);
             let mut effects = Vec::new();
             for event in due.drain(..batch) {
-                if let Event::Ingested(ingested) = &event {
-                    self.in_flight.remove(&ingested.path);
+                match &event {
+                    Event::Ingested(ingested) => drop(self.in_flight.take(&ingested.path)),
+                    Event::FoundOut { .. } => self.under_way -= 1,
+                    _ => {}
                 }
                 effects.extend(self.engine.step(self.now, event));
             }
@@ -227,6 +245,17 @@ impl World {
                     std::mem::take(&mut self.held).into_iter().partition(|held| held.ticket == ticket);
                 self.held = held;
                 self.acknowledged.extend::<Vec<Held>>(acknowledged);
+            }
+            Effect::Answer { ticket, response } => {
+                assert!(self.waiting.remove(&ticket), "ticket {ticket} was answered twice, or never given");
+                self.answered.push(*response);
+            }
+            Effect::FindOut { job, .. } => {
+                self.under_way += 1;
+                assert!(self.under_way <= UNDER_WAY_MAX, "the answering worker's queue is bounded");
+                self.found += 1;
+                let answer = Answer::ok(&self.found);
+                self.later(4_000, Event::FoundOut { job, answer });
             }
             Effect::Ingest { root, path } => {
                 assert!(self.in_flight.insert(path.clone()), "{} was handed to the worker twice", path.display());
@@ -413,6 +442,14 @@ impl World {
         }
     }
 
+    /// Somebody asks at the socket; whether the answer comes before the process dies is up to the dice.
+    pub fn ask(&mut self, name: &str, payload: String) {
+        self.tickets += 1;
+        self.waiting.insert(self.tickets);
+        let request = Requested { name: name.to_owned(), payload: payload.into_bytes(), ticket: self.tickets };
+        self.later(0, Event::Request(request));
+    }
+
     fn deliver_held(&mut self, index: usize) {
         let Held { topic, payload, ticket } = self.held[index].clone();
         self.later(0, Event::Inbound(Inbound { topic, payload, retained: false, delivery: ticket }));
@@ -454,7 +491,10 @@ impl World {
 
 /// What is as true for the next engine of the process: it comes from the link.
 fn outlives(event: &Event) -> bool {
-    matches!(event, Event::Inbound(_) | Event::Connected | Event::Disconnected { .. } | Event::Delivered { .. })
+    matches!(
+        event,
+        Event::Inbound(_) | Event::Connected | Event::Disconnected { .. } | Event::Delivered { .. } | Event::Request(_)
+    )
 }
 
 pub fn class(number: u32) -> Label {

@@ -43,6 +43,30 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
 }
 
 #[test]
+fn a_choice_of_samples_goes_on_after_the_last_one() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&(0..5).rev().map(sample).collect::<Vec<_>>()).unwrap();
+    let labels = [(4, "nut"), (3, "gear"), (1, "nut")];
+    store.commit(&labels.map(|(n, text)| told(n, Some(text), LabelSource::Mqtt, 9))).unwrap();
+    let reader = store.reader().unwrap();
+    let listed = |choice: SampleChoice<'_>| {
+        let rows = reader.samples_of(&choice).unwrap();
+        rows.map(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
+    };
+    let all = SampleChoice { limit: 9, after: None, label: None, unlabelled: false };
+    let ids = |numbers: &[u64]| Some(numbers.iter().map(|n| id(*n)).collect::<Vec<_>>());
+    assert_eq!(listed(all), ids(&[4, 3, 2, 1, 0]));
+    let (third, gone, nut) = (id(2), id(7), label("nut"));
+    assert_eq!(listed(SampleChoice { limit: 2, ..all }), ids(&[4, 3]));
+    assert_eq!(listed(SampleChoice { after: Some(&third), ..all }), ids(&[1, 0]));
+    assert_eq!(listed(SampleChoice { label: Some(&nut), ..all }), ids(&[4, 1]));
+    assert_eq!(listed(SampleChoice { label: Some(&nut), limit: 1, ..all }), ids(&[4]));
+    assert_eq!(listed(SampleChoice { unlabelled: true, after: Some(&third), ..all }), ids(&[0]));
+    assert_eq!(listed(SampleChoice { after: Some(&gone), ..all }), None, "what was dropped has no place");
+}
+
+#[test]
 fn changes_made_together_are_found_together_with_the_labels_before_them() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
