@@ -143,7 +143,7 @@ fn someone_acts(world: &mut World, deeds: &mut Deeds) {
             let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
             world.publish("config/desired", wish);
         }
-        16 => {
+        18 => {
             let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
             world.publish(topic, "{\"a\": [".into());
         }
