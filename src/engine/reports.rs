@@ -163,6 +163,7 @@ impl Engine {
                 id: champion.head.id.clone(),
                 version: champion.head.version,
                 classes: champion.classes.clone(),
+                accuracy: champion.accuracy,
             }),
             capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
             configuration: engine.settings.configuration.clone(),

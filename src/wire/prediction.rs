@@ -1,12 +1,13 @@
 //! What the head in service says of an image: `prediction`, and the latest one on `state`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::words::{HeadId, Label, SampleId};
 
 /// One image's prediction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// Of this message.
     #[serde(flatten)]
@@ -18,6 +19,7 @@ pub struct Prediction {
     /// The best class; null while no head exists.
     pub label: Option<Label>,
     /// Its calibrated probability; null while no head exists.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: Option<f32>,
     /// The best classes, best first; empty while no head exists.
     pub top: Vec<TopLabel>,
@@ -46,11 +48,12 @@ impl Payload for Prediction {
 }
 
 /// A class and its probability.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopLabel {
     /// The class.
     pub label: Label,
     /// 0..1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f32,
 }
 
