@@ -53,7 +53,7 @@ pub use settle::IN_FLIGHT_MAX;
 pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 
-use crate::wire::{Happening, InboundTopic};
+use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
 use crate::words::Now;
 use asks::Asks;
 use budget::Budget;
@@ -186,6 +186,8 @@ impl Engine {
         match inbound.topic.parse() {
             Ok(InboundTopic::Label) => self.label_message(now, &inbound.payload),
             Ok(InboundTopic::Request(name)) => self.request_message(now, &name, inbound),
+            // Whatever else is said there is no news for the device.
+            Ok(InboundTopic::Birth) if inbound.payload == BIRTH_ONLINE => self.publish_discovery(),
             Ok(
                 InboundTopic::ConfigDesired
                 | InboundTopic::UpdateDesired(_)

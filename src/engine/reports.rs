@@ -10,12 +10,13 @@ use std::time::Duration;
 use super::Engine;
 use super::effect::{Effect, OutboxMessage, Write};
 use super::event::{EmbeddedImage, Scored, TrainingOutcome, Vitals};
+use super::settings::Settings;
 use super::snapshot::Spooled;
 use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Alert, AlertId, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload,
-    Prediction, Response, ReviewList, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
+    Alert, AlertId, Announced, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead,
+    Payload, Prediction, Response, ReviewList, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
 };
 use crate::words::{Now, SampleId};
 
@@ -135,6 +136,7 @@ impl Engine {
         self.reports.connected = true;
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.effects.push(Effect::Publish { topic: Topic::Status, payload: status });
+        self.publish_discovery();
         self.publish_info(now);
         self.publish_health(now);
         self.publish_train_state(now);
@@ -149,6 +151,14 @@ impl Engine {
             self.effects.push(Effect::Publish { topic: Topic::TrainResult, payload: result.encode() });
         }
         self.effects.push(Effect::SendOutbox);
+    }
+
+    /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
+    pub(super) fn publish_discovery(&mut self) {
+        let Settings { base, device_name, backbone, .. } = &self.settings;
+        let announced = Announced { base, name: device_name, backbone: &backbone.name };
+        let payload = if self.settings.home_assistant { announced.document().to_string() } else { String::new() };
+        self.effects.push(Effect::Publish { topic: Topic::Discovery, payload: payload.into_bytes() });
     }
 
     pub(super) fn publish_info(&mut self, now: Now) {

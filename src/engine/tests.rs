@@ -2,6 +2,8 @@
 
 #[path = "adaptation_tests.rs"]
 mod adaptation;
+#[path = "home_assistant_tests.rs"]
+mod home_assistant;
 
 use std::path::PathBuf;
 
@@ -10,7 +12,7 @@ use ndarray::{Array1, Array2};
 use super::*;
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use crate::wire::Topic;
+use crate::wire::{Base, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
 fn space() -> EmbeddingSpace {
@@ -40,6 +42,9 @@ fn settings(promotion: PromotionPolicy) -> Settings {
         sample_bytes: 1 << 10,
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
+        base: Base::new("edgetuned", "line-3").unwrap(),
+        device_name: "Line 3".into(),
+        home_assistant: true,
         configuration: serde_json::Value::Null,
     }
 }

@@ -15,6 +15,7 @@ mod mosquitto;
 
 mod adaptation;
 mod ending;
+mod home_assistant;
 mod images;
 mod labels;
 mod requests;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
 use edgetuned::head::BackboneRef;
+use edgetuned::wire::Base;
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
 use rand::RngExt;
 use serde_json::Value;
@@ -40,6 +41,9 @@ fn settings() -> Settings {
         sample_bytes: 1,
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),
+        base: Base::new("edgetuned", "played").expect("a plain base"),
+        device_name: "played".into(),
+        home_assistant: true,
         configuration: Value::Null,
     }
 }
