@@ -130,6 +130,9 @@ pub(super) fn engine(
         quota_bytes: config.store.quota_bytes,
         sample_bytes: sample_bytes(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
+        base: base(config)?,
+        device_name: config.device.name.clone(),
+        home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
         configuration: config.to_json(),
         configure,
         opening: None,
@@ -159,6 +162,12 @@ pub(super) fn watched(config: &Config) -> watch::Settings {
     watch::Settings::new(config.watch.iter().map(folder).collect())
 }
 
+/// What the device's topics begin with; without a broker nobody sees it.
+fn base(config: &Config) -> Result<Base, BadSettings> {
+    let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());
+    Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))
+}
+
 /// The link's settings; `None` when MQTT is off.
 pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settings>, BadSettings> {
     let Some(mqtt) = &config.mqtt else { return Ok(None) };
@@ -170,7 +179,7 @@ pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settin
     let seed = u64::from_le_bytes(name[..8].try_into().expect("eight of 32 bytes"));
     Ok(Some(mqtt::Settings {
         broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
-        base: Base::new(&mqtt.prefix, &config.device.id).map_err(bad("mqtt.prefix"))?,
+        base: base(config)?,
         credentials: mqtt
             .username
             .as_ref()

@@ -77,6 +77,7 @@ fn mqtt(mqtt: &Mqtt) -> Value {
         "ca_file": mqtt.ca_file,
         "cert_file": mqtt.cert_file,
         "key_file": mqtt.key_file,
+        "home_assistant": mqtt.home_assistant,
         "spool_mb": mqtt.spool_bytes >> 20,
         "spool_max_age": duration::show(mqtt.spool_age_max),
         "max_packet_kb": mqtt.max_packet_bytes >> 10,

@@ -147,6 +147,8 @@ pub struct Mqtt {
     pub cert_file: Option<PathBuf>,
     /// PEM with our private key.
     pub key_file: Option<PathBuf>,
+    /// Whether the device announces itself to Home Assistant.
+    pub home_assistant: bool,
     /// Bound of unsent messages.
     pub spool_bytes: u64,
     /// Unsent messages older than this are dropped.
@@ -321,6 +323,7 @@ impl Mqtt {
             ca_file: taken.path("mqtt.ca_file"),
             cert_file: taken.path("mqtt.cert_file"),
             key_file: taken.path("mqtt.key_file"),
+            home_assistant: taken.truth("mqtt.home_assistant"),
             spool_bytes: taken.whole("mqtt.spool_mb") << 20,
             spool_age_max: taken.duration("mqtt.spool_max_age"),
             max_packet_bytes: taken.size("mqtt.max_packet_kb") << 10,

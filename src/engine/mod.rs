@@ -61,7 +61,7 @@ pub use trial::{STARTS_MAX, TRIAL, Trial};
 pub use twin::{Configure, Judge, TwinMemory};
 pub use under_way::{JobId, UNDER_WAY_MAX};
 
-use crate::wire::{Happening, InboundTopic};
+use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
 use crate::words::Now;
 use acks::Acks;
 use asks::Asks;
@@ -265,6 +265,8 @@ impl Engine {
                     return;
                 }
             }
+            // Whatever else is said there is no news for the device.
+            Ok(InboundTopic::Birth) if inbound.payload == BIRTH_ONLINE => self.publish_discovery(),
             Ok(InboundTopic::UpdateDesired(_) | InboundTopic::UpdateChunk(..) | InboundTopic::Birth) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }

@@ -10,13 +10,15 @@ use std::time::Duration;
 use super::Engine;
 use super::effect::{Effect, OutboxMessage, Write};
 use super::event::{EmbeddedImage, Scored, TrainingOutcome, Vitals};
+use super::settings::Settings;
 use super::snapshot::Spooled;
 use super::under_way::Door;
 use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Alert, AlertId, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead, Payload,
-    Prediction, Response, ReviewList, Said, Status, TopLabel, Topic, TrainResult, TrainState, Versions,
+    Alert, AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info,
+    InfoHead, Payload, Prediction, Response, ReviewList, Said, Status, TopLabel, Topic, TrainResult, TrainState,
+    Versions,
 };
 use crate::words::{Now, SampleId};
 
@@ -154,6 +156,7 @@ impl Engine {
         self.reports.connected = true;
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.effects.push(Effect::Publish { topic: Topic::Status, payload: status });
+        self.publish_discovery();
         self.publish_info(now);
         self.publish_health(now);
         self.publish_train_state(now);
@@ -171,6 +174,14 @@ impl Engine {
         self.effects.push(Effect::SendOutbox);
     }
 
+    /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
+    pub(super) fn publish_discovery(&mut self) {
+        let Settings { base, device_name, backbone, .. } = &self.settings;
+        let announced = Announced { base, name: device_name, backbone: &backbone.name };
+        let payload = if self.settings.home_assistant { announced.document().to_string() } else { String::new() };
+        self.effects.push(Effect::Publish { topic: Topic::Discovery, payload: payload.into_bytes() });
+    }
+
     pub(super) fn publish_info(&mut self, now: Now) {
         self.publish(now, Topic::Info, |engine, envelope| Info {
             envelope,
@@ -183,6 +194,7 @@ impl Engine {
                 id: champion.head.id.clone(),
                 version: champion.head.version,
                 classes: champion.classes.clone(),
+                accuracy: champion.accuracy,
             }),
             capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
             configuration: engine.settings.configuration.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::schedule::ScheduleSettings;
 use super::twin::Configure;
 use crate::head::BackboneRef;
+use crate::wire::Base;
 use crate::words::{EmbeddingSpace, Label};
 
 /// Everything that deciding depends on and that does not change while the daemon runs.
@@ -35,6 +36,12 @@ pub struct Settings {
     pub spool_bytes_max: u64,
     /// Messages older than this are dropped.
     pub spool_age_max: Duration,
+    /// What the device's topics begin with.
+    pub base: Base,
+    /// The device's name for people.
+    pub device_name: String,
+    /// Whether the device announces itself to Home Assistant.
+    pub home_assistant: bool,
     /// The configuration without secrets, for `info`.
     pub configuration: serde_json::Value,
     /// Says whether settings from afar are good.

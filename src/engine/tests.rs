@@ -2,6 +2,8 @@
 
 #[path = "adaptation_tests.rs"]
 mod adaptation;
+#[path = "home_assistant_tests.rs"]
+mod home_assistant;
 #[path = "request_tests.rs"]
 mod requests;
 #[path = "twin_tests.rs"]
@@ -14,7 +16,7 @@ use ndarray::{Array1, Array2};
 use super::*;
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use crate::wire::{RejectedKey, Topic};
+use crate::wire::{Base, RejectedKey, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
 fn space() -> EmbeddingSpace {
@@ -44,6 +46,9 @@ fn settings(promotion: PromotionPolicy) -> Settings {
         sample_bytes: 1 << 10,
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
+        base: Base::new("edgetuned", "line-3").unwrap(),
+        device_name: "Line 3".into(),
+        home_assistant: true,
         configuration: serde_json::Value::Null,
         configure: configure(),
         opening: None,

@@ -1,11 +1,12 @@
 //! What answers carry beside those that `response` has: heads, samples, an export, labels taken.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{Digest, HeadId, HeadRef, HeadStatus, Label, LabelSource, SampleId, Timestamp};
 
 /// Data of `response/promote`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Promoted {
     /// The head in service now.
     pub head: HeadRef,
@@ -14,7 +15,7 @@ pub struct Promoted {
 }
 
 /// One of the data of `response/heads`, oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HeadEntry {
     /// Identity by content.
     pub id: HeadId,
@@ -35,7 +36,7 @@ pub struct HeadEntry {
 }
 
 /// One of the data of `response/samples`, in the order of arrival; also a row of the files that the command line writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleEntry {
     /// SHA-256 of the file.
     pub image: SampleId,
@@ -60,7 +61,7 @@ pub struct SampleEntry {
 }
 
 /// Data of `response/export`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exported {
     /// Where the file lies on the device.
     pub path: String,
@@ -73,7 +74,7 @@ pub struct Exported {
 }
 
 /// Data of `response/label`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LabelsTaken {
     /// Items whose image is stored: it has this label now, or none.
     pub set: usize,

@@ -1,5 +1,6 @@
 //! What a request asks for, with its arguments.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -110,19 +111,23 @@ impl Command {
     }
 }
 
-#[derive(Deserialize)]
-struct Promote {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Promote {
+    /// Its version, or its id or the first 4 or more characters of that.
+    #[schemars(schema_with = "id_or_version")]
     head: Value,
 }
 
-#[derive(Deserialize)]
-struct Predict {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Predict {
     image: ImagePrefix,
 }
 
-#[derive(Deserialize)]
-struct Samples {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Samples {
+    /// At most so many; 100 when left out.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 1000))]
     limit: Option<u64>,
     #[serde(default)]
     after: Option<ImagePrefix>,
@@ -132,9 +137,14 @@ struct Samples {
     unlabelled: bool,
 }
 
-#[derive(Deserialize)]
-struct Labels {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Labels {
+    #[schemars(length(max = 1000))]
     items: Vec<LabelItem>,
+}
+
+fn id_or_version(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": ["string", "integer"], "minimum": 0 })
 }
 
 fn promoted(payload: &[u8]) -> Result<String, BadPayload> {

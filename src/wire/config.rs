@@ -1,5 +1,6 @@
 //! The configuration's twin: what is wanted from afar on `config/desired`, what holds here on `config/reported`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,7 +8,7 @@ use super::payload::{BadPayload, bounded, from_json};
 use super::{Envelope, Payload};
 
 /// `config/desired`: a patch over the device's configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Desired {
     /// Has to exceed the last one that was applied.
     pub version: u64,
@@ -29,7 +30,7 @@ impl Desired {
 }
 
 /// `config/reported`: what became of the patch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reported {
     /// Of this message.
     #[serde(flatten)]
@@ -46,7 +47,7 @@ impl Payload for Reported {
 }
 
 /// What became of the last patch that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PatchAnswer {
     /// Version of that patch; null before the first one and after a return to the file.
     pub version: Option<u64>,
@@ -59,7 +60,7 @@ pub struct PatchAnswer {
 }
 
 /// Where a patch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PatchState {
     /// It is in force for good; also when there is none.
@@ -74,7 +75,7 @@ pub enum PatchState {
 }
 
 /// A key that is not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RejectedKey {
     /// Dotted; `version` when that is too low, empty when the patch as a whole is at fault.
     pub key: String,

@@ -1,11 +1,14 @@
 //! What every JSON object that goes out carries.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::words::Timestamp;
 
 /// `v`, `ts`, `seq` and `boot`, beside the payload's own fields.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Envelope {
     /// Version of the payloads' schema.
     pub v: SchemaVersion,
@@ -14,6 +17,7 @@ pub struct Envelope {
     /// Rises with every message, over restarts too; the same when a message is delivered again.
     pub seq: u64,
     /// Names one start of the daemon.
+    #[schemars(length(min = 1))]
     pub boot: String,
 }
 
@@ -31,6 +35,20 @@ pub struct SchemaVersion;
 impl Serialize for SchemaVersion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(1)
+    }
+}
+
+impl JsonSchema for SchemaVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "SchemaVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "const": 1 })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happened: `event`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
@@ -7,7 +8,7 @@ use crate::head::BackboneRef;
 use crate::words::{HeadRef, SampleId};
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventReport {
     /// Of this message.
     #[serde(flatten)]
@@ -21,8 +22,28 @@ impl Payload for EventReport {
     const WHAT: &'static str = "an event";
 }
 
+impl Happening {
+    /// The words of `event_type`: all there are, and those that a later version brings.
+    pub const TYPES: [&str; 14] = [
+        "started",
+        "stopped",
+        "trained",
+        "promoted",
+        "rejected",
+        "rolled_back",
+        "drift",
+        "novel",
+        "quarantined",
+        "evicted",
+        "backbone_changed",
+        "config_changed",
+        "update_failed",
+        "error",
+    ];
+}
+
 /// `event_type` and its fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event_type", rename_all = "snake_case")]
 pub enum Happening {
     /// The daemon started.
@@ -87,12 +108,15 @@ pub enum Happening {
     /// The stream of images is not what it was.
     Drift {
         /// `embedding`, `confidence`, `novelty` or `error`.
+        #[schemars(extend("enum" = ["embedding", "confidence", "novelty", "error"]))]
         kind: String,
         /// Of the test, for `embedding`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
         p_value: Option<f64>,
         /// Mean after the change minus mean before it, for the others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "f64")]
         score: Option<f64>,
         /// In words and numbers, with the next act.
         reason: String,
@@ -115,9 +139,11 @@ pub enum Happening {
     Error {
         /// The topic below the base on which the offending message came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "String")]
         topic: Option<String>,
         /// The part of the daemon where it went wrong.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "String")]
         source: Option<String>,
         /// What happened, with the next act.
         reason: String,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::payload::{BadPayload, bounded, from_json};
@@ -12,7 +13,8 @@ use crate::words::Label;
 pub const MAX_LABEL_ITEMS: usize = 1_000;
 
 /// One label for one image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["image", "label"]))]
 pub struct LabelItem {
     /// Which image.
     pub image: ImagePrefix,
@@ -42,8 +44,9 @@ pub fn parse_labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
 }
 
 /// The start of an image's SHA-256, or all of it: 8 to 64 lowercase hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = "^[0-9A-Fa-f]{8,64}$"))]
 pub struct ImagePrefix(String);
 
 impl ImagePrefix {

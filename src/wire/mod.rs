@@ -2,23 +2,27 @@
 //!
 //! One codec for each payload: what is written here is read back equal, and what arrives from outside either becomes
 //! a checked value or a [`BadPayload`] that says in words what is wrong. Every JSON object that goes out carries an
-//! [`Envelope`]. `docs/mqtt.md` shows an example of each; a test holds them to this codec.
+//! [`Envelope`], except the document for Home Assistant ([`Announced`]). `docs/mqtt.md` shows an example of each; a test
+//! holds them to this codec. Each type has its JSON Schema, derived beside its serde; [`asyncapi()`] puts them together.
 //!
 //! Nothing here sends, receives, or knows the time except by argument. Unknown fields are passed over, so that an
 //! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
 mod alert;
 mod answers;
+mod asyncapi;
 mod command;
 mod config;
 mod envelope;
 mod event;
+mod home_assistant;
 mod label;
 mod payload;
 mod prediction;
 mod request;
 mod response;
 mod review;
+mod schema;
 mod status;
 mod topic;
 mod training;
@@ -28,10 +32,12 @@ mod tests;
 
 pub use alert::{Alert, AlertId, Severity, Warning};
 pub use answers::{Exported, HeadEntry, LabelsTaken, Promoted, SampleEntry};
+pub use asyncapi::asyncapi;
 pub use command::{Command, MAX_SAMPLES, SampleQuery};
 pub use config::{Desired, PatchAnswer, PatchState, RejectedKey, Reported};
 pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventReport, Happening};
+pub use home_assistant::{Announced, BIRTH_ONLINE};
 pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};
 pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
 pub use prediction::{Prediction, Said, TopLabel, mark_replayed};

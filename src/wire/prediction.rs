@@ -1,12 +1,13 @@
 //! What the head in service says of an image: `prediction`, and the latest one on `state`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::words::{HeadId, Label, SampleId};
 
 /// One image's prediction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Prediction {
     /// Of this message.
     #[serde(flatten)]
@@ -21,7 +22,7 @@ impl Payload for Prediction {
 }
 
 /// What is said of an image; also the data of `response/predict`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Said {
     /// SHA-256 of the file.
     pub image: SampleId,
@@ -30,6 +31,7 @@ pub struct Said {
     /// The best class; null while no head exists.
     pub label: Option<Label>,
     /// Its calibrated probability; null while no head exists.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: Option<f32>,
     /// The best classes, best first; empty while no head exists.
     pub top: Vec<TopLabel>,
@@ -54,11 +56,12 @@ pub struct Said {
 }
 
 /// A class and its probability.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TopLabel {
     /// The class.
     pub label: Label,
     /// 0..1.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub probability: f32,
 }
 

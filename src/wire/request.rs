@@ -1,5 +1,6 @@
 //! What others ask of the daemon: `request/<name>`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Command;
@@ -38,12 +39,16 @@ impl From<BadPayload> for BadRequest {
     }
 }
 
-/// The fields that every request may have, not checked yet.
-#[derive(Default, Deserialize)]
-struct Fields {
+/// What every request may have; other fields are passed over.
+#[derive(Default, Deserialize, JsonSchema)]
+pub(super) struct Fields {
+    /// The caller's word for it; the same word again gets the same answer.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
     transaction: Option<String>,
+    /// Not to be done from then on.
     #[serde(default)]
+    #[schemars(with = "Option<Timestamp>")]
     expires: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! The daemon's answers: `response/<name>`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -7,13 +8,14 @@ use super::{Envelope, HealthFigures, LiveFigures, Payload, TrainingPhase};
 use crate::words::HeadRef;
 
 /// The answer to one request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Response {
     /// Of this message.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// The caller's word for the request, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 1, max = 128))]
     pub transaction: Option<String>,
     /// `status` with `data` or `error`.
     #[serde(flatten)]
@@ -25,7 +27,7 @@ impl Payload for Response {
 }
 
 /// What a request brought. The ledger keeps these bytes, so that the same transaction gets the same answer again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Answer {
     /// It is done, or accepted.
@@ -65,7 +67,7 @@ impl Answer {
 }
 
 /// Why a request was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// For programs.
     pub code: ErrorCode,
@@ -74,7 +76,7 @@ pub struct Failure {
 }
 
 /// Kinds of refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The payload cannot be read.
@@ -98,14 +100,14 @@ pub enum ErrorCode {
 }
 
 /// Data of `response/train`: accepted; the result comes on `train/result`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainAccepted {
     /// Number of the training.
     pub training: u64,
 }
 
 /// Data of `response/rollback`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RolledBack {
     /// The head in service now; null when none is.
     pub head: Option<HeadRef>,
@@ -114,7 +116,7 @@ pub struct RolledBack {
 }
 
 /// Data of `response/status`: `health` and what serves now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusReport {
     /// As on `health`.
     #[serde(flatten)]
@@ -134,7 +136,7 @@ pub struct StatusReport {
 }
 
 /// The link to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
     /// Connected and subscribed.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
@@ -57,7 +58,7 @@ impl FromStr for Status {
 }
 
 /// `info`: what runs here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Info {
     /// Of this message.
     #[serde(flatten)]
@@ -71,6 +72,7 @@ pub struct Info {
     /// Names of what this version can do: the topics and requests beyond the first version's.
     pub capabilities: Vec<String>,
     /// The configuration in force, without secrets.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub configuration: serde_json::Value,
 }
 
@@ -79,7 +81,7 @@ impl Payload for Info {
 }
 
 /// Versions of the programs at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Versions {
     /// Of this program.
     pub edgetuned: String,
@@ -88,7 +90,7 @@ pub struct Versions {
 }
 
 /// The head in service, as `info` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InfoHead {
     /// Identity by content.
     pub id: HeadId,
@@ -96,10 +98,14 @@ pub struct InfoHead {
     pub version: u64,
     /// What it tells apart, in class order.
     pub classes: Vec<Label>,
+    /// Held-out accuracy, 0..1; null with too little held out.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub accuracy: Option<f64>,
 }
 
 /// `health`: how it goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Of this message.
     #[serde(flatten)]
@@ -114,7 +120,7 @@ impl Payload for Health {
 }
 
 /// The figures of `health`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct HealthFigures {
     /// Images stored.
     pub samples: u64,
@@ -126,7 +132,7 @@ pub struct HealthFigures {
     pub queue: u64,
     /// Files put aside.
     pub quarantined: u64,
-    /// Samples dropped to stay within the quota; 0 in this version, which drops none.
+    /// Samples ever dropped to stay within the quota.
     pub evicted: u64,
     /// Messages that the broker has not acknowledged yet.
     pub spooled: u64,
@@ -149,7 +155,7 @@ pub struct HealthFigures {
 }
 
 /// How right the head in service was on live images, counted since it came into service.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LiveFigures {
     /// On every image that was predicted before its label came (prequential). People label what looks odd, so this is
     /// no fair sample of all images.
@@ -160,13 +166,14 @@ pub struct LiveFigures {
 }
 
 /// A share with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct LiveFigure {
     /// Images.
     pub n: u64,
     /// Of these, the ones that were called rightly.
     pub right: u64,
     /// Their share; null of none.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub accuracy: Option<f64>,
     /// Its 95 % interval (Wilson); null of none.
     pub accuracy_interval: Option<[f64; 2]>,

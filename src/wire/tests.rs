@@ -9,23 +9,23 @@ use super::*;
 use crate::head::{BackboneRef, ClassFigures, EvaluatedOn, Figures, TrainingFacts};
 use crate::words::{Digest, HeadId, HeadRef, Label, SampleId, Timestamp};
 
-fn envelope() -> Envelope {
+pub(super) fn envelope() -> Envelope {
     Envelope::new(Timestamp(1_700_000_000_120), 42, "k3v9")
 }
 
-fn label(name: &str) -> Label {
+pub(super) fn label(name: &str) -> Label {
     Label::new(name).unwrap()
 }
 
-fn head() -> HeadRef {
+pub(super) fn head() -> HeadRef {
     HeadRef { id: HeadId("0123456789ab".into()), version: 7 }
 }
 
-fn backbone() -> BackboneRef {
+pub(super) fn backbone() -> BackboneRef {
     BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 64 }
 }
 
-fn prediction() -> Prediction {
+pub(super) fn prediction() -> Prediction {
     Prediction { envelope: envelope(), said: said() }
 }
 
@@ -47,7 +47,7 @@ fn said() -> Said {
     }
 }
 
-fn figures() -> Figures {
+pub(super) fn figures() -> Figures {
     let interval = [0.8, 0.95];
     Figures {
         evaluated_on: EvaluatedOn::HeldOut,
@@ -67,7 +67,7 @@ fn figures() -> Figures {
     }
 }
 
-fn train_result() -> TrainResult {
+pub(super) fn train_result() -> TrainResult {
     let facts = TrainingFacts {
         solver: "lbfgs".into(),
         lambda: 1e-3,
@@ -100,7 +100,7 @@ fn train_result() -> TrainResult {
     }
 }
 
-fn happenings() -> Vec<Happening> {
+pub(super) fn happenings() -> Vec<Happening> {
     let reason = || String::from("because");
     vec![
         Happening::Started { version: "0.1.0".into() },
@@ -151,7 +151,7 @@ fn reports_survive() {
         envelope: envelope(),
         versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
         backbone: backbone(),
-        head: Some(InfoHead { id: head().id, version: 7, classes: vec![label("gear")] }),
+        head: Some(InfoHead { id: head().id, version: 7, classes: vec![label("gear")], accuracy: Some(0.9) }),
         capabilities: vec!["label".into()],
         configuration: json!({"device": {"id": "line-3"}}),
     });
@@ -485,7 +485,7 @@ fn deep_nesting_huge_numbers_and_odd_bytes_are_refused_or_passed_over() {
 }
 
 /// The fenced blocks of `docs/mqtt.md` whose info string is `json <topic>`.
-fn documented() -> Vec<(String, String)> {
+pub(super) fn documented() -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut lines = include_str!("../../docs/mqtt.md").lines();
     while let Some(line) = lines.next() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AlertId;
@@ -59,7 +60,7 @@ pub enum Topic {
 }
 
 /// What can be updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UpdateKind {
     /// A dense head for the present backbone.
@@ -106,6 +107,12 @@ impl Topic {
         Self::UpdateState(UpdateKind::Backbone),
         Self::Discovery,
     ];
+
+    /// One of every kind but responses.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        Self::FIXED.into_iter().chain(AlertId::ALL.map(Self::Alert))
+    }
 
     /// Whether the broker keeps the latest message for those who come later.
     pub fn retain(&self) -> bool {
@@ -237,6 +244,11 @@ impl Base {
             Topic::Discovery => format!("homeassistant/device/{}/config", self.device),
             below => format!("{self}/{below}"),
         }
+    }
+
+    /// The device id.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 
     /// Filters under which everything inbound comes.

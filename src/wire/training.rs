@@ -1,5 +1,6 @@
 //! How a training goes and what it brought: `train/state`, `train/result`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
@@ -8,7 +9,7 @@ use crate::head::{BackboneRef, Figures, TrainingFacts};
 use crate::words::{HeadRef, Label};
 
 /// Phases of `train/state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrainingPhase {
     /// No training runs.
@@ -24,7 +25,7 @@ pub enum TrainingPhase {
 }
 
 /// `train/state`: where a training is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainState {
     /// Of this message.
     #[serde(flatten)]
@@ -32,6 +33,7 @@ pub struct TrainState {
     /// What it does now.
     pub phase: TrainingPhase,
     /// 0..1 over the whole training; 0 while idle.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub progress: f64,
     /// Why it trains, or how the last training ended.
     pub reason: String,
@@ -42,7 +44,7 @@ impl Payload for TrainState {
 }
 
 /// `train/result`: the report of a training, and what the gate made of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TrainResult {
     /// Of this message.
     #[serde(flatten)]

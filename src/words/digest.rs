@@ -1,8 +1,10 @@
 //! SHA-256 digests and the two identities built from them: of an image, and of an embedding space.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
 
@@ -73,8 +75,24 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+
+    /// Capital digits are read, too, and never written.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let digits = if generator.contract().is_deserialize() { "0-9A-Fa-f" } else { "0-9a-f" };
+        json_schema!({
+            "type": "string",
+            "description": "SHA-256 in hexadecimal digits.",
+            "pattern": format!("^[{digits}]{{64}}$"),
+        })
+    }
+}
+
 /// Identity of an image: the SHA-256 of its file's bytes, so one picture under two names is one sample.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SampleId(pub Digest);
 

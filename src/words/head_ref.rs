@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = "^[0-9a-f]{12}$"))]
 pub struct HeadId(pub String);
 
 impl fmt::Display for HeadId {
@@ -16,7 +18,7 @@ impl fmt::Display for HeadId {
 }
 
 /// A head's two names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeadRef {
     /// Identity by content.
     pub id: HeadId,
@@ -25,7 +27,7 @@ pub struct HeadRef {
 }
 
 /// Where a head stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HeadStatus {
     /// In service.

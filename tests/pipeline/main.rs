@@ -16,6 +16,7 @@ mod mosquitto;
 mod adaptation;
 mod configuration;
 mod ending;
+mod home_assistant;
 mod images;
 mod labels;
 mod requests;

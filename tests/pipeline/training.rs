@@ -37,6 +37,7 @@ fn enough_new_labels_train_a_head_that_is_then_asked() {
     event(&mut stage, "trained");
     let info = stage.ears.wait("info", "with a head", |info| !info["head"].is_null()).json;
     assert_eq!((&info["head"]["id"], &info["head"]["classes"]), (&result["head"]["id"], &result["classes"]));
+    assert_eq!(info["head"]["accuracy"], result["challenger"]["accuracy"]);
 
     let order = ["collecting", "fitting", "evaluating", "promoting", "idle"];
     stage.ears.wait("train/state", "idle after work", |state| {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{Configure, Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
 use edgetuned::head::BackboneRef;
-use edgetuned::wire::{PatchState, RejectedKey};
+use edgetuned::wire::{Base, PatchState, RejectedKey};
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
 use rand::RngExt;
 use serde_json::{Map, Value};
@@ -42,6 +42,9 @@ fn settings() -> Settings {
         sample_bytes: 1,
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),
+        base: Base::new("edgetuned", "played").expect("a plain base"),
+        device_name: "played".into(),
+        home_assistant: true,
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),
         opening: None,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rumqttc::{Client, Incoming, MqttOptions, QoS};
+use rumqttc::{Client, Incoming, MqttOptions, QoS, SubscribeFilter};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -151,7 +151,7 @@ pub fn signal(name: &str, process: u32) {
 /// One message as it came.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Below the base.
+    /// Below the base; whole where it is not below it.
     pub topic: String,
     /// The payload; a string when it is no JSON.
     pub json: Value,
@@ -185,11 +185,14 @@ impl Listener {
             for packet in connection.iter() {
                 match packet {
                     Ok(rumqttc::Event::Incoming(Incoming::ConnAck(_))) => {
-                        let _ = subscriber.try_subscribe(format!("{BASE}/#"), QoS::AtLeastOnce);
+                        let filters = ["homeassistant/#".to_owned(), format!("{BASE}/#")];
+                        let filters = filters.map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
+                        let _ = subscriber.try_subscribe_many(filters);
                     }
                     Ok(rumqttc::Event::Incoming(Incoming::SubAck(_))) => drop(subscribed.send(())),
                     Ok(rumqttc::Event::Incoming(Incoming::Publish(publish))) => {
-                        let Some(topic) = publish.topic.strip_prefix(BASE) else { continue };
+                        // What is for everybody stays whole.
+                        let topic = publish.topic.strip_prefix(BASE).unwrap_or(&publish.topic);
                         let text = || Value::String(String::from_utf8_lossy(&publish.payload).into_owned());
                         let json = serde_json::from_slice(&publish.payload).unwrap_or_else(|_| text());
                         let topic = topic.trim_start_matches('/').to_owned();
@@ -216,6 +219,11 @@ impl Listener {
     /// Sends bytes.
     pub fn send_raw(&self, topic: &str, payload: Vec<u8>, qos: QoS, retain: bool) {
         self.client.publish(format!("{BASE}/{topic}"), qos, retain, payload).expect("the client takes it");
+    }
+
+    /// Says, as Home Assistant does, that it is there or not.
+    pub fn speak_as_home_assistant(&self, word: &str) {
+        self.client.publish("homeassistant/status", QoS::AtLeastOnce, false, word).expect("the client takes it");
     }
 
     /// All that was heard on `topic` since the last [`Listener::forget`].

@@ -1,0 +1,366 @@
+//! The schemas are true: what the codec reads and writes passes them, what it does not fails, in both dialects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jsonschema::{Draft, Validator};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::document;
+use crate::wire::tests::{documented, envelope, figures, happenings, head, label, prediction, train_result};
+use crate::wire::*;
+use crate::words::{SampleId, Timestamp};
+
+/// Topics and filters below the base whose payloads have no type; they are not in the document.
+const WITHOUT_TYPE: [&str; 6] = [
+    "config/reported",
+    "config/desired",
+    "update/{kind}/request",
+    "update/{kind}/state",
+    "update/{kind}/desired",
+    "update/{kind}/chunk/{sha256}/{n}",
+];
+
+/// The schemas of one channel, in the dialects in which they are read.
+struct Judge(Vec<Validator>);
+
+impl Judge {
+    /// Whether it accepts `value`; the dialects have to agree.
+    fn accepts(&self, value: &Value) -> bool {
+        let verdicts: Vec<bool> = self.0.iter().map(|validator| validator.is_valid(value)).collect();
+        assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "{verdicts:?} of {value}");
+        verdicts[0]
+    }
+}
+
+/// A judge for each address, which is without `{prefix}/{device}/`.
+fn judges() -> BTreeMap<String, Judge> {
+    let sections: serde_json::Map<String, Value> =
+        document().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let channels = sections["channels"].as_object().unwrap().clone();
+    let judge = |(name, channel): (&String, &Value)| {
+        let messages = channel["messages"].as_object().unwrap();
+        let json = messages.iter().filter(|(_, message)| message["contentType"] == "application/json");
+        let refer =
+            |(key, _): (&String, &Value)| json!({ "$ref": format!("#/channels/{name}/messages/{key}/payload") });
+        let mut root = sections.clone();
+        root.insert("anyOf".into(), json.map(refer).collect());
+        let root = Value::Object(root);
+        let in_draft =
+            |draft| jsonschema::options().with_draft(draft).should_validate_formats(true).build(&root).unwrap();
+        let address = channel["address"].as_str().unwrap();
+        let below = address.strip_prefix("{prefix}/{device}/").unwrap_or(address);
+        (below.to_owned(), Judge(vec![in_draft(Draft::Draft202012), in_draft(Draft::Draft7)]))
+    };
+    let spoken = channels.iter().filter(|(_, channel)| channel.to_string().contains("application/json"));
+    spoken.map(judge).collect()
+}
+
+/// The address in the document under which an example's topic stands.
+fn address(topic: &str) -> String {
+    if topic.starts_with("alert/") { "alert/{id}".to_owned() } else { topic.to_owned() }
+}
+
+/// The data of answers that tell nothing.
+#[derive(Serialize, Deserialize)]
+struct Nothing {}
+
+/// What the codec makes of `value` on `topic`: what it would write again, or for what comes in, the value as it is;
+/// `None` where it refuses.
+fn understood(topic: &str, value: &Value) -> Option<Value> {
+    fn again<P: Payload>(bytes: &[u8]) -> Option<Value> {
+        P::decode(bytes).ok().map(|payload| serde_json::to_value(payload).unwrap())
+    }
+    fn data<D: serde::de::DeserializeOwned + Serialize>(mut response: Value) -> Option<Value> {
+        if let Some(data) = response.get_mut("data") {
+            *data = serde_json::to_value(serde_json::from_value::<D>(data.take()).ok()?).unwrap();
+        }
+        Some(response)
+    }
+    let bytes = value.to_string().into_bytes();
+    match topic {
+        "info" => again::<Info>(&bytes),
+        "health" => again::<Health>(&bytes),
+        "state" | "prediction" => again::<Prediction>(&bytes),
+        "train/state" => again::<TrainState>(&bytes),
+        "train/result" => again::<TrainResult>(&bytes),
+        "event" => again::<EventReport>(&bytes),
+        "review" => again::<ReviewList>(&bytes),
+        "alert/drift" => again::<Alert>(&bytes),
+        "label" => parse_labels(&bytes).ok().map(|_| value.clone()),
+        other => match (other.split_once('/')?, again::<Response>(&bytes)) {
+            (("request", name), _) => Request::parse(name, &bytes).ok().map(|_| value.clone()),
+            (("response", "train"), Some(response)) => data::<TrainAccepted>(response),
+            (("response", "rollback"), Some(response)) => data::<RolledBack>(response),
+            (("response", "status"), Some(response)) => data::<StatusReport>(response),
+            (("response", "review"), Some(response)) => data::<Asked>(response),
+            (("response", _), Some(response)) => data::<Nothing>(response),
+            _ => None,
+        },
+    }
+}
+
+/// Pointers to all that is within `value`.
+fn pointers(value: &Value, at: &str, into: &mut Vec<String>) {
+    let mut visit = |key: &str, value: &Value| {
+        into.push(format!("{at}/{key}"));
+        pointers(value, &format!("{at}/{key}"), into);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, field)| visit(key, field)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(key, item)| visit(&key.to_string(), item)),
+        _ => {}
+    }
+}
+
+/// `value` with what is at `pointer` missing, null, and of types that it may not have.
+fn mutations(value: &Value, pointer: &str) -> Vec<Value> {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let mut mutated: Vec<Value> =
+        [Value::Null, json!([[]]), json!({ "odd": [] }), json!("\u{7}"), json!(-1.5), json!(true)]
+            .into_iter()
+            .map(|odd| {
+                let mut value = value.clone();
+                *value.pointer_mut(pointer).unwrap() = odd;
+                value
+            })
+            .collect();
+    let mut without = value.clone();
+    if let Some(Value::Object(fields)) = without.pointer_mut(parent) {
+        fields.remove(key);
+        mutated.push(without);
+    }
+    mutated
+}
+
+#[test]
+fn examples_pass_and_what_the_codec_refuses_or_rewrites_does_not() {
+    let judges = judges();
+    let (mut refused, mut accepted) = (0, 0);
+    for (topic, text) in documented() {
+        let judge = judges.get(&address(&topic)).unwrap_or_else(|| panic!("no channel for {topic}"));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert!(judge.accepts(&value), "{topic}: {text}");
+        let mut places = Vec::new();
+        pointers(&value, "", &mut places);
+        // What is in force may have any keys, and the codec takes any number for a count of degrees or of points.
+        for place in places.iter().filter(|place| !place.starts_with("/configuration")) {
+            for mutated in mutations(&value, place) {
+                let kept = understood(&topic, &mutated).as_ref() == Some(&mutated);
+                if judge.accepts(&mutated) {
+                    assert!(kept, "{topic}: the codec has nothing like {mutated}");
+                    accepted += 1;
+                } else {
+                    refused += 1;
+                    let bounded = mutated.pointer(place).is_some_and(|odd| odd.is_number() || odd.is_string());
+                    assert!(!kept || bounded, "{topic}: the codec takes {mutated}");
+                }
+            }
+        }
+    }
+    assert!(refused > 2_000 && accepted > 100, "{refused} refused, {accepted} accepted");
+}
+
+#[test]
+fn the_document_for_home_assistant_passes() {
+    let base = Base::new("plant/edgetuned", "line-3").unwrap();
+    let document = Announced { base: &base, name: "Line 3", backbone: "tiny" }.document();
+    let judge = &judges()["homeassistant/device/{device}/config"];
+    assert!(judge.accepts(&document));
+    for part in ["dev", "o", "availability", "cmps"] {
+        let mut without = document.clone();
+        without.as_object_mut().unwrap().remove(part);
+        assert!(!judge.accepts(&without), "without {part}");
+    }
+}
+
+#[test]
+fn events_are_of_the_types_that_home_assistant_is_told() {
+    let types: BTreeSet<String> = happenings()
+        .into_iter()
+        .map(|happening| serde_json::to_value(happening).unwrap()["event_type"].as_str().unwrap().to_owned())
+        .collect();
+    for event_type in types {
+        assert!(Happening::TYPES.contains(&event_type.as_str()), "{event_type} is not in Happening::TYPES");
+    }
+}
+
+#[test]
+fn values_out_of_their_bounds_and_odd_words_are_refused() {
+    let judges = judges();
+    let of = |topic: &str| {
+        let (_, text) = documented().into_iter().find(|(found, _)| found == topic).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    for (topic, pointer, odd) in [
+        ("prediction", "/probability", json!(1.5)),
+        ("prediction", "/top/0/probability", json!(-0.5)),
+        ("prediction", "/image", json!("2cf2")),
+        ("prediction", "/image", json!("2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824")),
+        ("prediction", "/head", json!("head 7")),
+        ("prediction", "/label", json!("a/b")),
+        ("prediction", "/label", json!(" ")),
+        ("prediction", "/label", json!("x".repeat(129))),
+        ("prediction", "/v", json!(2)),
+        ("prediction", "/ts", json!("2026-03-01 08:01:02")),
+        ("prediction", "/ts", json!("2026-13-01T08:01:02.120Z")),
+        ("prediction", "/seq", json!(0.5)),
+        ("info", "/head/accuracy", json!(90)),
+        ("info", "/configuration", json!([])),
+        ("train/state", "/phase", json!("resting")),
+        ("train/state", "/progress", json!(1.01)),
+        ("train/result", "/challenger/accuracy_interval", json!([0.5])),
+        ("train/result", "/challenger/ece_interval/1", json!(1.2)),
+        ("train/result", "/challenger/evaluated_on", json!("guess")),
+        ("train/result", "/lambda_path/0", json!([1.0, 0.5, 0.25])),
+        ("event", "/event_type", json!("party")),
+        ("review", "/items/0/reason", json!("boredom")),
+        ("review", "/items/1/neighbours", json!([])),
+        ("review", "/items/1/neighbours/0/distance", json!(2.5)),
+        ("alert/drift", "/severity", json!("fun")),
+        ("label", "/image", json!("2cf24db")),
+        ("request/train", "/expires", json!("tomorrow")),
+        ("request/train", "/transaction", json!("x".repeat(129))),
+        ("response/train", "/data/training", json!("four")),
+        ("response/train", "/status", json!("perhaps")),
+    ] {
+        let mut value = of(topic);
+        *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{topic}{pointer} is there")) = odd.clone();
+        assert!(!judges[&address(topic)].accepts(&value), "{topic}{pointer}: {odd}");
+    }
+    let many = |n: usize| Value::Array(vec![json!({ "image": "abcdef01", "label": null }); n]);
+    assert_eq!((judges["label"].accepts(&many(1_000)), judges["label"].accepts(&many(1_001))), (true, false));
+}
+
+#[test]
+fn values_with_everything_and_with_nothing_optional_pass() {
+    let judges = judges();
+    let passes = |topic: &str, value: Value| assert!(judges[topic].accepts(&value), "{topic}: {value}");
+    let hex =
+        |head: crate::words::HeadRef| crate::words::HeadRef { id: crate::words::HeadId("0123456789ab".into()), ..head };
+    let Prediction { said, .. } = prediction();
+    let full = crate::wire::Said {
+        set: Some(vec![label("gear"), label("späte Mutter")]),
+        unknown: Some(true),
+        novelty: Some(1e9),
+        ..said.clone()
+    };
+    let bare = crate::wire::Said { label: None, probability: None, top: vec![], head: None, ..said };
+    let [full, bare] = [full, bare].map(|said| Prediction { said, ..prediction() });
+    for value in [full, bare] {
+        passes("prediction", serde_json::to_value(&value).unwrap());
+        passes("state", serde_json::to_value(value).unwrap());
+    }
+    for happening in happenings() {
+        passes("event", serde_json::to_value(EventReport { envelope: envelope(), happening }).unwrap());
+    }
+    let mut result = train_result();
+    result.facts.kind = "lda".into();
+    result.facts.hyper = BTreeMap::from([("shrinkage".into(), 0.5)]);
+    result.champion = Some(figures());
+    passes("train/result", serde_json::to_value(&result).unwrap());
+    let bare = TrainResult { challenger: None, champion: None, change: None, ..train_result() };
+    passes("train/result", serde_json::to_value(bare).unwrap());
+    let health =
+        HealthFigures { last_train: Some(Timestamp(-1)), temperature_c: Some(-4.5), ..HealthFigures::default() };
+    for figures in [health.clone(), HealthFigures::default()] {
+        passes("health", serde_json::to_value(Health { envelope: envelope(), figures }).unwrap());
+    }
+    let report = |head| StatusReport {
+        health: health.clone(),
+        head,
+        backbone: "tiny".into(),
+        phase: TrainingPhase::Idle,
+        live: LiveFigures::default(),
+        shadow: None,
+        broker: Link::Connected,
+    };
+    let item = ReviewItem {
+        image: SampleId::of(b"image"),
+        path: "/srv/camera/1.jpg".into(),
+        reason: crate::eval::review::Reason::Suspicious,
+        suggestion: None,
+        probability: None,
+        label: None,
+        neighbours: vec![],
+    };
+    passes(
+        "review",
+        serde_json::to_value(ReviewList { envelope: envelope(), asked: Asked { items: vec![item], advice: None } })
+            .unwrap(),
+    );
+    for (name, answer) in [
+        ("train", Answer::ok(&TrainAccepted { training: u64::MAX })),
+        ("train", Answer::error(ErrorCode::NotPossible, "no")),
+        ("rollback", Answer::ok(&RolledBack { head: None, from: hex(head()) })),
+        ("status", Answer::ok(&report(None))),
+        ("status", Answer::ok(&report(Some(hex(head()))))),
+        ("review", Answer::ok(&Asked::default())),
+        ("rescan", Answer::ok(&json!({}))),
+    ] {
+        for transaction in [None, Some("7f".to_owned())] {
+            let response = Response { envelope: envelope(), transaction, answer: answer.clone() };
+            passes(&format!("response/{name}"), serde_json::to_value(response).unwrap());
+        }
+    }
+}
+
+/// A number for each kind of topic, the last one for responses; a new kind does not compile without one.
+fn number(topic: &Topic) -> usize {
+    match topic {
+        Topic::Status => 0,
+        Topic::Info => 1,
+        Topic::Health => 2,
+        Topic::State => 3,
+        Topic::Prediction => 4,
+        Topic::TrainState => 5,
+        Topic::TrainResult => 6,
+        Topic::Event => 7,
+        Topic::Review => 8,
+        Topic::Alert(_) => 9,
+        Topic::ConfigReported => 10,
+        Topic::UpdateRequest(_) => 11,
+        Topic::UpdateState(_) => 12,
+        Topic::Discovery => 13,
+        Topic::Response(_) => 14,
+    }
+}
+
+#[test]
+fn every_topic_and_every_subscription_is_in_the_document_or_known_to_have_no_type() {
+    let sections: BTreeMap<_, _> = document().into_iter().collect();
+    let addresses: Vec<String> = sections["channels"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|channel| channel["address"].as_str().unwrap().replace("{prefix}/{device}/", ""))
+        .collect();
+    let told = |topic: &str| {
+        let matches = |address: &str| {
+            let (address, topic): (Vec<_>, Vec<_>) = (address.split('/').collect(), topic.split('/').collect());
+            address.len() == topic.len()
+                && address.iter().zip(topic).all(|(a, t)| a.starts_with('{') || *a == t || t == "+")
+        };
+        let place = addresses.iter().map(String::as_str).chain(WITHOUT_TYPE).position(matches);
+        assert!(place.is_some(), "{topic} has no line in src/wire/asyncapi/list.rs");
+    };
+    let kinds: BTreeSet<usize> = Topic::all().map(|topic| number(&topic)).collect();
+    assert_eq!(kinds.len(), number(&Topic::Response(String::new())), "Topic::FIXED lacks one");
+    let base = Base::new("p", "d").unwrap();
+    for topic in Topic::all() {
+        let whole = base.join(&topic);
+        told(base.strip(&whole).unwrap_or(&whole));
+    }
+    for filter in base.subscriptions() {
+        told(base.strip(&filter).unwrap());
+    }
+    for (topic, _) in documented() {
+        told(&topic);
+    }
+    for untyped in WITHOUT_TYPE {
+        assert!(
+            !addresses.iter().any(|address| address == untyped),
+            "{untyped} has a line: take it out of WITHOUT_TYPE"
+        );
+    }
+}
