@@ -239,13 +239,13 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     let hex =
         |head: crate::words::HeadRef| crate::words::HeadRef { id: crate::words::HeadId("0123456789ab".into()), ..head };
     let Prediction { said, .. } = prediction();
-    let full = crate::wire::Said {
+    let full = Said {
         set: Some(vec![label("gear"), label("späte Mutter")]),
         unknown: Some(true),
         novelty: Some(1e9),
         ..said.clone()
     };
-    let bare = crate::wire::Said { label: None, probability: None, top: vec![], head: None, ..said };
+    let bare = Said { label: None, probability: None, top: vec![], head: None, ..said };
     let [full, bare] = [full, bare].map(|said| Prediction { said, ..prediction() });
     for value in [full, bare] {
         passes("prediction", serde_json::to_value(&value).unwrap());
