@@ -1,11 +1,10 @@
 //! What Home Assistant asks of a device's discovery document, as tables.
 //!
 //! They were read from Home Assistant's own schemas, in `homeassistant/components/mqtt/` of its repository
-//! home-assistant/core (2025 and 2026): `schemas.py` (device, origin, availability, what all entities share),
-//! `config.py` (topics and templates), `discovery.py` (the topic), `abbreviations.py`, and `sensor.py`,
-//! `binary_sensor.py`, `button.py`, `update.py`, `event.py`. Device classes and their units are from
-//! `components/sensor/const.py`. Home Assistant itself drops keys that it does not know without a word; here they are
-//! faults, since a misspelt key has no effect.
+//! home-assistant/core: `schemas.py` (device, origin, availability, what all entities share), `config.py` (topics and
+//! templates), `discovery.py` (the topic), `abbreviations.py`, `sensor.py`, `binary_sensor.py`, `button.py`, `update.py`
+//! and `event.py`. The device classes are a part of those in `components/sensor/const.py` and its like. Home Assistant
+//! itself drops keys that it does not know without a word; here they are faults, since a misspelt key has no effect.
 
 use std::collections::BTreeSet;
 
