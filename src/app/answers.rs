@@ -1,8 +1,10 @@
 //! The answering worker: what a request needs from the store or by computing, on a thread of its own.
 //!
 //! One request after another, in the order in which the engine handed them out; the engine hands out at most
-//! [`UNDER_WAY_MAX`], so that handing one out never waits. Whatever goes wrong is an answer, never the daemon's end.
+//! [`UNDER_WAY_MAX`], so that handing one out never waits. Whatever goes wrong, a panic too, is an answer and never the
+//! daemon's end: the broker would send the request again to the next one.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -54,21 +56,27 @@ pub(super) fn spawn(parts: Parts) -> std::io::Result<Answers> {
 impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, task } in jobs {
-            let answer = match task {
-                Task::Samples { limit, after, label, unlabelled } => {
-                    let choice = SampleChoice { limit, after: after.as_ref(), label: label.as_ref(), unlabelled };
-                    self.samples(&choice)
-                }
-                Task::Predict(id) => self.predict(id),
-                Task::Export(head) => Ok(self.export(&head)),
-                Task::Reload => unreachable!("the loop has the configuration read elsewhere"),
-            };
-            let answer = answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)));
+            let answer = panic::catch_unwind(AssertUnwindSafe(|| self.answer(task)));
+            let answer = answer.unwrap_or_else(|_| {
+                Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
+            });
             // The other side ends only when the daemon does.
             if self.events.send(Event::FoundOut { job, answer }).is_err() {
                 break;
             }
         }
+    }
+
+    fn answer(&self, task: Task) -> Answer {
+        let answer = match task {
+            Task::Samples { limit, after, label, unlabelled } => {
+                self.samples(&SampleChoice { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
+            }
+            Task::Predict(id) => self.predict(id),
+            Task::Export(head) => Ok(self.export(&head)),
+            Task::Reload => unreachable!("the loop has the configuration read elsewhere"),
+        };
+        answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)))
     }
 
     fn samples(&self, choice: &SampleChoice<'_>) -> Result<Answer, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::mpsc::SyncSender;
 use tracing::info;
 
 use super::adapt;
-use super::answers;
+use super::answers::{self, Answers};
 use super::configuration::Start;
 use super::door::Door;
 use super::effects::Rim;
@@ -16,6 +16,7 @@ use super::serving::Serving;
 use super::settings;
 use super::trainer::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
+use crate::config::Config;
 use crate::engine::{Engine, Event};
 use crate::head::BackboneRef;
 use crate::http;
@@ -75,16 +76,7 @@ pub(super) fn assemble(
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
-    let answers = answers::spawn(answers::Parts {
-        reader: store.reader()?,
-        serving: serving.clone(),
-        manifest,
-        threads: config.backbone.threads,
-        exports: config.store.path.join("exports"),
-        seed: config.training.seed,
-        events: events.clone(),
-    })
-    .map_err(RunError::Thread)?;
+    let answers = answering(config, &store, &serving, manifest, &events)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
@@ -129,6 +121,26 @@ pub(super) fn assemble(
         process: process.clone(),
     };
     Ok((engine, rim))
+}
+
+/// The worker that finds out answers.
+fn answering(
+    config: &Config,
+    store: &Store,
+    serving: &Serving,
+    manifest: Manifest,
+    events: &SyncSender<Event>,
+) -> Result<Answers, RunError> {
+    let parts = answers::Parts {
+        reader: store.reader()?,
+        serving: serving.clone(),
+        manifest,
+        threads: config.backbone.threads,
+        exports: config.store.path.join("exports"),
+        seed: config.training.seed,
+        events: events.clone(),
+    };
+    answers::spawn(parts).map_err(RunError::Thread)
 }
 
 /// Whether the former link leads to the same broker in the same way.

@@ -25,8 +25,9 @@ impl Acks {
             message.1 = true;
         }
         let mut ready = Vec::new();
-        while let Some((delivery, _)) = self.messages.pop_front_if(|(_, done)| *done) {
-            ready.push(delivery);
+        while let Some((delivery, true)) = self.messages.front() {
+            ready.push(*delivery);
+            self.messages.pop_front();
         }
         ready
     }

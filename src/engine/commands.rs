@@ -134,13 +134,7 @@ impl Engine {
                 let entries: Vec<HeadEntry> = self.heads.all().iter().map(HeadEntry::from).collect();
                 Outcome::Done(Answer::ok(&entries))
             }
-            Command::Export => match self.heads.champion() {
-                Some(champion) => Outcome::Later(Task::Export(champion.head.clone())),
-                None => {
-                    let reason = "no head is in service; label images of two classes and train";
-                    Outcome::Done(Answer::error(ErrorCode::NotPossible, reason))
-                }
-            },
+            Command::Export => self.export(),
             Command::Status => Outcome::Done(Answer::ok(&self.status())),
             Command::Review => Outcome::Done(Answer::ok(self.asks.asked())),
             Command::Label { items } => Outcome::Done(self.take_labels(now, items)),
@@ -149,6 +143,12 @@ impl Engine {
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
             }
         }
+    }
+
+    fn export(&self) -> Outcome {
+        let reason = "no head is in service; label images of two classes and train";
+        let refused = || Outcome::Done(Answer::error(ErrorCode::NotPossible, reason));
+        self.heads.champion().map_or_else(refused, |champion| Outcome::Later(Task::Export(champion.head.clone())))
     }
 
     fn list_samples(&self, query: &SampleQuery) -> Outcome {

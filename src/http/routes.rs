@@ -119,6 +119,8 @@ async fn watch(State(desk): State<Arc<Desk>>) -> Response {
     };
     let events = unfold((said, desk), |(mut said, desk)| async move {
         let next = tokio::select! {
+            // What was said before the end is heard.
+            biased;
             next = said.recv() => next,
             () = desk.closed() => Err(RecvError::Closed),
         };

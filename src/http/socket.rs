@@ -1,7 +1,7 @@
 //! The socket's file: where it is, how it comes and goes.
 //!
-//! The store's lock keeps other daemons of the same state folder out, so a socket that is there when this one starts is
-//! what a killed one left.
+//! The store's lock keeps other daemons of the same state folder out, so a socket that is there when this one starts, and
+//! at which nobody answers, is what a killed one left.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "edgetuned.sock";
@@ -24,6 +24,15 @@ pub enum SocketError {
     /// Something else lies in its place.
     #[error("cannot make the socket {}: another kind of file is there; move it away", path.display())]
     InTheWay {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Another daemon, of another state folder, has it.
+    #[error(
+        "cannot make the socket {}: another daemon answers there; give each its own RUNTIME_DIRECTORY, or none",
+        path.display()
+    )]
+    Taken {
         /// Where.
         path: PathBuf,
     },
@@ -59,6 +68,9 @@ impl Socket {
     pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         make_way(path)?;
+        if Reachable::new(path).and_then(|reachable| UnixStream::connect(reachable.path())).is_ok() {
+            return Err(SocketError::Taken { path: path.to_owned() });
+        }
         // Under another name first, so that nobody connects before the mode is right.
         let beside = path.with_extension("sock.new");
         make_way(&beside)?;
@@ -149,8 +161,6 @@ impl Reachable {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use super::*;
 
     #[test]
@@ -169,7 +179,7 @@ mod tests {
         assert!(UnixStream::connect(&path).is_err(), "nobody listens at what was left");
         let (socket, _listener) = Socket::bind(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, MODE);
-        UnixStream::connect(&path).unwrap();
+        assert!(matches!(Socket::bind(&path), Err(SocketError::Taken { .. })), "somebody listens there");
         drop(socket);
         assert!(!path.exists());
         fs::write(&path, "notes").unwrap();

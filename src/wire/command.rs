@@ -184,3 +184,7 @@ fn labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
         items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),
     }
 }
+
+#[cfg(test)]
+#[path = "command_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ fn help_and_version_are_no_failures() {
         "backbone",
         "heads promote",
         "backbone add",
+        "ctl",
+        "ctl label",
     ] {
         let ran = desk.run(&format!("{command} --help"));
         assert_eq!(ran.code, Some(0), "{command}");

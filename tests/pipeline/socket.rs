@@ -316,7 +316,9 @@ fn nobody_who_connects_holds_the_daemon_up() {
 
     // Fewer than there are places, and one of them waits to see that it is sent away.
     let mut half_open: Vec<UnixStream> = (0..10).map(|_| connect(&home)).collect();
-    half_open.iter_mut().for_each(|stream| stream.write_all(b"POST /api/v1/st").unwrap());
+    for stream in &mut half_open {
+        stream.write_all(b"POST /api/v1/st").unwrap();
+    }
     let _mute: Vec<UnixStream> = (0..3).map(|_| connect(&home)).collect();
     let crowd: Vec<_> = (0..50).map(|_| connect(&home)).collect();
     let statuses: Vec<u16> = thread::scope(|scope| {
