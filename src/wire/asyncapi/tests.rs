@@ -12,9 +12,7 @@ use crate::wire::*;
 use crate::words::{SampleId, Timestamp};
 
 /// Topics and filters below the base whose payloads have no type; they are not in the document.
-const WITHOUT_TYPE: [&str; 6] = [
-    "config/reported",
-    "config/desired",
+const WITHOUT_TYPE: [&str; 4] = [
     "update/{kind}/request",
     "update/{kind}/state",
     "update/{kind}/desired",
@@ -87,6 +85,8 @@ fn understood(topic: &str, value: &Value) -> Option<Value> {
         "event" => again::<EventReport>(&bytes),
         "review" => again::<ReviewList>(&bytes),
         "alert/drift" => again::<Alert>(&bytes),
+        "config/reported" => again::<Reported>(&bytes),
+        "config/desired" => Desired::parse(&bytes).ok()?.map(|desired| serde_json::to_value(desired).unwrap()),
         "label" => parse_labels(&bytes).ok().map(|_| value.clone()),
         other => match (other.split_once('/')?, again::<Response>(&bytes)) {
             (("request", name), _) => Request::parse(name, &bytes).ok().map(|_| value.clone()),
@@ -94,6 +94,12 @@ fn understood(topic: &str, value: &Value) -> Option<Value> {
             (("response", "rollback"), Some(response)) => data::<RolledBack>(response),
             (("response", "status"), Some(response)) => data::<StatusReport>(response),
             (("response", "review"), Some(response)) => data::<Asked>(response),
+            (("response", "promote"), Some(response)) => data::<Promoted>(response),
+            (("response", "predict"), Some(response)) => data::<Said>(response),
+            (("response", "samples"), Some(response)) => data::<Vec<SampleEntry>>(response),
+            (("response", "heads"), Some(response)) => data::<Vec<HeadEntry>>(response),
+            (("response", "export"), Some(response)) => data::<Exported>(response),
+            (("response", "label"), Some(response)) => data::<LabelsTaken>(response),
             (("response", _), Some(response)) => data::<Nothing>(response),
             _ => None,
         },
