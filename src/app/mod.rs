@@ -8,6 +8,7 @@ mod adapt;
 mod daemon;
 mod effects;
 mod ingest;
+mod keys;
 mod patience;
 mod picture;
 mod run;
@@ -18,6 +19,7 @@ mod survey;
 mod trainer;
 mod vitals;
 
+pub use keys::{KeyFileError, read_key};
 pub use picture::{Picture, PictureError, read_picture};
 pub use run::{RunError, run};
-pub use settings::{fit_settings, precision};
+pub use settings::{BadSettings, broker, fit_settings, precision};

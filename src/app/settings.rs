@@ -156,6 +156,14 @@ pub(super) fn watched(config: &Config) -> watch::Settings {
     watch::Settings::new(config.watch.iter().map(folder).collect())
 }
 
+/// The link's settings for a program that talks to the device of this id; `None` when MQTT is off.
+///
+/// # Errors
+/// [`BadSettings`] when the URL, the prefix or the id cannot be.
+pub fn broker(config: &Config) -> Result<Option<mqtt::Settings>, BadSettings> {
+    mqtt(config, 0)
+}
+
 /// The link's settings; `None` when MQTT is off.
 pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settings>, BadSettings> {
     let Some(mqtt) = &config.mqtt else { return Ok(None) };

@@ -24,6 +24,7 @@ mod samples;
 mod samples_file;
 mod samples_import;
 mod train;
+mod update;
 mod values;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Backbone(command) => backbone::backbone(command, output),
         Command::Heads(command) => heads::heads(&args, command, output),
         Command::Samples(command) => samples::samples(&args, command, output),
+        Command::Update(command) => update::update(&args, command, output),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
