@@ -51,6 +51,9 @@ pub(super) fn run(engine: &mut Engine, rim: &mut Rim, events: &Receiver<Event>, 
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
         }
+        for event in std::mem::take(&mut rim.heard) {
+            effects.extend(engine.step(clock.now(), event));
+        }
         let now = clock.now();
         if now.mono >= vitals_at {
             vitals_at = now.mono + VITALS;

@@ -17,6 +17,7 @@ mod settings;
 mod shutdown;
 mod survey;
 mod trainer;
+mod updates;
 mod vitals;
 
 pub use keys::{KeyFileError, read_key};

@@ -142,6 +142,7 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
         trainer,
         training: None,
         events,
+        heard: Vec::new(),
         stop_asked,
     };
     Ok((engine, rim))

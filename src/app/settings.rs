@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use super::keys::read_keys;
 use super::patience::PatienceSettings;
 use super::serving::Scoring;
 use crate::config::{self, Config};
-use crate::engine::{self, PromotionPolicy, Root, ScheduleSettings};
+use crate::engine::{self, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
 use crate::store::Precision;
 use crate::train::{self, ClassWeights, Kind, L2, Solver};
+use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, Poll, WatchedFolder};
-use crate::wire::Base;
+use crate::wire::{Base, InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
 /// A setting that only its own room can judge.
@@ -129,7 +131,22 @@ pub(super) fn engine(
         quota_bytes: config.store.quota_bytes,
         sample_bytes: sample_bytes(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
+        updates: updates(config)?,
         configuration: config.to_json(),
+    })
+}
+
+/// Who may sign updates, and how long a chunk may be for the longest topic that it comes on.
+fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
+    let packet = config.mqtt.as_ref().map_or(0, |mqtt| {
+        let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest([0; 32]), u32::MAX);
+        let name = format!("{}/{}/{chunk}", mqtt.prefix, config.device.id);
+        mqtt.max_packet_bytes.saturating_sub(name.len() + mqtt::HEADER_BYTES)
+    });
+    Ok(UpdateSettings {
+        keys: read_keys(&config.trusted_keys).map_err(bad("updates.trusted_keys"))?,
+        device: config.device.id.clone(),
+        chunk_bytes_max: CHUNK_BYTES_MAX.min(packet as u64),
     })
 }
 

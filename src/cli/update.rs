@@ -44,10 +44,14 @@ fn keygen(out: &Path, output: Output) -> Result<(), Failure> {
     public.push(".pub");
     let public = PathBuf::from(public);
     if let Some(there) = [out, &public].into_iter().find(|path| path.exists()) {
-        return Err(Failure::failed(format!("{} is there already; a key is never replaced, choose another name", there.display())));
+        return Err(Failure::failed(format!(
+            "{} is there already; a key is never replaced, choose another name",
+            there.display()
+        )));
     }
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
+    getrandom::fill(&mut seed)
+        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
     let signer = Signer::from_seed(&seed);
     write_new(out, 0o600, &signer.to_pem())?;
     write_new(&public, 0o644, &signer.public_pem())?;
@@ -84,7 +88,8 @@ struct Verified {
 fn verify(path: &Path, keys: &[PathBuf], file: Option<&Path>, output: Output) -> Result<(), Failure> {
     let keys = keys.iter().map(|key| trusted(key)).collect::<Result<Vec<_>, _>>()?;
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-    let refused = |refusal: Refusal| Failure::failed(format!("{}: {}: {refusal}", path.display(), refusal.code.as_str()));
+    let refused =
+        |refusal: Refusal| Failure::failed(format!("{}: {}: {refusal}", path.display(), refusal.code.as_str()));
     let manifest = Manifest::open(&bytes, &TrustedKeys(keys)).map_err(refused)?;
     in_time(&manifest, super::samples::now()).map_err(refused)?;
     if let Some(file) = file {

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{DeliveryId, FileStamp};
 use super::live::LiveMemory;
+use super::updates::UpdateMemory;
 use crate::head::HeadRecord;
-use crate::wire::Topic;
+use crate::update::Manifest;
+use crate::wire::{Topic, UpdateKind};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// One thing to do.
@@ -64,6 +66,8 @@ pub enum Effect {
         /// So many.
         count: usize,
     },
+    /// Hold the chunks in the store against this manifest, and a head against the one in service.
+    CheckUpdate(Box<Manifest>),
     /// There are new messages in the outbox.
     SendOutbox,
     /// End the process; everything before this effect is done first.
@@ -158,6 +162,24 @@ pub enum Write {
     },
     /// What is remembered of the head in service and of the stream that it sees.
     Live(Box<LiveMemory>),
+    /// What is remembered of updates of one kind.
+    Update {
+        /// Of what.
+        kind: UpdateKind,
+        /// All of it.
+        memory: Box<UpdateMemory>,
+    },
+    /// A chunk of the update under way; ignored when it is there.
+    Chunk {
+        /// Of what.
+        kind: UpdateKind,
+        /// Its number.
+        n: u32,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Forgets all chunks of one kind.
+    ChunksForget(UpdateKind),
 }
 
 /// A sample to be stored.

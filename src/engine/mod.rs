@@ -8,8 +8,8 @@
 //! changes, `commands` what a request may do, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
-//! may hold.
+//! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates,
+//! `reports` what is said of all that, `spool` what the outbox may hold.
 
 mod asks;
 mod budget;
@@ -33,6 +33,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 mod training;
+mod updates;
 
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ pub use effect::{
     TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
-    DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome, Ingested, Review, Scored,
-    Shadowed, Sighting, TrainingOutcome, Vitals,
+    Checked, CheckedHead, DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome,
+    Ingested, Review, Scored, Shadowed, Sighting, TrainingOutcome, UpdateChecked, Vitals,
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};
@@ -52,6 +53,7 @@ pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;
 pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
+pub use updates::{Refused, StoredUpdate, UpdateMemory, UpdateSettings};
 
 use crate::wire::{Happening, InboundTopic};
 use crate::words::Now;
@@ -64,6 +66,7 @@ use reports::Reports;
 use schedule::Schedule;
 use settle::Settling;
 use spool::Spool;
+use updates::Updates;
 
 /// How often what waits for thirty days or the spool's age is looked through.
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
@@ -83,6 +86,7 @@ pub struct Engine {
     streams: Streams,
     asks: Asks,
     budget: Budget,
+    updates: Updates,
     housekeeping_at: Duration,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
@@ -106,6 +110,7 @@ impl Engine {
             streams: Streams::default(),
             asks: Asks::default(),
             budget: Budget::default(),
+            updates: Updates::new(snapshot.updates),
             housekeeping_at: Duration::ZERO,
             backlog_since: None,
             stopping: false,
@@ -119,6 +124,7 @@ impl Engine {
     pub fn start(&mut self, now: Now) -> Vec<Effect> {
         self.reports.started(now);
         self.announce(now, Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        self.start_updates(now);
         match (self.heads.champion(), self.heads.stranded()) {
             (Some(champion), _) => self.effects.push(Effect::Serve(Some(champion.head.version))),
             (None, Some(stranded)) => self.backbone_changed(now, &stranded.clone()),
@@ -157,6 +163,8 @@ impl Engine {
             Event::Evictable(found) => self.evict(now, found),
             Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
+            Event::UpdateChecked(checked) => self.update_checked(now, *checked),
+            Event::ServingFailed { version, reason } => self.serving_failed(now, version, &reason),
             Event::Stop => self.stop(now),
         }
         self.finish()
@@ -170,6 +178,7 @@ impl Engine {
         }
         self.begin_training(now);
         self.ask_when_due(now);
+        self.updates_tick(now);
         if now.mono >= self.housekeeping_at {
             self.housekeeping_at = now.mono + HOUSEKEEPING;
             for prefix in self.catalogue.expire(now.wall) {
@@ -186,12 +195,11 @@ impl Engine {
         match inbound.topic.parse() {
             Ok(InboundTopic::Label) => self.label_message(now, &inbound.payload),
             Ok(InboundTopic::Request(name)) => self.request_message(now, &name, inbound),
-            Ok(
-                InboundTopic::ConfigDesired
-                | InboundTopic::UpdateDesired(_)
-                | InboundTopic::UpdateChunk(..)
-                | InboundTopic::Birth,
-            ) => {}
+            Ok(InboundTopic::UpdateDesired(kind)) => self.update_desired(now, kind, &inbound.payload),
+            Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {
+                self.update_chunk(now, kind, sha256, n, &inbound.payload);
+            }
+            Ok(InboundTopic::ConfigDesired | InboundTopic::Birth) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }
         self.effects.push(Effect::Ack(inbound.delivery));
@@ -199,6 +207,7 @@ impl Engine {
 
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
+            self.stop_updates();
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.push(Effect::Exit);
         }

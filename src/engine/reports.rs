@@ -30,7 +30,7 @@ const HEALTH_MIN: Duration = Duration::from_secs(1);
 const NOVEL_EVERY: Duration = Duration::from_mins(1);
 
 /// What this version does beyond predicting; `info` says so.
-const CAPABILITIES: [&str; 6] = ["label", "train", "rescan", "rollback", "status", "review"];
+const CAPABILITIES: [&str; 7] = ["label", "train", "rescan", "rollback", "status", "review", "update"];
 
 /// Counters and latest values.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Says the latest value of something if the broker is there; it is said again at every connection.
-    fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
+    pub(super) fn publish<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(&Self, Envelope) -> P) {
         if self.reports.connected {
             let envelope = self.envelope(now);
             let payload = make(self, envelope).encode();
@@ -148,6 +148,7 @@ impl Engine {
         if let Some(result) = &self.reports.latest_result {
             self.effects.push(Effect::Publish { topic: Topic::TrainResult, payload: result.encode() });
         }
+        self.updates_connected(now);
         self.effects.push(Effect::SendOutbox);
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::schedule::ScheduleSettings;
+use super::updates::UpdateSettings;
 use crate::head::BackboneRef;
 use crate::words::{EmbeddingSpace, Label};
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub spool_bytes_max: u64,
     /// Messages older than this are dropped.
     pub spool_age_max: Duration,
+    /// Who may sign updates, and what of them fits.
+    pub updates: UpdateSettings,
     /// The configuration without secrets, for `info`.
     pub configuration: serde_json::Value,
 }

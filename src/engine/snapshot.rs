@@ -1,7 +1,12 @@
 //! What the engine is started from: everything the store remembers that deciding needs.
 
+use std::collections::BTreeMap;
+
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
 use super::live::LiveMemory;
+use super::updates::StoredUpdate;
+use crate::head::HeadRecord;
+use crate::wire::UpdateKind;
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
@@ -25,6 +30,8 @@ pub struct Snapshot {
     pub quarantined: u64,
     /// What is remembered of the head in service.
     pub live: LiveMemory,
+    /// What is remembered of updates, and which chunks there are.
+    pub updates: BTreeMap<UpdateKind, StoredUpdate>,
 }
 
 /// A sample as deciding needs it.
@@ -70,4 +77,21 @@ pub struct HeadInfo {
     pub reason: String,
     /// When it last became champion.
     pub promoted_at: Option<Timestamp>,
+}
+
+impl HeadInfo {
+    /// What is known of a head that was just stored, for this reason.
+    pub(super) fn of(record: &HeadRecord, reason: String) -> Self {
+        Self {
+            head: record.head.clone(),
+            created: record.created,
+            space: record.dense.space,
+            backbone: record.backbone.name.clone(),
+            classes: record.dense.classes.labels().to_vec(),
+            accuracy: record.figures.as_ref().map(|figures| figures.accuracy),
+            status: HeadStatus::Kept,
+            reason,
+            promoted_at: None,
+        }
+    }
 }

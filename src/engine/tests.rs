@@ -2,6 +2,8 @@
 
 #[path = "adaptation_tests.rs"]
 mod adaptation;
+#[path = "updates_tests.rs"]
+mod updates;
 
 use std::path::PathBuf;
 
@@ -40,6 +42,7 @@ fn settings(promotion: PromotionPolicy) -> Settings {
         sample_bytes: 1 << 10,
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
+        updates: UpdateSettings::default(),
         configuration: serde_json::Value::Null,
     }
 }

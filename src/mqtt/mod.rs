@@ -27,6 +27,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use courier::{Courier, Heard};
+pub(crate) use link::HEADER_BYTES;
 pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Retry, Settings, Tls};
 pub use tls::check as check_tls;
 pub use window::WINDOW;

@@ -15,7 +15,7 @@ pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// Each takes a file from the version of its index to the next.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// What a file is, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
+use super::updates;
 use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample};
 use crate::words::Label;
 
@@ -34,6 +35,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         training,
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
         live,
+        updates: updates::all(connection)?,
     })
 }
 

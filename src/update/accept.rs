@@ -143,7 +143,8 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
             return Ok(Accepted::Nothing);
         }
         if installed.version >= version {
-            let reason = format!("version {version} is not above {}, which is installed; sign a higher one", installed.version);
+            let reason =
+                format!("version {version} is not above {}, which is installed; sign a higher one", installed.version);
             return refuse(Code::NotNewer, reason);
         }
     }

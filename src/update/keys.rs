@@ -32,7 +32,9 @@ pub enum BadKey {
     #[error("expected an ed25519 private key in PEM form (BEGIN PRIVATE KEY): {0}")]
     Private(String),
     /// A public key that anybody can sign for.
-    #[error("this public key is of small order, so that anybody could sign for it; make one with 'edgetuned update keygen'")]
+    #[error(
+        "this public key is of small order, so that anybody could sign for it; make one with 'edgetuned update keygen'"
+    )]
     Weak,
 }
 

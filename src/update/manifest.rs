@@ -191,7 +191,9 @@ fn checked(fields: Fields, signed_by: String) -> Result<Manifest, Refusal> {
         !(1..=64).contains(&pattern.len()) || !pattern.bytes().all(known)
     };
     if let Some(found) = devices.iter().flatten().find(|pattern| odd(pattern)) {
-        return Err(malformed(&format!("'devices' has {found:?}, no device id of a-z, 0-9, _ and -, with or without *")));
+        return Err(malformed(&format!(
+            "'devices' has {found:?}, no device id of a-z, 0-9, _ and -, with or without *"
+        )));
     }
     let contents = match (kind, fields.backbone, fields.space, fields.manifest) {
         (UpdateKind::Head, Some(backbone), Some(space), _) => Contents::Head { backbone, space },

@@ -115,7 +115,11 @@ fn the_signature_of_another_key_or_of_another_manifest_does_not_count() {
     let text = sign(members(json!({})), &stranger).unwrap();
     assert_eq!(opened(&text).unwrap_err(), Code::BadSignature);
     let both = TrustedKeys(vec![signer().public(), stranger.public()]);
-    assert_eq!(Manifest::open(text.as_bytes(), &both).unwrap().signed_by, stranger.public().id(), "any of several keys");
+    assert_eq!(
+        Manifest::open(text.as_bytes(), &both).unwrap().signed_by,
+        stranger.public().id(),
+        "any of several keys"
+    );
     // Naming a trusted key does not make it the signer, and a signature does not move to another manifest.
     let named = sign(members(json!({ "key_id": signer().public().id() })), &stranger).unwrap();
     assert_eq!(opened(&named).unwrap_err(), Code::BadSignature);
@@ -138,7 +142,8 @@ fn a_signature_is_64_bytes_of_plain_base64_and_of_the_one_form_that_it_has() {
         (*byte, carry) = (sum as u8, sum >> 8);
     }
     let other = Base64::encode_string(&bytes);
-    for bad in [other.as_str(), "", "AAAA", &signature[..86], &signature.replace('=', " "), &format!("{signature}\\n")] {
+    for bad in [other.as_str(), "", "AAAA", &signature[..86], &signature.replace('=', " "), &format!("{signature}\\n")]
+    {
         assert_eq!(opened(&text.replace(signature, bad)).unwrap_err(), Code::BadSignature, "{bad:?}");
     }
     assert_eq!(opened(&text.replace(&format!("\"{signature}\""), "7")).unwrap_err(), Code::Malformed);

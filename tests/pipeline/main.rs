@@ -20,6 +20,7 @@ mod labels;
 mod requests;
 mod restarts;
 mod training;
+mod updates;
 
 use std::time::Duration;
 

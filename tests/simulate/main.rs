@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgetuned::engine::{Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
+use edgetuned::engine::{Fate, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings};
 use edgetuned::head::BackboneRef;
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
 use rand::RngExt;
@@ -40,6 +40,7 @@ fn settings() -> Settings {
         sample_bytes: 1,
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),
+        updates: UpdateSettings::default(),
         configuration: Value::Null,
     }
 }

@@ -108,6 +108,8 @@ impl Model {
                 self.heads.retain(|head| head.head.version != version);
             }
             Write::Live(memory) => self.live = *memory,
+            Write::Update { .. } | Write::ChunksForget(_) => {}
+            Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
     }
 
@@ -150,6 +152,7 @@ impl Model {
             training: self.training.clone(),
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
             live: self.live.clone(),
+            updates: BTreeMap::new(),
         }
     }
 }

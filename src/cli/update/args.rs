@@ -28,7 +28,9 @@ Examples:
 --key signing.key --device line-* --out net.json")]
     Sign(Box<Sign>),
     /// Check a manifest's signature and time, and the file that it speaks of
-    #[command(after_help = "Example:\n  edgetuned update verify parts.json --key signing.key.pub --file parts.safetensors")]
+    #[command(
+        after_help = "Example:\n  edgetuned update verify parts.json --key signing.key.pub --file parts.safetensors"
+    )]
     Verify {
         /// The manifest
         manifest: PathBuf,

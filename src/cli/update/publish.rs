@@ -48,10 +48,13 @@ pub fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failur
     let bytes = fs::read(&wish.manifest).map_err(|error| unreadable(&wish.manifest, &error))?;
     let shown = wish.manifest.display();
     if bytes.len() > MANIFEST_BYTES_MAX {
-        return Err(Failure::failed(format!("{shown} has more than {MANIFEST_BYTES_MAX} bytes, which no device reads")));
+        return Err(Failure::failed(format!(
+            "{shown} has more than {MANIFEST_BYTES_MAX} bytes, which no device reads"
+        )));
     }
-    let wanted: Wanted = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::failed(format!("{shown} is no manifest: {error}; make one with 'edgetuned update sign'")))?;
+    let wanted: Wanted = serde_json::from_slice(&bytes).map_err(|error| {
+        Failure::failed(format!("{shown} is no manifest: {error}; make one with 'edgetuned update sign'"))
+    })?;
     if wanted.chunk_bytes == 0 {
         return Err(Failure::failed(format!("{shown} has chunks of 0 bytes")));
     }
@@ -127,8 +130,10 @@ impl Session {
             match self.courier.next(left) {
                 None => {
                     let broker = self.courier.broker();
-                    let reason = format!("the device has said nothing of the update for {} s at {broker}", silence.as_secs());
-                    let next = "the manifest stays there for it; see that the device runs, and publish again for its chunks";
+                    let reason =
+                        format!("the device has said nothing of the update for {} s at {broker}", silence.as_secs());
+                    let next =
+                        "the manifest stays there for it; see that the device runs, and publish again for its chunks";
                     return Err(Failure::unavailable(format!("{reason}; {next}")));
                 }
                 Some(Heard::Connected) => {

@@ -33,8 +33,8 @@ struct Signed {
 
 pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     let key = fs::read_to_string(&wish.key).map_err(|error| unreadable(&wish.key, &error))?;
-    let signer = Signer::from_pem(&key)
-        .map_err(|error| Failure::failed(format!("{}: {}", wish.key.display(), told(&error))))?;
+    let signer =
+        Signer::from_pem(&key).map_err(|error| Failure::failed(format!("{}: {}", wish.key.display(), told(&error))))?;
     let (size, sha256) = measured(&wish.file)?;
     let kind = UpdateKind::from(wish.kind);
     let created = now();
@@ -66,7 +66,11 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     file::write(&wish.out, text.as_bytes())?;
     output.print(&signed, |out| {
         let Signed { name, version, key_id, expires, .. } = &signed;
-        writeln!(out, "{}: {kind} {name:?} {version}, {size} bytes, signed by key {key_id}, until {expires}", wish.out.display())
+        writeln!(
+            out,
+            "{}: {kind} {name:?} {version}, {size} bytes, signed by key {key_id}, until {expires}",
+            wish.out.display()
+        )
     })
 }
 
