@@ -18,6 +18,7 @@ pub mod mqtt;
 pub mod ports;
 pub mod store;
 pub mod train;
+pub mod update;
 pub mod watch;
 pub mod wire;
 pub mod words;

@@ -12,39 +12,40 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
     ("train", &["words", "head"]),
     ("eval", &["words", "head", "train"]),
     ("wire", &["words", "head", "eval"]),
-    ("engine", &["words", "head", "eval", "wire"]),
-    ("config", &["words", "image", "head", "train", "eval", "wire", "engine"]),
-    ("ports", &["words", "image", "head", "train", "eval", "wire", "engine"]),
-    ("backbone", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
-    ("store", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
-    ("watch", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
-    ("mqtt", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
-    ("http", &["words", "image", "head", "train", "eval", "wire", "engine", "ports"]),
+    ("update", &["words", "head", "wire"]),
+    ("engine", &["words", "head", "eval", "wire", "update"]),
+    ("config", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),
+    ("ports", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),
+    ("backbone", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("store", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("watch", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("mqtt", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("http", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     (
         "app",
         &[
-            "words", "image", "head", "train", "eval", "wire", "config", "engine", "ports", "backbone", "store",
-            "watch", "mqtt", "http",
+            "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
+            "store", "watch", "mqtt", "http",
         ],
     ),
     (
         "cli",
         &[
-            "words", "image", "head", "train", "eval", "wire", "config", "engine", "ports", "backbone", "store",
-            "watch", "mqtt", "http", "app",
+            "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
+            "store", "watch", "mqtt", "http", "app",
         ],
     ),
 ];
 
 /// Rooms that decide and touch nothing.
-const PURE: [&str; 8] = ["words", "image", "head", "train", "eval", "wire", "config", "engine"];
+const PURE: [&str; 9] = ["words", "image", "head", "train", "eval", "wire", "update", "config", "engine"];
 
 /// Crates that reach the world.
 const WORLDLY_CRATES: [&str; 7] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper"];

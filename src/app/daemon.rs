@@ -63,6 +63,9 @@ pub(super) fn run(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
         }
+        for event in std::mem::take(&mut rim.heard) {
+            effects.extend(engine.step(clock.now(), event));
+        }
         let now = clock.now();
         if now.mono >= vitals_at {
             vitals_at = now.mono + VITALS;

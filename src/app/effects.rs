@@ -16,6 +16,7 @@ use super::ingest::{Ingest, Job};
 use super::run::{Process, RunError};
 use super::serving::Serving;
 use super::trainer::{TrainerSettings, Training};
+use super::updates;
 use super::vitals;
 use crate::engine::{Effect, Event, JobId, Task, Vitals, Write};
 use crate::head::HeadRecord;
@@ -43,6 +44,8 @@ pub(super) struct Rim {
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
     pub events: SyncSender<Event>,
+    /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
+    pub heard: Vec<Event>,
     pub process: Process,
 }
 
@@ -182,6 +185,11 @@ impl Rim {
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
             Effect::Reload => self.read_again(None)?,
+            Effect::CheckUpdate(manifest) => {
+                info!(update = manifest.told(), "all chunks are here");
+                let (reader, settings) = (self.store.reader()?, self.trainer.clone());
+                updates::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
+            }
         }
         Ok(())
     }
@@ -196,7 +204,11 @@ impl Rim {
         let champion = match version {
             None => None,
             Some(version) => {
-                let Some(record) = self.head(version)? else { return Ok(()) };
+                let Some(record) = self.head(version)? else {
+                    let reason = "its file is not in the store or cannot be read; the log says why".to_owned();
+                    self.heard.push(Event::ServingFailed { version, reason });
+                    return Ok(());
+                };
                 info!(head = %record.head, classes = record.dense.classes.len(), "in service");
                 Some(Arc::new(record))
             }

@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use super::keys::read_keys;
 use super::patience::PatienceSettings;
 use super::serving::Scoring;
 use crate::config::{self, Config};
-use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings};
+use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
 use crate::store::Precision;
 use crate::train::{self, ClassWeights, Kind, L2, Solver};
+use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, Poll, WatchedFolder};
-use crate::wire::Base;
+use crate::wire::{Base, InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
 /// A setting that only its own room can judge.
@@ -133,9 +135,24 @@ pub(super) fn engine(
         base: base(config)?,
         device_name: config.device.name.clone(),
         home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
+        updates: updates(config)?,
         configuration: config.to_json(),
         configure,
         opening: None,
+    })
+}
+
+/// Who may sign updates, and how long a chunk may be for the longest topic that it comes on.
+fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
+    let packet = config.mqtt.as_ref().map_or(0, |mqtt| {
+        let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest([0; 32]), u32::MAX);
+        let name = format!("{}/{}/{chunk}", mqtt.prefix, config.device.id);
+        mqtt.max_packet_bytes.saturating_sub(name.len() + mqtt::HEADER_BYTES)
+    });
+    Ok(UpdateSettings {
+        keys: read_keys(&config.trusted_keys).map_err(bad("updates.trusted_keys"))?,
+        device: config.device.id.clone(),
+        chunk_bytes_max: CHUNK_BYTES_MAX.min(packet as u64),
     })
 }
 
@@ -166,6 +183,14 @@ pub(super) fn watched(config: &Config) -> watch::Settings {
 fn base(config: &Config) -> Result<Base, BadSettings> {
     let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());
     Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))
+}
+
+/// The link's settings for a program that talks to the device of this id; `None` when MQTT is off.
+///
+/// # Errors
+/// [`BadSettings`] when the URL, the prefix or the id cannot be.
+pub fn broker(config: &Config) -> Result<Option<mqtt::Settings>, BadSettings> {
+    mqtt(config, 0)
 }
 
 /// The link's settings; `None` when MQTT is off.

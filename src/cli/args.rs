@@ -76,6 +76,9 @@ Examples:
     /// List, export and import the samples in the store and their labels; take changes of labels back
     #[command(subcommand)]
     Samples(Samples),
+    /// Sign updates of heads and backbones, check them, send them to a device
+    #[command(subcommand)]
+    Update(super::update::Update),
 }
 
 /// `train`

@@ -10,6 +10,7 @@ use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, told};
 use super::output::Output;
+use crate::app;
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls};
@@ -73,6 +74,12 @@ impl World {
         self.store(&config.store.path);
         if let Some(mqtt) = &config.mqtt {
             self.mqtt(mqtt);
+        }
+        for path in &config.trusted_keys {
+            if let Err(error) = app::read_key(path) {
+                let remedy = "put the .pub file there that 'edgetuned update keygen' made, or correct the path";
+                self.problem("updates.trusted_keys", told(&error), "ed25519 public keys in PEM form", remedy);
+            }
         }
     }
 

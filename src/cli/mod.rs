@@ -25,6 +25,7 @@ mod samples;
 mod samples_file;
 mod samples_import;
 mod train;
+mod update;
 mod values;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Heads(command) => heads::heads(&args, command, output),
         Command::Ctl(ctl) => ctl::ctl(&args, ctl, output),
         Command::Samples(command) => samples::samples(&args, command, output),
+        Command::Update(command) => update::update(&args, command, output),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

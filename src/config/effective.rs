@@ -52,6 +52,7 @@ impl Config {
                 "unknown": { "percentile": self.prediction.unknown_percentile },
                 "abstain": { "alpha": self.prediction.abstain_alpha },
             },
+            "updates": { "trusted_keys": self.trusted_keys },
             "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), mqtt),
         })
     }

@@ -35,6 +35,10 @@ pub(super) enum Kind {
     Text,
     /// An absolute path without `..`.
     Path,
+    /// A list of such paths.
+    Paths {
+        max: usize,
+    },
     Whole {
         min: u64,
         max: u64,
@@ -161,7 +165,7 @@ pub const KEYS: &[Key] = &[
     reserved("http.token_file", "File with the token for writes."),
     reserved("http.allowed_hosts", "Host names under which the page may be opened."),
 
-    reserved("updates.trusted_keys", "Public keys of those who may sign updates."),
+    key("updates.trusted_keys", "[]", Kind::Paths { max: 16 }, "PEM files with the keys of those who may sign updates."),
 ];
 
 /// The key of that name.

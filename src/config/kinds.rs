@@ -42,6 +42,7 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Truth => "true or false".to_owned(),
         Kind::Text => "text of 1 to 256 characters on one line".to_owned(),
         Kind::Path => "an absolute path without '..'".to_owned(),
+        Kind::Paths { max } => format!("a list of at most {max} absolute paths without '..'"),
         Kind::Whole { min, max } => format!("a whole number from {min} to {max}"),
         Kind::Number { min, max } => format!("a number from {min} to {max}"),
         Kind::AutoOrNumber { min, max } => format!("auto, or a number from {min:e} to {max:e}"),
@@ -63,6 +64,9 @@ pub(super) fn expected(kind: Kind) -> String {
 pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
     if matches!(kind, Kind::Providers) {
         return providers(node);
+    }
+    if let Kind::Paths { max } = kind {
+        return paths(node, max);
     }
     let Content::Scalar { text, .. } = &node.content else { return Err(Refusal::default()) };
     let plain = node.plain();
@@ -144,6 +148,18 @@ fn providers(node: &Node) -> Result<Value, Refusal> {
         None if items.len() == 1 => Ok(Value::Text(PROVIDER.to_owned())),
         None => Err(Refusal::default()),
     }
+}
+
+fn paths(node: &Node, max: usize) -> Result<Value, Refusal> {
+    let Content::List(items) = &node.content else { return Err(Refusal::default()) };
+    if items.len() > max {
+        return Err(Refusal { found: Some(format!("{} items", items.len())), remedy: None });
+    }
+    let texts = items.iter().map(|item| match &item.content {
+        Content::Scalar { text, .. } if !item.is_null() => checked_text(Kind::Path, text).map(|()| text.clone()),
+        _ => Err(Refusal { found: Some(item.describe()), remedy: None }),
+    });
+    texts.collect::<Result<_, _>>().map(Value::Texts)
 }
 
 /// The same answer as the link gives, without its need of the network.

@@ -81,6 +81,9 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Truth => json!({ "type": "boolean" }),
         Kind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
         Kind::Path => json!({ "type": "string", "pattern": "^/" }),
+        Kind::Paths { max } => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^/" }, "maxItems": max })
+        }
         Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::AutoOrNumber { min, max } => {

@@ -25,6 +25,8 @@ pub struct Config {
     pub prediction: Prediction,
     /// The link to the broker; `None` when it is switched off.
     pub mqtt: Option<Mqtt>,
+    /// PEM files with the public keys of those who may sign updates, absolute; without any there are no updates.
+    pub trusted_keys: Vec<PathBuf>,
 }
 
 /// Section `device`.
@@ -273,6 +275,7 @@ impl Config {
                 abstain_alpha: taken.number("prediction.abstain.alpha"),
             },
             mqtt: taken.text("mqtt.url").map(|url| Mqtt::from_taken(taken, url)),
+            trusted_keys: taken.paths("updates.trusted_keys"),
         }
     }
 }

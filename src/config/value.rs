@@ -15,6 +15,7 @@ pub(super) enum Value {
     Number(f64),
     Duration(Duration),
     Text(String),
+    Texts(Vec<String>),
     Items(Vec<Taken>),
 }
 
@@ -87,6 +88,12 @@ impl Taken {
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         // Collecting the components drops doubled and final slashes and single dots.
         self.text(name).map(|text| PathBuf::from(text).components().collect())
+    }
+
+    /// Nothing for anything but a list of text.
+    pub fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let texts = if let Value::Texts(texts) = self.value(name) { texts.as_slice() } else { &[] };
+        texts.iter().map(|text| PathBuf::from(text).components().collect()).collect()
     }
 
     pub fn truth(&self, name: &str) -> bool {

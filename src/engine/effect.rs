@@ -12,8 +12,10 @@ use super::event::{DeliveryId, FileStamp, Ticket};
 use super::live::LiveMemory;
 use super::twin::TwinMemory;
 use super::under_way::JobId;
+use super::updates::UpdateMemory;
 use crate::head::HeadRecord;
-use crate::wire::{Response, Topic};
+use crate::update::Manifest;
+use crate::wire::{Response, Topic, UpdateKind};
 use crate::words::{HeadRef, Label, SampleId, Timestamp};
 pub use crate::words::{HeadStatus, LabelSource};
 
@@ -85,6 +87,8 @@ pub enum Effect {
     Reload,
     /// Start everything but the link anew, with the configuration and the memory that are durable by then.
     Restart,
+    /// Hold the chunks in the store against this manifest, and a head against the one in service.
+    CheckUpdate(Box<Manifest>),
     /// There are new messages in the outbox.
     SendOutbox,
     /// End the process; everything before this effect is done first.
@@ -203,6 +207,24 @@ pub enum Write {
     Twin(TwinMemory),
     /// What is remembered of the head in service and of the stream that it sees.
     Live(Box<LiveMemory>),
+    /// What is remembered of updates of one kind.
+    Update {
+        /// Of what.
+        kind: UpdateKind,
+        /// All of it.
+        memory: Box<UpdateMemory>,
+    },
+    /// A chunk of the update under way; ignored when it is there.
+    Chunk {
+        /// Of what.
+        kind: UpdateKind,
+        /// Its number.
+        n: u32,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Forgets all chunks of one kind.
+    ChunksForget(UpdateKind),
 }
 
 /// A sample to be stored.

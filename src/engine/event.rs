@@ -10,8 +10,9 @@ use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
-use crate::wire::{Answer, ReviewItem, TrainingPhase};
-use crate::words::{HeadRef, Label, SampleId, Timestamp};
+use crate::update::Refusal;
+use crate::wire::{Answer, ReviewItem, TrainingPhase, UpdateKind};
+use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
@@ -98,12 +99,52 @@ pub enum Event {
     Statistics(Vec<u8>),
     /// The embeddings of late are not those of before.
     Drifted(Drifted),
+    /// A whole update was held against its manifest, for [`super::Effect::CheckUpdate`].
+    UpdateChecked(Box<UpdateChecked>),
+    /// A head that was to serve does not; the one before it goes on, or the one in the store is asked for again.
+    ServingFailed {
+        /// Its version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
     /// The configuration is to be read again.
     Reload,
     /// It was read again: it is good and ready to be taken, or the reason why it is not.
     Reloaded(Result<(), String>),
     /// A termination signal arrived.
     Stop,
+}
+
+/// What a whole update was found to be.
+#[derive(Debug)]
+pub struct UpdateChecked {
+    /// Of what.
+    pub kind: UpdateKind,
+    /// Of the file, as its manifest says.
+    pub sha256: Digest,
+    /// What is in it, or why it is refused.
+    pub outcome: Result<Checked, Refusal>,
+}
+
+/// What is in an update whose file is as its manifest says.
+#[derive(Debug)]
+pub enum Checked {
+    /// A head.
+    Head(Box<CheckedHead>),
+    /// A backbone, whose file was not opened.
+    Backbone,
+}
+
+/// A head that answers for the images of this device.
+#[derive(Debug)]
+pub struct CheckedHead {
+    /// The head with its figures on this device's labels, where there are enough of them.
+    pub record: HeadRecord,
+    /// What the gate says.
+    pub verdict: Verdict,
+    /// Version of the head that it was held against.
+    pub against: Option<u64>,
 }
 
 /// A sample that can go, if it still has the label that it was chosen with.

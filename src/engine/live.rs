@@ -117,7 +117,8 @@ impl Engine {
         self.live.serves(Some(to.version), None);
         self.write_live();
         self.effects.push(Effect::Serve(Some(to.version)));
-        self.announce(now, Happening::RolledBack { head: Some(to), from, reason });
+        self.announce(now, Happening::RolledBack { head: Some(to), from: from.clone(), reason: reason.clone() });
+        self.update_rolled_back(now, &from, &reason);
         self.publish_info(now);
     }
 

@@ -9,8 +9,9 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
-//! may hold, `twin` which settings from afar hold, `trial` until when what is new can be taken back.
+//! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
+//! of all that, `spool` what the outbox may hold, `twin` which settings from afar hold, `trial` until when what is new
+//! can be taken back.
 
 mod acks;
 mod asks;
@@ -38,6 +39,7 @@ mod training;
 mod trial;
 mod twin;
 mod under_way;
+mod updates;
 
 use std::time::Duration;
 
@@ -47,8 +49,8 @@ pub use effect::{
     TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
-    DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome, Ingested, Requested,
-    Review, Scored, Shadowed, Sighting, Ticket, TrainingOutcome, Vitals,
+    Checked, CheckedHead, DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome,
+    Ingested, Requested, Review, Scored, Shadowed, Sighting, Ticket, TrainingOutcome, UpdateChecked, Vitals,
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};
@@ -60,6 +62,7 @@ pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 pub use trial::{STARTS_MAX, TRIAL, Trial};
 pub use twin::{Configure, Judge, TwinMemory};
 pub use under_way::{JobId, UNDER_WAY_MAX};
+pub use updates::{Refused, StoredUpdate, UpdateMemory, UpdateSettings};
 
 use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
 use crate::words::Now;
@@ -75,6 +78,7 @@ use schedule::Schedule;
 use settle::Settling;
 use spool::Spool;
 use under_way::{Door, UnderWay};
+use updates::Updates;
 
 /// What outlives an engine when everything but the link starts anew: counts since the start, and the numbers of
 /// messages.
@@ -115,6 +119,7 @@ pub struct Engine {
     began: Duration,
     /// Whether there was one before it in this process.
     resumes: bool,
+    updates: Updates,
     housekeeping_at: Duration,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
@@ -160,6 +165,7 @@ impl Engine {
             twin: snapshot.twin,
             began: Duration::ZERO,
             resumes: false,
+            updates: Updates::new(snapshot.updates),
             housekeeping_at: Duration::ZERO,
             backlog_since: None,
             stopping: false,
@@ -179,6 +185,7 @@ impl Engine {
         if let Some(reason) = self.settings.opening.take() {
             self.announce(now, Happening::ConfigChanged { reason });
         }
+        self.start_updates(now);
         match (self.heads.champion(), self.heads.stranded()) {
             (Some(champion), _) => self.effects.push(Effect::Serve(Some(champion.head.version))),
             (None, Some(stranded)) => self.backbone_changed(now, &stranded.clone()),
@@ -225,6 +232,8 @@ impl Engine {
             Event::Evictable(found) => self.evict(now, found),
             Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
+            Event::UpdateChecked(checked) => self.update_checked(now, *checked),
+            Event::ServingFailed { version, reason } => self.serving_failed(now, version, &reason),
             Event::Reload => self.effects.push(Effect::Reload),
             Event::Reloaded(read) => self.reloaded(now, read),
             Event::Stop => self.stop(now),
@@ -240,6 +249,7 @@ impl Engine {
         }
         self.begin_training(now);
         self.ask_when_due(now);
+        self.updates_tick(now);
         if now.mono >= self.housekeeping_at {
             self.housekeeping_at = now.mono + HOUSEKEEPING;
             for prefix in self.catalogue.expire(now.wall) {
@@ -267,7 +277,11 @@ impl Engine {
             }
             // Whatever else is said there is no news for the device.
             Ok(InboundTopic::Birth) if inbound.payload == BIRTH_ONLINE => self.publish_discovery(),
-            Ok(InboundTopic::UpdateDesired(_) | InboundTopic::UpdateChunk(..) | InboundTopic::Birth) => {}
+            Ok(InboundTopic::UpdateDesired(kind)) => self.update_desired(now, kind, &inbound.payload),
+            Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {
+                self.update_chunk(now, kind, sha256, n, &inbound.payload);
+            }
+            Ok(InboundTopic::Birth) => {}
             Err(why) => self.error_on_topic(now, &inbound.topic, why.to_string()),
         }
         self.acknowledge(inbound.delivery);
@@ -281,6 +295,7 @@ impl Engine {
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
             self.excuse_patch();
+            self.stop_updates();
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
             self.effects.push(Effect::Exit);

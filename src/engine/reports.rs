@@ -171,6 +171,7 @@ impl Engine {
         if let Some(result) = &self.reports.latest_result {
             self.effects.push(Effect::Publish { topic: Topic::TrainResult, payload: result.encode() });
         }
+        self.updates_connected(now);
         self.effects.push(Effect::SendOutbox);
     }
 

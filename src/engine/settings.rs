@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::schedule::ScheduleSettings;
 use super::twin::Configure;
+use super::updates::UpdateSettings;
 use crate::head::BackboneRef;
 use crate::wire::Base;
 use crate::words::{EmbeddingSpace, Label};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub device_name: String,
     /// Whether the device announces itself to Home Assistant.
     pub home_assistant: bool,
+    /// Who may sign updates, and what of them fits.
+    pub updates: UpdateSettings,
     /// The configuration without secrets, for `info`.
     pub configuration: serde_json::Value,
     /// Says whether settings from afar are good.

@@ -1,9 +1,13 @@
 //! What the engine is started from: everything the store remembers that deciding needs.
 
+use std::collections::BTreeMap;
+
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
 use super::live::LiveMemory;
 use super::twin::TwinMemory;
-use crate::wire::HeadEntry;
+use super::updates::StoredUpdate;
+use crate::head::HeadRecord;
+use crate::wire::{HeadEntry, UpdateKind};
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
@@ -29,6 +33,8 @@ pub struct Snapshot {
     pub live: LiveMemory,
     /// What is remembered of settings from afar.
     pub twin: TwinMemory,
+    /// What is remembered of updates, and which chunks there are.
+    pub updates: BTreeMap<UpdateKind, StoredUpdate>,
 }
 
 /// A sample as deciding needs it.
@@ -87,6 +93,23 @@ impl From<&HeadInfo> for HeadEntry {
             accuracy: info.accuracy,
             status: info.status,
             reason: info.reason.clone(),
+        }
+    }
+}
+
+impl HeadInfo {
+    /// What is known of a head that was just stored, for this reason.
+    pub(super) fn of(record: &HeadRecord, reason: String) -> Self {
+        Self {
+            head: record.head.clone(),
+            created: record.created,
+            space: record.dense.space,
+            backbone: record.backbone.name.clone(),
+            classes: record.dense.classes.labels().to_vec(),
+            accuracy: record.figures.as_ref().map(|figures| figures.accuracy),
+            status: HeadStatus::Kept,
+            reason,
+            promoted_at: None,
         }
     }
 }

@@ -8,6 +8,8 @@ mod home_assistant;
 mod requests;
 #[path = "twin_tests.rs"]
 mod twin_tests;
+#[path = "updates_tests.rs"]
+mod updates;
 
 use std::path::PathBuf;
 
@@ -49,6 +51,7 @@ fn settings(promotion: PromotionPolicy) -> Settings {
         base: Base::new("edgetuned", "line-3").unwrap(),
         device_name: "Line 3".into(),
         home_assistant: true,
+        updates: UpdateSettings::default(),
         configuration: serde_json::Value::Null,
         configure: configure(),
         opening: None,

@@ -47,7 +47,7 @@ impl Engine {
     }
 
     pub(super) fn begin_training(&mut self, now: Now) {
-        if self.stopping {
+        if self.stopping || self.updates.is_judging() {
             return;
         }
         if let Some(order) = self.schedule.begin(now) {
@@ -68,17 +68,7 @@ impl Engine {
 
         let record = &outcome.challenger;
         let head = record.head.clone();
-        self.heads.add(HeadInfo {
-            head: head.clone(),
-            created: record.created,
-            space: record.dense.space,
-            backbone: record.backbone.name.clone(),
-            classes: record.dense.classes.labels().to_vec(),
-            accuracy: record.figures.as_ref().map(|figures| figures.accuracy),
-            status: HeadStatus::Kept,
-            reason: reason.clone(),
-            promoted_at: None,
-        });
+        self.heads.add(HeadInfo::of(record, reason.clone()));
         let mut forgetting = outcome.changes.clone();
         self.live.best.hold_against(&mut forgetting);
         self.report_training(now, &outcome, status == HeadStatus::Champion, &reason, forgetting);

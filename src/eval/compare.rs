@@ -4,6 +4,8 @@
 //! samples that arrived later its own weights are asked. Samples that arrived later in a group that the champion
 //! knows are left out: it has seen their near-duplicates. All are held against the labels of today.
 
+mod pushed;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView1};
@@ -14,6 +16,7 @@ use super::gate::{Contest, MIN_SAMPLES, Round, Rules, Verdict, judge, judge_firs
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
 use crate::train::{Dataset, Fitted};
 use crate::words::{ClassSet, Label, SampleId};
+pub use pushed::compare_pushed;
 
 /// Challenger and champion side by side.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,9 +43,7 @@ pub fn compare(
     rules: &Rules,
 ) -> Comparison {
     let champion = champion.filter(|champion| champion.dense.space == data.space());
-    let rows: BTreeMap<SampleId, usize> = data.ids().iter().copied().zip(0..).collect();
-    let embedding = |id: &SampleId| rows.get(id).map(|&row| data.x().row(row).to_vec());
-    compare_across(data, fitted, version, champion, &embedding, rules)
+    compare_across(data, fitted, version, champion, &own_rows(data), rules)
 }
 
 /// The same with a champion that reads embeddings of another backbone: `embedding` gives those of a sample, where there
@@ -56,48 +57,85 @@ pub fn compare_across(
     embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
     rules: &Rules,
 ) -> Comparison {
-    let own = Answers::of_challenger(data, fitted);
-    let (probabilities, y, groups) = own.all(data, fitted.dense.temperature);
-    let on = EvaluatedOn::HeldOut;
-    let challenger = figures(&probabilities, &y, &groups, data.classes(), on, rules.seed);
-    let Some(champion) = champion else {
-        let verdict = judge_first(version, &y, &groups, &probabilities, rules);
-        return Comparison { challenger, champion: None, verdict, changes: Vec::new() };
-    };
-    let old_classes = &champion.dense.classes;
-    let only = |here: &ClassSet, there: &ClassSet| -> Vec<Label> {
-        here.labels().iter().filter(|label| there.index_of(label).is_none()).cloned().collect()
-    };
-    let (gained, lost) = (only(data.classes(), old_classes), only(old_classes, data.classes()));
-    let common: ClassSet =
-        old_classes.labels().iter().filter(|label| data.classes().index_of(label).is_some()).cloned().collect();
-    let asked = Answers::of_champion(data, champion, embedding);
-    let samples: Vec<usize> = (0..data.n())
-        .filter(|&i| {
-            let truth = &data.classes().labels()[data.y()[i]];
-            common.index_of(truth).is_some() && own.knows(i, truth) && asked.knows(i, truth)
-        })
-        .collect();
-    let y: Vec<usize> =
-        samples.iter().filter_map(|&i| common.index_of(&data.classes().labels()[data.y()[i]])).collect();
-    let groups: Vec<SampleId> = samples.iter().map(|&i| data.groups()[i]).collect();
-    let new = own.on(&samples, &common, fitted.dense.temperature);
-    let old = asked.on(&samples, &common, champion.dense.temperature);
-    let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
-    let wide = (!gained.is_empty())
-        .then(|| Wide::of(data, &own, &asked, &gained, fitted.dense.temperature, champion.dense.temperature));
-    let contest = Contest {
-        champion: champion.head.version,
-        challenger: version,
-        champion_measured: champion.figures.as_ref().is_some_and(|figures| figures.n >= MIN_SAMPLES),
-        gained: &gained,
-        lost: &lost,
-        shared,
-        all: wide.as_ref().map_or(shared, |wide| wide.round(data)),
-    };
-    let verdict = judge(&contest, rules);
-    let champion = figures(&old, &y, &groups, &common, on, rules.seed);
-    Comparison { challenger, champion, verdict, changes: changes(&shared) }
+    let answers = Answers::of_challenger(data, fitted);
+    let classes = data.classes().clone();
+    let challenger =
+        Challenger { version, answers, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
+    challenger.compare(data, champion, embedding, rules, judge)
+}
+
+/// The embeddings of a data set by their samples.
+fn own_rows(data: &Dataset) -> impl Fn(&SampleId) -> Option<Vec<f32>> {
+    let rows: BTreeMap<SampleId, usize> = data.ids().iter().copied().zip(0..).collect();
+    move |id| rows.get(id).map(|&row| data.x().row(row).to_vec())
+}
+
+/// The head that asks to serve, and how it answers.
+struct Challenger<'a> {
+    version: u64,
+    answers: Answers<'a>,
+    /// All its classes.
+    knows: &'a ClassSet,
+    /// Those of them that have samples.
+    classes: &'a ClassSet,
+    temperature: f32,
+}
+
+impl Challenger<'_> {
+    fn compare(
+        &self,
+        data: &Dataset,
+        champion: Option<&HeadRecord>,
+        embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
+        rules: &Rules,
+        judge: fn(&Contest<'_>, &Rules) -> Verdict,
+    ) -> Comparison {
+        let Self { version, ref answers, knows, classes, temperature } = *self;
+        let (probabilities, y, groups) = answers.all(data, temperature);
+        let on = EvaluatedOn::HeldOut;
+        let measured = figures(&probabilities, &y, &groups, answers.classes, on, rules.seed);
+        let Some(champion) = champion else {
+            let verdict = judge_first(version, &y, &groups, &probabilities, rules);
+            return Comparison { challenger: measured, champion: None, verdict, changes: Vec::new() };
+        };
+        let old_classes = &champion.dense.classes;
+        let only = |here: &ClassSet, there: &ClassSet| -> Vec<Label> {
+            here.labels().iter().filter(|label| there.index_of(label).is_none()).cloned().collect()
+        };
+        let (gained, lost) = (only(classes, old_classes), only(old_classes, knows));
+        let common: ClassSet =
+            old_classes.labels().iter().filter(|label| classes.index_of(label).is_some()).cloned().collect();
+        let asked = Answers::of_champion(data, champion, embedding);
+        let samples: Vec<usize> = (0..data.n())
+            .filter(|&i| {
+                let truth = truth(data, i);
+                common.index_of(truth).is_some() && answers.knows(i, truth) && asked.knows(i, truth)
+            })
+            .collect();
+        let y: Vec<usize> = samples.iter().filter_map(|&i| common.index_of(truth(data, i))).collect();
+        let groups: Vec<SampleId> = samples.iter().map(|&i| data.groups()[i]).collect();
+        let new = answers.on(&samples, &common, temperature);
+        let old = asked.on(&samples, &common, champion.dense.temperature);
+        let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
+        let wide = (!gained.is_empty()).then(|| Wide::of(data, self, &asked, &gained, champion.dense.temperature));
+        let contest = Contest {
+            champion: champion.head.version,
+            challenger: version,
+            champion_measured: champion.figures.as_ref().is_some_and(|figures| figures.n >= MIN_SAMPLES),
+            gained: &gained,
+            lost: &lost,
+            shared,
+            all: wide.as_ref().map_or(shared, |wide| wide.round(classes)),
+        };
+        let verdict = judge(&contest, rules);
+        let champion = figures(&old, &y, &groups, &common, on, rules.seed);
+        Comparison { challenger: measured, champion, verdict, changes: changes(&shared) }
+    }
+}
+
+/// The label of sample `i`.
+fn truth(data: &Dataset, i: usize) -> &Label {
+    &data.classes().labels()[data.y()[i]]
 }
 
 /// Both heads on every class of the challenger, samples of classes that the champion does not know included.
@@ -111,22 +149,21 @@ struct Wide {
 impl Wide {
     fn of(
         data: &Dataset,
-        challenger: &Answers<'_>,
+        challenger: &Challenger<'_>,
         champion: &Answers<'_>,
         gained: &[Label],
-        temperature: f32,
         old_temperature: f32,
     ) -> Self {
-        let truth = |i: usize| &data.classes().labels()[data.y()[i]];
+        let Challenger { ref answers, classes, temperature, .. } = *challenger;
         let samples: Vec<usize> = (0..data.n())
-            .filter(|&i| challenger.knows(i, truth(i)))
-            .filter(|&i| gained.contains(truth(i)) || champion.knows(i, truth(i)))
+            .filter(|&i| answers.knows(i, truth(data, i)))
+            .filter(|&i| gained.contains(truth(data, i)) || champion.knows(i, truth(data, i)))
             .collect();
-        let known: ClassSet = data.classes().labels().iter().filter(|label| !gained.contains(label)).cloned().collect();
+        let known: ClassSet = classes.labels().iter().filter(|label| !gained.contains(label)).cloned().collect();
         let narrow = champion.on(&samples, &known, old_temperature);
-        let mut old = Array2::zeros((samples.len(), data.classes().len()));
+        let mut old = Array2::zeros((samples.len(), classes.len()));
         for (column, label) in known.labels().iter().enumerate() {
-            let place = data.classes().index_of(label).expect("a class of the data set");
+            let place = classes.index_of(label).expect("one of these classes");
             for (row, &i) in samples.iter().enumerate() {
                 // Where the champion cannot be asked the truth is new to it; whatever it says is wrong.
                 let asked = champion.logits[i].is_some();
@@ -134,16 +171,16 @@ impl Wide {
             }
         }
         Self {
-            y: samples.iter().map(|&i| data.y()[i]).collect(),
+            y: samples.iter().filter_map(|&i| classes.index_of(truth(data, i))).collect(),
             groups: samples.iter().map(|&i| data.groups()[i]).collect(),
-            new: challenger.on(&samples, data.classes(), temperature),
+            new: answers.on(&samples, classes, temperature),
             old,
         }
     }
 
-    fn round<'a>(&'a self, data: &'a Dataset) -> Round<'a> {
+    fn round<'a>(&'a self, classes: &'a ClassSet) -> Round<'a> {
         let Self { y, groups, old, new } = self;
-        Round { classes: data.classes().labels(), y, groups, old, new }
+        Round { classes: classes.labels(), y, groups, old, new }
     }
 }
 
@@ -201,10 +238,9 @@ impl<'a> Answers<'a> {
 
     /// Probabilities, classes and groups of all samples that can be scored.
     fn all(&self, data: &Dataset, temperature: f32) -> (Array2<f32>, Vec<usize>, Vec<SampleId>) {
-        let known = |i: &usize| self.knows(*i, &data.classes().labels()[data.y()[*i]]);
-        let samples: Vec<usize> = (0..data.n()).filter(known).collect();
+        let samples: Vec<usize> = (0..data.n()).filter(|&i| self.knows(i, truth(data, i))).collect();
         let probabilities = self.on(&samples, self.classes, temperature);
-        let y = samples.iter().map(|&i| data.y()[i]).collect();
+        let y = samples.iter().filter_map(|&i| self.classes.index_of(truth(data, i))).collect();
         (probabilities, y, samples.iter().map(|&i| data.groups()[i]).collect())
     }
 }

@@ -10,6 +10,7 @@
 //! be better on all classes together, or surely to find it, and not to give up much on those that both know.
 
 mod measured;
+mod pushed;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,7 @@ use super::bootstrap::{quantile, resample};
 use super::figures::{Tally, answers};
 use crate::words::{Label, SampleId};
 use measured::Measured;
+pub use pushed::{judge_pushed, unmeasured};
 
 /// Held-out samples below which nothing is measured.
 pub(super) const MIN_SAMPLES: usize = 20;

@@ -22,7 +22,7 @@ mod sign_test;
 pub mod suspicious;
 
 pub use calibrate::calibrate;
-pub use compare::{Comparison, compare, compare_across};
+pub use compare::{Comparison, compare, compare_across, compare_pushed};
 pub use conformal::conformal;
 pub use figures::figures;
 pub use novelty::novelty;

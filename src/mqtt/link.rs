@@ -34,7 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const OUTBOX_RETRY: Duration = Duration::from_secs(5);
 
 /// What MQTT adds to topic and payload, at most.
-const HEADER_BYTES: usize = 16;
+pub(crate) const HEADER_BYTES: usize = 16;
 
 /// What a link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

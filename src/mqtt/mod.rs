@@ -13,6 +13,7 @@
 //!   delivers it again otherwise.
 
 mod backoff;
+mod courier;
 mod link;
 mod mailbox;
 mod session;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub use courier::{Courier, Heard};
+pub(crate) use link::HEADER_BYTES;
 pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Retry, Settings, Tls};
 pub use tls::check as check_tls;
 pub use window::WINDOW;

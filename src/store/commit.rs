@@ -47,6 +47,9 @@ impl Applier<'_> {
             Write::HeadForget { version } => self.forget_head(*version),
             Write::Twin(memory) => self.twin(memory),
             Write::Live(memory) => self.live(memory),
+            Write::Update { kind, memory } => self.update(*kind, memory),
+            Write::Chunk { kind, n, bytes } => self.chunk(*kind, *n, bytes),
+            Write::ChunksForget(kind) => self.run("DELETE FROM chunks WHERE kind = ?1", [kind.as_str()]),
         }
     }
 
@@ -206,7 +209,7 @@ impl Applier<'_> {
         self.run("UPDATE state SET twin = ?1", [json])
     }
 
-    fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {
+    pub(super) fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {
         self.transaction.prepare_cached(sql)?.execute(params)?;
         Ok(())
     }

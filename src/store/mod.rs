@@ -20,6 +20,7 @@ mod migrate;
 mod reader;
 mod snapshot;
 mod sql;
+mod updates;
 mod vector;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
+use super::updates;
 use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample, TwinMemory};
 use crate::words::Label;
 
@@ -36,6 +37,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
         live,
         twin,
+        updates: updates::all(connection)?,
     })
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload};
+use super::{Envelope, Payload, UpdateKind};
 use crate::head::BackboneRef;
 use crate::words::{HeadRef, SampleId};
 
@@ -134,6 +134,21 @@ pub enum Happening {
         count: u64,
         /// For which reasons, how many each.
         why: String,
+    },
+    /// An update was refused, failed, or did not hold; what served before serves.
+    UpdateFailed {
+        /// What was to be updated.
+        kind: UpdateKind,
+        /// The manifest's name; left out where it could not be trusted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// The manifest's version; left out where it could not be trusted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        /// Why, for programs; `docs/updates.md` lists the codes.
+        code: String,
+        /// Why, in words, with the next act.
+        reason: String,
     },
     /// Something went wrong and was dealt with.
     Error {

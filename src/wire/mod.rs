@@ -26,6 +26,7 @@ mod schema;
 mod status;
 mod topic;
 mod training;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -47,3 +48,4 @@ pub use review::{Asked, MAX_REVIEW_ITEMS, ReviewItem, ReviewList, ReviewNeighbou
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{TrainResult, TrainState, TrainingPhase};
+pub use update::{ChunkRequest, UpdateError, UpdatePhase, UpdateState};

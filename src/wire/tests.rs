@@ -116,6 +116,13 @@ pub(super) fn happenings() -> Vec<Happening> {
         Happening::Drift { kind: "error".into(), p_value: None, score: Some(0.25), reason: reason() },
         Happening::Novel { image: SampleId::of(b"image"), novelty: 3.5 },
         Happening::Evicted { count: 3, why: "3 unlabelled".into() },
+        Happening::UpdateFailed {
+            kind: UpdateKind::Head,
+            name: Some("parts".into()),
+            version: Some(5),
+            code: "expired".into(),
+            reason: reason(),
+        },
         Happening::Error { topic: Some("label".into()), source: None, reason: reason() },
         Happening::Error { topic: None, source: Some("watch".into()), reason: reason() },
     ]
@@ -186,6 +193,23 @@ fn review_lists_and_alerts_survive() {
     assert!(value["items"][1].get("neighbours").is_none() && value["advice"].is_null());
     let warning = Warning { severity: Severity::Warning, text: "look".into(), since: Timestamp(0) };
     assert_eq!(check(&Alert { envelope: envelope(), warning })["severity"], "warning");
+}
+
+#[test]
+fn reports_on_updates_survive() {
+    let error = Some(UpdateError { code: "expired".into(), message: "sign it anew".into() });
+    let state = UpdateState {
+        envelope: envelope(),
+        installed_version: Some("4".into()),
+        latest_version: Some("5".into()),
+        in_progress: true,
+        update_percentage: Some(40),
+        phase: UpdatePhase::Downloading,
+        error,
+        manifest: Some(Digest::of(b"manifest")),
+    };
+    assert_eq!(check(&state)["phase"], "downloading");
+    check(&ChunkRequest { envelope: envelope(), sha256: Digest::of(b"file"), chunks: vec![0, 7, u32::MAX] });
 }
 
 #[test]
@@ -264,6 +288,11 @@ fn topics_survive_as_text_and_say_how_they_are_sent() {
 #[test]
 fn inbound_topics_are_label_and_requests_with_a_plain_name() {
     assert_eq!("label".parse(), Ok(InboundTopic::Label));
+    let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest::of(b"file"), u32::MAX);
+    let update = InboundTopic::UpdateDesired(UpdateKind::Head);
+    for topic in [InboundTopic::ConfigDesired, InboundTopic::Birth, update, chunk] {
+        assert_eq!(topic.to_string().parse(), Ok(topic));
+    }
     let longest = "a".repeat(64);
     for name in ["train", "a", "x_9-z", &longest] {
         assert_eq!(format!("request/{name}").parse(), Ok(InboundTopic::Request(name.to_owned())));
@@ -391,6 +420,7 @@ fn read_as_everything(bytes: &[u8]) {
     }
     let _ = (Prediction::decode(bytes), TrainResult::decode(bytes), EventReport::decode(bytes));
     let _ = (Info::decode(bytes), Health::decode(bytes), TrainState::decode(bytes));
+    let _ = (UpdateState::decode(bytes), ChunkRequest::decode(bytes));
     let _ = (Response::decode(bytes), Answer::decode(bytes));
     let text = String::from_utf8_lossy(bytes);
     let _ = (text.parse::<Topic>(), text.parse::<InboundTopic>(), text.parse::<Status>(), Base::new(&text, &text));
@@ -488,6 +518,8 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
             }
             "config/reported" => is_documented_in_full::<Reported>(&text),
             "alert/drift" => is_documented_in_full::<Alert>(&text),
+            "update/head/state" => is_documented_in_full::<UpdateState>(&text),
+            "update/head/request" => is_documented_in_full::<ChunkRequest>(&text),
             "label" => assert!(!parse_labels(text.as_bytes()).unwrap().is_empty(), "{text}"),
             other => match other.split_once('/') {
                 Some(("request", name)) => {
@@ -519,7 +551,7 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
         seen.insert(topic);
     }
     let plain = ["info", "health", "state", "prediction", "train/state", "train/result", "event", "label", "review"];
-    for topic in plain.into_iter().chain(["alert/drift"]) {
+    for topic in plain.into_iter().chain(["alert/drift", "update/head/state", "update/head/request"]) {
         assert!(seen.contains(topic), "docs/mqtt.md has no example of {topic}");
     }
     for name in Command::NAMES {

@@ -186,6 +186,19 @@ pub enum InboundTopic {
     Birth,
 }
 
+impl fmt::Display for InboundTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Label => f.write_str("label"),
+            Self::Request(name) => write!(f, "request/{name}"),
+            Self::ConfigDesired => f.write_str("config/desired"),
+            Self::UpdateDesired(kind) => write!(f, "update/{kind}/desired"),
+            Self::UpdateChunk(kind, sha256, n) => write!(f, "update/{kind}/chunk/{sha256}/{n}"),
+            Self::Birth => f.write_str(BIRTH),
+        }
+    }
+}
+
 impl FromStr for InboundTopic {
     type Err = BadTopic;
 

@@ -23,6 +23,7 @@ mod requests;
 mod restarts;
 mod socket;
 mod training;
+mod updates;
 
 use std::time::Duration;
 

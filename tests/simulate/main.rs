@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetuned::engine::{Configure, Fate, PromotionPolicy, Root, ScheduleSettings, Settings};
+use edgetuned::engine::{Configure, Fate, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings};
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::{Base, PatchState, RejectedKey};
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
@@ -45,6 +45,7 @@ fn settings() -> Settings {
         base: Base::new("edgetuned", "played").expect("a plain base"),
         device_name: "played".into(),
         home_assistant: true,
+        updates: UpdateSettings::default(),
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),
         opening: None,

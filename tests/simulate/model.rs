@@ -110,6 +110,8 @@ impl Model {
             }
             Write::Live(memory) => self.live = *memory,
             Write::Twin(memory) => self.twin = memory,
+            Write::Update { .. } | Write::ChunksForget(_) => {}
+            Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
     }
 
@@ -153,6 +155,7 @@ impl Model {
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
             twin: self.twin.clone(),
             live: self.live.clone(),
+            updates: BTreeMap::new(),
         }
     }
 }

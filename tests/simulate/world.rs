@@ -283,6 +283,7 @@ impl World {
             }
             Effect::Review { .. } => self.later(3_000, Event::Reviewed(Review::default())),
             Effect::Evict { .. } => unreachable!("the quota is without end"),
+            Effect::CheckUpdate(_) => unreachable!("no key is trusted"),
             Effect::Serve(version) => {
                 self.serving =
                     self.model.heads.iter().map(|head| &head.head).find(|head| Some(head.version) == version).cloned();

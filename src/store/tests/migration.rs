@@ -92,7 +92,7 @@ fn a_file_of_version_1_comes_through_whole() {
     let connection = &store.database.connection;
     assert_eq!(rows(connection, &columns), before);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (3, 1));
+    assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (migrate::NEWEST, 1));
     assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'new_%'"), 0);
     let indices = "SELECT count(*) FROM sqlite_schema WHERE name IN ('label_history_image', 'files_image')";
     assert_eq!(number(indices), 2);

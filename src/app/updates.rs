@@ -1,0 +1,155 @@
+//! The worker that looks at a whole update: its bytes against the manifest, a head against this device's images.
+//!
+//! It reads and compares; what follows is the engine's matter. One thread for each update; a head's file that makes it
+//! panic is refused.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+
+use sha2::{Digest as _, Sha256};
+
+use super::survey;
+use super::trainer::TrainerSettings;
+use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
+use crate::eval::{Comparison, compare_pushed};
+use crate::head::{HeadRecord, Unreadable};
+use crate::store::{Reader, StoreError, StoredHead};
+use crate::train::BadData;
+use crate::update::{Code, Contents, Manifest, Refusal};
+use crate::words::{Digest, EmbeddingSpace, told};
+
+/// Stored embeddings that a head is asked for before it may serve.
+const PROBES: usize = 256;
+
+/// Starts it; it ends with [`Event::UpdateChecked`].
+pub(super) fn spawn(
+    manifest: Manifest,
+    reader: Reader,
+    settings: TrainerSettings,
+    events: SyncSender<Event>,
+) -> std::io::Result<()> {
+    let work = move || {
+        settings.patience.lower_priority();
+        let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
+        let check = || check(&manifest, &reader, &settings);
+        let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Err(Refusal::new(Code::NotPossible, format!("it cannot be read: {}", told(&error)))),
+            Err(_) => {
+                Err(Refusal::new(Code::BadContent, "looking at it panicked; the log has the place, please report it"))
+            }
+        };
+        // Nobody listens only when the daemon ends; it is looked at again at the next start.
+        let _ = events.send(Event::UpdateChecked(Box::new(UpdateChecked { kind, sha256, outcome })));
+    };
+    thread::Builder::new().name("update".into()).spawn(work).map(drop)
+}
+
+fn check(
+    manifest: &Manifest,
+    reader: &Reader,
+    settings: &TrainerSettings,
+) -> Result<Result<Checked, Refusal>, StoreError> {
+    match &manifest.contents {
+        Contents::Backbone { .. } => Ok(whole(manifest, reader, |_| {})?.map(|()| Checked::Backbone)),
+        Contents::Head { space, .. } => {
+            let mut bytes = Vec::with_capacity(manifest.size as usize);
+            if let Err(refusal) = whole(manifest, reader, |chunk| bytes.extend_from_slice(chunk))? {
+                return Ok(Err(refusal));
+            }
+            match readable(&bytes, *space) {
+                Ok(record) => Ok(head(record, reader, settings)?.map(|head| Checked::Head(Box::new(head)))),
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        }
+    }
+}
+
+/// Reads all chunks in order; refused unless together they have the size and the SHA-256 of the manifest.
+fn whole(manifest: &Manifest, reader: &Reader, mut take: impl FnMut(&[u8])) -> Result<Result<(), Refusal>, StoreError> {
+    let (mut hash, mut size, mut next) = (Sha256::new(), 0, 0);
+    reader.chunks(manifest.contents.kind(), |n, chunk| {
+        size += chunk.len() as u64;
+        if n != next || size > manifest.size {
+            return ControlFlow::Break(());
+        }
+        next += 1;
+        hash.update(chunk);
+        take(chunk);
+        ControlFlow::Continue(())
+    })?;
+    let found = Digest(hash.finalize().into());
+    if size == manifest.size && found == manifest.sha256 {
+        return Ok(Ok(()));
+    }
+    let (expected, wanted) = (manifest.sha256.short(), manifest.size);
+    let reason = format!(
+        "the file that came has {size} bytes and SHA-256 {}, the manifest says {wanted} and {expected}; publish the file \
+         that was signed, under a new manifest",
+        found.short()
+    );
+    Ok(Err(Refusal::new(Code::Sha256, reason)))
+}
+
+/// The head in `bytes`, if it reads embeddings of `space`.
+fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> {
+    let bad = |reason: String| Refusal::new(Code::BadContent, reason);
+    let record = HeadRecord::from_bytes(bytes).map_err(|error| bad(told(&error)))?;
+    record.dense.reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
+    let classes = record.dense.classes.len();
+    if classes < 2 {
+        return Err(bad(format!("the head knows {classes} classes, at least 2 are needed to tell apart")));
+    }
+    Ok(record)
+}
+
+/// Asks the head for probe embeddings and for stored ones, and holds it against the one in service.
+fn head(
+    mut record: HeadRecord,
+    reader: &Reader,
+    settings: &TrainerSettings,
+) -> Result<Result<CheckedHead, Refusal>, StoreError> {
+    let dim = settings.space.dim;
+    let recent = reader.recent(PROBES)?;
+    let probes = [vec![0.0; dim], vec![1.0; dim], vec![-1.0; dim]];
+    let asked = probes.iter().map(Vec::as_slice).chain(recent.iter().map(|recent| recent.embedding.as_slice()));
+    for embedding in asked {
+        if let Err(why) = answers(&record, embedding) {
+            return Ok(Err(Refusal::new(Code::BadContent, why)));
+        }
+    }
+    let champion = match reader.champion()?.filter(|stored| stored.info.space == settings.space) {
+        Some(StoredHead { bytes, .. }) => HeadRecord::from_bytes(&bytes).ok(),
+        None => None,
+    };
+    let against = champion.as_ref().map(|champion| champion.head.version);
+    record.head.version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
+    let labelled = survey::labelled(reader, settings.max_samples, settings.fit.seed)?;
+    let data = survey::dataset(labelled, settings.space);
+    let data = match data {
+        Ok(data) => Some(data),
+        // Labels of one class, or none, measure nothing.
+        Err(BadData::OneClass { .. }) => None,
+        Err(error) => return Ok(Err(Refusal::new(Code::NotPossible, error.to_string()))),
+    };
+    let Comparison { challenger, verdict, .. } =
+        compare_pushed(data.as_ref(), &record, champion.as_ref(), &settings.rules);
+    record.figures = challenger.or(record.figures);
+    Ok(Ok(CheckedHead { record, verdict, against }))
+}
+
+/// Whether all that is said of an embedding is finite.
+fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
+    let unreadable = |error: Unreadable| error.to_string();
+    let mut logits = vec![0.0; record.dense.classes.len()];
+    record.dense.logits(embedding, &mut logits).map_err(unreadable)?;
+    let p = record.dense.probabilities(embedding).map_err(unreadable)?;
+    match logits.iter().chain(&p).find(|value| !value.is_finite()) {
+        Some(value) => Err(format!("the head answers {value} to an embedding, expected finite numbers")),
+        None => {
+            let _ = record.calibration.doubt(&p, embedding, 0.1, 99.0);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `edgetuned update`: keys, manifests, and sending them.
+
+mod args;
+mod publish;
+mod sign;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+pub use args::Update;
+
+use super::args::Args;
+use super::failure::Failure;
+use super::output::Output;
+use crate::app;
+use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, in_time};
+use crate::wire::UpdateKind;
+use crate::words::{Digest, Timestamp};
+
+pub fn update(args: &Args, command: &Update, output: Output) -> Result<(), Failure> {
+    match command {
+        Update::Keygen { out } => keygen(out, output),
+        Update::Sign(sign) => sign::sign(sign, output),
+        Update::Verify { manifest, key, file } => verify(manifest, key, file.as_deref(), output),
+        Update::Publish(publish) => publish::publish(args, publish, output),
+    }
+}
+
+/// A pair of keys.
+#[derive(Debug, Serialize)]
+struct Made {
+    key: PathBuf,
+    public_key: PathBuf,
+    key_id: String,
+}
+
+fn keygen(out: &Path, output: Output) -> Result<(), Failure> {
+    let mut public = out.as_os_str().to_owned();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    if let Some(there) = [out, &public].into_iter().find(|path| path.exists()) {
+        return Err(Failure::failed(format!(
+            "{} is there already; a key is never replaced, choose another name",
+            there.display()
+        )));
+    }
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
+    let signer = Signer::from_seed(&seed);
+    write_new(out, 0o600, &signer.to_pem())?;
+    write_new(&public, 0o644, &signer.public_pem())?;
+    let made = Made { key: out.to_owned(), public_key: public, key_id: signer.public().id() };
+    output.print(&made, |out| {
+        writeln!(out, "{}: the private key, which signs; keep it to yourself", made.key.display())?;
+        writeln!(out, "{}: the public key {}, for updates.trusted_keys", made.public_key.display(), made.key_id)
+    })
+}
+
+/// Writes a file that was not there.
+fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = made.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+}
+
+/// A manifest that holds.
+#[derive(Debug, Serialize)]
+struct Verified {
+    kind: UpdateKind,
+    name: String,
+    version: u64,
+    size: u64,
+    sha256: Digest,
+    created: Timestamp,
+    expires: Timestamp,
+    devices: Option<Vec<String>>,
+    signed_by: String,
+    /// Whether the file was looked at, too.
+    file_checked: bool,
+}
+
+fn verify(path: &Path, keys: &[PathBuf], file: Option<&Path>, output: Output) -> Result<(), Failure> {
+    let keys = keys.iter().map(|key| trusted(key)).collect::<Result<Vec<_>, _>>()?;
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let refused =
+        |refusal: Refusal| Failure::failed(format!("{}: {}: {refusal}", path.display(), refusal.code.as_str()));
+    let manifest = Manifest::open(&bytes, &TrustedKeys(keys)).map_err(refused)?;
+    in_time(&manifest, super::samples::now()).map_err(refused)?;
+    if let Some(file) = file {
+        belongs(file, manifest.size, manifest.sha256)?;
+    }
+    let verified = Verified {
+        kind: manifest.contents.kind(),
+        name: manifest.name,
+        version: manifest.version,
+        size: manifest.size,
+        sha256: manifest.sha256,
+        created: manifest.created,
+        expires: manifest.expires,
+        devices: manifest.devices,
+        signed_by: manifest.signed_by,
+        file_checked: file.is_some(),
+    };
+    output.print(&verified, |out| {
+        let Verified { kind, name, version, signed_by, expires, .. } = &verified;
+        writeln!(out, "{}: {kind} {name:?} {version}, signed by key {signed_by}, until {expires}", path.display())?;
+        let devices = verified.devices.as_ref().map_or("every device".to_owned(), |devices| devices.join(", "));
+        let file = if verified.file_checked { "; the file is the one that it speaks of" } else { "" };
+        writeln!(out, "for {devices}{file}")
+    })
+}
+
+/// A public key from its file.
+fn trusted(path: &Path) -> Result<TrustedKey, Failure> {
+    app::read_key(path).map_err(Failure::failed)
+}
+
+/// Fails unless the file at `path` has this size and digest.
+fn belongs(path: &Path, size: u64, sha256: Digest) -> Result<(), Failure> {
+    let (found_size, found) = measured(path)?;
+    if (found_size, found) == (size, sha256) {
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "{} has {found_size} bytes and SHA-256 {}, the manifest speaks of {size} bytes and {}; give the file that was signed",
+        path.display(),
+        found.short(),
+        sha256.short()
+    )))
+}
+
+/// Length and SHA-256 of a file, however long it is.
+fn measured(path: &Path) -> Result<(u64, Digest), Failure> {
+    let read = || -> io::Result<(u64, Digest)> {
+        let (mut file, mut hash, mut size) = (File::open(path)?, Sha256::new(), 0);
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                return Ok((size, Digest(hash.finalize().into())));
+            }
+            hash.update(&buffer[..count]);
+            size += count as u64;
+        }
+    };
+    read().map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot read {}: {error}", path.display()))
+}

@@ -1,0 +1,133 @@
+//! The other end of the link: a program that talks to one device for a while, as `edgetuned update publish` does.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rumqttc::{
+    Client, Connection, Event as Packet, Incoming, MqttOptions, QoS, RecvTimeoutError, SubscribeFilter,
+    TlsConfiguration, Transport,
+};
+
+use super::settings::Settings;
+use super::tls;
+use crate::wire::{InboundTopic, Topic};
+
+/// Messages that may wait for the broker: more than a device asks for at a time.
+const QUEUE: usize = 64;
+
+/// After a link that broke.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A connection of its own, on which some topics of one device are heard.
+pub struct Courier {
+    client: Client,
+    connection: Connection,
+    settings: Settings,
+    topics: Vec<String>,
+    /// The reason that was told last.
+    told: Option<String>,
+}
+
+/// What happens at the link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The link and its subscriptions stand, for the first time or again.
+    Connected,
+    /// The device said something.
+    Message {
+        /// Below the base.
+        topic: Topic,
+        /// As it came.
+        payload: Vec<u8>,
+        /// Whether the broker had kept it.
+        retained: bool,
+    },
+    /// There is no link; it is tried again. Each reason is told once.
+    Lost {
+        /// In words.
+        reason: String,
+    },
+}
+
+impl Courier {
+    /// A connection with the broker, the credentials and the base of `settings`, not tried yet.
+    ///
+    /// # Errors
+    /// In words, which file of the credentials cannot be used.
+    pub fn connect(settings: &Settings, topics: &[Topic]) -> Result<Self, String> {
+        let Settings { broker, base, .. } = settings;
+        let id = format!("edgetuned-courier-{}", std::process::id());
+        let mut options = MqttOptions::new(id, &broker.host, broker.port);
+        options.set_clean_session(true).set_max_packet_size(settings.max_packet_bytes, usize::MAX);
+        if let Some(credentials) = &settings.credentials {
+            let password = credentials.password_file.as_ref().map_or(Ok(String::new()), |path| {
+                std::fs::read_to_string(path).map_err(|error| {
+                    format!("cannot read the password from {}: {error}; correct mqtt.password_file", path.display())
+                })
+            })?;
+            options.set_credentials(&credentials.username, password.trim_end());
+        }
+        if broker.tls {
+            let config = tls::client_config(&settings.tls)?;
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+        }
+        let topics = topics.iter().map(|topic| base.join(topic)).collect();
+        let (client, connection) = Client::new(options, QUEUE);
+        Ok(Self { client, connection, settings: settings.clone(), topics, told: None })
+    }
+
+    /// Where the broker is, for messages.
+    pub fn broker(&self) -> String {
+        self.settings.broker.to_string()
+    }
+
+    /// Gives a message for the device to the client, which sends it once more should the link break.
+    ///
+    /// # Errors
+    /// In words, when too many wait.
+    pub fn send(&self, topic: &InboundTopic, payload: Vec<u8>, retain: bool) -> Result<(), String> {
+        let name = format!("{}/{topic}", self.settings.base);
+        let sent = self.client.try_publish(name, QoS::AtLeastOnce, retain, payload);
+        sent.map_err(|error| format!("a message on {topic} cannot be sent: {error}"))
+    }
+
+    /// The next thing that happens; `None` when nothing does `within` this time.
+    pub fn next(&mut self, within: Duration) -> Option<Heard> {
+        let until = Instant::now() + within;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let heard = match self.connection.recv_timeout(left) {
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+                Ok(Ok(packet)) => self.take(packet),
+                Ok(Err(error)) => {
+                    thread::park_timeout(PAUSE.min(until.saturating_duration_since(Instant::now())));
+                    let reason = error.to_string();
+                    let is_new = self.told.as_ref() != Some(&reason);
+                    self.told = Some(reason.clone());
+                    is_new.then_some(Heard::Lost { reason })
+                }
+            };
+            if heard.is_some() {
+                return heard;
+            }
+        }
+    }
+
+    fn take(&mut self, packet: Packet) -> Option<Heard> {
+        match packet {
+            Packet::Incoming(Incoming::ConnAck(_)) => {
+                self.told = None;
+                let filters = self.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+                // Where the queue is full the link is about to break, and comes back with another acknowledgement.
+                let _ = self.client.try_subscribe_many(filters);
+                None
+            }
+            Packet::Incoming(Incoming::SubAck(_)) => Some(Heard::Connected),
+            Packet::Incoming(Incoming::Publish(publish)) => {
+                let topic = self.settings.base.strip(&publish.topic)?.parse().ok()?;
+                Some(Heard::Message { topic, payload: publish.payload.to_vec(), retained: publish.retain })
+            }
+            _ => None,
+        }
+    }
+}

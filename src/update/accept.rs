@@ -1,0 +1,199 @@
+//! Whether this device takes a manifest that is signed.
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{Contents, Manifest};
+use crate::wire::UpdateKind;
+use crate::words::{Digest, EmbeddingSpace, Timestamp};
+
+/// Why an update is not taken, not finished, or taken back; the word for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// No key is trusted here.
+    NoKeys,
+    /// The manifest cannot be read.
+    Malformed,
+    /// No trusted key has signed it.
+    BadSignature,
+    /// It came on the topic of another kind.
+    WrongKind,
+    /// It is for other devices.
+    WrongDevice,
+    /// Its time is over.
+    Expired,
+    /// A version that is as high or higher is installed.
+    NotNewer,
+    /// This version was installed before and did not hold.
+    FailedBefore,
+    /// It is over the bound of its kind.
+    TooLarge,
+    /// Its chunks do not fit into a packet.
+    ChunkTooLarge,
+    /// It is for another backbone or another preprocessing.
+    WrongBackbone,
+    /// The file is not what the manifest says.
+    Sha256,
+    /// The file is no head, or none that can answer.
+    BadContent,
+    /// It does worse on this device's labels than what serves.
+    Worse,
+    /// It was installed and did not hold.
+    DidNotHold,
+    /// This version cannot install it.
+    NotPossible,
+}
+
+impl Code {
+    /// As in payloads.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKeys => "no_keys",
+            Self::Malformed => "malformed",
+            Self::BadSignature => "bad_signature",
+            Self::WrongKind => "wrong_kind",
+            Self::WrongDevice => "wrong_device",
+            Self::Expired => "expired",
+            Self::NotNewer => "not_newer",
+            Self::FailedBefore => "failed_before",
+            Self::TooLarge => "too_large",
+            Self::ChunkTooLarge => "chunk_too_large",
+            Self::WrongBackbone => "wrong_backbone",
+            Self::Sha256 => "sha256",
+            Self::BadContent => "bad_content",
+            Self::Worse => "worse",
+            Self::DidNotHold => "did_not_hold",
+            Self::NotPossible => "not_possible",
+        }
+    }
+}
+
+/// Why an update is refused; nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// For programs.
+    pub code: Code,
+    /// In words, with the next act.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal in these words.
+    pub fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+}
+
+/// What a device is, as far as a manifest's acceptance depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Device<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The embeddings that its backbone makes.
+    pub space: EmbeddingSpace,
+    /// Bytes of a chunk that fit into a packet.
+    pub chunk_bytes_max: u64,
+    /// What of this kind was installed last.
+    pub installed: Option<&'a Installed>,
+    /// Versions that were installed and did not hold.
+    pub failed: &'a [u64],
+}
+
+/// An update that was installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// Of the file.
+    pub sha256: Digest,
+}
+
+/// What follows from a manifest that is not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is to be fetched.
+    Begin,
+    /// It is what is installed; nothing is to be done.
+    Nothing,
+}
+
+/// Holds a signed manifest that came on the topic of `kind` against this device, at `now` by its clock.
+///
+/// A clock that is before the manifest's making is wrong, and so cannot say that the manifest is too old; such a
+/// manifest counts as not expired.
+///
+/// # Errors
+/// The first [`Refusal`] there is: kind, device, version, backbone, chunks, time.
+pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: Timestamp) -> Result<Accepted, Refusal> {
+    let refuse = |code, reason: String| Err(Refusal::new(code, reason));
+    let found = manifest.contents.kind();
+    if found != kind {
+        return refuse(Code::WrongKind, format!("it brings a {found}; publish it on update/{found}/desired"));
+    }
+    if !manifest.devices.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, device.id))) {
+        return refuse(Code::WrongDevice, format!("it is not for {}; sign one with --device {0}", device.id));
+    }
+    let version = manifest.version;
+    if let Some(installed) = device.installed {
+        if installed.version == version && installed.sha256 == manifest.sha256 {
+            return Ok(Accepted::Nothing);
+        }
+        if installed.version >= version {
+            let reason =
+                format!("version {version} is not above {}, which is installed; sign a higher one", installed.version);
+            return refuse(Code::NotNewer, reason);
+        }
+    }
+    if device.failed.contains(&version) {
+        let reason = format!("version {version} was installed and did not hold; sign another file as a higher version");
+        return refuse(Code::FailedBefore, reason);
+    }
+    if let Contents::Head { backbone, space } = &manifest.contents
+        && *space != device.space
+    {
+        let (name, sha256) = (&backbone.name, backbone.sha256.short());
+        let reason = format!(
+            "it reads embeddings of backbone {name} ({sha256}), which are not those of this device's; train a head for its own"
+        );
+        return refuse(Code::WrongBackbone, reason);
+    }
+    if manifest.chunk_bytes > device.chunk_bytes_max {
+        let (found, limit) = (manifest.chunk_bytes, device.chunk_bytes_max);
+        let reason = format!(
+            "its chunks have {found} bytes, {limit} fit into a packet; sign it with a smaller --chunk-kb, or raise mqtt.max_packet_kb"
+        );
+        return refuse(Code::ChunkTooLarge, reason);
+    }
+    in_time(manifest, now)?;
+    Ok(Accepted::Begin)
+}
+
+/// Whether the manifest's time is not over; also asked before it is installed, since fetching takes its time.
+///
+/// # Errors
+/// [`Code::Expired`].
+pub fn in_time(manifest: &Manifest, now: Timestamp) -> Result<(), Refusal> {
+    let Manifest { created, expires, .. } = manifest;
+    if now >= *created && now >= *expires {
+        let reason = format!("it expired at {expires}, it is {now} here; sign it anew");
+        return Err(Refusal::new(Code::Expired, reason));
+    }
+    Ok(())
+}
+
+/// Whether `id` is what `pattern` means, `*` standing for any characters, none included.
+fn fits(pattern: &str, id: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == id };
+    let Some(mut left) = id.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    left.len() >= end.len() && left.ends_with(end)
+}

@@ -1,0 +1,27 @@
+//! Signed updates: what a manifest says, who signed it, whether this device takes it, which chunks are still missing.
+//!
+//! A manifest arrives over MQTT, where anybody may have written it. [`Manifest::open`] looks at nothing in it before
+//! one of the trusted keys has signed it; [`accept`] holds what it says against this device. `docs/updates.md` has the
+//! format byte by byte and the threats that each check is there for.
+//!
+//! **Invariant:** without trusted keys nothing is taken; every field counts that was signed, also those that this
+//! version does not know; the same manifest, device and time give the same answer. Nothing here reads a file, knows
+//! the time except by argument, or makes a key by itself.
+
+mod accept;
+mod canonical;
+mod chunks;
+mod keys;
+mod manifest;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Accepted, Code, Device, Installed, Refusal, accept, in_time};
+pub use canonical::{canonical, read_strictly};
+pub use chunks::{BadChunk, Chunks, WINDOW};
+pub use keys::{BadKey, Signer, TrustedKey, TrustedKeys};
+pub use manifest::{
+    BACKBONE_MIB_MAX, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Contents, HEAD_MIB_MAX, MANIFEST_BYTES_MAX, Manifest,
+    VERSION_MAX, bytes_max, sign,
+};

@@ -1,0 +1,75 @@
+//! What is said of updates: `update/<kind>/state` and `update/<kind>/request`. The manifest that comes in is a matter of
+//! its own, since its bytes are signed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Envelope, Payload};
+use crate::words::Digest;
+
+/// Where an update is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpdatePhase {
+    /// Nothing is under way.
+    #[default]
+    Idle,
+    /// Chunks are fetched.
+    Downloading,
+    /// The file is whole; it is held against the manifest, and a head against this device's images.
+    Verifying,
+    /// The file is what the manifest says; what it brings is being tried out.
+    Verified,
+    /// It is installed and has not proved itself yet.
+    Trial,
+}
+
+/// `update/<kind>/state`: what is installed and what is under way, with the names that Home Assistant has for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateState {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// Version of the update that was installed last; null before the first.
+    pub installed_version: Option<String>,
+    /// Version under way, else the installed one.
+    pub latest_version: Option<String>,
+    /// Whether one is under way.
+    pub in_progress: bool,
+    /// How much of it is here, 0 to 100; null when none is under way.
+    pub update_percentage: Option<u8>,
+    /// Where it is.
+    pub phase: UpdatePhase,
+    /// Why the last manifest was refused or its update failed; null when it was not.
+    pub error: Option<UpdateError>,
+    /// SHA-256 of the payload on `update/<kind>/desired` that was looked at last in this run of the daemon.
+    pub manifest: Option<Digest>,
+}
+
+impl Payload for UpdateState {
+    const WHAT: &'static str = "an update's state";
+}
+
+/// Why an update was refused or failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateError {
+    /// For programs; `docs/updates.md` lists them.
+    pub code: String,
+    /// For people, with the next act.
+    pub message: String,
+}
+
+/// `update/<kind>/request`: chunks to be sent to `update/<kind>/chunk/<sha256>/<n>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRequest {
+    /// Of this message.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// Of the whole file.
+    pub sha256: Digest,
+    /// Numbers from 0, in the order in which they are wanted.
+    pub chunks: Vec<u32>,
+}
+
+impl Payload for ChunkRequest {
+    const WHAT: &'static str = "a request for chunks";
+}
