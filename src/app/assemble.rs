@@ -14,6 +14,7 @@ use super::ingest::{self, Parts};
 use super::run::{Kept, Process, RunError};
 use super::serving::Serving;
 use super::settings;
+use super::successor::Place;
 use super::trainer::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
@@ -37,9 +38,12 @@ pub(super) fn assemble(
     events: SyncSender<Event>,
     kept: &mut Option<Kept>,
 ) -> Result<(Engine, Rim), RunError> {
-    let Start { config, configure, opening } = start;
+    let Start { config, installed, configure, opening } = start;
     let config = &config;
-    let manifest = Manifest::resolve(&config.backbone.model)?;
+    let manifest = match &installed {
+        Some(installed) => Manifest::load(&installed.manifest)?,
+        None => Manifest::resolve(&config.backbone.model)?,
+    };
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
     let space = backbone.space();
     let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
@@ -117,7 +121,10 @@ pub(super) fn assemble(
         socket: socket.or(former),
         trainer,
         training: None,
+        successor: None,
+        succession: Place { folder: config.store.path.clone(), threads: config.backbone.threads, precision },
         events,
+        heard: Vec::new(),
         process: process.clone(),
     };
     Ok((engine, rim))

@@ -10,10 +10,10 @@ use tracing::warn;
 use super::run::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{Configure, Event, JobId, TwinMemory, Write};
+use crate::engine::{BackboneMemory, Configure, Event, InstalledBackbone, JobId, TwinMemory, Write};
 use crate::store::{Store, StoreError};
 use crate::wire::{Answer, ErrorCode, RejectedKey};
-use crate::words::told;
+use crate::words::{Timestamp, told};
 
 /// The device's own configuration as text.
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ pub(super) type Fresh = Arc<Mutex<Option<Sources>>>;
 /// What the daemon starts with.
 pub(super) struct Start {
     pub config: Config,
+    /// A backbone that came as an update and holds instead of the configuration's.
+    pub installed: Option<InstalledBackbone>,
     pub configure: Configure,
     /// What has to be said of settings that were taken back.
     pub opening: Option<String>,
@@ -51,13 +53,16 @@ impl Sources {
     /// The settings to start with. A start with settings on trial is counted on the disk before it is tried.
     pub(super) fn start(&self) -> Result<Start, RunError> {
         let own = self.own()?;
+        let folder = own.store.path.clone();
         let mut opening = None;
-        let mut twin = twin(&own.store.path)?;
+        let (mut twin, mut backbone) = beginnings(&folder)?;
+        let mut writes = backbone.starting(now());
         if let Some(next) = twin.starting() {
             opening = next.reverted().map(words_for_taken_back);
-            remember(&own.store.path, &next)?;
+            writes.push(Write::Twin(next.clone()));
             twin = next;
         }
+        remember(&folder, &writes)?;
         let patched =
             twin.patch.as_ref().map(|patch| config::patched(&self.layers, &self.host_name, &patch.clone().into()));
         let config = match patched.transpose() {
@@ -66,12 +71,13 @@ impl Sources {
                 let keys: Vec<String> = bad.iter().map(|bad| format!("{}: {}", bad.key, bad.error)).collect();
                 let reason = format!("they no longer go with the device's own: {}", keys.join("; "));
                 twin.revert(reason.clone());
-                remember(&own.store.path, &twin)?;
+                remember(&folder, &[Write::Twin(twin)])?;
                 opening = Some(words_for_taken_back(&reason));
                 own
             }
         };
-        Ok(Start { config, configure: self.configure(), opening })
+        let installed = backbone.model(&config.backbone.model).cloned();
+        Ok(Start { config, installed, configure: self.configure(), opening })
     }
 
     fn configure(&self) -> Configure {
@@ -84,15 +90,16 @@ impl Sources {
     }
 }
 
-/// Takes settings on trial back because the daemon cannot even start with them; false when none are.
+/// Takes what is on trial back because the daemon cannot even start with it; false when nothing is.
 pub(super) fn take_back(folder: &Path, reason: &str) -> Result<bool, RunError> {
-    let mut twin = twin(folder)?;
-    if twin.trial.is_none() {
-        return Ok(false);
+    let (mut twin, mut backbone) = beginnings(folder)?;
+    let mut writes = backbone.revert(reason.to_owned(), now());
+    if twin.trial.is_some() {
+        twin.revert(reason.to_owned());
+        writes.push(Write::Twin(twin));
     }
-    twin.revert(reason.to_owned());
-    remember(folder, &twin)?;
-    Ok(true)
+    remember(folder, &writes)?;
+    Ok(!writes.is_empty())
 }
 
 /// What is said of settings that were taken back.
@@ -100,16 +107,20 @@ pub(super) fn words_for_taken_back(reason: &str) -> String {
     format!("the settings of config/desired were taken back: {reason}")
 }
 
-fn twin(folder: &Path) -> Result<TwinMemory, RunError> {
+fn beginnings(folder: &Path) -> Result<(TwinMemory, BackboneMemory), RunError> {
     match Store::open_existing(folder) {
-        Ok(store) => Ok(store.twin()?),
-        Err(StoreError::Missing { .. }) => Ok(TwinMemory::default()),
+        Ok(store) => Ok(store.beginnings()?),
+        Err(StoreError::Missing { .. }) => Ok(Default::default()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn remember(folder: &Path, twin: &TwinMemory) -> Result<(), RunError> {
-    Ok(Store::open_existing(folder)?.commit(&[Write::Twin(twin.clone())])?)
+fn remember(folder: &Path, writes: &[Write]) -> Result<(), RunError> {
+    if writes.is_empty() { Ok(()) } else { Ok(Store::open_existing(folder)?.commit(writes)?) }
+}
+
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
 /// Reads the configuration again on a thread of its own, since opening a backbone takes a while, and says by an event

@@ -15,10 +15,11 @@ use super::configuration;
 use super::ingest::{Ingest, Job};
 use super::run::{Process, RunError};
 use super::serving::Serving;
+use super::successor::{self, Successor};
 use super::trainer::{TrainerSettings, Training};
 use super::updates;
 use super::vitals;
-use crate::engine::{Effect, Event, JobId, Task, Vitals, Write};
+use crate::engine::{Effect, Event, JobId, SuccessionOrder, Task, Vitals, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
 use crate::watch;
@@ -43,6 +44,8 @@ pub(super) struct Rim {
     pub socket: Option<Socket>,
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
+    pub successor: Option<Successor>,
+    pub succession: successor::Place,
     pub events: SyncSender<Event>,
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
     pub heard: Vec<Event>,
@@ -185,12 +188,31 @@ impl Rim {
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
             Effect::Reload => self.read_again(None)?,
+            Effect::Succeed(order) => self.succeed(*order)?,
+            Effect::ForgetBackbone(sha256) => self.succession.forget(&sha256),
             Effect::CheckUpdate(manifest) => {
                 info!(update = manifest.told(), "all chunks are here");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
                 updates::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
         }
+        Ok(())
+    }
+
+    /// Readies another backbone; one that was being readied before is of no interest any more.
+    fn succeed(&mut self, order: SuccessionOrder) -> Result<(), RunError> {
+        if let Some(former) = self.successor.take() {
+            former.cancel();
+        }
+        info!(backbone = order.name, "readying another backbone");
+        let parts = successor::Parts {
+            order,
+            reader: self.store.reader()?,
+            place: self.succession.clone(),
+            trainer: self.trainer.clone(),
+            events: self.events.clone(),
+        };
+        self.successor = Some(Successor::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
     }
 

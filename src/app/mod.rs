@@ -21,6 +21,7 @@ mod samples;
 mod serving;
 mod settings;
 mod shutdown;
+mod successor;
 mod survey;
 mod trainer;
 mod updates;

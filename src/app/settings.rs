@@ -139,6 +139,7 @@ pub(super) fn engine(
         configuration: config.to_json(),
         configure,
         opening: None,
+        backbone_model: config.backbone.model.clone(),
     })
 }
 

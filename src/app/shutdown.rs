@@ -90,6 +90,9 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
+        if let Some(successor) = self.successor.take() {
+            successor.cancel();
+        }
         // Whoever asks from now on learns that nobody is here.
         drop(self.socket.take());
         if let Some(link) = self.link.take().filter(|_| cleanly)
@@ -119,6 +122,9 @@ impl Rim {
     pub(super) fn hand_over(self, engine: Engine, events: Receiver<Event>) -> Result<(Left, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
+        }
+        if let Some(successor) = &self.successor {
+            successor.cancel();
         }
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();

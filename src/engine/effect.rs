@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{DeliveryId, FileStamp, Ticket};
 use super::live::LiveMemory;
+use super::succession::{BackboneMemory, SuccessionOrder};
 use super::twin::TwinMemory;
 use super::under_way::JobId;
 use super::updates::UpdateMemory;
 use crate::head::HeadRecord;
 use crate::update::Manifest;
 use crate::wire::{Response, Topic, UpdateKind};
-use crate::words::{HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
 pub use crate::words::{HeadStatus, LabelSource};
 
 /// One thing to do.
@@ -87,6 +88,10 @@ pub enum Effect {
     Reload,
     /// Start everything but the link anew, with the configuration and the memory that are durable by then.
     Restart,
+    /// Ready this backbone beside the present one.
+    Succeed(Box<SuccessionOrder>),
+    /// Remove the files of a backbone that came as an update; this is the SHA-256 of its model.
+    ForgetBackbone(Digest),
     /// Hold the chunks in the store against this manifest, and a head against the one in service.
     CheckUpdate(Box<Manifest>),
     /// There are new messages in the outbox.
@@ -203,6 +208,10 @@ pub enum Write {
         /// Its version.
         version: u64,
     },
+    /// What is remembered of backbones that came as updates.
+    Backbone(BackboneMemory),
+    /// Forgets the embeddings of samples in other spaces than the present one.
+    ForgetOtherSpaces,
     /// What is remembered of settings from afar.
     Twin(TwinMemory),
     /// What is remembered of the head in service and of the stream that it sees.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::effect::TrainingOrder;
+use super::succession::Succession;
 use super::under_way::JobId;
 use crate::eval::advice::Advice;
 use crate::eval::budget::Why;
@@ -99,6 +100,22 @@ pub enum Event {
     Statistics(Vec<u8>),
     /// The embeddings of late are not those of before.
     Drifted(Drifted),
+    /// How far the next backbone is.
+    Succeeding {
+        /// Images embedded.
+        embedded: u64,
+        /// Of so many.
+        of: u64,
+    },
+    /// The next backbone is ready and judged.
+    Succeeds(Box<Succession>),
+    /// It cannot be readied.
+    SuccessionFailed {
+        /// SHA-256 of its model file.
+        sha256: Digest,
+        /// Why, with the next act.
+        reason: String,
+    },
     /// A whole update was held against its manifest, for [`super::Effect::CheckUpdate`].
     UpdateChecked(Box<UpdateChecked>),
     /// A head that was to serve does not; the one before it goes on, or the one in the store is asked for again.

@@ -95,12 +95,6 @@ impl Heads {
         pruned
     }
 
-    /// All of them, oldest first.
-    #[cfg(test)]
-    pub(super) fn all(&self) -> &[HeadInfo] {
-        &self.heads
-    }
-
     /// A version above all that there are.
     pub(super) fn next_version(&self) -> u64 {
         self.heads.iter().map(|head| head.head.version).max().unwrap_or(0) + 1

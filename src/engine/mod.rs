@@ -10,7 +10,8 @@
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
 //! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
-//! of all that, `spool` what the outbox may hold, `twin` which settings from afar hold, `trial` until when what is new
+//! of all that, `spool` what the outbox may hold, `twin` which settings from afar hold, `succession` when another
+//! backbone takes over, `trial` until when what is new
 //! can be taken back.
 
 mod acks;
@@ -33,6 +34,7 @@ mod settle;
 mod shadow;
 mod snapshot;
 mod spool;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -59,11 +61,15 @@ pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;
 pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
+pub use succession::{
+    BackboneMemory, FormerBackbone, InstalledBackbone, RevertedBackbone, Succession, SuccessionOrder,
+};
 pub use trial::{STARTS_MAX, TRIAL, Trial};
 pub use twin::{Configure, Judge, TwinMemory};
 pub use under_way::{JobId, UNDER_WAY_MAX};
 pub use updates::{Refused, StoredUpdate, UpdateMemory, UpdateSettings};
 
+use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
 use crate::words::Now;
 use acks::Acks;
@@ -120,6 +126,9 @@ pub struct Engine {
     /// Whether there was one before it in this process.
     resumes: bool,
     updates: Updates,
+    backbone: BackboneMemory,
+    /// Images that the next backbone has embedded, and of how many, while one is readied.
+    succeeding: Option<(u64, u64)>,
     housekeeping_at: Duration,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
@@ -166,6 +175,8 @@ impl Engine {
             began: Duration::ZERO,
             resumes: false,
             updates: Updates::new(snapshot.updates),
+            backbone: snapshot.backbone,
+            succeeding: None,
             housekeeping_at: Duration::ZERO,
             backlog_since: None,
             stopping: false,
@@ -185,6 +196,7 @@ impl Engine {
         if let Some(reason) = self.settings.opening.take() {
             self.announce(now, Happening::ConfigChanged { reason });
         }
+        self.tell_reverted(now);
         self.start_updates(now);
         match (self.heads.champion(), self.heads.stranded()) {
             (Some(champion), _) => self.effects.push(Effect::Serve(Some(champion.head.version))),
@@ -232,6 +244,9 @@ impl Engine {
             Event::Evictable(found) => self.evict(now, found),
             Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
+            Event::Succeeding { embedded, of } => self.succeeding(now, embedded, of),
+            Event::Succeeds(succession) => self.succeeds(now, *succession),
+            Event::SuccessionFailed { sha256, reason } => self.succession_failed(now, sha256, Code::BadContent, reason),
             Event::UpdateChecked(checked) => self.update_checked(now, *checked),
             Event::ServingFailed { version, reason } => self.serving_failed(now, version, &reason),
             Event::Reload => self.effects.push(Effect::Reload),
@@ -259,6 +274,7 @@ impl Engine {
             self.drop_spooled(expired);
         }
         self.confirm_patch(now);
+        self.confirm_backbone(now);
         self.publish_health_when_due(now);
     }
 
@@ -294,8 +310,7 @@ impl Engine {
 
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
-            self.excuse_patch();
-            self.stop_updates();
+            self.excuse_trials();
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
             self.effects.push(Effect::Exit);

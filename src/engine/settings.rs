@@ -17,6 +17,8 @@ pub struct Settings {
     pub boot: String,
     /// The backbone, as reports name it.
     pub backbone: BackboneRef,
+    /// What `backbone.model` says; the backbone may be another one, that came as an update.
+    pub backbone_model: String,
     /// The embeddings that it makes.
     pub space: EmbeddingSpace,
     /// Version of ONNX Runtime, for `info`.

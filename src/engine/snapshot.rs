@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
 use super::live::LiveMemory;
+use super::succession::BackboneMemory;
 use super::twin::TwinMemory;
 use super::updates::StoredUpdate;
 use crate::head::HeadRecord;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub quarantined: u64,
     /// What is remembered of the head in service.
     pub live: LiveMemory,
+    /// What is remembered of backbones that came as updates.
+    pub backbone: BackboneMemory,
     /// What is remembered of settings from afar.
     pub twin: TwinMemory,
     /// What is remembered of updates, and which chunks there are.

@@ -6,6 +6,8 @@ mod adaptation;
 mod home_assistant;
 #[path = "request_tests.rs"]
 mod requests;
+#[path = "succession_tests.rs"]
+mod succession_tests;
 #[path = "twin_tests.rs"]
 mod twin_tests;
 #[path = "updates_tests.rs"]
@@ -33,6 +35,7 @@ fn settings(promotion: PromotionPolicy) -> Settings {
     Settings {
         boot: "boot".into(),
         backbone: backbone(),
+        backbone_model: "played".into(),
         space: space(),
         onnxruntime: "none".into(),
         roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],

@@ -148,12 +148,17 @@ impl Engine {
         self.publish_reported(now);
     }
 
-    /// The daemon ends by will.
-    pub(super) fn excuse_patch(&mut self) {
+    /// This engine ends by will, which says nothing against what is on trial.
+    pub(super) fn excuse_trials(&mut self) {
         if let Some(trial) = &mut self.twin.trial {
             trial.excuse();
             self.write(Write::Twin(self.twin.clone()));
         }
+        if let Some(trial) = &mut self.backbone.trial {
+            trial.excuse();
+            self.write(Write::Backbone(self.backbone.clone()));
+        }
+        self.stop_updates();
     }
 
     /// The settings on trial do not work: those before hold again.
@@ -202,6 +207,7 @@ impl Engine {
     pub(super) fn restart(&mut self, now: Now, why: Happening) {
         if !std::mem::replace(&mut self.stopping, true) {
             self.announce(now, why);
+            self.excuse_trials();
             self.give_up_requests(now);
             self.effects.push(Effect::Restart);
         }

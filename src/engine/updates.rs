@@ -219,7 +219,7 @@ impl Engine {
     }
 
     /// The update under way came to nothing; its manifest is not followed again.
-    fn fail_update(&mut self, now: Now, kind: UpdateKind, refusal: Refusal) {
+    pub(super) fn fail_update(&mut self, now: Now, kind: UpdateKind, refusal: Refusal) {
         let Some(fetch) = self.updates.of(kind).fetch.take() else { return };
         self.updates.of(kind).memory.given_up = Some(fetch.digest);
         self.drop_update(kind);
@@ -265,7 +265,7 @@ impl Engine {
     }
 
     /// Says where the updates of this kind are.
-    fn publish_update(&mut self, now: Now, kind: UpdateKind) {
+    pub(super) fn publish_update(&mut self, now: Now, kind: UpdateKind) {
         let progress = self.updates.of(kind);
         let (memory, fetch) = (&progress.memory, progress.fetch.as_ref());
         let version = |version: u64| version.to_string();
@@ -275,7 +275,11 @@ impl Engine {
             message: refused.refusal.reason.clone(),
         });
         let latest = fetch.map(|fetch| version(fetch.manifest.version)).or_else(|| installed.clone());
-        let percentage = fetch.map(|fetch| fetch.chunks.percent());
+        let embedded = self.succeeding.map_or(0, |(embedded, of)| (100 * embedded / of.max(1)) as u8);
+        let percentage = fetch.map(|fetch| match fetch.stage {
+            Stage::Verified => embedded,
+            _ => fetch.chunks.percent(),
+        });
         let phase = match fetch.map(|fetch| fetch.stage) {
             Some(Stage::Chunks) => UpdatePhase::Downloading,
             Some(Stage::Whole | Stage::Checking) => UpdatePhase::Verifying,

@@ -9,8 +9,8 @@ use super::error::Fault;
 use super::sql::path_bytes;
 use super::vector::{self, Precision};
 use crate::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, LiveMemory, NewSample, OutboxMessage,
-    TrainingMemory, TwinMemory, Write,
+    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
+    Write,
 };
 use crate::head::HeadRecord;
 use crate::words::{Label, SampleId, Timestamp};
@@ -45,8 +45,11 @@ impl Applier<'_> {
             Write::Evict { id } => self.evict(id),
             Write::Statistics { file } => self.statistics(file),
             Write::HeadForget { version } => self.forget_head(*version),
-            Write::Twin(memory) => self.twin(memory),
-            Write::Live(memory) => self.live(memory),
+            Write::Twin(memory) => self.remember("UPDATE state SET twin = ?1", memory),
+            Write::Backbone(memory) => self.remember("UPDATE state SET backbone = ?1", memory),
+            Write::ForgetOtherSpaces => self
+                .run("DELETE FROM embeddings WHERE space <> ?1 AND image IN (SELECT image FROM samples)", [self.space]),
+            Write::Live(memory) => self.remember("UPDATE state SET live = ?1", memory),
             Write::Update { kind, memory } => self.update(*kind, memory),
             Write::Chunk { kind, n, bytes } => self.chunk(*kind, *n, bytes),
             Write::ChunksForget(kind) => self.run("DELETE FROM chunks WHERE kind = ?1", [kind.as_str()]),
@@ -199,14 +202,10 @@ impl Applier<'_> {
         self.run("DELETE FROM heads WHERE version = ?1", [version])
     }
 
-    fn live(&self, memory: &LiveMemory) -> Result<(), Fault> {
+    /// Puts a memory into the one row of the state, as JSON.
+    fn remember(&self, sql: &str, memory: &impl serde::Serialize) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
-        self.run("UPDATE state SET live = ?1", [json])
-    }
-
-    fn twin(&self, memory: &TwinMemory) -> Result<(), Fault> {
-        let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
-        self.run("UPDATE state SET twin = ?1", [json])
+        self.run(sql, [json])
     }
 
     pub(super) fn run<P: rusqlite::Params>(&self, sql: &str, params: P) -> Result<(), Fault> {

@@ -37,7 +37,7 @@ pub use listing::{KeptSample, LabelChange, SampleChoice, SampleRow};
 pub use reader::{Counts, Reader, Recent};
 pub use vector::Precision;
 
-use crate::engine::{Snapshot, TwinMemory, Write};
+use crate::engine::{BackboneMemory, Snapshot, TwinMemory, Write};
 use crate::head::BackboneRef;
 use crate::words::EmbeddingSpace;
 
@@ -119,12 +119,13 @@ impl Store {
         self.database.read("read", snapshot::snapshot)
     }
 
-    /// What is remembered of settings from afar; the part of the snapshot that is needed before everything else.
+    /// What is remembered of settings from afar and of backbones that came as updates: the part of the snapshot that is
+    /// needed before everything else.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or makes no sense.
-    pub fn twin(&self) -> Result<TwinMemory, StoreError> {
-        self.database.read("read", snapshot::twin)
+    pub fn beginnings(&self) -> Result<(TwinMemory, BackboneMemory), StoreError> {
+        self.database.read("read", snapshot::beginnings)
     }
 
     /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.

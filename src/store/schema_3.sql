@@ -14,3 +14,4 @@ CREATE TABLE chunks (
 ) STRICT;
 
 ALTER TABLE state ADD COLUMN twin TEXT;
+ALTER TABLE state ADD COLUMN backbone TEXT;

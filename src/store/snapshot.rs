@@ -7,14 +7,14 @@ use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
 use super::updates;
-use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StoredSample, TwinMemory};
+use crate::engine::{AwaitedLabel, BackboneMemory, LedgerEntry, Snapshot, Spooled, StoredSample, TwinMemory};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let (seq, training, live, twin) =
-        connection.query_row("SELECT seq, training, live, twin FROM state", [], |row| {
-            Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?))
-        })?;
+    let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
+        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
+    })?;
+    let (twin, backbone) = beginnings(connection)?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
             let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
@@ -37,13 +37,15 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
         live,
         twin,
+        backbone,
         updates: updates::all(connection)?,
     })
 }
 
-/// What is remembered of settings from afar.
-pub(super) fn twin(connection: &Connection) -> Result<TwinMemory, Fault> {
-    Ok(connection.query_row("SELECT twin FROM state", [], |row| from_json(row, 0))?)
+/// What is remembered of settings from afar and of backbones that came as updates.
+pub(super) fn beginnings(connection: &Connection) -> Result<(TwinMemory, BackboneMemory), Fault> {
+    let read = |row: &Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?));
+    Ok(connection.query_row("SELECT twin, backbone FROM state", [], read)?)
 }
 
 /// A prediction that a label has answered is not open any more. Version 1 did not note who predicted: 0.

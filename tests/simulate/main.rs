@@ -26,6 +26,7 @@ fn settings() -> Settings {
     let digest = Digest::of(b"backbone");
     Settings {
         boot: String::new(),
+        backbone_model: "played".into(),
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },

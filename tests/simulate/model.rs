@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, LiveMemory, OutboxMessage, Snapshot,
-    Spooled, StoredSample, TrainingMemory, TwinMemory, Write,
+    AwaitedLabel, BackboneMemory, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, LiveMemory,
+    OutboxMessage, Snapshot, Spooled, StoredSample, TrainingMemory, TwinMemory, Write,
 };
 use edgetuned::words::{Label, SampleId};
 
@@ -110,6 +110,7 @@ impl Model {
             }
             Write::Live(memory) => self.live = *memory,
             Write::Twin(memory) => self.twin = memory,
+            Write::Backbone(_) | Write::ForgetOtherSpaces => unreachable!("no backbone comes here"),
             Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
@@ -154,6 +155,7 @@ impl Model {
             training: self.training.clone(),
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
             twin: self.twin.clone(),
+            backbone: BackboneMemory::default(),
             live: self.live.clone(),
             updates: BTreeMap::new(),
         }

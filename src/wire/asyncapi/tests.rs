@@ -12,12 +12,8 @@ use crate::wire::*;
 use crate::words::{SampleId, Timestamp};
 
 /// Topics and filters below the base whose payloads have no type; they are not in the document.
-const WITHOUT_TYPE: [&str; 4] = [
-    "update/{kind}/request",
-    "update/{kind}/state",
-    "update/{kind}/desired",
-    "update/{kind}/chunk/{sha256}/{n}",
-];
+const WITHOUT_TYPE: [&str; 4] =
+    ["update/{kind}/request", "update/{kind}/state", "update/{kind}/desired", "update/{kind}/chunk/{sha256}/{n}"];
 
 /// The schemas of one channel, in the dialects in which they are read.
 struct Judge(Vec<Validator>);

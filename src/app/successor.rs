@@ -1,0 +1,326 @@
+//! Readying another backbone while the present one serves: its files, a probe, the embeddings of every stored image that
+//! can still be read, a head on them, and the gate's comparison with the pair in service.
+//!
+//! One thread at low priority. Embeddings are put into the store under the new backbone's own space as they come, so a
+//! restart goes on where it was; nothing else changes until the engine takes the outcome.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread;
+
+use tracing::{debug, info, warn};
+
+use super::patience::Patience;
+use super::picture::{PictureError, read_picture};
+use super::survey;
+use super::trainer::TrainerSettings;
+use crate::backbone::{Manifest, OnnxBackbone, embed_all};
+use crate::engine::{Event, Succession, SuccessionOrder};
+use crate::eval::gate::Verdict;
+use crate::eval::{Comparison, calibrate, compare_across};
+use crate::head::{BackboneRef, HeadRecord};
+use crate::image::{self, BadImage, Limits, Rgb};
+use crate::ports::Embedder;
+use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
+use crate::train;
+use crate::wire::UpdateKind;
+use crate::words::{Digest, EmbeddingSpace, HeadRef, SampleId, Timestamp, told};
+
+/// Embeddings that are kept in one commit.
+const BATCH: usize = 16;
+
+/// What it needs.
+pub(super) struct Parts {
+    pub order: SuccessionOrder,
+    /// Of the present space.
+    pub reader: Reader,
+    pub place: Place,
+    pub trainer: TrainerSettings,
+    pub events: SyncSender<Event>,
+}
+
+/// Where backbones come to, and how they are opened.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The state folder.
+    pub folder: PathBuf,
+    pub threads: usize,
+    pub precision: Precision,
+}
+
+impl Place {
+    /// Removes the files of the backbone with this model.
+    pub fn forget(&self, sha256: &Digest) {
+        for extension in ["onnx", "yaml"] {
+            let path = self.folder.join(FOLDER).join(format!("{sha256}.{extension}"));
+            if let Err(error) = fs::remove_file(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                warn!(path = %path.display(), %error, "cannot remove a file of a former backbone; remove it by hand");
+            }
+        }
+    }
+}
+
+/// A backbone that is being readied.
+pub(super) struct Successor {
+    cancelled: Arc<AtomicBool>,
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why an image cannot be embedded again.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    File(#[from] PictureError),
+    #[error(transparent)]
+    Image(#[from] BadImage),
+    #[error("no file has its bytes any more")]
+    Gone,
+}
+
+impl Successor {
+    /// Starts; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is cancelled.
+    pub fn spawn(parts: Parts) -> std::io::Result<Self> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&cancelled);
+        thread::Builder::new().name("succeed".into()).spawn(move || {
+            parts.trainer.patience.lower_priority();
+            let events = parts.events.clone();
+            let sha256 = parts.order.sha256;
+            let work = Work { parts, cancelled: watched };
+            let event = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work.run())) {
+                Ok(Ok(Some(succession))) => Event::Succeeds(Box::new(succession)),
+                Ok(Ok(None)) => return,
+                Ok(Err(error)) => Event::SuccessionFailed { sha256, reason: told(&*error) },
+                Err(_) => Event::SuccessionFailed { sha256, reason: "it panicked; the log has the place".into() },
+            };
+            // Nobody listens only when this engine ends; the next one begins it again.
+            let _ = events.send(event);
+        })?;
+        Ok(Self { cancelled })
+    }
+
+    /// Asks it to end at its next image.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Work {
+    parts: Parts,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Work {
+    /// `None` when it was cancelled.
+    fn run(&self) -> Result<Option<Succession>, AnyError> {
+        let manifest = self.stage()?;
+        let mut backbone = OnnxBackbone::open(&manifest, self.parts.place.threads)?;
+        let space = backbone.space();
+        let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
+        info!(backbone = reference.name, dim = reference.dim, "the next backbone answered a probe image");
+        let Some((embedded, missing)) = self.embed(&mut backbone, space, &reference)? else { return Ok(None) };
+        drop(backbone);
+        let Some((challenger, verdict)) = self.compare(space, &reference)? else { return Ok(None) };
+        let sha256 = self.parts.order.sha256;
+        let manifest = manifest.path;
+        Ok(Some(Succession { sha256, backbone: reference, manifest, challenger, verdict, embedded, missing }))
+    }
+
+    /// Writes the model and its manifest into the state folder, whole or not at all.
+    fn stage(&self) -> Result<Manifest, AnyError> {
+        let Parts { order, reader, place, .. } = &self.parts;
+        let folder = place.folder.join(FOLDER);
+        fs::create_dir_all(&folder)?;
+        let model = folder.join(format!("{}.onnx", order.sha256));
+        if !model.exists() {
+            let part = model.with_extension("part");
+            let mut file = File::create(&part)?;
+            let mut written = Ok(());
+            reader.chunks(UpdateKind::Backbone, |_, bytes| {
+                written = file.write_all(bytes);
+                if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            written?;
+            file.sync_all()?;
+            fs::rename(&part, &model)?;
+        }
+        let path = folder.join(format!("{}.yaml", order.sha256));
+        let part = path.with_extension("part");
+        let mut file = File::create(&part)?;
+        // JSON is YAML.
+        file.write_all(text(order).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, &path)?;
+        File::open(&folder)?.sync_all()?;
+        Ok(Manifest::load(&path)?)
+    }
+
+    /// Embeds what has no embedding in `space` yet; how many have one now, and of how many no file can be read any more.
+    fn embed(
+        &self,
+        backbone: &mut OnnxBackbone,
+        space: EmbeddingSpace,
+        reference: &BackboneRef,
+    ) -> Result<Option<(u64, u64)>, AnyError> {
+        let Parts { reader, place: Place { folder, precision, .. }, trainer, .. } = &self.parts;
+        let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
+        let mut kept = reader.kept()?;
+        // Labelled ones decide, then the newest.
+        kept.sort_by_key(|sample| (sample.label.is_none(), std::cmp::Reverse(sample.number)));
+        let of = kept.len() as u64;
+        let mut jobs = Vec::new();
+        for sample in kept {
+            if cache.get(&sample.id)?.is_none() {
+                let paths = reader.twins(&sample.id, Path::new(""))?;
+                jobs.push((sample.id, paths));
+            }
+        }
+        let mut embedded = of - jobs.len() as u64;
+        let (mut missing, mut failed) = (0, None);
+        let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
+        let mut patience = Patience::begin(trainer.patience);
+        let cancelled = || self.cancelled.load(Ordering::Relaxed);
+        embed_all(
+            backbone,
+            jobs,
+            |(id, paths)| read(*id, paths),
+            |(id, _), embedding| {
+                match embedding {
+                    Ok(embedding) => {
+                        embedded += 1;
+                        batch.push((id, embedding));
+                    }
+                    Err(why) => {
+                        missing += 1;
+                        debug!(image = %id, %why, "not embedded again");
+                    }
+                }
+                if batch.len() == BATCH {
+                    failed = keep(&mut cache, &mut batch).err();
+                    self.report(embedded, of);
+                }
+                patience.wait(&cancelled);
+                if failed.is_some() || cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        )?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        keep(&mut cache, &mut batch)?;
+        Ok((!cancelled()).then_some((embedded, missing)))
+    }
+
+    /// A head on the new embeddings, and what the gate says of it beside the one in service. Too few labels make none;
+    /// it may go without one only where none serves now. `None` when it was cancelled.
+    #[allow(clippy::type_complexity, reason = "a head and a verdict, or neither")]
+    fn compare(
+        &self,
+        space: EmbeddingSpace,
+        reference: &BackboneRef,
+    ) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
+        let Parts { reader, place: Place { folder, .. }, trainer, .. } = &self.parts;
+        let champion = champion(reader, trainer.space)?;
+        let fresh = Reader::open(folder, Some(&space))?;
+        let labelled = survey::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
+        let data = match survey::dataset(labelled, space) {
+            Ok(data) if data.classes().len() > 1 => data,
+            _ => return Ok(Some((None, without_head(champion.as_ref())))),
+        };
+        let cancelled = || self.cancelled.load(Ordering::Relaxed);
+        let mut watch =
+            |_: train::Progress| if cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let fitted = match train::fit(&data, &trainer.fit, &mut watch) {
+            Ok(fitted) => fitted,
+            Err(train::FitError::Cancelled) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
+        let before = reader.labelled_of(data.ids())?;
+        let rows: BTreeMap<SampleId, usize> = before.ids.iter().copied().zip(0..).collect();
+        let old = |id: &SampleId| rows.get(id).map(|&row| before.embeddings.row(row).to_vec());
+        let Comparison { challenger: figures, verdict, .. } =
+            compare_across(&data, &fitted, version, champion.as_ref(), &old, &trainer.rules);
+        let calibration = calibrate(&data, &fitted, trainer.fit.seed);
+        let challenger = HeadRecord {
+            head: HeadRef { id: fitted.dense.id(), version },
+            created: Timestamp(jiff::Timestamp::now().as_millisecond()),
+            backbone: reference.clone(),
+            dense: fitted.dense,
+            training: fitted.facts,
+            figures,
+            heldout: fitted.heldout,
+            calibration,
+        };
+        Ok(Some((Some(challenger), verdict)))
+    }
+
+    fn report(&self, embedded: u64, of: u64) {
+        // Progress that nobody has room for is not worth waiting for.
+        let _ = self.parts.events.try_send(Event::Succeeding { embedded, of });
+    }
+}
+
+/// The manifest of the model as a file beside it. What is signed of a backbone are its own words; name, place and digest
+/// follow from the update.
+fn text(order: &SuccessionOrder) -> String {
+    let mut fields = order.manifest.clone();
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert("name".into(), order.name.clone().into());
+        fields.insert("file".into(), format!("{}.onnx", order.sha256).into());
+        fields.insert("sha256".into(), order.sha256.to_string().into());
+    }
+    fields.to_string()
+}
+
+/// Where models that came as updates lie, below the state folder.
+pub(super) const FOLDER: &str = "backbones";
+
+/// The image of a sample from the first of its files that still has it.
+fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, Unread> {
+    let limits = Limits::default();
+    for path in paths {
+        match read_picture(path, &limits) {
+            Ok(picture) if picture.id == id => return Ok(image::decode(&picture.bytes, &limits)?),
+            Ok(_) => {}
+            Err(error) => debug!(%error, "a file of a stored image"),
+        }
+    }
+    Err(Unread::Gone)
+}
+
+fn keep(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Result<(), crate::store::StoreError> {
+    cache.put(batch.iter().map(|(id, embedding)| (id, embedding.as_slice())))?;
+    batch.clear();
+    Ok(())
+}
+
+/// The head in service.
+fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>, AnyError> {
+    let Some(StoredHead { info, bytes }) = reader.champion()? else { return Ok(None) };
+    Ok(if info.space == space { Some(HeadRecord::from_bytes(&bytes)?) } else { None })
+}
+
+/// What becomes of a backbone for which no head can be made.
+fn without_head(champion: Option<&HeadRecord>) -> Verdict {
+    let (code, reason) = match champion {
+        None => ("first", "no head serves yet; the first training makes one".to_owned()),
+        Some(champion) => (
+            "no_labels",
+            format!(
+                "too few labelled images can still be read from their files to compare it with head {}; label images, \
+                 or put the files back",
+                champion.head.version
+            ),
+        ),
+    };
+    Verdict { promote: champion.is_none(), provisional: false, code: code.to_owned(), reason, change: None }
+}

@@ -1,0 +1,193 @@
+//! Another backbone in the place of the present one: readied beside it, compared with it, switched to by a restart of
+//! everything but the link, and on [`Trial`] until the daemon has worked with it.
+//!
+//! What it costs (embedding every stored image again) is paid before the switch, while the old pair serves; the gate
+//! ([`crate::eval::gate`]) judges the new pair on the same images. When it fails its trial, the former backbone and its
+//! head come back in one commit.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::effect::{Effect, HeadStatus, Write};
+use super::snapshot::HeadInfo;
+use super::trial::{TRIAL, Trial};
+use crate::eval::gate::Verdict;
+use crate::head::{BackboneRef, HeadRecord};
+use crate::update::{Code, Refusal};
+use crate::wire::{Happening, UpdateKind};
+use crate::words::{Digest, Now, Timestamp};
+
+/// What is remembered of backbones that came as updates.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BackboneMemory {
+    /// The one in force; `None` for the configuration's own.
+    pub installed: Option<InstalledBackbone>,
+    /// While the daemon has not worked with it: what was before.
+    pub trial: Option<Trial<FormerBackbone>>,
+    /// Why the last one had to go again, until it was said.
+    pub reverted: Option<RevertedBackbone>,
+}
+
+/// A backbone that came as an update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledBackbone {
+    /// SHA-256 of its model file.
+    pub sha256: Digest,
+    /// Its manifest in the state folder.
+    pub manifest: PathBuf,
+    /// What `backbone.model` said when it came: where a person writes something else there later, that holds.
+    pub over: String,
+}
+
+/// What holds again when a backbone fails its trial.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FormerBackbone {
+    /// The one before.
+    pub installed: Option<InstalledBackbone>,
+    /// Version of the head that served with it.
+    pub champion: Option<u64>,
+}
+
+/// A backbone that had to go again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevertedBackbone {
+    /// SHA-256 of its model file.
+    pub sha256: Digest,
+    /// Why.
+    pub reason: String,
+}
+
+/// A backbone to ready: its file is whole and as signed, in the chunks of the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SuccessionOrder {
+    /// SHA-256 of the model file.
+    pub sha256: Digest,
+    /// Name of the update; the backbone gets it.
+    pub name: String,
+    /// The keys of its manifest, as they were signed.
+    pub manifest: serde_json::Value,
+}
+
+/// A backbone that is ready, with a head on its embeddings.
+#[derive(Debug, Clone)]
+pub struct Succession {
+    /// SHA-256 of the model file.
+    pub sha256: Digest,
+    /// It.
+    pub backbone: BackboneRef,
+    /// Its manifest in the state folder.
+    pub manifest: PathBuf,
+    /// The head; `None` with too few labels for one.
+    pub challenger: Option<HeadRecord>,
+    /// What the gate says of the pair.
+    pub verdict: Verdict,
+    /// Stored images that it has embedded.
+    pub embedded: u64,
+    /// Stored images of which no file can be read any more.
+    pub missing: u64,
+}
+
+impl BackboneMemory {
+    /// What `backbone.model` means, given what the configuration says.
+    pub fn model(&self, configured: &str) -> Option<&InstalledBackbone> {
+        self.installed.as_ref().filter(|installed| installed.over == configured)
+    }
+
+    /// A start with this memory: what has to be made durable before it is tried. Nothing when none is on trial.
+    #[must_use]
+    pub fn starting(&mut self, at: Timestamp) -> Vec<Write> {
+        let Some(trial) = &mut self.trial else { return Vec::new() };
+        if trial.begin() {
+            return vec![Write::Backbone(self.clone())];
+        }
+        self.revert(Trial::<()>::words(), at)
+    }
+
+    /// The backbone did not work: the one before and its head hold again. Nothing when none is on trial.
+    #[must_use]
+    pub fn revert(&mut self, reason: String, at: Timestamp) -> Vec<Write> {
+        let Some(Trial { before, .. }) = self.trial.take() else { return Vec::new() };
+        if let Some(InstalledBackbone { sha256, .. }) = std::mem::replace(&mut self.installed, before.installed) {
+            self.reverted = Some(RevertedBackbone { sha256, reason: reason.clone() });
+        }
+        let champion = before.champion.map(|version| {
+            let reason = format!("back in service: the backbone after it did not work: {reason}");
+            Write::HeadStatus { version, status: HeadStatus::Champion, reason, at }
+        });
+        champion.into_iter().chain([Write::Backbone(self.clone())]).collect()
+    }
+}
+
+impl Engine {
+    /// The next backbone is ready, and the gate has judged it with its head.
+    pub(super) fn succeeds(&mut self, now: Now, succession: Succession) {
+        let Succession { sha256, backbone, manifest, challenger, verdict, embedded, missing } = succession;
+        if !self.is_next(sha256) || self.stopping {
+            return;
+        }
+        let images = format!("{embedded} images embedded again, {missing} have no file any more");
+        if !verdict.promote {
+            return self.succession_failed(now, sha256, Code::Worse, format!("{}; {images}", verdict.reason));
+        }
+        let former = FormerBackbone {
+            installed: self.backbone.installed.take(),
+            champion: self.heads.champion().map(|champion| champion.head.version),
+        };
+        let over = self.settings.backbone_model.clone();
+        self.backbone.installed = Some(InstalledBackbone { sha256, manifest, over });
+        self.backbone.trial = Some(Trial::new(former));
+        self.backbone.reverted = None;
+        if let Some(mut record) = challenger {
+            record.head.version = self.heads.next_version();
+            let head = record.head.clone();
+            self.heads.add(HeadInfo::of(&record, verdict.reason.clone()));
+            self.write(Write::Head(Box::new(record)));
+            self.set_status(now, head.version, HeadStatus::Champion, verdict.reason.clone());
+            self.announce(now, Happening::Promoted { head, reason: verdict.reason.clone() });
+        }
+        self.write(Write::Backbone(self.backbone.clone()));
+        self.backbone_taken(now);
+        self.restart(now, Happening::BackboneChanged { backbone, reason: format!("{}; {images}", verdict.reason) });
+    }
+
+    /// The next backbone is not taken; nothing of it stays.
+    pub(super) fn succession_failed(&mut self, now: Now, sha256: Digest, code: Code, reason: String) {
+        if self.is_next(sha256) {
+            self.effects.push(Effect::ForgetBackbone(sha256));
+            self.fail_update(now, UpdateKind::Backbone, Refusal::new(code, reason));
+        }
+    }
+
+    /// At a start: says what became of a backbone that had to go again.
+    pub(super) fn tell_reverted(&mut self, now: Now) {
+        let Some(RevertedBackbone { sha256, reason }) = self.backbone.reverted.take() else { return };
+        self.write(Write::Backbone(self.backbone.clone()));
+        self.effects.push(Effect::ForgetBackbone(sha256));
+        self.backbone_did_not_hold(now, &reason);
+    }
+
+    /// The next backbone gets on.
+    pub(super) fn succeeding(&mut self, now: Now, embedded: u64, of: u64) {
+        let percent = |(embedded, of): (u64, u64)| 100 * embedded / of.max(1);
+        let said = self.succeeding.replace((embedded, of)).map(percent);
+        if said != Some(percent((embedded, of))) {
+            self.publish_update(now, UpdateKind::Backbone);
+        }
+    }
+
+    /// Ends a trial that the daemon has lived through; what was before is not gone back to from then on.
+    pub(super) fn confirm_backbone(&mut self, now: Now) {
+        if now.mono.saturating_sub(self.began) < TRIAL {
+            return;
+        }
+        let Some(trial) = self.backbone.trial.take() else { return };
+        if let Some(former) = trial.before.installed {
+            self.effects.push(Effect::ForgetBackbone(former.sha256));
+        }
+        self.write(Write::Backbone(self.backbone.clone()));
+        self.write(Write::ForgetOtherSpaces);
+        self.backbone_held(now);
+    }
+}
