@@ -8,13 +8,14 @@
 //! changes, `commands` what a request may do, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `spool` what the outbox
-//! may hold.
+//! are worth a label, `budget` when samples have to go, `reports` what is said of all that, `complaints` how
+//! often errors are told of, `spool` what the outbox may hold.
 
 mod asks;
 mod budget;
 mod catalogue;
 mod commands;
+mod complaints;
 mod drift;
 mod effect;
 mod event;
@@ -58,6 +59,7 @@ use crate::words::Now;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
+use complaints::Complaints;
 use drift::Streams;
 use ledger::Ledger;
 use reports::Reports;
@@ -79,6 +81,7 @@ pub struct Engine {
     ledger: Ledger,
     spool: Spool,
     reports: Reports,
+    complaints: Complaints,
     live: LiveMemory,
     streams: Streams,
     asks: Asks,
@@ -102,6 +105,7 @@ impl Engine {
             ledger: Ledger::new(snapshot.ledger),
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports: Reports::new(settings.boot.clone(), snapshot.seq, snapshot.quarantined),
+            complaints: Complaints::default(),
             live: snapshot.live,
             streams: Streams::default(),
             asks: Asks::default(),
@@ -178,6 +182,7 @@ impl Engine {
             let expired = self.spool.expire(now.wall);
             self.drop_spooled(expired);
         }
+        self.complain_when_due(now);
         self.publish_health_when_due(now);
     }
 
@@ -199,6 +204,7 @@ impl Engine {
 
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
+            self.complain_at_the_end(now);
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.push(Effect::Exit);
         }
