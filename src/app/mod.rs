@@ -8,6 +8,7 @@ mod adapt;
 mod daemon;
 mod effects;
 mod ingest;
+mod outbox;
 mod patience;
 mod picture;
 mod run;
@@ -20,4 +21,4 @@ mod vitals;
 
 pub use picture::{Picture, PictureError, read_picture};
 pub use run::{RunError, run};
-pub use settings::{fit_settings, precision};
+pub use settings::{credentials_folder, fit_settings, password_file, precision};

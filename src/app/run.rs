@@ -12,6 +12,7 @@ use super::adapt;
 use super::daemon::{self, Clock};
 use super::effects::Rim;
 use super::ingest::{self, Parts};
+use super::outbox::Outbox;
 use super::serving::Serving;
 use super::settings;
 use super::trainer::TrainerSettings;
@@ -87,7 +88,8 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
     let precision = settings::precision(Some(config));
     let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
     let snapshot = store.snapshot()?;
-    let link = settings::mqtt(config, snapshot.seq)?;
+    let credentials = settings::credentials_folder();
+    let link = settings::mqtt(config, credentials.as_deref(), snapshot.seq)?;
     let engine_settings = settings::engine(config, reference.clone(), space, boot())?;
     let (outbox, known, reader) = (store.reader()?, store.reader()?, store.reader()?);
     let recent = reader.recent(Grouper::MEMORY)?;
@@ -113,8 +115,7 @@ fn assemble(config: &Config, events: SyncSender<Event>) -> Result<(Engine, Rim),
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
-    let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
-    let mqtt = link.map(|link| mqtt::spawn(link, Box::new(after), forward(events.clone()))).transpose();
+    let mqtt = link.map(|link| mqtt::spawn(link, Box::new(Outbox(outbox)), forward(events.clone()))).transpose();
     let mqtt = mqtt.map_err(RunError::Thread)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);

@@ -14,6 +14,7 @@ mod daemon;
 mod mosquitto;
 
 mod adaptation;
+mod credentials;
 mod ending;
 mod images;
 mod labels;
