@@ -11,6 +11,7 @@ use super::configuration::Start;
 use super::door::Door;
 use super::effects::Rim;
 use super::ingest::{self, Parts};
+use super::outbox::Outbox;
 use super::run::{Kept, Process, RunError};
 use super::serving::Serving;
 use super::settings;
@@ -51,7 +52,7 @@ pub(super) fn assemble(
     let precision = settings::precision(Some(config));
     let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
     let snapshot = store.snapshot()?;
-    let link = settings::mqtt(config, snapshot.seq)?;
+    let link = settings::mqtt(config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
     engine_settings.opening = opening;
     let former = kept.as_ref().and_then(|kept| kept.socket.as_ref());
@@ -163,9 +164,8 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
 
 fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> Result<Option<Link>, RunError> {
     let Some(settings) = settings else { return Ok(None) };
-    let outbox = store.reader()?;
-    let after = move |seq, limit| outbox.outbox_after(seq, limit).map_err(Into::into);
-    let handle = mqtt::spawn(settings.clone(), Box::new(after), forward(process.door.clone()));
+    let outbox = Outbox(store.reader()?);
+    let handle = mqtt::spawn(settings.clone(), Box::new(outbox), forward(process.door.clone()));
     Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
 }
 

@@ -1,6 +1,6 @@
 //! The one place where the configuration's words become the rooms' own settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
-use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Retry, Tls};
+use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Tls};
 use crate::store::Precision;
 use crate::train::{self, ClassWeights, Kind, L2, Solver};
 use crate::update::CHUNK_BYTES_MAX;
@@ -191,11 +191,28 @@ fn base(config: &Config) -> Result<Base, BadSettings> {
 /// # Errors
 /// [`BadSettings`] when the URL, the prefix or the id cannot be.
 pub fn broker(config: &Config) -> Result<Option<mqtt::Settings>, BadSettings> {
-    mqtt(config, 0)
+    mqtt(config, credentials_folder().as_deref(), 0)
 }
 
-/// The link's settings; `None` when MQTT is off.
-pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settings>, BadSettings> {
+/// Where systemd puts the credentials of this service, if it gave any.
+#[must_use]
+pub fn credentials_folder() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The file with the password: `mqtt.password_file`, else the credential `mqtt_password` where one was given to us.
+#[must_use]
+pub fn password_file(mqtt: &config::Mqtt, credentials: Option<&Path>) -> Option<PathBuf> {
+    let credential = || credentials.map(|folder| folder.join("mqtt_password")).filter(|file| file.exists());
+    mqtt.password_file.clone().or_else(|| mqtt.username.as_ref().and_then(|_| credential()))
+}
+
+/// The link's settings; `None` when MQTT is off. `credentials` is [`credentials_folder`].
+pub(super) fn mqtt(
+    config: &Config,
+    credentials: Option<&Path>,
+    boot_seq: u64,
+) -> Result<Option<mqtt::Settings>, BadSettings> {
     let Some(mqtt) = &config.mqtt else { return Ok(None) };
     let certificate = |(cert_file, key_file): (&PathBuf, &PathBuf)| ClientCertificate {
         cert_file: cert_file.clone(),
@@ -206,17 +223,18 @@ pub(super) fn mqtt(config: &Config, boot_seq: u64) -> Result<Option<mqtt::Settin
     Ok(Some(mqtt::Settings {
         broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
         base: base(config)?,
-        credentials: mqtt
-            .username
-            .as_ref()
-            .map(|username| Credentials { username: username.clone(), password_file: mqtt.password_file.clone() }),
+        credentials: mqtt.username.as_ref().map(|username| Credentials {
+            username: username.clone(),
+            password_file: password_file(mqtt, credentials),
+        }),
         tls: Tls {
             ca_file: mqtt.ca_file.clone(),
             client: mqtt.cert_file.as_ref().zip(mqtt.key_file.as_ref()).map(certificate),
         },
         max_packet_bytes: mqtt.max_packet_bytes,
         // Each device waits in its own rhythm, so that a fleet does not come back all at once.
-        retry: Retry { seed, ..Retry::default() },
+        retry: Retry { seed, max: mqtt.reconnect_max, ..Retry::default() },
+        patience: Patience::default(),
         boot_seq,
     }))
 }

@@ -10,7 +10,7 @@ use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, told};
 use super::output::Output;
-use crate::app;
+use crate::app::{self, credentials_folder, password_file};
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls};
@@ -86,7 +86,7 @@ impl World {
     /// The broker's files; whether the broker is there is the daemon's care, at any time.
     fn mqtt(&mut self, mqtt: &Mqtt) {
         let files = [
-            ("mqtt.password_file", &mqtt.password_file),
+            ("mqtt.password_file", &password_file(mqtt, credentials_folder().as_deref())),
             ("mqtt.ca_file", &mqtt.ca_file),
             ("mqtt.cert_file", &mqtt.cert_file),
             ("mqtt.key_file", &mqtt.key_file),

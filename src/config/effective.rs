@@ -82,5 +82,6 @@ fn mqtt(mqtt: &Mqtt) -> Value {
         "spool_mb": mqtt.spool_bytes >> 20,
         "spool_max_age": duration::show(mqtt.spool_age_max),
         "max_packet_kb": mqtt.max_packet_bytes >> 10,
+        "reconnect_max": duration::show(mqtt.reconnect_max),
     })
 }

@@ -160,6 +160,7 @@ pub const KEYS: &[Key] = &[
     key("mqtt.spool_max_age", "7d", Kind::Duration { min: ms(60_000), max: hours(366 * 24) }, "Older ones are dropped."),
     key("mqtt.max_packet_kb", "1024", Kind::Whole { min: 16, max: 65_536 }, "KiB of the longest packet, either way."),
     key("mqtt.home_assistant", "true", Kind::Truth, "Whether the device announces itself to Home Assistant."),
+    key("mqtt.reconnect_max", "1m", Kind::Duration { min: ms(100), max: hours(1) }, "Longest wait before the broker is tried again."),
 
     reserved("http.listen", "Address of the page and the API."),
     reserved("http.token_file", "File with the token for writes."),

@@ -157,6 +157,8 @@ pub struct Mqtt {
     pub spool_age_max: Duration,
     /// The longest packet, either way.
     pub max_packet_bytes: usize,
+    /// The longest wait before the broker is tried again.
+    pub reconnect_max: Duration,
 }
 
 choice! {
@@ -330,6 +332,7 @@ impl Mqtt {
             spool_bytes: taken.whole("mqtt.spool_mb") << 20,
             spool_age_max: taken.duration("mqtt.spool_max_age"),
             max_packet_bytes: taken.size("mqtt.max_packet_kb") << 10,
+            reconnect_max: taken.duration("mqtt.reconnect_max"),
         }
     }
 }

@@ -135,21 +135,3 @@ impl Engine {
         }
     }
 }
-
-impl Engine {
-    /// Says so when something went wrong; nothing else changes.
-    pub(super) fn error(&mut self, now: Now, source: &str, reason: String) {
-        self.reports.errors_total += 1;
-        self.announce(now, Happening::Error { topic: None, source: Some(source.to_owned()), reason });
-    }
-
-    /// Says what was wrong with a message; nothing else changes.
-    pub(super) fn error_on_topic(&mut self, now: Now, topic: &str, reason: String) {
-        self.reports.errors_total += 1;
-        self.announce(now, Happening::Error { topic: Some(topic.to_owned()), source: None, reason });
-    }
-
-    pub(super) fn drop_spooled(&mut self, dropped: Vec<u64>) {
-        self.effects.extend(dropped.into_iter().map(|seq| Effect::Write(Write::OutboxRemove { seq })));
-    }
-}

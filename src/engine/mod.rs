@@ -10,15 +10,15 @@
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
 //! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
-//! of all that, `spool` what the outbox may hold, `twin` which settings from afar hold, `succession` when another
-//! backbone takes over, `trial` until when what is new
-//! can be taken back.
+//! of all that, `complaints` how often errors are told of, `spool` what the outbox may hold, `twin` which settings from
+//! afar hold, `succession` when another backbone takes over, `trial` until when what is new can be taken back.
 
 mod acks;
 mod asks;
 mod budget;
 mod catalogue;
 mod commands;
+mod complaints;
 mod drift;
 mod effect;
 mod event;
@@ -77,6 +77,7 @@ use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
 use commands::Asked;
+use complaints::Complaints;
 use drift::Streams;
 use ledger::Ledger;
 use reports::Reports;
@@ -116,6 +117,7 @@ pub struct Engine {
     acks: Acks,
     spool: Spool,
     reports: Reports,
+    complaints: Complaints,
     live: LiveMemory,
     streams: Streams,
     asks: Asks,
@@ -167,6 +169,7 @@ impl Engine {
             acks: Acks::default(),
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports,
+            complaints: Complaints::default(),
             live: snapshot.live,
             streams: Streams::default(),
             asks: Asks::default(),
@@ -275,6 +278,7 @@ impl Engine {
         }
         self.confirm_patch(now);
         self.confirm_backbone(now);
+        self.complain_when_due(now);
         self.publish_health_when_due(now);
     }
 
@@ -311,6 +315,7 @@ impl Engine {
     fn stop(&mut self, now: Now) {
         if !std::mem::replace(&mut self.stopping, true) {
             self.excuse_trials();
+            self.complain_at_the_end(now);
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
             self.effects.push(Effect::Exit);

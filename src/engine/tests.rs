@@ -31,7 +31,7 @@ fn backbone() -> BackboneRef {
     BackboneRef { name: "played".into(), sha256: Digest::of(b"b"), dim: 1 }
 }
 
-fn settings(promotion: PromotionPolicy) -> Settings {
+pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
     Settings {
         boot: "boot".into(),
         backbone: backbone(),
@@ -69,11 +69,11 @@ fn configure() -> Configure {
     }))
 }
 
-fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
+pub(super) fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
     Engine::new(settings(promotion), snapshot)
 }
 
-fn at(mono_ms: u64) -> Now {
+pub(super) fn at(mono_ms: u64) -> Now {
     let mono = Duration::from_millis(mono_ms);
     Now { wall: Timestamp(1_772_323_200_000).plus(mono), mono }
 }

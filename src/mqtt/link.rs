@@ -11,27 +11,22 @@ use rumqttc::{
 use tokio::time::{Instant, sleep_until};
 
 use super::mailbox::End;
+use super::outlet::{OUTBOX_RETRY, Outlet};
 use super::session::Session;
 use super::settings::Settings;
 use super::trouble;
-use super::window::Sent;
+use super::window::{Lane, Sent};
 use crate::engine::{DeliveryId, Event, Inbound, OutboxMessage};
 use crate::wire::{Qos, Status, Topic, mark_replayed};
 
 /// Requests that the client may hold without having sent them.
 const CLIENT_QUEUE: usize = 64;
 
-/// From looking up the name to the broker's answer; also for one write to go through.
-const CONNECT_SECONDS: u64 = 10;
-
-/// Without any acknowledgement for so long, the link is given up: the client can wedge, and so can a broker.
-const STALLED: Duration = Duration::from_mins(1);
+/// Without anything to wait for, the link looks around this often.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// How long the last word and the disconnect may take, each.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// Until an outbox that could not be read is tried again.
-const OUTBOX_RETRY: Duration = Duration::from_secs(5);
 
 /// What MQTT adds to topic and payload, at most.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -79,13 +74,13 @@ struct Link<'s, 'a> {
     purpose: Purpose,
     client: AsyncClient,
     phase: Phase,
+    /// Whether the broker accepted the connection.
+    accepted: bool,
     /// Requests given to the client and not sent by it yet.
     queued: usize,
     /// Packet ids of inbound messages in the engine's hands.
     tickets: HashMap<DeliveryId, u16>,
-    /// Whether the outbox may hold messages beyond the window's cursor.
-    outbox_has_more: bool,
-    outbox_retry: Option<Instant>,
+    outlet: Outlet,
     /// When the broker last acknowledged something, or was first given something to acknowledge.
     progress: Instant,
 }
@@ -94,19 +89,20 @@ struct Link<'s, 'a> {
 pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose) -> Fate {
     // Room for the subscription, the last word and the disconnect beside what is counted.
     let (client, mut eventloop) = AsyncClient::new(options, CLIENT_QUEUE + 3);
+    let patience = session.settings.patience;
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
-    network.set_connection_timeout(CONNECT_SECONDS);
+    network.set_connection_timeout(patience.connect.as_secs());
     eventloop.set_network_options(network);
     let mut link = Link {
         session,
         purpose,
         client,
         phase: Phase::Opening,
+        accepted: false,
         queued: 0,
         tickets: HashMap::new(),
-        outbox_has_more: true,
-        outbox_retry: None,
+        outlet: Outlet::new(Instant::now()),
         progress: Instant::now(),
     };
     loop {
@@ -153,9 +149,10 @@ impl Link<'_, '_> {
             Phase::Leaving(until) if now >= until => return Some(self.left()),
             _ => {}
         }
-        if self.waits_for_broker() && now >= self.progress + STALLED {
+        if self.waits_for_broker() && now >= self.progress + self.stalled() {
             let broker = &self.session.settings.broker;
-            let reason = format!("{broker} acknowledged nothing for {} s; the link is tried again", STALLED.as_secs());
+            let seconds = self.stalled().as_secs_f64();
+            let reason = format!("{broker} acknowledged nothing for {seconds} s; the link is tried again");
             return Some(Fate::Lost { reason, was_up: self.phase != Phase::Opening });
         }
         None
@@ -163,13 +160,19 @@ impl Link<'_, '_> {
 
     /// When [`Link::turn`] has something to do though nothing happened.
     fn due(&self) -> Instant {
-        let stalled = self.waits_for_broker().then(|| self.progress + STALLED);
+        let stalled = self.waits_for_broker().then(|| self.progress + self.stalled());
         let phase = match self.phase {
             Phase::Flushing(until) | Phase::Farewell(until) | Phase::Leaving(until) => Some(until),
             Phase::Opening | Phase::Up => None,
         };
-        let idle = Instant::now() + STALLED;
-        [stalled, phase, self.outbox_retry].into_iter().flatten().fold(idle, Instant::min)
+        let sends = matches!(self.phase, Phase::Up | Phase::Flushing(_)) && self.room() > 0;
+        let outbox = if sends { self.outlet.due() } else { None };
+        let idle = Instant::now() + IDLE;
+        [stalled, phase, outbox].into_iter().flatten().fold(idle, Instant::min)
+    }
+
+    fn stalled(&self) -> Duration {
+        self.session.settings.patience.stalled
     }
 
     fn waits_for_broker(&self) -> bool {
@@ -177,7 +180,7 @@ impl Link<'_, '_> {
     }
 
     fn is_idle(&self) -> bool {
-        self.queued == 0 && self.session.window.is_empty() && !self.outbox_has_more
+        self.queued == 0 && self.session.window.is_empty() && !self.outlet.has_more()
     }
 
     /// Gives the client what waits: acknowledgements, retained values, the outbox.
@@ -201,12 +204,12 @@ impl Link<'_, '_> {
                 self.session.fault(reason);
             }
         }
-        if self.session.mailbox.take_outbox_changed() || self.outbox_retry.is_some_and(|at| now >= at) {
-            self.outbox_has_more = true;
-            self.outbox_retry = None;
-        }
-        while self.outbox_has_more && self.room() > 0 {
-            self.pull(now);
+        let changed = self.session.mailbox.take_outbox_changed();
+        self.outlet.look(changed, now);
+        while self.room() > 0
+            && let Some((lane, limit)) = self.outlet.next(&self.session.window, self.room(), now)
+        {
+            self.pull(lane, limit, now);
         }
     }
 
@@ -214,33 +217,26 @@ impl Link<'_, '_> {
         self.session.window.room().min(CLIENT_QUEUE.saturating_sub(self.queued))
     }
 
-    /// Takes from the outbox what there is room for.
-    fn pull(&mut self, now: Instant) {
-        let room = self.room();
-        match self.session.outbox.after(self.session.window.cursor(), room) {
-            Ok(messages) => {
-                self.outbox_has_more = messages.len() >= room;
-                for message in messages {
-                    self.send_spooled(message);
-                }
-            }
+    /// Takes from a lane of the outbox what may go.
+    fn pull(&mut self, lane: Lane, limit: usize, now: Instant) {
+        let taken = self.outlet.take(lane, limit, &mut *self.session.outbox, &mut self.session.window, now);
+        match taken {
+            Ok(messages) => messages.into_iter().for_each(|message| self.send_spooled(lane, message)),
             Err(error) => {
-                self.outbox_has_more = false;
-                self.outbox_retry = Some(now + OUTBOX_RETRY);
                 let seconds = OUTBOX_RETRY.as_secs();
                 self.session.fault(format!("the outbox cannot be read: {error}; it is tried again in {seconds} s"));
             }
         }
     }
 
-    fn send_spooled(&mut self, message: OutboxMessage) {
+    fn send_spooled(&mut self, lane: Lane, message: OutboxMessage) {
         let OutboxMessage { seq, topic, mut payload, .. } = message;
         if seq <= self.session.settings.boot_seq {
             payload = mark_replayed(payload);
         }
-        if let Err(reason) = self.send(&topic, payload, Sent::Spooled(seq)) {
+        if let Err(reason) = self.send(&topic, payload, Sent::Spooled(lane, seq)) {
             // It would stand in the way of all others for ever.
-            self.session.window.skip(seq);
+            self.session.window.skip(lane, seq);
             self.session.fault(reason);
             (self.session.events)(Event::Delivered { seq });
         }
@@ -312,6 +308,7 @@ impl Link<'_, '_> {
 
     /// The broker accepted us; what follows is the subscription, on every connection anew.
     fn open(&mut self) {
+        self.accepted = true;
         if self.purpose == Purpose::Purge {
             self.leave(Instant::now());
             return;
@@ -353,7 +350,7 @@ impl Link<'_, '_> {
     fn acknowledged(&mut self, pkid: u16) {
         self.progress = Instant::now();
         match self.session.window.acknowledged(pkid) {
-            Some(Sent::Spooled(seq)) => (self.session.events)(Event::Delivered { seq }),
+            Some(Sent::Spooled(_, seq)) => (self.session.events)(Event::Delivered { seq }),
             Some(Sent::Farewell) => self.leave(self.progress),
             Some(Sent::Retained) | None => {}
         }
@@ -365,7 +362,8 @@ impl Link<'_, '_> {
         if matches!(self.phase, Phase::Leaving(_)) {
             return self.left();
         }
-        let poisoned = trouble::is_poison(error);
+        // Before that, what cannot be read is no message that would come again.
+        let poisoned = self.accepted && trouble::is_poison(error);
         for packet in std::mem::take(&mut eventloop.state.events) {
             if poisoned || !matches!(packet, Packet::Incoming(Incoming::Publish(_))) {
                 self.take(packet);

@@ -4,9 +4,11 @@
 //! what the engine publishes and what the durable outbox holds. What it decides: when to try again, and what is in
 //! flight. What it leaves to others: what a message means, and when an inbound one may be acknowledged.
 //!
-//! - The outbox is the truth: at most [`WINDOW`] of its messages are in flight, in order, and a message leaves it only
-//!   on the broker's acknowledgement. After every lost link a fresh client starts from the oldest message that was
-//!   not acknowledged, because the client library forgets such messages when the broker forgot the session.
+//! - The outbox is the truth: at most [`WINDOW`] of its messages are in flight, and a message leaves it only on the
+//!   broker's acknowledgement. After every lost link a fresh client starts from the oldest message that was not
+//!   acknowledged, because the client library forgets such messages when the broker forgot the session.
+//! - A topic's messages go out in order. What waited when the link came up goes at [`REPLAY_PER_SECOND`] at most;
+//!   answers to requests overtake it ([`Lane`]).
 //! - Nothing here queues without bound: of what is published there is one value a topic, the latest; and while the
 //!   receiver of events is busy, nothing is read from the broker.
 //! - An inbound message is acknowledged when the engine says so, on the connection on which it came; the broker
@@ -16,6 +18,8 @@ mod backoff;
 mod courier;
 mod link;
 mod mailbox;
+mod outlet;
+mod pace;
 mod session;
 mod settings;
 mod tls;
@@ -28,9 +32,10 @@ use std::time::Duration;
 
 pub use courier::{Courier, Heard};
 pub(crate) use link::HEADER_BYTES;
-pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Retry, Settings, Tls};
+pub use pace::REPLAY_PER_SECOND;
+pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Settings, Tls};
 pub use tls::check as check_tls;
-pub use window::WINDOW;
+pub use window::{Lane, WINDOW};
 
 use crate::engine::{DeliveryId, Event, OutboxMessage};
 use crate::wire::Topic;
@@ -38,24 +43,21 @@ use mailbox::Mailbox;
 
 /// Where messages wait that must reach the broker.
 pub trait Outbox {
-    /// The oldest messages with a `seq` above `seq`, at most `limit`, in order.
+    /// The oldest messages of `lane` with a `seq` above `seq`, at most `limit`, in order.
     ///
     /// # Errors
     /// When they cannot be read now; it is tried again a little later.
-    fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError>;
+    fn after(&mut self, lane: Lane, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError>;
+
+    /// The highest `seq` that waits, 0 where none does.
+    ///
+    /// # Errors
+    /// As [`Outbox::after`].
+    fn newest(&mut self) -> Result<u64, OutboxError>;
 }
 
 /// Why the outbox cannot be read.
 pub type OutboxError = Box<dyn std::error::Error + Send + Sync>;
-
-impl<F> Outbox for F
-where
-    F: FnMut(u64, usize) -> Result<Vec<OutboxMessage>, OutboxError>,
-{
-    fn after(&mut self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError> {
-        self(seq, limit)
-    }
-}
 
 /// The rest of the program's end of the link. None of its calls waits; dropping it cuts the link, and the broker
 /// then publishes the last will.

@@ -15,9 +15,6 @@ use super::{Outbox, tls};
 use crate::engine::Event;
 use crate::wire::{Status, Topic};
 
-/// Between pings; a dead link is noticed after at most twice this.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
 /// A link that held so long was good: the next failure is the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
 
@@ -133,7 +130,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
     let Settings { broker, base, .. } = settings;
     let mut options = MqttOptions::new(base.client_id(), &broker.host, broker.port);
     options
-        .set_keep_alive(KEEP_ALIVE)
+        .set_keep_alive(settings.patience.keep_alive)
         .set_clean_session(purpose == Purpose::Purge)
         .set_manual_acks(true)
         // What goes out is measured before the client gets it, since the client would cut the link instead.
@@ -146,7 +143,10 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         let password = match &credentials.password_file {
             None => String::new(),
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                format!("cannot read the password from {}: {error}; correct mqtt.password_file", path.display())
+                format!(
+                    "cannot read the password from {}: {error}; correct mqtt.password_file, or the service's credential",
+                    path.display()
+                )
             })?,
         };
         options.set_credentials(&credentials.username, password.trim_end());

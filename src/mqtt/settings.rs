@@ -22,6 +22,8 @@ pub struct Settings {
     pub max_packet_bytes: usize,
     /// When to try again.
     pub retry: Retry,
+    /// How long a broker is waited for.
+    pub patience: Patience,
     /// The highest `seq` of former starts: messages up to it go out as replayed.
     pub boot_seq: u64,
 }
@@ -67,6 +69,23 @@ pub struct Retry {
 impl Default for Retry {
     fn default() -> Self {
         Self { min: Duration::from_secs(1), max: Duration::from_mins(1), seed: 0 }
+    }
+}
+
+/// How long a broker may be silent until the link is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// From looking up the name to the answer to CONNECT, and for one write to go through; whole seconds.
+    pub connect: Duration,
+    /// Without any acknowledgement while some are due: the client can wedge, and so can a broker.
+    pub stalled: Duration,
+    /// Between pings, at least 1 s; a dead link is noticed after at most twice this.
+    pub keep_alive: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), stalled: Duration::from_mins(1), keep_alive: Duration::from_secs(30) }
     }
 }
 

@@ -36,6 +36,11 @@ pub(super) fn words(error: &ConnectionError, settings: &Settings, was_connected:
             format!("{broker} no longer answers pings; the link is tried again")
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => closed(settings, was_connected),
+        ConnectionError::NotConnAck(_) | ConnectionError::MqttState(StateError::Deserialization(_))
+            if !was_connected =>
+        {
+            format!("{broker} answers with something else than MQTT ({}); check the port in mqtt.url", chain(error))
+        }
         other => format!("the link to {broker} failed: {}; it is tried again", chain(other)),
     }
 }

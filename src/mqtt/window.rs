@@ -1,31 +1,57 @@
 //! What is in flight: given to the broker and not acknowledged.
 //!
-//! Invariant: every message of the outbox up to `cursor` was acknowledged or is in flight, so the oldest one in
-//! flight is where a new connection has to start.
+//! Invariant: in each lane every message of the outbox up to its cursor was acknowledged or is in flight, so the
+//! oldest one in flight is where a new connection has to start.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// The most messages in flight at once.
 pub const WINDOW: usize = 20;
 
+/// A part of the outbox that goes out in its own order. A topic is in one lane, so that its order is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Answers to requests: somebody waits for them, so they do not queue behind a backlog.
+    Answers,
+    /// Everything else.
+    Reports,
+}
+
 /// What an acknowledgement will be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// The outbox's message with this `seq`.
-    Spooled(u64),
+    /// The outbox's message with this `seq`, and its lane.
+    Spooled(Lane, u64),
     /// A retained value.
     Retained,
     /// The last word, `stopped`.
     Farewell,
 }
 
+/// How far one lane is.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The last `seq` taken from the outbox.
+    cursor: u64,
+    /// Messages in flight.
+    unacknowledged: BTreeSet<u64>,
+}
+
+impl Progress {
+    /// Starts again from the oldest message that was not acknowledged.
+    fn rewind(&mut self) {
+        if let Some(oldest) = self.unacknowledged.first() {
+            self.cursor = oldest.saturating_sub(1);
+        }
+        self.unacknowledged.clear();
+    }
+}
+
 /// The window over one connection after another.
 #[derive(Debug, Default)]
 pub(super) struct Window {
-    /// The last `seq` taken from the outbox.
-    cursor: u64,
-    /// Spooled messages in flight.
-    unacknowledged: BTreeSet<u64>,
+    answers: Progress,
+    reports: Progress,
     /// Given to the client, packet id not known yet; the client sends in this order.
     given: VecDeque<Sent>,
     /// On their way, by packet id.
@@ -43,21 +69,33 @@ impl Window {
         self.given.is_empty() && self.on_the_way.is_empty()
     }
 
-    /// The last `seq` taken from the outbox.
-    pub(super) fn cursor(&self) -> u64 {
-        self.cursor
+    fn progress(&mut self, lane: Lane) -> &mut Progress {
+        match lane {
+            Lane::Answers => &mut self.answers,
+            Lane::Reports => &mut self.reports,
+        }
     }
 
-    /// Passes over a message that cannot be sent.
-    pub(super) fn skip(&mut self, seq: u64) {
-        self.cursor = seq;
+    /// The last `seq` taken from this lane of the outbox.
+    pub(super) fn cursor(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Answers => self.answers.cursor,
+            Lane::Reports => self.reports.cursor,
+        }
+    }
+
+    /// Passes over what cannot be sent, or where nothing of this lane is.
+    pub(super) fn skip(&mut self, lane: Lane, seq: u64) {
+        let progress = self.progress(lane);
+        progress.cursor = progress.cursor.max(seq);
     }
 
     /// A message was given to the client.
     pub(super) fn give(&mut self, sent: Sent) {
-        if let Sent::Spooled(seq) = sent {
-            self.cursor = seq;
-            self.unacknowledged.insert(seq);
+        if let Sent::Spooled(lane, seq) = sent {
+            let progress = self.progress(lane);
+            progress.cursor = seq;
+            progress.unacknowledged.insert(seq);
         }
         self.given.push_back(sent);
     }
@@ -72,18 +110,16 @@ impl Window {
     /// The broker acknowledged this packet id.
     pub(super) fn acknowledged(&mut self, packet: u16) -> Option<Sent> {
         let sent = self.on_the_way.remove(&packet)?;
-        if let Sent::Spooled(seq) = sent {
-            self.unacknowledged.remove(&seq);
+        if let Sent::Spooled(lane, seq) = sent {
+            self.progress(lane).unacknowledged.remove(&seq);
         }
         Some(sent)
     }
 
-    /// The link is gone: starts again from the oldest message that was not acknowledged.
+    /// The link is gone: each lane starts again from its oldest message that was not acknowledged.
     pub(super) fn rewind(&mut self) {
-        if let Some(oldest) = self.unacknowledged.first() {
-            self.cursor = oldest.saturating_sub(1);
-        }
-        self.unacknowledged.clear();
+        self.answers.rewind();
+        self.reports.rewind();
         self.given.clear();
         self.on_the_way.clear();
     }
@@ -96,39 +132,61 @@ mod tests {
     #[test]
     fn acknowledgements_find_their_message_by_the_order_of_sending() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(7));
+        window.give(Sent::Spooled(Lane::Reports, 7));
         window.give(Sent::Retained);
-        window.give(Sent::Spooled(9));
+        window.give(Sent::Spooled(Lane::Reports, 9));
         for packet in [1, 2, 3] {
             window.sent(packet);
         }
-        assert_eq!(window.acknowledged(3), Some(Sent::Spooled(9)));
+        assert_eq!(window.acknowledged(3), Some(Sent::Spooled(Lane::Reports, 9)));
         assert_eq!(window.acknowledged(2), Some(Sent::Retained));
         assert_eq!(window.acknowledged(2), None);
         assert_eq!(window.room(), WINDOW - 1);
-        assert_eq!(window.cursor(), 9);
+        assert_eq!(window.cursor(Lane::Reports), 9);
     }
 
     #[test]
     fn a_lost_link_starts_again_at_the_oldest_message_in_flight() {
         let mut window = Window::default();
         for seq in [5, 8, 9] {
-            window.give(Sent::Spooled(seq));
+            window.give(Sent::Spooled(Lane::Reports, seq));
         }
         window.sent(1);
         window.acknowledged(1);
         window.rewind();
-        assert_eq!(window.cursor(), 7);
+        assert_eq!(window.cursor(Lane::Reports), 7);
         assert!(window.is_empty());
         window.rewind();
-        assert_eq!(window.cursor(), 7);
+        assert_eq!(window.cursor(Lane::Reports), 7);
     }
 
     #[test]
     fn a_message_given_but_never_sent_is_not_forgotten() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(3));
+        window.give(Sent::Spooled(Lane::Reports, 3));
         window.rewind();
-        assert_eq!(window.cursor(), 2);
+        assert_eq!(window.cursor(Lane::Reports), 2);
+    }
+
+    #[test]
+    fn a_lane_starts_again_at_its_own_place() {
+        let mut window = Window::default();
+        window.give(Sent::Spooled(Lane::Reports, 4));
+        window.give(Sent::Spooled(Lane::Answers, 90));
+        window.sent(1);
+        window.sent(2);
+        window.acknowledged(2);
+        window.skip(Lane::Answers, 200);
+        window.rewind();
+        assert_eq!((window.cursor(Lane::Answers), window.cursor(Lane::Reports)), (200, 3));
+    }
+
+    #[test]
+    fn passing_over_what_is_not_there_never_passes_over_what_is_in_flight() {
+        let mut window = Window::default();
+        window.give(Sent::Spooled(Lane::Answers, 5));
+        window.skip(Lane::Answers, 100);
+        window.rewind();
+        assert_eq!(window.cursor(Lane::Answers), 4);
     }
 }

@@ -26,7 +26,18 @@ pub trait Payload: Serialize + DeserializeOwned {
 
 /// Reads `bytes` as the JSON of a `T`, called `what` in messages.
 pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, BadPayload> {
-    serde_json::from_slice(bytes).map_err(|error| BadPayload::Json { what, found: error.to_string() })
+    serde_json::from_slice(bytes).map_err(|error| BadPayload::Json { what, found: shortened(&error.to_string()) })
+}
+
+/// The parser quotes texts whole, however long they are; their start, and the place at the end, say enough.
+fn shortened(words: &str) -> String {
+    const SIDE: usize = 150;
+    if words.chars().count() <= 2 * SIDE {
+        return words.to_owned();
+    }
+    let start: String = words.chars().take(SIDE).collect();
+    let end: Vec<char> = words.chars().rev().take(SIDE).collect();
+    format!("{start} ... {}", end.into_iter().rev().collect::<String>())
 }
 
 /// Refuses what is too long to be looked at.

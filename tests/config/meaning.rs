@@ -34,7 +34,7 @@ fn without_any_file_the_defaults_of_the_contract_hold() {
     assert_eq!((mqtt.username, mqtt.password_file, mqtt.ca_file), (None, None, None));
     assert_eq!((mqtt.cert_file, mqtt.key_file), (None, None));
     assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (64 << 20, Duration::from_hours(7 * 24)));
-    assert_eq!(mqtt.max_packet_bytes, 1 << 20);
+    assert_eq!((mqtt.max_packet_bytes, mqtt.reconnect_max), (1 << 20, Duration::from_mins(1)));
 }
 
 #[test]
@@ -52,7 +52,8 @@ training: { schedule: null, min_new_labels: 1, cooldown: 0s, head: rp-ridge, sol
 promotion: { policy: manual, margin: 0, max_class_recall_loss: 1, shadow_images: 40, instant: false }
 prediction: { top_k: 5, unknown: { percentile: 97.5 }, abstain: { alpha: 0.2 } }
 mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_file: /run/p, ca_file: /c, cert_file: /d,
-        key_file: /e, spool_mb: 1, spool_max_age: 1h, max_packet_kb: 16 }
+        key_file: /e, spool_mb: 1, spool_max_age: 1h, max_packet_kb: 16,
+        reconnect_max: 250ms }
 "#,
     );
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("cam_1", "Sorting line: 3"));
@@ -86,7 +87,7 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
         [Some("/run/p"), Some("/c"), Some("/d"), Some("/e")]
     );
     assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (1 << 20, Duration::from_hours(1)));
-    assert_eq!(mqtt.max_packet_bytes, 16 << 10);
+    assert_eq!((mqtt.max_packet_bytes, mqtt.reconnect_max), (16 << 10, Duration::from_millis(250)));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod mosquitto;
 
 mod adaptation;
 mod configuration;
+mod credentials;
 mod ending;
 mod home_assistant;
 mod images;

@@ -51,6 +51,11 @@ impl Home {
         self.folder.path().join("state")
     }
 
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config.yaml")
+    }
+
     /// What the daemons of this home wrote to standard error.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("log")
@@ -73,10 +78,16 @@ impl Home {
 
     /// Starts the daemon.
     pub fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// Starts the daemon with these variables in its environment.
+    pub fn start_with(&self, variables: &[(&str, &Path)]) -> Daemon {
         let log = File::options().create(true).append(true).open(self.log()).expect("a log file");
         let child = Command::new(&self.program)
             .args(["run", "--config"])
-            .arg(self.folder.path().join("config.yaml"))
+            .arg(self.config())
+            .envs(variables.iter().copied())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -113,6 +124,23 @@ impl Daemon {
             Some(status) => assert!(status.success(), "ended with {status}; its log:\n{}", self.said()),
             None => panic!("still there {:?} after SIGTERM; its log:\n{}", started.elapsed(), self.said()),
         }
+    }
+
+    /// Its memory that is resident now, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+    }
+
+    /// Seconds of processor time that it used so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // Its name may have spaces; the numbers follow the last bracket, user and system time as the 12th and 13th.
+        let numbers = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = numbers.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        // Of a hundredth of a second on every Linux.
+        ticks as f64 / 100.0
     }
 
     fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
@@ -166,6 +194,7 @@ pub struct Listener {
     client: Client,
     inbox: Receiver<Message>,
     heard: Vec<Message>,
+    subscribed: Receiver<()>,
 }
 
 impl Listener {
@@ -176,7 +205,8 @@ impl Listener {
         let name = format!("listener-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut options = MqttOptions::new(name, "127.0.0.1", port);
         // A broker that starts again still has what came meanwhile, where it keeps anything.
-        options.set_clean_session(false).set_max_packet_size(1 << 20, 1 << 20).set_inflight(1_000);
+        // What the device refuses as too long must not stop somebody who only listens.
+        options.set_clean_session(false).set_max_packet_size(16 << 20, 1 << 20).set_inflight(1_000);
         let (client, mut connection) = Client::new(options, 10_000);
         let (outbox, inbox) = channel();
         let (subscribed, ready) = channel();
@@ -208,7 +238,14 @@ impl Listener {
             }
         });
         ready.recv_timeout(PATIENCE).expect("the subscription stands");
-        Self { client, inbox, heard: Vec::new() }
+        Self { client, inbox, heard: Vec::new(), subscribed: ready }
+    }
+
+    /// Does `restart` to the broker and returns when the subscription stands again.
+    pub fn over(&self, restart: impl FnOnce()) {
+        self.subscribed.try_iter().for_each(drop);
+        restart();
+        self.subscribed.recv_timeout(PATIENCE).expect("the subscription stands again");
     }
 
     /// Sends JSON to a topic below the base.

@@ -64,6 +64,15 @@ impl Mosquitto {
         }
     }
 
+    /// Asks it to end and waits: it writes down what it remembers, where it has persistence.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let asked = Command::new("kill").arg(child.id().to_string()).status();
+            assert!(asked.is_ok_and(|status| status.success()), "mosquitto can be asked to end");
+            let _ = child.wait();
+        }
+    }
+
     /// Starts it again on the same port and returns when it listens.
     pub fn restart(&mut self) {
         self.kill();

@@ -1,0 +1,185 @@
+//! What went wrong, said without a flood.
+//!
+//! Whoever sends a thousand broken messages a second must not fill the outbox with a thousand events about them, since
+//! the oldest predictions would have to go for that. So of each kind of error a burst is said, then one a second with
+//! the number of those left out. Kinds are few, whatever is sent: the first level of a topic, and parts of the daemon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Engine;
+use super::effect::{Effect, Write};
+use crate::wire::Happening;
+use crate::words::Now;
+
+/// Errors of one kind that are said one by one.
+const BURST: usize = 20;
+
+/// After a burst, one error of its kind is said in this time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Messages that the outbox dropped are told of this often at most.
+const DROPPED_EVERY: Duration = Duration::from_mins(1);
+
+/// First levels of topics that are kinds of their own; all others are one.
+const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistant"];
+
+/// Where an error came from, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Complaint {
+    topic: Option<String>,
+    source: Option<String>,
+    reason: String,
+}
+
+impl Complaint {
+    /// Errors of one kind share a burst.
+    fn kind(&self) -> String {
+        let Some(topic) = &self.topic else { return format!("source {}", self.source.as_deref().unwrap_or_default()) };
+        let first = topic.split('/').next().unwrap_or_default();
+        format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default())
+    }
+
+    /// The event that says it, and that `left_out` others were not said.
+    fn said(self, left_out: u64) -> Happening {
+        let Self { topic, source, mut reason } = self;
+        if left_out > 0 {
+            reason = format!("{reason} ({left_out} more errors like it were left out)");
+        }
+        Happening::Error { topic, source, reason }
+    }
+}
+
+/// What one kind of error may still say.
+#[derive(Debug)]
+struct Bucket {
+    tokens: usize,
+    /// When the last token was added.
+    filled_at: Duration,
+    left_out: u64,
+    /// The latest of those left out.
+    latest: Option<Complaint>,
+}
+
+impl Bucket {
+    fn new(now: Duration) -> Self {
+        Self { tokens: BURST, filled_at: now, left_out: 0, latest: None }
+    }
+
+    /// Takes a token if there is one.
+    fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.filled_at).as_secs() / EVERY.as_secs();
+        if passed > 0 {
+            self.tokens = usize::try_from(passed).unwrap_or(BURST).saturating_add(self.tokens).min(BURST);
+            self.filled_at += EVERY * u32::try_from(passed).unwrap_or(u32::MAX);
+        }
+        let there = self.tokens > 0;
+        self.tokens -= usize::from(there);
+        there
+    }
+}
+
+/// What was said of errors and what was left out.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    buckets: BTreeMap<String, Bucket>,
+    /// Messages dropped from the outbox and not told of yet.
+    dropped: u64,
+    dropped_said_at: Option<Duration>,
+}
+
+impl Complaints {
+    /// What to say of `complaint` now, if anything.
+    fn take(&mut self, now: Duration, complaint: Complaint) -> Option<Happening> {
+        let bucket = self.buckets.entry(complaint.kind()).or_insert_with(|| Bucket::new(now));
+        if bucket.take(now) {
+            bucket.latest = None;
+            return Some(complaint.said(std::mem::take(&mut bucket.left_out)));
+        }
+        bucket.left_out += 1;
+        bucket.latest = Some(complaint);
+        None
+    }
+
+    /// What was left out and may be said now: the latest of each kind, with the number of the others.
+    fn due(&mut self, now: Duration) -> Vec<Happening> {
+        let mut due = Vec::new();
+        for bucket in self.buckets.values_mut() {
+            if let Some(latest) = bucket.latest.take_if(|_| bucket.left_out > 0) {
+                if bucket.take(now) {
+                    due.push(latest.said(std::mem::take(&mut bucket.left_out) - 1));
+                } else {
+                    bucket.latest = Some(latest);
+                }
+            }
+        }
+        due
+    }
+
+    /// How many messages were dropped, where that is to be told now.
+    fn dropped_due(&mut self, now: Duration) -> Option<u64> {
+        let due = self.dropped_said_at.is_none_or(|at| now.saturating_sub(at) >= DROPPED_EVERY);
+        (due && self.dropped > 0).then(|| {
+            self.dropped_said_at = Some(now);
+            std::mem::take(&mut self.dropped)
+        })
+    }
+}
+
+impl Engine {
+    /// Says so when something went wrong; nothing else changes.
+    pub(super) fn error(&mut self, now: Now, source: &str, reason: String) {
+        self.complain(now, Complaint { topic: None, source: Some(source.to_owned()), reason });
+    }
+
+    /// Says what was wrong with a message; nothing else changes.
+    pub(super) fn error_on_topic(&mut self, now: Now, topic: &str, reason: String) {
+        self.complain(now, Complaint { topic: Some(topic.to_owned()), source: None, reason });
+    }
+
+    fn complain(&mut self, now: Now, complaint: Complaint) {
+        self.reports.errors_total += 1;
+        if let Some(happening) = self.complaints.take(now.mono, complaint) {
+            self.announce(now, happening);
+        }
+    }
+
+    /// Takes messages out of the outbox that were never delivered, and counts them.
+    pub(super) fn drop_spooled(&mut self, dropped: Vec<u64>) {
+        self.complaints.dropped += dropped.len() as u64;
+        self.effects.extend(dropped.into_iter().map(|seq| Effect::Write(Write::OutboxRemove { seq })));
+    }
+
+    /// Says what was left out. What the outbox dropped is told of when somebody listens: the event itself takes room,
+    /// and while the broker is away one such event after another would push out what it speaks of.
+    pub(super) fn complain_when_due(&mut self, now: Now) {
+        for happening in self.complaints.due(now.mono) {
+            self.announce(now, happening);
+        }
+        if self.reports.connected
+            && let Some(count) = self.complaints.dropped_due(now.mono)
+        {
+            self.tell_dropped(now, count);
+        }
+    }
+
+    /// At the end of the daemon: what would be forgotten with it.
+    pub(super) fn complain_at_the_end(&mut self, now: Now) {
+        let count = std::mem::take(&mut self.complaints.dropped);
+        if count > 0 {
+            self.tell_dropped(now, count);
+        }
+    }
+
+    fn tell_dropped(&mut self, now: Now, count: u64) {
+        let reason = format!(
+            "the outbox dropped {count} messages that were never delivered, oldest first; raise mqtt.spool_mb or \
+             mqtt.spool_max_age, or look after the link to the broker"
+        );
+        self.error(now, "outbox", reason);
+    }
+}
+
+#[cfg(test)]
+#[path = "complaints_tests.rs"]
+mod tests;
