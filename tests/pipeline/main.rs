@@ -13,7 +13,15 @@ mod daemon;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
 
+#[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
+#[path = "../support/onnx.rs"]
+mod onnx;
+#[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
+#[path = "../support/proxy.rs"]
+mod proxy;
+
 mod adaptation;
+mod backbone_update;
 mod configuration;
 mod credentials;
 mod ending;

@@ -116,6 +116,11 @@ impl Daemon {
         self.child.wait().expect("it ends");
     }
 
+    /// Waits until it is gone.
+    pub fn gone(&mut self) {
+        self.child.wait().expect("it ends");
+    }
+
     /// Asks it to end and waits; fails when it takes longer than `within` or ends with anything but 0.
     pub fn stop(&mut self, within: Duration) {
         signal("TERM", self.id());
@@ -284,12 +289,18 @@ impl Listener {
 
     /// The first message on `topic`, heard since the last [`Listener::forget`] or still to come, for which `is` holds.
     pub fn wait(&mut self, topic: &str, what: &str, mut is: impl FnMut(&Value) -> bool) -> Message {
+        let what = format!("{what}, on {topic}");
+        self.wait_for(&what, |message| message.topic == topic && is(&message.json))
+    }
+
+    /// The same on whatever topic.
+    pub fn wait_for(&mut self, what: &str, mut is: impl FnMut(&Message) -> bool) -> Message {
         let until = Instant::now() + PATIENCE;
         let mut looked = 0;
         loop {
             while let Some(message) = self.heard.get(looked) {
                 looked += 1;
-                if message.topic == topic && is(&message.json) {
+                if is(message) {
                     return message.clone();
                 }
             }
@@ -297,7 +308,7 @@ impl Listener {
                 Ok(message) => self.heard.push(message),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let said: Vec<_> = self.heard.iter().map(|m| format!("{} {}", m.topic, m.json)).collect();
-                    panic!("no message on {topic} that is {what}; there were\n{}", said.join("\n"));
+                    panic!("no message that is {what}; there were\n{}", said.join("\n"));
                 }
             }
         }

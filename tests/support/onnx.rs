@@ -147,6 +147,14 @@ pub fn body() -> Net {
     net.node("Conv", "input w", "conv").node("Relu", "conv", "map")
 }
 
+/// A second piece of a model, which protobuf reads as if it stood in the first: so many weights that nothing reads.
+pub fn more_weights(name: &str, values: i64) -> Vec<u8> {
+    let (mut graph, mut model) = (Vec::new(), Vec::new());
+    put(&mut graph, 5, &tensor(name, 1, &[values], &vec![0; 4 * values as usize]));
+    put(&mut model, 7, &graph);
+    model
+}
+
 /// A `TensorProto`.
 fn tensor(name: &str, element: u64, shape: &[i64], raw: &[u8]) -> Vec<u8> {
     let mut tensor = Vec::new();
