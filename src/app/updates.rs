@@ -153,3 +153,7 @@ fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "updates_tests.rs"]
+mod tests;

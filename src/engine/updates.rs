@@ -202,10 +202,13 @@ impl Engine {
     /// The worker has held a whole file against its manifest.
     pub(super) fn update_checked(&mut self, now: Now, checked: UpdateChecked) {
         let UpdateChecked { kind, sha256, outcome } = checked;
-        let Some(fetch) = &mut self.updates.of(kind).fetch else { return };
+        let progress = self.updates.of(kind);
+        let Some(fetch) = &mut progress.fetch else { return };
         if fetch.stage != Stage::Checking || fetch.manifest.sha256 != sha256 {
             return;
         }
+        // What is said from here on is of this manifest, whatever else came meanwhile.
+        progress.seen = Some(fetch.digest);
         let manifest = fetch.manifest.clone();
         let found = in_time(&manifest, now.wall).and(outcome);
         match found {

@@ -394,3 +394,61 @@ fn keys_survive_their_files_and_weak_or_foreign_ones_are_refused() {
     let told = Signer::from_pem(&broken).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(!told.is_empty() && !told.contains(&secret.lines().nth(1).unwrap()[20..]), "{told}");
 }
+
+/// The fenced block of `docs/updates.md` in this language.
+fn documented(language: &str) -> String {
+    let mut lines = include_str!("../../docs/updates.md").lines();
+    lines.find(|line| *line == format!("```{language}")).expect("the page has such a block");
+    lines.take_while(|line| *line != "```").collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_worked_example_of_the_page_was_signed_by_openssl_and_is_good() {
+    let key = TrustedKey::from_pem(&documented("pem")).unwrap();
+    let text = documented("json manifest");
+    let manifest = Manifest::open(text.as_bytes(), &TrustedKeys(vec![key.clone()])).unwrap();
+    assert_eq!((manifest.sha256, manifest.size), (Digest::of(b"the head"), 8));
+    assert_eq!((manifest.signed_by.as_str(), key.id().as_str()), ("e4db7cca0534", "e4db7cca0534"));
+    let mut value: Value = serde_json::from_str(&text).unwrap();
+    value.as_object_mut().unwrap().remove("signature");
+    let signed = canonical(&value);
+    let page = include_str!("../../docs/updates.md");
+    assert!(page.contains(&Digest::of(&signed).to_string()) && signed.len() == 564, "{}", Digest::of(&signed));
+}
+
+#[test]
+fn the_page_names_every_code_and_every_test_of_a_threat() {
+    let page = include_str!("../../docs/updates.md");
+    let codes = [
+        Code::NoKeys,
+        Code::Malformed,
+        Code::BadSignature,
+        Code::WrongKind,
+        Code::WrongDevice,
+        Code::Expired,
+        Code::NotNewer,
+        Code::FailedBefore,
+        Code::TooLarge,
+        Code::ChunkTooLarge,
+        Code::WrongBackbone,
+        Code::Sha256,
+        Code::BadContent,
+        Code::Worse,
+        Code::DidNotHold,
+        Code::NotPossible,
+    ];
+    for code in codes {
+        assert!(page.contains(&format!("`{}`", code.as_str())), "{code:?}");
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+    }
+    let tests =
+        [include_str!("tests.rs"), include_str!("../engine/updates_tests.rs"), include_str!("../app/updates_tests.rs")]
+            .concat();
+    let (_, threats) = page.split_once("| threat |").unwrap();
+    let named = threats.split('`').skip(1).step_by(2).filter(|name| name.len() > 25 && !name.contains(['.', '/', ' ']));
+    let names: Vec<&str> = named.collect();
+    assert!(names.len() > 12, "{names:?}");
+    for name in names {
+        assert!(tests.contains(&format!("fn {name}()")), "there is no test {name}");
+    }
+}
