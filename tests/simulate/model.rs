@@ -101,14 +101,13 @@ impl Model {
             }
             Write::Training(memory) => self.training = memory,
             Write::Evict { id } => self.evict(id),
-            Write::Statistics { .. } => {}
+            Write::Statistics { .. } | Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::HeadForget { version } => {
                 let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
                 assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
                 self.heads.retain(|head| head.head.version != version);
             }
             Write::Live(memory) => self.live = *memory,
-            Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
     }
