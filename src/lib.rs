@@ -2,7 +2,7 @@
 //!
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
 //! device. `ARCHITECTURE.md` tells which room does what; arrows between them run one way:
-//! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `config`, `engine`) <- `ports` <- rim (`backbone`,
+//! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `update`, `config`, `engine`) <- `ports` <- rim (`backbone`,
 //! `store`, `watch`, `mqtt`, `http`) <- `app` and `cli`.
 
 pub mod app;

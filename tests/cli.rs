@@ -25,5 +25,7 @@ mod offline;
 mod onnx;
 #[path = "cli/samples.rs"]
 mod samples;
+#[path = "cli/update.rs"]
+mod update;
 #[path = "cli/usage.rs"]
 mod usage;

@@ -145,11 +145,16 @@ fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
     let mut logits = vec![0.0; record.dense.classes.len()];
     record.dense.logits(embedding, &mut logits).map_err(unreadable)?;
     let p = record.dense.probabilities(embedding).map_err(unreadable)?;
-    match logits.iter().chain(&p).find(|value| !value.is_finite()) {
-        Some(value) => Err(format!("the head answers {value} to an embedding, expected finite numbers")),
-        None => {
-            let _ = record.calibration.doubt(&p, embedding, 0.1, 99.0);
-            Ok(())
-        }
+    if let Some(value) = logits.iter().chain(&p).find(|value| !value.is_finite()) {
+        return Err(format!("the head answers {value} to an embedding, expected finite numbers"));
+    }
+    let novelty = record.calibration.doubt(&p, embedding, 0.1, 99.0).novelty;
+    match novelty.filter(|novelty| !novelty.is_finite()) {
+        Some(novelty) => Err(format!("the head finds an embedding novel by {novelty}, expected a finite number")),
+        None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[path = "updates_tests.rs"]
+mod tests;

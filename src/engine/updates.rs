@@ -39,6 +39,10 @@ pub struct UpdateSettings {
     pub chunk_bytes_max: u64,
 }
 
+/// What a payload was found to be: a manifest and what follows from it, or why it is refused, with what of it can be
+/// trusted.
+type Looked = Result<(Manifest, Accepted), (Option<Box<Manifest>>, Refusal)>;
+
 /// What is remembered of updates of one kind over restarts, as JSON.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -134,14 +138,16 @@ impl Engine {
             match self.looked_at(now, kind, desired.as_bytes()) {
                 Ok((manifest, Accepted::Begin)) => {
                     let mut fetch = Fetch::new(manifest, digest);
-                    stored.into_iter().for_each(|n| fetch.chunks.add(n));
+                    for n in stored {
+                        fetch.chunks.add(n);
+                    }
                     fetch.stage = if fetch.chunks.is_complete() { Stage::Whole } else { Stage::Chunks };
                     self.updates.of(kind).fetch = Some(fetch);
                 }
                 Ok((_, Accepted::Nothing)) => self.drop_update(kind),
                 Err((manifest, refusal)) => {
                     self.drop_update(kind);
-                    self.refuse_update(now, kind, manifest.as_ref(), digest, refusal);
+                    self.refuse_update(now, kind, manifest.as_deref(), digest, refusal);
                 }
             }
         }
@@ -172,17 +178,12 @@ impl Engine {
                 }
                 self.publish_update(now, kind);
             }
-            Err((manifest, refusal)) => self.refuse_update(now, kind, manifest.as_ref(), digest, refusal),
+            Err((manifest, refusal)) => self.refuse_update(now, kind, manifest.as_deref(), digest, refusal),
         }
     }
 
-    /// Whether `payload` is a manifest for this device; what can be trusted of it comes with the refusal.
-    fn looked_at(
-        &mut self,
-        now: Now,
-        kind: UpdateKind,
-        payload: &[u8],
-    ) -> Result<(Manifest, Accepted), (Option<Manifest>, Refusal)> {
+    /// Whether `payload` is a manifest for this device.
+    fn looked_at(&mut self, now: Now, kind: UpdateKind, payload: &[u8]) -> Looked {
         let settings = &self.settings.updates;
         let manifest = Manifest::open(payload, &settings.keys).map_err(|refusal| (None, refusal))?;
         let memory = &self.updates.of(kind).memory;
@@ -195,17 +196,20 @@ impl Engine {
         };
         match accept(&manifest, kind, &device, now.wall) {
             Ok(accepted) => Ok((manifest, accepted)),
-            Err(refusal) => Err((Some(manifest), refusal)),
+            Err(refusal) => Err((Some(Box::new(manifest)), refusal)),
         }
     }
 
     /// The worker has held a whole file against its manifest.
     pub(super) fn update_checked(&mut self, now: Now, checked: UpdateChecked) {
         let UpdateChecked { kind, sha256, outcome } = checked;
-        let Some(fetch) = &mut self.updates.of(kind).fetch else { return };
+        let progress = self.updates.of(kind);
+        let Some(fetch) = &mut progress.fetch else { return };
         if fetch.stage != Stage::Checking || fetch.manifest.sha256 != sha256 {
             return;
         }
+        // What is said from here on is of this manifest, whatever else came meanwhile.
+        progress.seen = Some(fetch.digest);
         let manifest = fetch.manifest.clone();
         let found = in_time(&manifest, now.wall).and(outcome);
         match found {

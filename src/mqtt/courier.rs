@@ -95,7 +95,8 @@ impl Courier {
     pub fn next(&mut self, within: Duration) -> Option<Heard> {
         let until = Instant::now() + within;
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            // A broker that refuses at once answers even where there is no time left.
+            let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
             let heard = match self.connection.recv_timeout(left) {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
                 Ok(Ok(packet)) => self.take(packet),

@@ -396,3 +396,4 @@ mod listing;
 mod migration;
 mod opening;
 mod room;
+mod updates;

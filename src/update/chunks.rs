@@ -96,6 +96,9 @@ impl Chunks {
     }
 
     /// The share that is there, in whole percent; 100 only when all are.
+    ///
+    /// # Panics
+    /// Never: it is a share.
     #[must_use]
     pub fn percent(&self) -> u8 {
         let there = u64::from(self.count - self.missing);

@@ -128,6 +128,9 @@ impl Manifest {
     }
 
     /// How many chunks the file has.
+    ///
+    /// # Panics
+    /// Never: size and length of a chunk are in their ranges.
     #[must_use]
     pub fn chunks(&self) -> u32 {
         u32::try_from(self.size.div_ceil(self.chunk_bytes)).expect("512 MiB of at least 1 KiB each")

@@ -29,6 +29,7 @@ fn without_any_file_the_defaults_of_the_contract_hold() {
     let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
     assert_eq!(top_k, 3);
     assert!((unknown_percentile - 99.0).abs() < 1e-12 && (abstain_alpha - 0.1).abs() < 1e-12);
+    assert!(config.trusted_keys.is_empty());
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtt://localhost:1883", "edgetuned"));
     assert_eq!((mqtt.username, mqtt.password_file, mqtt.ca_file), (None, None, None));
@@ -51,6 +52,7 @@ training: { schedule: null, min_new_labels: 1, cooldown: 0s, head: rp-ridge, sol
             max_samples: 50, time_limit: 5s, priority: normal, pause_above_c: 75, pause_above_load: 1.5 }
 promotion: { policy: manual, margin: 0, max_class_recall_loss: 1, shadow_images: 40, instant: false }
 prediction: { top_k: 5, unknown: { percentile: 97.5 }, abstain: { alpha: 0.2 } }
+updates: { trusted_keys: [/etc/keys/a.pub, /etc/keys//b.pub] }
 mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_file: /run/p, ca_file: /c, cert_file: /d,
         key_file: /e, spool_mb: 1, spool_max_age: 1h, max_packet_kb: 16,
         reconnect_max: 250ms }
@@ -78,6 +80,7 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
     assert_eq!(top_k, 5);
     assert!((unknown_percentile - 97.5).abs() < 1e-12 && (abstain_alpha - 0.2).abs() < 1e-12);
+    assert_eq!(config.trusted_keys, ["/etc/keys/a.pub", "/etc/keys/b.pub"].map(PathBuf::from));
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtts://b:8884", "plant/hall-2"));
     assert_eq!(mqtt.username.as_deref(), Some("007"));

@@ -54,6 +54,18 @@ fn a_problem_reads_as_one_line_and_has_the_fields_of_check_json() {
 }
 
 #[test]
+fn trusted_keys_are_a_short_list_of_absolute_paths() {
+    for bad in ["/etc/a.pub", "[a.pub]", "[/etc/../a.pub]", "[[/a.pub]]", "[null]", "null", "{a: /b}"] {
+        let problem = fault(&format!("updates:\n  trusted_keys: {bad}"));
+        assert_eq!((problem.key.as_str(), problem.line), ("updates.trusted_keys", Some(2)), "{bad}");
+        assert!(problem.expected.contains("a list of at most 16 absolute paths"), "{problem}");
+    }
+    let many = vec!["/a.pub"; 17].join(", ");
+    assert!(fault(&format!("updates: {{trusted_keys: [{many}]}}")).found.contains("17 items"));
+    assert!(good("updates: {trusted_keys: []}").trusted_keys.is_empty());
+}
+
+#[test]
 fn unknown_keys_are_errors_with_a_suggestion() {
     for (text, remedy) in [
         ("mqt: {url: x}", "did you mean 'mqtt'?"),

@@ -94,7 +94,7 @@ impl Workshop {
     }
 
     /// Signs what `name` says anew, with `changes`, as the holder of the trusted key.
-    fn sign_changed(&self, name: &str, as_name: &str, changes: Value) -> String {
+    fn sign_changed(&self, name: &str, as_name: &str, changes: &Value) -> String {
         let mut members: Map<String, Value> = serde_json::from_slice(&fs::read(self.path(name)).unwrap()).unwrap();
         members.extend(changes.as_object().unwrap().clone());
         let key = Signer::from_pem(&fs::read_to_string(self.path("signing.key")).unwrap()).unwrap();
@@ -163,15 +163,15 @@ fn a_signed_head_is_installed_and_everything_that_is_not_right_is_refused() {
     for (manifest, file, code) in [
         (workshop.sign("parts.safetensors", 8, "other.key"), "parts.safetensors", "bad_signature"),
         (workshop.sign("parts.safetensors", 4, "signing.key"), "parts.safetensors", "not_newer"),
-        (workshop.sign_changed(&next, "old.json", past), "parts.safetensors", "expired"),
+        (workshop.sign_changed(&next, "old.json", &past), "parts.safetensors", "expired"),
         (
-            workshop.sign_changed(&next, "target.json", json!({ "devices": ["line-4"] })),
+            workshop.sign_changed(&next, "target.json", &json!({ "devices": ["line-4"] })),
             "parts.safetensors",
             "wrong_device",
         ),
         (tiny.clone(), "tiny.safetensors", "wrong_backbone"),
         // The manifest says our backbone, the file another one.
-        (workshop.sign_changed(&tiny, "mixed.json", json!({ "space": ours })), "tiny.safetensors", "wrong_backbone"),
+        (workshop.sign_changed(&tiny, "mixed.json", &json!({ "space": ours })), "tiny.safetensors", "wrong_backbone"),
     ] {
         stage.ears.forget();
         let (exit, sent) = workshop.publish(&stage, &manifest, file);

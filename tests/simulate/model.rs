@@ -102,7 +102,7 @@ impl Model {
             }
             Write::Training(memory) => self.training = memory,
             Write::Evict { id } => self.evict(id),
-            Write::Statistics { .. } => {}
+            Write::Statistics { .. } | Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::HeadForget { version } => {
                 let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
                 assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
@@ -111,7 +111,6 @@ impl Model {
             Write::Live(memory) => self.live = *memory,
             Write::Twin(memory) => self.twin = memory,
             Write::Backbone(_) | Write::ForgetOtherSpaces => unreachable!("no backbone comes here"),
-            Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
     }

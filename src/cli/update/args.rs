@@ -77,7 +77,7 @@ pub struct Sign {
     /// For a backbone: its manifest
     #[arg(long, value_name = "YAML", required_if_eq("kind", "backbone"))]
     pub backbone_manifest: Option<PathBuf>,
-    /// KiB of a chunk, below mqtt.max_packet_kb of the devices
+    /// KiB of a chunk, less than the devices take as a packet
     #[arg(long, value_name = "KIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub chunk_kb: u64,
     /// Where the manifest is written
@@ -96,7 +96,7 @@ pub struct Publish {
     /// Id of the device
     #[arg(long, value_name = "ID")]
     pub device: String,
-    /// The broker [default: the configuration's, else mqtt://localhost:1883]
+    /// The broker [default: the configuration's, else this machine's]
     #[arg(long)]
     pub url: Option<String>,
     /// What topics begin with [default: the configuration's, else edgetuned]

@@ -40,7 +40,9 @@ struct Sent {
     version: u64,
     installed: bool,
     error: Option<UpdateError>,
-    chunks_sent: u64,
+    /// Chunks, those sent again included.
+    #[serde(rename = "chunks_sent")]
+    chunks: u64,
     seconds: f64,
 }
 
@@ -77,7 +79,7 @@ pub fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failur
         version,
         installed: state.error.is_none(),
         error: state.error,
-        chunks_sent: session.sent,
+        chunks: session.sent,
         seconds: started.elapsed().as_secs_f64(),
     };
     output.print(&sent, |out| {

@@ -119,13 +119,13 @@ impl Engine {
         let Some(fetch) = progress.fetch.as_mut().filter(|fetch| fetch.manifest.sha256 == sha256) else {
             // Delivered a second time, after the last one made the file whole.
             if progress.memory.installed.as_ref().is_none_or(|installed| installed.sha256 != sha256) {
-                self.stray_chunk(now, format!("no {kind} with SHA-256 {} is under way", sha256.short()));
+                self.stray_chunk(now, &format!("no {kind} with SHA-256 {} is under way", sha256.short()));
             }
             return;
         };
         match fetch.chunks.wants(n, bytes.len()) {
             Ok(false) => return,
-            Err(bad) => return self.stray_chunk(now, format!("{kind} {}: {bad}", sha256.short())),
+            Err(bad) => return self.stray_chunk(now, &format!("{kind} {}: {bad}", sha256.short())),
             Ok(true) => {}
         }
         fetch.chunks.add(n);
@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// Tells of chunks that are not stored, but not of each.
-    fn stray_chunk(&mut self, now: Now, why: String) {
+    fn stray_chunk(&mut self, now: Now, why: &str) {
         let (told, count) = &mut self.updates.stray;
         *count += 1;
         if told.is_none_or(|at| now.mono.saturating_sub(at) >= STRAY_EVERY) {

@@ -157,3 +157,55 @@ fn challengers_on_shuffled_labels_lose_and_single_groups_leave_nothing_to_measur
     let result = compare(&few, &trained(&few), 1, None, &Rules::default());
     assert!(result.challenger.is_none() && result.verdict.provisional, "{:?}", result.verdict);
 }
+
+/// A head trained elsewhere, on 60 other images of these classes.
+fn pushed(names: &[&'static str]) -> HeadRecord {
+    HeadRecord {
+        head: HeadRef { version: 7, ..record(trained(&dataset(&images(1_000..1_060, names)))).head },
+        ..record(trained(&dataset(&images(1_000..1_060, names))))
+    }
+}
+
+/// What the gate says of `pushed` by `data`, beside a champion trained on it.
+fn sent(data: &Dataset, pushed: &HeadRecord) -> String {
+    let champion = record(trained(data));
+    let result = compare_pushed(Some(data), pushed, Some(&champion), &Rules::default());
+    let Verdict { promote, provisional, code, reason, .. } = result.verdict;
+    assert_eq!(promote, ["better", "not_worse", "too_few_heldout"].contains(&code.as_str()), "{code}: {reason}");
+    assert_eq!(provisional, code == "too_few_heldout");
+    code
+}
+
+#[test]
+fn a_head_that_was_sent_serves_unless_it_is_shown_to_be_worse() {
+    let names = ["bolt", "gear", "nut"];
+    let data = dataset(&images(0..60, &names));
+    let good = pushed(&names);
+    assert_eq!(sent(&data, &good), "not_worse");
+    let mut deaf = good.clone();
+    deaf.dense.bias[1] -= 1e3;
+    assert_eq!(sent(&data, &deaf), "class_recall_loss");
+    let mut blind = good.clone();
+    blind.dense.weights.fill(0.0);
+    assert_eq!(sent(&data, &blind), "chance");
+    let mut sure = good;
+    sure.dense.weights.mapv_inplace(|weight| -weight);
+    assert_eq!(sent(&data, &sure), "chance", "worse than guessing");
+    assert_eq!(sent(&data, &pushed(&["bolt", "gear"])), "class_lost");
+    assert_eq!(sent(&data, &pushed(&["bolt", "gear", "nut", "washer"])), "not_worse", "a class more is no harm");
+}
+
+#[test]
+fn without_enough_labels_that_it_has_not_seen_a_head_that_was_sent_serves_provisionally() {
+    let names = ["bolt", "gear", "nut"];
+    let data = dataset(&images(0..60, &names));
+    assert_eq!(sent(&dataset(&images(0..12, &names)), &pushed(&names)), "too_few_heldout");
+    // The images here are those that it was trained on, whatever its own folds said of them.
+    let own = record(trained(&data));
+    assert_eq!(sent(&data, &own), "too_few_heldout");
+    let result = compare_pushed(None, &pushed(&names), Some(&own), &Rules::default());
+    assert!(result.verdict.promote && result.verdict.provisional && result.challenger.is_none());
+    let first = compare_pushed(Some(&data), &pushed(&names), None, &Rules::default());
+    assert_eq!(first.verdict.code, "first");
+    assert_eq!(first.challenger.map(|figures| figures.n), Some(60));
+}
