@@ -43,6 +43,7 @@ mod twin;
 mod under_way;
 mod updates;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use drift::DriftMemory;
@@ -70,8 +71,8 @@ pub use under_way::{JobId, UNDER_WAY_MAX};
 pub use updates::{Refused, StoredUpdate, UpdateMemory, UpdateSettings};
 
 use crate::update::Code;
-use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
-use crate::words::Now;
+use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic, UpdateKind};
+use crate::words::{Digest, Now};
 use acks::Acks;
 use asks::Asks;
 use budget::Budget;
@@ -90,13 +91,17 @@ use updates::Updates;
 /// What outlives an engine when everything but the link starts anew: counts since the start, and the numbers of
 /// messages.
 #[derive(Debug)]
-pub struct Carried(Reports);
+pub struct Carried {
+    reports: Reports,
+    /// Which manifests were looked at.
+    seen: BTreeMap<UpdateKind, Digest>,
+}
 
 impl Carried {
     /// The same without the link that the former engine had.
     #[must_use]
     pub fn cut_off(mut self) -> Self {
-        self.0.connected = false;
+        self.reports.connected = false;
         self
     }
 }
@@ -149,13 +154,15 @@ impl Engine {
     /// The same, in the place of a former engine of this process.
     #[must_use]
     pub fn after(carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
-        Self { resumes: true, ..Self::with(settings, snapshot, carried.0) }
+        let mut engine = Self { resumes: true, ..Self::with(settings, snapshot, carried.reports) };
+        engine.updates.saw(&carried.seen);
+        engine
     }
 
     /// What the next engine of this process goes on with.
     #[must_use]
     pub fn carry(self) -> Carried {
-        Carried(self.reports.carried())
+        Carried { seen: self.updates.seen(), reports: self.reports.carried() }
     }
 
     fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {

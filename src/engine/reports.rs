@@ -32,9 +32,6 @@ const HEALTH_MIN: Duration = Duration::from_secs(1);
 /// `novel` is not reported more often than this.
 const NOVEL_EVERY: Duration = Duration::from_mins(1);
 
-/// What this version does beyond predicting; `info` says so.
-const CAPABILITIES: [&str; 12] = Command::NAMES;
-
 /// Counters and latest values.
 #[derive(Debug)]
 pub(super) struct Reports {
@@ -197,7 +194,7 @@ impl Engine {
                 classes: champion.classes.clone(),
                 accuracy: champion.accuracy,
             }),
-            capabilities: CAPABILITIES.map(str::to_owned).to_vec(),
+            capabilities: Command::NAMES.into_iter().chain(["update"]).map(str::to_owned).collect(),
             configuration: engine.settings.configuration.clone(),
         });
     }

@@ -114,6 +114,18 @@ impl Updates {
         Self { kinds, stray: (None, 0), trial_since: Duration::ZERO }
     }
 
+    /// The manifests that were looked at last.
+    pub fn seen(&self) -> BTreeMap<UpdateKind, Digest> {
+        self.kinds.iter().filter_map(|(kind, progress)| Some((*kind, progress.seen?))).collect()
+    }
+
+    /// Another engine of this process looked at these.
+    pub fn saw(&mut self, seen: &BTreeMap<UpdateKind, Digest>) {
+        for (kind, digest) in seen {
+            self.of(*kind).seen = Some(*digest);
+        }
+    }
+
     fn of(&mut self, kind: UpdateKind) -> &mut Progress {
         self.kinds.entry(kind).or_default()
     }

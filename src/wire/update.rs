@@ -1,13 +1,14 @@
 //! What is said of updates: `update/<kind>/state` and `update/<kind>/request`. The manifest that comes in is a matter of
 //! its own, since its bytes are signed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::words::Digest;
 
 /// Where an update is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UpdatePhase {
     /// Nothing is under way.
@@ -17,14 +18,14 @@ pub enum UpdatePhase {
     Downloading,
     /// The file is whole; it is held against the manifest, and a head against this device's images.
     Verifying,
-    /// The file is what the manifest says; what it brings is being tried out.
+    /// The file is what the manifest says; a backbone embeds this device's images and is compared.
     Verified,
     /// It is installed and has not proved itself yet.
     Trial,
 }
 
 /// `update/<kind>/state`: what is installed and what is under way, with the names that Home Assistant has for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateState {
     /// Of this message.
     #[serde(flatten)]
@@ -35,7 +36,9 @@ pub struct UpdateState {
     pub latest_version: Option<String>,
     /// Whether one is under way.
     pub in_progress: bool,
-    /// How much of it is here, 0 to 100; null when none is under way.
+    /// How much of it is here, or of a verified backbone how many images it has embedded, 0 to 100; null when none is under
+    /// way.
+    #[schemars(range(max = 100))]
     pub update_percentage: Option<u8>,
     /// Where it is.
     pub phase: UpdatePhase,
@@ -50,7 +53,7 @@ impl Payload for UpdateState {
 }
 
 /// Why an update was refused or failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateError {
     /// For programs; `docs/updates.md` lists them.
     pub code: String,
@@ -59,7 +62,7 @@ pub struct UpdateError {
 }
 
 /// `update/<kind>/request`: chunks to be sent to `update/<kind>/chunk/<sha256>/<n>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChunkRequest {
     /// Of this message.
     #[serde(flatten)]

@@ -28,10 +28,8 @@ fn every_entity_reads_a_topic_on_which_there_are_its_fields() {
     let below = |topic: &Value| topic.as_str().unwrap().strip_prefix(BASE).unwrap().trim_start_matches('/').to_owned();
     let mut read = 0;
     for (key, component) in document["cmps"].as_object().unwrap() {
-        // Buttons read nothing, and updates are only told of where there was one.
-        let Some(topic) = component.get("state_topic").map(below).filter(|topic| !topic.starts_with("update/")) else {
-            continue;
-        };
+        // Buttons read nothing.
+        let Some(topic) = component.get("state_topic").map(below) else { continue };
         let message = stage.ears.wait(&topic, "read by Home Assistant", Value::is_object).json;
         for field in fields(component.get("value_template").and_then(Value::as_str).unwrap_or_default()) {
             assert!(message.get(field).is_some(), "{key} reads {field} on {topic}: {message}");

@@ -60,6 +60,13 @@ impl Channel {
         self
     }
 
+    /// The messages are bytes of no form.
+    pub fn in_bytes(mut self) -> Self {
+        self.messages[0].content_type = "application/octet-stream";
+        self.messages[0].schema = json!({ "type": "string", "format": "binary" });
+        self
+    }
+
     /// An empty message has a meaning of its own.
     pub fn or_empty(mut self, about: &str) -> Self {
         let schema = json!({ "type": "string", "const": "", "description": about });

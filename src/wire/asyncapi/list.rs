@@ -6,9 +6,9 @@ use super::channel::Channel;
 use crate::wire::request::Fields;
 use crate::wire::schema::{Said, heard, nothing};
 use crate::wire::{
-    Alert, AlertId, Asked, Desired, EventReport, Exported, HeadEntry, Health, Info, LabelItem, LabelsTaken,
-    MAX_LABEL_ITEMS, Prediction, Promoted, Reported, Response, ReviewList, RolledBack, SampleEntry, Status,
-    StatusReport, Topic, TrainAccepted, TrainResult, TrainState, UpdateKind,
+    Alert, AlertId, Asked, ChunkRequest, Desired, EventReport, Exported, HeadEntry, Health, Info, LabelItem,
+    LabelsTaken, MAX_LABEL_ITEMS, Prediction, Promoted, Reported, Response, ReviewList, RolledBack, SampleEntry,
+    Status, StatusReport, Topic, TrainAccepted, TrainResult, TrainState, UpdateKind, UpdateState,
 };
 use crate::wire::{command, home_assistant, prediction};
 
@@ -34,6 +34,16 @@ pub(super) fn channels(said: &mut Said) -> Vec<Channel> {
         Channel::heard("config/desired", "Settings from afar; they replace those before.", heard::<Desired>())
             .or_empty("The device's own settings hold again.")
             .retained(),
+        Channel::said(
+            &Topic::UpdateState(UpdateKind::Head),
+            "What is installed and under way.",
+            said.of::<UpdateState>(),
+        ),
+        Channel::said(&Topic::UpdateRequest(UpdateKind::Head), "Chunks that are wanted.", said.of::<ChunkRequest>()),
+        Channel::heard("update/{kind}/desired", "A signed manifest; docs/updates.md has all of it.", manifest())
+            .or_empty("What is under way is given up.")
+            .retained(),
+        Channel::heard("update/{kind}/chunk/{sha256}/{n}", "A part of the file, as it is.", Value::Null).in_bytes(),
         Channel::heard("label", "Labels for images; all of a list count or none.", labels()),
         Channel::heard("homeassistant/status", "Home Assistant came or went.", Value::Null)
             .in_words(&["online", "offline"])
@@ -102,6 +112,27 @@ fn exchange(said: &mut Said, name: &str, about: &'static str, arguments: Option<
             .answered_on(&response.to_string()),
         Channel::said(&response, "The answer.", answered),
     ]
+}
+
+/// What every signed manifest has; those of one kind have more.
+fn manifest() -> Value {
+    let (whole, time) =
+        (json!({ "type": "integer", "minimum": 1 }), json!({ "type": "string", "format": "date-time" }));
+    json!({
+        "type": "object",
+        "required": [
+            "v", "kind", "name", "version", "size", "sha256", "chunk_bytes", "created", "expires", "signature"
+        ],
+        "properties": {
+            "v": { "const": 1 },
+            "kind": { "enum": UpdateKind::ALL.map(UpdateKind::as_str) },
+            "name": { "type": "string", "minLength": 1, "maxLength": 64 },
+            "version": whole.clone(), "size": whole.clone(), "chunk_bytes": whole,
+            "sha256": { "type": "string", "pattern": "^[0-9a-fA-F]{64}$" },
+            "created": time.clone(), "expires": time,
+            "signature": { "type": "string", "contentEncoding": "base64" },
+        },
+    })
 }
 
 /// One label or a list of them.
