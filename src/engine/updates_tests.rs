@@ -1,5 +1,7 @@
 //! What the engine makes of manifests, chunks and whole files, over reconnects and restarts.
 
+#[path = "updates_tests/backbone.rs"]
+mod backbone_updates;
 #[path = "updates_tests/machine.rs"]
 mod machine;
 
@@ -318,22 +320,4 @@ fn a_rollback_on_request_takes_the_update_back_for_good() {
     assert_eq!((machine.champion(), &machine.state()["installed_version"]), (2, &Value::Null));
     machine.desire(&payload);
     assert_eq!(machine.state()["error"]["code"], "failed_before", "the broker still has its manifest");
-}
-
-#[test]
-fn a_backbone_is_fetched_and_refused_for_what_this_version_cannot_do() {
-    let (mut machine, file) = (Machine::new(), file(1));
-    let changes = json!({ "kind": "backbone", "manifest": { "name": "net" } });
-    machine.send("update/backbone/desired", manifest(&file, 1, &changes));
-    for n in 0..41 {
-        let end = file.len().min((n + 1) * 1024);
-        machine.send(&format!("update/backbone/chunk/{}/{n}", Digest::of(&file)), file[n * 1024..end].to_vec());
-    }
-    machine.later(100);
-    assert!(machine.is_checking());
-    let sha256 = Digest::of(&file);
-    let checked = UpdateChecked { kind: UpdateKind::Backbone, sha256, outcome: Ok(Checked::Backbone) };
-    machine.step(Event::UpdateChecked(Box::new(checked)));
-    assert_eq!(machine.events("update_failed")[0]["code"], "not_possible");
-    assert!(machine.stored.updates[&UpdateKind::Backbone].chunks.is_empty());
 }

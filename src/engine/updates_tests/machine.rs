@@ -124,6 +124,7 @@ impl Machine {
                 heads.set(*version, *status, reason.clone(), *at);
                 self.stored.heads = heads.all().to_vec();
             }
+            Write::Backbone(memory) => self.stored.backbone = memory.clone(),
             Write::Live(live) => self.stored.live = (**live).clone(),
             _ => {}
         }
