@@ -200,6 +200,8 @@ fn conclude(newcomer: &str, before: &Tally, live: &Tally, after: &Tally, teller:
         ("state", "the latest prediction, kept by the broker"),
         ("train/state", "what a training does now"),
         ("train/result", "what a training brought, and the gate's reason"),
+        ("review", "images that are worth a label"),
+        ("alert/drift", "what needs a person"),
         ("event", "started, trained, promoted, rejected, quarantined, error"),
         ("health", "counts, every 30 s"),
         ("label", "yours to publish: {\"image\": SHA-256, \"label\": class}"),
