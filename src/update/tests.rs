@@ -360,9 +360,13 @@ fn the_page_names_every_code_and_every_test_of_a_threat() {
         assert!(page.contains(&format!("`{}`", code.as_str())), "{code:?}");
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
     }
-    let tests =
-        [include_str!("tests.rs"), include_str!("../engine/updates_tests.rs"), include_str!("../app/updates_tests.rs")]
-            .concat();
+    let tests = [
+        include_str!("tests.rs"),
+        include_str!("tests/vectors.rs"),
+        include_str!("../engine/updates_tests.rs"),
+        include_str!("../app/updates_tests.rs"),
+    ]
+    .concat();
     let (_, threats) = page.split_once("| threat |").unwrap();
     let named = threats.split('`').skip(1).step_by(2).filter(|name| name.len() > 25 && !name.contains(['.', '/', ' ']));
     let names: Vec<&str> = named.collect();

@@ -141,9 +141,11 @@ pub enum Happening {
         kind: UpdateKind,
         /// The manifest's name; left out where it could not be trusted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "String")]
         name: Option<String>,
         /// The manifest's version; left out where it could not be trusted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "u64")]
         version: Option<u64>,
         /// Why, for programs; `docs/updates.md` lists the codes.
         code: String,
