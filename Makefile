@@ -5,10 +5,10 @@ PHOTOS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile fuzz camera
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get the ONNX Runtime library into .ort/
 	@tools/setup.sh
@@ -45,6 +45,15 @@ bench: setup ## the program's own speed
 
 evaluation: setup ## measure every claim about learning beside its peer, into docs/evaluation.md
 	$(CARGO) bench --locked --bench evaluation -- --write docs/evaluation.md
+
+link-faults: setup ## 500 faults of the link while 2,000 images are predicted; LINK_SEED=17 plays other ones
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test link_faults -- --ignored --nocapture
+
+hostile: setup ## 100,000 hostile messages to the daemon; HOSTILE_SEED=17 sends other ones
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test hostile -- --ignored --nocapture
+
+fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture
 
 camera: ## draw docs/camera.jpg anew
 	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120

@@ -274,6 +274,13 @@ impl Listener {
         self.heard.iter().filter(|message| message.topic == topic).cloned().collect()
     }
 
+    /// The same, and forgets all that was heard, on whatever topic.
+    pub fn take(&mut self, topic: &str) -> Vec<Message> {
+        self.heard.extend(self.inbox.try_iter());
+        let heard = std::mem::take(&mut self.heard);
+        heard.into_iter().filter(|message| message.topic == topic).collect()
+    }
+
     /// Looks no longer at what came until now.
     pub fn forget(&mut self) {
         self.inbox.try_iter().for_each(drop);
