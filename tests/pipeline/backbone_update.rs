@@ -198,6 +198,20 @@ fn a_backbone_of_14_mb_comes_over_a_link_that_drops_every_20_chunks_and_takes_ov
     assert_eq!(prediction["backbone"], "ballasted", "{prediction}");
     assert!(prediction["label"].is_string() && prediction["head"] == info["head"]["id"], "{prediction}");
     assert!(stage.ears.heard("status").iter().all(|message| message.json != "stopped" || stage.restarts > 0));
+
+    // Still on trial, and it does not open any more: the pair before it serves again by itself.
+    signal("KILL", stage.daemon.id());
+    stage.daemon.gone();
+    fs::remove_file(stage.home.state().join(format!("backbones/{}.onnx", manifest["sha256"].as_str().unwrap())))
+        .unwrap();
+    stage.ears.forget();
+    stage.daemon = stage.home.start();
+    let info = stage.ears.wait("info", "of the former backbone", |info| info["backbone"]["sha256"] == before).json;
+    assert_eq!(info["head"]["version"], 1, "{info}");
+    let did_not_hold = |state: &Value| state["error"]["code"] == "did_not_hold" && state["installed_version"].is_null();
+    stage.ears.wait("update/backbone/state", "that it did not hold", did_not_hold);
+    let path = stage.home.put("again.jpg", &picture(Part::Spring, 501));
+    assert_ne!(stage.ears.prediction(&path)["backbone"], "ballasted");
     stage.daemon.stop(ENDING);
 }
 

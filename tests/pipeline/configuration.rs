@@ -97,3 +97,21 @@ fn the_configuration_is_read_again_on_sighup_and_a_bad_one_is_not_taken() {
     listener.prediction(&path);
     stage.daemon.stop(ENDING);
 }
+
+#[test]
+fn a_patch_with_which_no_start_lives_is_taken_back_by_the_fourth() {
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    desire(&stage.ears, 1, json!({ "prediction": { "top_k": 2 } }));
+    reported(&mut stage.ears, "on trial", |json| json["state"] == "trial");
+    for start in 2..=4 {
+        signal("KILL", stage.daemon.id());
+        stage.daemon.gone();
+        stage.ears.forget();
+        stage.daemon = stage.home.start();
+        let said = reported(&mut stage.ears, "of this start", |json| json["version"] == 1);
+        let expected = if start < 4 { "trial" } else { "reverted" };
+        assert_eq!(said["state"], expected, "start {start}: {said}");
+        assert_eq!(said["effective"]["prediction"]["top_k"], if start < 4 { 2 } else { 3 });
+    }
+    stage.ears.wait("event", "about it", |json| json["event_type"] == "config_changed");
+}
