@@ -208,8 +208,11 @@ fn a_backbone_of_14_mb_comes_over_a_link_that_drops_every_20_chunks_and_takes_ov
     stage.daemon = stage.home.start();
     let info = stage.ears.wait("info", "of the former backbone", |info| info["backbone"]["sha256"] == before).json;
     assert_eq!(info["head"]["version"], 1, "{info}");
-    let did_not_hold = |state: &Value| state["error"]["code"] == "did_not_hold" && state["installed_version"].is_null();
-    stage.ears.wait("update/backbone/state", "that it did not hold", did_not_hold);
+    let told = |event: &Value| event["event_type"] == "update_failed" && event["code"] == "did_not_hold";
+    stage.ears.wait("event", "that it did not hold", told);
+    // The broker still has its manifest.
+    let refused = |state: &Value| state["error"]["code"] == "failed_before" && state["installed_version"].is_null();
+    stage.ears.wait("update/backbone/state", "that it does not come back", refused);
     let path = stage.home.put("again.jpg", &picture(Part::Spring, 501));
     assert_ne!(stage.ears.prediction(&path)["backbone"], "ballasted");
     stage.daemon.stop(ENDING);
