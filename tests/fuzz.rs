@@ -13,8 +13,8 @@ use hostile::{Corpus, Hostile};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// A reason fits on a screen, whatever it speaks of.
-const REASON_MAX: usize = 700;
+/// A reason fits on a screen, whatever it speaks of: 80 characters of it may be escaped with eight each.
+const REASON_MAX: usize = 1_000;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))

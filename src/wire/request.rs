@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::payload::{BadPayload, bounded, from_json};
+use super::payload::{BadPayload, bounded, from_json, shortened};
 use crate::words::Timestamp;
 
 /// The most characters in a transaction.
@@ -82,6 +82,7 @@ impl Request {
         let expires = match fields.expires.as_deref().map(str::parse::<Timestamp>).transpose() {
             Ok(expires) => expires,
             Err(error) => {
+                let error = shortened(&error.to_string());
                 let reason = format!("expected a time as RFC 3339 in 'expires': {error}");
                 return Err(BadRequest { transaction, reason });
             }
