@@ -8,13 +8,14 @@ mod hostile;
 
 use std::time::{Duration, Instant};
 
-use edgetuned::wire::{Base, InboundTopic, LabelItem, Request, parse_labels};
+use edgetuned::update::{Manifest, Signer, TrustedKeys};
+use edgetuned::wire::{Base, Desired, InboundTopic, LabelItem, Request, parse_labels};
 use hostile::{Corpus, Hostile};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// A reason fits on a screen, whatever it speaks of.
-const REASON_MAX: usize = 700;
+/// A reason fits on a screen, whatever it speaks of: 80 characters of it may be escaped with eight each.
+const REASON_MAX: usize = 1_000;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
@@ -65,8 +66,21 @@ fn check(message: &Hostile) -> Result<bool, String> {
             Ok(request) if request.name != name => Err("another request came of it".into()),
             Ok(_) => Ok(true),
         },
+        Ok(InboundTopic::ConfigDesired) => match Desired::parse(payload) {
+            Err(bad) => refused(bad.to_string()),
+            Ok(_) => Ok(true),
+        },
+        Ok(InboundTopic::UpdateDesired(_)) => match Manifest::open(payload, &keys()) {
+            Err(bad) => refused(bad.reason),
+            Ok(_) => Err("nobody signed it".into()),
+        },
         Ok(_) => Ok(true),
     }
+}
+
+/// Somebody is trusted who never signed anything here.
+fn keys() -> TrustedKeys {
+    TrustedKeys(vec![Signer::from_seed(&[7; 32]).public()])
 }
 
 fn same_again(items: &[LabelItem]) -> Result<(), String> {

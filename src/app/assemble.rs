@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tracing::info;
 
@@ -19,17 +21,18 @@ use super::successor::Place;
 use super::trainer::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
-use crate::engine::{Engine, Event};
+use crate::engine::{self, Engine, Event, Snapshot};
 use crate::head::BackboneRef;
 use crate::http;
 use crate::mqtt;
 use crate::ports::Embedder;
-use crate::store::{OpenOptions, Store};
+use crate::store::{OpenOptions, Store, StoreError};
 use crate::train::Grouper;
 use crate::watch;
+use crate::words::{EmbeddingSpace, Timestamp};
 
 /// How long a link that is replaced by another one may take to say good-bye.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// An engine and the rim around it, with `events` as its queue. What is `kept` of a former one is taken over at the very
 /// end, so that a failure leaves it where it is.
@@ -61,16 +64,8 @@ pub(super) fn assemble(
     let recent = reader.recent(Grouper::MEMORY)?;
 
     let serving = Serving::new(settings::scoring(config));
-    let (adapt, adapting) = adapt::spawn(adapt::Parts {
-        reader: store.reader()?,
-        space,
-        serving: serving.clone(),
-        events: events.clone(),
-        settled: snapshot.training.settled,
-        instant: config.promotion.instant,
-        seed: config.training.seed,
-    })
-    .map_err(RunError::Thread)?;
+    let settled = snapshot.training.settled;
+    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &events)?;
     let ingest = ingest::spawn(Parts {
         embedder: Box::new(backbone),
         reader: store.reader()?,
@@ -86,29 +81,9 @@ pub(super) fn assemble(
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
     let watch = watch::spawn(&watched, is_known, queue(events.clone())).map_err(RunError::Thread)?;
-    let trainer = TrainerSettings {
-        fit: settings::fit_settings(config),
-        rules: settings::rules(config),
-        backbone: reference,
-        space,
-        max_samples: config.training.max_samples,
-        patience: settings::patience(config),
-    };
+    let trainer = trainer(config, reference, space);
     let former = kept.as_mut().and_then(|kept| kept.socket.take());
-    let (engine, link) = match kept.take() {
-        None => (Engine::new(engine_settings, snapshot), open(link, &store, process)?),
-        Some(Kept { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
-            (Engine::after(carried, engine_settings, snapshot), former)
-        }
-        Some(Kept { carried, link: former, .. }) => {
-            if let Some(former) = former {
-                former.handle.stop(FAREWELL);
-                // It was told to end and does so soon; how does not matter any more.
-                let _ = former.handle.join();
-            }
-            (Engine::after(carried.cut_off(), engine_settings, snapshot), open(link, &store, process)?)
-        }
-    };
+    let (engine, link) = begin(kept.take(), engine_settings, snapshot, link, &store, process)?;
     let rim = Rim {
         store,
         reader,
@@ -129,6 +104,65 @@ pub(super) fn assemble(
         process: process.clone(),
     };
     Ok((engine, rim))
+}
+
+/// The worker that learns labels at once and looks after the rest in the background.
+fn adapting(
+    config: &Config,
+    store: &Store,
+    space: EmbeddingSpace,
+    serving: &Serving,
+    settled: Option<Timestamp>,
+    events: &SyncSender<Event>,
+) -> Result<(adapt::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
+    let parts = adapt::Parts {
+        reader: store.reader()?,
+        space,
+        serving: serving.clone(),
+        events: events.clone(),
+        settled,
+        instant: config.promotion.instant,
+        seed: config.training.seed,
+    };
+    adapt::spawn(parts).map_err(RunError::Thread)
+}
+
+/// What trainings need.
+fn trainer(config: &Config, backbone: BackboneRef, space: EmbeddingSpace) -> TrainerSettings {
+    TrainerSettings {
+        fit: settings::fit_settings(config),
+        rules: settings::rules(config),
+        backbone,
+        space,
+        max_samples: config.training.max_samples,
+        patience: settings::patience(config),
+    }
+}
+
+/// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the same
+/// broker in the same way.
+fn begin(
+    kept: Option<Kept>,
+    settings: engine::Settings,
+    snapshot: Snapshot,
+    link: Option<mqtt::Settings>,
+    store: &Store,
+    process: &Process,
+) -> Result<(Engine, Option<Link>), RunError> {
+    match kept {
+        None => Ok((Engine::new(settings, snapshot), open(link, store, process)?)),
+        Some(Kept { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
+            Ok((Engine::after(carried, settings, snapshot), former))
+        }
+        Some(Kept { carried, link: former, .. }) => {
+            if let Some(former) = former {
+                former.handle.stop(FAREWELL);
+                // It was told to end and does so soon; how does not matter any more.
+                let _ = former.handle.join();
+            }
+            Ok((Engine::after(carried.cut_off(), settings, snapshot), open(link, store, process)?))
+        }
+    }
 }
 
 /// The worker that finds out answers.

@@ -42,7 +42,7 @@ pub(super) struct Start {
 
 impl Sources {
     /// The device's own settings, without any patch.
-    pub fn own(&self) -> Result<Config, RunError> {
+    pub(super) fn own(&self) -> Result<Config, RunError> {
         let loaded = config::load(&self.layers, &self.host_name).map_err(RunError::Configuration)?;
         for warning in &loaded.warnings {
             warn!("{warning}");
@@ -93,7 +93,7 @@ impl Sources {
 /// Takes what is on trial back because the daemon cannot even start with it; false when nothing is.
 pub(super) fn take_back(folder: &Path, reason: &str) -> Result<bool, RunError> {
     let (mut twin, mut backbone) = beginnings(folder)?;
-    let mut writes = backbone.revert(reason.to_owned(), now());
+    let mut writes = backbone.revert(reason, now());
     if twin.trial.is_some() {
         twin.revert(reason.to_owned());
         writes.push(Write::Twin(twin));

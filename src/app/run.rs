@@ -123,7 +123,7 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
         };
         match daemon::run(&mut engine, &mut rim, pending, &events, &process.clock) {
             Ok(Next::Restart) => {
-                let (left, queue) = rim.hand_over(engine, events)?;
+                let (left, queue) = rim.hand_over(engine, &events)?;
                 (pending, kept) = (left.pending, Some(left.kept));
                 (sender, events) = queue;
                 let fresh = process.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -119,7 +119,7 @@ impl Rim {
     ///
     /// # Errors
     /// [`RunError::WorkerEnded`] when a worker does not end within its time; only the end of the process helps then.
-    pub(super) fn hand_over(self, engine: Engine, events: Receiver<Event>) -> Result<(Left, Queue), RunError> {
+    pub(super) fn hand_over(self, engine: Engine, events: &Receiver<Event>) -> Result<(Left, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
         }

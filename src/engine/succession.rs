@@ -102,15 +102,15 @@ impl BackboneMemory {
         if trial.begin() {
             return vec![Write::Backbone(self.clone())];
         }
-        self.revert(Trial::<()>::words(), at)
+        self.revert(&Trial::<()>::words(), at)
     }
 
     /// The backbone did not work: the one before and its head hold again. Nothing when none is on trial.
     #[must_use]
-    pub fn revert(&mut self, reason: String, at: Timestamp) -> Vec<Write> {
+    pub fn revert(&mut self, reason: &str, at: Timestamp) -> Vec<Write> {
         let Some(Trial { before, .. }) = self.trial.take() else { return Vec::new() };
         if let Some(InstalledBackbone { sha256, .. }) = std::mem::replace(&mut self.installed, before.installed) {
-            self.reverted = Some(RevertedBackbone { sha256, reason: reason.clone() });
+            self.reverted = Some(RevertedBackbone { sha256, reason: reason.to_owned() });
         }
         let champion = before.champion.map(|version| {
             let reason = format!("back in service: the backbone after it did not work: {reason}");

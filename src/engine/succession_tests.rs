@@ -52,7 +52,7 @@ fn a_backbone_is_confirmed_after_a_minute_and_the_former_ones_file_goes() {
 #[test]
 fn a_backbone_that_had_to_go_is_told_of_once() {
     let mut memory = on_trial();
-    drop(memory.revert("it does not open".into(), Timestamp(1)));
+    drop(memory.revert("it does not open", Timestamp(1)));
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { backbone: memory, ..snapshot() });
     let effects = engine.start(at(0));
     let told = effects

@@ -63,9 +63,11 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
 
 /// Takes every patch but those with the key `bad`.
 fn configure() -> Configure {
-    Configure(std::sync::Arc::new(|patch| match patch.contains_key("bad") {
-        true => Err(vec![RejectedKey { key: "bad".into(), error: "it is bad".into() }]),
-        false => Ok(patch.keys().cloned().collect()),
+    Configure(std::sync::Arc::new(|patch| {
+        if patch.contains_key("bad") {
+            return Err(vec![RejectedKey { key: "bad".into(), error: "it is bad".into() }]);
+        }
+        Ok(patch.keys().cloned().collect())
     }))
 }
 

@@ -162,11 +162,11 @@ impl Engine {
     }
 
     /// The settings on trial do not work: those before hold again.
-    pub(super) fn revert_patch(&mut self, now: Now, reason: String) {
+    pub(super) fn revert_patch(&mut self, now: Now, reason: &str) {
         if self.twin.trial.is_none() {
             return;
         }
-        self.twin.revert(reason.clone());
+        self.twin.revert(reason.to_owned());
         self.write(Write::Twin(self.twin.clone()));
         let reason = format!("the settings of config/desired were taken back: {reason}");
         self.restart(now, Happening::ConfigChanged { reason });
@@ -175,10 +175,10 @@ impl Engine {
     /// A fault of the watcher while other watched folders are on trial takes them back.
     pub(super) fn fault(&mut self, now: Now, source: &'static str, reason: String) {
         let folders_on_trial = self.twin.trial.is_some() && self.twin.answer.applied.iter().any(|key| key == "watch");
-        self.error(now, source, reason.clone());
         if source == "watch" && folders_on_trial {
-            self.revert_patch(now, reason);
+            self.revert_patch(now, &reason);
         }
+        self.error(now, source, reason);
     }
 
     /// The configuration's files were read again.

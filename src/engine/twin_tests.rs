@@ -13,7 +13,7 @@ fn with(twin: TwinMemory) -> Engine {
     engine
 }
 
-fn desired(version: u64, patch: Value) -> Vec<u8> {
+fn desired(version: u64, patch: &Value) -> Vec<u8> {
     json!({ "version": version, "patch": patch }).to_string().into_bytes()
 }
 
@@ -42,7 +42,7 @@ fn remembered(effects: &[Effect]) -> Option<TwinMemory> {
 /// An engine that was started with version 5 in force and confirmed.
 fn settled() -> (Engine, TwinMemory) {
     let mut engine = with(TwinMemory::default());
-    let mut twin = remembered(&send(&mut engine, desired(5, json!({ "a": 1 })))).unwrap();
+    let mut twin = remembered(&send(&mut engine, desired(5, &json!({ "a": 1 })))).unwrap();
     twin = twin.starting().unwrap();
     let mut engine = with(twin);
     let confirmed = engine.step(at(61_000), Event::Tick);
@@ -56,7 +56,7 @@ fn settled() -> (Engine, TwinMemory) {
 #[test]
 fn a_good_patch_is_durable_before_everything_starts_anew_and_confirmed_after_a_minute() {
     let mut engine = with(TwinMemory::default());
-    let effects = send(&mut engine, desired(5, json!({ "a": 1 })));
+    let effects = send(&mut engine, desired(5, &json!({ "a": 1 })));
     let twin = remembered(&effects).unwrap();
     assert!(outcome_of(&effects).1);
     assert_eq!((twin.applied_version, twin.answer.state), (5, PatchState::Trial));
@@ -66,20 +66,20 @@ fn a_good_patch_is_durable_before_everything_starts_anew_and_confirmed_after_a_m
 #[test]
 fn one_bad_key_rejects_the_whole_patch_and_changes_nothing() {
     let (mut engine, _) = settled();
-    let effects = send(&mut engine, desired(6, json!({ "a": 2, "bad": 1 })));
+    let effects = send(&mut engine, desired(6, &json!({ "a": 2, "bad": 1 })));
     let (said, restarts) = outcome_of(&effects);
     let said = said.unwrap();
     assert_eq!((remembered(&effects), restarts), (None, false));
     assert_eq!((&said["version"], &said["applied"]), (&json!(6), &json!([])));
     assert_eq!(said["rejected"], json!([{ "key": "bad", "error": "it is bad" }]));
-    assert!(outcome_of(&send(&mut engine, desired(6, json!({ "a": 2 })))).1, "its version was not used up");
+    assert!(outcome_of(&send(&mut engine, desired(6, &json!({ "a": 2 })))).1, "its version was not used up");
 }
 
 #[test]
 fn a_version_that_does_not_exceed_the_last_applied_is_rejected() {
     let (mut engine, _) = settled();
     for (version, patch) in [(4, json!({ "a": 3 })), (5, json!({ "a": 3 }))] {
-        let (said, restarts) = outcome_of(&send(&mut engine, desired(version, patch)));
+        let (said, restarts) = outcome_of(&send(&mut engine, desired(version, &patch)));
         let said = said.unwrap();
         assert!(!restarts);
         assert_eq!(said["rejected"][0]["key"], "version", "{said}");
@@ -89,7 +89,7 @@ fn a_version_that_does_not_exceed_the_last_applied_is_rejected() {
 #[test]
 fn a_wish_that_the_broker_sends_again_changes_nothing() {
     let (mut engine, _) = settled();
-    let effects = send(&mut engine, desired(5, json!({ "a": 1 })));
+    let effects = send(&mut engine, desired(5, &json!({ "a": 1 })));
     let (said, restarts) = outcome_of(&effects);
     assert_eq!((remembered(&effects), restarts), (None, false));
     assert_eq!(said.unwrap()["state"], "confirmed");
@@ -109,7 +109,7 @@ fn an_empty_payload_goes_back_to_the_file() {
 #[test]
 fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
     let (mut engine, _) = settled();
-    let mut twin = remembered(&send(&mut engine, desired(6, json!({ "a": 9 })))).unwrap();
+    let mut twin = remembered(&send(&mut engine, desired(6, &json!({ "a": 9 })))).unwrap();
     for start in 1..=STARTS_MAX {
         twin = twin.starting().unwrap();
         assert_eq!(twin.trial.as_ref().map(|trial| trial.starts), Some(start));
@@ -119,15 +119,15 @@ fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
     assert!(twin.reverted().unwrap().contains("never worked"));
     assert_eq!(twin.starting(), None, "nothing is on trial any more");
     let mut engine = with(twin);
-    let (said, restarts) = outcome_of(&send(&mut engine, desired(6, json!({ "a": 9 }))));
+    let (said, restarts) = outcome_of(&send(&mut engine, desired(6, &json!({ "a": 9 }))));
     assert_eq!((said.unwrap()["state"].clone(), restarts), (json!("reverted"), false));
-    assert!(outcome_of(&send(&mut engine, desired(7, json!({ "a": 9 })))).1, "a new version is tried anew");
+    assert!(outcome_of(&send(&mut engine, desired(7, &json!({ "a": 9 })))).1, "a new version is tried anew");
 }
 
 #[test]
 fn a_watched_folder_that_is_missing_takes_the_patch_back_only_while_it_is_on_trial() {
     let mut engine = with(TwinMemory::default());
-    let twin = remembered(&send(&mut engine, desired(1, json!({ "watch": [] })))).unwrap();
+    let twin = remembered(&send(&mut engine, desired(1, &json!({ "watch": [] })))).unwrap();
     let fault = || Event::Fault { source: "watch", reason: "/srv/new is missing".into() };
     let mut engine = with(twin.clone());
     let effects = engine.step(at(3), fault());
@@ -144,7 +144,7 @@ fn a_watched_folder_that_is_missing_takes_the_patch_back_only_while_it_is_on_tri
 fn what_outlives_an_engine_keeps_its_numbers_and_the_link() {
     let mut engine = with(TwinMemory::default());
     let seq = |effects: &[Effect]| outcome_of(effects).0.and_then(|said| said["seq"].as_u64());
-    let effects = send(&mut engine, desired(1, json!({ "bad": 1 })));
+    let effects = send(&mut engine, desired(1, &json!({ "bad": 1 })));
     let last = seq(&effects).unwrap();
     let mut next = Engine::after(engine.carry(), settings(PromotionPolicy::Gated), Snapshot::default());
     let started = next.start(at(5));
@@ -159,7 +159,7 @@ fn what_outlives_an_engine_keeps_its_numbers_and_the_link() {
 #[test]
 fn an_end_by_will_says_nothing_against_a_patch_on_trial() {
     let mut engine = with(TwinMemory::default());
-    let mut twin = remembered(&send(&mut engine, desired(1, json!({ "a": 1 })))).unwrap();
+    let mut twin = remembered(&send(&mut engine, desired(1, &json!({ "a": 1 })))).unwrap();
     for _ in 0..2 * STARTS_MAX {
         twin = twin.starting().unwrap();
         let stopped = with(twin.clone()).step(at(5), Event::Stop);

@@ -29,8 +29,8 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -
     serde_json::from_slice(bytes).map_err(|error| BadPayload::Json { what, found: shortened(&error.to_string()) })
 }
 
-/// The parser quotes texts whole, however long they are; their start, and the place at the end, say enough.
-fn shortened(words: &str) -> String {
+/// Parsers quote texts whole, however long they are; their start, and the place at the end, say enough.
+pub(super) fn shortened(words: &str) -> String {
     const SIDE: usize = 150;
     if words.chars().count() <= 2 * SIDE {
         return words.to_owned();

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Command;
-use super::payload::{BadPayload, bounded, from_json};
+use super::payload::{BadPayload, bounded, from_json, shortened};
 use crate::words::Timestamp;
 
 /// The most characters in a transaction.
@@ -73,6 +73,7 @@ impl Request {
         let expires = match fields.expires.as_deref().map(str::parse::<Timestamp>).transpose() {
             Ok(expires) => expires,
             Err(error) => {
+                let error = shortened(&error.to_string());
                 let reason = format!("expected a time as RFC 3339 in 'expires': {error}");
                 return Err(BadRequest { transaction, reason });
             }

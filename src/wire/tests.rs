@@ -570,3 +570,12 @@ fn every_kind_of_event_is_documented_with_an_example() {
     let all = happenings().into_iter().map(|happening| kinds(serde_json::to_value(happening).unwrap())).collect();
     assert_eq!(documented, all);
 }
+
+#[test]
+fn a_refusal_never_repeats_a_long_text_whole() {
+    let long = "[".repeat(100_000);
+    let time = format!(r#"{{"expires": "2026-03-01T12:00:00Z{long}"}}"#);
+    assert!(Request::parse("status", time.as_bytes()).unwrap_err().reason.len() < 1_000);
+    let text = format!(r#""{long}""#);
+    assert!(parse_labels(text.as_bytes()).unwrap_err().to_string().len() < 1_000);
+}

@@ -7,7 +7,7 @@ use super::camera::Part;
 use super::daemon::{Listener, signal};
 use super::{ENDING, QUIET, Stage, picture};
 
-fn desire(listener: &Listener, version: u64, patch: Value) {
+fn desire(listener: &Listener, version: u64, patch: &Value) {
     let wish = json!({ "version": version, "patch": patch }).to_string().into_bytes();
     listener.send_raw("config/desired", wish, QoS::AtLeastOnce, true);
 }
@@ -20,7 +20,7 @@ fn reported(listener: &mut Listener, what: &str, is: impl FnMut(&Value) -> bool)
 fn a_patch_takes_effect_survives_a_restart_and_goes_with_an_empty_payload() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let listener = &mut stage.ears;
-    desire(listener, 1, json!({ "prediction": { "top_k": 2 }, "device": { "name": "Line three" } }));
+    desire(listener, 1, &json!({ "prediction": { "top_k": 2 }, "device": { "name": "Line three" } }));
     let said = reported(listener, "version 1", |json| json["version"] == 1);
     assert_eq!(said["rejected"], json!([]));
     let mut applied: Vec<String> = serde_json::from_value(said["applied"].clone()).unwrap();
@@ -54,7 +54,7 @@ fn one_bad_key_rejects_the_whole_patch() {
     desire(
         listener,
         1,
-        json!({ "prediction": { "top_k": 2 }, "training": { "cooldwon": "1m" }, "mqtt": { "url": "mqtt://x" } }),
+        &json!({ "prediction": { "top_k": 2 }, "training": { "cooldwon": "1m" }, "mqtt": { "url": "mqtt://x" } }),
     );
     let said = reported(listener, "a rejection", |json| json["version"] == 1);
     assert_eq!((&said["applied"], &said["state"]), (&json!([]), &json!("rejected")), "{said}");
@@ -69,7 +69,7 @@ fn watched_folders_that_are_not_there_are_taken_back() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let listener = &mut stage.ears;
     let missing = stage.home.camera().with_file_name("nowhere");
-    desire(listener, 1, json!({ "watch": [{ "path": missing }] }));
+    desire(listener, 1, &json!({ "watch": [{ "path": missing }] }));
     let said = reported(listener, "taken back", |json| json["state"] == "reverted");
     assert!(said["rejected"][0]["error"].as_str().unwrap().contains("nowhere"), "{said}");
     let path = stage.home.put("1.jpg", &picture(Part::Nut, 2));
@@ -101,7 +101,7 @@ fn the_configuration_is_read_again_on_sighup_and_a_bad_one_is_not_taken() {
 #[test]
 fn a_patch_with_which_no_start_lives_is_taken_back_by_the_fourth() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
-    desire(&stage.ears, 1, json!({ "prediction": { "top_k": 2 } }));
+    desire(&stage.ears, 1, &json!({ "prediction": { "top_k": 2 } }));
     reported(&mut stage.ears, "on trial", |json| json["state"] == "trial");
     for start in 2..=4 {
         signal("KILL", stage.daemon.id());

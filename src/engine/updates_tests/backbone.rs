@@ -121,7 +121,7 @@ fn a_backbone_that_did_not_hold_is_told_of_and_its_version_does_not_come_back() 
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
     succeeds(&mut machine, &file, false, true);
-    drop(machine.stored.backbone.revert("it does not open".into(), Timestamp(1)));
+    drop(machine.stored.backbone.revert("it does not open", Timestamp(1)));
     machine.boot();
     assert_eq!(machine.events("update_failed")[0]["code"], "did_not_hold");
     assert!(forgets(&machine, &file));
