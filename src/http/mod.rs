@@ -3,7 +3,7 @@
 //! One thread, `http`, on a single-threaded runtime. A request becomes an event with a ticket, and the answer that the
 //! engine gives to that ticket becomes the response; what a request means is not known here.
 //!
-//! - Nobody can hold the daemon up: at most [`serve::CONNECTIONS`] connections are served at a time, each for one
+//! - Nobody can hold the daemon up: at most 16 connections are served at a time, each for one
 //!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
 //!   `busy`, at once.
 //! - Who watches and reads too slowly misses messages and is told how many; nobody waits for him.

@@ -103,16 +103,18 @@ impl Model {
             Write::Training(memory) => self.training = memory,
             Write::Evict { id } => self.evict(id),
             Write::Statistics { .. } | Write::Update { .. } | Write::ChunksForget(_) => {}
-            Write::HeadForget { version } => {
-                let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
-                assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
-                self.heads.retain(|head| head.head.version != version);
-            }
+            Write::HeadForget { version } => self.forget_head(version),
             Write::Live(memory) => self.live = *memory,
             Write::Twin(memory) => self.twin = memory,
             Write::Backbone(_) | Write::ForgetOtherSpaces => unreachable!("no backbone comes here"),
             Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
+    }
+
+    fn forget_head(&mut self, version: u64) {
+        let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
+        assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
+        self.heads.retain(|head| head.head.version != version);
     }
 
     fn evict(&mut self, id: SampleId) {

@@ -237,8 +237,7 @@ impl World {
     fn act(&mut self, act: Effect) {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
-            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) => {}
-            Effect::Restart | Effect::Exit => {}
+            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Restart | Effect::Exit => {}
             Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
             Effect::Reload => unreachable!("nobody asks for it"),
             Effect::Ack(ticket) => {
