@@ -19,7 +19,7 @@ use super::report::{Measured, Refused, Report};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
-use crate::head::{HeadRecord, HeldOut};
+use crate::head::HeadRecord;
 use crate::train::{Dataset, Fitted, Grouper, Kind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, HeadRef, Label, SampleId, Timestamp};
 
@@ -50,7 +50,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
         dense: fitted.dense,
         training: fitted.facts,
         figures: measured.figures.clone(),
-        heldout: HeldOut::default(),
+        heldout: fitted.heldout,
         calibration,
     };
     let report = Report::new(&record, &command.out, measured);

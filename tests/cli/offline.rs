@@ -1,8 +1,10 @@
 //! `train`, `predict`, `evaluate`, `embed` and `backbone` on pictures of the synthetic camera.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 
+use edgetuned::head::HeadRecord;
 use serde_json::Value;
 
 use crate::desk::{Desk, SEED, models};
@@ -40,6 +42,10 @@ fn train_reports_every_figure_under_its_promised_name() {
         assert_eq!(names, ["class", "f1", "precision", "recall", "support"]);
         assert_eq!(class["support"].as_u64().unwrap(), row.iter().sum::<u64>());
     }
+    // Where it is sent to, it must not be measured on what it was trained on.
+    let record = HeadRecord::from_bytes(&fs::read(desk.path("h.safetensors")).unwrap()).unwrap();
+    let trained = BTreeSet::from_iter(record.heldout.ids);
+    assert_eq!(trained.len(), 24, "every picture is named");
     let beside: Value = serde_json::from_slice(&fs::read(desk.path("h.report.json")).unwrap()).unwrap();
     assert_eq!(beside, report);
 }

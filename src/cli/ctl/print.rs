@@ -61,7 +61,8 @@ fn in_words(command: &Command, data: &Value, out: &mut Vec<u8>) -> io::Result<()
             let Exported { path, bytes, head, .. } = of(data)?;
             writeln!(out, "{} ({bytes} bytes): {head} with its backbone", one_line(&path))
         }
-        Command::Reload | Command::Watch | Command::Request { .. } => {
+        Command::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
+        Command::Watch | Command::Request { .. } => {
             serde_json::to_writer_pretty(&mut *out, data)?;
             writeln!(out)
         }
