@@ -24,29 +24,34 @@ const DROPPED_EVERY: Duration = Duration::from_mins(1);
 /// First levels of topics that are kinds of their own; all others are one.
 const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistant"];
 
-/// Where an error came from, and what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq)]
 struct Complaint {
-    topic: Option<String>,
-    source: Option<String>,
-    reason: String,
+    /// Those of one kind share a burst.
+    kind: String,
+    says: Happening,
 }
 
 impl Complaint {
-    /// Errors of one kind share a burst.
-    fn kind(&self) -> String {
-        let Some(topic) = &self.topic else { return format!("source {}", self.source.as_deref().unwrap_or_default()) };
+    fn of_source(source: &str, reason: String) -> Self {
+        let says = Happening::Error { topic: None, source: Some(source.to_owned()), reason };
+        Self { kind: format!("source {source}"), says }
+    }
+
+    fn of_topic(topic: &str, reason: String) -> Self {
         let first = topic.split('/').next().unwrap_or_default();
-        format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default())
+        let kind = format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default());
+        Self { kind, says: Happening::Error { topic: Some(topic.to_owned()), source: None, reason } }
     }
 
     /// The event that says it, and that `left_out` others were not said.
-    fn said(self, left_out: u64) -> Happening {
-        let Self { topic, source, mut reason } = self;
-        if left_out > 0 {
-            reason = format!("{reason} ({left_out} more errors like it were left out)");
+    fn said(mut self, left_out: u64) -> Happening {
+        if let (Happening::Error { reason, .. } | Happening::UpdateFailed { reason, .. }, 1..) =
+            (&mut self.says, left_out)
+        {
+            *reason = format!("{reason} ({left_out} more errors like it were left out)");
         }
-        Happening::Error { topic, source, reason }
+        self.says
     }
 }
 
@@ -91,7 +96,7 @@ pub(super) struct Complaints {
 impl Complaints {
     /// What to say of `complaint` now, if anything.
     fn take(&mut self, now: Duration, complaint: Complaint) -> Option<Happening> {
-        let bucket = self.buckets.entry(complaint.kind()).or_insert_with(|| Bucket::new(now));
+        let bucket = self.buckets.entry(complaint.kind.clone()).or_insert_with(|| Bucket::new(now));
         if bucket.take(now) {
             bucket.latest = None;
             return Some(complaint.said(std::mem::take(&mut bucket.left_out)));
@@ -129,12 +134,19 @@ impl Complaints {
 impl Engine {
     /// Says so when something went wrong; nothing else changes.
     pub(super) fn error(&mut self, now: Now, source: &str, reason: String) {
-        self.complain(now, Complaint { topic: None, source: Some(source.to_owned()), reason });
+        self.complain(now, Complaint::of_source(source, reason));
     }
 
     /// Says what was wrong with a message; nothing else changes.
     pub(super) fn error_on_topic(&mut self, now: Now, topic: &str, reason: String) {
-        self.complain(now, Complaint { topic: Some(topic.to_owned()), source: None, reason });
+        self.complain(now, Complaint::of_topic(topic, reason));
+    }
+
+    /// Says that an update was refused or failed. What nobody signed anybody can send, a thousand times a second; it must
+    /// not stand in the way of what somebody did sign.
+    pub(super) fn update_failed(&mut self, now: Now, signed: bool, says: Happening) {
+        let kind = if signed { "signed updates" } else { "updates" };
+        self.complain(now, Complaint { kind: kind.to_owned(), says });
     }
 
     fn complain(&mut self, now: Now, complaint: Complaint) {

@@ -4,7 +4,7 @@ use super::*;
 use crate::wire::Topic;
 
 fn complaint(topic: &str) -> Complaint {
-    Complaint { topic: Some(topic.into()), source: None, reason: "broken".into() }
+    Complaint::of_topic(topic, "broken".into())
 }
 
 fn reason(happening: &Happening) -> &str {
@@ -47,7 +47,7 @@ fn a_flood_on_one_topic_does_not_silence_another() {
         complaints.take(secs(0), complaint(&format!("request/made-up-{n}")));
     }
     assert!(complaints.take(secs(0), complaint("label")).is_some());
-    let fault = Complaint { topic: None, source: Some("watch".into()), reason: "unreadable".into() };
+    let fault = Complaint::of_source("watch", "unreadable".into());
     assert!(complaints.take(secs(0), fault).is_some());
     for n in 0..1_000 {
         complaints.take(secs(0), complaint(&format!("never/heard/of/{n}")));
@@ -134,4 +134,25 @@ fn a_clean_end_tells_what_the_outbox_dropped_while_nobody_listened() {
     engine.step(at(0), Event::Fault { source: "watch", reason: "gone".into() });
     let said = errors(&engine.step(at(1), Event::Stop));
     assert!(said.iter().any(|reason| reason.contains("dropped 1 messages")), "{said:?}");
+}
+
+#[test]
+fn what_nobody_signed_does_not_drown_what_somebody_did() {
+    let failed = |reason: &str| Happening::UpdateFailed {
+        kind: crate::wire::UpdateKind::Head,
+        name: None,
+        version: None,
+        code: "bad_signature".into(),
+        reason: reason.into(),
+    };
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
+    let said = |engine: &Engine| {
+        let spooled = engine.effects.iter().filter(|effect| matches!(effect, Effect::Write(Write::Outbox(_))));
+        spooled.count()
+    };
+    let now = at(0);
+    (0..1_000).for_each(|number| engine.update_failed(now, false, failed(&number.to_string())));
+    assert_eq!(said(&engine), BURST);
+    engine.update_failed(now, true, failed("signed"));
+    assert_eq!((said(&engine), engine.reports.errors_total), (BURST + 1, 1_001));
 }

@@ -95,6 +95,8 @@ pub struct Carried {
     reports: Reports,
     /// Which manifests were looked at.
     seen: BTreeMap<UpdateKind, Digest>,
+    /// A flood of errors does not begin anew with it.
+    complaints: Complaints,
 }
 
 impl Carried {
@@ -156,13 +158,14 @@ impl Engine {
     pub fn after(carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
         let mut engine = Self { resumes: true, ..Self::with(settings, snapshot, carried.reports) };
         engine.updates.saw(&carried.seen);
+        engine.complaints = carried.complaints;
         engine
     }
 
     /// What the next engine of this process goes on with.
     #[must_use]
     pub fn carry(self) -> Carried {
-        Carried { seen: self.updates.seen(), reports: self.reports.carried() }
+        Carried { seen: self.updates.seen(), reports: self.reports.carried(), complaints: self.complaints }
     }
 
     fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {

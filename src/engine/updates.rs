@@ -267,10 +267,9 @@ impl Engine {
             let Refusal { code, reason } = refusal.clone();
             memory.refused = Some(Refused { manifest: Some(digest), refusal });
             self.write_update(kind);
-            self.reports.errors_total += 1;
             let (name, version) = (manifest.map(|m| m.name.clone()), manifest.map(|m| m.version));
             let code = code.as_str().to_owned();
-            self.announce(now, Happening::UpdateFailed { kind, name, version, code, reason });
+            self.update_failed(now, manifest.is_some(), Happening::UpdateFailed { kind, name, version, code, reason });
         }
         self.publish_update(now, kind);
     }
