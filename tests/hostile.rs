@@ -67,7 +67,7 @@ fn play(count: u64) {
     let sender = Sender::new(broker.port);
     let corpus = Corpus::load();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut retained, mut events, mut resident) = (BTreeSet::new(), 0, Vec::new());
+    let (mut retained, mut events, mut reloads, mut resident) = (BTreeSet::new(), 0, 0, Vec::new());
     let begun = Instant::now();
     for number in 1..=count {
         let mut message = corpus.message(&mut rng);
@@ -83,7 +83,11 @@ fn play(count: u64) {
         if number % ROUND == 0 {
             let status = answered(&mut ears, &format!("round-{number}"));
             assert!(status["data"]["spooled"].as_u64() < Some(1_000), "HOSTILE_SEED={seed}: {status}");
-            events += ears.take("event").len();
+            for event in ears.take("event") {
+                // A good 'reload' among them is done, each time it is asked for.
+                let is_asked_for = event.json["event_type"] == "config_changed";
+                *if is_asked_for { &mut reloads } else { &mut events } += 1;
+            }
             if number % (count / 4) == 0 {
                 resident.push(daemon.resident_kib());
             }
@@ -91,7 +95,7 @@ fn play(count: u64) {
     }
     let took = begun.elapsed();
     println!(
-        "{count} messages in {:.1} s ({:.0}/s), {events} events; resident memory, KiB, after each quarter: {resident:?}",
+        "{count} messages in {:.1} s ({:.0}/s), {events} events and {reloads} reloads; resident memory, KiB, after each quarter: {resident:?}",
         took.as_secs_f64(),
         count as f64 / took.as_secs_f64()
     );
