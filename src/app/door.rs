@@ -1,28 +1,28 @@
 //! The way into the loop for what outlives a restart of everything else: the link, the socket, the signals.
 
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use crate::engine::Event;
 
 /// Leads to the queue of whichever engine runs now. Sending waits where that queue is full.
 #[derive(Debug, Clone)]
-pub(super) struct Door(Arc<Mutex<SyncSender<Event>>>);
+pub(super) struct Door(Arc<RwLock<SyncSender<Event>>>);
 
 impl Door {
     pub fn new(queue: SyncSender<Event>) -> Self {
-        Self(Arc::new(Mutex::new(queue)))
+        Self(Arc::new(RwLock::new(queue)))
     }
 
     /// Hands an event in. Nobody takes it only when the process ends.
     pub fn send(&self, event: Event) {
-        // Held while it waits: so nothing is on its way to a queue that was left.
-        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(event);
+        // Held while it waits: so nothing is on its way to a queue that was left. Others may send meanwhile.
+        let _ = self.0.read().unwrap_or_else(PoisonError::into_inner).send(event);
     }
 
     /// Hands an event in where there is room at once; whether it was taken.
     pub fn try_send(&self, event: Event) -> bool {
-        self.0.try_lock().is_ok_and(|queue| queue.try_send(event).is_ok())
+        self.0.read().unwrap_or_else(PoisonError::into_inner).try_send(event).is_ok()
     }
 
     /// Leads to another queue from now on. `empty` takes everything out of the former one; nothing comes into it
@@ -30,7 +30,7 @@ impl Door {
     pub fn lead_to(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
         loop {
             empty();
-            match self.0.try_lock() {
+            match self.0.try_write() {
                 Ok(mut lead) => {
                     *lead = queue.clone();
                     break;
@@ -53,6 +53,17 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn who_does_not_wait_is_turned_away_by_a_full_queue_only_and_not_by_others_who_send() {
+        let (queue, events) = sync_channel(1);
+        let door = Door::new(queue);
+        let held = door.0.read().unwrap();
+        assert!(door.try_send(Event::Tick), "somebody else is sending");
+        drop(held);
+        assert!(!door.try_send(Event::Tick), "the queue is full");
+        drop(events);
+    }
 
     #[test]
     fn nothing_is_lost_or_doubled_while_the_door_is_led_elsewhere() {
