@@ -6,10 +6,12 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use super::configuration::{self, Fresh, Read};
 use super::exports;
 use super::samples::samples_of;
 use super::serving::Serving;
@@ -43,6 +45,10 @@ pub(super) struct Parts {
     pub exports: PathBuf,
     /// `training.seed`, which folds depend on.
     pub seed: u64,
+    /// The configuration, to be read again.
+    pub read: Arc<Read>,
+    /// Where a good one waits.
+    pub fresh: Fresh,
     pub events: SyncSender<Event>,
 }
 
@@ -56,12 +62,15 @@ pub(super) fn spawn(parts: Parts) -> std::io::Result<Answers> {
 impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, task } in jobs {
+            let reloads = matches!(task, Task::Reload);
             let answer = panic::catch_unwind(AssertUnwindSafe(|| self.answer(task)));
             let answer = answer.unwrap_or_else(|_| {
                 Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
             });
-            // The other side ends only when the daemon does.
-            if self.events.send(Event::FoundOut { job, answer }).is_err() {
+            let restart = reloads && matches!(answer, Answer::Ok { .. });
+            let found_out = Event::FoundOut { job, answer };
+            // The other side ends only when this engine does.
+            if self.events.send(found_out).is_err() || (restart && self.events.send(Event::Reloaded).is_err()) {
                 break;
             }
         }
@@ -74,7 +83,12 @@ impl Parts {
             }
             Task::Predict(id) => self.predict(id),
             Task::Export(head) => Ok(self.export(&head)),
-            Task::Reload => unreachable!("the loop has the configuration read elsewhere"),
+            Task::Reload => Ok(match configuration::read_again(&*self.read, &self.fresh) {
+                Ok(()) => Answer::ok(&serde_json::json!({})),
+                Err(reason) => {
+                    Answer::error(ErrorCode::NotPossible, format!("the former configuration stays: {reason}"))
+                }
+            }),
         };
         answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)))
     }

@@ -1,6 +1,7 @@
 //! Opening everything, and starting the workers only when nothing can be wrong any more.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -76,7 +77,7 @@ pub(super) fn assemble(
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
-    let answers = answering(config, &store, &serving, manifest, &events)?;
+    let answers = answering(config, &store, &serving, manifest, process, &events)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
@@ -171,6 +172,7 @@ fn answering(
     store: &Store,
     serving: &Serving,
     manifest: Manifest,
+    process: &Process,
     events: &SyncSender<Event>,
 ) -> Result<Answers, RunError> {
     let parts = answers::Parts {
@@ -180,6 +182,8 @@ fn answering(
         threads: config.backbone.threads,
         exports: config.store.path.join("exports"),
         seed: config.training.seed,
+        read: Arc::clone(&process.read),
+        fresh: Arc::clone(&process.fresh),
         events: events.clone(),
     };
     answers::spawn(parts).map_err(RunError::Thread)

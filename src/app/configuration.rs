@@ -3,16 +3,15 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use tracing::warn;
 
 use super::run::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{BackboneMemory, Configure, Event, InstalledBackbone, JobId, TwinMemory, Write};
+use crate::engine::{BackboneMemory, Configure, InstalledBackbone, TwinMemory, Write};
 use crate::store::{Store, StoreError};
-use crate::wire::{Answer, ErrorCode, RejectedKey};
+use crate::wire::RejectedKey;
 use crate::words::{Timestamp, told};
 
 /// The device's own configuration as text.
@@ -54,30 +53,32 @@ impl Sources {
     pub(super) fn start(&self) -> Result<Start, RunError> {
         let own = self.own()?;
         let folder = own.store.path.clone();
-        let mut opening = None;
         let (mut twin, mut backbone) = beginnings(&folder)?;
+        let was_reverted = twin.reverted().is_some();
         let mut writes = backbone.starting(now());
-        if let Some(next) = twin.starting() {
-            opening = next.reverted().map(words_for_taken_back);
-            writes.push(Write::Twin(next.clone()));
-            twin = next;
-        }
+        writes.extend(twin.starting());
+        let config = self.patched(own, &mut twin, &mut writes);
         remember(&folder, &writes)?;
-        let patched =
-            twin.patch.as_ref().map(|patch| config::patched(&self.layers, &self.host_name, &patch.clone().into()));
-        let config = match patched.transpose() {
-            Ok(patched) => patched.map_or(own, |patched| patched.config),
-            Err(bad) => {
-                let keys: Vec<String> = bad.iter().map(|bad| format!("{}: {}", bad.key, bad.error)).collect();
-                let reason = format!("they no longer go with the device's own: {}", keys.join("; "));
-                twin.revert(reason.clone());
-                remember(&folder, &[Write::Twin(twin)])?;
-                opening = Some(words_for_taken_back(&reason));
-                own
-            }
-        };
+        let opening = twin.reverted().filter(|_| !was_reverted).map(words_for_taken_back);
         let installed = backbone.model(&config.backbone.model).cloned();
         Ok(Start { config, installed, configure: self.configure(), opening })
+    }
+
+    /// The settings with the patch of `twin` over them. One that no longer goes with them, because a person changed the
+    /// device's own, goes.
+    fn patched(&self, own: Config, twin: &mut TwinMemory, writes: &mut Vec<Write>) -> Config {
+        while let Some(patch) = &twin.patch {
+            match config::patched(&self.layers, &self.host_name, &patch.clone().into()) {
+                Ok(patched) => return patched.config,
+                Err(bad) => {
+                    let keys: Vec<String> = bad.iter().map(|bad| format!("{}: {}", bad.key, bad.error)).collect();
+                    let reason = format!("they no longer go with the device's own: {}", keys.join("; "));
+                    let reverted = twin.revert(&reason);
+                    writes.extend(if reverted.is_empty() { twin.give_way(&reason) } else { reverted });
+                }
+            }
+        }
+        own
     }
 
     fn configure(&self) -> Configure {
@@ -94,10 +95,7 @@ impl Sources {
 pub(super) fn take_back(folder: &Path, reason: &str) -> Result<bool, RunError> {
     let (mut twin, mut backbone) = beginnings(folder)?;
     let mut writes = backbone.revert(reason, now());
-    if twin.trial.is_some() {
-        twin.revert(reason.to_owned());
-        writes.push(Write::Twin(twin));
-    }
+    writes.extend(twin.revert(reason));
     remember(folder, &writes)?;
     Ok(!writes.is_empty())
 }
@@ -123,32 +121,22 @@ fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Reads the configuration again on a thread of its own, since opening a backbone takes a while, and says by an event
-/// whether it is good; a good one waits in `fresh`. `job` is the request that asked for it, if one did.
-pub(super) fn read_again(
-    read: Arc<Read>,
-    fresh: Fresh,
-    job: Option<JobId>,
-    events: impl Fn(Event) + Send + 'static,
-) -> std::io::Result<()> {
-    thread::Builder::new().name("reload".into()).spawn(move || {
-        let checked = read().map_err(RunError::Configuration).and_then(|sources| {
-            let config = sources.own()?;
-            let manifest = Manifest::resolve(&config.backbone.model)?;
-            OnnxBackbone::open(&manifest, config.backbone.threads)?;
-            Ok(sources)
-        });
-        let outcome = checked.map_err(|error| told(&error)).map(|sources| {
-            *fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
-        });
-        if let Some(job) = job {
-            let answer = match &outcome {
-                Ok(()) => Answer::ok(&serde_json::json!({})),
-                Err(reason) => Answer::error(ErrorCode::NotPossible, format!("the former one stays: {reason}")),
-            };
-            events(Event::FoundOut { job, answer });
-        }
-        events(Event::Reloaded(outcome));
-    })?;
+/// Reads the configuration again and opens its backbone; a good one waits in `fresh`.
+///
+/// # Errors
+/// In words, what is wrong with it.
+pub(super) fn read_again(read: &Read, fresh: &Fresh) -> Result<(), String> {
+    let checked = read().map_err(RunError::Configuration).and_then(|sources| {
+        let config = sources.own()?;
+        let manifest = Manifest::resolve(&config.backbone.model)?;
+        OnnxBackbone::open(&manifest, config.backbone.threads)?;
+        Ok(sources)
+    });
+    let sources = checked.map_err(|error| told(&error))?;
+    *fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "configuration_tests.rs"]
+mod tests;

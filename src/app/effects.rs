@@ -11,7 +11,6 @@ use tracing::{debug, error, info, warn};
 use super::adapt;
 use super::answers::{self, Answers};
 use super::assemble::{Link, Socket};
-use super::configuration;
 use super::ingest::{Ingest, Job};
 use super::run::{Process, RunError};
 use super::serving::Serving;
@@ -19,7 +18,7 @@ use super::successor::{self, Successor};
 use super::trainer::{TrainerSettings, Training};
 use super::updates;
 use super::vitals;
-use crate::engine::{Effect, Event, JobId, SuccessionOrder, Task, Vitals, Write};
+use crate::engine::{Effect, Event, SuccessionOrder, Vitals, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
 use crate::watch;
@@ -160,7 +159,6 @@ impl Rim {
                     socket.handle.answer(ticket, *response);
                 }
             }
-            Effect::FindOut { job, task: Task::Reload } => self.read_again(Some(job))?,
             Effect::FindOut { job, task } => {
                 let handed_out = self.answers.jobs.send(answers::Job { job, task });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
@@ -187,7 +185,6 @@ impl Rim {
             Effect::Settle(before) => self.adapt.settle(before),
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
-            Effect::Reload => self.read_again(None)?,
             Effect::Succeed(order) => self.succeed(*order)?,
             Effect::ForgetBackbone(sha256) => self.succession.forget(&sha256),
             Effect::CheckUpdate(manifest) => {
@@ -214,11 +211,6 @@ impl Rim {
         };
         self.successor = Some(Successor::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
-    }
-
-    fn read_again(&self, job: Option<JobId>) -> Result<(), RunError> {
-        let Process { read, fresh, door, .. } = self.process.clone();
-        configuration::read_again(read, fresh, job, move |event| door.send(event)).map_err(RunError::Thread)
     }
 
     /// A head whose file cannot be read does not serve, and the one before it goes on.

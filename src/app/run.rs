@@ -52,6 +52,12 @@ pub enum RunError {
         /// Which one.
         worker: &'static str,
     },
+    /// A worker does not make way for the next engine's.
+    #[error("a worker did not end within {seconds} s, so other settings cannot take effect; restart the daemon")]
+    WorkerStays {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The system gives no thread.
     #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
     Thread(#[source] std::io::Error),

@@ -90,7 +90,7 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
-        if let Some(successor) = self.successor.take() {
+        if let Some(successor) = &self.successor {
             successor.cancel();
         }
         // Whoever asks from now on learns that nobody is here.
@@ -106,8 +106,11 @@ impl Rim {
         drop(self.answers.jobs);
         // ONNX Runtime is torn down with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
-        let busy =
-            || self.ingest.threads.iter().any(|thread| !thread.is_finished()) || !self.answers.thread.is_finished();
+        let busy = || {
+            self.ingest.threads.iter().any(|thread| !thread.is_finished())
+                || !self.answers.thread.is_finished()
+                || self.successor.as_ref().is_some_and(|successor| !successor.is_finished())
+        };
         while busy() && Instant::now() < until {
             thread::sleep(LOOK);
         }
@@ -118,7 +121,7 @@ impl Rim {
     /// queue.
     ///
     /// # Errors
-    /// [`RunError::WorkerEnded`] when a worker does not end within its time; only the end of the process helps then.
+    /// [`RunError::WorkerStays`] when a worker does not end within its time; only the end of the process helps then.
     pub(super) fn hand_over(self, engine: Engine, events: &Receiver<Event>) -> Result<(Left, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
@@ -142,7 +145,7 @@ impl Rim {
             || !self.answers.thread.is_finished()
         {
             if Instant::now() >= until {
-                return Err(RunError::WorkerEnded { worker: "old" });
+                return Err(RunError::WorkerStays { seconds: HAND_OVER.as_secs() });
             }
             drop(events.recv_timeout(LOOK));
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use tracing::{debug, info, warn};
 
@@ -71,6 +71,7 @@ impl Place {
 /// A backbone that is being readied.
 pub(super) struct Successor {
     cancelled: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -91,7 +92,7 @@ impl Successor {
     pub fn spawn(parts: Parts) -> std::io::Result<Self> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&cancelled);
-        thread::Builder::new().name("succeed".into()).spawn(move || {
+        let thread = thread::Builder::new().name("succeed".into()).spawn(move || {
             parts.trainer.patience.lower_priority();
             let events = parts.events.clone();
             let sha256 = parts.order.sha256;
@@ -100,17 +101,25 @@ impl Successor {
                 Ok(Ok(Some(succession))) => Event::Succeeds(Box::new(succession)),
                 Ok(Ok(None)) => return,
                 Ok(Err(error)) => Event::SuccessionFailed { sha256, reason: told(&*error) },
-                Err(_) => Event::SuccessionFailed { sha256, reason: "it panicked; the log has the place".into() },
+                Err(_) => Event::SuccessionFailed {
+                    sha256,
+                    reason: "it panicked; the log has the place, please report it".into(),
+                },
             };
             // Nobody listens only when this engine ends; the next one begins it again.
             let _ = events.send(event);
         })?;
-        Ok(Self { cancelled })
+        Ok(Self { cancelled, thread })
     }
 
     /// Asks it to end at its next image.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
     }
 }
 
@@ -221,7 +230,6 @@ impl Work {
 
     /// A head on the new embeddings, and what the gate says of it beside the one in service. Too few labels make none;
     /// it may go without one only where none serves now. `None` when it was cancelled.
-    #[allow(clippy::type_complexity, reason = "a head and a verdict, or neither")]
     fn compare(
         &self,
         space: EmbeddingSpace,

@@ -23,7 +23,7 @@ mod value;
 mod yaml;
 
 pub use keys::{KEYS, Key};
-pub use patch::{BadKey, PATCHABLE, Patched, patched};
+pub use patch::{BadKey, Patched, patched};
 pub use problem::Problem;
 pub use schema::schema;
 pub use settings::{

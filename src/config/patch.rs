@@ -8,7 +8,7 @@ use super::{Config, Layer, Loaded, Problem, Source, keys, load};
 const LAYER: &str = "config/desired";
 
 /// Sections and keys that may be set from afar; everything else could cut the device off, or belongs to its owner.
-pub const PATCHABLE: [&str; 6] = ["training", "promotion", "prediction", "watch", "device.name", "mqtt.home_assistant"];
+const PATCHABLE: [&str; 6] = ["training", "promotion", "prediction", "watch", "device.name", "mqtt.home_assistant"];
 
 /// Settings with a patch over them.
 #[derive(Debug, Clone)]

@@ -68,7 +68,7 @@ impl Engine {
         let answer = match outcome {
             Outcome::Done(answer) => answer,
             Outcome::Later(_) if self.stopping => Answer::error(ErrorCode::Busy, STARTS_ANEW),
-            Outcome::Later(task) => match self.under_way.begin(request.clone(), asked.door) {
+            Outcome::Later(task) => match self.under_way.begin(request.clone(), Some(asked.door)) {
                 Some(job) => {
                     self.effects.push(Effect::FindOut { job, task });
                     return false;
@@ -81,9 +81,21 @@ impl Engine {
         true
     }
 
-    /// The rim found out an answer: everybody who waits gets it.
+    /// A signal asks for the configuration to be read again: a request for whose answer nobody waits.
+    pub(super) fn reload(&mut self, now: Now) {
+        let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
+        match self.under_way.begin(request, None).filter(|_| !self.stopping) {
+            Some(job) => self.effects.push(Effect::FindOut { job, task: Task::Reload }),
+            None => self.error(now, "config", "too much is under way to read the configuration; ask again".to_owned()),
+        }
+    }
+
+    /// The rim found out an answer: everybody who waits gets it; a configuration that is not taken is told to all.
     pub(super) fn found_out(&mut self, now: Now, job: JobId, answer: &Answer) {
         let Some(pending) = self.under_way.end(job) else { return };
+        if let (Command::Reload, Answer::Error { error }) = (&pending.request.command, answer) {
+            self.error(now, "config", error.message.clone());
+        }
         self.remember(now, &pending.request, answer);
         for door in pending.doors {
             let Request { name, transaction, .. } = &pending.request;

@@ -84,8 +84,6 @@ pub enum Effect {
         /// So many.
         count: usize,
     },
-    /// Read the configuration again and say by [`super::Event::Reloaded`] whether it is good.
-    Reload,
     /// Start everything but the link anew, with the configuration and the memory that are durable by then.
     Restart,
     /// Ready this backbone beside the present one.
@@ -116,7 +114,7 @@ pub enum Task {
     },
     /// What is said of a stored image now, as [`crate::wire::Said`].
     Predict(SampleId),
-    /// The configuration, read again; [`super::Event::Reloaded`] follows the answer.
+    /// The configuration, read again; where it is good, [`super::Event::Reloaded`] follows the answer.
     Reload,
     /// The backbone and this head as one ONNX file, told as [`crate::wire::Exported`].
     Export(HeadRef),

@@ -127,8 +127,8 @@ pub enum Event {
     },
     /// The configuration is to be read again.
     Reload,
-    /// It was read again: it is good and ready to be taken, or the reason why it is not.
-    Reloaded(Result<(), String>),
+    /// It was read again, is good and waits to be taken.
+    Reloaded,
     /// A termination signal arrived.
     Stop,
 }

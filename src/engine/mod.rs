@@ -65,7 +65,7 @@ pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 pub use succession::{
     BackboneMemory, FormerBackbone, InstalledBackbone, RevertedBackbone, Succession, SuccessionOrder,
 };
-pub use trial::{STARTS_MAX, TRIAL, Trial};
+pub use trial::Trial;
 pub use twin::{Configure, Judge, TwinMemory};
 pub use under_way::{JobId, UNDER_WAY_MAX};
 pub use updates::{Refused, StoredUpdate, UpdateMemory, UpdateSettings};
@@ -262,8 +262,8 @@ impl Engine {
             Event::SuccessionFailed { sha256, reason } => self.succession_failed(now, sha256, Code::BadContent, reason),
             Event::UpdateChecked(checked) => self.update_checked(now, *checked),
             Event::ServingFailed { version, reason } => self.serving_failed(now, version, &reason),
-            Event::Reload => self.effects.push(Effect::Reload),
-            Event::Reloaded(read) => self.reloaded(now, read),
+            Event::Reload => self.reload(now),
+            Event::Reloaded => self.reloaded(now),
             Event::Stop => self.stop(now),
         }
         self.finish()

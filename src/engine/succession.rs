@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::effect::{Effect, HeadStatus, Write};
 use super::snapshot::HeadInfo;
-use super::trial::{TRIAL, Trial};
+use super::trial::{TRIAL, Trial, failed_by_starts};
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::update::{Code, Refusal};
@@ -102,7 +102,7 @@ impl BackboneMemory {
         if trial.begin() {
             return vec![Write::Backbone(self.clone())];
         }
-        self.revert(&Trial::<()>::words(), at)
+        self.revert(&failed_by_starts(), at)
     }
 
     /// The backbone did not work: the one before and its head hold again. Nothing when none is on trial.

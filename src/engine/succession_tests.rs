@@ -1,6 +1,7 @@
 //! A backbone in the place of another one: its trial, and the way back.
 
 use super::*;
+use crate::engine::trial::STARTS_MAX;
 
 fn installed(name: &[u8]) -> InstalledBackbone {
     InstalledBackbone { sha256: Digest::of(name), manifest: "/state/net.yaml".into(), over: "default".into() }

@@ -24,9 +24,14 @@ pub struct Trial<T> {
 }
 
 impl<T> Trial<T> {
-    /// A trial that no start has tried yet.
+    /// A trial of what the next start will try first.
     pub fn new(before: T) -> Self {
         Self { starts: 0, before }
+    }
+
+    /// A trial of what is tried already, in this run of the daemon.
+    pub fn under_way(before: T) -> Self {
+        Self { starts: 1, before }
     }
 
     /// Counts a start; false when it has been tried often enough.
@@ -40,9 +45,9 @@ impl<T> Trial<T> {
     pub fn excuse(&mut self) {
         self.starts = self.starts.saturating_sub(1);
     }
+}
 
-    /// What is said of one that failed by its starts.
-    pub fn words() -> String {
-        format!("the daemon started {STARTS_MAX} times with it and never worked for {} s", TRIAL.as_secs())
-    }
+/// What is said of a trial that failed by its starts.
+pub fn failed_by_starts() -> String {
+    format!("the daemon started {STARTS_MAX} times with it and never worked for {} s", TRIAL.as_secs())
 }

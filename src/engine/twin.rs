@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::Engine;
 use super::effect::{Effect, Write};
-use super::trial::{TRIAL, Trial};
+use super::trial::{TRIAL, Trial, failed_by_starts};
 use crate::wire::{Desired, Happening, PatchAnswer, PatchState, RejectedKey, Reported, Topic};
 use crate::words::Now;
 
@@ -30,25 +30,38 @@ pub struct TwinMemory {
 }
 
 impl TwinMemory {
-    /// A start with this memory: the memory to start with, which has to be made durable first, and why a patch had to
-    /// go, if it had to. `None` when nothing changes.
+    /// A start with this memory: what has to be made durable before it is tried. Nothing when no patch is on trial.
     #[must_use]
-    pub fn starting(&self) -> Option<Self> {
-        let mut next = self.clone();
-        if next.trial.as_mut()?.begin() {
-            return Some(next);
+    pub fn starting(&mut self) -> Vec<Write> {
+        let Some(trial) = &mut self.trial else { return Vec::new() };
+        if trial.begin() {
+            return vec![Write::Twin(self.clone())];
         }
-        next.revert(Trial::<()>::words());
-        Some(next)
+        self.revert(&failed_by_starts())
     }
 
-    /// The patch did not work: what was before it holds again.
-    pub fn revert(&mut self, reason: String) {
-        let Some(trial) = self.trial.take() else { return };
-        self.patch = trial.before;
+    /// The patch did not work: what was before it holds again. Nothing when none is on trial.
+    #[must_use]
+    pub fn revert(&mut self, reason: &str) -> Vec<Write> {
+        let Some(trial) = self.trial.take() else { return Vec::new() };
+        self.go_back(trial.before, reason);
+        vec![Write::Twin(self.clone())]
+    }
+
+    /// The patch in force no longer goes with the device's own configuration, which a person changed: it goes, on trial or
+    /// not.
+    #[must_use]
+    pub fn give_way(&mut self, reason: &str) -> Vec<Write> {
+        self.trial = None;
+        self.go_back(None, reason);
+        vec![Write::Twin(self.clone())]
+    }
+
+    fn go_back(&mut self, before: Option<Map<String, Value>>, reason: &str) {
+        self.patch = before;
         self.answer.applied.clear();
         self.answer.state = PatchState::Reverted;
-        self.answer.rejected = vec![RejectedKey { key: String::new(), error: reason }];
+        self.answer.rejected = vec![RejectedKey { key: String::new(), error: reason.to_owned() }];
     }
 
     /// Why the last patch was taken back, if it was.
@@ -163,11 +176,11 @@ impl Engine {
 
     /// The settings on trial do not work: those before hold again.
     pub(super) fn revert_patch(&mut self, now: Now, reason: &str) {
-        if self.twin.trial.is_none() {
+        let writes = self.twin.revert(reason);
+        if writes.is_empty() {
             return;
         }
-        self.twin.revert(reason.to_owned());
-        self.write(Write::Twin(self.twin.clone()));
+        self.effects.extend(writes.into_iter().map(Effect::Write));
         let reason = format!("the settings of config/desired were taken back: {reason}");
         self.restart(now, Happening::ConfigChanged { reason });
     }
@@ -181,15 +194,9 @@ impl Engine {
         self.error(now, source, reason);
     }
 
-    /// The configuration's files were read again.
-    pub(super) fn reloaded(&mut self, now: Now, read: Result<(), String>) {
-        match read {
-            Ok(()) => {
-                let reason = "the configuration was read again".to_owned();
-                self.restart(now, Happening::ConfigChanged { reason });
-            }
-            Err(reason) => self.error(now, "config", format!("the former configuration stays: {reason}")),
-        }
+    /// The configuration's files were read again and are good.
+    pub(super) fn reloaded(&mut self, now: Now) {
+        self.restart(now, Happening::ConfigChanged { reason: "the configuration was read again".to_owned() });
     }
 
     pub(super) fn publish_reported(&mut self, now: Now) {

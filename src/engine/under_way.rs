@@ -41,13 +41,13 @@ impl UnderWay {
         self.pending.values_mut().find(|pending| pending.request.transaction.as_deref() == Some(transaction))
     }
 
-    /// Begins one, unless too many are under way.
-    pub fn begin(&mut self, request: Request, door: Door) -> Option<JobId> {
+    /// Begins one, unless too many are under way. Nobody waits for what a signal asked for.
+    pub fn begin(&mut self, request: Request, door: Option<Door>) -> Option<JobId> {
         if self.pending.len() >= UNDER_WAY_MAX {
             return None;
         }
         self.last += 1;
-        self.pending.insert(self.last, Pending { request, doors: vec![door] });
+        self.pending.insert(self.last, Pending { request, doors: door.into_iter().collect() });
         Some(self.last)
     }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::Engine;
 use super::effect::{Effect, Write};
 use super::event::{Checked, UpdateChecked};
+use super::trial::Trial;
 use crate::update::{Accepted, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
 use crate::wire::{Happening, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::{Digest, HeadRef, Now};
@@ -56,7 +57,7 @@ pub struct UpdateMemory {
     /// The head that the installed update became.
     pub head: Option<HeadRef>,
     /// While it has not proved itself: starts of the daemon since it came.
-    pub trial: Option<u32>,
+    pub trial: Option<Trial<()>>,
     /// Versions that did not hold, the latest last.
     pub failed: Vec<u64>,
     /// What was refused last.
@@ -295,11 +296,15 @@ impl Engine {
             Stage::Verified => embedded,
             _ => fetch.chunks.percent(),
         });
+        let on_trial = match kind {
+            UpdateKind::Head => memory.trial.is_some(),
+            UpdateKind::Backbone => self.backbone.trial.is_some(),
+        };
         let phase = match fetch.map(|fetch| fetch.stage) {
             Some(Stage::Chunks) => UpdatePhase::Downloading,
             Some(Stage::Whole | Stage::Checking) => UpdatePhase::Verifying,
             Some(Stage::Verified) => UpdatePhase::Verified,
-            None if memory.trial.is_some() => UpdatePhase::Trial,
+            None if on_trial => UpdatePhase::Trial,
             None => UpdatePhase::Idle,
         };
         let manifest = progress.seen;

@@ -3,13 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rumqttc::{
-    Client, Connection, Event as Packet, Incoming, MqttOptions, QoS, RecvTimeoutError, SubscribeFilter,
-    TlsConfiguration, Transport,
-};
+use rumqttc::{Client, Connection, Event as Packet, Incoming, MqttOptions, QoS, RecvTimeoutError, SubscribeFilter};
 
+use super::session;
 use super::settings::Settings;
-use super::tls;
 use crate::wire::{InboundTopic, Topic};
 
 /// Messages that may wait for the broker: more than a device asks for at a time.
@@ -59,18 +56,7 @@ impl Courier {
         let id = format!("edgetuned-courier-{}", std::process::id());
         let mut options = MqttOptions::new(id, &broker.host, broker.port);
         options.set_clean_session(true).set_max_packet_size(settings.max_packet_bytes, usize::MAX);
-        if let Some(credentials) = &settings.credentials {
-            let password = credentials.password_file.as_ref().map_or(Ok(String::new()), |path| {
-                std::fs::read_to_string(path).map_err(|error| {
-                    format!("cannot read the password from {}: {error}; correct mqtt.password_file", path.display())
-                })
-            })?;
-            options.set_credentials(&credentials.username, password.trim_end());
-        }
-        if broker.tls {
-            let config = tls::client_config(&settings.tls)?;
-            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
-        }
+        session::secure(&mut options, settings)?;
         let topics = topics.iter().map(|topic| base.join(topic)).collect();
         let (client, connection) = Client::new(options, QUEUE);
         Ok(Self { client, connection, settings: settings.clone(), topics, told: None })

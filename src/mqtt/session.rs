@@ -139,6 +139,15 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         let will = LastWill::new(base.join(&Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
         options.set_last_will(will);
     }
+    secure(&mut options, settings)?;
+    Ok(options)
+}
+
+/// Who we are and how the link is encrypted, by the files as they are now.
+///
+/// # Errors
+/// In words, which file cannot be used and what to do.
+pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(), String> {
     if let Some(credentials) = &settings.credentials {
         let password = match &credentials.password_file {
             None => String::new(),
@@ -151,9 +160,9 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         };
         options.set_credentials(&credentials.username, password.trim_end());
     }
-    if broker.tls {
+    if settings.broker.tls {
         let config = tls::client_config(&settings.tls)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
     }
-    Ok(options)
+    Ok(())
 }

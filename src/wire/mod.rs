@@ -29,6 +29,8 @@ mod training;
 mod update;
 
 #[cfg(test)]
+mod documented_tests;
+#[cfg(test)]
 mod tests;
 
 pub use alert::{Alert, AlertId, Severity, Warning};

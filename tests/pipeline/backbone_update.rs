@@ -192,6 +192,9 @@ fn a_backbone_of_14_mb_comes_over_a_link_that_drops_every_20_chunks_and_takes_ov
     // The new pair serves: the same pictures are what they were, by the other backbone.
     let info = stage.ears.wait("info", "of the new backbone", |info| info["backbone"]["name"] == "ballasted").json;
     assert_ne!(info["backbone"]["sha256"], before);
+    let sent = Digest::of(manifest.to_string().as_bytes()).to_string();
+    let knows = |state: &Value| state["seq"].as_u64() > info["seq"].as_u64() && state["manifest"] == sent.as_str();
+    stage.ears.wait("update/backbone/state", "of the new engine, by which the sender knows its own", knows);
     stage.ears.wait("event", "about the change", |event| event["event_type"] == "backbone_changed");
     let path = stage.home.put("after.jpg", &picture(Part::Spring, 500));
     let prediction = stage.ears.prediction(&path);

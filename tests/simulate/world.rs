@@ -133,9 +133,7 @@ impl World {
         self.serving = None;
         self.shadow = None;
         self.connected = false;
-        if let Some(next) = self.model.twin.starting() {
-            self.model.twin = next;
-        }
+        drop(self.model.twin.starting());
         self.engine = Engine::new(self.settings.clone(), self.model.snapshot());
         let effects = self.engine.start(self.now);
         self.apply(effects);
@@ -150,9 +148,7 @@ impl World {
         self.serving = None;
         self.shadow = None;
         self.under_way = 0;
-        if let Some(next) = self.model.twin.starting() {
-            self.model.twin = next;
-        }
+        drop(self.model.twin.starting());
         let fresh = || Engine::new(self.settings.clone(), self.model.snapshot());
         let former = std::mem::replace(&mut self.engine, fresh());
         self.engine = Engine::after(former.carry(), self.settings.clone(), self.model.snapshot());
@@ -239,7 +235,6 @@ impl World {
             Effect::Write(_) => unreachable!("writes were committed"),
             Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Restart | Effect::Exit => {}
             Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
-            Effect::Reload => unreachable!("nobody asks for it"),
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =
                     std::mem::take(&mut self.held).into_iter().partition(|held| held.ticket == ticket);

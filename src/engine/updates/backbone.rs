@@ -34,7 +34,7 @@ impl Engine {
         let Manifest { name, version, sha256, .. } = fetch.manifest.clone();
         let memory = &mut progress.memory;
         memory.former = memory.installed.replace(Installed { name, version, sha256 });
-        (memory.trial, memory.refused) = (Some(0), None);
+        memory.refused = None;
         self.succeeding = None;
         self.drop_update(KIND);
         self.publish_update(now, KIND);
@@ -42,15 +42,12 @@ impl Engine {
 
     /// It has proved itself.
     pub(in crate::engine) fn backbone_held(&mut self, now: Now) {
-        self.updates.of(KIND).memory.trial = None;
-        self.write_update(KIND);
         self.publish_update(now, KIND);
     }
 
     /// It had to go again: that version does not come back.
     pub(in crate::engine) fn backbone_did_not_hold(&mut self, now: Now, reason: &str) {
         let memory = &mut self.updates.of(KIND).memory;
-        memory.trial = None;
         let former = memory.former.take();
         let Some(Installed { name, version, .. }) = std::mem::replace(&mut memory.installed, former) else { return };
         memory.failed.push(version);

@@ -5,22 +5,16 @@
 //! served, and any rollback later on (asked for, or because audited accuracy fell) take it back; that version is not
 //! installed again.
 
-use std::time::Duration;
-
 use super::super::effect::{Effect, HeadStatus, Write};
 use super::super::event::CheckedHead;
 use super::super::live::Measured;
 use super::super::snapshot::HeadInfo;
+use super::super::trial::{TRIAL, Trial, failed_by_starts};
 use super::fetch::Stage;
 use super::{Engine, FAILED_MAX, Refused};
 use crate::update::{Code, Installed, Manifest, Refusal};
 use crate::wire::{Happening, UpdateKind};
 use crate::words::{HeadRef, Now};
-
-/// How long it has to serve within one run of the daemon.
-const TRIAL: Duration = Duration::from_mins(1);
-/// Starts that it may take to get there.
-const STARTS_MAX: u32 = 3;
 
 impl Engine {
     /// The file is a head that can answer here, and was held against the one in service.
@@ -42,7 +36,7 @@ impl Engine {
         let memory = &mut self.updates.of(kind).memory;
         let Manifest { name, version, sha256, .. } = manifest.clone();
         memory.former = memory.installed.replace(Installed { name, version, sha256 });
-        (memory.head, memory.trial, memory.refused) = (Some(head), Some(0), None);
+        (memory.head, memory.trial, memory.refused) = (Some(head), Some(Trial::under_way(())), None);
         self.updates.trial_since = now.mono;
         self.drop_update(kind);
         self.publish_update(now, kind);
@@ -68,25 +62,22 @@ impl Engine {
     pub(super) fn count_start(&mut self, now: Now) {
         let champion = self.heads.champion().map(|champion| champion.head.clone());
         let memory = &mut self.updates.of(UpdateKind::Head).memory;
-        let Some(starts) = memory.trial else { return };
-        // Somebody put another one in service while the daemon did not run.
-        memory.trial = (memory.head == champion).then_some(starts + 1);
-        let is_over = memory.trial.is_some_and(|starts| starts >= STARTS_MAX);
+        // Somebody may have put another one in service while the daemon did not run.
+        let on_trial = memory.head == champion;
+        let Some(trial) = memory.trial.as_mut() else { return };
+        let goes_on = trial.begin();
+        memory.trial = memory.trial.take().filter(|_| on_trial);
         self.write_update(UpdateKind::Head);
-        if is_over {
-            let seconds = TRIAL.as_secs();
-            self.take_head_back(
-                now,
-                &format!("the daemon started {STARTS_MAX} times and never ran {seconds} s with it"),
-            );
+        if on_trial && !goes_on {
+            self.take_head_back(now, &failed_by_starts());
         }
     }
 
     /// The daemon ends by will, which says nothing against the head: the start that follows does not count.
     pub(in crate::engine) fn stop_updates(&mut self) {
         let memory = &mut self.updates.of(UpdateKind::Head).memory;
-        if let Some(starts) = &mut memory.trial {
-            *starts = starts.saturating_sub(1);
+        if let Some(trial) = &mut memory.trial {
+            trial.excuse();
             self.write_update(UpdateKind::Head);
         }
     }

@@ -29,7 +29,7 @@ fn chunks_and_memory_of_each_kind_survive_and_chunks_go_without_a_trace() {
     let memory = UpdateMemory {
         desired: Some("{}".into()),
         installed: Some(Installed { name: "parts".into(), version: 5, sha256: Digest::of(b"file") }),
-        trial: Some(2),
+        trial: Some(crate::engine::Trial::under_way(())),
         failed: vec![3, 4],
         ..UpdateMemory::default()
     };

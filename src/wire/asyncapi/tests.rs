@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::document;
-use crate::wire::tests::{documented, envelope, figures, happenings, head, label, prediction, train_result};
+use crate::wire::documented_tests::documented;
+use crate::wire::tests::{envelope, figures, happenings, head, label, prediction, train_result};
 use crate::wire::*;
 use crate::words::{SampleId, Timestamp};
 
