@@ -37,21 +37,23 @@ const ROUND: u64 = 500;
 /// One message in so many is longer than `mqtt.max_packet_kb`: it costs the session, with what waits in it.
 const OVERSIZED_EVERY: u64 = 20_000;
 
-/// A daemon may hold so much more at the end than half-way.
+/// Once it has settled, a daemon may hold so much more in the last quarter than in any before.
 const GROWTH_MAX_KIB: u64 = 4 * 1024;
+/// In a storm of half a second it has not: reloads among the messages open backbones, and what was on its way then was held.
+const GROWTH_MAX_AT_FIRST_KIB: u64 = 24 * 1024;
 
 #[test]
 fn two_thousand_hostile_messages_leave_it_alive_right_and_no_larger() {
-    play(2_000);
+    play(2_000, GROWTH_MAX_AT_FIRST_KIB);
 }
 
 #[test]
 #[ignore = "takes minutes: make hostile"]
 fn a_hundred_thousand_hostile_messages_leave_it_alive_right_and_no_larger() {
-    play(100_000);
+    play(100_000, GROWTH_MAX_KIB);
 }
 
-fn play(count: u64) {
+fn play(count: u64, growth_max_kib: u64) {
     let seed = std::env::var("HOSTILE_SEED").map_or(1, |seed| seed.parse().expect("HOSTILE_SEED is a number"));
     println!("HOSTILE_SEED={seed}");
     let lines = "allow_anonymous true\nmax_queued_messages 0\nmax_packet_size 4000000\n";
@@ -102,7 +104,8 @@ fn play(count: u64) {
     // Six kinds of topics, updates that nobody signed, and the link complain: a burst of twenty each, then one a second.
     let most = 8 * (20 + took.as_secs() as usize + 1);
     assert!(events <= most, "HOSTILE_SEED={seed}: {events} events, at most {most} were expected");
-    assert!(resident[3] < resident[1] + GROWTH_MAX_KIB, "HOSTILE_SEED={seed}: memory grew");
+    let before = resident[..3].iter().copied().max().unwrap_or_default();
+    assert!(resident[3] < before + growth_max_kib, "HOSTILE_SEED={seed}: memory grew: {resident:?} KiB");
     for topic in retained {
         sender.send(&Hostile { topic, payload: Vec::new(), at_least_once: true, retain: true });
     }
