@@ -1,5 +1,5 @@
 use super::super::tests::{at, settings, snapshot};
-use super::super::{Effect, Engine, Event, PromotionPolicy};
+use super::super::{Effect, Engine, Event, PromotionPolicy, Requested};
 use crate::wire::{AlertId, Severity, Topic, Warning};
 
 /// What is said of this alert: nothing, that it is over, or a warning.
@@ -38,4 +38,16 @@ fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
     for id in AlertId::ALL {
         assert_eq!(said(&effects, id), Some(None), "{id}");
     }
+}
+
+#[test]
+fn a_head_that_cannot_serve_is_an_alert_until_another_one_does() {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    let effects = engine.step(at(1), Event::ServingFailed { version: 2, reason: "it is damaged".into() });
+    let warning = said(&effects, AlertId::Model).unwrap().unwrap();
+    assert!(warning.text.contains("head 2") && warning.text.contains("damaged"), "{warning:?}");
+    let payload = b"{}".to_vec();
+    let rollback = Event::Request(Requested { name: "rollback".into(), payload, ticket: 1 });
+    assert_eq!(said(&engine.step(at(2), rollback), AlertId::Model), Some(None), "head 1 serves");
 }

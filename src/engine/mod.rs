@@ -9,7 +9,7 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `alerts` what needs a person, `outage` what goes on while nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
+//! are worth a label, `alerts` what needs a person, `clock` whether the time can be believed, `outage` what goes on while nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
 //! of all that, `complaints` how often errors are told of, `service` what the service manager is told, `spool` what the outbox may hold, `twin` which settings from
 //! afar hold, `succession` when another backbone takes over, `trial` until when what is new can be taken back.
 
@@ -18,6 +18,7 @@ mod alerts;
 mod asks;
 mod budget;
 mod catalogue;
+mod clock;
 mod commands;
 mod complaints;
 mod drift;
@@ -81,6 +82,7 @@ use alerts::Alerts;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
+use clock::WallClock;
 use commands::Asked;
 use complaints::Complaints;
 use drift::Streams;
@@ -131,6 +133,7 @@ pub struct Engine {
     reports: Reports,
     complaints: Complaints,
     alerts: Alerts,
+    clock: WallClock,
     outage: Outage,
     live: LiveMemory,
     streams: Streams,
@@ -178,7 +181,9 @@ impl Engine {
     }
 
     fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {
+        let clock = WallClock::new(&snapshot);
         Self {
+            clock,
             settling: Settling::default(),
             catalogue: Catalogue::new(snapshot.samples, snapshot.awaited),
             schedule: Schedule::new(settings.schedule.clone(), snapshot.training),
@@ -287,6 +292,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Now) {
+        self.look_at_clock(now);
         let looks = self.settling.looks(now);
         self.effects.extend(looks);
         if !self.outage.lasts() {
@@ -307,14 +313,21 @@ impl Engine {
         self.updates_tick(now);
         if now.mono >= self.housekeeping_at {
             self.housekeeping_at = now.mono + HOUSEKEEPING;
-            for prefix in self.catalogue.expire(now.wall) {
-                self.write(Write::ForgetAwaited { prefix });
+            if self.clock_is_believed(now) {
+                self.expire(now);
             }
-            let expired = self.spool.expire(now.wall);
-            self.drop_spooled(expired);
         }
         self.confirm_patch(now);
         self.confirm_backbone(now);
+    }
+
+    /// Forgets what has waited for too long.
+    fn expire(&mut self, now: Now) {
+        for prefix in self.catalogue.expire(now.wall) {
+            self.write(Write::ForgetAwaited { prefix });
+        }
+        let expired = self.spool.expire(now.wall);
+        self.drop_spooled(expired);
     }
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
