@@ -5,7 +5,7 @@ PHOTOS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile fuzz camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile backlog fuzz camera
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ link-faults: setup ## 500 faults of the link while 2,000 images are predicted; L
 
 hostile: setup ## 100,000 hostile messages to the daemon; HOSTILE_SEED=17 sends other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test hostile -- --ignored --nocapture
+
+backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture
 
 fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture
