@@ -5,7 +5,7 @@ PHOTOS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts fuzz camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz camera
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ kills: setup ## 200 times kill -9 of a daemon at work; KILL_SEED=17 plays other 
 
 power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others
 	$(CARGO) test --locked --test power -- --ignored --nocapture
+
+backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture
 
 fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture
