@@ -10,7 +10,7 @@ use crate::image::{Channels, Layout, Resize};
 use crate::store::{OpenOptions, Precision, Store};
 use crate::words::{Digest, EmbeddingSpace};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What it does with an image.
 enum Does {

@@ -386,7 +386,7 @@ impl Engine {
 
     fn finish(&mut self) -> Vec<Effect> {
         if !self.stopping {
-            let next = self.settling.advance();
+            let next = self.settling.advance(self.outage.lasts());
             self.effects.extend(next);
         }
         std::mem::take(&mut self.effects)

@@ -167,8 +167,8 @@ impl Settling {
     }
 
     /// What is to be done now: files for the worker, listings held while there is no room for their findings, a scan when
-    /// there is.
-    pub fn advance(&mut self) -> Vec<Effect> {
+    /// there is, unless what was taken `is_forgotten`: it would find the same ones again.
+    pub fn advance(&mut self, is_forgotten: bool) -> Vec<Effect> {
         let mut effects = Vec::new();
         while self.in_flight < IN_FLIGHT_MAX {
             let Some(path) = self.next() else { break };
@@ -178,7 +178,7 @@ impl Settling {
             self.in_flight += 1;
             effects.push(Effect::Ingest { root: file.root, path });
         }
-        if self.overflowed && self.waiting.len() <= WAITING_MAX / 4 {
+        if self.overflowed && !is_forgotten && self.waiting.len() <= WAITING_MAX / 4 {
             (self.overflowed, self.held) = (false, false);
             effects.extend([Effect::Hold(false), Effect::Scan]);
         } else if self.overflowed && !std::mem::replace(&mut self.held, true) {

@@ -29,7 +29,7 @@ fn sight(settling: &mut Settling, sighting: &Sighting) {
 fn order(settling: &mut Settling) -> Vec<String> {
     let mut names = Vec::new();
     loop {
-        let handed: Vec<PathBuf> = settling.advance().into_iter().filter_map(ingested).collect();
+        let handed: Vec<PathBuf> = settling.advance(false).into_iter().filter_map(ingested).collect();
         if handed.is_empty() {
             return names;
         }
@@ -77,9 +77,9 @@ fn a_backlog_beyond_its_bound_leaves_room_for_what_arrives_and_is_listed_again_l
     };
     (0..LISTED_MAX + 10).for_each(|n| sight(&mut settling, &old(&format!("{n:05}"))));
     assert_eq!(settling.len(), LISTED_MAX);
-    let effects = settling.advance();
+    let effects = settling.advance(false);
     assert!(is(&effects, true), "listings are held");
-    assert!(!is(&settling.advance(), true), "and told so once");
+    assert!(!is(&settling.advance(false), true), "and told so once");
     sight(&mut settling, &closed("new"));
     assert_eq!(settling.len(), LISTED_MAX + 1);
     let mut handed: VecDeque<PathBuf> = effects.into_iter().filter_map(ingested).collect();
@@ -88,7 +88,7 @@ fn a_backlog_beyond_its_bound_leaves_room_for_what_arrives_and_is_listed_again_l
         let path = handed.pop_front().expect("a listing is asked for before all is done");
         settling.finished(at(0), &path);
         done.push(path);
-        let effects = settling.advance();
+        let effects = settling.advance(false);
         if effects.iter().any(|effect| matches!(effect, Effect::Scan)) {
             assert!(is(&effects, false), "listings show everything again");
             break;
@@ -105,5 +105,5 @@ fn arrivals_beyond_every_bound_are_left_to_a_listing() {
     let mut settling = Settling::default();
     (0..=WAITING_MAX).for_each(|n| sight(&mut settling, &closed(&format!("{n:05}"))));
     assert_eq!(settling.len(), WAITING_MAX);
-    assert!(settling.advance().iter().any(|effect| matches!(effect, Effect::Hold(true))));
+    assert!(settling.advance(false).iter().any(|effect| matches!(effect, Effect::Hold(true))));
 }
