@@ -224,6 +224,7 @@ impl Engine {
             live: self.live.figures(),
             shadow: self.live.shadow.as_ref().map(|shadow| shadow.head.clone()),
             broker: if self.reports.connected { Link::Connected } else { Link::Disconnected },
+            alerts: self.raised(),
         }
     }
 }

@@ -63,6 +63,8 @@ pub enum Event {
     Disconnected {
         /// In the client's words.
         reason: String,
+        /// Whether the broker does not let this device in, which only a person can mend.
+        barred: bool,
     },
     /// The broker acknowledged the spooled message with this number.
     Delivered {

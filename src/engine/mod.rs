@@ -9,11 +9,12 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
+//! are worth a label, `alerts` what needs a person, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
 //! of all that, `complaints` how often errors are told of, `spool` what the outbox may hold, `twin` which settings from
 //! afar hold, `succession` when another backbone takes over, `trial` until when what is new can be taken back.
 
 mod acks;
+mod alerts;
 mod asks;
 mod budget;
 mod catalogue;
@@ -74,6 +75,7 @@ use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic, UpdateKind};
 use crate::words::{Digest, Now};
 use acks::Acks;
+use alerts::Alerts;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
@@ -125,6 +127,7 @@ pub struct Engine {
     spool: Spool,
     reports: Reports,
     complaints: Complaints,
+    alerts: Alerts,
     live: LiveMemory,
     streams: Streams,
     asks: Asks,
@@ -180,6 +183,7 @@ impl Engine {
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports,
             complaints: Complaints::default(),
+            alerts: Alerts::default(),
             live: snapshot.live,
             streams: Streams::default(),
             asks: Asks::default(),
@@ -239,7 +243,7 @@ impl Engine {
             }
             Event::FoundOut { job, answer } => self.found_out(now, job, &answer),
             Event::Connected => self.connected(now),
-            Event::Disconnected { .. } => self.reports.connected = false,
+            Event::Disconnected { reason, barred } => self.disconnected(now, reason, barred),
             Event::Delivered { seq } => {
                 if self.spool.delivered(seq) {
                     self.write(Write::OutboxRemove { seq });

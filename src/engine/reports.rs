@@ -16,8 +16,8 @@ use super::under_way::Door;
 use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Alert, AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info,
-    InfoHead, Payload, Prediction, Response, ReviewList, Said, Status, TopLabel, Topic, TrainResult, TrainState,
+    AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead,
+    Payload, Prediction, Response, ReviewList, Said, Severity, Status, TopLabel, Topic, TrainResult, TrainState,
     Versions,
 };
 use crate::words::{Now, SampleId};
@@ -151,6 +151,7 @@ impl Engine {
     /// Everything retained, again: the broker may have forgotten it.
     pub(super) fn connected(&mut self, now: Now) {
         self.reports.connected = true;
+        self.clear(now, AlertId::BrokerCredentials);
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.effects.push(Effect::Publish { topic: Topic::Status, payload: status });
         self.publish_discovery();
@@ -170,6 +171,14 @@ impl Engine {
         }
         self.updates_connected(now);
         self.effects.push(Effect::SendOutbox);
+    }
+
+    /// The link broke or was refused.
+    pub(super) fn disconnected(&mut self, now: Now, reason: String, barred: bool) {
+        self.reports.connected = false;
+        if barred {
+            self.raise(now, AlertId::BrokerCredentials, Severity::Error, reason);
+        }
     }
 
     /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
@@ -204,17 +213,6 @@ impl Engine {
             let asked = engine.asks.asked().clone();
             ReviewList { envelope, asked }
         });
-    }
-
-    /// Raises or clears an alert.
-    pub(super) fn publish_alert(&mut self, now: Now, id: AlertId) {
-        let warning = match id {
-            AlertId::Drift => self.live.drift.as_ref().map(|drift| drift.warning.clone()),
-        };
-        match warning {
-            Some(warning) => self.publish(now, Topic::Alert(id), |_, envelope| Alert { envelope, warning }),
-            None => self.effects.push(Effect::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
-        }
     }
 
     /// An image of no known class is an event, but not each of a batch of them.

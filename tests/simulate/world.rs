@@ -456,7 +456,7 @@ impl World {
         if self.connected && self.happens(self.faults.link) {
             self.connected = false;
             self.events.retain(|(_, event)| !matches!(event, Event::Inbound(_) | Event::Delivered { .. }));
-            return self.later(0, Event::Disconnected { reason: "reset by the dice".into() });
+            return self.later(0, Event::Disconnected { reason: "reset by the dice".into(), barred: false });
         }
         if !self.connected && self.happens(0.2) {
             self.connected = true;
