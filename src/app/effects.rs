@@ -261,13 +261,18 @@ fn log_alert(topic: &Topic, payload: &[u8]) {
     }
 }
 
+/// Events after which somebody may want to look, though the daemon goes on by itself.
+const WARNINGS: [&str; 5] = ["quarantined", "error", "update_failed", "rolled_back", "drift"];
+
 /// Events go to the log too: where there is no broker, people look there.
 fn log_events(writes: &[Write]) {
     for write in writes {
         if let Write::Outbox(message) = write
             && message.topic == Topic::Event
         {
-            info!(event = %String::from_utf8_lossy(&message.payload));
+            let parsed: serde_json::Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+            let event = String::from_utf8_lossy(&message.payload);
+            if WARNINGS.iter().any(|kind| parsed["event_type"] == *kind) { warn!(%event) } else { info!(%event) }
         }
     }
 }

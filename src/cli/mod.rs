@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod file;
 mod heads;
+mod log;
 mod output;
 mod predict;
 mod report;
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
             return failure::usage(&error, Output { json });
         }
     };
-    output::start_log(args.verbose, matches!(args.command, Command::Run));
+    log::start(args.verbose, matches!(args.command, Command::Run));
     let output = Output { json: args.json };
     let ended = match &args.command {
         Command::Run => run::run(&args),
