@@ -104,7 +104,9 @@ impl Failure {
             // Should standard output be what is broken, the lines below still say what went wrong.
             let _ = output.print(&document, |_| Ok(()));
         }
-        lines.iter().for_each(|line| log::complain(line));
+        for line in lines {
+            log::complain(&line);
+        }
         self.code.into()
     }
 }
