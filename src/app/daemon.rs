@@ -52,7 +52,11 @@ pub(super) fn run(
     }
     loop {
         let mut effects = Vec::new();
-        let wait = tick_at.saturating_sub(clock.now().mono);
+        // First of all: what it says holds for everything that waits in the queue.
+        for event in std::mem::take(&mut rim.heard) {
+            effects.extend(engine.step(clock.now(), event));
+        }
+        let wait = if effects.is_empty() { tick_at.saturating_sub(clock.now().mono) } else { Duration::ZERO };
         match events.recv_timeout(wait) {
             Ok(first) => {
                 for event in std::iter::once(first).chain(events.try_iter().take(BATCH - 1)) {
@@ -62,9 +66,6 @@ pub(super) fn run(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
-        }
-        for event in std::mem::take(&mut rim.heard) {
-            effects.extend(engine.step(clock.now(), event));
         }
         let now = clock.now();
         if now.mono >= vitals_at {

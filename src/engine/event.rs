@@ -92,6 +92,15 @@ pub enum Event {
         /// What happened, with the next act.
         reason: String,
     },
+    /// The store takes no writes; what was asked for is not durable and waits.
+    StoreFails {
+        /// Whether for want of room.
+        full: bool,
+        /// Why, with the next act.
+        reason: String,
+    },
+    /// The store took everything that waited.
+    StoreWorks,
     /// What only the rim can measure; sent about every ten seconds.
     Vitals(Vitals),
     /// The images that are worth a label now, and what would help most.

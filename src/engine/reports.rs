@@ -22,8 +22,9 @@ use crate::wire::{
 };
 use crate::words::{Now, SampleId};
 
-/// `seq` numbers taken from the store at a time, so that not every report is a write.
-const SEQ_BLOCK: u64 = 1_000;
+/// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least, for
+/// a time in which nothing can be stored: nine hours at five images a second.
+const SEQ_BLOCK: u64 = 1_000_000;
 /// `health` is published this often, and on change.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
@@ -98,19 +99,24 @@ impl Engine {
     fn envelope(&mut self, now: Now) -> Envelope {
         let reports = &mut self.reports;
         reports.seq += 1;
-        if reports.seq > reports.reserved {
+        if reports.seq + SEQ_BLOCK / 2 > reports.reserved {
             reports.reserved = reports.seq + SEQ_BLOCK;
             self.effects.push(Effect::Write(Write::SeqReserved(reports.reserved)));
         }
         Envelope::new(now.wall, reports.seq, reports.boot.clone())
     }
 
-    /// Queues a message that must arrive; older ones go when the spool is full.
+    /// Queues a message that must arrive; older ones go when the spool is full. While nothing can be stored it goes to the
+    /// broker as it is, if that is there.
     fn spool<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(Envelope) -> P) -> P {
         let envelope = self.envelope(now);
         let seq = envelope.seq;
         let message = make(envelope);
         let payload = message.encode();
+        if self.outage.lasts() {
+            self.effects.push(Effect::Publish { topic, payload });
+            return message;
+        }
         let bytes = (payload.len() + topic.to_string().len()) as u64;
         let dropped = self.spool.push(Spooled { seq, bytes, made_at: now.wall });
         self.write(Write::Outbox(OutboxMessage { seq, topic, payload, made_at: now.wall }));

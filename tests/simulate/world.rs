@@ -234,6 +234,7 @@ impl World {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
             Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Restart | Effect::Exit => {}
+            Effect::Service(_) => {}
             Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =

@@ -68,8 +68,6 @@ impl Service {
         service.put("/etc/edgetuned/config.yaml", format!("{CONFIGURATION}{WATCH}").as_bytes());
         let broker = machine.broker.map(|port| format!("mqtt: {{ url: 'mqtt://127.0.0.1:{port}' }}\n"));
         service.configure("mqtt", broker.as_deref().unwrap_or(NO_BROKER));
-        if std::env::var_os("TMP_EXEC").is_some() {
-            service.drop_in_text("10-exec", "[Service]\nType=exec\nWatchdogSec=0\n");
         Some(service)
     }
 
