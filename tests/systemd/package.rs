@@ -1,6 +1,7 @@
 //! The Debian package: installed, configured, upgraded, removed, installed again, purged.
 //!
-//! Of what `make packages` built; skipped, with a word of it, where that has not been done.
+//! Of what `make packages` built, in `target/packages` or in the folder that `EDGETUNED_PACKAGES` names; skipped, with a
+//! word of it, where that has not been done.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ struct Packages(tempfile::TempDir);
 impl Packages {
     /// `None`, and a word of why, where there is none.
     fn find() -> Option<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages");
+        let named = std::env::var_os("EDGETUNED_PACKAGES").map(PathBuf::from);
+        let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages"));
         let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let Some(built) = files.into_iter().find(|path| path.to_string_lossy().ends_with("_amd64.deb")) else {
             println!("skipped: there is no package to install (make packages ARCH=amd64)");
@@ -58,13 +60,20 @@ impl Packages {
     }
 
     fn boot(&self, suite: Suite) -> Option<Lab> {
-        Lab::boot(suite, &[format!("--bind-ro={}:/packages", self.0.path().display())])
+        Lab::boot(suite, &[format!("--bind-ro={}:/packages", self.0.path().display())], None)
     }
 }
 
 /// Installs as unattended upgrades do: without questions, own settings stay.
 fn install(lab: &Lab, name: &str) -> String {
-    lab.run(&["dpkg", "--force-confdef", "--force-confold", "--force-downgrade", "--install", &format!("/packages/{name}")])
+    lab.run(&[
+        "dpkg",
+        "--force-confdef",
+        "--force-confold",
+        "--force-downgrade",
+        "--install",
+        &format!("/packages/{name}"),
+    ])
 }
 
 fn is_active(lab: &Lab) -> bool {
@@ -130,7 +139,9 @@ fn removed_it_leaves_what_the_operator_made_and_purged_nothing(suite: Suite) {
     lab.put("/etc/edgetuned/mqtt_password", b"secret");
     lab.run(&["dpkg", "--purge", "edgetuned"]);
     assert!(!is_active(&lab));
-    for path in ["/var/lib/edgetuned", "/var/cache/edgetuned", "/etc/edgetuned", "/usr/lib/edgetuned", "/usr/share/edgetuned"] {
+    for path in
+        ["/var/lib/edgetuned", "/var/cache/edgetuned", "/etc/edgetuned", "/usr/lib/edgetuned", "/usr/share/edgetuned"]
+    {
         assert!(!is_there(&lab, path), "{path} is left");
     }
     assert!(!lab.try_run(&["getent", "passwd", "edgetuned"]).status.success(), "its user is left");
