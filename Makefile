@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 PHOTOS ?=
+ARCH ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz camera packages try-arm64
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get the ONNX Runtime library into .ort/
 	@tools/setup.sh
@@ -34,7 +35,7 @@ doc: ## the documentation, warnings denied
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --locked --document-private-items
 
 deny: ## licences and sources of dependencies, where cargo-deny is installed
-	@if command -v cargo-deny >/dev/null; then \
+	@PATH="$$PATH:$$PWD/target/tools/bin"; if command -v cargo-deny >/dev/null; then \
 		$(CARGO) deny --locked check licenses bans sources; \
 	else \
 		echo "deny: not checked, cargo-deny is not installed (cargo install cargo-deny --locked)"; \
@@ -66,3 +67,9 @@ fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 
 camera: ## draw docs/camera.jpg anew
 	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120
+
+packages: ## build the Debian packages into target/packages; ARCH=amd64 builds that one, arm64 needs root
+	@packaging/build.sh $(ARCH)
+
+try-arm64: ## run the packaged arm64 program under qemu; needs root and both packages
+	@packaging/try-arm64.sh

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::effects::Rim;
 use super::run::RunError;
@@ -134,13 +134,18 @@ fn promises_nothing(act: &Effect) -> bool {
     matches!(act, Publish { .. } | Ingest { .. } | Look { .. } | Scan | Service(_))
 }
 
+/// Events after which somebody may want to look, though the daemon goes on by itself.
+const WARNINGS: [&str; 5] = ["quarantined", "error", "update_failed", "rolled_back", "drift"];
+
 /// Events go to the log too: where there is no broker, people look there.
 fn log_events(writes: &[Write]) {
     for write in writes {
         if let Write::Outbox(message) = write
             && message.topic == Topic::Event
         {
-            info!(event = %String::from_utf8_lossy(&message.payload));
+            let parsed: serde_json::Value = serde_json::from_slice(&message.payload).unwrap_or_default();
+            let event = String::from_utf8_lossy(&message.payload);
+            if WARNINGS.iter().any(|kind| parsed["event_type"] == *kind) { warn!(%event) } else { info!(%event) }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, told};
+use super::log::Priority;
 use super::output::Output;
 use crate::app::{self, credentials_folder, password_file};
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
@@ -35,8 +37,10 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
     };
     let checked = Checked { ok: problems.is_empty(), problems, warnings };
     output.print(&checked, |out| {
-        checked.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
-        checked.problems.iter().try_for_each(|problem| writeln!(out, "{problem}"))?;
+        // As the first command of the service it speaks to the journal.
+        let [warned, failed] = [Priority::Warning, Priority::Error].map(|priority| priority.mark(io::stdout()));
+        checked.warnings.iter().try_for_each(|warning| writeln!(out, "{warned}warning: {warning}"))?;
+        checked.problems.iter().try_for_each(|problem| writeln!(out, "{failed}{problem}"))?;
         match checked.problems.len() {
             0 => writeln!(out, "{}: good", path.display()),
             1 => writeln!(out, "1 problem"),

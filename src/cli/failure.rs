@@ -1,6 +1,5 @@
 //! What went wrong, and which exit code says so: 1 failed, 64 wrong usage, 69 unavailable, 78 bad configuration.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde_json::json;
 
+use super::log;
 use super::output::Output;
 use crate::app::RunError;
 use crate::backbone::{BadManifest, InspectError, OpenError, Unproved};
@@ -105,8 +105,7 @@ impl Failure {
             let _ = output.print(&document, |_| Ok(()));
         }
         for line in lines {
-            // Where even standard error is gone there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "edgetuned: {line}");
+            log::complain(&line);
         }
         self.code.into()
     }

@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod file;
 mod heads;
+mod log;
 mod output;
 mod predict;
 mod report;
@@ -30,10 +31,16 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use output::Output;
+
+/// Everything that can be typed, for the manual pages and completions of the packages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the program with the process's arguments; the exit code says how it ended.
 #[must_use]
@@ -46,7 +53,7 @@ pub fn main() -> ExitCode {
             return failure::usage(&error, Output { json });
         }
     };
-    output::start_log(args.verbose, matches!(args.command, Command::Run));
+    log::start(args.verbose, matches!(args.command, Command::Run));
     let output = Output { json: args.json };
     let ended = match &args.command {
         Command::Run => run::run(&args),

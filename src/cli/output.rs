@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
 
@@ -48,22 +47,4 @@ impl Output {
         bar.set_message(what);
         bar
     }
-}
-
-/// The log goes to standard error: warnings for commands, each step of its life for the daemon, more on request.
-pub fn start_log(verbose: u8, daemon: bool) {
-    let level = match (verbose, daemon) {
-        (0, false) => "warn",
-        (0, true) | (1, false) => "info",
-        _ => "debug",
-    };
-    // The libraries' own chatter is of no use to an operator.
-    let filter = EnvFilter::try_from_env("EDGETUNED_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,edgetuned={level},ort=error")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }

@@ -114,3 +114,32 @@ fn drop_ins_win_over_the_file_and_the_environment_over_both() {
     assert!(found.contains("from-environment") && file.contains("environment"), "{file} {found}");
     assert_eq!(wrong(&desk, Some("default")), (String::new(), String::new()));
 }
+
+#[test]
+fn in_the_journal_of_systemd_a_problem_is_an_error() {
+    use std::os::unix::fs::MetadataExt;
+
+    let desk = desk();
+    desk.put("config.yaml", b"prediction:\n  top_q: 3\n");
+    let file = || fs::File::create(desk.path("journal")).unwrap();
+    for command in ["check", "run"] {
+        let journal = file();
+        let is = journal.metadata().unwrap();
+        let run = |named: String| {
+            let ended = std::process::Command::new(env!("CARGO_BIN_EXE_edgetuned"))
+                .args([command, "--config"])
+                .arg(desk.path("config.yaml"))
+                .env("JOURNAL_STREAM", named)
+                .stdout(file())
+                .stderr(file())
+                .status()
+                .unwrap();
+            assert_eq!(ended.code(), Some(78));
+            fs::read_to_string(desk.path("journal")).unwrap()
+        };
+        let said = run(format!("{}:{}", is.dev(), is.ino()));
+        assert!(said.starts_with("<3>") && said.contains("top_q"), "{command}: {said}");
+        let elsewhere = run(format!("{}:{}", is.dev(), is.ino() + 1));
+        assert!(!elsewhere.contains("<3>"), "{command}, with its output somewhere else: {elsewhere}");
+    }
+}
