@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 PHOTOS ?=
+ARCH ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile fuzz camera
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz camera packages try-arm64
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get the ONNX Runtime library into .ort/
 	@tools/setup.sh
@@ -34,7 +35,7 @@ doc: ## the documentation, warnings denied
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --locked --document-private-items
 
 deny: ## licences and sources of dependencies, where cargo-deny is installed
-	@if command -v cargo-deny >/dev/null; then \
+	@PATH="$$PATH:$$PWD/target/tools/bin"; if command -v cargo-deny >/dev/null; then \
 		$(CARGO) deny --locked check licenses bans sources; \
 	else \
 		echo "deny: not checked, cargo-deny is not installed (cargo install cargo-deny --locked)"; \
@@ -52,8 +53,23 @@ link-faults: setup ## 500 faults of the link while 2,000 images are predicted; L
 hostile: setup ## 100,000 hostile messages to the daemon; HOSTILE_SEED=17 sends other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test hostile -- --ignored --nocapture
 
+kills: setup ## 200 times kill -9 of a daemon at work; KILL_SEED=17 plays other instants
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test kills -- --ignored --nocapture
+
+power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others
+	$(CARGO) test --locked --test power -- --ignored --nocapture
+
+backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture
+
 fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture
 
 camera: ## draw docs/camera.jpg anew
 	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120
+
+packages: ## build the Debian packages into target/packages; ARCH=amd64 builds that one, arm64 needs root
+	@packaging/build.sh $(ARCH)
+
+try-arm64: ## run the packaged arm64 program under qemu; needs root and both packages
+	@packaging/try-arm64.sh

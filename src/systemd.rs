@@ -19,7 +19,7 @@ pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => say(&[NotifyState::Reloading, now]),
         Err(error) => {
-            warn!(%error, "the service manager is not told of the reload: the monotonic clock cannot be read")
+            warn!(%error, "the service manager is not told of the reload: the monotonic clock cannot be read");
         }
     }
 }

@@ -62,7 +62,7 @@ from_wheel() {
         --platform "manylinux_2_27_$ARCH" --platform "manylinux_2_28_$ARCH" \
         --requirement tools/onnxruntime.txt --dest "$1" || return 1
     python3 -m zipfile --extract "$1"/onnxruntime-*.whl "$1" || return 1
-    mv "$1/onnxruntime/capi/$LIBRARY" "$1/$LIBRARY"
+    mv "$1/onnxruntime/capi/$LIBRARY" "$1/onnxruntime/LICENSE" "$1/onnxruntime/ThirdPartyNotices.txt" "$1"
     must_have_sha256 "$1/$LIBRARY" "$LIBRARY_SHA256"
 }
 
@@ -73,9 +73,10 @@ from_tarball() {
         "https://github.com/microsoft/onnxruntime/releases/download/v$VERSION/$TARBALL.tgz" || return 1
     must_have_sha256 "$1/tarball.tgz" "$TARBALL_SHA256" || return 1
     tar -xzf "$1/tarball.tgz" -C "$1" --strip-components=2 "$TARBALL/lib/$LIBRARY"
+    tar -xzf "$1/tarball.tgz" -C "$1" --strip-components=1 "$TARBALL/LICENSE" "$TARBALL/ThirdPartyNotices.txt"
 }
 
-# Writes the library and its checksum; both appear whole or not at all.
+# Writes the library, its licences and its checksum; the last appears when all is there.
 get_library() {
     if [ -f "$FOLDER/$LIBRARY.sha256" ] && has_sha256 "$FOLDER/$LIBRARY" "$(cat "$FOLDER/$LIBRARY.sha256")"; then
         return
@@ -92,7 +93,7 @@ get_library() {
         fi
     fi
     sha256sum "$scratch/$LIBRARY" | cut -d ' ' -f 1 >"$scratch/sha256"
-    mv "$scratch/$LIBRARY" "$FOLDER/$LIBRARY"
+    mv "$scratch/$LIBRARY" "$scratch/LICENSE" "$scratch/ThirdPartyNotices.txt" "$FOLDER"
     mv "$scratch/sha256" "$FOLDER/$LIBRARY.sha256"
 }
 

@@ -140,6 +140,7 @@ impl Rim {
             }
             Effect::Look { root, path } => self.watch.look(root, path),
             Effect::Scan => self.watch.scan(),
+            Effect::Hold(held) => self.watch.hold(held),
             Effect::Train(order) => {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.

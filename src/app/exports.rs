@@ -1,11 +1,13 @@
 //! Exported models of the daemon: `<store.path>/exports/<head id>.onnx`, the latest few.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::backbone::{CannotExport, Manifest, OnnxBackbone, OpenError, Proof, Unproved, with_head};
 use crate::head::{BadHeadFile, HeadRecord};
+use crate::store::files::{self, NewFile};
 use crate::store::{Reader, StoreError};
 use crate::wire::Exported;
 use crate::words::{Digest, HeadRef};
@@ -53,19 +55,12 @@ pub(super) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Resu
     let sha256 = Digest::of(&model);
 
     let path = folder.join(format!("{}.onnx", head.id));
-    let beside = path.with_extension("part");
     let failed = |source| ExportError::Write { path: path.clone(), source };
-    let written = fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&beside, &model))
-        .and_then(|()| File::open(&beside)?.sync_all())
-        .map_err(failed)
-        .and_then(|()| Ok(proof.compare(&beside, sha256)?))
-        .and_then(|_| fs::rename(&beside, &path).map_err(failed));
-    if let Err(error) = written {
-        // What is left of it is of no use to anybody.
-        let _ = fs::remove_file(&beside);
-        return Err(error);
-    }
+    files::create_folder(folder).map_err(failed)?;
+    let mut file = NewFile::begin(&path).map_err(failed)?;
+    file.write_all(&model).map_err(failed)?;
+    proof.compare(file.beside(), sha256)?;
+    file.put().map_err(failed)?;
     remove_old(folder, &path);
     Ok(Exported { path: path.display().to_string(), bytes: model.len() as u64, sha256, head: head.clone() })
 }
@@ -89,6 +84,7 @@ fn remove_old(folder: &Path, latest: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::Duration;
 
     use super::*;

@@ -30,7 +30,7 @@ impl Pulse {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
-    fn busy(&self) -> Option<Duration> {
+    pub(super) fn busy(&self) -> Option<Duration> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 }

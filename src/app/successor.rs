@@ -5,7 +5,7 @@
 //! restart goes on where it was; nothing else changes until the engine takes the outcome.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits, Rgb};
 use crate::ports::Embedder;
+use crate::store::files::{self, NewFile};
 use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
 use crate::train;
 use crate::wire::UpdateKind;
@@ -148,28 +149,21 @@ impl Work {
     fn stage(&self) -> Result<Manifest, AnyError> {
         let Parts { order, reader, place, .. } = &self.parts;
         let folder = place.folder.join(FOLDER);
-        fs::create_dir_all(&folder)?;
+        files::create_folder(&folder)?;
         let model = folder.join(format!("{}.onnx", order.sha256));
         if !model.exists() {
-            let part = model.with_extension("part");
-            let mut file = File::create(&part)?;
+            let mut file = NewFile::begin(&model)?;
             let mut written = Ok(());
             reader.chunks(UpdateKind::Backbone, |_, bytes| {
                 written = file.write_all(bytes);
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             written?;
-            file.sync_all()?;
-            fs::rename(&part, &model)?;
+            file.put()?;
         }
         let path = folder.join(format!("{}.yaml", order.sha256));
-        let part = path.with_extension("part");
-        let mut file = File::create(&part)?;
         // JSON is YAML.
-        file.write_all(text(order).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&part, &path)?;
-        File::open(&folder)?.sync_all()?;
+        files::write(&path, text(order).as_bytes())?;
         Ok(Manifest::load(&path)?)
     }
 

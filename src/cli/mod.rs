@@ -31,10 +31,16 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use output::Output;
+
+/// Everything that can be typed, for the manual pages and completions of the packages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command()
+}
 
 /// Runs the program with the process's arguments; the exit code says how it ended.
 #[must_use]

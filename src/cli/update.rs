@@ -18,6 +18,7 @@ use super::args::Args;
 use super::failure::Failure;
 use super::output::Output;
 use crate::app;
+use crate::store::files::sync_folder_of;
 use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, in_time};
 use crate::wire::UpdateKind;
 use crate::words::{Digest, Timestamp};
@@ -65,7 +66,9 @@ fn keygen(out: &Path, output: Output) -> Result<(), Failure> {
 /// Writes a file that was not there.
 fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
     let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = made.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    let written = made
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| sync_folder_of(path));
     written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
 }
 

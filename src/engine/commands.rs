@@ -211,7 +211,7 @@ impl Engine {
     }
 
     fn roll_back(&mut self, now: Now) -> Answer {
-        let Some(rollback) = self.heads.roll_back(now.wall, "on request") else {
+        let Some(rollback) = self.heads.roll_back(self.clock.stamp(now.wall), "on request") else {
             let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
             return Answer::error(ErrorCode::NotPossible, reason);
         };

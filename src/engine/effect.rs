@@ -64,6 +64,8 @@ pub enum Effect {
     },
     /// List all watched folders and report what the store does not know.
     Scan,
+    /// Whether listings pass over all but young files from now on, because there is no room for what they find.
+    Hold(bool),
     /// Train a challenger and compare it with the champion.
     Train(TrainingOrder),
     /// Put the head of this version in service; `None` takes the present one out.

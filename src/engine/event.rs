@@ -44,6 +44,8 @@ pub enum Event {
         /// Folders that could not be read: path and reason.
         unreadable: Vec<(PathBuf, String)>,
     },
+    /// How a watched folder fares; sent when that changes.
+    Watched(Watched),
     /// The ingest worker finished with one file.
     Ingested(Ingested),
     /// An MQTT message arrived on a topic below the device's base.
@@ -230,6 +232,32 @@ pub struct Sighting {
     pub stamp: Option<FileStamp>,
     /// Whether the writer is known to have finished (closed after writing, or renamed into place).
     pub closed: bool,
+}
+
+/// How a watched folder fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Index of the watched folder in the configuration.
+    pub root: usize,
+    /// How it fares.
+    pub state: WatchState,
+}
+
+/// Whether what arrives in a watched folder is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchState {
+    /// It is.
+    Well,
+    /// It is not: the folder is missing, cannot be read, or lost its file system.
+    Lost {
+        /// What happened to which folder, with the next act.
+        reason: String,
+    },
+    /// Within seconds only, because the kernel gives no notices.
+    Unheard {
+        /// The same.
+        reason: String,
+    },
 }
 
 /// What became of a file handed to the ingest worker.

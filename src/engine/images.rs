@@ -17,15 +17,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn scanned(&mut self, now: Now, unreadable: Vec<(PathBuf, String)>) {
-        for (path, reason) in unreadable {
-            let fault = format!("cannot list {}: {reason}", path.display());
-            if self.reports.unreadable.insert(path) {
-                self.error(now, "watch", fault);
-            }
-        }
-    }
-
     pub(super) fn ingested(&mut self, now: Now, ingested: Ingested) {
         let Ingested { root, path, stamp, outcome } = ingested;
         let settle = self.settle_of(root);

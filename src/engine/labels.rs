@@ -62,7 +62,8 @@ impl Engine {
     /// Sets or removes a known image's label; the same label again is no change.
     pub(super) fn set_label(&mut self, now: Now, id: SampleId, label: Option<Label>, source: LabelSource) {
         if self.catalogue.set_label(id, label.clone(), source) {
-            self.write(Write::Label { id, label: label.clone(), source, at: now.wall });
+            let at = self.clock.stamp(now.wall);
+            self.write(Write::Label { id, label: label.clone(), source, at });
             self.schedule.labels_changed(1);
             self.write(Write::Training(self.schedule.memory().clone()));
             self.effects.push(Effect::Learn(vec![id]));

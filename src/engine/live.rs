@@ -16,7 +16,7 @@ use crate::eval::drift::Adwin;
 use crate::eval::forgetting::Records;
 use crate::eval::live::{Record, Score, Tally, fell};
 use crate::head::{ClassFigures, Figures};
-use crate::wire::{Happening, LiveFigure, LiveFigures};
+use crate::wire::{AlertId, Happening, LiveFigure, LiveFigures};
 use crate::words::{Label, Now, SampleId, is_audit};
 
 /// Kept over restarts, as JSON.
@@ -101,7 +101,7 @@ impl Engine {
     fn roll_back_when_fallen(&mut self, now: Now) {
         let Some(record) = &self.live.record else { return };
         let Some(why) = fell(record, self.live.tally.audit) else { return };
-        if let Some(rollback) = self.heads.roll_back(now.wall, &why) {
+        if let Some(rollback) = self.heads.roll_back(self.clock.stamp(now.wall), &why) {
             self.rolled_back(now, rollback);
         } else if self.live.drift.is_none() {
             let reason = format!("{why}; no earlier head is kept: label images of late, and a training follows");
@@ -113,6 +113,7 @@ impl Engine {
     pub(super) fn rolled_back(&mut self, now: Now, rollback: Rollback) {
         let Rollback { from, to, reason, writes } = rollback;
         self.effects.extend(writes.map(Effect::Write));
+        self.clear(now, AlertId::Model);
         self.end_shadow(now, "rolled back meanwhile");
         self.live.serves(Some(to.version), None);
         self.write_live();

@@ -9,8 +9,10 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `alerts` what needs a person, `outage` what goes on while nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
-//! of all that, `complaints` how often errors are told of, `service` what the service manager is told, `spool` what the outbox may hold, `twin` which settings from
+//! are worth a label, `alerts` what needs a person, `clock` whether the time can be believed, `outage` what goes on while
+//! nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is
+//! said of all that, `watched` what is said of watched folders, `complaints` how often errors are told of, `service` what
+//! the service manager is told, `spool` what the outbox may hold, `twin` which settings from
 //! afar hold, `succession` when another backbone takes over, `trial` until when what is new can be taken back.
 
 mod acks;
@@ -18,6 +20,7 @@ mod alerts;
 mod asks;
 mod budget;
 mod catalogue;
+mod clock;
 mod commands;
 mod complaints;
 mod drift;
@@ -45,6 +48,7 @@ mod trial;
 mod twin;
 mod under_way;
 mod updates;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,6 +61,7 @@ pub use effect::{
 pub use event::{
     Checked, CheckedHead, DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome,
     Ingested, Requested, Review, Scored, Shadowed, Sighting, Ticket, TrainingOutcome, UpdateChecked, Vitals,
+    WatchState, Watched,
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};
@@ -81,6 +86,7 @@ use alerts::Alerts;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
+use clock::WallClock;
 use commands::Asked;
 use complaints::Complaints;
 use drift::Streams;
@@ -92,6 +98,7 @@ use settle::Settling;
 use spool::Spool;
 use under_way::{Door, UnderWay};
 use updates::Updates;
+use watched::Watching;
 
 /// What outlives an engine when everything but the link starts anew: counts since the start, and the numbers of
 /// messages.
@@ -131,6 +138,7 @@ pub struct Engine {
     reports: Reports,
     complaints: Complaints,
     alerts: Alerts,
+    clock: WallClock,
     outage: Outage,
     live: LiveMemory,
     streams: Streams,
@@ -150,6 +158,8 @@ pub struct Engine {
     said: service::Said,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
+    /// Watched folders of which something has to be said.
+    watching: Watching,
     stopping: bool,
     effects: Vec<Effect>,
 }
@@ -178,7 +188,9 @@ impl Engine {
     }
 
     fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {
+        let clock = WallClock::new(&snapshot);
         Self {
+            clock,
             settling: Settling::default(),
             catalogue: Catalogue::new(snapshot.samples, snapshot.awaited),
             schedule: Schedule::new(settings.schedule.clone(), snapshot.training),
@@ -204,6 +216,7 @@ impl Engine {
             housekeeping_at: Duration::ZERO,
             said: service::Said::default(),
             backlog_since: None,
+            watching: Watching::default(),
             stopping: false,
             effects: Vec::new(),
             settings,
@@ -245,6 +258,7 @@ impl Engine {
             Event::Tick => self.tick(now),
             Event::Sighted(sighting) => self.sighted(now, &sighting),
             Event::Scanned { unreadable, .. } => self.scanned(now, unreadable),
+            Event::Watched(Watched { root, state }) => self.watched(now, root, state),
             Event::Ingested(ingested) => self.ingested(now, ingested),
             Event::Inbound(inbound) if self.outage.lasts() => self.defer(now, inbound),
             Event::Inbound(inbound) => self.inbound(now, &inbound),
@@ -288,6 +302,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Now) {
+        self.look_at_clock(now);
         let looks = self.settling.looks(now);
         self.effects.extend(looks);
         if !self.outage.lasts() {
@@ -308,14 +323,21 @@ impl Engine {
         self.updates_tick(now);
         if now.mono >= self.housekeeping_at {
             self.housekeeping_at = now.mono + HOUSEKEEPING;
-            for prefix in self.catalogue.expire(now.wall) {
-                self.write(Write::ForgetAwaited { prefix });
+            if self.clock_is_believed(now) {
+                self.expire(now);
             }
-            let expired = self.spool.expire(now.wall);
-            self.drop_spooled(expired);
         }
         self.confirm_patch(now);
         self.confirm_backbone(now);
+    }
+
+    /// Forgets what has waited for too long.
+    fn expire(&mut self, now: Now) {
+        for prefix in self.catalogue.expire(now.wall) {
+            self.write(Write::ForgetAwaited { prefix });
+        }
+        let expired = self.spool.expire(now.wall);
+        self.drop_spooled(expired);
     }
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
@@ -365,7 +387,7 @@ impl Engine {
 
     fn finish(&mut self) -> Vec<Effect> {
         if !self.stopping {
-            let next = self.settling.advance();
+            let next = self.settling.advance(self.outage.lasts());
             self.effects.extend(next);
         }
         std::mem::take(&mut self.effects)

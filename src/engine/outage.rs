@@ -52,9 +52,10 @@ impl Engine {
     /// The store takes no writes: for want of room, or because it may not be written.
     pub(super) fn store_fails(&mut self, now: Now, full: bool, reason: &str) {
         self.outage.lasts = true;
-        let (id, other) = match full {
-            true => (AlertId::DiskFull, AlertId::StoreUnwritable),
-            false => (AlertId::StoreUnwritable, AlertId::DiskFull),
+        let (id, other) = if full {
+            (AlertId::DiskFull, AlertId::StoreUnwritable)
+        } else {
+            (AlertId::StoreUnwritable, AlertId::DiskFull)
         };
         self.clear(now, other);
         let text = format!("{reason}; images are predicted meanwhile, and stored later");

@@ -3,8 +3,7 @@
 //! Spooled messages (predictions, events, results, responses) become part of the step's transaction; the others are
 //! the latest value of something and are published again at every connection.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Engine;
@@ -53,7 +52,6 @@ pub(super) struct Reports {
     pub images_total: u64,
     pub errors_total: u64,
     pub quarantined: u64,
-    pub unreadable: BTreeSet<PathBuf>,
     novel_at: Option<Duration>,
 }
 
@@ -78,7 +76,6 @@ impl Reports {
             images_total: 0,
             errors_total: 0,
             quarantined,
-            unreadable: BTreeSet::new(),
             novel_at: None,
         }
     }
@@ -89,8 +86,7 @@ impl Reports {
 
     /// As the next engine takes it over.
     pub fn carried(self) -> Self {
-        let unreadable = BTreeSet::new();
-        Self { phase: TrainingPhase::Idle, progress: 0.0, health_said: None, unreadable, ..self }
+        Self { phase: TrainingPhase::Idle, progress: 0.0, health_said: None, ..self }
     }
 }
 

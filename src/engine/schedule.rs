@@ -80,8 +80,9 @@ impl Schedule {
         true
     }
 
-    /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way.
-    pub fn begin(&mut self, now: Now) -> Option<TrainingOrder> {
+    /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way. It sees
+    /// every label with an earlier stamp.
+    pub fn begin(&mut self, stamp: Timestamp) -> Option<TrainingOrder> {
         if self.begun {
             return None;
         }
@@ -90,7 +91,7 @@ impl Schedule {
             self.memory.new_labels = 0;
         }
         self.begun = true;
-        self.memory.began = Some(now.wall);
+        self.memory.began = Some(stamp);
         self.memory.running.clone()
     }
 
@@ -173,7 +174,7 @@ mod tests {
         schedule.labels_changed(1);
         assert!(!schedule.look(at(182)), "the time has passed");
         assert!(schedule.look(at(181 + 24 * 60)));
-        assert_eq!(schedule.begin(at(0)).map(|order| order.reason), Some("schedule".into()));
+        assert_eq!(schedule.begin(at(0).wall).map(|order| order.reason), Some("schedule".into()));
     }
 
     #[test]
@@ -183,7 +184,7 @@ mod tests {
         assert!(!schedule.look(at(0)));
         schedule.labels_changed(1);
         assert!(schedule.look(at(0)));
-        assert!(schedule.begin(at(0)).is_some());
+        assert!(schedule.begin(at(0).wall).is_some());
         schedule.labels_changed(10);
         assert!(!schedule.look(at(1)), "one runs");
         schedule.ended(at(2));
@@ -196,11 +197,11 @@ mod tests {
         let mut schedule = schedule(None);
         let first = schedule.request("request");
         assert_eq!(schedule.request("request"), first);
-        assert_eq!(schedule.begin(at(0)), Some(first.clone()));
+        assert_eq!(schedule.begin(at(0).wall), Some(first.clone()));
         let second = schedule.request("request");
         assert_ne!(second.id, first.id, "what runs cannot know the labels of now");
         schedule.ended(at(1));
-        assert_eq!(schedule.begin(at(0)), Some(second));
+        assert_eq!(schedule.begin(at(0).wall), Some(second));
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
         schedule.labels_changed(1);
         assert!(!schedule.look(at(-10 * 365 * 24 * 60)));
         assert!(schedule.look(at(7 * 24 * 60)));
-        schedule.begin(at(0));
+        schedule.begin(at(0).wall);
         schedule.ended(at(7 * 24 * 60));
         schedule.labels_changed(1);
         assert!(!schedule.look(at(7 * 24 * 60 + 20)));
@@ -221,11 +222,54 @@ mod tests {
         let mut schedule = schedule(None);
         let order = schedule.request("request");
         let mut restarted = Schedule::new(schedule.settings.clone(), schedule.memory.clone());
-        assert_eq!(restarted.begin(at(0)), Some(order));
+        assert_eq!(restarted.begin(at(0).wall), Some(order));
         restarted.ended(at(0));
         let mut again = Schedule::new(schedule.settings.clone(), restarted.memory.clone());
         again.labels_changed(10);
         assert!(!again.look(at(9)));
         assert!(again.look(at(10)));
+    }
+
+    #[test]
+    fn a_time_that_daylight_saving_leaves_out_or_repeats_trains_once_that_day() {
+        let zone = TimeZone::get("Europe/Berlin").expect("the time zones of jiff or the system");
+        let local = |text: &str| {
+            let zoned = text.parse::<jiff::civil::DateTime>().unwrap().to_zoned(zone.clone()).unwrap();
+            zoned.timestamp().as_millisecond()
+        };
+        for (from, to, days) in
+            [("2026-03-28T12:00", "2026-03-31T12:00", 3), ("2026-10-24T12:00", "2026-10-27T12:00", 3)]
+        {
+            let mut schedule = schedule(Some("30 2 * * *"));
+            schedule.settings.zone = zone.clone();
+            let (mut wall, end, mut trained) = (local(from), local(to), 0);
+            let begun = wall;
+            while wall < end {
+                let mono = Duration::from_millis(3_600_000 + (wall - begun).unsigned_abs());
+                let now = Now { wall: Timestamp(wall), mono };
+                schedule.labels_changed(1);
+                schedule.memory.new_labels = 1;
+                if schedule.look(now) {
+                    trained += 1;
+                    schedule.begin(now.wall);
+                    schedule.ended(now);
+                }
+                wall += MINUTE_MS;
+            }
+            assert_eq!(trained, days, "{from}");
+        }
+    }
+
+    #[test]
+    fn another_time_zone_moves_the_next_training_and_loses_none() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        schedule.look(at(0));
+        schedule.labels_changed(1);
+        let mut moved = Schedule::new(
+            ScheduleSettings { zone: TimeZone::fixed(jiff::tz::offset(-5)), ..schedule.settings.clone() },
+            schedule.memory.clone(),
+        );
+        assert!(!moved.look(at(1)) && !moved.look(at(3 * 60 + 1)), "it is three in another place");
+        assert!(moved.look(at(8 * 60 + 1)));
     }
 }

@@ -4,6 +4,9 @@
 //! when two looks a settle time apart found the same size and time. What cannot be read yet is waited for, twenty
 //! settle times after it last changed, and then given up. All of it is bounded: past [`WAITING_MAX`] files the rest
 //! is left to a later scan, which is asked for when there is room again.
+//!
+//! What arrives goes ahead of what a listing found, however long that is: a new image waits for the few files that are
+//! with the worker, not for the backlog. The backlog keeps every [`SHARE`]th turn, so that it ends.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,12 @@ use crate::words::Now;
 
 /// Files known here at once.
 pub(super) const WAITING_MAX: usize = 4096;
+/// Of these, those that a listing found; the rest is kept free for what arrives.
+pub(super) const LISTED_MAX: usize = 3072;
+/// A file that changed within this time has arrived, whoever found it.
+const YOUNG: Duration = Duration::from_mins(1);
+/// Where both wait, every so many-th turn is the backlog's.
+const SHARE: u32 = 4;
 /// Files handed to the ingest worker at once; enough to keep decoding and embedding busy side by side.
 pub const IN_FLIGHT_MAX: usize = 8;
 /// Settle times after which a file that cannot be read is given up.
@@ -24,9 +33,16 @@ const PATIENCE: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct Settling {
     waiting: BTreeMap<PathBuf, Waiting>,
-    ready: VecDeque<PathBuf>,
+    /// Ready, and arrived just now.
+    arrived: VecDeque<PathBuf>,
+    /// Ready, and found by a listing.
+    backlog: VecDeque<PathBuf>,
+    /// Turns in a row that were not the backlog's.
+    passed: u32,
     in_flight: usize,
     overflowed: bool,
+    /// Whether listings were told that there is no room.
+    held: bool,
 }
 
 #[derive(Debug)]
@@ -34,6 +50,8 @@ struct Waiting {
     root: usize,
     stage: Stage,
     stamp: FileStamp,
+    /// Whether it goes ahead of what listings found.
+    has_arrived: bool,
     /// When it was last found ready.
     ready_at: Duration,
     /// When the stamp was last seen to change.
@@ -78,6 +96,7 @@ impl Settling {
             return None;
         };
         let changed = file.stamp != stamp;
+        file.has_arrived |= changed || sighting.closed;
         if changed {
             file.stamp = stamp;
             file.changed_at = now.mono;
@@ -107,7 +126,11 @@ impl Settling {
     }
 
     fn admit(&mut self, now: Now, sighting: &Sighting, stamp: FileStamp, settle: Duration) {
-        if self.waiting.len() >= WAITING_MAX {
+        let age_ms = now.wall.0.saturating_sub(stamp.mtime_ns / 1_000_000);
+        // The age of a file from the future is not known.
+        let age = u64::try_from(age_ms).ok().map(Duration::from_millis);
+        let has_arrived = sighting.closed || age.is_some_and(|age| age < YOUNG);
+        if self.waiting.len() >= if has_arrived { WAITING_MAX } else { LISTED_MAX } {
             self.overflowed = true;
             return;
         }
@@ -115,13 +138,13 @@ impl Settling {
             root: sighting.root,
             stage: Stage::Watched { look_at: now.mono + settle },
             stamp,
+            has_arrived,
             ready_at: now.mono,
             changed_at: now.mono,
             complaint: None,
         };
         self.waiting.insert(sighting.path.clone(), file);
-        let age_ms = now.wall.0.saturating_sub(stamp.mtime_ns / 1_000_000);
-        if sighting.closed || u128::try_from(age_ms).is_ok_and(|age_ms| age_ms >= settle.as_millis()) {
+        if sighting.closed || age.is_some_and(|age| age >= settle) {
             self.make_ready(now, &sighting.path);
         }
     }
@@ -130,7 +153,8 @@ impl Settling {
         if let Some(file) = self.waiting.get_mut(path) {
             file.stage = Stage::Ready;
             file.ready_at = now.mono;
-            self.ready.push_back(path.to_owned());
+            let queue = if file.has_arrived { &mut self.arrived } else { &mut self.backlog };
+            queue.push_back(path.to_owned());
         }
     }
 
@@ -142,22 +166,32 @@ impl Settling {
         None
     }
 
-    /// What is to be done now: looks that are due, files for the worker, a scan when there is room for its findings.
-    pub fn advance(&mut self) -> Vec<Effect> {
+    /// What is to be done now: files for the worker, listings held while there is no room for their findings, a scan when
+    /// there is, unless what was taken `is_forgotten`: it would find the same ones again.
+    pub fn advance(&mut self, is_forgotten: bool) -> Vec<Effect> {
         let mut effects = Vec::new();
         while self.in_flight < IN_FLIGHT_MAX {
-            let Some(path) = self.ready.pop_front() else { break };
+            let Some(path) = self.next() else { break };
             // A file that vanished while it waited in the queue is no longer known.
             let Some(file) = self.waiting.get_mut(&path).filter(|file| file.stage == Stage::Ready) else { continue };
             file.stage = Stage::InFlight { touched: false };
             self.in_flight += 1;
             effects.push(Effect::Ingest { root: file.root, path });
         }
-        if self.overflowed && self.waiting.len() <= WAITING_MAX / 4 {
-            self.overflowed = false;
-            effects.push(Effect::Scan);
+        if self.overflowed && !is_forgotten && self.waiting.len() <= WAITING_MAX / 4 {
+            (self.overflowed, self.held) = (false, false);
+            effects.extend([Effect::Hold(false), Effect::Scan]);
+        } else if self.overflowed && !std::mem::replace(&mut self.held, true) {
+            effects.push(Effect::Hold(true));
         }
         effects
+    }
+
+    /// The next file whose turn it is.
+    fn next(&mut self) -> Option<PathBuf> {
+        let is_backlogs = !self.backlog.is_empty() && (self.arrived.is_empty() || self.passed + 1 >= SHARE);
+        self.passed = if is_backlogs { 0 } else { self.passed + 1 };
+        if is_backlogs { self.backlog.pop_front() } else { self.arrived.pop_front() }
     }
 
     /// Looks that are due; asked for on every tick only, since it goes through all files.
@@ -195,3 +229,7 @@ impl Settling {
         file.stage = Stage::Watched { look_at: now.mono + if touched { Duration::ZERO } else { settle } };
     }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -11,7 +11,7 @@ use super::event::TrainingOutcome;
 use super::live::Measured;
 use super::settings::PromotionPolicy;
 use super::snapshot::HeadInfo;
-use crate::wire::{Answer, ErrorCode, Happening, Promoted, TrainingPhase};
+use crate::wire::{AlertId, Answer, ErrorCode, Happening, Promoted, TrainingPhase};
 use crate::words::{HeadRef, Now};
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
@@ -50,7 +50,7 @@ impl Engine {
         if self.stopping || self.updates.is_judging() {
             return;
         }
-        if let Some(order) = self.schedule.begin(now) {
+        if let Some(order) = self.schedule.begin(self.clock.stamp(now.wall)) {
             self.write(Write::Training(self.schedule.memory().clone()));
             self.effects.push(Effect::Train(order));
             self.training_progress(now, TrainingPhase::Collecting, 0.0);
@@ -193,7 +193,11 @@ impl Engine {
     }
 
     pub(super) fn set_status(&mut self, now: Now, version: u64, status: HeadStatus, reason: String) {
-        let write = self.heads.set(version, status, reason, now.wall);
+        if status == HeadStatus::Champion {
+            self.clear(now, AlertId::Model);
+        }
+        let at = self.clock.stamp(now.wall);
+        let write = self.heads.set(version, status, reason, at);
         self.write(write);
     }
 }

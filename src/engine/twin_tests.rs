@@ -129,7 +129,8 @@ fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
 fn a_watched_folder_that_is_missing_takes_the_patch_back_only_while_it_is_on_trial() {
     let mut engine = with(TwinMemory::default());
     let twin = remembered(&send(&mut engine, desired(1, &json!({ "watch": [] })))).unwrap();
-    let fault = || Event::Fault { source: "watch", reason: "/srv/new is missing".into() };
+    let missing = || Watched { root: 0, state: WatchState::Lost { reason: "/srv/new is missing".into() } };
+    let fault = || Event::Watched(missing());
     let mut engine = with(twin.clone());
     let effects = engine.step(at(3), fault());
     let reverted = remembered(&effects).unwrap();

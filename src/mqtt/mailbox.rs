@@ -49,14 +49,17 @@ impl Mailbox {
         if !wishes.connected {
             return;
         }
-        if topic.retain() {
-            wishes.publishes.retain(|(waiting, _)| *waiting != topic);
-        } else if wishes.publishes.iter().filter(|(waiting, _)| !waiting.retain()).count() >= PASSING
-            && let Some(oldest) = wishes.publishes.iter().position(|(waiting, _)| !waiting.retain())
+        let same = |(waiting, _): &&mut (Topic, Vec<u8>)| topic.retain() && *waiting == topic;
+        match wishes.publishes.iter_mut().find(same) {
+            Some((_, waiting)) => *waiting = payload,
+            None => wishes.publishes.push((topic, payload)),
+        }
+        let passing = |(waiting, _): &(Topic, Vec<u8>)| !waiting.retain();
+        if wishes.publishes.iter().filter(|waiting| passing(waiting)).count() > PASSING
+            && let Some(oldest) = wishes.publishes.iter().position(passing)
         {
             wishes.publishes.remove(oldest);
         }
-        wishes.publishes.push((topic, payload));
         drop(wishes);
         self.changed.notify_one();
     }
@@ -155,5 +158,20 @@ mod tests {
         mailbox.cut();
         mailbox.stop(Duration::from_secs(1));
         assert_eq!(mailbox.end(), Some(End::Cut));
+    }
+
+    #[test]
+    fn messages_that_nobody_keeps_all_go_out_up_to_a_bound_the_oldest_dropped() {
+        let mailbox = Mailbox::default();
+        mailbox.open();
+        mailbox.publish(Topic::Info, vec![0]);
+        for n in 0..=PASSING {
+            mailbox.publish(Topic::Prediction, n.to_le_bytes().to_vec());
+        }
+        assert_eq!(mailbox.next_publish(), Some((Topic::Info, vec![0])));
+        for n in 1..=PASSING {
+            assert_eq!(mailbox.next_publish(), Some((Topic::Prediction, n.to_le_bytes().to_vec())));
+        }
+        assert_eq!(mailbox.next_publish(), None);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::database::{Database, create_folder};
+use super::database::Database;
+use super::error::io_error;
+use super::files::create_folder;
 use super::reader::embedding;
 use super::{OpenOptions, Precision, StoreError, commit};
 use crate::words::{EmbeddingSpace, SampleId};
@@ -24,7 +26,7 @@ impl Cache {
     /// # Errors
     /// [`StoreError`] when the folder or its file cannot be used.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
-        create_folder(folder)?;
+        create_folder(folder).map_err(|error| io_error("create", folder, error))?;
         let mut database = Database::open(folder)?;
         let space_number = database.add_space(options)?;
         Ok(Self { database, space: options.space, space_number, precision: options.precision })

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,17 +23,6 @@ const BUSY: Duration = Duration::from_secs(10);
 pub(super) struct Database {
     pub(super) connection: Connection,
     file: PathBuf,
-}
-
-/// Makes the state folder, readable by its owner and group, and makes its name durable.
-pub(super) fn create_folder(folder: &Path) -> Result<(), StoreError> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let made = fs::DirBuilder::new().recursive(true).mode(0o750).create(folder);
-    made.map_err(|error| io_error("create", folder, error))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| io_error("create", folder, error))
 }
 
 impl Database {
@@ -79,7 +67,7 @@ impl Database {
         let file = folder.join(FILE);
         refuse_other_kinds(&file)?;
         let connection = Connection::open_with_flags(&file, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-            .map_err(|error| Fault::from(error).at("open", &file))?;
+            .map_err(|error| Fault::from(error).at("open", &file, None))?;
         let database = Self { connection, file };
         database.connection.busy_timeout(BUSY).map_err(|error| database.fault("open", error.into()))?;
         database.connection.set_prepared_statement_cache_capacity(64);
@@ -140,11 +128,12 @@ impl Database {
             transaction.commit()?;
             Ok(value)
         };
-        apply().map_err(|fault| fault.at(action, file))
+        let applied = apply();
+        applied.map_err(|fault| fault.at(action, file, Some(connection)))
     }
 
     fn fault(&self, action: &'static str, fault: Fault) -> StoreError {
-        fault.at(action, &self.file)
+        fault.at(action, &self.file, Some(&self.connection))
     }
 
     fn version(&self) -> Result<i64, StoreError> {
@@ -179,15 +168,26 @@ pub(super) fn space_number(connection: &Connection, space: &EmbeddingSpace) -> R
 
 /// Refuses a file that does not begin as an `SQLite` database does: `SQLite` itself overwrites short ones.
 fn refuse_other_kinds(file: &Path) -> Result<(), StoreError> {
-    let mut opened = match File::open(file) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io_error("open", file, error)),
-    };
-    let mut start = Vec::new();
-    opened.by_ref().take(16).read_to_end(&mut start).map_err(|error| io_error("read", file, error))?;
-    if start.is_empty() || start == b"SQLite format 3\0" {
+    let start = start_of(file)?;
+    // A power cut while the file was made may leave anything in it; its journal then tells SQLite to begin anew.
+    let interrupted = || Ok::<_, StoreError>(start_of(&file.with_extension("db-journal"))?.starts_with(&JOURNAL));
+    if start.is_empty() || start == b"SQLite format 3\0" || interrupted()? {
         return Ok(());
     }
     Err(StoreError::Foreign { path: file.to_owned(), found: "another kind of file" })
+}
+
+/// How a rollback journal of `SQLite` begins, from the moment on at which its database may be written.
+const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+
+/// The first 16 bytes of a file, or as many as it has; none where it is not there.
+fn start_of(file: &Path) -> Result<Vec<u8>, StoreError> {
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("open", file, error)),
+    };
+    let mut start = Vec::new();
+    opened.take(16).read_to_end(&mut start).map_err(|error| io_error("read", file, error))?;
+    Ok(start)
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode, ffi};
 
 /// Why the store did not do what it was asked.
 ///
@@ -145,8 +145,8 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
-    /// The same with what was attempted and on which file.
-    pub(super) fn at(self, action: &'static str, path: &Path) -> StoreError {
+    /// The same with what was attempted, on which file, and by which connection where there was one.
+    pub(super) fn at(self, action: &'static str, path: &Path, connection: Option<&Connection>) -> StoreError {
         let path = path.to_owned();
         let error = match self {
             Self::Refused(reason) => return StoreError::Refused { action, path, reason },
@@ -158,6 +158,17 @@ impl Fault {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                 StoreError::ReadOnly { action, path, source: error.into() }
             }
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+                let system = io::Error::from_raw_os_error(connection.map_or(0, system_error));
+                match io_error(action, &path, system) {
+                    // SQLite says more of what it did than the system does.
+                    StoreError::Io { .. } | StoreError::Foreign { .. } => {
+                        StoreError::Io { action, path, source: error.into() }
+                    }
+                    StoreError::ReadOnly { .. } => StoreError::ReadOnly { action, path, source: error.into() },
+                    known => known,
+                }
+            }
             Some(ErrorCode::NotADatabase) => StoreError::Foreign { path, found: "another kind of file" },
             Some(ErrorCode::ConstraintViolation) => StoreError::Refused { action, path, reason: error.to_string() },
             // Without a code it is not from SQLite: a value in a row is not what this program writes.
@@ -165,6 +176,14 @@ impl Fault {
             Some(_) => StoreError::Io { action, path, source: error.into() },
         }
     }
+}
+
+/// The system's number of the last call that failed for this connection. `SQLite`'s own codes tell a full disk from others
+/// only where it writes to the database or its log.
+#[allow(unsafe_code, reason = "rusqlite does not ask SQLite for it")]
+fn system_error(connection: &Connection) -> i32 {
+    // SAFETY: the handle lives as long as the connection, which is borrowed here.
+    unsafe { ffi::sqlite3_system_errno(connection.handle()) }
 }
 
 /// An error of the file system with what was attempted and on which path.

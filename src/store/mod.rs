@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is the one writer of the daemon and holds the folder's lock; [`Reader`] is for its worker threads;
 //! [`Cache`] serves commands that embed offline, beside a running daemon. Tables, blobs and files are described in
-//! `docs/formats.md`.
+//! `docs/formats.md`. Files that lie beside it are written by [`files`].
 //!
 //! Invariants: what [`Store::commit`] returned for is on the disk, whole, and survives a power cut; a list of writes
 //! is applied as one or not at all; a file that is not ours, damaged, or of a newer version is never changed.
@@ -12,6 +12,7 @@ mod cache;
 mod commit;
 mod database;
 mod error;
+pub mod files;
 mod heads;
 mod learning;
 mod listing;
@@ -69,7 +70,7 @@ impl Store {
     /// [`StoreError`]; whatever lies there is then unchanged, except that an older schema may have been brought up
     /// to date.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
-        database::create_folder(folder)?;
+        files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
         let lock = lock::DaemonLock::take(folder)?;
         let mut database = Database::open(folder)?;
         let space_number = database.add_space(options)?;

@@ -12,6 +12,7 @@ const FOLDERS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Asks {
     stopped: AtomicBool,
+    held: AtomicBool,
     waiting: Mutex<Waiting>,
     changed: Condvar,
 }
@@ -27,11 +28,15 @@ pub(super) struct Waiting {
     pub(super) lost: BTreeSet<usize>,
     /// The kernel gives no more notices for these.
     pub(super) refused: BTreeSet<usize>,
+    /// Notices of these were lost, that of a new folder perhaps among them.
+    pub(super) deaf: BTreeSet<usize>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        !self.everything && self.folders.is_empty() && self.lost.is_empty() && self.refused.is_empty()
+        !self.everything
+            && self.folders.is_empty()
+            && [&self.lost, &self.refused, &self.deaf].into_iter().all(BTreeSet::is_empty)
     }
 }
 
@@ -65,6 +70,19 @@ impl Asks {
 
     pub(super) fn refused(&self, root: usize) {
         self.ask(|waiting| waiting.refused.extend([root]));
+    }
+
+    pub(super) fn deaf(&self, root: usize) {
+        self.ask(|waiting| waiting.deaf.extend([root]));
+    }
+
+    /// Whether listings pass over all but young files from now on.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub(super) fn stop(&self) {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::engine::FileStamp;
 
@@ -48,6 +49,12 @@ pub(super) fn target(root: &Path, path: &Path) -> Option<Target> {
     }
     let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
     metadata.is_file().then_some(Target::File(FileStamp { size: metadata.len(), mtime_ns }))
+}
+
+/// Whether a file changed less than `age` before `now`; one from the future is not young, since its clock is wrong.
+pub(super) fn is_young(stamp: FileStamp, age: Duration, now: SystemTime) -> bool {
+    let changed = u64::try_from(stamp.mtime_ns).map(|mtime_ns| UNIX_EPOCH + Duration::from_nanos(mtime_ns));
+    changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|since| since < age))
 }
 
 /// The stamp of the regular file at `path`.

@@ -1,5 +1,6 @@
 //! What the kernel's notices mean.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,10 @@ pub(super) struct Hints {
 
 impl Hints {
     /// Begins to hear of changes in `root`.
-    pub(super) fn attach(root: &Root, asks: &Arc<Asks>, emit: &Emit) -> notify::Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel refuses, for the folder or for one below it.
+    pub(super) fn attach(root: &Root, asks: &Arc<Asks>, emit: &Emit) -> Result<Self, Refusal> {
         let listener = Listener { root: root.clone(), asks: Arc::clone(asks), emit: Arc::clone(emit) };
         let mut watcher = INotifyWatcher::new(listener, Config::default().with_follow_symlinks(false))?;
         let mode = if root.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
@@ -27,9 +31,47 @@ impl Hints {
     }
 
     /// Returns when changes in `folder`, which has just appeared, are heard: what was there before is in its listing.
-    pub(super) fn include(&mut self, folder: &Path) -> notify::Result<()> {
-        self.watcher.watch(folder, RecursiveMode::Recursive)
+    ///
+    /// # Errors
+    /// As [`Hints::attach`].
+    pub(super) fn include(&mut self, folder: &Path) -> Result<(), Refusal> {
+        Ok(self.watcher.watch(folder, RecursiveMode::Recursive)?)
     }
+}
+
+/// Why the kernel gives no notices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) why: String,
+    /// Whether one of its limits is reached.
+    pub(super) by_limit: bool,
+}
+
+impl Refusal {
+    /// As many folders are watched as may be.
+    pub(super) fn limit() -> Self {
+        Self { why: "the limit of watches is reached".to_owned(), by_limit: true }
+    }
+}
+
+impl From<notify::Error> for Refusal {
+    fn from(error: notify::Error) -> Self {
+        let place = error.paths.first().map_or(String::new(), |path| format!(" ({})", path.display()));
+        match error.kind {
+            ErrorKind::MaxFilesWatch => Self::limit(),
+            ErrorKind::Io(error) if is_too_many(&error) => {
+                Self { why: format!("the limit of instances or of open files is reached: {error}"), by_limit: true }
+            }
+            ErrorKind::Io(error) => Self { why: format!("{error}{place}"), by_limit: false },
+            _ => Self { why: format!("it changed meanwhile{place}"), by_limit: false },
+        }
+    }
+}
+
+/// Whether the process or the user has as many of something open as may be.
+fn is_too_many(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
+        || error.raw_os_error() == Some(rustix::io::Errno::NFILE.raw_os_error())
 }
 
 struct Listener {
@@ -43,10 +85,10 @@ impl EventHandler for Listener {
         let event = match event {
             Ok(event) => event,
             Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => return self.asks.refused(self.root.index),
-            Err(_) => return self.asks.everything(),
+            Err(_) => return self.asks.deaf(self.root.index),
         };
         if event.need_rescan() {
-            return self.asks.everything();
+            return self.asks.deaf(self.root.index);
         }
         let Some(path) = event.paths.into_iter().next() else { return };
         match event.kind {
@@ -54,6 +96,8 @@ impl EventHandler for Listener {
             | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.see(path, true),
             // Not written to under this name, perhaps: a hard link, a symbolic one.
             EventKind::Create(_) => self.see(path, false),
+            // Somebody may read now what could not be read before.
+            EventKind::Modify(ModifyKind::Metadata(_)) if path != self.root.path => self.see(path, false),
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) if path == self.root.path => {
                 self.asks.lost(self.root.index);
             }
@@ -87,17 +131,18 @@ mod tests {
     use super::*;
     use crate::watch::Poll;
 
+    /// Whether the folder is listed and heard anew, is lost, is refused.
     fn asked(event: notify::Result<notify::Event>) -> (bool, bool, bool) {
         let asks = Arc::new(Asks::default());
         let root = Root { index: 0, path: "/srv".into(), recursive: true, poll: Poll::Auto };
         let emit: Emit = Arc::new(|event| panic!("{event:?}"));
         Listener { root, asks: Arc::clone(&asks), emit }.handle_event(event);
         let waiting = asks.next(Instant::now());
-        (waiting.everything, !waiting.lost.is_empty(), !waiting.refused.is_empty())
+        (!waiting.deaf.is_empty(), !waiting.lost.is_empty(), !waiting.refused.is_empty())
     }
 
     #[test]
-    fn lost_notices_and_errors_lead_to_a_listing_of_everything() {
+    fn after_lost_notices_and_errors_the_folder_is_heard_anew() {
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
         assert_eq!(asked(Ok(overflow)), (true, false, false));
         assert_eq!(asked(Err(Error::generic("odd"))), (true, false, false));

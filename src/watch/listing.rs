@@ -1,13 +1,20 @@
 //! The files below a folder, folder by folder, each in the order of names.
+//!
+//! Of one folder at most [`NAMES`] names are held at once, so that memory does not grow with what lies there.
 
+use std::collections::BinaryHeap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::vec;
 
 use super::Root;
 use super::candidate::{self, Target};
 use crate::engine::FileStamp;
+
+/// Names of one folder that are held at once; a folder with more is read once for each so many.
+const NAMES: usize = 16_384;
 
 /// The most unreadable folders that are named.
 const UNREADABLE_MAX: usize = 100;
@@ -23,57 +30,167 @@ pub(super) struct Tally {
 
 /// Shows every considered file in `start` and, for a recursive root, below it, until `see` returns false.
 pub(super) fn list(root: &Root, start: &Path, tally: &mut Tally, see: &mut dyn FnMut(&Path, FileStamp) -> bool) {
-    let start_is_root = start == root.path;
+    list_by(NAMES, root, start, tally, see);
+}
+
+/// The same with so many names at once.
+fn list_by(
+    names_max: usize,
+    root: &Root,
+    start: &Path,
+    tally: &mut Tally,
+    see: &mut dyn FnMut(&Path, FileStamp) -> bool,
+) {
     let identity = match candidate::target(&root.path, start) {
         Some(Target::Folder(identity)) => identity,
         // A root may itself be a link to anywhere.
-        _ if start_is_root => (0, 0),
+        _ if start == root.path => (0, 0),
         _ => return,
     };
-    // With each folder go the identities of those above it, so that a link to one of them ends there.
-    let mut folders = vec![(start.to_owned(), vec![identity])];
-    while let Some((folder, above)) = folders.pop() {
-        let names = match names(&folder) {
-            Ok(names) => names,
-            // Gone since it was listed.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && folder != root.path => continue,
+    let mut levels = vec![Level::new(start.to_owned(), vec![identity])];
+    while let Some(level) = levels.last_mut() {
+        let path = match level.next(names_max, root.recursive) {
+            Ok(Some(path)) => path,
+            Ok(None) => {
+                levels.pop();
+                continue;
+            }
             Err(error) => {
-                if tally.unreadable.len() < UNREADABLE_MAX {
+                let folder = levels.pop().expect("it was just looked at").folder;
+                // Below the root it has gone since it was listed.
+                let is_told = error.kind() != io::ErrorKind::NotFound || folder == root.path;
+                if is_told && tally.unreadable.len() < UNREADABLE_MAX {
                     tally.unreadable.push((folder, error.to_string()));
                 }
                 continue;
             }
         };
-        let mut inner = Vec::new();
-        for name in names {
-            let path = folder.join(name);
-            match candidate::target(&root.path, &path) {
-                Some(Target::File(stamp)) if candidate::is_image_name(&path) => {
-                    if !see(&path, stamp) {
-                        return;
-                    }
-                }
-                Some(Target::File(_)) => tally.ignored += 1,
-                Some(Target::Folder(identity)) if root.recursive && !above.contains(&identity) => {
-                    let above = above.iter().copied().chain([identity]).collect();
-                    inner.push((path, above));
-                }
-                Some(Target::Folder(_)) | None => {}
+        match (level.turn, candidate::target(&root.path, &path)) {
+            (Turn::Files, Some(Target::File(_))) if !candidate::is_image_name(&path) => tally.ignored += 1,
+            (Turn::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
+            // A link to a folder above it ends here.
+            (Turn::Folders, Some(Target::Folder(identity))) if !level.above.contains(&identity) => {
+                let above = level.above.iter().copied().chain([identity]).collect();
+                levels.push(Level::new(path, above));
             }
+            _ => {}
         }
-        folders.extend(inner.into_iter().rev());
     }
 }
 
-/// The names in `folder` that are not hidden, sorted.
-fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if !candidate::is_hidden(&name) {
-            names.push(name);
+/// A folder that is being listed.
+struct Level {
+    folder: PathBuf,
+    /// Identities of it and of those above it.
+    above: Vec<(u64, u64)>,
+    turn: Turn,
+    names: vec::IntoIter<OsString>,
+    /// Where the next names begin; `None` when there are no more.
+    after: Option<OsString>,
+}
+
+/// What is looked at in a folder now: its files come before what lies below it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Nothing,
+    Files,
+    Folders,
+}
+
+impl Level {
+    fn new(folder: PathBuf, above: Vec<(u64, u64)>) -> Self {
+        Self { folder, above, turn: Turn::Nothing, names: Vec::new().into_iter(), after: None }
+    }
+
+    /// The next path that may be what is looked at now.
+    fn next(&mut self, names_max: usize, recursive: bool) -> io::Result<Option<PathBuf>> {
+        loop {
+            if let Some(name) = self.names.next() {
+                return Ok(Some(self.folder.join(name)));
+            }
+            if self.after.is_none() {
+                self.turn = match self.turn {
+                    Turn::Nothing => Turn::Files,
+                    Turn::Files if recursive => Turn::Folders,
+                    Turn::Files | Turn::Folders => return Ok(None),
+                };
+                if self.turn == Turn::Files {
+                    // Names can be read where what they stand for cannot be looked at.
+                    fs::metadata(self.folder.join("."))?;
+                }
+            }
+            self.read(names_max)?;
         }
     }
-    names.sort_unstable();
-    Ok(names)
+
+    /// Reads the next names, in order, of what may be looked at now.
+    fn read(&mut self, names_max: usize) -> io::Result<()> {
+        let after = self.after.take();
+        let mut least = BinaryHeap::new();
+        let mut is_cut = false;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_due = after.as_ref().is_none_or(|after| name > *after);
+            if !is_due || candidate::is_hidden(&name) || !self.turn.wants(entry.file_type().ok()) {
+                continue;
+            }
+            least.push(name);
+            if least.len() > names_max {
+                least.pop();
+                is_cut = true;
+            }
+        }
+        let names = least.into_sorted_vec();
+        self.after = names.last().filter(|_| is_cut).cloned();
+        self.names = names.into_iter();
+        Ok(())
+    }
+}
+
+impl Turn {
+    /// Whether an entry can be what is looked at; a link can be either, and some file systems do not tell.
+    fn wants(self, found: Option<FileType>) -> bool {
+        match (self, found) {
+            (Self::Files, Some(kind)) => !kind.is_dir(),
+            (Self::Folders, Some(kind)) => !kind.is_file(),
+            (_, None) => true,
+            (Self::Nothing, _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::Poll;
+
+    fn listed(folder: &Path, names_max: usize) -> (Vec<PathBuf>, u64) {
+        let root = Root { index: 0, path: folder.to_owned(), recursive: true, poll: Poll::Auto };
+        let (mut tally, mut paths) = (Tally::default(), Vec::new());
+        list_by(names_max, &root, folder, &mut tally, &mut |path, _| {
+            paths.push(path.strip_prefix(folder).unwrap().to_owned());
+            true
+        });
+        (paths, tally.ignored)
+    }
+
+    #[test]
+    fn a_folder_with_more_names_than_are_held_is_listed_in_the_same_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for inner in ["a", "b/deep", "c"] {
+            fs::create_dir_all(folder.path().join(inner)).unwrap();
+            for number in 0..9 {
+                fs::write(folder.path().join(inner).join(format!("{number}.jpg")), b"x").unwrap();
+            }
+        }
+        for name in ["1.jpg", "0.txt", "2.jpg", "3.png", "4.txt", "5.bmp"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let whole = listed(folder.path(), NAMES);
+        assert_eq!((whole.0.len(), whole.1), (31, 2));
+        for names_max in [1, 2, 3, 6, 9] {
+            assert_eq!(listed(folder.path(), names_max), whole, "with {names_max} names at once");
+        }
+    }
 }

@@ -6,14 +6,20 @@
 //!
 //! Considered are regular files named .jpg .jpeg .png .webp .bmp in any case; hidden files and folders, FIFOs, sockets
 //! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
-//! a file, and nothing is changed. Memory is bounded by the largest single folder's names.
+//! a file, and nothing is changed. Memory is bounded: of a folder's names a few thousand are held at once.
+//!
+//! Every few seconds each folder is looked at itself: one that goes, or cannot be read, or loses the file system that it
+//! lay on, is told of, and what comes in its place is heard and listed without a restart.
 
 mod asks;
 mod candidate;
 mod file_system;
 mod hints;
 mod keeper;
+mod kept;
 mod listing;
+mod mounts;
+mod place;
 
 #[cfg(test)]
 mod tests;
@@ -61,8 +67,8 @@ pub struct Settings {
     pub folders: Vec<WatchedFolder>,
     /// Between two listings of everything.
     pub rescan: Duration,
-    /// Between two listings of a polled folder and two looks for a missing one; a folder that takes long to list is
-    /// listed less often, at most a tenth of the time.
+    /// Between two listings of a polled folder, and two looks whether any is still there; a folder that takes long to list
+    /// is listed less often, at most a tenth of the time.
     pub poll: Duration,
 }
 
@@ -95,9 +101,10 @@ pub struct Handle {
 
 /// Starts watching, and lists everything once.
 ///
-/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Fault`] when
-/// a folder is missing (once until it is back) or the kernel gives no notices. It may wait; the kernel's notices queue
-/// up meanwhile, and when they overflow everything is listed again. A listing passes over files for which `is_known`.
+/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Watched`] when
+/// a folder is lost, is back, or the kernel gives no notices for it (once until that changes). It may wait; the kernel's
+/// notices queue up meanwhile, and when they overflow the folder is heard and listed anew. A listing passes over files for
+/// which `is_known`.
 ///
 /// # Errors
 /// When the system gives no thread, or a relative path cannot be made absolute.
@@ -132,6 +139,11 @@ impl Handle {
     /// Asks for a listing of everything; several that wait are one.
     pub fn scan(&self) {
         self.asks.everything();
+    }
+
+    /// Whether listings pass over all but young files: there is no room for what they find.
+    pub fn hold(&self, held: bool) {
+        self.asks.hold(held);
     }
 
     /// Asks for another look at one file; answered by a sighting, without a stamp when the file is gone or is no

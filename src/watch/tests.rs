@@ -13,6 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::engine::WatchState;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,9 +85,12 @@ fn sighting(events: &Receiver<Event>) -> Sighting {
     }
 }
 
-fn fault(events: &Receiver<Event>) -> String {
+/// Why a folder is lost, once it is.
+fn lost(events: &Receiver<Event>) -> String {
     loop {
-        if let Event::Fault { reason, .. } = next(events) {
+        if let Event::Watched(watched) = next(events)
+            && let WatchState::Lost { reason } = watched.state
+        {
             return reason;
         }
     }
@@ -104,6 +108,7 @@ fn listed(events: &Receiver<Event>) -> (Vec<PathBuf>, u64, Vec<PathBuf>) {
             Event::Scanned { ignored, unreadable } => {
                 return (paths, ignored, unreadable.into_iter().map(|(path, _)| path).collect());
             }
+            Event::Watched(watched) if watched.state == WatchState::Well => {}
             other => panic!("{other:?}"),
         }
     }
@@ -210,13 +215,13 @@ fn a_missing_folder_is_told_once_and_recovers_each_time_it_comes() {
     let path = parent.path().join("camera");
     let (handle, events) = start(vec![deep(&path)]);
     for name in ["1.jpg", "2.jpg"] {
-        let reason = fault(&events);
+        let reason = lost(&events);
         assert!(reason.contains("camera") && reason.contains("cannot be used"), "{reason}");
         handle.scan();
         loop {
             match next(&events) {
                 Event::Scanned { .. } => break,
-                Event::Fault { reason, .. } => panic!("told again: {reason}"),
+                Event::Watched(again) => panic!("told again: {again:?}"),
                 _ => {}
             }
         }
@@ -332,4 +337,25 @@ fn dropping_the_handle_ends_a_listing_in_the_middle() {
     assert!(
         is_asked.recv_timeout(PATIENCE).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Disconnected)
     );
+}
+
+#[test]
+fn held_listings_show_young_files_only_until_they_are_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("old.jpg"), b"x").unwrap();
+    let hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
+    fs::File::options().write(true).open(path("old.jpg")).unwrap().set_modified(hour_ago).unwrap();
+    let (handle, events) = start(vec![deep(folder.path())]);
+    assert_eq!(listed(&events).0, [path("old.jpg")]);
+    handle.hold(true);
+    handle.scan();
+    assert!(listed(&events).0.is_empty());
+    fs::write(path("young.jpg"), b"x").unwrap();
+    while !sighting(&events).closed {}
+    handle.scan();
+    assert_eq!(listed(&events).0, [path("young.jpg")]);
+    handle.hold(false);
+    handle.scan();
+    assert_eq!(listed(&events).0, [path("old.jpg"), path("young.jpg")]);
 }

@@ -24,7 +24,7 @@ impl Manager {
 
     /// Waits for a word and returns it; what was heard before it is forgotten.
     fn wait(&mut self, what: &str, mut is: impl FnMut(&str) -> bool) -> String {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         let mut buffer = [0; 4096];
         loop {
             if let Some(index) = self.heard.iter().position(|word| is(word)) {

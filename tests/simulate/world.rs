@@ -233,8 +233,14 @@ impl World {
     fn act(&mut self, act: Effect) {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
-            Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Restart | Effect::Exit => {}
-            Effect::Service(_) => {}
+            // Listings here show everything, held or not.
+            Effect::Publish { .. }
+            | Effect::SendOutbox
+            | Effect::Settle(_)
+            | Effect::Hold(_)
+            | Effect::Service(_)
+            | Effect::Restart
+            | Effect::Exit => {}
             Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =

@@ -39,6 +39,7 @@ mod memory;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
+mod package;
 mod reload;
 mod sandbox;
 mod service;

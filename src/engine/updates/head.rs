@@ -13,7 +13,7 @@ use super::super::trial::{TRIAL, Trial, failed_by_starts};
 use super::fetch::Stage;
 use super::{Engine, FAILED_MAX, Refused};
 use crate::update::{Code, Installed, Manifest, Refusal};
-use crate::wire::{Happening, UpdateKind};
+use crate::wire::{AlertId, Happening, Severity, UpdateKind};
 use crate::words::{HeadRef, Now};
 
 impl Engine {
@@ -100,13 +100,15 @@ impl Engine {
         if on_trial {
             self.take_head_back(now, reason);
         } else {
-            self.error(now, "serve", format!("head {version} does not serve: {reason}"));
+            let text = format!("head {version} does not serve: {reason}; train, or roll back to one that is kept");
+            self.error(now, "serve", text.clone());
+            self.raise(now, AlertId::Model, Severity::Error, text);
         }
     }
 
     /// The head before the one in service serves again, or none.
     fn take_head_back(&mut self, now: Now, why: &str) {
-        if let Some(rollback) = self.heads.roll_back(now.wall, why) {
+        if let Some(rollback) = self.heads.roll_back(self.clock.stamp(now.wall), why) {
             return self.rolled_back(now, rollback);
         }
         let Some(from) = self.heads.champion().map(|champion| champion.head.clone()) else { return };

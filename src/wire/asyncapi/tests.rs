@@ -240,6 +240,22 @@ fn values_out_of_their_bounds_and_odd_words_are_refused() {
     assert_eq!((judges["label"].accepts(&many(1_000)), judges["label"].accepts(&many(1_001))), (true, false));
 }
 
+fn report(health: &HealthFigures, head: Option<crate::words::HeadRef>) -> StatusReport {
+    StatusReport {
+        health: health.clone(),
+        head,
+        backbone: "tiny".into(),
+        phase: TrainingPhase::Idle,
+        live: LiveFigures::default(),
+        shadow: None,
+        broker: Link::Connected,
+        alerts: vec![Raised {
+            id: AlertId::Clock,
+            warning: Warning { severity: Severity::Error, text: "it is 1970".into(), since: Timestamp(0) },
+        }],
+    }
+}
+
 #[test]
 fn values_with_everything_and_with_nothing_optional_pass() {
     let judges = judges();
@@ -274,19 +290,6 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     for figures in [health.clone(), HealthFigures::default()] {
         passes("health", serde_json::to_value(Health { envelope: envelope(), figures }).unwrap());
     }
-    let report = |head| StatusReport {
-        health: health.clone(),
-        head,
-        backbone: "tiny".into(),
-        phase: TrainingPhase::Idle,
-        live: LiveFigures::default(),
-        shadow: None,
-        broker: Link::Connected,
-        alerts: vec![Raised {
-            id: AlertId::Clock,
-            warning: Warning { severity: Severity::Error, text: "it is 1970".into(), since: Timestamp(0) },
-        }],
-    };
     let item = ReviewItem {
         image: SampleId::of(b"image"),
         path: "/srv/camera/1.jpg".into(),
@@ -305,8 +308,8 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         ("train", Answer::ok(&TrainAccepted { training: u64::MAX })),
         ("train", Answer::error(ErrorCode::NotPossible, "no")),
         ("rollback", Answer::ok(&RolledBack { head: None, from: hex(head()) })),
-        ("status", Answer::ok(&report(None))),
-        ("status", Answer::ok(&report(Some(hex(head()))))),
+        ("status", Answer::ok(&report(&health, None))),
+        ("status", Answer::ok(&report(&health, Some(hex(head()))))),
         ("review", Answer::ok(&Asked::default())),
         ("rescan", Answer::ok(&json!({}))),
     ] {

@@ -1,0 +1,125 @@
+//! Workers whose backbone panics or never returns.
+
+use std::fs;
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::app::serving::Scoring;
+use crate::head::BackboneRef;
+use crate::image::{Channels, Layout, Resize};
+use crate::store::{OpenOptions, Precision, Store};
+use crate::words::{Digest, EmbeddingSpace};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What it does with an image.
+enum Does {
+    Panic,
+    /// Waits for a word, as a library does that hangs; then embeds.
+    Hang(Receiver<()>),
+}
+
+struct Faulty {
+    preprocess: Preprocess,
+    does: Does,
+}
+
+impl Embedder for Faulty {
+    fn space(&self) -> EmbeddingSpace {
+        EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: self.preprocess.digest(), dim: 2 }
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn embed(&mut self, _: &[f32], _: usize) -> Result<Vec<f32>, EmbedError> {
+        match &self.does {
+            Does::Panic => panic!("as played"),
+            Does::Hang(word) => {
+                word.recv().expect("the test lets it go on");
+                Ok(vec![1.0, 2.0])
+            }
+        }
+    }
+}
+
+/// A 2 x 2 picture of black pixels, as a BMP file.
+fn picture() -> Vec<u8> {
+    let mut bytes = b"BM".to_vec();
+    bytes.extend([70_u32, 0, 54, 40, 2, 2].iter().flat_map(|field| field.to_le_bytes()));
+    bytes.extend([1, 0, 24, 0]);
+    bytes.extend([0_u32, 16, 2_835, 2_835, 0, 0].iter().flat_map(|field| field.to_le_bytes()));
+    bytes.extend([0; 16]);
+    bytes
+}
+
+/// An ingest worker with one picture in hand; its pulses, and what it reports.
+fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
+    let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
+    let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
+    let preprocess = Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch };
+    let embedder = Box::new(Faulty { preprocess, does });
+    let space = embedder.space();
+    let backbone = BackboneRef { name: "faulty".into(), sha256: Digest::of(b"m"), dim: 2 };
+    let options = OpenOptions { space, backbone: &backbone, precision: Precision::F32 };
+    let store = Store::open(folder, &options).unwrap();
+    let serving = Serving::new(Scoring { top_k: 3, percentile: 99.0, alpha: 0.1 });
+    let (events, heard) = sync_channel(64);
+    let pulses = Pulses::default();
+    let parts = adapt::Parts {
+        reader: store.reader().unwrap(),
+        space,
+        serving: serving.clone(),
+        pulse: pulses.adapt.clone(),
+        events: events.clone(),
+        settled: None,
+        instant: true,
+        seed: 0,
+    };
+    let (adapt, _) = adapt::spawn(parts).unwrap();
+    let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
+    let pulses_of = pulses.clone();
+    let burst_gaps = vec![Duration::ZERO];
+    let ingest =
+        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, adapt, pulses: pulses_of, events }).unwrap();
+    let path = folder.join("picture.bmp");
+    fs::write(&path, picture()).unwrap();
+    ingest.jobs.send(Job { root: 0, path }).unwrap();
+    (ingest, pulses, heard)
+}
+
+/// Waits until it is so.
+fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_panic_of_the_backbone_ends_its_thread_which_the_loop_looks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ingest, _, _heard) = working(folder.path(), Does::Panic);
+    wait_until("the end of the thread", || ingest.threads.iter().any(JoinHandle::is_finished));
+    let ended = ingest.threads.iter().position(JoinHandle::is_finished).unwrap();
+    assert!(ingest.threads.swap_remove(ended).join().is_err(), "it panicked, and is not taken for a quiet end");
+}
+
+#[test]
+fn a_backbone_that_does_not_return_shows_in_its_pulse_for_as_long_as_it_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (go_on, word) = channel();
+    let (_ingest, pulses, heard) = working(folder.path(), Does::Hang(word));
+    wait_until("the image to be in the backbone", || pulses.embed.busy().is_some());
+    let seen = pulses.embed.busy().unwrap();
+    wait_until("time to pass", || pulses.embed.busy().is_some_and(|busy| busy > seen));
+    go_on.send(()).unwrap();
+    let ingested = heard.recv_timeout(PATIENCE).unwrap();
+    assert!(
+        matches!(&ingested, Event::Ingested(done) if matches!(done.outcome, IngestOutcome::Image(_))),
+        "{ingested:?}"
+    );
+    wait_until("its rest", || pulses.embed.busy().is_none());
+}

@@ -1,0 +1,105 @@
+//! Files beside the database: whole or not at all, and durable when the call returns.
+//!
+//! Invariant: a name never leads to half a file, whenever the power goes. So a file is written beside its place, synced,
+//! renamed, and its folder is synced: without the first sync the name could lead to nothing, without the second the
+//! name could be gone although somebody was told of it. Nothing else in this program renames a file.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A file on its way: it lies beside its place, as `<name>.part`, until [`NewFile::put`], and is removed when dropped
+/// before.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    put: bool,
+}
+
+impl NewFile {
+    /// Begins a file that is to be at `path`; whatever is there stays until [`NewFile::put`].
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        Ok(Self { path: path.to_owned(), file: File::create(&beside)?, beside, put: false })
+    }
+
+    /// Where its bytes can be read until it is put in its place.
+    pub fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Puts it in its place, where it is durable when this returns.
+    ///
+    /// # Errors
+    /// Those of the file system. What was at its place is then still there, or is replaced by the whole new file.
+    pub fn put(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.beside, &self.path)?;
+        self.put = true;
+        sync_folder_of(&self.path)
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.put {
+            // What is left of it is of no use to anybody; the next one of this name replaces it.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+/// Writes a whole file, in place of the one that was there.
+///
+/// # Errors
+/// As [`NewFile::put`].
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = NewFile::begin(path)?;
+    file.write_all(bytes)?;
+    file.put()
+}
+
+/// Makes a folder and those above it, readable by owner and group, where they are missing; their names are durable when
+/// this returns.
+///
+/// # Errors
+/// Those of the file system.
+pub fn create_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_folder(above)?;
+    }
+    match fs::DirBuilder::new().mode(0o750).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        made => made.and_then(|()| sync_folder_of(folder)),
+    }
+}
+
+/// Makes the names in the folder of `path` durable.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

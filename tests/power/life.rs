@@ -1,0 +1,360 @@
+//! A life of the state folder from one seed: every kind of thing that the daemon makes durable, as it does it.
+//!
+//! An act is some files, then one commit, then the word that it is done. What the folder holds at each such word is
+//! kept, to be compared with what is left after a power cut.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use edgetuned::engine::{
+    AwaitedLabel, BackboneMemory, Fate, FileStamp, FormerBackbone, HeadStatus, InstalledBackbone, LabelSource,
+    LedgerEntry, NewSample, OutboxMessage, Predicted, TrainingMemory, TrainingOrder, Trial, TwinMemory, UpdateMemory,
+    Write,
+};
+use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::store::{OpenOptions, Precision, Store, StoreError, files};
+use edgetuned::wire::{Topic, UpdateKind};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const DIM: usize = 96;
+
+/// Why an act was not done.
+#[derive(Debug)]
+pub enum Failed {
+    Store(StoreError),
+    File(io::Error),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+/// What is done at once and acknowledged as one.
+pub enum Act {
+    /// These files, in this order, and then one commit.
+    Durable { files: Vec<(PathBuf, Vec<u8>)>, writes: Vec<Write> },
+    /// The store is closed and opened again.
+    Restart,
+}
+
+impl Act {
+    /// The files that it writes.
+    pub fn files(&self) -> &[(PathBuf, Vec<u8>)] {
+        if let Self::Durable { files, .. } = self { files } else { &[] }
+    }
+}
+
+/// A life that goes on.
+pub struct Life {
+    folder: PathBuf,
+    store: Option<Store>,
+    dice: ChaCha8Rng,
+    /// Of the backbone in force.
+    backbone: Digest,
+    images: Vec<SampleId>,
+    heads: Vec<u64>,
+    outbox: Vec<u64>,
+    seq: u64,
+    chunks: u32,
+    patch: u64,
+    next: u64,
+}
+
+/// The space of the backbone with this digest.
+pub fn space(backbone: Digest) -> EmbeddingSpace {
+    EmbeddingSpace { backbone, preprocessing: Digest::of(b"crop"), dim: DIM }
+}
+
+/// The backbone that every life begins with.
+pub fn first_backbone() -> Digest {
+    Digest::of(b"first")
+}
+
+/// Opens the store in `folder` for the embeddings of this backbone.
+pub fn open(folder: &Path, backbone: Digest) -> Result<Store, StoreError> {
+    let (space, reference) = (space(backbone), reference(backbone));
+    Store::open(folder, &OpenOptions { space, backbone: &reference, precision: Precision::F16 })
+}
+
+fn reference(backbone: Digest) -> BackboneRef {
+    BackboneRef { name: "played".into(), sha256: backbone, dim: DIM }
+}
+
+fn label(n: usize) -> Label {
+    Label::new(["bolt", "gear", "nut"][n % 3]).expect("a label")
+}
+
+impl Life {
+    /// Begins, or goes on, in this folder.
+    pub fn begin(folder: &Path, seed: u64) -> Result<Self, StoreError> {
+        let store = open(folder, first_backbone())?;
+        let snapshot = store.snapshot()?;
+        let installed = snapshot.backbone.installed.as_ref();
+        let backbone = installed.map_or_else(first_backbone, |installed| installed.sha256);
+        let mut life = Self {
+            folder: folder.to_owned(),
+            store: Some(store),
+            dice: ChaCha8Rng::seed_from_u64(seed),
+            backbone,
+            images: snapshot.samples.iter().map(|sample| sample.id).collect(),
+            heads: snapshot.heads.iter().map(|head| head.head.version).collect(),
+            outbox: snapshot.outbox.iter().map(|message| message.seq).collect(),
+            seq: snapshot.outbox.last().map_or(snapshot.seq, |message| message.seq.max(snapshot.seq)),
+            chunks: snapshot.updates[&UpdateKind::Head].chunks.last().map_or(0, |n| n + 1),
+            patch: snapshot.twin.applied_version,
+            next: seed << 32,
+        };
+        life.restart()?;
+        Ok(life)
+    }
+
+    fn restart(&mut self) -> Result<(), StoreError> {
+        self.store = None;
+        self.store = Some(open(&self.folder, self.backbone)?);
+        Ok(())
+    }
+
+    /// Does what was drawn; it can be tried again where it failed.
+    pub fn carry_out(&mut self, act: &Act) -> Result<(), Failed> {
+        match act {
+            Act::Restart => Ok(self.restart()?),
+            Act::Durable { files, writes } => {
+                files.iter().try_for_each(|(path, bytes)| write_file(path, bytes))?;
+                Ok(self.store.as_mut().expect("it is open").commit(writes)?)
+            }
+        }
+    }
+
+    /// The next act, drawn by seed.
+    pub fn draw(&mut self) -> Act {
+        self.next += 1;
+        let mut files = Vec::new();
+        let writes = match self.dice.random_range(0..100) {
+            0..=24 => self.image(),
+            25..=36 => self.labels(),
+            37..=44 => self.request(),
+            45..=52 => self.delivered(),
+            53..=59 => self.training(),
+            60..=64 => self.rollback(),
+            65..=82 => self.chunk(),
+            83..=85 => self.update_taken(),
+            86..=89 => self.patched(),
+            90..=92 => self.evicted(),
+            93..=94 => vec![Write::Statistics { file: self.bytes(9_000) }],
+            95 => {
+                let model = self.bytes(60_000);
+                self.succession(model, &mut files)
+            }
+            96..=97 => {
+                // Sometimes a file of the same name, with other bytes.
+                let name = format!("exports/{}.onnx", self.dice.random_range(0..3));
+                files.push((self.folder.join(name), self.bytes(30_000)));
+                Vec::new()
+            }
+            _ => return Act::Restart,
+        };
+        Act::Durable { files, writes }
+    }
+
+    fn bytes(&mut self, most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; self.dice.random_range(1..=most)];
+        self.dice.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(self.next as i64)
+    }
+
+    fn message(&mut self, topic: Topic) -> Write {
+        self.seq += 1;
+        self.outbox.push(self.seq);
+        Write::Outbox(OutboxMessage { seq: self.seq, topic, payload: self.bytes(400), made_at: self.at() })
+    }
+
+    fn image(&mut self) -> Vec<Write> {
+        let (id, at) = (SampleId::of(&self.next.to_le_bytes()), self.at());
+        let path = PathBuf::from(format!("/srv/camera/{}.jpg", self.next));
+        let predicted = Predicted { label: label(self.next as usize), probability: 0.75, head: 1 };
+        let embedding = (0..DIM).map(|_| f32::from(self.dice.random_range(-2048_i16..2048))).collect();
+        self.images.push(id);
+        let sample = NewSample {
+            id,
+            path: path.clone(),
+            bytes: 1000,
+            arrived_at: at,
+            embedding,
+            group: id,
+            predicted: Some(predicted),
+        };
+        let file = Write::File { path, stamp: FileStamp { size: 1000, mtime_ns: at.0 }, fate: Fate::Sample(id) };
+        vec![Write::Sample(Box::new(sample)), file, self.message(Topic::Event)]
+    }
+
+    fn labels(&mut self) -> Vec<Write> {
+        let (source, at) = (LabelSource::Mqtt, self.at());
+        if self.images.is_empty() || self.dice.random_bool(0.2) {
+            let prefix = SampleId::of(&self.next.to_be_bytes()).to_string()[..16].to_owned();
+            return vec![Write::AwaitLabel(AwaitedLabel { prefix, label: label(0), source, at })];
+        }
+        let count = self.dice.random_range(1..=4);
+        let one = |dice: &mut ChaCha8Rng, images: &[SampleId]| Write::Label {
+            id: images[dice.random_range(0..images.len())],
+            label: dice.random_bool(0.9).then(|| label(dice.random_range(0..3))),
+            source,
+            at,
+        };
+        (0..count).map(|_| one(&mut self.dice, &self.images)).collect()
+    }
+
+    fn request(&mut self) -> Vec<Write> {
+        let (transaction, at) = (self.next.to_string(), self.at());
+        let order = TrainingOrder { id: self.next, reason: "request".into() };
+        let training = TrainingMemory { running: Some(order), next_id: self.next, ..TrainingMemory::default() };
+        let entry = LedgerEntry { transaction, name: "train".into(), answer: self.bytes(200), at };
+        vec![Write::Ledger(entry), Write::Training(training), self.message(Topic::Response("train".into()))]
+    }
+
+    fn delivered(&mut self) -> Vec<Write> {
+        let count = self.dice.random_range(0..=self.outbox.len());
+        let reserved = Write::SeqReserved(self.seq);
+        self.outbox.drain(..count).map(|seq| Write::OutboxRemove { seq }).chain([reserved]).collect()
+    }
+
+    fn head(&mut self, backbone: Digest) -> (u64, HeadRecord) {
+        let version = self.heads.last().map_or(1, |version| version + 1);
+        let mut weight = || f32::from(self.dice.random_range(-99_i8..99));
+        let weights = ndarray::Array2::from_shape_simple_fn((3, DIM), &mut weight);
+        let bias = ndarray::Array1::zeros(3);
+        let classes: ClassSet = (0..3).map(label).collect();
+        let dense = DenseHead { space: space(backbone), classes, hidden: None, weights, bias, temperature: 1.0 };
+        let training = TrainingFacts {
+            solver: "lbfgs".into(),
+            lambda: 0.1,
+            lambda_path: vec![],
+            loss: 0.5,
+            iterations: 3,
+            converged: true,
+            n_train: 3,
+            seed: 0,
+            fit_seconds: 0.1,
+            ..TrainingFacts::default()
+        };
+        self.heads.push(version);
+        let record = HeadRecord {
+            head: HeadRef { id: dense.id(), version },
+            created: self.at(),
+            backbone: reference(backbone),
+            dense,
+            training,
+            figures: None,
+            heldout: HeldOut::default(),
+            calibration: Calibration::default(),
+        };
+        (version, record)
+    }
+
+    /// A head that is stored and promoted.
+    fn promoted(&mut self, backbone: Digest) -> Vec<Write> {
+        let (version, record) = self.head(backbone);
+        let champion = self.status(version, HeadStatus::Champion);
+        vec![Write::Head(Box::new(record)), champion, self.message(Topic::Event)]
+    }
+
+    fn status(&self, version: u64, status: HeadStatus) -> Write {
+        Write::HeadStatus { version, status, reason: format!("at {}", self.next), at: self.at() }
+    }
+
+    fn training(&mut self) -> Vec<Write> {
+        let ended = Write::Training(TrainingMemory { last: Some(self.at()), ..TrainingMemory::default() });
+        let mut writes = if self.dice.random_bool(0.7) {
+            self.promoted(self.backbone)
+        } else {
+            let (version, record) = self.head(self.backbone);
+            vec![Write::Head(Box::new(record)), self.status(version, HeadStatus::Rejected)]
+        };
+        writes.extend([ended, self.message(Topic::TrainResult)]);
+        writes
+    }
+
+    /// An earlier head of the same backbone serves again, and what came before it is forgotten.
+    fn rollback(&mut self) -> Vec<Write> {
+        let reader = self.store.as_ref().expect("it is open").reader().expect("it can be read");
+        let mut kept = reader.heads().expect("it can be read");
+        kept.retain(|head| head.space == space(self.backbone));
+        let Some(chosen) = (!kept.is_empty()).then(|| kept.swap_remove(self.dice.random_range(0..kept.len()))) else {
+            return self.training();
+        };
+        let version = chosen.head.version;
+        let old: Vec<u64> = self.heads.iter().copied().filter(|other| other + 6 < version).collect();
+        self.heads.retain(|head| !old.contains(head));
+        let forget = old.into_iter().map(|version| Write::HeadForget { version });
+        [self.status(version, HeadStatus::Champion), self.message(Topic::Event)].into_iter().chain(forget).collect()
+    }
+
+    fn chunk(&mut self) -> Vec<Write> {
+        let mut writes = Vec::new();
+        if self.chunks == 0 {
+            let desired = Some(format!("manifest {}", self.next));
+            let memory = Box::new(UpdateMemory { desired, ..UpdateMemory::default() });
+            writes.push(Write::Update { kind: UpdateKind::Head, memory });
+        }
+        writes.push(Write::Chunk { kind: UpdateKind::Head, n: self.chunks, bytes: self.bytes(60_000) });
+        self.chunks += 1;
+        writes
+    }
+
+    /// The chunks became a head, on trial.
+    fn update_taken(&mut self) -> Vec<Write> {
+        self.chunks = 0;
+        let mut writes = self.promoted(self.backbone);
+        let memory = Box::new(UpdateMemory { trial: Some(Trial::new(())), ..UpdateMemory::default() });
+        let kind = UpdateKind::Head;
+        writes.extend([Write::Update { kind, memory }, Write::ChunksForget(kind)]);
+        writes
+    }
+
+    fn patched(&mut self) -> Vec<Write> {
+        self.patch += 1;
+        let patch = serde_json::json!({ "prediction": { "top_k": self.next % 9 + 1 } }).as_object().cloned();
+        let trial = self.dice.random_bool(0.5).then(|| Trial::new(None));
+        let memory = TwinMemory { applied_version: self.patch, patch, trial, ..TwinMemory::default() };
+        vec![Write::Twin(memory), self.message(Topic::Event)]
+    }
+
+    fn evicted(&mut self) -> Vec<Write> {
+        let count = self.images.len().min(3);
+        self.images.drain(..count).map(|id| Write::Evict { id }).collect()
+    }
+
+    /// Another backbone takes over: its files first, then head and memory in one commit.
+    fn succession(&mut self, model: Vec<u8>, files: &mut Vec<(PathBuf, Vec<u8>)>) -> Vec<Write> {
+        let sha256 = Digest::of(&model);
+        let place = |ending| self.folder.join("backbones").join(format!("{sha256}.{ending}"));
+        let manifest = place("yaml");
+        files.push((place("onnx"), model));
+        files.push((manifest.clone(), format!("file: {sha256}.onnx").into_bytes()));
+        let mut writes = self.promoted(sha256);
+        let installed = InstalledBackbone { sha256, manifest, over: "default".into() };
+        let trial = Some(Trial::new(FormerBackbone::default()));
+        writes.push(Write::Backbone(BackboneMemory { installed: Some(installed), trial, ..BackboneMemory::default() }));
+        self.backbone = sha256;
+        writes
+    }
+}
+
+/// As the daemon writes models and exports.
+fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    files::create_folder(path.parent().expect("it is in a folder"))?;
+    files::write(path, bytes)
+}
