@@ -150,7 +150,8 @@ fn boot() -> String {
 }
 
 /// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]; `stop_asked` tells of the former at once,
-/// also to who does not listen to events now.
+/// also to who does not listen to events now. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it besides running the
+/// unit's `ExecReload=`, and newer ones wait for an answer.
 fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
@@ -159,6 +160,7 @@ fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunE
     let listen = |kind| signal(kind).map_err(RunError::Signals);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hang_up = listen(SignalKind::hangup())?;
+    let mut go_on = listen(SignalKind::from_raw(libc::SIGCONT))?;
     drop(entered);
     let wait = async move {
         loop {
@@ -166,6 +168,7 @@ fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunE
                 _ = terminate.recv() => Event::Stop,
                 _ = interrupt.recv() => Event::Stop,
                 _ = hang_up.recv() => Event::Reload,
+                _ = go_on.recv() => Event::ReloadAsked,
             };
             stop_asked.fetch_or(matches!(event, Event::Stop), Ordering::Relaxed);
             door.send(event);

@@ -47,6 +47,7 @@ fn outlives(event: &Event) -> bool {
             | Event::Fault { source: "mqtt", .. }
             | Event::Request(_)
             | Event::Reload
+            | Event::ReloadAsked
             | Event::Stop
     )
 }

@@ -142,6 +142,8 @@ pub enum Event {
     Reload,
     /// It was read again, is good and waits to be taken.
     Reloaded,
+    /// The service manager asks whether a reload is over that it ordered in another way.
+    ReloadAsked,
     /// A termination signal arrived.
     Stop,
 }

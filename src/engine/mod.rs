@@ -295,6 +295,7 @@ impl Engine {
             Event::ServingFailed { version, reason } => self.serving_failed(now, version, &reason),
             Event::Reload => self.reload(now),
             Event::Reloaded => self.reloaded(now),
+            Event::ReloadAsked => self.tell_of_reload(),
             Event::Stop => self.stop(now),
         }
         self.finish()

@@ -22,6 +22,14 @@ impl Engine {
         self.effects.push(Effect::Service(word));
     }
 
+    /// That nothing is left to be taken; while a restart takes it, that it is not over yet.
+    pub(super) fn tell_of_reload(&mut self) {
+        self.tell(Service::Reloading);
+        if !self.stopping {
+            self.tell(Service::Ready);
+        }
+    }
+
     /// A sign of life, and how it is where that has changed.
     pub(super) fn tell_when_due(&mut self, now: Now) {
         if now.mono >= self.said.due {

@@ -40,6 +40,9 @@ fn every_example_is_understood_and_lets_the_daemon_start(suite: Suite) {
     let Some(service) = Service::install(suite) else { return };
     with_camera_user(&service);
     service.put("/etc/edgetuned/mqtt_password", b"secret\n");
+    // As udev would make it.
+    service.put("/etc/sysusers.d/render.conf", b"g render -");
+    service.run(&["systemd-sysusers"]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/examples");
     let names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.len() >= 4, "{names:?}");
