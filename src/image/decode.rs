@@ -159,7 +159,11 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
 fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
     let truncated = || BadImage::Truncated { format: name, bytes: bytes.len() };
     let damaged = |error: image::ImageError| {
-        if is_whole(format, bytes) { BadImage::Decode { format: name, reason: error.to_string() } } else { truncated() }
+        if is_whole(format, bytes) {
+            BadImage::Decode { format: name, reason: on_one_line(&error.to_string()) }
+        } else {
+            truncated()
+        }
     };
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
@@ -180,6 +184,17 @@ fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Lim
     let (width, height) = (upright.width(), upright.height());
     Rgb::new(width, height, upright.into_rgb8().into_raw())
         .ok_or_else(|| BadImage::Decode { format: name, reason: "it has no pixels".into() })
+}
+
+/// A decoder's words without its line breaks, and not many of them: they may repeat what the file says.
+fn on_one_line(words: &str) -> String {
+    const LONGEST: usize = 200;
+    let mut line = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 fn over_black(image: DynamicImage) -> image::RgbImage {

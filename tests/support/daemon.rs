@@ -281,6 +281,12 @@ impl Listener {
         heard.into_iter().filter(|message| message.topic == topic).collect()
     }
 
+    /// All that was heard since the last call of this or of [`Listener::forget`], whatever topic, and forgets it.
+    pub fn take_all(&mut self) -> Vec<Message> {
+        self.heard.extend(self.inbox.try_iter());
+        std::mem::take(&mut self.heard)
+    }
+
     /// Looks no longer at what came until now.
     pub fn forget(&mut self) {
         self.inbox.try_iter().for_each(drop);
