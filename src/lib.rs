@@ -17,6 +17,7 @@ pub mod image;
 pub mod mqtt;
 pub mod ports;
 pub mod store;
+pub mod systemd;
 pub mod train;
 pub mod update;
 pub mod watch;

@@ -12,7 +12,7 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
@@ -28,18 +28,19 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("watch", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("mqtt", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("http", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("systemd", &[]),
     (
         "app",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http",
+            "store", "watch", "mqtt", "http", "systemd",
         ],
     ),
     (
         "cli",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http", "app",
+            "store", "watch", "mqtt", "http", "systemd", "app",
         ],
     ),
 ];

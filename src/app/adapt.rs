@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 
+use super::pulse::Pulse;
 use super::serving::Serving;
 use super::survey;
 use crate::engine::{Drifted, Event};
@@ -92,6 +93,7 @@ pub(super) struct Parts {
     pub reader: Reader,
     pub space: EmbeddingSpace,
     pub serving: Serving,
+    pub pulse: Pulse,
     pub events: SyncSender<Event>,
     /// Labels given since are evidence that no verdict has seen.
     pub settled: Option<Timestamp>,
@@ -140,17 +142,20 @@ impl Adapt {
     }
 
     fn work(mut self, jobs: &Receiver<Job>, observed: &AtomicUsize) -> Result<(), StoreError> {
-        for job in jobs {
-            match job {
-                Job::Serve(champion) => self.serve(champion)?,
-                Job::Learn(ids) => self.learn(&ids)?,
-                Job::Settle(before) => self.settle(before)?,
-                Job::Review(since) => self.review(since)?,
-                Job::Evict(count) => self.evict(count)?,
-                Job::Observed(image) => {
-                    observed.fetch_sub(1, Ordering::Relaxed);
-                    self.observe(&image);
-                }
+        let pulse = self.parts.pulse.clone();
+        jobs.iter().try_for_each(|job| pulse.of(|| self.do_one(job, observed)))
+    }
+
+    fn do_one(&mut self, job: Job, observed: &AtomicUsize) -> Result<(), StoreError> {
+        match job {
+            Job::Serve(champion) => self.serve(champion)?,
+            Job::Learn(ids) => self.learn(&ids)?,
+            Job::Settle(before) => self.settle(before)?,
+            Job::Review(since) => self.review(since)?,
+            Job::Evict(count) => self.evict(count)?,
+            Job::Observed(image) => {
+                observed.fetch_sub(1, Ordering::Relaxed);
+                self.observe(&image);
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use super::configuration::{self, Fresh, Read};
 use super::exports;
+use super::pulse::Pulse;
 use super::samples::samples_of;
 use super::serving::Serving;
 use crate::backbone::Manifest;
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub read: Arc<Read>,
     /// Where a good one waits.
     pub fresh: Fresh,
+    pub pulse: Pulse,
     pub events: SyncSender<Event>,
 }
 
@@ -63,7 +65,7 @@ impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, task } in jobs {
             let reloads = matches!(task, Task::Reload);
-            let answer = panic::catch_unwind(AssertUnwindSafe(|| self.answer(task)));
+            let answer = self.pulse.of(|| panic::catch_unwind(AssertUnwindSafe(|| self.answer(task))));
             let answer = answer.unwrap_or_else(|_| {
                 Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
             });

@@ -15,6 +15,7 @@ use super::door::Door;
 use super::effects::Rim;
 use super::ingest::{self, Parts};
 use super::outbox::Outbox;
+use super::pulse::Pulses;
 use super::run::{Kept, Process, RunError};
 use super::serving::Serving;
 use super::settings;
@@ -28,10 +29,13 @@ use crate::http;
 use crate::mqtt;
 use crate::ports::Embedder;
 use crate::store::{OpenOptions, Store, StoreError};
+use crate::systemd;
 use crate::train::Grouper;
 use crate::watch;
 use crate::words::{EmbeddingSpace, Timestamp};
 
+/// How long one step of the start may take on a slow machine.
+const STEP: Duration = Duration::from_mins(1);
 /// How long a link that is replaced by another one may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -49,13 +53,16 @@ pub(super) fn assemble(
         Some(installed) => Manifest::load(&installed.manifest)?,
         None => Manifest::resolve(&config.backbone.model)?,
     };
+    starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
     let space = backbone.space();
     let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
     info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
     let precision = settings::precision(Some(config));
+    starting("opening the store");
     let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
     let snapshot = store.snapshot()?;
+    starting("taking up what the store knows");
     let link = settings::mqtt(config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
     engine_settings.opening = opening;
@@ -66,7 +73,8 @@ pub(super) fn assemble(
 
     let serving = Serving::new(settings::scoring(config));
     let settled = snapshot.training.settled;
-    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &events)?;
+    let pulses = Pulses::default();
+    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &pulses, &events)?;
     let ingest = ingest::spawn(Parts {
         embedder: Box::new(backbone),
         reader: store.reader()?,
@@ -74,10 +82,11 @@ pub(super) fn assemble(
         serving: serving.clone(),
         burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
         adapt: adapt.clone(),
+        pulses: pulses.clone(),
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
-    let answers = answering(config, &store, &serving, manifest, process, &events)?;
+    let answers = answering(config, &store, &serving, manifest, process, &pulses, &events)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
@@ -102,9 +111,18 @@ pub(super) fn assemble(
         succession: Place { folder: config.store.path.clone(), threads: config.backbone.threads, precision },
         events,
         heard: Vec::new(),
+        unstored: None,
+        pulses,
+        stuck: false,
         process: process.clone(),
     };
     Ok((engine, rim))
+}
+
+/// Tells the service manager that the start, or the restart within the process, gets on.
+fn starting(words: &str) {
+    systemd::starting(words, STEP);
+    systemd::alive();
 }
 
 /// The worker that learns labels at once and looks after the rest in the background.
@@ -114,12 +132,14 @@ fn adapting(
     space: EmbeddingSpace,
     serving: &Serving,
     settled: Option<Timestamp>,
+    pulses: &Pulses,
     events: &SyncSender<Event>,
 ) -> Result<(adapt::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
     let parts = adapt::Parts {
         reader: store.reader()?,
         space,
         serving: serving.clone(),
+        pulse: pulses.adapt.clone(),
         events: events.clone(),
         settled,
         instant: config.promotion.instant,
@@ -173,6 +193,7 @@ fn answering(
     serving: &Serving,
     manifest: Manifest,
     process: &Process,
+    pulses: &Pulses,
     events: &SyncSender<Event>,
 ) -> Result<Answers, RunError> {
     let parts = answers::Parts {
@@ -184,6 +205,7 @@ fn answering(
         seed: config.training.seed,
         read: Arc::clone(&process.read),
         fresh: Arc::clone(&process.fresh),
+        pulse: pulses.answer.clone(),
         events: events.clone(),
     };
     answers::spawn(parts).map_err(RunError::Thread)

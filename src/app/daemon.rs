@@ -57,9 +57,14 @@ pub(super) fn run(
     }
     loop {
         let mut effects = Vec::new();
-        let at_rest = clock.now().mono >= awake_until && rim.heard.is_empty() && !engine.waits_for_files();
+        // First of all: what it says holds for everything that waits in the queue.
+        for event in std::mem::take(&mut rim.heard) {
+            effects.extend(engine.step(clock.now(), event));
+            awake_until = clock.now().mono + AWAKE;
+        }
+        let at_rest = clock.now().mono >= awake_until && !engine.waits_for_files();
         let tick_at = ticked_at + if at_rest { TICK_AT_REST } else { TICK };
-        let wait = tick_at.saturating_sub(clock.now().mono);
+        let wait = if effects.is_empty() { tick_at.saturating_sub(clock.now().mono) } else { Duration::ZERO };
         match events.recv_timeout(wait) {
             Ok(first) => {
                 for event in std::iter::once(first).chain(events.try_iter().take(BATCH - 1)) {
@@ -70,10 +75,6 @@ pub(super) fn run(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
-        }
-        for event in std::mem::take(&mut rim.heard) {
-            effects.extend(engine.step(clock.now(), event));
-            awake_until = clock.now().mono + AWAKE;
         }
         let now = clock.now();
         if now.mono >= vitals_at {

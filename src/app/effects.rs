@@ -1,32 +1,30 @@
-//! Running what the engine asks for: commit first, act afterwards.
+//! Running what the engine asks for; what of it has to wait for the store, `durable` says.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::thread::JoinHandle;
 
 use tracing::{debug, error, info, warn};
 
 use super::adapt;
 use super::answers::{self, Answers};
 use super::assemble::{Link, Socket};
+use super::durable::Unstored;
 use super::ingest::{Ingest, Job};
+use super::pulse::Pulses;
 use super::run::{Process, RunError};
 use super::serving::Serving;
 use super::successor::{self, Successor};
 use super::trainer::{TrainerSettings, Training};
 use super::updates;
 use super::vitals;
-use crate::engine::{Effect, Event, SuccessionOrder, Vitals, Write};
+use crate::engine::{Effect, Event, Service, SuccessionOrder, Vitals, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
+use crate::systemd;
 use crate::watch;
 use crate::wire::Topic;
 use crate::words::told;
-
-/// How long to wait before a commit that failed for want of room is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// The rim, as far as effects reach it.
 pub(super) struct Rim {
@@ -48,6 +46,10 @@ pub(super) struct Rim {
     pub events: SyncSender<Event>,
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
     pub heard: Vec<Event>,
+    pub unstored: Option<Unstored>,
+    pub pulses: Pulses,
+    /// Whether a worker is stuck and that was said.
+    pub stuck: bool,
     pub process: Process,
 }
 
@@ -63,7 +65,8 @@ pub(super) enum Next {
 }
 
 impl Rim {
-    /// Commits every write among `effects` in one transaction, then does the rest in order.
+    /// Commits every write among `effects` in one transaction, then does the rest in order; where the store takes nothing,
+    /// what promises nothing.
     ///
     /// # Errors
     /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
@@ -77,9 +80,7 @@ impl Rim {
                 act => acts.push(act),
             }
         }
-        if !writes.is_empty() {
-            self.commit(&writes)?;
-        }
+        let acts = self.made_durable(writes, acts)?;
         for (topic, payload) in said {
             self.socket.iter().for_each(|socket| socket.handle.said(&topic, &payload));
         }
@@ -110,41 +111,11 @@ impl Rim {
         if watched { effects.iter().filter_map(said).collect() } else { Vec::new() }
     }
 
-    /// Commits, and waits for room where there is none: nothing is taken in meanwhile, so nothing is lost. Only the
-    /// end of the daemon is not waited with.
-    fn commit(&mut self, writes: &[Write]) -> Result<(), RunError> {
-        let mut waited = false;
-        loop {
-            match self.store.commit(writes) {
-                Ok(()) => {
-                    if waited {
-                        info!("the store takes writes again");
-                    }
-                    log_events(writes);
-                    return Ok(());
-                }
-                Err(error @ (StoreError::Full { .. } | StoreError::Busy { .. }))
-                    if !self.process.stop_asked.load(Ordering::Relaxed) =>
-                {
-                    if !waited {
-                        error!(
-                            error = told(&error),
-                            changes = writes.len(),
-                            "waiting for room; nothing is taken in meanwhile"
-                        );
-                    }
-                    waited = true;
-                    thread::sleep(RETRY);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     fn act(&mut self, act: Effect) -> Result<(), RunError> {
         match act {
             Effect::Write(_) | Effect::SendOutbox | Effect::Restart | Effect::Exit => unreachable!("handled before"),
             Effect::Publish { topic, payload } => {
+                log_alert(&topic, &payload);
                 if let Some(link) = &self.link {
                     link.handle.publish(topic, payload);
                 }
@@ -187,6 +158,7 @@ impl Rim {
             Effect::Evict { count } => self.adapt.evict(count),
             Effect::Succeed(order) => self.succeed(*order)?,
             Effect::ForgetBackbone(sha256) => self.succession.forget(&sha256),
+            Effect::Service(word) => self.tell(&word),
             Effect::CheckUpdate(manifest) => {
                 info!(update = manifest.told(), "all chunks are here");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
@@ -194,6 +166,34 @@ impl Rim {
             }
         }
         Ok(())
+    }
+
+    /// Tells the service manager; that the daemon lives only while every worker gets on.
+    fn tell(&mut self, word: &Service) {
+        match word {
+            Service::Ready => systemd::ready(),
+            Service::Reloading => systemd::reloading(),
+            Service::Stopping => systemd::stopping(),
+            Service::Status(words) => systemd::status(words),
+            Service::Alive => match self.pulses.stuck(systemd::patience()) {
+                None => {
+                    self.stuck = false;
+                    systemd::alive();
+                }
+                Some(stuck) if !std::mem::replace(&mut self.stuck, true) => {
+                    let reason = format!(
+                        "the {} worker has been at one thing for {} s, {} are allowed; the watchdog restarts the daemon, \
+                         or do it by hand where there is none",
+                        stuck.worker,
+                        stuck.busy.as_secs(),
+                        stuck.may.as_secs()
+                    );
+                    error!(reason, "stuck");
+                    self.heard.push(Event::Fault { source: "watchdog", reason });
+                }
+                Some(_) => {}
+            },
+        }
     }
 
     /// Readies another backbone; one that was being readied before is of no interest any more.
@@ -251,13 +251,11 @@ impl Rim {
     }
 }
 
-/// Events go to the log too: where there is no broker, people look there.
-fn log_events(writes: &[Write]) {
-    for write in writes {
-        if let Write::Outbox(message) = write
-            && message.topic == Topic::Event
-        {
-            info!(event = %String::from_utf8_lossy(&message.payload));
-        }
+/// Alerts go to the log too; that one is over is said again at every connection, which is no news.
+fn log_alert(topic: &Topic, payload: &[u8]) {
+    if let Topic::Alert(id) = topic
+        && !payload.is_empty()
+    {
+        error!(%id, alert = %String::from_utf8_lossy(payload));
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::adapt::{self, Observed};
 use super::picture::{PictureError, read_picture};
+use super::pulse::{Pulse, Pulses};
 use super::serving::Serving;
 use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
@@ -66,6 +67,7 @@ pub(super) struct Parts {
     pub burst_gaps: Vec<Duration>,
     /// Sees every new embedding, when it has time.
     pub adapt: adapt::Handle,
+    pub pulses: Pulses,
     pub events: SyncSender<Event>,
 }
 
@@ -76,8 +78,9 @@ pub(super) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     let (decoded, awaiting) = sync_channel(DECODED);
     let preprocess = parts.embedder.preprocess().clone();
     let (reader, events) = (parts.reader, parts.events.clone());
+    let pulse = parts.pulses.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new() };
+        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new(), pulse };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -87,6 +90,7 @@ pub(super) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         serving: parts.serving,
         burst_gaps: parts.burst_gaps,
         adapt: parts.adapt,
+        pulse: parts.pulses.embed,
         events: parts.events,
     };
     let embedding = thread::Builder::new().name("embed".into()).spawn(move || embedding.embed_all(&awaiting))?;
@@ -99,12 +103,14 @@ struct Reading {
     limits: Limits,
     /// The files read last, which the store may not know yet: every one that is in flight is among them.
     latest: VecDeque<(SampleId, PathBuf)>,
+    pulse: Pulse,
 }
 
 impl Reading {
     fn read_all(mut self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
         for job in jobs {
-            let gone = match self.read(job) {
+            let pulse = self.pulse.clone();
+            let gone = match pulse.of(|| self.read(job)) {
                 Ok(read) => decoded.send(read).is_err(),
                 Err(ingested) => events.send(Event::Ingested(*ingested)).is_err(),
             };
@@ -182,13 +188,15 @@ struct Embedding {
     serving: Serving,
     burst_gaps: Vec<Duration>,
     adapt: adapt::Handle,
+    pulse: Pulse,
     events: SyncSender<Event>,
 }
 
 impl Embedding {
     fn embed_all(mut self, awaiting: &Receiver<Read>) -> Result<(), EmbedError> {
         for read in awaiting {
-            let ingested = self.embed(read)?;
+            let pulse = self.pulse.clone();
+            let ingested = pulse.of(|| self.embed(read))?;
             if self.events.send(Event::Ingested(ingested)).is_err() {
                 break;
             }

@@ -12,6 +12,7 @@ use super::effects::Rim;
 use super::run::{EVENTS, Kept, RunError};
 use crate::engine::{Engine, Event};
 use crate::mqtt;
+use crate::systemd;
 use crate::words::told;
 
 /// How long the last messages may take on their way to the broker.
@@ -148,6 +149,8 @@ impl Rim {
                 return Err(RunError::WorkerStays { seconds: HAND_OVER.as_secs() });
             }
             drop(events.recv_timeout(LOOK));
+            // The time is bounded above.
+            systemd::alive();
         }
         if self.process.stop_asked.load(Ordering::Relaxed) {
             pending.push(Event::Stop);

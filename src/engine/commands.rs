@@ -6,7 +6,7 @@
 //! acknowledgement of a message, wait for it.
 
 use super::Engine;
-use super::effect::{Effect, LedgerEntry, Task, Write};
+use super::effect::{Effect, LedgerEntry, Service, Task, Write};
 use super::under_way::{Door, JobId};
 use crate::wire::{
     Answer, Command, ErrorCode, HeadEntry, Link, Payload, Request, RolledBack, SampleQuery, StatusReport, TrainAccepted,
@@ -61,7 +61,8 @@ impl Engine {
             self.respond(now, asked.door, asked.name, request.transaction, answer);
             return true;
         }
-        let outcome = match refusal(now, asked.retained, &request) {
+        let refused = refusal(now, asked.retained, &request).or_else(|| self.refused_by_outage(&request));
+        let outcome = match refused {
             Some(answer) => Outcome::Done(answer),
             None => self.execute(now, &request),
         };
@@ -84,8 +85,18 @@ impl Engine {
     /// A signal asks for the configuration to be read again: a request for whose answer nobody waits.
     pub(super) fn reload(&mut self, now: Now) {
         let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
+        if self.outage.lasts() {
+            let reason = "the configuration is not read while nothing can be stored; ask again when that is over";
+            self.error(now, "config", reason.to_owned());
+            self.tell(Service::Reloading);
+            self.tell(Service::Ready);
+            return;
+        }
         match self.under_way.begin(request, None).filter(|_| !self.stopping) {
-            Some(job) => self.effects.push(Effect::FindOut { job, task: Task::Reload }),
+            Some(job) => {
+                self.tell(Service::Reloading);
+                self.effects.push(Effect::FindOut { job, task: Task::Reload });
+            }
             None => self.error(now, "config", "too much is under way to read the configuration; ask again".to_owned()),
         }
     }
@@ -95,6 +106,7 @@ impl Engine {
         let Some(pending) = self.under_way.end(job) else { return };
         if let (Command::Reload, Answer::Error { error }) = (&pending.request.command, answer) {
             self.error(now, "config", error.message.clone());
+            self.tell(Service::Ready);
         }
         self.remember(now, &pending.request, answer);
         for door in pending.doors {
@@ -134,7 +146,10 @@ impl Engine {
                 self.effects.push(Effect::Scan);
                 Outcome::Done(Answer::ok(&serde_json::json!({})))
             }
-            Command::Reload => Outcome::Later(Task::Reload),
+            Command::Reload => {
+                self.tell(Service::Reloading);
+                Outcome::Later(Task::Reload)
+            }
             Command::Rollback => Outcome::Done(self.roll_back(now)),
             Command::Promote { head } => Outcome::Done(self.promote_on_request(now, head)),
             Command::Predict { image } => match self.image_named(image) {
@@ -207,7 +222,11 @@ impl Engine {
 
     /// What was too much now is not remembered: the same transaction may come again.
     fn remember(&mut self, now: Now, request: &Request, answer: &Answer) {
-        let Some(transaction) = request.transaction.clone().filter(|_| !answer.is(ErrorCode::Busy)) else { return };
+        let Some(transaction) = request.transaction.clone() else { return };
+        // While nothing can be stored only reads are answered.
+        if answer.is(ErrorCode::Busy) || self.outage.lasts() {
+            return;
+        }
         let entry = LedgerEntry { transaction, name: request.name.clone(), answer: answer.encode(), at: now.wall };
         self.write(Write::Ledger(entry.clone()));
         for transaction in self.ledger.remember(entry) {
@@ -224,6 +243,7 @@ impl Engine {
             live: self.live.figures(),
             shadow: self.live.shadow.as_ref().map(|shadow| shadow.head.clone()),
             broker: if self.reports.connected { Link::Connected } else { Link::Disconnected },
+            alerts: self.raised(),
         }
     }
 }

@@ -94,8 +94,25 @@ pub enum Effect {
     CheckUpdate(Box<Manifest>),
     /// There are new messages in the outbox.
     SendOutbox,
+    /// Tell the service manager.
+    Service(Service),
     /// End the process; everything before this effect is done first.
     Exit,
+}
+
+/// A word to the service manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// Everything works, with the settings that were last asked for or those before them.
+    Ready,
+    /// Other settings are looked at or taken; [`Service::Ready`] follows.
+    Reloading,
+    /// The loop turns; to be passed on while no worker is stuck.
+    Alive,
+    /// How it is, in one line.
+    Status(String),
+    /// The end is under way.
+    Stopping,
 }
 
 /// What has to be looked up or computed for an answer.

@@ -63,6 +63,8 @@ pub enum Event {
     Disconnected {
         /// In the client's words.
         reason: String,
+        /// Whether the broker does not let this device in, which only a person can mend.
+        barred: bool,
     },
     /// The broker acknowledged the spooled message with this number.
     Delivered {
@@ -90,6 +92,15 @@ pub enum Event {
         /// What happened, with the next act.
         reason: String,
     },
+    /// The store takes no writes; what was asked for is not durable and waits.
+    StoreFails {
+        /// Whether for want of room.
+        full: bool,
+        /// Why, with the next act.
+        reason: String,
+    },
+    /// The store took everything that waited.
+    StoreWorks,
     /// What only the rim can measure; sent about every ten seconds.
     Vitals(Vitals),
     /// The images that are worth a label now, and what would help most.

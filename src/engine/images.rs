@@ -53,6 +53,11 @@ impl Engine {
     }
 
     fn quarantine(&mut self, now: Now, path: PathBuf, stamp: FileStamp, reason: String) {
+        if self.outage.lasts() {
+            // It is found again, and put aside, when that can be remembered.
+            self.outage.misses();
+            return;
+        }
         self.reports.quarantined += 1;
         self.announce(
             now,
@@ -65,6 +70,10 @@ impl Engine {
     /// or a label. So a file counts once, whatever its name and however often the daemon died over it.
     fn image(&mut self, now: Now, root: usize, path: &Path, stamp: FileStamp, image: EmbeddedImage, latency: Duration) {
         self.reports.images_total += 1;
+        if self.outage.lasts() {
+            self.only_predict(now, path, &image, latency);
+            return;
+        }
         let (id, here_before, twins) = (image.id, image.here_before, image.twins.clone());
         self.write(Write::File { path: path.to_owned(), stamp, fate: Fate::Sample(id) });
         if !self.catalogue.contains(&id) {
@@ -87,7 +96,9 @@ impl Engine {
         });
         self.catalogue.add(id, predicted.as_ref().map(|predicted| (predicted.label.clone(), predicted.head)));
         self.asks.outdated();
-        self.report_prediction(now, path, &image, latency);
+        if !self.outage.had_said(&id) {
+            self.report_prediction(now, path, &image, latency);
+        }
         if let Some(scored) = &image.prediction {
             self.watch_streams(now, scored);
             self.shadowed(now, id, scored);

@@ -9,11 +9,12 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
-//! of all that, `complaints` how often errors are told of, `spool` what the outbox may hold, `twin` which settings from
+//! are worth a label, `alerts` what needs a person, `outage` what goes on while nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is said
+//! of all that, `complaints` how often errors are told of, `service` what the service manager is told, `spool` what the outbox may hold, `twin` which settings from
 //! afar hold, `succession` when another backbone takes over, `trial` until when what is new can be taken back.
 
 mod acks;
+mod alerts;
 mod asks;
 mod budget;
 mod catalogue;
@@ -27,8 +28,10 @@ mod images;
 mod labels;
 mod ledger;
 mod live;
+mod outage;
 mod reports;
 mod schedule;
+mod service;
 mod settings;
 mod settle;
 mod shadow;
@@ -48,8 +51,8 @@ use std::time::Duration;
 
 pub use drift::DriftMemory;
 pub use effect::{
-    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted, Task,
-    TrainingMemory, TrainingOrder, Write,
+    AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted, Service,
+    Task, TrainingMemory, TrainingOrder, Write,
 };
 pub use event::{
     Checked, CheckedHead, DeliveryId, Drifted, EmbeddedImage, Event, Evictable, FileStamp, Inbound, IngestOutcome,
@@ -74,6 +77,7 @@ use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic, UpdateKind};
 use crate::words::{Digest, Now};
 use acks::Acks;
+use alerts::Alerts;
 use asks::Asks;
 use budget::Budget;
 use catalogue::Catalogue;
@@ -81,6 +85,7 @@ use commands::Asked;
 use complaints::Complaints;
 use drift::Streams;
 use ledger::Ledger;
+use outage::Outage;
 use reports::Reports;
 use schedule::Schedule;
 use settle::Settling;
@@ -125,6 +130,8 @@ pub struct Engine {
     spool: Spool,
     reports: Reports,
     complaints: Complaints,
+    alerts: Alerts,
+    outage: Outage,
     live: LiveMemory,
     streams: Streams,
     asks: Asks,
@@ -139,6 +146,8 @@ pub struct Engine {
     /// Images that the next backbone has embedded, and of how many, while one is readied.
     succeeding: Option<(u64, u64)>,
     housekeeping_at: Duration,
+    /// What the service manager knows.
+    said: service::Said,
     /// Since when files wait without a pause.
     backlog_since: Option<Duration>,
     stopping: bool,
@@ -180,6 +189,8 @@ impl Engine {
             spool: Spool::new(snapshot.outbox, settings.spool_bytes_max, settings.spool_age_max),
             reports,
             complaints: Complaints::default(),
+            alerts: Alerts::default(),
+            outage: Outage::default(),
             live: snapshot.live,
             streams: Streams::default(),
             asks: Asks::default(),
@@ -191,6 +202,7 @@ impl Engine {
             backbone: snapshot.backbone,
             succeeding: None,
             housekeeping_at: Duration::ZERO,
+            said: service::Said::default(),
             backlog_since: None,
             stopping: false,
             effects: Vec::new(),
@@ -222,6 +234,8 @@ impl Engine {
         if self.reports.connected {
             self.connected(now);
         }
+        self.tell(Service::Ready);
+        self.tell_standing();
         self.finish()
     }
 
@@ -237,6 +251,7 @@ impl Engine {
             Event::Sighted(sighting) => self.sighted(now, &sighting),
             Event::Scanned { unreadable, .. } => self.scanned(now, unreadable),
             Event::Ingested(ingested) => self.ingested(now, ingested),
+            Event::Inbound(inbound) if self.outage.lasts() => self.defer(now, inbound),
             Event::Inbound(inbound) => self.inbound(now, &inbound),
             Event::Request(Requested { name, payload, ticket }) => {
                 let door = Door::Socket(ticket);
@@ -244,7 +259,7 @@ impl Engine {
             }
             Event::FoundOut { job, answer } => self.found_out(now, job, &answer),
             Event::Connected => self.connected(now),
-            Event::Disconnected { .. } => self.reports.connected = false,
+            Event::Disconnected { reason, barred } => self.disconnected(now, reason, barred),
             Event::Delivered { seq } => {
                 if self.spool.delivered(seq) {
                     self.write(Write::OutboxRemove { seq });
@@ -254,6 +269,8 @@ impl Engine {
             Event::Trained(outcome) => self.trained(now, *outcome),
             Event::TrainingFailed { reason } => self.training_failed(now, &reason),
             Event::Fault { source, reason } => self.fault(now, source, reason),
+            Event::StoreFails { full, reason } => self.store_fails(now, full, &reason),
+            Event::StoreWorks => self.store_works(now),
             Event::Vitals(vitals) => {
                 self.reports.vitals = vitals;
                 self.keep_within_quota();
@@ -277,6 +294,16 @@ impl Engine {
     fn tick(&mut self, now: Now) {
         let looks = self.settling.looks(now);
         self.effects.extend(looks);
+        if !self.outage.lasts() {
+            self.tick_of_what_is_stored(now);
+        }
+        self.complain_when_due(now);
+        self.publish_health_when_due(now);
+        self.tell_when_due(now);
+    }
+
+    /// What is due and would have to be durable.
+    fn tick_of_what_is_stored(&mut self, now: Now) {
         if self.schedule_allows(now) && self.schedule.look(now) {
             self.write(Write::Training(self.schedule.memory().clone()));
         }
@@ -293,8 +320,6 @@ impl Engine {
         }
         self.confirm_patch(now);
         self.confirm_backbone(now);
-        self.complain_when_due(now);
-        self.publish_health_when_due(now);
     }
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
@@ -333,6 +358,7 @@ impl Engine {
             self.complain_at_the_end(now);
             self.announce(now, Happening::Stopped { reason: "asked to stop".to_owned() });
             self.effects.extend(self.acks.rest().into_iter().map(Effect::Ack));
+            self.tell(Service::Stopping);
             self.effects.push(Effect::Exit);
         }
     }

@@ -16,14 +16,15 @@ use super::under_way::Door;
 use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
-    Alert, AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info,
-    InfoHead, Payload, Prediction, Response, ReviewList, Said, Status, TopLabel, Topic, TrainResult, TrainState,
+    AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead,
+    Payload, Prediction, Response, ReviewList, Said, Severity, Status, TopLabel, Topic, TrainResult, TrainState,
     Versions,
 };
 use crate::words::{Now, SampleId};
 
-/// `seq` numbers taken from the store at a time, so that not every report is a write.
-const SEQ_BLOCK: u64 = 1_000;
+/// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least, for
+/// a time in which nothing can be stored: nine hours at five images a second.
+const SEQ_BLOCK: u64 = 1_000_000;
 /// `health` is published this often, and on change.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
@@ -98,19 +99,24 @@ impl Engine {
     fn envelope(&mut self, now: Now) -> Envelope {
         let reports = &mut self.reports;
         reports.seq += 1;
-        if reports.seq > reports.reserved {
+        if reports.seq + SEQ_BLOCK / 2 > reports.reserved {
             reports.reserved = reports.seq + SEQ_BLOCK;
             self.effects.push(Effect::Write(Write::SeqReserved(reports.reserved)));
         }
         Envelope::new(now.wall, reports.seq, reports.boot.clone())
     }
 
-    /// Queues a message that must arrive; older ones go when the spool is full.
+    /// Queues a message that must arrive; older ones go when the spool is full. While nothing can be stored it goes to the
+    /// broker as it is, if that is there.
     fn spool<P: Payload>(&mut self, now: Now, topic: Topic, make: impl FnOnce(Envelope) -> P) -> P {
         let envelope = self.envelope(now);
         let seq = envelope.seq;
         let message = make(envelope);
         let payload = message.encode();
+        if self.outage.lasts() {
+            self.effects.push(Effect::Publish { topic, payload });
+            return message;
+        }
         let bytes = (payload.len() + topic.to_string().len()) as u64;
         let dropped = self.spool.push(Spooled { seq, bytes, made_at: now.wall });
         self.write(Write::Outbox(OutboxMessage { seq, topic, payload, made_at: now.wall }));
@@ -151,6 +157,7 @@ impl Engine {
     /// Everything retained, again: the broker may have forgotten it.
     pub(super) fn connected(&mut self, now: Now) {
         self.reports.connected = true;
+        self.clear(now, AlertId::BrokerCredentials);
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.effects.push(Effect::Publish { topic: Topic::Status, payload: status });
         self.publish_discovery();
@@ -170,6 +177,14 @@ impl Engine {
         }
         self.updates_connected(now);
         self.effects.push(Effect::SendOutbox);
+    }
+
+    /// The link broke or was refused.
+    pub(super) fn disconnected(&mut self, now: Now, reason: String, barred: bool) {
+        self.reports.connected = false;
+        if barred {
+            self.raise(now, AlertId::BrokerCredentials, Severity::Error, reason);
+        }
     }
 
     /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
@@ -204,17 +219,6 @@ impl Engine {
             let asked = engine.asks.asked().clone();
             ReviewList { envelope, asked }
         });
-    }
-
-    /// Raises or clears an alert.
-    pub(super) fn publish_alert(&mut self, now: Now, id: AlertId) {
-        let warning = match id {
-            AlertId::Drift => self.live.drift.as_ref().map(|drift| drift.warning.clone()),
-        };
-        match warning {
-            Some(warning) => self.publish(now, Topic::Alert(id), |_, envelope| Alert { envelope, warning }),
-            None => self.effects.push(Effect::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
-        }
     }
 
     /// An image of no known class is an event, but not each of a batch of them.

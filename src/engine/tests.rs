@@ -85,7 +85,7 @@ fn label(text: &str) -> Label {
 }
 
 /// Two labelled samples, and heads 1 (kept after serving) and 2 (champion).
-fn snapshot() -> Snapshot {
+pub(super) fn snapshot() -> Snapshot {
     let head = |version, status, promoted_ms| HeadInfo {
         head: HeadRef { id: HeadId(format!("head-{version}")), version },
         created: Timestamp(0),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Engine;
-use super::effect::{Effect, Write};
+use super::effect::{Effect, Service, Write};
 use super::trial::{TRIAL, Trial, failed_by_starts};
 use crate::wire::{Desired, Happening, PatchAnswer, PatchState, RejectedKey, Reported, Topic};
 use crate::words::Now;
@@ -216,6 +216,7 @@ impl Engine {
             self.announce(now, why);
             self.excuse_trials();
             self.give_up_requests(now);
+            self.tell(Service::Reloading);
             self.effects.push(Effect::Restart);
         }
     }

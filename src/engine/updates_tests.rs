@@ -91,7 +91,7 @@ fn what_does_not_come_is_asked_for_again_less_and_less_often_and_at_once_on_a_ne
         machine.said.clear();
     }
     assert_eq!(waits, [30, 60, 120, 240, 300, 300, 300]);
-    machine.step(Event::Disconnected { reason: "reset".into() });
+    machine.step(Event::Disconnected { reason: "reset".into(), barred: false });
     machine.later(1_000_000);
     assert_eq!(machine.asked(), NONE, "without a broker nobody is asked");
     machine.step(Event::Connected);

@@ -50,7 +50,7 @@ pub(super) enum Fate {
     /// The broker sent a packet that cannot be taken and would come again.
     Poisoned { reason: String },
     /// It broke, or did not come up.
-    Lost { reason: String, was_up: bool },
+    Lost { reason: String, was_up: bool, barred: bool },
 }
 
 /// Where a link is between its first and its last packet.
@@ -153,7 +153,7 @@ impl Link<'_, '_> {
             let broker = &self.session.settings.broker;
             let seconds = self.stalled().as_secs_f64();
             let reason = format!("{broker} acknowledged nothing for {seconds} s; the link is tried again");
-            return Some(Fate::Lost { reason, was_up: self.phase != Phase::Opening });
+            return Some(Fate::Lost { reason, was_up: self.phase != Phase::Opening, barred: false });
         }
         None
     }
@@ -379,6 +379,7 @@ impl Link<'_, '_> {
             return Fate::Poisoned { reason };
         }
         let was_up = self.phase != Phase::Opening;
-        Fate::Lost { reason: trouble::words(error, self.session.settings, was_up), was_up }
+        let reason = trouble::words(error, self.session.settings, was_up);
+        Fate::Lost { reason, was_up, barred: trouble::is_barred(error) }
     }
 }

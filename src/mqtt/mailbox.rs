@@ -1,6 +1,6 @@
 //! What the rest of the program asks of the link, until the link takes it up.
 //!
-//! Bounded by construction: one payload a topic, one ticket an inbound message in hand, and flags.
+//! Bounded by construction: one payload a retained topic, [`PASSING`] of the others, one ticket an inbound message in hand, and flags.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 
 use crate::engine::DeliveryId;
 use crate::wire::Topic;
+
+/// Messages that nobody keeps: the outbox carries them, but for a time in which nothing can be stored.
+const PASSING: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
@@ -46,10 +49,14 @@ impl Mailbox {
         if !wishes.connected {
             return;
         }
-        match wishes.publishes.iter_mut().find(|(waiting, _)| *waiting == topic) {
-            Some((_, waiting)) => *waiting = payload,
-            None => wishes.publishes.push((topic, payload)),
+        if topic.retain() {
+            wishes.publishes.retain(|(waiting, _)| *waiting != topic);
+        } else if wishes.publishes.iter().filter(|(waiting, _)| !waiting.retain()).count() >= PASSING
+            && let Some(oldest) = wishes.publishes.iter().position(|(waiting, _)| !waiting.retain())
+        {
+            wishes.publishes.remove(oldest);
         }
+        wishes.publishes.push((topic, payload));
         drop(wishes);
         self.changed.notify_one();
     }

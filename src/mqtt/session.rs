@@ -49,7 +49,7 @@ pub(super) async fn run(
         let started = Instant::now();
         let fate = match options(settings, purpose) {
             Ok(options) => link::run(&mut session, options, purpose).await,
-            Err(reason) => Fate::Lost { reason, was_up: false },
+            Err(reason) => Fate::Lost { reason, was_up: false, barred: true },
         };
         session.window.rewind();
         mailbox.close();
@@ -70,8 +70,8 @@ pub(super) async fn run(
                 session.poisoned(reason);
                 Purpose::Purge
             }
-            Fate::Lost { reason, was_up } => {
-                session.lost(reason, was_up);
+            Fate::Lost { reason, was_up, barred } => {
+                session.lost(reason, was_up, barred);
                 purpose
             }
         };
@@ -106,20 +106,20 @@ impl Session<'_> {
         (self.events)(Event::Fault { source: "mqtt", reason });
     }
 
-    fn lost(&mut self, reason: String, was_up: bool) {
+    fn lost(&mut self, reason: String, was_up: bool, barred: bool) {
         if was_up || self.told.as_ref() != Some(&reason) {
             warn!(reason, "no link to the broker");
             self.told = Some(reason.clone());
-            (self.events)(Event::Disconnected { reason });
+            (self.events)(Event::Disconnected { reason, barred });
         }
     }
 
     fn poisoned(&mut self, reason: String) {
         if self.poison_is_told {
-            self.lost(reason, true);
+            self.lost(reason, true, false);
         } else {
             self.poison_is_told = true;
-            self.lost(reason.clone(), true);
+            self.lost(reason.clone(), true, false);
             self.fault(reason);
         }
     }

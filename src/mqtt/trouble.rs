@@ -13,6 +13,18 @@ pub(super) fn is_poison(error: &ConnectionError) -> bool {
         if !matches!(error, Codec::Io(_) | Codec::OutgoingPacketTooLarge { .. }))
 }
 
+/// Whether the broker does not let this device in, which only a person can mend.
+pub(super) fn is_barred(error: &ConnectionError) -> bool {
+    use ConnectReturnCode::{BadClientId, BadUserNamePassword, NotAuthorized};
+    match error {
+        ConnectionError::ConnectionRefused(code) => matches!(code, BadClientId | BadUserNamePassword | NotAuthorized),
+        ConnectionError::Tls(_) => true,
+        // This is how a TLS alert of the other side arrives.
+        ConnectionError::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 /// The words for a failed connect or a lost link.
 pub(super) fn words(error: &ConnectionError, settings: &Settings, was_connected: bool) -> String {
     let broker = &settings.broker;

@@ -7,8 +7,8 @@ use rusqlite::ErrorCode;
 
 /// Why the store did not do what it was asked.
 ///
-/// At opening, each means that the state folder cannot be used (exit code 69). While running, [`StoreError::Full`]
-/// and [`StoreError::Busy`] pass by themselves; the others need a person.
+/// At opening, each means that the state folder cannot be used (exit code 69). While running, some pass by themselves
+/// ([`StoreError::passes`]); the others need a person.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another daemon works on this folder.
@@ -119,6 +119,14 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StoreError {
+    /// Whether the same may succeed later without anything being done to the store.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Busy { .. } | Self::ReadOnly { .. } | Self::Io { .. })
+    }
 }
 
 /// What goes wrong inside a transaction, before it is known on which file.

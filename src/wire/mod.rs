@@ -33,7 +33,7 @@ mod documented_tests;
 #[cfg(test)]
 mod tests;
 
-pub use alert::{Alert, AlertId, Severity, Warning};
+pub use alert::{Alert, AlertId, Raised, Severity, Warning};
 pub use answers::{Exported, HeadEntry, LabelsTaken, Promoted, SampleEntry};
 pub use asyncapi::asyncapi;
 pub use command::{Command, MAX_SAMPLES, SampleQuery};

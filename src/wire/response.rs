@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::alert::Raised;
 use super::{Envelope, HealthFigures, LiveFigures, Payload, TrainingPhase};
 use crate::words::HeadRef;
 
@@ -133,6 +134,9 @@ pub struct StatusReport {
     pub shadow: Option<HeadRef>,
     /// Whether the broker is there.
     pub broker: Link,
+    /// The alerts that are up.
+    #[serde(default)]
+    pub alerts: Vec<Raised>,
 }
 
 /// The link to the broker.

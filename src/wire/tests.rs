@@ -229,6 +229,10 @@ fn answers_survive_alone_for_the_ledger_and_within_a_response() {
         live: LiveFigures::default(),
         shadow: Some(head()),
         broker: Link::Connected,
+        alerts: vec![Raised {
+            id: AlertId::DiskFull,
+            warning: Warning { severity: Severity::Error, text: "no room".into(), since: Timestamp(0) },
+        }],
     };
     for answer in [
         Answer::ok(&TrainAccepted { training: 3 }),

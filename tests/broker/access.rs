@@ -23,15 +23,15 @@ fn a_wrong_password_is_told_in_words_and_a_right_one_is_taken_without_a_restart(
     let password_file = broker.folder().join("password");
     let credentials = Credentials { username: "line".into(), password_file: Some(password_file.clone()) };
     let device = Device::start(Settings { credentials: Some(credentials), ..settings(broker.port) });
-    let reason = device.disconnected();
+    let reason = device.barred();
     assert!(reason.contains("cannot read the password") && reason.contains("mqtt.password_file"), "{reason}");
     fs::write(&password_file, "wrong\n").unwrap();
-    let reason = device.disconnected();
+    let reason = device.barred();
     assert!(reason.contains(r#"refuses user "line""#), "{reason}");
     fs::write(&password_file, "right\n").unwrap();
     device.connected();
     let anonymous = Device::start(settings(broker.port));
-    let reason = anonymous.disconnected();
+    let reason = anonymous.barred();
     assert!(reason.contains("without a name"), "{reason}");
 }
 
@@ -56,7 +56,7 @@ fn tls_checks_the_broker_against_the_given_authority() {
         ..settings(broker.port)
     };
     let device = Device::start(with_ca("missing.pem", "mqtts"));
-    let reason = device.disconnected();
+    let reason = device.barred();
     assert!(reason.contains("missing.pem") && reason.contains("mqtt.ca_file"), "{reason}");
     drop(device);
 
@@ -64,7 +64,7 @@ fn tls_checks_the_broker_against_the_given_authority() {
     Device::start(with_ca("ca.pem", "mqtts")).connected();
     // The system's authorities have not signed this one.
     let device = Device::start(Settings { tls: Tls::default(), ..with_ca("ca.pem", "mqtts") });
-    let reason = device.disconnected();
+    let reason = device.barred();
     assert!(reason.contains("TLS") || reason.contains("ca-certificates"), "{reason}");
     drop(device);
     let reason = Device::start(with_ca("ca.pem", "mqtt")).disconnected();

@@ -88,9 +88,20 @@ impl Device {
     }
 
     pub fn disconnected(&self) -> String {
+        self.next_disconnected().0
+    }
+
+    /// Why the broker does not let the device in.
+    pub fn barred(&self) -> String {
+        let (reason, barred) = self.next_disconnected();
+        assert!(barred, "{reason}");
+        reason
+    }
+
+    fn next_disconnected(&self) -> (String, bool) {
         loop {
-            if let Event::Disconnected { reason } = self.next() {
-                return reason;
+            if let Event::Disconnected { reason, barred } = self.next() {
+                return (reason, barred);
             }
         }
     }

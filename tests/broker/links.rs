@@ -66,7 +66,10 @@ fn a_broker_that_is_away_is_told_once_and_found_when_it_comes() {
     loop {
         match device.next() {
             Event::Connected => break,
-            Event::Disconnected { reason: again } => assert_ne!(again, reason, "the same reason is told once"),
+            Event::Disconnected { reason: again, barred } => {
+                assert_ne!(again, reason, "the same reason is told once");
+                assert!(!barred, "a broker that is away comes back by itself: {again}");
+            }
             other => panic!("{other:?}"),
         }
     }

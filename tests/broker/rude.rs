@@ -51,7 +51,7 @@ fn an_answer_that_is_no_mqtt_is_told_and_costs_no_session() {
     loop {
         match device.next() {
             Event::Connected => break,
-            Event::Disconnected { reason } => assert!(reason.contains("127.0.0.1"), "{reason}"),
+            Event::Disconnected { reason, .. } => assert!(reason.contains("127.0.0.1"), "{reason}"),
             other => panic!("{other:?}"),
         }
     }

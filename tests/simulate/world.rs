@@ -234,6 +234,7 @@ impl World {
         match act {
             Effect::Write(_) => unreachable!("writes were committed"),
             Effect::Publish { .. } | Effect::SendOutbox | Effect::Settle(_) | Effect::Restart | Effect::Exit => {}
+            Effect::Service(_) => {}
             Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
             Effect::Ack(ticket) => {
                 let (acknowledged, held) =
@@ -456,7 +457,7 @@ impl World {
         if self.connected && self.happens(self.faults.link) {
             self.connected = false;
             self.events.retain(|(_, event)| !matches!(event, Event::Inbound(_) | Event::Delivered { .. }));
-            return self.later(0, Event::Disconnected { reason: "reset by the dice".into() });
+            return self.later(0, Event::Disconnected { reason: "reset by the dice".into(), barred: false });
         }
         if !self.connected && self.happens(0.2) {
             self.connected = true;

@@ -10,7 +10,8 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::cli::{heads, samples};
 use crate::wire::{
-    Asked, Exported, HeadEntry, LabelsTaken, Link, Promoted, RolledBack, Said, SampleEntry, StatusReport, TrainAccepted,
+    Asked, Exported, HeadEntry, LabelsTaken, Link, Promoted, Raised, RolledBack, Said, SampleEntry, StatusReport,
+    TrainAccepted,
 };
 use crate::words::HeadRef;
 
@@ -74,12 +75,15 @@ fn named(head: Option<&HeadRef>) -> String {
 }
 
 fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
-    let StatusReport { health, head, backbone, phase, live, shadow, broker } = report;
+    let StatusReport { health, head, backbone, phase, live, shadow, broker, alerts } = report;
     let phase = format!("{phase:?}").to_lowercase();
     let broker = match broker {
         Link::Connected => "connected",
         Link::Disconnected => "disconnected",
     };
+    for Raised { id, warning } in alerts {
+        writeln!(out, "ALERT      {id} since {}: {}", warning.since, one_line(&warning.text))?;
+    }
     writeln!(out, "head       {}", named(head.as_ref()))?;
     if let Some(shadow) = shadow {
         writeln!(out, "shadow     {shadow}")?;

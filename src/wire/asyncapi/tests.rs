@@ -282,6 +282,10 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         live: LiveFigures::default(),
         shadow: None,
         broker: Link::Connected,
+        alerts: vec![Raised {
+            id: AlertId::Clock,
+            warning: Warning { severity: Severity::Error, text: "it is 1970".into(), since: Timestamp(0) },
+        }],
     };
     let item = ReviewItem {
         image: SampleId::of(b"image"),

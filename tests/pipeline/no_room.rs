@@ -1,0 +1,133 @@
+//! A state folder that is full, and one whose file system becomes read-only, under the whole daemon.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::camera::Part;
+use super::daemon::Listener;
+use super::mosquitto::{Mosquitto, free_port};
+use super::{ENDING, QUIET, home, name, picture};
+
+/// A file system of its own below a folder, gone when dropped.
+struct Mount(PathBuf);
+
+impl Mount {
+    /// `None`, said with the reason, where this process may not mount.
+    fn new(at: &Path, what: &[&str]) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount").args(what).arg(at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
+            Ok(output) => {
+                println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                println!("skipped: mount cannot be run: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmount = |how: &[&str]| Command::new("umount").args(how).arg(&self.0).output();
+        // After a failure the daemon may still be on it; then it goes with the daemon.
+        if !unmount(&[]).is_ok_and(|output| output.status.success()) {
+            println!("{} is unmounted later: {:?}", self.0.display(), unmount(&["--lazy"]));
+        }
+    }
+}
+
+/// Waits for an alert to be raised, or cleared where `up` is false.
+fn alert(ears: &mut Listener, id: &str, up: bool) -> Value {
+    ears.wait(&format!("alert/{id}"), if up { "up" } else { "over" }, |alert| alert.is_object() == up).json
+}
+
+#[test]
+fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_again() {
+    let port = free_port();
+    let home = home(port, QUIET);
+    let Some(_mount) = Mount::new(&home.state(), &["-t", "tmpfs", "-o", "size=6m", "tmpfs"]) else { return };
+    let Some(_broker) = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, "allow_anonymous true\n") else {
+        return;
+    };
+    let mut ears = Listener::new(port);
+    let mut daemon = home.start();
+    let before = home.put("before.jpg", &picture(Part::Nut, 0));
+    ears.prediction(&before);
+
+    let ballast = home.state().join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    // The first images after this find the last free page, or none.
+    let during: Vec<_> = (1..40).map(|n| (n, home.put(&format!("{n}.jpg"), &picture(Part::Bolt, n)))).collect();
+    let up = alert(&mut ears, "disk_full", true);
+    assert_eq!(up["severity"], "error");
+    let told = up["text"].as_str().unwrap();
+    assert!(told.contains("disk is full") && told.contains("predicted meanwhile"), "{told}");
+    let last = home.put("last.jpg", &picture(Part::Washer, 1));
+    let latest = ears.prediction(&last);
+    assert_eq!(latest["replayed"], false);
+    ears.send("label", &json!({ "image": name(&picture(Part::Washer, 1)), "label": "washer" }));
+
+    drop(file);
+    fs::remove_file(&ballast).unwrap();
+    alert(&mut ears, "disk_full", false);
+    for (_, path) in &during {
+        ears.prediction(path);
+    }
+    let all = during.len() + 2;
+    ears.wait("health", "about all samples", |health| health["samples"] == all && health["labelled"] == 1);
+    let said = ears.heard("prediction");
+    assert_eq!(said.len(), all, "each image is predicted once");
+    daemon.stop(ENDING);
+    let mut again = home.start();
+    let kept = ears.ask("status", "after")["data"].clone();
+    assert_eq!((&kept["samples"], &kept["labelled"]), (&json!(all), &json!(1)));
+    again.stop(ENDING);
+}
+
+#[test]
+fn on_a_file_system_that_becomes_read_only_predictions_go_on_and_nothing_acknowledged_is_lost() {
+    let port = free_port();
+    let home = home(port, QUIET);
+    let image = home.state().with_file_name("disk");
+    File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        println!("skipped: mkfs.ext4 is not installed");
+        return;
+    }
+    let what = ["-o", "loop", image.to_str().unwrap()];
+    let Some(mount) = Mount::new(&home.state(), &what) else { return };
+    let Some(_broker) = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, "allow_anonymous true\n") else {
+        return;
+    };
+    let mut ears = Listener::new(port);
+    let mut daemon = home.start();
+    for n in 0..5 {
+        let path = home.put(&format!("{n}.jpg"), &picture(Part::Nut, n));
+        ears.prediction(&path);
+    }
+    // What a file system does by itself when its disk fails.
+    let aborted = Command::new("mount").args(["-o", "remount,abort"]).arg(home.state()).output().unwrap();
+    assert!(aborted.status.success(), "{}", String::from_utf8_lossy(&aborted.stderr));
+    home.put("first.jpg", &picture(Part::Bolt, 1));
+    let up = alert(&mut ears, "store_unwritable", true);
+    assert_eq!(up["severity"], "error", "{up}");
+    let path = home.put("second.jpg", &picture(Part::Bolt, 2));
+    ears.prediction(&path);
+    daemon.stop(ENDING);
+
+    drop(mount);
+    let Some(_mount) = Mount::new(&home.state(), &what) else { return };
+    let mut again = home.start();
+    ears.wait("health", "about all seven", |health| health["samples"] == 7);
+    again.stop(ENDING);
+}
