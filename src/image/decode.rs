@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::whole::{is_whole, may_become_an_image};
+use crate::words::on_one_line;
 
 /// Upright pixels, 8 bits a channel: (height, width, 3), red first; never empty.
 #[derive(Clone, PartialEq, Eq)]
@@ -184,17 +185,6 @@ fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Lim
     let (width, height) = (upright.width(), upright.height());
     Rgb::new(width, height, upright.into_rgb8().into_raw())
         .ok_or_else(|| BadImage::Decode { format: name, reason: "it has no pixels".into() })
-}
-
-/// A decoder's words without its line breaks, and not many of them: they may repeat what the file says.
-fn on_one_line(words: &str) -> String {
-    const LONGEST: usize = 200;
-    let mut line = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = line.char_indices().nth(LONGEST) {
-        line.truncate(end);
-        line.push('…');
-    }
-    line
 }
 
 fn over_black(image: DynamicImage) -> image::RgbImage {

@@ -1,6 +1,6 @@
 //! The script: images, labels, corrections, orders to train, faults of the link.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ pub struct Traffic {
     files: VecDeque<PathBuf>,
     /// Images without a prediction, with the moment at which they were written.
     awaited: BTreeMap<String, Instant>,
+    /// Trainings that ended.
+    results: BTreeSet<Option<u64>>,
     latencies_ms: Vec<f64>,
     heard_ms: Vec<f64>,
 }
@@ -66,6 +68,7 @@ impl Traffic {
             labels: Vec::new(),
             files: VecDeque::new(),
             awaited: BTreeMap::new(),
+            results: BTreeSet::new(),
             latencies_ms: Vec::new(),
             heard_ms: Vec::new(),
         }
@@ -143,7 +146,8 @@ impl Traffic {
                         self.latencies_ms.push(said["latency_ms"].as_f64().expect("it has a latency"));
                     }
                 }
-                "train/result" => {
+                // Over a link that fails a result may come twice.
+                "train/result" if self.results.insert(said["training"].as_u64()) => {
                     self.done.trainings += 1;
                     self.done.promoted += u64::from(said["promoted"] == true);
                 }
