@@ -6,7 +6,8 @@ ARCH ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz camera packages try-arm64
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz
+.PHONY: fuzz-deep soak camera packages try-arm64
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,13 @@ backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED
 
 fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture
+
+fuzz-deep: ## libFuzzer on all that comes from outside, FUZZ_SECONDS of processor time a target; needs nightly and cargo-fuzz
+	tools/fuzz.sh $${FUZZ_SECONDS:-600}
+
+soak: setup ## half an hour of everything at once, into docs/soak.svg; SOAK_MINUTES=5 plays less
+	PATH="$$PATH:/usr/sbin" SOAK_OUT=target/soak $(CARGO) test --locked --test soak -- --ignored --nocapture
+	cp target/soak/soak.svg docs/soak.svg
 
 camera: ## draw docs/camera.jpg anew
 	$(CARGO) run --locked --example camera -- --sheet docs/camera.jpg --size 160 120

@@ -8,8 +8,12 @@ use super::run::RunError;
 use crate::engine::{Engine, Event};
 use crate::words::{Now, Timestamp};
 
-/// Time between two ticks of the engine.
+/// Time between two ticks of the engine while something goes on.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while nothing does: a processor that is left alone can sleep.
+const TICK_AT_REST: Duration = Duration::from_secs(1);
+/// For so long after the last event something may go on.
+const AWAKE: Duration = Duration::from_secs(2);
 /// Time between two measurements of the machine.
 const VITALS: Duration = Duration::from_secs(10);
 /// Events that share a commit at most.
@@ -41,7 +45,8 @@ pub(super) fn run(
     events: &Receiver<Event>,
     clock: &Clock,
 ) -> Result<Next, RunError> {
-    let (mut tick_at, mut vitals_at) = (Duration::ZERO, Duration::ZERO);
+    let (mut ticked_at, mut vitals_at) = (Duration::ZERO, Duration::ZERO);
+    let mut awake_until = clock.now().mono + AWAKE;
     let mut begun = engine.start(clock.now());
     for event in left {
         begun.extend(engine.step(clock.now(), event));
@@ -55,7 +60,10 @@ pub(super) fn run(
         // First of all: what it says holds for everything that waits in the queue.
         for event in std::mem::take(&mut rim.heard) {
             effects.extend(engine.step(clock.now(), event));
+            awake_until = clock.now().mono + AWAKE;
         }
+        let at_rest = clock.now().mono >= awake_until && !engine.waits_for_files();
+        let tick_at = ticked_at + if at_rest { TICK_AT_REST } else { TICK };
         let wait = if effects.is_empty() { tick_at.saturating_sub(clock.now().mono) } else { Duration::ZERO };
         match events.recv_timeout(wait) {
             Ok(first) => {
@@ -63,6 +71,7 @@ pub(super) fn run(
                     log(&event);
                     effects.extend(engine.step(clock.now(), event));
                 }
+                awake_until = clock.now().mono + AWAKE;
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
@@ -73,7 +82,7 @@ pub(super) fn run(
             effects.extend(engine.step(now, Event::Vitals(rim.vitals()?)));
         }
         if now.mono >= tick_at {
-            tick_at = now.mono + TICK;
+            ticked_at = now.mono;
             rim.workers_live()?;
             effects.extend(engine.step(now, Event::Tick));
         }

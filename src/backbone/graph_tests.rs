@@ -61,6 +61,22 @@ fn a_weight_that_goes_leaves_the_inputs_too() {
 }
 
 #[test]
+fn of_two_names_of_one_output_the_last_one_counts_when_it_is_cut_out_too() {
+    let mut info = Vec::new();
+    put_bytes(&mut info, 1, b"contrast");
+    put_bytes(&mut info, 1, b"second_layer");
+    let (mut graph, mut bytes) = (Vec::new(), TINY.to_vec());
+    put_bytes(&mut graph, OUTPUT, &info);
+    put_bytes(&mut bytes, GRAPH, &graph);
+    let read = Graph::read(&bytes).unwrap();
+    assert_eq!(read.outputs.last().unwrap().name, "second_layer");
+    for tensor in ["contrast", "second_layer"] {
+        let outputs = Graph::read(&expose(&bytes, &read, tensor).unwrap()).unwrap().outputs;
+        assert_eq!(outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), [tensor]);
+    }
+}
+
+#[test]
 fn an_unknown_tensor_is_refused_with_names_near_it() {
     let graph = Graph::read(TINY).unwrap();
     let message = expose(TINY, &graph, "embeding").unwrap_err().to_string();

@@ -79,18 +79,29 @@ pub fn inspect(file: &Path) -> Result<Inspection, InspectError> {
         Ok(bytes) => bytes,
         Err(source) => return Err(InspectError::Unreadable { file, source }),
     };
-    match Graph::read(&bytes) {
-        Ok(graph) => Ok(Inspection {
-            file,
+    match Inspection::of(&file, &bytes) {
+        Ok(inspection) => Ok(inspection),
+        Err(source) => Err(InspectError::Model { file, source }),
+    }
+}
+
+impl Inspection {
+    /// What the model in `bytes`, the content of `file`, offers; touches no file.
+    ///
+    /// # Errors
+    /// [`BadModel`] when it is no ONNX model.
+    pub fn of(file: &Path, bytes: &[u8]) -> Result<Self, BadModel> {
+        let graph = Graph::read(bytes)?;
+        Ok(Self {
+            file: file.to_owned(),
             bytes: bytes.len(),
-            sha256: Digest::of(&bytes),
+            sha256: Digest::of(bytes),
             nodes: graph.nodes.len(),
             external_weights: graph.external_weights,
             candidates: candidates(&graph),
             inputs: graph.inputs,
             outputs: graph.outputs,
-        }),
-        Err(source) => Err(InspectError::Model { file, source }),
+        })
     }
 }
 

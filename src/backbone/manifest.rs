@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::image::{Channels, Layout, Preprocess, Resize};
-use crate::words::{Digest, EmbeddingSpace};
+use crate::words::{Digest, EmbeddingSpace, on_one_line};
 
 /// A model's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -336,6 +336,8 @@ fn explain(error: &serde_path_to_error::Error<serde_yaml::Error>, text: &str, pa
     }
     // The reader's own place is sometimes only that of the section.
     let line = line_of(text, &key).or_else(|| error.inner().location().map(|location| location.line()));
+    // Serde repeats what it met, however long, and with its line breaks.
+    let [key, found, expected] = [key, found, expected].map(|words| on_one_line(&words));
     ManifestProblem { file: path.to_owned(), line, key, found, expected, remedy }.into()
 }
 

@@ -67,6 +67,23 @@ fn every_mistake_names_file_line_key_found_and_expected() {
 }
 
 #[test]
+fn a_mistake_is_told_on_one_line_however_long_and_broken_it_is() {
+    let long = "x".repeat(5_000);
+    let cases = [
+        ("layout: nhwc".to_owned(), format!("layout: {long}")),
+        ("name: net".to_owned(), "{ nnam: !b\"a\n\n\nb\" }".to_owned()),
+        ("name: net".to_owned(), format!("\"a\\n{long}\": 1\nname: net")),
+        ("dim: 512".to_owned(), "dim: \"5\\n1\"".to_owned()),
+    ];
+    for (from, to) in cases {
+        let message = parse(&GOOD.replace(&from, &to)).expect_err(&to).to_string();
+        assert!(!message.contains('\n') && message.len() < 1_000, "{message}");
+    }
+    let message = parse("{nnam:!b\"ame:(ng\n\n\nx").unwrap_err().to_string();
+    assert!(!message.contains('\n'), "{message}");
+}
+
+#[test]
 fn a_missing_manifest_says_what_to_give_instead() {
     let error = Manifest::resolve("/nowhere/net.yaml").unwrap_err();
     assert_eq!(

@@ -139,11 +139,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The text in field `number` of the message in `field`.
+/// The text in field `number` of the message in `field`; the last one where there are several, as protobuf has it.
 pub fn name_in(field: Field<'_>, number: u64) -> Option<String> {
     let Value::Bytes(message) = field.value else { return None };
-    let mut named = fields(message).map_while(Result::ok).filter(|field| field.number == number);
-    named.find_map(|field| if let Value::Bytes(name) = field.value { Some(text(name)) } else { None })
+    let named = fields(message).map_while(Result::ok).filter(|field| field.number == number);
+    let names = named.filter_map(|field| if let Value::Bytes(name) = field.value { Some(name) } else { None });
+    names.last().map(text)
 }
 
 struct Reader {

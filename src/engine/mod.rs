@@ -252,6 +252,11 @@ impl Engine {
         self.finish()
     }
 
+    /// Whether a file is waited for, so that ticks have to come often.
+    pub fn waits_for_files(&self) -> bool {
+        self.settling.len() > 0
+    }
+
     /// Takes in one event and returns what to do, in order.
     pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
         match event {

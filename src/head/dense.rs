@@ -175,12 +175,15 @@ pub fn softmax_rows(logits: &mut Array2<f32>, temperature: f32) {
     }
 }
 
-/// Turns `logits` (k,), at least one of them finite, into probabilities: `softmax(logits / temperature)`.
+/// Turns `logits` (k,), none of them NaN, into probabilities that sum to 1: `softmax(logits / temperature)`.
 ///
-/// They are shifted by their maximum first, so logits of ±1e4 do not overflow; -inf becomes 0.
+/// They are shifted by their maximum first, so logits of ±1e4 do not overflow; -inf becomes 0. Where sums overflowed,
+/// those at inf share all of it.
 pub fn softmax_in_place(logits: &mut [f32], temperature: f32) {
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let scaled = |logit: f32| (f64::from(logit - top) / f64::from(temperature)).exp();
+    // The difference of two infinities is no number.
+    let shifted = |logit: f32| if logit == top { 0.0 } else { f64::from(logit - top) };
+    let scaled = |logit: f32| (shifted(logit) / f64::from(temperature)).exp();
     let sum: f64 = logits.iter().map(|logit| scaled(*logit)).sum();
     for logit in logits {
         *logit = (scaled(*logit) / sum) as f32;
@@ -234,6 +237,20 @@ pub(super) mod tests {
             assert!(row.iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-6), "{row} {alone:?}");
             assert!((row.sum() - 1.0).abs() < 1e-6, "{row}");
         }
+    }
+
+    #[test]
+    fn where_sums_overflow_probabilities_are_numbers_all_the_same() {
+        let mut head = head();
+        head.weights = array![[3e38, 3e38], [-3e38, 0.0], [3e38, 3e38]];
+        let batch = array![[2.0, 2.0], [-1.0, -1.0], [-2.0, -2.0]];
+        for (row, expected) in batch.rows().into_iter().zip([[0.5, 0.0, 0.5], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]) {
+            assert_eq!(head.probabilities(&row.to_vec()).unwrap(), expected, "{row}");
+        }
+        assert!(head.probabilities_of(&batch).unwrap().iter().all(|p| p.is_finite()));
+        let mut lost = [f32::NEG_INFINITY; 2];
+        softmax_in_place(&mut lost, 0.5);
+        assert_eq!(lost, [0.5, 0.5]);
     }
 
     /// Four units before the linear layer.

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::whole::{is_whole, may_become_an_image};
+use crate::words::on_one_line;
 
 /// Upright pixels, 8 bits a channel: (height, width, 3), red first; never empty.
 #[derive(Clone, PartialEq, Eq)]
@@ -159,7 +160,11 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
 fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
     let truncated = || BadImage::Truncated { format: name, bytes: bytes.len() };
     let damaged = |error: image::ImageError| {
-        if is_whole(format, bytes) { BadImage::Decode { format: name, reason: error.to_string() } } else { truncated() }
+        if is_whole(format, bytes) {
+            BadImage::Decode { format: name, reason: on_one_line(&error.to_string()) }
+        } else {
+            truncated()
+        }
     };
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();

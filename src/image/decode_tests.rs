@@ -119,6 +119,13 @@ fn rubbish_behind_the_end_does_no_harm() {
 }
 
 #[test]
+fn the_reason_of_a_damaged_file_stands_on_one_line() {
+    // A comment and a restart marker, no picture: the decoder's own words for that have a line break.
+    let bad = decoded(b"\xff\xd8\xff\xfe\0\x04ab\xff\xd5\xff\xd9").unwrap_err();
+    assert!(matches!(bad, BadImage::Decode { .. }) && !bad.to_string().contains('\n'), "{bad}");
+}
+
+#[test]
 fn limits_hold_before_anything_is_allocated() {
     let png = file(picture(4, 4), ImageFormat::Png);
     let mut huge = png.clone();

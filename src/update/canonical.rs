@@ -11,6 +11,9 @@ use serde_json::{Map, Number, Value};
 /// The largest whole number that a double holds exactly with its neighbours, 2^53 - 1 (RFC 7493, section 2.2).
 pub(super) const EXACT_MAX: u64 = (1 << 53) - 1;
 
+/// Canonical JSON has an exponent from here on; whole numbers below are written with all their digits.
+const DIGITS_MAX: f64 = 1e21;
+
 /// The canonical JSON of `value` by RFC 8785: names in the order of their UTF-16 units, numbers as ECMAScript writes
 /// them, no white space.
 ///
@@ -25,7 +28,7 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 ///
 /// # Errors
 /// The parser's words, with line and column, when it is no JSON, is nested deeper than 128, gives a name twice, or has
-/// a whole number beyond 2^53 - 1.
+/// a whole number beyond 2^53 - 1; from 1e21 on numbers are no longer written as whole ones, and are read.
 pub fn read_strictly(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict.deserialize(&mut deserializer)?;
@@ -72,8 +75,9 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        if number.fract() == 0.0 && number.abs() <= EXACT_MAX as f64 {
-            return Ok((number as i64).into());
+        if number.fract() == 0.0 && number.abs() < DIGITS_MAX {
+            let exact = number.abs() <= EXACT_MAX as f64;
+            return if exact { Ok((number as i64).into()) } else { Err(inexact(number)) };
         }
         Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("a number without end"))
     }

@@ -17,4 +17,4 @@ pub use draw::{draw, is_audit};
 pub use head_ref::{HeadId, HeadRef, HeadStatus};
 pub use label::{BadLabel, Label, LabelSource};
 pub use timestamp::{Now, Timestamp};
-pub use told::told;
+pub use told::{on_one_line, told};

@@ -1,4 +1,4 @@
-//! An error in one line.
+//! Errors, and words from elsewhere, in one line.
 
 use std::error::Error;
 
@@ -12,4 +12,37 @@ pub fn told(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The most characters of somebody else's words.
+const LONGEST: usize = 240;
+
+/// `words` that a library chose, and that may repeat what a file says, on one line and without what cannot be seen; cut to
+/// 240 characters.
+#[must_use]
+pub fn on_one_line(words: &str) -> String {
+    let joined = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut line = String::new();
+    for c in joined.chars().take(LONGEST) {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    if joined.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_from_elsewhere_stand_on_one_line_and_are_cut() {
+        assert_eq!(on_one_line("found 0\n) at\tline\u{7} 2\n\n"), "found 0 ) at line\\u{7} 2");
+        assert_eq!(on_one_line(&"a\n b".repeat(100)).chars().count(), LONGEST + 1);
+    }
 }

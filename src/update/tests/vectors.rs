@@ -37,6 +37,18 @@ fn canonical_json_is_that_of_the_rfc() {
     }
 }
 
+#[test]
+fn what_is_written_canonically_is_read_again_and_whole_numbers_that_are_inexact_are_not_read_however_written() {
+    for text in ["6666666666666666666.9", "66666666666666666666", "-9007199254740993.0", "9007199254740992", "1e20"] {
+        let told = read_strictly(text.as_bytes()).expect_err(text).to_string();
+        assert!(told.contains("beyond 2^53 - 1"), "{text}: {told}");
+    }
+    for text in ["9007199254740991.0", "-9007199254740991", "1e21", "1E30", "0.1", "-0.0", "4503599627370495.5"] {
+        let value = read_strictly(text.as_bytes()).unwrap();
+        assert_eq!(read_strictly(&canonical(&value)).unwrap(), value, "{text}");
+    }
+}
+
 /// The bytes of a text in hexadecimal.
 fn bytes(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|place| u8::from_str_radix(&text[2 * place..2 * place + 2], 16).unwrap()).collect()
