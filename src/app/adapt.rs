@@ -5,6 +5,9 @@
 //! sums ([`crate::train::Learner`]): at a start they are taken from the store and brought in line with the labels of today.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
@@ -21,6 +24,8 @@ use crate::store::{LabelledNow, Reader, StoreError};
 use crate::train::Learner;
 use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp};
 
+/// Files looked at each time whether they are gone: in a day more than a million.
+const GONE: usize = 1_000;
 /// New embeddings that may wait; more are not looked at for drift.
 const OBSERVED: usize = 64;
 
@@ -31,6 +36,7 @@ enum Job {
     Settle(Timestamp),
     Review(Option<Timestamp>),
     Evict(usize),
+    LookForGone,
     Observed(Observed),
 }
 
@@ -73,6 +79,10 @@ impl Handle {
         self.send(Job::Evict(count));
     }
 
+    pub fn look_for_gone(&self) {
+        self.send(Job::LookForGone);
+    }
+
     /// Lets it see a new image, unless it is too far behind.
     pub fn observe(&self, observed: Observed) {
         if self.observed.fetch_add(1, Ordering::Relaxed) < OBSERVED {
@@ -103,7 +113,7 @@ pub(super) struct Parts {
 }
 
 /// The worker and the way to it; it ends when every handle is dropped.
-pub(super) fn spawn(parts: Parts) -> std::io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
+pub(super) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
     let (sender, jobs) = channel();
     let handle = Handle { jobs: sender, observed: Arc::default() };
     let observed = Arc::clone(&handle.observed);
@@ -123,6 +133,8 @@ struct Adapt {
     leaving: Vec<SampleId>,
     /// Group and time of the images observed last.
     arrived: VecDeque<(SampleId, Timestamp)>,
+    /// Up to which path files were looked for that are gone.
+    looked_for: PathBuf,
 }
 
 impl Adapt {
@@ -130,7 +142,16 @@ impl Adapt {
         let statistics = survey::statistics(&parts.reader, parts.space)?;
         let (learner, settled) = (Learner::new(statistics), parts.settled);
         let arrived = VecDeque::new();
-        let mut adapt = Self { parts, learner, settled, champion: None, monitor: None, leaving: Vec::new(), arrived };
+        let mut adapt = Self {
+            parts,
+            learner,
+            settled,
+            champion: None,
+            monitor: None,
+            leaving: Vec::new(),
+            arrived,
+            looked_for: PathBuf::new(),
+        };
         adapt.catch_up()?;
         // Before the first verdict there is no head to correct.
         if adapt.settled.is_some() {
@@ -153,6 +174,7 @@ impl Adapt {
             Job::Settle(before) => self.settle(before)?,
             Job::Review(since) => self.review(since)?,
             Job::Evict(count) => self.evict(count)?,
+            Job::LookForGone => self.look_for_gone()?,
             Job::Observed(image) => {
                 observed.fetch_sub(1, Ordering::Relaxed);
                 self.observe(&image);
@@ -254,6 +276,20 @@ impl Adapt {
             self.send(Event::Statistics(self.learner.statistics().to_bytes()));
         }
         self.send(Event::Evictable(found));
+        Ok(())
+    }
+
+    /// Looks at the next files that are no sample's, from the beginning again after the last one.
+    fn look_for_gone(&mut self) -> Result<(), StoreError> {
+        let files = self.parts.reader.files_without_sample(&self.looked_for, GONE)?;
+        let last = files.last().filter(|_| files.len() == GONE);
+        self.looked_for = last.map(|(path, _)| path.clone()).unwrap_or_default();
+        let is_gone =
+            |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let gone: Vec<_> = files.into_iter().filter(|(path, _)| is_gone(path)).collect();
+        if !gone.is_empty() {
+            self.send(Event::FilesGone(gone));
+        }
         Ok(())
     }
 

@@ -157,6 +157,7 @@ impl Rim {
             Effect::Settle(before) => self.adapt.settle(before),
             Effect::Review { since } => self.adapt.review(since),
             Effect::Evict { count } => self.adapt.evict(count),
+            Effect::LookForGone => self.adapt.look_for_gone(),
             Effect::Succeed(order) => self.succeed(*order)?,
             Effect::ForgetBackbone(sha256) => self.succession.forget(&sha256),
             Effect::Service(word) => self.tell(&word),

@@ -265,3 +265,24 @@ fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
     arrives(&mut engine, 3, scored("nut", None));
     assert!(looks(&engine.step(at(14), vitals())), "another sample came");
 }
+
+#[test]
+fn files_that_are_gone_are_forgotten_unless_a_watched_folder_is_lost_with_all_of_its_own() {
+    let looks = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::LookForGone));
+    let forgets = |effects: &[Effect]| {
+        effects.iter().filter(|effect| matches!(effect, Effect::Write(Write::ForgetFile { .. }))).count()
+    };
+    let gone = || Event::FilesGone(vec![(PathBuf::from("/in/1.jpg"), false), (PathBuf::from("/in/2.jpg"), true)]);
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    engine.reports.quarantined = 2;
+    assert!(looks(&engine.step(at(120_000), Event::Tick)));
+    assert_eq!(forgets(&engine.step(at(120_001), gone())), 2);
+    assert_eq!(engine.health().quarantined, 1);
+
+    let lost = WatchState::Lost { reason: "it is not mounted".into() };
+    engine.step(at(130_000), Event::Watched { root: 0, state: lost });
+    assert!(!looks(&engine.step(at(240_000), Event::Tick)));
+    assert_eq!(forgets(&engine.step(at(240_001), gone())), 0);
+    engine.step(at(250_000), Event::Watched { root: 0, state: WatchState::Well });
+    assert!(looks(&engine.step(at(360_000), Event::Tick)));
+}

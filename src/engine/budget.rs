@@ -7,6 +7,7 @@
 //! and nothing goes that changed in the meantime.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::Engine;
 use super::effect::{Effect, Write};
@@ -46,6 +47,25 @@ impl Engine {
         let count = (excess / self.settings.sample_bytes as f64).ceil() as usize;
         self.budget.running = true;
         self.effects.push(Effect::Evict { count });
+    }
+
+    /// A file that was dropped or put aside is remembered, so that no listing takes it in again, for as long as it is there.
+    /// While a watched folder is lost all its files seem to be gone, so nobody looks.
+    pub(super) fn look_for_gone_files(&mut self) {
+        if self.watching.is_well() && !self.stopping {
+            self.effects.push(Effect::LookForGone);
+        }
+    }
+
+    /// Forgets them, unless a folder was lost meanwhile.
+    pub(super) fn forget_files(&mut self, gone: Vec<(PathBuf, bool)>) {
+        if !self.watching.is_well() || self.outage.lasts() {
+            return;
+        }
+        for (path, was_put_aside) in gone {
+            self.reports.quarantined = self.reports.quarantined.saturating_sub(u64::from(was_put_aside));
+            self.write(Write::ForgetFile { path });
+        }
     }
 
     fn holdings(&self) -> (usize, usize, u64) {

@@ -81,6 +81,8 @@ pub enum Effect {
         /// Earlier images are not asked for.
         since: Option<Timestamp>,
     },
+    /// Look for files that are no sample's and no longer there, some at a time.
+    LookForGone,
     /// Look for samples that can go.
     Evict {
         /// So many.
@@ -214,6 +216,11 @@ pub enum Write {
     Evict {
         /// The sample.
         id: SampleId,
+    },
+    /// Forgets a file that is no sample's.
+    ForgetFile {
+        /// Absolute path.
+        path: PathBuf,
     },
     /// The statistics of all labels ever seen, in the present embedding space; replaces the former ones.
     Statistics {

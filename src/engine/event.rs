@@ -107,6 +107,8 @@ pub enum Event {
     Vitals(Vitals),
     /// The images that are worth a label now, and what would help most.
     Reviewed(Review),
+    /// Files that are no longer there, for [`super::Effect::LookForGone`], with whether they were put aside.
+    FilesGone(Vec<(PathBuf, bool)>),
     /// Samples that can go, for [`super::Effect::Evict`].
     Evictable(Vec<Evictable>),
     /// The statistics of all labels changed.

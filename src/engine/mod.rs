@@ -291,6 +291,7 @@ impl Engine {
             }
             Event::Reviewed(review) => self.reviewed(now, review),
             Event::Evictable(found) => self.evict(now, found),
+            Event::FilesGone(gone) => self.forget_files(gone),
             Event::Statistics(file) => self.statistics_settled(file),
             Event::Drifted(drifted) => self.embeddings_drifted(now, drifted),
             Event::Succeeding { embedded, of } => self.succeeding(now, embedded, of),
@@ -331,6 +332,7 @@ impl Engine {
             if self.clock_is_believed(now) {
                 self.expire(now);
             }
+            self.look_for_gone_files();
         }
         self.confirm_patch(now);
         self.confirm_backbone(now);

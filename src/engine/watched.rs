@@ -24,6 +24,11 @@ pub(super) struct Watching {
 }
 
 impl Watching {
+    /// Whether every watched folder is there and can be read.
+    pub fn is_well(&self) -> bool {
+        self.said().is_none_or(|(severity, _)| severity != Severity::Error)
+    }
+
     /// How bad it is and what it is; nothing where all is well.
     fn said(&self) -> Option<(Severity, String)> {
         let below = self.unreadable.values().map(|reason| (Severity::Error, reason));

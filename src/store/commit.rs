@@ -43,6 +43,7 @@ impl Applier<'_> {
             Write::HeadStatus { version, status, reason, at } => self.head_status(*version, *status, reason, *at),
             Write::Training(memory) => self.training(memory),
             Write::Evict { id } => self.evict(id),
+            Write::ForgetFile { path } => self.forget_file(path_bytes(path)),
             Write::Statistics { file } => self.statistics(file),
             Write::HeadForget { version } => self.forget_head(*version),
             Write::Twin(memory) => self.remember("UPDATE state SET twin = ?1", memory),
@@ -185,6 +186,11 @@ impl Applier<'_> {
         self.run("DELETE FROM label_history WHERE image = ?1", [id])?;
         self.run("DELETE FROM embeddings WHERE image = ?1", [id])?;
         self.run("DELETE FROM samples WHERE image = ?1", [id])
+    }
+
+    /// A sample's file stays known as long as the sample.
+    fn forget_file(&self, path: &[u8]) -> Result<(), Fault> {
+        self.run("DELETE FROM files WHERE path = ?1 AND image IS NULL", [path])
     }
 
     fn statistics(&self, file: &[u8]) -> Result<(), Fault> {

@@ -80,6 +80,20 @@ impl Reader {
         })
     }
 
+    /// Files that are no sample's, put aside or dropped, in the order of their paths after `after`, at most `limit`; with
+    /// whether they were put aside.
+    pub fn files_without_sample(&self, after: &Path, limit: usize) -> Result<Vec<(PathBuf, bool)>, StoreError> {
+        self.read(|connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT path, reason IS NOT NULL FROM files WHERE image IS NULL AND path > ?1 ORDER BY path LIMIT ?2",
+            )?;
+            let files = find.query_map(params![path_bytes(after), limit], |row| {
+                row.get(0).and_then(|PathBytes(path)| Ok((path, row.get(1)?)))
+            })?;
+            Ok(files.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// The last `limit` samples to arrive that have an embedding in the present space, oldest first.
     pub fn recent(&self, limit: usize) -> Result<Vec<Recent>, StoreError> {
         self.read_in_space(|connection, number, dim| {

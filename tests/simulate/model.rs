@@ -102,6 +102,7 @@ impl Model {
             }
             Write::Training(memory) => self.training = memory,
             Write::Evict { id } => self.evict(id),
+            Write::ForgetFile { .. } => unreachable!("nobody looks for files that are gone"),
             Write::Statistics { .. } | Write::Update { .. } | Write::ChunksForget(_) => {}
             Write::HeadForget { version } => self.forget_head(version),
             Write::Live(memory) => self.live = *memory,

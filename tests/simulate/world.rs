@@ -238,6 +238,7 @@ impl World {
             | Effect::SendOutbox
             | Effect::Settle(_)
             | Effect::Hold(_)
+            | Effect::LookForGone
             | Effect::Service(_)
             | Effect::Restart
             | Effect::Exit => {}
