@@ -74,13 +74,14 @@ fn section(title: &str, body: &str) -> String {
 }
 
 fn list(entries: &[(&str, &str)]) -> String {
-    entries.iter().map(|(what, text)| format!(".TP\n{}\n{}\n", escaped(what), escaped(text))).collect()
+    let paragraph = |(what, text): &(&str, &str)| format!(".TP\n{}\n{}\n", escaped(what), escaped(text));
+    entries.iter().map(paragraph).collect::<Vec<_>>().concat()
 }
 
 /// The lines after the word 'Examples:', as they are.
 fn verbatim(examples: &str) -> String {
     let lines = examples.lines().filter(|line| !line.starts_with("Example"));
-    let lines: String = lines.map(|line| format!("{}\n", escaped(line.trim_start()))).collect();
+    let lines = lines.map(|line| escaped(line.trim_start()) + "\n").collect::<Vec<_>>().concat();
     format!(".nf\n{lines}.fi\n")
 }
 

@@ -280,9 +280,9 @@ fn files_that_are_gone_are_forgotten_unless_a_watched_folder_is_lost_with_all_of
     assert_eq!(engine.health().quarantined, 1);
 
     let lost = WatchState::Lost { reason: "it is not mounted".into() };
-    engine.step(at(130_000), Event::Watched { root: 0, state: lost });
+    engine.step(at(130_000), Event::Watched(Watched { root: 0, state: lost }));
     assert!(!looks(&engine.step(at(240_000), Event::Tick)));
     assert_eq!(forgets(&engine.step(at(240_001), gone())), 0);
-    engine.step(at(250_000), Event::Watched { root: 0, state: WatchState::Well });
+    engine.step(at(250_000), Event::Watched(Watched { root: 0, state: WatchState::Well }));
     assert!(looks(&engine.step(at(360_000), Event::Tick)));
 }

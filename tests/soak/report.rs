@@ -100,7 +100,7 @@ impl Report {
             match self.trend(judged) {
                 Some(trend) if trend.growth() <= floor.max(share * trend.level) => {}
                 Some(trend) => {
-                    faults.push(format!("{name} grew by {:.1} {unit} at {:.1}", trend.growth(), trend.level))
+                    faults.push(format!("{name} grew by {:.1} {unit} at {:.1}", trend.growth(), trend.level));
                 }
                 None => faults.push(format!("{name} was not measured for long enough")),
             }
@@ -160,7 +160,7 @@ impl fmt::Display for Report {
             writeln!(f, "| {name} | {level:.1} {unit} | {growth:+.2} {unit} | {most:.1} {unit} |")?;
         }
         let (Some(first), Some(last)) = (self.measures.first(), self.measures.last()) else { return Ok(()) };
-        let (seconds, taken) = ((last.at - first.at).as_secs_f64(), (last.images - first.images) as f64);
+        let (seconds, taken) = (last.at.saturating_sub(first.at).as_secs_f64(), (last.images - first.images) as f64);
         let written = (last.process.written_bytes - first.process.written_bytes) as f64;
         let dim = Manifest::resolve("default").map_or(0, |manifest| manifest.embedding.dim);
         // As the daemon reckons a sample: its embedding in f16, and rows and indices.
