@@ -62,8 +62,10 @@ fn every_file_that_is_packaged_exists_or_is_built() {
 #[test]
 fn models_go_with_their_manifests_and_tests_stay_at_home() {
     let packaged: Vec<String> = assets().into_iter().map(|(source, _)| source).collect();
-    let manifests: Vec<_> =
-        packaged.iter().filter(|path| path.starts_with("models/") && path.ends_with(".yaml")).collect();
+    let manifests: Vec<_> = packaged
+        .iter()
+        .filter(|path| path.starts_with("models/") && Path::new(path).extension().is_some_and(|kind| kind == "yaml"))
+        .collect();
     assert_eq!(manifests, ["models/default.yaml", "models/default-int8.yaml"]);
     for manifest in manifests {
         let model = edgetuned::backbone::Manifest::load(&root().join(manifest)).unwrap();

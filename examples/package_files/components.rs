@@ -1,13 +1,13 @@
-//! The list of components (CycloneDX), completed by what cargo does not know of: C code and files beside the program.
+//! The list of components (`CycloneDX`), completed by what cargo does not know of: C code and files beside the program.
 
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edgetuned::words::Digest;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-/// `list` with SQLite, which is compiled into the program, and with `files`: models by their names, the ONNX Runtime
+/// `list` with `SQLite`, which is compiled into the program, and with `files`: models by their names, the ONNX Runtime
 /// library by the version that its name ends in. Files have their SHA-256.
 ///
 /// # Errors
@@ -27,7 +27,7 @@ pub fn complete(mut list: Value, files: &[PathBuf]) -> Result<Value, Box<dyn Err
 
 fn component(file: &Path) -> Result<Value, Box<dyn Error>> {
     let name = file.file_name().and_then(|name| name.to_str()).ok_or("a file has no name")?;
-    let sha256: String = Sha256::digest(fs::read(file)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = Digest::of(&fs::read(file)?).to_string();
     let hashes = json!([{ "alg": "SHA-256", "content": sha256 }]);
     if let Some(model) = name.strip_suffix(".onnx") {
         return Ok(json!({

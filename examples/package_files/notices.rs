@@ -36,11 +36,11 @@ pub fn notices(metadata: &Value) -> Result<String, Box<dyn Error>> {
     }
     let mut all = "The program holds code of these crates. Their licences and notices follow.\n\n".to_owned();
     for line in &crates {
-        all += &format!("{line}\n");
+        all.extend([line, "\n"]);
     }
     for (text, names) in texts {
-        all +=
-            &format!("\n{RULE}\n{}\n{RULE}\n\n{}\n", names.into_iter().collect::<Vec<_>>().join("\n"), text.trim_end());
+        let names = names.into_iter().collect::<Vec<_>>().join("\n");
+        all.extend(["\n", RULE, "\n", &names, "\n", RULE, "\n\n", text.trim_end(), "\n"]);
     }
     Ok(all)
 }
