@@ -54,7 +54,6 @@ impl Packages {
         };
         edit("DEBIAN/control", "\nVersion: ", "\nVersion: 1:");
         edit("etc/edgetuned/config.yaml", "# edgetuned:", "# A later version.\n# edgetuned:");
-        fs::remove_file(tree.join("DEBIAN/md5sums")).unwrap();
         dpkg(&[Path::new("-Znone"), Path::new("--build"), &tree, &self.path("second.deb")]);
         fs::remove_dir_all(tree).unwrap();
     }
