@@ -3,7 +3,7 @@
 //! Where the disk is full or may not be written, changes wait in memory, with every act that promises them: acknowledgements,
 //! answers, trainings, a head coming into service. What promises nothing goes on. The engine hears of it before anything
 //! else, and makes next to no changes from then on, so what waits stays small: the batch that failed, and what was under
-//! way.
+//! way. (Decision 19.)
 
 use std::time::{Duration, Instant};
 
