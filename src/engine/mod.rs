@@ -9,7 +9,7 @@
 //! acknowledged, `schedule` when to train, `training` what becomes of a challenger
 //! (the comparison itself is [`crate::eval::gate`]), `shadow` how a challenger answers unseen first, `live` how right
 //! the head in service is and when it has to go, `drift` what follows when the stream changes, `asks` which images
-//! are worth a label, `alerts` what needs a person, `clock` whether the time can be believed, `outage` what goes on while
+//! are worth a label, `alerts` what needs a person, `tick` what time brings, `clock` whether it can be believed, `outage` what goes on while
 //! nothing can be stored, `budget` when samples have to go, `updates` what becomes of signed updates, `reports` what is
 //! said of all that, `watched` what is said of watched folders, `complaints` how often errors are told of, `service` what
 //! the service manager is told, `spool` what the outbox may hold, `twin` which settings from
@@ -43,6 +43,7 @@ mod spool;
 mod succession;
 #[cfg(test)]
 mod tests;
+mod tick;
 mod training;
 mod trial;
 mod twin;
@@ -119,9 +120,6 @@ impl Carried {
         self
     }
 }
-
-/// How often what waits for thirty days or the spool's age is looked through.
-const HOUSEKEEPING: Duration = Duration::from_mins(1);
 
 /// The deciding core of the daemon.
 #[derive(Debug)]
@@ -305,46 +303,6 @@ impl Engine {
             Event::Stop => self.stop(now),
         }
         self.finish()
-    }
-
-    fn tick(&mut self, now: Now) {
-        self.look_at_clock(now);
-        let looks = self.settling.looks(now);
-        self.effects.extend(looks);
-        if !self.outage.lasts() {
-            self.tick_of_what_is_stored(now);
-        }
-        self.complain_when_due(now);
-        self.publish_health_when_due(now);
-        self.tell_when_due(now);
-    }
-
-    /// What is due and would have to be durable.
-    fn tick_of_what_is_stored(&mut self, now: Now) {
-        if self.schedule_allows(now) && self.schedule.look(now) {
-            self.write(Write::Training(self.schedule.memory().clone()));
-        }
-        self.begin_training(now);
-        self.ask_when_due(now);
-        self.updates_tick(now);
-        if now.mono >= self.housekeeping_at {
-            self.housekeeping_at = now.mono + HOUSEKEEPING;
-            if self.clock_is_believed(now) {
-                self.expire(now);
-            }
-            self.look_for_gone_files();
-        }
-        self.confirm_patch(now);
-        self.confirm_backbone(now);
-    }
-
-    /// Forgets what has waited for too long.
-    fn expire(&mut self, now: Now) {
-        for prefix in self.catalogue.expire(now.wall) {
-            self.write(Write::ForgetAwaited { prefix });
-        }
-        let expired = self.spool.expire(now.wall);
-        self.drop_spooled(expired);
     }
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
