@@ -77,6 +77,8 @@ fn a_folder_in_the_home_of_another_user_is_read_and_nothing_else_there(suite: Su
     assert!(journal.contains("\npictures\n") && journal.contains("\nrefused\n"), "{journal}");
     assert!(!journal.contains("\nprivate\n"), "{journal}");
 
+    // Even where everybody may look.
+    service.sh("chmod -R o+rX /home/camera");
     service.run(&["rm", "/etc/systemd/system/edgetuned.service.d/watched-folder.conf"]);
     service.run(&["systemctl", "daemon-reload"]);
     service.run(&["systemctl", "restart", "edgetuned"]);
