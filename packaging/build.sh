@@ -15,11 +15,13 @@ for command in cargo dpkg-deb git gzip python3 readelf; do
         die "$command is missing: apt-get install binutils dpkg git gzip python3 python3-pip, and rustup for cargo"
 done
 packaging/tools.sh
-PATH=$checkout/target/tools/bin:$PATH
+cargo fetch --quiet --locked
+# In the environment that 'make test' has, too: otherwise each of the two would compile C code anew after the other.
+CARGO_TARGET_DIR=target cargo build --quiet --locked --example package_files
 
+export PATH=$checkout/target/tools/bin:$PATH
 # Times within the packages are that of the last commit.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-export SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 
 package_files() { target/debug/examples/package_files "$@"; }
 
@@ -57,8 +59,6 @@ pack() {
     packaging/check.sh "$deb"
 }
 
-cargo fetch --quiet --locked
-CARGO_TARGET_DIR=target cargo build --quiet --locked --example package_files
 for arch in ${*:-amd64 arm64}; do
     if [ "$arch" = arm64 ] && { [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; }; then
         say "no package for arm64: its Debian tree (packaging/tree.sh) needs root and apt"

@@ -17,7 +17,8 @@ triple_of() {
 }
 
 # Runs `cargo $2... --target <triple of $1>`: for amd64 here, for arm64 in the Debian tree. Both link by zig, and wherever
-# the checkout and cargo's folder lie, what is built names them /edgetuned and /cargo.
+# the checkout and cargo's folder lie, what is built names them /edgetuned and /cargo. Without the time of the commit, which
+# nothing compiled needs, and at every change of which C code would be compiled anew.
 cargo_for() {
     local arch=$1 triple upper at=$checkout cargo=${CARGO_HOME:-$HOME/.cargo} flags= tree there=()
     shift
@@ -29,7 +30,7 @@ cargo_for() {
         tree=$(packaging/tree.sh)
         at=/edgetuned cargo=/cargo there=(packaging/in-tree.sh "$tree")
     fi
-    "${there[@]}" env CARGO_TARGET_DIR="$at/$BUILD" ${flags:+RUSTFLAGS="$flags"} \
+    "${there[@]}" env --unset=SOURCE_DATE_EPOCH CARGO_TARGET_DIR="$at/$BUILD" ${flags:+RUSTFLAGS="$flags"} \
         ZIG="$at/target/tools/zig/zig" ZIG_TARGET="${triple/-unknown/}.$GLIBC" ZIG_MAP="$cargo=/cargo $at=/edgetuned" \
         ZIG_GLOBAL_CACHE_DIR="$at/target/tools/zig-cache" ZIG_LOCAL_CACHE_DIR="$at/target/tools/zig-cache" \
         "CC_${triple//-/_}=$at/packaging/zigcc" "CARGO_TARGET_${upper}_LINKER=$at/packaging/zigcc" \
