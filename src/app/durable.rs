@@ -112,8 +112,9 @@ impl Rim {
             let changes = waiting.writes.len();
             error!(changes, "ending without the changes that could not be stored; none of them was acknowledged");
             free.push(Effect::Exit);
+        } else {
+            self.unstored = Some(waiting);
         }
-        self.unstored = Some(waiting);
         free
     }
 }
@@ -130,8 +131,8 @@ fn is_full(error: &StoreError) -> bool {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Effect) -> bool {
-    use Effect::{Ingest, Look, Publish, Scan, Service};
-    matches!(act, Publish { .. } | Ingest { .. } | Look { .. } | Scan | Service(_))
+    use Effect::{Hold, Ingest, Look, Publish, Scan, Service};
+    matches!(act, Publish { .. } | Ingest { .. } | Look { .. } | Scan | Hold(_) | Service(_))
 }
 
 /// Events after which somebody may want to look, though the daemon goes on by itself.

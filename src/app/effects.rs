@@ -115,7 +115,6 @@ impl Rim {
         match act {
             Effect::Write(_) | Effect::SendOutbox | Effect::Restart | Effect::Exit => unreachable!("handled before"),
             Effect::Publish { topic, payload } => {
-                log_alert(&topic, &payload);
                 if let Some(link) = &self.link {
                     link.handle.publish(topic, payload);
                 }
@@ -250,14 +249,5 @@ impl Rim {
     /// Measures what only the rim knows.
     pub fn vitals(&self) -> Result<Vitals, RunError> {
         Ok(vitals::measure(self.reader.counts()?.store_bytes))
-    }
-}
-
-/// Alerts go to the log too; that one is over is said again at every connection, which is no news.
-fn log_alert(topic: &Topic, payload: &[u8]) {
-    if let Topic::Alert(id) = topic
-        && !payload.is_empty()
-    {
-        error!(%id, alert = %String::from_utf8_lossy(payload));
     }
 }

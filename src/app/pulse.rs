@@ -1,7 +1,9 @@
 //! Seeing that a worker is stuck: it lives, but has been at one thing for longer than that may take.
 //!
 //! The service manager's watchdog is fed while no worker is stuck, so a hung ONNX Runtime or a file system that never
-//! answers ends in a restart and not in a daemon that looks well and does nothing.
+//! answers ends in a restart and not in a daemon that looks well and does nothing. The link and the watch have no pulse:
+//! they wait for a network or a disk for as long as it takes, which a restart does not shorten. Nor has a training, which may
+//! pause for hours where the machine is hot or busy.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

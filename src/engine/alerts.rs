@@ -15,14 +15,16 @@ use crate::words::Now;
 pub(super) struct Alerts(BTreeMap<AlertId, Warning>);
 
 impl Engine {
-    /// Raises an alert; one that says the same already is not said again.
-    pub(super) fn raise(&mut self, now: Now, id: AlertId, severity: Severity, text: String) {
+    /// Raises an alert; one that says the same already is not said again. Whether it was said.
+    pub(super) fn raise(&mut self, now: Now, id: AlertId, severity: Severity, text: String) -> bool {
         let former = self.alerts.0.get(&id);
-        if former.is_none_or(|former| former.text != text || former.severity != severity) {
+        let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
+        if is_news {
             let since = former.map_or(now.wall, |former| former.since);
             self.alerts.0.insert(id, Warning { severity, text, since });
             self.publish_alert(now, id);
         }
+        is_news
     }
 
     /// Clears an alert that is up.

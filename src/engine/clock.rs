@@ -108,7 +108,9 @@ impl Engine {
                 ),
             ),
         };
-        self.raise(now, AlertId::Clock, severity, text);
+        if self.raise(now, AlertId::Clock, severity, text.clone()) {
+            self.error(now, "clock", text);
+        }
     }
 
     /// Whether ages are what the clock says.

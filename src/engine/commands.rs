@@ -71,7 +71,7 @@ impl Engine {
             Outcome::Later(_) if self.stopping => Answer::error(ErrorCode::Busy, STARTS_ANEW),
             Outcome::Later(task) => match self.under_way.begin(request.clone(), Some(asked.door)) {
                 Some(job) => {
-                    self.effects.push(Effect::FindOut { job, task });
+                    self.find_out(job, task);
                     return false;
                 }
                 None => Answer::error(ErrorCode::Busy, "too many requests are under way; send it again a little later"),
@@ -84,21 +84,23 @@ impl Engine {
 
     /// A signal asks for the configuration to be read again: a request for whose answer nobody waits.
     pub(super) fn reload(&mut self, now: Now) {
-        let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
         if self.outage.lasts() {
             let reason = "the configuration is not read while nothing can be stored; ask again when that is over";
-            self.error(now, "config", reason.to_owned());
-            self.tell(Service::Reloading);
-            self.tell(Service::Ready);
-            return;
+            return self.error(now, "config", reason.to_owned());
         }
+        let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
         match self.under_way.begin(request, None).filter(|_| !self.stopping) {
-            Some(job) => {
-                self.tell(Service::Reloading);
-                self.effects.push(Effect::FindOut { job, task: Task::Reload });
-            }
+            Some(job) => self.find_out(job, Task::Reload),
             None => self.error(now, "config", "too much is under way to read the configuration; ask again".to_owned()),
         }
+    }
+
+    /// Has an answer found out. Of a reload the service manager hears now that it goes on, and later how it ended.
+    fn find_out(&mut self, job: JobId, task: Task) {
+        if matches!(task, Task::Reload) {
+            self.tell(Service::Reloading);
+        }
+        self.effects.push(Effect::FindOut { job, task });
     }
 
     /// The rim found out an answer: everybody who waits gets it; a configuration that is not taken is told to all.
@@ -146,10 +148,7 @@ impl Engine {
                 self.effects.push(Effect::Scan);
                 Outcome::Done(Answer::ok(&serde_json::json!({})))
             }
-            Command::Reload => {
-                self.tell(Service::Reloading);
-                Outcome::Later(Task::Reload)
-            }
+            Command::Reload => Outcome::Later(Task::Reload),
             Command::Rollback => Outcome::Done(self.roll_back(now)),
             Command::Promote { head } => Outcome::Done(self.promote_on_request(now, head)),
             Command::Predict { image } => match self.image_named(image) {

@@ -46,7 +46,7 @@ impl Engine {
     fn quarantine(&mut self, now: Now, path: PathBuf, stamp: FileStamp, reason: String) {
         if self.outage.lasts() {
             // It is found again, and put aside, when that can be remembered.
-            self.outage.misses();
+            self.settling.passed_over();
             return;
         }
         self.reports.quarantined += 1;

@@ -110,6 +110,8 @@ pub struct Carried {
     seen: BTreeMap<UpdateKind, Digest>,
     /// A flood of errors does not begin anew with it.
     complaints: Complaints,
+    /// Nor is a clock believed for it.
+    clock: WallClock,
 }
 
 impl Carried {
@@ -176,13 +178,15 @@ impl Engine {
         let mut engine = Self { resumes: true, ..Self::with(settings, snapshot, carried.reports) };
         engine.updates.saw(&carried.seen);
         engine.complaints = carried.complaints;
+        engine.clock = carried.clock;
         engine
     }
 
     /// What the next engine of this process goes on with.
     #[must_use]
     pub fn carry(self) -> Carried {
-        Carried { seen: self.updates.seen(), reports: self.reports.carried(), complaints: self.complaints }
+        let Self { updates, reports, complaints, clock, .. } = self;
+        Carried { seen: updates.seen(), reports: reports.carried(), complaints, clock }
     }
 
     fn with(settings: Settings, snapshot: Snapshot, reports: Reports) -> Self {

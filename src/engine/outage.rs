@@ -5,30 +5,29 @@
 //! the broker; requests at the socket are refused unless they only read; images are taken in when there is room again,
 //! by a listing of the folders. Each is said once, whether it was predicted meanwhile or later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
 use super::Engine;
-use super::effect::Effect;
 use super::event::{EmbeddedImage, Inbound};
 use crate::wire::{AlertId, Answer, Command, ErrorCode, Request, Severity};
 use crate::words::{Now, SampleId};
 
 /// Messages of the broker that wait here; more are left to it and come again with the next connection.
 const DEFERRED_MAX: usize = 100;
-/// Images whose prediction was said that the store does not know yet.
+/// Images whose prediction was said that the store does not know yet; an older one is said again if it is found again.
 const SAID_MAX: usize = 10_000;
 
 /// What is remembered of the time in which nothing can be stored.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     lasts: bool,
-    /// Whether something was passed over that a listing finds again.
-    missed: bool,
     deferred: Vec<Inbound>,
     /// Predicted and not stored; they outlive the outage, until the listing that follows has found them.
     said: BTreeSet<SampleId>,
+    /// The same in their order, the oldest to be forgotten first.
+    order: VecDeque<SampleId>,
 }
 
 impl Outage {
@@ -42,9 +41,18 @@ impl Outage {
         self.said.remove(id)
     }
 
-    /// A file is left to a later listing.
-    pub fn misses(&mut self) {
-        self.missed = true;
+    /// Takes note of an image that is said now; false where it was before.
+    fn says(&mut self, id: SampleId) -> bool {
+        let is_new = self.said.insert(id);
+        if is_new {
+            self.order.push_back(id);
+        }
+        if self.order.len() > SAID_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.said.remove(&oldest);
+        }
+        is_new
     }
 }
 
@@ -70,9 +78,6 @@ impl Engine {
         for inbound in std::mem::take(&mut self.outage.deferred) {
             self.inbound(now, &inbound);
         }
-        if std::mem::take(&mut self.outage.missed) {
-            self.effects.push(Effect::Scan);
-        }
     }
 
     /// A message that cannot be made durable now.
@@ -88,11 +93,8 @@ impl Engine {
 
     /// An image that cannot be stored now is predicted, once.
     pub(super) fn only_predict(&mut self, now: Now, path: &Path, image: &EmbeddedImage, latency: Duration) {
-        self.outage.missed = true;
-        if self.catalogue.contains(&image.id) || self.outage.said.len() >= SAID_MAX {
-            return;
-        }
-        if self.outage.said.insert(image.id) {
+        self.settling.passed_over();
+        if !self.catalogue.contains(&image.id) && self.outage.says(image.id) {
             self.report_prediction(now, path, image, latency);
         }
     }

@@ -6,7 +6,7 @@ use super::super::{
     Effect, EmbeddedImage, Engine, Event, FileStamp, Inbound, IngestOutcome, Ingested, PromotionPolicy, Requested,
     Write,
 };
-use super::DEFERRED_MAX;
+use super::{DEFERRED_MAX, SAID_MAX};
 use crate::wire::{AlertId, Response, Topic};
 use crate::words::SampleId;
 
@@ -81,6 +81,25 @@ fn without_room_an_image_is_predicted_once_and_stored_when_there_is_room_again()
     assert!(!spooled(&again, &Topic::Prediction), "its prediction was said");
     let other = arrives(&mut engine, "b");
     assert!(stores(&other) && spooled(&other, &Topic::Prediction));
+}
+
+#[test]
+fn without_room_listings_are_held_until_there_is_some_and_predictions_go_on_past_every_bound() {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    let holds = |effects: &[Effect], wanted| {
+        effects.iter().position(|effect| matches!(effect, Effect::Hold(held) if *held == wanted))
+    };
+    let effects = engine.step(at(1), Event::StoreFails { full: true, reason: "no room".into() });
+    assert!(holds(&effects, true).is_some(), "they would find what was predicted again and again");
+    for n in 0..=SAID_MAX {
+        let effects = arrives(&mut engine, &n.to_string());
+        assert!(said(&effects, &Topic::Prediction).is_some(), "{n}");
+    }
+    assert_eq!(said(&arrives(&mut engine, &SAID_MAX.to_string()), &Topic::Prediction), None);
+    let effects = engine.step(at(20), Event::StoreWorks);
+    let scan = effects.iter().position(|effect| matches!(effect, Effect::Scan));
+    assert!(holds(&effects, false).unwrap() < scan.unwrap(), "a listing that is held finds nothing");
 }
 
 #[test]

@@ -165,6 +165,10 @@ fn too_many_questions_at_once_are_refused_and_the_refusal_is_not_remembered() {
     let refused = ask(&mut engine, 99, "samples", &question);
     assert!(job(&refused).is_none());
     assert_eq!(answer(&refused)["error"]["code"], "busy");
+    let turned_away = ask(&mut engine, 98, "reload", &json!({}));
+    assert_eq!(answer(&turned_away)["error"]["code"], "busy");
+    let told = |effect: &Effect| matches!(effect, Effect::Service(_));
+    assert!(!turned_away.iter().any(told), "the service manager would wait for the end of what never began");
     found(&mut engine, jobs[0], 1);
     assert!(job(&ask(&mut engine, 99, "samples", &question)).is_some());
 }

@@ -166,8 +166,13 @@ impl Settling {
         None
     }
 
-    /// What is to be done now: files for the worker, listings held while there is no room for their findings, a scan when
-    /// there is, unless what was taken `is_forgotten`: it would find the same ones again.
+    /// A file was taken that has to be found again: everything is listed when there is room.
+    pub fn passed_over(&mut self) {
+        self.overflowed = true;
+    }
+
+    /// What is to be done now: files for the worker; listings held while there is no room for what they find, or while what
+    /// is taken `is_forgotten`, so that they would find the same again and again; a scan when that is over.
     pub fn advance(&mut self, is_forgotten: bool) -> Vec<Effect> {
         let mut effects = Vec::new();
         while self.in_flight < IN_FLIGHT_MAX {
@@ -178,11 +183,14 @@ impl Settling {
             self.in_flight += 1;
             effects.push(Effect::Ingest { root: file.root, path });
         }
-        if self.overflowed && !is_forgotten && self.waiting.len() <= WAITING_MAX / 4 {
-            (self.overflowed, self.held) = (false, false);
-            effects.extend([Effect::Hold(false), Effect::Scan]);
-        } else if self.overflowed && !std::mem::replace(&mut self.held, true) {
-            effects.push(Effect::Hold(true));
+        let scan = self.overflowed && !is_forgotten && self.waiting.len() <= WAITING_MAX / 4;
+        self.overflowed &= !scan;
+        let hold = self.overflowed || is_forgotten;
+        if std::mem::replace(&mut self.held, hold) != hold {
+            effects.push(Effect::Hold(hold));
+        }
+        if scan {
+            effects.push(Effect::Scan);
         }
         effects
     }

@@ -76,7 +76,8 @@ impl Engine {
 
     fn alert_of_folders(&mut self, now: Now) {
         match self.watching.said() {
-            Some((severity, text)) => self.raise(now, AlertId::WatchLost, severity, text),
+            // What of it is new is told of by an event of its own.
+            Some((severity, text)) => _ = self.raise(now, AlertId::WatchLost, severity, text),
             None => self.clear(now, AlertId::WatchLost),
         }
     }
