@@ -12,6 +12,7 @@ use super::adapt;
 use super::answers::{self, Answers};
 use super::configuration::Start;
 use super::door::Door;
+use super::durable::Delivered;
 use super::effects::Rim;
 use super::ingest::{self, Parts};
 use super::outbox::Outbox;
@@ -112,6 +113,7 @@ pub(super) fn assemble(
         events,
         heard: Vec::new(),
         unstored: None,
+        delivered: Delivered::default(),
         pulses,
         stuck: false,
         process: process.clone(),

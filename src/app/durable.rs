@@ -4,6 +4,9 @@
 //! answers, trainings, a head coming into service. What promises nothing goes on. The engine hears of it before anything
 //! else, and makes next to no changes from then on, so what waits stays small: the batch that failed, and what was under
 //! way. (Decision 19.)
+//!
+//! That a message was delivered promises nothing to anybody: to forget it only sends the message again. Such changes wait
+//! for the next commit, a second at most ([`Delivered`]), which spares flash a synchronised write for each message.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +15,45 @@ use tracing::{error, info, warn};
 use super::effects::Rim;
 use super::run::RunError;
 use crate::engine::{Effect, Event, Write};
+use crate::mqtt::WINDOW;
 use crate::store::StoreError;
 use crate::wire::Topic;
 use crate::words::told;
 
 /// How long to wait before a commit that failed for want of room is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long the store may lag behind what the broker acknowledged.
+const LAG: Duration = Duration::from_secs(1);
+
+/// Deliveries that the store does not know of yet.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    writes: Vec<Write>,
+    since: Option<Instant>,
+}
+
+impl Delivered {
+    /// What is to be committed now, of these changes and of those that waited: all or nothing.
+    fn due(&mut self, writes: Vec<Write>, now: Instant) -> Vec<Write> {
+        let can_wait = writes.iter().all(|write| matches!(write, Write::OutboxRemove { .. }));
+        self.writes.extend(writes);
+        if self.writes.is_empty() {
+            return Vec::new();
+        }
+        let since = *self.since.get_or_insert(now);
+        // As many messages as may be in flight: so many more may come twice after a crash.
+        if can_wait && self.writes.len() < WINDOW && now.duration_since(since) < LAG {
+            return Vec::new();
+        }
+        self.take()
+    }
+
+    fn take(&mut self) -> Vec<Write> {
+        self.since = None;
+        std::mem::take(&mut self.writes)
+    }
+}
 
 /// Changes that are not durable yet, and the acts that wait for them.
 #[derive(Debug)]
@@ -35,10 +71,21 @@ impl Rim {
     /// [`RunError`] when the store fails in a way that does not pass by itself.
     pub(super) fn made_durable(&mut self, writes: Vec<Write>, acts: Vec<Effect>) -> Result<Vec<Effect>, RunError> {
         let now = Instant::now();
+        let writes = self.delivered.due(writes, now);
         match self.unstored.take() {
             None if writes.is_empty() => Ok(acts),
             None => self.commit(writes, acts, now),
             Some(waiting) => self.commit_later(waiting, writes, acts, now),
+        }
+    }
+
+    /// Notes what the broker has got before the engine ends; where that fails, it gets it again.
+    pub(super) fn note_deliveries(&mut self) {
+        let writes = self.delivered.take();
+        if !writes.is_empty()
+            && let Err(error) = self.store.commit(&writes)
+        {
+            warn!(error = told(&error), "what the broker has got could not be noted; it will get it again");
         }
     }
 
@@ -148,5 +195,37 @@ fn log_events(writes: &[Write]) {
             let event = String::from_utf8_lossy(&message.payload);
             if WARNINGS.iter().any(|kind| parsed["event_type"] == *kind) { warn!(%event) } else { info!(%event) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOVE: Write = Write::OutboxRemove { seq: 7 };
+
+    #[test]
+    fn deliveries_wait_for_the_next_commit_and_a_second_at_most() {
+        let (mut delivered, begun) = (Delivered::default(), Instant::now());
+        assert!(delivered.due(vec![], begun).is_empty());
+        assert!(delivered.due(vec![REMOVE], begun).is_empty());
+        let both = delivered.due(vec![Write::SeqReserved(9), REMOVE], begun);
+        assert!(
+            matches!(both[..], [Write::OutboxRemove { .. }, Write::SeqReserved(9), Write::OutboxRemove { .. }]),
+            "in order: {both:?}"
+        );
+        let later = begun + Duration::from_mins(1);
+        assert!(delivered.due(vec![REMOVE], later).is_empty(), "the time counts from the first one that waits");
+        assert!(delivered.due(vec![], later + LAG / 2).is_empty());
+        assert_eq!(delivered.due(vec![], later + LAG).len(), 1, "a tick is enough");
+    }
+
+    #[test]
+    fn no_more_wait_than_may_be_in_flight() {
+        let (mut delivered, now) = (Delivered::default(), Instant::now());
+        for _ in 1..WINDOW {
+            assert!(delivered.due(vec![REMOVE], now).is_empty());
+        }
+        assert_eq!(delivered.due(vec![REMOVE], now).len(), WINDOW);
     }
 }

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::adapt;
 use super::answers::{self, Answers};
 use super::assemble::{Link, Socket};
-use super::durable::Unstored;
+use super::durable::{Delivered, Unstored};
 use super::ingest::{Ingest, Job};
 use super::pulse::Pulses;
 use super::run::{Process, RunError};
@@ -47,6 +47,7 @@ pub(super) struct Rim {
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
     pub heard: Vec<Event>,
     pub unstored: Option<Unstored>,
+    pub delivered: Delivered,
     pub pulses: Pulses,
     /// Whether a worker is stuck and that was said.
     pub stuck: bool,

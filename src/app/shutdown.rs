@@ -102,6 +102,7 @@ impl Rim {
         {
             warn!(error = told(&error), "what the broker has got could not be noted; it will get it again");
         }
+        self.note_deliveries();
         // From here on no worker waits for its event to be taken.
         drop(events);
         drop(self.ingest.jobs);
@@ -124,13 +125,14 @@ impl Rim {
     ///
     /// # Errors
     /// [`RunError::WorkerStays`] when a worker does not end within its time; only the end of the process helps then.
-    pub(super) fn hand_over(self, engine: Engine, events: &Receiver<Event>) -> Result<(Left, Queue), RunError> {
+    pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Left, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
         }
         if let Some(successor) = &self.successor {
             successor.cancel();
         }
+        self.note_deliveries();
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();
         let mut empty = || pending.extend(events.try_iter().filter(outlives));
