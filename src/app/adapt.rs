@@ -22,7 +22,7 @@ use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
 use crate::store::{LabelledNow, Reader, StoreError};
 use crate::train::Learner;
-use crate::words::{EmbeddingSpace, Label, SampleId, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// Files looked at each time whether they are gone: in a day more than a million.
 const GONE: usize = 1_000;
@@ -125,6 +125,8 @@ pub(super) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), S
 struct Adapt {
     parts: Parts,
     learner: Learner,
+    /// Of the statistics as they were sent last.
+    sent: Option<Digest>,
     champion: Option<Arc<HeadRecord>>,
     /// Up to when labels were seen by a verdict.
     settled: Option<Timestamp>,
@@ -145,6 +147,7 @@ impl Adapt {
         let mut adapt = Self {
             parts,
             learner,
+            sent: None,
             settled,
             champion: None,
             monitor: None,
@@ -217,7 +220,7 @@ impl Adapt {
         self.learner.settle(before);
         self.catch_up()?;
         self.correct();
-        self.send(Event::Statistics(self.learner.statistics().to_bytes()));
+        self.send_statistics();
         Ok(())
     }
 
@@ -273,7 +276,7 @@ impl Adapt {
         }
         self.leaving.extend(twins);
         if !found.is_empty() {
-            self.send(Event::Statistics(self.learner.statistics().to_bytes()));
+            self.send_statistics();
         }
         self.send(Event::Evictable(found));
         Ok(())
@@ -309,8 +312,22 @@ impl Adapt {
         }
     }
 
+    /// Has the statistics written, a MiB for 512 values, unless that would change nothing.
+    fn send_statistics(&mut self) {
+        let file = self.learner.statistics().to_bytes();
+        let digest = Some(Digest::of(&file));
+        if self.sent != digest {
+            self.sent = digest;
+            self.send(Event::Statistics(file));
+        }
+    }
+
     fn send(&self, event: Event) {
         // Nobody listens only when the daemon ends.
         let _ = self.parts.events.send(event);
     }
 }
+
+#[cfg(test)]
+#[path = "adapt_tests.rs"]
+mod tests;
