@@ -15,6 +15,7 @@ mod effects;
 mod exports;
 mod ingest;
 mod keys;
+mod memory;
 mod outbox;
 mod patience;
 mod picture;

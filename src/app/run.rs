@@ -10,6 +10,7 @@ use super::configuration::{Fresh, Read, Sources, take_back, words_for_taken_back
 use super::daemon::{self, Clock};
 use super::door::Door;
 use super::effects::Next;
+use super::memory;
 use super::settings;
 use crate::backbone::OpenError;
 use crate::config::Problem;
@@ -93,6 +94,7 @@ pub(super) struct Kept {
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
 pub fn run(read: Arc<Read>) -> Result<(), RunError> {
+    memory::give_back();
     let mut sources = read().map_err(RunError::Configuration)?;
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {
