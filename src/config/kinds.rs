@@ -110,6 +110,10 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
                 return Err(Refusal::default());
             }
             let correct = |why| Refusal::remedy(format!("correct the time: {why}"));
+            // The parser takes ',' for a field that no time has, and would then look for one until the year 5000.
+            if text.split_whitespace().flat_map(|field| field.split(',')).any(str::is_empty) {
+                return Err(Refusal::remedy("correct the time: an item of a list is empty"));
+            }
             let cron = text.parse::<croner::Cron>().map_err(correct)?;
             // Any start will do to find that a time never comes, such as the 30th of February.
             let start = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);

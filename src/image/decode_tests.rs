@@ -186,3 +186,17 @@ fn two_thousand_mutations_of_each_format_never_panic() {
         }
     }
 }
+
+#[test]
+fn a_webp_file_whose_pixels_go_on_behind_its_end_is_not_whole() {
+    let mut bytes = file(picture(16, 16), ImageFormat::WebP);
+    assert_eq!(&bytes[8..15], b"WEBPVP8");
+    // Its chunk of pixels is a hundred bytes longer than the header of the file has it.
+    let length = u32::from_le_bytes(bytes[16..20].try_into().unwrap());
+    bytes[16..20].copy_from_slice(&(length + 100).to_le_bytes());
+    let shown = decoded(&[bytes.clone(), vec![0xa2; 100]].concat());
+    bytes.extend([0xa2; 50]);
+    let error = decoded(&bytes).unwrap_err();
+    assert!(error.is_incomplete(), "{error}");
+    assert!(!shown.is_err_and(|error| error.is_incomplete()), "with its hundred bytes it is whole");
+}

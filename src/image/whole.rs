@@ -9,7 +9,7 @@ use image::ImageFormat;
 /// True when `bytes`, a file of this `format`, ends where its structure says or later.
 ///
 /// JPEG: the end marker is met by walking segments and scans. PNG: the chunk `IEND` is there. WebP: as long as its
-/// RIFF header says. BMP: the pixel array is there in full; compressed ones are as long as their header says.
+/// RIFF header and each chunk in it say. BMP: the pixel array is there in full; compressed ones are as long as their header says.
 pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
     match format {
         ImageFormat::Jpeg => jpeg(bytes),
@@ -75,7 +75,15 @@ fn png(bytes: &[u8]) -> Option<bool> {
 }
 
 fn webp(bytes: &[u8]) -> Option<bool> {
-    Some(u64::from(u32_le(bytes, 4)?) + 8 <= bytes.len() as u64)
+    let mut end = u64::from(u32_le(bytes, 4)?) + 8;
+    let mut at = 12;
+    while at + 8 <= end {
+        let chunk_end = at + 8 + u64::from(u32_le(bytes, usize::try_from(at).ok()? + 4)?);
+        // The decoder reads a chunk to its own end, also where the header of the file has an earlier one.
+        end = end.max(chunk_end);
+        at = chunk_end + (chunk_end & 1);
+    }
+    Some(end <= bytes.len() as u64)
 }
 
 fn bmp(bytes: &[u8]) -> Option<bool> {

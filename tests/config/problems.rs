@@ -93,6 +93,14 @@ fn a_key_that_comes_twice_is_an_error_that_names_both_lines() {
 }
 
 #[test]
+fn a_list_of_nothing_in_a_time_is_refused_without_looking_for_it() {
+    for time in [", * * * *", "0 1,,2 * * *", "0 3, * * *"] {
+        let problem = fault(&format!("training: {{schedule: \"{time}\"}}"));
+        assert!(problem.remedy.contains("list is empty"), "{problem}");
+    }
+}
+
+#[test]
 fn values_out_of_range_or_of_another_kind_are_refused() {
     for (text, expected) in [
         ("backbone: {threads: 65}", "from 1 to 64"),
