@@ -17,8 +17,13 @@ use crate::faults::{Fault, Stage};
 
 /// Between two images.
 const IMAGE: Duration = Duration::from_millis(200);
-/// Between two orders to train.
+/// Between two orders to train, in the part that is judged.
 const TRAIN: Duration = Duration::from_mins(1);
+/// Orders before that part: more than the heads that are kept, so that their number is reached by then.
+const FILLING: u32 = 40;
+/// Share of images that get a label in that part, and before it, so that soon all that is stored has one.
+const LABELLED: f64 = 0.3;
+const LABELLED_FILLING: f64 = 0.8;
 /// Between two faults of the link.
 const FAULT: Duration = Duration::from_secs(20);
 /// The camera's folder holds so many files; older ones are removed.
@@ -44,6 +49,8 @@ pub struct Traffic {
     camera: Camera,
     image_at: Duration,
     train_at: Duration,
+    /// Until here what has a bound fills up.
+    filled_at: Duration,
     fault_at: Duration,
     /// Labels to be sent, with their time.
     labels: Vec<(Duration, String, Part)>,
@@ -57,13 +64,15 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    pub fn new(seed: u64) -> Self {
+    /// For a play that is judged from `filled_at` on.
+    pub fn new(seed: u64, filled_at: Duration) -> Self {
         Self {
             done: Done::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             camera: Camera::new(seed),
             image_at: Duration::ZERO,
-            train_at: TRAIN,
+            train_at: filled_at / FILLING,
+            filled_at,
             fault_at: FAULT,
             labels: Vec::new(),
             files: VecDeque::new(),
@@ -91,7 +100,7 @@ impl Traffic {
             self.done.labels += 1;
         }
         if now >= self.train_at {
-            self.train_at += TRAIN;
+            self.train_at += if now < self.filled_at { self.filled_at / FILLING } else { TRAIN };
             stage.ears.send("request/train", &json!({ "transaction": format!("t{}", now.as_secs()) }));
         }
         if now >= self.fault_at {
@@ -118,7 +127,7 @@ impl Traffic {
         if self.files.len() > FILES {
             fs::remove_file(self.files.pop_front().expect("there are many")).expect("it is there");
         }
-        if self.rng.random_bool(0.3) {
+        if self.rng.random_bool(if now < self.filled_at { LABELLED_FILLING } else { LABELLED }) {
             let soon = now + Duration::from_millis(self.rng.random_range(0..5_000));
             if self.rng.random_bool(0.1) {
                 let other = *Part::ALL.choose(&mut self.rng).expect("there are parts");
