@@ -15,6 +15,7 @@ under_both!(
     the_password_of_the_broker_comes_as_a_credential,
     the_broker_is_reached_when_it_comes_and_hears_what_was_before,
     who_is_not_on_the_list_of_addresses_is_not_reached,
+    a_network_that_is_lost_and_comes_back_costs_no_message,
 );
 
 fn example(name: &str) -> String {
@@ -140,4 +141,28 @@ fn who_is_not_on_the_list_of_addresses_is_not_reached(suite: Suite) {
     service.start();
     service.wait("told of it", || service.journal(&["--priority=warning"]).contains("no link to the broker"));
     assert_eq!(service.status()["broker"], "disconnected");
+}
+
+/// Packets are dropped under an open connection, which neither side closes, as where a cable is pulled.
+fn a_network_that_is_lost_and_comes_back_costs_no_message(suite: Suite) {
+    let Some(broker) = Mosquitto::start() else { return };
+    let Some(service) = Service::install_on(suite, &beside(broker.port)) else { return };
+    let mut ears = Listener::new(broker.port);
+    // Filters are put in place when the service starts; only their lists are replaced under it.
+    service.drop_in("IPAddressAllow=any");
+    service.start();
+    ears.wait("status", "online", |status| status == "online");
+    service.run(&["systemctl", "set-property", "--runtime", "edgetuned", "IPAddressAllow=", "IPAddressDeny=any"]);
+    service.photograph(0..3);
+    service.wait_for_samples(3);
+    service.wait("the loss noticed", || service.status()["broker"] == "disconnected");
+    let status = service.status();
+    assert!(status["spooled"].as_u64() >= Some(3), "what the broker has to hear waits: {status}");
+    service.run(&["systemctl", "set-property", "--runtime", "edgetuned", "IPAddressAllow=any", "IPAddressDeny="]);
+    for number in 0..3 {
+        let path = format!("/srv/camera/{number}.jpg");
+        ears.wait("prediction", &path, |prediction| prediction["path"] == path.as_str());
+    }
+    service.wait("an empty outbox", || service.status()["spooled"] == 0);
+    assert_eq!(service.show("NRestarts"), "0", "{}", service.journal(&[]));
 }
