@@ -64,12 +64,22 @@ fn generated_pictures_have_their_golden_embeddings() {
     }
 }
 
+/// Whether this processor sums products of 8 bits exactly: on x86 only with VNNI, without it they saturate.
+fn sums_exactly() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let exactly = is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    let exactly = true;
+    exactly
+}
+
 #[test]
 fn the_int8_backbone_stays_near_the_float_one() {
     let (float, int8) = (embedded("default"), embedded("default-int8"));
+    let least = if sums_exactly() { 0.9 } else { 0.8 };
     for (name, embedding) in &float {
         let cosine = cosine(embedding, &int8[name]);
-        println!("{name}: cosine of int8 and float32 {cosine:.4}");
-        assert!(cosine > 0.9, "{name}: cosine {cosine}");
+        println!("{name}: cosine of int8 and float32 {cosine:.4}, at least {least} asked of this processor");
+        assert!(cosine > least, "{name}: cosine {cosine}");
     }
 }
