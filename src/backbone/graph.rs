@@ -181,6 +181,8 @@ pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadM
     for field in graph_fields(bytes)? {
         let named = |number| name_in(field, number).is_some_and(|name| names.contains(name.as_str()));
         let keep = match field.number {
+            // What is no message is no node, and was not counted as one.
+            NODE if !matches!(field.value, Value::Bytes(_)) => false,
             NODE => {
                 index += 1;
                 needed.contains(&(index - 1))

@@ -2,6 +2,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::backbone::wire::put_int;
 
 const TINY: &[u8] = include_bytes!("../../models/tiny-test.onnx");
 
@@ -58,6 +59,21 @@ fn a_weight_that_goes_leaves_the_inputs_too() {
         let inputs = Graph::read(&cut).unwrap().inputs;
         assert_eq!(inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>(), ["input"], "{tensor}");
     }
+}
+
+#[test]
+fn what_is_numbered_as_a_node_and_is_none_shifts_no_other() {
+    let (mut graph, mut bytes) = (Vec::new(), Vec::new());
+    put_int(&mut graph, NODE, 8);
+    for (input, output) in [("input", "map"), ("map", "mean"), ("mean", "more")] {
+        let mut node = Vec::new();
+        put_bytes(&mut node, 1, input.as_bytes());
+        put_bytes(&mut node, 2, output.as_bytes());
+        put_bytes(&mut graph, NODE, &node);
+    }
+    put_bytes(&mut bytes, GRAPH, &graph);
+    let cut = Graph::read(&expose(&bytes, &Graph::read(&bytes).unwrap(), "mean").unwrap()).unwrap();
+    assert_eq!(cut.nodes.iter().map(|node| node.outputs[0].as_str()).collect::<Vec<_>>(), ["map", "mean"]);
 }
 
 #[test]
