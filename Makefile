@@ -69,7 +69,7 @@ fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 fuzz-deep: ## libFuzzer on all that comes from outside, FUZZ_SECONDS of processor time a target; needs nightly and cargo-fuzz
 	tools/fuzz.sh $${FUZZ_SECONDS:-600}
 
-soak: setup ## half an hour of everything at once, into docs/soak.svg; SOAK_MINUTES=5 plays less
+soak: setup ## half an hour of everything at once, into docs/soak.svg; SOAK_MINUTES=60 plays more
 	PATH="$$PATH:/usr/sbin" SOAK_OUT=target/soak $(CARGO) test --locked --test soak -- --ignored --nocapture
 	cp target/soak/soak.svg docs/soak.svg
 

@@ -13,10 +13,11 @@ const LARGE: libc::c_int = 4 << 20;
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code, reason = "the C library offers it to C only")]
 pub(super) fn give_back() {
-    // SAFETY: takes numbers, touches the allocator's own settings, and no other thread is there yet.
-    let set = unsafe { [libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE), libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE)] };
-    if set != [1, 1] {
-        tracing::debug!("the allocator keeps what it likes");
+    // SAFETY: takes numbers, touches the allocator's own settings, and no other thread is there yet. Where the allocator does
+    // not take them it stays as it is.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
 }
 

@@ -9,7 +9,8 @@ use image::ImageFormat;
 /// True when `bytes`, a file of this `format`, ends where its structure says or later.
 ///
 /// JPEG: the end marker is met by walking segments and scans. PNG: the chunk `IEND` is there. WebP: as long as its
-/// RIFF header and each chunk in it say. BMP: the pixel array is there in full; compressed ones are as long as their header says.
+/// RIFF header and each chunk in it say. BMP: the pixel array is there in full; compressed ones are as long as their
+/// header says.
 pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
     match format {
         ImageFormat::Jpeg => jpeg(bytes),

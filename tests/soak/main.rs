@@ -2,14 +2,14 @@
 //!
 //! The built daemon gets five images a second, labels and their corrections, an order to train every minute, and a link
 //! that fails every twenty seconds. What has a bound fills up in the first third: its quota is so small that samples have to
-//! go early on, labels come for most of them, and trainings often enough for all the heads that are kept. Every second it is measured from
-//! outside. At the end the trend of each measure over the last two thirds is judged by a slope that single peaks do not
-//! sway ([`trend`]), and the daemon must have predicted every image.
+//! go early on, labels come for most of them, and trainings often enough for all the heads that are kept. Every second it
+//! is measured from outside. At the end the trend of each measure over the last two thirds is judged by a slope that single
+//! peaks do not sway ([`trend`]), and the daemon must have predicted every image.
 //!
 //! Before that it is left alone for a minute: how often it wakes up, and what that costs.
 //!
-//! `make soak` plays 30 minutes and writes `docs/soak.svg`, with the figures beside it in a CSV file under `target/`; `SOAK_MINUTES=5` plays less, `SOAK_SEED=17`
-//! another script. Pauses are part of the script and prove nothing.
+//! `make soak` plays 30 minutes and writes `docs/soak.svg`, with the figures beside it in a CSV file under `target/`;
+//! `SOAK_MINUTES=60` plays more (with less the first third is too short to fill up), `SOAK_SEED=17` another script. Pauses are part of the script and prove nothing.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 #[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
