@@ -1,4 +1,4 @@
-//! The pages for people speak of what is there: files, commands, configurations, and the bounds of queues.
+//! The documents match the repository: files, commands, configurations, and the bounds of queues.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -104,20 +104,21 @@ fn commands_are_understood() {
 }
 
 #[test]
-fn configurations_in_the_readme_and_manifests_in_the_page_on_backbones_are_good() {
+fn configurations_and_manifests_in_the_pages_are_good() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
     let backbones = fs::read_to_string(root().join("docs/backbones.md")).unwrap();
-    let (manifests, configurations) = (blocks(&backbones, "yaml"), blocks(&readme, "yaml"));
+    let (manifests, configurations) = (blocks(&backbones, "yaml"), blocks(&operations, "yaml"));
     assert_eq!((manifests.len(), configurations.len()), (1, 1));
     let manifest = Manifest::parse(&manifests[0], Path::new("docs/backbones.md")).unwrap();
     assert_eq!(manifest.embedding.dim, 1280);
 
     let load = |text: &str| {
-        config::load(&[Layer { name: "README.md".into(), source: Source::Yaml(text.into()) }], "host").unwrap().config
+        config::load(&[Layer { name: "docs".into(), source: Source::Yaml(text.into()) }], "host").unwrap().config
     };
     let minimal = fs::read_to_string(root().join("config/minimal.yaml")).unwrap();
     let (shown, minimal) = (load(&configurations[0]).to_json(), load(&minimal).to_json());
-    assert_eq!(shown, minimal, "README.md and config/minimal.yaml differ");
+    assert_eq!(shown, minimal, "docs/operations.md and config/minimal.yaml differ");
 
     let shell = blocks(&readme, "sh").join("\n");
     let (_, rest) = shell.split_once("<<END\n").unwrap();
