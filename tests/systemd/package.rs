@@ -87,7 +87,7 @@ fn installed_it_is_enabled_and_starts_when_configured(suite: Suite) {
     let Some(packages) = Packages::find() else { return };
     let Some(lab) = packages.boot(suite) else { return };
     let said = install(&lab, "first.deb");
-    assert!(said.contains("edgetuned starts when it is configured"), "{said}");
+    assert!(said.contains("edgetuned is not started until it is configured"), "{said}");
     assert_eq!(lab.ask(&["systemctl", "is-enabled", "edgetuned"]), "enabled");
     lab.run(&["systemctl", "start", "edgetuned"]);
     assert!(!is_active(&lab), "it was started without a configuration");
