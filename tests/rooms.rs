@@ -12,7 +12,7 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
@@ -29,18 +29,19 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("mqtt", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("http", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("systemd", &[]),
+    ("shared", &["words", "image", "head", "train", "wire", "update", "config", "engine", "store", "mqtt"]),
     (
-        "app",
+        "daemon",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http", "systemd",
+            "store", "watch", "mqtt", "http", "systemd", "shared",
         ],
     ),
     (
         "cli",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http", "systemd", "app",
+            "store", "watch", "mqtt", "http", "systemd", "shared", "daemon",
         ],
     ),
 ];
@@ -173,7 +174,7 @@ fn planted_offences_are_found() {
         ("wire/topic.rs", "fn f(e: &crate::engine::Event) {}", "wire may not name engine"),
         ("store/mod.rs", "use super::mqtt::Link;", "store may not name mqtt"),
         ("eval/gate.rs", "use super::super::store::Store;", "eval may not name store"),
-        ("app/mod.rs", "use crate::cli::Arguments;", "app may not name cli"),
+        ("daemon/mod.rs", "use crate::cli::Arguments;", "daemon may not name cli"),
         ("image/decode.rs", "use std::{io, fs::File};", "may not name std::fs"),
         ("engine/mod.rs", "let now = std::time::Instant::now();", "may not name Instant::now"),
         ("train/split.rs", "#[cfg(test)] mod tests { fn f() { rand::rng(); } }", "may not name rand::rng"),

@@ -12,10 +12,11 @@ use super::configuration;
 use super::failure::{Failure, told};
 use super::log::Priority;
 use super::output::Output;
-use crate::app::{self, credentials_folder, password_file};
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls};
+use crate::shared::settings::{credentials_folder, password_file};
+use crate::shared::trusted_keys::read_key;
 
 #[derive(Debug, Serialize)]
 struct Checked {
@@ -80,7 +81,7 @@ impl World {
             self.mqtt(mqtt);
         }
         for path in &config.trusted_keys {
-            if let Err(error) = app::read_key(path) {
+            if let Err(error) = read_key(path) {
                 let remedy = "put the .pub file there that 'edgetuned update keygen' made, or correct the path";
                 self.problem("updates.trusted_keys", told(&error), "ed25519 public keys in PEM form", remedy);
             }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::Args;
 use super::failure::Failure;
-use crate::app::Sources;
 use crate::config::{self, Config, Layer, Loaded, Problem, Source};
+use crate::daemon::Sources;
 
 /// Where the configuration is when nothing else is said.
 const DEFAULT: &str = "/etc/edgetuned/config.yaml";

@@ -11,12 +11,13 @@ use ndarray::Array2;
 use super::configuration;
 use super::failure::{Failure, told};
 use super::output::Output;
-use crate::app::{PictureError, read_picture};
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
 use crate::config::Config;
 use crate::head::BackboneRef;
 use crate::image::{self, BadImage, Limits};
 use crate::ports::Embedder;
+use crate::shared::read_image::{PictureError, read_picture};
+use crate::shared::settings;
 use crate::store::{Cache, OpenOptions};
 use crate::words::SampleId;
 
@@ -77,7 +78,7 @@ impl Embeddings {
             })?,
         };
         let reference = reference(&backbone);
-        let precision = crate::app::precision(config);
+        let precision = settings::precision(config);
         let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
         Ok(Self { backbone, cache })
     }

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::log;
 use super::output::Output;
-use crate::app::RunError;
 use crate::backbone::{BadManifest, InspectError, OpenError, Unproved};
 use crate::config::Problem;
+use crate::daemon::RunError;
 use crate::ports::EmbedError;
 use crate::store::StoreError;
 

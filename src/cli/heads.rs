@@ -9,10 +9,10 @@ use super::configuration;
 use super::failure::{Failure, told};
 use super::output::Output;
 use super::report::write_figures;
-use crate::app;
 use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Heads, Write};
 use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
+use crate::shared::settings::precision;
 use crate::store::{OpenOptions, Reader, Store};
 use crate::wire::HeadEntry;
 use crate::words::Timestamp;
@@ -96,7 +96,7 @@ fn open(config: &Config, reader: &Reader, info: &HeadInfo) -> Result<Store, Fail
     // Nothing that cannot serve is put in service.
     let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
     let backbone: &BackboneRef = &record.backbone;
-    let options = OpenOptions { space: info.space, backbone, precision: app::precision(Some(config)) };
+    let options = OpenOptions { space: info.space, backbone, precision: precision(Some(config)) };
     Ok(Store::open(&config.store.path, &options)?)
 }
 

@@ -8,5 +8,5 @@ use super::failure::Failure;
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let path = configuration::path(args);
-    Ok(crate::app::run(Arc::new(move || configuration::sources(&path)))?)
+    Ok(crate::daemon::run(Arc::new(move || configuration::sources(&path)))?)
 }

@@ -13,9 +13,9 @@ use super::file;
 use super::output::Output;
 use super::samples_file;
 use super::samples_import;
-use crate::app;
 use crate::config::Config;
 use crate::engine::{LabelSource, TrainingMemory, Write};
+use crate::shared::sample_list;
 use crate::store::{LabelChange, Reader, Store, StoreError};
 use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
@@ -59,7 +59,7 @@ pub fn count(memory: &TrainingMemory, changed: usize) -> Write {
 
 /// Every sample with its fold, in the order of arrival.
 fn rows(config: &Config) -> Result<Vec<SampleEntry>, Failure> {
-    Ok(app::samples(&reader(config)?, config.training.seed)?)
+    Ok(sample_list::samples(&reader(config)?, config.training.seed)?)
 }
 
 fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Failure> {

@@ -65,7 +65,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
 
 /// The command line's choice of method, else the configuration's, else the default.
 fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failure> {
-    let mut settings = config.map(crate::app::fit_settings).unwrap_or_default();
+    let mut settings = config.map(crate::shared::settings::fit_settings).unwrap_or_default();
     settings.seed = command.seed;
     match command.head {
         None => {}

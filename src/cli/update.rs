@@ -17,7 +17,7 @@ pub use args::Update;
 use super::args::Args;
 use super::failure::Failure;
 use super::output::Output;
-use crate::app;
+use crate::shared::trusted_keys::read_key;
 use crate::store::files::sync_folder_of;
 use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, in_time};
 use crate::wire::UpdateKind;
@@ -121,7 +121,7 @@ fn verify(path: &Path, keys: &[PathBuf], file: Option<&Path>, output: Output) ->
 
 /// A public key from its file.
 fn trusted(path: &Path) -> Result<TrustedKey, Failure> {
-    app::read_key(path).map_err(Failure::failed)
+    read_key(path).map_err(Failure::failed)
 }
 
 /// Fails unless the file at `path` has this size and digest.

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::args::Publish;
 use super::{belongs, unreadable};
-use crate::app;
 use crate::cli::args::Args;
 use crate::cli::configuration;
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::config;
 use crate::mqtt::{Courier, Heard};
+use crate::shared::settings;
 use crate::update::{MANIFEST_BYTES_MAX, WINDOW};
 use crate::wire::{ChunkRequest, InboundTopic, Payload, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::Digest;
@@ -110,7 +110,7 @@ fn broker(args: &Args, wish: &Publish) -> Result<crate::mqtt::Settings, Failure>
         mqtt.prefix.clone_from(prefix);
     }
     config.device.id.clone_from(&wish.device);
-    let settings = app::broker(&config).map_err(Failure::usage)?;
+    let settings = settings::broker(&config).map_err(Failure::usage)?;
     settings.ok_or_else(|| Failure::usage("give the broker with --url"))
 }
 

@@ -23,11 +23,11 @@ const CANDIDATES: usize = 1_000;
 /// Labelled samples that are looked at for it.
 const LABELLED: usize = 2_000;
 /// Samples read at a time.
-pub(super) const CHUNK: usize = 256;
+pub(crate) const CHUNK: usize = 256;
 
 /// A monitor that compares with what `champion` learned from, by what models that had not seen it said of it; `None`
 /// when that is too little.
-pub(super) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
+pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
     let held = &champion.heldout;
     let said: BTreeMap<SampleId, usize> = held
         .ids
@@ -44,7 +44,7 @@ pub(super) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Resu
 }
 
 /// The images worth a label now.
-pub(super) fn review(
+pub(crate) fn review(
     reader: &Reader,
     champion: Option<&HeadRecord>,
     since: Option<Timestamp>,
@@ -93,7 +93,7 @@ pub(super) fn review(
 }
 
 /// At most `max` labelled samples, balanced and diverse.
-pub(super) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<Labelled, StoreError> {
+pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<Labelled, StoreError> {
     let all = reader.labelled_ids()?;
     if all.len() <= max {
         return reader.labelled();
@@ -148,14 +148,14 @@ fn doubted(labelled: &Labelled, champion: &HeadRecord) -> Vec<(Doubt, Label, Vec
 }
 
 /// Samples of the store as what a training takes.
-pub(super) fn dataset(labelled: Labelled, space: EmbeddingSpace) -> Result<Dataset, train::BadData> {
+pub(crate) fn dataset(labelled: Labelled, space: EmbeddingSpace) -> Result<Dataset, train::BadData> {
     let classes: ClassSet = labelled.labels.iter().cloned().collect();
     let y = labelled.labels.iter().filter_map(|label| classes.index_of(label)).collect();
     Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
 }
 
 /// The statistics as they were last written; none yet where they are of another space or cannot be read.
-pub(super) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Statistics, StoreError> {
+pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Statistics, StoreError> {
     match reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
         Some(Err(error)) => tracing::warn!(error = told(&error), "the statistics are made anew from the labels"),
@@ -166,7 +166,7 @@ pub(super) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Stati
 
 /// `statistics` with every label of the store except of those that are `waiting`; `None` when they hold them already.
 /// What they hold of samples that were dropped from the store stays.
-pub(super) fn caught_up(
+pub(crate) fn caught_up(
     reader: &Reader,
     statistics: &Statistics,
     waiting: &BTreeSet<SampleId>,
@@ -199,7 +199,7 @@ pub(super) fn caught_up(
 
 /// `data` with what is known of all labels that are not in it: of samples that were dropped, and of those that are too
 /// many for a training of `max` samples.
-pub(super) fn remembering(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
+pub(crate) fn remembering(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
     let statistics = statistics(reader, data.space())?;
     let inside: BTreeSet<&SampleId> = data.ids().iter().collect();
     if statistics.contributors().all(|(id, _)| inside.contains(id)) {
@@ -217,7 +217,7 @@ pub(super) fn remembering(reader: &Reader, data: Dataset, max: usize) -> Result<
 }
 
 /// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
-pub(super) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
+pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
     let held = |sample: &KeptSample| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
     let kept = reader.kept()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,
@@ -258,5 +258,5 @@ fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
 }
 
 #[cfg(test)]
-#[path = "survey_tests.rs"]
+#[path = "training_data_tests.rs"]
 mod tests;

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::app::serving::Scoring;
+use crate::daemon::serving::Scoring;
 use crate::head::BackboneRef;
 use crate::image::{Channels, Layout, Resize};
 use crate::store::{OpenOptions, Precision, Store};
@@ -67,7 +67,7 @@ fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
     let serving = Serving::new(Scoring { top_k: 3, percentile: 99.0, alpha: 0.1 });
     let (events, heard) = sync_channel(64);
     let pulses = Pulses::default();
-    let parts = adapt::Parts {
+    let parts = online_learning::Parts {
         reader: store.reader().unwrap(),
         space,
         serving: serving.clone(),
@@ -77,7 +77,7 @@ fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
         instant: true,
         seed: 0,
     };
-    let (adapt, _) = adapt::spawn(parts).unwrap();
+    let (adapt, _) = online_learning::spawn(parts).unwrap();
     let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
     let pulses_of = pulses.clone();
     let burst_gaps = vec![Duration::ZERO];

@@ -16,7 +16,7 @@ pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreErro
 }
 
 /// Those of a choice; `None` when the one that they should follow is not stored.
-pub(super) fn samples_of(
+pub(crate) fn samples_of(
     reader: &Reader,
     choice: &SampleChoice<'_>,
     seed: u64,

@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::adapt;
-use super::answers::{self, Answers};
-use super::configuration::Start;
-use super::door::Door;
-use super::durable::Delivered;
-use super::effects::Rim;
-use super::ingest::{self, Parts};
+use super::commit::Delivered;
+use super::event_sender::Door;
+use super::execute::Rim;
+use super::heartbeat::Pulses;
+use super::lifecycle::{Kept, Process, RunError};
 use super::outbox::Outbox;
-use super::pulse::Pulses;
-use super::run::{Kept, Process, RunError};
 use super::serving::Serving;
 use super::settings;
-use super::successor::Place;
-use super::trainer::TrainerSettings;
+use super::startup::Start;
+use super::workers::backbone_swap::Place;
+use super::workers::ingest::{self, Parts};
+use super::workers::online_learning;
+use super::workers::query::{self, Answers};
+use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
 use crate::engine::{self, Engine, Event, Snapshot};
@@ -29,6 +29,7 @@ use crate::head::BackboneRef;
 use crate::http;
 use crate::mqtt;
 use crate::ports::Embedder;
+use crate::shared;
 use crate::store::{OpenOptions, Store, StoreError};
 use crate::systemd;
 use crate::train::Grouper;
@@ -59,12 +60,12 @@ pub(super) fn assemble(
     let space = backbone.space();
     let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
     info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
-    let precision = settings::precision(Some(config));
+    let precision = shared::settings::precision(Some(config));
     starting("opening the store");
     let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
     let snapshot = store.snapshot()?;
     starting("taking up what the store knows");
-    let link = settings::mqtt(config, settings::credentials_folder().as_deref(), snapshot.seq)?;
+    let link = shared::settings::mqtt(config, shared::settings::credentials_folder().as_deref(), snapshot.seq)?;
     let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
     engine_settings.opening = opening;
     let former = kept.as_ref().and_then(|kept| kept.socket.as_ref());
@@ -136,8 +137,8 @@ fn adapting(
     settled: Option<Timestamp>,
     pulses: &Pulses,
     events: &SyncSender<Event>,
-) -> Result<(adapt::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
-    let parts = adapt::Parts {
+) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
+    let parts = online_learning::Parts {
         reader: store.reader()?,
         space,
         serving: serving.clone(),
@@ -147,13 +148,13 @@ fn adapting(
         instant: config.promotion.instant,
         seed: config.training.seed,
     };
-    adapt::spawn(parts).map_err(RunError::Thread)
+    online_learning::spawn(parts).map_err(RunError::Thread)
 }
 
 /// What trainings need.
 fn trainer(config: &Config, backbone: BackboneRef, space: EmbeddingSpace) -> TrainerSettings {
     TrainerSettings {
-        fit: settings::fit_settings(config),
+        fit: shared::settings::fit_settings(config),
         rules: settings::rules(config),
         backbone,
         space,
@@ -198,7 +199,7 @@ fn answering(
     pulses: &Pulses,
     events: &SyncSender<Event>,
 ) -> Result<Answers, RunError> {
-    let parts = answers::Parts {
+    let parts = query::Parts {
         reader: store.reader()?,
         serving: serving.clone(),
         manifest,
@@ -210,7 +211,7 @@ fn answering(
         pulse: pulses.answer.clone(),
         events: events.clone(),
     };
-    answers::spawn(parts).map_err(RunError::Thread)
+    query::spawn(parts).map_err(RunError::Thread)
 }
 
 /// Whether the former link leads to the same broker in the same way.

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use ndarray::{Array1, Array2};
 
-use super::super::patience::PatienceSettings;
 use super::*;
+use crate::daemon::throttle::PatienceSettings;
 use crate::engine::{LabelSource, NewSample, Write};
 use crate::eval::gate::Rules;
 use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, TrainingFacts};

@@ -5,18 +5,18 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use super::assemble::{Link, Socket, assemble};
-use super::configuration::{Fresh, Read, Sources, take_back, words_for_taken_back};
-use super::daemon::{self, Clock};
-use super::door::Door;
-use super::effects::Next;
-use super::memory;
-use super::settings;
+use super::allocator;
+use super::event_sender::Door;
+use super::execute::Next;
+use super::main_loop::{self, Clock};
+use super::startup::{Fresh, Read, Sources, take_back, words_for_taken_back};
+use super::wiring::{Link, Socket, assemble};
 use crate::backbone::OpenError;
 use crate::config::Problem;
 use crate::engine::{Carried, Event};
 use crate::http;
 use crate::ports::EmbedError;
+use crate::shared::settings::BadSettings;
 use crate::store::StoreError;
 use crate::words::{Digest, told};
 
@@ -40,7 +40,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// The configuration names something that cannot be.
     #[error(transparent)]
-    Settings(#[from] settings::BadSettings),
+    Settings(#[from] BadSettings),
     /// The socket cannot be made.
     #[error(transparent)]
     Socket(#[from] http::SocketError),
@@ -94,7 +94,7 @@ pub(super) struct Kept {
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
 pub fn run(read: Arc<Read>) -> Result<(), RunError> {
-    memory::give_back();
+    allocator::give_back();
     let mut sources = read().map_err(RunError::Configuration)?;
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {
@@ -129,7 +129,7 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
                 None => return Err(error),
             },
         };
-        match daemon::run(&mut engine, &mut rim, pending, &events, &process.clock) {
+        match main_loop::run(&mut engine, &mut rim, pending, &events, &process.clock) {
             Ok(Next::Restart) => {
                 let (left, queue) = rim.hand_over(engine, &events)?;
                 (pending, kept) = (left.pending, Some(left.kept));

@@ -11,32 +11,32 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use super::configuration::{self, Fresh, Read};
-use super::exports;
-use super::pulse::Pulse;
-use super::samples::samples_of;
-use super::serving::Serving;
+use super::export;
 use crate::backbone::Manifest;
+use crate::daemon::heartbeat::Pulse;
+use crate::daemon::serving::Serving;
+use crate::daemon::startup::{self, Fresh, Read};
 use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX};
+use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleChoice, StoreError};
 use crate::wire::{Answer, ErrorCode, Said, TopLabel};
 use crate::words::{HeadRef, SampleId, told};
 
 /// Something to find out.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(crate) struct Job {
     pub job: JobId,
     pub task: Task,
 }
 
 /// The worker and the way to hand it things to do.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     pub jobs: SyncSender<Job>,
     pub thread: JoinHandle<()>,
 }
 
 /// Everything that the worker needs.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub reader: Reader,
     pub serving: Serving,
     /// The backbone in service.
@@ -55,7 +55,7 @@ pub(super) struct Parts {
 }
 
 /// Starts the worker; it ends when `jobs` is dropped.
-pub(super) fn spawn(parts: Parts) -> std::io::Result<Answers> {
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<Answers> {
     let (jobs, handed_out) = sync_channel(UNDER_WAY_MAX);
     let thread = thread::Builder::new().name("answer".into()).spawn(move || parts.answer_all(&handed_out))?;
     Ok(Answers { jobs, thread })
@@ -85,7 +85,7 @@ impl Parts {
             }
             Task::Predict(id) => self.predict(id),
             Task::Export(head) => Ok(self.export(&head)),
-            Task::Reload => Ok(match configuration::read_again(&*self.read, &self.fresh) {
+            Task::Reload => Ok(match startup::read_again(&*self.read, &self.fresh) {
                 Ok(()) => Answer::ok(&serde_json::json!({})),
                 Err(reason) => {
                     Answer::error(ErrorCode::NotPossible, format!("the former configuration stays: {reason}"))
@@ -133,8 +133,8 @@ impl Parts {
     }
 
     fn export(&self, head: &HeadRef) -> Answer {
-        let source = exports::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
-        match exports::export(&source, head, &self.exports) {
+        let source = export::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
+        match export::export(&source, head, &self.exports) {
             Ok(exported) => Answer::ok(&exported),
             Err(error) => Answer::error(ErrorCode::Failed, told(&error)),
         }

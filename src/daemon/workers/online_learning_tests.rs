@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 
 use super::*;
-use crate::app::serving::Scoring;
+use crate::daemon::serving::Scoring;
 use crate::engine::{LabelSource, NewSample, Write};
 use crate::head::BackboneRef;
 use crate::store::{OpenOptions, Precision, Store};

@@ -9,8 +9,8 @@ use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
-use super::survey;
-use super::trainer::TrainerSettings;
+use super::train::TrainerSettings;
+use super::training_data;
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
 use crate::eval::{Comparison, compare_pushed};
 use crate::head::{HeadRecord, Unreadable};
@@ -23,7 +23,7 @@ use crate::words::{Digest, EmbeddingSpace, told};
 const PROBES: usize = 256;
 
 /// Starts it; it ends with [`Event::UpdateChecked`].
-pub(super) fn spawn(
+pub(crate) fn spawn(
     manifest: Manifest,
     reader: Reader,
     settings: TrainerSettings,
@@ -125,8 +125,8 @@ fn head(
     };
     let against = champion.as_ref().map(|champion| champion.head.version);
     record.head.version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
-    let labelled = survey::labelled(reader, settings.max_samples, settings.fit.seed)?;
-    let data = survey::dataset(labelled, settings.space);
+    let labelled = training_data::labelled(reader, settings.max_samples, settings.fit.seed)?;
+    let data = training_data::dataset(labelled, settings.space);
     let data = match data {
         Ok(data) => Some(data),
         // Labels of one class, or none, measure nothing.
@@ -156,5 +156,5 @@ fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "updates_tests.rs"]
+#[path = "update_tests.rs"]
 mod tests;

@@ -11,13 +11,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::adapt::{self, Observed};
-use super::picture::{PictureError, read_picture};
-use super::pulse::{Pulse, Pulses};
-use super::serving::Serving;
+use super::online_learning::{self, Observed};
+use crate::daemon::heartbeat::{Pulse, Pulses};
+use crate::daemon::serving::Serving;
 use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
 use crate::ports::{EmbedError, Embedder};
+use crate::shared::read_image::{PictureError, read_picture};
 use crate::store::{Reader, StoreError};
 use crate::train::{Frame, Grouper};
 use crate::words::{SampleId, Timestamp, told};
@@ -27,7 +27,7 @@ const DECODED: usize = 2;
 
 /// A file to read.
 #[derive(Debug)]
-pub(super) struct Job {
+pub(crate) struct Job {
     pub root: usize,
     pub path: PathBuf,
 }
@@ -52,13 +52,13 @@ enum Input {
 }
 
 /// The worker's two threads and the way to hand it files.
-pub(super) struct Ingest {
+pub(crate) struct Ingest {
     pub jobs: SyncSender<Job>,
     pub threads: Vec<JoinHandle<Result<(), EmbedError>>>,
 }
 
 /// Everything that the worker needs.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub embedder: Box<dyn Embedder>,
     pub reader: Reader,
     pub grouper: Grouper,
@@ -66,13 +66,13 @@ pub(super) struct Parts {
     /// By watched folder: how close in time images are one series; zero where only likeness counts.
     pub burst_gaps: Vec<Duration>,
     /// Sees every new embedding, when it has time.
-    pub adapt: adapt::Handle,
+    pub adapt: online_learning::Handle,
     pub pulses: Pulses,
     pub events: SyncSender<Event>,
 }
 
 /// Starts the worker; it ends when `jobs` is dropped, or with an error when the backbone fails.
-pub(super) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     // Room for all that is handed out at once, so that handing one out never waits.
     let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX);
     let (decoded, awaiting) = sync_channel(DECODED);
@@ -187,7 +187,7 @@ struct Embedding {
     grouper: Grouper,
     serving: Serving,
     burst_gaps: Vec<Duration>,
-    adapt: adapt::Handle,
+    adapt: online_learning::Handle,
     pulse: Pulse,
     events: SyncSender<Event>,
 }

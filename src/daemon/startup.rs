@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::run::RunError;
+use super::lifecycle::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
 use crate::engine::{BackboneMemory, Configure, InstalledBackbone, TwinMemory, Write};
@@ -138,5 +138,5 @@ pub(super) fn read_again(read: &Read, fresh: &Fresh) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "configuration_tests.rs"]
+#[path = "startup_tests.rs"]
 mod tests;

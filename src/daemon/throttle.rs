@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::vitals::temperature_c;
+use super::os::temperature_c;
 
 /// Between two looks at the machine while a training waits.
 const LOOK: Duration = Duration::from_secs(1);

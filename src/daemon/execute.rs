@@ -6,18 +6,18 @@ use std::thread::JoinHandle;
 
 use tracing::{debug, error, info, warn};
 
-use super::adapt;
-use super::answers::{self, Answers};
-use super::assemble::{Link, Socket};
-use super::durable::{Delivered, Unstored};
-use super::ingest::{Ingest, Job};
-use super::pulse::Pulses;
-use super::run::{Process, RunError};
+use super::commit::{Delivered, Unstored};
+use super::heartbeat::Pulses;
+use super::lifecycle::{Process, RunError};
+use super::os;
 use super::serving::Serving;
-use super::successor::{self, Successor};
-use super::trainer::{TrainerSettings, Training};
-use super::updates;
-use super::vitals;
+use super::wiring::{Link, Socket};
+use super::workers::backbone_swap::{self, Successor};
+use super::workers::ingest::{Ingest, Job};
+use super::workers::online_learning;
+use super::workers::query::{self, Answers};
+use super::workers::train::{TrainerSettings, Training};
+use super::workers::update;
 use crate::engine::{Effect, Event, Service, SuccessionOrder, Vitals, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
@@ -33,7 +33,7 @@ pub(super) struct Rim {
     pub serving: Serving,
     pub ingest: Ingest,
     pub answers: Answers,
-    pub adapt: adapt::Handle,
+    pub adapt: online_learning::Handle,
     pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
     pub link: Option<Link>,
@@ -42,7 +42,7 @@ pub(super) struct Rim {
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
     pub successor: Option<Successor>,
-    pub succession: successor::Place,
+    pub succession: backbone_swap::Place,
     pub events: SyncSender<Event>,
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
     pub heard: Vec<Event>,
@@ -131,7 +131,7 @@ impl Rim {
                 }
             }
             Effect::FindOut { job, task } => {
-                let handed_out = self.answers.jobs.send(answers::Job { job, task });
+                let handed_out = self.answers.jobs.send(query::Job { job, task });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
             }
             Effect::Ingest { root, path } => {
@@ -164,7 +164,7 @@ impl Rim {
             Effect::CheckUpdate(manifest) => {
                 info!(update = manifest.told(), "all chunks are here");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
-                updates::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
+                update::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
         }
         Ok(())
@@ -204,7 +204,7 @@ impl Rim {
             former.cancel();
         }
         info!(backbone = order.name, "readying another backbone");
-        let parts = successor::Parts {
+        let parts = backbone_swap::Parts {
             order,
             reader: self.store.reader()?,
             place: self.succession.clone(),
@@ -249,6 +249,6 @@ impl Rim {
 
     /// Measures what only the rim knows.
     pub fn vitals(&self) -> Result<Vitals, RunError> {
-        Ok(vitals::measure(self.reader.counts()?.store_bytes))
+        Ok(os::measure(self.reader.counts()?.store_bytes))
     }
 }

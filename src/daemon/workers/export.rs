@@ -16,7 +16,7 @@ use crate::words::{Digest, HeadRef};
 const EXPORTS: usize = 3;
 
 /// What a model is made of.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     pub reader: &'a Reader,
     pub manifest: &'a Manifest,
     pub threads: usize,
@@ -24,7 +24,7 @@ pub(super) struct Source<'a> {
 
 /// Why there is no model.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ExportError {
+pub(crate) enum ExportError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{head} is no longer in the store; promote another one")]
@@ -43,7 +43,7 @@ pub(super) enum ExportError {
 
 /// Writes the backbone and `head` as one ONNX file into `folder`, whole or not at all and only when it says what the
 /// program says, and removes the oldest beyond [`EXPORTS`].
-pub(super) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Result<Exported, ExportError> {
+pub(crate) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Result<Exported, ExportError> {
     let Source { reader, manifest, threads } = *source;
     let stored = reader.head(head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
     let record =

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::daemon::Clock;
-use super::effects::Rim;
-use super::run::{EVENTS, Kept, RunError};
+use super::execute::Rim;
+use super::lifecycle::{EVENTS, Kept, RunError};
+use super::main_loop::Clock;
 use crate::engine::{Engine, Event};
 use crate::mqtt;
 use crate::systemd;

@@ -3,8 +3,8 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::effects::{Next, Rim};
-use super::run::RunError;
+use super::execute::{Next, Rim};
+use super::lifecycle::RunError;
 use crate::engine::{Engine, Event};
 use crate::words::{Now, Timestamp};
 

@@ -16,17 +16,17 @@ use std::thread::{self, JoinHandle};
 
 use tracing::{debug, info, warn};
 
-use super::patience::Patience;
-use super::picture::{PictureError, read_picture};
-use super::survey;
-use super::trainer::TrainerSettings;
+use super::train::TrainerSettings;
+use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
+use crate::daemon::throttle::Patience;
 use crate::engine::{Event, Succession, SuccessionOrder};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits, Rgb};
 use crate::ports::Embedder;
+use crate::shared::read_image::{PictureError, read_picture};
 use crate::store::files::{self, NewFile};
 use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
 use crate::train;
@@ -37,7 +37,7 @@ use crate::words::{Digest, EmbeddingSpace, HeadRef, SampleId, Timestamp, told};
 const BATCH: usize = 16;
 
 /// What it needs.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub order: SuccessionOrder,
     /// Of the present space.
     pub reader: Reader,
@@ -48,7 +48,7 @@ pub(super) struct Parts {
 
 /// Where backbones come to, and how they are opened.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The state folder.
     pub folder: PathBuf,
     pub threads: usize,
@@ -70,7 +70,7 @@ impl Place {
 }
 
 /// A backbone that is being readied.
-pub(super) struct Successor {
+pub(crate) struct Successor {
     cancelled: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -232,8 +232,8 @@ impl Work {
         let Parts { reader, place: Place { folder, .. }, trainer, .. } = &self.parts;
         let champion = champion(reader, trainer.space)?;
         let fresh = Reader::open(folder, Some(&space))?;
-        let labelled = survey::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
-        let data = match survey::dataset(labelled, space) {
+        let labelled = training_data::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
+        let data = match training_data::dataset(labelled, space) {
             Ok(data) if data.classes().len() > 1 => data,
             _ => return Ok(Some((None, without_head(champion.as_ref())))),
         };
@@ -284,7 +284,7 @@ fn text(order: &SuccessionOrder) -> String {
 }
 
 /// Where models that came as updates lie, below the state folder.
-pub(super) const FOLDER: &str = "backbones";
+pub(crate) const FOLDER: &str = "backbones";
 
 /// The image of a sample from the first of its files that still has it.
 fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, Unread> {

@@ -42,6 +42,6 @@ pub fn read_key(path: &Path) -> Result<TrustedKey, KeyFileError> {
 ///
 /// # Errors
 /// The first [`KeyFileError`].
-pub(super) fn read_keys(paths: &[PathBuf]) -> Result<TrustedKeys, KeyFileError> {
+pub(crate) fn read_keys(paths: &[PathBuf]) -> Result<TrustedKeys, KeyFileError> {
     paths.iter().map(|path| read_key(path)).collect::<Result<_, _>>().map(TrustedKeys)
 }

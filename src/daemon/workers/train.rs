@@ -2,7 +2,7 @@
 //!
 //! It reads, fits and compares; what follows from the verdict is the engine's matter. A training that panics has
 //! failed and is reported; the daemon goes on with the head that serves. It runs at low priority, waits while the machine
-//! is hot or busy, and ends at its time limit ([`super::patience`]).
+//! is hot or busy, and ends at its time limit ([`crate::daemon::throttle`]).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Instant;
 
-use super::patience::{Patience, PatienceSettings};
-use super::survey;
+use super::training_data;
+use crate::daemon::throttle::{Patience, PatienceSettings};
 use crate::engine::{Event, TrainingOrder, TrainingOutcome};
 use crate::eval::gate::Rules;
 use crate::eval::suspicious::suspicious;
@@ -25,7 +25,7 @@ use crate::words::{EmbeddingSpace, HeadRef, Timestamp, told};
 
 /// What every training needs.
 #[derive(Debug, Clone)]
-pub(super) struct TrainerSettings {
+pub(crate) struct TrainerSettings {
     pub fit: train::Settings,
     pub rules: Rules,
     pub backbone: BackboneRef,
@@ -36,7 +36,7 @@ pub(super) struct TrainerSettings {
 }
 
 /// A training under way.
-pub(super) struct Training {
+pub(crate) struct Training {
     cancelled: Arc<AtomicBool>,
 }
 
@@ -86,8 +86,12 @@ impl Round {
     /// `None` when it was cancelled.
     fn run(&self, order: TrainingOrder) -> Result<Option<TrainingOutcome>, AnyError> {
         let space = self.settings.space;
-        let labelled = survey::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
-        let data = survey::remembering(&self.reader, survey::dataset(labelled, space)?, self.settings.max_samples)?;
+        let labelled = training_data::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
+        let data = training_data::remembering(
+            &self.reader,
+            training_data::dataset(labelled, space)?,
+            self.settings.max_samples,
+        )?;
         let champion = self.champion()?;
         let started = Instant::now();
         let mut patience = Patience::begin(self.settings.patience);

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 
-use super::pulse::Pulse;
-use super::serving::Serving;
-use super::survey;
+use super::training_data;
+use crate::daemon::heartbeat::Pulse;
+use crate::daemon::serving::Serving;
 use crate::engine::{Drifted, Event};
 use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
@@ -42,7 +42,7 @@ enum Job {
 
 /// A new image, as it was served.
 #[derive(Debug)]
-pub(super) struct Observed {
+pub(crate) struct Observed {
     pub group: SampleId,
     /// (dim,)
     pub embedding: Vec<f32>,
@@ -53,7 +53,7 @@ pub(super) struct Observed {
 
 /// The way to hand it things to do; it never waits.
 #[derive(Debug, Clone)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     jobs: Sender<Job>,
     observed: Arc<AtomicUsize>,
 }
@@ -99,7 +99,7 @@ impl Handle {
 }
 
 /// What it needs.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub reader: Reader,
     pub space: EmbeddingSpace,
     pub serving: Serving,
@@ -113,7 +113,7 @@ pub(super) struct Parts {
 }
 
 /// The worker and the way to it; it ends when every handle is dropped.
-pub(super) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
+pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
     let (sender, jobs) = channel();
     let handle = Handle { jobs: sender, observed: Arc::default() };
     let observed = Arc::clone(&handle.observed);
@@ -141,7 +141,7 @@ struct Adapt {
 
 impl Adapt {
     fn start(parts: Parts) -> Result<Self, StoreError> {
-        let statistics = survey::statistics(&parts.reader, parts.space)?;
+        let statistics = training_data::statistics(&parts.reader, parts.space)?;
         let (learner, settled) = (Learner::new(statistics), parts.settled);
         let arrived = VecDeque::new();
         let mut adapt = Self {
@@ -192,7 +192,7 @@ impl Adapt {
         self.correct();
         self.monitor = None;
         if let Some(champion) = &self.champion {
-            self.monitor = survey::monitor(&self.parts.reader, champion, self.parts.seed)?;
+            self.monitor = training_data::monitor(&self.parts.reader, champion, self.parts.seed)?;
         }
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Adapt {
             self.leaving = still.into_iter().map(|sample| sample.id).collect();
             let waiting: BTreeSet<SampleId> =
                 newer.iter().map(|sample| sample.id).chain(self.leaving.clone()).collect();
-            if let Some(statistics) = survey::caught_up(reader, self.learner.statistics(), &waiting)? {
+            if let Some(statistics) = training_data::caught_up(reader, self.learner.statistics(), &waiting)? {
                 self.learner = Learner::new(statistics);
                 for sample in &newer {
                     self.take(sample);
@@ -259,7 +259,7 @@ impl Adapt {
     }
 
     fn review(&self, since: Option<Timestamp>) -> Result<(), StoreError> {
-        let review = survey::review(&self.parts.reader, self.champion.as_deref(), since, self.parts.seed)?;
+        let review = training_data::review(&self.parts.reader, self.champion.as_deref(), since, self.parts.seed)?;
         self.send(Event::Reviewed(review));
         Ok(())
     }
@@ -267,10 +267,10 @@ impl Adapt {
     /// Labelled samples go only when the statistics in the store hold them, near-duplicates when they do not: another of
     /// their burst stays and says the same, and a training that holds it out must not remember it.
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
-        let found = survey::evictable(&self.parts.reader, count, self.learner.statistics())?;
+        let found = training_data::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
             found.iter().filter(|sample| sample.why == Why::NearDuplicate).map(|sample| sample.id).collect();
-        for ids in twins.chunks(survey::CHUNK) {
+        for ids in twins.chunks(training_data::CHUNK) {
             let samples = self.parts.reader.labels_of(ids)?;
             self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
         }
@@ -329,5 +329,5 @@ impl Adapt {
 }
 
 #[cfg(test)]
-#[path = "adapt_tests.rs"]
+#[path = "online_learning_tests.rs"]
 mod tests;

@@ -1,0 +1,25 @@
+//! The assembly: threads, channels, and the loop that runs the engine's effects.
+//!
+//! Nothing is decided here. Events from the rim go through [`crate::engine::Engine::step`]; the durable part of what
+//! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
+//! acknowledged that a power cut could take back.
+
+mod allocator;
+mod commit;
+mod event_sender;
+mod execute;
+mod heartbeat;
+mod lifecycle;
+mod main_loop;
+mod os;
+mod outbox;
+mod serving;
+mod settings;
+mod startup;
+mod supervisor;
+mod throttle;
+mod wiring;
+mod workers;
+
+pub use lifecycle::{RunError, run};
+pub use startup::{Read, Sources};

@@ -1,0 +1,125 @@
+//! The one place where the configuration's words become the rooms' own settings.
+
+use jiff::tz::TimeZone;
+
+use super::serving::Scoring;
+use super::throttle::PatienceSettings;
+use crate::config::{self, Config};
+use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
+use crate::eval::gate::Rules;
+use crate::head::BackboneRef;
+use crate::mqtt;
+use crate::shared::settings::{BadSettings, bad, base};
+use crate::shared::trusted_keys::read_keys;
+use crate::update::CHUNK_BYTES_MAX;
+use crate::watch::{self, Poll, WatchedFolder};
+use crate::wire::{InboundTopic, UpdateKind};
+use crate::words::{Digest, EmbeddingSpace};
+
+/// When a training may run.
+pub(super) fn patience(config: &Config) -> PatienceSettings {
+    let training = &config.training;
+    PatienceSettings {
+        time_limit: training.time_limit,
+        low_priority: training.priority == config::Priority::Low,
+        pause_above_c: training.pause_above_c,
+        pause_above_load: training.pause_above_load,
+    }
+}
+
+/// How images are scored.
+pub(super) fn scoring(config: &Config) -> Scoring {
+    let config::Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
+    Scoring { top_k, percentile: unknown_percentile, alpha: abstain_alpha }
+}
+
+/// The gate's rules.
+pub(super) fn rules(config: &Config) -> Rules {
+    let config::Promotion { margin, max_class_recall_loss, .. } = config.promotion;
+    Rules { margin, max_class_recall_loss, seed: config.training.seed }
+}
+
+/// The engine's settings.
+pub(super) fn engine(
+    config: &Config,
+    backbone: BackboneRef,
+    space: EmbeddingSpace,
+    boot: String,
+    configure: Configure,
+) -> Result<engine::Settings, BadSettings> {
+    let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
+    let root = |watch: &config::Watch| Root {
+        path: watch.path.clone(),
+        label_from_folder: watch.label_from_folder,
+        settle: watch.settle,
+    };
+    Ok(engine::Settings {
+        boot,
+        backbone,
+        space,
+        onnxruntime: crate::backbone::runtime_version(),
+        roots: config.watch.iter().map(root).collect(),
+        schedule: ScheduleSettings {
+            cron: cron.map_err(bad::<croner::errors::CronError>("training.schedule"))?,
+            zone: TimeZone::system(),
+            min_new_labels: config.training.min_new_labels,
+            cooldown: config.training.cooldown,
+        },
+        promotion: match config.promotion.policy {
+            config::Policy::Gated => PromotionPolicy::Gated,
+            config::Policy::Always => PromotionPolicy::Always,
+            config::Policy::Manual => PromotionPolicy::Manual,
+        },
+        // Without a broker nothing is kept for it.
+        spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_bytes),
+        shadow_images: config.promotion.shadow_images,
+        quota_bytes: config.store.quota_bytes,
+        sample_bytes: sample_bytes(config, space.dim),
+        spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
+        base: base(config)?,
+        device_name: config.device.name.clone(),
+        home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
+        updates: updates(config)?,
+        configuration: config.to_json(),
+        configure,
+        opening: None,
+        backbone_model: config.backbone.model.clone(),
+    })
+}
+
+/// Who may sign updates, and how long a chunk may be for the longest topic that it comes on.
+fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
+    let packet = config.mqtt.as_ref().map_or(0, |mqtt| {
+        let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest([0; 32]), u32::MAX);
+        let name = format!("{}/{}/{chunk}", mqtt.prefix, config.device.id);
+        mqtt.max_packet_bytes.saturating_sub(name.len() + mqtt::HEADER_BYTES)
+    });
+    Ok(UpdateSettings {
+        keys: read_keys(&config.trusted_keys).map_err(bad("updates.trusted_keys"))?,
+        device: config.device.id.clone(),
+        chunk_bytes_max: CHUNK_BYTES_MAX.min(packet as u64),
+    })
+}
+
+/// What a sample takes in the store, about: its embedding and some four hundred bytes of rows and indices.
+fn sample_bytes(config: &Config, dim: usize) -> u64 {
+    let value = match config.store.precision {
+        config::Precision::F16 => 2,
+        config::Precision::F32 => 4,
+    };
+    (dim * value + 400) as u64
+}
+
+/// The watcher's settings.
+pub(super) fn watched(config: &Config) -> watch::Settings {
+    let folder = |watch: &config::Watch| WatchedFolder {
+        path: watch.path.clone(),
+        recursive: watch.recursive,
+        poll: match watch.poll {
+            config::Poll::Auto => Poll::Auto,
+            config::Poll::Always => Poll::Always,
+            config::Poll::Never => Poll::Never,
+        },
+    };
+    watch::Settings::new(config.watch.iter().map(folder).collect())
+}

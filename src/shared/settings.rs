@@ -1,0 +1,125 @@
+//! Settings that the daemon and the commands make of the configuration in the same way.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config};
+use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Tls};
+use crate::store::Precision;
+use crate::train::{self, ClassWeights, Kind, L2, Solver};
+use crate::wire::Base;
+use crate::words::Digest;
+
+/// A setting that only its own room can judge.
+#[derive(Debug, thiserror::Error)]
+#[error("{key} cannot be used; run 'edgetuned check' and correct the configuration")]
+pub struct BadSettings {
+    /// The key.
+    pub key: &'static str,
+    /// What the room says.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Blames `key` for what its own room says.
+pub(crate) fn bad<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    key: &'static str,
+) -> impl FnOnce(E) -> BadSettings {
+    move |source| BadSettings { key, source: source.into() }
+}
+
+/// How embeddings are stored; half precision without a configuration.
+#[must_use]
+pub fn precision(config: Option<&Config>) -> Precision {
+    match config.map(|config| config.store.precision) {
+        Some(config::Precision::F32) => Precision::F32,
+        Some(config::Precision::F16) | None => Precision::F16,
+    }
+}
+
+/// How heads are fitted.
+#[must_use]
+pub fn fit_settings(config: &Config) -> train::Settings {
+    let training = &config.training;
+    train::Settings {
+        kind: match training.head {
+            config::Head::Softmax => Kind::Softmax,
+            config::Head::Mlp => Kind::Mlp,
+            config::Head::Lda => Kind::Lda,
+            config::Head::RpRidge => Kind::RpRidge,
+            config::Head::Auto => Kind::Auto,
+        },
+        solver: match training.solver {
+            config::Solver::Lbfgs => Solver::Lbfgs,
+            config::Solver::Adam => Solver::Adam { epochs: 50, batch: 32, lr: 1e-3 },
+        },
+        l2: match training.l2 {
+            config::L2::Auto => L2::Auto,
+            config::L2::Fixed(lambda) => L2::Fixed(lambda),
+        },
+        class_weights: match training.class_weights {
+            config::ClassWeights::Balanced => ClassWeights::Balanced,
+            config::ClassWeights::None => ClassWeights::None,
+        },
+        seed: training.seed,
+        ..train::Settings::default()
+    }
+}
+
+/// What the device's topics begin with; without a broker nobody sees it.
+pub(crate) fn base(config: &Config) -> Result<Base, BadSettings> {
+    let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());
+    Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))
+}
+
+/// The link's settings for a program that talks to the device of this id; `None` when MQTT is off.
+///
+/// # Errors
+/// [`BadSettings`] when the URL, the prefix or the id cannot be.
+pub fn broker(config: &Config) -> Result<Option<mqtt::Settings>, BadSettings> {
+    mqtt(config, credentials_folder().as_deref(), 0)
+}
+
+/// Where systemd puts the credentials of this service, if it gave any.
+#[must_use]
+pub fn credentials_folder() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The file with the password: `mqtt.password_file`, else the credential `mqtt_password` where one was given to us.
+#[must_use]
+pub fn password_file(mqtt: &config::Mqtt, credentials: Option<&Path>) -> Option<PathBuf> {
+    let credential = || credentials.map(|folder| folder.join("mqtt_password")).filter(|file| file.exists());
+    mqtt.password_file.clone().or_else(|| mqtt.username.as_ref().and_then(|_| credential()))
+}
+
+/// The link's settings; `None` when MQTT is off. `credentials` is [`credentials_folder`].
+pub(crate) fn mqtt(
+    config: &Config,
+    credentials: Option<&Path>,
+    boot_seq: u64,
+) -> Result<Option<mqtt::Settings>, BadSettings> {
+    let Some(mqtt) = &config.mqtt else { return Ok(None) };
+    let certificate = |(cert_file, key_file): (&PathBuf, &PathBuf)| ClientCertificate {
+        cert_file: cert_file.clone(),
+        key_file: key_file.clone(),
+    };
+    let Digest(name) = Digest::of(config.device.id.as_bytes());
+    let seed = u64::from_le_bytes(name[..8].try_into().expect("eight of 32 bytes"));
+    Ok(Some(mqtt::Settings {
+        broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
+        base: base(config)?,
+        credentials: mqtt.username.as_ref().map(|username| Credentials {
+            username: username.clone(),
+            password_file: password_file(mqtt, credentials),
+        }),
+        tls: Tls {
+            ca_file: mqtt.ca_file.clone(),
+            client: mqtt.cert_file.as_ref().zip(mqtt.key_file.as_ref()).map(certificate),
+        },
+        max_packet_bytes: mqtt.max_packet_bytes,
+        // Each device waits in its own rhythm, so that a fleet does not come back all at once.
+        retry: Retry { seed, max: mqtt.reconnect_max, ..Retry::default() },
+        patience: Patience::default(),
+        boot_seq,
+    }))
+}
