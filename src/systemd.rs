@@ -46,7 +46,7 @@ pub fn starting(words: &str, longer: Duration) {
 }
 
 /// How long the service manager bears silence, if it watches at all.
-pub fn patience() -> Option<Duration> {
+pub fn watchdog_timeout() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::args::Args;
 use super::failure::Failure;
 use crate::config::{self, Config, Layer, Loaded, Problem, Source};
-use crate::daemon::Sources;
+use crate::daemon::ConfigLayers;
 
 /// Where the configuration is when nothing else is said.
 const DEFAULT: &str = "/etc/edgetuned/config.yaml";
@@ -32,12 +32,12 @@ pub fn if_named(args: &Args) -> Result<Option<Config>, Failure> {
 
 /// Reads and checks the file at `path`, `conf.d/*.yaml` beside it, and the environment.
 pub fn read(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    let Sources { layers, host_name } = sources(path)?;
+    let ConfigLayers { layers, host_name } = sources(path)?;
     config::load(&layers, &host_name)
 }
 
 /// The same as text.
-pub fn sources(path: &Path) -> Result<Sources, Vec<Problem>> {
+pub fn sources(path: &Path) -> Result<ConfigLayers, Vec<Problem>> {
     let mut layers = vec![file(path)?];
     if let Ok(entries) = path.parent().unwrap_or(Path::new(".")).join("conf.d").read_dir() {
         let mut drop_ins: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -51,7 +51,7 @@ pub fn sources(path: &Path) -> Result<Sources, Vec<Problem>> {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
     layers.push(Layer { name: "environment".into(), source: Source::Pairs(config::env_pairs(variables)) });
-    Ok(Sources { layers, host_name: host_name() })
+    Ok(ConfigLayers { layers, host_name: host_name() })
 }
 
 fn file(path: &Path) -> Result<Layer, Vec<Problem>> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::execute::Rim;
+use super::execute::Runtime;
 use super::lifecycle::RunError;
 use crate::engine::{Effect, Event, Write};
 use crate::mqtt::WINDOW;
@@ -64,7 +64,7 @@ pub(super) struct Unstored {
     tried: Instant,
 }
 
-impl Rim {
+impl Runtime {
     /// Makes the changes durable and returns the acts that can be done now, in order.
     ///
     /// # Errors

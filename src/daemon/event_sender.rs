@@ -7,9 +7,9 @@ use crate::engine::Event;
 
 /// Leads to the queue of whichever engine runs now. Sending waits where that queue is full.
 #[derive(Debug, Clone)]
-pub(super) struct Door(Arc<RwLock<SyncSender<Event>>>);
+pub(super) struct EventSender(Arc<RwLock<SyncSender<Event>>>);
 
-impl Door {
+impl EventSender {
     pub fn new(queue: SyncSender<Event>) -> Self {
         Self(Arc::new(RwLock::new(queue)))
     }
@@ -26,8 +26,8 @@ impl Door {
     }
 
     /// Leads to another queue from now on. `empty` takes everything out of the former one; nothing comes into it
-    /// afterwards by this door.
-    pub fn lead_to(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
+    /// afterwards by this sender.
+    pub fn redirect(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
         loop {
             empty();
             match self.0.try_write() {
@@ -57,21 +57,21 @@ mod tests {
     #[test]
     fn who_does_not_wait_is_turned_away_by_a_full_queue_only_and_not_by_others_who_send() {
         let (queue, events) = sync_channel(1);
-        let door = Door::new(queue);
-        let held = door.0.read().unwrap();
-        assert!(door.try_send(Event::Tick), "somebody else is sending");
+        let sender = EventSender::new(queue);
+        let held = sender.0.read().unwrap();
+        assert!(sender.try_send(Event::Tick), "somebody else is sending");
         drop(held);
-        assert!(!door.try_send(Event::Tick), "the queue is full");
+        assert!(!sender.try_send(Event::Tick), "the queue is full");
         drop(events);
     }
 
     #[test]
-    fn nothing_is_lost_or_doubled_while_the_door_is_led_elsewhere() {
+    fn nothing_is_lost_or_doubled_while_the_sender_is_redirected() {
         let (first, from_first) = sync_channel(1);
-        let door = Door::new(first);
+        let sender = EventSender::new(first);
         let sender = thread::spawn({
-            let door = door.clone();
-            move || (0..2_000).for_each(|seq| door.send(Event::Delivered { seq }))
+            let sender = sender.clone();
+            move || (0..2_000).for_each(|seq| sender.send(Event::Delivered { seq }))
         });
         let mut seen = Vec::new();
         let seq = |event| match event {
@@ -80,7 +80,7 @@ mod tests {
         };
         seen.extend(from_first.iter().take(100).map(seq));
         let (second, from_second) = sync_channel(1);
-        door.lead_to(&second, || seen.extend(from_first.try_iter().map(seq)));
+        sender.redirect(&second, || seen.extend(from_first.try_iter().map(seq)));
         drop(from_first);
         drop(second);
         while seen.len() < 2_000 {

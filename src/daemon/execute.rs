@@ -7,15 +7,15 @@ use std::thread::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::commit::{Delivered, Unstored};
-use super::heartbeat::Pulses;
+use super::heartbeat::Heartbeats;
 use super::lifecycle::{Process, RunError};
 use super::os;
 use super::serving::Serving;
 use super::wiring::{Link, Socket};
-use super::workers::backbone_swap::{self, Successor};
+use super::workers::backbone_swap::{self, BackboneSwap};
 use super::workers::ingest::{Ingest, Job};
 use super::workers::online_learning;
-use super::workers::query::{self, Answers};
+use super::workers::query::{self, QueryWorker};
 use super::workers::train::{TrainerSettings, Training};
 use super::workers::update;
 use crate::engine::{Effect, Event, Service, SuccessionOrder, Vitals, Write};
@@ -26,13 +26,13 @@ use crate::watch;
 use crate::wire::Topic;
 use crate::words::told;
 
-/// The rim, as far as effects reach it.
-pub(super) struct Rim {
+/// The runtime, as far as effects reach it.
+pub(super) struct Runtime {
     pub store: Store,
     pub reader: Reader,
     pub serving: Serving,
     pub ingest: Ingest,
-    pub answers: Answers,
+    pub queries: QueryWorker,
     pub adapt: online_learning::Handle,
     pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
     pub watch: watch::Handle,
@@ -41,14 +41,14 @@ pub(super) struct Rim {
     pub socket: Option<Socket>,
     pub trainer: TrainerSettings,
     pub training: Option<Training>,
-    pub successor: Option<Successor>,
-    pub succession: backbone_swap::Place,
+    pub backbone_swap: Option<BackboneSwap>,
+    pub backbone_dir: backbone_swap::BackboneDir,
     pub events: SyncSender<Event>,
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
     pub heard: Vec<Event>,
     pub unstored: Option<Unstored>,
     pub delivered: Delivered,
-    pub pulses: Pulses,
+    pub heartbeats: Heartbeats,
     /// Whether a worker is stuck and that was said.
     pub stuck: bool,
     pub process: Process,
@@ -65,7 +65,7 @@ pub(super) enum Next {
     Exit,
 }
 
-impl Rim {
+impl Runtime {
     /// Commits every write among `effects` in one transaction, then does the rest in order; where the store takes nothing,
     /// what promises nothing.
     ///
@@ -131,7 +131,7 @@ impl Rim {
                 }
             }
             Effect::FindOut { job, task } => {
-                let handed_out = self.answers.jobs.send(query::Job { job, task });
+                let handed_out = self.queries.jobs.send(query::Job { job, task });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
             }
             Effect::Ingest { root, path } => {
@@ -159,7 +159,7 @@ impl Rim {
             Effect::Evict { count } => self.adapt.evict(count),
             Effect::LookForGone => self.adapt.look_for_gone(),
             Effect::Succeed(order) => self.succeed(*order)?,
-            Effect::ForgetBackbone(sha256) => self.succession.forget(&sha256),
+            Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Effect::Service(word) => self.tell(&word),
             Effect::CheckUpdate(manifest) => {
                 info!(update = manifest.told(), "all chunks are here");
@@ -177,7 +177,7 @@ impl Rim {
             Service::Reloading => systemd::reloading(),
             Service::Stopping => systemd::stopping(),
             Service::Status(words) => systemd::status(words),
-            Service::Alive => match self.pulses.stuck(systemd::patience()) {
+            Service::Alive => match self.heartbeats.stuck(systemd::watchdog_timeout()) {
                 None => {
                     self.stuck = false;
                     systemd::alive();
@@ -200,18 +200,18 @@ impl Rim {
 
     /// Readies another backbone; one that was being readied before is of no interest any more.
     fn succeed(&mut self, order: SuccessionOrder) -> Result<(), RunError> {
-        if let Some(former) = self.successor.take() {
+        if let Some(former) = self.backbone_swap.take() {
             former.cancel();
         }
         info!(backbone = order.name, "readying another backbone");
         let parts = backbone_swap::Parts {
             order,
             reader: self.store.reader()?,
-            place: self.succession.clone(),
+            dir: self.backbone_dir.clone(),
             trainer: self.trainer.clone(),
             events: self.events.clone(),
         };
-        self.successor = Some(Successor::spawn(parts).map_err(RunError::Thread)?);
+        self.backbone_swap = Some(BackboneSwap::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Rim {
         Ok(record.ok())
     }
 
-    /// Measures what only the rim knows.
+    /// Measures what only the runtime knows.
     pub fn vitals(&self) -> Result<Vitals, RunError> {
         Ok(os::measure(self.reader.counts()?.store_bytes))
     }

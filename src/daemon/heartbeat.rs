@@ -1,7 +1,7 @@
 //! Seeing that a worker is stuck: it lives, but has been at one thing for longer than that may take.
 //!
 //! The service manager's watchdog is fed while no worker is stuck, so a hung ONNX Runtime or a file system that never
-//! answers ends in a restart and not in a daemon that looks well and does nothing. The link and the watch have no pulse:
+//! answers ends in a restart and not in a daemon that looks well and does nothing. The link and the watch have no heartbeat:
 //! they wait for a network or a disk for as long as it takes, which a restart does not shorten. Nor has a training, which may
 //! pause for hours where the machine is hot or busy.
 
@@ -17,11 +17,11 @@ const STORE: u32 = 20;
 
 /// Since when a worker has been at the present thing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pulse(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Heartbeat(Arc<Mutex<Option<Instant>>>);
 
-impl Pulse {
+impl Heartbeat {
     /// Does one thing; what takes too long is seen meanwhile.
-    pub fn of<T>(&self, thing: impl FnOnce() -> T) -> T {
+    pub fn during<T>(&self, thing: impl FnOnce() -> T) -> T {
         self.set(Some(Instant::now()));
         let done = thing();
         self.set(None);
@@ -37,17 +37,17 @@ impl Pulse {
     }
 }
 
-/// The pulses of all workers that must get on.
+/// The heartbeats of all workers that must get on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pulses {
+pub(super) struct Heartbeats {
     /// Reads, hashes and decodes one file.
-    pub read: Pulse,
+    pub read: Heartbeat,
     /// Embeds and scores one image.
-    pub embed: Pulse,
+    pub embed: Heartbeat,
     /// Learns labels, reviews the store.
-    pub adapt: Pulse,
+    pub adapt: Heartbeat,
     /// Finds out one answer.
-    pub answer: Pulse,
+    pub answer: Heartbeat,
 }
 
 /// A worker that is stuck.
@@ -58,18 +58,18 @@ pub(super) struct Stuck {
     pub may: Duration,
 }
 
-impl Pulses {
-    /// The first worker that has been at one thing for too long; `patience` is the watchdog's.
-    pub fn stuck(&self, patience: Option<Duration>) -> Option<Stuck> {
-        let image = patience.map_or(IMAGE, |patience| patience.max(IMAGE_MIN));
+impl Heartbeats {
+    /// The first worker that has been at one thing for too long; `watchdog` is the watchdog's.
+    pub fn stuck(&self, watchdog: Option<Duration>) -> Option<Stuck> {
+        let image = watchdog.map_or(IMAGE, |watchdog| watchdog.max(IMAGE_MIN));
         let workers = [
             ("read", &self.read, image),
             ("embed", &self.embed, image),
             ("adapt", &self.adapt, image * STORE),
             ("answer", &self.answer, image * STORE),
         ];
-        workers.into_iter().find_map(|(worker, pulse, may)| {
-            let busy = pulse.busy().filter(|busy| *busy > may)?;
+        workers.into_iter().find_map(|(worker, heartbeat, may)| {
+            let busy = heartbeat.busy().filter(|busy| *busy > may)?;
             Some(Stuck { worker, busy, may })
         })
     }
@@ -81,17 +81,17 @@ mod tests {
 
     #[test]
     fn a_worker_is_stuck_when_one_thing_takes_longer_than_it_may_and_not_between_two() {
-        let pulses = Pulses::default();
+        let heartbeats = Heartbeats::default();
         let long_ago = Instant::now().checked_sub(Duration::from_secs(31));
         assert!(long_ago.is_some(), "this machine has been up for less than a minute");
-        assert_eq!(pulses.stuck(None), None, "nobody does anything");
-        pulses.embed.set(long_ago);
-        let stuck = pulses.stuck(None).map(|stuck| (stuck.worker, stuck.may));
+        assert_eq!(heartbeats.stuck(None), None, "nobody does anything");
+        heartbeats.embed.set(long_ago);
+        let stuck = heartbeats.stuck(None).map(|stuck| (stuck.worker, stuck.may));
         assert_eq!(stuck, Some(("embed", IMAGE)));
-        assert_eq!(pulses.stuck(Some(Duration::from_mins(1))), None, "the watchdog bears more");
-        pulses.embed.of(|| assert_eq!(pulses.stuck(None), None, "it is at the next thing"));
-        assert_eq!(pulses.stuck(None), None, "it is at nothing");
-        pulses.adapt.set(long_ago);
-        assert_eq!(pulses.stuck(None), None, "the whole store takes longer");
+        assert_eq!(heartbeats.stuck(Some(Duration::from_mins(1))), None, "the watchdog bears more");
+        heartbeats.embed.during(|| assert_eq!(heartbeats.stuck(None), None, "it is at the next thing"));
+        assert_eq!(heartbeats.stuck(None), None, "it is at nothing");
+        heartbeats.adapt.set(long_ago);
+        assert_eq!(heartbeats.stuck(None), None, "the whole store takes longer");
     }
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use super::allocator;
-use super::event_sender::Door;
+use super::event_sender::EventSender;
 use super::execute::Next;
 use super::main_loop::{self, Clock};
-use super::startup::{Fresh, Read, Sources, take_back, words_for_taken_back};
+use super::startup::{ConfigLayers, PendingConfig, Read, take_back, words_for_taken_back};
 use super::wiring::{Link, Socket, assemble};
 use crate::backbone::OpenError;
 use crate::config::Problem;
@@ -71,8 +71,8 @@ pub enum RunError {
 #[derive(Clone)]
 pub(super) struct Process {
     pub read: Arc<Read>,
-    pub fresh: Fresh,
-    pub door: Door,
+    pub fresh: PendingConfig,
+    pub events: EventSender,
     pub clock: Clock,
     /// A new word at every start.
     pub boot: String,
@@ -81,7 +81,7 @@ pub(super) struct Process {
 }
 
 /// What an engine leaves to the next one of the same process.
-pub(super) struct Kept {
+pub(super) struct Carryover {
     pub carried: Carried,
     pub link: Option<Link>,
     pub socket: Option<Socket>,
@@ -99,21 +99,22 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {
         read,
-        fresh: Fresh::default(),
-        door: Door::new(sender.clone()),
+        fresh: PendingConfig::default(),
+        events: EventSender::new(sender.clone()),
         clock: Clock::start(),
         boot: boot(),
         stop_asked: Arc::default(),
     };
     // Before the lock says that a daemon runs here: from then on it stops cleanly.
-    listen_to_signals(process.door.clone(), Arc::clone(&process.stop_asked))?;
-    let (mut kept, mut pending, mut former, mut taken_back) = (None::<Kept>, Vec::new(), None::<Sources>, None);
+    listen_to_signals(process.events.clone(), Arc::clone(&process.stop_asked))?;
+    let (mut kept, mut pending, mut former, mut taken_back) =
+        (None::<Carryover>, Vec::new(), None::<ConfigLayers>, None);
     loop {
         let assembled = sources.start().and_then(|mut start| {
             start.opening = taken_back.take().or(start.opening);
             assemble(start, &process, sender.clone(), &mut kept)
         });
-        let (mut engine, mut rim) = match assembled {
+        let (mut engine, mut runtime) = match assembled {
             Ok(assembled) => assembled,
             // What is new goes, and what was before is tried again.
             Err(error) => match former.take() {
@@ -129,16 +130,16 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
                 None => return Err(error),
             },
         };
-        match main_loop::run(&mut engine, &mut rim, pending, &events, &process.clock) {
+        match main_loop::run(&mut engine, &mut runtime, pending, &events, &process.clock) {
             Ok(Next::Restart) => {
-                let (left, queue) = rim.hand_over(engine, &events)?;
+                let (left, queue) = runtime.hand_over(engine, &events)?;
                 (pending, kept) = (left.pending, Some(left.kept));
                 (sender, events) = queue;
                 let fresh = process.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
                 former = fresh.map(|fresh| std::mem::replace(&mut sources, fresh));
             }
             ended => {
-                rim.shut_down(&mut engine, events, &process.clock, ended.is_ok());
+                runtime.shut_down(&mut engine, events, &process.clock, ended.is_ok());
                 return ended.map(drop);
             }
         }
@@ -154,7 +155,7 @@ fn boot() -> String {
 /// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]; `stop_asked` tells of the former at once,
 /// also to who does not listen to events now. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it besides running the
 /// unit's `ExecReload=`, and newer ones wait for an answer.
-fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
+fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
     // Here, not on the thread: a signal that comes before that one runs must not kill.
@@ -173,7 +174,7 @@ fn listen_to_signals(door: Door, stop_asked: Arc<AtomicBool>) -> Result<(), RunE
                 _ = go_on.recv() => Event::ReloadAsked,
             };
             stop_asked.fetch_or(matches!(event, Event::Stop), Ordering::Relaxed);
-            door.send(event);
+            events.send(event);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(wait)).map_err(RunError::Thread)?;

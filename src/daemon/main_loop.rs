@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::execute::{Next, Rim};
+use super::execute::{Next, Runtime};
 use super::lifecycle::RunError;
 use crate::engine::{Engine, Event};
 use crate::words::{Now, Timestamp};
@@ -40,7 +40,7 @@ impl Clock {
 /// [`RunError`] when the store or a worker fails in a way that only a restart can mend.
 pub(super) fn run(
     engine: &mut Engine,
-    rim: &mut Rim,
+    runtime: &mut Runtime,
     left: Vec<Event>,
     events: &Receiver<Event>,
     clock: &Clock,
@@ -51,14 +51,14 @@ pub(super) fn run(
     for event in left {
         begun.extend(engine.step(clock.now(), event));
     }
-    let next = rim.run(begun)?;
+    let next = runtime.run(begun)?;
     if next != Next::Run {
         return Ok(next);
     }
     loop {
         let mut effects = Vec::new();
         // First of all: what it says holds for everything that waits in the queue.
-        for event in std::mem::take(&mut rim.heard) {
+        for event in std::mem::take(&mut runtime.heard) {
             effects.extend(engine.step(clock.now(), event));
             awake_until = clock.now().mono + AWAKE;
         }
@@ -79,14 +79,14 @@ pub(super) fn run(
         let now = clock.now();
         if now.mono >= vitals_at {
             vitals_at = now.mono + VITALS;
-            effects.extend(engine.step(now, Event::Vitals(rim.vitals()?)));
+            effects.extend(engine.step(now, Event::Vitals(runtime.vitals()?)));
         }
         if now.mono >= tick_at {
             ticked_at = now.mono;
-            rim.workers_live()?;
+            runtime.workers_live()?;
             effects.extend(engine.step(now, Event::Tick));
         }
-        let next = rim.run(effects)?;
+        let next = runtime.run(effects)?;
         if next != Next::Run {
             return Ok(next);
         }

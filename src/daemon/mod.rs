@@ -1,6 +1,6 @@
 //! The assembly: threads, channels, and the loop that runs the engine's effects.
 //!
-//! Nothing is decided here. Events from the rim go through [`crate::engine::Engine::step`]; the durable part of what
+//! Nothing is decided here. Events from the runtime go through [`crate::engine::Engine::step`]; the durable part of what
 //! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
 //! acknowledged that a power cut could take back.
 
@@ -22,4 +22,4 @@ mod wiring;
 mod workers;
 
 pub use lifecycle::{RunError, run};
-pub use startup::{Read, Sources};
+pub use startup::{ConfigLayers, Read};

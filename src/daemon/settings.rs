@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::serving::Scoring;
-use super::throttle::PatienceSettings;
+use super::throttle::ThrottleSettings;
 use crate::config::{self, Config};
 use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
@@ -17,9 +17,9 @@ use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
 /// When a training may run.
-pub(super) fn patience(config: &Config) -> PatienceSettings {
+pub(super) fn throttle(config: &Config) -> ThrottleSettings {
     let training = &config.training;
-    PatienceSettings {
+    ThrottleSettings {
         time_limit: training.time_limit,
         low_priority: training.priority == config::Priority::Low,
         pause_above_c: training.pause_above_c,

@@ -16,7 +16,7 @@ use crate::words::{Timestamp, told};
 
 /// The device's own configuration as text.
 #[derive(Debug, Clone)]
-pub struct Sources {
+pub struct ConfigLayers {
     /// Lowest first.
     pub layers: Vec<Layer>,
     /// Names a device that has no `device.id`.
@@ -24,13 +24,13 @@ pub struct Sources {
 }
 
 /// A way to read the device's configuration as it is now.
-pub type Read = dyn Fn() -> Result<Sources, Vec<Problem>> + Send + Sync;
+pub type Read = dyn Fn() -> Result<ConfigLayers, Vec<Problem>> + Send + Sync;
 
 /// Where a configuration waits that was read again and found good, until the restart takes it.
-pub(super) type Fresh = Arc<Mutex<Option<Sources>>>;
+pub(super) type PendingConfig = Arc<Mutex<Option<ConfigLayers>>>;
 
 /// What the daemon starts with.
-pub(super) struct Start {
+pub(super) struct StartPlan {
     pub config: Config,
     /// A backbone that came as an update and holds instead of the configuration's.
     pub installed: Option<InstalledBackbone>,
@@ -39,7 +39,7 @@ pub(super) struct Start {
     pub opening: Option<String>,
 }
 
-impl Sources {
+impl ConfigLayers {
     /// The device's own settings, without any patch.
     pub(super) fn own(&self) -> Result<Config, RunError> {
         let loaded = config::load(&self.layers, &self.host_name).map_err(RunError::Configuration)?;
@@ -50,7 +50,7 @@ impl Sources {
     }
 
     /// The settings to start with. A start with settings on trial is counted on the disk before it is tried.
-    pub(super) fn start(&self) -> Result<Start, RunError> {
+    pub(super) fn start(&self) -> Result<StartPlan, RunError> {
         let own = self.own()?;
         let folder = own.store.path.clone();
         let (mut twin, mut backbone) = beginnings(&folder)?;
@@ -61,7 +61,7 @@ impl Sources {
         remember(&folder, &writes)?;
         let opening = twin.reverted().filter(|_| !was_reverted).map(words_for_taken_back);
         let installed = backbone.model(&config.backbone.model).cloned();
-        Ok(Start { config, installed, configure: self.configure(), opening })
+        Ok(StartPlan { config, installed, configure: self.configure(), opening })
     }
 
     /// The settings with the patch of `twin` over them. One that no longer goes with them, because a person changed the
@@ -125,7 +125,7 @@ fn now() -> Timestamp {
 ///
 /// # Errors
 /// In words, what is wrong with it.
-pub(super) fn read_again(read: &Read, fresh: &Fresh) -> Result<(), String> {
+pub(super) fn read_again(read: &Read, fresh: &PendingConfig) -> Result<(), String> {
     let checked = read().map_err(RunError::Configuration).and_then(|sources| {
         let config = sources.own()?;
         let manifest = Manifest::resolve(&config.backbone.model)?;

@@ -10,7 +10,7 @@ use crate::wire::PatchState;
 use crate::words::{Digest, EmbeddingSpace};
 
 /// A device whose own configuration is `more`, with a store that remembers `twin`.
-fn device(folder: &Path, more: &str, twin: TwinMemory) -> Sources {
+fn device(folder: &Path, more: &str, twin: TwinMemory) -> ConfigLayers {
     let digest = Digest::of(b"backbone");
     let space = EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 };
     let backbone = BackboneRef { name: "played".into(), sha256: digest, dim: 1 };
@@ -18,7 +18,7 @@ fn device(folder: &Path, more: &str, twin: TwinMemory) -> Sources {
     Store::open(folder, &options).unwrap().commit(&[Write::Twin(twin)]).unwrap();
     let text = format!("store: {{ path: {} }}\n{more}\n", folder.display());
     let layer = Layer { name: "config.yaml".into(), source: Source::Yaml(text) };
-    Sources { layers: vec![layer], host_name: "host".into() }
+    ConfigLayers { layers: vec![layer], host_name: "host".into() }
 }
 
 fn patch(value: Value) -> Map<String, Value> {

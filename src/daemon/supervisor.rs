@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::execute::Rim;
-use super::lifecycle::{EVENTS, Kept, RunError};
+use super::execute::Runtime;
+use super::lifecycle::{Carryover, EVENTS, RunError};
 use super::main_loop::Clock;
 use crate::engine::{Engine, Event};
 use crate::mqtt;
@@ -27,10 +27,10 @@ const HAND_OVER: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// What an engine that made way left.
-pub(super) struct Left {
+pub(super) struct Handover {
     /// For the next engine, in order.
     pub pending: Vec<Event>,
-    pub kept: Kept,
+    pub kept: Carryover,
 }
 
 /// Both ends of an engine's queue.
@@ -52,7 +52,7 @@ fn outlives(event: &Event) -> bool {
     )
 }
 
-impl Rim {
+impl Runtime {
     /// Sees that every worker is still there; one that is not ends the daemon, so that systemd starts it anew.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl Rim {
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "adapt" }),
             };
         }
-        if self.answers.thread.is_finished() {
+        if self.queries.thread.is_finished() {
             return Err(RunError::WorkerEnded { worker: "answer" });
         }
         if self.socket.as_ref().is_some_and(|socket| socket.handle.is_finished()) {
@@ -92,8 +92,8 @@ impl Rim {
         if let Some(training) = self.training.take() {
             training.cancel();
         }
-        if let Some(successor) = &self.successor {
-            successor.cancel();
+        if let Some(backbone_swap) = &self.backbone_swap {
+            backbone_swap.cancel();
         }
         // Whoever asks from now on learns that nobody is here.
         drop(self.socket.take());
@@ -106,13 +106,13 @@ impl Rim {
         // From here on no worker waits for its event to be taken.
         drop(events);
         drop(self.ingest.jobs);
-        drop(self.answers.jobs);
+        drop(self.queries.jobs);
         // ONNX Runtime is torn down with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
         let busy = || {
             self.ingest.threads.iter().any(|thread| !thread.is_finished())
-                || !self.answers.thread.is_finished()
-                || self.successor.as_ref().is_some_and(|successor| !successor.is_finished())
+                || !self.queries.thread.is_finished()
+                || self.backbone_swap.as_ref().is_some_and(|backbone_swap| !backbone_swap.is_finished())
         };
         while busy() && Instant::now() < until {
             thread::sleep(LOOK);
@@ -125,28 +125,28 @@ impl Rim {
     ///
     /// # Errors
     /// [`RunError::WorkerStays`] when a worker does not end within its time; only the end of the process helps then.
-    pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Left, Queue), RunError> {
+    pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Handover, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
         }
-        if let Some(successor) = &self.successor {
-            successor.cancel();
+        if let Some(backbone_swap) = &self.backbone_swap {
+            backbone_swap.cancel();
         }
         self.note_deliveries();
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();
         let mut empty = || pending.extend(events.try_iter().filter(outlives));
-        self.process.door.lead_to(&sender, &mut empty);
+        self.process.events.redirect(&sender, &mut empty);
         // What the workers still have to say is of no interest any more, but they must be able to say it.
         drop(self.ingest.jobs);
         drop(self.watch);
         drop(self.adapt);
-        drop(self.answers.jobs);
+        drop(self.queries.jobs);
         let workers = self.ingest.threads;
         let until = Instant::now() + HAND_OVER;
         while workers.iter().any(|thread| !thread.is_finished())
             || self.adapting.as_ref().is_some_and(|thread| !thread.is_finished())
-            || !self.answers.thread.is_finished()
+            || !self.queries.thread.is_finished()
         {
             if Instant::now() >= until {
                 return Err(RunError::WorkerStays { seconds: HAND_OVER.as_secs() });
@@ -160,8 +160,8 @@ impl Rim {
         }
         info!("starting anew");
         let carried = engine.carry();
-        let kept = Kept { carried, link: self.link, socket: self.socket };
-        Ok((Left { pending, kept }, (sender, next)))
+        let kept = Carryover { carried, link: self.link, socket: self.socket };
+        Ok((Handover { pending, kept }, (sender, next)))
     }
 
     /// Lets the link say good-bye and notes what the broker still acknowledges, so that it is not sent again. The

@@ -15,7 +15,7 @@ const NICE: i32 = 10;
 
 /// When a training may run, and for how long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PatienceSettings {
+pub(super) struct ThrottleSettings {
     /// Waiting does not count.
     pub time_limit: Duration,
     pub low_priority: bool,
@@ -25,7 +25,7 @@ pub(super) struct PatienceSettings {
     pub pause_above_load: Option<f64>,
 }
 
-impl PatienceSettings {
+impl ThrottleSettings {
     /// Makes the calling thread one of low priority, if it is to be one.
     pub fn lower_priority(&self) {
         if !self.low_priority {
@@ -48,15 +48,15 @@ impl PatienceSettings {
     }
 }
 
-/// One training's patience.
-pub(super) struct Patience {
-    settings: PatienceSettings,
+/// One training's throttle.
+pub(super) struct Throttle {
+    settings: ThrottleSettings,
     started: Instant,
     waited: Duration,
 }
 
-impl Patience {
-    pub fn begin(settings: PatienceSettings) -> Self {
+impl Throttle {
+    pub fn begin(settings: ThrottleSettings) -> Self {
         Self { settings, started: Instant::now(), waited: Duration::ZERO }
     }
 
@@ -99,8 +99,8 @@ fn load() -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn settings() -> PatienceSettings {
-        PatienceSettings {
+    fn settings() -> ThrottleSettings {
+        ThrottleSettings {
             time_limit: Duration::ZERO,
             low_priority: false,
             pause_above_c: None,
@@ -112,17 +112,17 @@ mod tests {
     fn a_training_that_has_to_wait_still_hears_that_it_is_cancelled() {
         assert!(settings().obstacle().is_some_and(|obstacle| obstacle.contains("load")), "every load is above -1");
         let asked = std::cell::Cell::new(0);
-        let mut patience = Patience::begin(settings());
-        patience.wait(&|| asked.replace(asked.get() + 1) > 0);
+        let mut throttle = Throttle::begin(settings());
+        throttle.wait(&|| asked.replace(asked.get() + 1) > 0);
         assert_eq!(asked.get(), 2, "it waited once and was cancelled then");
     }
 
     #[test]
     fn waiting_is_not_held_against_it_and_working_is() {
-        let mut patience = Patience::begin(PatienceSettings { pause_above_load: None, ..settings() });
-        patience.wait(&|| false);
-        assert!(patience.is_late() && patience.late().contains("training.time_limit"));
-        patience.waited = Duration::from_hours(1);
-        assert!(!patience.is_late());
+        let mut throttle = Throttle::begin(ThrottleSettings { pause_above_load: None, ..settings() });
+        throttle.wait(&|| false);
+        assert!(throttle.is_late() && throttle.late().contains("training.time_limit"));
+        throttle.waited = Duration::from_hours(1);
+        assert!(!throttle.is_late());
     }
 }

@@ -9,18 +9,18 @@ use std::time::Duration;
 use tracing::info;
 
 use super::commit::Delivered;
-use super::event_sender::Door;
-use super::execute::Rim;
-use super::heartbeat::Pulses;
-use super::lifecycle::{Kept, Process, RunError};
+use super::event_sender::EventSender;
+use super::execute::Runtime;
+use super::heartbeat::Heartbeats;
+use super::lifecycle::{Carryover, Process, RunError};
 use super::outbox::Outbox;
 use super::serving::Serving;
 use super::settings;
-use super::startup::Start;
-use super::workers::backbone_swap::Place;
+use super::startup::StartPlan;
+use super::workers::backbone_swap::BackboneDir;
 use super::workers::ingest::{self, Parts};
 use super::workers::online_learning;
-use super::workers::query::{self, Answers};
+use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
@@ -41,15 +41,15 @@ const STEP: Duration = Duration::from_mins(1);
 /// How long a link that is replaced by another one may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// An engine and the rim around it, with `events` as its queue. What is `kept` of a former one is taken over at the very
+/// An engine and the runtime around it, with `events` as its queue. What is `kept` of a former one is taken over at the very
 /// end, so that a failure leaves it where it is.
 pub(super) fn assemble(
-    start: Start,
+    start: StartPlan,
     process: &Process,
     events: SyncSender<Event>,
-    kept: &mut Option<Kept>,
-) -> Result<(Engine, Rim), RunError> {
-    let Start { config, installed, configure, opening } = start;
+    kept: &mut Option<Carryover>,
+) -> Result<(Engine, Runtime), RunError> {
+    let StartPlan { config, installed, configure, opening } = start;
     let config = &config;
     let manifest = match &installed {
         Some(installed) => Manifest::load(&installed.manifest)?,
@@ -75,8 +75,8 @@ pub(super) fn assemble(
 
     let serving = Serving::new(settings::scoring(config));
     let settled = snapshot.training.settled;
-    let pulses = Pulses::default();
-    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &pulses, &events)?;
+    let heartbeats = Heartbeats::default();
+    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &heartbeats, &events)?;
     let ingest = ingest::spawn(Parts {
         embedder: Box::new(backbone),
         reader: store.reader()?,
@@ -84,11 +84,11 @@ pub(super) fn assemble(
         serving: serving.clone(),
         burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
         adapt: adapt.clone(),
-        pulses: pulses.clone(),
+        heartbeats: heartbeats.clone(),
         events: events.clone(),
     })
     .map_err(RunError::Thread)?;
-    let answers = answering(config, &store, &serving, manifest, process, &pulses, &events)?;
+    let answers = answering(config, &store, &serving, manifest, process, &heartbeats, &events)?;
     // What cannot be looked up is read again, which changes nothing.
     let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
     let watched = settings::watched(config);
@@ -96,7 +96,7 @@ pub(super) fn assemble(
     let trainer = trainer(config, reference, space);
     let former = kept.as_mut().and_then(|kept| kept.socket.take());
     let (engine, link) = begin(kept.take(), engine_settings, snapshot, link, &store, process)?;
-    let rim = Rim {
+    let runtime = Runtime {
         store,
         reader,
         serving,
@@ -109,17 +109,17 @@ pub(super) fn assemble(
         socket: socket.or(former),
         trainer,
         training: None,
-        successor: None,
-        succession: Place { folder: config.store.path.clone(), threads: config.backbone.threads, precision },
+        backbone_swap: None,
+        backbone_dir: BackboneDir { folder: config.store.path.clone(), threads: config.backbone.threads, precision },
         events,
         heard: Vec::new(),
         unstored: None,
         delivered: Delivered::default(),
-        pulses,
+        heartbeats,
         stuck: false,
         process: process.clone(),
     };
-    Ok((engine, rim))
+    Ok((engine, runtime))
 }
 
 /// Tells the service manager that the start, or the restart within the process, gets on.
@@ -135,14 +135,14 @@ fn adapting(
     space: EmbeddingSpace,
     serving: &Serving,
     settled: Option<Timestamp>,
-    pulses: &Pulses,
+    heartbeats: &Heartbeats,
     events: &SyncSender<Event>,
 ) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
     let parts = online_learning::Parts {
         reader: store.reader()?,
         space,
         serving: serving.clone(),
-        pulse: pulses.adapt.clone(),
+        heartbeat: heartbeats.adapt.clone(),
         events: events.clone(),
         settled,
         instant: config.promotion.instant,
@@ -159,14 +159,14 @@ fn trainer(config: &Config, backbone: BackboneRef, space: EmbeddingSpace) -> Tra
         backbone,
         space,
         max_samples: config.training.max_samples,
-        patience: settings::patience(config),
+        throttle: settings::throttle(config),
     }
 }
 
 /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the same
 /// broker in the same way.
 fn begin(
-    kept: Option<Kept>,
+    kept: Option<Carryover>,
     settings: engine::Settings,
     snapshot: Snapshot,
     link: Option<mqtt::Settings>,
@@ -175,10 +175,10 @@ fn begin(
 ) -> Result<(Engine, Option<Link>), RunError> {
     match kept {
         None => Ok((Engine::new(settings, snapshot), open(link, store, process)?)),
-        Some(Kept { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
+        Some(Carryover { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
             Ok((Engine::after(carried, settings, snapshot), former))
         }
-        Some(Kept { carried, link: former, .. }) => {
+        Some(Carryover { carried, link: former, .. }) => {
             if let Some(former) = former {
                 former.handle.stop(FAREWELL);
                 // It was told to end and does so soon; how does not matter any more.
@@ -196,9 +196,9 @@ fn answering(
     serving: &Serving,
     manifest: Manifest,
     process: &Process,
-    pulses: &Pulses,
+    heartbeats: &Heartbeats,
     events: &SyncSender<Event>,
-) -> Result<Answers, RunError> {
+) -> Result<QueryWorker, RunError> {
     let parts = query::Parts {
         reader: store.reader()?,
         serving: serving.clone(),
@@ -208,7 +208,7 @@ fn answering(
         seed: config.training.seed,
         read: Arc::clone(&process.read),
         fresh: Arc::clone(&process.fresh),
-        pulse: pulses.answer.clone(),
+        heartbeat: heartbeats.answer.clone(),
         events: events.clone(),
     };
     query::spawn(parts).map_err(RunError::Thread)
@@ -228,7 +228,7 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
 fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> Result<Option<Link>, RunError> {
     let Some(settings) = settings else { return Ok(None) };
     let outbox = Outbox(store.reader()?);
-    let handle = mqtt::spawn(settings.clone(), Box::new(outbox), forward(process.door.clone()));
+    let handle = mqtt::spawn(settings.clone(), Box::new(outbox), forward(process.events.clone()));
     Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
 }
 
@@ -238,8 +238,8 @@ fn open_socket(store: &Path, former: Option<&Socket>, process: &Process) -> Resu
     if former.is_some_and(|former| former.path == path && former.store == store) {
         return Ok(None);
     }
-    let door = process.door.clone();
-    let handle = http::spawn(&path, store, move |event| door.try_send(event))?;
+    let events = process.events.clone();
+    let handle = http::spawn(&path, store, move |event| events.try_send(event))?;
     Ok(Some(Socket { path, store: store.to_owned(), handle }))
 }
 
@@ -256,8 +256,8 @@ pub(super) struct Link {
     pub handle: mqtt::Handle,
 }
 
-fn forward(door: Door) -> impl Fn(Event) + Send + 'static {
-    move |event| door.send(event)
+fn forward(events: EventSender) -> impl Fn(Event) + Send + 'static {
+    move |event| events.send(event)
 }
 
 fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::train::TrainerSettings;
 use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
-use crate::daemon::throttle::Patience;
+use crate::daemon::throttle::Throttle;
 use crate::engine::{Event, Succession, SuccessionOrder};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, calibrate, compare_across};
@@ -41,21 +41,21 @@ pub(crate) struct Parts {
     pub order: SuccessionOrder,
     /// Of the present space.
     pub reader: Reader,
-    pub place: Place,
+    pub dir: BackboneDir,
     pub trainer: TrainerSettings,
     pub events: SyncSender<Event>,
 }
 
 /// Where backbones come to, and how they are opened.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct BackboneDir {
     /// The state folder.
     pub folder: PathBuf,
     pub threads: usize,
     pub precision: Precision,
 }
 
-impl Place {
+impl BackboneDir {
     /// Removes the files of the backbone with this model.
     pub fn forget(&self, sha256: &Digest) {
         for extension in ["onnx", "yaml"] {
@@ -70,7 +70,7 @@ impl Place {
 }
 
 /// A backbone that is being readied.
-pub(crate) struct Successor {
+pub(crate) struct BackboneSwap {
     cancelled: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
@@ -88,13 +88,13 @@ enum Unread {
     Gone,
 }
 
-impl Successor {
+impl BackboneSwap {
     /// Starts; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is cancelled.
     pub fn spawn(parts: Parts) -> std::io::Result<Self> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&cancelled);
         let thread = thread::Builder::new().name("succeed".into()).spawn(move || {
-            parts.trainer.patience.lower_priority();
+            parts.trainer.throttle.lower_priority();
             let events = parts.events.clone();
             let sha256 = parts.order.sha256;
             let work = Work { parts, cancelled: watched };
@@ -133,7 +133,7 @@ impl Work {
     /// `None` when it was cancelled.
     fn run(&self) -> Result<Option<Succession>, AnyError> {
         let manifest = self.stage()?;
-        let mut backbone = OnnxBackbone::open(&manifest, self.parts.place.threads)?;
+        let mut backbone = OnnxBackbone::open(&manifest, self.parts.dir.threads)?;
         let space = backbone.space();
         let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
         info!(backbone = reference.name, dim = reference.dim, "the next backbone answered a probe image");
@@ -147,8 +147,8 @@ impl Work {
 
     /// Writes the model and its manifest into the state folder, whole or not at all.
     fn stage(&self) -> Result<Manifest, AnyError> {
-        let Parts { order, reader, place, .. } = &self.parts;
-        let folder = place.folder.join(FOLDER);
+        let Parts { order, reader, dir, .. } = &self.parts;
+        let folder = dir.folder.join(FOLDER);
         files::create_folder(&folder)?;
         let model = folder.join(format!("{}.onnx", order.sha256));
         if !model.exists() {
@@ -174,7 +174,7 @@ impl Work {
         space: EmbeddingSpace,
         reference: &BackboneRef,
     ) -> Result<Option<(u64, u64)>, AnyError> {
-        let Parts { reader, place: Place { folder, precision, .. }, trainer, .. } = &self.parts;
+        let Parts { reader, dir: BackboneDir { folder, precision, .. }, trainer, .. } = &self.parts;
         let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
         let mut kept = reader.kept()?;
         // Labelled ones decide, then the newest.
@@ -190,7 +190,7 @@ impl Work {
         let mut embedded = of - jobs.len() as u64;
         let (mut missing, mut failed) = (0, None);
         let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
-        let mut patience = Patience::begin(trainer.patience);
+        let mut throttle = Throttle::begin(trainer.throttle);
         let cancelled = || self.cancelled.load(Ordering::Relaxed);
         embed_all(
             backbone,
@@ -211,7 +211,7 @@ impl Work {
                     failed = keep(&mut cache, &mut batch).err();
                     self.report(embedded, of);
                 }
-                patience.wait(&cancelled);
+                throttle.wait(&cancelled);
                 if failed.is_some() || cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             },
         )?;
@@ -229,7 +229,7 @@ impl Work {
         space: EmbeddingSpace,
         reference: &BackboneRef,
     ) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
-        let Parts { reader, place: Place { folder, .. }, trainer, .. } = &self.parts;
+        let Parts { reader, dir: BackboneDir { folder, .. }, trainer, .. } = &self.parts;
         let champion = champion(reader, trainer.space)?;
         let fresh = Reader::open(folder, Some(&space))?;
         let labelled = training_data::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
@@ -271,7 +271,7 @@ impl Work {
     }
 }
 
-/// The manifest of the model as a file beside it. What is signed of a backbone are its own words; name, place and digest
+/// The manifest of the model as a file beside it. What is signed of a backbone are its own words; name, file and digest
 /// follow from the update.
 fn text(order: &SuccessionOrder) -> String {
     let mut fields = order.manifest.clone();

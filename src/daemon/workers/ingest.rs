@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::online_learning::{self, Observed};
-use crate::daemon::heartbeat::{Pulse, Pulses};
+use crate::daemon::heartbeat::{Heartbeat, Heartbeats};
 use crate::daemon::serving::Serving;
 use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
@@ -67,7 +67,7 @@ pub(crate) struct Parts {
     pub burst_gaps: Vec<Duration>,
     /// Sees every new embedding, when it has time.
     pub adapt: online_learning::Handle,
-    pub pulses: Pulses,
+    pub heartbeats: Heartbeats,
     pub events: SyncSender<Event>,
 }
 
@@ -78,9 +78,9 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     let (decoded, awaiting) = sync_channel(DECODED);
     let preprocess = parts.embedder.preprocess().clone();
     let (reader, events) = (parts.reader, parts.events.clone());
-    let pulse = parts.pulses.read;
+    let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new(), pulse };
+        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new(), heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -90,7 +90,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         serving: parts.serving,
         burst_gaps: parts.burst_gaps,
         adapt: parts.adapt,
-        pulse: parts.pulses.embed,
+        heartbeat: parts.heartbeats.embed,
         events: parts.events,
     };
     let embedding = thread::Builder::new().name("embed".into()).spawn(move || embedding.embed_all(&awaiting))?;
@@ -103,14 +103,14 @@ struct Reading {
     limits: Limits,
     /// The files read last, which the store may not know yet: every one that is in flight is among them.
     latest: VecDeque<(SampleId, PathBuf)>,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
 }
 
 impl Reading {
     fn read_all(mut self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
         for job in jobs {
-            let pulse = self.pulse.clone();
-            let gone = match pulse.of(|| self.read(job)) {
+            let heartbeat = self.heartbeat.clone();
+            let gone = match heartbeat.during(|| self.read(job)) {
                 Ok(read) => decoded.send(read).is_err(),
                 Err(ingested) => events.send(Event::Ingested(*ingested)).is_err(),
             };
@@ -188,15 +188,15 @@ struct Embedding {
     serving: Serving,
     burst_gaps: Vec<Duration>,
     adapt: online_learning::Handle,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     events: SyncSender<Event>,
 }
 
 impl Embedding {
     fn embed_all(mut self, awaiting: &Receiver<Read>) -> Result<(), EmbedError> {
         for read in awaiting {
-            let pulse = self.pulse.clone();
-            let ingested = pulse.of(|| self.embed(read))?;
+            let heartbeat = self.heartbeat.clone();
+            let ingested = heartbeat.during(|| self.embed(read))?;
             if self.events.send(Event::Ingested(ingested)).is_err() {
                 break;
             }

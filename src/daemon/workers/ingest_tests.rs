@@ -54,8 +54,8 @@ fn picture() -> Vec<u8> {
     bytes
 }
 
-/// An ingest worker with one picture in hand; its pulses, and what it reports.
-fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
+/// An ingest worker with one picture in hand; its heartbeats, and what it reports.
+fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
     let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
     let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
     let preprocess = Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch };
@@ -66,12 +66,12 @@ fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
     let store = Store::open(folder, &options).unwrap();
     let serving = Serving::new(Scoring { top_k: 3, percentile: 99.0, alpha: 0.1 });
     let (events, heard) = sync_channel(64);
-    let pulses = Pulses::default();
+    let heartbeats = Heartbeats::default();
     let parts = online_learning::Parts {
         reader: store.reader().unwrap(),
         space,
         serving: serving.clone(),
-        pulse: pulses.adapt.clone(),
+        heartbeat: heartbeats.adapt.clone(),
         events: events.clone(),
         settled: None,
         instant: true,
@@ -79,14 +79,15 @@ fn working(folder: &Path, does: Does) -> (Ingest, Pulses, Receiver<Event>) {
     };
     let (adapt, _) = online_learning::spawn(parts).unwrap();
     let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
-    let pulses_of = pulses.clone();
+    let heartbeats_of = heartbeats.clone();
     let burst_gaps = vec![Duration::ZERO];
     let ingest =
-        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, adapt, pulses: pulses_of, events }).unwrap();
+        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, adapt, heartbeats: heartbeats_of, events })
+            .unwrap();
     let path = folder.join("picture.bmp");
     fs::write(&path, picture()).unwrap();
     ingest.jobs.send(Job { root: 0, path }).unwrap();
-    (ingest, pulses, heard)
+    (ingest, heartbeats, heard)
 }
 
 /// Waits until it is so.
@@ -111,15 +112,15 @@ fn a_panic_of_the_backbone_ends_its_thread_which_the_loop_looks_for() {
 fn a_backbone_that_does_not_return_shows_in_its_pulse_for_as_long_as_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let (go_on, word) = channel();
-    let (_ingest, pulses, heard) = working(folder.path(), Does::Hang(word));
-    wait_until("the image to be in the backbone", || pulses.embed.busy().is_some());
-    let seen = pulses.embed.busy().unwrap();
-    wait_until("time to pass", || pulses.embed.busy().is_some_and(|busy| busy > seen));
+    let (_ingest, heartbeats, heard) = working(folder.path(), Does::Hang(word));
+    wait_until("the image to be in the backbone", || heartbeats.embed.busy().is_some());
+    let seen = heartbeats.embed.busy().unwrap();
+    wait_until("time to pass", || heartbeats.embed.busy().is_some_and(|busy| busy > seen));
     go_on.send(()).unwrap();
     let ingested = heard.recv_timeout(PATIENCE).unwrap();
     assert!(
         matches!(&ingested, Event::Ingested(done) if matches!(done.outcome, IngestOutcome::Image(_))),
         "{ingested:?}"
     );
-    wait_until("its rest", || pulses.embed.busy().is_none());
+    wait_until("its rest", || heartbeats.embed.busy().is_none());
 }

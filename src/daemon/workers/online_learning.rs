@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 
 use super::training_data;
-use crate::daemon::heartbeat::Pulse;
+use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::engine::{Drifted, Event};
 use crate::eval::budget::Why;
@@ -103,7 +103,7 @@ pub(crate) struct Parts {
     pub reader: Reader,
     pub space: EmbeddingSpace,
     pub serving: Serving,
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
     /// Labels given since are evidence that no verdict has seen.
     pub settled: Option<Timestamp>,
@@ -117,12 +117,13 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), S
     let (sender, jobs) = channel();
     let handle = Handle { jobs: sender, observed: Arc::default() };
     let observed = Arc::clone(&handle.observed);
-    let thread =
-        thread::Builder::new().name("adapt".into()).spawn(move || Adapt::start(parts)?.work(&jobs, &observed))?;
+    let thread = thread::Builder::new()
+        .name("adapt".into())
+        .spawn(move || OnlineWorker::start(parts)?.work(&jobs, &observed))?;
     Ok((handle, thread))
 }
 
-struct Adapt {
+struct OnlineWorker {
     parts: Parts,
     learner: Learner,
     /// Of the statistics as they were sent last.
@@ -139,7 +140,7 @@ struct Adapt {
     looked_for: PathBuf,
 }
 
-impl Adapt {
+impl OnlineWorker {
     fn start(parts: Parts) -> Result<Self, StoreError> {
         let statistics = training_data::statistics(&parts.reader, parts.space)?;
         let (learner, settled) = (Learner::new(statistics), parts.settled);
@@ -166,8 +167,8 @@ impl Adapt {
     }
 
     fn work(mut self, jobs: &Receiver<Job>, observed: &AtomicUsize) -> Result<(), StoreError> {
-        let pulse = self.parts.pulse.clone();
-        jobs.iter().try_for_each(|job| pulse.of(|| self.do_one(job, observed)))
+        let heartbeat = self.parts.heartbeat.clone();
+        jobs.iter().try_for_each(|job| heartbeat.during(|| self.do_one(job, observed)))
     }
 
     fn do_one(&mut self, job: Job, observed: &AtomicUsize) -> Result<(), StoreError> {

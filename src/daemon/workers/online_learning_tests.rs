@@ -44,11 +44,11 @@ fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());
     let (events, heard) = sync_channel(64);
-    let mut adapt = Adapt::start(Parts {
+    let mut adapt = OnlineWorker::start(Parts {
         reader: store.reader().unwrap(),
         space: space(),
         serving: Serving::new(Scoring { top_k: 1, percentile: 99.0, alpha: 0.1 }),
-        pulse: Pulse::default(),
+        heartbeat: Heartbeat::default(),
         events,
         settled: None,
         instant: true,

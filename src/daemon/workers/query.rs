@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use super::export;
 use crate::backbone::Manifest;
-use crate::daemon::heartbeat::Pulse;
+use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
-use crate::daemon::startup::{self, Fresh, Read};
+use crate::daemon::startup::{self, PendingConfig, Read};
 use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX};
 use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleChoice, StoreError};
@@ -30,7 +30,7 @@ pub(crate) struct Job {
 }
 
 /// The worker and the way to hand it things to do.
-pub(crate) struct Answers {
+pub(crate) struct QueryWorker {
     pub jobs: SyncSender<Job>,
     pub thread: JoinHandle<()>,
 }
@@ -49,23 +49,23 @@ pub(crate) struct Parts {
     /// The configuration, to be read again.
     pub read: Arc<Read>,
     /// Where a good one waits.
-    pub fresh: Fresh,
-    pub pulse: Pulse,
+    pub fresh: PendingConfig,
+    pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
 }
 
 /// Starts the worker; it ends when `jobs` is dropped.
-pub(crate) fn spawn(parts: Parts) -> std::io::Result<Answers> {
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<QueryWorker> {
     let (jobs, handed_out) = sync_channel(UNDER_WAY_MAX);
     let thread = thread::Builder::new().name("answer".into()).spawn(move || parts.answer_all(&handed_out))?;
-    Ok(Answers { jobs, thread })
+    Ok(QueryWorker { jobs, thread })
 }
 
 impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, task } in jobs {
             let reloads = matches!(task, Task::Reload);
-            let answer = self.pulse.of(|| panic::catch_unwind(AssertUnwindSafe(|| self.answer(task))));
+            let answer = self.heartbeat.during(|| panic::catch_unwind(AssertUnwindSafe(|| self.answer(task))));
             let answer = answer.unwrap_or_else(|_| {
                 Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
             });

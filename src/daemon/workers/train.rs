@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::training_data;
-use crate::daemon::throttle::{Patience, PatienceSettings};
+use crate::daemon::throttle::{Throttle, ThrottleSettings};
 use crate::engine::{Event, TrainingOrder, TrainingOutcome};
 use crate::eval::gate::Rules;
 use crate::eval::suspicious::suspicious;
@@ -32,7 +32,7 @@ pub(crate) struct TrainerSettings {
     pub space: EmbeddingSpace,
     /// Samples at most.
     pub max_samples: usize,
-    pub patience: PatienceSettings,
+    pub throttle: ThrottleSettings,
 }
 
 /// A training under way.
@@ -53,7 +53,7 @@ impl Training {
         let cancelled = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&cancelled);
         thread::Builder::new().name("train".into()).spawn(move || {
-            settings.patience.lower_priority();
+            settings.throttle.lower_priority();
             let round = Round { reader, settings, events: events.clone(), cancelled: watched };
             let event = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round.run(order))) {
                 Ok(Ok(Some(outcome))) => Event::Trained(Box::new(outcome)),
@@ -94,17 +94,17 @@ impl Round {
         )?;
         let champion = self.champion()?;
         let started = Instant::now();
-        let mut patience = Patience::begin(self.settings.patience);
+        let mut throttle = Throttle::begin(self.settings.throttle);
         let cancelled = || self.cancelled.load(Ordering::Relaxed);
         let mut watch = |progress: train::Progress| {
             self.report(TrainingPhase::Fitting, progress.fraction * 0.9);
-            patience.wait(&cancelled);
-            if cancelled() || patience.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            throttle.wait(&cancelled);
+            if cancelled() || throttle.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let mut fitted = match train::fit(&data, &self.settings.fit, &mut watch) {
             Ok(fitted) => fitted,
             Err(FitError::Cancelled) if cancelled() => return Ok(None),
-            Err(FitError::Cancelled) => return Err(patience.late().into()),
+            Err(FitError::Cancelled) => return Err(throttle.late().into()),
             Err(error) => return Err(error.into()),
         };
         fitted.facts.fit_seconds = started.elapsed().as_secs_f64();

@@ -30,7 +30,7 @@ pub(crate) fn spawn(
     events: SyncSender<Event>,
 ) -> std::io::Result<()> {
     let work = move || {
-        settings.patience.lower_priority();
+        settings.throttle.lower_priority();
         let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
         let check = || check(&manifest, &reader, &settings);
         let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {

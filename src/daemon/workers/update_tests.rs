@@ -4,7 +4,7 @@ use std::time::Duration;
 use ndarray::{Array1, Array2};
 
 use super::*;
-use crate::daemon::throttle::PatienceSettings;
+use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{LabelSource, NewSample, Write};
 use crate::eval::gate::Rules;
 use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, TrainingFacts};
@@ -28,7 +28,7 @@ fn settings() -> TrainerSettings {
         backbone: backbone(),
         space: space(b"b"),
         max_samples: 1_000,
-        patience: PatienceSettings {
+        throttle: ThrottleSettings {
             time_limit: Duration::from_mins(1),
             low_priority: false,
             pause_above_c: None,
