@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
+use super::error::RunError;
 use super::execute::Runtime;
-use super::lifecycle::RunError;
 use crate::engine::{Effect, Event, Write};
 use crate::mqtt::WINDOW;
 use crate::store::StoreError;

@@ -7,11 +7,11 @@ use std::thread::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::commit::{Delivered, Unstored};
+use super::error::RunError;
 use super::heartbeat::Heartbeats;
-use super::lifecycle::{Process, RunError};
 use super::os;
+use super::process::{Link, Process, Socket};
 use super::serving::Serving;
-use super::wiring::{Link, Socket};
 use super::workers::backbone_swap::{self, BackboneSwap};
 use super::workers::ingest::{Ingest, Job};
 use super::workers::online_learning;

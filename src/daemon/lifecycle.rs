@@ -5,87 +5,16 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use super::allocator;
+use super::error::RunError;
 use super::event_sender::EventSender;
 use super::execute::Next;
-use super::main_loop::{self, Clock};
+use super::main_loop;
+use super::os;
+use super::process::{Carryover, Clock, EVENTS, Process};
 use super::startup::{ConfigLayers, PendingConfig, Read, take_back, words_for_taken_back};
-use super::wiring::{Link, Socket, assemble};
-use crate::backbone::OpenError;
-use crate::config::Problem;
-use crate::engine::{Carried, Event};
-use crate::http;
-use crate::ports::EmbedError;
-use crate::shared::settings::BadSettings;
-use crate::store::StoreError;
+use super::wiring::assemble;
+use crate::engine::Event;
 use crate::words::{Digest, told};
-
-/// Events that wait for the loop; workers wait past it.
-pub(super) const EVENTS: usize = 1_024;
-
-/// Why the daemon did not start or did not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The configuration is wrong.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Configuration(Vec<Problem>),
-    /// The backbone's manifest is wrong.
-    #[error(transparent)]
-    Manifest(#[from] crate::backbone::BadManifest),
-    /// The backbone did not open.
-    #[error(transparent)]
-    Backbone(#[from] OpenError),
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The configuration names something that cannot be.
-    #[error(transparent)]
-    Settings(#[from] BadSettings),
-    /// The socket cannot be made.
-    #[error(transparent)]
-    Socket(#[from] http::SocketError),
-    /// The backbone failed on a batch.
-    #[error(transparent)]
-    Embed(#[from] EmbedError),
-    /// A part of the daemon ended that must not.
-    #[error("the {worker} worker ended; restart the daemon, and report this with the log if it happens again")]
-    WorkerEnded {
-        /// Which one.
-        worker: &'static str,
-    },
-    /// A worker does not make way for the next engine's.
-    #[error("a worker did not end within {seconds} s, so other settings cannot take effect; restart the daemon")]
-    WorkerStays {
-        /// How long it was waited for.
-        seconds: u64,
-    },
-    /// The system gives no thread.
-    #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
-    Thread(#[source] std::io::Error),
-    /// The system tells no signals.
-    #[error("cannot listen for SIGTERM and SIGINT; raise the limit of open files (LimitNOFILE, ulimit -n)")]
-    Signals(#[source] std::io::Error),
-}
-
-/// What lives as long as the process.
-#[derive(Clone)]
-pub(super) struct Process {
-    pub read: Arc<Read>,
-    pub fresh: PendingConfig,
-    pub events: EventSender,
-    pub clock: Clock,
-    /// A new word at every start.
-    pub boot: String,
-    /// Whether a termination signal has come; it may still wait in the queue of events.
-    pub stop_asked: Arc<AtomicBool>,
-}
-
-/// What an engine leaves to the next one of the same process.
-pub(super) struct Carryover {
-    pub carried: Carried,
-    pub link: Option<Link>,
-    pub socket: Option<Socket>,
-}
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -94,7 +23,7 @@ pub(super) struct Carryover {
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
 pub fn run(read: Arc<Read>) -> Result<(), RunError> {
-    allocator::give_back();
+    os::return_large_blocks();
     let mut sources = read().map_err(RunError::Configuration)?;
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {

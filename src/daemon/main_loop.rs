@@ -1,12 +1,12 @@
 //! The loop: events in, one commit, effects out.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::error::RunError;
 use super::execute::{Next, Runtime};
-use super::lifecycle::RunError;
+use super::process::Clock;
 use crate::engine::{Engine, Event};
-use crate::words::{Now, Timestamp};
 
 /// Time between two ticks of the engine while something goes on.
 const TICK: Duration = Duration::from_millis(100);
@@ -18,21 +18,6 @@ const AWAKE: Duration = Duration::from_secs(2);
 const VITALS: Duration = Duration::from_secs(10);
 /// Events that share a commit at most.
 const BATCH: usize = 256;
-
-/// The present, by the machine's clocks.
-#[derive(Clone)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub fn start() -> Self {
-        Self(Instant::now())
-    }
-
-    pub fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { wall: Timestamp(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX)), mono: self.0.elapsed() }
-    }
-}
 
 /// Runs the engine until it asks to exit or to be started anew, beginning with the events that a former one left.
 ///

@@ -4,15 +4,15 @@
 //! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
 //! acknowledged that a power cut could take back.
 
-mod allocator;
 mod commit;
+mod error;
 mod event_sender;
 mod execute;
 mod heartbeat;
 mod lifecycle;
 mod main_loop;
 mod os;
-mod outbox;
+mod process;
 mod serving;
 mod settings;
 mod startup;
@@ -21,5 +21,6 @@ mod throttle;
 mod wiring;
 mod workers;
 
-pub use lifecycle::{RunError, run};
+pub use error::RunError;
+pub use lifecycle::run;
 pub use startup::{ConfigLayers, Read};

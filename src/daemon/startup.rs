@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::warn;
 
-use super::lifecycle::RunError;
+use super::error::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
 use crate::engine::{BackboneMemory, Configure, InstalledBackbone, TwinMemory, Write};

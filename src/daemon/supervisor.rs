@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::error::RunError;
 use super::execute::Runtime;
-use super::lifecycle::{Carryover, EVENTS, RunError};
-use super::main_loop::Clock;
+use super::process::{Carryover, Clock, EVENTS};
 use crate::engine::{Engine, Event};
 use crate::mqtt;
 use crate::systemd;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tracing::info;
 
 use super::commit::Delivered;
+use super::error::RunError;
 use super::event_sender::EventSender;
 use super::execute::Runtime;
 use super::heartbeat::Heartbeats;
-use super::lifecycle::{Carryover, Process, RunError};
-use super::outbox::Outbox;
+use super::process::{Carryover, Link, Process, Socket};
 use super::serving::Serving;
 use super::settings;
 use super::startup::StartPlan;
@@ -24,13 +24,13 @@ use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
-use crate::engine::{self, Engine, Event, Snapshot};
+use crate::engine::{self, Engine, Event, OutboxMessage, Snapshot};
 use crate::head::BackboneRef;
 use crate::http;
-use crate::mqtt;
+use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared;
-use crate::store::{OpenOptions, Store, StoreError};
+use crate::store::{OpenOptions, Reader, Store, StoreError};
 use crate::systemd;
 use crate::train::Grouper;
 use crate::watch;
@@ -227,7 +227,7 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
 
 fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> Result<Option<Link>, RunError> {
     let Some(settings) = settings else { return Ok(None) };
-    let outbox = Outbox(store.reader()?);
+    let outbox = StoreOutbox(store.reader()?);
     let handle = mqtt::spawn(settings.clone(), Box::new(outbox), forward(process.events.clone()));
     Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
 }
@@ -243,19 +243,6 @@ fn open_socket(store: &Path, former: Option<&Socket>, process: &Process) -> Resu
     Ok(Some(Socket { path, store: store.to_owned(), handle }))
 }
 
-/// The socket and where it is.
-pub(super) struct Socket {
-    pub path: PathBuf,
-    pub store: PathBuf,
-    pub handle: http::Handle,
-}
-
-/// The link to the broker and what it was made from.
-pub(super) struct Link {
-    pub settings: mqtt::Settings,
-    pub handle: mqtt::Handle,
-}
-
 fn forward(events: EventSender) -> impl Fn(Event) + Send + 'static {
     move |event| events.send(event)
 }
@@ -264,5 +251,22 @@ fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
     move |event| {
         // Nobody listens only when this engine ends.
         let _ = events.send(event);
+    }
+}
+
+/// The store's outbox as the link reads it, beside the daemon's writer.
+struct StoreOutbox(Reader);
+
+impl mqtt::Outbox for StoreOutbox {
+    fn after(&mut self, lane: Lane, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError> {
+        let Self(reader) = self;
+        Ok(match lane {
+            Lane::Answers => reader.answers_after(seq, limit)?,
+            Lane::Reports => reader.reports_after(seq, limit)?,
+        })
+    }
+
+    fn newest(&mut self) -> Result<u64, OutboxError> {
+        Ok(self.0.outbox_newest()?)
     }
 }

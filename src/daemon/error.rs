@@ -1,0 +1,52 @@
+//! Why the daemon does not start or does not go on.
+
+use crate::backbone::{BadManifest, OpenError};
+use crate::config::Problem;
+use crate::http::SocketError;
+use crate::ports::EmbedError;
+use crate::shared::settings::BadSettings;
+use crate::store::StoreError;
+
+/// Why the daemon did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Configuration(Vec<Problem>),
+    /// The backbone's manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] BadManifest),
+    /// The backbone did not open.
+    #[error(transparent)]
+    Backbone(#[from] OpenError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configuration names something that cannot be.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    /// The socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The backbone failed on a batch.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A part of the daemon ended that must not.
+    #[error("the {worker} worker ended; restart the daemon, and report this with the log if it happens again")]
+    WorkerEnded {
+        /// Which one.
+        worker: &'static str,
+    },
+    /// A worker does not make way for the next engine's.
+    #[error("a worker did not end within {seconds} s, so other settings cannot take effect; restart the daemon")]
+    WorkerStays {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The system gives no thread.
+    #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
+    Thread(#[source] std::io::Error),
+    /// The system tells no signals.
+    #[error("cannot listen for SIGTERM and SIGINT; raise the limit of open files (LimitNOFILE, ulimit -n)")]
+    Signals(#[source] std::io::Error),
+}
