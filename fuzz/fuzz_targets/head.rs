@@ -78,7 +78,7 @@ fn answers(record: &HeadRecord, embedding: &[f32]) {
     let together = Array2::from_shape_vec((1, embedding.len()), embedding.to_vec()).expect("one row");
     let together = record.dense.probabilities_of(&together).expect("it is as wide as the head reads");
     assert!(together.iter().all(|p| (0.0..=1.0).contains(p)), "{together}");
-    let doubt = record.calibration.doubt(&p, embedding, 0.1, 99.0);
+    let doubt = record.calibration.doubt(&p, embedding, edgetuned::head::DoubtRates::DEFAULT);
     assert!(doubt.set.into_iter().flatten().all(|class| class < p.len()), "a class that is none");
     assert!(doubt.percentile.is_none_or(|percentile| (0.0..=100.0).contains(&percentile)), "{:?}", doubt.percentile);
 }

@@ -7,6 +7,7 @@ use super::configuration;
 use super::evaluate;
 use super::failure::Failure;
 use super::output::Output;
+use crate::shared::settings::doubt_rates;
 use crate::words::{HeadId, Label, SampleId};
 
 /// One file's answer.
@@ -44,17 +45,14 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
     let config = configuration::if_named(args)?;
     let top_k =
         command.top_k.map_or(config.as_ref().map_or(3, |config| config.prediction.top_k), |top_k| top_k as usize);
-    let (alpha, percentile) = config.as_ref().map_or((0.1, 99.0), |config| {
-        let prediction = &config.prediction;
-        (prediction.abstain_alpha, prediction.unknown_percentile)
-    });
+    let rates = doubt_rates(config.as_ref());
     let (record, mut embeddings) = evaluate::open(config.as_ref(), &command.head)?;
     let embedded = embeddings.embed(&command.files, output)?;
     let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
     let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();
     for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
         let p = probabilities.row(row).to_vec();
-        let doubt = record.calibration.doubt(&p, &embedded.embeddings.row(row).to_vec(), alpha, percentile);
+        let doubt = record.calibration.doubt(&p, &embedded.embeddings.row(row).to_vec(), rates);
         let labels = |classes: Vec<usize>| record.dense.classes.likeliest(&p, classes);
         let top = record.dense.classes.top(&p, top_k);
         answers[*file] = Some(Answer::Prediction(Prediction {

@@ -19,9 +19,8 @@ use super::report::{Measured, Refused, Report};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
-use crate::head::HeadRecord;
 use crate::train::{Dataset, Fitted, Grouper, Kind, L2, Progress, Settings, Solver, fit};
-use crate::words::{ClassSet, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{ClassSet, Label, SampleId, Timestamp};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
     let config = configuration::if_named(args)?;
@@ -43,16 +42,8 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
     let calibration = calibrate(&data, &fitted, command.seed);
-    let record = HeadRecord {
-        head: HeadRef { id: fitted.dense.id(), version: 1 },
-        created: Timestamp(jiff::Timestamp::now().as_millisecond()),
-        backbone: embeddings.reference(),
-        dense: fitted.dense,
-        training: fitted.facts,
-        figures: measured.figures.clone(),
-        heldout: fitted.heldout,
-        calibration,
-    };
+    let created = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let record = fitted.into_record(1, created, embeddings.reference(), measured.figures.clone(), calibration);
     let report = Report::new(&record, &command.out, measured);
     write(&command.out, &record.to_bytes())?;
     let report_file = command.out.with_extension("report.json");

@@ -12,11 +12,12 @@ use super::heartbeat::Heartbeats;
 use super::os;
 use super::process::{Link, Process, Socket};
 use super::serving::Serving;
-use super::workers::backbone_swap::{self, BackboneSwap};
-use super::workers::ingest::{Ingest, Job};
+use super::workers::backbone_swap;
+use super::workers::ingest::{self, Ingest};
+use super::workers::job::Job;
 use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
-use super::workers::train::{TrainerSettings, Training};
+use super::workers::train::{self, TrainerSettings};
 use super::workers::update;
 use crate::engine::{Effect, Event, Service, SuccessionOrder, Vitals, Write};
 use crate::head::HeadRecord;
@@ -40,8 +41,8 @@ pub(super) struct Runtime {
     /// Gone when the daemon is about to end.
     pub socket: Option<Socket>,
     pub trainer: TrainerSettings,
-    pub training: Option<Training>,
-    pub backbone_swap: Option<BackboneSwap>,
+    pub training: Option<Job>,
+    pub backbone_swap: Option<Job>,
     pub backbone_dir: backbone_swap::BackboneDir,
     pub events: SyncSender<Event>,
     /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
@@ -136,7 +137,10 @@ impl Runtime {
             }
             Effect::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
-                self.ingest.jobs.send(Job { root, path }).map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
+                self.ingest
+                    .jobs
+                    .send(ingest::Job { root, path })
+                    .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
             }
             Effect::Look { root, path } => self.watch.look(root, path),
             Effect::Scan => self.watch.scan(),
@@ -145,7 +149,7 @@ impl Runtime {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.
                 let reader = self.store.reader()?;
-                let training = Training::spawn(order, reader, self.trainer.clone(), self.events.clone());
+                let training = train::spawn(order, reader, self.trainer.clone(), self.events.clone());
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
             Effect::Serve(version) => self.serve(version)?,
@@ -211,7 +215,7 @@ impl Runtime {
             trainer: self.trainer.clone(),
             events: self.events.clone(),
         };
-        self.backbone_swap = Some(BackboneSwap::spawn(parts).map_err(RunError::Thread)?);
+        self.backbone_swap = Some(backbone_swap::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::engine::{Scored, Shadowed};
-use crate::head::{DenseHead, Doubt, HeadRecord, Unreadable};
+use crate::head::{DenseHead, Doubt, DoubtRates, HeadRecord, Unreadable};
 use crate::train::Overlay;
 use crate::words::{ClassSet, HeadRef};
 
@@ -16,10 +16,8 @@ use crate::words::{ClassSet, HeadRef};
 pub(super) struct Scoring {
     /// Classes listed.
     pub top_k: usize,
-    /// An image is unknown when it is more novel than this percentage of known images.
-    pub percentile: f64,
-    /// Share of images whose set may miss their class.
-    pub alpha: f64,
+    /// Of its doubts.
+    pub rates: DoubtRates,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +37,11 @@ pub(super) struct Serving {
 impl Serving {
     pub fn new(scoring: Scoring) -> Self {
         Self { state: Arc::default(), scoring }
+    }
+
+    /// The rates at which predictions doubt.
+    pub fn rates(&self) -> DoubtRates {
+        self.scoring.rates
     }
 
     /// Puts a head in service, or takes the present one out. What corrected the former one does not fit the new one
@@ -97,8 +100,7 @@ fn scored(
     let before = best(&champion.dense.classes, &own);
     let (classes, p) = blended.unwrap_or_else(|| (champion.dense.classes.clone(), own));
     let instant = best(&classes, &p) != before;
-    let Doubt { set, novelty, percentile, unknown } =
-        champion.calibration.doubt(&p, embedding, scoring.alpha, scoring.percentile);
+    let Doubt { set, novelty, percentile, unknown } = champion.calibration.doubt(&p, embedding, scoring.rates);
     Ok(Scored {
         head: champion.head.clone(),
         top: classes.top(&p, scoring.top_k),

@@ -9,7 +9,7 @@ use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, Up
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt;
-use crate::shared::settings::{BadSettings, bad, base};
+use crate::shared::settings::{BadSettings, bad, base, doubt_rates};
 use crate::shared::trusted_keys::read_keys;
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, Poll, WatchedFolder};
@@ -29,8 +29,7 @@ pub(super) fn throttle(config: &Config) -> ThrottleSettings {
 
 /// How images are scored.
 pub(super) fn scoring(config: &Config) -> Scoring {
-    let config::Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
-    Scoring { top_k, percentile: unknown_percentile, alpha: abstain_alpha }
+    Scoring { top_k: config.prediction.top_k, rates: doubt_rates(Some(config)) }
 }
 
 /// The gate's rules.

@@ -1,4 +1,4 @@
-//! A training's manners: others first, not while it is hot, not for ever.
+//! When a job may run: at low priority, not while the machine is hot or busy, and not longer than its time limit.
 
 use std::fs;
 use std::thread;
@@ -48,7 +48,8 @@ impl ThrottleSettings {
     }
 }
 
-/// One training's throttle.
+/// The pauses and the time limit of one part of a job.
+#[derive(Debug)]
 pub(super) struct Throttle {
     settings: ThrottleSettings,
     started: Instant,
@@ -80,7 +81,7 @@ impl Throttle {
         self.started.elapsed().saturating_sub(self.waited) > self.settings.time_limit
     }
 
-    /// What is said of one that has.
+    /// Why a job that is late ends, and what to do.
     pub fn late(&self) -> String {
         format!(
             "it took longer than training.time_limit ({} s); the head in service stays: raise the limit, or lower \

@@ -15,7 +15,10 @@ use crate::words::{ClassSet, Label, SampleId, draw, is_audit};
 
 mod diverse;
 mod kmeans;
+mod pool;
 mod uncertain;
+
+pub use pool::{DoubtedLabel, Near, candidates, doubted};
 
 /// Images without a label that are looked at; of more, this many are drawn.
 const CANDIDATES: usize = 2_000;

@@ -26,21 +26,58 @@ pub struct Doubt {
     pub unknown: Option<bool>,
 }
 
+/// The error rates at which a head doubts; the configuration's `prediction.*`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DoubtRates {
+    /// Share of images whose set may miss their class, 0..1.
+    pub alpha: f64,
+    /// An image is unknown when it is more novel than this percentage of known images.
+    pub percentile: f64,
+}
+
+impl DoubtRates {
+    /// The defaults of `prediction.abstain.alpha` and `prediction.unknown.percentile`.
+    pub const DEFAULT: Self = Self { alpha: 0.1, percentile: 99.0 };
+}
+
+/// How unlike the known classes an image is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NoveltyFound {
+    /// Larger is less alike.
+    pub score: f64,
+    /// Percentage of known images that are more alike.
+    pub percentile: f64,
+    /// Whether it is of none of the classes; `None` with too few known images to say.
+    pub unknown: Option<bool>,
+}
+
 impl Calibration {
     /// What to say of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
-    /// probability `alpha` at most, and unknown when the score is beyond `percentile` of known images'.
+    /// probability `rates.alpha` at most, and unknown when the score is beyond `rates.percentile` of known images'.
     ///
     /// # Panics
     /// When `embedding` is not of the head's width.
     #[must_use]
-    pub fn doubt(&self, p: &[f32], embedding: &[f32], alpha: f64, percentile: f64) -> Doubt {
+    pub fn doubt(&self, p: &[f32], embedding: &[f32], rates: DoubtRates) -> Doubt {
+        let DoubtRates { alpha, percentile } = rates;
         let set = self.conformal.as_ref().filter(|conformal| conformal.quantile(alpha).is_finite());
         let set = set.map(|conformal| conformal.set(p, alpha));
-        let Some(novelty) = &self.novelty else { return Doubt { set, ..Doubt::default() } };
+        let Some(found) = self.novelty_of(embedding, percentile) else { return Doubt { set, ..Doubt::default() } };
+        Doubt { set, novelty: Some(found.score), percentile: Some(found.percentile), unknown: found.unknown }
+    }
+
+    /// How novel an image with `embedding` (d,) is, and whether more so than `percentile` of known images; `None` where too
+    /// little was held out to say.
+    ///
+    /// # Panics
+    /// When `embedding` is not of the head's width.
+    #[must_use]
+    pub fn novelty_of(&self, embedding: &[f32], percentile: f64) -> Option<NoveltyFound> {
+        let novelty = self.novelty.as_ref()?;
         let score = novelty.score(embedding);
         // A score that is no number is like nothing known.
         let unknown = novelty.threshold(percentile).map(|threshold| score.is_nan() || score > threshold);
-        Doubt { set, novelty: Some(score), percentile: Some(novelty.percentile_of(score)), unknown }
+        Some(NoveltyFound { score, percentile: novelty.percentile_of(score), unknown })
     }
 }
 
@@ -67,7 +104,7 @@ mod tests {
     #[test]
     fn a_sure_image_has_a_set_of_one_class_an_unsure_one_of_none_and_a_foreign_one_is_unknown() {
         let calibration = calibration(120);
-        let doubt = |p: &[f32], z: &[f32]| calibration.doubt(p, z, 0.1, 99.0);
+        let doubt = |p: &[f32], z: &[f32]| calibration.doubt(p, z, DoubtRates::DEFAULT);
         let known = doubt(&[0.9, 0.1], &[2.0, 0.0, 0.0]);
         assert_eq!((known.set.clone(), known.unknown), (Some(vec![0]), Some(false)));
         assert_eq!(doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0]).set, Some(Vec::new()));
@@ -78,14 +115,14 @@ mod tests {
 
     #[test]
     fn with_too_little_held_out_nothing_is_said() {
-        assert_eq!(Calibration::default().doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0], 0.1, 99.0), Doubt::default());
-        let doubt = calibration(8).doubt(&[0.6, 0.4], &[0.0, 0.0, 1.0], 0.1, 99.0);
+        assert_eq!(Calibration::default().doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0], DoubtRates::DEFAULT), Doubt::default());
+        let doubt = calibration(8).doubt(&[0.6, 0.4], &[0.0, 0.0, 1.0], DoubtRates::DEFAULT);
         assert_eq!((doubt.set.clone(), doubt.unknown), (None, None));
         assert!(doubt.novelty.is_some());
     }
 
     #[test]
     fn an_embedding_that_is_no_number_is_unknown() {
-        assert_eq!(calibration(120).doubt(&[0.9, 0.1], &[f32::NAN, 0.0, 0.0], 0.1, 99.0).unknown, Some(true));
+        assert_eq!(calibration(120).doubt(&[0.9, 0.1], &[f32::NAN, 0.0, 0.0], DoubtRates::DEFAULT).unknown, Some(true));
     }
 }

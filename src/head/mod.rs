@@ -13,7 +13,7 @@ mod ranked;
 mod record;
 
 pub use bytes::BadHeadFile;
-pub use calibration::{Calibration, Doubt};
+pub use calibration::{Calibration, Doubt, DoubtRates, NoveltyFound};
 pub use conformal::Conformal;
 pub use dense::{DenseHead, Unreadable, softmax_in_place, softmax_rows};
 pub(crate) use hidden::Normal;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config};
+use crate::head::DoubtRates;
 use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Tls};
 use crate::store::Precision;
 use crate::train::{self, ClassWeights, Kind, L2, Solver};
@@ -34,6 +35,15 @@ pub fn precision(config: Option<&Config>) -> Precision {
         Some(config::Precision::F32) => Precision::F32,
         Some(config::Precision::F16) | None => Precision::F16,
     }
+}
+
+/// The rates at which predictions doubt; the defaults without a configuration.
+#[must_use]
+pub fn doubt_rates(config: Option<&Config>) -> DoubtRates {
+    config.map_or(DoubtRates::DEFAULT, |config| {
+        let prediction = &config.prediction;
+        DoubtRates { alpha: prediction.abstain_alpha, percentile: prediction.unknown_percentile }
+    })
 }
 
 /// How heads are fitted.
@@ -122,4 +132,16 @@ pub(crate) fn mqtt(
         patience: Patience::default(),
         boot_seq,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_without_a_configuration_are_those_of_an_empty_one() {
+        let config = config::load(&[], "host").unwrap().config;
+        assert_eq!(doubt_rates(Some(&config)), DoubtRates::DEFAULT);
+        assert_eq!(doubt_rates(None), DoubtRates::DEFAULT);
+    }
 }

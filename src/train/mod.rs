@@ -9,6 +9,7 @@
 
 mod adam;
 mod auto;
+mod catch_up;
 mod cholesky;
 mod contest;
 mod dataset;
@@ -40,6 +41,7 @@ mod subset;
 mod temperature;
 mod together;
 
+pub use catch_up::{LabelRow, LabelRows, catch_up, with_replay};
 pub use cholesky::{Cholesky, NoFactor};
 pub use dataset::{BadData, Dataset};
 pub use fit::fit;

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::head::{DenseHead, HeldOut, TrainingFacts};
+use crate::head::{BackboneRef, Calibration, DenseHead, Figures, HeadRecord, HeldOut, TrainingFacts};
+use crate::words::{HeadRef, Timestamp};
 
 /// How to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -140,6 +141,30 @@ pub struct Fitted {
     pub facts: TrainingFacts,
     /// Out-of-fold logits of every training sample, before temperature.
     pub heldout: HeldOut,
+}
+
+impl Fitted {
+    /// The head as it is stored: fitted here, measured and calibrated elsewhere.
+    #[must_use]
+    pub fn into_record(
+        self,
+        version: u64,
+        created: Timestamp,
+        backbone: BackboneRef,
+        figures: Option<Figures>,
+        calibration: Calibration,
+    ) -> HeadRecord {
+        HeadRecord {
+            head: HeadRef { id: self.dense.id(), version },
+            created,
+            backbone,
+            dense: self.dense,
+            training: self.facts,
+            figures,
+            heldout: self.heldout,
+            calibration,
+        }
+    }
 }
 
 /// Why there is no result.

@@ -9,17 +9,15 @@ use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::thread::{self, JoinHandle};
 
 use tracing::{debug, info, warn};
 
+use super::fit::fit;
+use super::job::{self, AnyError, Control, Job};
 use super::train::TrainerSettings;
 use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
-use crate::daemon::throttle::Throttle;
 use crate::engine::{Event, Succession, SuccessionOrder};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, calibrate, compare_across};
@@ -29,9 +27,8 @@ use crate::ports::Embedder;
 use crate::shared::read_image::{PictureError, read_picture};
 use crate::store::files::{self, NewFile};
 use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
-use crate::train;
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, HeadRef, SampleId, Timestamp, told};
+use crate::words::{Digest, EmbeddingSpace, SampleId, Timestamp, told};
 
 /// Embeddings that are kept in one commit.
 const BATCH: usize = 16;
@@ -69,14 +66,6 @@ impl BackboneDir {
     }
 }
 
-/// A backbone that is being readied.
-pub(crate) struct BackboneSwap {
-    cancelled: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Why an image cannot be embedded again.
 #[derive(Debug, thiserror::Error)]
 enum Unread {
@@ -88,48 +77,27 @@ enum Unread {
     Gone,
 }
 
-impl BackboneSwap {
-    /// Starts; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is cancelled.
-    pub fn spawn(parts: Parts) -> std::io::Result<Self> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let watched = Arc::clone(&cancelled);
-        let thread = thread::Builder::new().name("succeed".into()).spawn(move || {
-            parts.trainer.throttle.lower_priority();
-            let events = parts.events.clone();
-            let sha256 = parts.order.sha256;
-            let work = Work { parts, cancelled: watched };
-            let event = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work.run())) {
-                Ok(Ok(Some(succession))) => Event::Succeeds(Box::new(succession)),
-                Ok(Ok(None)) => return,
-                Ok(Err(error)) => Event::SuccessionFailed { sha256, reason: told(&*error) },
-                Err(_) => Event::SuccessionFailed {
-                    sha256,
-                    reason: "it panicked; the log has the place, please report it".into(),
-                },
-            };
-            // Nobody listens only when this engine ends; the next one begins it again.
-            let _ = events.send(event);
-        })?;
-        Ok(Self { cancelled, thread })
-    }
-
-    /// Asks it to end at its next image.
-    pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it has ended.
-    pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
-    }
+/// Starts to prepare a backbone; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is cancelled.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub(crate) fn spawn(parts: Parts) -> std::io::Result<Job> {
+    let (throttle, events, sha256) = (parts.trainer.throttle, parts.events.clone(), parts.order.sha256);
+    let work = move |control: &Control| Preparation { parts, control: control.clone() }.run();
+    job::spawn("succeed", throttle, events, work, move |result| match result {
+        Ok(Ok(Some(succession))) => Some(Event::Succeeds(Box::new(succession))),
+        Ok(Ok(None)) => None,
+        Ok(Err(error)) => Some(Event::SuccessionFailed { sha256, reason: told(&*error) }),
+        Err(panicked) => Some(Event::SuccessionFailed { sha256, reason: panicked.to_string() }),
+    })
 }
 
-struct Work {
+struct Preparation {
     parts: Parts,
-    cancelled: Arc<AtomicBool>,
+    control: Control,
 }
 
-impl Work {
+impl Preparation {
     /// `None` when it was cancelled.
     fn run(&self) -> Result<Option<Succession>, AnyError> {
         let manifest = self.stage()?;
@@ -174,7 +142,7 @@ impl Work {
         space: EmbeddingSpace,
         reference: &BackboneRef,
     ) -> Result<Option<(u64, u64)>, AnyError> {
-        let Parts { reader, dir: BackboneDir { folder, precision, .. }, trainer, .. } = &self.parts;
+        let Parts { reader, dir: BackboneDir { folder, precision, .. }, .. } = &self.parts;
         let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
         let mut kept = reader.kept()?;
         // Labelled ones decide, then the newest.
@@ -190,8 +158,8 @@ impl Work {
         let mut embedded = of - jobs.len() as u64;
         let (mut missing, mut failed) = (0, None);
         let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
-        let mut throttle = Throttle::begin(trainer.throttle);
-        let cancelled = || self.cancelled.load(Ordering::Relaxed);
+        // Embedding pauses like a training, but has no time limit: it goes on where it was after a restart.
+        let mut throttle = self.control.throttle();
         embed_all(
             backbone,
             jobs,
@@ -211,15 +179,19 @@ impl Work {
                     failed = keep(&mut cache, &mut batch).err();
                     self.report(embedded, of);
                 }
-                throttle.wait(&cancelled);
-                if failed.is_some() || cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                self.control.wait(&mut throttle);
+                if failed.is_some() || self.control.is_cancelled() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             },
         )?;
         if let Some(error) = failed {
             return Err(error.into());
         }
         keep(&mut cache, &mut batch)?;
-        Ok((!cancelled()).then_some((embedded, missing)))
+        Ok((!self.control.is_cancelled()).then_some((embedded, missing)))
     }
 
     /// A head on the new embeddings, and what the gate says of it beside the one in service. Too few labels make none;
@@ -237,14 +209,7 @@ impl Work {
             Ok(data) if data.classes().len() > 1 => data,
             _ => return Ok(Some((None, without_head(champion.as_ref())))),
         };
-        let cancelled = || self.cancelled.load(Ordering::Relaxed);
-        let mut watch =
-            |_: train::Progress| if cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let fitted = match train::fit(&data, &trainer.fit, &mut watch) {
-            Ok(fitted) => fitted,
-            Err(train::FitError::Cancelled) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let Some(fitted) = fit(&data, &trainer.fit, &self.control, |_| {})? else { return Ok(None) };
         let version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
         let before = reader.labelled_of(data.ids())?;
         let rows: BTreeMap<SampleId, usize> = before.ids.iter().copied().zip(0..).collect();
@@ -252,16 +217,8 @@ impl Work {
         let Comparison { challenger: figures, verdict, .. } =
             compare_across(&data, &fitted, version, champion.as_ref(), &old, &trainer.rules);
         let calibration = calibrate(&data, &fitted, trainer.fit.seed);
-        let challenger = HeadRecord {
-            head: HeadRef { id: fitted.dense.id(), version },
-            created: Timestamp(jiff::Timestamp::now().as_millisecond()),
-            backbone: reference.clone(),
-            dense: fitted.dense,
-            training: fitted.facts,
-            figures,
-            heldout: fitted.heldout,
-            calibration,
-        };
+        let created = Timestamp(jiff::Timestamp::now().as_millisecond());
+        let challenger = fitted.into_record(version, created, reference.clone(), figures, calibration);
         Ok(Some((Some(challenger), verdict)))
     }
 

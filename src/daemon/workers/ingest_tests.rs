@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::daemon::serving::Scoring;
-use crate::head::BackboneRef;
+use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
 use crate::store::{OpenOptions, Precision, Store};
 use crate::words::{Digest, EmbeddingSpace};
@@ -64,7 +64,7 @@ fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
     let backbone = BackboneRef { name: "faulty".into(), sha256: Digest::of(b"m"), dim: 2 };
     let options = OpenOptions { space, backbone: &backbone, precision: Precision::F32 };
     let store = Store::open(folder, &options).unwrap();
-    let serving = Serving::new(Scoring { top_k: 3, percentile: 99.0, alpha: 0.1 });
+    let serving = Serving::new(Scoring { top_k: 3, rates: DoubtRates::DEFAULT });
     let (events, heard) = sync_channel(64);
     let heartbeats = Heartbeats::default();
     let parts = online_learning::Parts {

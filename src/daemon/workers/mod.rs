@@ -2,9 +2,12 @@
 
 pub(crate) mod backbone_swap;
 mod export;
+mod fit;
 pub(crate) mod ingest;
+pub(crate) mod job;
 pub(crate) mod online_learning;
 pub(crate) mod query;
+mod review_query;
 pub(crate) mod train;
 mod training_data;
 pub(crate) mod update;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::thread::{self, JoinHandle};
 
-use super::training_data;
+use super::{review_query, training_data};
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::engine::{Drifted, Event};
@@ -21,11 +21,13 @@ use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
 use crate::store::{LabelledNow, Reader, StoreError};
-use crate::train::Learner;
+use crate::train::{self, Learner};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// Files looked at each time whether they are gone: in a day more than a million.
 const GONE: usize = 1_000;
+/// Samples read at a time.
+const CHUNK: usize = 256;
 /// New embeddings that may wait; more are not looked at for drift.
 const OBSERVED: usize = 64;
 
@@ -193,7 +195,7 @@ impl OnlineWorker {
         self.correct();
         self.monitor = None;
         if let Some(champion) = &self.champion {
-            self.monitor = training_data::monitor(&self.parts.reader, champion, self.parts.seed)?;
+            self.monitor = review_query::monitor(&self.parts.reader, champion, self.parts.seed)?;
         }
         Ok(())
     }
@@ -235,7 +237,7 @@ impl OnlineWorker {
             self.leaving = still.into_iter().map(|sample| sample.id).collect();
             let waiting: BTreeSet<SampleId> =
                 newer.iter().map(|sample| sample.id).chain(self.leaving.clone()).collect();
-            if let Some(statistics) = training_data::caught_up(reader, self.learner.statistics(), &waiting)? {
+            if let Some(statistics) = train::catch_up(reader, self.learner.statistics(), &waiting)? {
                 self.learner = Learner::new(statistics);
                 for sample in &newer {
                     self.take(sample);
@@ -260,7 +262,9 @@ impl OnlineWorker {
     }
 
     fn review(&self, since: Option<Timestamp>) -> Result<(), StoreError> {
-        let review = training_data::review(&self.parts.reader, self.champion.as_deref(), since, self.parts.seed)?;
+        let percentile = self.parts.serving.rates().percentile;
+        let review =
+            review_query::review(&self.parts.reader, self.champion.as_deref(), since, percentile, self.parts.seed)?;
         self.send(Event::Reviewed(review));
         Ok(())
     }
@@ -268,10 +272,10 @@ impl OnlineWorker {
     /// Labelled samples go only when the statistics in the store hold them, near-duplicates when they do not: another of
     /// their burst stays and says the same, and a training that holds it out must not remember it.
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
-        let found = training_data::evictable(&self.parts.reader, count, self.learner.statistics())?;
+        let found = review_query::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
             found.iter().filter(|sample| sample.why == Why::NearDuplicate).map(|sample| sample.id).collect();
-        for ids in twins.chunks(training_data::CHUNK) {
+        for ids in twins.chunks(CHUNK) {
             let samples = self.parts.reader.labels_of(ids)?;
             self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
         }

@@ -4,7 +4,7 @@ use std::sync::mpsc::sync_channel;
 use super::*;
 use crate::daemon::serving::Scoring;
 use crate::engine::{LabelSource, NewSample, Write};
-use crate::head::BackboneRef;
+use crate::head::{BackboneRef, DoubtRates};
 use crate::store::{OpenOptions, Precision, Store};
 
 fn id(n: u8) -> SampleId {
@@ -47,7 +47,7 @@ fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
     let mut adapt = OnlineWorker::start(Parts {
         reader: store.reader().unwrap(),
         space: space(),
-        serving: Serving::new(Scoring { top_k: 1, percentile: 99.0, alpha: 0.1 }),
+        serving: Serving::new(Scoring { top_k: 1, rates: DoubtRates::DEFAULT }),
         heartbeat: Heartbeat::default(),
         events,
         settled: None,

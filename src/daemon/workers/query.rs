@@ -4,7 +4,6 @@
 //! [`UNDER_WAY_MAX`], so that handing one out never waits. Whatever goes wrong, a panic too, is an answer and never the
 //! daemon's end: the broker would send the request again to the next one.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -12,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use super::export;
+use super::job::catch_panic;
 use crate::backbone::Manifest;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
@@ -65,7 +65,7 @@ impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, task } in jobs {
             let reloads = matches!(task, Task::Reload);
-            let answer = self.heartbeat.during(|| panic::catch_unwind(AssertUnwindSafe(|| self.answer(task))));
+            let answer = self.heartbeat.during(|| catch_panic(|| self.answer(task)));
             let answer = answer.unwrap_or_else(|_| {
                 Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
             });

@@ -6,7 +6,7 @@ use crate::engine::{LabelSource, NewSample, Write};
 use crate::head::BackboneRef;
 use crate::store::{OpenOptions, Precision, Store};
 use crate::train::{Settings, fit};
-use crate::words::Digest;
+use crate::words::{Digest, Timestamp};
 
 fn id(n: u8) -> SampleId {
     SampleId::of(&[n])
@@ -57,7 +57,7 @@ fn store(folder: &std::path::Path) -> Store {
 fn replayed(store: &Store, max: usize) -> Option<f64> {
     let reader = store.reader().unwrap();
     let data = dataset(labelled(&reader, max.min(1_000), 0).unwrap(), space()).unwrap();
-    let data = remembering(&reader, data, max).unwrap();
+    let data = with_replay(&reader, data, max).unwrap();
     let fitted = fit(&data, &Settings::default(), &mut |_| ControlFlow::Continue(())).unwrap();
     fitted.facts.hyper.get("replayed").copied()
 }

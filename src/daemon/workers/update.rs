@@ -5,10 +5,10 @@
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::SyncSender;
-use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
+use super::job::{self, Control, Job};
 use super::train::TrainerSettings;
 use super::training_data;
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
@@ -22,28 +22,27 @@ use crate::words::{Digest, EmbeddingSpace, told};
 /// Stored embeddings that a head is asked for before it may serve.
 const PROBES: usize = 256;
 
-/// Starts it; it ends with [`Event::UpdateChecked`].
+/// Starts the check; it ends with [`Event::UpdateChecked`].
+///
+/// # Errors
+/// When the system refuses a thread.
 pub(crate) fn spawn(
     manifest: Manifest,
     reader: Reader,
     settings: TrainerSettings,
     events: SyncSender<Event>,
-) -> std::io::Result<()> {
-    let work = move || {
-        settings.throttle.lower_priority();
-        let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
-        let check = || check(&manifest, &reader, &settings);
-        let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)) {
+) -> std::io::Result<Job> {
+    let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
+    let throttle = settings.throttle;
+    let work = move |_: &Control| check(&manifest, &reader, &settings);
+    job::spawn("update", throttle, events, work, move |result| {
+        let outcome = match result {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => Err(Refusal::new(Code::NotPossible, format!("it cannot be read: {}", told(&error)))),
-            Err(_) => {
-                Err(Refusal::new(Code::BadContent, "looking at it panicked; the log has the place, please report it"))
-            }
+            Err(panicked) => Err(Refusal::new(Code::BadContent, panicked.to_string())),
         };
-        // Nobody listens only when the daemon ends; it is looked at again at the next start.
-        let _ = events.send(Event::UpdateChecked(Box::new(UpdateChecked { kind, sha256, outcome })));
-    };
-    thread::Builder::new().name("update".into()).spawn(work).map(drop)
+        Some(Event::UpdateChecked(Box::new(UpdateChecked { kind, sha256, outcome })))
+    })
 }
 
 fn check(
@@ -148,7 +147,7 @@ fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
     if let Some(value) = logits.iter().chain(&p).find(|value| !value.is_finite()) {
         return Err(format!("the head answers {value} to an embedding, expected finite numbers"));
     }
-    let novelty = record.calibration.doubt(&p, embedding, 0.1, 99.0).novelty;
+    let novelty = record.calibration.novelty.as_ref().map(|novelty| novelty.score(embedding));
     match novelty.filter(|novelty| !novelty.is_finite()) {
         Some(novelty) => Err(format!("the head finds an embedding novel by {novelty}, expected a finite number")),
         None => Ok(()),

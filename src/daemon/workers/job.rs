@@ -1,0 +1,163 @@
+//! A job that runs once on a thread of its own and reports its result as an event: a training, the check of an update,
+//! the preparation of another backbone.
+//!
+//! Every job runs at the priority of `training.priority`, can be cancelled, and ends in one event even when it panics.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::{self, JoinHandle};
+
+use crate::daemon::throttle::{Throttle, ThrottleSettings};
+use crate::engine::Event;
+
+/// An error with its causes, whatever its type.
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The work panicked; what it said is in the log.
+#[derive(Debug, thiserror::Error)]
+#[error("it panicked; the log has the place, please report it")]
+pub(crate) struct Panicked;
+
+/// A running job. Dropping it does not end it.
+pub(crate) struct Job {
+    cancelled: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Job {
+    /// Asks the work to end at its next step. Nobody has to wait for that: it changes nothing that is in use.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// What the work of a job can ask between two of its steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Control {
+    throttle: ThrottleSettings,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Control {
+    /// Whether the work is to end now, without a result.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The pauses and the time limit of a part of the work that starts now.
+    pub fn throttle(&self) -> Throttle {
+        Throttle::begin(self.throttle)
+    }
+
+    /// Waits while the machine is hot or busy, unless the job is cancelled.
+    pub fn wait(&self, throttle: &mut Throttle) {
+        throttle.wait(&|| self.is_cancelled());
+    }
+
+    #[cfg(test)]
+    pub fn for_test(throttle: ThrottleSettings) -> Self {
+        Self { throttle, cancelled: Arc::default() }
+    }
+}
+
+/// Starts `work` on a thread called `name`; `report` turns its result, or its panic, into the event that is sent, and
+/// `None` sends nothing.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub(crate) fn spawn<T>(
+    name: &str,
+    throttle: ThrottleSettings,
+    events: SyncSender<Event>,
+    work: impl FnOnce(&Control) -> T + Send + 'static,
+    report: impl FnOnce(Result<T, Panicked>) -> Option<Event> + Send + 'static,
+) -> io::Result<Job> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let control = Control { throttle, cancelled: Arc::clone(&cancelled) };
+    let thread = thread::Builder::new().name(name.into()).spawn(move || {
+        throttle.lower_priority();
+        if let Some(event) = report(catch_panic(|| work(&control))) {
+            // Nobody receives it only when this engine ends; the next one starts the job again.
+            let _ = events.send(event);
+        }
+    })?;
+    Ok(Job { cancelled, thread })
+}
+
+/// What `work` returns, or that it panicked. The work must leave nothing half-done that others see.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SETTINGS: ThrottleSettings = ThrottleSettings {
+        time_limit: Duration::from_hours(1),
+        low_priority: true,
+        pause_above_c: None,
+        pause_above_load: None,
+    };
+
+    fn ended(result: Result<&'static str, Panicked>) -> Option<Event> {
+        let reason = result.map_or_else(|panicked| panicked.to_string(), str::to_owned);
+        Some(Event::TrainingFailed { reason })
+    }
+
+    /// How the job ended; `None` when it sent nothing.
+    fn outcome(work: impl FnOnce(&Control) -> &'static str + Send + 'static, cancel: bool) -> Option<String> {
+        let (events, received) = sync_channel(1);
+        let work = move |control: &Control| {
+            while cancel && !control.is_cancelled() {
+                thread::yield_now();
+            }
+            work(control)
+        };
+        let report = move |result| ended(result).filter(|_| !cancel);
+        let job = spawn("job", SETTINGS, events, work, report).unwrap();
+        if cancel {
+            job.cancel();
+        }
+        received.recv().ok().map(|event| match event {
+            Event::TrainingFailed { reason } => reason,
+            other => panic!("nobody sent {other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_job_sends_its_result_and_a_panic_is_one() {
+        assert_eq!(outcome(|_| "done", false).as_deref(), Some("done"));
+        let panicked = outcome(|_| panic!("as a fit that meets what nobody thought of"), false);
+        assert!(panicked.is_some_and(|reason| reason.contains("please report it")));
+    }
+
+    #[test]
+    fn a_cancelled_job_ends_and_sends_nothing_where_it_has_nothing_to_report() {
+        assert_eq!(outcome(|_| "cancelled", true), None);
+    }
+
+    #[test]
+    fn only_the_jobs_own_thread_gets_a_lower_priority() {
+        let before = rustix::process::getpriority_process(None).unwrap();
+        let (events, received) = sync_channel(1);
+        let work = |_: &Control| rustix::process::getpriority_process(None).unwrap();
+        let report =
+            |result: Result<i32, Panicked>| result.ok().map(|nice| Event::TrainingFailed { reason: nice.to_string() });
+        spawn("job", SETTINGS, events, work, report).unwrap();
+        let Event::TrainingFailed { reason } = received.recv().unwrap() else { panic!("the job sends only that") };
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
+        assert!(reason.parse::<i32>().unwrap() > before, "{reason} is no lower priority than {before}");
+    }
+}

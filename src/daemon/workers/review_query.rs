@@ -1,0 +1,150 @@
+//! What the online worker reads from the store for a decision: the reference of drift, the images to review, the samples
+//! that can be evicted. The choices are `eval`'s.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, Axis};
+
+use super::training_data;
+use crate::engine::{Evictable, Review};
+use crate::eval::advice::advice;
+use crate::eval::budget::{self, Kept};
+use crate::eval::drift::{Monitor, Reference};
+use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
+use crate::head::HeadRecord;
+use crate::store::{KeptSample, Labelled, Reader, StoreError, Unlabelled};
+use crate::train::Statistics;
+use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
+use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
+
+/// Images without a label that are looked at for the review list, the latest first.
+const CANDIDATES: usize = 1_000;
+/// Labelled samples that are looked at for it.
+const LABELLED: usize = 2_000;
+/// A monitor that compares with what `champion` learned from, by what models that had not seen it said of it; `None`
+/// when that is too little.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
+    let held = &champion.heldout;
+    let said: BTreeMap<SampleId, usize> = held
+        .ids
+        .iter()
+        .zip(held.logits.rows())
+        .filter(|(_, row)| row.iter().any(|logit| logit.is_finite()))
+        .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
+        .collect();
+    let ids: Vec<SampleId> = said.keys().copied().collect();
+    let Labelled { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
+    let predicted: Vec<usize> = ids.iter().map(|id| said[id]).collect();
+    let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
+    Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
+}
+
+/// The images worth a label now; those more novel than `unknown_percentile` of known images count as of no class.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub(crate) fn review(
+    reader: &Reader,
+    champion: Option<&HeadRecord>,
+    since: Option<Timestamp>,
+    unknown_percentile: f64,
+    seed: u64,
+) -> Result<Review, StoreError> {
+    let labelled = training_data::labelled(reader, LABELLED, seed)?;
+    let unlabelled = reader.unlabelled(CANDIDATES, since)?;
+    let none = ClassSet::default();
+    let classes = champion.map_or(&none, |champion| &champion.dense.classes);
+    let Unlabelled { ids, groups, embeddings, .. } = &unlabelled;
+    let candidates = review::candidates(ids, groups, embeddings, champion, unknown_percentile);
+    let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion));
+    let doubts: Vec<Doubt> = doubted.iter().map(|label| label.doubt.clone()).collect();
+    let pool = Pool {
+        candidates: &candidates,
+        embeddings: &unlabelled.embeddings,
+        labelled: &labelled.embeddings,
+        labelled_groups: &labelled.groups,
+        classes,
+        doubts: &doubts,
+    };
+    let paths: BTreeMap<SampleId, &String> = unlabelled.ids.iter().copied().zip(&unlabelled.paths).collect();
+    let mut items = Vec::new();
+    for ask in review::choose(&pool, MAX_REVIEW_ITEMS, seed) {
+        let doubted = doubted.iter().find(|label| ask.reason == Reason::Suspicious && label.doubt.id == ask.id);
+        let path = match paths.get(&ask.id) {
+            Some(path) => (*path).clone(),
+            None => reader.path(&ask.id)?.unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        items.push(ReviewItem {
+            image: ask.id,
+            path,
+            reason: ask.reason,
+            suggestion: ask.suggestion,
+            probability: ask.probability.map(|probability| probability as f32),
+            label: doubted.map(|label| label.given.clone()),
+            neighbours: doubted.map_or_else(Vec::new, neighbours),
+        });
+    }
+    let mut counts: BTreeMap<Label, u64> = BTreeMap::new();
+    for (_, label, _) in reader.labelled_ids()? {
+        *counts.entry(label).or_default() += 1;
+    }
+    let figures = champion.and_then(|champion| champion.figures.as_ref());
+    let advice = figures.and_then(|figures| advice(&figures.per_class, &counts.into_iter().collect::<Vec<_>>()));
+    Ok(Review { items, advice })
+}
+
+/// Labels that are flagged, most suspicious first.
+fn doubted(labelled: &Labelled, champion: &HeadRecord) -> Vec<DoubtedLabel> {
+    let data = training_data::dataset(labelled.clone(), champion.dense.space);
+    data.map_or_else(|_| Vec::new(), |data| review::doubted(&data, champion))
+}
+
+fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
+    let shown =
+        |near: &review::Near| ReviewNeighbour { image: near.id, label: near.label.clone(), distance: near.distance };
+    label.neighbours.iter().map(shown).collect()
+}
+
+/// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
+pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
+    let held = |sample: &KeptSample| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
+    let kept = reader.kept()?.into_iter().filter(held).map(|sample| Kept {
+        id: sample.id,
+        group: sample.group,
+        label: sample.label,
+        arrived: sample.number,
+        audit: is_audit(&sample.id),
+    });
+    let kept: Vec<Kept> = kept.collect();
+    let mut failed = None;
+    let mut embeddings = |ids: &[SampleId]| match rows(reader, ids) {
+        Ok(rows) => rows,
+        Err(error) => {
+            failed = Some(error);
+            Array2::zeros((ids.len(), 1))
+        }
+    };
+    let evicted = budget::evict(&kept, count, &mut embeddings);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut labels: BTreeMap<SampleId, Option<Label>> = kept.into_iter().map(|kept| (kept.id, kept.label)).collect();
+    let going = |(id, why)| Evictable { id, label: labels.remove(&id).flatten(), why };
+    Ok(evicted.gone.into_iter().map(going).collect())
+}
+
+/// Embeddings (m, d) of labelled samples, in the order of `ids`; zeros where there is none.
+fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
+    let found = reader.labelled_of(ids)?;
+    let place: BTreeMap<SampleId, usize> = found.ids.iter().copied().zip(0..).collect();
+    let mut rows = Array2::zeros((ids.len(), found.embeddings.ncols().max(1)));
+    for (mut row, id) in rows.axis_iter_mut(Axis(0)).zip(ids) {
+        if let Some(&place) = place.get(id) {
+            row.assign(&found.embeddings.row(place));
+        }
+    }
+    Ok(rows)
+}
