@@ -283,3 +283,7 @@ fn without_head(champion: Option<&HeadRecord>) -> Verdict {
     };
     Verdict { promote: champion.is_none(), provisional: false, code: code.to_owned(), reason, change: None }
 }
+
+#[cfg(test)]
+#[path = "backbone_swap_tests.rs"]
+mod tests;
