@@ -125,7 +125,7 @@ impl Runtime {
             Ok(()) => {
                 info!(changes = waiting.writes.len(), "the store takes changes again");
                 log_events(&waiting.writes);
-                self.heard.push(Event::StoreWorks);
+                self.feedback.push(Event::StoreWorks);
                 Ok(waiting.acts.into_iter().chain(free).collect())
             }
             Err(error) => {
@@ -149,7 +149,7 @@ impl Runtime {
         }
         let (full, reason) = (is_full(&error), told(&error));
         error!(error = reason, changes, "nothing can be stored");
-        self.heard.push(Event::StoreFails { full, reason });
+        self.feedback.push(Event::StoreFails { full, reason });
         Ok(full)
     }
 

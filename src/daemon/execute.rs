@@ -1,4 +1,4 @@
-//! Running what the engine asks for; what of it has to wait for the store, `durable` says.
+//! Carries out what the engine asks for; [`super::commit`] decides what of it has to wait for the store.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -27,32 +27,56 @@ use crate::watch;
 use crate::wire::Topic;
 use crate::words::told;
 
-/// The runtime, as far as effects reach it.
+/// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
 pub(super) struct Runtime {
+    /// The one writer of the database.
     pub store: Store,
+    /// Reads heads and counts beside the writer.
     pub reader: Reader,
+    /// The heads that answer; shared with the workers that ask them.
     pub serving: Serving,
-    pub ingest: Ingest,
-    pub queries: QueryWorker,
-    pub adapt: online_learning::Handle,
-    pub adapting: Option<JoinHandle<Result<(), StoreError>>>,
-    pub watch: watch::Handle,
+    /// The threads that run all the time.
+    pub workers: Workers,
+    /// The link to the broker; `None` without one.
     pub link: Option<Link>,
-    /// Gone when the daemon is about to end.
+    /// The socket for local requests; taken when the daemon is about to end.
     pub socket: Option<Socket>,
+    /// What each training, and each check of an update, gets.
     pub trainer: TrainerSettings,
+    /// The training under way or ended last.
     pub training: Option<Job>,
+    /// The preparation of another backbone under way or ended last.
     pub backbone_swap: Option<Job>,
+    /// Where backbones that came as updates are stored.
     pub backbone_dir: backbone_swap::BackboneDir,
+    /// The queue of the loop, for workers that are started later.
     pub events: SyncSender<Event>,
-    /// What acts came to by themselves, for the engine's next step; the queue could be full of what waits for this loop.
-    pub heard: Vec<Event>,
+    /// Results of acts for the engine's next step; the queue could be full of events that wait for this loop.
+    pub feedback: Vec<Event>,
+    /// Changes that could not be committed, with the acts that wait for them.
     pub unstored: Option<Unstored>,
+    /// Deliveries that go into the next commit.
     pub delivered: Delivered,
+    /// Since when each worker has been busy, for the watchdog.
     pub heartbeats: Heartbeats,
-    /// Whether a worker is stuck and that was said.
+    /// Whether a worker is stuck and that was reported.
     pub stuck: bool,
+    /// What outlives this runtime.
     pub process: Process,
+}
+
+/// The threads that run as long as the engine does; one that ends by itself ends the daemon.
+pub(super) struct Workers {
+    /// Reads, decodes and embeds files.
+    pub ingest: Ingest,
+    /// Answers requests that take time.
+    pub queries: QueryWorker,
+    /// The way to the worker that learns labels at once.
+    pub online: online_learning::Handle,
+    /// Its thread; taken when its end was noticed.
+    pub online_thread: Option<JoinHandle<Result<(), StoreError>>>,
+    /// Lists the watched folders and looks at single files.
+    pub watch: watch::Handle,
 }
 
 /// What a batch of effects means for the loop.
@@ -132,7 +156,7 @@ impl Runtime {
                 }
             }
             Effect::FindOut { job, task } => {
-                let handed_out = self.queries.jobs.send(query::Job { job, task });
+                let handed_out = self.workers.queries.jobs.send(query::Job { job, task });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
             }
             Effect::Ingest { root, path } => {
@@ -142,9 +166,9 @@ impl Runtime {
                     .send(ingest::Job { root, path })
                     .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
             }
-            Effect::Look { root, path } => self.watch.look(root, path),
-            Effect::Scan => self.watch.scan(),
-            Effect::Hold(held) => self.watch.hold(held),
+            Effect::Look { root, path } => self.workers.watch.look(root, path),
+            Effect::Scan => self.workers.watch.scan(),
+            Effect::Hold(held) => self.workers.watch.hold(held),
             Effect::Train(order) => {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.
@@ -157,11 +181,11 @@ impl Runtime {
                 let head = version.map(|version| self.head(version)).transpose()?.flatten();
                 self.serving.shadow(head);
             }
-            Effect::Learn(ids) => self.adapt.learn(ids),
-            Effect::Settle(before) => self.adapt.settle(before),
-            Effect::Review { since } => self.adapt.review(since),
-            Effect::Evict { count } => self.adapt.evict(count),
-            Effect::LookForGone => self.adapt.look_for_gone(),
+            Effect::Learn(ids) => self.workers.online.learn(ids),
+            Effect::Settle(before) => self.workers.online.settle(before),
+            Effect::Review { since } => self.workers.online.review(since),
+            Effect::Evict { count } => self.workers.online.evict(count),
+            Effect::LookForGone => self.workers.online.look_for_gone(),
             Effect::Succeed(order) => self.succeed(*order)?,
             Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Effect::Service(word) => self.tell(&word),
@@ -195,7 +219,7 @@ impl Runtime {
                         stuck.may.as_secs()
                     );
                     error!(reason, "stuck");
-                    self.heard.push(Event::Fault { source: "watchdog", reason });
+                    self.feedback.push(Event::Fault { source: "watchdog", reason });
                 }
                 Some(_) => {}
             },
@@ -226,7 +250,7 @@ impl Runtime {
             Some(version) => {
                 let Some(record) = self.head(version)? else {
                     let reason = "its file is not in the store or cannot be read; the log says why".to_owned();
-                    self.heard.push(Event::ServingFailed { version, reason });
+                    self.feedback.push(Event::ServingFailed { version, reason });
                     return Ok(());
                 };
                 info!(head = %record.head, classes = record.dense.classes.len(), "in service");
@@ -234,7 +258,7 @@ impl Runtime {
             }
         };
         self.serving.set(champion.clone());
-        self.adapt.serve(champion);
+        self.workers.online.serve(champion);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! `edgetuned run`: bringing the daemon up.
+//! `edgetuned run`: starting the daemon, starting it again within the process, and what follows when a start fails.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -10,25 +10,26 @@ use super::event_sender::EventSender;
 use super::execute::Next;
 use super::main_loop;
 use super::os;
-use super::process::{Carryover, Clock, EVENTS, Process};
-use super::startup::{ConfigLayers, PendingConfig, Read, take_back, words_for_taken_back};
+use super::process::{Clock, EVENTS, Process};
+use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back, words_for_taken_back};
 use super::wiring::assemble;
 use crate::engine::Event;
 use crate::words::{Digest, told};
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is asked to stop.
 ///
-/// New settings take effect by a restart of everything but the link to the broker: one way for all of them.
+/// New settings take effect by a restart within the process of everything but the link to the broker: one way for all of
+/// them.
 ///
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
 pub fn run(read: Arc<Read>) -> Result<(), RunError> {
     os::return_large_blocks();
-    let mut sources = read().map_err(RunError::Configuration)?;
+    let mut attempt = Attempt { layers: read().map_err(RunError::Configuration)?, origin: Origin::Unchanged };
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {
         read,
-        fresh: PendingConfig::default(),
+        pending_config: PendingConfig::default(),
         events: EventSender::new(sender.clone()),
         clock: Clock::start(),
         boot: boot(),
@@ -36,41 +37,81 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
     };
     // Before the lock says that a daemon runs here: from then on it stops cleanly.
     listen_to_signals(process.events.clone(), Arc::clone(&process.stop_asked))?;
-    let (mut kept, mut pending, mut former, mut taken_back) =
-        (None::<Carryover>, Vec::new(), None::<ConfigLayers>, None);
+    let (mut carryover, mut pending) = (None, Vec::new());
     loop {
-        let assembled = sources.start().and_then(|mut start| {
-            start.opening = taken_back.take().or(start.opening);
-            assemble(start, &process, sender.clone(), &mut kept)
-        });
+        let assembled = attempt.plan().and_then(|plan| assemble(plan, &process, sender.clone(), &mut carryover));
         let (mut engine, mut runtime) = match assembled {
             Ok(assembled) => assembled,
-            // What is new goes, and what was before is tried again.
-            Err(error) => match former.take() {
-                Some(before) => {
-                    sources = before;
-                    taken_back = Some(format!("the former configuration holds again: {}", told(&error)));
-                    continue;
-                }
-                None if take_back(&sources.own()?.store.path, &told(&error))? => {
-                    taken_back = Some(words_for_taken_back(&told(&error)));
-                    continue;
-                }
-                None => return Err(error),
-            },
+            Err(error) => {
+                attempt = attempt.after_failure(error)?;
+                continue;
+            }
         };
         match main_loop::run(&mut engine, &mut runtime, pending, &events, &process.clock) {
             Ok(Next::Restart) => {
                 let (left, queue) = runtime.hand_over(engine, &events)?;
-                (pending, kept) = (left.pending, Some(left.kept));
+                (pending, carryover) = (left.pending, Some(left.carryover));
                 (sender, events) = queue;
-                let fresh = process.fresh.lock().unwrap_or_else(PoisonError::into_inner).take();
-                former = fresh.map(|fresh| std::mem::replace(&mut sources, fresh));
+                attempt =
+                    attempt.after_restart(process.pending_config.lock().unwrap_or_else(PoisonError::into_inner).take());
             }
             ended => {
                 runtime.shut_down(&mut engine, events, &process.clock, ended.is_ok());
                 return ended.map(drop);
             }
+        }
+    }
+}
+
+/// One attempt to start with a configuration.
+struct Attempt {
+    layers: ConfigLayers,
+    origin: Origin,
+}
+
+/// Why these layers are tried, which decides what is tried after them.
+enum Origin {
+    /// They are those of the process's start, or of the engine before.
+    Unchanged,
+    /// They were read again while the daemon ran; `former` held before.
+    Reloaded { former: ConfigLayers },
+    /// Another start failed; `notice` says what was taken back for it.
+    Recovery { notice: String },
+}
+
+impl Attempt {
+    fn plan(&self) -> Result<StartPlan, RunError> {
+        let mut plan = self.layers.start()?;
+        if let Origin::Recovery { notice } = &self.origin {
+            plan.notice = Some(notice.clone());
+        }
+        Ok(plan)
+    }
+
+    /// What to try after `error`: the layers that held before, or these without what is on trial.
+    ///
+    /// # Errors
+    /// `error` when nothing is left to take back.
+    fn after_failure(self, error: RunError) -> Result<Self, RunError> {
+        let reason = told(&error);
+        match self.origin {
+            Origin::Reloaded { former } => {
+                let notice = format!("the former configuration holds again: {reason}");
+                Ok(Self { layers: former, origin: Origin::Recovery { notice } })
+            }
+            Origin::Unchanged | Origin::Recovery { .. } if take_back(&self.layers.own()?.store.path, &reason)? => {
+                let notice = words_for_taken_back(&reason);
+                Ok(Self { layers: self.layers, origin: Origin::Recovery { notice } })
+            }
+            Origin::Unchanged | Origin::Recovery { .. } => Err(error),
+        }
+    }
+
+    /// What to try when the engine asked for a restart; `reloaded` are layers that were read again meanwhile.
+    fn after_restart(self, reloaded: Option<ConfigLayers>) -> Self {
+        match reloaded {
+            Some(layers) => Self { layers, origin: Origin::Reloaded { former: self.layers } },
+            None => Self { layers: self.layers, origin: Origin::Unchanged },
         }
     }
 }

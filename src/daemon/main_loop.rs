@@ -43,7 +43,7 @@ pub(super) fn run(
     loop {
         let mut effects = Vec::new();
         // First of all: what it says holds for everything that waits in the queue.
-        for event in std::mem::take(&mut runtime.heard) {
+        for event in std::mem::take(&mut runtime.feedback) {
             effects.extend(engine.step(clock.now(), event));
             awake_until = clock.now().mono + AWAKE;
         }

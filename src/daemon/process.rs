@@ -19,7 +19,7 @@ pub(super) const EVENTS: usize = 1_024;
 #[derive(Clone)]
 pub(super) struct Process {
     pub read: Arc<Read>,
-    pub fresh: PendingConfig,
+    pub pending_config: PendingConfig,
     pub events: EventSender,
     pub clock: Clock,
     /// A new word at every start.

@@ -36,7 +36,7 @@ pub(super) struct StartPlan {
     pub installed: Option<InstalledBackbone>,
     pub configure: Configure,
     /// What has to be said of settings that were taken back.
-    pub opening: Option<String>,
+    pub notice: Option<String>,
 }
 
 impl ConfigLayers {
@@ -59,9 +59,9 @@ impl ConfigLayers {
         writes.extend(twin.starting());
         let config = self.patched(own, &mut twin, &mut writes);
         remember(&folder, &writes)?;
-        let opening = twin.reverted().filter(|_| !was_reverted).map(words_for_taken_back);
+        let notice = twin.reverted().filter(|_| !was_reverted).map(words_for_taken_back);
         let installed = backbone.model(&config.backbone.model).cloned();
-        Ok(StartPlan { config, installed, configure: self.configure(), opening })
+        Ok(StartPlan { config, installed, configure: self.configure(), notice })
     }
 
     /// The settings with the patch of `twin` over them. One that no longer goes with them, because a person changed the

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) struct Handover {
     /// For the next engine, in order.
     pub pending: Vec<Event>,
-    pub kept: Carryover,
+    pub carryover: Carryover,
 }
 
 /// Both ends of an engine's queue.
@@ -58,26 +58,26 @@ impl Runtime {
     /// # Errors
     /// [`RunError`] with what the worker ended on.
     pub(super) fn workers_live(&mut self) -> Result<(), RunError> {
-        if let Some(ended) = self.ingest.threads.iter().position(thread::JoinHandle::is_finished) {
-            let thread = self.ingest.threads.swap_remove(ended);
+        if let Some(ended) = self.workers.ingest.threads.iter().position(thread::JoinHandle::is_finished) {
+            let thread = self.workers.ingest.threads.swap_remove(ended);
             return match thread.join() {
                 Ok(Err(error)) => Err(error.into()),
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "ingest" }),
             };
         }
-        if let Some(thread) = self.adapting.take_if(|thread| thread.is_finished()) {
+        if let Some(thread) = self.workers.online_thread.take_if(|thread| thread.is_finished()) {
             return match thread.join() {
                 Ok(Err(error)) => Err(error.into()),
                 Ok(Ok(())) | Err(_) => Err(RunError::WorkerEnded { worker: "adapt" }),
             };
         }
-        if self.queries.thread.is_finished() {
+        if self.workers.queries.thread.is_finished() {
             return Err(RunError::WorkerEnded { worker: "answer" });
         }
         if self.socket.as_ref().is_some_and(|socket| socket.handle.is_finished()) {
             return Err(RunError::WorkerEnded { worker: "http" });
         }
-        if self.watch.is_finished() {
+        if self.workers.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }
         if self.link.as_ref().is_some_and(|link| link.handle.is_finished()) {
@@ -105,13 +105,13 @@ impl Runtime {
         self.note_deliveries();
         // From here on no worker waits for its event to be taken.
         drop(events);
-        drop(self.ingest.jobs);
-        drop(self.queries.jobs);
+        drop(self.workers.ingest.jobs);
+        drop(self.workers.queries.jobs);
         // ONNX Runtime is torn down with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
         let busy = || {
-            self.ingest.threads.iter().any(|thread| !thread.is_finished())
-                || !self.queries.thread.is_finished()
+            self.workers.ingest.threads.iter().any(|thread| !thread.is_finished())
+                || !self.workers.queries.thread.is_finished()
                 || self.backbone_swap.as_ref().is_some_and(|backbone_swap| !backbone_swap.is_finished())
         };
         while busy() && Instant::now() < until {
@@ -138,15 +138,15 @@ impl Runtime {
         let mut empty = || pending.extend(events.try_iter().filter(outlives));
         self.process.events.redirect(&sender, &mut empty);
         // What the workers still have to say is of no interest any more, but they must be able to say it.
-        drop(self.ingest.jobs);
-        drop(self.watch);
-        drop(self.adapt);
-        drop(self.queries.jobs);
-        let workers = self.ingest.threads;
+        drop(self.workers.ingest.jobs);
+        drop(self.workers.watch);
+        drop(self.workers.online);
+        drop(self.workers.queries.jobs);
+        let workers = self.workers.ingest.threads;
         let until = Instant::now() + HAND_OVER;
         while workers.iter().any(|thread| !thread.is_finished())
-            || self.adapting.as_ref().is_some_and(|thread| !thread.is_finished())
-            || !self.queries.thread.is_finished()
+            || self.workers.online_thread.as_ref().is_some_and(|thread| !thread.is_finished())
+            || !self.workers.queries.thread.is_finished()
         {
             if Instant::now() >= until {
                 return Err(RunError::WorkerStays { seconds: HAND_OVER.as_secs() });
@@ -160,8 +160,8 @@ impl Runtime {
         }
         info!("starting anew");
         let carried = engine.carry();
-        let kept = Carryover { carried, link: self.link, socket: self.socket };
-        Ok((Handover { pending, kept }, (sender, next)))
+        let carryover = Carryover { carried, link: self.link, socket: self.socket };
+        Ok((Handover { pending, carryover }, (sender, next)))
     }
 
     /// Lets the link say good-bye and notes what the broker still acknowledges, so that it is not sent again. The

@@ -1,6 +1,6 @@
-//! Opening everything, and starting the workers only when nothing can be wrong any more.
+//! The composition root: opens everything, and starts the workers once nothing of the configuration can be wrong any more.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -10,26 +10,24 @@ use tracing::info;
 
 use super::commit::Delivered;
 use super::error::RunError;
-use super::event_sender::EventSender;
-use super::execute::Runtime;
+use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
 use super::process::{Carryover, Link, Process, Socket};
 use super::serving::Serving;
-use super::settings;
 use super::startup::StartPlan;
 use super::workers::backbone_swap::BackboneDir;
-use super::workers::ingest::{self, Parts};
+use super::workers::ingest::{self, Ingest};
 use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
-use crate::engine::{self, Engine, Event, OutboxMessage, Snapshot};
+use crate::engine::{self, Configure, Engine, Event, OutboxMessage, Snapshot};
 use crate::head::BackboneRef;
 use crate::http;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
-use crate::shared;
+use crate::shared::settings;
 use crate::store::{OpenOptions, Reader, Store, StoreError};
 use crate::systemd;
 use crate::train::Grouper;
@@ -41,177 +39,238 @@ const STEP: Duration = Duration::from_mins(1);
 /// How long a link that is replaced by another one may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// An engine and the runtime around it, with `events` as its queue. What is `kept` of a former one is taken over at the very
-/// end, so that a failure leaves it where it is.
+/// Opens everything for `plan` and starts the workers, with `events` as their queue: an engine and the runtime around it.
+///
+/// What a former engine left is taken out of `carryover` last, so that a failure leaves it there.
+///
+/// # Errors
+/// [`RunError`] when something cannot be opened; workers that were started then end by themselves.
 pub(super) fn assemble(
-    start: StartPlan,
+    plan: StartPlan,
     process: &Process,
     events: SyncSender<Event>,
-    kept: &mut Option<Carryover>,
+    carryover: &mut Option<Carryover>,
 ) -> Result<(Engine, Runtime), RunError> {
-    let StartPlan { config, installed, configure, opening } = start;
-    let config = &config;
+    let StartPlan { config, installed, configure, notice } = plan;
     let manifest = match &installed {
         Some(installed) => Manifest::load(&installed.manifest)?,
         None => Manifest::resolve(&config.backbone.model)?,
     };
     starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
-    let space = backbone.space();
-    let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
-    info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
-    let precision = shared::settings::precision(Some(config));
     starting("opening the store");
-    let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
-    let snapshot = store.snapshot()?;
+    let wiring = Wiring::open(&config, process, &backbone, events)?;
+    let snapshot = wiring.store.snapshot()?;
     starting("taking up what the store knows");
-    let link = shared::settings::mqtt(config, shared::settings::credentials_folder().as_deref(), snapshot.seq)?;
-    let mut engine_settings = settings::engine(config, reference.clone(), space, process.boot.clone(), configure)?;
-    engine_settings.opening = opening;
-    let former = kept.as_ref().and_then(|kept| kept.socket.as_ref());
-    let socket = open_socket(&config.store.path, former, process)?;
-    let (known, reader) = (store.reader()?, store.reader()?);
-    let recent = reader.recent(Grouper::MEMORY)?;
+    let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
+    let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
+    let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
+    let grouper = wiring.grouper()?;
 
-    let serving = Serving::new(settings::scoring(config));
-    let settled = snapshot.training.settled;
-    let heartbeats = Heartbeats::default();
-    let (adapt, adapting) = adapting(config, &store, space, &serving, settled, &heartbeats, &events)?;
-    let ingest = ingest::spawn(Parts {
-        embedder: Box::new(backbone),
-        reader: store.reader()?,
-        grouper: Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))),
-        serving: serving.clone(),
-        burst_gaps: config.watch.iter().map(|watch| watch.burst_gap).collect(),
-        adapt: adapt.clone(),
-        heartbeats: heartbeats.clone(),
-        events: events.clone(),
-    })
-    .map_err(RunError::Thread)?;
-    let answers = answering(config, &store, &serving, manifest, process, &heartbeats, &events)?;
-    // What cannot be looked up is read again, which changes nothing.
-    let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
-    let watched = settings::watched(config);
-    let watch = watch::spawn(&watched, is_known, queue(events.clone())).map_err(RunError::Thread)?;
-    let trainer = trainer(config, reference, space);
-    let former = kept.as_mut().and_then(|kept| kept.socket.take());
-    let (engine, link) = begin(kept.take(), engine_settings, snapshot, link, &store, process)?;
-    let runtime = Runtime {
-        store,
-        reader,
-        serving,
-        ingest,
-        answers,
-        adapt,
-        adapting: Some(adapting),
-        watch,
-        link,
-        socket: socket.or(former),
-        trainer,
-        training: None,
-        backbone_swap: None,
-        backbone_dir: BackboneDir { folder: config.store.path.clone(), threads: config.backbone.threads, precision },
-        events,
-        heard: Vec::new(),
-        unstored: None,
-        delivered: Delivered::default(),
-        heartbeats,
-        stuck: false,
-        process: process.clone(),
-    };
-    Ok((engine, runtime))
+    let (online, online_thread) = wiring.start_online_worker(snapshot.training.settled)?;
+    let ingest = wiring.start_ingest(backbone, grouper, online.clone())?;
+    let queries = wiring.start_queries(manifest)?;
+    let watch = wiring.start_watch()?;
+    let former_socket = carryover.as_mut().and_then(|carryover| carryover.socket.take());
+    let (engine, link) = wiring.start_engine(carryover.take(), engine_settings, snapshot, link)?;
+    let workers = Workers { ingest, queries, online, online_thread: Some(online_thread), watch };
+    Ok((engine, wiring.into_runtime(workers, link, socket.or(former_socket))?))
 }
 
-/// Tells the service manager that the start, or the restart within the process, gets on.
+/// What is open when the workers are started, and what each of them gets a part of.
+struct Wiring<'a> {
+    config: &'a Config,
+    process: &'a Process,
+    store: Store,
+    /// The backbone, as reports name it.
+    backbone: BackboneRef,
+    space: EmbeddingSpace,
+    serving: Serving,
+    heartbeats: Heartbeats,
+    events: SyncSender<Event>,
+}
+
+impl<'a> Wiring<'a> {
+    fn open(
+        config: &'a Config,
+        process: &'a Process,
+        backbone: &OnnxBackbone,
+        events: SyncSender<Event>,
+    ) -> Result<Self, RunError> {
+        let space = backbone.space();
+        let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
+        info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
+        let precision = settings::precision(Some(config));
+        let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+        let serving = Serving::new(super::settings::scoring(config));
+        Ok(Self {
+            config,
+            process,
+            store,
+            backbone: reference,
+            space,
+            serving,
+            heartbeats: Heartbeats::default(),
+            events,
+        })
+    }
+
+    fn engine_settings(&self, configure: Configure) -> Result<engine::Settings, RunError> {
+        let boot = self.process.boot.clone();
+        Ok(super::settings::engine(self.config, self.backbone.clone(), self.space, boot, configure)?)
+    }
+
+    /// The groups of near-duplicates, as far as the images stored last tell them.
+    fn grouper(&self) -> Result<Grouper, RunError> {
+        let recent = self.store.reader()?.recent(Grouper::MEMORY)?;
+        Ok(Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))))
+    }
+
+    /// Labels given since `settled` are evidence that no verdict has seen.
+    fn start_online_worker(
+        &self,
+        settled: Option<Timestamp>,
+    ) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
+        let parts = online_learning::Parts {
+            reader: self.store.reader()?,
+            space: self.space,
+            serving: self.serving.clone(),
+            heartbeat: self.heartbeats.adapt.clone(),
+            events: self.events.clone(),
+            settled,
+            instant: self.config.promotion.instant,
+            seed: self.config.training.seed,
+        };
+        online_learning::spawn(parts).map_err(RunError::Thread)
+    }
+
+    fn start_ingest(
+        &self,
+        backbone: OnnxBackbone,
+        grouper: Grouper,
+        online: online_learning::Handle,
+    ) -> Result<Ingest, RunError> {
+        let parts = ingest::Parts {
+            embedder: Box::new(backbone),
+            reader: self.store.reader()?,
+            grouper,
+            serving: self.serving.clone(),
+            burst_gaps: self.config.watch.iter().map(|watch| watch.burst_gap).collect(),
+            online,
+            heartbeats: self.heartbeats.clone(),
+            events: self.events.clone(),
+        };
+        ingest::spawn(parts).map_err(RunError::Thread)
+    }
+
+    fn start_queries(&self, manifest: Manifest) -> Result<QueryWorker, RunError> {
+        let parts = query::Parts {
+            reader: self.store.reader()?,
+            serving: self.serving.clone(),
+            manifest,
+            threads: self.config.backbone.threads,
+            exports: self.config.store.path.join("exports"),
+            seed: self.config.training.seed,
+            read: Arc::clone(&self.process.read),
+            pending_config: Arc::clone(&self.process.pending_config),
+            heartbeat: self.heartbeats.answer.clone(),
+            events: self.events.clone(),
+        };
+        query::spawn(parts).map_err(RunError::Thread)
+    }
+
+    fn start_watch(&self) -> Result<watch::Handle, RunError> {
+        let known = self.store.reader()?;
+        // What cannot be looked up is read again, which changes nothing.
+        let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
+        let watched = super::settings::watched(self.config);
+        watch::spawn(&watched, is_known, queue(self.events.clone())).map_err(RunError::Thread)
+    }
+
+    /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the same
+    /// broker in the same way.
+    fn start_engine(
+        &self,
+        carryover: Option<Carryover>,
+        settings: engine::Settings,
+        snapshot: Snapshot,
+        link: Option<mqtt::Settings>,
+    ) -> Result<(Engine, Option<Link>), RunError> {
+        match carryover {
+            None => Ok((Engine::new(settings, snapshot), self.open_link(link)?)),
+            Some(Carryover { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
+                Ok((Engine::after(carried, settings, snapshot), former))
+            }
+            Some(Carryover { carried, link: former, .. }) => {
+                if let Some(former) = former {
+                    former.handle.stop(FAREWELL);
+                    // It was asked to end and does so soon; how does not matter any more.
+                    let _ = former.handle.join();
+                }
+                Ok((Engine::after(carried.cut_off(), settings, snapshot), self.open_link(link)?))
+            }
+        }
+    }
+
+    fn open_link(&self, settings: Option<mqtt::Settings>) -> Result<Option<Link>, RunError> {
+        let Some(settings) = settings else { return Ok(None) };
+        let outbox = StoreOutbox(self.store.reader()?);
+        let events = self.process.events.clone();
+        let handle = mqtt::spawn(settings.clone(), Box::new(outbox), move |event| events.send(event));
+        Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
+    }
+
+    /// The socket in the state folder; nothing where the `former` one is at the same place and stays.
+    fn open_socket(&self, former: Option<&Socket>) -> Result<Option<Socket>, RunError> {
+        let store = &self.config.store.path;
+        let path = http::path(std::env::var_os("RUNTIME_DIRECTORY").as_deref(), store);
+        if former.is_some_and(|former| former.path == path && former.store == *store) {
+            return Ok(None);
+        }
+        let events = self.process.events.clone();
+        let handle = http::spawn(&path, store, move |event| events.try_send(event))?;
+        Ok(Some(Socket { path, store: store.clone(), handle }))
+    }
+
+    fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {
+        let config = self.config;
+        Ok(Runtime {
+            reader: self.store.reader()?,
+            store: self.store,
+            serving: self.serving,
+            workers,
+            link,
+            socket,
+            trainer: TrainerSettings {
+                fit: settings::fit_settings(config),
+                rules: super::settings::rules(config),
+                backbone: self.backbone,
+                space: self.space,
+                max_samples: config.training.max_samples,
+                throttle: super::settings::throttle(config),
+            },
+            training: None,
+            backbone_swap: None,
+            backbone_dir: BackboneDir {
+                folder: config.store.path.clone(),
+                threads: config.backbone.threads,
+                precision: settings::precision(Some(config)),
+            },
+            events: self.events,
+            feedback: Vec::new(),
+            unstored: None,
+            delivered: Delivered::default(),
+            heartbeats: self.heartbeats,
+            stuck: false,
+            process: self.process.clone(),
+        })
+    }
+}
+
+/// Tells the service manager that the start, or the restart within the process, makes progress.
 fn starting(words: &str) {
     systemd::starting(words, STEP);
     systemd::alive();
-}
-
-/// The worker that learns labels at once and looks after the rest in the background.
-fn adapting(
-    config: &Config,
-    store: &Store,
-    space: EmbeddingSpace,
-    serving: &Serving,
-    settled: Option<Timestamp>,
-    heartbeats: &Heartbeats,
-    events: &SyncSender<Event>,
-) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
-    let parts = online_learning::Parts {
-        reader: store.reader()?,
-        space,
-        serving: serving.clone(),
-        heartbeat: heartbeats.adapt.clone(),
-        events: events.clone(),
-        settled,
-        instant: config.promotion.instant,
-        seed: config.training.seed,
-    };
-    online_learning::spawn(parts).map_err(RunError::Thread)
-}
-
-/// What trainings need.
-fn trainer(config: &Config, backbone: BackboneRef, space: EmbeddingSpace) -> TrainerSettings {
-    TrainerSettings {
-        fit: shared::settings::fit_settings(config),
-        rules: settings::rules(config),
-        backbone,
-        space,
-        max_samples: config.training.max_samples,
-        throttle: settings::throttle(config),
-    }
-}
-
-/// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the same
-/// broker in the same way.
-fn begin(
-    kept: Option<Carryover>,
-    settings: engine::Settings,
-    snapshot: Snapshot,
-    link: Option<mqtt::Settings>,
-    store: &Store,
-    process: &Process,
-) -> Result<(Engine, Option<Link>), RunError> {
-    match kept {
-        None => Ok((Engine::new(settings, snapshot), open(link, store, process)?)),
-        Some(Carryover { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
-            Ok((Engine::after(carried, settings, snapshot), former))
-        }
-        Some(Carryover { carried, link: former, .. }) => {
-            if let Some(former) = former {
-                former.handle.stop(FAREWELL);
-                // It was told to end and does so soon; how does not matter any more.
-                let _ = former.handle.join();
-            }
-            Ok((Engine::after(carried.cut_off(), settings, snapshot), open(link, store, process)?))
-        }
-    }
-}
-
-/// The worker that finds out answers.
-fn answering(
-    config: &Config,
-    store: &Store,
-    serving: &Serving,
-    manifest: Manifest,
-    process: &Process,
-    heartbeats: &Heartbeats,
-    events: &SyncSender<Event>,
-) -> Result<QueryWorker, RunError> {
-    let parts = query::Parts {
-        reader: store.reader()?,
-        serving: serving.clone(),
-        manifest,
-        threads: config.backbone.threads,
-        exports: config.store.path.join("exports"),
-        seed: config.training.seed,
-        read: Arc::clone(&process.read),
-        fresh: Arc::clone(&process.fresh),
-        heartbeat: heartbeats.answer.clone(),
-        events: events.clone(),
-    };
-    query::spawn(parts).map_err(RunError::Thread)
 }
 
 /// Whether the former link leads to the same broker in the same way.
@@ -223,28 +282,6 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
         }
         (former, settings) => former.is_none() && settings.is_none(),
     }
-}
-
-fn open(settings: Option<mqtt::Settings>, store: &Store, process: &Process) -> Result<Option<Link>, RunError> {
-    let Some(settings) = settings else { return Ok(None) };
-    let outbox = StoreOutbox(store.reader()?);
-    let handle = mqtt::spawn(settings.clone(), Box::new(outbox), forward(process.events.clone()));
-    Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
-}
-
-/// The socket in the state folder at `store`; nothing where the `former` one is at the same place and stays.
-fn open_socket(store: &Path, former: Option<&Socket>, process: &Process) -> Result<Option<Socket>, RunError> {
-    let path = http::path(std::env::var_os("RUNTIME_DIRECTORY").as_deref(), store);
-    if former.is_some_and(|former| former.path == path && former.store == store) {
-        return Ok(None);
-    }
-    let events = process.events.clone();
-    let handle = http::spawn(&path, store, move |event| events.try_send(event))?;
-    Ok(Some(Socket { path, store: store.to_owned(), handle }))
-}
-
-fn forward(events: EventSender) -> impl Fn(Event) + Send + 'static {
-    move |event| events.send(event)
 }
 
 fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {

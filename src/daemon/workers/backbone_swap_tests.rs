@@ -22,8 +22,7 @@ fn reference(backbone: &[u8]) -> BackboneRef {
 /// Twenty labelled samples, embedded by the present backbone and by the next one.
 fn store(folder: &Path) -> Store {
     let (present, next) = (reference(b"b"), reference(b"next"));
-    let options =
-        |space, backbone| OpenOptions { space, backbone, precision: Precision::F32 };
+    let options = |space, backbone| OpenOptions { space, backbone, precision: Precision::F32 };
     let mut store = Store::open(folder, &options(space(b"b"), &present)).unwrap();
     let mut cache = Cache::open(folder, &options(space(b"next"), &next)).unwrap();
     for n in 0..20_u8 {
@@ -49,7 +48,7 @@ fn store(folder: &Path) -> Store {
 fn compared(throttle: ThrottleSettings) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let order = SuccessionOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::Map::new() };
+    let order = SuccessionOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}) };
     let trainer = TrainerSettings {
         fit: train::Settings::default(),
         rules: Rules::default(),

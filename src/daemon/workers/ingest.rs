@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     /// By watched folder: how close in time images are one series; zero where only likeness counts.
     pub burst_gaps: Vec<Duration>,
     /// Sees every new embedding, when it has time.
-    pub adapt: online_learning::Handle,
+    pub online: online_learning::Handle,
     pub heartbeats: Heartbeats,
     pub events: SyncSender<Event>,
 }
@@ -89,7 +89,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         grouper: parts.grouper,
         serving: parts.serving,
         burst_gaps: parts.burst_gaps,
-        adapt: parts.adapt,
+        online: parts.online,
         heartbeat: parts.heartbeats.embed,
         events: parts.events,
     };
@@ -187,7 +187,7 @@ struct Embedding {
     grouper: Grouper,
     serving: Serving,
     burst_gaps: Vec<Duration>,
-    adapt: online_learning::Handle,
+    online: online_learning::Handle,
     heartbeat: Heartbeat,
     events: SyncSender<Event>,
 }
@@ -234,7 +234,7 @@ impl Embedding {
         let prediction = self.serving.score(&embedding);
         let said = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
         let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
-        self.adapt.observe(Observed { group, embedding: embedding.clone(), said, arrived_at });
+        self.online.observe(Observed { group, embedding: embedding.clone(), said, arrived_at });
         let image = EmbeddedImage { id, bytes, embedding, group, prediction, here_before, twins, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }

@@ -77,12 +77,12 @@ fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
         instant: true,
         seed: 0,
     };
-    let (adapt, _) = online_learning::spawn(parts).unwrap();
+    let (online, _) = online_learning::spawn(parts).unwrap();
     let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
     let heartbeats_of = heartbeats.clone();
     let burst_gaps = vec![Duration::ZERO];
     let ingest =
-        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, adapt, heartbeats: heartbeats_of, events })
+        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, online, heartbeats: heartbeats_of, events })
             .unwrap();
     let path = folder.join("picture.bmp");
     fs::write(&path, picture()).unwrap();

@@ -49,7 +49,7 @@ pub(crate) struct Parts {
     /// The configuration, to be read again.
     pub read: Arc<Read>,
     /// Where a good one waits.
-    pub fresh: PendingConfig,
+    pub pending_config: PendingConfig,
     pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
 }
@@ -85,7 +85,7 @@ impl Parts {
             }
             Task::Predict(id) => self.predict(id),
             Task::Export(head) => Ok(self.export(&head)),
-            Task::Reload => Ok(match startup::read_again(&*self.read, &self.fresh) {
+            Task::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => Answer::ok(&serde_json::json!({})),
                 Err(reason) => {
                     Answer::error(ErrorCode::NotPossible, format!("the former configuration stays: {reason}"))
