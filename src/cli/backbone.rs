@@ -1,14 +1,16 @@
 //! `edgetuned backbone`: which backbones are at hand, what is inside a model, and the manifest of a new one.
 
+mod add;
+
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use super::args::Backbone;
-use super::backbone_add::add;
-use super::failure::{Failure, told};
+use super::failure::{Failure, one_line_chain};
 use super::output::Output;
-use crate::backbone::{Candidate, Inspection, Manifest, Tensor, bundled, inspect};
+use super::print;
+use crate::backbone::{Inspection, Manifest, Tensor, bundled, inspect};
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -37,7 +39,7 @@ pub fn backbone(command: &Backbone, output: Output) -> Result<(), Failure> {
             let found = inspect(file)?;
             output.print(&found, |out| describe(&found, out))
         }
-        Backbone::Add(options) => add(options, output),
+        Backbone::Add(options) => add::add(options, output),
     }
 }
 
@@ -46,7 +48,7 @@ fn list(output: Output) -> Result<(), Failure> {
         .into_iter()
         .map(|(name, manifest)| match manifest {
             Ok(manifest) => Row { name, model: Some(model(&manifest)), error: None },
-            Err(error) => Row { name, model: None, error: Some(told(&error)) },
+            Err(error) => Row { name, model: None, error: Some(one_line_chain(&error)) },
         })
         .collect();
     output.print(&rows, |out| {
@@ -91,11 +93,5 @@ fn describe(found: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     found.inputs.iter().try_for_each(|input| writeln!(out, "input      {}", tensor(input)))?;
     found.outputs.iter().try_for_each(|output| writeln!(out, "output     {}", tensor(output)))?;
     writeln!(out, "tensors that could be the embedding, likeliest first:")?;
-    found.candidates.iter().try_for_each(|candidate| writeln!(out, "  {}", listed(candidate)))
-}
-
-/// A candidate in one line.
-pub fn listed(candidate: &Candidate) -> String {
-    let dim = candidate.dim.map_or("?".into(), |dim| dim.to_string());
-    format!("{}  dim {dim}, pool {} ({}, {})", candidate.tensor, candidate.pool.as_str(), candidate.op, candidate.why)
+    found.candidates.iter().try_for_each(|candidate| writeln!(out, "  {}", print::candidate(candidate)))
 }

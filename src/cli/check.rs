@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::args::Args;
 use super::configuration;
-use super::failure::{Failure, told};
+use super::failure::{Failure, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
@@ -51,8 +51,8 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
     match checked.problems.len() {
         0 => Ok(()),
         // The configuration itself is good; the machine lacks something.
-        count if count == unavailable => Err(Failure::said(69)),
-        _ => Err(Failure::said(78)),
+        count if count == unavailable => Err(Failure::already_printed(69)),
+        _ => Err(Failure::already_printed(78)),
     }
 }
 
@@ -83,7 +83,7 @@ impl World {
         for path in &config.trusted_keys {
             if let Err(error) = read_key(path) {
                 let remedy = "put the .pub file there that 'edgetuned update keygen' made, or correct the path";
-                self.problem("updates.trusted_keys", told(&error), "ed25519 public keys in PEM form", remedy);
+                self.problem("updates.trusted_keys", one_line_chain(&error), "ed25519 public keys in PEM form", remedy);
             }
         }
     }
@@ -131,13 +131,15 @@ impl World {
                     remedy: problem.remedy,
                 });
             }
-            Err(error) => return self.model(config, &told(&error), "name a bundled backbone or a manifest's path"),
+            Err(error) => {
+                return self.model(config, &one_line_chain(&error), "name a bundled backbone or a manifest's path");
+            }
         };
         if let Err(error) = OnnxBackbone::open(&manifest, config.backbone.threads) {
             self.unavailable += usize::from(error.is_unavailable());
             let remedy =
                 if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };
-            self.model(config, &told(&error), remedy);
+            self.model(config, &one_line_chain(&error), remedy);
         }
     }
 

@@ -12,10 +12,8 @@ use super::configuration;
 use super::dataset;
 use super::embedding::Embeddings;
 use super::failure::Failure;
-use super::file::write;
-use super::output::Output;
-use super::report::Refused;
-use super::train::refused;
+use super::output::{Output, write_file};
+use super::report::{Refused, refused};
 use crate::head::BackboneRef;
 
 #[derive(Debug, Serialize)]
@@ -47,7 +45,7 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
     let paths: Vec<String> = embedded.files.iter().map(|file| files[*file].display().to_string()).collect();
     let mut bytes = io::Cursor::new(Vec::new());
     npz(&mut bytes, &ids, &paths, &embedded.embeddings).map_err(Failure::failed)?;
-    write(&command.out, bytes.get_ref())?;
+    write_file(&command.out, bytes.get_ref())?;
     let done = Done {
         out: command.out.display().to_string(),
         backbone: embeddings.reference(),

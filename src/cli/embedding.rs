@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use ndarray::Array2;
 
 use super::configuration;
-use super::failure::{Failure, told};
+use super::failure::{Failure, one_line_chain};
 use super::output::Output;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
 use crate::config::Config;
@@ -106,7 +106,7 @@ impl Embeddings {
         let mut first_of: HashMap<SampleId, usize> = HashMap::new();
         for (index, path) in files.iter().enumerate() {
             found.push(match read_picture(path, &Limits::default()) {
-                Err(error) => Err(told(&error)),
+                Err(error) => Err(one_line_chain(&error)),
                 Ok(picture) => {
                     let cached = self.cache.get(&picture.id)?;
                     if cached.is_none() && *first_of.entry(picture.id).or_insert(index) == index {
@@ -142,7 +142,7 @@ impl Embeddings {
             |(index, _), result| {
                 bar.inc(1);
                 match result {
-                    Err(error) => found[index] = Err(told(&error)),
+                    Err(error) => found[index] = Err(one_line_chain(&error)),
                     Ok(embedding) => {
                         computed += 1;
                         if let Ok((id, _)) = &found[index] {

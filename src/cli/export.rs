@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use super::args::{Args, Export};
 use super::configuration;
-use super::evaluate;
 use super::failure::Failure;
-use super::file;
-use super::output::Output;
+use super::head_file;
+use super::output::{Output, write_checked};
 use super::report::HeadFile;
 use crate::backbone::{OnnxBackbone, PROBABILITIES, Proof, with_head};
 use crate::head::{BackboneRef, HeadRecord};
@@ -40,7 +39,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     };
     free()?;
     let config = configuration::if_named(args)?;
-    let (record, manifest) = evaluate::find(config.as_ref(), &command.head)?;
+    let (record, manifest) = head_file::find(config.as_ref(), &command.head)?;
     // With --force the file's own sources would be lost.
     for source in [&command.head.file, &manifest.file, &manifest.path] {
         if same(out, source) {
@@ -53,7 +52,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     let model = with_head(&bytes, &manifest, &OnnxBackbone::shape(&manifest)?, &record)
         .map_err(|error| Failure::failed(format!("cannot export {}: {error}", command.head.file.display())))?;
     let classes = record.dense.classes.labels().to_vec();
-    let largest_difference = file::write_checked(out, &model, |written| {
+    let largest_difference = write_checked(out, &model, |written| {
         let apart = proof.compare(written, Digest::of(&model))?;
         free().map(|()| apart)
     })?;

@@ -28,15 +28,15 @@ enum Kind {
     Error(Box<dyn std::error::Error>),
     /// A configuration's problems.
     Problems(Vec<Problem>),
-    /// Places in a file that are wrong, each with its line and why.
-    Places { file: String, places: Vec<Place> },
-    /// Everything was said already.
-    Said,
+    /// Wrong lines of a file.
+    Lines { file: String, lines: Vec<LineProblem> },
+    /// The result that was printed says what failed.
+    AlreadyPrinted,
 }
 
-/// A place in a file that is wrong.
+/// A line of a file that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct LineProblem {
     /// From 1.
     pub line: u64,
     /// What is wrong there and what to do.
@@ -69,22 +69,22 @@ impl Failure {
         Self { code: 78, kind: Kind::Problems(problems) }
     }
 
-    /// A file that cannot be used because of these places in it.
-    pub fn places(file: &Path, places: Vec<Place>) -> Self {
-        Self { code: 1, kind: Kind::Places { file: file.display().to_string(), places } }
+    /// A file that cannot be used because of these lines in it.
+    pub fn lines(file: &Path, lines: Vec<LineProblem>) -> Self {
+        Self { code: 1, kind: Kind::Lines { file: file.display().to_string(), lines } }
     }
 
     /// Failed, and the result that was printed says how.
-    pub fn said(code: u8) -> Self {
-        Self { code, kind: Kind::Said }
+    pub fn already_printed(code: u8) -> Self {
+        Self { code, kind: Kind::AlreadyPrinted }
     }
 
-    /// Tells a person on standard error, or a program on standard output.
+    /// Reports it on standard error, and with `--json` as the document on standard output; the exit code.
     pub fn report(self, output: Output) -> ExitCode {
         let (lines, document): (Vec<String>, _) = match &self.kind {
-            Kind::Said => return self.code.into(),
+            Kind::AlreadyPrinted => return self.code.into(),
             Kind::Error(error) => {
-                let text = told(&**error);
+                let text = one_line_chain(&**error);
                 let document = json!({ "error": text });
                 (vec![text], document)
             }
@@ -93,10 +93,10 @@ impl Failure {
                 let document = json!({ "error": lines.join("; "), "problems": problems });
                 (lines, document)
             }
-            Kind::Places { file, places } => {
-                let line = |place: &Place| one_line(&format!("{file}:{}: {}", place.line, place.reason));
-                let lines: Vec<String> = places.iter().map(line).collect();
-                let document = json!({ "error": lines.join("; "), "problems": places });
+            Kind::Lines { file, lines: problems } => {
+                let line = |problem: &LineProblem| one_line(&format!("{file}:{}: {}", problem.line, problem.reason));
+                let lines: Vec<String> = problems.iter().map(line).collect();
+                let document = json!({ "error": lines.join("; "), "problems": problems });
                 (lines, document)
             }
         };
@@ -112,7 +112,7 @@ impl Failure {
 }
 
 /// An error with its causes, in one line.
-pub fn told(error: &dyn std::error::Error) -> String {
+pub fn one_line_chain(error: &dyn std::error::Error) -> String {
     one_line(&crate::words::told(error))
 }
 

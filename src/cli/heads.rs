@@ -1,13 +1,13 @@
 //! `edgetuned heads`: the heads in the store.
 
-use std::io;
-
 use serde::Serialize;
 
 use super::args::{Args, Heads as Command};
+use super::clock::now;
 use super::configuration;
-use super::failure::{Failure, told};
+use super::failure::{Failure, one_line_chain};
 use super::output::Output;
+use super::print;
 use super::report::write_figures;
 use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Heads, Write};
@@ -15,7 +15,6 @@ use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
 use crate::shared::settings::precision;
 use crate::store::{OpenOptions, Reader, Store};
 use crate::wire::HeadEntry;
-use crate::words::Timestamp;
 
 /// A head by itself.
 #[derive(Debug, Serialize)]
@@ -39,26 +38,13 @@ pub fn heads(args: &Args, command: &Command, output: Output) -> Result<(), Failu
 
 fn list(reader: &Reader, output: Output) -> Result<(), Failure> {
     let rows: Vec<HeadEntry> = reader.heads()?.iter().map(HeadEntry::from).collect();
-    output.print(&rows, |out| write_list(&rows, out))
-}
-
-/// One line a head.
-pub fn write_list(rows: &[HeadEntry], out: &mut dyn io::Write) -> io::Result<()> {
-    if rows.is_empty() {
-        writeln!(out, "no heads yet; label images of two classes and train")?;
-    }
-    for row in rows {
-        let accuracy = row.accuracy.map_or("     -".into(), |accuracy| format!("{:5.1}%", 100.0 * accuracy));
-        let status = format!("{:?}", row.status).to_lowercase();
-        writeln!(out, "{:4}  {}  {}  {status:8}  {accuracy}  {}", row.version, row.id, row.created, row.reason)?;
-    }
-    Ok(())
+    output.print(&rows, |out| print::heads(&rows, out))
 }
 
 fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
     let info = find(reader, id)?;
     let stored = reader.head(info.head.version)?.ok_or_else(|| gone(id))?;
-    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
+    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))?;
     let shown = Shown { row: (&info).into(), training: record.training, figures: record.figures };
     output.print(&shown, |out| {
         let row = &shown.row;
@@ -72,7 +58,7 @@ fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result
     let info = find(reader, id)?;
     let mut store = open(config, reader, &info)?;
     let reason = "promoted by hand".to_owned();
-    let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let at = now();
     let write = Heads::new(reader.heads()?, info.space).set(info.head.version, HeadStatus::Champion, reason, at);
     store.commit(&[write])?;
     say(reader, info.head.version, output)
@@ -83,7 +69,7 @@ fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Fai
         || Failure::failed("no earlier head is kept to go back to; 'edgetuned heads list' shows what there is");
     let champion = reader.champion()?.ok_or_else(nothing)?.info;
     let mut store = open(config, reader, &champion)?;
-    let at = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let at = now();
     let rollback = Heads::new(reader.heads()?, champion.space).roll_back(at, "by hand").ok_or_else(nothing)?;
     let writes: [Write; 2] = rollback.writes;
     store.commit(&writes)?;
@@ -94,7 +80,7 @@ fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Fai
 fn open(config: &Config, reader: &Reader, info: &HeadInfo) -> Result<Store, Failure> {
     let stored = reader.head(info.head.version)?.ok_or_else(|| gone(&info.head.id.0))?;
     // Nothing that cannot serve is put in service.
-    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(told(&error)))?;
+    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))?;
     let backbone: &BackboneRef = &record.backbone;
     let options = OpenOptions { space: info.space, backbone, precision: precision(Some(config)) };
     Ok(Store::open(&config.store.path, &options)?)

@@ -1,12 +1,12 @@
 //! The command line: parse, call, print.
 //!
-//! Each command is a file. A command returns what it found; how it is printed, as text or as the one JSON document of
+//! Each command is a file, and no command uses another: what several need has a file of its own. A command returns what it found; how it is printed, as text or as the one JSON document of
 //! `--json`, is decided beside it, and which exit code a failure means is decided in `failure`.
 
 mod args;
 mod backbone;
-mod backbone_add;
 mod check;
+mod clock;
 mod configuration;
 mod ctl;
 mod dataset;
@@ -15,25 +15,28 @@ mod embedding;
 mod evaluate;
 mod export;
 mod failure;
-mod file;
+mod head_file;
 mod heads;
 mod log;
+mod measure;
 mod output;
 mod predict;
+mod print;
 mod report;
-mod run;
 mod samples;
-mod samples_file;
-mod samples_import;
+mod store;
 mod train;
 mod update;
 mod values;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
+use crate::daemon;
 use args::{Args, Command};
+use failure::Failure;
 use output::Output;
 
 /// Everything that can be typed, for the manual pages and completions of the packages.
@@ -56,7 +59,10 @@ pub fn main() -> ExitCode {
     log::start(args.verbose, matches!(args.command, Command::Run));
     let output = Output { json: args.json };
     let ended = match &args.command {
-        Command::Run => run::run(&args),
+        Command::Run => {
+            let path = configuration::path(&args);
+            daemon::run(Arc::new(move || configuration::sources(&path))).map_err(Failure::from)
+        }
         Command::Check => check::check(&args, output),
         Command::Train(train) => train::train(&args, train, output),
         Command::Predict(predict) => predict::predict(&args, predict, output),

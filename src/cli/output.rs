@@ -1,11 +1,13 @@
-//! Standard output for results, standard error for everything else.
+//! What commands write: results to standard output, everything else to standard error, and files whole or not at all.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::store::files::NewFile;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -47,4 +49,28 @@ impl Output {
         bar.set_message(what);
         bar
     }
+}
+
+/// Writes a file in place of the one that was there; durable when this returns.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_checked(path, bytes, |_| Ok(()))
+}
+
+/// Writes a file beside its place, lets `check` look at it there, and puts it in its place if that finds nothing wrong.
+pub fn write_checked<T>(
+    path: &Path,
+    bytes: &[u8],
+    check: impl FnOnce(&Path) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let failed = |error| {
+        Failure::failed(format!(
+            "cannot write {}: {error}; check the folder, its owner and the room on the disk",
+            path.display()
+        ))
+    };
+    let mut file = NewFile::begin(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    let found = check(file.beside())?;
+    file.put().map_err(failed)?;
+    Ok(found)
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::embedding::Embedded;
 use crate::head::{BackboneRef, Candidate, Figures, HeadRecord};
 use crate::words::{HeadId, Label};
 
@@ -62,6 +63,15 @@ impl Refused {
     pub fn line(&self) -> String {
         if self.reason.contains(&self.path) { self.reason.clone() } else { format!("{}: {}", self.path, self.reason) }
     }
+}
+
+/// The files of `embedded` that were left out; `path` gives the path of a file by its index.
+pub fn refused(embedded: &Embedded, path: impl Fn(usize) -> PathBuf) -> Vec<Refused> {
+    let refused = |(index, reason): &(usize, String)| Refused {
+        path: path(*index).display().to_string(),
+        reason: reason.clone(),
+    };
+    embedded.refused.iter().map(refused).collect()
 }
 
 /// Three significant digits, plain where that is short: 31.6, 0.001, 3.16e-5.

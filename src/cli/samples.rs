@@ -1,22 +1,24 @@
 //! `edgetuned samples`: what is in the store, and its labels.
 
+mod file;
+mod import;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::args::{Args, SampleList, Samples as Command};
+use super::clock::now;
 use super::configuration;
 use super::failure::{Failure, one_line};
-use super::file;
-use super::output::Output;
-use super::samples_file;
-use super::samples_import;
+use super::output::{Output, write_file};
+use super::print;
+use super::store::{count_new_labels, open_for_labels};
 use crate::config::Config;
-use crate::engine::{LabelSource, TrainingMemory, Write};
+use crate::engine::{LabelSource, Write};
 use crate::shared::sample_list;
-use crate::store::{LabelChange, Reader, Store, StoreError};
+use crate::store::{LabelChange, Reader};
 use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
 
@@ -25,7 +27,7 @@ pub fn samples(args: &Args, command: &Command, output: Output) -> Result<(), Fai
     match command {
         Command::List(choice) => list(&config, choice, output),
         Command::Export { out } => export(&config, out, output),
-        Command::Import { file } => samples_import::import(&config, file, output),
+        Command::Import { file } => import::import(&config, file, output),
         Command::Undo => undo(&config, output),
         Command::History { image } => history(&config, image, output),
     }
@@ -33,28 +35,6 @@ pub fn samples(args: &Args, command: &Command, output: Output) -> Result<(), Fai
 
 fn reader(config: &Config) -> Result<Reader, Failure> {
     Ok(Reader::open(&config.store.path, None)?)
-}
-
-/// The store for changes of labels; a running daemon keeps it for itself.
-pub fn open(config: &Config) -> Result<Store, Failure> {
-    Store::open_existing(&config.store.path).map_err(|error| match error {
-        StoreError::Locked { folder, holder } => Failure::unavailable(format!(
-            "cannot change labels in {}: {holder} works on it; stop it first, or send it the labels over MQTT, to its \
-             topic 'label'",
-            folder.display()
-        )),
-        error => error.into(),
-    })
-}
-
-/// The present time, for what is written.
-pub fn now() -> Timestamp {
-    Timestamp(jiff::Timestamp::now().as_millisecond())
-}
-
-/// Says in the store that so many labels are new, as the daemon does when it changes them.
-pub fn count(memory: &TrainingMemory, changed: usize) -> Write {
-    Write::Training(TrainingMemory { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
 }
 
 /// Every sample with its fold, in the order of arrival.
@@ -73,45 +53,13 @@ fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Fail
     if let Some(limit) = choice.limit {
         rows.drain(..rows.len().saturating_sub(limit as usize));
     }
-    output.print(&rows, |out| write_list(&rows, out))
-}
-
-/// One line a sample, under a headline.
-pub fn write_list(rows: &[SampleEntry], out: &mut dyn io::Write) -> io::Result<()> {
-    if rows.is_empty() {
-        return writeln!(out, "no such samples");
-    }
-    let width = |text: fn(&SampleEntry) -> Option<&Label>| {
-        rows.iter().filter_map(text).map(|label| label.as_str().chars().count()).max().unwrap_or(0).max(9)
-    };
-    let (label_width, predicted_width) = (width(|row| row.label.as_ref()), width(|row| row.predicted.as_ref()));
-    let head = ("image", "label", "by", "predicted", "arrived");
-    writeln!(
-        out,
-        "{:12}  {:label_width$}  {:6}  {:predicted_width$}         {:24}  path",
-        head.0, head.1, head.2, head.3, head.4
-    )?;
-    for row in rows {
-        let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
-        writeln!(
-            out,
-            "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
-            row.image.0.short(),
-            text(&row.label),
-            row.label_source.map_or("-", source_name),
-            text(&row.predicted),
-            row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
-            row.arrived_at,
-            one_line(&row.path),
-        )?;
-    }
-    Ok(())
+    output.print(&rows, |out| print::samples(&rows, out))
 }
 
 fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {
-    let form = samples_file::form(out, "write")?;
+    let form = file::form(out, "write")?;
     let rows = rows(config)?;
-    file::write(out, &samples_file::written(&rows, form).map_err(Failure::failed)?)?;
+    write_file(out, &file::written(&rows, form).map_err(Failure::failed)?)?;
     let done = Exported { out: out.display().to_string(), samples: rows.len() };
     output.print(&done, |to| writeln!(to, "{} samples in {}", done.samples, one_line(&done.out)))
 }
@@ -141,7 +89,7 @@ struct Restored {
 }
 
 fn undo(config: &Config, output: Output) -> Result<(), Failure> {
-    let mut store = open(config)?;
+    let mut store = open_for_labels(config)?;
     let changes = store.reader()?.last_changes()?;
     let Some((LabelChange { source, at, .. }, _)) = changes.first().cloned() else {
         return Err(Failure::failed("there is no change of labels to take back"));
@@ -168,7 +116,7 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
             at: present,
         })
         .collect();
-    writes.push(count(&snapshot.training, restored.len()));
+    writes.push(count_new_labels(&snapshot.training, restored.len()));
     store.commit_undoing(&numbers, &writes)?;
     let undone = Undone { source, at, restored };
     output.print(&undone, |out| {
@@ -177,7 +125,7 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
             out,
             "took back the labels of {} that came by {}: {} changed",
             undone.at,
-            source_name(undone.source),
+            print::label_source(undone.source),
             undone.restored.len()
         )?;
         for restored in &undone.restored {
@@ -220,17 +168,8 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
         for change in &changes {
             let label = change.label.as_ref().map_or("(removed)", Label::as_str);
             let undone = if change.undone { "  (taken back)" } else { "" };
-            writeln!(out, "{}  {:6}  {label}{undone}", change.at, source_name(change.source))?;
+            writeln!(out, "{}  {:6}  {label}{undone}", change.at, print::label_source(change.source))?;
         }
         Ok(())
     })
-}
-
-fn source_name(source: LabelSource) -> &'static str {
-    match source {
-        LabelSource::Folder => "folder",
-        LabelSource::Mqtt => "mqtt",
-        LabelSource::Import => "import",
-        LabelSource::Undo => "undo",
-    }
 }

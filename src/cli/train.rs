@@ -8,19 +8,19 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 
 use super::args::{Args, HeadKind, SolverKind, Train};
+use super::clock::now;
 use super::configuration;
 use super::dataset::{self, Entry};
 use super::embedding::{Embedded, Embeddings};
-use super::evaluate;
 use super::failure::Failure;
-use super::file::write;
-use super::output::Output;
-use super::report::{Measured, Refused, Report};
+use super::measure::measure;
+use super::output::{Output, write_file};
+use super::report::{Measured, Report, refused};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
 use crate::train::{Dataset, Fitted, Grouper, Kind, L2, Progress, Settings, Solver, fit};
-use crate::words::{ClassSet, Label, SampleId, Timestamp};
+use crate::words::{ClassSet, Label, SampleId};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
     let config = configuration::if_named(args)?;
@@ -35,19 +35,18 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     let mut fitted = fit_with_progress(&data, &settings, output)?;
     fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
     let mut measured = match &command.test {
-        Some(dir) => evaluate::measure(&mut embeddings, &fitted.dense, dir, command.seed, output)?,
+        Some(dir) => measure(&mut embeddings, &fitted.dense, dir, command.seed, output)?,
         None => held_out(&data, &fitted, command.seed),
     };
     measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
     let calibration = calibrate(&data, &fitted, command.seed);
-    let created = Timestamp(jiff::Timestamp::now().as_millisecond());
-    let record = fitted.into_record(1, created, embeddings.reference(), measured.figures.clone(), calibration);
+    let record = fitted.into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration);
     let report = Report::new(&record, &command.out, measured);
-    write(&command.out, &record.to_bytes())?;
+    write_file(&command.out, &record.to_bytes())?;
     let report_file = command.out.with_extension("report.json");
-    write(&report_file, &serde_json::to_vec_pretty(&report).map_err(Failure::failed)?)?;
+    write_file(&report_file, &serde_json::to_vec_pretty(&report).map_err(Failure::failed)?)?;
     output.print(&report, |out| {
         report.write(out)?;
         writeln!(out, "report     {}", report_file.display())
@@ -185,12 +184,4 @@ fn held_out(data: &Dataset, fitted: &Fitted, seed: u64) -> Measured {
     let figures = comparison.challenger;
     let note = figures.is_none().then_some(comparison.verdict.reason);
     Measured { n_test: figures.as_ref().map_or(0, |figures| figures.n), figures, note, ..Measured::default() }
-}
-
-pub fn refused(embedded: &Embedded, path: impl Fn(usize) -> PathBuf) -> Vec<Refused> {
-    let refused = |(index, reason): &(usize, String)| Refused {
-        path: path(*index).display().to_string(),
-        reason: reason.clone(),
-    };
-    embedded.refused.iter().map(refused).collect()
 }

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 pub use args::Update;
 
 use super::args::Args;
+use super::clock::now;
 use super::failure::Failure;
 use super::output::Output;
 use crate::shared::trusted_keys::read_key;
@@ -94,7 +95,7 @@ fn verify(path: &Path, keys: &[PathBuf], file: Option<&Path>, output: Output) ->
     let refused =
         |refusal: Refusal| Failure::failed(format!("{}: {}: {refusal}", path.display(), refusal.code.as_str()));
     let manifest = Manifest::open(&bytes, &TrustedKeys(keys)).map_err(refused)?;
-    in_time(&manifest, super::samples::now()).map_err(refused)?;
+    in_time(&manifest, now()).map_err(refused)?;
     if let Some(file) = file {
         belongs(file, manifest.size, manifest.sha256)?;
     }

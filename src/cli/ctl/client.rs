@@ -102,8 +102,8 @@ impl Client {
 }
 
 async fn send(stream: UnixStream, method: Method, path: &str, body: String) -> Result<Response<Incoming>, String> {
-    let told = |error: hyper::Error| error.to_string();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
+    let text = |error: hyper::Error| error.to_string();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     // It ends with the response, and what it ended on shows there.
     drop(tokio::spawn(connection));
     let request = Request::builder()
@@ -113,7 +113,7 @@ async fn send(stream: UnixStream, method: Method, path: &str, body: String) -> R
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| error.to_string())?;
-    sender.send_request(request).await.map_err(told)
+    sender.send_request(request).await.map_err(text)
 }
 
 /// One piece of what is watched.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Command;
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
-use crate::cli::{heads, samples};
+use crate::cli::print;
 use crate::wire::{
     Asked, Exported, HeadEntry, LabelsTaken, Link, Promoted, Raised, RolledBack, Said, SampleEntry, StatusReport,
     TrainAccepted,
@@ -55,8 +55,8 @@ fn in_words(command: &Command, data: &Value, out: &mut Vec<u8>) -> io::Result<()
             LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
         },
         Command::Review => review(&of(data)?, out),
-        Command::Heads => heads::write_list(&of::<Vec<HeadEntry>>(data)?, out),
-        Command::Samples(_) => samples::write_list(&of::<Vec<SampleEntry>>(data)?, out),
+        Command::Heads => print::heads(&of::<Vec<HeadEntry>>(data)?, out),
+        Command::Samples(_) => print::samples(&of::<Vec<SampleEntry>>(data)?, out),
         Command::Predict { .. } => predicted(&of(data)?, out),
         Command::Export => {
             let Exported { path, bytes, head, .. } = of(data)?;

@@ -91,7 +91,7 @@ pub fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failur
             }
         }
     })?;
-    if sent.installed { Ok(()) } else { Err(Failure::said(1)) }
+    if sent.installed { Ok(()) } else { Err(Failure::already_printed(1)) }
 }
 
 /// The link's settings, as this command's options and the configuration say.

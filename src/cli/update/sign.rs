@@ -9,10 +9,9 @@ use serde_json::{Map, Value, json};
 use super::args::{Kind, Sign};
 use super::{measured, unreadable};
 use crate::backbone::Manifest as BackboneManifest;
-use crate::cli::failure::{Failure, told};
-use crate::cli::file;
-use crate::cli::output::Output;
-use crate::cli::samples::now;
+use crate::cli::clock::now;
+use crate::cli::failure::{Failure, one_line_chain};
+use crate::cli::output::{Output, write_file};
 use crate::head::HeadRecord;
 use crate::update::{self, Signer};
 use crate::wire::UpdateKind;
@@ -33,8 +32,8 @@ struct Signed {
 
 pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     let key = fs::read_to_string(&wish.key).map_err(|error| unreadable(&wish.key, &error))?;
-    let signer =
-        Signer::from_pem(&key).map_err(|error| Failure::failed(format!("{}: {}", wish.key.display(), told(&error))))?;
+    let signer = Signer::from_pem(&key)
+        .map_err(|error| Failure::failed(format!("{}: {}", wish.key.display(), one_line_chain(&error))))?;
     let (size, sha256) = measured(&wish.file)?;
     let kind = UpdateKind::from(wish.kind);
     let created = now();
@@ -63,7 +62,7 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
         members.insert("devices".into(), json!(wish.device));
     }
     let text = update::sign(members, &signer).map_err(Failure::usage)?;
-    file::write(&wish.out, text.as_bytes())?;
+    write_file(&wish.out, text.as_bytes())?;
     output.print(&signed, |out| {
         let Signed { name, version, key_id, expires, .. } = &signed;
         writeln!(
@@ -78,7 +77,7 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
 fn head(path: &Path) -> Result<Map<String, Value>, Failure> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let record = HeadRecord::from_bytes(&bytes)
-        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), told(&error))))?;
+        .map_err(|error| Failure::failed(format!("{}: {}", path.display(), one_line_chain(&error))))?;
     let members = [("backbone", json!(record.backbone)), ("space", json!(record.dense.space))];
     Ok(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::failure::{Failure, Place};
-use super::output::Output;
-use super::samples;
-use super::samples_file::{self, Told};
+use super::file::{self, LabelLine};
+use crate::cli::clock::now;
+use crate::cli::failure::{Failure, LineProblem};
+use crate::cli::output::Output;
+use crate::cli::store::{count_new_labels, open_for_labels};
 use crate::config::Config;
 use crate::engine::{AwaitedLabel, LabelSource, Snapshot, Write};
 use crate::words::{Label, SampleId, Timestamp};
@@ -29,14 +30,14 @@ struct Done {
     dropped: usize,
 }
 
-pub fn import(config: &Config, file: &Path, output: Output) -> Result<(), Failure> {
-    let (told, wrong) = samples_file::read(file)?;
-    let mut store = samples::open(config)?;
-    let mut plan = Plan::new(store.snapshot()?, samples::now(), wrong);
-    for told in told {
-        plan.take(told);
+pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failure> {
+    let (lines, wrong) = file::read(path)?;
+    let mut store = open_for_labels(config)?;
+    let mut plan = Plan::new(store.snapshot()?, now(), wrong);
+    for line in lines {
+        plan.take(line);
     }
-    let (writes, done) = plan.finish(file)?;
+    let (writes, done) = plan.finish(path)?;
     if !writes.is_empty() {
         store.commit(&writes)?;
     }
@@ -63,12 +64,12 @@ struct Plan {
     /// Digits of each image that the file has named, with the line and the label.
     named: BTreeMap<String, (u64, Option<Label>)>,
     writes: Vec<Write>,
-    wrong: Vec<Place>,
+    wrong: Vec<LineProblem>,
     done: Done,
 }
 
 impl Plan {
-    fn new(mut snapshot: Snapshot, at: Timestamp, wrong: Vec<Place>) -> Self {
+    fn new(mut snapshot: Snapshot, at: Timestamp, wrong: Vec<LineProblem>) -> Self {
         let samples = std::mem::take(&mut snapshot.samples).into_iter();
         let awaited = std::mem::take(&mut snapshot.awaited).into_iter();
         Self {
@@ -83,11 +84,11 @@ impl Plan {
         }
     }
 
-    fn take(&mut self, told: Told) {
-        let Told { line, image, label } = told;
+    fn take(&mut self, line: LabelLine) {
+        let LabelLine { line, image, label } = line;
         let sample = match self.sample(image.as_str()) {
             Ok(sample) => sample,
-            Err(reason) => return self.wrong.push(Place { line, reason }),
+            Err(reason) => return self.wrong.push(LineProblem { line, reason }),
         };
         let digits = sample.as_ref().map_or_else(|| image.to_string(), |(id, _)| id.to_string());
         match self.named.get(&digits) {
@@ -95,7 +96,7 @@ impl Plan {
                 let other = other.as_ref().map_or("none", Label::as_str);
                 let reason =
                     format!("line {first} gives image {image} another label, {other}; remove one of the lines");
-                return self.wrong.push(Place { line, reason });
+                return self.wrong.push(LineProblem { line, reason });
             }
             Some(_) => return self.done.unchanged += 1,
             None => self.named.insert(digits, (line, label.clone())),
@@ -141,8 +142,8 @@ impl Plan {
     /// All writes, or why there are none.
     fn finish(mut self, file: &Path) -> Result<(Vec<Write>, Done), Failure> {
         if !self.wrong.is_empty() {
-            self.wrong.sort_by_key(|place| place.line);
-            return Err(Failure::places(file, self.wrong));
+            self.wrong.sort_by_key(|problem| problem.line);
+            return Err(Failure::lines(file, self.wrong));
         }
         let new: BTreeSet<&String> = self.named.keys().filter(|digits| self.awaited.contains_key(*digits)).collect();
         if new.len() > AWAITED_MAX {
@@ -161,7 +162,7 @@ impl Plan {
             self.writes.push(Write::ForgetAwaited { prefix: awaited.prefix.clone() });
         }
         if self.done.changed > 0 {
-            self.writes.push(samples::count(&self.snapshot.training, self.done.changed));
+            self.writes.push(count_new_labels(&self.snapshot.training, self.done.changed));
         }
         Ok((self.writes, self.done))
     }

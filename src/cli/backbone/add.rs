@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
-use super::backbone::listed as candidate_line;
-use super::failure::{Failure, told};
-use super::file::write;
-use super::output::Output;
-use super::values::{divisor, listed, normalization, normalizations, per_channel};
 use crate::backbone::{
     BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, inspect,
     propose, settle, verify,
 };
+use crate::cli::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
+use crate::cli::failure::{Failure, one_line_chain};
+use crate::cli::output::{Output, write_file};
+use crate::cli::print;
+use crate::cli::values::{divisor, listed, normalization, normalizations, per_channel};
 use crate::image::{Channels, Layout, Preprocess, Resize};
 
 #[derive(Debug, Serialize)]
@@ -56,7 +55,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     let pixels = pixels(options, output)?;
     let mut draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
     let unproved = |error: OpenError| {
-        let text = format!("wrote no manifest for {}: {}", options.file.display(), told(&error));
+        let text = format!("wrote no manifest for {}: {}", options.file.display(), one_line_chain(&error));
         if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
     };
     let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
@@ -68,7 +67,8 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(unproved)?;
     let mut verified = verify(&mut backbone).map_err(|error| {
         let tensor = &manifest.embedding.tensor;
-        let text = format!("wrote no manifest for {}: tensor {tensor:?}: {}", options.file.display(), told(&error));
+        let text =
+            format!("wrote no manifest for {}: tensor {tensor:?}: {}", options.file.display(), one_line_chain(&error));
         Failure::configuration(text)
     })?;
     if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
@@ -76,7 +76,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
             "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free batch"
         ));
     }
-    write(&path, text.as_bytes())?;
+    write_file(&path, text.as_bytes())?;
     let done = Done {
         manifest: path.display().to_string(),
         name: &manifest.name,
@@ -261,7 +261,7 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
     writeln!(out, "probe      tells two pictures apart; {:.1} ms a picture on one thread", done.ms_per_image)?;
     done.warnings.iter().try_for_each(|warning| writeln!(out, "warning    {warning}"))?;
     for other in done.candidates.iter().filter(|other| other.tensor != *tensor) {
-        writeln!(out, "other      {}", candidate_line(other))?;
+        writeln!(out, "other      {}", print::candidate(other))?;
     }
     writeln!(out, "next       {}", done.next)
 }

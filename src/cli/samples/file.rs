@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::failure::{Failure, Place};
+use crate::cli::failure::{Failure, LineProblem};
 use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::Label;
 
@@ -29,7 +29,7 @@ const COLUMNS: [&str; 10] = [
 
 /// A label in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct LabelLine {
     /// Where it begins, from 1.
     pub line: u64,
     /// Which image.
@@ -81,7 +81,7 @@ pub fn written(rows: &[SampleEntry], form: Form) -> io::Result<Vec<u8>> {
 }
 
 /// The labels in a file, and its lines that are wrong.
-pub fn read(path: &Path) -> Result<(Vec<Told>, Vec<Place>), Failure> {
+pub fn read(path: &Path) -> Result<(Vec<LabelLine>, Vec<LineProblem>), Failure> {
     let form = form(path, "read")?;
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -97,7 +97,7 @@ pub fn read(path: &Path) -> Result<(Vec<Told>, Vec<Place>), Failure> {
     }
 }
 
-fn from_csv(bytes: &[u8]) -> Result<(Vec<Told>, Vec<Place>), String> {
+fn from_csv(bytes: &[u8]) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
     let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
@@ -116,7 +116,7 @@ fn from_csv(bytes: &[u8]) -> Result<(Vec<Told>, Vec<Place>), String> {
         }
     };
     let (image, label) = (column("image")?, column("label")?);
-    let (mut told, mut wrong) = (Vec::new(), Vec::new());
+    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
@@ -131,11 +131,11 @@ fn from_csv(bytes: &[u8]) -> Result<(Vec<Told>, Vec<Place>), String> {
             ))
         };
         match found {
-            Ok(item) => told.push(item),
-            Err(reason) => wrong.push(Place { line, reason }),
+            Ok(item) => lines.push(item),
+            Err(reason) => wrong.push(LineProblem { line, reason }),
         }
     }
-    Ok((told, wrong))
+    Ok((lines, wrong))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {
@@ -144,11 +144,11 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     })
 }
 
-fn item(line: u64, image: &str, label: &str) -> Result<Told, String> {
+fn item(line: u64, image: &str, label: &str) -> Result<LabelLine, String> {
     let image = image.trim().parse::<ImagePrefix>().map_err(|error| error.to_string())?;
     let label = label.trim();
     let label = (!label.is_empty()).then(|| Label::new(label)).transpose().map_err(|error| error.to_string())?;
-    Ok(Told { line, image, label })
+    Ok(LabelLine { line, image, label })
 }
 
 /// What counts of an object.
@@ -160,8 +160,8 @@ struct Object {
     label: Option<String>,
 }
 
-fn from_json_lines(bytes: &[u8]) -> (Vec<Told>, Vec<Place>) {
-    let (mut told, mut wrong) = (Vec::new(), Vec::new());
+fn from_json_lines(bytes: &[u8]) -> (Vec<LabelLine>, Vec<LineProblem>) {
+    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if bytes.trim_ascii().is_empty() {
             continue;
@@ -173,11 +173,11 @@ fn from_json_lines(bytes: &[u8]) -> (Vec<Told>, Vec<Place>) {
             format!("{}, in column {}", reason.split(" at line ").next().unwrap_or_default(), error.column())
         });
         match object.and_then(|object| item(line, &object.image, object.label.as_deref().unwrap_or_default())) {
-            Ok(item) => told.push(item),
-            Err(reason) => wrong.push(Place { line, reason }),
+            Ok(item) => lines.push(item),
+            Err(reason) => wrong.push(LineProblem { line, reason }),
         }
     }
-    (told, wrong)
+    (lines, wrong)
 }
 
 /// Counts lines up to a place in a text.
