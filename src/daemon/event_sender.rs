@@ -69,7 +69,7 @@ mod tests {
     fn nothing_is_lost_or_doubled_while_the_sender_is_redirected() {
         let (first, from_first) = sync_channel(1);
         let sender = EventSender::new(first);
-        let sender = thread::spawn({
+        let sending = thread::spawn({
             let sender = sender.clone();
             move || (0..2_000).for_each(|seq| sender.send(Event::Delivered { seq }))
         });
@@ -86,7 +86,7 @@ mod tests {
         while seen.len() < 2_000 {
             seen.push(seq(from_second.recv().unwrap()));
         }
-        sender.join().unwrap();
+        sending.join().unwrap();
         assert_eq!(seen, (0..2_000).collect::<Vec<u64>>());
     }
 }

@@ -161,7 +161,8 @@ impl Runtime {
             }
             Effect::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
-                self.ingest
+                self.workers
+                    .ingest
                     .jobs
                     .send(ingest::Job { root, path })
                     .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;

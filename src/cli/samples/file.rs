@@ -116,7 +116,7 @@ fn from_csv(bytes: &[u8]) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> 
         }
     };
     let (image, label) = (column("image")?, column("label")?);
-    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
+    let (mut items, mut wrong) = (Vec::new(), Vec::new());
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
@@ -131,11 +131,11 @@ fn from_csv(bytes: &[u8]) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> 
             ))
         };
         match found {
-            Ok(item) => lines.push(item),
+            Ok(item) => items.push(item),
             Err(reason) => wrong.push(LineProblem { line, reason }),
         }
     }
-    Ok((lines, wrong))
+    Ok((items, wrong))
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {

@@ -111,9 +111,8 @@ mod tests {
         pause_above_load: None,
     };
 
-    fn ended(result: Result<&'static str, Panicked>) -> Option<Event> {
-        let reason = result.map_or_else(|panicked| panicked.to_string(), str::to_owned);
-        Some(Event::TrainingFailed { reason })
+    fn ended(result: Result<&'static str, Panicked>) -> Event {
+        Event::TrainingFailed { reason: result.map_or_else(|panicked| panicked.to_string(), str::to_owned) }
     }
 
     /// How the job ended; `None` when it sent nothing.
@@ -125,7 +124,7 @@ mod tests {
             }
             work(control)
         };
-        let report = move |result| ended(result).filter(|_| !cancel);
+        let report = move |result| Some(ended(result)).filter(|_| !cancel);
         let job = spawn("job", SETTINGS, events, work, report).unwrap();
         if cancel {
             job.cancel();
