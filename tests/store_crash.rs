@@ -111,7 +111,8 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     assert_eq!(seqs, (0..n).collect::<Vec<_>>(), "{context}");
     let transactions: Vec<_> = snapshot.ledger.iter().map(|entry| entry.transaction.clone()).collect();
     assert_eq!(transactions, (0..n).map(|n| n.to_string()).collect::<Vec<_>>(), "{context}");
-    let messages = reader.outbox_after(0, usize::MAX >> 1).expect("reads");
+    let mut messages = reader.reports_after(0, usize::MAX >> 1).expect("reads");
+    messages.extend(reader.answers_after(0, usize::MAX >> 1).expect("reads"));
     assert!(messages.iter().all(|message| message.payload == [message.seq as u8; 100]), "{context}");
     for n in 0..n {
         assert_eq!(reader.embedding(&id(n)).expect("reads"), Some(embedding(n)), "{context}, step {n}");

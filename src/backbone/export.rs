@@ -7,12 +7,12 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::graph::{Axis, BadModel, Graph, expose};
 use super::manifest::{Embedding, Manifest, Pool};
+use super::onnx::graph::{Axis, BadModel, Graph, expose};
+use super::onnx::reader::{GRAPH, METADATA, OUTPUT, graph_fields, name_in, versions};
+use super::onnx::tail::{Attribute, Tail, float_info};
+use super::onnx::wire::{fields, put_bytes};
 use super::pooling::channels_last;
-use super::reader::{GRAPH, METADATA, OUTPUT, graph_fields, name_in, versions};
-use super::tail::{Attribute, Tail, float_info};
-use super::wire::{fields, put_bytes};
 use crate::head::{DenseHead, HeadRecord};
 use crate::image::{Channels, Layout, Resize};
 

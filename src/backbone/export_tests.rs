@@ -4,8 +4,8 @@ use std::path::Path;
 use ndarray::{Array1, Array2};
 
 use super::super::OnnxBackbone;
-use super::super::reader::{INITIALIZER, INPUT, Versions};
-use super::super::wire::put_int;
+use super::super::onnx::reader::{INITIALIZER, INPUT, Versions};
+use super::super::onnx::wire::put_int;
 use super::*;
 use crate::head::{BackboneRef, Calibration, HeldOut, Hidden, Origin, TrainingFacts};
 use crate::ports::Embedder;
@@ -188,7 +188,7 @@ fn units_below_zero_are_cut_off_by_a_node_of_their_own() {
     let deep = deepened(record(&manifest), Hidden::projection(9, 40, Array1::zeros(3), Array1::ones(3)));
     let model = with_head(&bytes, &manifest, RELU.shape, &deep).unwrap();
     let fields = graph_fields(&model).unwrap();
-    let nodes = fields.iter().filter(|field| field.number == super::super::reader::NODE);
+    let nodes = fields.iter().filter(|field| field.number == super::super::onnx::reader::NODE);
     let ops: Vec<String> = nodes.map(|field| name_in(*field, 4).unwrap()).collect();
     assert_eq!(ops[ops.len() - 4..], ["Gemm", "Relu", "Gemm", "Softmax"]);
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::flow::{Flow, Layer, Walk};
-use super::graph::{Axis, BadModel, Graph, Tensor};
 use super::manifest::Pool;
+use super::onnx::flow::{Flow, Layer, Walk};
+use super::onnx::graph::{Axis, BadModel, Graph, Tensor};
 use super::pooling::is_square;
 use crate::words::Digest;
 

@@ -6,31 +6,24 @@
 
 pub mod bundled;
 mod export;
-mod flow;
-mod graph;
 mod inspect;
 mod manifest;
 mod manifest_text;
 mod normalization;
-mod pipeline;
+mod onnx;
 mod pooling;
 mod proof;
 mod propose;
-mod reader;
 mod runtime;
-mod session;
-mod tail;
-mod verify;
-mod wire;
 
 pub use export::{CannotExport, PROBABILITIES, with_head};
-pub use graph::{Axis, BadModel, Graph, Node, Tensor, expose};
 pub use inspect::{Candidate, InspectError, Inspection, inspect};
 pub use manifest::{BadManifest, Embedding, Manifest, ManifestProblem, Pool};
 pub use normalization::{NORMALIZATIONS, Normalization};
-pub use pipeline::{ItemError, embed_all};
+pub use onnx::graph::{Axis, BadModel, Graph, Node, Tensor, expose};
 pub use proof::{Proof, Unproved};
-pub use propose::{BadProposal, Proposal, Wishes, propose, settle};
-pub use runtime::{RuntimeMissing, environment, runtime_version};
-pub use session::{OnnxBackbone, OpenError, read};
-pub use verify::{Unfit, Verified, verify};
+pub use propose::{BadProposal, Proposal, Wishes, complete, propose};
+pub use runtime::library::{RuntimeMissing, environment, runtime_version};
+pub use runtime::pipeline::{ItemError, embed_all};
+pub use runtime::session::{OnnxBackbone, OpenError, read};
+pub use runtime::verify::{Unfit, Verified, verify};

@@ -6,7 +6,7 @@ use ndarray::Array2;
 
 use super::export::PROBABILITIES;
 use super::manifest::{Embedding, Manifest, Pool};
-use super::session::{OnnxBackbone, OpenError};
+use super::runtime::session::{OnnxBackbone, OpenError};
 use crate::head::{HeadRecord, Unreadable};
 use crate::image::Rgb;
 use crate::ports::{EmbedError, Embedder};

@@ -2,9 +2,9 @@
 //!
 //! What the file leaves open is asked of its owner, never guessed.
 
-use super::graph::{Axis, Tensor};
 use super::inspect::Inspection;
 use super::manifest::{Embedding, Pool};
+use super::onnx::graph::{Axis, Tensor};
 use super::pooling::{fitting, width};
 use crate::image::Layout;
 
@@ -248,7 +248,7 @@ fn shown(input: &Tensor) -> String {
 ///
 /// # Errors
 /// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was asked for and does not fit.
-pub fn settle(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Result<Embedding, BadProposal> {
+pub fn complete(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Result<Embedding, BadProposal> {
     let Proposal { tensor, layout, size, .. } = proposal;
     let none = || BadProposal::NoEmbedding { tensor: tensor.clone(), shape: shape.to_vec() };
     let (pool, dim) = match pool {

@@ -100,7 +100,7 @@ fn a_model_that_is_none_for_pictures_is_refused() {
 #[test]
 fn the_measured_shape_settles_width_and_pooling() {
     let proposal = propose(&model("n 3 8 8"), &Wishes::default()).unwrap();
-    let of = |shape: &[i64], pool| settle(&proposal, shape, pool).map(|embedding| (embedding.dim, embedding.pool));
+    let of = |shape: &[i64], pool| complete(&proposal, shape, pool).map(|embedding| (embedding.dim, embedding.pool));
     assert_eq!(of(&[1, 1280], None), Ok((1280, Pool::None)));
     assert_eq!(of(&[1, 1280, 7, 7], None), Ok((1280, Pool::Avg)));
     assert_eq!(of(&[1, 257, 384], None), Ok((384, Pool::Cls)));

@@ -15,7 +15,7 @@ use super::failure::{Failure, one_line};
 use super::output::Output;
 use crate::wire::{Answer, Command as Known};
 use crate::words::Digest;
-use client::{Client, Said};
+use client::{Client, Frame};
 
 pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     let client = Client::new(&configuration::load(args)?)?;
@@ -91,9 +91,9 @@ fn watch(client: &Client, output: Output) -> Result<(), Failure> {
     let mut gone = false;
     let ended = client.watch(|said| {
         let line = match said {
-            Said::Message(message) if output.json => message.to_owned(),
-            Said::Message(message) => print::message(message),
-            Said::Skipped(count) => {
+            Frame::Message(message) if output.json => message.to_owned(),
+            Frame::Message(message) => print::message(message),
+            Frame::Skipped(count) => {
                 // Where even standard error is gone there is nobody to tell.
                 let _ = writeln!(std::io::stderr(), "edgetuned: {count} messages were missed, they came too fast");
                 return Ok(());

@@ -148,7 +148,7 @@ struct Change {
 fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
     let reader = reader(config)?;
     let named = |id: &SampleId| id.to_string().starts_with(image.as_str());
-    let mut ids = reader.kept()?.into_iter().map(|sample| sample.id).filter(named);
+    let mut ids = reader.sample_rows()?.into_iter().map(|sample| sample.id).filter(named);
     let id = match (ids.next(), ids.next()) {
         (Some(id), None) => id,
         (None, _) => {

@@ -99,7 +99,7 @@ impl Runtime {
     pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
         let mut writes = Vec::new();
         let mut acts = Vec::new();
-        let said = self.said(&effects);
+        let messages = self.messages_to_watch(&effects);
         for effect in effects {
             match effect {
                 Effect::Write(write) => writes.push(write),
@@ -107,8 +107,8 @@ impl Runtime {
             }
         }
         let acts = self.made_durable(writes, acts)?;
-        for (topic, payload) in said {
-            self.socket.iter().for_each(|socket| socket.handle.said(&topic, &payload));
+        for (topic, payload) in messages {
+            self.socket.iter().for_each(|socket| socket.handle.broadcast(&topic, &payload));
         }
         let mut next = Next::Run;
         let mut outbox_changed = false;
@@ -126,15 +126,15 @@ impl Runtime {
         Ok(next)
     }
 
-    /// What the effects say, spooled or not, in order; nothing where nobody watches.
-    fn said(&self, effects: &[Effect]) -> Vec<(Topic, Vec<u8>)> {
-        let said = |effect: &Effect| match effect {
+    /// The messages among `effects`, spooled or not, in order; none where no client watches.
+    fn messages_to_watch(&self, effects: &[Effect]) -> Vec<(Topic, Vec<u8>)> {
+        let message = |effect: &Effect| match effect {
             Effect::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
             Effect::Write(Write::Outbox(message)) => Some((message.topic.clone(), message.payload.clone())),
             _ => None,
         };
         let watched = self.socket.as_ref().is_some_and(|socket| socket.handle.is_watched());
-        if watched { effects.iter().filter_map(said).collect() } else { Vec::new() }
+        if watched { effects.iter().filter_map(message).collect() } else { Vec::new() }
     }
 
     fn act(&mut self, act: Effect) -> Result<(), RunError> {
@@ -189,7 +189,7 @@ impl Runtime {
             Effect::LookForGone => self.workers.online.look_for_gone(),
             Effect::Succeed(order) => self.succeed(*order)?,
             Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
-            Effect::Service(word) => self.tell(&word),
+            Effect::Service(word) => self.notify_systemd(&word),
             Effect::CheckUpdate(manifest) => {
                 info!(update = manifest.told(), "all chunks are here");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
@@ -200,7 +200,7 @@ impl Runtime {
     }
 
     /// Tells the service manager; that the daemon lives only while every worker gets on.
-    fn tell(&mut self, word: &Service) {
+    fn notify_systemd(&mut self, word: &Service) {
         match word {
             Service::Ready => systemd::ready(),
             Service::Reloading => systemd::reloading(),

@@ -53,7 +53,7 @@ impl ConfigLayers {
     pub(super) fn start(&self) -> Result<StartPlan, RunError> {
         let own = self.own()?;
         let folder = own.store.path.clone();
-        let (mut twin, mut backbone) = beginnings(&folder)?;
+        let (mut twin, mut backbone) = startup_state(&folder)?;
         let was_reverted = twin.reverted().is_some();
         let mut writes = backbone.starting(now());
         writes.extend(twin.starting());
@@ -93,7 +93,7 @@ impl ConfigLayers {
 
 /// Takes what is on trial back because the daemon cannot even start with it; false when nothing is.
 pub(super) fn take_back(folder: &Path, reason: &str) -> Result<bool, RunError> {
-    let (mut twin, mut backbone) = beginnings(folder)?;
+    let (mut twin, mut backbone) = startup_state(folder)?;
     let mut writes = backbone.revert(reason, now());
     writes.extend(twin.revert(reason));
     remember(folder, &writes)?;
@@ -105,9 +105,9 @@ pub(super) fn words_for_taken_back(reason: &str) -> String {
     format!("the settings of config/desired were taken back: {reason}")
 }
 
-fn beginnings(folder: &Path) -> Result<(TwinMemory, BackboneMemory), RunError> {
+fn startup_state(folder: &Path) -> Result<(TwinMemory, BackboneMemory), RunError> {
     match Store::open_existing(folder) {
-        Ok(store) => Ok(store.beginnings()?),
+        Ok(store) => Ok(store.startup_state()?),
         Err(StoreError::Missing { .. }) => Ok(Default::default()),
         Err(error) => Err(error.into()),
     }

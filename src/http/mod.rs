@@ -1,15 +1,15 @@
-//! HTTP over the daemon's Unix socket: the same requests as over MQTT, and everything it says, live.
+//! HTTP over the daemon's Unix socket: the same requests as over MQTT, and every message, live.
 //!
 //! One thread, `http`, on a single-threaded runtime. A request becomes an event with a ticket, and the answer that the
 //! engine gives to that ticket becomes the response; what a request means is not known here.
 //!
-//! - Nobody can hold the daemon up: at most 16 connections are served at a time, each for one
+//! - No client can hold the daemon up: at most 16 connections are served at a time, each for one
 //!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
 //!   `busy`, at once.
-//! - Who watches and reads too slowly misses messages and is told how many; nobody waits for him.
-//! - Who may open the socket's file may ask for everything: the file's mode, 0660, is its guard.
+//! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
+//! - Access control is the mode of the socket's file, 0660: whoever may open it may send every request.
 
-mod desk;
+mod replies;
 mod routes;
 mod serve;
 mod socket;
@@ -24,17 +24,17 @@ pub use socket::{Reachable, Socket, SocketError, path};
 
 use crate::engine::{Event, Ticket};
 use crate::wire::{Response, Topic};
-use desk::Desk;
+use replies::ReplyRouter;
 
-/// How long the end waits for answers that are on their way.
+/// How long dropping the handle waits for replies that are being sent.
 const FAREWELL: Duration = Duration::from_millis(1_500);
 /// Between two looks at the thread that is about to end.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The rest of the program's end. None of its calls waits but dropping it, which ends the thread and removes the socket.
+/// The daemon's handle of the socket. No call waits except dropping it, which ends the thread and removes the socket.
 #[derive(Debug)]
 pub struct Handle {
-    desk: Arc<Desk>,
+    replies: Arc<ReplyRouter>,
     thread: Option<JoinHandle<()>>,
     _socket: Socket,
 }
@@ -58,31 +58,31 @@ pub fn spawn(
         let _entered = runtime.enter();
         tokio::net::UnixListener::from_std(listener).map_err(failed)?
     };
-    let desk = Arc::new(Desk::new(Box::new(events)));
+    let replies = Arc::new(ReplyRouter::new(Box::new(events)));
     let thread = thread::Builder::new().name("http".into()).spawn({
-        let desk = Arc::clone(&desk);
+        let replies = Arc::clone(&replies);
         move || {
-            runtime.block_on(serve::serve(listener, desk));
+            runtime.block_on(serve::serve(listener, replies));
             runtime.shutdown_background();
         }
     });
-    Ok(Handle { desk, thread: Some(thread.map_err(failed)?), _socket: socket })
+    Ok(Handle { replies, thread: Some(thread.map_err(failed)?), _socket: socket })
 }
 
 impl Handle {
-    /// Gives an answer to whoever holds this ticket, if he is still there.
+    /// Answers the request with this ticket, if its client still waits.
     pub fn answer(&self, ticket: Ticket, response: Response) {
-        self.desk.answer(ticket, response);
+        self.replies.answer(ticket, response);
     }
 
-    /// Whether anybody watches.
+    /// Whether a client watches.
     pub fn is_watched(&self) -> bool {
-        self.desk.is_watched()
+        self.replies.is_watched()
     }
 
-    /// Tells those who watch what the daemon said.
-    pub fn said(&self, topic: &Topic, payload: &[u8]) {
-        self.desk.say(topic, payload);
+    /// Passes a message on to the clients that watch.
+    pub fn broadcast(&self, topic: &Topic, payload: &[u8]) {
+        self.replies.broadcast(topic, payload);
     }
 
     /// Whether the thread has ended; it should not by itself.
@@ -93,7 +93,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.desk.close();
+        self.replies.close();
         let until = Instant::now() + FAREWELL;
         while !self.is_finished() && Instant::now() < until {
             thread::sleep(LOOK);

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
-use super::desk::Desk;
+use super::replies::ReplyRouter;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
 
 /// What all paths begin with; a request's name follows.
@@ -35,18 +35,18 @@ const BODY: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_mins(1);
 
 /// All of it.
-pub(super) fn routes(desk: Arc<Desk>) -> axum::Router {
+pub(super) fn routes(replies: Arc<ReplyRouter>) -> axum::Router {
     axum::Router::new()
         .route(WATCH, get(watch))
         .route("/api/v1/{name}", post(act).get(read))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
-        .with_state(desk)
+        .with_state(replies)
 }
 
-async fn act(State(desk): State<Arc<Desk>>, Path(name): Path<String>, body: Body) -> Response {
+async fn act(State(replies): State<Arc<ReplyRouter>>, Path(name): Path<String>, body: Body) -> Response {
     match timeout(BODY, to_bytes(body, MAX_INBOUND_BYTES)).await {
-        Ok(Ok(payload)) => ask(&desk, name, payload.to_vec()).await,
+        Ok(Ok(payload)) => ask(&replies, name, payload.to_vec()).await,
         Ok(Err(error)) if error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) => {
             let message = format!("the body has more than {MAX_INBOUND_BYTES} bytes; send it in parts");
             refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::BadRequest, message)
@@ -62,7 +62,7 @@ async fn act(State(desk): State<Arc<Desk>>, Path(name): Path<String>, body: Body
 }
 
 async fn read(
-    State(desk): State<Arc<Desk>>,
+    State(replies): State<Arc<ReplyRouter>>,
     Path(name): Path<String>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Response {
@@ -70,7 +70,7 @@ async fn read(
         return other_method().await;
     }
     match query {
-        Ok(Query(arguments)) => ask(&desk, name, arguments_of(arguments)).await,
+        Ok(Query(arguments)) => ask(&replies, name, arguments_of(arguments)).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.to_string()),
     }
 }
@@ -85,16 +85,16 @@ fn arguments_of(query: BTreeMap<String, String>) -> Vec<u8> {
     Value::Object(arguments.collect()).to_string().into_bytes()
 }
 
-/// Asks the daemon.
-async fn ask(desk: &Desk, name: String, payload: Vec<u8>) -> Response {
+/// Sends a request to the engine and waits for its reply.
+async fn ask(replies: &ReplyRouter, name: String, payload: Vec<u8>) -> Response {
     if format!("request/{name}").parse::<InboundTopic>().is_err() {
         return nothing().await;
     }
-    let Some(mut visitor) = desk.ask(name, payload) else {
+    let Some(mut handle) = replies.ask(name, payload) else {
         let message = "the daemon has too much to do just now; ask again a little later";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
     };
-    match timeout(ANSWER, visitor.answer()).await {
+    match timeout(ANSWER, handle.answer()).await {
         Ok(Some(response)) => json(status_of(&response.answer), response.encode()),
         Ok(None) => {
             let message = "the daemon ends; ask again when it has started, with the same transaction";
@@ -111,25 +111,25 @@ async fn ask(desk: &Desk, name: String, payload: Vec<u8>) -> Response {
     }
 }
 
-/// Everything that is said from now on. Who reads too slowly gets `skipped` with the number of messages missed.
-async fn watch(State(desk): State<Arc<Desk>>) -> Response {
-    let Some(said) = desk.watch() else {
+/// Every message from now on. A client that reads too slowly gets `skipped` with the number of messages it missed.
+async fn watch(State(replies): State<Arc<ReplyRouter>>) -> Response {
+    let Some(messages) = replies.watch() else {
         let message = "too many watch already; end one of them";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
     };
-    let events = unfold((said, desk), |(mut said, desk)| async move {
+    let events = unfold((messages, replies), |(mut messages, replies)| async move {
         let next = tokio::select! {
-            // What was said before the end is heard.
+            // Messages sent before the end still arrive.
             biased;
-            next = said.recv() => next,
-            () = desk.closed() => Err(RecvError::Closed),
+            next = messages.recv() => next,
+            () = replies.closed() => Err(RecvError::Closed),
         };
         let event = match next {
             Ok(line) => Event::default().data(&*line),
             Err(RecvError::Lagged(missed)) => Event::default().event("skipped").data(missed.to_string()),
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok::<_, Infallible>(event), (said, desk)))
+        Some((Ok::<_, Infallible>(event), (messages, replies)))
     });
     Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
@@ -175,10 +175,10 @@ mod tests {
     fn a_query_says_what_a_payload_says() {
         let query = [("limit", "7"), ("label", "true"), ("unlabelled", "true"), ("after", "12345678"), ("x", "1")];
         let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let said: Value = serde_json::from_slice(&arguments_of(query)).unwrap();
+        let found: Value = serde_json::from_slice(&arguments_of(query)).unwrap();
         let expected =
             serde_json::json!({"limit": 7, "label": "true", "unlabelled": true, "after": "12345678", "x": "1"});
-        assert_eq!(said, expected);
+        assert_eq!(found, expected);
         let wrong = arguments_of([("limit".to_owned(), "many".to_owned())].into());
         assert!(Request::parse("samples", &wrong).is_err());
     }

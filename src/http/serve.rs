@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::desk::Desk;
+use super::replies::ReplyRouter;
 use super::routes::{self, WATCH};
 
 /// Connections that are served at a time; the others wait in the kernel's queue.
@@ -28,9 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Before another connection is taken after one could not be.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until the desk closes.
-pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let service = TowerToHyperService::new(routes::routes(Arc::clone(&desk)));
+/// Serves until the router of replies closes.
+pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>) {
+    let service = TowerToHyperService::new(routes::routes(Arc::clone(&replies)));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let accept_all = async {
         loop {
@@ -47,7 +47,7 @@ pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
     };
     tokio::select! {
         () = accept_all => {}
-        () = desk.closed() => {}
+        () = replies.closed() => {}
     }
     // All places are free again when everybody has gone.
     let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;

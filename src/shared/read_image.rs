@@ -1,12 +1,13 @@
-//! Reading a file that should be a picture.
+//! Reading a file that should be an image, whole and unchanged.
 
 use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::FileStamp;
 use crate::image::Limits;
+use crate::watch::stamp_of;
 use crate::words::SampleId;
 
 /// A file's bytes and what they are known by.
@@ -67,7 +68,7 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         bytes if bytes > limits.bytes as u64 => {
             Err(PictureError::TooLarge { path: path.to_owned(), bytes, limit: limits.bytes as u64 })
         }
-        _ => Ok(stamp(&metadata)),
+        _ => Ok(stamp_of(&metadata)),
     };
     checked(std::fs::metadata(path).map_err(failed)?)?;
     // Without O_NONBLOCK, a pipe put in the file's place just now would hang the worker.
@@ -80,9 +81,4 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         return Err(PictureError::Changed(path.to_owned()));
     }
     Ok(Picture { id: SampleId::of(&bytes), bytes, stamp: after })
-}
-
-fn stamp(metadata: &Metadata) -> FileStamp {
-    let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    FileStamp { size: metadata.len(), mtime_ns }
 }

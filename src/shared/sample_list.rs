@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::{Reader, SampleChoice, SampleRow, StoreError};
+use crate::store::{ListedSample, Reader, SampleFilter, StoreError};
 use crate::train::folds_of;
 use crate::wire::SampleEntry;
 use crate::words::{Label, SampleId};
@@ -18,16 +18,16 @@ pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreErro
 /// Those of a choice; `None` when the one that they should follow is not stored.
 pub(crate) fn samples_of(
     reader: &Reader,
-    choice: &SampleChoice<'_>,
+    choice: &SampleFilter<'_>,
     seed: u64,
 ) -> Result<Option<Vec<SampleEntry>>, StoreError> {
     let rows = reader.samples_of(choice)?;
     rows.map(|rows| with_folds(reader, rows, seed)).transpose()
 }
 
-fn with_folds(reader: &Reader, rows: Vec<SampleRow>, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
+fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
     let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, seed)? } else { BTreeMap::new() };
-    let entry = |row: SampleRow| {
+    let entry = |row: ListedSample| {
         let fold = folds.get(&row.id).copied().filter(|_| row.label.is_some());
         let (predicted, probability) = row.predicted.map(|said| (said.label, said.probability)).unzip();
         let (label, given) = row.label.map(|(label, source, at)| (label, (source, at))).unzip();
@@ -51,7 +51,7 @@ fn with_folds(reader: &Reader, rows: Vec<SampleRow>, seed: u64) -> Result<Vec<Sa
 /// The fold of every labelled sample.
 fn folds(reader: &Reader, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
     let labelled: Vec<(SampleId, SampleId, Label)> =
-        reader.kept()?.into_iter().filter_map(|sample| Some((sample.id, sample.group, sample.label?))).collect();
+        reader.sample_rows()?.into_iter().filter_map(|sample| Some((sample.id, sample.group, sample.label?))).collect();
     let labels: Vec<Label> = labelled.iter().map(|(_, _, label)| label.clone()).collect();
     let groups: Vec<SampleId> = labelled.iter().map(|(_, group, _)| *group).collect();
     Ok(labelled.iter().map(|(id, ..)| *id).zip(folds_of(&labels, &groups, seed)).collect())

@@ -14,13 +14,13 @@ mod database;
 mod error;
 pub mod files;
 mod heads;
-mod learning;
-mod listing;
 mod lock;
 mod migrate;
 mod reader;
+mod sample_queries;
 mod snapshot;
 mod sql;
+mod training_queries;
 mod updates;
 mod vector;
 
@@ -33,9 +33,9 @@ pub use cache::Cache;
 use database::Database;
 pub use error::StoreError;
 pub use heads::StoredHead;
-pub use learning::{Labelled, LabelledNow, Unlabelled};
-pub use listing::{KeptSample, LabelChange, SampleChoice, SampleRow};
 pub use reader::{Counts, Reader, Recent};
+pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
+pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
 pub use vector::Precision;
 
 use crate::engine::{BackboneMemory, Snapshot, TwinMemory, Write};
@@ -125,8 +125,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or makes no sense.
-    pub fn beginnings(&self) -> Result<(TwinMemory, BackboneMemory), StoreError> {
-        self.database.read("read", snapshot::beginnings)
+    pub fn startup_state(&self) -> Result<(TwinMemory, BackboneMemory), StoreError> {
+        self.database.read("read", snapshot::startup_state)
     }
 
     /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.

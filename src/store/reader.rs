@@ -141,25 +141,14 @@ impl Reader {
         self.read(|connection| heads::one(connection, "status = 'champion'", []))
     }
 
-    /// The oldest unsent messages whose `seq` is above `seq`, at most `limit`.
-    pub fn outbox_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
-        self.outbox("SELECT seq, topic, payload, made_at FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2", seq, limit)
-    }
-
-    /// The same of answers to requests alone.
-    ///
-    /// # Errors
-    /// As [`Reader::outbox_after`].
+    /// The oldest unsent answers to requests whose `seq` is above `seq`, at most `limit`.
     pub fn answers_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
         let sql = "SELECT seq, topic, payload, made_at FROM outbox
                    WHERE seq > ?1 AND topic >= 'response/' AND topic < 'response0' ORDER BY seq LIMIT ?2";
         self.outbox(sql, seq, limit)
     }
 
-    /// The same of everything but answers to requests.
-    ///
-    /// # Errors
-    /// As [`Reader::outbox_after`].
+    /// The oldest unsent messages that are no answers to requests and whose `seq` is above `seq`, at most `limit`.
     pub fn reports_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
         let sql = "SELECT seq, topic, payload, made_at FROM outbox
                    WHERE seq > ?1 AND (topic < 'response/' OR topic >= 'response0') ORDER BY seq LIMIT ?2";
@@ -167,9 +156,6 @@ impl Reader {
     }
 
     /// The highest `seq` in the outbox, 0 where it is empty.
-    ///
-    /// # Errors
-    /// As [`Reader::outbox_after`].
     pub fn outbox_newest(&self) -> Result<u64, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM outbox")?;

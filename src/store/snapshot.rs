@@ -14,7 +14,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
     let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
         Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
     })?;
-    let (twin, backbone) = beginnings(connection)?;
+    let (twin, backbone) = startup_state(connection)?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
             let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
@@ -43,7 +43,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
 }
 
 /// What is remembered of settings from afar and of backbones that came as updates.
-pub(super) fn beginnings(connection: &Connection) -> Result<(TwinMemory, BackboneMemory), Fault> {
+pub(super) fn startup_state(connection: &Connection) -> Result<(TwinMemory, BackboneMemory), Fault> {
     let read = |row: &Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?));
     Ok(connection.query_row("SELECT twin, backbone FROM state", [], read)?)
 }

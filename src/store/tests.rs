@@ -238,12 +238,10 @@ fn readers_find_what_was_written() {
     assert_eq!(reader.embedding(&id(3)).unwrap(), None);
     assert_eq!(reader.predicted(&id(2)).unwrap(), Some((label("nut"), 0.75)));
     assert_eq!(reader.predicted(&id(1)).unwrap(), None);
-    assert_eq!(
-        reader.outbox_after(0, 9).unwrap(),
-        [message(8, Topic::Response("train".into())), message(9, Topic::TrainResult)]
-    );
-    assert_eq!(reader.outbox_after(0, 1).unwrap().len(), 1);
-    assert_eq!(reader.outbox_after(8, 9).unwrap().len(), 1);
+    assert_eq!(reader.answers_after(0, 9).unwrap(), [message(8, Topic::Response("train".into()))]);
+    assert_eq!(reader.reports_after(0, 9).unwrap(), [message(9, Topic::TrainResult)]);
+    assert_eq!(reader.reports_after(9, 9).unwrap(), []);
+    assert_eq!(reader.reports_after(0, 0).unwrap(), []);
     let stored = reader.head(1).unwrap().unwrap();
     assert_eq!(HeadRecord::from_bytes(&stored.bytes).unwrap(), *head(1));
     assert_eq!(reader.champion().unwrap().map(|head| head.info.head.version), Some(2));
@@ -377,9 +375,9 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
 }
 
 mod files;
-mod learning;
-mod listing;
 mod migration;
 mod opening;
 mod room;
+mod sample_queries;
+mod training_queries;
 mod updates;

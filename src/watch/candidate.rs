@@ -47,8 +47,14 @@ pub(super) fn target(root: &Path, path: &Path) -> Option<Target> {
     if metadata.is_dir() {
         return Some(Target::Folder((metadata.dev(), metadata.ino())));
     }
+    metadata.is_file().then(|| Target::File(stamp_of(&metadata)))
+}
+
+/// Size and time of a file, by which a change of it is noticed.
+#[must_use]
+pub fn stamp_of(metadata: &fs::Metadata) -> FileStamp {
     let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    metadata.is_file().then_some(Target::File(FileStamp { size: metadata.len(), mtime_ns }))
+    FileStamp { size: metadata.len(), mtime_ns }
 }
 
 /// Whether a file changed less than `age` before `now`; one from the future is not young, since its clock is wrong.

@@ -32,7 +32,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::engine::{Event, FileStamp, Sighting};
-pub use candidate::is_image_name;
+pub use candidate::{is_image_name, stamp_of};
 
 use asks::Asks;
 use keeper::Keeper;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::backbone::{
-    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, inspect,
-    propose, settle, verify,
+    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, complete,
+    inspect, propose, verify,
 };
 use crate::cli::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
 use crate::cli::failure::{Failure, one_line_chain};
@@ -60,7 +60,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     };
     let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
     draft.embedding =
-        settle(&proposal, &shape, options.pool.map(Pool::from)).map_err(|error| refused(&options.file, &error))?;
+        complete(&proposal, &shape, options.pool.map(Pool::from)).map_err(|error| refused(&options.file, &error))?;
     // What is proved is what was written, not what was meant.
     let text = draft.text();
     let manifest = Manifest::parse(&text, &path)?;

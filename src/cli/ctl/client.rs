@@ -60,9 +60,9 @@ impl Client {
         })
     }
 
-    /// Hands over everything that the daemon says, line by line, until it ends or `take` fails. A line is what was said,
+    /// Hands over everything that the daemon says, line by line, until it ends or `take` fails. A line is what was frame,
     /// or the number of messages that were missed.
-    pub fn watch(&self, mut take: impl FnMut(Said<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn watch(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         self.runtime.block_on(async {
             let stream = self.connect().await?;
             let mut response = send(stream, Method::GET, WATCH, String::new()).await.map_err(Failure::unavailable)?;
@@ -118,7 +118,7 @@ async fn send(stream: UnixStream, method: Method, path: &str, body: String) -> R
 
 /// One piece of what is watched.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum Frame<'a> {
     /// A message: `{"topic": …, "payload": …}`.
     Message(&'a str),
     /// So many messages were missed.
@@ -133,14 +133,14 @@ struct Events {
 }
 
 impl Events {
-    fn read(&mut self, bytes: &[u8], take: &mut impl FnMut(Said<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn read(&mut self, bytes: &[u8], take: &mut impl FnMut(Frame<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         self.rest.extend_from_slice(bytes);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             let line = line.trim_end();
             if let Some(data) = line.strip_prefix("data: ") {
-                take(if self.skipped { Said::Skipped(data) } else { Said::Message(data) })?;
+                take(if self.skipped { Frame::Skipped(data) } else { Frame::Message(data) })?;
             } else {
                 self.skipped = line == "event: skipped";
             }
@@ -158,8 +158,8 @@ mod tests {
         let stream = b": keep-alive\n\ndata: {\"a\":1}\n\nevent: skipped\ndata: 7\n\ndata: {\"b\":2}\n\n";
         for cut in 1..stream.len() {
             let (mut events, mut heard) = (Events::default(), Vec::new());
-            let mut take = |said: Said<'_>| {
-                heard.push(format!("{said:?}"));
+            let mut take = |frame: Frame<'_>| {
+                heard.push(format!("{frame:?}"));
                 Ok(())
             };
             for piece in stream.chunks(cut) {

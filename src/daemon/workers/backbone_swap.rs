@@ -144,7 +144,7 @@ impl Preparation {
     ) -> Result<Option<(u64, u64)>, AnyError> {
         let Parts { reader, dir: BackboneDir { folder, precision, .. }, .. } = &self.parts;
         let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
-        let mut kept = reader.kept()?;
+        let mut kept = reader.sample_rows()?;
         // Labelled ones decide, then the newest.
         kept.sort_by_key(|sample| (sample.label.is_none(), std::cmp::Reverse(sample.number)));
         let of = kept.len() as u64;

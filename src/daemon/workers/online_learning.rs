@@ -20,7 +20,7 @@ use crate::engine::{Drifted, Event};
 use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
-use crate::store::{LabelledNow, Reader, StoreError};
+use crate::store::{CurrentLabel, Reader, StoreError};
 use crate::train::{self, Learner};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
@@ -209,7 +209,7 @@ impl OnlineWorker {
     }
 
     /// Takes in the present label of a sample, or that it has none any more.
-    fn take(&mut self, sample: &LabelledNow) {
+    fn take(&mut self, sample: &CurrentLabel) {
         if let Some(embedding) = &sample.embedding {
             // A label that was taken back has no time; the next verdict settles it.
             let at = sample.labelled_at.unwrap_or(Timestamp(i64::MIN));

@@ -18,7 +18,7 @@ use crate::daemon::serving::Serving;
 use crate::daemon::startup::{self, PendingConfig, Read};
 use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX};
 use crate::shared::sample_list::samples_of;
-use crate::store::{Reader, SampleChoice, StoreError};
+use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::{Answer, ErrorCode, Said, TopLabel};
 use crate::words::{HeadRef, SampleId, told};
 
@@ -81,7 +81,7 @@ impl Parts {
     fn answer(&self, task: Task) -> Answer {
         let answer = match task {
             Task::Samples { limit, after, label, unlabelled } => {
-                self.samples(&SampleChoice { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
+                self.samples(&SampleFilter { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
             }
             Task::Predict(id) => self.predict(id),
             Task::Export(head) => Ok(self.export(&head)),
@@ -95,7 +95,7 @@ impl Parts {
         answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)))
     }
 
-    fn samples(&self, choice: &SampleChoice<'_>) -> Result<Answer, StoreError> {
+    fn samples(&self, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
         let found = samples_of(&self.reader, choice, self.seed)?;
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| Answer::ok(&entries)))
     }

@@ -12,7 +12,7 @@ use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
 use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
 use crate::head::HeadRecord;
-use crate::store::{KeptSample, Labelled, Reader, StoreError, Unlabelled};
+use crate::store::{LabelledSamples, Reader, SampleRow, StoreError, UnlabelledSamples};
 use crate::train::Statistics;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
 use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
@@ -36,7 +36,7 @@ pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Resu
         .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
         .collect();
     let ids: Vec<SampleId> = said.keys().copied().collect();
-    let Labelled { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
+    let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
     let predicted: Vec<usize> = ids.iter().map(|id| said[id]).collect();
     let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
     Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
@@ -57,7 +57,7 @@ pub(crate) fn review(
     let unlabelled = reader.unlabelled(CANDIDATES, since)?;
     let none = ClassSet::default();
     let classes = champion.map_or(&none, |champion| &champion.dense.classes);
-    let Unlabelled { ids, groups, embeddings, .. } = &unlabelled;
+    let UnlabelledSamples { ids, groups, embeddings, .. } = &unlabelled;
     let candidates = review::candidates(ids, groups, embeddings, champion, unknown_percentile);
     let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion));
     let doubts: Vec<Doubt> = doubted.iter().map(|label| label.doubt.clone()).collect();
@@ -97,7 +97,7 @@ pub(crate) fn review(
 }
 
 /// Labels that are flagged, most suspicious first.
-fn doubted(labelled: &Labelled, champion: &HeadRecord) -> Vec<DoubtedLabel> {
+fn doubted(labelled: &LabelledSamples, champion: &HeadRecord) -> Vec<DoubtedLabel> {
     let data = training_data::dataset(labelled.clone(), champion.dense.space);
     data.map_or_else(|_| Vec::new(), |data| review::doubted(&data, champion))
 }
@@ -110,8 +110,8 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
 
 /// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
 pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
-    let held = |sample: &KeptSample| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
-    let kept = reader.kept()?.into_iter().filter(held).map(|sample| Kept {
+    let held = |sample: &SampleRow| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
+    let kept = reader.sample_rows()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,
         group: sample.group,
         label: sample.label,

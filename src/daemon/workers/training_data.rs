@@ -1,11 +1,11 @@
 //! The labels of the store as trainings and statistics take them.
 
-use crate::store::{Labelled, Reader, StoreError};
+use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, Statistics};
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, told};
 
 /// At most `max` labelled samples, balanced and diverse.
-pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<Labelled, StoreError> {
+pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
     let all = reader.labelled_ids()?;
     if all.len() <= max {
         return reader.labelled();
@@ -18,7 +18,7 @@ pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<Labelle
 }
 
 /// Samples of the store as what a training takes.
-pub(crate) fn dataset(labelled: Labelled, space: EmbeddingSpace) -> Result<Dataset, train::BadData> {
+pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Result<Dataset, train::BadData> {
     let classes: ClassSet = labelled.labels.iter().cloned().collect();
     let y = labelled.labels.iter().filter_map(|label| classes.index_of(label)).collect();
     Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)

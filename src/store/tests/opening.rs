@@ -129,7 +129,7 @@ fn a_value_that_makes_no_sense_is_damage_and_not_a_panic() {
     store.database.connection.execute_batch("UPDATE embeddings SET vector = x'0102'").unwrap();
     assert!(matches!(reader.labelled(), Err(StoreError::Corrupt { .. })));
     store.database.connection.execute_batch("UPDATE outbox SET topic = 'nothing'").unwrap();
-    assert!(matches!(reader.outbox_after(0, 9), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(reader.reports_after(0, 9), Err(StoreError::Corrupt { .. })));
 }
 
 #[test]

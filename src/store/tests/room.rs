@@ -38,7 +38,7 @@ fn an_evicted_image_that_comes_again_is_a_new_sample() {
     let again = Write::File { path: path(1), stamp: stamp(3), fate: Fate::Sample(id(1)) };
     store.commit(&[again, sample(1)]).unwrap();
     let reader = store.reader().unwrap();
-    assert_eq!(reader.kept().unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
+    assert_eq!(reader.sample_rows().unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
     assert!(reader.file_is_known(&path(1), stamp(3)).unwrap());
     store.commit(&[Write::File { path: path(1), stamp: stamp(4), fate: Fate::Quarantined("cut".into()) }]).unwrap();
     assert_eq!(reader.counts().unwrap().quarantined, 1);

@@ -2,9 +2,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::backbone::wire::put_int;
+use crate::backbone::onnx::wire::put_int;
 
-const TINY: &[u8] = include_bytes!("../../models/tiny-test.onnx");
+const TINY: &[u8] = include_bytes!("../../../models/tiny-test.onnx");
 
 #[test]
 fn inputs_outputs_and_nodes_are_read() {

@@ -75,7 +75,7 @@ fn places(own: Option<PathBuf>, general: Option<PathBuf>, exe: Option<&Path>) ->
     places.extend(own.map(|path| Place { binding: true, ..place("EDGETUNED_ORT", path) }));
     places.extend(general.map(|path| place("ORT_DYLIB_PATH", path)));
     places.extend(exe.and_then(Path::parent).map(|folder| place("beside the binary", folder.to_owned())));
-    let checkout = exe.and_then(super::bundled::checkout_of);
+    let checkout = exe.and_then(crate::backbone::bundled::checkout_of);
     places.extend(checkout.map(|folder| place("in the checkout", folder.join(".ort"))));
     places.push(place("system folder", "/usr/lib/edgetuned".into()));
     places.extend(["libonnxruntime.so.1", "libonnxruntime.so"].map(|name| place("on the loader's path", name.into())));

@@ -7,10 +7,10 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel as Level;
 use ort::value::TensorRef;
 
-use super::graph::{Axis, BadModel, Graph, expose};
-use super::manifest::{Manifest, Pool};
-use super::pooling::pooled;
-use super::runtime::{RuntimeMissing, environment};
+use super::library::{RuntimeMissing, environment};
+use crate::backbone::manifest::{Manifest, Pool};
+use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
+use crate::backbone::pooling::pooled;
 use crate::image::{Layout, Preprocess, Rgb};
 use crate::ports::{EmbedError, Embedder};
 use crate::words::{Digest, EmbeddingSpace};

@@ -18,7 +18,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     let reader = store.reader().unwrap();
     let predicted = Predicted { label: label("nut"), probability: 0.75, head: 3 };
     let expected = [
-        SampleRow {
+        ListedSample {
             id: id(2),
             path: odd.clone(),
             label: None,
@@ -26,7 +26,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
             predicted: Some(predicted),
             group: id(2),
         },
-        SampleRow {
+        ListedSample {
             id: id(1),
             path: path(1),
             label: Some((label("nut"), LabelSource::Import, Timestamp(7))),
@@ -37,8 +37,8 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     ];
     assert_eq!(reader.samples().unwrap(), expected);
     let kept = [(2, 2, None, 1), (1, 0, Some(label("nut")), 2)];
-    let kept = kept.map(|(n, group, label, number)| KeptSample { id: id(n), group: id(group), label, number });
-    assert_eq!(reader.kept().unwrap(), kept);
+    let kept = kept.map(|(n, group, label, number)| SampleRow { id: id(n), group: id(group), label, number });
+    assert_eq!(reader.sample_rows().unwrap(), kept);
     assert_eq!((reader.path(&id(2)).unwrap(), reader.path(&id(3)).unwrap()), (Some(odd), None));
 }
 
@@ -50,20 +50,20 @@ fn a_choice_of_samples_goes_on_after_the_last_one() {
     let labels = [(4, "nut"), (3, "gear"), (1, "nut")];
     store.commit(&labels.map(|(n, text)| told(n, Some(text), LabelSource::Mqtt, 9))).unwrap();
     let reader = store.reader().unwrap();
-    let listed = |choice: SampleChoice<'_>| {
+    let listed = |choice: SampleFilter<'_>| {
         let rows = reader.samples_of(&choice).unwrap();
         rows.map(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
     };
-    let all = SampleChoice { limit: 9, after: None, label: None, unlabelled: false };
+    let all = SampleFilter { limit: 9, after: None, label: None, unlabelled: false };
     let ids = |numbers: &[u64]| Some(numbers.iter().map(|n| id(*n)).collect::<Vec<_>>());
     assert_eq!(listed(all), ids(&[4, 3, 2, 1, 0]));
     let (third, gone, nut) = (id(2), id(7), label("nut"));
-    assert_eq!(listed(SampleChoice { limit: 2, ..all }), ids(&[4, 3]));
-    assert_eq!(listed(SampleChoice { after: Some(&third), ..all }), ids(&[1, 0]));
-    assert_eq!(listed(SampleChoice { label: Some(&nut), ..all }), ids(&[4, 1]));
-    assert_eq!(listed(SampleChoice { label: Some(&nut), limit: 1, ..all }), ids(&[4]));
-    assert_eq!(listed(SampleChoice { unlabelled: true, after: Some(&third), ..all }), ids(&[0]));
-    assert_eq!(listed(SampleChoice { after: Some(&gone), ..all }), None, "what was dropped has no place");
+    assert_eq!(listed(SampleFilter { limit: 2, ..all }), ids(&[4, 3]));
+    assert_eq!(listed(SampleFilter { after: Some(&third), ..all }), ids(&[1, 0]));
+    assert_eq!(listed(SampleFilter { label: Some(&nut), ..all }), ids(&[4, 1]));
+    assert_eq!(listed(SampleFilter { label: Some(&nut), limit: 1, ..all }), ids(&[4]));
+    assert_eq!(listed(SampleFilter { unlabelled: true, after: Some(&third), ..all }), ids(&[0]));
+    assert_eq!(listed(SampleFilter { after: Some(&gone), ..all }), None, "what was dropped has no place");
 }
 
 #[test]

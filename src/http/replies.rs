@@ -1,4 +1,4 @@
-//! Who waits for an answer, and who watches.
+//! The replies that are waited for, and the clients that watch messages.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,15 +9,15 @@ use tokio::sync::{broadcast, oneshot, watch};
 use crate::engine::{Event, Requested, Ticket};
 use crate::wire::{Response, Topic};
 
-/// Messages that may wait for who watches; past it the oldest is missed.
+/// Messages that may wait for a client that watches; past it the oldest is dropped.
 const WATCHED: usize = 256;
-/// Those who may watch at a time.
+/// Clients that may watch at a time.
 const WATCHERS: usize = 8;
 
-/// Between the thread that serves and the rest of the program.
-pub(super) struct Desk {
+/// Routes requests from the thread that serves to the engine, and replies back.
+pub(super) struct ReplyRouter {
     waiting: Mutex<Waiting>,
-    said: broadcast::Sender<Arc<str>>,
+    messages: broadcast::Sender<Arc<str>>,
     closing: watch::Sender<bool>,
     events: Box<dyn Fn(Event) -> bool + Send + Sync>,
 }
@@ -28,25 +28,25 @@ struct Waiting {
     last: Ticket,
 }
 
-/// Somebody who waits for an answer; when he goes, nothing of him stays.
-pub(super) struct Visitor<'a> {
-    desk: &'a Desk,
+/// A client that waits for a reply; dropping it forgets the request.
+pub(super) struct ReplyHandle<'a> {
+    replies: &'a ReplyRouter,
     ticket: Ticket,
     answer: oneshot::Receiver<Response>,
 }
 
-impl Desk {
+impl ReplyRouter {
     pub fn new(events: Box<dyn Fn(Event) -> bool + Send + Sync>) -> Self {
-        let (said, _) = broadcast::channel(WATCHED);
-        Self { waiting: Mutex::default(), said, closing: watch::Sender::new(false), events }
+        let (messages, _) = broadcast::channel(WATCHED);
+        Self { waiting: Mutex::default(), messages, closing: watch::Sender::new(false), events }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a request in; `None` when the daemon has too much to do to take it.
-    pub fn ask(&self, name: String, payload: Vec<u8>) -> Option<Visitor<'_>> {
+    /// Hands a request to the engine; `None` when its queue is full.
+    pub fn ask(&self, name: String, payload: Vec<u8>) -> Option<ReplyHandle<'_>> {
         let (sender, answer) = oneshot::channel();
         let ticket = {
             let mut waiting = self.waiting();
@@ -55,62 +55,64 @@ impl Desk {
             waiting.answers.insert(ticket, sender);
             ticket
         };
-        let visitor = Visitor { desk: self, ticket, answer };
-        (self.events)(Event::Request(Requested { name, payload, ticket })).then_some(visitor)
+        let handle = ReplyHandle { replies: self, ticket, answer };
+        (self.events)(Event::Request(Requested { name, payload, ticket })).then_some(handle)
     }
 
+    /// Sends `response` to the client that holds `ticket`, if it still waits.
     pub fn answer(&self, ticket: Ticket, response: Response) {
         if let Some(waiting) = self.waiting().answers.remove(&ticket) {
-            // He may have gone just now.
+            // The client may have disconnected just now.
             let _ = waiting.send(response);
         }
     }
 
-    /// Everything that is said from now on; `None` when too many watch.
+    /// Every message from now on; `None` when too many clients watch.
     pub fn watch(&self) -> Option<broadcast::Receiver<Arc<str>>> {
-        (self.said.receiver_count() < WATCHERS).then(|| self.said.subscribe())
+        (self.messages.receiver_count() < WATCHERS).then(|| self.messages.subscribe())
     }
 
     pub fn is_watched(&self) -> bool {
-        self.said.receiver_count() > 0
+        self.messages.receiver_count() > 0
     }
 
-    pub fn say(&self, topic: &Topic, payload: &[u8]) {
+    /// Sends a message to every client that watches; one that is too slow misses it.
+    pub fn broadcast(&self, topic: &Topic, payload: &[u8]) {
         if self.is_watched() {
-            // The last one may have gone just now.
-            let _ = self.said.send(line(topic, payload).into());
+            // The last client may have disconnected just now.
+            let _ = self.messages.send(line(topic, payload).into());
         }
     }
 
-    /// Nobody is answered any more, and those who watch are sent home.
+    /// Ends every wait for a reply and every watch.
     pub fn close(&self) {
         self.closing.send_replace(true);
         self.waiting().answers.clear();
     }
 
-    /// Returns when the end has come.
+    /// Returns when [`ReplyRouter::close`] was called.
     pub async fn closed(&self) {
         // The sender lives as long as this.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 }
 
-impl Visitor<'_> {
-    /// The answer; `None` when the daemon ends before there is one.
+impl ReplyHandle<'_> {
+    /// The reply; `None` when the daemon ends before there is one.
     pub async fn answer(&mut self) -> Option<Response> {
         (&mut self.answer).await.ok()
     }
 }
 
-impl Drop for Visitor<'_> {
+impl Drop for ReplyHandle<'_> {
     fn drop(&mut self) {
-        self.desk.waiting().answers.remove(&self.ticket);
+        self.replies.waiting().answers.remove(&self.ticket);
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for ReplyRouter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("watchers", &self.said.receiver_count()).finish_non_exhaustive()
+        f.debug_struct("ReplyRouter").field("watchers", &self.messages.receiver_count()).finish_non_exhaustive()
     }
 }
 
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_is_a_line_of_json_whatever_it_was() {
+    fn a_message_is_a_line_of_json_whatever_its_payload() {
         assert_eq!(line(&Topic::Status, b"online"), r#"{"topic":"status","payload":"online"}"#);
         assert_eq!(line(&Topic::Event, br#"{"v":1}"#), r#"{"topic":"event","payload":{"v":1}}"#);
         assert_eq!(line(&Topic::Info, b""), r#"{"topic":"info","payload":null}"#);
@@ -145,35 +147,36 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stays_of_who_went_or_was_not_let_in() {
-        let desk = Desk::new(Box::new(|_| true));
-        let visitor = desk.ask("status".into(), vec![]).unwrap();
-        assert_eq!(desk.waiting().answers.len(), 1);
-        drop(visitor);
-        desk.answer(1, response());
-        let full = Desk::new(Box::new(|_| false));
+    fn a_request_that_was_dropped_or_refused_leaves_nothing_behind() {
+        let replies = ReplyRouter::new(Box::new(|_| true));
+        let handle = replies.ask("status".into(), vec![]).unwrap();
+        assert_eq!(replies.waiting().answers.len(), 1);
+        drop(handle);
+        replies.answer(1, response());
+        let full = ReplyRouter::new(Box::new(|_| false));
         assert!(full.ask("status".into(), vec![]).is_none());
-        assert!(desk.waiting().answers.is_empty() && full.waiting().answers.is_empty());
+        assert!(replies.waiting().answers.is_empty() && full.waiting().answers.is_empty());
     }
 
     #[test]
-    fn an_answer_finds_who_asked_and_at_the_end_nobody_waits() {
+    fn a_reply_reaches_its_request_and_closing_ends_every_wait() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let desk = Desk::new(Box::new(|_| true));
-        let (mut first, mut second) = (desk.ask("a".into(), vec![]).unwrap(), desk.ask("b".into(), vec![]).unwrap());
-        desk.answer(2, response());
-        desk.close();
+        let replies = ReplyRouter::new(Box::new(|_| true));
+        let (mut first, mut second) =
+            (replies.ask("a".into(), vec![]).unwrap(), replies.ask("b".into(), vec![]).unwrap());
+        replies.answer(2, response());
+        replies.close();
         assert_eq!(runtime.block_on(second.answer()), Some(response()));
         assert_eq!(runtime.block_on(first.answer()), None);
-        runtime.block_on(desk.closed());
+        runtime.block_on(replies.closed());
     }
 
     #[test]
-    fn only_so_many_watch() {
-        let desk = Desk::new(Box::new(|_| true));
-        let watching: Vec<_> = (0..WATCHERS).map(|_| desk.watch().unwrap()).collect();
-        assert!(desk.watch().is_none());
+    fn the_number_of_clients_that_watch_is_limited() {
+        let replies = ReplyRouter::new(Box::new(|_| true));
+        let watching: Vec<_> = (0..WATCHERS).map(|_| replies.watch().unwrap()).collect();
+        assert!(replies.watch().is_none());
         drop(watching);
-        assert!(desk.watch().is_some());
+        assert!(replies.watch().is_some());
     }
 }

@@ -13,7 +13,7 @@ use crate::words::{Label, SampleId, Timestamp};
 
 /// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Labelled {
+pub struct LabelledSamples {
     /// (n,)
     pub ids: Vec<SampleId>,
     /// (n,)
@@ -26,7 +26,7 @@ pub struct Labelled {
 
 /// A sample as it is labelled now.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelledNow {
+pub struct CurrentLabel {
     /// The sample.
     pub id: SampleId,
     /// Its label; `None` when it has none, or has none any more.
@@ -41,7 +41,7 @@ pub struct LabelledNow {
 
 /// Samples without a label, oldest first: row i belongs to `ids[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Unlabelled {
+pub struct UnlabelledSamples {
     /// (n,)
     pub ids: Vec<SampleId>,
     /// (n,) first image of each one's burst.
@@ -57,7 +57,7 @@ pub struct Unlabelled {
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
     /// What there is to train on, in the present space.
-    pub fn labelled(&self) -> Result<Labelled, StoreError> {
+    pub fn labelled(&self) -> Result<LabelledSamples, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let ids: Vec<SampleId> = labelled_ids(connection, number)?.into_iter().map(|(id, ..)| id).collect();
             labelled_of(connection, number, dim, &ids)
@@ -70,7 +70,7 @@ impl Reader {
     }
 
     /// Of these samples those that there is to train on; each once, in the order of identities.
-    pub fn labelled_of(&self, ids: &[SampleId]) -> Result<Labelled, StoreError> {
+    pub fn labelled_of(&self, ids: &[SampleId]) -> Result<LabelledSamples, StoreError> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
@@ -78,7 +78,7 @@ impl Reader {
     }
 
     /// How these samples are labelled now, in their order; those that are not stored are left out.
-    pub fn labels_of(&self, ids: &[SampleId]) -> Result<Vec<LabelledNow>, StoreError> {
+    pub fn labels_of(&self, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let mut find = connection.prepare_cached(
                 "SELECT samples.image, burst, label, labelled_at, vector
@@ -92,7 +92,7 @@ impl Reader {
 
     /// The labelled samples with an embedding whose label was given at or after `since`, the earliest label first;
     /// all of them without a time.
-    pub fn labelled_since(&self, since: Option<Timestamp>) -> Result<Vec<LabelledNow>, StoreError> {
+    pub fn labelled_since(&self, since: Option<Timestamp>) -> Result<Vec<CurrentLabel>, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let mut select = connection.prepare_cached(
                 "SELECT samples.image, burst, label, labelled_at, vector
@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// The latest `limit` samples without a label that arrived at or after `since`, oldest first.
-    pub fn unlabelled(&self, limit: usize, since: Option<Timestamp>) -> Result<Unlabelled, StoreError> {
+    pub fn unlabelled(&self, limit: usize, since: Option<Timestamp>) -> Result<UnlabelledSamples, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let mut select = connection.prepare_cached(
                 "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, vector, number
@@ -114,7 +114,7 @@ impl Reader {
                                 WHERE label IS NULL AND arrived_at >= ?2 ORDER BY number DESC LIMIT ?3)
                  ORDER BY number",
             )?;
-            let (mut found, mut values) = (Unlabelled::default(), Vec::new());
+            let (mut found, mut values) = (UnlabelledSamples::default(), Vec::new());
             let mut rows = select.query(params![number, since.map_or(i64::MIN, |since| since.0), sql_limit(limit)])?;
             while let Some(row) = rows.next()? {
                 found.ids.push(row.get(0)?);
@@ -154,12 +154,12 @@ fn labelled_ids(connection: &Connection, number: i64) -> Result<Vec<(SampleId, L
 }
 
 /// Of `ids` those with a label and an embedding, in their order.
-fn labelled_of(connection: &Connection, number: i64, dim: usize, ids: &[SampleId]) -> Result<Labelled, Fault> {
+fn labelled_of(connection: &Connection, number: i64, dim: usize, ids: &[SampleId]) -> Result<LabelledSamples, Fault> {
     let mut find = connection.prepare_cached(
         "SELECT label, burst, vector FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
          WHERE samples.image = ?2 AND label IS NOT NULL",
     )?;
-    let (mut found, mut values) = (Labelled::default(), Vec::with_capacity(ids.len() * dim));
+    let (mut found, mut values) = (LabelledSamples::default(), Vec::with_capacity(ids.len() * dim));
     for id in ids {
         let mut rows = find.query(params![number, id])?;
         if let Some(row) = rows.next()? {
@@ -174,7 +174,7 @@ fn labelled_of(connection: &Connection, number: i64, dim: usize, ids: &[SampleId
 }
 
 /// A row of identity, burst, label, its time and a vector that may be missing.
-fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<LabelledNow> {
+fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<CurrentLabel> {
     let embedding = if row.get_ref(4)? == ValueRef::Null {
         None
     } else {
@@ -182,7 +182,7 @@ fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<LabelledNow> {
         append_vector(row, 4, dim, &mut embedding)?;
         Some(embedding)
     };
-    Ok(LabelledNow { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, labelled_at: row.get(3)?, embedding })
+    Ok(CurrentLabel { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, labelled_at: row.get(3)?, embedding })
 }
 
 fn matrix(n: usize, dim: usize, values: Vec<f32>) -> rusqlite::Result<Array2<f32>> {

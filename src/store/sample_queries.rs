@@ -12,7 +12,7 @@ use crate::words::{Label, SampleId, Timestamp};
 
 /// Everything that is known of a sample but its embedding.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SampleRow {
+pub struct ListedSample {
     /// The sample.
     pub id: SampleId,
     /// Where it was first seen.
@@ -29,7 +29,7 @@ pub struct SampleRow {
 
 /// Which samples to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SampleChoice<'a> {
+pub struct SampleFilter<'a> {
     /// At most so many.
     pub limit: usize,
     /// Only those that arrived after this one.
@@ -42,7 +42,7 @@ pub struct SampleChoice<'a> {
 
 /// A sample as a plan of what to keep sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptSample {
+pub struct SampleRow {
     /// The sample.
     pub id: SampleId,
     /// The first image of its burst.
@@ -74,11 +74,11 @@ const SAMPLE: &str = "SELECT image, path, label, label_source, labelled_at, arri
                              coalesce(predicted_head, 0), burst
                       FROM samples";
 
-fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<SampleRow> {
+fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
     let PathBytes(path) = row.get(1)?;
     let label: Option<Label> = row.get(2)?;
     let predicted: Option<Label> = row.get(6)?;
-    Ok(SampleRow {
+    Ok(ListedSample {
         id: row.get(0)?,
         path,
         label: label.map(|label| Ok::<_, rusqlite::Error>((label, row.get(3)?, row.get(4)?))).transpose()?,
@@ -106,7 +106,7 @@ fn change(row: &rusqlite::Row<'_>) -> rusqlite::Result<LabelChange> {
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
     /// Every sample, in the order of arrival.
-    pub fn samples(&self) -> Result<Vec<SampleRow>, StoreError> {
+    pub fn samples(&self) -> Result<Vec<ListedSample>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(&format!("{SAMPLE} ORDER BY number"))?;
             Ok(select.query_map([], sample)?.collect::<Result<_, _>>()?)
@@ -114,7 +114,7 @@ impl Reader {
     }
 
     /// The first samples of a choice, in the order of arrival; `None` when the one that they should follow is not stored.
-    pub fn samples_of(&self, choice: &SampleChoice<'_>) -> Result<Option<Vec<SampleRow>>, StoreError> {
+    pub fn samples_of(&self, choice: &SampleFilter<'_>) -> Result<Option<Vec<ListedSample>>, StoreError> {
         self.read(|connection| {
             let after: Option<i64> = match choice.after {
                 None => Some(i64::MIN),
@@ -134,12 +134,12 @@ impl Reader {
     }
 
     /// Every sample as a plan of what to keep sees it, in the order of arrival.
-    pub fn kept(&self) -> Result<Vec<KeptSample>, StoreError> {
+    pub fn sample_rows(&self) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
             let mut select =
                 connection.prepare_cached("SELECT image, burst, label, number FROM samples ORDER BY number")?;
             let rows = select.query_map([], |row| {
-                Ok(KeptSample { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, number: row.get(3)? })
+                Ok(SampleRow { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, number: row.get(3)? })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

@@ -18,10 +18,10 @@ fn nut(n: u64) -> Write {
     labelled(n, Some("nut"), 100 + n as i64)
 }
 
-fn now(n: u64) -> LabelledNow {
+fn now(n: u64) -> CurrentLabel {
     let label = n.is_multiple_of(3).then(|| label("nut"));
     let labelled_at = label.as_ref().map(|_| Timestamp(100 + n as i64));
-    LabelledNow { id: id(n), label, embedding: (n < 9).then(|| embedding(n)), labelled_at, group: id(n / 2 * 2) }
+    CurrentLabel { id: id(n), label, embedding: (n < 9).then(|| embedding(n)), labelled_at, group: id(n / 2 * 2) }
 }
 
 #[test]

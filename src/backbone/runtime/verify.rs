@@ -94,7 +94,7 @@ fn judge(a: &[f32], b: &[f32]) -> Result<Vec<String>, Unfit> {
              --tensor"
                 .into(),
         );
-    } else if i64::try_from(dim).is_ok_and(|dim| super::inspect::CLASS_WIDTHS.contains(&dim)) {
+    } else if i64::try_from(dim).is_ok_and(|dim| crate::backbone::inspect::CLASS_WIDTHS.contains(&dim)) {
         warnings.push(format!(
             "{dim} is as many values as ImageNet has classes: if they are scores, a tensor before the classifier tells more; \
              choose one with --tensor"

@@ -1,0 +1,9 @@
+//! ONNX files as bytes: their wire format, the graph in them, walks through it, and the layers that are added to it.
+//!
+//! Nothing here knows ONNX Runtime or manifests.
+
+pub(super) mod flow;
+pub(super) mod graph;
+pub(super) mod reader;
+pub(super) mod tail;
+pub(super) mod wire;
