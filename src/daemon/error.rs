@@ -31,22 +31,22 @@ pub enum RunError {
     /// The backbone failed on a batch.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// A part of the daemon ended that must not.
+    /// A thread ended that must run as long as the daemon.
     #[error("the {worker} worker ended; restart the daemon, and report this with the log if it happens again")]
     WorkerEnded {
         /// Which one.
         worker: &'static str,
     },
-    /// A worker does not make way for the next engine's.
+    /// A worker does not end for a restart within the process.
     #[error("a worker did not end within {seconds} s, so other settings cannot take effect; restart the daemon")]
     WorkerStays {
-        /// How long it was waited for.
+        /// How long the restart waited for it.
         seconds: u64,
     },
-    /// The system gives no thread.
+    /// The system refuses a thread.
     #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
     Thread(#[source] std::io::Error),
-    /// The system tells no signals.
+    /// Signals cannot be received.
     #[error("cannot listen for SIGTERM and SIGINT; raise the limit of open files (LimitNOFILE, ulimit -n)")]
     Signals(#[source] std::io::Error),
 }

@@ -1,11 +1,11 @@
-//! The way into the loop for what outlives a restart of everything else: the link, the socket, the signals.
+//! Sends events to the loop for threads that survive a restart within the process: the link, the socket, the signals.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use crate::engine::Event;
 
-/// Leads to the queue of whichever engine runs now. Sending waits where that queue is full.
+/// Sends to the queue of whichever engine runs now, and waits while that queue is full.
 #[derive(Debug, Clone)]
 pub(super) struct EventSender(Arc<RwLock<SyncSender<Event>>>);
 
@@ -14,19 +14,19 @@ impl EventSender {
         Self(Arc::new(RwLock::new(queue)))
     }
 
-    /// Hands an event in. Nobody takes it only when the process ends.
+    /// Sends an event; it is lost only when the process ends.
     pub fn send(&self, event: Event) {
-        // Held while it waits: so nothing is on its way to a queue that was left. Others may send meanwhile.
+        // The lock is held while it waits, so that no event is under way to a former queue. Others may send meanwhile.
         let _ = self.0.read().unwrap_or_else(PoisonError::into_inner).send(event);
     }
 
-    /// Hands an event in where there is room at once; whether it was taken.
+    /// Sends an event if the queue has room now; whether it was sent.
     pub fn try_send(&self, event: Event) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).try_send(event).is_ok()
     }
 
-    /// Leads to another queue from now on. `empty` takes everything out of the former one; nothing comes into it
-    /// afterwards by this sender.
+    /// Sends to another queue from now on. `empty` takes every event out of the former one; this sender puts none into it
+    /// afterwards.
     pub fn redirect(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
         loop {
             empty();
@@ -39,7 +39,7 @@ impl EventSender {
                     *poisoned.into_inner() = queue.clone();
                     break;
                 }
-                // Somebody waits for room in the former queue, which is being emptied.
+                // A thread waits for room in the former queue, which is being emptied.
                 Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             }
         }

@@ -79,12 +79,12 @@ pub(super) struct Workers {
     pub watch: watch::Handle,
 }
 
-/// What a batch of effects means for the loop.
+/// What the loop does after a batch of effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Go on.
+    /// Continue.
     Run,
-    /// Leave the loop and start everything but the link anew.
+    /// Leave the loop and restart everything but the link.
     Restart,
     /// Leave the loop for good.
     Exit,
@@ -183,11 +183,11 @@ impl Runtime {
                 self.serving.shadow(head);
             }
             Effect::Learn(ids) => self.workers.online.learn(ids),
-            Effect::Settle(before) => self.workers.online.settle(before),
+            Effect::Settle(before) => self.workers.online.fold_in_labels(before),
             Effect::Review { since } => self.workers.online.review(since),
             Effect::Evict { count } => self.workers.online.evict(count),
             Effect::LookForGone => self.workers.online.look_for_gone(),
-            Effect::Succeed(order) => self.succeed(*order)?,
+            Effect::Succeed(order) => self.prepare_backbone(*order)?,
             Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Effect::Service(word) => self.notify_systemd(&word),
             Effect::CheckUpdate(manifest) => {
@@ -199,7 +199,7 @@ impl Runtime {
         Ok(())
     }
 
-    /// Tells the service manager; that the daemon lives only while every worker gets on.
+    /// Notifies the service manager; its watchdog is pinged only while no worker is stuck.
     fn notify_systemd(&mut self, word: &Service) {
         match word {
             Service::Ready => systemd::ready(),
@@ -227,12 +227,12 @@ impl Runtime {
         }
     }
 
-    /// Readies another backbone; one that was being readied before is of no interest any more.
-    fn succeed(&mut self, order: SuccessionOrder) -> Result<(), RunError> {
+    /// Starts to prepare another backbone, in place of one that was being prepared.
+    fn prepare_backbone(&mut self, order: SuccessionOrder) -> Result<(), RunError> {
         if let Some(former) = self.backbone_swap.take() {
             former.cancel();
         }
-        info!(backbone = order.name, "readying another backbone");
+        info!(backbone = order.name, "preparing another backbone");
         let parts = backbone_swap::Parts {
             order,
             reader: self.store.reader()?,
@@ -244,7 +244,7 @@ impl Runtime {
         Ok(())
     }
 
-    /// A head whose file cannot be read does not serve, and the one before it goes on.
+    /// Puts a head in service; one whose file cannot be read is reported, and the one before it stays.
     fn serve(&mut self, version: Option<u64>) -> Result<(), RunError> {
         let champion = match version {
             None => None,
@@ -263,7 +263,7 @@ impl Runtime {
         Ok(())
     }
 
-    /// A stored head; `None`, and a line in the log, when it is not there or cannot be read.
+    /// A stored head; `None`, and a line in the log, when it is missing or cannot be read.
     fn head(&self, version: u64) -> Result<Option<HeadRecord>, RunError> {
         let Some(stored) = self.reader.head(version)? else {
             warn!(version, "the head to serve is not in the store");
@@ -276,7 +276,7 @@ impl Runtime {
         Ok(record.ok())
     }
 
-    /// Measures what only the runtime knows.
+    /// The present figures of the system.
     pub fn vitals(&self) -> Result<Vitals, RunError> {
         Ok(os::measure(self.reader.counts()?.store_bytes))
     }

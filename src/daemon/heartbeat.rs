@@ -1,29 +1,29 @@
-//! Seeing that a worker is stuck: it lives, but has been at one thing for longer than that may take.
+//! Detects a worker that is stuck: it runs, but has been busy with one task for longer than that may take.
 //!
-//! The service manager's watchdog is fed while no worker is stuck, so a hung ONNX Runtime or a file system that never
-//! answers ends in a restart and not in a daemon that looks well and does nothing. The link and the watch have no heartbeat:
-//! they wait for a network or a disk for as long as it takes, which a restart does not shorten. Nor has a training, which may
-//! pause for hours where the machine is hot or busy.
+//! The service manager's watchdog is pinged while no worker is stuck, so a hung ONNX Runtime or a file system that never
+//! answers leads to a restart, not to a daemon that looks healthy and does nothing. The link and the watch have no heartbeat:
+//! they wait for a network or a disk for as long as it takes, and a restart would not help. Nor has a training, which may
+//! pause for hours while the machine is hot or busy.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Without a watchdog, how long one image may take.
 const IMAGE: Duration = Duration::from_secs(30);
-/// A watchdog that is shorter than this does not make images come faster.
+/// The least time for one image, however short the watchdog's timeout is.
 const IMAGE_MIN: Duration = Duration::from_secs(5);
-/// How many times longer one thing may take that goes through the whole store.
+/// How many times longer a task may take that reads the whole store.
 const STORE: u32 = 20;
 
-/// Since when a worker has been at the present thing.
+/// Since when a worker has been busy with its current task; `None` while it is idle.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Heartbeat(Arc<Mutex<Option<Instant>>>);
 
 impl Heartbeat {
-    /// Does one thing; what takes too long is seen meanwhile.
-    pub fn during<T>(&self, thing: impl FnOnce() -> T) -> T {
+    /// Runs one task; other threads see how long it takes.
+    pub fn during<T>(&self, task: impl FnOnce() -> T) -> T {
         self.set(Some(Instant::now()));
-        let done = thing();
+        let done = task();
         self.set(None);
         done
     }
@@ -37,7 +37,7 @@ impl Heartbeat {
     }
 }
 
-/// The heartbeats of all workers that must get on.
+/// The heartbeats of all workers that must make progress.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Heartbeats {
     /// Reads, hashes and decodes one file.
@@ -46,7 +46,7 @@ pub(super) struct Heartbeats {
     pub embed: Heartbeat,
     /// Learns labels, reviews the store.
     pub adapt: Heartbeat,
-    /// Finds out one answer.
+    /// Answers one query.
     pub answer: Heartbeat,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Stuck {
 }
 
 impl Heartbeats {
-    /// The first worker that has been at one thing for too long; `watchdog` is the watchdog's.
+    /// The first worker that is stuck; `watchdog` is the watchdog's timeout.
     pub fn stuck(&self, watchdog: Option<Duration>) -> Option<Stuck> {
         let image = watchdog.map_or(IMAGE, |watchdog| watchdog.max(IMAGE_MIN));
         let workers = [
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_is_stuck_when_one_thing_takes_longer_than_it_may_and_not_between_two() {
+    fn a_worker_is_stuck_when_one_task_takes_longer_than_it_may_and_not_between_two() {
         let heartbeats = Heartbeats::default();
         let long_ago = Instant::now().checked_sub(Duration::from_secs(31));
         assert!(long_ago.is_some(), "this machine has been up for less than a minute");

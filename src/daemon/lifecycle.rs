@@ -116,15 +116,15 @@ impl Attempt {
     }
 }
 
-/// A new word at every start.
+/// Another identifier at every start.
 fn boot() -> String {
     let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
     Digest::of(seed.as_bytes()).short()
 }
 
-/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]; `stop_asked` tells of the former at once,
-/// also to who does not listen to events now. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it besides running the
-/// unit's `ExecReload=`, and newer ones wait for an answer.
+/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]. `stop_asked` is set at once, for code that
+/// does not read events at that moment. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it in addition to running the
+/// unit's `ExecReload=`, and newer versions wait for an answer.
 fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;

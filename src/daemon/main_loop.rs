@@ -8,21 +8,21 @@ use super::execute::{Next, Runtime};
 use super::process::Clock;
 use crate::engine::{Engine, Event};
 
-/// Time between two ticks of the engine while something goes on.
+/// Time between two ticks of the engine while there is work.
 const TICK: Duration = Duration::from_millis(100);
-/// The same while nothing does: a processor that is left alone can sleep.
+/// The same while there is none, so that the processor can sleep.
 const TICK_AT_REST: Duration = Duration::from_secs(1);
-/// For so long after the last event something may go on.
+/// After the last event, ticks stay frequent for this long.
 const AWAKE: Duration = Duration::from_secs(2);
-/// Time between two measurements of the machine.
+/// Time between two measurements of the system.
 const VITALS: Duration = Duration::from_secs(10);
-/// Events that share a commit at most.
+/// Events that share a commit, at most.
 const BATCH: usize = 256;
 
-/// Runs the engine until it asks to exit or to be started anew, beginning with the events that a former one left.
+/// Runs the engine until it asks for an exit or a restart, beginning with the events that a former one left.
 ///
 /// # Errors
-/// [`RunError`] when the store or a worker fails in a way that only a restart can mend.
+/// [`RunError`] when the store or a worker fails in a way that only a restart of the process can repair.
 pub(super) fn run(
     engine: &mut Engine,
     runtime: &mut Runtime,
@@ -42,7 +42,7 @@ pub(super) fn run(
     }
     loop {
         let mut effects = Vec::new();
-        // First of all: what it says holds for everything that waits in the queue.
+        // First: it applies to every event that waits in the queue.
         for event in std::mem::take(&mut runtime.feedback) {
             effects.extend(engine.step(clock.now(), event));
             awake_until = clock.now().mono + AWAKE;
@@ -78,7 +78,7 @@ pub(super) fn run(
     }
 }
 
-/// What reports do not say; the rest is logged where it happens.
+/// Logs events that nothing else logs.
 fn log(event: &Event) {
     match event {
         Event::Ingested(ingested) => {

@@ -1,8 +1,19 @@
-//! The assembly: threads, channels, and the loop that runs the engine's effects.
+//! The daemon: its threads and queues, and the loop that passes events to the engine and carries out its effects.
 //!
-//! Nothing is decided here. Events from the runtime go through [`crate::engine::Engine::step`]; the durable part of what
-//! it asks for is committed in one transaction for all events at hand, and only then acted upon, so that nothing is
-//! acknowledged that a power cut could take back.
+//! Nothing is decided here. Every event goes through [`crate::engine::Engine::step`]. The writes of all steps at hand are
+//! committed in one transaction, and only then are the other effects carried out, so that nothing is acknowledged that a
+//! power cut could undo.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `lifecycle` | starts the daemon, restarts it within the process, handles a start that fails |
+//! | `startup` | the configuration of a start |
+//! | `wiring` | opens everything and starts the threads |
+//! | `main_loop` | waits for events, steps the engine |
+//! | `commit`, `execute` | make writes durable, carry out effects |
+//! | `supervisor` | notices workers that end, stops all of them |
+//! | `workers/` | background work, a file for each worker |
+//! | `heartbeat`, `throttle` | when a worker is stuck, when a job pauses |
 
 mod commit;
 mod error;

@@ -1,4 +1,4 @@
-//! What outlives a restart within the process: the clock, the way into the loop, the link and the socket.
+//! What survives a restart within the process: the clock, the sender of events, the link and the socket.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,37 +12,41 @@ use crate::http;
 use crate::mqtt;
 use crate::words::{Now, Timestamp};
 
-/// Events that wait for the loop; workers wait past it.
+/// Events that may wait for the loop; senders block beyond it.
 pub(super) const EVENTS: usize = 1_024;
 
 /// What lives as long as the process.
 #[derive(Clone)]
 pub(super) struct Process {
+    /// Reads the device's configuration.
     pub read: Arc<Read>,
+    /// A configuration that was read again, for the next restart.
     pub pending_config: PendingConfig,
+    /// Sends to the engine that runs now.
     pub events: EventSender,
+    /// Its monotonic half began with the process.
     pub clock: Clock,
-    /// A new word at every start.
+    /// Another identifier at every start of the process.
     pub boot: String,
-    /// Whether a termination signal has come; it may still wait in the queue of events.
+    /// Whether a termination signal came; its event may still be in the queue.
     pub stop_asked: Arc<AtomicBool>,
 }
 
-/// What an engine leaves to the next one of the same process.
+/// What an engine passes on to the next one of the same process.
 pub(super) struct Carryover {
     pub carried: Carried,
     pub link: Option<Link>,
     pub socket: Option<Socket>,
 }
 
-/// The socket and where it is.
+/// The socket, and where it is.
 pub(super) struct Socket {
     pub path: PathBuf,
     pub store: PathBuf,
     pub handle: http::Handle,
 }
 
-/// The link to the broker and what it was made from.
+/// The link to the broker, and the settings it was started with.
 pub(super) struct Link {
     pub settings: mqtt::Settings,
     pub handle: mqtt::Handle,

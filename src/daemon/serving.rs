@@ -1,8 +1,8 @@
-//! The head in service, shared between those who change it and the worker that asks it.
+//! The heads in service, shared between the threads that replace them and the workers that ask them.
 //!
-//! Three things answer together: the champion; what labels newer than the last verdict correct at once
-//! ([`crate::train::Overlay`]); and, unseen, a head in shadow. Each is replaced whole, so every image is scored by one state of
-//! each or the next.
+//! Three parts answer together: the champion; the corrections from labels newer than the last verdict
+//! ([`crate::train::Overlay`]); and a challenger in shadow, whose answers are only compared. Each is replaced as a whole, so
+//! every image is scored by one consistent state of each.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,9 +14,9 @@ use crate::words::{ClassSet, HeadRef};
 /// How images are scored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scoring {
-    /// Classes listed.
+    /// Classes in the list of the best.
     pub top_k: usize,
-    /// Of its doubts.
+    /// Error rates of sets and of unknown images.
     pub rates: DoubtRates,
 }
 
@@ -27,7 +27,7 @@ struct State {
     shadow: Option<Arc<(HeadRef, DenseHead)>>,
 }
 
-/// The place of what is in service.
+/// The shared heads.
 #[derive(Debug, Clone)]
 pub(super) struct Serving {
     state: Arc<RwLock<State>>,
@@ -44,8 +44,7 @@ impl Serving {
         self.scoring.rates
     }
 
-    /// Puts a head in service, or takes the present one out. What corrected the former one does not fit the new one
-    /// and goes too.
+    /// Replaces the champion; `None` takes it out of service. The corrections of the former one are dropped.
     pub fn set(&self, champion: Option<Arc<HeadRecord>>) {
         self.change(|state| {
             state.champion = champion;
@@ -53,7 +52,7 @@ impl Serving {
         });
     }
 
-    /// Puts corrections over the champion `over`, unless another one serves by now.
+    /// Replaces the corrections of the champion `over`, unless another one serves by now.
     pub fn correct(&self, over: &HeadRef, overlay: Option<Overlay>) {
         self.change(|state| {
             if state.champion.as_ref().is_some_and(|champion| champion.head == *over) {
@@ -62,7 +61,7 @@ impl Serving {
         });
     }
 
-    /// Lets a head answer unseen, or ends that.
+    /// Replaces the challenger in shadow; `None` ends the shadow phase.
     pub fn shadow(&self, record: Option<HeadRecord>) {
         self.change(|state| state.shadow = record.map(|record| Arc::new((record.head, record.dense))));
     }
@@ -71,7 +70,7 @@ impl Serving {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What is said of an embedding (dim,); `None` without a head.
+    /// The prediction for an embedding (dim,); `None` without a head.
     pub fn score(&self, embedding: &[f32]) -> Option<Scored> {
         let (champion, overlay, shadow) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +106,7 @@ fn scored(
         set: set.map(|members| classes.likeliest(&p, members)),
         novelty,
         novelty_rank: percentile.map(|percentile| percentile / 100.0),
-        // What a label has just named is known.
+        // An image that a label has just corrected is known.
         unknown: unknown.map(|unknown| unknown && !instant),
         instant,
         shadow: match shadow {

@@ -1,4 +1,4 @@
-//! The one place where the configuration's words become the rooms' own settings.
+//! The settings that each module gets from the configuration; those that commands need too are in [`crate::shared::settings`].
 
 use jiff::tz::TimeZone;
 
@@ -16,7 +16,7 @@ use crate::watch::{self, Poll, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
-/// When a training may run.
+/// When jobs may run.
 pub(super) fn throttle(config: &Config) -> ThrottleSettings {
     let training = &config.training;
     ThrottleSettings {
@@ -69,7 +69,7 @@ pub(super) fn engine(
             config::Policy::Always => PromotionPolicy::Always,
             config::Policy::Manual => PromotionPolicy::Manual,
         },
-        // Without a broker nothing is kept for it.
+        // Without a broker nothing is spooled.
         spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_bytes),
         shadow_images: config.promotion.shadow_images,
         quota_bytes: config.store.quota_bytes,
@@ -86,7 +86,7 @@ pub(super) fn engine(
     })
 }
 
-/// Who may sign updates, and how long a chunk may be for the longest topic that it comes on.
+/// The trusted keys, and the largest chunk that fits a packet with the longest topic.
 fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
     let packet = config.mqtt.as_ref().map_or(0, |mqtt| {
         let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest([0; 32]), u32::MAX);
@@ -100,7 +100,7 @@ fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
     })
 }
 
-/// What a sample takes in the store, about: its embedding and some four hundred bytes of rows and indices.
+/// The approximate size of a sample in the store, in bytes: its embedding and some 400 bytes of rows and indices.
 fn sample_bytes(config: &Config, dim: usize) -> u64 {
     let value = match config.store.precision {
         config::Precision::F16 => 2,

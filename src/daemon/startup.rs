@@ -1,5 +1,4 @@
-//! Which configuration the daemon runs with: the device's own layers, and over them a patch from afar that is on trial
-//! or confirmed.
+//! The configuration of a start: the device's own layers, and over them a remote patch that is on trial or confirmed.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,23 +18,23 @@ use crate::words::{Timestamp, told};
 pub struct ConfigLayers {
     /// Lowest first.
     pub layers: Vec<Layer>,
-    /// Names a device that has no `device.id`.
+    /// The name of a device without `device.id`.
     pub host_name: String,
 }
 
-/// A way to read the device's configuration as it is now.
+/// Reads the device's configuration as it is now.
 pub type Read = dyn Fn() -> Result<ConfigLayers, Vec<Problem>> + Send + Sync;
 
-/// Where a configuration waits that was read again and found good, until the restart takes it.
+/// A configuration that was read again and is valid; the next restart takes it.
 pub(super) type PendingConfig = Arc<Mutex<Option<ConfigLayers>>>;
 
-/// What the daemon starts with.
+/// Everything that a start depends on.
 pub(super) struct StartPlan {
     pub config: Config,
-    /// A backbone that came as an update and holds instead of the configuration's.
+    /// A backbone that was installed by an update, in place of the configuration's.
     pub installed: Option<InstalledBackbone>,
     pub configure: Configure,
-    /// What has to be said of settings that were taken back.
+    /// What to report of settings that were reverted.
     pub notice: Option<String>,
 }
 
@@ -121,11 +120,11 @@ fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
-/// Reads the configuration again and opens its backbone; a good one waits in `fresh`.
+/// Reads the configuration again and opens its backbone; a valid one is put into `pending`.
 ///
 /// # Errors
-/// In words, what is wrong with it.
-pub(super) fn read_again(read: &Read, fresh: &PendingConfig) -> Result<(), String> {
+/// What is wrong with it, in one line.
+pub(super) fn read_again(read: &Read, pending: &PendingConfig) -> Result<(), String> {
     let checked = read().map_err(RunError::Configuration).and_then(|sources| {
         let config = sources.own()?;
         let manifest = Manifest::resolve(&config.backbone.model)?;
@@ -133,7 +132,7 @@ pub(super) fn read_again(read: &Read, fresh: &PendingConfig) -> Result<(), Strin
         Ok(sources)
     });
     let sources = checked.map_err(|error| told(&error))?;
-    *fresh.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
+    *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Seeing that the workers live, and taking the daemon down within seconds, whatever they are busy with.
+//! Notices workers that ended, and stops the daemon within seconds whatever they are busy with.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,20 +15,20 @@ use crate::mqtt;
 use crate::systemd;
 use crate::words::told;
 
-/// How long the last messages may take on their way to the broker.
+/// How long the last messages may take to reach the broker.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// The link promises to end two seconds later than that; past this it is left behind.
+/// The link ends at most two seconds later than that; after this it is no longer waited for.
 const LINK_END: Duration = Duration::from_secs(6);
-/// How long the image in hand may take.
+/// How long the current image may take.
 const INGEST_END: Duration = Duration::from_secs(3);
-/// How long the workers may take to make way for the next engine's; an embedding or a page of the store.
+/// How long the workers may take to end before a restart within the process: an embedding, or a page of the store.
 const HAND_OVER: Duration = Duration::from_secs(30);
-/// Between two looks at a worker that is about to end.
+/// Time between two checks of a worker that is about to end.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What an engine that made way left.
+/// What an engine leaves to the next one.
 pub(super) struct Handover {
-    /// For the next engine, in order.
+    /// Events for the next engine, in order.
     pub pending: Vec<Event>,
     pub carryover: Carryover,
 }
@@ -36,7 +36,7 @@ pub(super) struct Handover {
 /// Both ends of an engine's queue.
 pub(super) type Queue = (SyncSender<Event>, Receiver<Event>);
 
-/// What is as true for the next engine as for this one: it comes from the link or from a signal.
+/// Whether the next engine needs this event: it comes from the link, the socket or a signal.
 fn outlives(event: &Event) -> bool {
     matches!(
         event,
@@ -53,10 +53,10 @@ fn outlives(event: &Event) -> bool {
 }
 
 impl Runtime {
-    /// Sees that every worker is still there; one that is not ends the daemon, so that systemd starts it anew.
+    /// Fails when a worker has ended: that ends the daemon, and systemd restarts it.
     ///
     /// # Errors
-    /// [`RunError`] with what the worker ended on.
+    /// [`RunError`] with the worker's error.
     pub(super) fn workers_live(&mut self) -> Result<(), RunError> {
         if let Some(ended) = self.workers.ingest.threads.iter().position(thread::JoinHandle::is_finished) {
             let thread = self.workers.ingest.threads.swap_remove(ended);
@@ -86,8 +86,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// Ends the workers. The broker gets what waits, if the end is clean; a training is cancelled and done again at
-    /// the next start, and so is an image in hand.
+    /// Ends the workers. In a clean end the broker still gets the messages that wait. A training is cancelled and repeated
+    /// at the next start, and so is the current image.
     pub(super) fn shut_down(mut self, engine: &mut Engine, events: Receiver<Event>, clock: &Clock, cleanly: bool) {
         if let Some(training) = self.training.take() {
             training.cancel();
@@ -95,19 +95,22 @@ impl Runtime {
         if let Some(backbone_swap) = &self.backbone_swap {
             backbone_swap.cancel();
         }
-        // Whoever asks from now on learns that nobody is here.
+        // Requests from now on are refused.
         drop(self.socket.take());
         if let Some(link) = self.link.take().filter(|_| cleanly)
-            && let Err(error) = self.see_off(&link.handle, engine, &events, clock)
+            && let Err(error) = self.disconnect(&link.handle, engine, &events, clock)
         {
-            warn!(error = told(&error), "what the broker has got could not be noted; it will get it again");
+            warn!(
+                error = told(&error),
+                "the broker's last acknowledgements could not be stored; it will receive these messages again"
+            );
         }
         self.note_deliveries();
-        // From here on no worker waits for its event to be taken.
+        // From here on no worker waits for room in the queue.
         drop(events);
         drop(self.workers.ingest.jobs);
         drop(self.workers.queries.jobs);
-        // ONNX Runtime is torn down with the process, so no thread may be inside it then.
+        // ONNX Runtime is unloaded with the process, so no thread may be inside it then.
         let until = Instant::now() + INGEST_END;
         let busy = || {
             self.workers.ingest.threads.iter().any(|thread| !thread.is_finished())
@@ -120,11 +123,10 @@ impl Runtime {
         info!("stopped");
     }
 
-    /// Ends everything but the link, and what only this engine knew: what the queue holds for the next one, and its own
-    /// queue.
+    /// Ends everything but the link and the socket. The events that the next engine needs, and the queue for it.
     ///
     /// # Errors
-    /// [`RunError::WorkerStays`] when a worker does not end within its time; only the end of the process helps then.
+    /// [`RunError::WorkerStays`] when a worker does not end in time; only the end of the process helps then.
     pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Handover, Queue), RunError> {
         if let Some(training) = &self.training {
             training.cancel();
@@ -137,7 +139,7 @@ impl Runtime {
         let mut pending = Vec::new();
         let mut empty = || pending.extend(events.try_iter().filter(outlives));
         self.process.events.redirect(&sender, &mut empty);
-        // What the workers still have to say is of no interest any more, but they must be able to say it.
+        // The last events of the workers no longer matter, but sending them must not block.
         drop(self.workers.ingest.jobs);
         drop(self.workers.watch);
         drop(self.workers.online);
@@ -164,10 +166,10 @@ impl Runtime {
         Ok((Handover { pending, carryover }, (sender, next)))
     }
 
-    /// Lets the link say good-bye and notes what the broker still acknowledges, so that it is not sent again. The
-    /// queue is emptied all the while, because the link waits where it is full; what else comes is left to the next
-    /// start, since nothing of it was acknowledged.
-    fn see_off(
+    /// Disconnects the link and notes which messages the broker still acknowledges, so that they are not sent again. The
+    /// queue is emptied meanwhile, because the link blocks when it is full; other events are left to the next start, since
+    /// none of them was acknowledged.
+    fn disconnect(
         &mut self,
         link: &mqtt::Handle,
         engine: &mut Engine,

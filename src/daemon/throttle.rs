@@ -8,15 +8,15 @@ use tracing::{info, warn};
 
 use super::os::temperature_c;
 
-/// Between two looks at the machine while a training waits.
+/// Time between two checks of the machine during a pause.
 const LOOK: Duration = Duration::from_secs(1);
-/// How much nicer than everything else a training of low priority is.
+/// The nice value of a job of low priority.
 const NICE: i32 = 10;
 
-/// When a training may run, and for how long.
+/// When a job may run, and for how long: `training.*`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ThrottleSettings {
-    /// Waiting does not count.
+    /// Pauses do not count.
     pub time_limit: Duration,
     pub low_priority: bool,
     /// Degrees Celsius.
@@ -26,18 +26,18 @@ pub(super) struct ThrottleSettings {
 }
 
 impl ThrottleSettings {
-    /// Makes the calling thread one of low priority, if it is to be one.
+    /// Lowers the priority of the calling thread, if the settings ask for it.
     pub fn lower_priority(&self) {
         if !self.low_priority {
             return;
         }
-        // On Linux this is of the calling thread alone.
+        // On Linux this applies to the calling thread alone.
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
             warn!(%error, "the training runs at the priority of everything else");
         }
     }
 
-    /// Why a training has to wait now, if it has to.
+    /// Why a job has to pause now, if it has to.
     fn obstacle(&self) -> Option<String> {
         let hot = self.pause_above_c.zip(temperature_c()).filter(|(limit, now)| now > limit);
         if let Some((limit, now)) = hot {
@@ -61,22 +61,22 @@ impl Throttle {
         Self { settings, started: Instant::now(), waited: Duration::ZERO }
     }
 
-    /// Returns when the machine is cool and free enough, or `cancelled` says so.
+    /// Returns when the machine is cool and idle enough, or when `cancelled` returns true.
     pub fn wait(&mut self, cancelled: &dyn Fn() -> bool) {
         let begun = Instant::now();
-        let mut told = false;
+        let mut is_logged = false;
         while let Some(obstacle) = self.settings.obstacle().filter(|_| !cancelled()) {
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut is_logged, true) {
                 info!(obstacle, "the training waits");
             }
             thread::sleep(LOOK);
         }
-        if told {
+        if is_logged {
             self.waited += begun.elapsed();
         }
     }
 
-    /// Whether it has used up its time.
+    /// Whether the time limit is over.
     pub fn is_late(&self) -> bool {
         self.started.elapsed().saturating_sub(self.waited) > self.settings.time_limit
     }
@@ -91,7 +91,7 @@ impl Throttle {
     }
 }
 
-/// Processes that want to run, on average over the last minute.
+/// The load average of the last minute.
 fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_not_held_against_it_and_working_is() {
+    fn pauses_do_not_count_towards_the_time_limit_and_work_does() {
         let mut throttle = Throttle::begin(ThrottleSettings { pause_above_load: None, ..settings() });
         throttle.wait(&|| false);
         assert!(throttle.is_late() && throttle.late().contains("training.time_limit"));

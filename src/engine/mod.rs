@@ -32,6 +32,7 @@ mod labels;
 mod ledger;
 mod live;
 mod outage;
+mod prediction;
 mod reports;
 mod schedule;
 mod service;
@@ -66,6 +67,7 @@ pub use event::{
 };
 pub use heads::{Heads, Rollback};
 pub use live::{LiveMemory, Measured};
+pub use prediction::prediction_body;
 pub use schedule::ScheduleSettings;
 pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Engine;
 use super::effect::{Effect, OutboxMessage, Write};
 use super::event::{EmbeddedImage, Scored, TrainingOutcome, Vitals};
+use super::prediction::prediction_body;
 use super::settings::Settings;
 use super::snapshot::Spooled;
 use super::under_way::Door;
@@ -16,8 +17,7 @@ use crate::eval::forgetting::Change;
 use crate::wire::TrainingPhase;
 use crate::wire::{
     AlertId, Announced, Answer, Command, Envelope, EventReport, Happening, Health, HealthFigures, Info, InfoHead,
-    Payload, Prediction, Response, ReviewList, Said, Severity, Status, TopLabel, Topic, TrainResult, TrainState,
-    Versions,
+    Payload, Prediction, Response, ReviewList, Said, Severity, Status, Topic, TrainResult, TrainState, Versions,
 };
 use crate::words::{Now, SampleId};
 
@@ -227,24 +227,8 @@ impl Engine {
     }
 
     pub(super) fn report_prediction(&mut self, now: Now, path: &Path, image: &EmbeddedImage, latency: Duration) {
-        let top: Vec<_> = image.prediction.iter().flat_map(|scored| &scored.top).cloned().collect();
-        let best = top.first().cloned();
-        let (backbone, replayed) = (self.settings.backbone.name.clone(), !self.reports.connected);
-        let said = Said {
-            image: image.id,
-            path: path.to_string_lossy().into_owned(),
-            label: best.as_ref().map(|(label, _)| label.clone()),
-            probability: best.map(|(_, probability)| probability),
-            top: top.into_iter().map(|(label, probability)| TopLabel { label, probability }).collect(),
-            set: image.prediction.as_ref().and_then(|scored| scored.set.clone()),
-            unknown: image.prediction.as_ref().and_then(|scored| scored.unknown),
-            novelty: image.prediction.as_ref().and_then(|scored| scored.novelty),
-            instant: image.prediction.as_ref().is_some_and(|scored| scored.instant),
-            head: image.prediction.as_ref().map(|scored| scored.head.id.clone()),
-            backbone,
-            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
-            replayed,
-        };
+        let (scored, replayed) = (image.prediction.as_ref(), !self.reports.connected);
+        let said = prediction_body(image.id, path, scored, &self.settings.backbone.name, latency, replayed);
         self.spool(now, Topic::Prediction, |envelope| Prediction { envelope, said: said.clone() });
         self.publish(now, Topic::State, |_, envelope| Prediction { envelope, said: said.clone() });
         self.reports.latest = Some(said);

@@ -10,12 +10,12 @@ use crate::image::Limits;
 use crate::watch::stamp_of;
 use crate::words::SampleId;
 
-/// A file's bytes and what they are known by.
+/// A file's bytes with their identity.
 #[derive(Debug)]
 pub struct Picture {
     /// SHA-256 of the bytes.
     pub id: SampleId,
-    /// All of them.
+    /// The whole file.
     pub bytes: Vec<u8>,
     /// Size and time, the same before and after reading.
     pub stamp: FileStamp,
@@ -33,7 +33,7 @@ pub enum PictureError {
     /// A folder, pipe, socket or device.
     #[error("{} is no regular file", .0.display())]
     NotAFile(PathBuf),
-    /// More bytes than a picture may have.
+    /// More bytes than the limit.
     #[error("{} has {bytes} bytes, at most {limit} are read; make the picture smaller", .path.display())]
     TooLarge {
         /// The file.
@@ -43,18 +43,18 @@ pub enum PictureError {
         /// The limit.
         limit: u64,
     },
-    /// The system refuses.
+    /// The system refuses access.
     #[error("cannot read {}; check its owner, its mode and the disk", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// In the system's words.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
 }
 
-/// Reads the regular file at `path`, at most `limits.bytes` of it, and makes sure that it stood still meanwhile.
+/// Reads the regular file at `path`, of at most `limits.bytes`, and checks that it did not change meanwhile.
 ///
 /// # Errors
 /// [`PictureError`]; a pipe or device in place of a file is not opened.
@@ -71,7 +71,7 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         _ => Ok(stamp_of(&metadata)),
     };
     checked(std::fs::metadata(path).map_err(failed)?)?;
-    // Without O_NONBLOCK, a pipe put in the file's place just now would hang the worker.
+    // Without O_NONBLOCK, a pipe that just replaced the file would block the worker.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
     let before = checked(file.metadata().map_err(failed)?)?;
     let mut bytes = Vec::with_capacity(usize::try_from(before.size).unwrap_or(0));

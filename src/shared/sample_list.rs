@@ -15,7 +15,7 @@ pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreErro
     with_folds(reader, reader.samples()?, seed)
 }
 
-/// Those of a choice; `None` when the one that they should follow is not stored.
+/// The samples that match `choice`; `None` when the sample to start after is not stored.
 pub(crate) fn samples_of(
     reader: &Reader,
     choice: &SampleFilter<'_>,

@@ -10,18 +10,18 @@ use crate::train::{self, ClassWeights, Kind, L2, Solver};
 use crate::wire::Base;
 use crate::words::Digest;
 
-/// A setting that only its own room can judge.
+/// A setting that only its own module can check.
 #[derive(Debug, thiserror::Error)]
 #[error("{key} cannot be used; run 'edgetuned check' and correct the configuration")]
 pub struct BadSettings {
     /// The key.
     pub key: &'static str,
-    /// What the room says.
+    /// What is wrong with it.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Blames `key` for what its own room says.
+/// Wraps the error of a module with the key that caused it.
 pub(crate) fn bad<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     key: &'static str,
 ) -> impl FnOnce(E) -> BadSettings {
@@ -75,7 +75,7 @@ pub fn fit_settings(config: &Config) -> train::Settings {
     }
 }
 
-/// What the device's topics begin with; without a broker nobody sees it.
+/// The prefix of the device's topics; unused without a broker.
 pub(crate) fn base(config: &Config) -> Result<Base, BadSettings> {
     let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());
     Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))
@@ -127,7 +127,7 @@ pub(crate) fn mqtt(
             client: mqtt.cert_file.as_ref().zip(mqtt.key_file.as_ref()).map(certificate),
         },
         max_packet_bytes: mqtt.max_packet_bytes,
-        // Each device waits in its own rhythm, so that a fleet does not come back all at once.
+        // Each device waits for a different time, so that a fleet does not reconnect all at once.
         retry: Retry { seed, max: mqtt.reconnect_max, ..Retry::default() },
         patience: Patience::default(),
         boot_seq,

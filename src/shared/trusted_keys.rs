@@ -1,4 +1,4 @@
-//! The keys of those who may sign updates, from their files.
+//! Reading the public keys that may sign updates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ pub enum KeyFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// The system's own words.
+        /// The system's error.
         #[source]
         source: std::io::Error,
     },
-    /// What is in it is no key.
+    /// It holds no key.
     #[error("{} holds no key that can be trusted", .path.display())]
     Bad {
         /// The file.
@@ -38,7 +38,7 @@ pub fn read_key(path: &Path) -> Result<TrustedKey, KeyFileError> {
     TrustedKey::from_pem(&text).map_err(|source| KeyFileError::Bad { path: path.to_owned(), source })
 }
 
-/// Reads all of them; one that cannot be used is no reason to trust the others only, so it fails.
+/// Reads all keys; a key that cannot be used is an error, so that no subset is trusted silently.
 ///
 /// # Errors
 /// The first [`KeyFileError`].

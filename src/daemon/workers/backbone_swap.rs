@@ -1,8 +1,8 @@
-//! Readying another backbone while the present one serves: its files, a probe, the embeddings of every stored image that
-//! can still be read, a head on them, and the gate's comparison with the pair in service.
+//! Prepares another backbone while the present one serves: its files, a probe image, the embeddings of every stored image that
+//! can still be read, a head fitted on them, and the gate's comparison with the pair in service.
 //!
-//! One thread at low priority. Embeddings are put into the store under the new backbone's own space as they come, so a
-//! restart goes on where it was; nothing else changes until the engine takes the outcome.
+//! Embeddings are stored under the new backbone's own space as they are made, so that a restart continues where it stopped;
+//! nothing else changes until the engine accepts the result.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,10 +30,10 @@ use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
 use crate::wire::UpdateKind;
 use crate::words::{Digest, EmbeddingSpace, SampleId, Timestamp, told};
 
-/// Embeddings that are kept in one commit.
+/// Embeddings in one commit.
 const BATCH: usize = 16;
 
-/// What it needs.
+/// What the preparation needs.
 pub(crate) struct Parts {
     pub order: SuccessionOrder,
     /// Of the present space.
@@ -43,7 +43,7 @@ pub(crate) struct Parts {
     pub events: SyncSender<Event>,
 }
 
-/// Where backbones come to, and how they are opened.
+/// Where backbones are stored, and how they are opened.
 #[derive(Debug, Clone)]
 pub(crate) struct BackboneDir {
     /// The state folder.
@@ -68,7 +68,7 @@ impl BackboneDir {
 
 /// Why an image cannot be embedded again.
 #[derive(Debug, thiserror::Error)]
-enum Unread {
+enum ReadError {
     #[error(transparent)]
     File(#[from] PictureError),
     #[error(transparent)]
@@ -98,7 +98,7 @@ struct Preparation {
 }
 
 impl Preparation {
-    /// `None` when it was cancelled.
+    /// The prepared backbone; `None` when it was cancelled.
     fn run(&self) -> Result<Option<Succession>, AnyError> {
         let manifest = self.stage()?;
         let mut backbone = OnnxBackbone::open(&manifest, self.parts.dir.threads)?;
@@ -145,7 +145,7 @@ impl Preparation {
         let Parts { reader, dir: BackboneDir { folder, precision, .. }, .. } = &self.parts;
         let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
         let mut kept = reader.sample_rows()?;
-        // Labelled ones decide, then the newest.
+        // Labelled images first, then the newest.
         kept.sort_by_key(|sample| (sample.label.is_none(), std::cmp::Reverse(sample.number)));
         let of = kept.len() as u64;
         let mut jobs = Vec::new();
@@ -158,7 +158,7 @@ impl Preparation {
         let mut embedded = of - jobs.len() as u64;
         let (mut missing, mut failed) = (0, None);
         let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
-        // Embedding pauses like a training, but has no time limit: it goes on where it was after a restart.
+        // Embedding pauses like a training but has no time limit: after a restart it continues where it stopped.
         let mut throttle = self.control.throttle();
         embed_all(
             backbone,
@@ -176,7 +176,7 @@ impl Preparation {
                     }
                 }
                 if batch.len() == BATCH {
-                    failed = keep(&mut cache, &mut batch).err();
+                    failed = store_batch(&mut cache, &mut batch).err();
                     self.report(embedded, of);
                 }
                 self.control.wait(&mut throttle);
@@ -190,7 +190,7 @@ impl Preparation {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        keep(&mut cache, &mut batch)?;
+        store_batch(&mut cache, &mut batch)?;
         Ok((!self.control.is_cancelled()).then_some((embedded, missing)))
     }
 
@@ -223,13 +223,12 @@ impl Preparation {
     }
 
     fn report(&self, embedded: u64, of: u64) {
-        // Progress that nobody has room for is not worth waiting for.
+        // Progress is dropped when the queue is full.
         let _ = self.parts.events.try_send(Event::Succeeding { embedded, of });
     }
 }
 
-/// The manifest of the model as a file beside it. What is signed of a backbone are its own words; name, file and digest
-/// follow from the update.
+/// The manifest file of the model: the signed fields, with name, file and digest from the update.
 fn text(order: &SuccessionOrder) -> String {
     let mut fields = order.manifest.clone();
     if let Some(fields) = fields.as_object_mut() {
@@ -240,11 +239,11 @@ fn text(order: &SuccessionOrder) -> String {
     fields.to_string()
 }
 
-/// Where models that came as updates lie, below the state folder.
+/// The folder of models that came as updates, below the state folder.
 pub(crate) const FOLDER: &str = "backbones";
 
 /// The image of a sample from the first of its files that still has it.
-fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, Unread> {
+fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
     let limits = Limits::default();
     for path in paths {
         match read_picture(path, &limits) {
@@ -253,10 +252,10 @@ fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, Unread> {
             Err(error) => debug!(%error, "a file of a stored image"),
         }
     }
-    Err(Unread::Gone)
+    Err(ReadError::Gone)
 }
 
-fn keep(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Result<(), crate::store::StoreError> {
+fn store_batch(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Result<(), crate::store::StoreError> {
     cache.put(batch.iter().map(|(id, embedding)| (id, embedding.as_slice())))?;
     batch.clear();
     Ok(())

@@ -1,9 +1,8 @@
-//! The ingest worker: file to embedding to prediction, on two threads side by side.
+//! The ingest worker: from file to embedding to prediction, on two threads.
 //!
 //! The reading thread reads, hashes and decodes; the embedding thread owns the backbone, because a session runs one
-//! batch at a time. Each takes one file after another in the order in which the engine handed them out. Both queues
-//! are bounded: the engine hands out at most [`IN_FLIGHT_MAX`] files, and at most two decoded ones wait for the
-//! backbone.
+//! batch at a time. Each takes one file after another in the engine's order. Both queues are bounded: at most
+//! [`IN_FLIGHT_MAX`] files are in flight, and at most two decoded images wait for the backbone.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -51,7 +50,7 @@ enum Input {
     Cached(Vec<f32>),
 }
 
-/// The worker's two threads and the way to hand it files.
+/// The worker's two threads and its queue.
 pub(crate) struct Ingest {
     pub jobs: SyncSender<Job>,
     pub threads: Vec<JoinHandle<Result<(), EmbedError>>>,
@@ -63,9 +62,9 @@ pub(crate) struct Parts {
     pub reader: Reader,
     pub grouper: Grouper,
     pub serving: Serving,
-    /// By watched folder: how close in time images are one series; zero where only likeness counts.
+    /// For each watched folder, the largest gap in time between images of one burst; zero where only similarity counts.
     pub burst_gaps: Vec<Duration>,
-    /// Sees every new embedding, when it has time.
+    /// Gets every new embedding.
     pub online: online_learning::Handle,
     pub heartbeats: Heartbeats,
     pub events: SyncSender<Event>,
@@ -73,7 +72,7 @@ pub(crate) struct Parts {
 
 /// Starts the worker; it ends when `jobs` is dropped, or with an error when the backbone fails.
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
-    // Room for all that is handed out at once, so that handing one out never waits.
+    // Room for all files in flight, so that queueing one never blocks.
     let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX);
     let (decoded, awaiting) = sync_channel(DECODED);
     let preprocess = parts.embedder.preprocess().clone();
@@ -101,7 +100,7 @@ struct Reading {
     reader: Reader,
     preprocess: Preprocess,
     limits: Limits,
-    /// The files read last, which the store may not know yet: every one that is in flight is among them.
+    /// The files that were read last, which the store may not know yet; those in flight are among them.
     latest: VecDeque<(SampleId, PathBuf)>,
     heartbeat: Heartbeat,
 }
@@ -114,7 +113,7 @@ impl Reading {
                 Ok(read) => decoded.send(read).is_err(),
                 Err(ingested) => events.send(Event::Ingested(*ingested)).is_err(),
             };
-            // The other side ends only when the daemon does.
+            // The receiver ends only when the daemon does.
             if gone {
                 break;
             }
@@ -167,7 +166,7 @@ impl Reading {
     }
 }
 
-/// What a file is that could not be read.
+/// The outcome for a file that could not be read.
 fn unread(error: &PictureError) -> IngestOutcome {
     match error {
         PictureError::Gone(_) => IngestOutcome::Gone,
@@ -204,7 +203,7 @@ impl Embedding {
         Ok(())
     }
 
-    /// The burst of an image: by likeness, and by time where the folder is said to get series.
+    /// The burst of an image: by similarity, and by time where the folder has a burst gap.
     fn group(&mut self, job: &Job, stamp: FileStamp, id: SampleId, embedding: &[f32]) -> SampleId {
         let gap = self.burst_gaps.get(job.root).copied().unwrap_or_default();
         if gap.is_zero() {
@@ -232,9 +231,9 @@ impl Embedding {
         };
         let group = self.group(&job, stamp, id, &embedding);
         let prediction = self.serving.score(&embedding);
-        let said = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
+        let predicted = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
         let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
-        self.online.observe(Observed { group, embedding: embedding.clone(), said, arrived_at });
+        self.online.observe(Observed { group, embedding: embedding.clone(), predicted, arrived_at });
         let image = EmbeddedImage { id, bytes, embedding, group, prediction, here_before, twins, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }

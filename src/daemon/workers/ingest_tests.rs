@@ -109,7 +109,7 @@ fn a_panic_of_the_backbone_ends_its_thread_which_the_loop_looks_for() {
 }
 
 #[test]
-fn a_backbone_that_does_not_return_shows_in_its_pulse_for_as_long_as_it_does_not() {
+fn a_backbone_that_does_not_return_shows_in_its_heartbeat_for_as_long_as_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let (go_on, word) = channel();
     let (_ingest, heartbeats, heard) = working(folder.path(), Does::Hang(word));

@@ -16,7 +16,7 @@ use crate::engine::Event;
 /// An error with its causes, whatever its type.
 pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The work panicked; what it said is in the log.
+/// The work panicked; the panic message is in the log.
 #[derive(Debug, thiserror::Error)]
 #[error("it panicked; the log has the place, please report it")]
 pub(crate) struct Panicked;

@@ -1,4 +1,7 @@
-//! The daemon's background work, a file for each worker. They read and compute; what follows is the engine's matter.
+//! The daemon's background work, a file for each worker. Workers read and compute; the engine decides what follows.
+//!
+//! `ingest`, `online_learning` and `query` run all the time. `train`, `update` and `backbone_swap` are jobs ([`job`]): a thread
+//! for each, with pauses and a time limit.
 
 pub(crate) mod backbone_swap;
 mod export;

@@ -1,8 +1,8 @@
-//! The background worker that learns from each label at once, watches for drift, and works out what to ask and what to
-//! drop: one thread, one thing after another, none of it in the way of an image.
+//! The online worker: learns from each label at once, watches for drift, and works out what to review and what to evict,
+//! one task after another on one thread, without delaying an image.
 //!
-//! It reads what is committed and sends events; what follows from them is the engine's matter. Its statistics are exact
-//! sums ([`crate::train::Learner`]): at a start they are taken from the store and brought in line with the labels of today.
+//! It reads what is committed and sends events; the engine decides what follows. Its statistics are exact sums
+//! ([`crate::train::Learner`]): at a start they are read from the store and brought up to date with the present labels.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -24,36 +24,36 @@ use crate::store::{CurrentLabel, Reader, StoreError};
 use crate::train::{self, Learner};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
-/// Files looked at each time whether they are gone: in a day more than a million.
+/// Files that are checked for existence each time: more than a million in a day.
 const GONE: usize = 1_000;
 /// Samples read at a time.
 const CHUNK: usize = 256;
-/// New embeddings that may wait; more are not looked at for drift.
+/// New embeddings that may wait; further ones are not examined for drift.
 const OBSERVED: usize = 64;
 
-/// Something to do.
+/// A task for the worker.
 enum Job {
     Serve(Option<Arc<HeadRecord>>),
     Learn(Vec<SampleId>),
-    Settle(Timestamp),
+    FoldInLabels(Timestamp),
     Review(Option<Timestamp>),
     Evict(usize),
     LookForGone,
     Observed(Observed),
 }
 
-/// A new image, as it was served.
+/// A new image with its prediction.
 #[derive(Debug)]
 pub(crate) struct Observed {
     pub group: SampleId,
     /// (dim,)
     pub embedding: Vec<f32>,
-    /// What was said of it.
-    pub said: Option<Label>,
+    /// The predicted class.
+    pub predicted: Option<Label>,
     pub arrived_at: Timestamp,
 }
 
-/// The way to hand it things to do; it never waits.
+/// The worker's queue; queueing a task never blocks.
 #[derive(Debug, Clone)]
 pub(crate) struct Handle {
     jobs: Sender<Job>,
@@ -69,8 +69,8 @@ impl Handle {
         self.send(Job::Learn(ids));
     }
 
-    pub fn settle(&self, before: Timestamp) {
-        self.send(Job::Settle(before));
+    pub fn fold_in_labels(&self, before: Timestamp) {
+        self.send(Job::FoldInLabels(before));
     }
 
     pub fn review(&self, since: Option<Timestamp>) {
@@ -85,7 +85,7 @@ impl Handle {
         self.send(Job::LookForGone);
     }
 
-    /// Lets it see a new image, unless it is too far behind.
+    /// Passes on a new image, unless the worker is too far behind.
     pub fn observe(&self, observed: Observed) {
         if self.observed.fetch_add(1, Ordering::Relaxed) < OBSERVED {
             self.send(Job::Observed(observed));
@@ -95,26 +95,26 @@ impl Handle {
     }
 
     fn send(&self, job: Job) {
-        // It ends only when the daemon does, or is seen to have ended.
+        // The worker ends only when the daemon does, or the supervisor notices.
         let _ = self.jobs.send(job);
     }
 }
 
-/// What it needs.
+/// What the worker needs.
 pub(crate) struct Parts {
     pub reader: Reader,
     pub space: EmbeddingSpace,
     pub serving: Serving,
     pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
-    /// Labels given since are evidence that no verdict has seen.
+    /// Labels given since then are evidence that no verdict has seen.
     pub settled: Option<Timestamp>,
-    /// Whether labels correct at once.
+    /// Whether labels correct predictions at once.
     pub instant: bool,
     pub seed: u64,
 }
 
-/// The worker and the way to it; it ends when every handle is dropped.
+/// Starts the worker; it ends when every handle is dropped.
 pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
     let (sender, jobs) = channel();
     let handle = Handle { jobs: sender, observed: Arc::default() };
@@ -128,17 +128,17 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), S
 struct OnlineWorker {
     parts: Parts,
     learner: Learner,
-    /// Of the statistics as they were sent last.
+    /// Digest of the statistics that were sent last.
     sent: Option<Digest>,
     champion: Option<Arc<HeadRecord>>,
-    /// Up to when labels were seen by a verdict.
+    /// The time up to which a verdict has seen the labels.
     settled: Option<Timestamp>,
     monitor: Option<Monitor>,
-    /// Near-duplicates that were said to go and are still in the store: the statistics hold them no longer.
+    /// Near-duplicates that are to be evicted and are still stored; the statistics no longer hold them.
     leaving: Vec<SampleId>,
     /// Group and time of the images observed last.
     arrived: VecDeque<(SampleId, Timestamp)>,
-    /// Up to which path files were looked for that are gone.
+    /// The last path that was checked for existence.
     looked_for: PathBuf,
 }
 
@@ -177,7 +177,7 @@ impl OnlineWorker {
         match job {
             Job::Serve(champion) => self.serve(champion)?,
             Job::Learn(ids) => self.learn(&ids)?,
-            Job::Settle(before) => self.settle(before)?,
+            Job::FoldInLabels(before) => self.fold_in_labels(before)?,
             Job::Review(since) => self.review(since)?,
             Job::Evict(count) => self.evict(count)?,
             Job::LookForGone => self.look_for_gone()?,
@@ -189,7 +189,7 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Another head serves: corrections go over it, and what is normal is what it learned from.
+    /// Another head serves: corrections apply to it, and drift is measured against its training data.
     fn serve(&mut self, champion: Option<Arc<HeadRecord>>) -> Result<(), StoreError> {
         self.champion = champion;
         self.correct();
@@ -208,17 +208,17 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Takes in the present label of a sample, or that it has none any more.
+    /// Learns the present label of a sample, or that it has none any more.
     fn take(&mut self, sample: &CurrentLabel) {
         if let Some(embedding) = &sample.embedding {
-            // A label that was taken back has no time; the next verdict settles it.
+            // A label that was removed has no time; the next verdict folds it in.
             let at = sample.labelled_at.unwrap_or(Timestamp(i64::MIN));
             self.learner.learn(sample.id, at, sample.label.as_ref(), embedding);
         }
     }
 
-    /// A verdict saw the labels before this time: they go into the statistics and act by themselves no longer.
-    fn settle(&mut self, before: Timestamp) -> Result<(), StoreError> {
+    /// A verdict has seen the labels before this time: they go into the statistics and no longer act by themselves.
+    fn fold_in_labels(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.settled = Some(before);
         self.learner.settle(before);
         self.catch_up()?;
@@ -252,12 +252,12 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Puts what the labels since the last verdict correct over the head in service.
+    /// Replaces the corrections of the head in service by those of the labels since the last verdict.
     fn correct(&self) {
         let Some(champion) = self.champion.as_ref().filter(|_| self.parts.instant) else { return };
         let (dense, classes) = (&champion.dense, &champion.dense.classes);
-        let says = |z: &[f32]| dense.probabilities(z).unwrap_or_else(|_| vec![0.0; classes.len()]);
-        let overlay = self.learner.overlay(classes, &says);
+        let probabilities = |z: &[f32]| dense.probabilities(z).unwrap_or_else(|_| vec![0.0; classes.len()]);
+        let overlay = self.learner.overlay(classes, &probabilities);
         self.parts.serving.correct(&champion.head, Some(overlay).filter(|overlay| !overlay.is_empty()));
     }
 
@@ -269,8 +269,8 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Labelled samples go only when the statistics in the store hold them, near-duplicates when they do not: another of
-    /// their burst stays and says the same, and a training that holds it out must not remember it.
+    /// Labelled samples are evicted only when the stored statistics hold them, near-duplicates only when they do not: another
+    /// of their burst stays and tells the same, and a training that holds it out must not have seen it by replay.
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
         let found = review_query::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
@@ -287,7 +287,7 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Looks at the next files that are no sample's, from the beginning again after the last one.
+    /// Checks the next files that belong to no sample, from the beginning again after the last one.
     fn look_for_gone(&mut self) -> Result<(), StoreError> {
         let files = self.parts.reader.files_without_sample(&self.looked_for, GONE)?;
         let last = files.last().filter(|_| files.len() == GONE);
@@ -302,10 +302,11 @@ impl OnlineWorker {
     }
 
     fn observe(&mut self, image: &Observed) {
-        let (Some(monitor), Some(champion), Some(said)) = (&mut self.monitor, &self.champion, &image.said) else {
+        let (Some(monitor), Some(champion), Some(predicted)) = (&mut self.monitor, &self.champion, &image.predicted)
+        else {
             return;
         };
-        let Some(class) = champion.dense.classes.index_of(said) else { return };
+        let Some(class) = champion.dense.classes.index_of(predicted) else { return };
         self.arrived.push_back((image.group, image.arrived_at));
         if self.arrived.len() > OBSERVED {
             self.arrived.pop_front();
@@ -317,7 +318,7 @@ impl OnlineWorker {
         }
     }
 
-    /// Has the statistics written, a MiB for 512 values, unless that would change nothing.
+    /// Sends the statistics to be stored (1 MiB for 512 values), unless they are unchanged.
     fn send_statistics(&mut self) {
         let file = self.learner.statistics().to_bytes();
         let digest = Some(Digest::of(&file));
@@ -328,7 +329,7 @@ impl OnlineWorker {
     }
 
     fn send(&self, event: Event) {
-        // Nobody listens only when the daemon ends.
+        // Nobody receives it only when the daemon ends.
         let _ = self.parts.events.send(event);
     }
 }

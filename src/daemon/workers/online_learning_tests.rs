@@ -56,14 +56,14 @@ fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
     })
     .unwrap();
     let written = || heard.try_iter().filter(|event| matches!(event, Event::Statistics(_))).count();
-    adapt.settle(Timestamp(2)).unwrap();
+    adapt.fold_in_labels(Timestamp(2)).unwrap();
     assert_eq!(written(), 1, "a verdict saw twenty labels");
     adapt.evict(2).unwrap();
     adapt.evict(2).unwrap();
     assert_eq!(written(), 0, "what nobody has labelled is in no sum");
     store.commit(&[label(30, 3)]).unwrap();
-    adapt.settle(Timestamp(4)).unwrap();
+    adapt.fold_in_labels(Timestamp(4)).unwrap();
     assert_eq!(written(), 1, "one more label");
-    adapt.settle(Timestamp(5)).unwrap();
+    adapt.fold_in_labels(Timestamp(5)).unwrap();
     assert_eq!(written(), 0);
 }

@@ -1,8 +1,8 @@
-//! The answering worker: what a request needs from the store or by computing, on a thread of its own.
+//! The query worker: answers requests that need the store or a computation, on a thread of its own.
 //!
-//! One request after another, in the order in which the engine handed them out; the engine hands out at most
-//! [`UNDER_WAY_MAX`], so that handing one out never waits. Whatever goes wrong, a panic too, is an answer and never the
-//! daemon's end: the broker would send the request again to the next one.
+//! It answers one request after another, in the order of the engine, which has at most [`UNDER_WAY_MAX`] under way, so that
+//! queueing one never blocks. Every failure, even a panic, becomes an error answer and never ends the daemon: the broker
+//! would only send the request again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use crate::backbone::Manifest;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::daemon::startup::{self, PendingConfig, Read};
-use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX};
+use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX, prediction_body};
 use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
-use crate::wire::{Answer, ErrorCode, Said, TopLabel};
+use crate::wire::{Answer, ErrorCode};
 use crate::words::{HeadRef, SampleId, told};
 
-/// Something to find out.
+/// A query and its number.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub job: JobId,
     pub task: Task,
 }
 
-/// The worker and the way to hand it things to do.
+/// The worker and its queue.
 pub(crate) struct QueryWorker {
     pub jobs: SyncSender<Job>,
     pub thread: JoinHandle<()>,
@@ -42,13 +42,13 @@ pub(crate) struct Parts {
     /// The backbone in service.
     pub manifest: Manifest,
     pub threads: usize,
-    /// Where exported models go.
+    /// The folder for exported models.
     pub exports: PathBuf,
     /// `training.seed`, which folds depend on.
     pub seed: u64,
-    /// The configuration, to be read again.
+    /// Reads the configuration again.
     pub read: Arc<Read>,
-    /// Where a good one waits.
+    /// Holds a valid one for the restart.
     pub pending_config: PendingConfig,
     pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
@@ -71,7 +71,7 @@ impl Parts {
             });
             let restart = reloads && matches!(answer, Answer::Ok { .. });
             let found_out = Event::FoundOut { job, answer };
-            // The other side ends only when this engine does.
+            // The loop ends only when this engine does.
             if self.events.send(found_out).is_err() || (restart && self.events.send(Event::Reloaded).is_err()) {
                 break;
             }
@@ -100,7 +100,7 @@ impl Parts {
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| Answer::ok(&entries)))
     }
 
-    /// What the head in service says of a stored image now; a head that is not there says nothing, as in a prediction.
+    /// The present prediction for a stored image; without a head it has no label.
     fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
         let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
         let Some(embedding) = self.reader.embedding(&id)? else {
@@ -109,27 +109,8 @@ impl Parts {
         };
         let begun = Instant::now();
         let scored = self.serving.score(&embedding);
-        let top: Vec<TopLabel> = scored
-            .iter()
-            .flat_map(|scored| &scored.top)
-            .map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability })
-            .collect();
-        let best = top.first();
-        Ok(Answer::ok(&Said {
-            image: id,
-            path: path.to_string_lossy().into_owned(),
-            label: best.map(|best| best.label.clone()),
-            probability: best.map(|best| best.probability),
-            set: scored.as_ref().and_then(|scored| scored.set.clone()),
-            unknown: scored.as_ref().and_then(|scored| scored.unknown),
-            novelty: scored.as_ref().and_then(|scored| scored.novelty),
-            instant: scored.as_ref().is_some_and(|scored| scored.instant),
-            head: scored.map(|scored| scored.head.id),
-            backbone: self.manifest.name.clone(),
-            latency_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            replayed: false,
-            top,
-        }))
+        let backbone = &self.manifest.name;
+        Ok(Answer::ok(&prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false)))
     }
 
     fn export(&self, head: &HeadRef) -> Answer {

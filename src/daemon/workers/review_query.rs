@@ -21,23 +21,23 @@ use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
 const CANDIDATES: usize = 1_000;
 /// Labelled samples that are looked at for it.
 const LABELLED: usize = 2_000;
-/// A monitor that compares with what `champion` learned from, by what models that had not seen it said of it; `None`
-/// when that is too little.
+/// A drift monitor with the training data of `champion` as its reference, grouped by the classes that models of other folds
+/// predicted; `None` with too little data.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
     let held = &champion.heldout;
-    let said: BTreeMap<SampleId, usize> = held
+    let heldout: BTreeMap<SampleId, usize> = held
         .ids
         .iter()
         .zip(held.logits.rows())
         .filter(|(_, row)| row.iter().any(|logit| logit.is_finite()))
         .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
         .collect();
-    let ids: Vec<SampleId> = said.keys().copied().collect();
+    let ids: Vec<SampleId> = heldout.keys().copied().collect();
     let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
-    let predicted: Vec<usize> = ids.iter().map(|id| said[id]).collect();
+    let predicted: Vec<usize> = ids.iter().map(|id| heldout[id]).collect();
     let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
     Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
 }

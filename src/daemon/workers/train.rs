@@ -26,7 +26,7 @@ pub(crate) struct TrainerSettings {
     pub rules: Rules,
     pub backbone: BackboneRef,
     pub space: EmbeddingSpace,
-    /// Samples at most.
+    /// The largest number of samples in a training.
     pub max_samples: usize,
     pub throttle: ThrottleSettings,
 }
@@ -100,7 +100,7 @@ impl TrainingRun {
     }
 
     fn report(&self, phase: TrainingPhase, progress: f64) {
-        // Progress that nobody has room for is not worth waiting for.
+        // Progress is dropped when the queue is full.
         let _ = self.events.try_send(Event::TrainingProgress { phase, progress });
     }
 }

@@ -1,7 +1,6 @@
-//! The worker that looks at a whole update: its bytes against the manifest, a head against this device's images.
+//! Verifies a complete update: its bytes against the manifest, and a head against this device's labelled images.
 //!
-//! It reads and compares; what follows is the engine's matter. One thread for each update; a head's file that makes it
-//! panic is refused.
+//! It reads and compares; the engine decides what follows. A head file that makes it panic is refused.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::SyncSender;
@@ -19,7 +18,7 @@ use crate::train::BadData;
 use crate::update::{Code, Contents, Manifest, Refusal};
 use crate::words::{Digest, EmbeddingSpace, told};
 
-/// Stored embeddings that a head is asked for before it may serve.
+/// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
 
 /// Starts the check; it ends with [`Event::UpdateChecked`].
@@ -103,7 +102,7 @@ fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> 
     Ok(record)
 }
 
-/// Asks the head for probe embeddings and for stored ones, and holds it against the one in service.
+/// Asks the head for probe embeddings and for stored ones, and compares it with the one in service.
 fn head(
     mut record: HeadRecord,
     reader: &Reader,
@@ -138,7 +137,7 @@ fn head(
     Ok(Ok(CheckedHead { record, verdict, against }))
 }
 
-/// Whether all that is said of an embedding is finite.
+/// Fails unless every number that the head answers to an embedding is finite.
 fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
     let unreadable = |error: Unreadable| error.to_string();
     let mut logits = vec![0.0; record.dense.classes.len()];

@@ -88,8 +88,8 @@ fn labelled() -> Vec<Write> {
     (0..40).flat_map(one).collect()
 }
 
-/// What is found when these chunks are there of a file of which the manifest says `said`, a head of our backbone.
-fn found(chunks: &[(u32, &[u8])], said: &[u8], more: &[Write]) -> Result<Checked, Code> {
+/// The result of the check when these chunks have arrived and the manifest is of the file `signed`, a head of our backbone.
+fn found(chunks: &[(u32, &[u8])], signed: &[u8], more: &[Write]) -> Result<Checked, Code> {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());
     let chunk = |(n, bytes): &(u32, &[u8])| Write::Chunk { kind: UpdateKind::Head, n: *n, bytes: bytes.to_vec() };
@@ -98,8 +98,8 @@ fn found(chunks: &[(u32, &[u8])], said: &[u8], more: &[Write]) -> Result<Checked
     let manifest = Manifest {
         name: "parts".into(),
         version: 5,
-        size: said.len() as u64,
-        sha256: Digest::of(said),
+        size: signed.len() as u64,
+        sha256: Digest::of(signed),
         chunk_bytes: 1_024,
         created: Timestamp(0),
         expires: Timestamp(1),
