@@ -5,13 +5,13 @@
 use std::ops::ControlFlow;
 
 use edgetuned::head::{Calibration, HeadRecord, HeldOut, Origin};
-use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, Kind, L2, Settings, Solver, Statistics, fit};
+use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, HeadKind, L2, Settings, Solver, Statistics, fit};
 use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 use ndarray::{Array2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-const KINDS: [Kind; 5] = [Kind::Softmax, Kind::Lda, Kind::RpRidge, Kind::Mlp, Kind::Auto];
+const KINDS: [HeadKind; 5] = [HeadKind::Softmax, HeadKind::Lda, HeadKind::RpRidge, HeadKind::Mlp, HeadKind::Auto];
 
 fn dataset(x: Array2<f32>, y: &[usize], groups: Vec<SampleId>) -> Dataset {
     let k = y.iter().max().unwrap() + 1;
@@ -46,7 +46,7 @@ fn ring(seed: u64, n: usize) -> Dataset {
     dataset(x, &y, ids(n))
 }
 
-fn of(kind: Kind) -> Settings {
+fn of(kind: HeadKind) -> Settings {
     Settings { kind, ..Settings::default() }
 }
 
@@ -72,8 +72,8 @@ fn every_kind_learns_what_stands_apart_and_its_folds_say_so() {
         // Every answer is right, and still none is taken for certain beyond all measure.
         let largest = unseen.iter().fold(0.0, |largest: f32, logit| largest.max(logit.abs()));
         assert!(largest / fitted.dense.temperature < 1e4, "{kind:?}: {largest} / {}", fitted.dense.temperature);
-        let expected = if kind == Kind::Auto { Kind::Softmax } else { kind };
-        assert_eq!(fitted.facts.kind, expected.name());
+        let expected = if kind == HeadKind::Auto { HeadKind::Softmax } else { kind };
+        assert_eq!(fitted.facts.kind, expected.as_str());
     }
 }
 
@@ -123,7 +123,7 @@ fn the_same_data_and_seed_give_the_same_head_bit_by_bit() {
         let first = run(&data, &of(kind));
         assert_eq!(first, run(&data, &of(kind)), "{kind:?}");
         let other = run(&data, &Settings { seed: 1, ..of(kind) });
-        assert!(!matches!(kind, Kind::Mlp | Kind::RpRidge) || other.dense.id() != first.dense.id(), "{kind:?}");
+        assert!(!matches!(kind, HeadKind::Mlp | HeadKind::RpRidge) || other.dense.id() != first.dense.id(), "{kind:?}");
     }
 }
 
@@ -191,9 +191,9 @@ fn a_class_that_a_fold_does_not_know_has_no_logit_there() {
 fn what_no_linear_head_can_tell_the_others_do_and_auto_finds_it() {
     let (data, test) = (ring(6, 300), ring(7, 300));
     let right = |kind| accuracy(&run(&data, &of(kind)).dense.logits_of(test.x()).unwrap(), test.y());
-    assert!(right(Kind::Softmax) < 0.75 && right(Kind::Lda) < 0.75);
-    assert!(right(Kind::RpRidge) > 0.9, "{}", right(Kind::RpRidge));
-    let fitted = run(&data, &of(Kind::Auto));
+    assert!(right(HeadKind::Softmax) < 0.75 && right(HeadKind::Lda) < 0.75);
+    assert!(right(HeadKind::RpRidge) > 0.9, "{}", right(HeadKind::RpRidge));
+    let fitted = run(&data, &of(HeadKind::Auto));
     assert!(["rp-ridge", "mlp"].contains(&fitted.facts.kind.as_str()), "{:?}", fitted.facts.candidates);
     let names: Vec<&str> = fitted.facts.candidates.iter().map(|candidate| candidate.kind.as_str()).collect();
     assert_eq!(names, ["softmax", "lda", "rp-ridge", "mlp"]);
@@ -222,19 +222,19 @@ fn a_head_of_every_kind_is_read_back_as_it_was_written() {
         };
         assert_eq!(HeadRecord::from_bytes(&record.to_bytes()).unwrap(), record, "{kind:?}");
         let projected = record.dense.hidden.as_ref().is_some_and(|hidden| hidden.origin != Origin::Learned);
-        assert_eq!(projected, kind == Kind::RpRidge);
+        assert_eq!(projected, kind == HeadKind::RpRidge);
     }
 }
 
 #[test]
 fn penalties_given_are_kept_and_the_solver_is_that_of_softmax_alone() {
     let data = clusters(9, 60, 3, 4.0, 1);
-    for kind in [Kind::Mlp, Kind::RpRidge] {
+    for kind in [HeadKind::Mlp, HeadKind::RpRidge] {
         let fitted = run(&data, &Settings { l2: L2::Fixed(0.25), ..of(kind) });
         assert!((fitted.facts.lambda - 0.25).abs() < 1e-12, "{kind:?}");
     }
     let adam = Solver::Adam { epochs: 2, batch: 16, lr: 1e-2 };
-    for (kind, solver) in [(Kind::Softmax, "adam"), (Kind::Lda, "cholesky"), (Kind::RpRidge, "cholesky")] {
+    for (kind, solver) in [(HeadKind::Softmax, "adam"), (HeadKind::Lda, "cholesky"), (HeadKind::RpRidge, "cholesky")] {
         assert_eq!(run(&data, &Settings { solver: adam, ..of(kind) }).facts.solver, solver);
     }
 }
@@ -247,7 +247,7 @@ fn lda_counts_on_the_shares_of_classes_where_they_are_not_balanced() {
     let y: Vec<usize> = (0..200).map(|i| usize::from(i % 5 == 0)).collect();
     let data = dataset(x, &y, ids(200));
     let mean = |class_weights| {
-        let p = run(&data, &Settings { class_weights, ..of(Kind::Lda) }).dense.probabilities_of(data.x()).unwrap();
+        let p = run(&data, &Settings { class_weights, ..of(HeadKind::Lda) }).dense.probabilities_of(data.x()).unwrap();
         p.column(0).mean().unwrap()
     };
     let (shares, balanced) = (mean(ClassWeights::None), mean(ClassWeights::Balanced));

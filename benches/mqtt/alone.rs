@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use edgetuned::engine::{Event, OutboxMessage, Write};
 use edgetuned::head::BackboneRef;
-use edgetuned::mqtt::{self, Lane, OutboxError, Patience, Retry, Settings, Tls};
+use edgetuned::mqtt::{self, Lane, OutboxError, Retry, Settings, Timeouts, Tls};
 use edgetuned::store::{OpenOptions, Precision, Reader, Store};
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::{Digest, EmbeddingSpace, Timestamp};
@@ -65,7 +65,7 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         tls: Tls::default(),
         max_packet_bytes: 1 << 20,
         retry: Retry::default(),
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         boot_seq: 0,
     };
     let link = mqtt::spawn(settings, Box::new(Outbox(store.reader()?)), move |event| drop(sender.send(event)))?;

@@ -54,9 +54,9 @@ fn patch(layers: &[Layer], text: &str) {
         Ok(patched) => {
             same_again(&patched.config);
             let before = load(layers, "Line-3.local").expect("it is good").config;
-            let Config { device, backbone, store, mqtt, trusted_keys, .. } = &patched.config;
+            let Config { device, backbone, store, mqtt, updates, .. } = &patched.config;
             assert_eq!((&device.id, backbone), (&before.device.id, &before.backbone), "{text}");
-            assert_eq!((store, trusted_keys), (&before.store, &before.trusted_keys), "{text}");
+            assert_eq!((store, updates), (&before.store, &before.updates), "{text}");
             let url = |config: &Config| config.mqtt.as_ref().map(|mqtt| mqtt.url.clone());
             assert_eq!(mqtt.as_ref().map(|mqtt| mqtt.url.clone()), url(&before), "{text}");
         }

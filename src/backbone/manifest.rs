@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::image::{Channels, Layout, Preprocess, Resize};
-use crate::words::{Digest, EmbeddingSpace, on_one_line};
+use crate::words::{Digest, EmbeddingSpace, keywords, on_one_line};
 
 /// A model's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,28 +46,24 @@ pub struct Embedding {
     pub pool: Pool,
 }
 
-/// What happens to the embedding tensor's spatial axes or tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pool {
-    /// Nothing: the tensor has `dim` values an image.
-    #[default]
-    None,
-    /// The mean over height and width of (n, dim, h, w) or (n, h, w, dim).
-    Avg,
-    /// The first token of (n, tokens, dim): the class token of a vision transformer.
-    Cls,
-}
-
-impl Pool {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Avg => "avg",
-            Self::Cls => "cls",
-        }
+keywords! {
+    /// What happens to the embedding tensor's spatial axes or tokens.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Pool {
+        /// Its values as they are.
+        ///
+        /// The tensor has `dim` values an image.
+        #[default]
+        None = "none",
+        /// The mean over height and width.
+        ///
+        /// Of (n, dim, h, w) or (n, h, w, dim).
+        Avg = "avg",
+        /// The first token, a vision transformer's class token.
+        ///
+        /// Of (n, tokens, dim).
+        Cls = "cls",
     }
 }
 

@@ -6,10 +6,12 @@ mod samples;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand};
 
-use super::values::{divisor, manifest, normalization, normalizations, per_channel, positive, ratio, size};
-use crate::backbone::Normalization;
+use super::values::{divisor, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size};
+use crate::backbone::{Normalization, Pool};
+use crate::image::{Channels, Layout, Resize};
+use crate::train::{HeadKind, Solver};
 
 pub use ctl::{Ctl, CtlCommand, CtlSamples};
 pub use samples::{SampleList, Samples};
@@ -94,7 +96,7 @@ pub struct Train {
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
     /// Kind of head [default: the configuration's, else softmax]
-    #[arg(long, value_enum, value_name = "KIND")]
+    #[arg(long, value_parser = keyword::<HeadKind>(), value_name = "KIND")]
     pub head: Option<HeadKind>,
     /// Where the head is written; its report goes beside it
     #[arg(long, value_name = "HEAD", default_value = "head.safetensors")]
@@ -106,8 +108,8 @@ pub struct Train {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// How a softmax head is fitted [default: lbfgs, or adam when --epochs, --batch or --lr are given]
-    #[arg(long, value_enum)]
-    pub solver: Option<SolverKind>,
+    #[arg(long, value_parser = keyword::<Solver>())]
+    pub solver: Option<Solver>,
     /// L2 penalty; chosen by cross-validation when not given
     #[arg(long, value_name = "LAMBDA", value_parser = positive)]
     pub l2: Option<f64>,
@@ -218,14 +220,14 @@ pub struct Add {
     #[arg(long, value_name = "TENSOR")]
     pub input: Option<String>,
     /// Order of the input's axes [default: from the model]
-    #[arg(long, value_enum)]
-    pub layout: Option<LayoutKind>,
+    #[arg(long, value_parser = keyword::<Layout>())]
+    pub layout: Option<Layout>,
     /// Height and width, 224 or 192x256 [default: from the model]
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub size: Option<(u32, u32)>,
     /// Order of the colours [default: rgb, or the normalisation's]
-    #[arg(long, value_enum)]
-    pub channels: Option<ChannelsKind>,
+    #[arg(long, value_parser = keyword::<Channels>())]
+    pub channels: Option<Channels>,
     /// How pixels were normalised in training, by its known name
     #[arg(long, value_name = "NAME", value_parser = normalization, conflicts_with_all = ["mean", "std"],
         long_help = normalizations())]
@@ -240,8 +242,8 @@ pub struct Add {
     #[arg(long, value_name = "S[,S,S]", value_parser = per_channel, allow_hyphen_values = true)]
     pub scale: Option<[f32; 3]>,
     /// How pictures get the model's size [default: crop]
-    #[arg(long, value_enum)]
-    pub resize: Option<ResizeKind>,
+    #[arg(long, value_parser = keyword::<Resize>())]
+    pub resize: Option<Resize>,
     /// For crop: its side in the shorter side of the picture [default: 0.875]
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     pub crop_ratio: Option<f32>,
@@ -252,8 +254,8 @@ pub struct Add {
     #[arg(long)]
     pub tensor: Option<String>,
     /// What happens to its height and width, or tokens [default: what its shape asks for]
-    #[arg(long, value_enum)]
-    pub pool: Option<PoolKind>,
+    #[arg(long, value_parser = keyword::<Pool>())]
+    pub pool: Option<Pool>,
     /// Licence of the weights, for the manifest
     #[arg(long, value_name = "TEXT")]
     pub license: Option<String>,
@@ -263,46 +265,6 @@ pub struct Add {
     /// Replace a manifest that is there
     #[arg(long)]
     pub force: bool,
-}
-
-/// Orders of axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LayoutKind {
-    /// (n, 3, h, w), as torch has it
-    Nchw,
-    /// (n, h, w, 3), as TensorFlow has it
-    Nhwc,
-}
-
-/// Orders of colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ChannelsKind {
-    /// Red first
-    Rgb,
-    /// Blue first
-    Bgr,
-}
-
-/// Ways to the model's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ResizeKind {
-    /// Whatever the proportions
-    Stretch,
-    /// The centre, as classification models are mostly evaluated
-    Crop,
-    /// The whole picture with a border
-    Letterbox,
-}
-
-/// Ways from a tensor to one row of values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PoolKind {
-    /// Its values as they are
-    None,
-    /// The mean over height and width
-    Avg,
-    /// The first token, a vision transformer's class token
-    Cls,
 }
 
 /// `heads`
@@ -322,28 +284,4 @@ pub enum Heads {
     },
     /// Put the head before the present one back in service; the daemon must not be running
     Rollback,
-}
-
-/// Kinds of head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum HeadKind {
-    /// Softmax regression
-    Softmax,
-    /// A hidden layer and a softmax
-    Mlp,
-    /// Linear discriminant analysis
-    Lda,
-    /// Ridge regression on a random projection
-    RpRidge,
-    /// The simplest of these that is as good as the best
-    Auto,
-}
-
-/// How a head is fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SolverKind {
-    /// To the optimum, deterministic
-    Lbfgs,
-    /// The classic recipe in epochs and batches
-    Adam,
 }

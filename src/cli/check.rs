@@ -80,7 +80,7 @@ impl World {
         if let Some(mqtt) = &config.mqtt {
             self.mqtt(mqtt);
         }
-        for path in &config.trusted_keys {
+        for path in &config.updates.trusted_keys {
             if let Err(error) = read_key(path) {
                 let remedy = "put the .pub file there that 'edgetuned update keygen' made, or correct the path";
                 self.problem("updates.trusted_keys", one_line_chain(&error), "ed25519 public keys in PEM form", remedy);

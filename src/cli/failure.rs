@@ -113,7 +113,7 @@ impl Failure {
 
 /// An error with its causes, in one line.
 pub fn one_line_chain(error: &dyn std::error::Error) -> String {
-    one_line(&crate::words::told(error))
+    one_line(&crate::words::error_chain(error))
 }
 
 /// `text` without what would break a line or play with a terminal: names of files come from anywhere.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use indicatif::ProgressBar;
 
-use super::args::{Args, HeadKind, SolverKind, Train};
+use super::args::{Args, Train};
 use super::clock::now;
 use super::configuration;
 use super::dataset::{self, Entry};
@@ -19,7 +19,7 @@ use super::report::{Measured, Report, refused};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
-use crate::train::{Dataset, Fitted, Grouper, Kind, L2, Progress, Settings, Solver, fit};
+use crate::train::{Dataset, Fitted, Grouper, HeadKind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, Label, SampleId};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
@@ -57,30 +57,25 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
 fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failure> {
     let mut settings = config.map(crate::shared::settings::fit_settings).unwrap_or_default();
     settings.seed = command.seed;
-    match command.head {
-        None => {}
-        Some(HeadKind::Softmax) => settings.kind = Kind::Softmax,
-        Some(HeadKind::Mlp) => settings.kind = Kind::Mlp,
-        Some(HeadKind::Lda) => settings.kind = Kind::Lda,
-        Some(HeadKind::RpRidge) => settings.kind = Kind::RpRidge,
-        Some(HeadKind::Auto) => settings.kind = Kind::Auto,
-    }
+    settings.kind = command.head.unwrap_or(settings.kind);
     let recipe = command.epochs.is_some() || command.batch.is_some() || command.lr.is_some();
     match command.solver {
-        Some(SolverKind::Lbfgs) if recipe => {
+        Some(Solver::Lbfgs) if recipe => {
             return Err(Failure::usage(
                 "--epochs, --batch and --lr belong to --solver adam; leave them or the solver out",
             ));
         }
-        Some(SolverKind::Lbfgs) => settings.solver = Solver::Lbfgs,
-        Some(SolverKind::Adam) => settings.solver = adam(command),
+        Some(Solver::Lbfgs) => settings.solver = Solver::Lbfgs,
+        Some(Solver::Adam { .. }) => settings.solver = adam(command),
         None if recipe => settings.solver = adam(command),
         None => {}
     }
-    if let (true, Kind::Mlp | Kind::Lda | Kind::RpRidge) = (recipe || command.solver.is_some(), settings.kind) {
+    if let (true, HeadKind::Mlp | HeadKind::Lda | HeadKind::RpRidge) =
+        (recipe || command.solver.is_some(), settings.kind)
+    {
         return Err(Failure::usage(format!(
             "--solver, --epochs, --batch and --lr belong to a softmax head, this is to be one of kind {}; leave them out",
-            settings.kind.name()
+            settings.kind.as_str()
         )));
     }
     if let Some(lambda) = command.l2 {
@@ -89,9 +84,13 @@ fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failur
     Ok(settings)
 }
 
+/// Adam by default, with what the command line says of it.
 fn adam(command: &Train) -> Solver {
-    let whole = |given: Option<u32>, default: usize| given.map_or(default, |number| number as usize);
-    Solver::Adam { epochs: whole(command.epochs, 50), batch: whole(command.batch, 32), lr: command.lr.unwrap_or(1e-3) }
+    let Solver::Adam { mut epochs, mut batch, mut lr } = Solver::ADAM else { return Solver::ADAM };
+    epochs = command.epochs.map_or(epochs, |count| count as usize);
+    batch = command.batch.map_or(batch, |count| count as usize);
+    lr = command.lr.unwrap_or(lr);
+    Solver::Adam { epochs, batch, lr }
 }
 
 /// Embeds `entries` and puts them together with their labels; the same picture twice counts once.

@@ -2,7 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
 use crate::backbone::{NORMALIZATIONS, Normalization};
+use crate::words::Keyword;
+
+/// One of the words of `T`; `--help` lists them all.
+pub fn keyword<T: Keyword>() -> impl TypedValueParser<Value = T> {
+    let listed = |value: &T| PossibleValue::new(value.as_str()).help(value.about().trim_end_matches('.'));
+    PossibleValuesParser::new(T::ALL.iter().map(listed))
+        .map(|word| T::from_word(&word).expect("the parser takes the listed words only"))
+}
 
 /// A number above 0.
 pub fn positive(text: &str) -> Result<f64, String> {

@@ -1,40 +1,35 @@
 //! The configuration: layers of text in, checked settings or every fault at once out.
 //!
-//! Decides which keys exist ([`KEYS`], the one table behind checks, suggestions, defaults and the schema), what they
-//! may hold, and which layer wins: built-in defaults, then the layers in the order given. Maps merge, lists replace.
-//! A fault counts even where a later layer overrides it, because the next removal of that layer would meet it.
+//! [`KEYS`] is the one table of keys, behind checks, suggestions, defaults, settings and the schema. Layers apply in the
+//! order given, over the built-in defaults: maps merge, lists replace. A fault counts even where a later layer overrides
+//! it, because it would show when that layer is removed.
 //!
-//! Refuses what the device would only notice at night: unknown and doubled keys, values out of range, settings that
-//! contradict each other. Whether files exist is not asked here: nothing in this room touches the disk, the
-//! environment or the clock; callers read and hand over text.
+//! Refused are unknown and doubled keys, values out of range, and settings that contradict each other: mistakes that the
+//! device would otherwise only notice at night. Whether files exist is not checked here: nothing in this module touches
+//! the disk, the environment or the clock; callers pass text.
 
-mod choice;
+mod check;
 mod contradictions;
-mod duration;
-mod effective;
-mod keys;
-mod kinds;
+mod key;
 mod patch;
 mod problem;
 mod reader;
-mod schema;
-mod settings;
+mod setting;
+mod table;
 mod value;
 mod yaml;
 
-pub use keys::{KEYS, Key};
+pub use key::{Key, Kind, PROVIDER};
 pub use patch::{BadKey, Patched, patched};
 pub use problem::Problem;
-pub use schema::schema;
-pub use settings::{
-    Backbone, ClassWeights, Config, Device, Head, L2, Mqtt, Policy, Poll, Precision, Prediction, Priority, Promotion,
-    Solver, StoreSettings, Training, Watch,
+pub use table::{
+    Backbone, Config, Device, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates, Watch,
 };
 
 use std::collections::BTreeMap;
 
 use reader::Reader;
-use value::Taken;
+use value::Values;
 
 /// Environment variables that are settings begin with this; see [`env_pairs`].
 pub const ENV_PREFIX: &str = "EDGETUNED__";
@@ -42,9 +37,9 @@ pub const ENV_PREFIX: &str = "EDGETUNED__";
 /// One source of settings; later ones win.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// How problems name it: the file's path, `environment` or `command line`.
+    /// Its name in problems: the file's path, `environment` or `command line`.
     pub name: String,
-    /// What it says.
+    /// Its text.
     pub source: Source,
 }
 
@@ -63,9 +58,9 @@ pub enum Source {
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// What was accepted and is without effect.
+    /// What was accepted and has no effect.
     pub warnings: Vec<Problem>,
-    /// Layer and line of every key that a layer sets, for those who find later that it points at nothing.
+    /// Layer and line of every key that a layer sets, for problems that are found later, such as a missing file.
     pub places: BTreeMap<String, (String, Option<u64>)>,
 }
 
@@ -75,21 +70,37 @@ pub struct Loaded {
 /// Every problem of every layer, in the order of the layers and lines; contradictions between layers come last.
 pub fn load(layers: &[Layer], host_name: &str) -> Result<Loaded, Vec<Problem>> {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    let mut taken: Taken = keys::defaults("");
+    let mut values: Values = key::defaults("");
     for layer in layers {
         let mut reader = Reader::new(&layer.name, &mut problems, &mut warnings);
-        taken.extend(match &layer.source {
+        values.extend(match &layer.source {
             Source::Yaml(text) => reader.document(text),
             Source::Pairs(pairs) => reader.pairs(pairs),
         });
     }
-    contradictions::find(&taken, &mut problems, &mut warnings);
+    contradictions::find(&values, &mut problems, &mut warnings);
     if problems.is_empty() {
-        let set = taken.places().filter(|(_, placed)| !placed.file.is_empty());
-        let places = set.map(|(key, placed)| (key, (placed.file.clone(), placed.line))).collect();
-        Ok(Loaded { config: Config::from_taken(&taken, host_name), warnings, places })
+        let set = values.places().filter(|(_, located)| !located.file.is_empty());
+        let places = set.map(|(key, located)| (key, (located.file.clone(), located.line))).collect();
+        values.set_if_null("device.id", || id_from_host_name(host_name));
+        let id = values.read::<String>("device.id");
+        values.set_if_null("device.name", || id);
+        Ok(Loaded { config: Config::read(&values), warnings, places })
     } else {
         Err(problems)
+    }
+}
+
+/// A device id made of a host name: lower case, other characters as `-`, at most 64; `edgetuned` when nothing is left.
+fn id_from_host_name(host_name: &str) -> String {
+    let id: String = host_name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '-' })
+        .take(64)
+        .collect();
+    match id.trim_matches('-') {
+        "" => "edgetuned".to_owned(),
+        id => id.to_owned(),
     }
 }
 

@@ -1,13 +1,13 @@
-//! A patch of settings from afar: the last layer, over files and environment, for a few sections only.
+//! A remote patch: settings that arrive over MQTT, as the last layer over files and environment, in a few sections only.
 
 use serde_json::Value;
 
-use super::{Config, Layer, Loaded, Problem, Source, keys, load};
+use super::{Config, Layer, Loaded, Problem, Source, key, load};
 
 /// Name of the layer in problems.
 const LAYER: &str = "config/desired";
 
-/// Sections and keys that may be set from afar; everything else could cut the device off, or belongs to its owner.
+/// Sections and keys that may be set remotely; the others could cut the device off, or are its owner's to decide.
 const PATCHABLE: [&str; 6] = ["training", "promotion", "prediction", "watch", "device.name", "mqtt.home_assistant"];
 
 /// Settings with a patch over them.
@@ -19,19 +19,19 @@ pub struct Patched {
     pub applied: Vec<String>,
 }
 
-/// A key of a patch that is not taken, and why.
+/// A key of a patch that is refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadKey {
     /// Dotted; empty when it is the patch as a whole.
     pub key: String,
-    /// What is wrong with it, in words with the next act.
+    /// What is wrong with it, with the remedy.
     pub error: String,
 }
 
 /// The settings that `layers` give with `patch`, a nested object of keys, over them.
 ///
 /// # Errors
-/// Every key of the patch that is unknown, may not be set from afar, is out of range or contradicts another setting.
+/// Every key of the patch that is unknown, may not be set remotely, is out of range or contradicts another setting.
 pub fn patched(layers: &[Layer], host_name: &str, patch: &Value) -> Result<Patched, Vec<BadKey>> {
     let Value::Object(fields) = patch else {
         return Err(vec![bad("", "expected an object of sections, as in config.yaml".to_owned())]);
@@ -47,15 +47,15 @@ pub fn patched(layers: &[Layer], host_name: &str, patch: &Value) -> Result<Patch
     let layer = Layer { name: LAYER.to_owned(), source: Source::Yaml(patch.to_string()) };
     let loaded = load(&[layers, &[layer]].concat(), host_name);
     if let Err(problems) = &loaded {
-        let told = problems.iter().filter(|problem| {
+        let is_new = |problem: &&Problem| {
             let same = |bad: &BadKey| is_below(&problem.key, &bad.key) || is_below(&bad.key, &problem.key);
             !wrong.iter().any(same)
-        });
-        let told = told.map(|Problem { key, found, expected, remedy, .. }| {
+        };
+        let described = |Problem { key, found, expected, remedy, .. }: &Problem| {
             bad(key, format!("found {found}, expected {expected}; {remedy}"))
-        });
-        let told: Vec<BadKey> = told.collect();
-        wrong.extend(told);
+        };
+        let new: Vec<BadKey> = problems.iter().filter(is_new).map(described).collect();
+        wrong.extend(new);
     }
     match loaded {
         Ok(Loaded { config, .. }) if wrong.is_empty() => Ok(Patched { config, applied }),
@@ -79,7 +79,7 @@ fn refusal() -> String {
 /// Dotted names of the keys below `name` that have a value; a key that the table knows is one whatever it holds.
 fn leaves(name: &str, value: &Value, into: &mut Vec<String>) {
     match value {
-        Value::Object(fields) if keys::find(name).is_none() && !fields.is_empty() => {
+        Value::Object(fields) if key::find(name).is_none() && !fields.is_empty() => {
             for (word, value) in fields {
                 leaves(&format!("{name}.{word}"), value, into);
             }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_stands_over_files_and_environment_and_says_what_it_set() {
+    fn a_patch_overrides_files_and_environment_and_lists_what_it_set() {
         let environment =
             Layer { name: "environment".into(), source: Source::Pairs(vec![("prediction.top_k".into(), "7".into())]) };
         let layers = [base(), vec![environment]].concat();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_key_is_told_with_its_reason() {
+    fn every_bad_key_is_reported_with_its_reason() {
         let found =
             errors(&json!({ "prediction": { "top_k": 0, "abstain": { "alpha": 0.9 } }, "training": { "hed": "lda" } }));
         let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();

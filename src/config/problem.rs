@@ -15,7 +15,7 @@ pub struct Problem {
     pub found: String,
     /// What should be there.
     pub expected: String,
-    /// The next act.
+    /// What to do.
     pub remedy: String,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// A key from outside as problems name it: as it is when it is a word, else in quotes.
+/// A key that somebody wrote, as problems show it: as it is when it is a word, else in quotes.
 pub(super) fn shown_key(key: &str) -> String {
     const LONGEST: usize = 64;
     let is_word =

@@ -1,23 +1,23 @@
-//! One layer against the table of keys.
+//! Reads one layer by the table of keys.
 
 use std::collections::BTreeMap;
 
-use super::keys::{self, Key, Kind};
-use super::kinds;
+use super::check;
+use super::key::{self, Key, Kind};
 use super::problem::{Problem, quoted, shown_key};
-use super::value::{Placed, Taken, Value};
+use super::value::{Located, Value, Values};
 use super::yaml::{self, Content, MapKey, Node};
 
-/// Reads a layer; what is wrong goes to `problems`.
+/// Reads a layer, and adds what is wrong to `problems`.
 pub(super) struct Reader<'a> {
     file: &'a str,
-    /// Whether lines of the text mean anything to a person.
+    /// Whether the layer is a file, so that problems name lines.
     lined: bool,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<Problem>,
 }
 
-/// Where in the layer: as the table names it, and as a person finds it (`watch[].path`, `watch[2].path`).
+/// A place in the layer: by its name in the table, and as problems show it (`watch[].path`, `watch[2].path`).
 struct Path<'a> {
     name: &'a str,
     shown: &'a str,
@@ -29,41 +29,41 @@ impl<'a> Reader<'a> {
     }
 
     /// The settings of a YAML document.
-    pub fn document(&mut self, text: &str) -> Taken {
+    pub fn document(&mut self, text: &str) -> Values {
         self.lined = true;
-        let mut taken = Taken::default();
+        let mut values = Values::default();
         if let Some(root) = self.parse(text, "") {
-            self.section(&root, &Path { name: "", shown: "" }, &mut taken);
+            self.section(&root, &Path { name: "", shown: "" }, &mut values);
         }
-        taken
+        values
     }
 
     /// The settings of dotted keys.
-    pub fn pairs(&mut self, pairs: &[(String, String)]) -> Taken {
-        let mut taken = Taken::default();
+    pub fn pairs(&mut self, pairs: &[(String, String)]) -> Values {
+        let mut values = Values::default();
         for (dotted, text) in pairs {
-            let node = self.pair_node(keys::find(dotted), text, dotted);
+            let node = self.pair_node(key::find(dotted), text, dotted);
             if let Some(node) = node {
                 let (section, word) = dotted.rsplit_once('.').unwrap_or(("", dotted));
                 let key = MapKey { line: 1, text: word.to_owned() };
                 let shown = if section.is_empty() { String::new() } else { shown_key(section) };
-                self.entry(&key, &node, &Path { name: section, shown: &shown }, &mut taken);
+                self.entry(&key, &node, &Path { name: section, shown: &shown }, &mut values);
             }
         }
-        taken
+        values
     }
 
     /// The setting of a default, written as in a pair.
-    pub fn default(&mut self, key: &'static Key, text: &str) -> Taken {
-        let mut taken = Taken::default();
+    pub fn default(&mut self, key: &'static Key, text: &str) -> Values {
+        let mut values = Values::default();
         if let Some(node) = self.pair_node(Some(key), text, key.name) {
-            self.setting(key, &node, key.name, &mut taken);
+            self.setting(key, &node, key.name, &mut values);
         }
-        taken
+        values
     }
 
     fn pair_node(&mut self, key: Option<&Key>, text: &str, shown: &str) -> Option<Node> {
-        let is_text = key.is_some_and(|key| kinds::is_text(key.kind));
+        let is_text = key.is_some_and(|key| check::is_text(key.kind));
         if is_text && !text.trim_start().starts_with(['"', '\'']) {
             return Some(Node { line: 1, content: Content::Scalar { text: text.trim().to_owned(), plain: true } });
         }
@@ -80,9 +80,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn section(&mut self, node: &Node, at: &Path<'_>, taken: &mut Taken) {
+    fn section(&mut self, node: &Node, at: &Path<'_>, values: &mut Values) {
         match &node.content {
-            Content::Map(entries) => self.entries(entries, at, taken),
+            Content::Map(entries) => self.entries(entries, at, values),
             // A section of which everything is commented out.
             _ if node.is_empty() => {}
             _ => {
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entries(&mut self, entries: &[(MapKey, Node)], at: &Path<'_>, taken: &mut Taken) {
+    fn entries(&mut self, entries: &[(MapKey, Node)], at: &Path<'_>, values: &mut Values) {
         let mut lines: BTreeMap<&str, u64> = BTreeMap::new();
         for (key, node) in entries {
             match lines.insert(&key.text, key.line) {
@@ -106,28 +106,28 @@ impl<'a> Reader<'a> {
                     let shown = join(at.shown, &shown_key(&key.text));
                     self.problem(key.line, &shown, found, "each key once".into(), "remove one of the two".into());
                 }
-                None => self.entry(key, node, at, taken),
+                None => self.entry(key, node, at, values),
             }
         }
     }
 
-    fn entry(&mut self, key: &MapKey, node: &Node, at: &Path<'_>, taken: &mut Taken) {
+    fn entry(&mut self, key: &MapKey, node: &Node, at: &Path<'_>, values: &mut Values) {
         let name = join(at.name, &key.text);
         let shown = join(at.shown, &shown_key(&key.text));
-        match keys::find(&name) {
-            Some(found) => self.setting(found, node, &shown, taken),
-            None if !keys::below(&name).is_empty() => self.section(node, &Path { name: &name, shown: &shown }, taken),
+        match key::find(&name) {
+            Some(found) => self.setting(found, node, &shown, values),
+            None if !key::below(&name).is_empty() => self.section(node, &Path { name: &name, shown: &shown }, values),
             None => {
-                let (expected, remedy) = match keys::find(at.name) {
-                    Some(whole) => (kinds::expected(whole.kind), format!("set {} as a whole", at.shown)),
-                    None => (map_of(at.name), kinds::suggestion(at.name, &key.text)),
+                let (expected, remedy) = match key::find(at.name) {
+                    Some(whole) => (check::expected(whole.kind), format!("set {} as a whole", at.shown)),
+                    None => (map_of(at.name), check::suggestion(at.name, &key.text)),
                 };
                 self.problem(key.line, &shown, format!("the unknown key {}", quoted(&key.text)), expected, remedy);
             }
         }
     }
 
-    fn setting(&mut self, key: &'static Key, node: &Node, shown: &str, taken: &mut Taken) {
+    fn setting(&mut self, key: &'static Key, node: &Node, shown: &str, values: &mut Values) {
         let value = match key.kind {
             Kind::Reserved => {
                 let warning = Problem {
@@ -142,19 +142,19 @@ impl<'a> Reader<'a> {
             }
             _ if node.is_null() && key.nullable => Value::Null,
             Kind::Items { max } => self.items(key, max, node, shown),
-            kind => kinds::check(kind, node).unwrap_or_else(|refusal| {
+            kind => check::check(kind, node).unwrap_or_else(|refusal| {
                 let example = key.default.filter(|default| *default != "null");
                 let remedy = refusal.remedy.unwrap_or_else(|| match example {
                     Some(example) => format!("write for example {example}"),
                     None => "correct or remove it".to_owned(),
                 });
                 let found = refusal.found.unwrap_or_else(|| node.describe());
-                let expected = kinds::expected(kind) + if key.nullable { ", or null" } else { "" };
+                let expected = check::expected(kind) + if key.nullable { ", or null" } else { "" };
                 self.problem(node.line, shown, found, expected, remedy);
-                Value::Faulty
+                Value::Invalid
             }),
         };
-        taken.insert(key.name, Placed { value, file: self.file.to_owned(), line: self.line(node.line) });
+        values.insert(key.name, Located { value, file: self.file.to_owned(), line: self.line(node.line) });
     }
 
     fn items(&mut self, key: &'static Key, max: usize, node: &Node, shown: &str) -> Value {
@@ -169,13 +169,13 @@ impl<'a> Reader<'a> {
                 };
                 let expected = format!("a list of at most {max} items, each {}", map_of(&below));
                 self.problem(node.line, shown, found, expected, "write - path: /srv/camera below it".into());
-                return Value::Faulty;
+                return Value::Invalid;
             }
         };
         let items = nodes.iter().enumerate().map(|(index, node)| {
             let shown = format!("{shown}[{index}]");
-            let mut item = keys::defaults(key.name);
-            let given = &mut Taken::default();
+            let mut item = key::defaults(key.name);
+            let given = &mut Values::default();
             if matches!(node.content, Content::Map(_)) {
                 self.section(node, &Path { name: &below, shown: &shown }, given);
             } else {
@@ -189,16 +189,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Keys of an item that have no default have to be there.
-    fn require(&mut self, below: &str, node: &Node, shown: &str, item: &mut Taken) {
-        for word in keys::below(below) {
+    fn require(&mut self, below: &str, node: &Node, shown: &str, item: &mut Values) {
+        for word in key::below(below) {
             let name = join(below, word);
-            let Some(key) = keys::find(&name).filter(|key| !item.has(key.name)) else { continue };
+            let Some(key) = key::find(&name).filter(|key| !item.has(key.name)) else { continue };
             if matches!(node.content, Content::Map(_)) {
                 let remedy = format!("add {word}: /srv/camera");
-                self.problem(node.line, &join(shown, word), "nothing".into(), kinds::expected(key.kind), remedy);
+                self.problem(node.line, &join(shown, word), "nothing".into(), check::expected(key.kind), remedy);
             }
             let (file, line) = (self.file.to_owned(), self.line(node.line));
-            item.insert(key.name, Placed { value: Value::Faulty, file, line });
+            item.insert(key.name, Located { value: Value::Invalid, file, line });
         }
     }
 
@@ -217,5 +217,5 @@ fn join(section: &str, word: &str) -> String {
 }
 
 fn map_of(section: &str) -> String {
-    format!("a map of {}", keys::below(section).join(", "))
+    format!("a map of {}", key::below(section).join(", "))
 }

@@ -1,8 +1,8 @@
-//! YAML text as a tree in which everything knows its line.
+//! YAML text as a tree of nodes with their lines.
 //!
-//! Scalars stay text: the key decides how its value is read, so that `id: 007` stays what was written. Refused are
-//! anchors, aliases, tags and several documents, which a configuration of this size needs for nothing, text above
-//! [`BYTES_MAX`] and nesting above [`DEPTH_MAX`]: what is read stays proportional to the text.
+//! Scalars stay text: the key decides how its value is read, so `id: 007` keeps its zeros. Refused are anchors, aliases,
+//! tags and several documents, which a configuration does not need, text above [`BYTES_MAX`] and nesting above
+//! [`DEPTH_MAX`]: memory stays proportional to the text.
 
 use std::borrow::Cow;
 
@@ -10,15 +10,15 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::problem::quoted;
 
-/// The longest text.
+/// Bytes of a text at most.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
-/// Lists and maps within each other.
+/// Levels of lists and maps at most.
 pub(super) const DEPTH_MAX: usize = 16;
 
 /// A value in the text.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// From 1.
+    /// Line in the text, from 1.
     pub line: u64,
     pub content: Content,
 }
@@ -78,14 +78,14 @@ impl Node {
 /// The tree of `text`.
 ///
 /// # Errors
-/// The first reason why it cannot be read on.
+/// The first thing that cannot be read.
 pub(super) fn parse(text: &str) -> Result<Node, Stop> {
     check_text(text)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Builder { parser: Parser::new_from_str(text) }.document()
 }
 
-/// Why reading ended.
+/// Why reading stopped.
 #[derive(Debug)]
 pub(super) struct Stop {
     pub line: Option<u64>,

@@ -18,7 +18,7 @@ use crate::engine::{Effect, Event, Write};
 use crate::mqtt::WINDOW;
 use crate::store::StoreError;
 use crate::wire::Topic;
-use crate::words::told;
+use crate::words::error_chain;
 
 /// How long to wait before a commit that failed for want of room is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -85,7 +85,7 @@ impl Runtime {
         if !writes.is_empty()
             && let Err(error) = self.store.commit(&writes)
         {
-            warn!(error = told(&error), "what the broker has got could not be noted; it will get it again");
+            warn!(error = error_chain(&error), "what the broker has got could not be noted; it will get it again");
         }
     }
 
@@ -147,7 +147,7 @@ impl Runtime {
         if !error.passes() {
             return Err(error.into());
         }
-        let (full, reason) = (is_full(&error), told(&error));
+        let (full, reason) = (is_full(&error), error_chain(&error));
         error!(error = reason, changes, "nothing can be stored");
         self.feedback.push(Event::StoreFails { full, reason });
         Ok(full)

@@ -25,7 +25,7 @@ use crate::store::{Reader, Store, StoreError};
 use crate::systemd;
 use crate::watch;
 use crate::wire::Topic;
-use crate::words::told;
+use crate::words::error_chain;
 
 /// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
 pub(super) struct Runtime {
@@ -191,7 +191,7 @@ impl Runtime {
             Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Effect::Service(word) => self.notify_systemd(&word),
             Effect::CheckUpdate(manifest) => {
-                info!(update = manifest.told(), "all chunks are here");
+                info!(update = %manifest, "all chunks are here");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
                 update::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
@@ -271,7 +271,7 @@ impl Runtime {
         };
         let record = HeadRecord::from_bytes(&stored.bytes);
         if let Err(error) = &record {
-            error!(head = %stored.info.head, error = told(error), "cannot serve; retrain or roll back");
+            error!(head = %stored.info.head, error = error_chain(error), "cannot serve; retrain or roll back");
         }
         Ok(record.ok())
     }

@@ -14,7 +14,7 @@ use super::process::{Clock, EVENTS, Process};
 use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back, words_for_taken_back};
 use super::wiring::assemble;
 use crate::engine::Event;
-use crate::words::{Digest, told};
+use crate::words::{Digest, error_chain};
 
 /// Runs the daemon until it is asked to stop.
 ///
@@ -93,7 +93,7 @@ impl Attempt {
     /// # Errors
     /// `error` when nothing is left to take back.
     fn after_failure(self, error: RunError) -> Result<Self, RunError> {
-        let reason = told(&error);
+        let reason = error_chain(&error);
         match self.origin {
             Origin::Reloaded { former } => {
                 let notice = format!("the former configuration holds again: {reason}");

@@ -5,14 +5,14 @@ use jiff::tz::TimeZone;
 use super::serving::Scoring;
 use super::throttle::ThrottleSettings;
 use crate::config::{self, Config};
-use crate::engine::{self, Configure, PromotionPolicy, Root, ScheduleSettings, UpdateSettings};
+use crate::engine::{self, Configure, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::mqtt;
 use crate::shared::settings::{BadSettings, bad, base, doubt_rates};
 use crate::shared::trusted_keys::read_keys;
 use crate::update::CHUNK_BYTES_MAX;
-use crate::watch::{self, Poll, WatchedFolder};
+use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
@@ -49,7 +49,7 @@ pub(super) fn engine(
     let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
     let root = |watch: &config::Watch| Root {
         path: watch.path.clone(),
-        label_from_folder: watch.label_from_folder,
+        label_from_folder: watch.label_from == config::LabelFrom::Folder,
         settle: watch.settle,
     };
     Ok(engine::Settings {
@@ -64,17 +64,13 @@ pub(super) fn engine(
             min_new_labels: config.training.min_new_labels,
             cooldown: config.training.cooldown,
         },
-        promotion: match config.promotion.policy {
-            config::Policy::Gated => PromotionPolicy::Gated,
-            config::Policy::Always => PromotionPolicy::Always,
-            config::Policy::Manual => PromotionPolicy::Manual,
-        },
+        promotion: config.promotion.policy,
         // Without a broker nothing is spooled.
-        spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_bytes),
+        spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| mqtt.spool_mb << 20),
         shadow_images: config.promotion.shadow_images,
-        quota_bytes: config.store.quota_bytes,
+        quota_bytes: config.store.quota_mb << 20,
         sample_bytes: sample_bytes(config, space.dim),
-        spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_age_max),
+        spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_max_age),
         base: base(config)?,
         device_name: config.device.name.clone(),
         home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
@@ -91,10 +87,10 @@ fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
     let packet = config.mqtt.as_ref().map_or(0, |mqtt| {
         let chunk = InboundTopic::UpdateChunk(UpdateKind::Backbone, Digest([0; 32]), u32::MAX);
         let name = format!("{}/{}/{chunk}", mqtt.prefix, config.device.id);
-        mqtt.max_packet_bytes.saturating_sub(name.len() + mqtt::HEADER_BYTES)
+        (mqtt.max_packet_kb << 10).saturating_sub(name.len() + mqtt::HEADER_BYTES)
     });
     Ok(UpdateSettings {
-        keys: read_keys(&config.trusted_keys).map_err(bad("updates.trusted_keys"))?,
+        keys: read_keys(&config.updates.trusted_keys).map_err(bad("updates.trusted_keys"))?,
         device: config.device.id.clone(),
         chunk_bytes_max: CHUNK_BYTES_MAX.min(packet as u64),
     })
@@ -102,11 +98,7 @@ fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
 
 /// The approximate size of a sample in the store, in bytes: its embedding and some 400 bytes of rows and indices.
 fn sample_bytes(config: &Config, dim: usize) -> u64 {
-    let value = match config.store.precision {
-        config::Precision::F16 => 2,
-        config::Precision::F32 => 4,
-    };
-    (dim * value + 400) as u64
+    (dim * config.store.precision.bytes() + 400) as u64
 }
 
 /// The watcher's settings.
@@ -114,11 +106,7 @@ pub(super) fn watched(config: &Config) -> watch::Settings {
     let folder = |watch: &config::Watch| WatchedFolder {
         path: watch.path.clone(),
         recursive: watch.recursive,
-        poll: match watch.poll {
-            config::Poll::Auto => Poll::Auto,
-            config::Poll::Always => Poll::Always,
-            config::Poll::Never => Poll::Never,
-        },
+        poll: watch.poll,
     };
     watch::Settings::new(config.watch.iter().map(folder).collect())
 }

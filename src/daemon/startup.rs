@@ -11,7 +11,7 @@ use crate::config::{self, Config, Layer, Problem};
 use crate::engine::{BackboneMemory, Configure, InstalledBackbone, TwinMemory, Write};
 use crate::store::{Store, StoreError};
 use crate::wire::RejectedKey;
-use crate::words::{Timestamp, told};
+use crate::words::{Timestamp, error_chain};
 
 /// The device's own configuration as text.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ pub(super) fn read_again(read: &Read, pending: &PendingConfig) -> Result<(), Str
         OnnxBackbone::open(&manifest, config.backbone.threads)?;
         Ok(sources)
     });
-    let sources = checked.map_err(|error| told(&error))?;
+    let sources = checked.map_err(|error| error_chain(&error))?;
     *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::process::{Carryover, Clock, EVENTS};
 use crate::engine::{Engine, Event};
 use crate::mqtt;
 use crate::systemd;
-use crate::words::told;
+use crate::words::error_chain;
 
 /// How long the last messages may take to reach the broker.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -101,7 +101,7 @@ impl Runtime {
             && let Err(error) = self.disconnect(&link.handle, engine, &events, clock)
         {
             warn!(
-                error = told(&error),
+                error = error_chain(&error),
                 "the broker's last acknowledgements could not be stored; it will receive these messages again"
             );
         }

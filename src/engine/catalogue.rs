@@ -8,7 +8,7 @@ use super::snapshot::StoredSample;
 use crate::words::{Label, SampleId, Timestamp};
 
 /// Labels kept for images not seen yet.
-pub(super) const AWAITED_MAX: usize = 10_000;
+pub const AWAITED_MAX: usize = 10_000;
 /// How long they are kept.
 const AWAITED_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 

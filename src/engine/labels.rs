@@ -1,7 +1,7 @@
 //! What a label changes.
 
 use super::Engine;
-use super::catalogue::Resolved;
+use super::catalogue::{AWAITED_MAX, Resolved};
 use super::effect::{AwaitedLabel, Effect, LabelSource, Write};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, Now, SampleId};
@@ -53,7 +53,8 @@ impl Engine {
         let awaited = AwaitedLabel { prefix, label, source: LabelSource::Mqtt, at: now.wall };
         self.write(Write::AwaitLabel(awaited.clone()));
         if let Some(prefix) = self.catalogue.await_label(awaited) {
-            let reason = format!("the label kept for image {prefix} was dropped: at most 10000 wait for their image");
+            let reason =
+                format!("the label kept for image {prefix} was dropped: at most {AWAITED_MAX} wait for their image");
             self.write(Write::ForgetAwaited { prefix });
             self.error_on_topic(now, "label", reason);
         }

@@ -55,6 +55,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use catalogue::AWAITED_MAX;
 pub use drift::DriftMemory;
 pub use effect::{
     AwaitedLabel, Effect, Fate, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, Predicted, Service,

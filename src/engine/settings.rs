@@ -8,7 +8,7 @@ use super::twin::Configure;
 use super::updates::UpdateSettings;
 use crate::head::BackboneRef;
 use crate::wire::Base;
-use crate::words::{EmbeddingSpace, Label};
+use crate::words::{EmbeddingSpace, Label, keywords};
 
 /// Everything that deciding depends on and that does not change while the daemon runs.
 #[derive(Debug, Clone)]
@@ -89,15 +89,16 @@ impl Root {
     }
 }
 
-/// Who decides on promotion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromotionPolicy {
-    /// The gate.
-    Gated,
-    /// Every challenger is promoted.
-    Always,
-    /// A person; challengers are kept.
-    Manual,
+keywords! {
+    /// Who decides on promotion.
+    pub enum PromotionPolicy {
+        /// The gate, on held-out images.
+        Gated = "gated",
+        /// Nobody: every challenger is promoted.
+        Always = "always",
+        /// A person; challengers are kept.
+        Manual = "manual",
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! A file's bytes to upright RGB pixels.
+//! From a file's bytes to upright RGB pixels.
 //!
-//! The format is told by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of an
+//! The format is recognised by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of an
 //! animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
 //! pixels are commonly stored as black, so this agrees with programs that drop alpha.
 
@@ -71,13 +71,13 @@ impl Default for Limits {
 /// Why bytes are no usable image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadImage {
-    /// Not one byte yet.
+    /// The file has no bytes yet.
     #[error("the file is empty (0 bytes); it is read again when it grows")]
     Empty,
     /// The end is missing; it may still be being written.
     #[error("the {format} file breaks off after {bytes} bytes, its end is missing; it is read again when it grows")]
     Truncated {
-        /// As told by its first bytes.
+        /// By its first bytes.
         format: &'static str,
         /// Bytes there are.
         bytes: usize,
@@ -106,12 +106,12 @@ pub enum BadImage {
         /// [`Limits::pixels`].
         limit: u64,
     },
-    /// Complete, and yet not decodable.
+    /// Complete, but the decoder refuses it.
     #[error("the {format} file is damaged or of an unsupported kind ({reason}); save it again")]
     Decode {
-        /// As told by its first bytes.
+        /// By its first bytes.
         format: &'static str,
-        /// The decoder's own words.
+        /// The decoder's message.
         reason: String,
     },
 }

@@ -29,7 +29,7 @@ fn oriented(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 }
 
 #[test]
-fn all_four_formats_are_told_by_content() {
+fn all_four_formats_are_recognised_by_content() {
     let image = picture(40, 30);
     for format in FORMATS {
         let rgb = decoded(&file(image.clone(), format)).unwrap();

@@ -1,4 +1,4 @@
-//! From a file's bytes to the tensor that a backbone eats.
+//! From a file's bytes to the tensor that a backbone reads.
 //!
 //! [`decode()`] refuses what is unfinished, hostile or no image, before memory is spent on it; [`Preprocess`] turns
 //! pixels into numbers. The same bytes give the same tensor on every run. Nothing here opens files.

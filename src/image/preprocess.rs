@@ -1,55 +1,37 @@
-//! The way of decoded pixels into a tensor.
+//! From decoded pixels to a tensor.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use super::Rgb;
-use crate::words::Digest;
+use crate::words::{Digest, Keyword, keywords};
 
-/// Order of the tensor's axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// (3, h, w)
-    Nchw,
-    /// (h, w, 3)
-    Nhwc,
-}
-
-impl Layout {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nchw => "nchw",
-            Self::Nhwc => "nhwc",
-        }
+keywords! {
+    /// Order of the tensor's axes.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Layout {
+        /// (n, 3, h, w), as torch has it.
+        Nchw = "nchw",
+        /// (n, h, w, 3), as TensorFlow has it.
+        Nhwc = "nhwc",
     }
 }
 
-/// Order of the colour channels in the tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Channels {
-    /// Red first.
-    Rgb,
-    /// Blue first.
-    Bgr,
-}
-
-impl Channels {
-    /// As manifests write it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rgb => "rgb",
-            Self::Bgr => "bgr",
-        }
+keywords! {
+    /// Order of the colour channels in the tensor.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Channels {
+        /// Red first.
+        Rgb = "rgb",
+        /// Blue first.
+        Bgr = "bgr",
     }
 }
 
-/// How an image of any size becomes one of the network's.
+/// How an image of any size gets the network's size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
@@ -65,6 +47,34 @@ pub enum Resize {
         /// Value of the padding on all channels, 0..255.
         pad: u8,
     },
+}
+
+impl Resize {
+    /// The crop by which classification models are mostly evaluated.
+    pub const CROP: Self = Self::Crop { ratio: 0.875 };
+    /// A grey border, as in YOLO.
+    pub const LETTERBOX: Self = Self::Letterbox { pad: 114 };
+}
+
+impl Keyword for Resize {
+    const ALL: &'static [Self] = &[Self::Stretch, Self::CROP, Self::LETTERBOX];
+    const WORDS: &'static [&'static str] = &["stretch", "crop", "letterbox"];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stretch => Self::WORDS[0],
+            Self::Crop { .. } => Self::WORDS[1],
+            Self::Letterbox { .. } => Self::WORDS[2],
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Stretch => "Whatever the proportions.",
+            Self::Crop { .. } => "The centre, as classification models are mostly evaluated.",
+            Self::Letterbox { .. } => "The whole picture with a border.",
+        }
+    }
 }
 
 /// Everything that happens between decoded pixels and tensor: `(pixel * scale - mean) / std` on 0..255 values.
@@ -104,7 +114,7 @@ impl Preprocess {
         tensor
     }
 
-    /// The identity of this way from pixels to tensor: equal for equal settings, on every machine and in every version.
+    /// The identity of this preprocessing: equal for equal settings, on every machine and in every version.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let three = |values: [f32; 3]| values.map(|value| format!("{value:?}")).join(" ");

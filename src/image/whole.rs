@@ -1,4 +1,4 @@
-//! Whether a file's bytes reach to the end that its own structure announces.
+//! Whether a file is complete, by its own structure.
 //!
 //! Decoders are lenient: half a JPEG decodes to a picture with a grey lower half. A file that is still being
 //! written must not become a sample, so its structure is walked before it is decoded. Bytes behind the end are

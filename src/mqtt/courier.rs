@@ -1,4 +1,4 @@
-//! The other end of the link: a program that talks to one device for a while, as `edgetuned update publish` does.
+//! A client that talks to one device for a while, as `edgetuned update publish` does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,17 +15,17 @@ const QUEUE: usize = 64;
 /// After a link that broke.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A connection of its own, on which some topics of one device are heard.
+/// A connection of its own that subscribes to some topics of one device.
 pub struct Courier {
     client: Client,
     connection: Connection,
     settings: Settings,
     topics: Vec<String>,
-    /// The reason that was told last.
-    told: Option<String>,
+    /// The reason that was reported last.
+    reported: Option<String>,
 }
 
-/// What happens at the link.
+/// Something that happened on the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     /// The link and its subscriptions stand, for the first time or again.
@@ -39,7 +39,7 @@ pub enum Heard {
         /// Whether the broker had kept it.
         retained: bool,
     },
-    /// There is no link; it is tried again. Each reason is told once.
+    /// There is no link; it is tried again. Each reason is reported once.
     Lost {
         /// In words.
         reason: String,
@@ -59,7 +59,7 @@ impl Courier {
         session::secure(&mut options, settings)?;
         let topics = topics.iter().map(|topic| base.join(topic)).collect();
         let (client, connection) = Client::new(options, QUEUE);
-        Ok(Self { client, connection, settings: settings.clone(), topics, told: None })
+        Ok(Self { client, connection, settings: settings.clone(), topics, reported: None })
     }
 
     /// Where the broker is, for messages.
@@ -85,12 +85,12 @@ impl Courier {
             let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
             let heard = match self.connection.recv_timeout(left) {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
-                Ok(Ok(packet)) => self.take(packet),
+                Ok(Ok(packet)) => self.handle(packet),
                 Ok(Err(error)) => {
                     thread::park_timeout(PAUSE.min(until.saturating_duration_since(Instant::now())));
                     let reason = error.to_string();
-                    let is_new = self.told.as_ref() != Some(&reason);
-                    self.told = Some(reason.clone());
+                    let is_new = self.reported.as_ref() != Some(&reason);
+                    self.reported = Some(reason.clone());
                     is_new.then_some(Heard::Lost { reason })
                 }
             };
@@ -100,10 +100,10 @@ impl Courier {
         }
     }
 
-    fn take(&mut self, packet: Packet) -> Option<Heard> {
+    fn handle(&mut self, packet: Packet) -> Option<Heard> {
         match packet {
             Packet::Incoming(Incoming::ConnAck(_)) => {
-                self.told = None;
+                self.reported = None;
                 let filters = self.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
                 // Where the queue is full the link is about to break, and comes back with another acknowledgement.
                 let _ = self.client.try_subscribe_many(filters);

@@ -10,11 +10,11 @@ use rumqttc::{
 };
 use tokio::time::{Instant, sleep_until};
 
+use super::connection_error;
 use super::mailbox::End;
 use super::outlet::{OUTBOX_RETRY, Outlet};
 use super::session::Session;
 use super::settings::Settings;
-use super::trouble;
 use super::window::{Lane, Sent};
 use crate::engine::{DeliveryId, Event, Inbound, OutboxMessage};
 use crate::wire::{Qos, Status, Topic, mark_replayed};
@@ -22,10 +22,10 @@ use crate::wire::{Qos, Status, Topic, mark_replayed};
 /// Requests that the client may hold without having sent them.
 const CLIENT_QUEUE: usize = 64;
 
-/// Without anything to wait for, the link looks around this often.
+/// Without anything to wait for, the link checks this often whether something is due.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How long the last word and the disconnect may take, each.
+/// How long the last message and the disconnect may take, each.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What MQTT adds to topic and payload, at most.
@@ -42,12 +42,12 @@ pub(super) enum Purpose {
 
 /// How a link ended.
 #[derive(Debug)]
-pub(super) enum Fate {
-    /// As asked.
+pub(super) enum Outcome {
+    /// On request.
     Ended,
     /// The broker forgot the session.
     Purged,
-    /// The broker sent a packet that cannot be taken and would come again.
+    /// The broker sent a packet that cannot be read, and would send it again.
     Poisoned { reason: String },
     /// It broke, or did not come up.
     Lost { reason: String, was_up: bool, barred: bool },
@@ -60,9 +60,9 @@ enum Phase {
     Opening,
     /// At work.
     Up,
-    /// The end was asked for; sends what waits until then.
+    /// The end was requested; sends what waits until then.
     Flushing(Instant),
-    /// The last word is on its way.
+    /// The last message is on its way.
     Farewell(Instant),
     /// The disconnect is on its way.
     Leaving(Instant),
@@ -78,7 +78,7 @@ struct Link<'s, 'a> {
     accepted: bool,
     /// Requests given to the client and not sent by it yet.
     queued: usize,
-    /// Packet ids of inbound messages in the engine's hands.
+    /// Packet ids of inbound messages that the engine has not acknowledged.
     tickets: HashMap<DeliveryId, u16>,
     outlet: Outlet,
     /// When the broker last acknowledged something, or was first given something to acknowledge.
@@ -86,13 +86,13 @@ struct Link<'s, 'a> {
 }
 
 /// Connects with `options` and does what `purpose` says until the link ends.
-pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose) -> Fate {
-    // Room for the subscription, the last word and the disconnect beside what is counted.
+pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose) -> Outcome {
+    // Room for the subscription, the last message and the disconnect beside what is counted.
     let (client, mut eventloop) = AsyncClient::new(options, CLIENT_QUEUE + 3);
-    let patience = session.settings.patience;
+    let timeouts = session.settings.timeouts;
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
-    network.set_connection_timeout(patience.connect.as_secs());
+    network.set_connection_timeout(timeouts.connect.as_secs());
     eventloop.set_network_options(network);
     let mut link = Link {
         session,
@@ -110,8 +110,8 @@ pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose
         let polled = {
             let mut poll = pin!(eventloop.poll());
             loop {
-                if let Some(fate) = link.turn() {
-                    return fate;
+                if let Some(outcome) = link.drive() {
+                    return outcome;
                 }
                 tokio::select! {
                     polled = &mut poll => break polled,
@@ -122,8 +122,8 @@ pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose
         };
         match polled {
             Ok(packet) => {
-                if let Some(fate) = link.take(packet) {
-                    return fate;
+                if let Some(outcome) = link.handle(packet) {
+                    return outcome;
                 }
             }
             Err(error) => return link.broken(&error, &mut eventloop),
@@ -132,33 +132,33 @@ pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose
 }
 
 impl Link<'_, '_> {
-    /// Does what is due and what the mailbox asks; the link's fate if that ends it.
-    fn turn(&mut self) -> Option<Fate> {
+    /// Does what is due and what the mailbox requests; the link's outcome if that ends it.
+    fn drive(&mut self) -> Option<Outcome> {
         let now = Instant::now();
         match (self.session.mailbox.end(), self.phase) {
-            (Some(End::Cut), _) | (Some(End::Cleanly(_)), Phase::Opening) => return Some(Fate::Ended),
+            (Some(End::Cut), _) | (Some(End::Cleanly(_)), Phase::Opening) => return Some(Outcome::Ended),
             (Some(End::Cleanly(within)), Phase::Up) => self.phase = Phase::Flushing(now + within),
             _ => {}
         }
         if self.purpose == Purpose::Serve {
-            self.pump(now);
+            self.flush(now);
         }
         match self.phase {
-            Phase::Flushing(until) if now >= until || self.is_idle() => self.say_farewell(now),
+            Phase::Flushing(until) if now >= until || self.is_idle() => self.send_farewell(now),
             Phase::Farewell(until) if now >= until => self.leave(now),
-            Phase::Leaving(until) if now >= until => return Some(self.left()),
+            Phase::Leaving(until) if now >= until => return Some(self.closed()),
             _ => {}
         }
         if self.waits_for_broker() && now >= self.progress + self.stalled() {
             let broker = &self.session.settings.broker;
             let seconds = self.stalled().as_secs_f64();
             let reason = format!("{broker} acknowledged nothing for {seconds} s; the link is tried again");
-            return Some(Fate::Lost { reason, was_up: self.phase != Phase::Opening, barred: false });
+            return Some(Outcome::Lost { reason, was_up: self.phase != Phase::Opening, barred: false });
         }
         None
     }
 
-    /// When [`Link::turn`] has something to do though nothing happened.
+    /// When [`Link::drive`] has something to do though nothing happened.
     fn due(&self) -> Instant {
         let stalled = self.waits_for_broker().then(|| self.progress + self.stalled());
         let phase = match self.phase {
@@ -172,7 +172,7 @@ impl Link<'_, '_> {
     }
 
     fn stalled(&self) -> Duration {
-        self.session.settings.patience.stalled
+        self.session.settings.timeouts.stalled
     }
 
     fn waits_for_broker(&self) -> bool {
@@ -184,7 +184,7 @@ impl Link<'_, '_> {
     }
 
     /// Gives the client what waits: acknowledgements, retained values, the outbox.
-    fn pump(&mut self, now: Instant) {
+    fn flush(&mut self, now: Instant) {
         while self.queued < CLIENT_QUEUE
             && let Some(delivery) = self.session.mailbox.next_ack()
         {
@@ -205,11 +205,11 @@ impl Link<'_, '_> {
             }
         }
         let changed = self.session.mailbox.take_outbox_changed();
-        self.outlet.look(changed, now);
+        self.outlet.refresh(changed, now);
         while self.room() > 0
             && let Some((lane, limit)) = self.outlet.next(&self.session.window, self.room(), now)
         {
-            self.pull(lane, limit, now);
+            self.take_from_outbox(lane, limit, now);
         }
     }
 
@@ -217,8 +217,8 @@ impl Link<'_, '_> {
         self.session.window.room().min(CLIENT_QUEUE.saturating_sub(self.queued))
     }
 
-    /// Takes from a lane of the outbox what may go.
-    fn pull(&mut self, lane: Lane, limit: usize, now: Instant) {
+    /// Sends the messages of a lane of the outbox that may go now.
+    fn take_from_outbox(&mut self, lane: Lane, limit: usize, now: Instant) {
         let taken = self.outlet.take(lane, limit, &mut *self.session.outbox, &mut self.session.window, now);
         match taken {
             Ok(messages) => messages.into_iter().for_each(|message| self.send_spooled(lane, message)),
@@ -235,7 +235,7 @@ impl Link<'_, '_> {
             payload = mark_replayed(payload);
         }
         if let Err(reason) = self.send(&topic, payload, Sent::Spooled(lane, seq)) {
-            // It would stand in the way of all others for ever.
+            // It would block all others for ever.
             self.session.window.skip(lane, seq);
             self.session.fault(reason);
             (self.session.events)(Event::Delivered { seq });
@@ -268,7 +268,7 @@ impl Link<'_, '_> {
         Ok(())
     }
 
-    fn say_farewell(&mut self, now: Instant) {
+    fn send_farewell(&mut self, now: Instant) {
         self.phase = Phase::Farewell(now + FAREWELL);
         if self.send(&Topic::Status, Status::Stopped.as_str().into(), Sent::Farewell).is_err() {
             self.leave(now);
@@ -280,12 +280,12 @@ impl Link<'_, '_> {
         self.queued += usize::from(self.client.try_disconnect().is_ok());
     }
 
-    fn left(&self) -> Fate {
-        if self.purpose == Purpose::Purge { Fate::Purged } else { Fate::Ended }
+    fn closed(&self) -> Outcome {
+        if self.purpose == Purpose::Purge { Outcome::Purged } else { Outcome::Ended }
     }
 
-    /// Takes one thing that the client did or received; the link's fate if that ends it.
-    fn take(&mut self, packet: Packet) -> Option<Fate> {
+    /// Handles one thing that the client did or received; the link's outcome if that ends it.
+    fn handle(&mut self, packet: Packet) -> Option<Outcome> {
         match packet {
             Packet::Incoming(Incoming::ConnAck(_)) => self.open(),
             Packet::Incoming(Incoming::SubAck(ack)) => self.subscribed(&ack.return_codes),
@@ -300,13 +300,13 @@ impl Link<'_, '_> {
             Packet::Outgoing(Outgoing::PubAck(_) | Outgoing::Subscribe(_)) => {
                 self.queued = self.queued.saturating_sub(1);
             }
-            Packet::Outgoing(Outgoing::Disconnect) => return Some(self.left()),
+            Packet::Outgoing(Outgoing::Disconnect) => return Some(self.closed()),
             _ => {}
         }
         None
     }
 
-    /// The broker accepted us; what follows is the subscription, on every connection anew.
+    /// The broker accepted the connection; what follows is the subscription, on every connection anew.
     fn open(&mut self) {
         self.accepted = true;
         if self.purpose == Purpose::Purge {
@@ -358,15 +358,15 @@ impl Link<'_, '_> {
 
     /// The link broke. What the client had read before still counts: acknowledgements always, and messages where
     /// the broker is about to forget the session with them.
-    fn broken(&mut self, error: &ConnectionError, eventloop: &mut EventLoop) -> Fate {
+    fn broken(&mut self, error: &ConnectionError, eventloop: &mut EventLoop) -> Outcome {
         if matches!(self.phase, Phase::Leaving(_)) {
-            return self.left();
+            return self.closed();
         }
         // Before that, what cannot be read is no message that would come again.
-        let poisoned = self.accepted && trouble::is_poison(error);
+        let poisoned = self.accepted && connection_error::is_poison(error);
         for packet in std::mem::take(&mut eventloop.state.events) {
             if poisoned || !matches!(packet, Packet::Incoming(Incoming::Publish(_))) {
-                self.take(packet);
+                self.handle(packet);
             }
         }
         let Settings { broker, max_packet_bytes, .. } = self.session.settings;
@@ -376,10 +376,10 @@ impl Link<'_, '_> {
                  the session is begun anew, and what waited in it at the broker is lost; if this comes again, clear the \
                  retained message on label or request with mosquitto_pub -r -n"
             );
-            return Fate::Poisoned { reason };
+            return Outcome::Poisoned { reason };
         }
         let was_up = self.phase != Phase::Opening;
-        let reason = trouble::words(error, self.session.settings, was_up);
-        Fate::Lost { reason, was_up, barred: trouble::is_barred(error) }
+        let reason = connection_error::describe(error, self.session.settings, was_up);
+        Outcome::Lost { reason, was_up, barred: connection_error::is_barred(error) }
     }
 }

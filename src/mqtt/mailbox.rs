@@ -1,4 +1,4 @@
-//! What the rest of the program asks of the link, until the link takes it up.
+//! What the rest of the program requests of the link, until the link does it.
 //!
 //! Bounded by construction: one payload a retained topic, [`PASSING`] of the others, one ticket an inbound message in hand, and flags.
 
@@ -16,12 +16,12 @@ const PASSING: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
-    wishes: Mutex<Wishes>,
+    requests: Mutex<Requests>,
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Wishes {
+struct Requests {
     /// Whether the broker is there; what is published otherwise is dropped.
     connected: bool,
     publishes: Vec<(Topic, Vec<u8>)>,
@@ -33,92 +33,92 @@ struct Wishes {
 /// How the link is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// Send what waits for at most so long, and say good-bye.
+    /// Send what waits, for at most this long, then the last message and the disconnect.
     Cleanly(Duration),
     /// At once.
     Cut,
 }
 
 impl Mailbox {
-    fn wishes(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>) {
-        let mut wishes = self.wishes();
-        if !wishes.connected {
+        let mut requests = self.requests();
+        if !requests.connected {
             return;
         }
         let same = |(waiting, _): &&mut (Topic, Vec<u8>)| topic.retain() && *waiting == topic;
-        match wishes.publishes.iter_mut().find(same) {
+        match requests.publishes.iter_mut().find(same) {
             Some((_, waiting)) => *waiting = payload,
-            None => wishes.publishes.push((topic, payload)),
+            None => requests.publishes.push((topic, payload)),
         }
         let passing = |(waiting, _): &(Topic, Vec<u8>)| !waiting.retain();
-        if wishes.publishes.iter().filter(|waiting| passing(waiting)).count() > PASSING
-            && let Some(oldest) = wishes.publishes.iter().position(passing)
+        if requests.publishes.iter().filter(|waiting| passing(waiting)).count() > PASSING
+            && let Some(oldest) = requests.publishes.iter().position(passing)
         {
-            wishes.publishes.remove(oldest);
+            requests.publishes.remove(oldest);
         }
-        drop(wishes);
+        drop(requests);
         self.changed.notify_one();
     }
 
     pub(super) fn ack(&self, delivery: DeliveryId) {
-        self.wishes().acks.push_back(delivery);
+        self.requests().acks.push_back(delivery);
         self.changed.notify_one();
     }
 
     pub(super) fn outbox_changed(&self) {
-        self.wishes().outbox_changed = true;
+        self.requests().outbox_changed = true;
         self.changed.notify_one();
     }
 
     pub(super) fn stop(&self, within: Duration) {
-        self.wishes().end.get_or_insert(End::Cleanly(within));
+        self.requests().end.get_or_insert(End::Cleanly(within));
         self.changed.notify_one();
     }
 
     pub(super) fn cut(&self) {
-        self.wishes().end = Some(End::Cut);
+        self.requests().end = Some(End::Cut);
         self.changed.notify_one();
     }
 
-    /// Waits until something was asked since the last call.
+    /// Waits until something was requested since the last call.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     pub(super) fn end(&self) -> Option<End> {
-        self.wishes().end
+        self.requests().end
     }
 
     pub(super) fn next_publish(&self) -> Option<(Topic, Vec<u8>)> {
-        let publishes = &mut self.wishes().publishes;
+        let publishes = &mut self.requests().publishes;
         if publishes.is_empty() { None } else { Some(publishes.remove(0)) }
     }
 
-    /// In the order in which they were asked for.
+    /// In the order of the requests.
     pub(super) fn next_ack(&self) -> Option<DeliveryId> {
-        self.wishes().acks.pop_front()
+        self.requests().acks.pop_front()
     }
 
     /// Whether the outbox got new messages since the last call.
     pub(super) fn take_outbox_changed(&self) -> bool {
-        std::mem::take(&mut self.wishes().outbox_changed)
+        std::mem::take(&mut self.requests().outbox_changed)
     }
 
     /// From now on what is published goes out.
     pub(super) fn open(&self) {
-        self.wishes().connected = true;
+        self.requests().connected = true;
     }
 
-    /// What was asked for this connection is void.
+    /// What was requested of this connection is void.
     pub(super) fn close(&self) {
-        let mut wishes = self.wishes();
-        wishes.connected = false;
-        wishes.publishes.clear();
-        wishes.acks.clear();
+        let mut requests = self.requests();
+        requests.connected = false;
+        requests.publishes.clear();
+        requests.acks.clear();
     }
 }
 

@@ -1,8 +1,8 @@
 //! The link to the MQTT broker.
 //!
-//! One thread holds it. It connects and connects again, subscribes, hands inbound messages over as events, and sends
-//! what the engine publishes and what the durable outbox holds. What it decides: when to try again, and what is in
-//! flight. What it leaves to others: what a message means, and when an inbound one may be acknowledged.
+//! It runs on a thread of its own: connects and reconnects, subscribes, turns inbound messages into events, and sends
+//! what the engine publishes and what the durable outbox holds. It decides when to reconnect and what is in flight. It
+//! does not decide what a message means, or when an inbound one may be acknowledged.
 //!
 //! - The outbox is the truth: at most [`WINDOW`] of its messages are in flight, and a message leaves it only on the
 //!   broker's acknowledgement. After every lost link a fresh client starts from the oldest message that was not
@@ -15,6 +15,7 @@
 //!   delivers it again otherwise.
 
 mod backoff;
+mod connection_error;
 mod courier;
 mod link;
 mod mailbox;
@@ -23,7 +24,6 @@ mod pace;
 mod session;
 mod settings;
 mod tls;
-mod trouble;
 mod window;
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use courier::{Courier, Heard};
 pub(crate) use link::HEADER_BYTES;
 pub use pace::REPLAY_PER_SECOND;
-pub use settings::{BadBrokerUrl, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Settings, Tls};
+pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls};
 pub use tls::check as check_tls;
 pub use window::{Lane, WINDOW};
 

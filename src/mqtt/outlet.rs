@@ -15,7 +15,7 @@ use crate::engine::OutboxMessage;
 /// Until an outbox that could not be read is tried again.
 pub(super) const OUTBOX_RETRY: Duration = Duration::from_secs(5);
 
-/// What one connection knows of the outbox.
+/// What one connection knows of the outbox, and at which pace it sends.
 #[derive(Debug)]
 pub(super) struct Outlet {
     /// Whether a lane may hold messages beyond the window's cursor.
@@ -37,8 +37,8 @@ impl Outlet {
         self.answers || self.reports
     }
 
-    /// Looks into the outbox again when it changed, or when it is time to try again.
-    pub(super) fn look(&mut self, changed: bool, now: Instant) {
+    /// Has the outbox read again when it changed, or when it is time to try again.
+    pub(super) fn refresh(&mut self, changed: bool, now: Instant) {
         if changed || self.retry_at.is_some_and(|at| now >= at) {
             (self.answers, self.reports, self.retry_at) = (true, true, None);
         }

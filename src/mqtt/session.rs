@@ -1,4 +1,4 @@
-//! One link after another, until the end is asked for.
+//! Reconnecting: one link after another, until the end is requested.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::link::{self, Fate, Purpose};
+use super::link::{self, Outcome, Purpose};
 use super::mailbox::Mailbox;
 use super::settings::Settings;
 use super::window::Window;
@@ -15,7 +15,7 @@ use super::{Outbox, tls};
 use crate::engine::Event;
 use crate::wire::{Status, Topic};
 
-/// A link that held so long was good: the next failure is the first again.
+/// A link that lasted this long was good: the next failure counts as the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
 
 /// What one link hands to the next.
@@ -27,13 +27,13 @@ pub(super) struct Session<'a> {
     pub(super) window: Window,
     /// The last ticket given to an inbound message; never used twice.
     pub(super) last_ticket: u64,
-    /// Why there is no link, as it was last told; each reason is told once.
-    told: Option<String>,
-    /// Whether people know that the broker sends what cannot be taken; a retained message does so on every link.
-    poison_is_told: bool,
+    /// Why there is no link, as it was reported last; each reason is reported once.
+    reported: Option<String>,
+    /// Whether it was reported that the broker sends what cannot be read; a retained message comes on every link.
+    poison_reported: bool,
 }
 
-/// Holds the link until the mailbox asks for the end.
+/// Keeps a link up until the mailbox requests the end.
 pub(super) async fn run(
     settings: &Settings,
     mailbox: &Mailbox,
@@ -42,14 +42,14 @@ pub(super) async fn run(
 ) {
     let window = Window::default();
     let mut session =
-        Session { settings, mailbox, outbox, events, window, last_ticket: 0, told: None, poison_is_told: false };
+        Session { settings, mailbox, outbox, events, window, last_ticket: 0, reported: None, poison_reported: false };
     let mut backoff = Backoff::new(settings.retry);
     let mut purpose = Purpose::Serve;
     loop {
         let started = Instant::now();
-        let fate = match options(settings, purpose) {
+        let outcome = match options(settings, purpose) {
             Ok(options) => link::run(&mut session, options, purpose).await,
-            Err(reason) => Fate::Lost { reason, was_up: false, barred: true },
+            Err(reason) => Outcome::Lost { reason, was_up: false, barred: true },
         };
         session.window.rewind();
         mailbox.close();
@@ -58,19 +58,19 @@ pub(super) async fn run(
         }
         if started.elapsed() >= GOOD_LINK {
             backoff.reset();
-            session.poison_is_told = false;
+            session.poison_reported = false;
         }
-        purpose = match fate {
-            Fate::Ended => return,
-            Fate::Purged => {
+        purpose = match outcome {
+            Outcome::Ended => return,
+            Outcome::Purged => {
                 purpose = Purpose::Serve;
                 continue;
             }
-            Fate::Poisoned { reason } => {
+            Outcome::Poisoned { reason } => {
                 session.poisoned(reason);
                 Purpose::Purge
             }
-            Fate::Lost { reason, was_up, barred } => {
+            Outcome::Lost { reason, was_up, barred } => {
                 session.lost(reason, was_up, barred);
                 purpose
             }
@@ -81,7 +81,7 @@ pub(super) async fn run(
     }
 }
 
-/// Waits; true as soon as the end is asked for.
+/// Waits for `delay`; true as soon as the end is requested.
 async fn ended_within(mailbox: &Mailbox, delay: Duration) -> bool {
     let ended = async {
         while mailbox.end().is_none() {
@@ -92,33 +92,33 @@ async fn ended_within(mailbox: &Mailbox, delay: Duration) -> bool {
 }
 
 impl Session<'_> {
-    /// The link stands.
+    /// The link is up.
     pub(super) fn connected(&mut self) {
-        self.told = None;
+        self.reported = None;
         info!(broker = %self.settings.broker, "connected");
         self.mailbox.open();
         (self.events)(Event::Connected);
     }
 
-    /// Tells people about something that was dealt with.
+    /// Reports something that a person should know and that needs no answer.
     pub(super) fn fault(&self, reason: String) {
         warn!(reason, "mqtt");
         (self.events)(Event::Fault { source: "mqtt", reason });
     }
 
     fn lost(&mut self, reason: String, was_up: bool, barred: bool) {
-        if was_up || self.told.as_ref() != Some(&reason) {
+        if was_up || self.reported.as_ref() != Some(&reason) {
             warn!(reason, "no link to the broker");
-            self.told = Some(reason.clone());
+            self.reported = Some(reason.clone());
             (self.events)(Event::Disconnected { reason, barred });
         }
     }
 
     fn poisoned(&mut self, reason: String) {
-        if self.poison_is_told {
+        if self.poison_reported {
             self.lost(reason, true, false);
         } else {
-            self.poison_is_told = true;
+            self.poison_reported = true;
             self.lost(reason.clone(), true, false);
             self.fault(reason);
         }
@@ -130,7 +130,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
     let Settings { broker, base, .. } = settings;
     let mut options = MqttOptions::new(base.client_id(), &broker.host, broker.port);
     options
-        .set_keep_alive(settings.patience.keep_alive)
+        .set_keep_alive(settings.timeouts.keep_alive)
         .set_clean_session(purpose == Purpose::Purge)
         .set_manual_acks(true)
         // What goes out is measured before the client gets it, since the client would cut the link instead.
@@ -143,7 +143,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
     Ok(options)
 }
 
-/// Who we are and how the link is encrypted, by the files as they are now.
+/// Sets credentials and encryption, from the files as they are now.
 ///
 /// # Errors
 /// In words, which file cannot be used and what to do.

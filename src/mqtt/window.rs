@@ -24,7 +24,7 @@ pub(super) enum Sent {
     Spooled(Lane, u64),
     /// A retained value.
     Retained,
-    /// The last word, `stopped`.
+    /// The last message, `stopped`.
     Farewell,
 }
 
@@ -54,19 +54,19 @@ pub(super) struct Window {
     reports: Progress,
     /// Given to the client, packet id not known yet; the client sends in this order.
     given: VecDeque<Sent>,
-    /// On their way, by packet id.
-    on_the_way: HashMap<u16, Sent>,
+    /// Sent, by packet id.
+    sent: HashMap<u16, Sent>,
 }
 
 impl Window {
     /// How many more may be given.
     pub(super) fn room(&self) -> usize {
-        WINDOW.saturating_sub(self.given.len() + self.on_the_way.len())
+        WINDOW.saturating_sub(self.given.len() + self.sent.len())
     }
 
     /// Whether nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.given.is_empty() && self.on_the_way.is_empty()
+        self.given.is_empty() && self.sent.is_empty()
     }
 
     fn progress(&mut self, lane: Lane) -> &mut Progress {
@@ -84,7 +84,7 @@ impl Window {
         }
     }
 
-    /// Passes over what cannot be sent, or where nothing of this lane is.
+    /// Skips what cannot be sent, or where this lane has nothing.
     pub(super) fn skip(&mut self, lane: Lane, seq: u64) {
         let progress = self.progress(lane);
         progress.cursor = progress.cursor.max(seq);
@@ -103,25 +103,25 @@ impl Window {
     /// The client sent the oldest message given, under this packet id.
     pub(super) fn sent(&mut self, packet: u16) {
         if let Some(sent) = self.given.pop_front() {
-            self.on_the_way.insert(packet, sent);
+            self.sent.insert(packet, sent);
         }
     }
 
     /// The broker acknowledged this packet id.
     pub(super) fn acknowledged(&mut self, packet: u16) -> Option<Sent> {
-        let sent = self.on_the_way.remove(&packet)?;
+        let sent = self.sent.remove(&packet)?;
         if let Sent::Spooled(lane, seq) = sent {
             self.progress(lane).unacknowledged.remove(&seq);
         }
         Some(sent)
     }
 
-    /// The link is gone: each lane starts again from its oldest message that was not acknowledged.
+    /// The link is lost: each lane starts again from its oldest message that was not acknowledged.
     pub(super) fn rewind(&mut self) {
         self.answers.rewind();
         self.reports.rewind();
         self.given.clear();
-        self.on_the_way.clear();
+        self.sent.clear();
     }
 }
 

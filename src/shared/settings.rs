@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{self, Config};
 use crate::head::DoubtRates;
-use crate::mqtt::{self, BrokerUrl, ClientCertificate, Credentials, Patience, Retry, Tls};
-use crate::store::Precision;
-use crate::train::{self, ClassWeights, Kind, L2, Solver};
+use crate::mqtt::{self, ClientCertificate, Credentials, Retry, Timeouts, Tls};
+use crate::train;
 use crate::wire::Base;
-use crate::words::Digest;
+use crate::words::{BrokerUrl, Digest, Precision};
 
 /// A setting that only its own module can check.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +30,7 @@ pub(crate) fn bad<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
 /// How embeddings are stored; half precision without a configuration.
 #[must_use]
 pub fn precision(config: Option<&Config>) -> Precision {
-    match config.map(|config| config.store.precision) {
-        Some(config::Precision::F32) => Precision::F32,
-        Some(config::Precision::F16) | None => Precision::F16,
-    }
+    config.map(|config| config.store.precision).unwrap_or_default()
 }
 
 /// The rates at which predictions doubt; the defaults without a configuration.
@@ -51,25 +47,10 @@ pub fn doubt_rates(config: Option<&Config>) -> DoubtRates {
 pub fn fit_settings(config: &Config) -> train::Settings {
     let training = &config.training;
     train::Settings {
-        kind: match training.head {
-            config::Head::Softmax => Kind::Softmax,
-            config::Head::Mlp => Kind::Mlp,
-            config::Head::Lda => Kind::Lda,
-            config::Head::RpRidge => Kind::RpRidge,
-            config::Head::Auto => Kind::Auto,
-        },
-        solver: match training.solver {
-            config::Solver::Lbfgs => Solver::Lbfgs,
-            config::Solver::Adam => Solver::Adam { epochs: 50, batch: 32, lr: 1e-3 },
-        },
-        l2: match training.l2 {
-            config::L2::Auto => L2::Auto,
-            config::L2::Fixed(lambda) => L2::Fixed(lambda),
-        },
-        class_weights: match training.class_weights {
-            config::ClassWeights::Balanced => ClassWeights::Balanced,
-            config::ClassWeights::None => ClassWeights::None,
-        },
+        kind: training.head,
+        solver: training.solver,
+        l2: training.l2,
+        class_weights: training.class_weights,
         seed: training.seed,
         ..train::Settings::default()
     }
@@ -126,10 +107,10 @@ pub(crate) fn mqtt(
             ca_file: mqtt.ca_file.clone(),
             client: mqtt.cert_file.as_ref().zip(mqtt.key_file.as_ref()).map(certificate),
         },
-        max_packet_bytes: mqtt.max_packet_bytes,
+        max_packet_bytes: mqtt.max_packet_kb << 10,
         // Each device waits for a different time, so that a fleet does not reconnect all at once.
         retry: Retry { seed, max: mqtt.reconnect_max, ..Retry::default() },
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         boot_seq,
     }))
 }

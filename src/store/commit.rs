@@ -7,7 +7,7 @@ use rusqlite::{Transaction, params};
 use super::database::add_space;
 use super::error::Fault;
 use super::sql::path_bytes;
-use super::vector::{self, Precision};
+use super::{Precision, vector};
 use crate::engine::{
     AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
     Write,

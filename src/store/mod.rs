@@ -29,6 +29,7 @@ mod tests;
 
 use std::path::Path;
 
+pub use crate::words::Precision;
 pub use cache::Cache;
 use database::Database;
 pub use error::StoreError;
@@ -36,7 +37,6 @@ pub use heads::StoredHead;
 pub use reader::{Counts, Reader, Recent};
 pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
 pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
-pub use vector::Precision;
 
 use crate::engine::{BackboneMemory, Snapshot, TwinMemory, Write};
 use crate::head::BackboneRef;

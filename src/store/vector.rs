@@ -5,18 +5,8 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use serde::{Deserialize, Serialize};
 
-/// How embeddings are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Two bytes a value.
-    #[default]
-    F16,
-    /// Four bytes a value.
-    F32,
-}
+use crate::words::Precision;
 
 /// The bytes of `vector`.
 pub(super) fn encode(vector: &[f32], precision: Precision) -> Vec<u8> {

@@ -9,11 +9,11 @@ use std::ops::ControlFlow;
 use super::contest::{Tried, best, error, simplest};
 use super::fit::{Solved, solve};
 use super::plan::Plan;
-use super::{FitError, Kind, Progress, Settings};
+use super::{FitError, HeadKind, Progress, Settings};
 use crate::head::Candidate;
 
 /// Kinds that are tried, simplest first.
-const KINDS: [Kind; 4] = [Kind::Softmax, Kind::Lda, Kind::RpRidge, Kind::Mlp];
+const KINDS: [HeadKind; 4] = [HeadKind::Softmax, HeadKind::Lda, HeadKind::RpRidge, HeadKind::Mlp];
 /// A hidden layer is tried from this many samples on; with fewer it learns them by heart.
 const ENOUGH_FOR_MLP: usize = 200;
 
@@ -24,10 +24,10 @@ pub(super) fn choose(
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Solved, FitError> {
     if !plan.can_hold_out() {
-        return solve(plan, Kind::Softmax, settings, watch);
+        return solve(plan, HeadKind::Softmax, settings, watch);
     }
     let enough = plan.data.n() >= ENOUGH_FOR_MLP;
-    let kinds: Vec<Kind> = KINDS.into_iter().filter(|kind| enough || *kind != Kind::Mlp).collect();
+    let kinds: Vec<HeadKind> = KINDS.into_iter().filter(|kind| enough || *kind != HeadKind::Mlp).collect();
     let (mut heads, mut tried) = (Vec::new(), Vec::new());
     for (place, kind) in kinds.iter().enumerate() {
         // Epochs of one kind among others would only confuse.
@@ -39,8 +39,8 @@ pub(super) fn choose(
         heads.push(solved);
     }
     let smallest = &tried[best(&tried)];
-    let candidate = |(kind, tried): (&Kind, &Tried)| Candidate {
-        kind: kind.name().to_owned(),
+    let candidate = |(kind, tried): (&HeadKind, &Tried)| Candidate {
+        kind: kind.as_str().to_owned(),
         log_loss: tried.mean,
         standard_error: error(plan, tried, smallest),
     };

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, s};
 
 use super::contest::scored;
 use super::plan::Plan;
-use super::{Dataset, FitError, Fitted, Kind, L2, Progress, Settings, Solver, temperature};
+use super::{Dataset, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver, temperature};
 use super::{auto, discriminant, mlp, replay, rp_ridge, softmax};
 use crate::head::{DenseHead, HeldOut, Hidden, TrainingFacts};
 
@@ -67,16 +67,16 @@ pub(super) struct Layers {
 /// A head of `kind`, whatever `settings` say of the kind.
 pub(super) fn solve(
     plan: &Plan<'_>,
-    kind: Kind,
+    kind: HeadKind,
     settings: &Settings,
     watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Solved, FitError> {
     match kind {
-        Kind::Softmax => softmax::solve(plan, settings, watch),
-        Kind::Lda => discriminant::solve(plan, settings, watch),
-        Kind::RpRidge => rp_ridge::solve(plan, settings, watch),
-        Kind::Mlp => mlp::solve(plan, settings, watch),
-        Kind::Auto => auto::choose(plan, settings, watch),
+        HeadKind::Softmax => softmax::solve(plan, settings, watch),
+        HeadKind::Lda => discriminant::solve(plan, settings, watch),
+        HeadKind::RpRidge => rp_ridge::solve(plan, settings, watch),
+        HeadKind::Mlp => mlp::solve(plan, settings, watch),
+        HeadKind::Auto => auto::choose(plan, settings, watch),
     }
 }
 

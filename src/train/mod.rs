@@ -1,6 +1,6 @@
 //! Fitting a dense head to labelled embeddings.
 //!
-//! [`fit()`] standardises the embeddings, chooses what a [`Kind`] of head leaves open (the L2 penalty, the shrinkage, the
+//! [`fit()`] standardises the embeddings, chooses what a [`HeadKind`] leaves open (the L2 penalty, the shrinkage, the
 //! number of epochs, or the kind itself) by grouped, stratified cross-validation, fits the served head on everything, and keeps what the folds' models said of samples whose groups they had not seen: the
 //! figures, the temperature and the gate rest on those. [`Grouper`] says at arrival which images are near-duplicates.
 //!
@@ -50,7 +50,7 @@ pub use instant::Learner;
 pub use inverse::{Discriminant, Shrinkage};
 pub use lda::Lda;
 pub use overlay::Overlay;
-pub use settings::{ClassWeights, Epoch, FitError, Fitted, Kind, L2, Progress, Settings, Solver};
+pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver};
 pub use split::folds_of;
 pub use statistics::{BadStatistics, Statistics};
 pub use subset::choose as subset;

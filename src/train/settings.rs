@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use crate::head::{BackboneRef, Calibration, DenseHead, Figures, HeadRecord, HeldOut, TrainingFacts};
-use crate::words::{HeadRef, Timestamp};
+use crate::words::{HeadRef, Keyword, Timestamp, keywords};
 
 /// How to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// What the head is.
-    pub kind: Kind,
+    pub kind: HeadKind,
     /// The method, of softmax heads.
     pub solver: Solver,
     /// The penalty.
@@ -25,7 +25,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            kind: Kind::Softmax,
+            kind: HeadKind::Softmax,
             solver: Solver::Lbfgs,
             l2: L2::Auto,
             class_weights: ClassWeights::Balanced,
@@ -35,32 +35,25 @@ impl Default for Settings {
     }
 }
 
-/// Kinds of head. They differ in what they can tell apart and in how many images they need; all are one interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Softmax regression.
-    Softmax,
-    /// A hidden layer and a softmax, trained by Adam.
-    Mlp,
-    /// Linear discriminant analysis with a shrunken covariance.
-    Lda,
-    /// Ridge regression on a random projection.
-    RpRidge,
-    /// The simplest of these that is as good as the best, by cross-validated log-loss.
-    Auto,
-}
-
-impl Kind {
-    /// The word for it in files and settings.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Softmax => "softmax",
-            Self::Mlp => "mlp",
-            Self::Lda => "lda",
-            Self::RpRidge => "rp-ridge",
-            Self::Auto => "auto",
-        }
+keywords! {
+    /// Kinds of head. They differ in what they can tell apart and in how many images they need; all are one interface.
+    pub enum HeadKind {
+        /// Softmax regression.
+        Softmax = "softmax",
+        /// A hidden layer and a softmax.
+        ///
+        /// Trained by Adam.
+        Mlp = "mlp",
+        /// Linear discriminant analysis.
+        ///
+        /// With a shrunken covariance.
+        Lda = "lda",
+        /// Ridge regression on a random projection.
+        RpRidge = "rp-ridge",
+        /// The simplest of these that is as good as the best.
+        ///
+        /// By cross-validated log-loss.
+        Auto = "auto",
     }
 }
 
@@ -80,6 +73,30 @@ pub enum Solver {
     },
 }
 
+impl Solver {
+    /// Adam as it is run unless somebody says otherwise.
+    pub const ADAM: Self = Self::Adam { epochs: 50, batch: 32, lr: 1e-3 };
+}
+
+impl Keyword for Solver {
+    const ALL: &'static [Self] = &[Self::Lbfgs, Self::ADAM];
+    const WORDS: &'static [&'static str] = &["lbfgs", "adam"];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Lbfgs => Self::WORDS[0],
+            Self::Adam { .. } => Self::WORDS[1],
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Lbfgs => "To the optimum, deterministic.",
+            Self::Adam { .. } => "The classic recipe in epochs and batches.",
+        }
+    }
+}
+
 /// The L2 penalty: lambda in `mean loss + lambda/2 ||W||^2`, W on standardised features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum L2 {
@@ -89,13 +106,14 @@ pub enum L2 {
     Fixed(f64),
 }
 
-/// How much a sample counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClassWeights {
-    /// `min(10, n / (K n_y))`: every class alike, until it is ten times rarer than its share.
-    Balanced,
-    /// Every sample alike.
-    None,
+keywords! {
+    /// How much a sample counts.
+    pub enum ClassWeights {
+        /// `min(10, n / (K n_y))`: every class alike, until it is ten times rarer than its share.
+        Balanced = "balanced",
+        /// Every sample alike.
+        None = "none",
+    }
 }
 
 /// Where a training stands.

@@ -4,68 +4,45 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{Contents, Manifest};
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords};
 
-/// Why an update is not taken, not finished, or taken back; the word for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
-    /// No key is trusted here.
-    NoKeys,
-    /// The manifest cannot be read.
-    Malformed,
-    /// No trusted key has signed it.
-    BadSignature,
-    /// It came on the topic of another kind.
-    WrongKind,
-    /// It is for other devices.
-    WrongDevice,
-    /// Its time is over.
-    Expired,
-    /// A version that is as high or higher is installed.
-    NotNewer,
-    /// This version was installed before and did not hold.
-    FailedBefore,
-    /// It is over the bound of its kind.
-    TooLarge,
-    /// Its chunks do not fit into a packet.
-    ChunkTooLarge,
-    /// It is for another backbone or another preprocessing.
-    WrongBackbone,
-    /// The file is not what the manifest says.
-    Sha256,
-    /// The file is no head, or none that can answer.
-    BadContent,
-    /// It does worse on this device's labels than what serves.
-    Worse,
-    /// It was installed and did not hold.
-    DidNotHold,
-    /// This version cannot install it.
-    NotPossible,
-}
-
-impl Code {
-    /// As in payloads.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoKeys => "no_keys",
-            Self::Malformed => "malformed",
-            Self::BadSignature => "bad_signature",
-            Self::WrongKind => "wrong_kind",
-            Self::WrongDevice => "wrong_device",
-            Self::Expired => "expired",
-            Self::NotNewer => "not_newer",
-            Self::FailedBefore => "failed_before",
-            Self::TooLarge => "too_large",
-            Self::ChunkTooLarge => "chunk_too_large",
-            Self::WrongBackbone => "wrong_backbone",
-            Self::Sha256 => "sha256",
-            Self::BadContent => "bad_content",
-            Self::Worse => "worse",
-            Self::DidNotHold => "did_not_hold",
-            Self::NotPossible => "not_possible",
-        }
+keywords! {
+    /// Why an update is not taken, not finished, or taken back; the word for programs.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Code {
+        /// No key is trusted here.
+        NoKeys = "no_keys",
+        /// The manifest cannot be read.
+        Malformed = "malformed",
+        /// No trusted key has signed it.
+        BadSignature = "bad_signature",
+        /// It came on the topic of another kind.
+        WrongKind = "wrong_kind",
+        /// It is for other devices.
+        WrongDevice = "wrong_device",
+        /// It has expired.
+        Expired = "expired",
+        /// A version that is as high or higher is installed.
+        NotNewer = "not_newer",
+        /// This version was installed before and did not hold.
+        FailedBefore = "failed_before",
+        /// It is over the bound of its kind.
+        TooLarge = "too_large",
+        /// Its chunks do not fit into a packet.
+        ChunkTooLarge = "chunk_too_large",
+        /// It is for another backbone or another preprocessing.
+        WrongBackbone = "wrong_backbone",
+        /// The file is not what the manifest says.
+        Sha256 = "sha256",
+        /// The file is no head, or none that can answer.
+        BadContent = "bad_content",
+        /// It is worse on this device's labels than the head in service.
+        Worse = "worse",
+        /// It was installed and did not hold.
+        DidNotHold = "did_not_hold",
+        /// This version cannot install it.
+        NotPossible = "not_possible",
     }
 }
 
@@ -75,18 +52,18 @@ impl Code {
 pub struct Refusal {
     /// For programs.
     pub code: Code,
-    /// In words, with the next act.
+    /// In words, with the remedy.
     pub reason: String,
 }
 
 impl Refusal {
-    /// A refusal in these words.
+    /// A refusal with this reason, which ends in the remedy.
     pub fn new(code: Code, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 }
 
-/// What a device is, as far as a manifest's acceptance depends on it.
+/// What of a device decides whether it takes a manifest.
 #[derive(Debug, Clone, Copy)]
 pub struct Device<'a> {
     /// Its id.
@@ -95,7 +72,7 @@ pub struct Device<'a> {
     pub space: EmbeddingSpace,
     /// Bytes of a chunk that fit into a packet.
     pub chunk_bytes_max: u64,
-    /// What of this kind was installed last.
+    /// The update of this kind that was installed last.
     pub installed: Option<&'a Installed>,
     /// Versions that were installed and did not hold.
     pub failed: &'a [u64],
@@ -112,7 +89,7 @@ pub struct Installed {
     pub sha256: Digest,
 }
 
-/// What follows from a manifest that is not refused.
+/// What to do with a manifest that is not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// It is to be fetched.
@@ -121,10 +98,9 @@ pub enum Accepted {
     Nothing,
 }
 
-/// Holds a signed manifest that came on the topic of `kind` against this device, at `now` by its clock.
+/// Whether this device takes a signed manifest that came on the topic of `kind`, at `now` by its clock.
 ///
-/// A clock that is before the manifest's making is wrong, and so cannot say that the manifest is too old; such a
-/// manifest counts as not expired.
+/// A clock that is earlier than the manifest's creation is wrong, so it cannot expire the manifest.
 ///
 /// # Errors
 /// The first [`Refusal`] there is: kind, device, version, backbone, chunks, time.
@@ -172,7 +148,7 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
     Ok(Accepted::Begin)
 }
 
-/// Whether the manifest's time is not over; also asked before it is installed, since fetching takes its time.
+/// Whether the manifest has not expired; checked again before installing, since fetching can take days.
 ///
 /// # Errors
 /// [`Code::Expired`].
@@ -185,7 +161,7 @@ pub fn in_time(manifest: &Manifest, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether `id` is what `pattern` means, `*` standing for any characters, none included.
+/// Whether `pattern` matches `id`; `*` stands for any characters, also for none.
 fn fits(pattern: &str, id: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == id };
     let Some(mut left) = id.strip_prefix(start) else { return false };

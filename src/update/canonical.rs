@@ -1,7 +1,7 @@
-//! JSON that has one meaning in, and the one text of it out (RFC 8785).
+//! Strict reading of JSON, and its canonical form (RFC 8785).
 //!
-//! A signature covers what a text means, not how it is written, so a text with two meanings must not be read at all:
-//! a name given twice, a whole number that not every reader holds exactly, half of a surrogate pair.
+//! A signature covers what a text means, not how it is written, so a text that readers could understand differently is
+//! refused: a name given twice, a whole number that not every reader holds exactly, half of a surrogate pair.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub fn canonical(value: &Value) -> Vec<u8> {
     serde_json_canonicalizer::to_vec(value).expect("JSON values have text keys and finite numbers")
 }
 
-/// The value that `bytes` mean, if all readers agree on it; `5` and `5.0` are the same number.
+/// The value of `bytes`, if all readers agree on it; `5` and `5.0` are the same number.
 ///
 /// # Errors
 /// The parser's words, with line and column, when it is no JSON, is nested deeper than 128, gives a name twice, or has

@@ -1,17 +1,17 @@
-//! Which chunks of a file are there, and which to ask for next.
+//! Which chunks of a file have arrived, and which to ask for next.
 
 use super::manifest::Manifest;
 
 /// Chunks asked for at a time.
 pub const WINDOW: usize = 16;
 
-/// The chunks of one file: which there are, by one bit each (64 KiB for the largest backbone in the smallest chunks).
+/// Which chunks of one file have arrived, one bit each (64 KiB for the largest backbone in the smallest chunks).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunks {
     size: u64,
     chunk_bytes: u64,
     count: u32,
-    there: Vec<u64>,
+    arrived: Vec<u64>,
     missing: u32,
 }
 
@@ -39,12 +39,12 @@ pub enum BadChunk {
 }
 
 impl Chunks {
-    /// The chunks of the file that `manifest` speaks of, none of which is there.
+    /// The chunks of the file that `manifest` describes, none of which has arrived.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
         let count = manifest.chunks();
-        let there = vec![0; (count as usize).div_ceil(64)];
-        Self { size: manifest.size, chunk_bytes: manifest.chunk_bytes, count, there, missing: count }
+        let arrived = vec![0; (count as usize).div_ceil(64)];
+        Self { size: manifest.size, chunk_bytes: manifest.chunk_bytes, count, arrived, missing: count }
     }
 
     /// How many the file has.
@@ -75,40 +75,40 @@ impl Chunks {
         Ok(!self.has(n))
     }
 
-    /// Chunk `n` is there; without effect when it was, or when the file has no such chunk.
+    /// Notes that chunk `n` has arrived; without effect when it had before, or when the file has no such chunk.
     pub fn add(&mut self, n: u32) {
         if n < self.count && !self.has(n) {
-            self.there[n as usize / 64] |= 1 << (n % 64);
+            self.arrived[n as usize / 64] |= 1 << (n % 64);
             self.missing -= 1;
         }
     }
 
-    /// Whether chunk `n` is there.
+    /// Whether chunk `n` has arrived.
     #[must_use]
     pub fn has(&self, n: u32) -> bool {
-        self.there.get(n as usize / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
+        self.arrived.get(n as usize / 64).is_some_and(|word| word >> (n % 64) & 1 == 1)
     }
 
-    /// Whether all are there.
+    /// Whether all chunks have arrived.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.missing == 0
     }
 
-    /// The share that is there, in whole percent; 100 only when all are.
+    /// The share that has arrived, in whole percent; 100 only when all have.
     ///
     /// # Panics
     /// Never: it is a share.
     #[must_use]
     pub fn percent(&self) -> u8 {
-        let there = u64::from(self.count - self.missing);
-        u8::try_from(100 * there / u64::from(self.count.max(1))).expect("a share of 100")
+        let arrived = u64::from(self.count - self.missing);
+        u8::try_from(100 * arrived / u64::from(self.count.max(1))).expect("a share of 100")
     }
 
     /// The first of those that are missing, at most [`WINDOW`].
     #[must_use]
     pub fn next(&self) -> Vec<u32> {
-        let words = self.there.iter().enumerate().filter(|(_, word)| **word != u64::MAX);
+        let words = self.arrived.iter().enumerate().filter(|(_, word)| **word != u64::MAX);
         let numbers = words.flat_map(|(place, _)| (0..64).map(move |bit| (place * 64 + bit) as u32));
         numbers.filter(|n| *n < self.count && !self.has(*n)).take(WINDOW).collect()
     }

@@ -48,7 +48,7 @@ impl TrustedKey {
         if key.is_weak() { Err(BadKey::Weak) } else { Ok(Self { key }) }
     }
 
-    /// Its name for people: the first twelve hexadecimal digits of the SHA-256 of its 32 bytes.
+    /// Its id, as messages show it: the first twelve hexadecimal digits of the SHA-256 of its 32 bytes.
     #[must_use]
     pub fn id(&self) -> String {
         Digest::of(self.key.as_bytes()).short()
@@ -68,7 +68,7 @@ impl TrustedKeys {
         self.0.iter().find(|key| key.signed(message, &signature))
     }
 
-    /// Their names, for messages.
+    /// Their ids, for messages.
     pub(super) fn ids(&self) -> String {
         self.0.iter().map(TrustedKey::id).collect::<Vec<_>>().join(", ")
     }

@@ -1,4 +1,6 @@
-//! What an update says of itself, and the signature that makes it worth reading.
+//! The signed manifest of an update: its fields, their ranges, signing and opening.
+
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -51,24 +53,24 @@ pub struct Manifest {
     pub chunk_bytes: u64,
     /// When it was signed.
     pub created: Timestamp,
-    /// It is not begun from then on.
+    /// From then on it is no longer taken.
     pub expires: Timestamp,
-    /// Ids of the devices that it is for, with `*` for any characters; `None` means all.
+    /// Ids of the devices that take it, with `*` for any characters; `None` means all.
     pub devices: Option<Vec<String>>,
-    /// What it brings.
+    /// What it installs.
     pub contents: Contents,
     /// Name of the key that signed it.
     pub signed_by: String,
 }
 
-/// What an update brings.
+/// What an update installs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Contents {
     /// A head that reads the embeddings of this backbone, prepared this way.
     Head {
         /// As people know it.
         backbone: BackboneRef,
-        /// What the head must read, whatever its file says.
+        /// The embeddings that the head must read, whatever its file says.
         space: EmbeddingSpace,
     },
     /// A model file with this manifest, as JSON.
@@ -108,7 +110,7 @@ struct Fields {
 }
 
 impl Manifest {
-    /// Reads `bytes`, of which nothing counts unless one of `keys` has signed all of it.
+    /// Reads `bytes`, all of which one of `keys` must have signed.
     ///
     /// # Errors
     /// [`Refusal`] with [`Code::NoKeys`], [`Code::Malformed`] or [`Code::BadSignature`].
@@ -135,11 +137,12 @@ impl Manifest {
     pub fn chunks(&self) -> u32 {
         u32::try_from(self.size.div_ceil(self.chunk_bytes)).expect("512 MiB of at least 1 KiB each")
     }
+}
 
-    /// How it is named to people: `"parts" 5, signed by key 1f2e3d4c5b6a`.
-    #[must_use]
-    pub fn told(&self) -> String {
-        format!("{:?} {}, signed by key {}", self.name, self.version, self.signed_by)
+/// As people read it: `"parts" 5, signed by key 1f2e3d4c5b6a`.
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}, signed by key {}", self.name, self.version, self.signed_by)
     }
 }
 

@@ -1,25 +1,23 @@
 //! What lies in the watched folders, and what arrives there.
 //!
-//! The folders' listing is the truth, the kernel's notices are hints that make it quick: every folder is listed at the
-//! start, when a notice was lost, when one is asked for it, and from time to time. Folders on network file systems,
-//! where notices do not tell what other machines write, are listed every few seconds instead.
+//! Listings are the truth, the kernel's notices (inotify) are hints that make it quick: every folder is listed at the
+//! start, when a notice was lost, on request, and every few minutes. Folders on network file systems, where the kernel
+//! does not report what other machines write, are listed every few seconds instead.
 //!
-//! Considered are regular files named .jpg .jpeg .png .webp .bmp in any case; hidden files and folders, FIFOs, sockets
-//! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
-//! a file, and nothing is changed. Memory is bounded: of a folder's names a few thousand are held at once.
+//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported; hidden files and folders, FIFOs, sockets and
+//! devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens a
+//! file, and nothing is changed. Memory is bounded: a few thousand names of a folder are held at once.
 //!
-//! Every few seconds each folder is looked at itself: one that goes, or cannot be read, or loses the file system that it
-//! lay on, is told of, and what comes in its place is heard and listed without a restart.
+//! Every few seconds each folder itself is checked: one that is removed, cannot be read, or loses its file system is
+//! reported, and what takes its place is watched and listed without a restart.
 
-mod asks;
 mod candidate;
-mod file_system;
-mod hints;
-mod keeper;
-mod kept;
+mod folder_identity;
+mod inotify;
+mod lister;
 mod listing;
-mod mounts;
-mod place;
+mod watched_folder;
+mod work_queue;
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +30,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::engine::{Event, FileStamp, Sighting};
+pub use crate::words::Poll;
 pub use candidate::{is_image_name, stamp_of};
 
-use asks::Asks;
-use keeper::Keeper;
+use lister::Lister;
+use work_queue::WorkQueue;
 
 /// One watched folder.
 #[derive(Debug, Clone)]
@@ -46,18 +45,6 @@ pub struct WatchedFolder {
     pub recursive: bool,
     /// Whether it is listed every few seconds.
     pub poll: Poll,
-}
-
-/// When a folder is listed every few seconds instead of waiting for the kernel's notices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Poll {
-    /// On network file systems.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never because of the file system; still where the kernel refuses notices.
-    Never,
 }
 
 /// What to watch and how often to look.
@@ -94,7 +81,7 @@ struct Root {
 /// The rest of the program's end of the watcher. None of its calls waits; dropping it stops the threads soon.
 #[derive(Debug)]
 pub struct Handle {
-    asks: Arc<Asks>,
+    queue: Arc<WorkQueue>,
     looks: Sender<(usize, PathBuf)>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -119,7 +106,7 @@ pub fn spawn(
     });
     let roots: Vec<Root> = roots.collect::<io::Result<_>>()?;
     let emit: Emit = Arc::new(events);
-    let asks = Arc::new(Asks::default());
+    let queue = Arc::new(WorkQueue::default());
     let (looks, looked_for) = channel::<(usize, PathBuf)>();
     let looker = thread::Builder::new().name("watch-look".into()).spawn({
         let (emit, roots) = (Arc::clone(&emit), roots.clone());
@@ -130,20 +117,20 @@ pub fn spawn(
             }
         }
     })?;
-    let keeper = Keeper::new(settings, roots, Arc::clone(&asks), emit, Box::new(is_known));
-    let lister = thread::Builder::new().name("watch-list".into()).spawn(move || keeper.run())?;
-    Ok(Handle { asks, looks, threads: vec![looker, lister] })
+    let lister = Lister::new(settings, roots, Arc::clone(&queue), emit, Box::new(is_known));
+    let lister = thread::Builder::new().name("watch-list".into()).spawn(move || lister.run())?;
+    Ok(Handle { queue, looks, threads: vec![looker, lister] })
 }
 
 impl Handle {
     /// Asks for a listing of everything; several that wait are one.
     pub fn scan(&self) {
-        self.asks.everything();
+        self.queue.everything();
     }
 
     /// Whether listings pass over all but young files: there is no room for what they find.
     pub fn hold(&self, held: bool) {
-        self.asks.hold(held);
+        self.queue.pause(held);
     }
 
     /// Asks for another look at one file; answered by a sighting, without a stamp when the file is gone or is no
@@ -171,6 +158,6 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.asks.stop();
+        self.queue.stop();
     }
 }

@@ -37,13 +37,13 @@ impl ClassSet {
         top.into_iter().take(count).map(|(label, p)| (label.clone(), p)).collect()
     }
 
-    /// How many there are.
+    /// Number of classes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no class.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

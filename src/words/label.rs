@@ -72,7 +72,7 @@ impl fmt::Display for Label {
 pub enum LabelSource {
     /// The name of the folder that the file lies in.
     Folder,
-    /// Somebody who spoke to the daemon: over MQTT, or over its socket.
+    /// A message to the daemon, over MQTT or its socket.
     Mqtt,
     /// A file of labels.
     Import,

@@ -1,20 +1,27 @@
-//! Plain types that every room shares: identities, labels, times.
+//! Plain types that every module shares: identities, labels, times, and enums that are spelled as words.
 //!
 //! They are checked when they are made and never again. Nothing here decides anything, and nothing here
 //! knows the time except by argument.
 
+mod broker_url;
 mod class_set;
 mod digest;
 mod draw;
 mod head_ref;
+mod keyword;
 mod label;
+mod options;
+mod text;
 mod timestamp;
-mod told;
 
+pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use class_set::ClassSet;
 pub use digest::{BadDigest, Digest, EmbeddingSpace, SampleId};
 pub use draw::{draw, is_audit};
 pub use head_ref::{HeadId, HeadRef, HeadStatus};
+pub use keyword::Keyword;
+pub(crate) use keyword::keywords;
 pub use label::{BadLabel, Label, LabelSource};
+pub use options::{Poll, Precision};
+pub use text::{error_chain, on_one_line};
 pub use timestamp::{Now, Timestamp};
-pub use told::{on_one_line, told};

@@ -1,4 +1,4 @@
-//! Times as values; nobody here asks for the present one.
+//! Times as values; nothing here reads a clock.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -80,7 +80,7 @@ impl JsonSchema for Timestamp {
     }
 }
 
-/// The present, as the rim measured it: a wall clock that may jump, and a monotonic one that may not.
+/// The present, as the caller measured it: a wall clock that may jump, and a monotonic one that may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// For what people read and for schedules.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use edgetuned::mqtt::{BrokerUrl, ClientCertificate, Credentials, Settings, Tls};
+use edgetuned::mqtt::{ClientCertificate, Credentials, Settings, Tls};
 
 use crate::device::{Device, settings};
 use crate::mosquitto::{Mosquitto, free_port};
@@ -51,7 +51,7 @@ fn tls_checks_the_broker_against_the_given_authority() {
     let lines = "allow_anonymous true\ncertfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n";
     let Some(broker) = Mosquitto::start_in(folder, free_port(), lines) else { return };
     let with_ca = |ca_file: &str, scheme: &str| Settings {
-        broker: format!("{scheme}://127.0.0.1:{}", broker.port).parse::<BrokerUrl>().unwrap(),
+        broker: format!("{scheme}://127.0.0.1:{}", broker.port).parse().unwrap(),
         tls: Tls { ca_file: Some(broker.folder().join(ca_file)), client: None },
         ..settings(broker.port)
     };
@@ -100,7 +100,7 @@ fn a_client_certificate_opens_a_broker_that_asks_for_one() {
     let Some(broker) = Mosquitto::start_in(folder, free_port(), lines) else { return };
     let file = |name: &str| broker.folder().join(name);
     let with = |client: Option<ClientCertificate>| Settings {
-        broker: format!("mqtts://127.0.0.1:{}", broker.port).parse::<BrokerUrl>().unwrap(),
+        broker: format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap(),
         tls: Tls { ca_file: Some(file("authority.pem")), client },
         ..settings(broker.port)
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edgetuned::engine::{Event, Inbound, OutboxMessage};
-use edgetuned::mqtt::{self, Handle, Lane, Outbox, OutboxError, Patience, Retry, Settings, Tls};
+use edgetuned::mqtt::{self, Handle, Lane, Outbox, OutboxError, Retry, Settings, Timeouts, Tls};
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::Timestamp;
 
@@ -148,7 +148,7 @@ pub fn settings(port: u16) -> Settings {
         tls: Tls::default(),
         max_packet_bytes: 64 * 1024,
         retry: Retry { min: Duration::from_millis(20), max: Duration::from_millis(100), seed: 1 },
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         boot_seq: 0,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use edgetuned::engine::Event;
-use edgetuned::mqtt::{Patience, Settings};
+use edgetuned::mqtt::{Settings, Timeouts};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -12,12 +12,12 @@ use crate::scripted::Scripted;
 
 /// Settings that give a silent broker up soon.
 fn hasty(port: u16) -> Settings {
-    let patience = Patience {
+    let timeouts = Timeouts {
         connect: Duration::from_secs(1),
         stalled: Duration::from_millis(300),
         keep_alive: Duration::from_secs(1),
     };
-    Settings { patience, ..settings(port) }
+    Settings { timeouts, ..settings(port) }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use edgetuned::config::{self, Layer, Policy, Source};
+use edgetuned::config::{self, Layer, Source};
+use edgetuned::engine::PromotionPolicy;
 
 use crate::{good, load, pairs, yaml};
 
@@ -64,7 +65,7 @@ fn pairs_hold_yaml_but_text_is_taken_as_it_stands() {
     assert_eq!(config.mqtt.unwrap().username.as_deref(), Some("null"));
     assert_eq!(config.device.id, "line-3-local");
     assert_eq!(config.watch[0].settle, Duration::from_secs(1));
-    assert_eq!(config.promotion.policy, Policy::Always);
+    assert_eq!(config.promotion.policy, PromotionPolicy::Always);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod hostile;
 mod layers;
 mod meaning;
 mod problems;
+mod schema;
 
 use edgetuned::config::{self, Config, Layer, Loaded, Problem, Source};
 

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use edgetuned::config::{self, ClassWeights, Head, KEYS, L2, Policy, Poll, Precision, Prediction, Priority, Solver};
+use edgetuned::config::{self, KEYS, LabelFrom, Prediction, Priority};
+use edgetuned::engine::PromotionPolicy;
+use edgetuned::train::{ClassWeights, HeadKind, L2, Solver};
+use edgetuned::words::{Poll, Precision};
 
 use crate::{good, load, load_text};
 
@@ -17,25 +20,25 @@ fn without_any_file_the_defaults_of_the_contract_hold() {
     let training = config.training;
     assert_eq!(training.schedule.as_deref(), Some("0 3 * * *"));
     assert_eq!((training.min_new_labels, training.cooldown), (10, Duration::from_mins(10)));
-    assert_eq!((training.head, training.solver, training.l2), (Head::Softmax, Solver::Lbfgs, L2::Auto));
+    assert_eq!((training.head, training.solver, training.l2), (HeadKind::Softmax, Solver::Lbfgs, L2::Auto));
     assert_eq!((training.class_weights, training.seed), (ClassWeights::Balanced, 0));
-    assert_eq!(config.promotion.policy, Policy::Gated);
+    assert_eq!(config.promotion.policy, PromotionPolicy::Gated);
     assert!((config.promotion.margin - 0.005).abs() < 1e-15);
     assert!((config.promotion.max_class_recall_loss - 0.05).abs() < 1e-15);
     assert_eq!((config.promotion.shadow_images, config.promotion.instant), (0, true));
-    assert_eq!(config.store.quota_bytes, 512 << 20);
+    assert_eq!(config.store.quota_mb, 512);
     assert_eq!((training.max_samples, training.time_limit), (20_000, Duration::from_mins(30)));
     assert_eq!((training.priority, training.pause_above_c, training.pause_above_load), (Priority::Low, None, None));
     let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
     assert_eq!(top_k, 3);
     assert!((unknown_percentile - 99.0).abs() < 1e-12 && (abstain_alpha - 0.1).abs() < 1e-12);
-    assert!(config.trusted_keys.is_empty());
+    assert!(config.updates.trusted_keys.is_empty());
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtt://localhost:1883", "edgetuned"));
     assert_eq!((mqtt.username, mqtt.password_file, mqtt.ca_file), (None, None, None));
     assert_eq!((mqtt.cert_file, mqtt.key_file), (None, None));
-    assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (64 << 20, Duration::from_hours(7 * 24)));
-    assert_eq!((mqtt.max_packet_bytes, mqtt.reconnect_max), (1 << 20, Duration::from_mins(1)));
+    assert_eq!((mqtt.spool_mb, mqtt.spool_max_age), (64, Duration::from_hours(7 * 24)));
+    assert_eq!((mqtt.max_packet_kb, mqtt.reconnect_max), (1024, Duration::from_mins(1)));
 }
 
 #[test]
@@ -61,26 +64,26 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     assert_eq!((config.device.id.as_str(), config.device.name.as_str()), ("cam_1", "Sorting line: 3"));
     assert_eq!((config.backbone.model.as_str(), config.backbone.threads), ("/opt/m.yaml", 4));
     let [a, b] = &config.watch[..] else { panic!("{:?}", config.watch) };
-    assert_eq!((a.path.as_os_str().to_str(), a.recursive, a.label_from_folder), (Some("/srv/a"), false, false));
+    assert_eq!((a.path.as_os_str().to_str(), a.recursive, a.label_from), (Some("/srv/a"), false, LabelFrom::None));
     assert_eq!((a.settle, a.poll, a.burst_gap), (Duration::from_secs(2), Poll::Always, Duration::from_secs(3)));
-    assert_eq!((b.path.as_path(), b.recursive, b.label_from_folder), (Path::new("/srv/b"), true, true));
+    assert_eq!((b.path.as_path(), b.recursive, b.label_from), (Path::new("/srv/b"), true, LabelFrom::Folder));
     assert_eq!((b.settle, b.poll), (Duration::from_millis(500), Poll::Auto));
     assert_eq!(config.store.path.as_os_str(), "/data/state");
     assert_eq!(config.store.precision, Precision::F32);
     let training = &config.training;
     assert_eq!((training.schedule.as_ref(), training.min_new_labels), (None, 1));
-    assert_eq!((training.cooldown, training.solver, training.l2), (Duration::ZERO, Solver::Adam, L2::Fixed(1e-3)));
+    assert_eq!((training.cooldown, training.solver, training.l2), (Duration::ZERO, Solver::ADAM, L2::Fixed(1e-3)));
     assert_eq!((training.class_weights, training.seed), (ClassWeights::None, u64::MAX));
-    assert_eq!(training.head, Head::RpRidge);
+    assert_eq!(training.head, HeadKind::RpRidge);
     assert_eq!((training.max_samples, training.time_limit), (50, Duration::from_secs(5)));
     assert_eq!((training.priority, training.pause_above_c), (Priority::Normal, Some(75.0)));
-    assert_eq!((training.pause_above_load, config.store.quota_bytes), (Some(1.5), 20 << 20));
-    assert_eq!(config.promotion.policy, Policy::Manual);
+    assert_eq!((training.pause_above_load, config.store.quota_mb), (Some(1.5), 20));
+    assert_eq!(config.promotion.policy, PromotionPolicy::Manual);
     assert_eq!((config.promotion.shadow_images, config.promotion.instant), (40, false));
     let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
     assert_eq!(top_k, 5);
     assert!((unknown_percentile - 97.5).abs() < 1e-12 && (abstain_alpha - 0.2).abs() < 1e-12);
-    assert_eq!(config.trusted_keys, ["/etc/keys/a.pub", "/etc/keys/b.pub"].map(PathBuf::from));
+    assert_eq!(config.updates.trusted_keys, ["/etc/keys/a.pub", "/etc/keys/b.pub"].map(PathBuf::from));
     let mqtt = config.mqtt.unwrap();
     assert_eq!((mqtt.url.as_str(), mqtt.prefix.as_str()), ("mqtts://b:8884", "plant/hall-2"));
     assert_eq!(mqtt.username.as_deref(), Some("007"));
@@ -89,8 +92,8 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
         files.map(|file| file.as_ref().and_then(|path| path.to_str())),
         [Some("/run/p"), Some("/c"), Some("/d"), Some("/e")]
     );
-    assert_eq!((mqtt.spool_bytes, mqtt.spool_age_max), (1 << 20, Duration::from_hours(1)));
-    assert_eq!((mqtt.max_packet_bytes, mqtt.reconnect_max), (16 << 10, Duration::from_millis(250)));
+    assert_eq!((mqtt.spool_mb, mqtt.spool_max_age), (1, Duration::from_hours(1)));
+    assert_eq!((mqtt.max_packet_kb, mqtt.reconnect_max), (16, Duration::from_millis(250)));
 }
 
 #[test]

@@ -9,12 +9,12 @@ use crate::backbone::{
     BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, complete,
     inspect, propose, verify,
 };
-use crate::cli::args::{Add, ChannelsKind, LayoutKind, PoolKind, ResizeKind};
+use crate::cli::args::Add;
 use crate::cli::failure::{Failure, one_line_chain};
 use crate::cli::output::{Output, write_file};
 use crate::cli::print;
 use crate::cli::values::{divisor, listed, normalization, normalizations, per_channel};
-use crate::image::{Channels, Layout, Preprocess, Resize};
+use crate::image::{Channels, Preprocess, Resize};
 
 #[derive(Debug, Serialize)]
 struct Done<'a> {
@@ -59,8 +59,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
         if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
     };
     let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
-    draft.embedding =
-        complete(&proposal, &shape, options.pool.map(Pool::from)).map_err(|error| refused(&options.file, &error))?;
+    draft.embedding = complete(&proposal, &shape, options.pool).map_err(|error| refused(&options.file, &error))?;
     // What is proved is what was written, not what was meant.
     let text = draft.text();
     let manifest = Manifest::parse(&text, &path)?;
@@ -103,41 +102,23 @@ fn refused(file: &Path, error: &BadProposal) -> Failure {
 }
 
 fn wishes(options: &Add) -> Wishes {
-    Wishes {
-        input: options.input.clone(),
-        layout: options.layout.map(|layout| match layout {
-            LayoutKind::Nchw => Layout::Nchw,
-            LayoutKind::Nhwc => Layout::Nhwc,
-        }),
-        size: options.size,
-        tensor: options.tensor.clone(),
-    }
-}
-
-impl From<PoolKind> for Pool {
-    fn from(kind: PoolKind) -> Self {
-        match kind {
-            PoolKind::None => Self::None,
-            PoolKind::Avg => Self::Avg,
-            PoolKind::Cls => Self::Cls,
-        }
-    }
+    Wishes { input: options.input.clone(), layout: options.layout, size: options.size, tensor: options.tensor.clone() }
 }
 
 /// Without a word it is the crop that classification models are mostly evaluated with.
 fn resize(options: &Add) -> Result<Resize, Failure> {
-    let kind = options.resize.unwrap_or(ResizeKind::Crop);
-    if options.crop_ratio.is_some() && kind != ResizeKind::Crop {
-        return Err(Failure::usage("--crop-ratio belongs to --resize crop; leave one of them out"));
+    let resize = options.resize.unwrap_or(Resize::CROP);
+    match (resize, options.crop_ratio, options.pad) {
+        (Resize::Stretch | Resize::Letterbox { .. }, Some(_), _) => {
+            Err(Failure::usage("--crop-ratio belongs to --resize crop; leave one of them out"))
+        }
+        (Resize::Stretch | Resize::Crop { .. }, _, Some(_)) => {
+            Err(Failure::usage("--pad belongs to --resize letterbox; give that too, or leave --pad out"))
+        }
+        (Resize::Crop { .. }, Some(ratio), None) => Ok(Resize::Crop { ratio }),
+        (Resize::Letterbox { .. }, None, Some(pad)) => Ok(Resize::Letterbox { pad }),
+        (resize, None, None) => Ok(resize),
     }
-    if options.pad.is_some() && kind != ResizeKind::Letterbox {
-        return Err(Failure::usage("--pad belongs to --resize letterbox; give that too, or leave --pad out"));
-    }
-    Ok(match kind {
-        ResizeKind::Stretch => Resize::Stretch,
-        ResizeKind::Crop => Resize::Crop { ratio: options.crop_ratio.unwrap_or(0.875) },
-        ResizeKind::Letterbox => Resize::Letterbox { pad: options.pad.unwrap_or(114) },
-    })
 }
 
 /// As the options say; where they do not, a person at a terminal is asked.
@@ -157,11 +138,7 @@ fn pixels(options: &Add, output: Output) -> Result<Pixels, Failure> {
             })?
         }
     };
-    match options.channels {
-        Some(ChannelsKind::Rgb) => pixels.channels = Channels::Rgb,
-        Some(ChannelsKind::Bgr) => pixels.channels = Channels::Bgr,
-        None => {}
-    }
+    pixels.channels = options.channels.unwrap_or(pixels.channels);
     Ok(pixels)
 }
 

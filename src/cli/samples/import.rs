@@ -11,11 +11,8 @@ use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::output::Output;
 use crate::cli::store::{count_new_labels, open_for_labels};
 use crate::config::Config;
-use crate::engine::{AwaitedLabel, LabelSource, Snapshot, Write};
+use crate::engine::{AWAITED_MAX, AwaitedLabel, LabelSource, Snapshot, Write};
 use crate::words::{Label, SampleId, Timestamp};
-
-/// Labels that wait for their image, as many as the daemon keeps.
-const AWAITED_MAX: usize = 10_000;
 
 /// What an import did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

@@ -28,7 +28,7 @@ use crate::shared::read_image::{PictureError, read_picture};
 use crate::store::files::{self, NewFile};
 use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, SampleId, Timestamp, told};
+use crate::words::{Digest, EmbeddingSpace, SampleId, Timestamp, error_chain};
 
 /// Embeddings in one commit.
 const BATCH: usize = 16;
@@ -87,7 +87,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Job> {
     job::spawn("succeed", throttle, events, work, move |result| match result {
         Ok(Ok(Some(succession))) => Some(Event::Succeeds(Box::new(succession))),
         Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::SuccessionFailed { sha256, reason: told(&*error) }),
+        Ok(Err(error)) => Some(Event::SuccessionFailed { sha256, reason: error_chain(&*error) }),
         Err(panicked) => Some(Event::SuccessionFailed { sha256, reason: panicked.to_string() }),
     })
 }

@@ -19,7 +19,7 @@ use crate::ports::{EmbedError, Embedder};
 use crate::shared::read_image::{PictureError, read_picture};
 use crate::store::{Reader, StoreError};
 use crate::train::{Frame, Grouper};
-use crate::words::{SampleId, Timestamp, told};
+use crate::words::{SampleId, Timestamp, error_chain};
 
 /// Decoded images waiting for the backbone: a few hundred KB each.
 const DECODED: usize = 2;
@@ -132,7 +132,7 @@ impl Reading {
         let (cached, paths) = match known(&self.reader, &id) {
             Ok(known) => known,
             Err(error) => {
-                return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: told(&error) }));
+                return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: error_chain(&error) }));
             }
         };
         let input = match cached {
@@ -140,9 +140,9 @@ impl Reading {
             None => match image::decode(&picture.bytes, &self.limits) {
                 Ok(pixels) => Input::Tensor(self.preprocess.apply(&pixels)),
                 Err(bad) if bad.is_incomplete() => {
-                    return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: told(&bad) }));
+                    return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: error_chain(&bad) }));
                 }
-                Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: told(&bad) })),
+                Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: error_chain(&bad) })),
             },
         };
         let here_before = paths.contains(&job.path);
@@ -171,8 +171,8 @@ fn unread(error: &PictureError) -> IngestOutcome {
     match error {
         PictureError::Gone(_) => IngestOutcome::Gone,
         PictureError::Changed(_) => IngestOutcome::Changed,
-        PictureError::NotAFile(_) | PictureError::TooLarge { .. } => IngestOutcome::Bad { reason: told(error) },
-        PictureError::Unreadable { .. } => IngestOutcome::Unreadable { reason: told(error) },
+        PictureError::NotAFile(_) | PictureError::TooLarge { .. } => IngestOutcome::Bad { reason: error_chain(error) },
+        PictureError::Unreadable { .. } => IngestOutcome::Unreadable { reason: error_chain(error) },
     }
 }
 
@@ -222,7 +222,7 @@ impl Embedding {
                 match self.embedder.embed(&tensor, 1) {
                     Ok(embedding) => (embedding, started.elapsed()),
                     Err(error @ EmbedError::NotFinite { .. }) => {
-                        let outcome = IngestOutcome::Bad { reason: told(&error) };
+                        let outcome = IngestOutcome::Bad { reason: error_chain(&error) };
                         return Ok(Ingested { root: job.root, path: job.path, stamp, outcome });
                     }
                     Err(error) => return Err(error),

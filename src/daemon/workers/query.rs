@@ -20,7 +20,7 @@ use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX, prediction_body};
 use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::{Answer, ErrorCode};
-use crate::words::{HeadRef, SampleId, told};
+use crate::words::{HeadRef, SampleId, error_chain};
 
 /// A query and its number.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Parts {
                 }
             }),
         };
-        answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, told(&error)))
+        answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, error_chain(&error)))
     }
 
     fn samples(&self, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
@@ -117,7 +117,7 @@ impl Parts {
         let source = export::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
         match export::export(&source, head, &self.exports) {
             Ok(exported) => Answer::ok(&exported),
-            Err(error) => Answer::error(ErrorCode::Failed, told(&error)),
+            Err(error) => Answer::error(ErrorCode::Failed, error_chain(&error)),
         }
     }
 }

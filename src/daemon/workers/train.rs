@@ -17,7 +17,7 @@ use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoredHead};
 use crate::train;
 use crate::wire::TrainingPhase;
-use crate::words::{EmbeddingSpace, Timestamp, told};
+use crate::words::{EmbeddingSpace, Timestamp, error_chain};
 
 /// What every training needs.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ pub(crate) fn spawn(
     job::spawn("train", throttle, events, work, |result| match result {
         Ok(Ok(Some(outcome))) => Some(Event::Trained(Box::new(outcome))),
         Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::TrainingFailed { reason: told(&*error) }),
+        Ok(Err(error)) => Some(Event::TrainingFailed { reason: error_chain(&*error) }),
         Err(panicked) => Some(Event::TrainingFailed { reason: panicked.to_string() }),
     })
 }
@@ -93,7 +93,7 @@ impl TrainingRun {
         match HeadRecord::from_bytes(&bytes) {
             Ok(record) => Ok(Some(record)),
             Err(error) => {
-                tracing::error!(head = %info.head, error = told(&error), "the champion's file cannot be read");
+                tracing::error!(head = %info.head, error = error_chain(&error), "the champion's file cannot be read");
                 Ok(None)
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, Statistics};
-use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, told};
+use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, error_chain};
 
 /// At most `max` labelled samples, balanced and diverse.
 pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
@@ -28,7 +28,7 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
 pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Statistics, StoreError> {
     match reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
-        Some(Err(error)) => tracing::warn!(error = told(&error), "the statistics are made anew from the labels"),
+        Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are made anew from the labels"),
         _ => {}
     }
     Ok(Statistics::new(space))

@@ -16,7 +16,7 @@ use crate::head::{HeadRecord, Unreadable};
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train::BadData;
 use crate::update::{Code, Contents, Manifest, Refusal};
-use crate::words::{Digest, EmbeddingSpace, told};
+use crate::words::{Digest, EmbeddingSpace, error_chain};
 
 /// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
@@ -37,7 +37,9 @@ pub(crate) fn spawn(
     job::spawn("update", throttle, events, work, move |result| {
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(error)) => Err(Refusal::new(Code::NotPossible, format!("it cannot be read: {}", told(&error)))),
+            Ok(Err(error)) => {
+                Err(Refusal::new(Code::NotPossible, format!("it cannot be read: {}", error_chain(&error))))
+            }
             Err(panicked) => Err(Refusal::new(Code::BadContent, panicked.to_string())),
         };
         Some(Event::UpdateChecked(Box::new(UpdateChecked { kind, sha256, outcome })))
@@ -93,7 +95,7 @@ fn whole(manifest: &Manifest, reader: &Reader, mut take: impl FnMut(&[u8])) -> R
 /// The head in `bytes`, if it reads embeddings of `space`.
 fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> {
     let bad = |reason: String| Refusal::new(Code::BadContent, reason);
-    let record = HeadRecord::from_bytes(bytes).map_err(|error| bad(told(&error)))?;
+    let record = HeadRecord::from_bytes(bytes).map_err(|error| bad(error_chain(&error)))?;
     record.dense.reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
     let classes = record.dense.classes.len();
     if classes < 2 {

@@ -31,7 +31,7 @@ impl Engine {
         if !found.verdict.promote {
             return self.fail_update(now, kind, Refusal::new(Code::Worse, found.verdict.reason));
         }
-        let reason = format!("update {}: {}", manifest.told(), found.verdict.reason);
+        let reason = format!("update {}: {}", manifest, found.verdict.reason);
         let head = self.promote_update(now, found, reason);
         let memory = &mut self.updates.of(kind).memory;
         let Manifest { name, version, sha256, .. } = manifest.clone();

@@ -140,7 +140,7 @@ fn a_file_whose_rows_refer_to_nothing_is_not_migrated() {
     let before = rows(&old, &columns);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { action: "migrate", .. }), "{error:?}");
-    assert!(crate::words::told(&error).contains("refers to a row that is not there"), "{error:?}");
+    assert!(crate::words::error_chain(&error).contains("refers to a row that is not there"), "{error:?}");
     assert_eq!(rows(&old, &columns), before);
     assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
 }

@@ -1,14 +1,56 @@
-//! Which file systems are mounted at, above and below a folder.
+//! Which folder a path leads to now: its inode, the file systems around it, and whether one of them is remote.
 //!
-//! The kernel's notices tell neither of a file system that is mounted over a watched folder nor reliably of one that
-//! goes, so the table of mounts is looked at from time to time.
+//! inotify reports neither a file system that is mounted over a watched folder nor, reliably, one that is unmounted, so
+//! the table of mounts is read from time to time.
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What is mounted where, as this process sees it.
+use rustix::fs::{Access, access};
+
+/// Device and inode number of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct FolderId(u64, u64);
+
+/// The identity of the folder that `path` leads to, and its path without links.
+///
+/// # Errors
+/// What keeps it from being listed.
+pub(super) fn identify(path: &Path) -> io::Result<(FolderId, PathBuf)> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    // Opening it would do too, but would be reported to everybody who watches it, this program included.
+    access(path, Access::READ_OK | Access::EXEC_OK)?;
+    Ok((FolderId(metadata.dev(), metadata.ino()), fs::canonicalize(path)?))
+}
+
+/// Magic numbers of file systems that other machines or programs change without a notice by the kernel; from linux/magic.h and statfs(2).
+const REMOTE: [u64; 10] = [
+    0x6969,      // NFS
+    0x517B,      // SMB
+    0xFF53_4D42, // CIFS
+    0xFE53_4D42, // SMB 2
+    0x6573_5546, // FUSE
+    0x0102_1997, // 9P
+    0x00C3_6400, // Ceph
+    0x5346_414F, // AFS
+    0x7375_7245, // Coda
+    0x0BD0_0BD0, // Lustre
+];
+
+/// Whether `path` lies on a network file system; false where that cannot be found out.
+pub(super) fn is_remote(path: &Path) -> bool {
+    // Some architectures have a signed 32-bit field here, which would extend the sign.
+    rustix::fs::statfs(path).is_ok_and(|statfs| REMOTE.contains(&(statfs.f_type as u64 & 0xFFFF_FFFF)))
+}
+
+/// The mount table, as this process sees it.
 #[derive(Debug, Default)]
 pub(super) struct Mounts(Vec<Mount>);
 
@@ -22,7 +64,7 @@ struct Mount {
 
 /// The mounts that a folder's content depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Around {
+pub(super) struct SurroundingMounts {
     /// What the folder lies on.
     on: Option<Mount>,
     /// What is mounted below it.
@@ -45,19 +87,19 @@ impl Mounts {
         Self(table.split(|byte| *byte == b'\n').filter_map(line).collect())
     }
 
-    /// Those around the folder with this canonical path.
-    pub(super) fn around(&self, folder: &Path) -> Around {
+    /// The mounts at, above and below the folder with this canonical path.
+    pub(super) fn around(&self, folder: &Path) -> SurroundingMounts {
         let above = self.0.iter().filter(|mount| folder.starts_with(&mount.point));
         // Of several at one place the last one is seen.
         let on = above.max_by_key(|mount| mount.point.components().count()).cloned();
         let below = self.0.iter().filter(|mount| mount.point.starts_with(folder) && mount.point != folder);
-        Around { on, below: below.cloned().collect() }
+        SurroundingMounts { on, below: below.cloned().collect() }
     }
 }
 
-impl Around {
-    /// Where the file system was mounted that the folder lay on, if it lies on one further up now.
-    pub(super) fn unmounted(&self, before: &Self) -> Option<PathBuf> {
+impl SurroundingMounts {
+    /// The mount point that is gone: where the folder's file system was mounted, if it lies on one further up now.
+    pub(super) fn unmounted_since(&self, before: &Self) -> Option<PathBuf> {
         let depth = |around: &Self| around.on.as_ref().map(|mount| mount.point.components().count());
         let former = before.on.as_ref()?;
         (depth(self) < depth(before)).then(|| former.point.clone())
@@ -85,7 +127,7 @@ mod tests {
                          40 22 8:17 / /mnt/a\\040disk rw - vfat /dev/sdb1 rw\n\
                          41 40 0:40 / /mnt/a\\040disk/in/net rw shared:1 - nfs host:/x rw\n";
 
-    fn around(table: &str, folder: &str) -> Around {
+    fn around(table: &str, folder: &str) -> SurroundingMounts {
         Mounts::parse(table.as_bytes()).around(Path::new(folder))
     }
 
@@ -97,11 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_that_goes_is_told_from_one_that_comes() {
+    fn an_unmounted_file_system_is_told_apart_from_a_mounted_one() {
         let (with, without) = (around(TABLE, "/mnt/a disk"), around(TABLE.lines().next().unwrap(), "/mnt/a disk"));
-        assert_eq!(without.unmounted(&with), Some("/mnt/a disk".into()));
-        assert_eq!(with.unmounted(&without), None);
-        assert_eq!(with.unmounted(&with), None);
+        assert_eq!(without.unmounted_since(&with), Some("/mnt/a disk".into()));
+        assert_eq!(with.unmounted_since(&without), None);
+        assert_eq!(with.unmounted_since(&with), None);
     }
 
     #[test]
@@ -114,5 +156,11 @@ mod tests {
     #[test]
     fn the_table_of_this_machine_is_read() {
         assert!(Mounts::now().around(Path::new("/proc")).on.is_some_and(|mount| mount.point == Path::new("/proc")));
+    }
+
+    #[test]
+    fn kernel_file_systems_and_missing_paths_are_not_remote() {
+        assert!(!is_remote(Path::new("/proc")));
+        assert!(!is_remote(Path::new("/no/such/path")));
     }
 }

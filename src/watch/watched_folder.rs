@@ -1,4 +1,4 @@
-//! One watched folder, how it is kept, and what people have to know of it.
+//! One watched folder: whether it can be used, how changes in it are noticed, and what is reported of it.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,111 +7,111 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::asks::Asks;
-use super::hints::{Hints, Refusal};
-use super::mounts::{Around, Mounts};
-use super::place::{self, Place};
-use super::{Emit, Poll, Root, file_system};
+use super::folder_identity::{FolderId, Mounts, SurroundingMounts, identify, is_remote};
+use super::inotify::{Notifications, Refusal};
+use super::work_queue::WorkQueue;
+use super::{Emit, Poll, Root};
 use crate::engine::{Event, WatchState, Watched};
 
-/// A watched folder and how it is kept.
-pub(super) struct Kept {
+/// A watched folder and how changes in it are noticed.
+pub(super) struct FolderWatch {
     pub(super) root: Root,
     pub(super) mode: Mode,
-    /// When it is looked at next.
+    /// When it is checked next.
     pub(super) due: Instant,
-    /// Which folder it is that is heard or polled: another one may come under its name.
-    place: Place,
-    /// The mounts around it, before what it lay on went.
-    around: Around,
+    /// Which folder is subscribed to or polled: another one may take its name.
+    id: FolderId,
+    /// The mounts around it, before its file system was unmounted.
+    mounts: SurroundingMounts,
     /// Where that was mounted.
     unmounted: Option<PathBuf>,
-    /// What people know of.
-    told: Option<WatchState>,
+    /// The state that was reported last.
+    reported: Option<WatchState>,
 }
 
+/// How changes in a folder are noticed.
 pub(super) enum Mode {
-    /// Not looked at yet, or to be looked at as if it were not.
+    /// Not checked yet, or to be checked as if it were not.
     New,
     /// It cannot be used, for this reason.
     Missing(String),
-    /// The kernel tells.
-    Heard(Hints),
+    /// The kernel reports them.
+    Notified(Notifications),
     /// Listed every few seconds, by its settings or file system.
     Polled,
     /// Listed every few seconds, because the kernel refused.
     Refused(Refusal),
 }
 
-/// What a look at a watched folder found.
+/// What a check of a watched folder found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Check {
     /// It cannot be used.
-    Nothing,
-    /// It is as it was, and heard.
-    Same,
+    Unusable,
+    /// It is as it was, and the kernel reports its changes.
+    Unchanged,
     /// It has to be listed: it is new, or polled.
-    ToList,
+    NeedsListing,
 }
 
-impl Kept {
+impl FolderWatch {
     pub(super) fn new(root: Root) -> Self {
         Self {
             root,
             mode: Mode::New,
             due: Instant::now(),
-            place: Place::default(),
-            around: Around::default(),
+            id: FolderId::default(),
+            mounts: SurroundingMounts::default(),
             unmounted: None,
-            told: None,
+            reported: None,
         }
     }
 
-    /// Sees to it that the folder is heard or polled, if it is there.
-    pub(super) fn look(&mut self, mounts: &Mounts, poll: Duration, asks: &Arc<Asks>, emit: &Emit) -> Found {
+    /// Checks the folder, and subscribes to it or has it polled where that is not so already.
+    pub(super) fn check(&mut self, mounts: &Mounts, poll: Duration, queue: &Arc<WorkQueue>, emit: &Emit) -> Check {
         self.due = Instant::now() + poll;
-        let found = match place::of(&self.root.path) {
-            Ok((place, whole)) => self.found(place, mounts.around(&whole), asks, emit),
+        let found = match identify(&self.root.path) {
+            Ok((id, canonical)) => self.follow(id, mounts.around(&canonical), queue, emit),
             Err(error) => {
                 self.mode = Mode::Missing(why(&error));
-                Found::Nothing
+                Check::Unusable
             }
         };
-        self.tell(poll, emit);
+        self.report(poll, emit);
         found
     }
 
-    fn found(&mut self, place: Place, around: Around, asks: &Arc<Asks>, emit: &Emit) -> Found {
-        self.unmounted = around.unmounted(&self.around);
-        let is_same = self.place == place && (self.unmounted.is_some() || self.around == around);
-        self.place = place;
+    fn follow(&mut self, id: FolderId, mounts: SurroundingMounts, queue: &Arc<WorkQueue>, emit: &Emit) -> Check {
+        self.unmounted = mounts.unmounted_since(&self.mounts);
+        let is_same = self.id == id && (self.unmounted.is_some() || self.mounts == mounts);
+        self.id = id;
         if self.unmounted.is_none() {
-            self.around = around;
+            self.mounts = mounts;
         }
-        let is_kept = match &self.mode {
+        let keeps_mode = match &self.mode {
             Mode::New | Mode::Missing(_) => false,
-            // What is no limit may be over at any time.
+            // A reason that is no limit may be over at any time.
             Mode::Refused(refusal) => is_same && refusal.by_limit,
-            Mode::Heard(_) | Mode::Polled => is_same,
+            Mode::Notified(_) | Mode::Polled => is_same,
         };
-        if !is_kept {
-            self.mode = self.attached(asks, emit);
+        if !keeps_mode {
+            self.mode = self.chosen_mode(queue, emit);
         }
-        if is_kept && matches!(self.mode, Mode::Heard(_)) { Found::Same } else { Found::ToList }
+        if keeps_mode && matches!(self.mode, Mode::Notified(_)) { Check::Unchanged } else { Check::NeedsListing }
     }
 
-    fn attached(&self, asks: &Arc<Asks>, emit: &Emit) -> Mode {
+    fn chosen_mode(&self, queue: &Arc<WorkQueue>, emit: &Emit) -> Mode {
         let root = &self.root;
-        if root.poll == Poll::Always || (root.poll == Poll::Auto && file_system::is_remote(&root.path)) {
+        if root.poll == Poll::Always || (root.poll == Poll::Auto && is_remote(&root.path)) {
             return Mode::Polled;
         }
-        Hints::attach(root, asks, emit).map_or_else(Mode::Refused, Mode::Heard)
+        Notifications::subscribe(root, queue, emit).map_or_else(Mode::Refused, Mode::Notified)
     }
 
-    /// Says how the folder fares, once until that changes.
-    pub(super) fn tell(&mut self, poll: Duration, emit: &Emit) {
+    /// Reports the folder's state, once until it changes.
+    pub(super) fn report(&mut self, poll: Duration, emit: &Emit) {
         let state = self.state(poll);
-        if self.told.as_ref() == Some(&state) {
+        if self.reported.as_ref() == Some(&state) {
             return;
         }
         let folder = self.root.path.display();
@@ -119,7 +119,7 @@ impl Kept {
             WatchState::Well => info!(%folder, polled = matches!(self.mode, Mode::Polled), "watching"),
             WatchState::Lost { reason } | WatchState::Unheard { reason } => warn!(reason, "watch"),
         }
-        self.told = Some(state.clone());
+        self.reported = Some(state.clone());
         emit(Event::Watched(Watched { root: self.root.index, state }));
     }
 
@@ -146,7 +146,7 @@ impl Kept {
                      subfolders"
                 ),
             },
-            (Mode::New | Mode::Heard(_) | Mode::Polled, None) => WatchState::Well,
+            (Mode::New | Mode::Notified(_) | Mode::Polled, None) => WatchState::Well,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Why there is no link, in words with the next act.
+//! Why there is no link, in words with the remedy.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub(super) fn is_poison(error: &ConnectionError) -> bool {
         if !matches!(error, Codec::Io(_) | Codec::OutgoingPacketTooLarge { .. }))
 }
 
-/// Whether the broker does not let this device in, which only a person can mend.
+/// Whether the broker refuses this device, which only a person can change.
 pub(super) fn is_barred(error: &ConnectionError) -> bool {
     use ConnectReturnCode::{BadClientId, BadUserNamePassword, NotAuthorized};
     match error {
@@ -25,8 +25,8 @@ pub(super) fn is_barred(error: &ConnectionError) -> bool {
     }
 }
 
-/// The words for a failed connect or a lost link.
-pub(super) fn words(error: &ConnectionError, settings: &Settings, was_connected: bool) -> String {
+/// A failed connect or a lost link.
+pub(super) fn describe(error: &ConnectionError, settings: &Settings, was_connected: bool) -> String {
     let broker = &settings.broker;
     match error {
         ConnectionError::ConnectionRefused(code) => refused(*code, settings),

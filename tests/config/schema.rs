@@ -1,8 +1,7 @@
 //! The table of keys as a JSON Schema, for editors that check while one types.
 
+use edgetuned::config::{KEYS, Key, Kind, PROVIDER};
 use serde_json::{Map, Value, json};
-
-use super::keys::{KEYS, Key, Kind, PROVIDER};
 
 const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
 
@@ -78,19 +77,19 @@ fn default_value(kind: Kind, default: &str) -> Value {
 
 fn kind_schema(kind: Kind) -> Value {
     match kind {
-        Kind::Truth => json!({ "type": "boolean" }),
+        Kind::Bool => json!({ "type": "boolean" }),
         Kind::Text => json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
         Kind::Path => json!({ "type": "string", "pattern": "^/" }),
         Kind::Paths { max } => {
             json!({ "type": "array", "items": { "type": "string", "pattern": "^/" }, "maxItems": max })
         }
-        Kind::Whole { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::AutoOrNumber { min, max } => {
             json!({ "oneOf": [{ "const": "auto" }, { "type": "number", "minimum": min, "maximum": max }] })
         }
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
-        Kind::Choice { now } => json!({ "enum": now }),
+        Kind::Choice { words } => json!({ "enum": words }),
         Kind::Providers => json!({ "type": "array", "items": { "enum": [PROVIDER] }, "minItems": 1, "maxItems": 1 }),
         Kind::Cron => json!({ "type": "string" }),
         Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),

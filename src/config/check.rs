@@ -1,15 +1,17 @@
-//! Whether a written value is of its key's kind, and what to say when it is not.
+//! Checks a written value by its key's kind, and says what would be right.
 
 use std::path::{Component, Path};
 
-use super::duration;
-use super::keys::{self, Kind, PROVIDER};
+use super::key::{self, Kind, PROVIDER};
 use super::problem::quoted;
+use super::setting::{parse_duration, show_duration};
+use super::table::KEYS;
 use super::value::Value;
 use super::yaml::{Content, Node};
 use crate::wire::Base;
+use crate::words::BrokerUrl;
 
-/// What was wrong, where there is more to say than the kind and the node.
+/// What was wrong, where a problem has more to say than kind and node.
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     pub found: Option<String>,
@@ -39,17 +41,17 @@ pub(super) fn is_text(kind: Kind) -> bool {
 /// What a key of this kind may hold, in words.
 pub(super) fn expected(kind: Kind) -> String {
     match kind {
-        Kind::Truth => "true or false".to_owned(),
+        Kind::Bool => "true or false".to_owned(),
         Kind::Text => "text of 1 to 256 characters on one line".to_owned(),
         Kind::Path => "an absolute path without '..'".to_owned(),
         Kind::Paths { max } => format!("a list of at most {max} absolute paths without '..'"),
-        Kind::Whole { min, max } => format!("a whole number from {min} to {max}"),
+        Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Kind::Number { min, max } => format!("a number from {min} to {max}"),
         Kind::AutoOrNumber { min, max } => format!("auto, or a number from {min:e} to {max:e}"),
         Kind::Duration { min, max } => {
-            format!("a duration from {} to {}", duration::show(min), duration::show(max))
+            format!("a duration from {} to {}", show_duration(min), show_duration(max))
         }
-        Kind::Choice { now } => now.join(" or "),
+        Kind::Choice { words } => words.join(" or "),
         Kind::Providers => format!("[{PROVIDER}]"),
         Kind::Cron => "a cron time of five fields (minute hour day month weekday)".to_owned(),
         Kind::BrokerUrl => "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
@@ -71,20 +73,20 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
     let Content::Scalar { text, .. } = &node.content else { return Err(Refusal::default()) };
     let plain = node.plain();
     match kind {
-        Kind::Truth => match plain {
-            Some("true" | "True" | "TRUE") => Ok(Value::Truth(true)),
-            Some("false" | "False" | "FALSE") => Ok(Value::Truth(false)),
+        Kind::Bool => match plain {
+            Some("true" | "True" | "TRUE") => Ok(Value::Bool(true)),
+            Some("false" | "False" | "FALSE") => Ok(Value::Bool(false)),
             _ => Err(Refusal::default()),
         },
-        Kind::Whole { min, max } => {
+        Kind::Integer { min, max } => {
             let number = plain.and_then(|text| text.parse().ok()).filter(|number| (min..=max).contains(number));
-            number.map(Value::Whole).ok_or_else(|| unquoted(node))
+            number.map(Value::Integer).ok_or_else(|| unquoted(node))
         }
         Kind::Number { min, max } => number(plain, min, max).ok_or_else(|| unquoted(node)),
         Kind::AutoOrNumber { .. } if text == "auto" => Ok(Value::Text(text.clone())),
         Kind::AutoOrNumber { min, max } => number(plain, min, max).ok_or_else(|| unquoted(node)),
         Kind::Duration { min, max } => {
-            let duration = duration::parse(text).filter(|duration| (min..=max).contains(duration));
+            let duration = parse_duration(text).filter(|duration| (min..=max).contains(duration));
             let remedy = "write a whole number and one of ms, s, m, h, d, without a space: 500ms, 10s, 5m, 1h, 7d";
             duration.map(Value::Duration).ok_or_else(|| Refusal::remedy(remedy))
         }
@@ -96,8 +98,8 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
 fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
     let require = |holds: bool| if holds { Ok(()) } else { Err(Refusal::default()) };
     match kind {
-        Kind::Choice { now } if now.contains(&text) => Ok(()),
-        Kind::Choice { now } => Err(Refusal { found: None, remedy: nearest(text, now).map(|word| meant(&word)) }),
+        Kind::Choice { words } if words.contains(&text) => Ok(()),
+        Kind::Choice { words } => Err(Refusal { found: None, remedy: nearest(text, words).map(|word| meant(&word)) }),
         Kind::Path => {
             let path = Path::new(text);
             if path.is_relative() {
@@ -115,12 +117,15 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
                 return Err(Refusal::remedy("correct the time: an item of a list is empty"));
             }
             let cron = text.parse::<croner::Cron>().map_err(correct)?;
-            // Any start will do to find that a time never comes, such as the 30th of February.
+            // From any start on it shows that a time never comes, such as the 30th of February.
             let start = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
             let never = |_| Refusal::remedy("write a time that comes: this one never does");
             cron.find_next_occurrence(&start, true).map(|_| ()).map_err(never)
         }
-        Kind::BrokerUrl => broker_url(text),
+        Kind::BrokerUrl => match text.parse::<BrokerUrl>() {
+            Ok(_) => Ok(()),
+            Err(bad) => Err(Refusal { found: None, remedy: bad.remedy.map(str::to_owned) }),
+        },
         Kind::DeviceId => require(Base::new("prefix", text).is_ok()),
         Kind::TopicPrefix => require(Base::new(text, "device").is_ok()),
         _ => require(!text.is_empty() && text.chars().count() <= 256 && !text.contains(char::is_control)),
@@ -128,7 +133,7 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
 }
 
 fn number(plain: Option<&str>, min: f64, max: f64) -> Option<Value> {
-    // Of what Rust reads as a number, the range leaves out infinity and what is none.
+    // The range leaves out infinity and NaN, which Rust reads, too.
     plain?.parse().ok().filter(|number| (min..=max).contains(number)).map(Value::Number)
 }
 
@@ -149,7 +154,7 @@ fn providers(node: &Node) -> Result<Value, Refusal> {
             found: Some(other.describe()),
             remedy: Some(format!("write [{PROVIDER}]: this build computes on the CPU only")),
         }),
-        None if items.len() == 1 => Ok(Value::Text(PROVIDER.to_owned())),
+        None if items.len() == 1 => Ok(Value::Texts(vec![PROVIDER.to_owned()])),
         None => Err(Refusal::default()),
     }
 }
@@ -166,41 +171,16 @@ fn paths(node: &Node, max: usize) -> Result<Value, Refusal> {
     texts.collect::<Result<_, _>>().map(Value::Texts)
 }
 
-/// The same answer as the link gives, without its need of the network.
-fn broker_url(text: &str) -> Result<(), Refusal> {
-    if text.contains('@') {
-        return Err(Refusal::remedy("move the name to mqtt.username and the password into mqtt.password_file"));
-    }
-    let Some((scheme @ ("mqtt" | "mqtts"), rest)) = text.split_once("://") else { return Err(Refusal::default()) };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match authority.rfind(':') {
-        Some(at) if !authority[at..].contains(']') => (&authority[..at], Some(&authority[at + 1..])),
-        _ => (authority, None),
-    };
-    if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port != 0)) {
-        return Err(Refusal::remedy("write a port from 1 to 65535, or none"));
-    }
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    match bracketed {
-        Some(_) if scheme == "mqtts" => Err(Refusal::remedy("write the broker's name or IPv4 address: TLS needs one")),
-        Some(address) if address.parse::<core::net::Ipv6Addr>().is_ok() => Ok(()),
-        None if !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
-            Ok(())
-        }
-        _ => Err(Refusal::default()),
-    }
-}
-
 /// What to do about the unknown key `word` in `section`.
 pub(super) fn suggestion(section: &str, word: &str) -> String {
     if section == "mqtt" && word.eq_ignore_ascii_case("password") {
         return "write the password into a file of its own and name that in mqtt.password_file".to_owned();
     }
-    let siblings = keys::below(section);
+    let siblings = key::below(section);
     if let Some(near) = nearest(word, &siblings) {
         return meant(&near);
     }
-    match keys::KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(word)) {
+    match KEYS.iter().find(|key| key.name.rsplit('.').next() == Some(word)) {
         Some(key) => meant(key.name),
         None => "remove it".to_owned(),
     }

@@ -1,4 +1,4 @@
-//! What the kernel's notices mean.
+//! The kernel's notices of changes in a watched folder, turned into sightings and work for the lister.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,39 +7,39 @@ use std::sync::Arc;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, EventHandler, EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
 
-use super::asks::Asks;
 use super::candidate::{self, Target};
+use super::work_queue::WorkQueue;
 use super::{Emit, Root};
 use crate::engine::{Event, Sighting};
 
-/// The kernel's notices for one watched folder, turned into sightings and asks as they come.
-pub(super) struct Hints {
+/// A subscription to changes in one watched folder; dropping it ends it.
+pub(super) struct Notifications {
     watcher: INotifyWatcher,
 }
 
-impl Hints {
-    /// Begins to hear of changes in `root`.
+impl Notifications {
+    /// Subscribes to changes in `root`.
     ///
     /// # Errors
     /// When the kernel refuses, for the folder or for one below it.
-    pub(super) fn attach(root: &Root, asks: &Arc<Asks>, emit: &Emit) -> Result<Self, Refusal> {
-        let listener = Listener { root: root.clone(), asks: Arc::clone(asks), emit: Arc::clone(emit) };
+    pub(super) fn subscribe(root: &Root, queue: &Arc<WorkQueue>, emit: &Emit) -> Result<Self, Refusal> {
+        let listener = Listener { root: root.clone(), queue: Arc::clone(queue), emit: Arc::clone(emit) };
         let mut watcher = INotifyWatcher::new(listener, Config::default().with_follow_symlinks(false))?;
         let mode = if root.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         watcher.watch(&root.path, mode)?;
         Ok(Self { watcher })
     }
 
-    /// Returns when changes in `folder`, which has just appeared, are heard: what was there before is in its listing.
+    /// Subscribes to changes in `folder`, too, which has just appeared; its listing finds what was there before.
     ///
     /// # Errors
-    /// As [`Hints::attach`].
+    /// As [`Notifications::subscribe`].
     pub(super) fn include(&mut self, folder: &Path) -> Result<(), Refusal> {
         Ok(self.watcher.watch(folder, RecursiveMode::Recursive)?)
     }
 }
 
-/// Why the kernel gives no notices.
+/// Why the kernel reports no changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) why: String,
@@ -48,7 +48,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// As many folders are watched as may be.
+    /// As many folders are watched as the kernel allows.
     pub(super) fn limit() -> Self {
         Self { why: "the limit of watches is reached".to_owned(), by_limit: true }
     }
@@ -68,7 +68,7 @@ impl From<notify::Error> for Refusal {
     }
 }
 
-/// Whether the process or the user has as many of something open as may be.
+/// Whether the process or the user has as many files open as allowed.
 fn is_too_many(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error())
         || error.raw_os_error() == Some(rustix::io::Errno::NFILE.raw_os_error())
@@ -76,7 +76,7 @@ fn is_too_many(error: &io::Error) -> bool {
 
 struct Listener {
     root: Root,
-    asks: Arc<Asks>,
+    queue: Arc<WorkQueue>,
     emit: Emit,
 }
 
@@ -84,22 +84,22 @@ impl EventHandler for Listener {
     fn handle_event(&mut self, event: notify::Result<notify::Event>) {
         let event = match event {
             Ok(event) => event,
-            Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => return self.asks.refused(self.root.index),
-            Err(_) => return self.asks.deaf(self.root.index),
+            Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => return self.queue.refused(self.root.index),
+            Err(_) => return self.queue.overflowed(self.root.index),
         };
         if event.need_rescan() {
-            return self.asks.deaf(self.root.index);
+            return self.queue.overflowed(self.root.index);
         }
         let Some(path) = event.paths.into_iter().next() else { return };
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.see(path, true),
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.report(path, true),
             // Not written to under this name, perhaps: a hard link, a symbolic one.
-            EventKind::Create(_) => self.see(path, false),
+            EventKind::Create(_) => self.report(path, false),
             // Somebody may read now what could not be read before.
-            EventKind::Modify(ModifyKind::Metadata(_)) if path != self.root.path => self.see(path, false),
+            EventKind::Modify(ModifyKind::Metadata(_)) if path != self.root.path => self.report(path, false),
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) if path == self.root.path => {
-                self.asks.lost(self.root.index);
+                self.queue.lost(self.root.index);
             }
             _ => {}
         }
@@ -107,7 +107,7 @@ impl EventHandler for Listener {
 }
 
 impl Listener {
-    fn see(&self, path: PathBuf, closed: bool) {
+    fn report(&self, path: PathBuf, closed: bool) {
         if !candidate::is_in_sight(&self.root.path, &path) {
             return;
         }
@@ -115,7 +115,7 @@ impl Listener {
             Some(Target::File(stamp)) if candidate::is_image_name(&path) => {
                 (self.emit)(Event::Sighted(Sighting { root: self.root.index, path, stamp: Some(stamp), closed }));
             }
-            Some(Target::Folder(_)) if self.root.recursive => self.asks.folder(self.root.index, path),
+            Some(Target::Folder(_)) if self.root.recursive => self.queue.folder(self.root.index, path),
             _ => {}
         }
     }
@@ -131,33 +131,33 @@ mod tests {
     use super::*;
     use crate::watch::Poll;
 
-    /// Whether the folder is listed and heard anew, is lost, is refused.
-    fn asked(event: notify::Result<notify::Event>) -> (bool, bool, bool) {
-        let asks = Arc::new(Asks::default());
+    /// Whether the folder is subscribed to and listed anew, is lost, is refused.
+    fn queued(event: notify::Result<notify::Event>) -> (bool, bool, bool) {
+        let queue = Arc::new(WorkQueue::default());
         let root = Root { index: 0, path: "/srv".into(), recursive: true, poll: Poll::Auto };
         let emit: Emit = Arc::new(|event| panic!("{event:?}"));
-        Listener { root, asks: Arc::clone(&asks), emit }.handle_event(event);
-        let waiting = asks.next(Instant::now());
-        (!waiting.deaf.is_empty(), !waiting.lost.is_empty(), !waiting.refused.is_empty())
+        Listener { root, queue: Arc::clone(&queue), emit }.handle_event(event);
+        let work = queue.next(Instant::now());
+        (!work.overflowed.is_empty(), !work.lost.is_empty(), !work.refused.is_empty())
     }
 
     #[test]
-    fn after_lost_notices_and_errors_the_folder_is_heard_anew() {
+    fn after_lost_notices_and_errors_the_folder_is_subscribed_to_anew() {
         let overflow = notify::Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        assert_eq!(asked(Ok(overflow)), (true, false, false));
-        assert_eq!(asked(Err(Error::generic("odd"))), (true, false, false));
+        assert_eq!(queued(Ok(overflow)), (true, false, false));
+        assert_eq!(queued(Err(Error::generic("odd"))), (true, false, false));
     }
 
     #[test]
-    fn a_root_that_goes_is_lost_and_a_file_that_goes_is_not() {
+    fn a_removed_root_is_lost_and_a_removed_file_is_not() {
         let gone =
             |path: &str| notify::Event::new(EventKind::Remove(notify::event::RemoveKind::Any)).add_path(path.into());
-        assert_eq!(asked(Ok(gone("/srv"))), (false, true, false));
-        assert_eq!(asked(Ok(gone("/srv/a.jpg"))), (false, false, false));
+        assert_eq!(queued(Ok(gone("/srv"))), (false, true, false));
+        assert_eq!(queued(Ok(gone("/srv/a.jpg"))), (false, false, false));
     }
 
     #[test]
     fn the_kernels_limit_is_a_refusal() {
-        assert_eq!(asked(Err(Error::new(ErrorKind::MaxFilesWatch))), (false, false, true));
+        assert_eq!(queued(Err(Error::new(ErrorKind::MaxFilesWatch))), (false, false, true));
     }
 }

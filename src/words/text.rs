@@ -1,10 +1,10 @@
-//! Errors, and words from elsewhere, in one line.
+//! Errors and foreign text on one line.
 
 use std::error::Error;
 
-/// An error with all its causes, in one line.
+/// An error with all its causes, on one line.
 #[must_use]
-pub fn told(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -14,11 +14,10 @@ pub fn told(error: &dyn Error) -> String {
     text
 }
 
-/// The most characters of somebody else's words.
+/// The most characters of a foreign text that are shown.
 const LONGEST: usize = 240;
 
-/// `words` that a library chose, and that may repeat what a file says, on one line and without what cannot be seen; cut to
-/// 240 characters.
+/// A text by a library, which may quote a file, on one line and with control characters escaped; cut to 240 characters.
 #[must_use]
 pub fn on_one_line(words: &str) -> String {
     let joined = words.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_from_elsewhere_stand_on_one_line_and_are_cut() {
+    fn foreign_text_comes_on_one_line_and_is_cut() {
         assert_eq!(on_one_line("found 0\n) at\tline\u{7} 2\n\n"), "found 0 ) at line\\u{7} 2");
         assert_eq!(on_one_line(&"a\n b".repeat(100)).chars().count(), LONGEST + 1);
     }

@@ -1,0 +1,236 @@
+//! What a key of the configuration is: its name, its kind and range, its default, and one line about it.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::table::KEYS;
+use super::value::Values;
+use crate::words::Keyword;
+
+/// A key and what it may hold.
+#[derive(Debug)]
+pub struct Key {
+    /// Dotted; keys of list items stand below `list[]`.
+    pub name: &'static str,
+    /// The default in YAML; `None` where a value has to be given, and for reserved keys.
+    pub default: Option<&'static str>,
+    /// What it is for, on one line.
+    pub about: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Whether `null` may be written.
+    pub nullable: bool,
+}
+
+impl Key {
+    pub(super) const fn new(
+        name: &'static str,
+        default: Option<&'static str>,
+        Rule { kind, nullable }: Rule,
+        about: &'static str,
+    ) -> Self {
+        Self { name, default, about, kind, nullable }
+    }
+
+    /// Whether a later version brings it: it is accepted with a warning and has no effect.
+    pub fn is_reserved(&self) -> bool {
+        matches!(self.kind, Kind::Reserved)
+    }
+}
+
+/// What a key may hold. Ranges include their ends.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// 1 to 256 characters, no control characters.
+    Text,
+    /// An absolute path without `..`.
+    Path,
+    /// A list of such paths.
+    Paths {
+        /// Items at most.
+        max: usize,
+    },
+    /// A whole number.
+    Integer {
+        /// The least.
+        min: u64,
+        /// The greatest.
+        max: u64,
+    },
+    /// A number.
+    Number {
+        /// The least.
+        min: f64,
+        /// The greatest.
+        max: f64,
+    },
+    /// `auto`, or a number.
+    AutoOrNumber {
+        /// The least number.
+        min: f64,
+        /// The greatest number.
+        max: f64,
+    },
+    /// A whole number and a unit, as in `10m`.
+    Duration {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// One of these words.
+    Choice {
+        /// All of them.
+        words: &'static [&'static str],
+    },
+    /// A list of execution providers; this build has [`PROVIDER`] only.
+    Providers,
+    /// A time of five cron fields.
+    Cron,
+    /// What [`crate::words::BrokerUrl`] reads.
+    BrokerUrl,
+    /// A level of a topic that names a device.
+    DeviceId,
+    /// What all topics begin with.
+    TopicPrefix,
+    /// A list of maps, whose keys are below `name[]`.
+    Items {
+        /// Items at most.
+        max: usize,
+    },
+    /// Belongs to a later version.
+    Reserved,
+}
+
+/// The only execution provider of this build.
+pub const PROVIDER: &str = "cpu";
+
+/// Kind, range, and whether `null` may be written: a column of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule {
+    kind: Kind,
+    nullable: bool,
+}
+
+const fn rule(kind: Kind) -> Rule {
+    Rule { kind, nullable: false }
+}
+
+pub(super) const BOOL: Rule = rule(Kind::Bool);
+pub(super) const TEXT: Rule = rule(Kind::Text);
+pub(super) const PATH: Rule = rule(Kind::Path);
+pub(super) const PROVIDERS: Rule = rule(Kind::Providers);
+pub(super) const CRON: Rule = rule(Kind::Cron);
+pub(super) const BROKER_URL: Rule = rule(Kind::BrokerUrl);
+pub(super) const DEVICE_ID: Rule = rule(Kind::DeviceId);
+pub(super) const TOPIC_PREFIX: Rule = rule(Kind::TopicPrefix);
+pub(super) const RESERVED: Rule = or_null(rule(Kind::Reserved));
+/// A part of a whole.
+pub(super) const SHARE: Rule = number(0.0, 1.0);
+
+/// `null` may be written, too.
+pub(super) const fn or_null(Rule { kind, .. }: Rule) -> Rule {
+    Rule { kind, nullable: true }
+}
+
+pub(super) const fn integer(min: u64, max: u64) -> Rule {
+    rule(Kind::Integer { min, max })
+}
+
+pub(super) const fn number(min: f64, max: f64) -> Rule {
+    rule(Kind::Number { min, max })
+}
+
+pub(super) const fn auto_or_number(min: f64, max: f64) -> Rule {
+    rule(Kind::AutoOrNumber { min, max })
+}
+
+pub(super) const fn duration(min: Duration, max: Duration) -> Rule {
+    rule(Kind::Duration { min, max })
+}
+
+/// One of the words of `T`.
+pub(super) const fn word<T: Keyword>() -> Rule {
+    rule(Kind::Choice { words: T::WORDS })
+}
+
+/// A list of at most `max` paths.
+pub(super) const fn paths(max: usize) -> Rule {
+    rule(Kind::Paths { max })
+}
+
+/// A list of at most `max` maps.
+pub(super) const fn items(max: usize) -> Rule {
+    rule(Kind::Items { max })
+}
+
+pub(super) const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+pub(super) const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3600)
+}
+
+pub(super) const fn days(days: u64) -> Duration {
+    hours(days * 24)
+}
+
+/// The key of that name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// Last words of all that stands directly below `section` (`""` for the top): keys and sections, each once.
+pub(super) fn below(section: &str) -> Vec<&'static str> {
+    let mut words: Vec<&str> = KEYS
+        .iter()
+        .filter_map(|key| {
+            let rest = if section.is_empty() { key.name } else { key.name.strip_prefix(section)?.strip_prefix('.')? };
+            let word = rest.split('.').next()?;
+            (!word.ends_with("[]")).then_some(word)
+        })
+        .collect();
+    words.dedup();
+    words
+}
+
+/// The defaults of the keys below `list[]`, or with an empty `list` of all that are in no list.
+pub(super) fn defaults(list: &str) -> Values {
+    let mut values = Values::default();
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    for key in KEYS {
+        let owner = key.name.split_once("[].").map_or("", |(list, _)| list);
+        if let Some(default) = key.default.filter(|_| owner == list) {
+            values.extend(Reader::new("", &mut problems, &mut warnings).default(key, default));
+        }
+    }
+    assert!(problems.is_empty(), "the table's defaults are of their kinds: {problems:?}");
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_section_stand_together_and_none_comes_twice() {
+        let sections: Vec<_> = below("");
+        let expected =
+            ["device", "backbone", "watch", "store", "training", "promotion", "prediction", "mqtt", "http", "updates"];
+        assert_eq!(sections, expected);
+        for (at, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..at].iter().all(|former| former.name != key.name), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn every_key_but_the_path_of_a_watched_folder_has_a_default() {
+        let without: Vec<_> =
+            KEYS.iter().filter(|key| key.default.is_none() && !key.is_reserved()).map(|key| key.name).collect();
+        assert_eq!(without, ["watch[].path"]);
+        assert_eq!(defaults("watch").names().count(), below("watch[]").len() - 1);
+    }
+}

@@ -1,0 +1,265 @@
+//! The table of keys, and the checked settings that follow from it.
+//!
+//! A row has the field with its type, the default in YAML, kind and range, and one line about it. The row is all that a
+//! key needs here: [`KEYS`], the field, reading it, the effective configuration and `config/schema.json` follow. What
+//! else a new key has is its consumer, and its place in `config/default.yaml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::key::{
+    BOOL, BROKER_URL, CRON, DEVICE_ID, Key, PATH, PROVIDERS, RESERVED, SHARE, TEXT, TOPIC_PREFIX, auto_or_number, days,
+    duration, hours, integer, items, ms, number, or_null, paths, word,
+};
+use super::setting::Setting;
+use super::value::{Value, Values};
+use crate::engine::PromotionPolicy;
+use crate::train::{ClassWeights, HeadKind, L2, Solver};
+use crate::words::{Poll, Precision, keywords};
+
+/// The default of a row; `none` where a value has to be given.
+macro_rules! default_of {
+    (none) => {
+        None
+    };
+    ($default:literal) => {
+        Some($default)
+    };
+}
+
+/// The last part of a key's name: the field's, unless the row gives another one.
+macro_rules! last_part {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $part:literal) => {
+        $part
+    };
+}
+
+/// Makes of every section a struct that is read from [`Values`] and written as JSON, and of all rows [`KEYS`].
+macro_rules! keys {
+    ($(
+        $(#[$attribute:meta])*
+        $prefix:literal $section:ident {
+            $($field:ident $(as $part:literal)?: $type:ty = $default:tt, $rule:expr, $about:literal;)*
+        }
+        $(without_field { $($name:literal = $none:tt, $other:expr, $purpose:literal;)* })?
+    )*) => {
+        /// All keys, section by section.
+        pub const KEYS: &[Key] = &[$(
+            $(Key::new(concat!($prefix, ".", last_part!($field $($part)?)), default_of!($default), $rule, $about),)*
+            $($(Key::new($name, default_of!($none), $other, $purpose),)*)?
+        )*];
+
+        $(
+            $(#[$attribute])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $section {
+                $(#[doc = $about] pub $field: $type,)*
+            }
+
+            impl $section {
+                /// Reads `values`, in which every key is and none is invalid.
+                fn read(values: &Values) -> Self {
+                    Self { $($field: values.read(concat!($prefix, ".", last_part!($field $($part)?))),)* }
+                }
+
+                /// As it is written in YAML.
+                fn to_json(&self) -> Json {
+                    let mut section = Map::new();
+                    $(put(&mut section, last_part!($field $($part)?), Setting::to_json(&self.$field));)*
+                    Json::Object(section)
+                }
+            }
+        )*
+    };
+}
+
+keys! {
+    /// Who this device is.
+    "device" Device {
+        id: String = "null", or_null(DEVICE_ID), "Name in topics; null takes the host name.";
+        name: String = "null", or_null(TEXT), "Name for people; null takes the id.";
+    }
+
+    /// What turns images into embeddings.
+    "backbone" Backbone {
+        model: String = "default", TEXT, "Bundled name, or path of a manifest.";
+        threads: usize = "1", integer(1, 64), "Threads within one inference.";
+        execution_providers: Vec<String> = "[cpu]", PROVIDERS, "What computes; this build has cpu only.";
+    }
+    without_field {
+        "watch" = "[]", items(256), "Folders whose images are taken.";
+    }
+
+    /// A watched folder.
+    "watch[]" Watch {
+        path: PathBuf = none, PATH, "The folder, absolute.";
+        recursive: bool = "true", BOOL, "Whether folders below count.";
+        label_from: LabelFrom = "folder", word::<LabelFrom>(), "Whether the first folder below names the class.";
+        settle: Duration = "500ms", duration(ms(10), hours(1)), "How long a file has to stand still.";
+        burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: by likeness only.";
+        poll: Poll = "auto", word::<Poll>(), "Whether changes are polled for; auto: on network file systems.";
+    }
+
+    /// Where the state is kept.
+    "store" Store {
+        path: PathBuf = "/var/lib/edgetuned", PATH, "The state folder, absolute.";
+        precision: Precision = "f16", word::<Precision>(), "Of stored embeddings.";
+        quota_mb: u64 = "512", integer(1, 1_048_576), "MiB of samples and unsent messages at most.";
+    }
+    without_field {
+        "store.thumbnails" = none, RESERVED, "Whether small pictures are kept for the page.";
+    }
+
+    /// When and how to train.
+    "training" Training {
+        schedule: Option<String> = "0 3 * * *", or_null(CRON), "Trains at this time when labels changed; null: never.";
+        min_new_labels: u64 = "10", integer(1, 1_000_000), "Trains as soon as so many are new.";
+        cooldown: Duration = "10m", duration(ms(0), days(30)), "At least between trainings.";
+        head: HeadKind = "softmax", word::<HeadKind>(), "Kind of head; auto: the simplest that is as good as the best.";
+        solver: Solver = "lbfgs", word::<Solver>(), "What minimises the loss.";
+        l2: L2 = "auto", auto_or_number(1e-9, 1e6), "Penalty on weights; auto: cross-validated.";
+        class_weights: ClassWeights = "balanced", word::<ClassWeights>(), "Whether rare classes count as much.";
+        seed: u64 = "0", integer(0, u64::MAX), "Of everything random in a training.";
+        max_samples: usize = "20000", integer(20, 1_000_000), "Samples in a training at most.";
+        time_limit: Duration = "30m", duration(ms(1000), hours(24)), "A training may take so long.";
+        priority: Priority = "low", word::<Priority>(), "Of the training's thread against everything else.";
+        pause_above_c: Option<f64> = "null", or_null(number(30.0, 150.0)), "Waits while it is hotter, in Celsius.";
+        pause_above_load: Option<f64> = "null", or_null(number(0.1, 1000.0)), "Waits while more processes want to run.";
+    }
+
+    /// When a challenger replaces the champion.
+    "promotion" Promotion {
+        policy: PromotionPolicy = "gated", word::<PromotionPolicy>(), "Who decides on promotion.";
+        margin: f64 = "0.005", SHARE, "Loss of balanced accuracy that is no worse.";
+        max_class_recall_loss: f64 = "0.05", SHARE, "Loss of recall allowed in any class.";
+        shadow_images: u64 = "0", integer(0, 100_000), "Live images that it answers unseen first.";
+        instant: bool = "true", BOOL, "Whether a label shows before the next training.";
+    }
+
+    /// What a prediction says.
+    "prediction" Prediction {
+        top_k: usize = "3", integer(1, 1000), "Labels listed in a prediction.";
+        unknown_percentile as "unknown.percentile": f64 = "99", number(50.0, 100.0), "More novel than so many known ones is unknown.";
+        abstain_alpha as "abstain.alpha": f64 = "0.1", number(0.001, 0.5), "Share of images whose set may miss the class.";
+    }
+
+    /// The link to the broker.
+    "mqtt" Mqtt {
+        url: String = "mqtt://localhost:1883", or_null(BROKER_URL), "The broker; null switches MQTT off.";
+        prefix: String = "edgetuned", TOPIC_PREFIX, "What all topics begin with.";
+        username: Option<String> = "null", or_null(TEXT), "Name at the broker.";
+        password_file: Option<PathBuf> = "null", or_null(PATH), "File with the password.";
+        ca_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the broker's authorities; null: the system's.";
+        cert_file: Option<PathBuf> = "null", or_null(PATH), "PEM with this device's certificate.";
+        key_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the certificate's private key.";
+        spool_mb: u64 = "64", integer(1, 65_536), "MiB of unsent messages that are kept.";
+        spool_max_age: Duration = "7d", duration(ms(60_000), days(366)), "Older ones are dropped.";
+        max_packet_kb: usize = "1024", integer(16, 65_536), "KiB of the longest packet, either way.";
+        home_assistant: bool = "true", BOOL, "Whether the device announces itself to Home Assistant.";
+        reconnect_max: Duration = "1m", duration(ms(100), hours(1)), "Longest wait before the broker is tried again.";
+    }
+    without_field {
+        "http.listen" = none, RESERVED, "Address of the page and the API.";
+        "http.token_file" = none, RESERVED, "File with the token for writes.";
+        "http.allowed_hosts" = none, RESERVED, "Host names under which the page may be opened.";
+    }
+
+    /// Signed updates.
+    "updates" Updates {
+        trusted_keys: Vec<PathBuf> = "[]", paths(16), "PEM files with the keys of those who may sign updates.";
+    }
+}
+
+keywords! {
+    /// Where the labels of a watched folder's images come from.
+    pub enum LabelFrom {
+        /// The first folder below the watched one names the class.
+        Folder = "folder",
+        /// Labels come over MQTT only.
+        None = "none",
+    }
+}
+
+keywords! {
+    /// How a training's thread stands to everything else on the machine.
+    pub enum Priority {
+        /// Whatever else wants to run goes first.
+        Low = "low",
+        /// As everything else.
+        Normal = "normal",
+    }
+}
+
+/// All settings of the daemon. Every value is in its range, and none contradicts another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Who this device is.
+    pub device: Device,
+    /// What turns images into embeddings.
+    pub backbone: Backbone,
+    /// Folders whose images are taken; no two contain each other.
+    pub watch: Vec<Watch>,
+    /// Where the state is kept.
+    pub store: Store,
+    /// When and how to train.
+    pub training: Training,
+    /// When a challenger replaces the champion.
+    pub promotion: Promotion,
+    /// What a prediction says.
+    pub prediction: Prediction,
+    /// The link to the broker; `None` when it is switched off.
+    pub mqtt: Option<Mqtt>,
+    /// Who may sign updates; without any trusted key there are no updates.
+    pub updates: Updates,
+}
+
+impl Config {
+    /// Reads `values`, in which every key is and none is invalid.
+    pub(super) fn read(values: &Values) -> Self {
+        Self {
+            device: Device::read(values),
+            backbone: Backbone::read(values),
+            watch: values.items("watch").iter().map(Watch::read).collect(),
+            store: Store::read(values),
+            training: Training::read(values),
+            promotion: Promotion::read(values),
+            prediction: Prediction::read(values),
+            mqtt: (*values.value("mqtt.url") != Value::Null).then(|| Mqtt::read(values)),
+            updates: Updates::read(values),
+        }
+    }
+
+    /// The settings under the keys of the YAML, without secrets; names of files that hold them are in it. Read as a
+    /// layer, it gives these settings again.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "device": self.device.to_json(),
+            "backbone": self.backbone.to_json(),
+            "watch": self.watch.iter().map(Watch::to_json).collect::<Vec<_>>(),
+            "store": self.store.to_json(),
+            "training": self.training.to_json(),
+            "promotion": self.promotion.to_json(),
+            "prediction": self.prediction.to_json(),
+            "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), Mqtt::to_json),
+            "updates": self.updates.to_json(),
+        })
+    }
+}
+
+/// Puts `value` at a name such as `unknown.percentile` below `section`.
+fn put(section: &mut Map<String, Json>, name: &str, value: Json) {
+    match name.split_once('.') {
+        None => {
+            section.insert(name.to_owned(), value);
+        }
+        Some((first, rest)) => {
+            let below = section.entry(first).or_insert_with(|| Json::Object(Map::new()));
+            put(below.as_object_mut().expect("no key is a value and a section at once"), rest, value);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Enums that are spelled as words.
+//!
+//! The enum holds the one list of words; settings, files and the command line read and write it by [`Keyword`].
+
+/// A value that has a word, the same in the configuration, in files, in messages and on the command line.
+pub trait Keyword: Copy + Send + Sync + 'static {
+    /// All values, in the order in which they are listed.
+    const ALL: &'static [Self];
+
+    /// The words of [`Keyword::ALL`], in the same order.
+    const WORDS: &'static [&'static str];
+
+    /// The word.
+    fn as_str(self) -> &'static str;
+
+    /// One line for people, as `--help` shows it.
+    fn about(self) -> &'static str;
+
+    /// The value with this word.
+    #[must_use]
+    fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|value| value.as_str() == word)
+    }
+}
+
+/// Defines an enum that is a [`Keyword`]; the first line of a variant's documentation is its [`Keyword::about`].
+macro_rules! keywords {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis enum $name:ident {
+            $(#[doc = $about:literal] $(#[$more:meta])* $variant:ident = $word:literal,)+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        $visibility enum $name {
+            $(#[doc = $about] $(#[$more])* $variant,)+
+        }
+
+        impl $name {
+            /// The word.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl $crate::words::Keyword for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            const WORDS: &'static [&'static str] = &[$($word),+];
+
+            fn as_str(self) -> &'static str {
+                Self::as_str(self)
+            }
+
+            fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about.trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+pub(crate) use keywords;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    keywords! {
+        /// Of a light.
+        enum Colour {
+            /// Stop.
+            ///
+            /// Even at night.
+            Red = "red",
+            /// Go.
+            BlueGreen = "blue-green",
+        }
+    }
+
+    #[test]
+    fn every_word_leads_back_to_its_value() {
+        assert_eq!(Colour::WORDS, ["red", "blue-green"]);
+        for value in Colour::ALL {
+            assert_eq!(Colour::from_word(value.as_str()), Some(*value));
+        }
+        assert_eq!((Colour::from_word("Red"), Colour::from_word("")), (None, None));
+        assert_eq!(Colour::Red.about(), "Stop.");
+    }
+}
