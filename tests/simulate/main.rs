@@ -3,178 +3,23 @@
 //! The engine is the real one; disk, clock, broker, workers and store are played. Every seed runs a camera, people
 //! who label, and a machine that crashes between any two acts, until the faults stop and everything comes to rest;
 //! then nothing may be lost and nothing doubled. `SIMULATE_SEED=17 cargo test --test simulate` replays one life,
-//! `SIMULATE_LIVES=5000` runs more of them.
+//! `SIMULATE_LIVES=5000` runs more of them. What the engine did in the first 200 is recorded (`golden`).
 
+mod golden;
+mod life;
 mod model;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use edgetuned::engine::{Configure, Fate, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings};
-use edgetuned::head::BackboneRef;
-use edgetuned::wire::{Base, PatchState, RejectedKey};
-use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
-use rand::RngExt;
-use serde_json::{Map, Value};
+use edgetuned::engine::Fate;
+use edgetuned::wire::PatchState;
+use edgetuned::words::SampleId;
+use serde_json::Value;
 
-use world::{Content, Faults, World, class, folder, image_id};
-
-fn settings() -> Settings {
-    let digest = Digest::of(b"backbone");
-    Settings {
-        boot: String::new(),
-        backbone_model: "played".into(),
-        onnxruntime: "none".into(),
-        backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
-        space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
-        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
-        schedule: ScheduleSettings {
-            cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
-            zone: jiff::tz::TimeZone::UTC,
-            min_new_labels: 4,
-            cooldown: Duration::from_secs(5),
-        },
-        promotion: PromotionPolicy::Gated,
-        shadow_images: 3,
-        quota_bytes: u64::MAX,
-        sample_bytes: 1,
-        spool_bytes_max: 1 << 24,
-        spool_age_max: Duration::from_hours(7 * 24),
-        base: Base::new("edgetuned", "played").expect("a plain base"),
-        device_name: "played".into(),
-        home_assistant: true,
-        updates: UpdateSettings::default(),
-        configuration: Value::Null,
-        configure: Configure(Arc::new(judge)),
-        opening: None,
-    }
-}
-
-/// Takes every patch but those with the key `bad`.
-fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
-    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
-    match patch.keys().find(|key| *key == "bad") {
-        Some(key) => Err(vec![rejected(key)]),
-        None => Ok(patch.keys().cloned().collect()),
-    }
-}
-
-/// What people did, to be compared with what came of it.
-#[derive(Default)]
-struct Deeds {
-    images: u32,
-    labelled: BTreeMap<SampleId, String>,
-    transactions: Vec<String>,
-    /// What was asked that has to be found out: name and transaction.
-    questions: Vec<(&'static str, String)>,
-    broken: BTreeSet<PathBuf>,
-}
-
-fn live(seed: u64) -> (World, Deeds) {
-    let mut world = World::new(seed, settings(), Faults { crash: 0.01, link: 0.02, lost_hint: 0.2 });
-    let mut deeds = Deeds::default();
-    for _ in 0..400 {
-        someone_acts(&mut world, &mut deeds);
-        world.advance();
-    }
-    world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
-    for _ in 0..1_500 {
-        world.advance();
-    }
-    (world, deeds)
-}
-
-fn someone_acts(world: &mut World, deeds: &mut Deeds) {
-    match world.rng.random_range(0..20) {
-        0..=4 => {
-            let number = deeds.images;
-            deeds.images += 1;
-            let folder = if world.rng.random_bool(0.3) { format!("/in/{}", class(number)) } else { "/in".into() };
-            let chunks = world.rng.random_range(1..8);
-            world.create(format!("{folder}/{number}.jpg").into(), Content::Image(number), chunks);
-        }
-        5 if deeds.images > 0 => {
-            let number = world.rng.random_range(0..deeds.images);
-            let copies = world.disk.len();
-            world.create(format!("/in/copy-{copies}.jpg").into(), Content::Image(number), 2);
-        }
-        6 => {
-            let path = PathBuf::from(format!("/in/hostile-{}.png", world.disk.len()));
-            deeds.broken.insert(path.clone());
-            world.create(path, Content::Hostile, 2);
-        }
-        7 => {
-            let path = PathBuf::from(format!("/in/torn-{}.jpg", world.disk.len()));
-            deeds.broken.insert(path.clone());
-            world.create(path, Content::Image(1_000_000), u32::MAX);
-        }
-        8..=10 => {
-            // Some labels come before their image.
-            let number = world.rng.random_range(0..deeds.images + 3);
-            let id = image_id(number);
-            let digits = world.rng.random_range(8..=64);
-            let prefix = &id.to_string()[..digits];
-            world.publish("label", format!(r#"{{"image": "{prefix}", "label": "{}"}}"#, class(number)));
-            deeds.labelled.insert(id, class(number).to_string());
-        }
-        11 => {
-            let transaction = match deeds.transactions.last() {
-                Some(last) if world.rng.random_bool(0.5) => last.clone(),
-                _ => format!("t{}", deeds.transactions.len()),
-            };
-            world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
-            deeds.transactions.push(transaction);
-        }
-        12 => world.publish("request/rollback", String::new()),
-        14 | 15 => someone_asks(world, deeds),
-        16 => {
-            let number = world.rng.random_range(0..deeds.images + 3);
-            let (id, label) = (image_id(number), class(number));
-            let items = format!(r#"{{"items": [{{"image": "{id}", "label": "{label}"}}]}}"#);
-            world.publish("request/label", items);
-            deeds.labelled.insert(id, label.to_string());
-        }
-        17 => {
-            let version = world.rng.random_range(1..6);
-            world.publish("request/promote", format!(r#"{{"head": {version}}}"#));
-        }
-        13 => {
-            let version = world.rng.random_range(0..=deeds.images);
-            let key = if world.rng.random_bool(0.3) { "bad" } else { "good" };
-            let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
-            let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
-            world.publish("config/desired", wish);
-        }
-        18 => {
-            let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
-            world.publish(topic, "{\"a\": [".into());
-        }
-        _ => {}
-    }
-}
-
-/// Asks what has to be found out, the same again half of the time, through either door.
-fn someone_asks(world: &mut World, deeds: &mut Deeds) {
-    let known = world.model.arrived.last().copied();
-    let (name, transaction) = match deeds.questions.last() {
-        Some(last) if world.rng.random_bool(0.5) => last.clone(),
-        _ => {
-            let name = ["samples", "predict", "export"][world.rng.random_range(0..3)];
-            (name, format!("q{}", deeds.questions.len()))
-        }
-    };
-    let image = known.unwrap_or_else(|| image_id(0));
-    let payload = format!(r#"{{"transaction": "{transaction}", "image": "{image}"}}"#);
-    if world.rng.random_bool(0.5) {
-        world.publish(&format!("request/{name}"), payload);
-    } else {
-        world.ask(name, payload);
-    }
-    deeds.questions.push((name, transaction));
-}
+use life::{Deeds, live};
+use world::{Content, World, folder, image_id};
 
 fn json(payload: &[u8]) -> Value {
     serde_json::from_slice(payload).expect("every payload is JSON")
@@ -184,8 +29,10 @@ fn said<'a>(world: &'a World, topic: &'a str) -> impl Iterator<Item = Value> + '
     world.received.values().filter(move |(at, _)| at == topic).map(|(_, payload)| json(payload))
 }
 
-fn check(seed: u64) {
-    let (world, deeds) = live(seed);
+/// Plays one life and returns its line of the record.
+fn check(seed: u64) -> String {
+    let (mut world, deeds) = live(seed);
+    let record = std::mem::take(&mut world.record);
     let context = format!("seed {seed} ({} crashes): replay with SIMULATE_SEED={seed}", world.crashes);
 
     let finished: BTreeSet<SampleId> = (world.disk.values())
@@ -208,6 +55,7 @@ fn check(seed: u64) {
     transactions_act_once(&world, &context);
     accepted_trainings_end(&world, &context);
     settings_come_to_rest(&world, &context);
+    record.line(seed)
 }
 
 fn labels_are_kept(world: &World, deeds: &Deeds, context: &str) {
@@ -298,12 +146,27 @@ fn number_from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// The lines of the record's lives, which two tests look at and which are played once.
+fn recorded() -> &'static [String] {
+    static LINES: OnceLock<Vec<String>> = OnceLock::new();
+    LINES.get_or_init(|| (0..golden::LIVES).map(check).collect())
+}
+
 #[test]
 fn nothing_is_lost_and_nothing_doubled_whatever_crashes() {
     if let Some(seed) = number_from_environment("SIMULATE_SEED") {
-        return check(seed);
+        println!("{}", check(seed));
+        return;
     }
-    (0..number_from_environment("SIMULATE_LIVES").unwrap_or(200)).for_each(check);
+    recorded();
+    (golden::LIVES..number_from_environment("SIMULATE_LIVES").unwrap_or_default()).for_each(|seed| drop(check(seed)));
+}
+
+#[test]
+fn the_engine_does_in_these_lives_what_it_did_before() {
+    if number_from_environment("SIMULATE_SEED").is_none() {
+        golden::compare(recorded());
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use edgetuned::words::{ClassSet, HeadId, HeadRef, Label, Now, SampleId, Timestam
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::golden::Record;
 use super::model::Model;
 
 /// What a file is made of.
@@ -67,6 +68,8 @@ pub struct World {
     pub acknowledged: Vec<Held>,
     pub crashes: u64,
     pub restarts: u64,
+    /// What the engine did so far.
+    pub record: Record,
     /// Who waits at the socket of this process.
     pub waiting: BTreeSet<Ticket>,
     /// What was answered at the socket.
@@ -103,6 +106,7 @@ impl World {
             acknowledged: Vec::new(),
             crashes: 0,
             restarts: 0,
+            record: Record::default(),
             waiting: BTreeSet::new(),
             answered: Vec::new(),
             under_way: 0,
@@ -136,6 +140,7 @@ impl World {
         drop(self.model.twin.starting());
         self.engine = Engine::new(self.settings.clone(), self.model.snapshot());
         let effects = self.engine.start(self.now);
+        self.record.step(self.now, &effects);
         self.apply(effects);
     }
 
@@ -153,6 +158,7 @@ impl World {
         let former = std::mem::replace(&mut self.engine, fresh());
         self.engine = Engine::after(former.carry(), self.settings.clone(), self.model.snapshot());
         let effects = self.engine.start(self.now);
+        self.record.step(self.now, &effects);
         self.apply(effects);
     }
 
@@ -193,7 +199,9 @@ impl World {
                     Event::FoundOut { .. } => self.under_way -= 1,
                     _ => {}
                 }
-                effects.extend(self.engine.step(self.now, event));
+                let step = self.engine.step(self.now, event);
+                self.record.step(self.now, &step);
+                effects.extend(step);
             }
             self.apply(effects);
             if self.boots != boots {

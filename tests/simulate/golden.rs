@@ -1,0 +1,305 @@
+//! What the engine did in 200 lives, as digests: a change within the engine that means to change nothing shows here.
+//!
+//! Every step of a life is rendered line by line, first its writes in their order, then its acts in theirs, and hashed.
+//! `golden.txt` has a line for each seed: the seed, the digest of these lines, and the digest of the same lines sorted
+//! within each step and without the numbers of messages. Where the first differs and the second does not, a step does
+//! the same in another order. `UPDATE_GOLDEN=1 cargo test --test simulate` writes the file anew.
+//!
+//! The words of this rendering are its own, so that a type or a variant can be renamed. Of prose only the figures count,
+//! so that it can be worded better.
+
+use std::fmt::Write as _;
+
+use edgetuned::engine::{Effect, Fate, Service, Task, Write};
+use edgetuned::words::{HeadStatus, LabelSource, Now};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// Lives in the record.
+pub const LIVES: u64 = 200;
+
+/// Fields of payloads and of remembered state that hold prose.
+const PROSE: [&str; 4] = ["reason", "message", "error", "text"];
+
+/// What one life did so far.
+#[derive(Clone, Default)]
+pub struct Record {
+    ordered: Sha256,
+    unordered: Sha256,
+}
+
+impl Record {
+    /// Adds one step.
+    pub fn step(&mut self, now: Now, effects: &[Effect]) {
+        let (mut writes, mut acts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for effect in effects {
+            match effect {
+                Effect::Write(change) => writes.push(write(change)),
+                // What the loop does after all acts, wherever it is asked for.
+                Effect::SendOutbox | Effect::Restart | Effect::Exit => ends.push(act(effect)),
+                other => acts.push(act(other)),
+            }
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        let at = format!("{} {}", now.wall.0, now.mono.as_millis());
+        let mut lines = [writes, acts, ends].concat();
+        add(&mut self.ordered, &at, &lines);
+        lines.iter_mut().for_each(|line| *line = without_seq(line));
+        lines.sort_unstable();
+        add(&mut self.unordered, &at, &lines);
+    }
+
+    /// The line of this life in the file.
+    pub fn line(self, seed: u64) -> String {
+        format!("{seed} {} {}", hex(&self.ordered.finalize()), hex(&self.unordered.finalize()))
+    }
+}
+
+fn add(digest: &mut Sha256, at: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    for line in std::iter::once(at).chain(lines.iter().map(String::as_str)) {
+        if std::env::var_os("SIMULATE_SHOW").is_some() {
+            println!("{line}");
+        }
+        digest.update(line);
+        digest.update(b"\n");
+    }
+}
+
+/// Half of the digest is enough to tell lives apart.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Fails where the lives differ from the file; writes it where it is to be updated.
+pub fn compare(lines: &[String]) {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulate/golden.txt");
+    let now: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        return std::fs::write(path, now).expect("the record can be written");
+    }
+    let before = std::fs::read_to_string(path).expect("the record is committed");
+    let part = |line: &str, n: usize| line.split(' ').nth(n).unwrap_or_default().to_owned();
+    let differ = |n: usize| {
+        let pairs = before.lines().zip(now.lines());
+        pairs.filter(|(before, now)| part(before, n) != part(now, n)).map(|(_, now)| part(now, 0)).collect::<Vec<_>>()
+    };
+    assert_eq!(before.lines().count(), now.lines().count(), "the record has another number of lives");
+    let (ordered, unordered) = (differ(1), differ(2));
+    assert!(
+        ordered.is_empty(),
+        "{} of {} lives differ from tests/simulate/golden.txt, {} of them in more than the order within a step; seeds {:?}. \
+         SIMULATE_SEED=n SIMULATE_SHOW=1 shows a life step by step, UPDATE_GOLDEN=1 takes the change",
+        ordered.len(),
+        now.lines().count(),
+        unordered.len(),
+        ordered.iter().take(10).collect::<Vec<_>>(),
+    );
+}
+
+/// The line without its `seq`, which depends on the order.
+fn without_seq(line: &str) -> String {
+    match line.split_once("seq=") {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{before}seq{rest}")
+        }
+        None => line.to_owned(),
+    }
+}
+
+/// The numbers in a text, in their order.
+fn figures(text: &str) -> String {
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    let words = text.split(|c: char| !is_part(c)).filter(|word| word.chars().any(|c| c.is_ascii_digit()));
+    words.map(|word| word.trim_matches('.')).collect::<Vec<_>>().join(" ")
+}
+
+/// JSON with sorted keys, numbers to nine digits, and of prose its figures.
+fn json(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().filter(|(key, _)| *key != "seq").collect();
+            fields.sort_unstable_by_key(|(key, _)| *key);
+            let field = |(key, value): &(&String, &Value)| match value {
+                Value::String(text) if PROSE.contains(&key.as_str()) => format!("{key}:{}", figures(text)),
+                // A release changes nothing else.
+                Value::String(text) if text == env!("CARGO_PKG_VERSION") => format!("{key}:version"),
+                value => format!("{key}:{}", json(value)),
+            };
+            format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
+        Value::Number(number) if number.is_f64() => format!("{:.9e}", number.as_f64().unwrap_or_default()),
+        other => other.to_string(),
+    }
+}
+
+fn payload(bytes: &[u8]) -> String {
+    serde_json::from_slice(bytes).map_or_else(|_| String::from_utf8_lossy(bytes).into_owned(), |value| json(&value))
+}
+
+fn of(state: &impl Serialize) -> String {
+    json(&serde_json::to_value(state).expect("state has text keys"))
+}
+
+fn status(status: HeadStatus) -> &'static str {
+    match status {
+        HeadStatus::Champion => "champion",
+        HeadStatus::Rejected => "rejected",
+        HeadStatus::Kept => "kept",
+    }
+}
+
+fn source(source: LabelSource) -> String {
+    of(&source)
+}
+
+fn write(write: &Write) -> String {
+    match write {
+        Write::Sample(sample) => {
+            let predicted = sample.predicted.as_ref().map_or_else(
+                || "none".to_owned(),
+                |predicted| format!("{} {:.6} {}", predicted.label, predicted.probability, predicted.head),
+            );
+            let (id, path, group) = (sample.id, sample.path.display(), sample.group);
+            format!(
+                "write sample {id} {path} {} {} {:?} {group} {predicted}",
+                sample.bytes, sample.arrived_at.0, sample.embedding
+            )
+        }
+        Write::Embedding { id, embedding } => format!("write embedding {id} {embedding:?}"),
+        Write::File { path, stamp, fate } => {
+            let fate = match fate {
+                Fate::Sample(id) => format!("sample {id}"),
+                Fate::Quarantined(reason) => format!("quarantined {}", figures(reason)),
+            };
+            format!("write file {} {} {} {fate}", path.display(), stamp.size, stamp.mtime_ns)
+        }
+        Write::Label { id, label, source: by, at } => {
+            let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            format!("write label {id} {label} {} {}", source(*by), at.0)
+        }
+        Write::AwaitLabel(awaited) => {
+            format!(
+                "write pending-label {} {} {} {}",
+                awaited.prefix,
+                awaited.label,
+                source(awaited.source),
+                awaited.at.0
+            )
+        }
+        Write::ForgetAwaited { prefix } => format!("delete pending-label {prefix}"),
+        Write::Outbox(message) => format!(
+            "write outbox seq={} {} {} {}",
+            message.seq,
+            message.topic,
+            message.made_at.0,
+            payload(&message.payload)
+        ),
+        Write::OutboxRemove { seq } => format!("delete outbox seq={seq}"),
+        Write::SeqReserved(seq) => format!("write reserved seq={seq}"),
+        Write::Ledger(entry) => {
+            format!("write reply {} {} {} {}", entry.transaction, entry.name, entry.at.0, payload(&entry.answer))
+        }
+        Write::LedgerRemove { transaction } => format!("delete reply {transaction}"),
+        Write::Head(record) => format!("write head {}", record.head),
+        Write::HeadStatus { version, status: now, reason, at } => {
+            format!("write head-status {version} {} {} {}", status(*now), figures(reason), at.0)
+        }
+        Write::Training(state) => format!("write training {}", of(state)),
+        Write::Evict { id } => format!("delete sample {id}"),
+        Write::ForgetFile { path } => format!("delete file {}", path.display()),
+        Write::Statistics { file } => format!("write statistics {}", file.len()),
+        Write::HeadForget { version } => format!("delete head {version}"),
+        Write::Backbone(state) => format!("write backbone {}", of(state)),
+        Write::ForgetOtherSpaces => "delete other-spaces".into(),
+        Write::Twin(state) => format!("write settings {}", of(state)),
+        Write::Live(state) => format!("write live {}", of(&**state)),
+        Write::Update { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
+        Write::Chunk { kind, n, bytes } => format!("write chunk {} {n} {}", of(kind), bytes.len()),
+        Write::ChunksForget(kind) => format!("delete chunks {}", of(kind)),
+    }
+}
+
+fn act(act: &Effect) -> String {
+    let version = |version: &Option<u64>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+    match act {
+        Effect::Write(_) => unreachable!("rendered as a write"),
+        Effect::Publish { topic, payload: bytes } => format!("publish {topic} {}", payload(bytes)),
+        Effect::Ack(delivery) => format!("acknowledge {delivery}"),
+        Effect::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),
+        Effect::FindOut { job, task } => format!("query {job} {}", query(task)),
+        Effect::Ingest { root, path } => format!("ingest {root} {}", path.display()),
+        Effect::Look { root, path } => format!("stat {root} {}", path.display()),
+        Effect::Scan => "rescan".into(),
+        Effect::Hold(held) => format!("pause-scans {held}"),
+        Effect::Train(order) => format!("train {}", of(order)),
+        Effect::Serve(head) => format!("serve {}", version(head)),
+        Effect::Shadow(head) => format!("shadow {}", version(head)),
+        Effect::Learn(ids) => {
+            format!("learn {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
+        Effect::Settle(before) => format!("fold-in {}", before.0),
+        Effect::Review { since } => format!("review {:?}", since.map(|since| since.0)),
+        Effect::LookForGone => "find-missing-files".into(),
+        Effect::Evict { count } => format!("evict {count}"),
+        Effect::Restart => "restart".into(),
+        Effect::Succeed(order) => format!("prepare-backbone {}", order.sha256),
+        Effect::ForgetBackbone(sha256) => format!("delete-backbone {sha256}"),
+        Effect::CheckUpdate(manifest) => format!("verify-update {}", manifest.sha256),
+        Effect::SendOutbox => "send-outbox".into(),
+        Effect::Service(word) => match word {
+            Service::Ready => "systemd ready".into(),
+            Service::Reloading => "systemd reloading".into(),
+            Service::Alive => "systemd watchdog".into(),
+            Service::Status(words) => format!("systemd status {}", figures(words)),
+            Service::Stopping => "systemd stopping".into(),
+        },
+        Effect::Exit => "exit".into(),
+    }
+}
+
+fn query(task: &Task) -> String {
+    match task {
+        Task::Samples { limit, after, label, unlabelled } => {
+            let after = after.map_or_else(|| "none".to_owned(), |id| id.to_string());
+            let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            format!("samples {limit} {after} {label} {unlabelled}")
+        }
+        Task::Predict(id) => format!("predict {id}"),
+        Task::Reload => "reload".into(),
+        Task::Export(head) => format!("export {head}"),
+    }
+}
+
+#[test]
+fn of_prose_only_the_figures_count() {
+    let line = |text: &str| payload(text.as_bytes());
+    assert_eq!(line(r#"{"reason": "head 7 fell to 0.61."}"#), line(r#"{"reason": "0 heads"}"#).replace('0', "7 0.61"));
+    assert_ne!(line(r#"{"reason": "head 7"}"#), line(r#"{"reason": "head 8"}"#));
+    assert_ne!(line(r#"{"label": "nut"}"#), line(r#"{"label": "bolt"}"#), "labels are no prose");
+}
+
+#[test]
+fn another_order_and_another_act_are_told_apart() {
+    let of = |acts: &[Effect]| {
+        let mut record = Record::default();
+        record.step(Now { wall: edgetuned::words::Timestamp(1), mono: std::time::Duration::ZERO }, acts);
+        record.line(0).split(' ').skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (one, other, more) = (
+        of(&[Effect::Scan, Effect::Serve(None)]),
+        of(&[Effect::Serve(None), Effect::Scan]),
+        of(&[Effect::Serve(Some(1)), Effect::Scan]),
+    );
+    assert!(one[0] != other[0] && one[1] == other[1], "the same in another order");
+    assert!(other[0] != more[0] && other[1] != more[1], "another act");
+}

@@ -1,0 +1,171 @@
+//! The plain life: a camera, people who label and ask, and a machine that crashes. `golden.txt` records what the engine
+//! does in it, so its settings, its faults and its dice stay as they are; other kinds of lives stand beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetuned::engine::{Configure, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings};
+use edgetuned::head::BackboneRef;
+use edgetuned::wire::{Base, RejectedKey};
+use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
+use rand::RngExt;
+use serde_json::{Map, Value};
+
+use super::world::{Content, Faults, World, class, image_id};
+
+pub fn settings() -> Settings {
+    let digest = Digest::of(b"backbone");
+    Settings {
+        boot: String::new(),
+        backbone_model: "played".into(),
+        onnxruntime: "none".into(),
+        backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
+        space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
+        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
+        schedule: ScheduleSettings {
+            cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
+            zone: jiff::tz::TimeZone::UTC,
+            min_new_labels: 4,
+            cooldown: Duration::from_secs(5),
+        },
+        promotion: PromotionPolicy::Gated,
+        shadow_images: 3,
+        quota_bytes: u64::MAX,
+        sample_bytes: 1,
+        spool_bytes_max: 1 << 24,
+        spool_age_max: Duration::from_hours(7 * 24),
+        base: Base::new("edgetuned", "played").expect("a plain base"),
+        device_name: "played".into(),
+        home_assistant: true,
+        updates: UpdateSettings::default(),
+        configuration: Value::Null,
+        configure: Configure(Arc::new(judge)),
+        opening: None,
+    }
+}
+
+/// Takes every patch but those with the key `bad`.
+fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
+    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
+    match patch.keys().find(|key| *key == "bad") {
+        Some(key) => Err(vec![rejected(key)]),
+        None => Ok(patch.keys().cloned().collect()),
+    }
+}
+
+/// What people did, to be compared with what came of it.
+#[derive(Default)]
+pub struct Deeds {
+    pub images: u32,
+    pub labelled: BTreeMap<SampleId, String>,
+    pub transactions: Vec<String>,
+    /// What was asked that has to be found out: name and transaction.
+    pub questions: Vec<(&'static str, String)>,
+    pub broken: BTreeSet<PathBuf>,
+}
+
+/// One life: 400 tenths of a second with people and faults, then 1,500 in which everything comes to rest.
+pub fn live(seed: u64) -> (World, Deeds) {
+    let mut world = World::new(seed, settings(), Faults { crash: 0.01, link: 0.02, lost_hint: 0.2 });
+    let mut deeds = Deeds::default();
+    for _ in 0..400 {
+        someone_acts(&mut world, &mut deeds);
+        world.advance();
+    }
+    world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
+    for _ in 0..1_500 {
+        world.advance();
+    }
+    (world, deeds)
+}
+
+fn someone_acts(world: &mut World, deeds: &mut Deeds) {
+    match world.rng.random_range(0..20) {
+        0..=4 => {
+            let number = deeds.images;
+            deeds.images += 1;
+            let folder = if world.rng.random_bool(0.3) { format!("/in/{}", class(number)) } else { "/in".into() };
+            let chunks = world.rng.random_range(1..8);
+            world.create(format!("{folder}/{number}.jpg").into(), Content::Image(number), chunks);
+        }
+        5 if deeds.images > 0 => {
+            let number = world.rng.random_range(0..deeds.images);
+            let copies = world.disk.len();
+            world.create(format!("/in/copy-{copies}.jpg").into(), Content::Image(number), 2);
+        }
+        6 => {
+            let path = PathBuf::from(format!("/in/hostile-{}.png", world.disk.len()));
+            deeds.broken.insert(path.clone());
+            world.create(path, Content::Hostile, 2);
+        }
+        7 => {
+            let path = PathBuf::from(format!("/in/torn-{}.jpg", world.disk.len()));
+            deeds.broken.insert(path.clone());
+            world.create(path, Content::Image(1_000_000), u32::MAX);
+        }
+        8..=10 => {
+            // Some labels come before their image.
+            let number = world.rng.random_range(0..deeds.images + 3);
+            let id = image_id(number);
+            let digits = world.rng.random_range(8..=64);
+            let prefix = &id.to_string()[..digits];
+            world.publish("label", format!(r#"{{"image": "{prefix}", "label": "{}"}}"#, class(number)));
+            deeds.labelled.insert(id, class(number).to_string());
+        }
+        11 => {
+            let transaction = match deeds.transactions.last() {
+                Some(last) if world.rng.random_bool(0.5) => last.clone(),
+                _ => format!("t{}", deeds.transactions.len()),
+            };
+            world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
+            deeds.transactions.push(transaction);
+        }
+        12 => world.publish("request/rollback", String::new()),
+        14 | 15 => someone_asks(world, deeds),
+        16 => {
+            let number = world.rng.random_range(0..deeds.images + 3);
+            let (id, label) = (image_id(number), class(number));
+            let items = format!(r#"{{"items": [{{"image": "{id}", "label": "{label}"}}]}}"#);
+            world.publish("request/label", items);
+            deeds.labelled.insert(id, label.to_string());
+        }
+        17 => {
+            let version = world.rng.random_range(1..6);
+            world.publish("request/promote", format!(r#"{{"head": {version}}}"#));
+        }
+        13 => {
+            let version = world.rng.random_range(0..=deeds.images);
+            let key = if world.rng.random_bool(0.3) { "bad" } else { "good" };
+            let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
+            let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
+            world.publish("config/desired", wish);
+        }
+        18 => {
+            let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
+            world.publish(topic, "{\"a\": [".into());
+        }
+        _ => {}
+    }
+}
+
+/// Asks what has to be found out, the same again half of the time, through either door.
+fn someone_asks(world: &mut World, deeds: &mut Deeds) {
+    let known = world.model.arrived.last().copied();
+    let (name, transaction) = match deeds.questions.last() {
+        Some(last) if world.rng.random_bool(0.5) => last.clone(),
+        _ => {
+            let name = ["samples", "predict", "export"][world.rng.random_range(0..3)];
+            (name, format!("q{}", deeds.questions.len()))
+        }
+    };
+    let image = known.unwrap_or_else(|| image_id(0));
+    let payload = format!(r#"{{"transaction": "{transaction}", "image": "{image}"}}"#);
+    if world.rng.random_bool(0.5) {
+        world.publish(&format!("request/{name}"), payload);
+    } else {
+        world.ask(name, payload);
+    }
+    deeds.questions.push((name, transaction));
+}
