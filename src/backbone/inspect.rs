@@ -25,7 +25,7 @@ pub struct Inspection {
     pub external_weights: bool,
     /// What it eats.
     pub inputs: Vec<Tensor>,
-    /// What it hands out.
+    /// Its outputs.
     pub outputs: Vec<Tensor>,
     /// Tensors that look like an embedding, likeliest first, at most ten.
     pub candidates: Vec<Candidate>,

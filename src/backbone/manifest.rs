@@ -1,4 +1,4 @@
-//! What the user says of a model: where it lies, what it eats, which of its tensors is the embedding.
+//! The manifest of a model: its file, its input, and which of its tensors is the embedding.
 //!
 //! A manifest is checked whole when it is read: an unknown key, a wrong type or an impossible value is an error with
 //! the line, the key, what was found and what was expected. The model file itself is not looked at here.

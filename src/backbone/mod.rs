@@ -1,7 +1,7 @@
-//! The frozen network: manifests, the ONNX Runtime library, sessions, and the graph surgery for inner tensors.
+//! The frozen network: manifests, ONNX Runtime (`runtime`), and the inspection and editing of ONNX files (`onnx`).
 //!
-//! A backbone opens only if everything its manifest says of it is true: the bytes' SHA-256, the input's shape, the
-//! embedding's width, and a probe image whose embedding is finite. Its identity covers the model's bytes, the tensor
+//! A backbone opens only if its manifest is correct: the SHA-256 of the model, the input's shape, the embedding's width,
+//! and a finite embedding of a probe image. Its identity covers the model's bytes, the tensor
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;

@@ -15,7 +15,7 @@ use crate::words::Digest;
 /// How far a probability of the exported model may be from the program's own.
 const TOLERANCE: f32 = 1e-4;
 
-/// What the program itself says of a few pictures that differ much.
+/// The program's own answers to a few very different images, to compare an exported model with.
 #[derive(Debug)]
 pub struct Proof<'a> {
     manifest: &'a Manifest,
@@ -36,7 +36,7 @@ pub enum Unproved {
     /// The head does not fit the backbone.
     #[error(transparent)]
     Head(#[from] Unreadable),
-    /// It says something else.
+    /// Its answers differ.
     #[error(
         "the exported model's probabilities differ from the program's own by {apart}, expected at most {TOLERANCE}; \
          it was not written: report it, with the name of the backbone"
@@ -60,7 +60,7 @@ impl<'a> Proof<'a> {
         Ok(Self { manifest, threads, pictures, expected })
     }
 
-    /// On how many pictures both are compared.
+    /// The number of images on which both are compared.
     #[must_use]
     pub fn pictures(&self) -> usize {
         self.pictures.len()

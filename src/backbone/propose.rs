@@ -8,7 +8,7 @@ use super::onnx::graph::{Axis, Tensor};
 use super::pooling::{fitting, width};
 use crate::image::Layout;
 
-/// What a model's owner says of it; `None` leaves it to the file.
+/// What the user specifies of a model; `None` leaves it to the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Name of the input.

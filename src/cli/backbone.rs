@@ -1,4 +1,4 @@
-//! `edgetuned backbone`: which backbones are at hand, what is inside a model, and the manifest of a new one.
+//! `edgetuned backbone`: lists backbones, inspects a model, writes the manifest of a new one.
 
 mod add;
 

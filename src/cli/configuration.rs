@@ -8,7 +8,7 @@ use super::failure::Failure;
 use crate::config::{self, Config, Layer, Loaded, Problem, Source};
 use crate::daemon::ConfigLayers;
 
-/// Where the configuration is when nothing else is said.
+/// The default path of the configuration.
 const DEFAULT: &str = "/etc/edgetuned/config.yaml";
 
 /// The configuration's file.

@@ -94,7 +94,7 @@ fn watch(client: &Client, output: Output) -> Result<(), Failure> {
             Frame::Message(message) if output.json => message.to_owned(),
             Frame::Message(message) => print::message(message),
             Frame::Skipped(count) => {
-                // Where even standard error is gone there is nobody to tell.
+                // If even standard error is closed, nothing can be reported.
                 let _ = writeln!(std::io::stderr(), "edgetuned: {count} messages were missed, they came too fast");
                 return Ok(());
             }

@@ -32,7 +32,7 @@ pub enum BadFolder {
     /// Nothing in it names a class.
     #[error("{} has no class folders; put the pictures of each class into a folder of its name", .0.display())]
     NoClasses(PathBuf),
-    /// A class without pictures.
+    /// A class without images.
     #[error("class folder {} has no pictures; put some into it or remove it", .0.display())]
     EmptyClass(PathBuf),
     /// A folder whose name is not text.
@@ -106,7 +106,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, BadFolder> {
     Ok(paths)
 }
 
-/// At most `shots` pictures of each class, drawn with `seed`; the order of paths stays.
+/// At most `shots` images of each class, drawn with `seed`, in the order of paths.
 pub fn draw(entries: Vec<Entry>, shots: usize, seed: u64) -> Vec<Entry> {
     let mut by_class: BTreeMap<Label, Vec<Entry>> = BTreeMap::new();
     for entry in entries {

@@ -30,7 +30,7 @@ pub struct Embeddings {
     cache: Cache,
 }
 
-/// The embeddings of those files that are pictures: row i belongs to `files[i]`.
+/// The embeddings of the files that are images: row i belongs to `files[i]`.
 #[derive(Debug)]
 pub struct Embedded {
     /// Index of each in the list that was asked for.
@@ -39,7 +39,7 @@ pub struct Embedded {
     pub ids: Vec<SampleId>,
     /// (n, dim)
     pub embeddings: Array2<f32>,
-    /// Files that are no pictures: index and why.
+    /// Files that are not images: index and reason.
     pub refused: Vec<(usize, String)>,
     /// How many of them the backbone saw; the others came from the cache.
     pub computed: usize,
@@ -93,7 +93,7 @@ impl Embeddings {
         self.backbone.space()
     }
 
-    /// Embeds the pictures among `files`; what is in the cache already is not embedded again.
+    /// Embeds the images among `files`; those in the cache are not embedded again.
     ///
     /// What the cache holds is what counts, the first time too: it keeps half precision, and the same pictures must
     /// give the same head whether they were embedded now or before.
@@ -124,7 +124,7 @@ impl Embeddings {
         self.collect(found, &failed, computed, started.elapsed().as_secs_f64())
     }
 
-    /// Embeds what is missing, and puts it into the cache in batches.
+    /// Embeds the files that are not in the cache, and stores them there in batches.
     fn compute(
         &mut self,
         missing: &[(usize, &Path)],

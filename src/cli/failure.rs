@@ -1,4 +1,4 @@
-//! What went wrong, and which exit code says so: 1 failed, 64 wrong usage, 69 unavailable, 78 bad configuration.
+//! A command's failure and its exit code: 1 failed, 64 wrong usage, 69 unavailable, 78 bad configuration.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ enum Kind {
     Problems(Vec<Problem>),
     /// Wrong lines of a file.
     Lines { file: String, lines: Vec<LineProblem> },
-    /// The result that was printed says what failed.
+    /// The printed result already says what failed.
     AlreadyPrinted,
 }
 
@@ -74,7 +74,7 @@ impl Failure {
         Self { code: 1, kind: Kind::Lines { file: file.display().to_string(), lines } }
     }
 
-    /// Failed, and the result that was printed says how.
+    /// Failed, and the printed result already says how.
     pub fn already_printed(code: u8) -> Self {
         Self { code, kind: Kind::AlreadyPrinted }
     }
@@ -101,7 +101,7 @@ impl Failure {
             }
         };
         if output.json {
-            // Should standard output be what is broken, the lines below still say what went wrong.
+            // If standard output is broken, the lines below still report the failure.
             let _ = output.print(&document, |_| Ok(()));
         }
         for line in lines {
@@ -116,7 +116,7 @@ pub fn one_line_chain(error: &dyn std::error::Error) -> String {
     one_line(&crate::words::error_chain(error))
 }
 
-/// `text` without what would break a line or play with a terminal: names of files come from anywhere.
+/// `text` without line breaks and control characters: file names are not trusted.
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -129,9 +129,9 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Help and version are no failures; everything else that clap says is wrong usage.
+/// Prints what clap found; help and version are no failures, everything else is wrong usage.
 pub fn usage(error: &clap::Error, output: Output) -> ExitCode {
-    // As above: nobody to tell.
+    // If it cannot be printed, nothing can be reported.
     let _ = error.print();
     if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
         return ExitCode::SUCCESS;

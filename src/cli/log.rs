@@ -66,10 +66,10 @@ pub fn start(verbose: u8, daemon: bool) {
     }
 }
 
-/// Says why a command failed.
+/// Prints why a command failed.
 pub fn complain(line: &str) {
     let mut stderr = io::stderr().lock();
-    // Where even standard error is gone there is nobody to tell.
+    // If even standard error is closed, nothing can be reported.
     let _ = if is_journal(&stderr) {
         writeln!(stderr, "{}{line}", Priority::Error.prefix())
     } else {

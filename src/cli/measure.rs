@@ -12,7 +12,7 @@ use crate::head::{DenseHead, EvaluatedOn};
 use crate::train::Grouper;
 use crate::words::Label;
 
-/// Figures of a head on the pictures of `dir`.
+/// Figures of a head on the images of `dir`.
 pub fn measure(
     embeddings: &mut Embeddings,
     head: &DenseHead,

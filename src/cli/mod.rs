@@ -45,13 +45,13 @@ pub fn command() -> clap::Command {
     Args::command()
 }
 
-/// Runs the program with the process's arguments; the exit code says how it ended.
+/// Runs the program with the process's arguments and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // What was typed did not parse, but who reads the answer can still be told apart.
+            // The arguments did not parse, but whether `--json` was given can still be seen.
             let json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
             return failure::usage(&error, Output { json });
         }

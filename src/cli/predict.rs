@@ -10,7 +10,7 @@ use super::output::Output;
 use crate::shared::settings::doubt_rates;
 use crate::words::{HeadId, Label, SampleId};
 
-/// One file's answer.
+/// The result for one file.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answer {

@@ -39,11 +39,11 @@ pub struct Report {
     pub loss: f64,
     pub temperature: f32,
     pub seed: u64,
-    /// Files that are no pictures.
+    /// Files that are not images.
     pub refused: Vec<Refused>,
 }
 
-/// A head and where it lies.
+/// A head and its file.
 #[derive(Debug, Serialize)]
 pub struct HeadFile {
     pub id: HeadId,
@@ -96,7 +96,7 @@ pub struct Measured {
 }
 
 impl Report {
-    /// The report on the head in `record`, which lies at `path`.
+    /// The report on the head in `record`, from the file `path`.
     pub fn new(record: &HeadRecord, path: &Path, measured: Measured) -> Self {
         Self {
             head: HeadFile {

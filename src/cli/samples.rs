@@ -1,4 +1,4 @@
-//! `edgetuned samples`: what is in the store, and its labels.
+//! `edgetuned samples`: lists stored samples and changes their labels.
 
 mod file;
 mod import;

@@ -1,4 +1,4 @@
-//! `edgetuned train`: a folder per class becomes a head and a report.
+//! `edgetuned train`: trains a head on a folder per class, and writes a report.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -123,7 +123,7 @@ fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> R
     Ok((data, embedded))
 }
 
-/// A class that would be lost without a word.
+/// The error for a class without usable images.
 fn unusable(entry: &Entry, entries: &[Entry], embedded: &Embedded) -> String {
     let first = embedded.refused.iter().find(|(index, _)| entries[*index].label == entry.label);
     format!(
@@ -143,7 +143,7 @@ fn contradiction(first: &Entry, second: &Entry) -> String {
     )
 }
 
-/// Fits with a bar on a terminal; Adam also says a line for each epoch.
+/// Fits with a progress bar on a terminal; Adam also prints a line for each epoch.
 fn fit_with_progress(data: &Dataset, settings: &Settings, output: Output) -> Result<Fitted, Failure> {
     let bar = output.progress(1000, "fitting");
     let mut watch = |progress: Progress| {
@@ -169,7 +169,7 @@ fn say_epoch(bar: &ProgressBar, progress: Progress) {
         epoch.loss,
         100.0 * epoch.accuracy
     );
-    // Above the bar on a terminal; plainly where there is none, so that a log has it too.
+    // Above the bar on a terminal, else on standard error, so that a log has it too.
     if bar.is_hidden() {
         eprintln!("{line}");
     } else {

@@ -1,4 +1,4 @@
-//! Values of options, from what was typed.
+//! Parses the values of options.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What there is below `/api/v1/`: the requests, and what the daemon says.
+//! The routes below `/api/v1/`: the requests, and the watch.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,19 +22,19 @@ use tokio::time::timeout;
 use super::replies::ReplyRouter;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
 
-/// What all paths begin with; a request's name follows.
+/// The prefix of all paths; a request's name follows.
 pub const PREFIX: &str = "/api/v1/";
-/// Everything that the daemon says, as server-sent events.
+/// Every message of the daemon, as server-sent events.
 pub const WATCH: &str = "/api/v1/watch";
 
-/// What can be read by GET.
+/// Requests that GET serves too.
 const READS: [&str; 4] = ["status", "heads", "samples", "review"];
 /// From the head of a request to its end.
 const BODY: Duration = Duration::from_secs(10);
 /// Until the daemon's answer.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// All of it.
+/// The routes.
 pub(super) fn routes(replies: Arc<ReplyRouter>) -> axum::Router {
     axum::Router::new()
         .route(WATCH, get(watch))
@@ -75,7 +75,7 @@ async fn read(
     }
 }
 
-/// Arguments of a query as a request's payload: numbers, true and false become what they are.
+/// The arguments of a query as a request's payload: numbers, `true` and `false` become JSON values.
 fn arguments_of(query: BTreeMap<String, String>) -> Vec<u8> {
     let value = |name: &str, text: String| match (name, serde_json::from_str(&text)) {
         ("limit" | "unlabelled", Ok(value @ (Value::Number(_) | Value::Bool(_)))) => value,
@@ -157,7 +157,7 @@ fn status_of(answer: &Answer) -> StatusCode {
     }
 }
 
-/// An answer that the daemon was not asked for: without an envelope.
+/// An error of the socket itself, without an envelope.
 fn refuse(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Response {
     json(status, Answer::error(code, message).encode())
 }

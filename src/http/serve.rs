@@ -1,4 +1,4 @@
-//! Connections: each is served one request, within bounds of number and time.
+//! Connections: each is served one request, with limits on their number and time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,15 +17,15 @@ use tracing::{debug, warn};
 use super::replies::ReplyRouter;
 use super::routes::{self, WATCH};
 
-/// Connections that are served at a time; the others wait in the kernel's queue.
+/// Connections served at a time; the others wait in the kernel's queue.
 pub(super) const CONNECTIONS: usize = 16;
 /// From the first byte of a request to the end of its head.
 const HEAD: Duration = Duration::from_secs(10);
-/// For everything, but for who watches.
+/// For the whole exchange, except a watch.
 const WHOLE: Duration = Duration::from_secs(90);
-/// How long answers that are on their way may take at the end.
+/// How long replies that are being sent may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Before another connection is taken after one could not be.
+/// Pause after a connection could not be accepted.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until the router of replies closes.
@@ -49,7 +49,7 @@ pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>) {
         () = accept_all => {}
         () = replies.closed() => {}
     }
-    // All places are free again when everybody has gone.
+    // All permits are free again when every connection has ended.
     let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;
 }
 

@@ -1,7 +1,7 @@
-//! The socket's file: where it is, how it comes and goes.
+//! The socket's file: its place, and how it is made and removed.
 //!
 //! The store's lock keeps other daemons of the same state folder out, so a socket that is there when this one starts, and
-//! at which nobody answers, is what a killed one left.
+//! at which no process answers, was left by a killed one.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "edgetuned.sock";
-/// Owner and group may speak to the daemon.
+/// Owner and group may connect.
 const MODE: u32 = 0o660;
 /// The longest path that fits into a socket's address (`sun_path`, with its end).
 const PATH_BYTES: usize = 107;
@@ -21,13 +21,13 @@ const PATH_BYTES: usize = 107;
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Something else lies in its place.
+    /// Another kind of file has its name.
     #[error("cannot make the socket {}: another kind of file is there; move it away", path.display())]
     InTheWay {
         /// Where.
         path: PathBuf,
     },
-    /// Another daemon, of another state folder, has it.
+    /// A daemon with another state folder uses it.
     #[error(
         "cannot make the socket {}: another daemon answers there; give each its own RUNTIME_DIRECTORY, or none",
         path.display()
@@ -36,12 +36,12 @@ pub enum SocketError {
         /// Where.
         path: PathBuf,
     },
-    /// The system refuses.
+    /// The system refuses to make it.
     #[error("cannot make the socket {}; check the folder, its owner and its mode", path.display())]
     Failed {
         /// Where.
         path: PathBuf,
-        /// In the system's words.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -64,7 +64,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Makes the socket, in the place of one that was left there.
+    /// Makes the socket, in place of one that was left behind.
     pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), SocketError> {
         let failed = |source| SocketError::Failed { path: path.to_owned(), source };
         make_way(path)?;
@@ -87,7 +87,7 @@ impl Socket {
         Ok((Self { path: path.to_owned(), link: None }, listener))
     }
 
-    /// Lets the socket be found in `store` too, where it is elsewhere: who knows only the configuration looks there.
+    /// Links the socket from `store` if it is elsewhere: a client that knows only the configuration looks there.
     ///
     /// # Errors
     /// [`SocketError`] when the link cannot be made.

@@ -1,6 +1,6 @@
 //! What each [`Write`] does to the tables.
 //!
-//! Every one of them leaves the same behind when it is applied a second time.
+//! Applying one a second time changes nothing.
 
 use rusqlite::{Transaction, params};
 
@@ -108,7 +108,7 @@ impl Applier<'_> {
         )
     }
 
-    /// Marks a line of the history as taken back; what its sample is labelled now is a matter of its own.
+    /// Marks a change in the history as undone; the sample's present label is written separately.
     pub(super) fn undo(&self, number: u64) -> Result<(), Fault> {
         self.run("UPDATE label_history SET undone = 1 WHERE number = ?1", [number])
     }
@@ -180,7 +180,7 @@ impl Applier<'_> {
         self.run("UPDATE state SET training = ?1", [json])
     }
 
-    /// Its files stay behind, so that a scan passes them over.
+    /// The rows of its files stay, so that a scan skips them.
     fn evict(&self, id: &SampleId) -> Result<(), Fault> {
         self.run("UPDATE files SET image = NULL, evicted = 1 WHERE image = ?1", [id])?;
         self.run("DELETE FROM label_history WHERE image = ?1", [id])?;
@@ -208,7 +208,7 @@ impl Applier<'_> {
         self.run("DELETE FROM heads WHERE version = ?1", [version])
     }
 
-    /// Puts a memory into the one row of the state, as JSON.
+    /// Writes a part of the state, as JSON, into its one row.
     fn remember(&self, sql: &str, memory: &impl serde::Serialize) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).map_err(|error| Fault::Refused(error.to_string()))?;
         self.run(sql, [json])

@@ -1,4 +1,4 @@
-//! One connection to the file, opened so that nothing foreign is touched and nothing acknowledged is lost.
+//! One connection to the file, opened so that no foreign file is changed and nothing acknowledged is lost.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,7 +18,7 @@ const FILE: &str = "edgetuned.db";
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// An open connection and where it leads.
+/// An open connection and its file.
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) connection: Connection,
@@ -26,7 +26,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the file for writing, makes it where it is missing, and brings its schema up to date.
+    /// Opens the file for writing, creates it if it is missing, and brings its schema up to date.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         if database.version()? < migrate::NEWEST {
@@ -62,7 +62,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Connects, refusing what is not ours before anything could change it.
+    /// Connects, and refuses a file of another program before anything could change it.
     fn connect(folder: &Path, flags: OpenFlags) -> Result<Self, StoreError> {
         let file = folder.join(FILE);
         refuse_other_kinds(&file)?;
@@ -94,7 +94,7 @@ impl Database {
         [&self.file, &log].iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
     }
 
-    /// Number of `options.space`, made known to the file if it is new there.
+    /// The number of `options.space`, which is added if it is new.
     pub(super) fn add_space(&mut self, options: &OpenOptions<'_>) -> Result<i64, StoreError> {
         self.write("open", |transaction| add_space(transaction, &options.space, &options.backbone.name))
     }
@@ -114,7 +114,7 @@ impl Database {
         view().map_err(|fault| self.fault(action, fault))
     }
 
-    /// Applies `write` as one; nothing of it stays when it fails.
+    /// Applies `write` in one transaction; nothing of it stays when it fails.
     pub(super) fn write<T>(
         &mut self,
         action: &'static str,
@@ -122,7 +122,7 @@ impl Database {
     ) -> Result<T, StoreError> {
         let Self { connection, file } = self;
         let apply = || -> Result<T, Fault> {
-            // Immediate: waits for its turn at the start, where waiting helps, instead of failing half way.
+            // Immediate: waits for the lock at the start, instead of failing half way.
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = write(&transaction)?;
             transaction.commit()?;
@@ -147,7 +147,7 @@ impl Database {
     }
 }
 
-/// Number of a space, made known to the file if it is new there.
+/// The number of a space, which is added if it is new.
 pub(super) fn add_space(transaction: &Transaction<'_>, space: &EmbeddingSpace, name: &str) -> Result<i64, Fault> {
     if let Some(number) = space_number(transaction, space)? {
         return Ok(number);
@@ -158,7 +158,7 @@ pub(super) fn add_space(transaction: &Transaction<'_>, space: &EmbeddingSpace, n
     Ok(transaction.last_insert_rowid())
 }
 
-/// Number of a space that the file knows.
+/// The number of a space in the file.
 pub(super) fn space_number(connection: &Connection, space: &EmbeddingSpace) -> Result<Option<i64>, Fault> {
     let mut find = connection
         .prepare_cached("SELECT number FROM spaces WHERE backbone = ?1 AND preprocessing = ?2 AND dim = ?3")?;
@@ -169,7 +169,7 @@ pub(super) fn space_number(connection: &Connection, space: &EmbeddingSpace) -> R
 /// Refuses a file that does not begin as an `SQLite` database does: `SQLite` itself overwrites short ones.
 fn refuse_other_kinds(file: &Path) -> Result<(), StoreError> {
     let start = start_of(file)?;
-    // A power cut while the file was made may leave anything in it; its journal then tells SQLite to begin anew.
+    // A power cut while the file was made may leave anything in it; its journal then makes SQLite start over.
     let interrupted = || Ok::<_, StoreError>(start_of(&file.with_extension("db-journal"))?.starts_with(&JOURNAL));
     if start.is_empty() || start == b"SQLite format 3\0" || interrupted()? {
         return Ok(());
@@ -177,10 +177,10 @@ fn refuse_other_kinds(file: &Path) -> Result<(), StoreError> {
     Err(StoreError::Foreign { path: file.to_owned(), found: "another kind of file" })
 }
 
-/// How a rollback journal of `SQLite` begins, from the moment on at which its database may be written.
+/// The first bytes of a rollback journal of `SQLite`, once its database may be written.
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// The first 16 bytes of a file, or as many as it has; none where it is not there.
+/// The first 16 bytes of a file, or all of a shorter one; none where it is missing.
 fn start_of(file: &Path) -> Result<Vec<u8>, StoreError> {
     let opened = match File::open(file) {
         Ok(opened) => opened,

@@ -1,11 +1,11 @@
-//! What can go wrong with the store, by what the caller will do about it.
+//! The errors of the store, by what the caller will do about them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-/// Why the store did not do what it was asked.
+/// Why an operation of the store failed.
 ///
 /// At opening, each means that the state folder cannot be used (exit code 69). While running, some pass by themselves
 /// ([`StoreError::passes`]); the others need a person.
@@ -48,7 +48,7 @@ pub enum StoreError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -63,7 +63,7 @@ pub enum StoreError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// `SQLite`'s words, or which value makes no sense.
+        /// `SQLite`'s error, or which value is invalid.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -115,21 +115,21 @@ pub enum StoreError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// Its words.
+        /// The system's error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// Whether the same may succeed later without anything being done to the store.
+    /// Whether the same operation may succeed later without a repair of the store.
     #[must_use]
     pub fn passes(&self) -> bool {
         matches!(self, Self::Full { .. } | Self::Busy { .. } | Self::ReadOnly { .. } | Self::Io { .. })
     }
 }
 
-/// What goes wrong inside a transaction, before it is known on which file.
+/// An error inside a transaction, before the file is known.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// From `SQLite`, or a value in a row that makes no sense.
@@ -145,7 +145,7 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Fault {
-    /// The same with what was attempted, on which file, and by which connection where there was one.
+    /// Adds what was attempted, on which file, and by which connection if there was one.
     pub(super) fn at(self, action: &'static str, path: &Path, connection: Option<&Connection>) -> StoreError {
         let path = path.to_owned();
         let error = match self {
@@ -161,7 +161,7 @@ impl Fault {
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
                 let system = io::Error::from_raw_os_error(connection.map_or(0, system_error));
                 match io_error(action, &path, system) {
-                    // SQLite says more of what it did than the system does.
+                    // SQLite's message is more precise than the system's.
                     StoreError::Io { .. } | StoreError::Foreign { .. } => {
                         StoreError::Io { action, path, source: error.into() }
                     }

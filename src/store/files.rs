@@ -2,15 +2,14 @@
 //!
 //! Invariant: a name never leads to half a file, whenever the power goes. So a file is written beside its place, synced,
 //! renamed, and its folder is synced: without the first sync the name could lead to nothing, without the second the
-//! name could be gone although somebody was told of it. Nothing else in this program renames a file.
+//! name could be gone although it was reported. Nothing else in this program renames a file.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A file on its way: it lies beside its place, as `<name>.part`, until [`NewFile::put`], and is removed when dropped
-/// before.
+/// A file that is being written: it is called `<name>.part` until [`NewFile::put`], and is removed when it is dropped before.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
@@ -20,7 +19,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins a file that is to be at `path`; whatever is there stays until [`NewFile::put`].
+    /// Begins to write the file `path`; a file of that name stays until [`NewFile::put`].
     ///
     /// # Errors
     /// Those of the file system.
@@ -31,15 +30,15 @@ impl NewFile {
         Ok(Self { path: path.to_owned(), file: File::create(&beside)?, beside, put: false })
     }
 
-    /// Where its bytes can be read until it is put in its place.
+    /// The temporary path, where its bytes can be read until [`NewFile::put`].
     pub fn beside(&self) -> &Path {
         &self.beside
     }
 
-    /// Puts it in its place, where it is durable when this returns.
+    /// Renames it to its path; durable when this returns.
     ///
     /// # Errors
-    /// Those of the file system. What was at its place is then still there, or is replaced by the whole new file.
+    /// Those of the file system. The former file is then still there, or replaced by the whole new one.
     pub fn put(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.beside, &self.path)?;
@@ -61,7 +60,7 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.put {
-            // What is left of it is of no use to anybody; the next one of this name replaces it.
+            // A file that cannot be removed is replaced by the next one of this name.
             let _ = fs::remove_file(&self.beside);
         }
     }
@@ -77,8 +76,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.put()
 }
 
-/// Makes a folder and those above it, readable by owner and group, where they are missing; their names are durable when
-/// this returns.
+/// Creates a folder and its missing parents, readable by owner and group; durable when this returns.
 ///
 /// # Errors
 /// Those of the file system.
@@ -95,7 +93,7 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the names in the folder of `path` durable.
+/// Makes the directory entry of `path` durable.
 ///
 /// # Errors
 /// Those of the file system.

@@ -1,4 +1,4 @@
-//! Stored heads: the row that people and the engine read, and the file that serves.
+//! Stored heads: the row with what is known of one, and its file.
 
 use rusqlite::{Connection, Row};
 
@@ -7,7 +7,7 @@ use super::sql::damaged;
 use crate::engine::HeadInfo;
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label};
 
-/// A head as it is kept.
+/// A stored head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredHead {
     /// What is known without reading `bytes`.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::error::{StoreError, io_error};
 
-/// Keeps other daemons out of a folder; the kernel lets go of it however the process ends.
+/// Keeps other daemons out of a folder; the kernel releases it however the process ends.
 #[derive(Debug)]
 pub(super) struct DaemonLock {
     file: File,
@@ -46,7 +46,7 @@ impl Drop for DaemonLock {
     }
 }
 
-/// Who holds the lock, in words.
+/// Who holds the lock, for an error message.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(32).read_to_string(&mut text);

@@ -1,7 +1,7 @@
 //! The schema and its versions.
 //!
-//! `PRAGMA user_version` counts how many of [`MIGRATIONS`] a file has been through. One is never edited once it was
-//! released; a change is another one at the end.
+//! `PRAGMA user_version` counts the [`MIGRATIONS`] that were applied to a file. A released migration is never edited; a
+//! change is a new one at the end.
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
@@ -14,10 +14,10 @@ pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
 /// Number of the newest schema.
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
-/// Each takes a file from the version of its index to the next.
+/// Migration i brings a file from version i to i + 1.
 const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
-/// What a file is, by its header.
+/// The kind of a file, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Ours, or empty, with this schema version.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Foreign,
 }
 
-/// Tells what the opened file is, without changing it.
+/// The kind of the opened file, which is not changed.
 pub(super) fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);

@@ -1,8 +1,8 @@
-//! What is remembered over restarts: one `SQLite` file, `<store.path>/edgetuned.db`.
+//! Everything that survives a restart: one `SQLite` file, `<store.path>/edgetuned.db`.
 //!
 //! [`Store`] is the one writer of the daemon and holds the folder's lock; [`Reader`] is for its worker threads;
 //! [`Cache`] serves commands that embed offline, beside a running daemon. Tables, blobs and files are described in
-//! `docs/formats.md`. Files that lie beside it are written by [`files`].
+//! `docs/formats.md`. [`files`] writes the files beside the database.
 //!
 //! Invariants: what [`Store::commit`] returned for is on the disk, whole, and survives a power cut; a list of writes
 //! is applied as one or not at all; a file that is not ours, damaged, or of a newer version is never changed.
@@ -42,10 +42,10 @@ use crate::engine::{BackboneMemory, Snapshot, TwinMemory, Write};
 use crate::head::BackboneRef;
 use crate::words::EmbeddingSpace;
 
-/// What the embeddings of this process are.
+/// The embeddings of this process.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions<'a> {
-    /// Where they can be compared; others in the file are kept and left alone.
+    /// The space in which they can be compared; embeddings of other spaces in the file are left alone.
     pub space: EmbeddingSpace,
     /// The backbone's name, for people who read the file.
     pub backbone: &'a BackboneRef,
@@ -53,7 +53,7 @@ pub struct OpenOptions<'a> {
     pub precision: Precision,
 }
 
-/// The daemon's memory; the only one on its folder.
+/// The daemon's database, opened for writing; one process at a time holds its folder.
 #[derive(Debug)]
 pub struct Store {
     database: Database,
@@ -112,7 +112,7 @@ impl Store {
         })
     }
 
-    /// Everything that the engine starts from.
+    /// The state that the engine starts from.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
@@ -120,8 +120,7 @@ impl Store {
         self.database.read("read", snapshot::snapshot)
     }
 
-    /// What is remembered of settings from afar and of backbones that came as updates: the part of the snapshot that is
-    /// needed before everything else.
+    /// The state of the remote configuration and of installed backbones: the part of the snapshot that a start needs first.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or makes no sense.

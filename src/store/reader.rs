@@ -1,4 +1,4 @@
-//! What worker threads and offline commands read.
+//! Read access for worker threads and offline commands.
 
 use std::path::{Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub struct Recent {
     pub embedding: Vec<f32>,
 }
 
-/// How much there is.
+/// Counts of what is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Samples.
@@ -41,7 +41,7 @@ pub struct Counts {
     pub labelled: u64,
     /// And the ones without.
     pub unlabelled: u64,
-    /// Files put aside.
+    /// Quarantined files.
     pub quarantined: u64,
     /// Size of the database and its log on the disk.
     pub store_bytes: u64,
@@ -54,8 +54,8 @@ impl Reader {
         Ok(Self { database: Database::open_reader(folder)?, space: space.copied() })
     }
 
-    /// Whether nothing is to be learned from reading this file again: its fate at this stamp is known and, if it is
-    /// a sample, so is its embedding in the present space.
+    /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so is its
+    /// embedding in the present space.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
         self.read_in_space(|connection, number, _| {
             let known = connection
@@ -80,8 +80,8 @@ impl Reader {
         })
     }
 
-    /// Files that are no sample's, put aside or dropped, in the order of their paths after `after`, at most `limit`; with
-    /// whether they were put aside.
+    /// Files that belong to no sample, because they were quarantined or evicted, in the order of their paths after `after`, at
+    /// most `limit`; with whether they were quarantined.
     pub fn files_without_sample(&self, after: &Path, limit: usize) -> Result<Vec<(PathBuf, bool)>, StoreError> {
         self.read(|connection| {
             let mut find = connection.prepare_cached(
@@ -174,7 +174,7 @@ impl Reader {
         })
     }
 
-    /// How much there is.
+    /// Counts of what is stored.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let store_bytes = self.database.bytes();
         self.read(|connection| {

@@ -1,4 +1,4 @@
-//! What people and plans look at: every sample with what is known of it, and the history of labels.
+//! Queries for lists of samples, for eviction, and for the history of labels.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ pub struct ListedSample {
     pub label: Option<(Label, LabelSource, Timestamp)>,
     /// When it was first seen.
     pub arrived_at: Timestamp,
-    /// What was said of it then.
+    /// The prediction made then.
     pub predicted: Option<Predicted>,
     /// The first image of its burst.
     pub group: SampleId,
@@ -30,7 +30,7 @@ pub struct ListedSample {
 /// Which samples to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleFilter<'a> {
-    /// At most so many.
+    /// The largest number of samples.
     pub limit: usize,
     /// Only those that arrived after this one.
     pub after: Option<&'a SampleId>,
@@ -40,7 +40,7 @@ pub struct SampleFilter<'a> {
     pub unlabelled: bool,
 }
 
-/// A sample as a plan of what to keep sees it.
+/// A sample without its path and prediction: what eviction and folds need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRow {
     /// The sample.
@@ -62,11 +62,11 @@ pub struct LabelChange {
     pub id: SampleId,
     /// The new label; `None` when it was removed.
     pub label: Option<Label>,
-    /// Who said so.
+    /// Where the label came from.
     pub source: LabelSource,
     /// When.
     pub at: Timestamp,
-    /// Whether it was taken back.
+    /// Whether it was undone.
     pub undone: bool,
 }
 
@@ -113,7 +113,7 @@ impl Reader {
         })
     }
 
-    /// The first samples of a choice, in the order of arrival; `None` when the one that they should follow is not stored.
+    /// The first samples that match, in the order of arrival; `None` when the sample to start after is not stored.
     pub fn samples_of(&self, choice: &SampleFilter<'_>) -> Result<Option<Vec<ListedSample>>, StoreError> {
         self.read(|connection| {
             let after: Option<i64> = match choice.after {
@@ -133,7 +133,7 @@ impl Reader {
         })
     }
 
-    /// Every sample as a plan of what to keep sees it, in the order of arrival.
+    /// Every sample, without path and prediction, in the order of arrival.
     pub fn sample_rows(&self) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
             let mut select =
@@ -161,8 +161,8 @@ impl Reader {
         })
     }
 
-    /// The changes that were made together with the last one that can be taken back: same time, same source. Oldest
-    /// first, each with the label that its sample had without them; empty when there is nothing to take back.
+    /// The changes made together with the last one that can be undone: same time, same source. Oldest first, each with the
+    /// label that its sample had before; empty when there is nothing to undo.
     pub fn last_changes(&self) -> Result<Vec<(LabelChange, Option<Label>)>, StoreError> {
         self.read(|connection| {
             let mut find = connection.prepare_cached(

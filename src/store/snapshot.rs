@@ -1,4 +1,4 @@
-//! The tables as the engine's memory at start.
+//! The tables as the state that the engine starts from.
 
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
@@ -42,13 +42,13 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
     })
 }
 
-/// What is remembered of settings from afar and of backbones that came as updates.
+/// The state of the remote configuration and of installed backbones.
 pub(super) fn startup_state(connection: &Connection) -> Result<(TwinMemory, BackboneMemory), Fault> {
     let read = |row: &Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?));
     Ok(connection.query_row("SELECT twin, backbone FROM state", [], read)?)
 }
 
-/// A prediction that a label has answered is not open any more. Version 1 did not note who predicted: 0.
+/// A prediction that was answered by a label is no longer open. Version 1 did not store the head that predicted: 0.
 const SAMPLES: &str = "
     SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0)
     FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples)

@@ -1,4 +1,4 @@
-//! The shared words as column values, and back with their checks.
+//! Shared types as column values, and back with their checks.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -127,7 +127,7 @@ impl FromSql for PathBytes {
     }
 }
 
-/// The error of a row whose column `column` makes no sense.
+/// The error of a row whose column `column` holds an invalid value.
 pub(super) fn damaged(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, why.into())
 }

@@ -1,6 +1,6 @@
-//! What is learned from and asked about: labelled samples and unlabelled ones.
+//! Queries for training and for the review list: labelled and unlabelled samples with their embeddings.
 //!
-//! Embeddings are those of the reader's space; a sample without one there is left out where a row needs one.
+//! Embeddings are those of the reader's space; a sample without one is left out where a row needs one.
 
 use ndarray::Array2;
 use rusqlite::types::ValueRef;
@@ -24,7 +24,7 @@ pub struct LabelledSamples {
     pub embeddings: Array2<f32>,
 }
 
-/// A sample as it is labelled now.
+/// A sample with its present label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CurrentLabel {
     /// The sample.
@@ -56,7 +56,7 @@ pub struct UnlabelledSamples {
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// What there is to train on, in the present space.
+    /// All labelled samples with an embedding in the present space.
     pub fn labelled(&self) -> Result<LabelledSamples, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let ids: Vec<SampleId> = labelled_ids(connection, number)?.into_iter().map(|(id, ..)| id).collect();
@@ -64,12 +64,12 @@ impl Reader {
         })
     }
 
-    /// Identity, label and group of everything that there is to train on, in the order of identities.
+    /// Identity, label and group of the same samples, in the order of identities.
     pub fn labelled_ids(&self) -> Result<Vec<(SampleId, Label, SampleId)>, StoreError> {
         self.read_in_space(|connection, number, _| labelled_ids(connection, number))
     }
 
-    /// Of these samples those that there is to train on; each once, in the order of identities.
+    /// Those of `ids` that are labelled and have an embedding; each once, in the order of identities.
     pub fn labelled_of(&self, ids: &[SampleId]) -> Result<LabelledSamples, StoreError> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
@@ -77,7 +77,7 @@ impl Reader {
         self.read_in_space(|connection, number, dim| labelled_of(connection, number, dim, &ids))
     }
 
-    /// How these samples are labelled now, in their order; those that are not stored are left out.
+    /// The present labels of these samples, in their order; those that are not stored are left out.
     pub fn labels_of(&self, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
         self.read_in_space(|connection, number, dim| {
             let mut find = connection.prepare_cached(

@@ -1,4 +1,4 @@
-//! What is kept of updates: a memory for each kind, and the chunks of what is under way.
+//! The state of updates for each kind, and the chunks of those under way.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use super::sql::damaged;
 use crate::engine::{StoredUpdate, UpdateMemory};
 use crate::wire::UpdateKind;
 
-/// What the engine starts from.
+/// The stored state of each kind.
 pub(super) fn all(connection: &Connection) -> Result<BTreeMap<UpdateKind, StoredUpdate>, Fault> {
     let one = |kind: UpdateKind| -> Result<(UpdateKind, StoredUpdate), Fault> {
         let read = |row: &Row<'_>| serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|error| damaged(0, error));
@@ -43,7 +43,7 @@ impl super::commit::Applier<'_> {
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// Hands over the chunks of the update under way, one after another from number 0, until `take` breaks.
+    /// Calls `take` with each chunk of the update under way, from number 0 on, until it breaks.
     pub fn chunks(
         &self,
         kind: UpdateKind,

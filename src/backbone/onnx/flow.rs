@@ -1,6 +1,6 @@
 //! Walks through a network against the stream: from an output back to the layers, and the pooling, that made it.
 //!
-//! Every step goes to a node that stands earlier in the file, so a walk ends whatever the file says.
+//! Every step goes to an earlier node of the file, so that a walk ends for every file, even a hostile one.
 
 use std::collections::HashMap;
 

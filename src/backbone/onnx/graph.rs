@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::reader::{self, GRAPH, INITIALIZER, INPUT, NODE, OUTPUT, VALUE_INFO, graph_fields, name_in};
 use super::wire::{Field, Value, fields, put_bytes};
 
-/// A network's shape: what goes in, what comes out, what is between.
+/// A network's inputs, outputs and nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Graph {
     /// Fed from outside; weights are not among them.
@@ -28,7 +28,7 @@ pub struct Graph {
     pub external_weights: bool,
 }
 
-/// A tensor's name and what the file says of its type.
+/// A tensor's name and its type, as far as the file states it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tensor {
     /// Its name.
@@ -111,7 +111,7 @@ impl Graph {
         Ok(Self { inputs, outputs, nodes, stated, weights, integers, external_weights })
     }
 
-    /// What the file says of `name`, an output or inner tensor; `None` where it says nothing.
+    /// The stated type of the output or inner tensor `name`; `None` where the file states none.
     #[must_use]
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
         self.outputs.iter().find(|output| output.name == name).or_else(|| self.stated.get(name))

@@ -1,11 +1,11 @@
-//! What two pictures tell of a backbone that opened: whether it looks at them, how long it takes, what is odd.
+//! Verifies a backbone with two images: whether their embeddings differ, how long one takes, and warnings.
 
 use std::time::{Duration, Instant};
 
 use crate::image::Rgb;
 use crate::ports::{EmbedError, Embedder};
 
-/// A backbone that looks at its pictures.
+/// A backbone whose embeddings depend on the image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verified {
     /// Time of one picture through the network, the median of a few; preprocessing is not in it.
@@ -20,7 +20,7 @@ pub enum Unfit {
     /// A picture has no embedding.
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    /// Different pictures have the same embedding.
+    /// Different images have the same embedding.
     #[error("two pictures that have nothing in common get the same embedding{}: it does not depend on the picture, or the \
         normalisation flattens it; choose another tensor, or check mean, std and scale", zero(*.all_zero))]
     Constant {
@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// Wider embeddings make training slow and the store large.
 const WIDE: usize = 4096;
 
-/// Embeds two pictures, one of smooth colours and one of hard edges, and says what that shows.
+/// Embeds two images, one of smooth colours and one of hard edges, and compares the embeddings.
 ///
 /// # Errors
 /// [`Unfit`] when one has no finite embedding, or both have the same.

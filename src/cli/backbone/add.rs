@@ -1,4 +1,4 @@
-//! `edgetuned backbone add`: the manifest of a user's own model, written when it is proved.
+//! `edgetuned backbone add`: writes the manifest of a user's own model once it is verified.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ struct Done<'a> {
     next: String,
 }
 
-/// Mean and standard deviation, and the order of channels that goes with them.
+/// The normalisation: mean, standard deviation, and the order of channels they apply to.
 struct Pixels {
     mean: [f32; 3],
     std: [f32; 3],
@@ -60,7 +60,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     };
     let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
     draft.embedding = complete(&proposal, &shape, options.pool).map_err(|error| refused(&options.file, &error))?;
-    // What is proved is what was written, not what was meant.
+    // The manifest is verified as it was written, by reading it back.
     let text = draft.text();
     let manifest = Manifest::parse(&text, &path)?;
     let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(unproved)?;
@@ -142,7 +142,7 @@ fn pixels(options: &Add, output: Output) -> Result<Pixels, Failure> {
     Ok(pixels)
 }
 
-/// Asks until the answer is understood; `None` when none comes.
+/// Asks until an answer is valid; `None` at the end of the input.
 fn ask(answers: &mut dyn BufRead, to: &mut dyn Write) -> Option<Pixels> {
     writeln!(to, "{}", normalizations()).ok()?;
     loop {
@@ -195,7 +195,7 @@ fn draft(
     })
 }
 
-/// The model's path as the manifest's folder has it, where it lies there or below; else its full path.
+/// The model's path relative to the manifest's folder if it is in it or below; else its full path.
 fn beside(file: &Path, manifest: &Path) -> PathBuf {
     let folder = manifest.parent().unwrap_or(Path::new(""));
     let full = |folder: &Path| folder.canonicalize().or_else(|_| Path::new(".").join(folder).canonicalize());

@@ -60,8 +60,8 @@ impl Client {
         })
     }
 
-    /// Hands over everything that the daemon says, line by line, until it ends or `take` fails. A line is what was frame,
-    /// or the number of messages that were missed.
+    /// Calls `take` with each message of the daemon, or the number of those that were missed, until the stream ends or `take`
+    /// fails.
     pub fn watch(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         self.runtime.block_on(async {
             let stream = self.connect().await?;
@@ -116,12 +116,12 @@ async fn send(stream: UnixStream, method: Method, path: &str, body: String) -> R
     sender.send_request(request).await.map_err(text)
 }
 
-/// One piece of what is watched.
+/// A message of the watch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// A message: `{"topic": …, "payload": …}`.
     Message(&'a str),
-    /// So many messages were missed.
+    /// The number of messages that were missed.
     Skipped(&'a str),
 }
 

@@ -133,7 +133,7 @@ fn predicted(said: &Said, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, "{path}: {}{unknown}", top.join(", "))
 }
 
-/// What the daemon said in one line: the topic and what it carries, without the envelope.
+/// A message in one line: its topic and its fields, without the envelope.
 pub fn message(line: &str) -> String {
     let Ok(Value::Object(mut said)) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
     let topic = said.get("topic").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -38,7 +38,7 @@ pub struct LabelLine {
     pub label: Option<Label>,
 }
 
-/// How a file is written.
+/// A file's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// With a header; values with commas, quotation marks or line ends are quoted.
@@ -47,7 +47,7 @@ pub enum Form {
     JsonLines,
 }
 
-/// The form that a file's ending asks for; `action` is what was to be done.
+/// The format by the file's extension; `action` is the attempted action, for the error.
 pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {

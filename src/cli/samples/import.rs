@@ -19,7 +19,7 @@ use crate::words::{Label, SampleId, Timestamp};
 struct Done {
     /// Samples with another label than before, or without one.
     changed: usize,
-    /// Lines that say what was so already.
+    /// Lines that change nothing.
     unchanged: usize,
     /// Labels that now wait for images that have not arrived, or wait no more.
     awaited: usize,

@@ -124,7 +124,7 @@ struct Session {
 }
 
 impl Session {
-    /// Sends until the device has said how it ended.
+    /// Sends until the device has reported the result.
     fn run(&mut self, silence: Duration) -> Result<UpdateState, Failure> {
         let mut heard_at = Instant::now();
         loop {

@@ -73,7 +73,7 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// What a head's own file says of the embeddings that it reads.
+/// The embedding space that a head's file names.
 fn head(path: &Path) -> Result<Map<String, Value>, Failure> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let record = HeadRecord::from_bytes(&bytes)
