@@ -11,9 +11,9 @@ use super::execute::Next;
 use super::main_loop;
 use super::os;
 use super::process::{Clock, EVENTS, Process};
-use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back, words_for_taken_back};
+use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back};
 use super::wiring::assemble;
-use crate::engine::Event;
+use crate::engine::{Event, reverted_notice};
 use crate::words::{Digest, error_chain};
 
 /// Runs the daemon until it is asked to stop.
@@ -100,7 +100,7 @@ impl Attempt {
                 Ok(Self { layers: former, origin: Origin::Recovery { notice } })
             }
             Origin::Unchanged | Origin::Recovery { .. } if take_back(&self.layers.own()?.store.path, &reason)? => {
-                let notice = words_for_taken_back(&reason);
+                let notice = reverted_notice(&reason);
                 Ok(Self { layers: self.layers, origin: Origin::Recovery { notice } })
             }
             Origin::Unchanged | Origin::Recovery { .. } => Err(error),

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::error::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{BackboneMemory, Configure, InstalledBackbone, TwinMemory, Write};
+use crate::engine::{Configure, InstalledBackbone, StartupState, Write};
 use crate::store::{Store, StoreError};
 use crate::wire::RejectedKey;
 use crate::words::{Timestamp, error_chain};
@@ -48,36 +48,21 @@ impl ConfigLayers {
         Ok(loaded.config)
     }
 
-    /// The settings to start with. A start with settings on trial is counted on the disk before it is tried.
+    /// Everything for the next start. That it is tried is committed first, and counts against settings on trial.
     pub(super) fn start(&self) -> Result<StartPlan, RunError> {
         let own = self.own()?;
         let folder = own.store.path.clone();
-        let (mut twin, mut backbone) = startup_state(&folder)?;
-        let was_reverted = twin.reverted().is_some();
-        let mut writes = backbone.starting(now());
-        writes.extend(twin.starting());
-        let config = self.patched(own, &mut twin, &mut writes);
-        remember(&folder, &writes)?;
-        let notice = twin.reverted().filter(|_| !was_reverted).map(words_for_taken_back);
-        let installed = backbone.model(&config.backbone.model).cloned();
-        Ok(StartPlan { config, installed, configure: self.configure(), notice })
-    }
-
-    /// The settings with the patch of `twin` over them. One that no longer goes with them, because a person changed the
-    /// device's own, goes.
-    fn patched(&self, own: Config, twin: &mut TwinMemory, writes: &mut Vec<Write>) -> Config {
-        while let Some(patch) = &twin.patch {
-            match config::patched(&self.layers, &self.host_name, &patch.clone().into()) {
-                Ok(patched) => return patched.config,
-                Err(bad) => {
-                    let keys: Vec<String> = bad.iter().map(|bad| format!("{}: {}", bad.key, bad.error)).collect();
-                    let reason = format!("they no longer go with the device's own: {}", keys.join("; "));
-                    let reverted = twin.revert(&reason);
-                    writes.extend(if reverted.is_empty() { twin.give_way(&reason) } else { reverted });
-                }
-            }
-        }
-        own
+        let decision = startup_state(&folder)?.decide(now(), |patch| {
+            let patched = config::patched(&self.layers, &self.host_name, &patch.clone().into());
+            let reasons = |bad: Vec<config::BadKey>| {
+                bad.iter().map(|bad| format!("{}: {}", bad.key, bad.error)).collect::<Vec<_>>().join("; ")
+            };
+            patched.map(|patched| patched.config).map_err(reasons)
+        });
+        commit(&folder, &decision.writes)?;
+        let config = decision.patched.as_ref().unwrap_or(&own).clone();
+        let installed = decision.installed(&config.backbone.model).cloned();
+        Ok(StartPlan { config, installed, configure: self.configure(), notice: decision.notice })
     }
 
     fn configure(&self) -> Configure {
@@ -90,29 +75,23 @@ impl ConfigLayers {
     }
 }
 
-/// Takes what is on trial back because the daemon cannot even start with it; false when nothing is.
+/// Reverts what is on trial because the daemon cannot even start with it; false when nothing is.
 pub(super) fn take_back(folder: &Path, reason: &str) -> Result<bool, RunError> {
-    let (mut twin, mut backbone) = startup_state(folder)?;
-    let mut writes = backbone.revert(reason, now());
-    writes.extend(twin.revert(reason));
-    remember(folder, &writes)?;
+    let writes = startup_state(folder)?.revert(reason, now());
+    commit(folder, &writes)?;
     Ok(!writes.is_empty())
 }
 
-/// What is said of settings that were taken back.
-pub(super) fn words_for_taken_back(reason: &str) -> String {
-    format!("the settings of config/desired were taken back: {reason}")
-}
-
-fn startup_state(folder: &Path) -> Result<(TwinMemory, BackboneMemory), RunError> {
+fn startup_state(folder: &Path) -> Result<StartupState, RunError> {
     match Store::open_existing(folder) {
         Ok(store) => Ok(store.startup_state()?),
-        Err(StoreError::Missing { .. }) => Ok(Default::default()),
+        Err(StoreError::Missing { .. }) => Ok(StartupState::default()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn remember(folder: &Path, writes: &[Write]) -> Result<(), RunError> {
+/// Commits what a start changes before there is an engine, whose writes [`super::commit`] makes durable.
+fn commit(folder: &Path, writes: &[Write]) -> Result<(), RunError> {
     if writes.is_empty() { Ok(()) } else { Ok(Store::open_existing(folder)?.commit(writes)?) }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::Source;
+use crate::engine::TwinMemory;
 use crate::head::BackboneRef;
 use crate::store::{OpenOptions, Precision};
 use crate::wire::PatchState;
@@ -35,7 +36,7 @@ fn a_confirmed_patch_that_no_longer_goes_with_the_devices_own_settings_gives_way
     let start = sources.start().unwrap();
     assert_eq!((start.config.prediction.top_k, start.config.watch.len()), (7, 0));
     assert!(start.notice.is_some_and(|notice| notice.contains("no longer go")));
-    let (twin, _) = startup_state(folder.path()).unwrap();
+    let StartupState { twin, .. } = startup_state(folder.path()).unwrap();
     assert_eq!((twin.patch, twin.answer.state, twin.applied_version), (None, PatchState::Reverted, 4));
     assert!(sources.start().unwrap().notice.is_none(), "it is told once");
 }

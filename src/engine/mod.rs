@@ -41,6 +41,7 @@ mod settle;
 mod shadow;
 mod snapshot;
 mod spool;
+mod startup;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,7 @@ pub use settings::{PromotionPolicy, Root, Settings};
 pub use settle::IN_FLIGHT_MAX;
 pub use shadow::Shadow;
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
+pub use startup::{StartDecision, StartupState, reverted_notice};
 pub use succession::{
     BackboneMemory, FormerBackbone, InstalledBackbone, RevertedBackbone, Succession, SuccessionOrder,
 };

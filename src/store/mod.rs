@@ -38,7 +38,7 @@ pub use reader::{Counts, Reader, Recent};
 pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
 pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
 
-use crate::engine::{BackboneMemory, Snapshot, TwinMemory, Write};
+use crate::engine::{Snapshot, StartupState, Write};
 use crate::head::BackboneRef;
 use crate::words::EmbeddingSpace;
 
@@ -124,7 +124,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or makes no sense.
-    pub fn startup_state(&self) -> Result<(TwinMemory, BackboneMemory), StoreError> {
+    pub fn startup_state(&self) -> Result<StartupState, StoreError> {
         self.database.read("read", snapshot::startup_state)
     }
 

@@ -7,14 +7,14 @@ use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
 use super::updates;
-use crate::engine::{AwaitedLabel, BackboneMemory, LedgerEntry, Snapshot, Spooled, StoredSample, TwinMemory};
+use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StartupState, StoredSample};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
     let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
         Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
     })?;
-    let (twin, backbone) = startup_state(connection)?;
+    let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
             let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
@@ -43,8 +43,8 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
 }
 
 /// The state of the remote configuration and of installed backbones.
-pub(super) fn startup_state(connection: &Connection) -> Result<(TwinMemory, BackboneMemory), Fault> {
-    let read = |row: &Row<'_>| Ok((from_json(row, 0)?, from_json(row, 1)?));
+pub(super) fn startup_state(connection: &Connection) -> Result<StartupState, Fault> {
+    let read = |row: &Row<'_>| Ok(StartupState { twin: from_json(row, 0)?, backbone: from_json(row, 1)? });
     Ok(connection.query_row("SELECT twin, backbone FROM state", [], read)?)
 }
 
