@@ -9,18 +9,15 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use edgetuned::train::{ClassWeights, Dataset, Fitted, L2, Settings, fit};
-use edgetuned::words::{self, ClassSet, Digest, EmbeddingSpace, Label, SampleId};
+use edgetuned::train::{ClassWeights, Dataset, Fitted, L2, Settings, fit, folds_of};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId};
 use ndarray::{Array2, Axis};
 use rand::{Rng, RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 #[allow(dead_code, unused_imports, reason = "shared with the library, which keeps it to itself")]
-#[path = "../src/train/kernel.rs"]
-mod kernel;
-#[allow(dead_code, unused_imports, reason = "shared with the library, which keeps it to itself")]
-#[path = "../src/train/split.rs"]
-mod split;
+#[path = "../src/train/fast/simd.rs"]
+mod simd;
 
 type Error = Box<dyn std::error::Error>;
 
@@ -31,7 +28,7 @@ fn main() -> Result<(), Error> {
     let number = |at: usize, usual| arguments.get(at).map_or(Ok(usual), |text| text.parse::<usize>());
     let (n, d, k) = (number(0, 10_000)?, number(1, 1_280)?, number(2, 10)?);
     let kinds: Vec<&str> = arguments.iter().skip(3).map(String::as_str).collect();
-    println!("seed {SEED}; peak of the kernel on a square product of 1,104: {:.1} GFlop/s", peak());
+    println!("seed {SEED}; peak of the SIMD product on a square product of 1,104: {:.1} GFlop/s", peak());
     for kind in if kinds.is_empty() { vec!["photographs", "blurred", "noise"] } else { kinds } {
         println!("\n{kind}: {n} x {d}, {k} classes");
         side_by_side(kind, n, d, k)?;
@@ -77,7 +74,9 @@ fn side_by_side(kind: &str, n: usize, d: usize, k: usize) -> Result<(), Error> {
     println!("    held-out losses: {}", losses(&auto.fitted.facts.lambda_path));
     // The peer fits the penalties that we fitted: a path of ours that ended early is no shorter than its own.
     let path: Vec<f64> = auto.fitted.facts.lambda_path.iter().map(|(lambda, _)| *lambda).collect();
-    peer(&write(data.x(), &y, &ids, &single, &path)?, &singles, auto.seconds)
+    let labels: Vec<Label> = y.iter().map(|&class| classes.labels()[class].clone()).collect();
+    let folds = folds_of(&labels, &ids, 0);
+    peer(&write(data.x(), &y, &folds, &single, &path)?, &singles, auto.seconds)
 }
 
 struct Run {
@@ -126,7 +125,7 @@ fn peak() -> f64 {
     for _ in 0..5 {
         let started = Instant::now();
         for (x, w) in x.chunks(96 * size).zip(w.chunks(96 * size)) {
-            kernel::accumulate(x, w, size, &mut out);
+            simd::accumulate(x, w, size, &mut out);
         }
         best = best.min(started.elapsed().as_secs_f64());
     }
@@ -159,7 +158,7 @@ fn generate(kind: &str, n: usize, d: usize, k: usize) -> (Array2<f32>, Vec<usize
 fn write(
     x: &Array2<f32>,
     y: &[usize],
-    ids: &[SampleId],
+    folds: &[usize],
     single: &[f64],
     path: &[f64],
 ) -> Result<tempfile::NamedTempFile, Error> {
@@ -172,7 +171,7 @@ fn write(
             out.write_all(&value.to_le_bytes())?;
         }
     }
-    for value in y.iter().chain(&split::folds(y, ids, 5, 0).of) {
+    for value in y.iter().chain(folds) {
         out.write_all(&(*value as u32).to_le_bytes())?;
     }
     out.flush()?;

@@ -6,7 +6,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use edgetuned::train::{Learner, Statistics};
+use edgetuned::train::{LabelStats, OnlineLearner};
 use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -29,19 +29,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let samples: Vec<_> = (0..n).map(|i| (id(i), i % k, picture(i % k))).collect();
 
     let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: d };
-    let mut statistics = Statistics::new(space);
+    let mut statistics = LabelStats::new(space);
     let started = Instant::now();
     statistics.add_all(samples.iter().map(|(id, class, z)| (*id, &labels[*class], z.as_slice())));
     println!("{n} samples of {d} values, {k} classes; batch of statistics {:.1} ms", ms(started));
     println!("checkpoint {:.2} MB", statistics.to_bytes().len() as f64 / 1e6);
-    let mut learner = Learner::new(statistics);
+    let mut learner = OnlineLearner::new(statistics);
 
     for round in 0..=ROUNDS {
         let started = Instant::now();
-        learner.anchor()?;
+        learner.refactorise()?;
         let anchor = ms(started);
         let started = Instant::now();
-        learner.statistics().lda().head(0.3)?;
+        learner.statistics().sums().head(0.3)?;
         let refit = ms(started);
         // As a champion that is never right, so that each label has a component of its own.
         let wrong = |class: usize| {
@@ -65,12 +65,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             learner.learn(*id, Timestamp(label as i64), Some(&labels[*class]), z);
         }
         let started = Instant::now();
-        learner.settle(Timestamp(LABELS as i64));
+        learner.fold_in(Timestamp(LABELS as i64));
         let settled = ms(started) / LABELS as f64;
         for (label, (id, _, z)) in new.iter().enumerate() {
             learner.learn(*id, Timestamp(label as i64), None, z);
         }
-        learner.settle(Timestamp(LABELS as i64));
+        learner.fold_in(Timestamp(LABELS as i64));
         // The first round warms caches and allocators.
         if round > 0 {
             let [given, taken] = [given, taken].map(|mut times| {

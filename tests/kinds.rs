@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use edgetuned::head::{Calibration, HeadRecord, HeldOut, Origin};
-use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, HeadKind, L2, Settings, Solver, Statistics, fit};
+use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, HeadKind, L2, LabelStats, Settings, Solver, fit};
 use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 use ndarray::{Array2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
@@ -87,7 +87,7 @@ fn every_kind_learns_from_what_it_only_remembers_and_is_judged_on_the_rest_alone
         let x = all.x().select(Axis(0), rows);
         Dataset::new(all.space(), x, y, all.classes().clone(), ids.clone(), ids).unwrap()
     };
-    let mut past = Statistics::new(all.space());
+    let mut past = LabelStats::new(all.space());
     for &i in &gone {
         past.set(all.ids()[i], Some(&all.classes().labels()[all.y()[i]]), &all.x().row(i).to_vec());
     }

@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use edgetuned::train::{Discriminant, Lda, Shrinkage};
+use edgetuned::train::{ClassStats, OnlineLda, Shrinkage};
 use ndarray::Array2;
 use serde::Deserialize;
 
@@ -29,20 +29,25 @@ fn heads_and_shrinkage_are_those_of_scikit_learn_and_of_the_paper() {
     let golden: Golden = serde_json::from_str(include_str!("data/lda.json")).unwrap();
     for (number, case) in golden.cases.into_iter().enumerate() {
         let x = Array2::from_shape_fn((case.z.len(), case.z[0].len()), |(i, j)| case.z[i][j]);
-        let mut lda = Lda::new(x.ncols());
-        lda.add_all(x.view(), &case.y);
-        assert!((lda.oas() / case.oas - 1.0).abs() < 1e-9, "{number}: {} against {}", lda.oas(), case.oas);
+        let mut stats = ClassStats::new(x.ncols());
+        stats.add_all(x.view(), &case.y);
+        assert!(
+            (stats.oas_shrinkage() / case.oas - 1.0).abs() < 1e-9,
+            "{number}: {} against {}",
+            stats.oas_shrinkage(),
+            case.oas
+        );
         let (n, k) = (case.y.len() as f64, case.intercepts.len() as f64);
         let ratio = n / (n - k);
-        let live = Discriminant::anchor(&lda, Shrinkage::Fixed(case.eps)).unwrap();
-        for (weights, bias) in [lda.head(case.eps).unwrap(), live.head(&lda)] {
+        let live = OnlineLda::factorise(&stats, Shrinkage::Fixed(case.eps)).unwrap();
+        for (weights, bias) in [stats.head(case.eps).unwrap(), live.head(&stats)] {
             let expected = case.coefficients.iter().flatten();
             let size = expected.clone().map(|value| value.abs()).fold(0.0, f64::max);
             let off = weights.iter().zip(expected).map(|(ours, theirs)| (ours * ratio - theirs).abs());
             let off = off.fold(0.0, f64::max) / size;
             assert!(off < 1e-8, "{number}: weights differ by {off:e}");
             for (class, theirs) in case.intercepts.iter().enumerate() {
-                let prior = (lda.counts()[class] as f64 / n).ln();
+                let prior = (stats.counts()[class] as f64 / n).ln();
                 let ours = (bias[class] + k.ln()) * ratio + prior;
                 assert!((ours - theirs).abs() < 1e-8 * (1.0 + theirs.abs()), "{number}: {ours} against {theirs}");
             }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use edgetuned::eval::compare;
 use edgetuned::eval::gate::Rules;
 use edgetuned::head::{BackboneRef, Calibration, HeadRecord};
-use edgetuned::train::{Settings, Statistics, fit, subset};
+use edgetuned::train::{LabelStats, Settings, fit, subset};
 use edgetuned::words::{Digest, HeadRef, Timestamp};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -110,7 +110,7 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
     let mut classes: Vec<Vec<usize>> = train.by_class().into_values().collect();
     classes.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
     let order: Vec<usize> = classes.into_iter().flatten().collect();
-    let mut past = Statistics::new(train.space);
+    let mut past = LabelStats::new(train.space);
     let (mut kept, mut champion): (Vec<usize>, Option<HeadRecord>) = (Vec::new(), None);
     let (mut promoted, mut refused) = (0, 0);
     for (count, &row) in order.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use edgetuned::eval::suspicious::suspicious;
+use edgetuned::eval::label_errors::label_errors;
 use edgetuned::train::{Settings, fit};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -59,7 +59,7 @@ fn noisy(train: &Set, test: &Set, seed: u64) -> (f64, f64) {
     }
     let data = changed.dataset();
     let fitted = fit(&data, &Settings::default(), &mut |_| ControlFlow::Continue(())).expect("sound data");
-    let suspects = suspicious(&data, &fitted.dense, &fitted.heldout);
+    let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
     let looked_at = (LOOKED_AT * train.n() as f64).round() as usize;
     let found = suspects.iter().take(looked_at).filter(|suspect| flipped.contains(&suspect.sample)).count();
     (found as f64 / flipped.len() as f64, accuracy::accuracy(&fitted.dense, test))

@@ -224,7 +224,7 @@ pub enum Write {
     },
     /// The statistics of all labels ever seen, in the present embedding space; replaces the former ones.
     Statistics {
-        /// As `train::Lda` writes them.
+        /// As `train::LabelStats` writes them.
         file: Vec<u8>,
     },
     /// Removes a stored head that is not the champion.

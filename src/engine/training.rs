@@ -70,7 +70,7 @@ impl Engine {
         let head = record.head.clone();
         self.heads.add(HeadInfo::of(record, reason.clone()));
         let mut forgetting = outcome.changes.clone();
-        self.live.best.hold_against(&mut forgetting);
+        self.live.best.compare_with(&mut forgetting);
         self.report_training(now, &outcome, status == HeadStatus::Champion, &reason, forgetting);
         let measured = Measured::of(outcome.challenger.figures.as_ref());
         self.write(Write::Head(Box::new(outcome.challenger)));

@@ -1,7 +1,7 @@
-//! What the cache lets go of when it is over its budget.
+//! Eviction: which samples go when the store is over its quota.
 //!
 //! First near-duplicates, then images without a label, then the largest class's most redundant samples. What has to
-//! stay is stated in [`evict`]; when that leaves too little to let go of, the rest is reported as `short`.
+//! stay is listed at [`evict`]; when that leaves too few to evict, the rest is reported as `short`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -65,7 +65,7 @@ pub struct Evicted {
     pub short: usize,
 }
 
-/// Chooses `count` of `samples` to let go of.
+/// Chooses `count` of `samples` to evict.
 ///
 /// 1. Near-duplicates: of a group's samples with one label (or with none) all but the first to arrive; the longest
 ///    bursts first, their latest images first.

@@ -1,4 +1,4 @@
-//! What a trained head may say about its own doubt.
+//! The calibration of a trained head: prediction sets and the threshold for unknown images.
 
 use super::conformal::conformal;
 use super::novelty::novelty;

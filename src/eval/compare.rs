@@ -1,8 +1,8 @@
 //! A fair comparison of a challenger with the champion, on labels that both may have been trained on.
 //!
 //! The challenger is scored by its out-of-fold logits. So is the champion on samples that it was trained on; on
-//! samples that arrived later its own weights are asked. Samples that arrived later in a group that the champion
-//! knows are left out: it has seen their near-duplicates. All are held against the labels of today.
+//! samples that arrived later it predicts. Samples that arrived later in a group that the champion was trained on are
+//! left out: it has seen their near-duplicates. All predictions are compared with the current labels.
 
 mod pushed;
 
@@ -25,7 +25,7 @@ pub struct Comparison {
     pub challenger: Option<Figures>,
     /// The champion on the samples and classes that both were compared on; `None` without any, or without champion.
     pub champion: Option<Figures>,
-    /// What the gate says.
+    /// The verdict of the gate.
     pub verdict: Verdict,
     /// How each class that both know fares; empty without a champion.
     pub changes: Vec<Change>,
@@ -57,10 +57,10 @@ pub fn compare_across(
     embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
     rules: &Rules,
 ) -> Comparison {
-    let answers = Answers::of_challenger(data, fitted);
+    let logits = Logits::for_challenger(data, fitted);
     let classes = data.classes().clone();
     let challenger =
-        Challenger { version, answers, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
+        Challenger { version, logits, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
     challenger.compare(data, champion, embedding, rules, judge)
 }
 
@@ -70,10 +70,10 @@ fn own_rows(data: &Dataset) -> impl Fn(&SampleId) -> Option<Vec<f32>> {
     move |id| rows.get(id).map(|&row| data.x().row(row).to_vec())
 }
 
-/// The head that asks to serve, and how it answers.
+/// The head that may replace the champion, and its predictions.
 struct Challenger<'a> {
     version: u64,
-    answers: Answers<'a>,
+    logits: Logits<'a>,
     /// All its classes.
     knows: &'a ClassSet,
     /// Those of them that have samples.
@@ -90,10 +90,10 @@ impl Challenger<'_> {
         rules: &Rules,
         judge: fn(&Contest<'_>, &Rules) -> Verdict,
     ) -> Comparison {
-        let Self { version, ref answers, knows, classes, temperature } = *self;
-        let (probabilities, y, groups) = answers.all(data, temperature);
+        let Self { version, ref logits, knows, classes, temperature } = *self;
+        let (probabilities, y, groups) = logits.all(data, temperature);
         let on = EvaluatedOn::HeldOut;
-        let measured = figures(&probabilities, &y, &groups, answers.classes, on, rules.seed);
+        let measured = figures(&probabilities, &y, &groups, logits.classes, on, rules.seed);
         let Some(champion) = champion else {
             let verdict = judge_first(version, &y, &groups, &probabilities, rules);
             return Comparison { challenger: measured, champion: None, verdict, changes: Vec::new() };
@@ -105,19 +105,20 @@ impl Challenger<'_> {
         let (gained, lost) = (only(classes, old_classes), only(old_classes, knows));
         let common: ClassSet =
             old_classes.labels().iter().filter(|label| classes.index_of(label).is_some()).cloned().collect();
-        let asked = Answers::of_champion(data, champion, embedding);
+        let champion_logits = Logits::for_champion(data, champion, embedding);
         let samples: Vec<usize> = (0..data.n())
             .filter(|&i| {
                 let truth = truth(data, i);
-                common.index_of(truth).is_some() && answers.knows(i, truth) && asked.knows(i, truth)
+                common.index_of(truth).is_some() && logits.knows(i, truth) && champion_logits.knows(i, truth)
             })
             .collect();
         let y: Vec<usize> = samples.iter().filter_map(|&i| common.index_of(truth(data, i))).collect();
         let groups: Vec<SampleId> = samples.iter().map(|&i| data.groups()[i]).collect();
-        let new = answers.on(&samples, &common, temperature);
-        let old = asked.on(&samples, &common, champion.dense.temperature);
+        let new = logits.on(&samples, &common, temperature);
+        let old = champion_logits.on(&samples, &common, champion.dense.temperature);
         let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
-        let wide = (!gained.is_empty()).then(|| Wide::of(data, self, &asked, &gained, champion.dense.temperature));
+        let all_classes = (!gained.is_empty())
+            .then(|| AllClasses::score(data, self, &champion_logits, &gained, champion.dense.temperature));
         let contest = Contest {
             champion: champion.head.version,
             challenger: version,
@@ -125,7 +126,7 @@ impl Challenger<'_> {
             gained: &gained,
             lost: &lost,
             shared,
-            all: wide.as_ref().map_or(shared, |wide| wide.round(classes)),
+            all: all_classes.as_ref().map_or(shared, |all| all.round(classes)),
         };
         let verdict = judge(&contest, rules);
         let champion = figures(&old, &y, &groups, &common, on, rules.seed);
@@ -139,41 +140,42 @@ fn truth(data: &Dataset, i: usize) -> &Label {
 }
 
 /// Both heads on every class of the challenger, samples of classes that the champion does not know included.
-struct Wide {
+struct AllClasses {
     y: Vec<usize>,
     groups: Vec<SampleId>,
     old: Array2<f32>,
     new: Array2<f32>,
 }
 
-impl Wide {
-    fn of(
+impl AllClasses {
+    fn score(
         data: &Dataset,
         challenger: &Challenger<'_>,
-        champion: &Answers<'_>,
+        champion: &Logits<'_>,
         gained: &[Label],
         old_temperature: f32,
     ) -> Self {
-        let Challenger { ref answers, classes, temperature, .. } = *challenger;
+        let Challenger { ref logits, classes, temperature, .. } = *challenger;
         let samples: Vec<usize> = (0..data.n())
-            .filter(|&i| answers.knows(i, truth(data, i)))
+            .filter(|&i| logits.knows(i, truth(data, i)))
             .filter(|&i| gained.contains(truth(data, i)) || champion.knows(i, truth(data, i)))
             .collect();
         let known: ClassSet = classes.labels().iter().filter(|label| !gained.contains(label)).cloned().collect();
-        let narrow = champion.on(&samples, &known, old_temperature);
+        let known_only = champion.on(&samples, &known, old_temperature);
         let mut old = Array2::zeros((samples.len(), classes.len()));
         for (column, label) in known.labels().iter().enumerate() {
             let place = classes.index_of(label).expect("one of these classes");
             for (row, &i) in samples.iter().enumerate() {
-                // Where the champion cannot be asked the truth is new to it; whatever it says is wrong.
-                let asked = champion.logits[i].is_some();
-                old[[row, place]] = if asked { narrow[[row, column]] } else { f32::from(u8::from(column == 0)) };
+                // Where the champion has no logits the true class is new to it; whatever it predicts is wrong.
+                let has_logits = champion.rows[i].is_some();
+                old[[row, place]] =
+                    if has_logits { known_only[[row, column]] } else { f32::from(u8::from(column == 0)) };
             }
         }
         Self {
             y: samples.iter().filter_map(|&i| classes.index_of(truth(data, i))).collect(),
             groups: samples.iter().map(|&i| data.groups()[i]).collect(),
-            new: answers.on(&samples, classes, temperature),
+            new: logits.on(&samples, classes, temperature),
             old,
         }
     }
@@ -184,23 +186,23 @@ impl Wide {
     }
 }
 
-/// One head's logits of the samples of a data set, where it can be asked fairly.
-struct Answers<'a> {
+/// One head's logits of the samples of a data set, where it had not seen them.
+struct Logits<'a> {
     classes: &'a ClassSet,
     /// (n,), each (k,)
-    logits: Vec<Option<Vec<f32>>>,
+    rows: Vec<Option<Vec<f32>>>,
 }
 
-impl<'a> Answers<'a> {
-    fn of_challenger(data: &'a Dataset, fitted: &Fitted) -> Self {
+impl<'a> Logits<'a> {
+    fn for_challenger(data: &'a Dataset, fitted: &Fitted) -> Self {
         let logits = stored(&fitted.heldout);
         Self {
             classes: data.classes(),
-            logits: data.ids().iter().map(|id| logits.get(id).map(|row| row.to_vec())).collect(),
+            rows: data.ids().iter().map(|id| logits.get(id).map(|row| row.to_vec())).collect(),
         }
     }
 
-    fn of_champion(
+    fn for_champion(
         data: &Dataset,
         champion: &'a HeadRecord,
         embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
@@ -209,7 +211,7 @@ impl<'a> Answers<'a> {
         let seen: BTreeSet<SampleId> =
             data.ids().iter().zip(data.groups()).filter(|(id, _)| logits.contains_key(id)).map(|(_, g)| *g).collect();
         let mut scores = vec![0.0; champion.dense.classes.len()];
-        let mut ask = |i: usize| match logits.get(&data.ids()[i]) {
+        let mut predict = |i: usize| match logits.get(&data.ids()[i]) {
             Some(row) => Some(row.to_vec()),
             None if seen.contains(&data.groups()[i]) => None,
             None => {
@@ -217,20 +219,20 @@ impl<'a> Answers<'a> {
                 champion.dense.logits(&embedding, &mut scores).ok().map(|()| scores.clone())
             }
         };
-        Self { classes: &champion.dense.classes, logits: (0..data.n()).map(&mut ask).collect() }
+        Self { classes: &champion.dense.classes, rows: (0..data.n()).map(&mut predict).collect() }
     }
 
-    /// Whether there is an answer for sample `i` by a model that knew the class `truth`.
+    /// Whether sample `i` has logits of a model that knew the class `truth`.
     fn knows(&self, i: usize, truth: &Label) -> bool {
         let Some(class) = self.classes.index_of(truth) else { return false };
-        self.logits[i].as_ref().is_some_and(|row| row[class] > f32::NEG_INFINITY)
+        self.rows[i].as_ref().is_some_and(|row| row[class] > f32::NEG_INFINITY)
     }
 
     /// Probabilities over `classes`, a subset of the head's own, for `samples` that it knows.
     fn on(&self, samples: &[usize], classes: &ClassSet, temperature: f32) -> Array2<f32> {
         let columns: Vec<usize> = classes.labels().iter().filter_map(|label| self.classes.index_of(label)).collect();
         let mut out = Array2::from_shape_fn((samples.len(), columns.len()), |(row, column)| {
-            self.logits[samples[row]].as_ref().map_or(f32::NEG_INFINITY, |logits| logits[columns[column]])
+            self.rows[samples[row]].as_ref().map_or(f32::NEG_INFINITY, |logits| logits[columns[column]])
         });
         softmax_rows(&mut out, temperature);
         out

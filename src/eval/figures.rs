@@ -32,11 +32,11 @@ pub fn figures(
     if y.is_empty() {
         return None;
     }
-    let answers = answers(probabilities, y);
+    let answers = score_rows(probabilities, y);
     let once = vec![1; y.len()];
-    let tally = Tally::of(&answers, &once, classes.len());
+    let tally = Tally::count(&answers, &once, classes.len());
     let summary = tally.summary();
-    let resampled = resample(groups, seed, |counts| Tally::of(&answers, counts, classes.len()).summary());
+    let resampled = resample(groups, seed, |counts| Tally::count(&answers, counts, classes.len()).summary());
     let interval = |pick: fn(&Summary) -> f64| {
         let values: Vec<f64> = resampled.iter().map(pick).collect();
         [quantile(&values, 0.025), quantile(&values, 0.975)]
@@ -59,13 +59,13 @@ pub fn figures(
     })
 }
 
-/// What was said of one sample.
+/// The prediction for one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Answer {
+pub(super) struct Scored {
     /// The true class.
     pub truth: usize,
     /// The class of the largest probability.
-    pub said: usize,
+    pub predicted: usize,
     /// Its probability.
     pub confidence: f64,
     /// Negative log of the true class's probability, floored.
@@ -73,11 +73,11 @@ pub(super) struct Answer {
 }
 
 /// One answer a row of `probabilities` (n, k).
-pub(super) fn answers(probabilities: &Array2<f32>, y: &[usize]) -> Vec<Answer> {
+pub(super) fn score_rows(probabilities: &Array2<f32>, y: &[usize]) -> Vec<Scored> {
     let answer = |(row, &truth): (ndarray::ArrayView1<'_, f32>, &usize)| {
-        let said = (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
+        let predicted = (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
         let loss = -f64::from(row[truth]).max(FLOOR).ln();
-        Answer { truth, said, confidence: f64::from(row[said]), loss }
+        Scored { truth, predicted, confidence: f64::from(row[predicted]), loss }
     };
     probabilities.rows().into_iter().zip(y).map(answer).collect()
 }
@@ -103,14 +103,14 @@ pub(super) struct Summary {
 
 impl Tally {
     /// Counts each of `answers` (n,) `counts` (n,) times.
-    pub fn of(answers: &[Answer], counts: &[u32], classes: usize) -> Self {
+    pub fn count(answers: &[Scored], counts: &[u32], classes: usize) -> Self {
         let mut tally = Self { confusion: vec![vec![0; classes]; classes], n: 0.0, loss: 0.0, gaps: [0.0; BINS] };
         for (answer, &count) in answers.iter().zip(counts) {
             let times = f64::from(count);
-            tally.confusion[answer.truth][answer.said] += u64::from(count);
+            tally.confusion[answer.truth][answer.predicted] += u64::from(count);
             tally.n += times;
             tally.loss += times * answer.loss;
-            let right = f64::from(u8::from(answer.truth == answer.said));
+            let right = f64::from(u8::from(answer.truth == answer.predicted));
             let bin = ((answer.confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1;
             tally.gaps[bin] += times * (right - answer.confidence);
         }

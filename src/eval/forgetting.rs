@@ -1,14 +1,14 @@
-//! What a head has unlearnt: recall by class, against the head in service and against the best there ever was.
+//! Forgetting: recall by class, compared with the champion's and with the best recall on record.
 //!
 //! The gate compares with the champion alone, so many small losses could pass one by one. The record of the best
-//! recall of each class makes the sum of them visible. It refuses nothing; it says what was forgotten.
+//! recall of each class makes their sum visible. It refuses nothing; it reports what was forgotten.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Tally, answers};
+use super::figures::{Tally, score_rows};
 use super::gate::Round;
 use super::live::wilson;
 use crate::head::ClassFigures;
@@ -55,8 +55,8 @@ impl Records {
         self.0.get(class).copied()
     }
 
-    /// Says of each of `changes` how far it is below the best on record.
-    pub fn hold_against(&self, changes: &mut [Change]) {
+    /// Writes into each of `changes` how far it is below the best on record.
+    pub fn compare_with(&self, changes: &mut [Change]) {
         for change in changes {
             let best = self.best(&change.class);
             let right = (change.recall * change.support as f64).round() as u64;
@@ -97,11 +97,11 @@ pub struct Change {
     pub forgotten: bool,
 }
 
-/// How each class that has samples in `round` fares with the challenger; held against no record yet.
+/// How each class that has samples in `round` fares with the challenger; not compared with a record yet.
 #[must_use]
 pub fn changes(round: &Round<'_>) -> Vec<Change> {
     let once = vec![1; round.y.len()];
-    let tally = |p| Tally::of(&answers(p, round.y), &once, round.classes.len());
+    let tally = |p| Tally::count(&score_rows(p, round.y), &once, round.classes.len());
     let (old, new) = (tally(round.old), tally(round.new));
     let present = (0..round.classes.len()).filter(|&class| new.support(class) > 0);
     present
@@ -154,7 +154,7 @@ mod tests {
         };
         let (old, new) = (said(old), said(new));
         let mut changes = changes(&Round { classes: &classes, y: &y, groups: &groups, old: &old, new: &new });
-        records.hold_against(&mut changes);
+        records.compare_with(&mut changes);
         changes
     }
 

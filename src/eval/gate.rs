@@ -18,7 +18,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::{quantile, resample};
-use super::figures::{Tally, answers};
+use super::figures::{Tally, score_rows};
 use crate::words::{Label, SampleId};
 use measured::Measured;
 pub use pushed::{judge_pushed, unmeasured};
@@ -125,8 +125,8 @@ pub fn judge_first(
         let reason = format!("promoted head {version} provisionally, the first one: {few}; label more images");
         return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
     }
-    let answers = answers(probabilities, y);
-    let balanced = |counts: &[u32]| Tally::of(&answers, counts, probabilities.ncols()).summary().balanced_accuracy;
+    let answers = score_rows(probabilities, y);
+    let balanced = |counts: &[u32]| Tally::count(&answers, counts, probabilities.ncols()).summary().balanced_accuracy;
     let measured = balanced(&vec![1; y.len()]);
     let bound = quantile(&resample(groups, rules.seed, balanced), 0.05);
     let chance = 1.0 / y.iter().collect::<BTreeSet<_>>().len() as f64;
@@ -178,11 +178,11 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
             format!("promoted {new} provisionally, head {old} was not measured either: {few}; label more images");
         return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
     }
-    let measured = Measured::of(contest, rules);
+    let measured = Measured::compute(contest, rules);
     let change = Some(measured.balanced);
     // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more often.
     let narrow = (!contest.gained.is_empty())
-        .then(|| Measured::of(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
+        .then(|| Measured::compute(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
     let scope = narrow.as_ref().map_or(String::new(), |narrow| measured.scope(contest.gained, narrow));
     if let Some(figures) = measured.guesses() {
         let next = "label more images and check the labels";
@@ -290,6 +290,6 @@ impl Measured<'_> {
 }
 
 #[cfg(test)]
-mod bars;
+mod acceptance_tests;
 #[cfg(test)]
 mod tests;

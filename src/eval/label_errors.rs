@@ -1,8 +1,8 @@
-//! Which labels are probably wrong.
+//! Label errors: which labels are probably wrong.
 //!
-//! Two witnesses that had not seen a sample's own label speak: the model of its fold, and its nearest neighbours in
-//! other groups. The labels that both give least probability come first. What is *flagged* follows confident learning
-//! (Northcutt et al. 2021, arXiv 1911.00068). Nothing is changed here; a person is asked.
+//! Two predictors had not seen a sample's own label: the model of its fold, and its nearest neighbours in other groups.
+//! The labels that both give the lowest probability come first. What is *flagged* follows confident learning (Northcutt
+//! et al. 2021, arXiv 1911.00068). Nothing is changed here; the labels go on the review list.
 //!
 //! The order is by probability and not flagged ones first. With a tenth of the labels changed at
 //! random, the first 15 % of the list held 84.7 % of the wrong ones (mean of trashnet and corn-color, five backbones,
@@ -70,7 +70,7 @@ pub struct Neighbour {
 /// `exp(-(d - d_1) / h)`, h half the median distance to the nearest. Without a fold's model that knew the class, v
 /// stands alone. Labels of classes with fewer than three samples in other groups are not doubted; they come last.
 #[must_use]
-pub fn suspicious(data: &Dataset, dense: &DenseHead, heldout: &HeldOut) -> Vec<Suspect> {
+pub fn label_errors(data: &Dataset, dense: &DenseHead, heldout: &HeldOut) -> Vec<Suspect> {
     let near = nearest(data);
     let p = blend(data, &folds(data, dense, heldout), &votes(data, &near));
     let (confident, mut counts) = (thresholds(&p, data.y()), vec![0_usize; data.classes().len()]);

@@ -1,9 +1,8 @@
-//! How good the head in service is, as far as labels tell.
+//! Live accuracy of the head in service, by the labels that arrive for predicted images.
 //!
 //! A label that arrives for an image already predicted scores that prediction before anything learns from it
 //! (prequential, or test-then-train: Gama, Sebastião and Rodrigues 2013, doi 10.1007/s10994-012-5320-9). Two figures
-//! come of it, never mixed: over *all* labels, which says how the head does on what people label, and over the
-//! *audit* images, a tenth designated before any model looked ([`crate::words::is_audit`]), which alone is unbiased.
+//! result, never mixed: over *all* labels, which is the accuracy on what people label, and over the *audit* images, a tenth designated before any model looked ([`crate::words::is_audit`]), which alone is unbiased.
 //! [`fell`] decides by the audit whether the head has become worse than it was when it was promoted.
 
 use serde::{Deserialize, Serialize};
@@ -93,8 +92,8 @@ pub struct Record {
 /// In words and numbers, that the `audited` predictions since promotion show an accuracy under the lower bound of the
 /// champion's `record`; `None` as long as they do not.
 ///
-/// It may be asked after every audit: while the accuracy is `p0 = min(low, 0.99)` or more, it ever answers with a
-/// chance of at most 1 %. The evidence is the likelihood ratio `E = mean_j (p_j/p0)^right ((1-p_j)/(1-p0))^(n-right)`
+/// It may be called after every audit: while the accuracy is `p0 = min(low, 0.99)` or more, the chance that it ever
+/// answers is at most 1 %. The evidence is the likelihood ratio `E = mean_j (p_j/p0)^right ((1-p_j)/(1-p0))^(n-right)`
 /// over 64 accuracies `p_j` evenly spread below p0. Each factor expects at most 1 where p >= p0, so E is a
 /// supermartingale and by Ville's inequality ever reaches 1/0.01 with that chance at most (method of mixtures: Robbins
 /// 1970; Howard et al. 2021, arXiv 1810.08240). E depends on the counts alone, so nothing else is kept.

@@ -1,11 +1,10 @@
-//! How good a head is, whether it may serve, and when it should doubt: metrics, intervals, the promotion gate,
-//! calibration; and what life tells of it: live results, drift, what to ask, what was forgotten, what can go.
+//! Evaluation: metrics with intervals, the promotion gate, calibration; and in service live accuracy, drift, the review
+//! list, label errors, forgetting and eviction.
 //!
 //! Every figure carries an interval from a bootstrap over groups, since frames of one burst are not independent
 //! evidence. [`compare()`] scores challenger and champion on the same samples, each by a model that had not seen them;
-//! `gate` alone decides. [`calibrate()`] makes the sets and the threshold by which a head in service doubts.
+//! `gate` alone decides. [`calibrate()`] makes the prediction sets and the threshold for unknown images.
 
-pub mod advice;
 mod bootstrap;
 pub mod budget;
 mod calibrate;
@@ -15,11 +14,12 @@ pub mod drift;
 mod figures;
 pub mod forgetting;
 pub mod gate;
+pub mod label_errors;
 pub mod live;
+pub mod next_class;
 mod novelty;
 pub mod review;
 mod sign_test;
-pub mod suspicious;
 
 pub use calibrate::calibrate;
 pub use compare::{Comparison, compare, compare_across, compare_pushed};

@@ -1,4 +1,4 @@
-//! Where a few more labels would help most.
+//! The class of which a few more labels would help most.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ impl Advice {
 /// `(1 - r) (1 - (n / (n + m))^0.2) / K`. `classes` are the held-out figures; their support is n where `labels` does not name
 /// the class. Errors that no label can mend (a picture of two things) are in r too: it is an estimate, not a promise.
 #[must_use]
-pub fn advice(classes: &[ClassFigures], labels: &[(Label, u64)]) -> Option<Advice> {
+pub fn next_class(classes: &[ClassFigures], labels: &[(Label, u64)]) -> Option<Advice> {
     let count = |class: &ClassFigures| {
         labels.iter().find(|(label, _)| *label == class.class).map_or(class.support, |(_, count)| *count)
     };
@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_class_that_is_often_missed_and_rarely_labelled_comes_before_one_that_is_only_one_of_both() {
-        let found = advice(&[class("glass", 0.6, 12), class("metal", 0.6, 90), class("paper", 0.95, 8)], &[]).unwrap();
+        let found =
+            next_class(&[class("glass", 0.6, 12), class("metal", 0.6, 90), class("paper", 0.95, 8)], &[]).unwrap();
         assert_eq!((found.class.as_str(), found.labels), ("glass", 12));
         // .4 (1 - .5^.2) / 3
         assert!((found.gain - 0.017_259_5).abs() < 1e-6, "{}", found.gain);
@@ -81,14 +82,14 @@ mod tests {
     #[test]
     fn labels_not_held_out_count_too() {
         let classes = [class("glass", 0.6, 12), class("metal", 0.62, 12)];
-        let found = advice(&classes, &[(classes[0].class.clone(), 400)]).unwrap();
+        let found = next_class(&classes, &[(classes[0].class.clone(), 400)]).unwrap();
         assert_eq!(found.class.as_str(), "metal");
     }
 
     #[test]
     fn where_nothing_is_missed_or_measured_nothing_is_advised() {
-        assert_eq!(advice(&[class("glass", 1.0, 30), class("metal", 1.0, 30)], &[]), None);
-        assert_eq!(advice(&[class("glass", 0.0, 0)], &[]), None);
-        assert_eq!(advice(&[], &[]), None);
+        assert_eq!(next_class(&[class("glass", 1.0, 30), class("metal", 1.0, 30)], &[]), None);
+        assert_eq!(next_class(&[class("glass", 0.0, 0)], &[]), None);
+        assert_eq!(next_class(&[], &[]), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Fitting the detector of unknown images, and what it says of known ones that it had not seen.
+//! Fits the detector of unknown images, and computes its scores of known images that it had not seen.
 //!
 //! Every held-out score leaves the sample's whole group out of means, centre and references, so the threshold is set by
-//! images as new to the detector as those that it will meet. The score itself is told in `head::novelty`.
+//! images as new to the detector as those that it will meet. `head::novelty` defines the score.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,8 @@ const HELD_OUT: usize = 1000;
 /// which are those whose class has another group.
 #[must_use]
 pub fn novelty(data: &Dataset, seed: u64) -> Option<Novelty> {
-    let sums = Sums::of(data);
-    let order = Order::of(data, seed);
+    let sums = Sums::compute(data);
+    let order = Order::by_hash(data, seed);
     let chosen = order.references(data, (4 * data.classes().len()).clamp(REFERENCES, MOST_REFERENCES));
     let references: Vec<(usize, Vec<f32>)> =
         chosen.into_iter().map(|sample| (sample, direction(data, sample))).collect();
@@ -54,7 +54,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(data: &Dataset) -> Self {
+    fn compute(data: &Dataset) -> Self {
         let k = data.classes().len();
         let mut sums = Self { by_class: Array2::zeros((k, data.x().ncols())), counts: vec![0; k] };
         for (sample, &class) in data.y().iter().enumerate() {
@@ -85,7 +85,7 @@ impl Sums {
 struct Order(Vec<(SampleId, Vec<usize>)>);
 
 impl Order {
-    fn of(data: &Dataset, seed: u64) -> Self {
+    fn by_hash(data: &Dataset, seed: u64) -> Self {
         let mut groups: BTreeMap<SampleId, Vec<usize>> = BTreeMap::new();
         for (sample, group) in data.groups().iter().enumerate() {
             groups.entry(*group).or_default().push(sample);

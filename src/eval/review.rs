@@ -1,8 +1,8 @@
-//! Which images to ask a person about, and in what order.
+//! The review list: which images are most worth a label, and in what order.
 //!
 //! Up to twenty images, each with its reason: *audit* (drawn by chance, for the live figure), *suspicious* (its label is
 //! probably wrong), *novel* (none of the classes), and of the rest *diverse* while labels are few or *uncertain* after
-//! that. Audits are asked for no other reason, or the live figure would rest on hard images. No two are of one burst.
+//! that. Audits are on the list for no other reason, or the live accuracy would rest on hard images. No two are of one burst.
 //! Nothing is labelled here.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
-//! What a head can say about its own doubt: which classes it cannot rule out, and whether an image is of none.
+//! Calibrated uncertainty: which classes cannot be ruled out, and whether an image is of none of them.
 //!
-//! Both rest on held-out samples of the training, so both say nothing about a camera that has moved since.
+//! Both rest on held-out samples of the training, so neither holds for a camera that has moved since.
 
 use super::{Conformal, Novelty};
 
@@ -13,16 +13,16 @@ pub struct Calibration {
     pub novelty: Option<Novelty>,
 }
 
-/// What is said of one image beside its probabilities.
+/// The uncertainty of one prediction, beside its probabilities.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Doubt {
-    /// Classes that cannot be ruled out, in class order; `None` when nothing could be promised.
+    /// Classes that cannot be ruled out, in class order; `None` when there are too few held-out samples.
     pub set: Option<Vec<usize>>,
-    /// How unlike the known classes, larger is less alike; `None` when it cannot be said.
+    /// How unlike the known classes, larger is less alike; `None` without a detector.
     pub novelty: Option<f64>,
     /// Percentage of known images that are more alike.
     pub percentile: Option<f64>,
-    /// Whether it is of none of the classes; `None` when it cannot be said.
+    /// Whether it is of none of the classes; `None` without a threshold.
     pub unknown: Option<bool>,
 }
 
@@ -52,7 +52,7 @@ pub struct NoveltyFound {
 }
 
 impl Calibration {
-    /// What to say of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
+    /// The uncertainty of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
     /// probability `rates.alpha` at most, and unknown when the score is beyond `rates.percentile` of known images'.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! The layers in service.
+//! The layers of a head.
 
 use ndarray::{Array1, Array2, Axis};
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,4 @@
-//! The layer between embedding and class scores that some heads have.
+//! The hidden layer that some heads have between embedding and class scores.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, Axis};

@@ -1,7 +1,7 @@
 //! The dense head: class scores from an embedding, and the bytes it is kept as.
 //!
 //! A head is a linear layer with a temperature, with a hidden layer before it or without. It knows which embedding
-//! space it reads and refuses any other. How it is fitted is `train`'s matter, how good it is `eval`'s.
+//! space it reads and refuses any other. `train` fits it, `eval` measures it.
 
 mod bytes;
 mod calibration;

@@ -21,11 +21,11 @@ pub struct HeadRecord {
     pub dense: DenseHead,
     /// How it was fitted.
     pub training: TrainingFacts,
-    /// How good it is; `None` with too little held out to say.
+    /// How good it is; `None` with too little held out.
     pub figures: Option<Figures>,
-    /// What models that had not seen a training sample's group said of it; empty in files from `train DIR`.
+    /// Logits of training samples by models that had not seen their group; empty in files from `train DIR`.
     pub heldout: HeldOut,
-    /// What it can say about its own doubt.
+    /// Its prediction sets and its detector of unknown images.
     pub calibration: Calibration,
 }
 

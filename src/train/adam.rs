@@ -1,17 +1,17 @@
-//! Adam, the solver of the classic transfer-learning recipe (Kingma and Ba, arXiv 1412.6980).
+//! Adam (Kingma and Ba, arXiv 1412.6980), the usual optimiser of transfer learning.
 
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::objective::Objective;
+use super::softmax_loss::SoftmaxLoss;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// One model on its way: parameters and moments.
-pub(super) struct Adam {
-    /// Flat, as [`Objective`] has them; zeros at first.
+/// A model in training: parameters and moments.
+pub(crate) struct Adam {
+    /// Flat, as [`SoftmaxLoss`] has them; zeros at first.
     pub theta: Vec<f64>,
     mean: Vec<f64>,
     square: Vec<f64>,
@@ -38,12 +38,12 @@ impl Adam {
     /// Goes once, in a new random order, over the samples of positive weight in batches of `batch`.
     ///
     /// A batch's loss is the mean over its samples of `n w_i` times their cross-entropy, n counting those samples.
-    pub fn epoch(&mut self, objective: &Objective<'_>, batch: usize, learning_rate: f64) {
-        let mut order: Vec<usize> = (0..objective.y.len()).filter(|&i| objective.weight[i] > 0.0).collect();
+    pub fn epoch(&mut self, loss: &SoftmaxLoss<'_>, batch: usize, learning_rate: f64) {
+        let mut order: Vec<usize> = (0..loss.y.len()).filter(|&i| loss.weight[i] > 0.0).collect();
         let n = order.len() as f64;
         order.shuffle(&mut self.rng);
         for batch in order.chunks(batch.max(1)) {
-            objective.evaluate_batch(batch, n / batch.len() as f64, &self.theta, &mut self.gradient);
+            loss.evaluate_batch(batch, n / batch.len() as f64, &self.theta, &mut self.gradient);
             self.step(learning_rate);
         }
     }
@@ -70,10 +70,9 @@ mod tests {
     #[test]
     fn the_first_step_is_the_learning_rate_against_the_gradients_sign() {
         let x = ndarray::array![[1.0_f32], [-2.0]];
-        let objective =
-            Objective { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
+        let loss = SoftmaxLoss { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
         let mut adam = Adam::new(4, ChaCha8Rng::seed_from_u64(0));
-        adam.epoch(&objective, 32, 1e-3);
+        adam.epoch(&loss, 32, 1e-3);
         assert!((adam.theta[0] - 1e-3).abs() < 1e-9 && (adam.theta[1] + 1e-3).abs() < 1e-9, "{:?}", adam.theta);
     }
 

@@ -72,7 +72,7 @@ impl Cholesky {
     ///
     /// # Panics
     /// When `x` has not d columns.
-    pub(super) fn spread(&self, x: &Array2<f64>) -> Array2<f64> {
+    pub(crate) fn spread(&self, x: &Array2<f64>) -> Array2<f64> {
         assert_eq!(x.ncols(), self.dim(), "one column a row of the matrix");
         let mut out = Array2::zeros(x.dim());
         for start in (0..self.dim()).step_by(PANEL) {
@@ -193,7 +193,7 @@ fn eliminate(x: &mut Array2<f64>, i: usize, j: usize, factor: f64) {
 }
 
 /// `a . b`; eight running sums, so that the processor adds several at once.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 8];
     let (a8, b8) = (a.chunks_exact(8), b.chunks_exact(8));
     let rest: f64 = a8.remainder().iter().zip(b8.remainder()).map(|(a, b)| a * b).sum();
@@ -206,7 +206,7 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// `to += factor from`.
-pub(super) fn add_scaled(to: &mut [f64], factor: f64, from: &[f64]) {
+pub(crate) fn add_scaled(to: &mut [f64], factor: f64, from: &[f64]) {
     to.iter_mut().zip(from).for_each(|(to, from)| *to += factor * from);
 }
 

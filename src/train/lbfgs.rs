@@ -2,22 +2,24 @@
 //!
 //! Two-loop recursion with a line search for the strong Wolfe conditions (Nocedal and Wright, Numerical
 //! Optimization, algorithms 7.4, 3.5 and 3.6), and an approximate inverse of the Hessian where the caller has one. The
-//! caller evaluates; the search only says where. No randomness: the same function and start give the same result.
+//! interface is ask and tell: the caller evaluates the function at [`Lbfgs::query_point`] and passes value and gradient
+//! to [`Lbfgs::observe`], so several searches can share one pass over the data. No randomness: the same function and
+//! start give the same result.
 
 use std::collections::VecDeque;
 
-/// Steps that are remembered.
-const MEMORY: usize = 6;
-/// Sufficient decrease.
+/// Steps in the history.
+const HISTORY: usize = 6;
+/// Sufficient decrease (c1 of the Wolfe conditions).
 const C1: f64 = 1e-4;
-/// Curvature.
+/// Curvature (c2 of the Wolfe conditions).
 const C2: f64 = 0.9;
 /// Evaluations that one line search may take.
-const MAX_TRIALS: usize = 40;
+const MAX_EVALUATIONS: usize = 40;
 
 /// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     /// Largest absolute value in the gradient that counts as zero.
     pub gradient: f64,
     /// Iterations at most.
@@ -28,8 +30,8 @@ pub(super) struct Stop {
 
 /// Where and how the search ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Minimum {
-    /// The place.
+pub(crate) struct Minimum {
+    /// The point.
     pub at: Vec<f64>,
     /// The function's value there.
     pub value: f64,
@@ -41,14 +43,14 @@ pub(super) struct Minimum {
 
 /// A point on the search line: step, value, slope along the line.
 #[derive(Clone, Copy)]
-struct Trial {
+struct LinePoint {
     step: f64,
     value: f64,
     slope: f64,
 }
 
-/// The minimum of the cubic through both trials, or their middle when it lies too close to an end.
-fn between(a: Trial, b: Trial) -> f64 {
+/// The minimum of the cubic through both points, or their middle when it lies too close to an end.
+fn cubic_minimum(a: LinePoint, b: LinePoint) -> f64 {
     let middle = f64::midpoint(a.step, b.step);
     let d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.step - b.step);
     let d2 = (b.step - a.step).signum() * (d1 * d1 - a.slope * b.slope).sqrt();
@@ -58,7 +60,7 @@ fn between(a: Trial, b: Trial) -> f64 {
     if step.is_finite() && step > low + edge && step < high - edge { step } else { middle }
 }
 
-/// A place with the function's value and gradient there.
+/// A point with the function's value and gradient there.
 #[derive(Default)]
 struct Point {
     at: Vec<f64>,
@@ -66,169 +68,169 @@ struct Point {
     value: f64,
 }
 
-/// What the next answer will be about.
+/// What the next observation is for.
 enum Phase {
     /// The start.
     Start,
-    /// A longer and longer step (algorithm 3.5); the last one tried, and how many were.
-    Bracket { last: Trial, tried: usize },
+    /// A longer and longer step (algorithm 3.5); the last one evaluated, and how many were.
+    Bracket { last: LinePoint, evaluated: usize },
     /// A step between `low`, the better end, and `high` (algorithm 3.6).
-    Zoom { low: Trial, high: Trial, tried: usize },
+    Zoom { low: LinePoint, high: LinePoint, evaluated: usize },
     /// Nothing: the search has ended.
     Ended,
 }
 
-/// One search, which says where it wants the function evaluated and is told what was found: several can go in step.
-pub(super) struct Descent {
+/// One search for a minimum.
+pub(crate) struct Lbfgs {
     stop: Stop,
-    /// The best place so far: where the present line begins.
+    /// The best point so far: where the current line starts.
     best: Point,
     direction: Vec<f64>,
-    origin: Trial,
+    origin: LinePoint,
     phase: Phase,
-    /// Where, and at which step of the line, the function is wanted.
-    wanted: Vec<f64>,
+    /// Where the function is to be evaluated next, and at which step of the line that is.
+    query: Vec<f64>,
     step: f64,
-    memory: Memory,
+    history: History,
     iterations: usize,
 }
 
 /// Multiplies a vector by an approximate inverse of the Hessian.
-pub(super) type Precondition<'a> = &'a dyn Fn(&mut [f64]);
+pub(crate) type Precondition<'a> = &'a dyn Fn(&mut [f64]);
 
-impl Descent {
-    /// A search from `start` with what another one remembers.
-    pub fn new(start: Vec<f64>, stop: Stop, memory: Memory) -> Self {
-        let origin = Trial { step: 0.0, value: 0.0, slope: 0.0 };
+impl Lbfgs {
+    /// A search from `start` with the history of another one.
+    pub fn new(start: Vec<f64>, stop: Stop, history: History) -> Self {
+        let origin = LinePoint { step: 0.0, value: 0.0, slope: 0.0 };
         let (best, direction) = (Point::default(), Vec::new());
-        Self { stop, best, direction, origin, phase: Phase::Start, wanted: start, step: 0.0, memory, iterations: 0 }
+        Self { stop, best, direction, origin, phase: Phase::Start, query: start, step: 0.0, history, iterations: 0 }
     }
 
     /// Whether it is over.
-    pub fn ended(&self) -> bool {
+    pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// Where the function is wanted.
-    pub fn place(&self) -> &[f64] {
-        &self.wanted
+    /// Where the function is to be evaluated.
+    pub fn query_point(&self) -> &[f64] {
+        &self.query
     }
 
-    /// The result, and the steps remembered; the best place so far when it has not ended.
-    pub fn finish(self) -> (Minimum, Memory) {
+    /// The result and the history; the best point so far when it has not ended.
+    pub fn into_result(self) -> (Minimum, History) {
         let converged = max_norm(&self.best.gradient) < self.stop.gradient;
         let Point { at, value, .. } = self.best;
-        (Minimum { at, value, iterations: self.iterations, converged }, self.memory)
+        (Minimum { at, value, iterations: self.iterations, converged }, self.history)
     }
 
-    /// Takes the function's value and gradient at [`Descent::place`].
-    pub fn tell(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
-        let trial = Trial { step: self.step, value, slope: dot(gradient, &self.direction) };
+    /// Takes the function's value and gradient at [`Lbfgs::query_point`].
+    pub fn observe(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
+        let point = LinePoint { step: self.step, value, slope: dot(gradient, &self.direction) };
         let (origin, limit) = (self.origin, -C2 * self.origin.slope);
         // Near the end differences drown in rounding; `noise` keeps that from being taken for a rise.
         let slack = self.stop.noise * origin.value.abs();
-        let too_high = !value.is_finite() || value > origin.value + C1 * trial.step * origin.slope + slack;
+        let too_high = !value.is_finite() || value > origin.value + C1 * point.step * origin.slope + slack;
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         let next = match phase {
             Phase::Ended => return,
-            Phase::Start => return self.arrive(value, gradient, precondition),
-            Phase::Bracket { last, tried } => {
-                if too_high || (tried > 0 && value >= last.value + slack) {
-                    Some(Phase::Zoom { low: last, high: trial, tried: 0 })
-                } else if trial.slope.abs() <= limit {
-                    return self.arrive(value, gradient, precondition);
-                } else if trial.slope >= 0.0 {
-                    Some(Phase::Zoom { low: trial, high: last, tried: 0 })
+            Phase::Start => return self.accept(value, gradient, precondition),
+            Phase::Bracket { last, evaluated } => {
+                if too_high || (evaluated > 0 && value >= last.value + slack) {
+                    Some(Phase::Zoom { low: last, high: point, evaluated: 0 })
+                } else if point.slope.abs() <= limit {
+                    return self.accept(value, gradient, precondition);
+                } else if point.slope >= 0.0 {
+                    Some(Phase::Zoom { low: point, high: last, evaluated: 0 })
                 } else {
-                    (tried < MAX_TRIALS).then_some(Phase::Bracket { last: trial, tried: tried + 1 })
+                    (evaluated < MAX_EVALUATIONS).then_some(Phase::Bracket { last: point, evaluated: evaluated + 1 })
                 }
             }
-            Phase::Zoom { mut low, mut high, tried } => {
+            Phase::Zoom { mut low, mut high, evaluated } => {
                 if too_high || value >= low.value + slack {
-                    high = trial;
+                    high = point;
                 } else {
-                    if trial.slope.abs() <= limit {
-                        return self.arrive(value, gradient, precondition);
+                    if point.slope.abs() <= limit {
+                        return self.accept(value, gradient, precondition);
                     }
-                    if trial.slope * (high.step - low.step) >= 0.0 {
+                    if point.slope * (high.step - low.step) >= 0.0 {
                         high = low;
                     }
-                    low = trial;
+                    low = point;
                 }
                 let narrow = (high.step - low.step).abs() <= 1e-14 * low.step.abs();
-                (tried < MAX_TRIALS && !narrow).then_some(Phase::Zoom { low, high, tried: tried + 1 })
+                (evaluated < MAX_EVALUATIONS && !narrow).then_some(Phase::Zoom { low, high, evaluated: evaluated + 1 })
             }
         };
         match next {
             Some(phase) => {
                 let step = match &phase {
-                    Phase::Zoom { low, high, .. } => between(*low, *high),
-                    _ => 2.0 * trial.step,
+                    Phase::Zoom { low, high, .. } => cubic_minimum(*low, *high),
+                    _ => 2.0 * point.step,
                 };
                 self.phase = phase;
-                self.walk(step);
+                self.step_to(step);
             }
             None => self.restart(precondition),
         }
     }
 
-    /// Takes the place just evaluated as the best one and begins the next line.
-    fn arrive(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
+    /// Takes the point just evaluated as the best one and starts the next line.
+    fn accept(&mut self, value: f64, gradient: &[f64], precondition: Precondition<'_>) {
         if !self.best.at.is_empty() {
-            let s = difference(&self.wanted, &self.best.at);
-            self.memory.learn(s, difference(gradient, &self.best.gradient), precondition);
+            let s = difference(&self.query, &self.best.at);
+            self.history.push(s, difference(gradient, &self.best.gradient), precondition);
         }
-        self.best.at.clone_from(&self.wanted);
+        self.best.at.clone_from(&self.query);
         self.best.gradient.clear();
         self.best.gradient.extend_from_slice(gradient);
         self.best.value = value;
-        self.begin(precondition);
+        self.start_line(precondition);
     }
 
-    fn begin(&mut self, precondition: Precondition<'_>) {
+    fn start_line(&mut self, precondition: Precondition<'_>) {
         if max_norm(&self.best.gradient) < self.stop.gradient || self.iterations >= self.stop.iterations {
             self.phase = Phase::Ended;
             return;
         }
         self.iterations += 1;
-        self.direction = self.memory.direction(&self.best.gradient, precondition);
+        self.direction = self.history.direction(&self.best.gradient, precondition);
         let slope = dot(&self.best.gradient, &self.direction);
-        self.origin = Trial { step: 0.0, value: self.best.value, slope };
+        self.origin = LinePoint { step: 0.0, value: self.best.value, slope };
         if slope.is_nan() || slope >= 0.0 {
             return self.restart(precondition);
         }
-        self.phase = Phase::Bracket { last: self.origin, tried: 0 };
+        self.phase = Phase::Bracket { last: self.origin, evaluated: 0 };
         // Without curvature to go by, a first step is of unit length at most.
-        let length = if self.memory.pairs.is_empty() { dot(&self.direction, &self.direction).sqrt() } else { 1.0 };
-        self.walk(1.0 / length.max(1.0));
+        let length = if self.history.pairs.is_empty() { dot(&self.direction, &self.direction).sqrt() } else { 1.0 };
+        self.step_to(1.0 / length.max(1.0));
     }
 
-    /// Curvature from rounding noise leads nowhere: begins anew from the gradient, or ends when that was tried.
+    /// Curvature from rounding noise leads nowhere: starts again from the gradient, or ends when that was tried.
     fn restart(&mut self, precondition: Precondition<'_>) {
-        if self.memory.pairs.is_empty() {
+        if self.history.pairs.is_empty() {
             self.phase = Phase::Ended;
         } else {
-            self.memory.pairs.clear();
-            self.begin(precondition);
+            self.history.pairs.clear();
+            self.start_line(precondition);
         }
     }
 
-    fn walk(&mut self, step: f64) {
+    fn step_to(&mut self, step: f64) {
         self.step = step;
-        let line = self.wanted.iter_mut().zip(&self.best.at).zip(&self.direction);
-        line.for_each(|((wanted, from), d)| *wanted = from + step * d);
+        let line = self.query.iter_mut().zip(&self.best.at).zip(&self.direction);
+        line.for_each(|((query, from), d)| *query = from + step * d);
     }
 }
 
 /// The last steps `s` with the changes `y` of the gradient over them, and `1 / (y s)`.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(crate) struct History {
     pairs: VecDeque<(Vec<f64>, Vec<f64>, f64)>,
     /// `s y / y P y` of the newest step, P the preconditioner.
     scale: f64,
 }
 
-impl Memory {
+impl History {
     /// `-H g` by the two-loop recursion (algorithm 7.4), `H0 = (s y / y P y) P` of the newest step.
     fn direction(&self, gradient: &[f64], precondition: Precondition<'_>) -> Vec<f64> {
         let mut q: Vec<f64> = gradient.iter().map(|g| -g).collect();
@@ -251,11 +253,11 @@ impl Memory {
         q
     }
 
-    /// Remembers a step unless its curvature is lost in rounding.
-    fn learn(&mut self, s: Vec<f64>, y: Vec<f64>, precondition: Precondition<'_>) {
+    /// Adds a step unless its curvature is lost in rounding.
+    fn push(&mut self, s: Vec<f64>, y: Vec<f64>, precondition: Precondition<'_>) {
         let curvature = dot(&s, &y);
         if curvature > 1e-16 * dot(&y, &y).sqrt() * dot(&s, &s).sqrt() {
-            if self.pairs.len() == MEMORY {
+            if self.pairs.len() == HISTORY {
                 self.pairs.pop_front();
             }
             let mut shaped = y.clone();
@@ -265,9 +267,9 @@ impl Memory {
         }
     }
 
-    /// What the same steps would have shown had the function `more / 2 ||p||^2` in addition over the first `count`
-    /// parameters; steps that then show no curvature are forgotten.
-    pub fn bend(&mut self, more: f64, count: usize) {
+    /// Makes it the history of the function with `more / 2 ||p||^2` added over the first `count` parameters p; steps
+    /// that then show no curvature are dropped.
+    pub fn shift_l2(&mut self, more: f64, count: usize) {
         for (s, y, rho) in &mut self.pairs {
             y[..count].iter_mut().zip(&*s).for_each(|(y, s)| *y += more * s);
             *rho = 1.0 / dot(s, y);
@@ -301,12 +303,12 @@ mod tests {
 
     fn minimise(start: Vec<f64>, stop: Stop, mut function: impl FnMut(&[f64], &mut [f64]) -> f64) -> Minimum {
         let mut gradient = vec![0.0; start.len()];
-        let mut descent = Descent::new(start, stop, Memory::default());
-        while !descent.ended() {
-            let value = function(descent.place(), &mut gradient);
-            descent.tell(value, &gradient, &|_| {});
+        let mut search = Lbfgs::new(start, stop, History::default());
+        while !search.has_ended() {
+            let value = function(search.query_point(), &mut gradient);
+            search.observe(value, &gradient, &|_| {});
         }
-        descent.finish().0
+        search.into_result().0
     }
 
     #[test]

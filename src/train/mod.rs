@@ -1,57 +1,44 @@
-//! Fitting a dense head to labelled embeddings.
+//! Training a classification head on labelled embeddings, and correcting it between two trainings.
 //!
-//! [`fit()`] standardises the embeddings, chooses what a [`HeadKind`] leaves open (the L2 penalty, the shrinkage, the
-//! number of epochs, or the kind itself) by grouped, stratified cross-validation, fits the served head on everything, and keeps what the folds' models said of samples whose groups they had not seen: the
-//! figures, the temperature and the gate rest on those. [`Grouper`] says at arrival which images are near-duplicates.
+//! Begin at [`fit()`]: it deals the samples to folds (`cv/`), hands them to a kind of head (`heads/`), which chooses its
+//! hyperparameters by grouped, stratified cross-validation and is then fitted on everything, and fits a temperature on
+//! the out-of-fold logits. Those logits are part of the result: the figures, the gate and the calibration rest on them.
 //!
-//! Same data, settings and machine give the same head, bit by bit. Nothing here knows the time, reads a file or
+//! | module | holds |
+//! | --- | --- |
+//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
+//! | `cv/` | the plan of one training, the path of L2 penalties, the rule of model choice, temperature scaling |
+//! | `heads/` | softmax (by L-BFGS or Adam), lda, rp-ridge, mlp, and `auto`, which chooses one of them |
+//! | `online/` | sufficient statistics, an LDA that is updated sample by sample, and [`OnlineLearner`]: labels that take effect before the next training |
+//! | `fast/` | standardised features, SIMD products, one pass over the data for all folds, the preconditioner. `softmax_loss` is the same loss in plain f64, so a first reading may skip this |
+//! | `softmax_loss`, `lbfgs`, `adam`, `cholesky` | the loss, two optimisers, positive definite systems |
+//!
+//! The same data, settings and machine give the same head, bit by bit. Nothing here knows the time, reads a file or
 //! decides whether a head may serve; that is `eval::gate`.
 
 mod adam;
-mod auto;
-mod catch_up;
 mod cholesky;
-mod contest;
-mod dataset;
-mod discriminant;
-mod features;
+mod cv;
+mod data;
+mod fast;
 mod fit;
-mod groups;
-mod instant;
-mod inverse;
-mod kernel;
+mod heads;
 mod lbfgs;
-mod lda;
-mod mlp;
-mod moments;
-mod network;
-mod objective;
-mod overlay;
-mod plan;
-mod recipe;
-mod replay;
-mod rp_ridge;
-mod select;
+mod online;
 mod settings;
-mod softmax;
-mod spectrum;
-mod split;
-mod statistics;
-mod subset;
-mod temperature;
-mod together;
+mod softmax_loss;
 
-pub use catch_up::{LabelRow, LabelRows, catch_up, with_replay};
 pub use cholesky::{Cholesky, NoFactor};
-pub use dataset::{BadData, Dataset};
+pub use cv::temperature::fit as fit_temperature;
+pub use data::dataset::{BadData, Dataset};
+pub use data::groups::{Frame, Grouper};
+pub use data::split::folds_of;
+pub use data::subset::choose as subset;
 pub use fit::fit;
-pub use groups::{Frame, Grouper};
-pub use instant::Learner;
-pub use inverse::{Discriminant, Shrinkage};
-pub use lda::Lda;
-pub use overlay::Overlay;
-pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver};
-pub use split::folds_of;
-pub use statistics::{BadStatistics, Statistics};
-pub use subset::choose as subset;
-pub use temperature::fit as fit_temperature;
+pub use online::catch_up::{LabelRow, LabelRows, catch_up, with_replay};
+pub use online::class_stats::ClassStats;
+pub use online::label_stats::{BadLabelStats, LabelStats};
+pub use online::learner::OnlineLearner;
+pub use online::online_lda::{OnlineLda, Shrinkage};
+pub use online::overlay::Overlay;
+pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver, Watch};

@@ -1,4 +1,4 @@
-//! What can be asked of a training, and what it answers.
+//! The settings of a training, its progress, its result and its errors.
 
 use std::ops::ControlFlow;
 
@@ -62,7 +62,7 @@ keywords! {
 pub enum Solver {
     /// L-BFGS to convergence.
     Lbfgs,
-    /// The classic recipe: Adam over shuffled batches.
+    /// Adam over shuffled batches, as deep-learning frameworks do it.
     Adam {
         /// Passes over the samples, 1 or more.
         epochs: usize,
@@ -74,7 +74,7 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// Adam as it is run unless somebody says otherwise.
+    /// Adam as transfer learning usually has it: 50 epochs, batches of 32, learning rate 0.001.
     pub const ADAM: Self = Self::Adam { epochs: 50, batch: 32, lr: 1e-3 };
 }
 
@@ -100,7 +100,7 @@ impl Keyword for Solver {
 /// The L2 penalty: lambda in `mean loss + lambda/2 ||W||^2`, W on standardised features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum L2 {
-    /// Chosen by cross-validation for L-BFGS and ridge regression; 0 for softmax by Adam, as the classic recipe has it.
+    /// Chosen by cross-validation for L-BFGS and ridge regression; 0 for softmax by Adam.
     Auto,
     /// This one, 0 or more. Of an mlp it is the decay of weights; lda has none.
     Fixed(f64),
@@ -116,7 +116,10 @@ keywords! {
     }
 }
 
-/// Where a training stands.
+/// What watches a training: it gets the progress after each pass over the samples, and may end the training.
+pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// How far a training is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// 0..=1 over the whole training.
@@ -126,8 +129,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Tells `watch`; [`FitError::Cancelled`] when it says so.
-    pub(super) fn tell(self, watch: &mut dyn FnMut(Self) -> ControlFlow<()>) -> Result<(), FitError> {
+    /// Reports it to `watch`; [`FitError::Cancelled`] when that ends the training.
+    pub(crate) fn report(self, watch: Watch<'_>) -> Result<(), FitError> {
         match watch(self) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(FitError::Cancelled),
@@ -188,7 +191,7 @@ impl Fitted {
 /// Why there is no result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FitError {
-    /// The watcher said so.
+    /// The watcher ended it.
     #[error("training was cancelled; the head in service stays")]
     Cancelled,
     /// A setting out of range.
@@ -201,7 +204,7 @@ pub enum FitError {
         /// What it is.
         found: f64,
     },
-    /// Numbers ran away.
+    /// A parameter or a loss is not finite.
     #[error("training ran away in epoch {epoch} at learning rate {lr}: use a smaller one, 0.001 is usual")]
     Diverged {
         /// From 1.

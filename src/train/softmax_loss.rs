@@ -1,18 +1,17 @@
-//! The loss of the softmax head and its gradient.
+//! The loss of softmax regression and its gradient, in f64: what `fast::batched` computes faster.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::features::Rows;
+use super::fast::features::Rows;
 
 /// Rows handled at once, so that they stay in the cache between logits and gradient.
 const BLOCK: usize = 256;
 
 /// `J = sum_i w_i [-log softmax(W x_i + b)_{y_i}] + (lambda/2) ||W||_F^2`; b is not penalised.
 ///
-/// Parameters lie flat: W (k, r) row by row, then b (k,). Features are f32; everything here is computed in f64, and is
-/// what the faster sums of `together` are held against.
-pub(super) struct Objective<'a> {
+/// Parameters are flat: W (k, r) row by row, then b (k,). Features are f32, everything else here is f64.
+pub(crate) struct SoftmaxLoss<'a> {
     /// (n, r)
     pub x: Rows<'a>,
     /// Class of each sample (n,).
@@ -25,8 +24,8 @@ pub(super) struct Objective<'a> {
     pub lambda: f64,
 }
 
-impl Objective<'_> {
-    /// How many parameters there are.
+impl SoftmaxLoss<'_> {
+    /// The number of parameters, k (r + 1).
     pub fn parameters(&self) -> usize {
         self.known.len() * (self.x.width() + 1)
     }
@@ -103,7 +102,7 @@ impl Objective<'_> {
 }
 
 /// `log sum_j exp(v_j)`, shifted by the maximum so that it does not overflow.
-pub(super) fn log_sum_exp(values: &[f64]) -> f64 {
+pub(crate) fn log_sum_exp(values: &[f64]) -> f64 {
     let top = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     top + values.iter().map(|v| (v - top).exp()).sum::<f64>().ln()
 }
@@ -123,19 +122,19 @@ mod tests {
         let y: Vec<usize> = (0..n).map(|i| i % 3).collect();
         let weight: Vec<f64> = (0..n).map(|i| if i % 7 == 0 { 0.0 } else { rng.random() }).collect();
         let known = [true, true, true, false];
-        let objective = Objective { x: x.view().into(), y: &y, weight: &weight, known: &known, lambda: 0.3 };
-        let theta: Vec<f64> = (0..objective.parameters()).map(|_| rng.random::<f64>() - 0.5).collect();
+        let loss = SoftmaxLoss { x: x.view().into(), y: &y, weight: &weight, known: &known, lambda: 0.3 };
+        let theta: Vec<f64> = (0..loss.parameters()).map(|_| rng.random::<f64>() - 0.5).collect();
         assert_eq!(theta.len(), k * (r + 1));
         let (mut gradient, mut scratch) = (vec![0.0; theta.len()], vec![0.0; theta.len()]);
-        objective.evaluate(&theta, &mut gradient);
+        loss.evaluate(&theta, &mut gradient);
         let batch: Vec<usize> = (0..n).collect();
-        objective.evaluate_batch(&batch, 1.0, &theta, &mut scratch);
+        loss.evaluate_batch(&batch, 1.0, &theta, &mut scratch);
         assert!(gradient.iter().zip(&scratch).all(|(a, b)| (a - b).abs() < 1e-12));
         for place in 0..theta.len() {
             let mut at = |step: f64| {
                 let mut moved = theta.clone();
                 moved[place] += step;
-                objective.evaluate(&moved, &mut scratch)
+                loss.evaluate(&moved, &mut scratch)
             };
             let numeric = (at(1e-5) - at(-1e-5)) / 2e-5;
             assert!((numeric - gradient[place]).abs() < 1e-7, "{place}: {numeric} against {}", gradient[place]);
@@ -145,10 +144,9 @@ mod tests {
     #[test]
     fn huge_logits_keep_the_loss_finite() {
         let x = ndarray::array![[1.0_f32], [-1.0]];
-        let objective =
-            Objective { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
+        let loss = SoftmaxLoss { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
         let mut gradient = vec![0.0; 4];
-        assert!((objective.evaluate(&[-1e4, 1e4, 0.0, 0.0], &mut gradient) - 2e4).abs() < 1e-9);
+        assert!((loss.evaluate(&[-1e4, 1e4, 0.0, 0.0], &mut gradient) - 2e4).abs() < 1e-9);
         assert!(gradient.iter().all(|g| g.is_finite()));
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
-use crate::eval::advice::Advice;
+use crate::eval::next_class::Advice;
 use crate::eval::review::Reason;
 use crate::words::{Label, SampleId};
 

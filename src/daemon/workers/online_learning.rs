@@ -2,7 +2,7 @@
 //! one task after another on one thread, without delaying an image.
 //!
 //! It reads what is committed and sends events; the engine decides what follows. Its statistics are exact sums
-//! ([`crate::train::Learner`]): at a start they are read from the store and brought up to date with the present labels.
+//! ([`crate::train::OnlineLearner`]): at a start they are read from the store and brought up to date with the present labels.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -21,7 +21,7 @@ use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
 use crate::store::{CurrentLabel, Reader, StoreError};
-use crate::train::{self, Learner};
+use crate::train::{self, OnlineLearner};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// Files that are checked for existence each time: more than a million in a day.
@@ -127,7 +127,7 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), S
 
 struct OnlineWorker {
     parts: Parts,
-    learner: Learner,
+    learner: OnlineLearner,
     /// Digest of the statistics that were sent last.
     sent: Option<Digest>,
     champion: Option<Arc<HeadRecord>>,
@@ -145,7 +145,7 @@ struct OnlineWorker {
 impl OnlineWorker {
     fn start(parts: Parts) -> Result<Self, StoreError> {
         let statistics = training_data::statistics(&parts.reader, parts.space)?;
-        let (learner, settled) = (Learner::new(statistics), parts.settled);
+        let (learner, settled) = (OnlineLearner::new(statistics), parts.settled);
         let arrived = VecDeque::new();
         let mut adapt = Self {
             parts,
@@ -220,7 +220,7 @@ impl OnlineWorker {
     /// A verdict has seen the labels before this time: they go into the statistics and no longer act by themselves.
     fn fold_in_labels(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.settled = Some(before);
-        self.learner.settle(before);
+        self.learner.fold_in(before);
         self.catch_up()?;
         self.correct();
         self.send_statistics();
@@ -238,14 +238,14 @@ impl OnlineWorker {
             let waiting: BTreeSet<SampleId> =
                 newer.iter().map(|sample| sample.id).chain(self.leaving.clone()).collect();
             if let Some(statistics) = train::catch_up(reader, self.learner.statistics(), &waiting)? {
-                self.learner = Learner::new(statistics);
+                self.learner = OnlineLearner::new(statistics);
                 for sample in &newer {
                     self.take(sample);
                 }
             }
         }
-        if self.learner.is_due()
-            && let Err(why) = self.learner.anchor()
+        if self.learner.should_refactorise()
+            && let Err(why) = self.learner.refactorise()
         {
             tracing::debug!(%why, "labels do not correct at once yet");
         }

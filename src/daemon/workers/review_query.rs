@@ -7,13 +7,13 @@ use ndarray::{Array2, Axis};
 
 use super::training_data;
 use crate::engine::{Evictable, Review};
-use crate::eval::advice::advice;
 use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
+use crate::eval::next_class::next_class;
 use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
 use crate::head::HeadRecord;
 use crate::store::{LabelledSamples, Reader, SampleRow, StoreError, UnlabelledSamples};
-use crate::train::Statistics;
+use crate::train::LabelStats;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
 use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
 
@@ -92,7 +92,7 @@ pub(crate) fn review(
         *counts.entry(label).or_default() += 1;
     }
     let figures = champion.and_then(|champion| champion.figures.as_ref());
-    let advice = figures.and_then(|figures| advice(&figures.per_class, &counts.into_iter().collect::<Vec<_>>()));
+    let advice = figures.and_then(|figures| next_class(&figures.per_class, &counts.into_iter().collect::<Vec<_>>()));
     Ok(Review { items, advice })
 }
 
@@ -109,7 +109,7 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
 }
 
 /// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
-pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &Statistics) -> Result<Vec<Evictable>, StoreError> {
+pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &LabelStats) -> Result<Vec<Evictable>, StoreError> {
     let held = |sample: &SampleRow| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
     let kept = reader.sample_rows()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,

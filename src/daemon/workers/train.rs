@@ -11,7 +11,7 @@ use super::training_data;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainingOrder, TrainingOutcome};
 use crate::eval::gate::Rules;
-use crate::eval::suspicious::suspicious;
+use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, compare};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoredHead};
@@ -74,7 +74,7 @@ impl TrainingRun {
         self.report(TrainingPhase::Evaluating, 0.9);
         let version = self.reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
         let comparison = compare(&data, &fitted, version, champion.as_ref(), &self.settings.rules);
-        let suspects = suspicious(&data, &fitted.dense, &fitted.heldout);
+        let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
         let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;
         let calibration = calibrate(&data, &fitted, self.settings.fit.seed);
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());

@@ -1,7 +1,7 @@
 //! The labels of the store as trainings and statistics take them.
 
 use crate::store::{LabelledSamples, Reader, StoreError};
-use crate::train::{self, Dataset, LabelRow, LabelRows, Statistics};
+use crate::train::{self, Dataset, LabelRow, LabelRows, LabelStats};
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, error_chain};
 
 /// At most `max` labelled samples, balanced and diverse.
@@ -25,13 +25,13 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
 }
 
 /// The statistics as they were last written; none yet where they are of another space or cannot be read.
-pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Statistics, StoreError> {
-    match reader.statistics()?.map(|file| Statistics::from_bytes(&file)) {
+pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
+    match reader.statistics()?.map(|file| LabelStats::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
         Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are made anew from the labels"),
         _ => {}
     }
-    Ok(Statistics::new(space))
+    Ok(LabelStats::new(space))
 }
 
 /// `data` with replay of the labels that are not in it, where `max` samples leave room.

@@ -47,7 +47,7 @@ fn store(folder: &std::path::Path) -> Store {
     let options = OpenOptions { space: space(), backbone: &backbone, precision: Precision::F32 };
     let mut store = Store::open(folder, &options).unwrap();
     store.commit(&(0..16).flat_map(sample).collect::<Vec<_>>()).unwrap();
-    let mut statistics = Statistics::new(space());
+    let mut statistics = LabelStats::new(space());
     (0..16).for_each(|n| statistics.set(id(n), Some(&label(n)), &embedding(n)));
     store.commit(&[Write::Statistics { file: statistics.to_bytes() }]).unwrap();
     store

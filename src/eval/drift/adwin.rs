@@ -46,7 +46,7 @@ pub struct Cut {
 }
 
 impl Adwin {
-    /// Takes in one observation, 0..=1 (clamped; not-a-number is ignored), and tells when the mean has changed.
+    /// Takes in one observation, 0..=1 (clamped; not-a-number is ignored), and reports when the mean has changed.
     ///
     /// A cut is where `|m0 - m1| >= sqrt((2/m) s^2 ln(2/d')) + (2/(3m)) ln(2/d')` with `1/m = 1/n0 + 1/n1`,
     /// `d' = .002 / ln n` and s^2 the variance of the window; of several, the clearest one.

@@ -1,8 +1,8 @@
-//! Whether the world has changed since the head in service was trained.
+//! Drift: whether images have changed since the head in service was trained.
 //!
-//! Two watches, each with its own question. [`Monitor`]: do the latest images look like the ones that the champion
+//! Two detectors. [`Monitor`]: do the latest images look like the ones that the champion
 //! learned its classes from? [`Adwin`]: has the mean of a figure that comes with every image (confidence, novelty,
-//! live error) changed? Both only find; what follows (an alarm, labels asked for, a training) is decided elsewhere.
+//! live error) changed? Both only detect; what follows (an alarm, labels asked for, a training) is decided elsewhere.
 //! Nothing here knows the time, and memory and work an image are bounded.
 
 mod adwin;

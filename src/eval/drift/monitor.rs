@@ -1,7 +1,7 @@
-//! The watch over embeddings: the latest images, a test now and then, and an alarm.
+//! Detects drift of embeddings: tests the latest images every few images, and raises an alarm.
 //!
-//! What is alarmed: images that look different from reference images *of the same predicted class*. Lighting, lens,
-//! background, a new product that is called by an old name. What is not: another mix of classes, one class arriving
+//! What raises it: images that look different from reference images *of the same predicted class*. Lighting, lens,
+//! background, a new product that is predicted as an old one. What does not: another mix of classes, one class arriving
 //! in a batch included; and near-duplicates, of which one a burst counts. A camera that delivers the same picture for
 //! ever is therefore not noticed here.
 
@@ -86,7 +86,7 @@ impl Monitor {
         self.alarmed
     }
 
-    /// Takes in one image, its embedding `z` (d,), its burst and the class predicted for it; tells of drift once.
+    /// Takes in one image, its embedding `z` (d,), its burst and the class predicted for it; reports drift once.
     ///
     /// An image of a burst that is in the window already, or whose embedding has another width or a value that is not
     /// finite, is passed over.

@@ -2,7 +2,7 @@
 
 use super::{ABOVE_CHANCE, ABOVE_CHANCE_IN_DOUBT, Contest, Round, Rules};
 use crate::eval::bootstrap::{quantile, resample};
-use crate::eval::figures::{Tally, answers};
+use crate::eval::figures::{Tally, score_rows};
 use crate::words::Label;
 
 /// Held-out samples of a class below which its recall alone decides nothing.
@@ -42,14 +42,14 @@ struct Change {
 }
 
 impl<'a> Measured<'a> {
-    pub fn of(contest: &Contest<'a>, rules: &Rules) -> Self {
+    pub fn compute(contest: &Contest<'a>, rules: &Rules) -> Self {
         let Round { classes, y, groups, old, new } = contest.all;
-        let (old, new) = (answers(old, y), answers(new, y));
+        let (old, new) = (score_rows(old, y), score_rows(new, y));
         let every: Vec<usize> = (0..classes.len()).collect();
         let (gained, known): (Vec<usize>, Vec<usize>) =
             every.iter().partition(|&&class| contest.gained.contains(&classes[class]));
         let change = |counts: &[u32]| {
-            let (old, new) = (Tally::of(&old, counts, classes.len()), Tally::of(&new, counts, classes.len()));
+            let (old, new) = (Tally::count(&old, counts, classes.len()), Tally::count(&new, counts, classes.len()));
             let levels = [&old, &new].map(|tally| tally.balanced_accuracy(&every));
             let gains = every.iter().map(|&c| new.balanced_accuracy(&[c]) - old.balanced_accuracy(&[c]));
             let gained = new.balanced_accuracy(&gained) - new.called(&known, &gained);
@@ -59,7 +59,7 @@ impl<'a> Measured<'a> {
         let Change { all: balanced, levels, gained: above, .. } = change(&once);
         let many = resample(groups, rules.seed, change);
         let bound = |pick: &dyn Fn(&Change) -> f64, q| quantile(&many.iter().map(pick).collect::<Vec<f64>>(), q);
-        let (old, new) = (Tally::of(&old, &once, classes.len()), Tally::of(&new, &once, classes.len()));
+        let (old, new) = (Tally::count(&old, &once, classes.len()), Tally::count(&new, &once, classes.len()));
         Self {
             classes,
             balanced: [balanced, bound(&|change| change.all, 0.05)],
@@ -132,10 +132,10 @@ fn deviation(values: &[f64]) -> f64 {
 
 /// Change in log-loss, and its 5 % and 95 % quantiles.
 fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 3] {
-    let (old, new) = (answers(round.old, round.y), answers(round.new, round.y));
+    let (old, new) = (score_rows(round.old, round.y), score_rows(round.new, round.y));
     let change = |counts: &[u32]| {
         let k = round.classes.len();
-        Tally::of(&new, counts, k).summary().log_loss - Tally::of(&old, counts, k).summary().log_loss
+        Tally::count(&new, counts, k).summary().log_loss - Tally::count(&old, counts, k).summary().log_loss
     };
     let measured = change(&vec![1; round.y.len()]);
     let many = resample(round.groups, rules.seed, change);

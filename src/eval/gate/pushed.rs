@@ -22,10 +22,10 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     if let Some(few) = too_few(contest.all.y, contest.all.groups) {
         return unmeasured(contest.challenger, &few);
     }
-    let measured = Measured::of(contest, rules);
+    let measured = Measured::compute(contest, rules);
     let change = Some(measured.balanced);
     let narrow = (!contest.gained.is_empty())
-        .then(|| Measured::of(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
+        .then(|| Measured::compute(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
     if let Some(figures) = measured.guesses() {
         let next = "check its classes against the labels here";
         return verdict(

@@ -43,7 +43,7 @@ fn swapped_labels_come_first_flagged_with_the_right_suggestion_and_neighbours_of
             y[i] = (y[i] + 1 + i % 2) % 3;
         }
         let (dense, heldout) = folds_said(&ids, &truth);
-        let list = suspicious(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
+        let list = label_errors(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
         assert_eq!(list.len(), 60);
         let first: BTreeSet<usize> = list[..4].iter().map(|suspect| suspect.sample).collect();
         assert_eq!(first, BTreeSet::from([4, 17, 33, 50]), "seed {seed}");
@@ -66,7 +66,7 @@ fn neighbours_outvote_a_fold_that_errs() {
     let mut y = truth.clone();
     y[20] = (truth[20] + 1) % 3;
     let (dense, heldout) = folds_said(&ids, &said);
-    let list = suspicious(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
+    let list = label_errors(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
     assert_eq!((list[0].sample, list[1].sample), (20, 10));
 }
 
@@ -81,7 +81,7 @@ fn the_images_of_ones_own_burst_are_no_witnesses() {
         (groups[i], y[i]) = (ids[0], 1);
     }
     let (dense, heldout) = folds_said(&ids, &truth);
-    let list = suspicious(&dataset(x, &y, groups, ids), &dense, &heldout);
+    let list = label_errors(&dataset(x, &y, groups, ids), &dense, &heldout);
     assert!(list[..5].iter().all(|suspect| suspect.flagged && suspect.sample <= 12 && suspect.suggested == 0));
     assert!(list[0].neighbours.iter().all(|neighbour| !matches!(neighbour.sample, 0 | 3 | 6 | 9 | 12)));
 }
@@ -94,7 +94,7 @@ fn a_class_that_no_fold_or_neighbour_could_know_is_not_doubted() {
     let (dense, mut heldout) = folds_said(&ids, &y);
     heldout.logits[[0, 2]] = f32::NEG_INFINITY;
     heldout.logits.row_mut(5).fill(f32::NEG_INFINITY);
-    let list = suspicious(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
+    let list = label_errors(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
     let single = list.iter().find(|suspect| suspect.sample == 0).unwrap();
     assert!(!single.flagged && single.score >= 1.0, "{single:?}");
     assert!(list.iter().all(|suspect| suspect.score.is_finite() && suspect.probability.is_finite()));
@@ -108,6 +108,6 @@ fn labels_given_after_the_training_are_judged_by_their_neighbours_alone() {
     let (dense, mut heldout) = folds_said(&ids, &truth);
     heldout.ids.truncate(50);
     heldout.logits = heldout.logits.slice_move(ndarray::s![..50, ..]);
-    let list = suspicious(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
+    let list = label_errors(&dataset(x, &y, ids.clone(), ids), &dense, &heldout);
     assert!(list[0].sample == 59 && list[0].flagged, "{:?}", list[0]);
 }

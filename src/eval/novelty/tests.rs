@@ -77,8 +77,8 @@ fn near_duplicates_do_not_make_known_images_look_more_familiar_than_they_are() {
 fn held_out_scores_are_those_of_a_detector_that_never_saw_the_group() {
     let mut world = World::new(2, 3);
     let data = world.dataset(60, 3, 2);
-    let sums = Sums::of(&data);
-    let order = Order::of(&data, 0);
+    let sums = Sums::compute(&data);
+    let order = Order::by_hash(&data, 0);
     let references: Vec<_> = order.references(&data, 128).into_iter().map(|i| (i, direction(&data, i))).collect();
     let group = [10, 11];
     let found = held_out(&data, &sums, &references, &group);
@@ -94,7 +94,7 @@ fn held_out_scores_are_those_of_a_detector_that_never_saw_the_group() {
         pick(data.ids()),
     )
     .unwrap();
-    let (means, centre) = Sums::of(&rest).means();
+    let (means, centre) = Sums::compute(&rest).means();
     for (part, &sample) in found.iter().zip(&group) {
         let u = Array1::from_vec(direction(&data, sample));
         let length = |v: &Array1<f32>| v.mapv(|v| v * v).sum().sqrt();
@@ -113,7 +113,7 @@ fn held_out_scores_are_those_of_a_detector_that_never_saw_the_group() {
 fn references_are_spread_over_classes_and_groups() {
     let mut world = World::new(3, 3);
     let data = world.dataset(300, 3, 4);
-    let order = Order::of(&data, 0);
+    let order = Order::by_hash(&data, 0);
     let references = order.references(&data, 60);
     for class in 0..3 {
         assert_eq!(references.iter().filter(|&&sample| data.y()[sample] == class).count(), 20);

@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::{Candidate, Doubt};
-use crate::eval::suspicious::{Suspect, suspicious};
+use crate::eval::label_errors::{Suspect, label_errors};
 use crate::head::HeadRecord;
 use crate::train::Dataset;
 use crate::words::{Label, SampleId};
@@ -26,7 +26,7 @@ pub struct Near {
     pub id: SampleId,
     /// Its label.
     pub label: Label,
-    /// As in [`crate::eval::suspicious::Neighbour`].
+    /// As in [`crate::eval::label_errors::Neighbour`].
     pub distance: f64,
 }
 
@@ -76,7 +76,7 @@ pub fn doubted(data: &Dataset, champion: &HeadRecord) -> Vec<DoubtedLabel> {
             .map(|near| Near { id: data.ids()[near.sample], label: label(near.label), distance: near.distance })
             .collect(),
     };
-    let suspects = suspicious(data, &champion.dense, &champion.heldout);
+    let suspects = label_errors(data, &champion.dense, &champion.heldout);
     suspects.into_iter().filter(|suspect| suspect.flagged).map(doubted).collect()
 }
 

@@ -1,121 +1,149 @@
-//! Which of several ways to fit: the simplest that is as good as the best.
+//! The rule of model choice: of several candidates, the simplest that is not significantly worse than the best.
 //!
-//! Ways are compared by what their folds' models said of samples they had not seen, each at its own temperature, as it
-//! would serve. A way is worse than the best when the 95 % interval of the paired difference in log-loss, by its
-//! standard error over groups, lies above zero.
+//! A candidate is one value of a hyperparameter, or one kind of head. Candidates are compared by the log-loss of their
+//! out-of-fold logits. One is worse than the best when the paired difference is larger than 1.96 of its standard errors
+//! over groups, that is, when its 95 % interval lies above zero: the one-standard-error rule (Breiman et al. 1984) with
+//! a paired error. On a few hundred images the curve of the losses is flat and its minimum an accident.
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
-use super::objective::log_sum_exp;
-use super::plan::Plan;
-use super::select::losses;
+use super::folds::CvPlan;
 use super::temperature;
+use crate::train::softmax_loss::log_sum_exp;
 
 /// Half the width of a 95 % interval in standard errors.
 const Z95: f64 = 1.96;
+/// A path of candidates ends when this many in a row brought no smaller loss.
+const PATIENCE: usize = 2;
 
-/// One way, tried on all folds.
-pub(super) struct Tried {
-    /// Out-of-fold logits (n, k), before temperature; -inf where there is no answer.
+/// One candidate, evaluated on all folds.
+pub(crate) struct Evaluated {
+    /// Out-of-fold logits (n, k), before temperature; -inf where there is no prediction.
     pub logits: Array2<f64>,
-    /// The temperature that makes logits of them, however they are scaled; 1 where they are logits.
+    /// The temperature at which it is compared: it makes logits of scores of any scale.
     pub temperature: f64,
-    /// Mean log-loss at that temperature.
-    pub mean: f64,
+    /// Weighted mean log-loss at that temperature.
+    pub mean_loss: f64,
     /// Log-loss of each sample (n,); 0 where it cannot be scored.
     losses: Vec<f64>,
 }
 
-impl Tried {
-    pub fn new(plan: &Plan<'_>, logits: Array2<f64>) -> Self {
-        let scored = scored(plan, &logits);
-        let spread = spread(&scored);
-        let even: Vec<_> = scored.into_iter().map(|(row, y)| (row.iter().map(|l| l / spread).collect(), y)).collect();
-        let temperature = spread * temperature::fit(&even);
-        let (losses, mean) = losses(plan, &(&logits / temperature));
-        Self { logits, temperature, mean, losses }
+/// The candidate that was chosen.
+pub(crate) struct Chosen {
+    /// Its index among the candidates.
+    pub index: usize,
+    /// Its temperature.
+    pub temperature: f64,
+    /// Its out-of-fold logits (n, k) at that temperature.
+    pub heldout: Array2<f64>,
+}
+
+impl Evaluated {
+    /// Compared at temperature 1: `logits` of models that maximise the likelihood are calibrated as they are.
+    pub fn untempered(plan: &CvPlan<'_>, logits: Array2<f64>) -> Self {
+        let (losses, mean_loss) = log_losses(plan, &logits);
+        Self { logits, temperature: 1.0, mean_loss, losses }
     }
 
-    /// The logits at the temperature.
-    pub fn tempered(self) -> Array2<f64> {
-        self.logits / self.temperature
+    /// Compared at the temperature that suits it best, as it would serve.
+    pub fn tempered(plan: &CvPlan<'_>, logits: Array2<f64>) -> Self {
+        let scorable = scorable_logits(plan, &logits);
+        let scale = typical_size(&scorable);
+        let scaled: Vec<(Vec<f64>, usize)> = scorable.into_iter().map(|(row, y)| (divided(&row, scale), y)).collect();
+        let temperature = scale * temperature::fit(&scaled);
+        let (losses, mean_loss) = log_losses(plan, &(&logits / temperature));
+        Self { logits, temperature, mean_loss, losses }
     }
 }
 
-/// Root mean square of logits about the mean of their row; 1 where that is nothing.
+/// The index of the smallest loss, the first of equals.
+pub(crate) fn best(candidates: &[Evaluated]) -> usize {
+    let by_loss = |a: &usize, b: &usize| candidates[*a].mean_loss.total_cmp(&candidates[*b].mean_loss);
+    (0..candidates.len()).min_by(by_loss).unwrap_or(0)
+}
+
+/// Whether a path is to end: its last candidates brought no smaller loss.
+pub(crate) fn no_longer_improves(candidates: &[Evaluated]) -> bool {
+    candidates.len() > best(candidates) + PATIENCE
+}
+
+/// The index of the first of `candidates`, which come simplest first, that is not significantly worse than the best; 0
+/// of none.
+pub(crate) fn simplest_not_worse(plan: &CvPlan<'_>, candidates: &[Evaluated]) -> usize {
+    let Some(best) = candidates.get(best(candidates)) else { return 0 };
+    let is_worse = |candidate: &Evaluated| {
+        candidate.mean_loss - best.mean_loss > Z95 * paired_standard_error(plan, candidate, best)
+    };
+    candidates.iter().position(|candidate| !is_worse(candidate)).unwrap_or(0)
+}
+
+/// That candidate with what it predicted; `None` of none.
+pub(crate) fn choose(plan: &CvPlan<'_>, mut candidates: Vec<Evaluated>) -> Option<Chosen> {
+    if candidates.is_empty() {
+        return None;
+    }
+    let index = simplest_not_worse(plan, &candidates);
+    let Evaluated { logits, temperature, .. } = candidates.swap_remove(index);
+    Some(Chosen { index, temperature, heldout: logits / temperature })
+}
+
+/// Standard error, over groups, of the difference between the mean losses of `a` and `b`.
+pub(crate) fn paired_standard_error(plan: &CvPlan<'_>, a: &Evaluated, b: &Evaluated) -> f64 {
+    let difference = a.mean_loss - b.mean_loss;
+    let (mut by_group, mut weight) = (BTreeMap::new(), 0.0);
+    for sample in plan.scorable_samples() {
+        let residual = a.losses[sample] - b.losses[sample] - difference;
+        *by_group.entry(plan.data.groups()[sample]).or_insert(0.0) += plan.all.weight[sample] * residual;
+        weight += plan.all.weight[sample];
+    }
+    by_group.values().map(|sum: &f64| sum * sum).sum::<f64>().sqrt() / weight
+}
+
+/// Log-loss of each sample (n,) at `logits` (n, k), 0 where it cannot be scored, and the weighted mean of the others.
+pub(crate) fn log_losses(plan: &CvPlan<'_>, logits: &Array2<f64>) -> (Vec<f64>, f64) {
+    let mut losses = vec![0.0; plan.data.n()];
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for sample in plan.scorable_samples() {
+        let row = logits.row(sample).to_vec();
+        losses[sample] = log_sum_exp(&row) - row[plan.data.y()[sample]];
+        sum += plan.all.weight[sample] * losses[sample];
+        weight += plan.all.weight[sample];
+    }
+    (losses, sum / weight)
+}
+
+/// The rows of `logits` (n, k) that can be scored, with their classes.
+pub(crate) fn scorable_logits(plan: &CvPlan<'_>, logits: &Array2<f64>) -> Vec<(Vec<f64>, usize)> {
+    plan.scorable_samples().map(|sample| (logits.row(sample).to_vec(), plan.data.y()[sample])).collect()
+}
+
+/// Weighted mean cross-entropy of `logits` (n, k) on the samples that they were fitted on.
+pub(crate) fn training_loss(plan: &CvPlan<'_>, logits: &Array2<f64>) -> f64 {
+    let loss = |sample: usize| {
+        let row = logits.row(sample).to_vec();
+        plan.all.weight[sample] * (log_sum_exp(&row) - row[plan.data.y()[sample]])
+    };
+    (0..plan.data.n()).map(loss).sum()
+}
+
+/// Root mean square of logits about the mean of their row; 1 where that is zero.
 ///
 /// In units of it the search for a temperature finds scores of any scale, and still ends within bounds where every
-/// answer is right and no temperature would be small enough.
-fn spread(scored: &[(Vec<f64>, usize)]) -> f64 {
+/// prediction is right and no temperature would be small enough.
+fn typical_size(scorable: &[(Vec<f64>, usize)]) -> f64 {
     let (mut sum, mut count) = (0.0, 0_usize);
-    for (row, _) in scored {
+    for (row, _) in scorable {
         let known: Vec<f64> = row.iter().copied().filter(|logit| logit.is_finite()).collect();
         let mean = known.iter().sum::<f64>() / known.len() as f64;
         sum += known.iter().map(|logit| (logit - mean).powi(2)).sum::<f64>();
         count += known.len();
     }
-    let spread = (sum / count as f64).sqrt();
-    if spread.is_finite() && spread > 0.0 { spread } else { 1.0 }
+    let size = (sum / count as f64).sqrt();
+    if size.is_finite() && size > 0.0 { size } else { 1.0 }
 }
 
-/// The out-of-fold logits that can be scored, with their classes.
-pub(super) fn scored(plan: &Plan<'_>, logits: &Array2<f64>) -> Vec<(Vec<f64>, usize)> {
-    let scorable = (0..plan.data.n()).filter(|&sample| plan.scorable[sample]);
-    scorable.map(|sample| (logits.row(sample).to_vec(), plan.data.y()[sample])).collect()
-}
-
-/// Weighted mean cross-entropy of `logits` (n, k) on the samples that they were fitted on.
-pub(super) fn training_loss(plan: &Plan<'_>, logits: &Array2<f64>) -> f64 {
-    let loss = |sample: usize| {
-        let row = logits.row(sample).to_vec();
-        plan.whole.weight[sample] * (log_sum_exp(&row) - row[plan.data.y()[sample]])
-    };
-    (0..plan.data.n()).map(loss).sum()
-}
-
-/// Logits (n, k) of nothing yet.
-pub(super) fn no_logits(plan: &Plan<'_>) -> Array2<f64> {
-    Array2::from_elem((plan.data.n(), plan.data.classes().len()), f64::NEG_INFINITY)
-}
-
-/// Writes what `model` says of the samples held out from `fold`, given their rows of `x` (n, r), into `logits` (n, k).
-pub(super) fn hold_out(
-    plan: &Plan<'_>,
-    fold: usize,
-    x: &Array2<f32>,
-    logits: &mut Array2<f64>,
-    model: impl Fn(Array2<f32>) -> Array2<f64>,
-) {
-    let samples: Vec<usize> =
-        (0..plan.data.n()).filter(|&sample| plan.folds.of[sample] == fold && plan.scorable[sample]).collect();
-    let answers = model(x.select(Axis(0), &samples));
-    for (sample, answer) in samples.into_iter().zip(answers.rows()) {
-        logits.row_mut(sample).assign(&answer);
-    }
-}
-
-/// The place of the smallest loss in `tried`, the first of equals.
-pub(super) fn best(tried: &[Tried]) -> usize {
-    (0..tried.len()).min_by(|&a, &b| tried[a].mean.total_cmp(&tried[b].mean)).unwrap_or(0)
-}
-
-/// The first of `tried`, simplest first, that is not significantly worse than the best; 0 of none.
-pub(super) fn simplest(plan: &Plan<'_>, tried: &[Tried]) -> usize {
-    let Some(best) = tried.get(best(tried)) else { return 0 };
-    let worse = |tried: &Tried| tried.mean - best.mean > Z95 * error(plan, tried, best);
-    tried.iter().position(|tried| !worse(tried)).unwrap_or(0)
-}
-
-/// Standard error, over groups, of the difference between the losses of `tried` and `other`.
-pub(super) fn error(plan: &Plan<'_>, tried: &Tried, other: &Tried) -> f64 {
-    let excess = tried.mean - other.mean;
-    let (mut by_group, mut weight) = (BTreeMap::new(), 0.0);
-    for sample in (0..plan.data.n()).filter(|&sample| plan.scorable[sample]) {
-        let residual = tried.losses[sample] - other.losses[sample] - excess;
-        *by_group.entry(plan.data.groups()[sample]).or_insert(0.0) += plan.whole.weight[sample] * residual;
-        weight += plan.whole.weight[sample];
-    }
-    by_group.values().map(|sum: &f64| sum * sum).sum::<f64>().sqrt() / weight
+fn divided(row: &[f64], by: f64) -> Vec<f64> {
+    row.iter().map(|value| value / by).collect()
 }

@@ -3,7 +3,7 @@
 //! `T = argmin NLL(softmax(logits / T))` on out-of-fold logits, by golden section on log T in [-3, 3]
 //! (Guo et al. 2017, arXiv 1706.04599). It changes no answer, only how sure the answer is.
 
-use super::objective::log_sum_exp;
+use crate::train::softmax_loss::log_sum_exp;
 
 /// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none.
 ///

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::Statistics;
+use crate::train::LabelStats;
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 
 /// Labelled embeddings of one space. At least two classes, each with a sample; every value finite; ids distinct.
@@ -19,12 +19,12 @@ pub struct Dataset {
     past: Option<Past>,
 }
 
-/// What is left of samples that are not there any more.
+/// Evicted samples, of which only statistics are left.
 #[derive(Debug, Clone)]
-pub(super) struct Past {
-    /// Their sums.
-    pub statistics: Statistics,
-    /// Draws in their place at most.
+pub(crate) struct Past {
+    /// Their statistics.
+    pub statistics: LabelStats,
+    /// At most this many draws replace them.
     pub max: usize,
 }
 
@@ -119,18 +119,18 @@ impl Dataset {
     /// # Panics
     /// When the statistics are of another space, or hold one of the samples.
     #[must_use]
-    pub fn remembering(self, statistics: Statistics, max: usize) -> Self {
+    pub fn remembering(self, statistics: LabelStats, max: usize) -> Self {
         assert_eq!(*statistics.space(), self.space, "statistics of the same space");
         assert!(self.ids.iter().all(|id| statistics.class_of(id).is_none()), "statistics of other samples");
         Self { past: Some(Past { statistics, max }), ..self }
     }
 
-    pub(super) fn past(&self) -> Option<&Past> {
+    pub(crate) fn past(&self) -> Option<&Past> {
         self.past.as_ref()
     }
 
     /// The samples and behind them `x` (m, d) of classes `y` (m,), each a group of its own.
-    pub(super) fn followed_by(&self, x: &Array2<f32>, y: &[usize]) -> Self {
+    pub(crate) fn followed_by(&self, x: &Array2<f32>, y: &[usize]) -> Self {
         let made: Vec<SampleId> =
             (0..y.len()).map(|i| SampleId::of(&[b"replayed".as_slice(), &i.to_le_bytes()].concat())).collect();
         Self {

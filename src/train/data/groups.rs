@@ -1,4 +1,4 @@
-//! Bursts: which images are near-duplicates of which, decided as they arrive.
+//! Groups of near-duplicate images, decided as the images arrive.
 //!
 //! A camera that looks at one part for a second delivers ten images of it. They share a group, and a group never
 //! stands on both sides of a split. Two things make a burst: likeness, always, and closeness in time, for sources that
@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use crate::head::unit;
 use crate::words::{SampleId, Timestamp};
 
 /// Images that are remembered.
@@ -119,12 +120,6 @@ impl Grouper {
         }
         self.recent.push_back(recent);
     }
-}
-
-fn unit(embedding: &[f32]) -> Vec<f32> {
-    let norm = embedding.iter().map(|z| f64::from(*z) * f64::from(*z)).sum::<f64>().sqrt();
-    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-    embedding.iter().map(|z| (f64::from(*z) * scale) as f32).collect()
 }
 
 /// `1 - cos` of two unit vectors, as half the squared distance: exact where they almost agree.

@@ -1,10 +1,9 @@
-//! Samples like those that are gone, drawn from the sums that they left behind.
+//! Gaussian replay: samples like those that were evicted, drawn from their class statistics.
 //!
-//! Of a sample that was dropped, or that a bounded training leaves out, the class's count and mean and the pooled
-//! scatter still know. A training that went by what is left would forget what was there, so it gets draws from
-//! `N(mu_k, Sigma)` beside it, as many as are gone, with the shrunken covariance that a discriminant of the same sums
-//! has. Every kind of head learns from them as from images, and they are in every fold's fit: nothing is ever measured
-//! on them. (Gaussian replay of features: Zhang et al. 2023, *SLCA*, arXiv 2303.05118.)
+//! Evicted samples, and those that a bounded training leaves out, are still in the counts, means and pooled scatter. So
+//! that a training does not forget them, it gets draws from `N(mu_k, Sigma)` in addition, as many as are missing, with
+//! the shrunken covariance of an LDA of the same statistics. Every kind of head is trained on them as on images; they
+//! are in every fold's training set and never evaluated. (Zhang et al. 2023, *SLCA*, arXiv 2303.05118.)
 
 use ndarray::{Array2, Axis};
 use rand::SeedableRng as _;
@@ -12,18 +11,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::dataset::Past;
 use super::subset::waterfill;
-use super::{Dataset, Lda};
 use crate::head::Normal;
+use crate::train::{ClassStats, Dataset};
 
 /// Stream of the draws, apart from those of shuffles with the same seed.
 const STREAM: u64 = 0x7265_706c;
 
 /// `data` and the draws behind it; `None` when it remembers nothing that can be drawn from.
-pub(super) fn extended(data: &Dataset, seed: u64) -> Option<Dataset> {
+pub(crate) fn extended(data: &Dataset, seed: u64) -> Option<Dataset> {
     let Past { statistics, max } = data.past()?;
-    let lda = statistics.lda();
+    let sums = statistics.sums();
     let place = |class: usize| data.classes().index_of(&statistics.classes()[class]);
-    let sizes: Vec<usize> = lda
+    let sizes: Vec<usize> = sums
         .counts()
         .iter()
         .enumerate()
@@ -32,13 +31,13 @@ pub(super) fn extended(data: &Dataset, seed: u64) -> Option<Dataset> {
     let wanted = waterfill(&sizes, &vec![0; sizes.len()], *max);
     let classes: Vec<usize> = wanted.iter().enumerate().flat_map(|(class, &count)| vec![class; count]).collect();
     // Without scatter nothing tells how samples differ.
-    let deviations = deviations(lda, classes.len(), seed).filter(|_| !classes.is_empty())?;
+    let deviations = deviations(sums, classes.len(), seed).filter(|_| !classes.is_empty())?;
     let lengths = lengths(data);
-    let (mut x, mut y) = (Array2::zeros((classes.len(), lda.dim())), Vec::with_capacity(classes.len()));
+    let (mut x, mut y) = (Array2::zeros((classes.len(), sums.dim())), Vec::with_capacity(classes.len()));
     for ((mut row, deviation), &class) in x.rows_mut().into_iter().zip(deviations.rows()).zip(&classes) {
         let own = place(class).expect("only classes of the data are drawn from");
         y.push(own);
-        let values = lda.means().row(class).to_owned() + deviation;
+        let values = sums.means().row(class).to_owned() + deviation;
         row.iter_mut().zip(&values).for_each(|(to, value)| *to = (lengths[own] * value) as f32);
     }
     Some(data.followed_by(&x, &y))
@@ -56,17 +55,17 @@ fn lengths(data: &Dataset) -> Vec<f64> {
 
 /// `count` draws (count, d) from `N(0, Sigma)`, `Sigma = (1 - eps) S / (N - K) + eps tr S / (d (N - K)) I`; `None` where
 /// there is no scatter.
-fn deviations(lda: &Lda, count: usize, seed: u64) -> Option<Array2<f64>> {
-    let eps = lda.oas().min(Lda::MOST_SHRINKAGE);
-    if lda.freedom() < 1.0 || lda.trace() <= 0.0 {
+fn deviations(sums: &ClassStats, count: usize, seed: u64) -> Option<Array2<f64>> {
+    let eps = sums.oas_shrinkage().min(ClassStats::MAX_SHRINKAGE);
+    if sums.degrees_of_freedom() < 1.0 || sums.trace() <= 0.0 {
         return None;
     }
-    let factor = lda.factor(lda.ridge(eps)).ok()?;
+    let factor = sums.factor(sums.ridge(eps)).ok()?;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(STREAM);
     let mut normal = Normal::new(rng);
-    let values = Array2::from_shape_simple_fn((count, lda.dim()), || normal.draw());
-    Some(factor.spread(&values) * ((1.0 - eps) / lda.freedom()).sqrt())
+    let values = Array2::from_shape_simple_fn((count, sums.dim()), || normal.draw());
+    Some(factor.spread(&values) * ((1.0 - eps) / sums.degrees_of_freedom()).sqrt())
 }
 
 #[cfg(test)]
@@ -74,7 +73,7 @@ mod tests {
     use ndarray::array;
 
     use super::*;
-    use crate::train::Statistics;
+    use crate::train::LabelStats;
     use crate::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId};
 
     const D: usize = 3;
@@ -99,9 +98,9 @@ mod tests {
     }
 
     /// Statistics of `count` samples a class that spread in one direction more than in the others.
-    fn past(count: usize) -> Statistics {
+    fn past(count: usize) -> LabelStats {
         let mut normal = Normal::new(ChaCha8Rng::seed_from_u64(3));
-        let mut statistics = Statistics::new(space());
+        let mut statistics = LabelStats::new(space());
         for i in 0..count {
             for (class, label) in labels().iter().enumerate() {
                 let mut z = [0.02, 0.02, 0.3].map(|deviation| (deviation * normal.draw()) as f32);
@@ -118,17 +117,17 @@ mod tests {
         let extended = extended(&data().remembering(statistics.clone(), 20_000), 0).unwrap();
         assert_eq!((extended.n(), &extended.y()[..4]), (8_004, data().y()));
         let rest = extended.x().slice(ndarray::s![4.., ..]);
-        let mut drawn = Lda::new(D);
+        let mut drawn = ClassStats::new(D);
         for (row, &class) in rest.rows().into_iter().zip(&extended.y()[4..]) {
             let length = if class == 0 { 3.0 } else { 2.0 };
             drawn.add(class, &row.iter().map(|z| z / length).collect::<Vec<_>>());
         }
-        let expected = statistics.lda();
+        let expected = statistics.sums();
         assert_eq!(drawn.counts(), expected.counts());
         let gap = (&drawn.means() - &expected.means()).iter().fold(0.0_f64, |most, gap| most.max(gap.abs()));
         assert!(gap < 0.02, "means are {gap} apart");
         for (drawn, expected) in drawn.scatter().iter().zip(expected.scatter()) {
-            assert!((drawn - expected).abs() < 0.05 * statistics.lda().trace(), "{drawn} for {expected}");
+            assert!((drawn - expected).abs() < 0.05 * statistics.sums().trace(), "{drawn} for {expected}");
         }
     }
 

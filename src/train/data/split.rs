@@ -1,19 +1,19 @@
-//! Which samples are held out together: grouped, stratified folds.
+//! The split into folds: grouped (a group is never in two folds) and stratified by class.
 //!
-//! A group is never in two folds, and each class is spread over the folds as evenly as its groups allow. The same
-//! samples and seed always give the same folds, whatever order the samples come in.
+//! Each class is spread over the folds as evenly as its groups allow. The same samples and seed always give the same
+//! folds, whatever order the samples come in.
 
 use std::collections::BTreeMap;
 
-use super::Settings;
+use crate::train::Settings;
 use crate::words::{ClassSet, Digest, Label, SampleId};
 
-/// Fold of a sample that is held out from nothing.
-pub(super) const NEVER: usize = usize::MAX;
+/// In place of a fold: the sample is in every training set and never held out.
+pub(crate) const TRAIN_ONLY: usize = usize::MAX;
 
-/// Fold of each sample, 0..`count`, or [`NEVER`].
+/// Fold of each sample, 0..`count`, or [`TRAIN_ONLY`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Folds {
+pub(crate) struct Folds {
     /// Number of folds; 1 when no class can be divided, and then nothing can be held out.
     pub count: usize,
     /// (n,)
@@ -25,7 +25,7 @@ pub(super) struct Folds {
 ///
 /// Classes go one after another, the one with fewest groups first; each of a class's groups, in the order of its
 /// hash, goes to the fold with fewest samples of the class, then fewest of all.
-pub(super) fn folds(y: &[usize], groups: &[SampleId], wanted: usize, seed: u64) -> Folds {
+pub(crate) fn folds(y: &[usize], groups: &[SampleId], wanted: usize, seed: u64) -> Folds {
     let mut members: BTreeMap<SampleId, Vec<usize>> = BTreeMap::new();
     for (sample, group) in groups.iter().enumerate() {
         members.entry(*group).or_default().push(sample);

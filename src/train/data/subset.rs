@@ -1,4 +1,4 @@
-//! Which samples a training takes when there are more than it may.
+//! The samples of a training when there are more than `training.max_samples`.
 //!
 //! A bound on samples is a bound on time and memory. What is left out is left out evenly: no class gives up a sample
 //! while another keeps more, and a burst is thinned before single images are. The choice depends on identities alone,
@@ -59,7 +59,7 @@ fn in_order(samples: Vec<usize>, groups: &[SampleId], ids: &[SampleId], purpose:
 }
 
 /// How much each of `sizes` gets of `max`: all alike, none more than its size; odd ones by `lots`, lowest first.
-pub(super) fn waterfill(sizes: &[usize], lots: &[u64], max: usize) -> Vec<usize> {
+pub(crate) fn waterfill(sizes: &[usize], lots: &[u64], max: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by_key(|&class| (sizes[class], lots[class], class));
     let (mut left, mut shares) = (max, vec![0; sizes.len()]);

@@ -1,58 +1,57 @@
-//! Many models' losses and gradients in one pass over the samples.
+//! Losses and gradients of all folds' models in one pass over the samples.
 //!
-//! The folds' models are fitted in step: a block of samples is read and standardised once, stays in the cache, and
-//! serves every model that trains on it. Products are f32, sums over blocks f64.
+//! The folds are fitted in lock-step: a block of samples is read and standardised once, stays in the cache, and is used
+//! by every model that trains on it. Products are f32, sums over blocks f64.
 
-use super::FitError;
 use super::features::Rows;
-use super::kernel::{LANES, TILE, accumulate, products};
-use super::lbfgs::Descent;
-use super::objective::Objective;
-use super::spectrum::{Shape, Spectrum};
+use super::preconditioner::{Preconditioner, ScaledPreconditioner};
+use super::simd::{LANES, TILE, accumulate, products};
+use crate::train::FitError;
+use crate::train::lbfgs::Lbfgs;
+use crate::train::softmax_loss::SoftmaxLoss;
 
 /// Samples handled at once; with a width of 1,280 they take half a megabyte.
 const BLOCK: usize = 96;
 /// Blocks whose gradients are summed in f32 before they are added in f64.
 const FLUSH: usize = 8;
 
-/// What an evaluation found.
+/// A loss at one point.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Found {
-    /// J
+pub(crate) struct Evaluation {
+    /// J of [`SoftmaxLoss`].
     pub value: f64,
     /// Mean of `sum_j p_j (1 - p_j) / (K - 1)`: how much curvature the softmax has left, 1 / K at zero weights.
-    pub spread: f64,
+    pub curvature: f64,
 }
 
-/// One model in a pass.
-pub(super) struct Job<'a, 'b> {
-    pub objective: &'a Objective<'b>,
+/// One model in a pass: its loss and gradient at `theta` are computed.
+pub(crate) struct FoldFit<'a, 'b> {
+    pub loss: &'a SoftmaxLoss<'b>,
     pub theta: &'a [f64],
-    /// Overwritten.
     pub gradient: &'a mut [f64],
-    pub found: Found,
+    pub evaluation: Evaluation,
     /// W and b as (k, width) in f32, and the gradient of the same shape.
     w: Vec<f32>,
     sum: Vec<f32>,
 }
 
-impl<'a, 'b> Job<'a, 'b> {
-    /// The loss of `objective` at `theta` is to be found.
-    pub fn new(objective: &'a Objective<'b>, theta: &'a [f64], gradient: &'a mut [f64]) -> Self {
-        let (k, r) = (objective.known.len(), objective.x.width());
-        let width = padded(r);
+impl<'a, 'b> FoldFit<'a, 'b> {
+    /// Before the pass; `gradient` is overwritten.
+    pub fn new(loss: &'a SoftmaxLoss<'b>, theta: &'a [f64], gradient: &'a mut [f64]) -> Self {
+        let (k, r) = (loss.known.len(), loss.x.width());
+        let width = padded_width(r);
         let mut w = vec![0.0; k * width];
         for (class, w) in w.chunks_exact_mut(width).enumerate() {
             w.iter_mut().zip(&theta[class * r..(class + 1) * r]).for_each(|(w, theta)| *w = *theta as f32);
             w[r] = theta[k * r + class] as f32;
         }
         gradient.fill(0.0);
-        Self { objective, theta, gradient, found: Found::default(), sum: vec![0.0; w.len()], w }
+        Self { loss, theta, gradient, evaluation: Evaluation::default(), sum: vec![0.0; w.len()], w }
     }
 
-    /// Adds a block's part; `logits` is scratch of (rows, k).
+    /// Adds the part of one block; `logits` is scratch of (rows, k).
     fn add(&mut self, samples: &[usize], block: &[f32], logits: &mut [f32]) {
-        let Objective { y, weight, known, .. } = *self.objective;
+        let SoftmaxLoss { y, weight, known, .. } = *self.loss;
         let k = known.len();
         let width = self.w.len() / k;
         let logits = &mut logits[..block.len() / width * k];
@@ -68,7 +67,7 @@ impl<'a, 'b> Job<'a, 'b> {
                 sum += *p;
             }
             if weight > 0.0 {
-                self.found.value += weight * (sum.ln() + f64::from(top) - f64::from(row[y[sample]]));
+                self.evaluation.value += weight * (sum.ln() + f64::from(top) - f64::from(row[y[sample]]));
             }
             let mut squares = 0.0;
             for (v, p) in row.iter_mut().zip(&p) {
@@ -77,7 +76,7 @@ impl<'a, 'b> Job<'a, 'b> {
                 *v = (weight * p) as f32;
             }
             row[y[sample]] = (weight * (p[y[sample]] / sum - 1.0)) as f32;
-            self.found.spread += weight * (1.0 - squares) / freedom;
+            self.evaluation.curvature += weight * (1.0 - squares) / freedom;
         }
         logits[samples.len() * k..].fill(0.0);
         accumulate(logits, block, width, &mut self.sum);
@@ -85,8 +84,8 @@ impl<'a, 'b> Job<'a, 'b> {
 
     /// Moves what was summed in f32 to the gradient.
     fn flush(&mut self) {
-        let (k, r) = (self.objective.known.len(), self.objective.x.width());
-        for (class, sum) in self.sum.chunks_exact(padded(r)).enumerate() {
+        let (k, r) = (self.loss.known.len(), self.loss.x.width());
+        for (class, sum) in self.sum.chunks_exact(padded_width(r)).enumerate() {
             let gradient = &mut self.gradient[class * r..(class + 1) * r];
             gradient.iter_mut().zip(sum).for_each(|(g, sum)| *g += f64::from(*sum));
             self.gradient[k * r + class] += f64::from(sum[r]);
@@ -96,14 +95,14 @@ impl<'a, 'b> Job<'a, 'b> {
 }
 
 /// A width with a column of ones for the bias, and zeros up to whole vectors.
-pub(super) fn padded(width: usize) -> usize {
+pub(crate) fn padded_width(width: usize) -> usize {
     (width + 1).next_multiple_of(LANES)
 }
 
 /// Writes the features of `samples` into `block` (rows, padded width) with a one after each, zeros elsewhere, and
 /// returns the whole rows written: a multiple of [`TILE`].
-pub(super) fn fill<'a>(x: Rows<'_>, samples: &[usize], block: &'a mut [f32]) -> &'a [f32] {
-    let (r, width) = (x.width(), padded(x.width()));
+pub(crate) fn fill_block<'a>(x: Rows<'_>, samples: &[usize], block: &'a mut [f32]) -> &'a [f32] {
+    let (r, width) = (x.width(), padded_width(x.width()));
     let block = &mut block[..samples.len().next_multiple_of(TILE) * width];
     for (row, &sample) in block.chunks_exact_mut(width).zip(samples) {
         x.write(sample, &mut row[..r]);
@@ -113,60 +112,60 @@ pub(super) fn fill<'a>(x: Rows<'_>, samples: &[usize], block: &'a mut [f32]) -> 
     block
 }
 
-/// Evaluates all `jobs`, which share their features, in one pass; `order` lists samples by fold.
-pub(super) fn evaluate(order: &[Vec<usize>], jobs: &mut [Job<'_, '_>]) {
-    let Some(first) = jobs.first() else { return };
-    let x = first.objective.x;
-    let k = jobs.iter().map(|job| job.objective.known.len()).max().unwrap_or(0);
-    let mut block = vec![0.0; BLOCK * padded(x.width())];
+/// Evaluates all `fits`, which share their features, in one pass over the samples in `order`, which lists them by fold.
+pub(crate) fn evaluate_all(order: &[Vec<usize>], fits: &mut [FoldFit<'_, '_>]) {
+    let Some(first) = fits.first() else { return };
+    let x = first.loss.x;
+    let k = fits.iter().map(|fit| fit.loss.known.len()).max().unwrap_or(0);
+    let mut block = vec![0.0; BLOCK * padded_width(x.width())];
     let mut logits = vec![0.0; BLOCK * k];
     for (number, samples) in order.iter().flat_map(|fold| fold.chunks(BLOCK)).enumerate() {
-        let filled = fill(x, samples, &mut block);
-        for job in &mut *jobs {
-            if samples.iter().any(|&sample| job.objective.weight[sample] > 0.0) {
-                job.add(samples, filled, &mut logits);
+        let filled = fill_block(x, samples, &mut block);
+        for fit in &mut *fits {
+            if samples.iter().any(|&sample| fit.loss.weight[sample] > 0.0) {
+                fit.add(samples, filled, &mut logits);
             }
             if number % FLUSH == FLUSH - 1 {
-                job.flush();
+                fit.flush();
             }
         }
     }
-    for job in jobs {
-        job.flush();
-        job.found.value += job.objective.add_penalty(job.theta, job.gradient);
+    for fit in fits {
+        fit.flush();
+        fit.evaluation.value += fit.loss.add_penalty(fit.theta, fit.gradient);
     }
 }
 
-/// Takes all `models` to their ends, each by its own objective, in step, and returns each one's last spread; `watch`
-/// is asked after each pass whether to go on.
+/// Runs all `searches` to their ends in lock-step, one pass over the data an evaluation, each search by its own loss;
+/// returns the last curvature of each. `go_on` is asked after each pass.
 ///
 /// # Errors
-/// [`FitError::Cancelled`] when `watch` says so.
-pub(super) fn descend(
+/// [`FitError::Cancelled`] when `go_on` is false.
+pub(crate) fn fit_folds(
     order: &[Vec<usize>],
-    spectrum: &Spectrum,
-    objectives: &[Objective<'_>],
-    models: &mut [Descent],
-    watch: &mut dyn FnMut() -> bool,
+    preconditioner: &Preconditioner,
+    losses: &[SoftmaxLoss<'_>],
+    searches: &mut [Lbfgs],
+    go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Vec<f64>, FitError> {
-    let mut spreads = vec![0.0; models.len()];
-    let mut gradients: Vec<Vec<f64>> = models.iter().map(|model| vec![0.0; model.place().len()]).collect();
+    let mut curvatures = vec![0.0; searches.len()];
+    let mut gradients: Vec<Vec<f64>> = searches.iter().map(|search| vec![0.0; search.query_point().len()]).collect();
     loop {
-        let running: Vec<usize> = (0..models.len()).filter(|&model| !models[model].ended()).collect();
+        let running: Vec<usize> = (0..searches.len()).filter(|&search| !searches[search].has_ended()).collect();
         if running.is_empty() {
-            return Ok(spreads);
+            return Ok(curvatures);
         }
-        let pairs = models.iter().zip(objectives).zip(&mut gradients).filter(|((model, _), _)| !model.ended());
-        let mut jobs: Vec<Job<'_, '_>> =
-            pairs.map(|((model, objective), gradient)| Job::new(objective, model.place(), gradient)).collect();
-        evaluate(order, &mut jobs);
-        let found: Vec<Found> = jobs.into_iter().map(|job| job.found).collect();
-        for (&model, Found { value, spread }) in running.iter().zip(found) {
-            spreads[model] = spread;
-            let shape = Shape { spectrum, spread, lambda: objectives[model].lambda };
-            models[model].tell(value, &gradients[model], &|v| shape.apply(v));
+        let pairs = searches.iter().zip(losses).zip(&mut gradients).filter(|((search, _), _)| !search.has_ended());
+        let mut fits: Vec<FoldFit<'_, '_>> =
+            pairs.map(|((search, loss), gradient)| FoldFit::new(loss, search.query_point(), gradient)).collect();
+        evaluate_all(order, &mut fits);
+        let evaluations: Vec<Evaluation> = fits.into_iter().map(|fit| fit.evaluation).collect();
+        for (&search, Evaluation { value, curvature }) in running.iter().zip(evaluations) {
+            curvatures[search] = curvature;
+            let scaled = ScaledPreconditioner { preconditioner, curvature, lambda: losses[search].lambda };
+            searches[search].observe(value, &gradients[search], &|v| scaled.apply(v));
         }
-        if !watch() {
+        if !go_on() {
             return Err(FitError::Cancelled);
         }
     }
@@ -191,17 +190,17 @@ mod tests {
             .map(|fold| (0..n).map(|i| if i % 5 % 2 == fold { 0.0 } else { rng.random::<f64>() / 500.0 }).collect())
             .collect();
         let known = [true, true, true, false];
-        let objective =
-            |fold: usize| Objective { x: x.view().into(), y: &y, weight: &weights[fold], known: &known, lambda: 0.3 };
-        let objectives = [objective(0), objective(1)];
+        let loss =
+            |fold: usize| SoftmaxLoss { x: x.view().into(), y: &y, weight: &weights[fold], known: &known, lambda: 0.3 };
+        let losses = [loss(0), loss(1)];
         let theta: Vec<f64> = (0..k * (r + 1)).map(|_| rng.random::<f64>() - 0.5).collect();
         let mut gradients = [theta.clone(), theta.clone()];
-        let mut jobs: Vec<_> = objectives.iter().zip(&mut gradients).map(|(o, g)| Job::new(o, &theta, g)).collect();
-        evaluate(&order, &mut jobs);
-        let values: Vec<f64> = jobs.into_iter().map(|job| job.found.value).collect();
-        for (fold, objective) in objectives.iter().enumerate() {
+        let mut fits: Vec<_> = losses.iter().zip(&mut gradients).map(|(o, g)| FoldFit::new(o, &theta, g)).collect();
+        evaluate_all(&order, &mut fits);
+        let values: Vec<f64> = fits.into_iter().map(|fit| fit.evaluation.value).collect();
+        for (fold, loss) in losses.iter().enumerate() {
             let mut exact = theta.clone();
-            let value = objective.evaluate(&theta, &mut exact);
+            let value = loss.evaluate(&theta, &mut exact);
             assert!((value - values[fold]).abs() < 1e-6 * value, "{value} {}", values[fold]);
             let worst = exact.iter().zip(&gradients[fold]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-6, "fold {fold}: {worst}");

@@ -1,17 +1,17 @@
-//! Embeddings made ready for a solver, and a solver's weights made ready for embeddings.
+//! Standardised features of embeddings, and the way back from weights on features to weights on embeddings.
 //!
-//! Features are standardised: `x = (z - m) / s`, m and s over all samples; they know no label. With fewer samples
-//! than half the width, the same problem is stated in the space that the samples span: `X = R Q^T` with orthonormal
-//! Q, so an L2-penalised fit on R (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
+//! `x = (z - m) / s`, m and s over all samples, whatever their labels. With fewer samples than half the width, the same
+//! problem is stated in the space that the samples span: `X = R Q^T` with orthonormal Q, so an L2-penalised fit on R
+//! (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
 
 use std::borrow::Cow;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::kernel::standardise;
+use super::simd::standardise;
 
-/// What a solver works on, and the way back to embeddings.
-pub(super) struct Features<'a> {
+/// The features of a training, and the way back to embeddings.
+pub(crate) struct Features<'a> {
     /// Embeddings (n, d).
     z: &'a Array2<f32>,
     /// The mean in two parts, so that f32 keeps its small digits, and 1 / s; 0 for a feature that never varied, whose
@@ -30,9 +30,9 @@ struct Basis {
     triangle: Array2<f64>,
 }
 
-/// Rows of features (n, r), made from embeddings as they are asked for: no second copy of the data is kept.
+/// Rows of features (n, r), computed from embeddings when they are read: no second copy of the data is kept.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     values: ArrayView2<'a, f32>,
     /// High and low part of the mean, and 1 / s.
     scale: Option<[&'a [f32]; 3]>,
@@ -117,7 +117,7 @@ impl<'a> Features<'a> {
         }
     }
 
-    /// The same in memory, for those who go over them in other ways than row by row.
+    /// The same as a matrix (n, r) in memory, for methods that do not go row by row.
     pub fn matrix(&self) -> Array2<f32> {
         let rows = self.rows();
         let mut x = Array2::zeros((self.z.nrows(), rows.width()));

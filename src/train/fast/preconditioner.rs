@@ -1,18 +1,18 @@
-//! The directions in which features vary most: an approximate inverse of the loss's Hessian.
+//! A low-rank preconditioner for L-BFGS: an approximate inverse of the softmax loss's Hessian.
 //!
-//! With G = X'X / n, the Hessian over one class's weights is about `c G + lambda I`, c the mean of p (1 - p). G is
-//! known well along its largest eigenvectors, which subspace iteration on some of the samples finds; the rest counts
-//! as its mean. L-BFGS started from that inverse takes a fifth of the passes of one that starts from the identity.
+//! With G = X'X / n, the Hessian over one class's weights is about `c G + lambda I`, c the mean of p (1 - p). The largest
+//! eigenvectors of G are found by subspace iteration on some of the samples; along all other directions G counts as its
+//! mean there. L-BFGS with that inverse takes a fifth of the passes of one that starts from the identity.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::batched::{fill_block, padded_width};
 use super::features::Rows;
-use super::kernel::{accumulate, products};
-use super::together::{fill, padded};
+use super::simd::{accumulate, products};
 
-/// Directions at most.
+/// Eigenvectors at most.
 const RANK: usize = 64;
 /// Samples looked at, at most.
 const SAMPLES: usize = 2048;
@@ -22,27 +22,27 @@ const BLOCK: usize = 96;
 /// Curvature below this share of the largest is not believed in.
 const FLOOR: f64 = 1e-9;
 
-/// Eigenvectors of G with the largest eigenvalues.
+/// The eigenvectors of G with the largest eigenvalues; the same for all fits of one training.
 #[derive(Default)]
-pub(super) struct Spectrum {
-    /// (rank, r), orthonormal rows.
-    directions: Array2<f64>,
+pub(crate) struct Preconditioner {
+    /// (rank, r), rows orthonormal.
+    eigenvectors: Array2<f64>,
     /// (rank,)
-    values: Vec<f64>,
-    /// Mean of the others.
-    rest: f64,
+    eigenvalues: Vec<f64>,
+    /// Mean of the other eigenvalues.
+    residual: f64,
 }
 
-/// `(c G + lambda I)^-1` of one model.
-pub(super) struct Shape<'a> {
-    pub spectrum: &'a Spectrum,
+/// `(c G + lambda I)^-1`, for one model at one point.
+pub(crate) struct ScaledPreconditioner<'a> {
+    pub preconditioner: &'a Preconditioner,
     /// c
-    pub spread: f64,
+    pub curvature: f64,
     pub lambda: f64,
 }
 
-impl Spectrum {
-    /// Of evenly spaced ones of `n` samples.
+impl Preconditioner {
+    /// From `x` (n, r), 2,048 of the samples at most, evenly spaced.
     pub fn new(x: Rows<'_>, n: usize) -> Self {
         let (r, rank) = (x.width(), RANK.min(x.width()));
         let samples: Vec<usize> = (0..n).step_by(n.div_ceil(SAMPLES)).collect();
@@ -55,32 +55,35 @@ impl Spectrum {
             std::mem::swap(&mut basis, &mut image);
         }
         // `basis` is now G times the orthonormal `image`.
-        let (values, turn) = eigen(image.dot(&basis.t()));
-        let directions = turn.dot(&image);
-        let rest = if rank < r { (trace - values.iter().sum::<f64>()) / (r - rank) as f64 } else { 0.0 };
-        Self { directions, values, rest: rest.max(0.0) }
+        let (eigenvalues, turn) = eigen(image.dot(&basis.t()));
+        let eigenvectors = turn.dot(&image);
+        let residual = if rank < r { (trace - eigenvalues.iter().sum::<f64>()) / (r - rank) as f64 } else { 0.0 };
+        Self { eigenvectors, eigenvalues, residual: residual.max(0.0) }
     }
 }
 
-impl Shape<'_> {
-    /// Multiplies `v`, laid out as the parameters are, by the inverse; a bias has the curvature c.
+impl ScaledPreconditioner<'_> {
+    /// Multiplies `v`, which has the layout of the parameters, by the inverse; a bias has the curvature c.
     pub fn apply(&self, v: &mut [f64]) {
-        let Spectrum { directions, values, rest } = self.spectrum;
-        let r = directions.ncols();
+        let Preconditioner { eigenvectors, eigenvalues, residual } = self.preconditioner;
+        let r = eigenvectors.ncols();
         let k = v.len() / (r + 1);
-        let c = self.spread.max(FLOOR);
-        let floor = FLOOR * (c * values.iter().copied().fold(*rest, f64::max) + self.lambda);
+        let c = self.curvature.max(FLOOR);
+        let floor = FLOOR * (c * eigenvalues.iter().copied().fold(*residual, f64::max) + self.lambda);
         let inverse = |value: f64| 1.0 / (c * value + self.lambda).max(floor).max(f64::MIN_POSITIVE);
         let (weights, bias) = v.split_at_mut(k * r);
         let mut weights = ArrayViewMut2::from_shape((k, r), weights).expect("the split is at k * r");
-        let mut along = weights.dot(&directions.t());
-        let others =
-            if values.len() < r { inverse(*rest) } else { inverse(values.iter().copied().fold(0.0, f64::max)) };
-        for (mut column, value) in along.axis_iter_mut(Axis(1)).zip(values) {
+        let mut along = weights.dot(&eigenvectors.t());
+        let others = if eigenvalues.len() < r {
+            inverse(*residual)
+        } else {
+            inverse(eigenvalues.iter().copied().fold(0.0, f64::max))
+        };
+        for (mut column, value) in along.axis_iter_mut(Axis(1)).zip(eigenvalues) {
             column *= inverse(*value) - others;
         }
         weights *= others;
-        weights += &along.dot(directions);
+        weights += &along.dot(eigenvectors);
         for b in bias.iter_mut() {
             *b /= c;
         }
@@ -90,7 +93,7 @@ impl Shape<'_> {
 /// `G basis` (rank, r) over `samples`, and the trace of G.
 fn multiply(x: Rows<'_>, samples: &[usize], basis: &Array2<f64>) -> (Array2<f64>, f64) {
     let (rank, r) = basis.dim();
-    let width = padded(r);
+    let width = padded_width(r);
     let mut w = vec![0.0; rank * width];
     for (to, from) in w.chunks_exact_mut(width).zip(basis.rows()) {
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from as f32);
@@ -98,7 +101,7 @@ fn multiply(x: Rows<'_>, samples: &[usize], basis: &Array2<f64>) -> (Array2<f64>
     let (mut sum, mut trace) = (vec![0.0; rank * width], 0.0);
     let (mut block, mut out) = (vec![0.0; BLOCK * width], vec![0.0; BLOCK * rank]);
     for samples in samples.chunks(BLOCK) {
-        let filled = fill(x, samples, &mut block);
+        let filled = fill_block(x, samples, &mut block);
         let out = &mut out[..filled.len() / width * rank];
         products(filled, &w, width, out);
         accumulate(out, filled, width, &mut sum);
@@ -168,16 +171,16 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let (n, r, k) = (200, 12, 2);
         let x = Array2::from_shape_fn((n, r), |(_, j)| (rng.random::<f32>() - 0.5) * (j + 1) as f32);
-        let spectrum = Spectrum::new(x.view().into(), n);
-        let (spread, lambda) = (0.2, 0.1);
+        let preconditioner = Preconditioner::new(x.view().into(), n);
+        let (curvature, lambda) = (0.2, 0.1);
         let v: Vec<f64> = (0..k * (r + 1)).map(|_| rng.random::<f64>() - 0.5).collect();
         let mut found = v.clone();
-        Shape { spectrum: &spectrum, spread, lambda }.apply(&mut found);
+        ScaledPreconditioner { preconditioner: &preconditioner, curvature, lambda }.apply(&mut found);
         let x = x.mapv(f64::from);
-        let hessian = x.t().dot(&x) * (spread / n as f64) + Array2::<f64>::eye(r) * lambda;
+        let hessian = x.t().dot(&x) * (curvature / n as f64) + Array2::<f64>::eye(r) * lambda;
         let back = ArrayView2::from_shape((k, r), &found[..k * r]).unwrap().dot(&hessian);
         let worst = back.iter().zip(&v).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-4, "{worst}");
-        assert!((found[k * r] * spread - v[k * r]).abs() < 1e-12);
+        assert!((found[k * r] * curvature - v[k * r]).abs() < 1e-12);
     }
 }

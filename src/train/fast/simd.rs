@@ -1,4 +1,4 @@
-//! The two products of a softmax head's gradient, in f32 on the machine's widest vectors.
+//! The two matrix products of the softmax loss and its gradient, in f32 on the processor's widest vectors.
 //!
 //! Both read rows of features as they lie: nothing is packed or transposed. Widths are padded with zeros to [`LANES`],
 //! rows to [`TILE`], so that there are no ragged ends. The instruction set is chosen at run time by `pulp`; on one
@@ -9,26 +9,26 @@
 use pulp::{Arch, Simd, WithSimd};
 
 /// Widths are multiples of this: the widest vector of f32 there is.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Numbers of rows are multiples of this.
-pub(super) const TILE: usize = 4;
+pub(crate) const TILE: usize = 4;
 
 /// Writes `x w^T` (rows, m) into `out`; `x` is (rows, width), `w` (m, width).
-pub(super) fn products(x: &[f32], w: &[f32], width: usize, out: &mut [f32]) {
+pub(crate) fn products(x: &[f32], w: &[f32], width: usize, out: &mut [f32]) {
     let (rows, m) = (x.len() / width, w.len() / width);
     assert!(width.is_multiple_of(LANES) && rows.is_multiple_of(TILE) && out.len() == rows * m, "padded shapes");
     Arch::new().dispatch(Products { x, w, width, out });
 }
 
 /// Adds `r^T x` (m, width) to `sum`; `r` is (rows, m), `x` (rows, width).
-pub(super) fn accumulate(r: &[f32], x: &[f32], width: usize, sum: &mut [f32]) {
+pub(crate) fn accumulate(r: &[f32], x: &[f32], width: usize, sum: &mut [f32]) {
     let (rows, m) = (x.len() / width, sum.len() / width);
     assert!(width.is_multiple_of(LANES) && r.len() == rows * m, "padded shapes");
     Arch::new().dispatch(Accumulate { r, x, width, sum });
 }
 
 /// Writes `((z - high) - low) inverse` into `out`, value by value.
-pub(super) fn standardise(z: &[f32], high: &[f32], low: &[f32], inverse: &[f32], out: &mut [f32]) {
+pub(crate) fn standardise(z: &[f32], high: &[f32], low: &[f32], inverse: &[f32], out: &mut [f32]) {
     Arch::new().dispatch(Standardise { z, high, low, inverse, out });
 }
 

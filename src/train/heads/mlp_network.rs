@@ -1,4 +1,4 @@
-//! A hidden layer and a softmax behind it, trained together by Adam.
+//! A network with one hidden layer of rectified units and a softmax, trained by Adam with decoupled weight decay.
 //!
 //! Everything is f32 but the losses: no sum is longer than a batch or a row, and the work is a fraction.
 
@@ -8,7 +8,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::objective::log_sum_exp;
+use crate::train::softmax_loss::log_sum_exp;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
@@ -16,7 +16,7 @@ const EPSILON: f32 = 1e-8;
 
 /// Sizes of the layers.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
+pub(crate) struct LayerSizes {
     /// Width of the input.
     pub d: usize,
     /// Hidden units.
@@ -25,9 +25,9 @@ pub(super) struct Shape {
     pub k: usize,
 }
 
-/// How it is trained.
+/// How the network is trained.
 #[derive(Clone, Copy)]
-pub(super) struct How {
+pub(crate) struct Hyperparameters {
     /// Samples in a batch.
     pub batch: usize,
     /// Learning rate.
@@ -38,8 +38,8 @@ pub(super) struct How {
     pub decay: f64,
 }
 
-/// What it is trained on: samples of positive weight.
-pub(super) struct Task<'a> {
+/// What the network is trained on: the samples of positive weight.
+pub(crate) struct TrainingData<'a> {
     /// (n, d)
     pub x: &'a Array2<f32>,
     /// Class of each sample (n,).
@@ -51,8 +51,8 @@ pub(super) struct Task<'a> {
 }
 
 /// The layers and Adam's moments.
-pub(super) struct Network {
-    shape: Shape,
+pub(crate) struct Network {
+    sizes: LayerSizes,
     /// Flat: A (h, d), W (k, h), c (h,), b (k,).
     theta: Vec<f32>,
     mean: Vec<f32>,
@@ -62,8 +62,8 @@ pub(super) struct Network {
     rng: ChaCha8Rng,
 }
 
-/// The parameters, apart.
-pub(super) struct Layers<'a> {
+/// The parameters, by layer.
+pub(crate) struct Layers<'a> {
     /// A (h, d).
     pub hidden: ArrayView2<'a, f32>,
     /// c (h,).
@@ -74,7 +74,7 @@ pub(super) struct Layers<'a> {
     pub bias: ArrayView1<'a, f32>,
 }
 
-impl Shape {
+impl LayerSizes {
     fn weights(self) -> usize {
         self.h * (self.d + self.k)
     }
@@ -98,22 +98,22 @@ impl Shape {
 
 impl Network {
     /// Weights uniform within `sqrt(6 / (inputs + outputs))` (Glorot and Bengio 2010), biases 0.
-    pub fn new(shape: Shape, seed: u64, stream: u64) -> Self {
+    pub fn new(sizes: LayerSizes, seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        let mut theta = vec![0.0; shape.parameters()];
-        let (first, rest) = theta.split_at_mut(shape.h * shape.d);
-        for (weights, ends) in [(first, shape.d + shape.h), (&mut rest[..shape.k * shape.h], shape.h + shape.k)] {
+        let mut theta = vec![0.0; sizes.parameters()];
+        let (first, rest) = theta.split_at_mut(sizes.h * sizes.d);
+        for (weights, ends) in [(first, sizes.d + sizes.h), (&mut rest[..sizes.k * sizes.h], sizes.h + sizes.k)] {
             let bound = (6.0 / ends as f32).sqrt();
             weights.fill_with(|| bound * (2.0 * rng.random::<f32>() - 1.0));
         }
         let zeros = vec![0.0; theta.len()];
-        Self { shape, theta, mean: zeros.clone(), square: zeros.clone(), gradient: zeros, decay: (1.0, 1.0), rng }
+        Self { sizes, theta, mean: zeros.clone(), square: zeros.clone(), gradient: zeros, decay: (1.0, 1.0), rng }
     }
 
     /// The parameters.
     pub fn layers(&self) -> Layers<'_> {
-        self.shape.layers(&self.theta)
+        self.sizes.layers(&self.theta)
     }
 
     /// Whether every parameter is a number.
@@ -123,7 +123,7 @@ impl Network {
 
     /// Logits (n, k) of `x` (n, d), no unit left out.
     pub fn logits(&self, x: &Array2<f32>, known: &[bool]) -> Array2<f64> {
-        let mut out = Array2::zeros((x.nrows(), self.shape.k));
+        let mut out = Array2::zeros((x.nrows(), self.sizes.k));
         for (mut to, rows) in out.axis_chunks_iter_mut(Axis(0), 64).zip(x.axis_chunks_iter(Axis(0), 64)) {
             let hidden = self.hidden(&rows);
             to.assign(&self.output(&hidden, known).mapv(f64::from));
@@ -134,38 +134,38 @@ impl Network {
     /// Goes once, in a new random order, over the samples of positive weight.
     ///
     /// A batch's loss is the mean over its samples of `n w_i` times their cross-entropy, n counting those samples.
-    pub fn epoch(&mut self, task: &Task<'_>, how: &How) {
-        let mut order: Vec<usize> = (0..task.y.len()).filter(|&sample| task.weight[sample] > 0.0).collect();
+    pub fn epoch(&mut self, data: &TrainingData<'_>, hyper: &Hyperparameters) {
+        let mut order: Vec<usize> = (0..data.y.len()).filter(|&sample| data.weight[sample] > 0.0).collect();
         let n = order.len() as f64;
         order.shuffle(&mut self.rng);
-        for batch in order.chunks(how.batch.max(1)) {
-            let kept = 1.0 - how.dropout as f32;
-            let mask = Array2::from_shape_simple_fn((batch.len(), self.shape.h), || {
+        for batch in order.chunks(hyper.batch.max(1)) {
+            let kept = 1.0 - hyper.dropout as f32;
+            let mask = Array2::from_shape_simple_fn((batch.len(), self.sizes.h), || {
                 if self.rng.random::<f32>() < kept { 1.0 / kept } else { 0.0 }
             });
-            self.evaluate(task, batch, n / batch.len() as f64, &mask);
-            self.step(how);
+            self.evaluate(data, batch, n / batch.len() as f64, &mask);
+            self.step(hyper);
         }
     }
 
     /// The weighted cross-entropy of `batch`, weights multiplied by `scale` and hidden units by `mask` (batch, h); its
     /// gradient goes into `self.gradient`.
-    fn evaluate(&mut self, task: &Task<'_>, batch: &[usize], scale: f64, mask: &Array2<f32>) -> f64 {
-        let x = task.x.select(Axis(0), batch);
+    fn evaluate(&mut self, data: &TrainingData<'_>, batch: &[usize], scale: f64, mask: &Array2<f32>) -> f64 {
+        let x = data.x.select(Axis(0), batch);
         let mut hidden = self.hidden(&x.view());
         hidden *= mask;
         // Becomes w_i (p_i - e_{y_i}) row by row.
-        let mut residual = self.output(&hidden, task.known);
+        let mut residual = self.output(&hidden, data.known);
         let mut loss = 0.0;
         for (mut row, &sample) in residual.rows_mut().into_iter().zip(batch) {
-            let (y, weight) = (task.y[sample], scale * task.weight[sample]);
+            let (y, weight) = (data.y[sample], scale * data.weight[sample]);
             let logits: Vec<f64> = row.iter().copied().map(f64::from).collect();
             let log_sum = log_sum_exp(&logits);
             loss += weight * (log_sum - logits[y]);
             row.iter_mut().zip(&logits).for_each(|(to, logit)| *to = (weight * (logit - log_sum).exp()) as f32);
             row[y] -= weight as f32;
         }
-        let Shape { d, h, k } = self.shape;
+        let LayerSizes { d, h, k } = self.sizes;
         let mut back = residual.dot(&self.layers().weights);
         ndarray::Zip::from(&mut back).and(&hidden).and(mask).for_each(|back, unit, mask| {
             *back = if *unit > 0.0 { *back * mask } else { 0.0 };
@@ -183,7 +183,7 @@ impl Network {
 
     fn hidden(&self, x: &ArrayView2<'_, f32>) -> Array2<f32> {
         let layers = self.layers();
-        let mut out = Array2::from_shape_fn((x.nrows(), self.shape.h), |(_, unit)| layers.hidden_bias[unit]);
+        let mut out = Array2::from_shape_fn((x.nrows(), self.sizes.h), |(_, unit)| layers.hidden_bias[unit]);
         general_mat_mul(1.0, x, &layers.hidden.t(), 1.0, &mut out);
         out.mapv_inplace(|unit| unit.max(0.0));
         out
@@ -191,7 +191,7 @@ impl Network {
 
     fn output(&self, hidden: &Array2<f32>, known: &[bool]) -> Array2<f32> {
         let layers = self.layers();
-        let mut out = Array2::from_shape_fn((hidden.nrows(), self.shape.k), |(_, class)| layers.bias[class]);
+        let mut out = Array2::from_shape_fn((hidden.nrows(), self.sizes.k), |(_, class)| layers.bias[class]);
         general_mat_mul(1.0, hidden, &layers.weights.t(), 1.0, &mut out);
         for (class, _) in known.iter().enumerate().filter(|(_, known)| !**known) {
             out.slice_mut(s![.., class]).fill(f32::NEG_INFINITY);
@@ -200,12 +200,12 @@ impl Network {
     }
 
     /// Adam with bias-corrected moments (arXiv 1412.6980), and decay apart from it.
-    fn step(&mut self, how: &How) {
+    fn step(&mut self, hyper: &Hyperparameters) {
         self.decay = (self.decay.0 * BETA1, self.decay.1 * BETA2);
         let (first, second) = (1.0 / (1.0 - self.decay.0), 1.0 / (1.0 - self.decay.1));
-        let rate = how.lr as f32;
-        let kept = 1.0 - (how.lr * how.decay) as f32;
-        self.theta[..self.shape.weights()].iter_mut().for_each(|weight| *weight *= kept);
+        let rate = hyper.lr as f32;
+        let kept = 1.0 - (hyper.lr * hyper.decay) as f32;
+        self.theta[..self.sizes.weights()].iter_mut().for_each(|weight| *weight *= kept);
         let moments = self.mean.iter_mut().zip(&mut self.square);
         for ((theta, (m, v)), g) in self.theta.iter_mut().zip(moments).zip(&self.gradient) {
             *m = BETA1 * *m + (1.0 - BETA1) * g;
@@ -219,7 +219,7 @@ impl Network {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { d: 5, h: 4, k: 3 };
+    const SIZES: LayerSizes = LayerSizes { d: 5, h: 4, k: 3 };
 
     struct Data {
         x: Array2<f32>,
@@ -229,13 +229,13 @@ mod tests {
 
     fn data(n: usize) -> Data {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let x = Array2::from_shape_simple_fn((n, SHAPE.d), || 2.0 * rng.random::<f32>() - 1.0);
+        let x = Array2::from_shape_simple_fn((n, SIZES.d), || 2.0 * rng.random::<f32>() - 1.0);
         Data { x, y: (0..n).map(|i| i % 2).collect(), weight: (0..n).map(|_| rng.random()).collect() }
     }
 
     /// The loss in plain loops and f64.
     fn loss(theta: &[f64], data: &Data, mask: &Array2<f32>) -> f64 {
-        let Shape { d, h, k } = SHAPE;
+        let LayerSizes { d, h, k } = SIZES;
         let (hidden, weights) = (|u: usize, j: usize| theta[u * d + j], |c: usize, u: usize| theta[h * d + c * h + u]);
         let biases = &theta[h * (d + k)..];
         let mut total = 0.0;
@@ -253,13 +253,13 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_finite_differences_of_a_loss_written_out() {
         let data = data(40);
-        let mut network = Network::new(SHAPE, 3, 0);
+        let mut network = Network::new(SIZES, 3, 0);
         let n = network.theta.len();
         network.theta[n - 7..].iter_mut().enumerate().for_each(|(i, bias)| *bias = 0.1 * i as f32);
-        let mask = Array2::from_shape_fn((40, SHAPE.h), |(i, u)| if (i + u) % 3 == 0 { 0.0 } else { 1.5 });
-        let task = Task { x: &data.x, y: &data.y, weight: &data.weight, known: &[true, true, false] };
+        let mask = Array2::from_shape_fn((40, SIZES.h), |(i, u)| if (i + u) % 3 == 0 { 0.0 } else { 1.5 });
+        let training = TrainingData { x: &data.x, y: &data.y, weight: &data.weight, known: &[true, true, false] };
         let batch: Vec<usize> = (0..40).collect();
-        let found = network.evaluate(&task, &batch, 1.0, &mask);
+        let found = network.evaluate(&training, &batch, 1.0, &mask);
         let theta: Vec<f64> = network.theta.iter().copied().map(f64::from).collect();
         assert!((found - loss(&theta, &data, &mask)).abs() < 1e-5);
         for place in 0..theta.len() {
@@ -280,10 +280,10 @@ mod tests {
         let x = Array2::from_shape_simple_fn((300, 2), || 4.0 * rng.random::<f32>() - 2.0);
         let y: Vec<usize> = x.rows().into_iter().map(|row| usize::from(row.dot(&row) < 2.0)).collect();
         let weight = vec![1.0 / 300.0; 300];
-        let mut network = Network::new(Shape { d: 2, h: 32, k: 2 }, 1, 0);
-        let task = Task { x: &x, y: &y, weight: &weight, known: &[true; 2] };
-        let how = How { batch: 16, lr: 1e-2, dropout: 0.1, decay: 1e-3 };
-        (0..60).for_each(|_| network.epoch(&task, &how));
+        let mut network = Network::new(LayerSizes { d: 2, h: 32, k: 2 }, 1, 0);
+        let training = TrainingData { x: &x, y: &y, weight: &weight, known: &[true; 2] };
+        let hyper = Hyperparameters { batch: 16, lr: 1e-2, dropout: 0.1, decay: 1e-3 };
+        (0..60).for_each(|_| network.epoch(&training, &hyper));
         let logits = network.logits(&x, &[true; 2]);
         let right = (0..300).filter(|&i| (logits[[i, 1]] > logits[[i, 0]]) == (y[i] == 1)).count();
         assert!(right > 280, "{right} of 300");
@@ -291,10 +291,10 @@ mod tests {
 
     #[test]
     fn decay_shrinks_weights_and_leaves_biases() {
-        let mut network = Network::new(SHAPE, 3, 0);
+        let mut network = Network::new(SIZES, 3, 0);
         network.theta.fill(1.0);
-        network.step(&How { batch: 1, lr: 0.1, dropout: 0.0, decay: 0.5 });
-        let (weights, biases) = network.theta.split_at(SHAPE.weights());
+        network.step(&Hyperparameters { batch: 1, lr: 0.1, dropout: 0.0, decay: 0.5 });
+        let (weights, biases) = network.theta.split_at(SIZES.weights());
         assert!(weights.iter().all(|weight| (weight - 0.95).abs() < 1e-6));
         assert!(biases.iter().all(|bias| (bias - 1.0).abs() < 1e-6));
     }

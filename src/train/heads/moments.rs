@@ -1,16 +1,16 @@
-//! Sums over samples from which linear heads follow: they add up, and what is held out is taken off again.
+//! Weighted sums over samples that determine a ridge regression: a fold's sums are subtracted to hold it out.
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, Axis};
 
-use super::plan::Plan;
+use crate::train::cv::folds::CvPlan;
 
 /// Rows handled at once, so that they stay in the cache.
 const BLOCK: usize = 128;
 
 /// Weighted sums over samples x (r,) with classes y.
 #[derive(Clone)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     /// `sum w` of each class (k,).
     pub weight: Array1<f64>,
     /// `sum w x` of each class (k, r).
@@ -19,9 +19,9 @@ pub(super) struct Moments {
     pub second: Array2<f64>,
 }
 
-/// The moments of each fold and of everything.
-pub(super) struct Folded {
-    pub whole: Moments,
+/// The moments of all samples and of each fold.
+pub(crate) struct FoldMoments {
+    pub all: Moments,
     folds: Vec<Moments>,
 }
 
@@ -30,8 +30,14 @@ impl Moments {
         Self { weight: Array1::zeros(k), sums: Array2::zeros((k, r)), second: Array2::zeros((r, r)) }
     }
 
-    /// Those of `samples`, rows of `x` (n, r).
-    pub fn of(x: &Array2<f32>, y: &[usize], k: usize, weight: impl Fn(usize) -> f64, samples: &[usize]) -> Self {
+    /// The moments of `samples`, rows of `x` (n, r).
+    pub fn of_samples(
+        x: &Array2<f32>,
+        y: &[usize],
+        k: usize,
+        weight: impl Fn(usize) -> f64,
+        samples: &[usize],
+    ) -> Self {
         let mut moments = Self::zeros(k, x.ncols());
         for block in samples.chunks(BLOCK) {
             let rows = x.select(Axis(0), block).mapv(f64::from);
@@ -53,7 +59,7 @@ impl Moments {
         self.second += &other.second;
     }
 
-    fn less(&self, other: &Self) -> Self {
+    fn minus(&self, other: &Self) -> Self {
         Self {
             weight: &self.weight - &other.weight,
             sums: &self.sums - &other.sums,
@@ -62,26 +68,26 @@ impl Moments {
     }
 }
 
-impl Folded {
+impl FoldMoments {
     /// Of features `x` (n, r), each sample counting `weight`.
-    pub fn new(plan: &Plan<'_>, x: &Array2<f32>, weight: impl Fn(usize) -> f64) -> Self {
+    pub fn new(plan: &CvPlan<'_>, x: &Array2<f32>, weight: impl Fn(usize) -> f64) -> Self {
         let (n, k) = (plan.data.n(), plan.data.classes().len());
-        let of = |samples: &[usize]| Moments::of(x, plan.data.y(), k, &weight, samples);
+        let of = |samples: &[usize]| Moments::of_samples(x, plan.data.y(), k, &weight, samples);
         if !plan.can_hold_out() {
-            return Self { whole: of(&(0..n).collect::<Vec<_>>()), folds: vec![] };
+            return Self { all: of(&(0..n).collect::<Vec<_>>()), folds: vec![] };
         }
         let in_fold = |fold: usize| (0..n).filter(|&sample| plan.folds.of[sample] == fold).collect::<Vec<_>>();
-        let folds: Vec<Moments> = (0..plan.parts.len()).map(|fold| of(&in_fold(fold))).collect();
-        let mut whole = of(&plan.never_held_out().collect::<Vec<_>>());
+        let folds: Vec<Moments> = (0..plan.training_sets.len()).map(|fold| of(&in_fold(fold))).collect();
+        let mut whole = of(&plan.train_only().collect::<Vec<_>>());
         for fold in &folds {
             whole.add(fold);
         }
-        Self { whole, folds }
+        Self { all: whole, folds }
     }
 
-    /// Those of all samples outside `fold`.
+    /// The moments of all samples outside `fold`.
     pub fn outside(&self, fold: usize) -> Moments {
-        self.whole.less(&self.folds[fold])
+        self.all.minus(&self.folds[fold])
     }
 }
 
@@ -90,15 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_the_sums_written_out_and_what_is_taken_off_leaves_the_rest() {
+    fn moments_are_the_sums_written_out_and_subtracting_a_part_leaves_the_rest() {
         let x = Array2::from_shape_fn((300, 3), |(i, j)| ((i * 7 + j * 13) % 17) as f32 / 4.0 - 2.0);
         let y: Vec<usize> = (0..300).map(|i| i % 2).collect();
         let weight = |sample: usize| 0.5 + (sample % 3) as f64;
-        let of = |samples: Vec<usize>| Moments::of(&x, &y, 2, weight, &samples);
+        let of = |samples: Vec<usize>| Moments::of_samples(&x, &y, 2, weight, &samples);
         let (all, some, rest) = (of((0..300).collect()), of((0..300).step_by(5).collect()), {
             of((0..300).filter(|sample| sample % 5 != 0).collect())
         });
-        let left = all.less(&some);
+        let left = all.minus(&some);
         let gap = |a: &Array2<f64>, b: &Array2<f64>| (a - b).mapv(f64::abs).fold(0.0, |worst, gap| gap.max(worst));
         assert!(gap(&left.second, &rest.second) < 1e-9 && gap(&left.sums, &rest.sums) < 1e-9);
         assert!((&left.weight - &rest.weight).iter().all(|gap| gap.abs() < 1e-9));

@@ -1,23 +1,21 @@
 //! Ridge regression on a random projection: `h = relu(R x)`, `W = (G + lambda I)^-1 Q` (`RanPAC`, arXiv 2307.02251).
 //!
-//! A thousand random units see what no linear head can, and the fit is still one set of linear equations. The units are
-//! standardised, and an intercept that is not penalised takes the classes' shares. Scores lie about 0 and 1 and are no
-//! logits; the temperature that the folds ask for makes them some.
+//! A thousand random units see what no linear head can, and the fit is still one system of linear equations. The units
+//! are standardised, and an intercept that is not penalised takes the classes' shares. Scores lie about 0 and 1 and are
+//! no logits; dividing them by the temperature that fits the folds best makes logits of them.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, Axis};
 
-use super::contest::{Tried, best, hold_out, no_logits, simplest, training_loss};
-use super::discriminant::linear;
-use super::features::Features;
-use super::fit::{Layers, Solved};
-use super::moments::{Folded, Moments};
-use super::plan::Plan;
-use super::{Cholesky, FitError, L2, Progress, Settings};
+use super::moments::{FoldMoments, Moments};
+use super::{FittedHead, Layers, linear_logits};
 use crate::head::{Hidden, TrainingFacts};
+use crate::train::cv::folds::CvPlan;
+use crate::train::cv::model_choice::{Chosen, Evaluated, choose, no_longer_improves, training_loss};
+use crate::train::fast::features::Features;
+use crate::train::{Cholesky, FitError, L2, Progress, Settings, Watch};
 
 /// Random units.
 const WIDTH: usize = 1000;
@@ -30,54 +28,47 @@ const WEAKEST: i32 = -8;
 const DEFAULT_LAMBDA: f64 = 10.0;
 /// Likewise.
 const DEFAULT_TEMPERATURE: f64 = 0.1;
-/// The path ends when this many penalties in a row brought no smaller loss.
-const PATIENCE: usize = 2;
-/// Share of the time that selection takes.
+/// Shares of the time that are over when the units are computed, and when the penalty is chosen.
+const PROJECTED: f64 = 0.05;
 const SELECTION: f64 = 0.95;
 
 /// The head on everything, with out-of-fold logits at the penalty that it is fitted with.
-pub(super) fn solve(
-    plan: &Plan<'_>,
-    settings: &Settings,
-    watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Solved, FitError> {
-    let mut step = |fraction: f64| Progress { fraction, epoch: None }.tell(watch);
-    let (data, k) = (plan.data, plan.data.classes().len());
-    let scales = Features::new(data.x(), false);
-    let single = |values: &Array1<f64>| values.mapv(|value| value as f32);
-    let hidden = Hidden::projection(settings.seed, WIDTH, single(&scales.mean()), single(&scales.inverse()));
+pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<FittedHead, FitError> {
+    let mut step = |fraction: f64| Progress { fraction, epoch: None }.report(watch);
+    let k = plan.data.classes().len();
+    let hidden = projection(plan.data.x(), settings.seed);
     // Of few samples it keeps the directions that they span, which gives the same head with less work.
-    let outputs = hidden.units_of(data.x());
+    let outputs = hidden.units_of(plan.data.x());
     let units = Features::new(&outputs, true);
     let x = units.matrix();
-    step(0.05)?;
-    let folded = Folded::new(plan, &x, |sample| plan.whole.weight[sample]);
+    step(PROJECTED)?;
+    let moments = FoldMoments::new(plan, &x, |sample| plan.all.weight[sample]);
     let path: Vec<f64> = match settings.l2 {
         L2::Auto => (WEAKEST..=STRONGEST).rev().map(|power| 10_f64.powi(power)).collect(),
         L2::Fixed(lambda) => vec![lambda],
     };
-    let mut tried: Vec<Tried> = Vec::new();
-    let tries = if plan.can_hold_out() { path.len() } else { 0 };
-    for (place, &lambda) in path.iter().take(tries).enumerate() {
-        let mut logits = no_logits(plan);
-        for fold in 0..plan.parts.len() {
-            let theta = ridge(&folded.outside(fold), lambda);
-            hold_out(plan, fold, &x, &mut logits, |x| linear(&theta, &x, k));
-            let done = place * plan.parts.len() + fold + 1;
-            step(0.05 + (SELECTION - 0.05) * done as f64 / (path.len() * plan.parts.len()) as f64)?;
+    let folds = if plan.can_hold_out() { plan.training_sets.len() } else { 0 };
+    let mut candidates: Vec<Evaluated> = Vec::new();
+    for (place, &lambda) in path.iter().enumerate().take_while(|_| folds > 0) {
+        let mut logits = plan.no_logits();
+        for fold in 0..folds {
+            let theta = ridge(&moments.outside(fold), lambda);
+            plan.predict_held_out(fold, &mut logits, |samples| linear_logits(&theta, &x.select(Axis(0), samples), k));
+            let done = place * folds + fold + 1;
+            step(PROJECTED + (SELECTION - PROJECTED) * done as f64 / (path.len() * folds) as f64)?;
         }
-        tried.push(Tried::new(plan, logits));
-        if tried.len() > best(&tried) + PATIENCE {
+        candidates.push(Evaluated::tempered(plan, logits));
+        if no_longer_improves(&candidates) {
             break;
         }
     }
-    let chosen = simplest(plan, &tried);
-    let lambda = match settings.l2 {
-        L2::Auto if tried.is_empty() => DEFAULT_LAMBDA,
-        _ => path[chosen],
+    let lambda_path = path.iter().zip(&candidates).map(|(lambda, tried)| (*lambda, tried.mean_loss)).collect();
+    let (lambda, temperature, heldout) = match (choose(plan, candidates), settings.l2) {
+        (Some(Chosen { index, temperature, heldout }), _) => (path[index], temperature, heldout),
+        (None, L2::Fixed(lambda)) => (lambda, DEFAULT_TEMPERATURE, plan.no_logits()),
+        (None, L2::Auto) => (DEFAULT_LAMBDA, DEFAULT_TEMPERATURE, plan.no_logits()),
     };
-    let mut theta = ridge(&folded.whole, lambda);
-    let temperature = tried.get(chosen).map_or(DEFAULT_TEMPERATURE, |best| best.temperature);
+    let mut theta = ridge(&moments.all, lambda);
     for value in &mut theta {
         *value /= temperature;
     }
@@ -88,14 +79,20 @@ pub(super) fn solve(
         hyper: BTreeMap::from([("width".to_owned(), WIDTH as f64)]),
         solver: "cholesky".to_owned(),
         lambda,
-        lambda_path: path.iter().zip(&tried).map(|(lambda, tried)| (*lambda, tried.mean)).collect(),
-        loss: training_loss(plan, &linear(&theta, &x, k)),
+        lambda_path,
+        loss: training_loss(plan, &linear_logits(&theta, &x, k)),
         iterations: 1,
         converged: true,
         ..TrainingFacts::default()
     };
-    let heldout = if tried.is_empty() { no_logits(plan) } else { tried.swap_remove(chosen).tempered() };
-    Ok(Solved { layers: Layers { hidden: Some(hidden), weights, bias }, heldout, facts })
+    Ok(FittedHead { layers: Layers { hidden: Some(hidden), weights, bias }, heldout, facts })
+}
+
+/// Random units on standardised embeddings, for embeddings `z` (n, d) as they come.
+fn projection(z: &Array2<f32>, seed: u64) -> Hidden {
+    let scales = Features::new(z, false);
+    let single = |values: &Array1<f64>| values.mapv(|value| value as f32);
+    Hidden::projection(seed, WIDTH, single(&scales.mean()), single(&scales.inverse()))
 }
 
 /// The minimum of `sum w ||W x + b - e_y||^2 / sum w + lambda ||W||^2`: W (k, r), then b (k,).
@@ -124,5 +121,4 @@ fn ridge(moments: &Moments, lambda: f64) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[path = "rp_ridge_tests.rs"]
 mod tests;

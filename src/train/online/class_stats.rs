@@ -1,12 +1,12 @@
-//! Exact streaming statistics of linear discriminant analysis, and the head that they give.
+//! Sufficient statistics of linear discriminant analysis, exact under additions and removals, and the head they give.
 //!
-//! Counts, means and the pooled scatter are sums, so a sample's removal takes back what its addition did, and any order
-//! of additions, removals and merges gives what the batch gives, to rounding (Chan, Golub & `LeVeque` 1979; Hayes & Kanan
+//! Counts, means and the pooled scatter are sums, so removing a sample undoes adding it, and any order of additions,
+//! removals and merges gives what the batch gives, to rounding (Chan, Golub & `LeVeque` 1979; Hayes & Kanan
 //! 2020, arXiv 1909.01520, whose published recursion drifts at small n and is not the one here). Nothing is decayed.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
-use super::cholesky::{Cholesky, NoFactor, add_scaled};
+use crate::train::cholesky::{Cholesky, NoFactor, add_scaled};
 
 /// Rows of the scatter that one matrix product makes.
 const TILE: usize = 128;
@@ -15,7 +15,7 @@ const TILE: usize = 128;
 ///
 /// Only the half of S on and below its diagonal is kept: 6.6 MB at d = 1280. A class without samples has count 0.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lda {
+pub struct ClassStats {
     dim: usize,
     counts: Vec<u64>,
     /// One row a class (k, d); zeros where the count is 0.
@@ -24,9 +24,9 @@ pub struct Lda {
     scatter: Vec<f64>,
 }
 
-/// `S += weight direction direction^T` and `mu_class += step direction`: what one sample did.
+/// `S += weight direction direction^T` and `mu_class += step direction`: the change by one sample.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Change {
+pub(crate) struct RankOneUpdate {
     /// The sample's class.
     pub class: usize,
     /// (d,): the sample less its class's mean before (add) or after (remove); the sample itself where it was the
@@ -38,22 +38,22 @@ pub(super) struct Change {
     pub step: f64,
 }
 
-impl Lda {
+impl ClassStats {
     /// No samples of embeddings `dim` wide.
     #[must_use]
     pub fn new(dim: usize) -> Self {
         Self { dim, counts: Vec::new(), means: Array2::zeros((0, dim)), scatter: vec![0.0; dim * (dim + 1) / 2] }
     }
 
-    /// From what [`Lda::counts`], [`Lda::means`] and [`Lda::scatter`] gave.
-    pub(super) fn from_parts(counts: Vec<u64>, means: Array2<f64>, scatter: Vec<f64>) -> Self {
+    /// From what [`ClassStats::counts`], [`ClassStats::means`] and [`ClassStats::scatter`] gave.
+    pub(crate) fn from_parts(counts: Vec<u64>, means: Array2<f64>, scatter: Vec<f64>) -> Self {
         assert_eq!(means.nrows(), counts.len(), "one mean a class");
         assert_eq!(scatter.len(), means.ncols() * (means.ncols() + 1) / 2, "the half of a square");
         Self { dim: means.ncols(), counts, means, scatter }
     }
 
     /// S on and below its diagonal, row by row.
-    pub(super) fn scatter(&self) -> &[f64] {
+    pub(crate) fn scatter(&self) -> &[f64] {
         &self.scatter
     }
 
@@ -75,9 +75,9 @@ impl Lda {
         self.means.view()
     }
 
-    /// N - K: samples less the classes that have any, at least 1.
+    /// N - K, the samples minus the classes that have any; at least 1.
     #[must_use]
-    pub fn freedom(&self) -> f64 {
+    pub fn degrees_of_freedom(&self) -> f64 {
         let spare: u64 = self.counts.iter().map(|count| count.saturating_sub(1)).sum();
         spare.max(1) as f64
     }
@@ -90,7 +90,7 @@ impl Lda {
         self.add_traced(class, z);
     }
 
-    pub(super) fn add_traced(&mut self, class: usize, z: &[f32]) -> Change {
+    pub(crate) fn add_traced(&mut self, class: usize, z: &[f32]) -> RankOneUpdate {
         assert_eq!(z.len(), self.dim, "one value a column of the means");
         self.grow(class + 1);
         let n = self.counts[class] as f64;
@@ -101,10 +101,10 @@ impl Lda {
         mean.iter_mut().zip(&direction).for_each(|(mean, delta)| *mean += step * delta);
         self.counts[class] += 1;
         self.add_outer(weight, &direction);
-        Change { class, direction, weight, step }
+        RankOneUpdate { class, direction, weight, step }
     }
 
-    /// Takes back what adding `z` to `class` did; the same value must have been added.
+    /// Removes `z` from `class`; the same value must have been added.
     ///
     /// # Panics
     /// When `z` is not d long or `class` has no samples.
@@ -112,7 +112,7 @@ impl Lda {
         self.remove_traced(class, z);
     }
 
-    pub(super) fn remove_traced(&mut self, class: usize, z: &[f32]) -> Change {
+    pub(crate) fn remove_traced(&mut self, class: usize, z: &[f32]) -> RankOneUpdate {
         assert_eq!(z.len(), self.dim, "one value a column of the means");
         assert!(self.counts.get(class).is_some_and(|count| *count > 0), "the sample was added to its class");
         let n = self.counts[class] as f64;
@@ -122,13 +122,13 @@ impl Lda {
         if self.counts[class] == 0 {
             direction.iter_mut().zip(&mean).for_each(|(z, mean)| *z = *mean);
             mean.fill(0.0);
-            return Change { class, direction, weight: 0.0, step: -1.0 };
+            return RankOneUpdate { class, direction, weight: 0.0, step: -1.0 };
         }
         mean.iter_mut().zip(&direction).for_each(|(mean, z)| *mean = (n * *mean - z) / (n - 1.0));
         direction.iter_mut().zip(&mean).for_each(|(z, mean)| *z -= mean);
         let weight = -(n - 1.0) / n;
         self.add_outer(weight, &direction);
-        Change { class, direction, weight, step: -1.0 / n }
+        RankOneUpdate { class, direction, weight, step: -1.0 / n }
     }
 
     /// Adds the samples `x` (n, d) of classes `y` (n,) at once, by matrix products.
@@ -168,13 +168,13 @@ impl Lda {
         self.merge_means(&other.counts, &other.means);
     }
 
-    /// Takes off again what a merge of `part` added.
+    /// Undoes a merge of `part`.
     ///
     /// # Panics
     /// When the widths differ, or `part` holds more of a class.
-    pub(super) fn unmerge(&mut self, part: &Self) {
+    pub(crate) fn subtract(&mut self, part: &Self) {
         assert_eq!(self.dim, part.dim, "one width");
-        let mut apart = Vec::new();
+        let mut differences = Vec::new();
         for (class, (&count, theirs)) in part.counts.iter().zip(part.means.rows()).enumerate() {
             assert!(count <= self.counts[class], "no more than there is");
             let (n, b) = (self.counts[class] as f64, count as f64);
@@ -187,11 +187,11 @@ impl Lda {
             // The mean of the rest lies on the other side: mu_A - mu = b / a (mu - mu_B).
             let a = n - b;
             let difference = &ours - &theirs;
-            apart.extend(difference.iter().map(|value| value * (b * n / a).sqrt()));
+            differences.extend(difference.iter().map(|value| value * (b * n / a).sqrt()));
             ours.scaled_add(b / a, &difference);
         }
         // S_A = S - S_B - a b / n (mu_A - mu_B)(mu_A - mu_B)^T, and mu_A - mu_B = n / a (mu - mu_B).
-        let rows = Array2::from_shape_vec((apart.len() / self.dim.max(1), self.dim), apart);
+        let rows = Array2::from_shape_vec((differences.len() / self.dim.max(1), self.dim), differences);
         let mut off = Self { scatter: part.scatter.clone(), ..Self::new(self.dim) };
         off.add_gram(&rows.expect("whole rows were appended"));
         add_scaled(&mut self.scatter, -1.0, &off.scatter);
@@ -200,16 +200,16 @@ impl Lda {
     /// The means' part of a merge: `S += n_A n_B / (n_A + n_B) D D^T`, `D = mu_A - mu_B`.
     fn merge_means(&mut self, counts: &[u64], means: &Array2<f64>) {
         self.grow(counts.len());
-        let mut apart = Vec::new();
+        let mut differences = Vec::new();
         for (class, (&count, theirs)) in counts.iter().zip(means.rows()).enumerate().filter(|(_, (n, _))| **n > 0) {
             let (a, b) = (self.counts[class] as f64, count as f64);
             let mut ours = self.means.row_mut(class);
             let difference = &theirs - &ours;
-            apart.extend(difference.iter().map(|value| value * (a * b / (a + b)).sqrt()));
+            differences.extend(difference.iter().map(|value| value * (a * b / (a + b)).sqrt()));
             ours.scaled_add(b / (a + b), &difference);
             self.counts[class] += count;
         }
-        let rows = Array2::from_shape_vec((apart.len() / self.dim.max(1), self.dim), apart);
+        let rows = Array2::from_shape_vec((differences.len() / self.dim.max(1), self.dim), differences);
         self.add_gram(&rows.expect("whole rows were appended"));
     }
 
@@ -257,8 +257,8 @@ impl Lda {
     ///
     /// Chen, Wiesel, Eldar & Hero 2010, *Shrinkage Algorithms for MMSE Covariance Estimation*, equation 23.
     #[must_use]
-    pub fn oas(&self) -> f64 {
-        let (n, d) = (self.freedom(), self.dim as f64);
+    pub fn oas_shrinkage(&self) -> f64 {
+        let (n, d) = (self.degrees_of_freedom(), self.dim as f64);
         let trace = self.trace() / n;
         let diagonal: f64 = (0..self.dim).map(|i| self.scatter[i * (i + 1) / 2 + i].powi(2)).sum();
         let square = (2.0 * self.scatter.iter().map(|value| value * value).sum::<f64>() - diagonal) / (n * n);
@@ -282,13 +282,13 @@ impl Lda {
     }
 
     /// The most that a covariance is shrunk: at 1 nothing of it would be left to scale.
-    pub const MOST_SHRINKAGE: f64 = 1.0 - 1e-6;
+    pub const MAX_SHRINKAGE: f64 = 1.0 - 1e-6;
 
     /// The ridge with which `S + ridge I` is the shrunken covariance times `(N - K) / (1 - eps)`:
     /// `eps tr S / (d (1 - eps))`.
     #[must_use]
     pub fn ridge(&self, eps: f64) -> f64 {
-        let eps = eps.min(Self::MOST_SHRINKAGE);
+        let eps = eps.min(Self::MAX_SHRINKAGE);
         eps * self.trace() / (self.dim as f64 * (1.0 - eps))
     }
 
@@ -298,16 +298,16 @@ impl Lda {
     /// # Errors
     /// [`NoFactor`] when the shrunken covariance is not positive definite (no scatter at all, or `eps` 0).
     pub fn head(&self, eps: f64) -> Result<(Array2<f64>, Array1<f64>), NoFactor> {
-        let eps = eps.min(Self::MOST_SHRINKAGE);
+        let eps = eps.min(Self::MAX_SHRINKAGE);
         let factor = self.factor(self.ridge(eps))?;
-        let solved = factor.solve(self.means.t().to_owned()) * (self.freedom() / (1.0 - eps));
+        let solved = factor.solve(self.means.t().to_owned()) * (self.degrees_of_freedom() / (1.0 - eps));
         let weights = solved.reversed_axes().as_standard_layout().into_owned();
         let bias = self.biases(&weights);
         Ok((weights, bias))
     }
 
     /// `-1/2 mu_k . w_k - log K` (k,) of `weights` (k, d), -inf for a class without samples.
-    pub(super) fn biases(&self, weights: &Array2<f64>) -> Array1<f64> {
+    pub(crate) fn biases(&self, weights: &Array2<f64>) -> Array1<f64> {
         let known = self.counts.iter().filter(|count| **count > 0).count() as f64;
         let rows = self.counts.iter().zip(self.means.rows()).zip(weights.rows());
         rows.map(|((&count, mean), w)| if count == 0 { f64::NEG_INFINITY } else { -0.5 * mean.dot(&w) - known.ln() })

@@ -1,4 +1,4 @@
-//! The discriminant statistics of labelled samples, and what each sample contributed as.
+//! The LDA statistics of labelled samples, and the class that each sample was counted as.
 //!
 //! Embeddings are taken at unit length. The list of contributors lets a restart compare a checkpoint with the store
 //! and mend the difference; `statistics/bytes.rs` has the checkpoint's form.
@@ -9,27 +9,28 @@ use std::collections::BTreeMap;
 
 use ndarray::Array2;
 
-use super::Lda;
-use super::lda::Change;
+use super::class_stats::RankOneUpdate;
+use crate::head::unit;
+use crate::train::ClassStats;
 use crate::words::{EmbeddingSpace, Label, SampleId};
 
-pub use bytes::BadStatistics;
+pub use bytes::BadLabelStats;
 
-/// [`Lda`] over named classes, with the class of every sample in it.
+/// [`ClassStats`] over named classes, with the class of every sample in it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
+pub struct LabelStats {
     space: EmbeddingSpace,
     /// By class number, in the order of their first sample.
     classes: Vec<Label>,
-    lda: Lda,
+    sums: ClassStats,
     contributors: BTreeMap<SampleId, usize>,
 }
 
-impl Statistics {
-    /// Of no samples yet.
+impl LabelStats {
+    /// Without samples.
     #[must_use]
     pub fn new(space: EmbeddingSpace) -> Self {
-        Self { space, classes: Vec::new(), lda: Lda::new(space.dim), contributors: BTreeMap::new() }
+        Self { space, classes: Vec::new(), sums: ClassStats::new(space.dim), contributors: BTreeMap::new() }
     }
 
     /// Whose embeddings these are.
@@ -38,10 +39,10 @@ impl Statistics {
         &self.space
     }
 
-    /// The sums.
+    /// Counts, means and scatter.
     #[must_use]
-    pub fn lda(&self) -> &Lda {
-        &self.lda
+    pub fn sums(&self) -> &ClassStats {
+        &self.sums
     }
 
     /// Names of the sums' classes; one whose samples all went away keeps its place.
@@ -69,26 +70,26 @@ impl Statistics {
         self.set_traced(id, label, z, |_, _| ());
     }
 
-    /// As [`Statistics::set`]; `changed` sees the sums after each change of them.
-    pub(super) fn set_traced(
+    /// As [`LabelStats::set`]; `changed` sees the sums after each change of them.
+    pub(crate) fn set_traced(
         &mut self,
         id: SampleId,
         label: Option<&Label>,
         z: &[f32],
-        mut changed: impl FnMut(&Lda, &Change),
+        mut changed: impl FnMut(&ClassStats, &RankOneUpdate),
     ) {
         if self.class_of(&id) == label {
             return;
         }
         let z = unit(z);
         if let Some(class) = self.contributors.remove(&id) {
-            let change = self.lda.remove_traced(class, &z);
-            changed(&self.lda, &change);
+            let change = self.sums.remove_traced(class, &z);
+            changed(&self.sums, &change);
         }
         if let Some(label) = label {
             let class = self.number(label);
-            let change = self.lda.add_traced(class, &z);
-            changed(&self.lda, &change);
+            let change = self.sums.add_traced(class, &z);
+            changed(&self.sums, &change);
             self.contributors.insert(id, class);
         }
     }
@@ -110,10 +111,10 @@ impl Statistics {
             y.push(class);
         }
         let x = Array2::from_shape_vec((y.len(), self.space.dim), x).expect("whole rows were appended");
-        self.lda.add_all(x.view(), &y);
+        self.sums.add_all(x.view(), &y);
     }
 
-    /// Takes off those of `samples` that contribute, by matrix products; each with the embedding (d,) it was added with.
+    /// Removes those of `samples` that contribute, by matrix products; each with the embedding (d,) it was added with.
     ///
     /// # Panics
     /// When an embedding is not d long.
@@ -127,9 +128,9 @@ impl Statistics {
             }
         }
         let x = Array2::from_shape_vec((y.len(), self.space.dim), x).expect("whole rows were appended");
-        let mut part = Lda::new(self.space.dim);
+        let mut part = ClassStats::new(self.space.dim);
         part.add_all(x.view(), &y);
-        self.lda.unmerge(&part);
+        self.sums.subtract(&part);
     }
 
     fn number(&mut self, label: &Label) -> usize {
@@ -138,11 +139,4 @@ impl Statistics {
             self.classes.len() - 1
         })
     }
-}
-
-/// `z / |z|`; zeros stay zeros.
-pub(super) fn unit(z: &[f32]) -> Vec<f32> {
-    let norm = z.iter().map(|z| f64::from(*z) * f64::from(*z)).sum::<f64>().sqrt();
-    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-    z.iter().map(|z| (f64::from(*z) * scale) as f32).collect()
 }

@@ -1,28 +1,30 @@
-//! Labels newer than the last verdict, and what they change at once in the served answer.
+//! Labels newer than the last training's verdict, and what they change at once in the served prediction.
 //!
-//! The statistics hold what the last verdict saw; newer labels are *evidence* beside them, so one that is withdrawn
-//! leaves no trace, bit for bit. [`Learner`] belongs to a background worker; serving reads the [`Overlay`] it makes.
+//! The statistics hold the labels that the last verdict saw; newer labels are *evidence* beside them, so a label that is
+//! withdrawn leaves no trace, bit for bit. [`OnlineLearner`] belongs to a background worker; serving reads the [`Overlay`] it
+//! makes.
 //! A class that the champion does not know gets one component; a correction gets a local one that reaches like images
 //! alone. Nothing here knows the time except by argument, and nothing here is a promotion.
 
 use std::collections::BTreeMap;
 
-use super::cholesky::{NoFactor, add_scaled, dot};
-use super::inverse::{Discriminant, Shrinkage};
+use super::label_stats::LabelStats;
+use super::online_lda::{OnlineLda, Shrinkage};
 use super::overlay::{Component, Overlay, Row};
-use super::statistics::{Statistics, unit};
+use crate::head::unit;
+use crate::train::cholesky::{NoFactor, add_scaled, dot};
 use crate::words::{ClassSet, Label, SampleId, Timestamp};
 
-/// Labels that act at once; the oldest beyond it wait for the next training.
+/// Labels that take effect at once; the oldest beyond it wait for the next training.
 const EVIDENCE: usize = 256;
-/// Part of the expected excess distance from a mean of few samples that a new class is forgiven, of one label and of
-/// more.
+/// The share of the expected excess distance from a mean of few samples that a new class is allowed: with one label, and
+/// with more.
 ///
 /// Trashnet and corn-color, one class held out, two backbones: of the new class half of it finds 3 to 31 % at the first
 /// label and costs the others 1 point at most; three quarters find 23 to 53 % at the second and cost up to 2; all of it
-/// finds 33 to 63 % and costs up to 11. Corrections are forgiven nothing, and reach flipped, cropped, brighter and
+/// finds 33 to 63 % and costs up to 11. Corrections are allowed nothing, and reach flipped, cropped, brighter and
 /// turned copies all the same.
-const FORGIVEN: [f64; 2] = [0.5, 0.75];
+const ALLOWANCE: [f64; 2] = [0.5, 0.75];
 
 /// One label that no verdict has seen.
 #[derive(Debug, Clone)]
@@ -38,33 +40,33 @@ struct Evidence {
 
 /// The statistics of what was judged, the discriminant that follows them, and the evidence since.
 #[derive(Debug, Clone)]
-pub struct Learner {
-    statistics: Statistics,
-    live: Option<Discriminant>,
+pub struct OnlineLearner {
+    statistics: LabelStats,
+    live: Option<OnlineLda>,
     evidence: BTreeMap<SampleId, Evidence>,
 }
 
-/// A component while it is being gathered.
-struct Gathered {
+/// The sums of one component's samples.
+struct ComponentSum {
     sum: Vec<f64>,
     solved: Vec<f64>,
-    forgiven: f64,
+    allowance: f64,
 }
 
-impl Learner {
-    /// A learner that starts from `statistics`; it adds nothing until [`Learner::anchor`] has succeeded.
+impl OnlineLearner {
+    /// A learner that starts from `statistics`; it adds nothing until [`OnlineLearner::refactorise`] has succeeded.
     #[must_use]
-    pub fn new(statistics: Statistics) -> Self {
+    pub fn new(statistics: LabelStats) -> Self {
         Self { statistics, live: None, evidence: BTreeMap::new() }
     }
 
     /// What the last verdict saw.
     #[must_use]
-    pub fn statistics(&self) -> &Statistics {
+    pub fn statistics(&self) -> &LabelStats {
         &self.statistics
     }
 
-    /// How many labels wait for the next verdict and act at once.
+    /// How many labels take effect at once and wait for the next verdict.
     #[must_use]
     pub fn evidence(&self) -> usize {
         self.evidence.len()
@@ -94,8 +96,9 @@ impl Learner {
         })
     }
 
-    /// Moves evidence older than `before` into the statistics: a verdict has seen it, and it acts no longer.
-    pub fn settle(&mut self, before: Timestamp) {
+    /// Moves evidence older than `before` into the statistics: a verdict has seen it, and it has no effect of its own any
+    /// more.
+    pub fn fold_in(&mut self, before: Timestamp) {
         let seen: Vec<SampleId> =
             self.evidence.iter().filter(|(_, evidence)| evidence.at < before).map(|(id, _)| *id).collect();
         for id in seen {
@@ -121,28 +124,28 @@ impl Learner {
 
     fn change(&mut self, id: SampleId, label: Option<&Label>, z: &[f32]) {
         let live = &mut self.live;
-        self.statistics.set_traced(id, label, z, |lda, change| {
+        self.statistics.set_traced(id, label, z, |sums, change| {
             if let Some(live) = live {
-                live.follow(lda, change);
+                live.rank_one_update(sums, change);
             }
         });
     }
 
-    /// Whether to call [`Learner::anchor`], outside a label's way.
+    /// Whether to call [`OnlineLearner::refactorise`], outside a label's way.
     #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.live.as_ref().is_none_or(Discriminant::is_due)
+    pub fn should_refactorise(&self) -> bool {
+        self.live.as_ref().is_none_or(OnlineLda::should_refactorise)
     }
 
     /// Factors the covariance anew.
     ///
     /// # Errors
     /// [`NoFactor`] when there are too few samples to have any scatter; nothing acts at once until there are.
-    pub fn anchor(&mut self) -> Result<(), NoFactor> {
+    pub fn refactorise(&mut self) -> Result<(), NoFactor> {
         // The old factor goes first: the two need not be in memory together.
         self.live = None;
-        let anchored = Discriminant::anchor(self.statistics.lda(), Shrinkage::Oas);
-        self.live = anchored.map(Some)?;
+        let factorised = OnlineLda::factorise(self.statistics.sums(), Shrinkage::Oas);
+        self.live = factorised.map(Some)?;
         self.solve_again();
         Ok(())
     }
@@ -153,24 +156,24 @@ impl Learner {
         }
     }
 
-    /// What the evidence adds to a champion of classes `champion` whose probabilities of an embedding `says` gives.
+    /// What the evidence adds to a champion of classes `champion`, which gives an embedding the probabilities `predict`.
     ///
-    /// The evidence is gone through in its order in time. A label that the champion says already adds nothing; one that
-    /// an earlier correction made the answer joins that correction; any other correction is one of its own. The result
-    /// depends on the evidence that is there, not on how it came about.
+    /// Evidence is taken in the order of time. A label that the champion predicts already adds nothing; one that an
+    /// earlier correction predicts joins that correction; any other starts a component of its own. The result depends
+    /// on the evidence that is there, not on the calls that led to it.
     #[must_use]
-    pub fn overlay(&self, champion: &ClassSet, says: &dyn Fn(&[f32]) -> Vec<f32>) -> Overlay {
+    pub fn overlay(&self, champion: &ClassSet, predict: &dyn Fn(&[f32]) -> Vec<f32>) -> Overlay {
         let Some(live) = &self.live else {
             return Overlay::new(champion, Vec::new());
         };
-        let (weights, bias) = live.head(self.statistics.lda());
+        let (weights, bias) = live.head(self.statistics.sums());
         let rows = weights.rows().into_iter().zip(&bias).filter(|(_, b)| b.is_finite());
-        let uniform = self.statistics.lda().counts().iter().filter(|count| **count > 0).count().max(1) as f64;
+        let uniform = self.statistics.sums().counts().iter().filter(|count| **count > 0).count().max(1) as f64;
         // The priors are uniform over classes and components alike, so they are left out.
         let rows = rows.map(|(w, b)| Row { w: w.iter().map(|w| *w as f32).collect(), b: b + uniform.ln() });
         let mut overlay = Overlay::new(champion, rows.collect());
-        let mut gathered: Vec<Gathered> = Vec::new();
-        let scale = live.scale(self.statistics.lda());
+        let mut gathered: Vec<ComponentSum> = Vec::new();
+        let scale = live.precision_scale(self.statistics.sums());
         let mut evidence: Vec<_> = self.evidence.iter().collect();
         evidence.sort_by_key(|(id, evidence)| (evidence.at, **id));
         for (_, evidence) in evidence {
@@ -180,16 +183,16 @@ impl Learner {
             let to = if new {
                 overlay.components.iter().position(|component| component.label == *label)
             } else {
-                match place(&overlay, champion, &says(&evidence.z), &evidence.z, label) {
-                    Place::Said => continue,
-                    Place::Joins(component) => Some(component),
-                    Place::Alone => None,
+                match correction(&overlay, champion, &predict(&evidence.z), &evidence.z, label) {
+                    Correction::None => continue,
+                    Correction::Joins(component) => Some(component),
+                    Correction::New => None,
                 }
             };
             let to = to.unwrap_or_else(|| {
                 let d = z.len();
-                let forgiven = if new { live.spread() } else { 0.0 };
-                gathered.push(Gathered { sum: vec![0.0; d], solved: vec![0.0; d], forgiven });
+                let allowance = if new { live.expected_distance() } else { 0.0 };
+                gathered.push(ComponentSum { sum: vec![0.0; d], solved: vec![0.0; d], allowance });
                 let row = Row { w: Vec::new(), b: 0.0 };
                 overlay.push(Component { label: label.clone(), n: 0, row });
                 gathered.len() - 1
@@ -204,49 +207,49 @@ impl Learner {
     }
 }
 
-impl Gathered {
+impl ComponentSum {
     /// The discriminant of the mean of `n` samples: `E |z - mean|^2` exceeds that from the true mean by one part in n,
     /// of which a part of `forgiven` is given back.
     fn row(&self, n: f64, scale: f64) -> Row {
         let w = self.solved.iter().map(|value| (scale / n * value) as f32).collect();
-        let part = FORGIVEN[usize::from(n > 1.0)];
-        let b = -0.5 * scale * dot(&self.sum, &self.solved) / (n * n) + 0.5 * part * self.forgiven / n;
+        let part = ALLOWANCE[usize::from(n > 1.0)];
+        let b = -0.5 * scale * dot(&self.sum, &self.solved) / (n * n) + 0.5 * part * self.allowance / n;
         Row { w, b }
     }
 }
 
-/// Where a label of a class that the champion knows belongs.
-enum Place {
-    /// The champion says so itself.
-    Said,
-    /// That component makes it the answer.
+/// What a label of a class that the champion knows adds.
+enum Correction {
+    /// Nothing: the champion predicts it already.
+    None,
+    /// A sample to that component, which predicts it already.
     Joins(usize),
-    /// The answer is another one.
-    Alone,
+    /// A component of its own: another class is predicted.
+    New,
 }
 
-fn place(overlay: &Overlay, champion: &ClassSet, p: &[f32], z: &[f32], label: &Label) -> Place {
+fn correction(overlay: &Overlay, champion: &ClassSet, p: &[f32], z: &[f32], label: &Label) -> Correction {
     let best = |classes: &ClassSet, p: &[f32]| {
         let top = (0..p.len()).max_by(|&a, &b| p[a].total_cmp(&p[b]).then(b.cmp(&a)));
         top.is_some_and(|top| classes.labels()[top] == *label)
     };
-    let said = best(champion, p);
+    let is_predicted = best(champion, p);
     match overlay.blend(champion, p, z) {
-        None if said => Place::Said,
+        None if is_predicted => Correction::None,
         Some((union, blended)) if best(&union, &blended) => {
-            if said {
-                return Place::Said;
+            if is_predicted {
+                return Correction::None;
             }
             let shares = overlay.shares(&unit(z));
             let same = (0..shares.len()).filter(|&component| overlay.components[component].label == *label);
-            same.max_by(|&a, &b| shares[a].total_cmp(&shares[b])).map_or(Place::Alone, Place::Joins)
+            same.max_by(|&a, &b| shares[a].total_cmp(&shares[b])).map_or(Correction::New, Correction::Joins)
         }
-        _ => Place::Alone,
+        _ => Correction::New,
     }
 }
 
-fn solve(live: &Discriminant, z: &[f32]) -> Vec<f64> {
-    live.inverse_times(&unit(z).into_iter().map(f64::from).collect::<Vec<_>>())
+fn solve(live: &OnlineLda, z: &[f32]) -> Vec<f64> {
+    live.solve(&unit(z).into_iter().map(f64::from).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
-//! What the evidence since the last verdict adds to the served answer: a few rows of weights.
+//! The correction that labels since the last verdict make to a served prediction: a few rows of weights.
 //!
-//! Immutable and cheap to clone behind an `Arc`; `instant` makes it. It knows no statistics, time or samples.
+//! Immutable and cheap to clone behind an `Arc`; `learner` makes it. It knows no statistics, time or samples.
 
-use crate::head::softmax_in_place;
+use crate::head::{softmax_in_place, unit};
 use crate::words::{ClassSet, Label};
-
-use super::statistics::unit;
 
 /// `w . z + b` for an embedding z at unit length.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row {
+pub(crate) struct Row {
     pub w: Vec<f32>,
     pub b: f64,
 }
@@ -22,7 +20,7 @@ impl Row {
 
 /// Evidence of one kind: labels of one new class, or corrections of like images.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Component {
+pub(crate) struct Component {
     pub label: Label,
     /// How many labels stand behind it.
     pub n: usize,
@@ -35,23 +33,23 @@ pub struct Overlay {
     champion: ClassSet,
     union: ClassSet,
     known: Vec<Row>,
-    pub(super) components: Vec<Component>,
+    pub(crate) components: Vec<Component>,
 }
 
 impl Overlay {
-    pub(super) fn new(champion: &ClassSet, known: Vec<Row>) -> Self {
+    pub(crate) fn new(champion: &ClassSet, known: Vec<Row>) -> Self {
         Self { champion: champion.clone(), union: champion.clone(), known, components: Vec::new() }
     }
 
     /// Appends a component.
-    pub(super) fn push(&mut self, component: Component) {
+    pub(crate) fn push(&mut self, component: Component) {
         if self.union.index_of(&component.label).is_none() {
             self.union = self.union.labels().iter().chain([&component.label]).cloned().collect();
         }
         self.components.push(component);
     }
 
-    /// Whether it changes no answer at all.
+    /// Whether it changes no prediction.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.components.is_empty()
@@ -88,7 +86,7 @@ impl Overlay {
     }
 
     /// Share of each component for `z` at unit length.
-    pub(super) fn shares(&self, z: &[f32]) -> Vec<f32> {
+    pub(crate) fn shares(&self, z: &[f32]) -> Vec<f32> {
         let rows = self.components.iter().map(|component| &component.row).chain(&self.known);
         let scores: Vec<f64> = rows.map(|row| row.score(z)).collect();
         // Scores run to thousands; only their differences matter, and those survive f32 after the shift.

@@ -18,15 +18,15 @@ struct GoldenLda {
     intercept: Vec<f64>,
 }
 
-fn statistics(z: &[Vec<f32>], y: &[usize]) -> Lda {
-    let mut lda = Lda::new(z[0].len());
-    lda.add_all(Array2::from_shape_fn((z.len(), z[0].len()), |(i, j)| z[i][j]).view(), y);
-    lda
+fn statistics(z: &[Vec<f32>], y: &[usize]) -> ClassStats {
+    let mut stats = ClassStats::new(z[0].len());
+    stats.add_all(Array2::from_shape_fn((z.len(), z[0].len()), |(i, j)| z[i][j]).view(), y);
+    stats
 }
 
 #[test]
 fn coefficients_are_those_of_scikit_learn() {
-    let golden: Golden = serde_json::from_str(include_str!("../../tests/data/heads.json")).unwrap();
+    let golden: Golden = serde_json::from_str(include_str!("../../../../tests/data/heads.json")).unwrap();
     assert_eq!(golden.lda.len(), 3);
     for GoldenLda { z, y, eps, coef, intercept } in golden.lda {
         let (n, d, k) = (y.len() as f64, z[0].len(), y.iter().max().unwrap() + 1);
@@ -55,7 +55,7 @@ fn coefficients_are_those_of_scikit_learn() {
 fn a_class_without_samples_is_never_chosen_and_one_sample_a_class_still_gives_a_head() {
     let z = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
     let theta = discriminant(&statistics(&z, &[0, 2]), 3, 2, 0.5, true);
-    let logits = linear(&theta, &ndarray::array![[1.0, 0.0], [0.0, 1.0]], 3);
+    let logits = linear_logits(&theta, &ndarray::array![[1.0, 0.0], [0.0, 1.0]], 3);
     assert!(logits.column(1).iter().all(|logit| *logit == f64::NEG_INFINITY));
     assert!(logits[[0, 0]] > logits[[0, 2]] && logits[[1, 2]] > logits[[1, 0]], "{logits}");
 }

@@ -4,30 +4,30 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 
 /// Counts, means and the lower half of S of `samples` by their definitions.
-fn batch(samples: &[(usize, Vec<f32>)], dim: usize) -> Lda {
-    let mut lda = Lda::new(dim);
-    lda.grow(samples.iter().map(|(class, _)| class + 1).max().unwrap_or(0));
-    for class in 0..lda.counts.len() {
+fn batch(samples: &[(usize, Vec<f32>)], dim: usize) -> ClassStats {
+    let mut stats = ClassStats::new(dim);
+    stats.grow(samples.iter().map(|(class, _)| class + 1).max().unwrap_or(0));
+    for class in 0..stats.counts.len() {
         let of: Vec<_> = samples.iter().filter(|(y, _)| *y == class).map(|(_, z)| z).collect();
-        lda.counts[class] = of.len() as u64;
+        stats.counts[class] = of.len() as u64;
         for j in 0..dim {
             let sum: f64 = of.iter().map(|z| f64::from(z[j])).sum();
-            lda.means[[class, j]] = sum / (of.len().max(1) as f64);
+            stats.means[[class, j]] = sum / (of.len().max(1) as f64);
         }
         for z in of {
-            let centred: Vec<f64> = (0..dim).map(|j| f64::from(z[j]) - lda.means[[class, j]]).collect();
+            let centred: Vec<f64> = (0..dim).map(|j| f64::from(z[j]) - stats.means[[class, j]]).collect();
             for i in 0..dim {
                 for j in 0..=i {
-                    lda.scatter[i * (i + 1) / 2 + j] += centred[i] * centred[j];
+                    stats.scatter[i * (i + 1) / 2 + j] += centred[i] * centred[j];
                 }
             }
         }
     }
-    lda
+    stats
 }
 
 #[track_caller]
-fn check_same(found: &Lda, expected: &Lda, about: &str) {
+fn check_same(found: &ClassStats, expected: &ClassStats, about: &str) {
     let classes = expected.counts.len();
     assert_eq!(found.counts[..classes], expected.counts[..], "{about}");
     assert!(found.counts[classes..].iter().all(|count| *count == 0), "{about}");
@@ -51,32 +51,32 @@ fn any_order_of_additions_removals_moves_and_merges_is_the_batch() {
     for seed in 0..200 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let dim = rng.random_range(1..12);
-        let mut halves = [Lda::new(dim), Lda::new(dim)];
+        let mut halves = [ClassStats::new(dim), ClassStats::new(dim)];
         let mut inside: [Vec<(usize, Vec<f32>)>; 2] = Default::default();
         for _ in 0..rng.random_range(2..120) {
             let half = rng.random_range(0..2);
-            let (lda, inside) = (&mut halves[half], &mut inside[half]);
+            let (stats, inside) = (&mut halves[half], &mut inside[half]);
             match rng.random_range(0..5) {
                 0 if !inside.is_empty() => {
                     let (class, z) = inside.swap_remove(rng.random_range(0..inside.len()));
-                    lda.remove(class, &z);
+                    stats.remove(class, &z);
                 }
                 1 if !inside.is_empty() => {
                     let at = rng.random_range(0..inside.len());
                     let to = rng.random_range(0..4);
-                    lda.remove(inside[at].0, &inside[at].1);
-                    lda.add(to, &inside[at].1);
+                    stats.remove(inside[at].0, &inside[at].1);
+                    stats.add(to, &inside[at].1);
                     inside[at].0 = to;
                 }
                 2 => {
                     let many: Vec<_> = (0..rng.random_range(0..9)).map(|_| sample(&mut rng, dim)).collect();
                     let x = Array2::from_shape_fn((many.len(), dim), |(i, j)| many[i].1[j]);
-                    lda.add_all(x.view(), &many.iter().map(|(class, _)| *class).collect::<Vec<_>>());
+                    stats.add_all(x.view(), &many.iter().map(|(class, _)| *class).collect::<Vec<_>>());
                     inside.extend(many);
                 }
                 _ => {
                     let (class, z) = sample(&mut rng, dim);
-                    lda.add(class, &z);
+                    stats.add(class, &z);
                     inside.push((class, z));
                 }
             }
@@ -98,7 +98,7 @@ fn what_is_taken_off_leaves_the_batch_of_the_rest() {
         let samples: Vec<_> = (0..60).map(|_| sample(&mut rng, 5)).collect();
         let (gone, rest) = samples.split_at(rng.random_range(0..45));
         let mut whole = batch(&samples, 5);
-        whole.unmerge(&batch(gone, 5));
+        whole.subtract(&batch(gone, 5));
         check_same(&whole, &batch(rest, 5), &format!("seed {seed}"));
     }
 }
@@ -107,29 +107,29 @@ fn what_is_taken_off_leaves_the_batch_of_the_rest() {
 fn a_removal_cancels_the_addition_even_far_from_the_origin() {
     for seed in 0..30 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut lda = Lda::new(6);
+        let mut stats = ClassStats::new(6);
         let far = |(class, z): (usize, Vec<f32>)| (class, z.iter().map(|z| z + 1000.0).collect::<Vec<_>>());
         for _ in 0..40 {
             let (class, z) = far(sample(&mut rng, 6));
-            lda.add(class, &z);
+            stats.add(class, &z);
         }
-        let before = lda.clone();
+        let before = stats.clone();
         let (class, z) = far(sample(&mut rng, 6));
-        lda.add(class, &z);
-        assert_ne!(lda, before, "seed {seed}");
-        lda.remove(class, &z);
-        check_same(&lda, &before, &format!("seed {seed}"));
+        stats.add(class, &z);
+        assert_ne!(stats, before, "seed {seed}");
+        stats.remove(class, &z);
+        check_same(&stats, &before, &format!("seed {seed}"));
     }
 }
 
 #[test]
 fn a_class_whose_last_sample_goes_has_no_mean_and_no_scatter() {
-    let mut lda = Lda::new(2);
-    lda.add(1, &[3.0, 4.0]);
-    lda.add(1, &[5.0, 4.0]);
-    lda.remove(1, &[3.0, 4.0]);
-    lda.remove(1, &[5.0, 4.0]);
-    assert_eq!((lda.counts(), lda.trace()), (&[0, 0][..], 0.0));
-    assert!(lda.means().iter().all(|mean| *mean == 0.0));
-    assert!((lda.oas() - 1.0).abs() < 1e-12 && lda.head(0.5).is_err());
+    let mut stats = ClassStats::new(2);
+    stats.add(1, &[3.0, 4.0]);
+    stats.add(1, &[5.0, 4.0]);
+    stats.remove(1, &[3.0, 4.0]);
+    stats.remove(1, &[5.0, 4.0]);
+    assert_eq!((stats.counts(), stats.trace()), (&[0, 0][..], 0.0));
+    assert!(stats.means().iter().all(|mean| *mean == 0.0));
+    assert!((stats.oas_shrinkage() - 1.0).abs() < 1e-12 && stats.head(0.5).is_err());
 }

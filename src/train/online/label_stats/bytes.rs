@@ -6,8 +6,7 @@
 
 use ndarray::Array2;
 
-use super::Statistics;
-use crate::train::Lda;
+use crate::train::{ClassStats, LabelStats};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId};
 
 const NAME: &[u8; 16] = b"edgetuned lda\0\0\0";
@@ -15,7 +14,7 @@ const FORMAT: u32 = 1;
 
 /// Why bytes are not statistics; the remedy is always to compute them again from the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadStatistics {
+pub enum BadLabelStats {
     /// Another file.
     #[error("these are no discriminant statistics; they are computed again from the store")]
     Name,
@@ -36,12 +35,13 @@ pub enum BadStatistics {
     },
 }
 
-impl Statistics {
-    /// As bytes; [`Statistics::from_bytes`] gives the same back. The same statistics always give the same bytes.
+impl LabelStats {
+    /// As bytes; [`LabelStats::from_bytes`] gives the same back. The same statistics always give the same bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (lda, d) = (&self.lda, self.space.dim);
-        let mut out = Vec::with_capacity(8 * (lda.scatter().len() + lda.means().len()) + 36 * self.contributors.len());
+        let (sums, d) = (&self.sums, self.space.dim);
+        let mut out =
+            Vec::with_capacity(8 * (sums.scatter().len() + sums.means().len()) + 36 * self.contributors.len());
         out.extend(NAME);
         out.extend(FORMAT.to_le_bytes());
         out.extend(self.space.backbone.0);
@@ -51,10 +51,10 @@ impl Statistics {
         for (class, label) in self.classes.iter().enumerate() {
             out.push(label.as_str().len() as u8);
             out.extend(label.as_str().bytes());
-            out.extend(lda.counts().get(class).copied().unwrap_or(0).to_le_bytes());
+            out.extend(sums.counts().get(class).copied().unwrap_or(0).to_le_bytes());
         }
-        lda.means().iter().for_each(|value| out.extend(value.to_le_bytes()));
-        lda.scatter().iter().for_each(|value| out.extend(value.to_le_bytes()));
+        sums.means().iter().for_each(|value| out.extend(value.to_le_bytes()));
+        sums.scatter().iter().for_each(|value| out.extend(value.to_le_bytes()));
         for (id, class) in &self.contributors {
             out.extend(id.0.0);
             out.extend((*class as u32).to_le_bytes());
@@ -66,37 +66,37 @@ impl Statistics {
     /// The statistics in `bytes`.
     ///
     /// # Errors
-    /// [`BadStatistics`] when the bytes are not such, damaged, of a newer format or contradict themselves.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadStatistics> {
-        let (content, checksum) = bytes.split_last_chunk::<32>().ok_or(BadStatistics::Name)?;
-        let mut rest = content.strip_prefix(NAME).ok_or(BadStatistics::Name)?;
+    /// [`BadLabelStats`] when the bytes are not such, damaged, of a newer format or contradict themselves.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadLabelStats> {
+        let (content, checksum) = bytes.split_last_chunk::<32>().ok_or(BadLabelStats::Name)?;
+        let mut rest = content.strip_prefix(NAME).ok_or(BadLabelStats::Name)?;
         let format = u32::from_le_bytes(take(&mut rest, "format")?);
         if format != FORMAT {
-            return Err(BadStatistics::Format { found: format });
+            return Err(BadLabelStats::Format { found: format });
         }
         if Digest::of(content).0 != *checksum {
-            return Err(BadStatistics::Checksum);
+            return Err(BadLabelStats::Checksum);
         }
         let (backbone, preprocessing) = (Digest(take(&mut rest, "space")?), Digest(take(&mut rest, "space")?));
         let dim = u32::from_le_bytes(take(&mut rest, "width")?) as usize;
         let (classes, counts) = take_classes(&mut rest)?;
         let means = take_floats(&mut rest, classes.len().checked_mul(dim), "means")?;
         let means = Array2::from_shape_vec((classes.len(), dim), means);
-        let means = means.map_err(|_| BadStatistics::Part { part: "means" })?;
+        let means = means.map_err(|_| BadLabelStats::Part { part: "means" })?;
         let half = dim.checked_add(1).and_then(|next| next.checked_mul(dim)).map(|twice| twice / 2);
         let scatter = take_floats(&mut rest, half, "scatter")?;
         let mut out = Self {
             space: EmbeddingSpace { backbone, preprocessing, dim },
             classes,
-            lda: Lda::from_parts(counts, means, scatter),
+            sums: ClassStats::from_parts(counts, means, scatter),
             contributors: std::collections::BTreeMap::new(),
         };
         out.take_contributors(rest)?;
         Ok(out)
     }
 
-    fn take_contributors(&mut self, mut rest: &[u8]) -> Result<(), BadStatistics> {
-        let bad = BadStatistics::Part { part: "list of contributors" };
+    fn take_contributors(&mut self, mut rest: &[u8]) -> Result<(), BadLabelStats> {
+        let bad = BadLabelStats::Part { part: "list of contributors" };
         let mut counts = vec![0; self.classes.len()];
         while !rest.is_empty() {
             let id = SampleId(Digest(take(&mut rest, "list of contributors")?));
@@ -107,18 +107,18 @@ impl Statistics {
             }
             self.contributors.insert(id, class);
         }
-        if counts == self.lda.counts() { Ok(()) } else { Err(bad) }
+        if counts == self.sums.counts() { Ok(()) } else { Err(bad) }
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8], part: &'static str) -> Result<[u8; N], BadStatistics> {
-    let (head, tail) = rest.split_first_chunk::<N>().ok_or(BadStatistics::Part { part })?;
+fn take<const N: usize>(rest: &mut &[u8], part: &'static str) -> Result<[u8; N], BadLabelStats> {
+    let (head, tail) = rest.split_first_chunk::<N>().ok_or(BadLabelStats::Part { part })?;
     *rest = tail;
     Ok(*head)
 }
 
-fn take_classes(rest: &mut &[u8]) -> Result<(Vec<Label>, Vec<u64>), BadStatistics> {
-    let bad = || BadStatistics::Part { part: "list of classes" };
+fn take_classes(rest: &mut &[u8]) -> Result<(Vec<Label>, Vec<u64>), BadLabelStats> {
+    let bad = || BadLabelStats::Part { part: "list of classes" };
     let (mut classes, mut counts) = (Vec::new(), Vec::new());
     for _ in 0..u32::from_le_bytes(take(rest, "list of classes")?) {
         let [length] = take(rest, "list of classes")?;
@@ -135,8 +135,8 @@ fn take_classes(rest: &mut &[u8]) -> Result<(Vec<Label>, Vec<u64>), BadStatistic
     Ok((classes, counts))
 }
 
-fn take_floats(rest: &mut &[u8], count: Option<usize>, part: &'static str) -> Result<Vec<f64>, BadStatistics> {
-    let bad = BadStatistics::Part { part };
+fn take_floats(rest: &mut &[u8], count: Option<usize>, part: &'static str) -> Result<Vec<f64>, BadLabelStats> {
+    let bad = BadLabelStats::Part { part };
     let bytes = count.and_then(|count| count.checked_mul(8)).ok_or(bad.clone())?;
     let (values, tail) = rest.split_at_checked(bytes).ok_or(bad.clone())?;
     *rest = tail;
@@ -152,10 +152,10 @@ mod tests {
 
     use super::*;
 
-    fn statistics(seed: u64, n: usize) -> Statistics {
+    fn statistics(seed: u64, n: usize) -> LabelStats {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 5 };
-        let mut out = Statistics::new(space);
+        let mut out = LabelStats::new(space);
         for i in 0..n {
             let label = Label::new(["gear", "nut", "bolt é"][rng.random_range(0..3)]).unwrap();
             let z: Vec<f32> = (0..5).map(|_| rng.random()).collect();
@@ -169,7 +169,7 @@ mod tests {
         for (seed, n) in [0, 1, 2, 30].into_iter().enumerate() {
             let statistics = statistics(seed as u64, n);
             let bytes = statistics.to_bytes();
-            assert_eq!(Statistics::from_bytes(&bytes), Ok(statistics.clone()), "{n} samples");
+            assert_eq!(LabelStats::from_bytes(&bytes), Ok(statistics.clone()), "{n} samples");
             assert_eq!(statistics.to_bytes(), bytes);
         }
     }
@@ -178,9 +178,9 @@ mod tests {
     fn a_class_without_samples_survives_too() {
         let mut statistics = statistics(1, 1);
         let id = *statistics.contributors.keys().next().unwrap();
-        statistics.lda.remove(0, &[0.0; 5]);
+        statistics.sums.remove(0, &[0.0; 5]);
         statistics.contributors.remove(&id);
-        assert_eq!(Statistics::from_bytes(&statistics.to_bytes()), Ok(statistics));
+        assert_eq!(LabelStats::from_bytes(&statistics.to_bytes()), Ok(statistics));
     }
 
     #[test]
@@ -189,8 +189,8 @@ mod tests {
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
-            assert!(Statistics::from_bytes(&changed).is_err(), "byte {at} changed");
-            assert!(Statistics::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
+            assert!(LabelStats::from_bytes(&changed).is_err(), "byte {at} changed");
+            assert!(LabelStats::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
         }
     }
 
@@ -209,7 +209,7 @@ mod tests {
             }
             bytes.truncate(rng.random_range(20..=bytes.len()));
             bytes.extend(Digest::of(&bytes).0);
-            if let Ok(read) = Statistics::from_bytes(&bytes) {
+            if let Ok(read) = LabelStats::from_bytes(&bytes) {
                 assert_eq!(read.to_bytes(), bytes, "seed {seed}: read as something else");
             }
         }
@@ -217,10 +217,10 @@ mod tests {
             let mut bytes = content.to_vec();
             bytes[at..at + value.len()].copy_from_slice(value);
             bytes.extend(Digest::of(&bytes).0);
-            Statistics::from_bytes(&bytes)
+            LabelStats::from_bytes(&bytes)
         };
-        assert_eq!(with(16, &[2]), Err(BadStatistics::Format { found: 2 }));
+        assert_eq!(with(16, &[2]), Err(BadLabelStats::Format { found: 2 }));
         assert!(with(84, &[255; 4]).is_err() && with(88, &[255; 4]).is_err());
-        assert_eq!(with(content.len() - 4, &[9]), Err(BadStatistics::Part { part: "list of contributors" }));
+        assert_eq!(with(content.len() - 4, &[9]), Err(BadLabelStats::Part { part: "list of contributors" }));
     }
 }

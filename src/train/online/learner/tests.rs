@@ -23,8 +23,8 @@ fn like(rng: &mut ChaCha8Rng, z: &[f32]) -> Vec<f32> {
     z.iter().map(|z| z + 0.05 * (rng.random::<f32>() - 0.5)).collect()
 }
 
-/// A champion of "a", "b" and "c" that says the scene with the largest values.
-fn says(z: &[f32]) -> Vec<f32> {
+/// A champion of "a", "b" and "c" that predict the scene with the largest values.
+fn predict(z: &[f32]) -> Vec<f32> {
     let sum = |class: usize| z.iter().skip(class).step_by(4).sum::<f32>();
     let mut p = vec![sum(0), sum(1), sum(2)];
     crate::head::softmax_in_place(&mut p, 1.0);
@@ -35,20 +35,20 @@ fn champion() -> ClassSet {
     ["a", "b", "c"].map(label).into_iter().collect()
 }
 
-fn learner(seed: u64) -> (Learner, ChaCha8Rng) {
+fn learner(seed: u64) -> (OnlineLearner, ChaCha8Rng) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: D };
-    let mut statistics = Statistics::new(space);
+    let mut statistics = LabelStats::new(space);
     let labels = ["a", "b", "c"].map(label);
     let samples: Vec<_> = (0..90).map(|i| (id(i), i % 3, picture(&mut rng, i % 3))).collect();
     statistics.add_all(samples.iter().map(|(id, class, z)| (*id, &labels[*class], z.as_slice())));
-    let mut learner = Learner::new(statistics);
-    learner.anchor().unwrap();
+    let mut learner = OnlineLearner::new(statistics);
+    learner.refactorise().unwrap();
     (learner, rng)
 }
 
 fn answer(overlay: &Overlay, z: &[f32]) -> (ClassSet, Vec<f32>) {
-    overlay.blend(&champion(), &says(z), z).unwrap_or_else(|| (champion(), says(z)))
+    overlay.blend(&champion(), &predict(z), z).unwrap_or_else(|| (champion(), predict(z)))
 }
 
 fn top(answer: &(ClassSet, Vec<f32>)) -> &str {
@@ -62,9 +62,9 @@ fn a_correction_shows_on_like_images_and_leaves_all_others_alone() {
         let (mut learner, mut rng) = learner(seed);
         let wrong = picture(&mut rng, 0);
         learner.learn(id(1000), Timestamp(1), Some(&label("b")), &wrong);
-        let overlay = learner.overlay(&champion(), &says);
+        let overlay = learner.overlay(&champion(), &predict);
         let near = like(&mut rng, &wrong);
-        assert_eq!(top(&(champion(), says(&near))), "a", "seed {seed}");
+        assert_eq!(top(&(champion(), predict(&near))), "a", "seed {seed}");
         for z in [&wrong, &near] {
             let after = answer(&overlay, z);
             assert_eq!(top(&after), "b", "seed {seed}");
@@ -72,7 +72,7 @@ fn a_correction_shows_on_like_images_and_leaves_all_others_alone() {
         }
         for number in 0..60 {
             let z = picture(&mut rng, number % 3);
-            let (before, after) = (says(&z), answer(&overlay, &z));
+            let (before, after) = (predict(&z), answer(&overlay, &z));
             let moved = before.iter().zip(&after.1).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(moved < 1e-3, "seed {seed}: image {number} moved by {moved}");
             assert_eq!(top(&(champion(), before)), top(&after), "seed {seed}");
@@ -87,7 +87,7 @@ fn a_new_class_is_found_after_a_few_labels_and_the_others_keep_theirs() {
         for number in 0..5 {
             learner.learn(id(1000 + number), Timestamp(1), Some(&label("new")), &picture(&mut rng, 3));
         }
-        let overlay = learner.overlay(&champion(), &says);
+        let overlay = learner.overlay(&champion(), &predict);
         assert_eq!(overlay.components.len(), 1, "seed {seed}: one component a class");
         let found = (0..40).filter(|_| top(&answer(&overlay, &picture(&mut rng, 3))) == "new").count();
         let lost = (0..60).filter(|i| top(&answer(&overlay, &picture(&mut rng, i % 3))) == "new").count();
@@ -102,18 +102,18 @@ fn what_is_withdrawn_was_never_said_bit_for_bit() {
         let (kept, gone, other) = (picture(&mut rng, 0), picture(&mut rng, 1), picture(&mut rng, 3));
         learner.learn(id(1000), Timestamp(1), Some(&label("b")), &kept);
         learner.learn(id(1002), Timestamp(3), Some(&label("new")), &other);
-        let before = learner.overlay(&champion(), &says);
+        let before = learner.overlay(&champion(), &predict);
         learner.learn(id(1001), Timestamp(2), Some(&label("c")), &gone);
-        assert_ne!(learner.overlay(&champion(), &says), before, "seed {seed}");
+        assert_ne!(learner.overlay(&champion(), &predict), before, "seed {seed}");
         learner.learn(id(1001), Timestamp(4), Some(&label("new")), &gone);
-        assert_ne!(learner.overlay(&champion(), &says), before, "seed {seed}");
+        assert_ne!(learner.overlay(&champion(), &predict), before, "seed {seed}");
         learner.learn(id(1001), Timestamp(5), None, &gone);
-        assert_eq!(learner.overlay(&champion(), &says), before, "seed {seed}");
+        assert_eq!(learner.overlay(&champion(), &predict), before, "seed {seed}");
         // A sample that the last verdict saw as "a", called "b", and "a" again.
         let judged = picture(&mut ChaCha8Rng::seed_from_u64(seed), 0);
         learner.learn(id(0), Timestamp(6), Some(&label("b")), &judged);
         learner.learn(id(0), Timestamp(7), Some(&label("a")), &judged);
-        assert_eq!(learner.overlay(&champion(), &says), before, "seed {seed}");
+        assert_eq!(learner.overlay(&champion(), &predict), before, "seed {seed}");
     }
 }
 
@@ -124,10 +124,10 @@ fn like_corrections_share_a_component_and_agreement_adds_none() {
     learner.learn(id(1000), Timestamp(1), Some(&label("b")), &wrong);
     learner.learn(id(1001), Timestamp(2), Some(&label("b")), &like(&mut rng, &wrong));
     learner.learn(id(1002), Timestamp(3), Some(&label("c")), &picture(&mut rng, 2));
-    let overlay = learner.overlay(&champion(), &says);
+    let overlay = learner.overlay(&champion(), &predict);
     assert_eq!(overlay.components.iter().map(|component| component.n).collect::<Vec<_>>(), [2]);
     learner.learn(id(1003), Timestamp(4), Some(&label("b")), &picture(&mut rng, 0));
-    assert_eq!(learner.overlay(&champion(), &says).components.len(), 2);
+    assert_eq!(learner.overlay(&champion(), &predict).components.len(), 2);
 }
 
 #[test]
@@ -137,14 +137,14 @@ fn a_verdict_ends_what_it_saw_and_the_statistics_take_it_in() {
     learner.learn(id(1000), Timestamp(1), Some(&label("b")), &old);
     learner.learn(id(1001), Timestamp(9), Some(&label("c")), &young);
     learner.learn(id(3), Timestamp(2), None, &old);
-    learner.settle(Timestamp(9));
+    learner.fold_in(Timestamp(9));
     assert_eq!(learner.evidence(), 1);
     assert_eq!(learner.statistics().class_of(&id(1000)), Some(&label("b")));
     assert_eq!(learner.statistics().class_of(&id(3)), None);
-    let overlay = learner.overlay(&champion(), &says);
+    let overlay = learner.overlay(&champion(), &predict);
     assert_eq!((top(&answer(&overlay, &old)), top(&answer(&overlay, &young))), ("a", "c"));
-    learner.settle(Timestamp(10));
-    assert!(learner.overlay(&champion(), &says).is_empty());
+    learner.fold_in(Timestamp(10));
+    assert!(learner.overlay(&champion(), &predict).is_empty());
 }
 
 #[test]
@@ -153,14 +153,14 @@ fn what_is_forgotten_is_neither_in_the_statistics_nor_acts() {
     let plain = learner.clone();
     let z = [0, 1].map(|class| picture(&mut rng, class));
     learner.learn(id(1000), Timestamp(1), Some(&label("b")), &z[0]);
-    learner.settle(Timestamp(2));
+    learner.fold_in(Timestamp(2));
     learner.learn(id(1001), Timestamp(3), Some(&label("c")), &z[1]);
     learner.forget([(id(1000), &z[0][..]), (id(1001), &z[1][..]), (id(1002), &z[1][..])]);
     assert_eq!((learner.evidence(), learner.statistics().class_of(&id(1000))), (0, None));
-    assert_eq!(learner.statistics().lda().counts(), plain.statistics().lda().counts());
-    let gap = (learner.statistics().lda().means().to_owned() - plain.statistics().lda().means()).mapv(f64::abs);
+    assert_eq!(learner.statistics().sums().counts(), plain.statistics().sums().counts());
+    let gap = (learner.statistics().sums().means().to_owned() - plain.statistics().sums().means()).mapv(f64::abs);
     assert!(gap.iter().all(|gap| *gap < 1e-12));
-    assert!(learner.overlay(&champion(), &says).is_empty());
+    assert!(learner.overlay(&champion(), &predict).is_empty());
 }
 
 #[test]
@@ -181,11 +181,11 @@ fn without_scatter_or_for_another_champion_nothing_is_added() {
     let (mut learner, mut rng) = learner(7);
     let z = picture(&mut rng, 0);
     learner.learn(id(1000), Timestamp(1), Some(&label("b")), &z);
-    let overlay = learner.overlay(&champion(), &says);
+    let overlay = learner.overlay(&champion(), &predict);
     let other: ClassSet = ["a", "b"].map(label).into_iter().collect();
     assert!(overlay.blend(&other, &[0.5, 0.5], &z).is_none());
-    let mut empty = Learner::new(Statistics::new(*learner.statistics().space()));
-    assert!(empty.anchor().is_err() && empty.is_due());
+    let mut empty = OnlineLearner::new(LabelStats::new(*learner.statistics().space()));
+    assert!(empty.refactorise().is_err() && empty.should_refactorise());
     empty.learn(id(1), Timestamp(1), Some(&label("b")), &z);
-    assert!(empty.overlay(&champion(), &says).is_empty());
+    assert!(empty.overlay(&champion(), &predict).is_empty());
 }

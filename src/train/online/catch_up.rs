@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Dataset, Statistics};
+use super::label_stats::LabelStats;
+use crate::train::Dataset;
 use crate::words::{Label, SampleId};
 
 /// Samples read at a time.
@@ -46,9 +47,9 @@ pub struct LabelRow {
 /// Those of `stored`.
 pub fn catch_up<R: LabelRows>(
     stored: &R,
-    statistics: &Statistics,
+    statistics: &LabelStats,
     waiting: &BTreeSet<SampleId>,
-) -> Result<Option<Statistics>, R::Error> {
+) -> Result<Option<LabelStats>, R::Error> {
     let labels = stored.labels()?;
     let labelled: BTreeSet<SampleId> = labels.iter().map(|(id, _)| *id).collect();
     let due = labels.iter().filter(|(id, _)| !waiting.contains(id));
@@ -86,7 +87,7 @@ pub fn catch_up<R: LabelRows>(
 pub fn with_replay<R: LabelRows>(
     stored: &R,
     data: Dataset,
-    statistics: Statistics,
+    statistics: LabelStats,
     max: usize,
 ) -> Result<Dataset, R::Error> {
     let inside: BTreeSet<&SampleId> = data.ids().iter().collect();
@@ -138,7 +139,7 @@ mod tests {
     fn labels_that_are_new_changed_or_removed_are_caught_up_with_and_those_of_evicted_samples_stay() {
         let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 2 };
         let (gear, nut) = (Label::new("gear").unwrap(), Label::new("nut").unwrap());
-        let mut statistics = Statistics::new(space);
+        let mut statistics = LabelStats::new(space);
         for n in 0..4 {
             statistics.set(id(n), Some(&gear), &[1.0, f32::from(n)]);
         }
