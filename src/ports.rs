@@ -34,7 +34,7 @@ pub enum EmbedError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This image makes the network emit a value that is not finite.
-    #[error("the backbone emits {value} in place {place} of the embedding; the image is put aside")]
+    #[error("the backbone emits {value} at position {place} of the embedding; the image is quarantined")]
     NotFinite {
         /// Index of the image in the batch.
         image: usize,

@@ -19,7 +19,7 @@ pub fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => say(&[NotifyState::Reloading, now]),
         Err(error) => {
-            warn!(%error, "the service manager is not told of the reload: the monotonic clock cannot be read");
+            warn!(%error, "cannot notify the service manager of the reload: the monotonic clock cannot be read");
         }
     }
 }
@@ -52,6 +52,6 @@ pub fn watchdog_timeout() -> Option<Duration> {
 
 fn say(words: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(words) {
-        warn!(%error, "the service manager cannot be told; check that the unit has NotifyAccess=main");
+        warn!(%error, "cannot notify the service manager; check that the unit has NotifyAccess=main");
     }
 }

@@ -29,9 +29,9 @@ impl Picture {
     pub fn bytes(&self) -> Outcome<Vec<u8>> {
         match self {
             Self::Drawn(camera, part, index) => Ok(camera.jpeg(*part, *index, &Light::DAY)),
-            Self::Photo(path) => {
-                fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()).into())
-            }
+            Self::Photo(path) => fs::read(path).map_err(|error| {
+                format!("cannot read {}: {error}; check its path, its owner and its mode", path.display()).into()
+            }),
         }
     }
 
@@ -147,7 +147,8 @@ impl Deck {
                 Ok(Self { plan: Plan::new(classes.len(), fewest), known: classes, newcomer })
             }
             _ => Err(format!(
-                "{} needs three folders or more, each named after a class, with 24 or more .jpg, .png, .webp or .bmp files",
+                "{} needs three folders or more, each named after a class, with 24 or more .jpg, .png, .webp or .bmp \
+                 files",
                 folder.display()
             )
             .into()),

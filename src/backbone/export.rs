@@ -30,8 +30,8 @@ pub enum CannotExport {
     Model(#[from] BadModel),
     /// Written in operators of another version.
     #[error(
-        "the model is written in {}, a head can be put behind those of version {} to {}: \
-         convert it with Python's onnx.version_converter and train on the result, or choose another backbone",
+        "the model uses {}, a head can be added to those of version {} to {}: convert it with Python's \
+         onnx.version_converter and train on the result, or choose another backbone",
         .found.map_or("operators of no stated version".to_owned(), |found| format!("ONNX operators of version {found}")),
         OPSETS.start(), OPSETS.end()
     )]
@@ -41,8 +41,8 @@ pub enum CannotExport {
     },
     /// The backbone has a tensor of the output's name.
     #[error(
-        "the backbone computes a tensor {PROBABILITIES:?} of its own on the way to the embedding: \
-         choose an embedding before it and train again, or rename it"
+        "the backbone already computes a tensor {PROBABILITIES:?} before its embedding: choose an embedding before it \
+         and train again, or rename it"
     )]
     NameTaken,
 }

@@ -124,7 +124,7 @@ fn candidates(graph: &Graph) -> Vec<Candidate> {
     walks.sort_by_key(|(output, _)| flow.place(&output.name));
     let (scores, others): (Vec<_>, Vec<_>) = walks.into_iter().partition(|(output, walk)| scores(&flow, output, walk));
     for (output, _) in others.iter().filter(|(output, _)| axes_of(output).is_none_or(is_vector)) {
-        list.add(&output.name, dim_of(graph, &output.name), Pool::None, "a declared output that is no class score");
+        list.add(&output.name, dim_of(graph, &output.name), Pool::None, "a declared output that is not a class score");
     }
     let declared = list.found.len();
     for (_, walk) in &scores {

@@ -83,7 +83,8 @@ pub enum BadManifest {
     #[error(transparent)]
     Wrong(Box<ManifestProblem>),
     /// A bundled name that no place has.
-    #[error("no bundled backbone is called {name:?} in {}; there are: {available}; give one of these or a manifest's path",
+    #[error("there is no bundled backbone {name:?} in {}; available: {available}; give one of these or a manifest's \
+             path",
         listed(.places))]
     UnknownName {
         /// The name asked for.

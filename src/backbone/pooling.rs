@@ -36,7 +36,7 @@ pub fn channels_last([second, last]: [usize; 2], dim: usize, layout: Layout) -> 
 }
 
 /// The pooling and the width that a tensor of `shape`, computed for one picture of `size` (height, width), asks for;
-/// `None` where it is no embedding of anything.
+/// `None` where it is not an embedding of anything.
 ///
 /// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their class token, where they have one.
 pub fn fitting(shape: &[i64], layout: Layout, size: (u32, u32)) -> Option<(Pool, usize)> {

@@ -42,7 +42,7 @@ pub struct Proposal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadProposal {
     /// More inputs than a picture, or none.
-    #[error("the model has {found} where one input, a picture, is needed; export it with one input")]
+    #[error("the model has {found} where one input, an image, is needed; export it with one input")]
     Inputs {
         /// The inputs, in words.
         found: String,
@@ -65,14 +65,14 @@ pub enum BadProposal {
     },
     /// Weights lie in other files.
     #[error(
-        "the model's weights lie in files of their own, one file is needed; export it into one file (PyTorch: \
-        external_data=False)"
+        "the model's weights are in separate files, one file is needed; export it into one file (PyTorch: \
+         external_data=False)"
     )]
     ExternalWeights,
     /// The input is no picture.
     #[error(
         "the model's input {input:?} has the shape {shape}, a picture has four axes (n, 3, h, w) or (n, h, w, 3); \
-        export it with such an input"
+         export it with such an input"
     )]
     NoPicture {
         /// The input.
@@ -83,7 +83,7 @@ pub enum BadProposal {
     /// The axis of the colours is not to be told.
     #[error(
         "the model's input {input:?} has the shape {shape}, which leaves open where its 3 colour channels are; give \
-        --layout nchw (PyTorch) or --layout nhwc (TensorFlow)"
+         --layout nchw (PyTorch) or --layout nhwc (TensorFlow)"
     )]
     LayoutOpen {
         /// The input.
@@ -93,8 +93,8 @@ pub enum BadProposal {
     },
     /// Height or width is free.
     #[error(
-        "the model's input {input:?} has the shape {shape}, which leaves its size open; give the one that it was trained \
-        with, such as --size 224"
+        "the model's input {input:?} has the shape {shape}, which leaves its size open; give the one that it was \
+         trained with, such as --size 224"
     )]
     SizeOpen {
         /// The input.
@@ -117,8 +117,8 @@ pub enum BadProposal {
     NoCandidate,
     /// The tensor is no embedding.
     #[error(
-        "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding follows from \
-        that; choose another with --tensor, or name its pooling with --pool"
+        "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding follows from that; choose another \
+         with --tensor, or name its pooling with --pool"
     )]
     NoEmbedding {
         /// The tensor.
@@ -127,8 +127,8 @@ pub enum BadProposal {
         shape: Vec<i64>,
     },
     /// The pooling does not fit the tensor.
-    #[error("the tensor {tensor:?} has the shape {shape:?} for one picture, which --pool {} does not fit; avg wants a map \
-        (n, d, h, w), cls a list of tokens (n, tokens, d)", .pool.as_str())]
+    #[error("the tensor {tensor:?} has the shape {shape:?} for one picture, which --pool {} does not fit; avg wants a \
+             map (n, d, h, w), cls a list of tokens (n, tokens, d)", .pool.as_str())]
     Pool {
         /// The tensor.
         tensor: String,

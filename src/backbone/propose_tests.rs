@@ -90,7 +90,7 @@ fn a_model_that_is_none_for_pictures_is_refused() {
         propose(&model, &Wishes::default()).unwrap_err().to_string()
     };
     let two = refused(|model| model.inputs.push(Tensor { name: "mask".into(), ..Tensor::default() }));
-    assert!(two.contains("the inputs \"x\", \"mask\" where one input, a picture, is needed"), "{two}");
+    assert!(two.contains("the inputs \"x\", \"mask\" where one input, an image, is needed"), "{two}");
     assert!(refused(|model| model.inputs.clear()).contains("has no input"));
     assert!(refused(|model| model.inputs[0].element = "float16").contains("takes float16, float32 is needed"));
     assert!(refused(|model| model.external_weights = true).contains("external_data=False"));

@@ -18,22 +18,22 @@ pub use samples::{SampleList, Samples};
 
 const EXAMPLES: &str = "\
 Examples:
-  edgetuned train photographs --out parts.safetensors     a folder per class becomes a head
-  edgetuned predict new/*.jpg --head parts.safetensors    which class each picture is
-  edgetuned check --config edgetuned.yaml                 every problem of a configuration at once
+  edgetuned train photographs --out parts.safetensors     train a head from a folder per class
+  edgetuned predict new/*.jpg --head parts.safetensors    classify images
+  edgetuned check --config edgetuned.yaml                 list every problem of a configuration
   edgetuned run --config edgetuned.yaml                   the daemon";
 
-/// Transfer learning that adapts by itself at the edge.
+/// Train and run image classifiers on small devices.
 #[derive(Debug, Parser)]
 #[command(name = "edgetuned", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Args {
     /// Configuration of the daemon and of the store
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print one JSON document on standard output and nothing else
+    /// Print the result as JSON
     #[arg(long, global = true)]
     pub json: bool,
-    /// Say more on standard error; twice for every image
+    /// More log output on standard error; -vv logs every image
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// What to do
@@ -44,42 +44,42 @@ pub struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the daemon: watch, embed, store, predict, train on schedule, report over MQTT
+    /// Run the daemon: watch folders, classify images, train, report over MQTT
     Run,
-    /// Validate the configuration and everything that it points at
+    /// Check the configuration and everything it refers to
     Check,
-    /// Train a head from a folder per class
+    /// Train a head from a folder with one subfolder per class
     #[command(after_help = "\
 Examples:
-  edgetuned train photographs                             report on held-out folds, head in head.safetensors
-  edgetuned train photographs --test more --shots 10      ten pictures a class, report on other pictures
+  edgetuned train photographs                             cross-validated report, head in head.safetensors
+  edgetuned train photographs --test more --shots 10      ten images a class, evaluated on other images
   edgetuned train photographs --solver adam --epochs 50 --batch 32 --lr 1e-3
   edgetuned train photographs --head auto                 try every kind of head, keep the simplest good one")]
     Train(Train),
-    /// Say which class each picture is
+    /// Classify images
     #[command(after_help = "Example:\n  edgetuned predict new/*.jpg --head parts.safetensors --json")]
     Predict(Predict),
-    /// Measure a head on a folder per class
+    /// Evaluate a head on a folder with one subfolder per class
     #[command(after_help = "Example:\n  edgetuned evaluate more --head parts.safetensors")]
     Evaluate(Evaluate),
-    /// Write the embeddings of a folder's pictures
+    /// Write the embeddings of a folder's images
     #[command(after_help = "Example:\n  edgetuned embed photographs --out embeddings.npz")]
     Embed(Embed),
-    /// Write a head and its backbone as one ONNX file, for any runtime
+    /// Export a head and its backbone as one ONNX file, for any runtime
     #[command(after_help = "Example:\n  edgetuned export --head parts.safetensors --out parts.onnx")]
     Export(Export),
-    /// List bundled backbones, look into a model, write a model's manifest
+    /// List bundled backbones, inspect a model, write a model's manifest
     #[command(subcommand)]
     Backbone(Backbone),
     /// List, show, promote and roll back the heads in the store
     #[command(subcommand)]
     Heads(Heads),
-    /// Talk to the running daemon over its socket
+    /// Control the running daemon over its socket
     Ctl(Ctl),
-    /// List, export and import the samples in the store and their labels; take changes of labels back
+    /// List, export and import samples and their labels; undo label changes
     #[command(subcommand)]
     Samples(Samples),
-    /// Sign updates of heads and backbones, check them, send them to a device
+    /// Sign, verify and publish updates of heads and backbones
     #[command(subcommand)]
     Update(super::update::Update),
 }
@@ -87,9 +87,9 @@ Examples:
 /// `train`
 #[derive(Debug, clap::Args)]
 pub struct Train {
-    /// A folder with a folder of pictures for each class
+    /// A folder with one subfolder of images per class
     pub dir: PathBuf,
-    /// Another such folder to measure on; without it the figures are of held-out folds
+    /// Another such folder to evaluate on; without it metrics are cross-validated
     #[arg(long, value_name = "DIR")]
     pub test: Option<PathBuf>,
     /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
@@ -98,28 +98,28 @@ pub struct Train {
     /// Kind of head [default: the configuration's, else softmax]
     #[arg(long, value_parser = keyword::<HeadKind>(), value_name = "KIND")]
     pub head: Option<HeadKind>,
-    /// Where the head is written; its report goes beside it
+    /// Output file of the head; its report is written next to it
     #[arg(long, value_name = "HEAD", default_value = "head.safetensors")]
     pub out: PathBuf,
-    /// Take only this many pictures of each class, drawn with --seed
+    /// Use only this many images of each class, chosen with --seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub shots: Option<u32>,
-    /// Seed of everything random
+    /// Random seed
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// How a softmax head is fitted [default: lbfgs, or adam when --epochs, --batch or --lr are given]
     #[arg(long, value_parser = keyword::<Solver>())]
     pub solver: Option<Solver>,
-    /// L2 penalty; chosen by cross-validation when not given
+    /// L2 penalty [default: chosen by cross-validation]
     #[arg(long, value_name = "LAMBDA", value_parser = positive)]
     pub l2: Option<f64>,
-    /// Passes over the pictures (adam) [default: 50]
+    /// Epochs (adam) [default: 50]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
-    /// Pictures a step (adam) [default: 32]
+    /// Batch size (adam) [default: 32]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
-    /// Length of a step (adam) [default: 0.001]
+    /// Learning rate (adam) [default: 0.001]
     #[arg(long, value_parser = positive)]
     pub lr: Option<f64>,
 }
@@ -132,7 +132,7 @@ pub struct Predict {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub head: HeadChoice,
-    /// Classes to name for each picture [default: the configuration's, else 3]
+    /// Classes to list for each image [default: the configuration's, else 3]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: Option<u32>,
 }
@@ -140,7 +140,7 @@ pub struct Predict {
 /// `evaluate`
 #[derive(Debug, clap::Args)]
 pub struct Evaluate {
-    /// A folder with a folder of pictures for each class
+    /// A folder with one subfolder of images per class
     pub dir: PathBuf,
     #[command(flatten)]
     pub head: HeadChoice,
@@ -155,7 +155,7 @@ pub struct HeadChoice {
     /// The head's file
     #[arg(long = "head", value_name = "HEAD")]
     pub file: PathBuf,
-    /// A manifest to look at beside the bundled backbones
+    /// A manifest to try in addition to the bundled backbones
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
 }
@@ -163,9 +163,9 @@ pub struct HeadChoice {
 /// `embed`
 #[derive(Debug, clap::Args)]
 pub struct Embed {
-    /// A folder of pictures, with folders below it or without
+    /// A folder of images, with or without subfolders
     pub dir: PathBuf,
-    /// Where the embeddings are written: .npz with the arrays ids, paths and embeddings
+    /// Output file: .npz with the arrays ids, paths and embeddings
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
@@ -178,7 +178,7 @@ pub struct Embed {
 pub struct Export {
     #[command(flatten)]
     pub head: HeadChoice,
-    /// Where the model is written
+    /// Output file of the model
     #[arg(long, value_name = "MODEL.onnx")]
     pub out: PathBuf,
     /// Replace the file if it exists
@@ -189,14 +189,14 @@ pub struct Export {
 /// `backbone`
 #[derive(Debug, Subcommand)]
 pub enum Backbone {
-    /// Name the bundled backbones
+    /// List the bundled backbones
     List,
     /// Show inputs, outputs and tensors that could be the embedding
     Inspect {
         /// An ONNX model
         file: PathBuf,
     },
-    /// Write the manifest of a model of your own, proved on pictures
+    /// Write the manifest of your own model, checked on images
     #[command(after_help = "\
 Examples:
   edgetuned backbone add resnet18.onnx --normalize imagenet
@@ -210,10 +210,10 @@ Examples:
 pub struct Add {
     /// An ONNX model
     pub file: PathBuf,
-    /// Where the manifest is written [default: beside the model, its name with .yaml]
+    /// Output file of the manifest [default: the model's name with .yaml]
     #[arg(long, value_name = "MANIFEST", value_parser = manifest)]
     pub out: Option<PathBuf>,
-    /// What reports call the backbone [default: the model file's name]
+    /// Name of the backbone in reports [default: the model file's name]
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub name: Option<String>,
     /// Name of the input tensor [default: the model's only one]
@@ -228,7 +228,7 @@ pub struct Add {
     /// Order of the colours [default: rgb, or the normalisation's]
     #[arg(long, value_parser = keyword::<Channels>())]
     pub channels: Option<Channels>,
-    /// How pixels were normalised in training, by its known name
+    /// Name of a known normalisation of pixels
     #[arg(long, value_name = "NAME", value_parser = normalization, conflicts_with_all = ["mean", "std"],
         long_help = normalizations())]
     pub normalize: Option<Normalization>,
@@ -238,22 +238,22 @@ pub struct Add {
     /// Divided by: one number or three
     #[arg(long, value_name = "S[,S,S]", value_parser = divisor, requires = "mean")]
     pub std: Option<[f32; 3]>,
-    /// Multiplied with, before the mean is subtracted: one number or three [default: 1]
+    /// Multiplied by, before the mean is subtracted: one number or three [default: 1]
     #[arg(long, value_name = "S[,S,S]", value_parser = per_channel, allow_hyphen_values = true)]
     pub scale: Option<[f32; 3]>,
-    /// How pictures get the model's size [default: crop]
+    /// How images are resized to the model's size [default: crop]
     #[arg(long, value_parser = keyword::<Resize>())]
     pub resize: Option<Resize>,
-    /// For crop: its side in the shorter side of the picture [default: 0.875]
+    /// For crop: its side as a share of the image's shorter side [default: 0.875]
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     pub crop_ratio: Option<f32>,
     /// For letterbox: grey value of the border [default: 114]
     #[arg(long, value_name = "GREY")]
     pub pad: Option<u8>,
-    /// The embedding: an output or an inner tensor [default: the likeliest that 'inspect' lists]
+    /// The embedding: an output or an inner tensor [default: the most likely one that 'inspect' lists]
     #[arg(long)]
     pub tensor: Option<String>,
-    /// What happens to its height and width, or tokens [default: what its shape asks for]
+    /// How its height and width, or its tokens, are pooled [default: by its shape]
     #[arg(long, value_parser = keyword::<Pool>())]
     pub pool: Option<Pool>,
     /// Licence of the weights, for the manifest
@@ -262,7 +262,7 @@ pub struct Add {
     /// Where the weights come from, for the manifest
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
-    /// Replace a manifest that is there
+    /// Replace an existing manifest
     #[arg(long)]
     pub force: bool,
 }
@@ -270,9 +270,9 @@ pub struct Add {
 /// `heads`
 #[derive(Debug, Subcommand)]
 pub enum Heads {
-    /// Name every head in the store, oldest first
+    /// List every head in the store, oldest first
     List,
-    /// Show one head's figures
+    /// Show one head's metrics
     Show {
         /// Its id or version
         id: String,
@@ -282,6 +282,6 @@ pub enum Heads {
         /// Its id or version
         id: String,
     },
-    /// Put the head before the present one back in service; the daemon must not be running
+    /// Put the previous head back in service; the daemon must not be running
     Rollback,
 }

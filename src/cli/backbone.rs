@@ -53,7 +53,7 @@ fn list(output: Output) -> Result<(), Failure> {
         .collect();
     output.print(&rows, |out| {
         if rows.is_empty() {
-            writeln!(out, "none at hand; put manifests into models/, or give a manifest's path to --backbone")?;
+            writeln!(out, "none found; put manifests into models/, or give a manifest's path to --backbone")?;
         }
         for row in &rows {
             match (&row.model, &row.error) {

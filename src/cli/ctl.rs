@@ -61,14 +61,14 @@ fn request(command: &Command) -> Result<(String, Map<String, Value>), Failure> {
         Command::Request { name, arguments } => {
             let text = arguments.as_deref().unwrap_or("{}");
             let parsed = serde_json::from_str(text)
-                .map_err(|error| Failure::usage(format!("the arguments are no JSON object: {error}")))?;
+                .map_err(|error| Failure::usage(format!("the arguments are not a JSON object: {error}")))?;
             (name.as_str(), parsed)
         }
     };
     match arguments {
         Value::Object(arguments) if is_name(name) => Ok((name.to_owned(), arguments)),
         Value::Object(_) => {
-            Err(Failure::usage(format!("{name:?} names no request; there are {}", Known::NAMES.join(", "))))
+            Err(Failure::usage(format!("there is no request {name:?}; available: {}", Known::NAMES.join(", "))))
         }
         other => Err(Failure::usage(format!("the arguments are {other}, expected a JSON object"))),
     }

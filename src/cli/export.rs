@@ -43,7 +43,10 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     // With --force the file's own sources would be lost.
     for source in [&command.head.file, &manifest.file, &manifest.path] {
         if same(out, source) {
-            return Err(Failure::usage(format!("--out {} is what is exported; give another file", out.display())));
+            return Err(Failure::usage(format!(
+                "--out {} is the head that is exported; give another file",
+                out.display()
+            )));
         }
     }
     let threads = config.map_or(1, |config| config.backbone.threads);

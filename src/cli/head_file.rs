@@ -33,7 +33,8 @@ pub fn find(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord,
         let looked_at: BTreeSet<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
         let looked_at: Vec<&str> = looked_at.into_iter().collect();
         return Err(Failure::configuration(format!(
-            "no backbone at hand is the one of {path}: it reads {} with SHA-256 {} and its own preprocessing, looked at {}; name its manifest with --backbone",
+            "no matching backbone for {path}: it needs {} (SHA-256 {}) with its own preprocessing; tried {}; pass its \
+             manifest with --backbone",
             record.backbone.name,
             record.backbone.sha256,
             looked_at.join(", ")

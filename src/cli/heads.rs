@@ -65,8 +65,7 @@ fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result
 }
 
 fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Failure> {
-    let nothing =
-        || Failure::failed("no earlier head is kept to go back to; 'edgetuned heads list' shows what there is");
+    let nothing = || Failure::failed("no earlier head is kept; 'edgetuned heads list' shows those that are");
     let champion = reader.champion()?.ok_or_else(nothing)?.info;
     let mut store = open(config, reader, &champion)?;
     let at = now();
@@ -100,5 +99,5 @@ fn find(reader: &Reader, id: &str) -> Result<HeadInfo, Failure> {
 }
 
 fn gone(id: &str) -> Failure {
-    Failure::failed(format!("there is no head {id}; 'edgetuned heads list' shows what there is"))
+    Failure::failed(format!("there is no head {id}; 'edgetuned heads list' shows all"))
 }

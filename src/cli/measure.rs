@@ -24,7 +24,7 @@ pub fn measure(
     if let Some(stranger) = entries.iter().find(|entry| head.classes.index_of(&entry.label).is_none()) {
         let known: Vec<&str> = head.classes.labels().iter().map(Label::as_str).collect();
         return Err(Failure::failed(format!(
-            "class folder {} of {} is none of the head's classes ({}); rename or remove it, or train with it",
+            "class folder {} of {} is not one of the head's classes ({}); rename or remove it, or train with it",
             stranger.label,
             dir.display(),
             known.join(", ")
@@ -34,7 +34,7 @@ pub fn measure(
     let embedded = embeddings.embed(&files, output)?;
     if embedded.files.is_empty() {
         let why = embedded.refused.first().map_or("", |(_, reason)| reason);
-        return Err(Failure::failed(format!("no file below {} is a picture that can be used: {why}", dir.display())));
+        return Err(Failure::failed(format!("there is no usable image below {}: {why}", dir.display())));
     }
     let truth: Vec<usize> =
         embedded.files.iter().filter_map(|file| head.classes.index_of(&entries[*file].label)).collect();

@@ -64,7 +64,7 @@ pub fn write_checked<T>(
 ) -> Result<T, Failure> {
     let failed = |error| {
         Failure::failed(format!(
-            "cannot write {}: {error}; check the folder, its owner and the room on the disk",
+            "cannot write {}: {error}; check the folder, its owner and the free space on the disk",
             path.display()
         ))
     };

@@ -92,7 +92,7 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
     let mut store = open_for_labels(config)?;
     let changes = store.reader()?.last_changes()?;
     let Some((LabelChange { source, at, .. }, _)) = changes.first().cloned() else {
-        return Err(Failure::failed("there is no change of labels to take back"));
+        return Err(Failure::failed("there is no change of labels to undo"));
     };
     let snapshot = store.snapshot()?;
     let numbers: Vec<u64> = changes.iter().map(|(change, _)| change.number).collect();
@@ -123,7 +123,7 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
         let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
         writeln!(
             out,
-            "took back the labels of {} that came by {}: {} changed",
+            "undid the labels of {} that came by {}: {} changed",
             undone.at,
             print::label_source(undone.source),
             undone.restored.len()

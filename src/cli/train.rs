@@ -74,7 +74,7 @@ fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failur
         (recipe || command.solver.is_some(), settings.kind)
     {
         return Err(Failure::usage(format!(
-            "--solver, --epochs, --batch and --lr belong to a softmax head, this is to be one of kind {}; leave them out",
+            "--solver, --epochs, --batch and --lr belong to a softmax head, this one is of kind {}; leave them out",
             settings.kind.as_str()
         )));
     }
@@ -104,7 +104,8 @@ fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> R
         match seen.insert(*id, entry) {
             None => rows.push(row),
             Some(first) if first.label == entry.label => {
-                tracing::warn!(path = %entry.path.display(), same_as = %first.path.display(), "the same picture again counts once");
+                tracing::warn!(path = %entry.path.display(), same_as = %first.path.display(), "the same picture again \
+                                                                                               counts once");
             }
             Some(first) => return Err(Failure::failed(contradiction(first, entry))),
         }
@@ -127,7 +128,7 @@ fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> R
 fn unusable(entry: &Entry, entries: &[Entry], embedded: &Embedded) -> String {
     let first = embedded.refused.iter().find(|(index, _)| entries[*index].label == entry.label);
     format!(
-        "class {} has no picture that can be used; give it some or remove its folder: {}",
+        "class {} has no usable image; add some or remove its folder: {}",
         entry.label,
         first.map_or("", |(_, reason)| reason)
     )

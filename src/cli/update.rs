@@ -47,19 +47,20 @@ fn keygen(out: &Path, output: Output) -> Result<(), Failure> {
     let public = PathBuf::from(public);
     if let Some(there) = [out, &public].into_iter().find(|path| path.exists()) {
         return Err(Failure::failed(format!(
-            "{} is there already; a key is never replaced, choose another name",
+            "{} exists; a key is never replaced, choose another name",
             there.display()
         )));
     }
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| Failure::failed(format!("the system gives no random bytes: {error}")))?;
+    getrandom::fill(&mut seed).map_err(|error| {
+        Failure::failed(format!("the system provides no random bytes: {error}; check /dev/urandom and try again"))
+    })?;
     let signer = Signer::from_seed(&seed);
     write_new(out, 0o600, &signer.to_pem())?;
     write_new(&public, 0o644, &signer.public_pem())?;
     let made = Made { key: out.to_owned(), public_key: public, key_id: signer.public().id() };
     output.print(&made, |out| {
-        writeln!(out, "{}: the private key, which signs; keep it to yourself", made.key.display())?;
+        writeln!(out, "{}: the private key, which signs; keep it secret", made.key.display())?;
         writeln!(out, "{}: the public key {}, for updates.trusted_keys", made.public_key.display(), made.key_id)
     })
 }
@@ -70,7 +71,12 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
     let written = made
         .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
         .and_then(|()| sync_folder_of(path));
-    written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))
+    written.map_err(|error| {
+        Failure::failed(format!(
+            "cannot write {}: {error}; check the folder, its owner and the free space on the disk",
+            path.display()
+        ))
+    })
 }
 
 /// A manifest that holds.
@@ -115,7 +121,7 @@ fn verify(path: &Path, keys: &[PathBuf], file: Option<&Path>, output: Output) ->
         let Verified { kind, name, version, signed_by, expires, .. } = &verified;
         writeln!(out, "{}: {kind} {name:?} {version}, signed by key {signed_by}, until {expires}", path.display())?;
         let devices = verified.devices.as_ref().map_or("every device".to_owned(), |devices| devices.join(", "));
-        let file = if verified.file_checked { "; the file is the one that it speaks of" } else { "" };
+        let file = if verified.file_checked { "; the file matches" } else { "" };
         writeln!(out, "for {devices}{file}")
     })
 }
@@ -132,7 +138,8 @@ fn belongs(path: &Path, size: u64, sha256: Digest) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(format!(
-        "{} has {found_size} bytes and SHA-256 {}, the manifest speaks of {size} bytes and {}; give the file that was signed",
+        "{} has {found_size} bytes and SHA-256 {}, the manifest expects {size} bytes and {}; give the file that was \
+         signed",
         path.display(),
         found.short(),
         sha256.short()
@@ -157,5 +164,5 @@ fn measured(path: &Path) -> Result<(u64, Digest), Failure> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot read {}: {error}", path.display()))
+    Failure::failed(format!("cannot read {}: {error}; check its path, its owner and its mode", path.display()))
 }

@@ -68,10 +68,7 @@ pub fn normalizations() -> String {
         format!("  {:9} mean {}, std {} ({})", known.name, listed(known.mean), listed(known.std), known.about)
     };
     let lines: Vec<String> = NORMALIZATIONS.iter().map(line).collect();
-    format!(
-        "How pixels were normalised in training, by its known name; the model's publisher says which:\n{}",
-        lines.join("\n")
-    )
+    format!("Name of a known normalisation of pixels; the model's publisher says which:\n{}", lines.join("\n"))
 }
 
 /// `[127.5; 3]` as `127.5`, three numbers with commas between.

@@ -119,7 +119,7 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
             let cron = text.parse::<croner::Cron>().map_err(correct)?;
             // From any start on it shows that a time never comes, such as the 30th of February.
             let start = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
-            let never = |_| Refusal::remedy("write a time that comes: this one never does");
+            let never = |_| Refusal::remedy("write a time that exists: this one never comes");
             cron.find_next_occurrence(&start, true).map(|_| ()).map_err(never)
         }
         Kind::BrokerUrl => match text.parse::<BrokerUrl>() {

@@ -73,7 +73,7 @@ fn bad(key: &str, error: String) -> BadKey {
 }
 
 fn refusal() -> String {
-    format!("it cannot be set from afar, only {} can; set it in the device's configuration file", PATCHABLE.join(", "))
+    format!("it cannot be set remotely, only {} can; set it in the device's configuration file", PATCHABLE.join(", "))
 }
 
 /// Dotted names of the keys below `name` that have a value; a key that the table knows is one whatever it holds.
@@ -148,7 +148,7 @@ mod tests {
             json!({ "trainingx": { "seed": 1 } }),
         ] {
             let found = errors(&patch);
-            assert!(found.iter().all(|(_, error)| error.contains("cannot be set from afar")), "{patch}: {found:?}");
+            assert!(found.iter().all(|(_, error)| error.contains("cannot be set remotely")), "{patch}: {found:?}");
         }
         assert!(errors(&json!([1]))[0].1.contains("object"));
     }

@@ -85,7 +85,10 @@ impl Runtime {
         if !writes.is_empty()
             && let Err(error) = self.store.commit(&writes)
         {
-            warn!(error = error_chain(&error), "what the broker has got could not be noted; it will get it again");
+            warn!(
+                error = error_chain(&error),
+                "cannot record which messages the broker has received; they will be sent again"
+            );
         }
     }
 
@@ -123,7 +126,7 @@ impl Runtime {
         }
         match self.store.commit(&waiting.writes) {
             Ok(()) => {
-                info!(changes = waiting.writes.len(), "the store takes changes again");
+                info!(changes = waiting.writes.len(), "the store accepts changes again");
                 log_events(&waiting.writes);
                 self.feedback.push(Event::StoreWorks);
                 Ok(waiting.acts.into_iter().chain(free).collect())
@@ -157,7 +160,7 @@ impl Runtime {
     fn wait(&mut self, waiting: Unstored, mut free: Vec<Effect>) -> Vec<Effect> {
         if waiting.is_last() {
             let changes = waiting.writes.len();
-            error!(changes, "ending without the changes that could not be stored; none of them was acknowledged");
+            error!(changes, "exiting without the changes that could not be stored; none of them was acknowledged");
             free.push(Effect::Exit);
         } else {
             self.unstored = Some(waiting);

@@ -38,7 +38,7 @@ pub enum RunError {
         worker: &'static str,
     },
     /// A worker does not end for a restart within the process.
-    #[error("a worker did not end within {seconds} s, so other settings cannot take effect; restart the daemon")]
+    #[error("a worker did not stop within {seconds} s, so the new settings cannot take effect; restart the daemon")]
     WorkerStays {
         /// How long the restart waited for it.
         seconds: u64,

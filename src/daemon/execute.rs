@@ -191,7 +191,7 @@ impl Runtime {
             Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Effect::Service(word) => self.notify_systemd(&word),
             Effect::CheckUpdate(manifest) => {
-                info!(update = %manifest, "all chunks are here");
+                info!(update = %manifest, "all chunks have arrived");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
                 update::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
@@ -213,8 +213,8 @@ impl Runtime {
                 }
                 Some(stuck) if !std::mem::replace(&mut self.stuck, true) => {
                     let reason = format!(
-                        "the {} worker has been at one thing for {} s, {} are allowed; the watchdog restarts the daemon, \
-                         or do it by hand where there is none",
+                        "the {} worker has been busy with one task for {} s, {} are allowed; the watchdog restarts the \
+                         daemon, without one restart it yourself",
                         stuck.worker,
                         stuck.busy.as_secs(),
                         stuck.may.as_secs()

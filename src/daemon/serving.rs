@@ -79,7 +79,8 @@ impl Serving {
         match scored(&champion, overlay.as_deref(), shadow.as_deref(), embedding, self.scoring) {
             Ok(scored) => Some(scored),
             Err(error) => {
-                tracing::error!(head = %champion.head, %error, "the head in service cannot read the backbone's embeddings");
+                tracing::error!(head = %champion.head, %error, "the head in service does not fit the backbone's \
+                                                                embeddings");
                 None
             }
         }

@@ -35,7 +35,7 @@ fn a_confirmed_patch_that_no_longer_goes_with_the_devices_own_settings_gives_way
     let sources = device(folder.path(), "prediction: { top_k: 7 }", twin);
     let start = sources.start().unwrap();
     assert_eq!((start.config.prediction.top_k, start.config.watch.len()), (7, 0));
-    assert!(start.notice.is_some_and(|notice| notice.contains("no longer go")));
+    assert!(start.notice.is_some_and(|notice| notice.contains("no longer fit")));
     let StartupState { twin, .. } = startup_state(folder.path()).unwrap();
     assert_eq!((twin.patch, twin.answer.state, twin.applied_version), (None, PatchState::Reverted, 4));
     assert!(sources.start().unwrap().notice.is_none(), "it is told once");

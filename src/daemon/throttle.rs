@@ -33,7 +33,7 @@ impl ThrottleSettings {
         }
         // On Linux this applies to the calling thread alone.
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            warn!(%error, "the training runs at the priority of everything else");
+            warn!(%error, "cannot lower the priority of the training");
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) fn assemble(
     starting("opening the store");
     let wiring = Wiring::open(&config, process, &backbone, events)?;
     let snapshot = wiring.store.snapshot()?;
-    starting("taking up what the store knows");
+    starting("loading the state from the store");
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;

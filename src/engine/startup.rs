@@ -58,7 +58,7 @@ impl StartupState {
         loop {
             let reason = match apply(self.twin.patch.as_ref()?) {
                 Ok(patched) => return Some(patched),
-                Err(reason) => format!("they no longer go with the device's own: {reason}"),
+                Err(reason) => format!("they no longer fit the device's own configuration: {reason}"),
             };
             // Nothing is on trial after a revert, so the second time the patch itself goes.
             let reverted = self.twin.revert(&reason);
@@ -140,7 +140,7 @@ mod tests {
         };
         let decision = on_trial().decide(AT, only(5));
         assert_eq!(decision.patched, Some(5));
-        assert!(decision.notice.is_some_and(|notice| notice.contains("no longer go") && notice.contains("top_k")));
+        assert!(decision.notice.is_some_and(|notice| notice.contains("no longer fit") && notice.contains("top_k")));
         let decision = on_trial().decide(AT, only(9));
         assert_eq!(decision.patched, None);
         assert_eq!(stored(&decision.writes, on_trial()).twin.patch, None);

@@ -37,7 +37,7 @@ const MAX_MADE: usize = 1 << 25;
 #[derive(Debug, thiserror::Error)]
 pub enum BadHeadFile {
     /// Not safetensors at all, or cut short.
-    #[error("the head file is damaged or no head file; restore it from a copy or train again")]
+    #[error("the head file is damaged or not a head file; restore it from a copy or train again")]
     Container(#[source] SafeTensorError),
     /// Safetensors without our document, or with one that does not parse.
     #[error("the head file's header does not describe a head; restore it from a copy or train again")]

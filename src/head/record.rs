@@ -85,7 +85,7 @@ pub struct TrainingFacts {
     pub converged: bool,
     /// Samples it was fitted on.
     pub n_train: usize,
-    /// Seed of everything random in it.
+    /// Random seed in it.
     pub seed: u64,
     /// Seconds spent fitting, selection included.
     #[schemars(range(min = 0.0))]

@@ -91,19 +91,20 @@ async fn ask(replies: &ReplyRouter, name: String, payload: Vec<u8>) -> Response 
         return nothing().await;
     }
     let Some(mut handle) = replies.ask(name, payload) else {
-        let message = "the daemon has too much to do just now; ask again a little later";
+        let message = "the daemon is overloaded; try again later";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
     };
     match timeout(ANSWER, handle.answer()).await {
         Ok(Some(response)) => json(status_of(&response.answer), response.encode()),
         Ok(None) => {
-            let message = "the daemon ends; ask again when it has started, with the same transaction";
+            let message = "the daemon is shutting down; repeat the request with the same transaction once it runs \
+                           again";
             refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message)
         }
         Err(_) => {
             let message = format!(
-                "the daemon did not answer within {} s, it may be waiting for room on the disk; ask again with the \
-                 same transaction",
+                "the daemon did not answer within {} s, it may be waiting for space on the disk; repeat the request \
+                 with the same transaction",
                 ANSWER.as_secs()
             );
             refuse(StatusCode::GATEWAY_TIMEOUT, ErrorCode::Busy, message)
@@ -114,7 +115,7 @@ async fn ask(replies: &ReplyRouter, name: String, payload: Vec<u8>) -> Response 
 /// Every message from now on. A client that reads too slowly gets `skipped` with the number of messages it missed.
 async fn watch(State(replies): State<Arc<ReplyRouter>>) -> Response {
     let Some(messages) = replies.watch() else {
-        let message = "too many watch already; end one of them";
+        let message = "too many clients are watching already; stop one of them";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
     };
     let events = unfold((messages, replies), |(mut messages, replies)| async move {

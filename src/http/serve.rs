@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>) {
             match listener.accept().await {
                 Ok((stream, _)) => drop(tokio::spawn(connection(stream, service.clone(), place))),
                 Err(error) => {
-                    warn!(%error, "a connection to the socket could not be taken");
+                    warn!(%error, "cannot accept a connection to the socket");
                     sleep(PAUSE).await;
                 }
             }

@@ -22,14 +22,14 @@ const PATH_BYTES: usize = 107;
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another kind of file has its name.
-    #[error("cannot make the socket {}: another kind of file is there; move it away", path.display())]
+    #[error("cannot create the socket {}: another kind of file is there; move it away", path.display())]
     InTheWay {
         /// Where.
         path: PathBuf,
     },
     /// A daemon with another state folder uses it.
     #[error(
-        "cannot make the socket {}: another daemon answers there; give each its own RUNTIME_DIRECTORY, or none",
+        "cannot create the socket {}: another daemon answers there; give each its own RUNTIME_DIRECTORY, or none",
         path.display()
     )]
     Taken {
@@ -37,7 +37,7 @@ pub enum SocketError {
         path: PathBuf,
     },
     /// The system refuses to make it.
-    #[error("cannot make the socket {}; check the folder, its owner and its mode", path.display())]
+    #[error("cannot create the socket {}; check the folder, its owner and its mode", path.display())]
     Failed {
         /// Where.
         path: PathBuf,
@@ -112,7 +112,8 @@ impl Drop for Socket {
     fn drop(&mut self) {
         for path in [Some(&self.path), self.link.as_ref()].into_iter().flatten() {
             if let Err(error) = fs::remove_file(path) {
-                tracing::warn!(path = %path.display(), %error, "the socket's file stays; the next start replaces it");
+                tracing::warn!(path = %path.display(), %error, "cannot remove the socket's file; the next start \
+                                                                replaces it");
             }
         }
     }

@@ -75,7 +75,7 @@ pub enum BadImage {
     #[error("the file is empty (0 bytes); it is read again when it grows")]
     Empty,
     /// The end is missing; it may still be being written.
-    #[error("the {format} file breaks off after {bytes} bytes, its end is missing; it is read again when it grows")]
+    #[error("the {format} file is truncated after {bytes} bytes; it is read again when it grows")]
     Truncated {
         /// By its first bytes.
         format: &'static str,
@@ -83,7 +83,7 @@ pub enum BadImage {
         bytes: usize,
     },
     /// None of the four formats, whatever its name says.
-    #[error("the file is no JPEG, PNG, WebP or BMP: it begins with {begins}; remove it or convert it")]
+    #[error("the file is not a JPEG, PNG, WebP or BMP image: it begins with {begins}; remove it or convert it")]
     Format {
         /// Its first bytes in hexadecimal digits.
         begins: String,
@@ -97,7 +97,7 @@ pub enum BadImage {
         limit: usize,
     },
     /// More pixels than the limit; nothing was allocated for them.
-    #[error("the picture has {width} x {height} pixels, at most {limit} in all are decoded; save it smaller")]
+    #[error("the picture has {width} x {height} pixels, at most {limit} are decoded; save it smaller")]
     TooLargePicture {
         /// Columns by the header.
         width: u32,

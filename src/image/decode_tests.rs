@@ -155,7 +155,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn what_is_no_image_is_refused_for_good() {
     for bytes in [&b"hello world, I am a text"[..], b"%PDF-1.7 and so on", b"GIF89a\x01\0\x01\0\0\0\0", &[0; 4096]] {
         let error = decoded(bytes).unwrap_err();
-        assert!(!error.is_incomplete() && error.to_string().contains("no JPEG, PNG, WebP or BMP"), "{error}");
+        assert!(!error.is_incomplete() && error.to_string().contains("not a JPEG, PNG, WebP or BMP"), "{error}");
     }
     // Complete by its structure, damaged inside.
     let mut png = file(picture(4, 4), ImageFormat::Png);

@@ -12,9 +12,9 @@ keywords! {
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Layout {
-        /// (n, 3, h, w), as torch has it.
+        /// (n, 3, h, w), as in PyTorch.
         Nchw = "nchw",
-        /// (n, h, w, 3), as TensorFlow has it.
+        /// (n, h, w, 3), as in TensorFlow.
         Nhwc = "nhwc",
     }
 }
@@ -70,9 +70,9 @@ impl Keyword for Resize {
 
     fn about(self) -> &'static str {
         match self {
-            Self::Stretch => "Whatever the proportions.",
-            Self::Crop { .. } => "The centre, as classification models are mostly evaluated.",
-            Self::Letterbox { .. } => "The whole picture with a border.",
+            Self::Stretch => "Stretched, without keeping proportions.",
+            Self::Crop { .. } => "The centre, as most classification models are evaluated.",
+            Self::Letterbox { .. } => "The whole image with a border.",
         }
     }
 }

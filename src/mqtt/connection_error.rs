@@ -38,22 +38,22 @@ pub(super) fn describe(error: &ConnectionError, settings: &Settings, was_connect
             format!("{broker} does not answer; check mqtt.url, the network and the firewall")
         }
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
-            format!("{broker} takes no more data; the link is tried again")
+            format!("{broker} accepts no more data; connecting again")
         }
         ConnectionError::Io(error)
         | ConnectionError::MqttState(
             StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
         ) => input_output(error, settings, was_connected),
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
-            format!("{broker} no longer answers pings; the link is tried again")
+            format!("{broker} no longer answers pings; connecting again")
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => closed(settings, was_connected),
         ConnectionError::NotConnAck(_) | ConnectionError::MqttState(StateError::Deserialization(_))
             if !was_connected =>
         {
-            format!("{broker} answers with something else than MQTT ({}); check the port in mqtt.url", chain(error))
+            format!("{broker} does not answer with MQTT ({}); check the port in mqtt.url", chain(error))
         }
-        other => format!("the link to {broker} failed: {}; it is tried again", chain(other)),
+        other => format!("the connection to {broker} failed: {}; connecting again", chain(other)),
     }
 }
 
@@ -72,7 +72,7 @@ fn refused(code: ConnectReturnCode, settings: &Settings) -> String {
             settings.base.client_id()
         ),
         (ConnectReturnCode::ServiceUnavailable, _) => {
-            format!("{broker} says that it is not available now; it is tried again")
+            format!("{broker} reports that it is not available now; connecting again")
         }
         (ConnectReturnCode::RefusedProtocolVersion, _) => {
             format!("{broker} does not speak MQTT 3.1.1; choose a broker that does")
@@ -102,11 +102,14 @@ fn closed(settings: &Settings, was_connected: bool) -> String {
     let broker = &settings.broker;
     if was_connected {
         format!(
-            "{broker} closed the link; if it does so again and again, look for another client with the id {:?}",
+            "{broker} closed the connection; if that happens again and again, look for another client with the id {:?}",
             settings.base.client_id()
         )
     } else {
-        format!("{broker} hung up without an answer; check that its port speaks MQTT, with TLS for mqtts:// only")
+        format!(
+            "{broker} closed the connection without an answer; check that its port speaks MQTT, with TLS for mqtts:// \
+             only"
+        )
     }
 }
 

@@ -74,7 +74,9 @@ impl Courier {
     pub fn send(&self, topic: &InboundTopic, payload: Vec<u8>, retain: bool) -> Result<(), String> {
         let name = format!("{}/{topic}", self.settings.base);
         let sent = self.client.try_publish(name, QoS::AtLeastOnce, retain, payload);
-        sent.map_err(|error| format!("a message on {topic} cannot be sent: {error}"))
+        sent.map_err(|error| {
+            format!("a message on {topic} cannot be sent: {error}; check the connection to the broker")
+        })
     }
 
     /// The next thing that happens; `None` when nothing does `within` this time.

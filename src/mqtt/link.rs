@@ -152,7 +152,7 @@ impl Link<'_, '_> {
         if self.waits_for_broker() && now >= self.progress + self.stalled() {
             let broker = &self.session.settings.broker;
             let seconds = self.stalled().as_secs_f64();
-            let reason = format!("{broker} acknowledged nothing for {seconds} s; the link is tried again");
+            let reason = format!("{broker} acknowledged nothing for {seconds} s; connecting again");
             return Some(Outcome::Lost { reason, was_up: self.phase != Phase::Opening, barred: false });
         }
         None
@@ -224,7 +224,7 @@ impl Link<'_, '_> {
             Ok(messages) => messages.into_iter().for_each(|message| self.send_spooled(lane, message)),
             Err(error) => {
                 let seconds = OUTBOX_RETRY.as_secs();
-                self.session.fault(format!("the outbox cannot be read: {error}; it is tried again in {seconds} s"));
+                self.session.fault(format!("the outbox cannot be read: {error}; trying again in {seconds} s"));
             }
         }
     }
@@ -248,7 +248,8 @@ impl Link<'_, '_> {
         let limit = self.session.settings.max_packet_bytes;
         if bytes > limit {
             return Err(format!(
-                "a message on {topic} has {bytes} bytes, {limit} are allowed, so it is dropped; raise mqtt.max_packet_kb"
+                "a message on {topic} has {bytes} bytes, {limit} are allowed, so it is dropped; raise \
+                 mqtt.max_packet_kb"
             ));
         }
         let qos = match topic.qos() {
@@ -372,9 +373,9 @@ impl Link<'_, '_> {
         let Settings { broker, max_packet_bytes, .. } = self.session.settings;
         if poisoned {
             let reason = format!(
-                "{broker} sent a packet that is not taken ({error}; mqtt.max_packet_kb allows {max_packet_bytes} bytes): \
-                 the session is begun anew, and what waited in it at the broker is lost; if this comes again, clear the \
-                 retained message on label or request with mosquitto_pub -r -n"
+                "{broker} sent a packet that cannot be received ({error}; mqtt.max_packet_kb allows {max_packet_bytes} \
+                 bytes): a new session is started, and what waited in the old one at the broker is lost; if this \
+                 happens again, clear the retained message on label or request with mosquitto_pub -r -n"
             );
             return Outcome::Poisoned { reason };
         }

@@ -108,7 +108,7 @@ impl Session<'_> {
 
     fn lost(&mut self, reason: String, was_up: bool, barred: bool) {
         if was_up || self.reported.as_ref() != Some(&reason) {
-            warn!(reason, "no link to the broker");
+            warn!(reason, "no connection to the broker");
             self.reported = Some(reason.clone());
             (self.events)(Event::Disconnected { reason, barred });
         }
@@ -153,7 +153,8 @@ pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(
             None => String::new(),
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
                 format!(
-                    "cannot read the password from {}: {error}; correct mqtt.password_file, or the service's credential",
+                    "cannot read the password from {}: {error}; correct mqtt.password_file, or the service's \
+                     credential",
                     path.display()
                 )
             })?,

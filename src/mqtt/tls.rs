@@ -25,7 +25,9 @@ pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
+        .map_err(|error| {
+            format!("TLS cannot be set up: {error}; check mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
+        })?
         .with_root_certificates(roots(tls.ca_file.as_deref())?);
     let config = match &tls.client {
         None => builder.with_no_client_auth(),
@@ -35,7 +37,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
             })?;
             builder.with_client_auth_cert(certificates(cert_file, "mqtt.cert_file")?, key).map_err(|error| {
                 format!(
-                    "certificate {} and key {} do not go together: {error}; correct mqtt.cert_file or mqtt.key_file",
+                    "certificate {} and key {} do not match: {error}; correct mqtt.cert_file or mqtt.key_file",
                     cert_file.display(),
                     key_file.display()
                 )
@@ -66,7 +68,7 @@ fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, 
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| format!("cannot read certificates from {}: {error}; correct {key}", path.display()))?;
     if certificates.is_empty() {
-        return Err(format!("{} holds no certificate in PEM form; correct {key}", path.display()));
+        return Err(format!("{} contains no certificate in PEM form; correct {key}", path.display()));
     }
     Ok(certificates)
 }

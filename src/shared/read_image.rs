@@ -31,7 +31,7 @@ pub enum PictureError {
     #[error("{} changed while it was read; try again when its writer is done", .0.display())]
     Changed(PathBuf),
     /// A folder, pipe, socket or device.
-    #[error("{} is no regular file", .0.display())]
+    #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
     /// More bytes than the limit.
     #[error("{} has {bytes} bytes, at most {limit} are read; make the picture smaller", .path.display())]

@@ -31,7 +31,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// No room on the device.
-    #[error("cannot {action} {}: the disk is full; make room, storing goes on by itself then", path.display())]
+    #[error("cannot {action} {}: the disk is full; free some space, storing then continues automatically", path.display())]
     Full {
         /// What was attempted.
         action: &'static str,
@@ -40,7 +40,7 @@ pub enum StoreError {
     },
     /// The folder or file may not be written.
     #[error(
-        "cannot {action} {}: it may not be written; check its owner, its mode and how its disk is mounted",
+        "cannot {action} {}: it is not writable; check its owner, its mode and how its disk is mounted",
         path.display()
     )]
     ReadOnly {
@@ -54,8 +54,8 @@ pub enum StoreError {
     },
     /// The file is damaged.
     #[error(
-        "cannot {action} {}: the database is damaged; it is left as it is: put back a copy, or move it away and start \
-         anew ('sqlite3 FILE .recover' may save parts)",
+        "cannot {action} {}: the database is damaged and was not changed: restore a backup, or move it away and start \
+         with a new one ('sqlite3 FILE .recover' may save parts)",
         path.display()
     )]
     Corrupt {
@@ -93,7 +93,7 @@ pub enum StoreError {
         known: i64,
     },
     /// There is no store to read.
-    #[error("cannot open {}: no store is there yet; 'edgetuned run' and 'edgetuned train' make one", path.display())]
+    #[error("cannot open {}: there is no store yet; 'edgetuned run' and 'edgetuned train' create one", path.display())]
     Missing {
         /// The file.
         path: PathBuf,
@@ -109,7 +109,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The system failed in some other way.
-    #[error("cannot {action} {}: the system refuses; look at its log for faults of the disk", path.display())]
+    #[error("cannot {action} {}: the system refuses; check its log for disk errors ('dmesg')", path.display())]
     Io {
         /// What was attempted.
         action: &'static str,

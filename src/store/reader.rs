@@ -229,5 +229,5 @@ pub(super) fn append_vector(
 ) -> rusqlite::Result<()> {
     let bytes = row.get_ref(column)?.as_blob()?;
     vector::decode_into(bytes, dim, out)
-        .ok_or_else(|| damaged(column, format!("{} bytes are no embedding of {dim} values", bytes.len())))
+        .ok_or_else(|| damaged(column, format!("{} bytes are not an embedding of {dim} values", bytes.len())))
 }

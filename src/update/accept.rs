@@ -119,13 +119,15 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
             return Ok(Accepted::Nothing);
         }
         if installed.version >= version {
-            let reason =
-                format!("version {version} is not above {}, which is installed; sign a higher one", installed.version);
+            let reason = format!(
+                "version {version} is not higher than {}, which is installed; sign a higher one",
+                installed.version
+            );
             return refuse(Code::NotNewer, reason);
         }
     }
     if device.failed.contains(&version) {
-        let reason = format!("version {version} was installed and did not hold; sign another file as a higher version");
+        let reason = format!("version {version} was installed and rolled back; sign another file as a higher version");
         return refuse(Code::FailedBefore, reason);
     }
     if let Contents::Head { backbone, space } = &manifest.contents
@@ -133,14 +135,16 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
     {
         let (name, sha256) = (&backbone.name, backbone.sha256.short());
         let reason = format!(
-            "it reads embeddings of backbone {name} ({sha256}), which are not those of this device's; train a head for its own"
+            "it is for embeddings of backbone {name} ({sha256}), which this device does not use; train a head for its \
+             backbone"
         );
         return refuse(Code::WrongBackbone, reason);
     }
     if manifest.chunk_bytes > device.chunk_bytes_max {
         let (found, limit) = (manifest.chunk_bytes, device.chunk_bytes_max);
         let reason = format!(
-            "its chunks have {found} bytes, {limit} fit into a packet; sign it with a smaller --chunk-kb, or raise mqtt.max_packet_kb"
+            "its chunks have {found} bytes, {limit} fit into a packet; sign it with a smaller --chunk-kb, or raise \
+             mqtt.max_packet_kb"
         );
         return refuse(Code::ChunkTooLarge, reason);
     }
@@ -155,7 +159,7 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
 pub fn in_time(manifest: &Manifest, now: Timestamp) -> Result<(), Refusal> {
     let Manifest { created, expires, .. } = manifest;
     if now >= *created && now >= *expires {
-        let reason = format!("it expired at {expires}, it is {now} here; sign it anew");
+        let reason = format!("it expired at {expires}, the time here is {now}; sign it again");
         return Err(Refusal::new(Code::Expired, reason));
     }
     Ok(())

@@ -79,7 +79,7 @@ impl<'de> Visitor<'de> for Strict {
             let exact = number.abs() <= EXACT_MAX as f64;
             return if exact { Ok((number as i64).into()) } else { Err(inexact(number)) };
         }
-        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("a number without end"))
+        Number::from_f64(number).map(Value::Number).ok_or_else(|| E::custom("an infinite number"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {

@@ -116,7 +116,7 @@ impl Manifest {
     /// [`Refusal`] with [`Code::NoKeys`], [`Code::Malformed`] or [`Code::BadSignature`].
     pub fn open(bytes: &[u8], keys: &TrustedKeys) -> Result<Self, Refusal> {
         if keys.0.is_empty() {
-            let reason = "no keys, no updates: name the public keys of those who may sign in updates.trusted_keys";
+            let reason = "no keys, no updates: list the public keys of those who may sign in updates.trusted_keys";
             return Err(Refusal::new(Code::NoKeys, reason));
         }
         let (members, signature) = parts(bytes)?;
@@ -165,16 +165,16 @@ fn parts(bytes: &[u8]) -> Result<(Map<String, Value>, String), Refusal> {
         return Err(Refusal::new(Code::Malformed, reason));
     }
     let value = read_strictly(bytes).map_err(|error| malformed(&error.to_string()))?;
-    let Value::Object(mut members) = value else { return Err(malformed("it is no JSON object")) };
+    let Value::Object(mut members) = value else { return Err(malformed("it is not a JSON object")) };
     match members.remove(SIGNATURE) {
         Some(Value::String(signature)) => Ok((members, signature)),
-        Some(_) => Err(malformed("'signature' is no text")),
+        Some(_) => Err(malformed("'signature' is not text")),
         None => Err(malformed("it has no 'signature'")),
     }
 }
 
 fn malformed(found: &str) -> Refusal {
-    Refusal::new(Code::Malformed, format!("expected a manifest as docs/updates.md describes it: {found}"))
+    Refusal::new(Code::Malformed, format!("expected a manifest as described in docs/updates.md: {found}"))
 }
 
 fn checked(fields: Fields, signed_by: String) -> Result<Manifest, Refusal> {
@@ -182,7 +182,7 @@ fn checked(fields: Fields, signed_by: String) -> Result<Manifest, Refusal> {
     let hold = |holds: bool, found: &str| if holds { Ok(()) } else { Err(malformed(found)) };
     hold(v == 1, &format!("'v' is {v}, this version reads 1; update edgetuned"))?;
     let printable = !name.contains(char::is_control);
-    hold((1..=64).contains(&name.chars().count()) && printable, "'name' has not 1 to 64 printable characters")?;
+    hold((1..=64).contains(&name.chars().count()) && printable, "'name' does not have 1 to 64 printable characters")?;
     hold((1..=VERSION_MAX).contains(&version), "'version' is not from 1 to 2^53 - 1")?;
     hold(size > 0, "'size' is 0")?;
     if size > bytes_max(kind) {

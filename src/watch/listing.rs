@@ -56,7 +56,7 @@ fn list_by(
                 continue;
             }
             Err(error) => {
-                let folder = levels.pop().expect("it was just looked at").folder;
+                let folder = levels.pop().expect("it was just checked").folder;
                 // Below the root it has gone since it was listed.
                 let is_told = error.kind() != io::ErrorKind::NotFound || folder == root.path;
                 if is_told && tally.unreadable.len() < UNREADABLE_MAX {

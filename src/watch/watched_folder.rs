@@ -129,21 +129,22 @@ impl FolderWatch {
             (Mode::Missing(why), _) => WatchState::Lost {
                 reason: format!(
                     "watched folder {folder} cannot be used: {why}; create it, mount it, let the daemon's user read \
-                     it, or correct 'watch' (it is looked for every {seconds} s)"
+                     it, or correct 'watch' (it is checked every {seconds} s)"
                 ),
             },
             (_, Some(point)) => WatchState::Lost {
                 reason: format!(
-                    "watched folder {folder} is empty or another one: what was mounted at {} is gone; mount it again, or \
-                     restart the daemon if it is not to come back (what lies there now is watched meanwhile)",
+                    "watched folder {folder} is empty or another folder: the file system that was mounted at {} is \
+                     gone; mount it again, or restart the daemon if it will not come back (the folder that is there \
+                     now is watched meanwhile)",
                     point.display()
                 ),
             },
             (Mode::Refused(Refusal { why, .. }), None) => WatchState::Unheard {
                 reason: format!(
-                    "the kernel gives no notices for {folder}: {why}; it is listed every {seconds} s instead; raise \
-                     fs.inotify.max_user_watches or fs.inotify.max_user_instances, or let the daemon's user read its \
-                     subfolders"
+                    "the kernel gives no notifications for {folder}: {why}; it is listed every {seconds} s instead; \
+                     raise fs.inotify.max_user_watches or fs.inotify.max_user_instances, or let the daemon's user read \
+                     its subfolders"
                 ),
             },
             (Mode::New | Mode::Notified(_) | Mode::Polled, None) => WatchState::Well,
@@ -154,7 +155,7 @@ impl FolderWatch {
 fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "it is not there".to_owned(),
-        io::ErrorKind::NotADirectory => "it is no folder".to_owned(),
+        io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
         _ => error.to_string(),
     }
 }

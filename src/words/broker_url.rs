@@ -35,7 +35,7 @@ impl FromStr for BrokerUrl {
         let bad = |why| refused(why, None);
         if text.contains('@') {
             return Err(refused(
-                "user and password do not belong here, but to mqtt.username and mqtt.password_file",
+                "user and password belong in mqtt.username and mqtt.password_file",
                 Some("move the name to mqtt.username and the password into mqtt.password_file"),
             ));
         }
@@ -43,14 +43,14 @@ impl FromStr for BrokerUrl {
         let tls = match scheme {
             "mqtt" => false,
             "mqtts" => true,
-            _ => return Err(bad("the scheme is another one")),
+            _ => return Err(bad("its scheme is unknown")),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = match authority.rfind(':') {
             Some(at) if !authority[at..].contains(']') => {
                 let port = authority[at + 1..].parse::<u16>().ok().filter(|port| *port != 0);
                 let remedy = Some("write a port from 1 to 65535, or none");
-                (&authority[..at], port.ok_or_else(|| refused("the port is no number from 1 to 65535", remedy))?)
+                (&authority[..at], port.ok_or_else(|| refused("the port is not a number from 1 to 65535", remedy))?)
             }
             _ => (authority, if tls { 8883 } else { 1883 }),
         };
@@ -61,11 +61,11 @@ impl FromStr for BrokerUrl {
                 return Err(refused("TLS needs a name or an IPv4 address", remedy));
             }
             Some(address) if address.parse::<Ipv6Addr>().is_err() => {
-                return Err(bad("what stands in brackets is no IPv6 address"));
+                return Err(bad("the text in brackets is not an IPv6 address"));
             }
-            None if host.is_empty() => return Err(bad("it names no host")),
+            None if host.is_empty() => return Err(bad("it has no host")),
             None if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) => {
-                return Err(bad("the host has a character that no name has"));
+                return Err(bad("the host has an invalid character"));
             }
             _ => {}
         }

@@ -23,7 +23,7 @@ fn a_cut_link_lets_the_will_speak_and_comes_back_with_its_subscriptions() {
     wire.cut();
     assert_eq!(peer.hear("status").0, "offline");
     let reason = device.disconnected();
-    assert!(reason.contains("closed the link"), "{reason}");
+    assert!(reason.contains("closed the connection"), "{reason}");
     device.connected();
     peer.say("label", "[]");
     peer.say("request/train", "{}");

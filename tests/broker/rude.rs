@@ -143,7 +143,7 @@ fn a_packet_that_cannot_be_read_costs_the_session_once_and_is_told() {
             break reason;
         }
     };
-    assert!(reason.contains("is not taken"), "{reason}");
+    assert!(reason.contains("cannot be received"), "{reason}");
     device.connected();
     let clean = [broker.next_is_clean(), broker.next_is_clean(), broker.next_is_clean()];
     assert_eq!(clean, [false, true, false]);

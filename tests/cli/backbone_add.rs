@@ -65,7 +65,7 @@ fn a_person_is_told_what_was_chosen_and_what_to_type_next() {
         "input: nchw, 16x16, rgb, mean 127, std 128\n",
         "crop: shorter side to 18, then the centre 16x16; the usual way of classification models, --resize changes it\n",
         "flat: 8 values, pool none (pooled, what the classifier reads)\n",
-        "ms a picture on one thread\n",
+        "ms per image on one thread\n",
         "other      map  dim 8, pool avg (Relu, the map that is pooled for the classifier)\n",
         "next       edgetuned train DIR --backbone net.yaml\n",
     ] {
@@ -120,7 +120,7 @@ fn a_file_that_is_no_model_ends_with_1() {
     desk.put("text.onnx", b"this is no model");
     desk.fails("backbone add gone.onnx --normalize unit", 1, &["cannot read the model gone.onnx", "give the path"]);
     desk.fails("backbone add text.onnx --normalize unit", 1, &["cannot inspect text.onnx", "no ONNX model"]);
-    desk.fails("backbone add cut.onnx --normalize unit", 1, &["breaks off after 50000 bytes", "copy it again"]);
+    desk.fails("backbone add cut.onnx --normalize unit", 1, &["truncated after 50000 bytes", "copy it again"]);
     assert!(!desk.path("cut.yaml").exists() && !desk.path("text.yaml").exists());
 }
 
@@ -139,7 +139,7 @@ fn a_model_that_cannot_be_used_ends_with_78_and_leaves_no_manifest() {
     refused(&good, "--tensor flet", &["no tensor \"flet\"", "near it are \"flat\"", "backbone inspect"]);
     let blind = Net::default().input("input", "n 3 16 16").weight_of("w", &[8, 3, 1, 1], Some(0.0));
     let blind = classifier(blind.node("Conv", "input w", "map"));
-    let says = ["tensor \"flat\"", "the same embedding, all of it 0", "check mean, std and scale"];
+    let says = ["tensor \"flat\"", "the same embedding, all zeros", "check mean, std and scale"];
     refused(&blind, "", &says);
     let shapeless = body().node("Shape", "map", "shape").output("map", "n 8 16 16").bytes();
     refused(&shapeless, "--tensor shape", &["wrote no manifest", "fails on a grey probe image"]);
@@ -177,7 +177,7 @@ fn options_that_are_missing_or_contradict_end_with_64() {
 fn a_manifest_that_is_there_is_replaced_only_on_demand() {
     let desk = desk(&classifier(body()));
     desk.put("m/net.yaml", b"mine");
-    desk.fails("backbone add m/net.onnx --normalize unit", 1, &["m/net.yaml is there already", "--force", "--out"]);
+    desk.fails("backbone add m/net.onnx --normalize unit", 1, &["m/net.yaml exists", "--force", "--out"]);
     assert_eq!(fs::read(desk.path("m/net.yaml")).unwrap(), b"mine");
     let wrong = "backbone add m/net.onnx --normalize unit --force --tensor flet";
     assert_eq!(desk.run(wrong).code, Some(78));

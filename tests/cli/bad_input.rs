@@ -46,11 +46,11 @@ fn a_model_that_is_not_as_its_manifest_says_ends_with_78() {
     with_manifest(&desk, "dim: 210", "dim: 200").failed(78, &["200", "210", "correct the manifest"]);
     let model = fs::read(models().join("tiny-test.onnx")).unwrap();
     desk.put("m/cut.onnx", &model[..50_000]);
-    let says = ["m/cut.onnx", "breaks off after 50000 bytes", "copy it again"];
+    let says = ["m/cut.onnx", "truncated after 50000 bytes", "copy it again"];
     with_manifest(&desk, "file: tiny-test.onnx", "file: cut.onnx").failed(78, &says);
     with_manifest(&desk, "file: tiny-test.onnx", "file: gone.onnx").failed(78, &["gone.onnx", "correct 'file'"]);
     desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, default-int8, tiny-test"]);
-    desk.fails("backbone inspect m/cut.onnx", 1, &["breaks off after 50000 bytes", "copy it again"]);
+    desk.fails("backbone inspect m/cut.onnx", 1, &["truncated after 50000 bytes", "copy it again"]);
     desk.fails("backbone inspect gone", 1, &["cannot read the model gone", "give the path"]);
 }
 
@@ -116,7 +116,8 @@ fn files_that_are_no_pictures_are_left_out_with_their_reasons() {
     assert_eq!(report["n_train"], 24);
     let reasons = report["refused"].as_array().unwrap().iter().map(|refused| refused["reason"].to_string());
     let reasons: Vec<_> = reasons.collect();
-    for (reason, words) in reasons.iter().zip(["breaks off", "empty (0 bytes)", "50000", "no JPEG, PNG, WebP or BMP"]) {
+    for (reason, words) in reasons.iter().zip(["truncated", "empty (0 bytes)", "50000", "not a JPEG, PNG, WebP or BMP"])
+    {
         assert!(reason.contains(words), "{words:?} is not in {reason}");
     }
     assert_eq!(reasons.len(), 4);
@@ -128,7 +129,7 @@ fn files_that_are_no_pictures_are_left_out_with_their_reasons() {
 fn a_class_of_which_nothing_can_be_used_is_not_lost_without_a_word() {
     let desk = Desk::with_pictures();
     desk.put("train/washer/1.jpg", b"no picture");
-    desk.fails("train train", 1, &["class washer has no picture that can be used", "train/washer/1.jpg"]);
+    desk.fails("train train", 1, &["class washer has no usable image", "train/washer/1.jpg"]);
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn a_cache_that_cannot_be_used_ends_with_69() {
 fn a_head_that_is_none_and_classes_that_it_does_not_know_are_refused() {
     let desk = Desk::with_pictures();
     desk.fails("predict test/nut/100.jpg --head gone", 1, &["cannot read the head gone", "trained head"]);
-    desk.fails("evaluate test --head test/nut/100.jpg", 1, &["no head file", "train again"]);
+    desk.fails("evaluate test --head test/nut/100.jpg", 1, &["not a head file", "train again"]);
     desk.good("train train --out h.safetensors");
     desk.shoot("more", Part::Pin, 0..2);
     desk.fails("evaluate more --head h.safetensors", 1, &["class folder pin of more", "gear, nut, spring"]);

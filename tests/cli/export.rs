@@ -146,7 +146,7 @@ fn nothing_is_overwritten_without_force_and_never_a_source() {
     assert_eq!(fs::read(desk.path("m.onnx")).unwrap(), b"somebody's");
     for source in ["h.safetensors", "own/tiny-test.onnx", "own/pooled.yaml"] {
         let before = fs::read(desk.path(source)).unwrap();
-        let says = [source, "is what is exported", "give another file"];
+        let says = [source, "is the head that is exported", "give another file"];
         desk.fails(&format!("export {options} --out {source} --force"), 64, &says);
         assert_eq!(fs::read(desk.path(source)).unwrap(), before);
     }
@@ -162,8 +162,8 @@ fn what_cannot_be_exported_says_why_and_leaves_nothing_behind() {
     desk.good("train train --backbone own/pooled.yaml --out own.safetensors");
     desk.fails("export --head gone --out m.onnx", 1, &["cannot read the head gone", "trained head"]);
     desk.fails("export --head 0.jpg --out m.onnx", 1, &["cannot read the head 0.jpg"]);
-    desk.fails("export --head test/nut/100.jpg --out m.onnx", 1, &["no head file", "train again"]);
-    let says = ["no backbone at hand is the one of own.safetensors", "--backbone"];
+    desk.fails("export --head test/nut/100.jpg --out m.onnx", 1, &["not a head file", "train again"]);
+    let says = ["no matching backbone for own.safetensors", "--backbone"];
     desk.fails("export --head own.safetensors --out m.onnx", 78, &says);
     let says = ["cannot write gone/m.onnx", "No such file", "check the folder"];
     desk.fails("export --head h.safetensors --out gone/m.onnx", 1, &says);
@@ -173,7 +173,7 @@ fn what_cannot_be_exported_says_why_and_leaves_nothing_behind() {
     let model = fs::read(desk.path("own/tiny-test.onnx")).unwrap();
     let options = "--head own.safetensors --backbone own/pooled.yaml --out m.onnx";
     desk.put("own/tiny-test.onnx", &model[..40_000]);
-    desk.fails(&format!("export {options}"), 78, &["breaks off after 40000 bytes", "copy it again"]);
+    desk.fails(&format!("export {options}"), 78, &["truncated after 40000 bytes", "copy it again"]);
     let mut changed = model.clone();
     *changed.last_mut().unwrap() ^= 1;
     desk.put("own/tiny-test.onnx", &changed);
@@ -211,7 +211,7 @@ fn a_model_that_no_head_can_be_put_behind_is_refused_with_what_to_do() {
     let desk = Desk::with_pictures();
     for (map, opset, says) in [
         ("map", 23, ["version 23", "7 to 22", "version_converter"]),
-        ("probabilities", 13, ["\"probabilities\" of its own", "choose an embedding before it", "rename it"]),
+        ("probabilities", 13, ["\"probabilities\" before its embedding", "choose an embedding before it", "rename it"]),
     ] {
         relu(&desk, map, opset);
         desk.good("train train --backbone m/relu.yaml --out relu.safetensors");

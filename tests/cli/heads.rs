@@ -78,6 +78,6 @@ fn without_a_store_there_are_no_heads_to_list() {
     let desk = Desk::new();
     let config = format!("store: {{ path: {} }}\n", desk.path("state").display());
     desk.put("config.yaml", config.as_bytes());
-    desk.fails("--config config.yaml heads list", 69, &["no store is there yet"]);
+    desk.fails("--config config.yaml heads list", 69, &["there is no store yet"]);
     assert!(!desk.path("state").exists(), "reading makes nothing");
 }

@@ -160,7 +160,7 @@ fn predict_finds_the_backbone_by_digest_and_says_when_none_fits() {
     let other = manifest.replace("name: tiny-test", "name: other").replace("resize: stretch", "resize: crop");
     desk.put("own/other.yaml", other.as_bytes());
     desk.good("train train --backbone own/other.yaml --out h.safetensors");
-    let says = ["no backbone at hand is the one of h.safetensors", "other", "--backbone"];
+    let says = ["no matching backbone for h.safetensors", "other", "--backbone"];
     desk.fails("predict test/nut/100.jpg --head h.safetensors", 78, &says);
     let answers = desk.good("predict test/nut/100.jpg --head h.safetensors --backbone own/other.yaml");
     assert_eq!(text(&answers[0]["backbone"]), "other");

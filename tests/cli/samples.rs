@@ -149,7 +149,7 @@ fn what_is_exported_edited_and_imported_is_taken_back_again() {
     let undone = good(&desk, "undo");
     assert_eq!((&undone["source"], &undone["at"]), (&"mqtt".into(), &"1970-01-01T00:00:01.000Z".into()));
     assert_eq!(labels(&desk), named([""; 6]));
-    fails(&desk, "undo", 1, &["no change of labels to take back"]);
+    fails(&desk, "undo", 1, &["no change of labels to undo"]);
 
     let history = good(&desk, &format!("history {}", &id(1).to_string()[..8]));
     let history: Vec<_> = history
@@ -317,7 +317,7 @@ fn wrong_usage_and_a_missing_store_say_so() {
     empty.put("config.yaml", config.as_bytes());
     empty.put("labels.csv", b"image,label\n");
     for words in ["list", "export --out a.csv", "import labels.csv", "undo", "history 00000000"] {
-        fails(&empty, words, 69, &["no store is there yet"]);
+        fails(&empty, words, 69, &["there is no store yet"]);
     }
     assert!(!empty.path("state").exists() && !empty.path("a.csv").exists(), "nothing was made");
 }

@@ -138,7 +138,7 @@ fn who_is_not_on_the_list_of_addresses_is_not_reached(suite: Suite) {
     service.run(&["systemctl", "stop", "edgetuned"]);
     service.drop_in_text("zz-elsewhere", "[Service]\nIPAddressAllow=\nIPAddressAllow=192.0.2.1\n");
     service.start();
-    service.wait("told of it", || service.journal(&["--priority=warning"]).contains("no link to the broker"));
+    service.wait("told of it", || service.journal(&["--priority=warning"]).contains("no connection to the broker"));
     assert_eq!(service.status()["broker"], "disconnected");
 }
 

@@ -27,7 +27,7 @@ fn is_polled(mut stage: Stage, words: &str) {
         fs::create_dir(stage.home.camera().join(n.to_string())).unwrap();
     }
     let _daemon = stage.start();
-    let told = |json: &Value| json["reason"].as_str().is_some_and(|reason| reason.contains("gives no notices"));
+    let told = |json: &Value| json["reason"].as_str().is_some_and(|reason| reason.contains("gives no notifications"));
     stage.ears.wait("event", "told", told);
     let alert = |json: &Value| json["text"].as_str().is_some_and(|text| text.contains(words));
     let alert = stage.ears.wait("alert/watch_lost", words, alert).json;

@@ -42,7 +42,7 @@ fn a_file_system_that_is_mounted_over_the_folder_is_taken_up_and_told_of_when_it
     // Gone while files of it are waited for and read.
     (0..200).for_each(|n| drop(stage.put(&format!("burst/{n:03}.jpg"))));
     drop(disk);
-    stage.alert("what was mounted at");
+    stage.alert("the file system that was mounted at");
     let status = stage.status("gone");
     let samples = status["samples"].as_u64().unwrap();
     assert!(samples >= 3, "{status}");

@@ -74,13 +74,13 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadModel {
     /// The end is missing.
-    #[error("the model breaks off after {bytes} bytes, its end is missing: copy it again")]
+    #[error("the model is truncated after {bytes} bytes: copy it again")]
     Truncated {
         /// Bytes there are.
         bytes: usize,
     },
     /// Not the protobuf message of an ONNX model.
-    #[error("this is no ONNX model: expected a protobuf message with a graph, found {found}; give an .onnx file")]
+    #[error("this is not an ONNX model: expected a protobuf message with a graph, found {found}; give an .onnx file")]
     NotOnnx {
         /// What is there instead.
         found: &'static str,

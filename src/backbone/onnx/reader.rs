@@ -111,7 +111,7 @@ impl Stop {
     fn within(self, bytes: usize) -> BadModel {
         match self {
             Self::Wire(BadWire::Truncated) => BadModel::Truncated { bytes },
-            Self::Wire(BadWire::Malformed) => BadModel::NotOnnx { found: "bytes that are no protobuf message" },
+            Self::Wire(BadWire::Malformed) => BadModel::NotOnnx { found: "bytes that are not a protobuf message" },
             Self::TooManyNames => BadModel::NotOnnx { found: "more names than any network has" },
         }
     }

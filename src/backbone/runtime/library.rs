@@ -142,7 +142,7 @@ fn why_not(error: &ort::LoadDynamicError) -> String {
             cause.rsplit_once(": ").map_or(cause.clone(), |(_, reason)| reason.to_owned())
         }
         Error::MissingApi { .. } => "a library, but not ONNX Runtime".to_owned(),
-        Error::InvalidVersionString => "its version is no text".to_owned(),
+        Error::InvalidVersionString => "its version is not text".to_owned(),
         Error::BadVersion { version_str, .. } => format!("version {version_str}, expected 1.24 or newer"),
     }
 }

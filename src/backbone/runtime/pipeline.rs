@@ -18,7 +18,7 @@ pub enum ItemError<E: std::error::Error + 'static> {
     /// It could not be read or decoded.
     #[error(transparent)]
     Read(E),
-    /// The network makes something that is no embedding of it.
+    /// The network makes something that is not an embedding of it.
     #[error(transparent)]
     Embed(EmbedError),
 }

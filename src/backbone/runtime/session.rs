@@ -47,7 +47,7 @@ pub enum OpenError {
     },
     /// Other bytes than the manifest promises.
     #[error("the model {} has SHA-256 {found}, its manifest expects {expected}: fetch the model again, or correct \
-        'sha256' if the new file is meant", .file.display())]
+             'sha256' if the new file is meant", .file.display())]
     Checksum {
         /// The model.
         file: PathBuf,
@@ -79,7 +79,7 @@ pub enum OpenError {
         found: String,
     },
     /// ONNX Runtime refuses the model at every optimisation level.
-    #[error("ONNX Runtime refuses the model {}: convert it anew, or choose another backbone", .file.display())]
+    #[error("ONNX Runtime refuses the model {}: convert it again, or choose another backbone", .file.display())]
     Refused {
         /// The model.
         file: PathBuf,

@@ -21,8 +21,8 @@ pub enum Unfit {
     #[error(transparent)]
     Embed(#[from] EmbedError),
     /// Different images have the same embedding.
-    #[error("two pictures that have nothing in common get the same embedding{}: it does not depend on the picture, or the \
-        normalisation flattens it; choose another tensor, or check mean, std and scale", zero(*.all_zero))]
+    #[error("two different images get the same embedding{}: it does not depend on the image, or the normalisation \
+             makes all images alike; choose another tensor, or check mean, std and scale", zero(*.all_zero))]
     Constant {
         /// Whether all of it is 0.
         all_zero: bool,
@@ -30,7 +30,7 @@ pub enum Unfit {
 }
 
 fn zero(all_zero: bool) -> &'static str {
-    if all_zero { ", all of it 0" } else { "" }
+    if all_zero { ", all zeros" } else { "" }
 }
 
 /// Runs timed at most.
@@ -82,22 +82,22 @@ fn judge(a: &[f32], b: &[f32]) -> Result<Vec<String>, Unfit> {
     let mut warnings = Vec::new();
     if same * 10 > dim * 9 {
         warnings.push(format!(
-            "{same} of {dim} values are the same for two different pictures: check mean, std and scale, or choose another \
-             tensor"
+            "{same} of {dim} values are the same for two different pictures: check mean, std and scale, or choose \
+             another tensor"
         ));
     }
     let probabilities =
         |row: &[f32]| dim > 1 && row.iter().all(|value| *value >= 0.0) && (row.iter().sum::<f32>() - 1.0).abs() < 1e-3;
     if probabilities(a) && probabilities(b) {
         warnings.push(
-            "the values sum to 1, as class probabilities do: a tensor before the classifier tells more; choose one with \
-             --tensor"
+            "the values sum to 1, as class probabilities do: a tensor before the classifier carries more information; \
+             choose one with --tensor"
                 .into(),
         );
     } else if i64::try_from(dim).is_ok_and(|dim| crate::backbone::inspect::CLASS_WIDTHS.contains(&dim)) {
         warnings.push(format!(
-            "{dim} is as many values as ImageNet has classes: if they are scores, a tensor before the classifier tells more; \
-             choose one with --tensor"
+            "{dim} is as many values as ImageNet has classes: if they are scores, a tensor before the classifier \
+             carries more information; choose one with --tensor"
         ));
     }
     if dim > WIDE {
@@ -122,7 +122,7 @@ mod tests {
         let constant = row(8, |k| k as f32);
         assert!(matches!(judge(&constant, &constant), Err(Unfit::Constant { all_zero: false })));
         let message = judge(&[0.0; 4], &[0.0; 4]).unwrap_err().to_string();
-        assert!(message.contains("same embedding, all of it 0:") && message.contains("another tensor"), "{message}");
+        assert!(message.contains("same embedding, all zeros:") && message.contains("another tensor"), "{message}");
         assert_eq!(judge(&row(8, |k| k as f32), &row(8, |k| 8.0 - k as f32)).unwrap(), Vec::<String>::new());
     }
 

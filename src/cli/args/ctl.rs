@@ -14,7 +14,7 @@ Examples:
 
 It finds the daemon through the same configuration: in $RUNTIME_DIRECTORY, else in the folder store.path.")]
 pub struct Ctl {
-    /// A word for this request: sent again with the same word it has no second effect [default: a new one]
+    /// Transaction of this request: repeating it has no second effect [default: a new one]
     #[arg(long, global = true, value_name = "WORD")]
     pub transaction: Option<String>,
     /// What to ask
@@ -25,13 +25,13 @@ pub struct Ctl {
 /// What to ask of the daemon.
 #[derive(Debug, Subcommand)]
 pub enum CtlCommand {
-    /// How it goes and what serves
+    /// Show health counters and what is in service
     Status,
     /// Train now
     Train,
     /// List the watched folders again
     Rescan,
-    /// Put the head before the present one back in service
+    /// Put the previous head back in service
     Rollback,
     /// Put a head in service
     Promote {
@@ -46,17 +46,17 @@ pub enum CtlCommand {
         /// Its class
         #[arg(value_name = "CLASS", required_unless_present = "remove", conflicts_with = "remove")]
         class: Option<String>,
-        /// Take its label away
+        /// Remove its label
         #[arg(long)]
         remove: bool,
     },
-    /// Which images are worth a label
+    /// List the images that are worth a label
     Review,
-    /// Name every head, oldest first
+    /// List every head, oldest first
     Heads,
-    /// Name samples in the order of their arrival
+    /// List samples in the order of their arrival
     Samples(CtlSamples),
-    /// What the head in service says of a stored image
+    /// Classify a stored image with the head in service
     Predict {
         /// Its SHA-256, or the first 8 or more digits
         image: ImagePrefix,
@@ -65,9 +65,9 @@ pub enum CtlCommand {
     Export,
     /// Read the configuration again
     Reload,
-    /// Print everything that the daemon says, one message a line, until Ctrl-C
+    /// Print every message of the daemon, one a line, until Ctrl-C
     Watch,
-    /// Ask anything by its name
+    /// Send any request by its name
     #[command(after_help = "Example:\n  edgetuned ctl request samples '{\"limit\": 3}'")]
     Request {
         /// As in the topic request/NAME
@@ -81,7 +81,7 @@ pub enum CtlCommand {
 /// `ctl samples`
 #[derive(Debug, clap::Args)]
 pub struct CtlSamples {
-    /// At most so many [default: 100]
+    /// Maximum number [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: Option<u32>,
     /// Only those that arrived after this image

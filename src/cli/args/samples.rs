@@ -9,33 +9,31 @@ use crate::wire::ImagePrefix;
 /// `samples`
 #[derive(Debug, Subcommand)]
 pub enum Samples {
-    /// Name every sample with its label and its prediction, oldest first
+    /// List every sample with its label and its prediction, oldest first
     #[command(after_help = "Example:\n  edgetuned samples list --unlabelled --limit 20")]
     List(SampleList),
-    /// Write every sample with its label and its metadata into a file
+    /// Export every sample with its label and its metadata to a file
     #[command(after_help = "Example:\n  edgetuned samples export --out labels.csv")]
     Export {
-        /// Where it is written: .csv, or .jsonl (.ndjson) with an object a line
+        /// Output file: .csv, or .jsonl (.ndjson) with one object a line
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Take over the labels in a file; the daemon must not be running
+    /// Import the labels in a file; the daemon must not be running
     #[command(
         long_about = "\
-Take over the labels in a file; the daemon must not be running.
+Import the labels in a file; the daemon must not be running.
 
-Of a line count 'image', an image's SHA-256 or its first 8 or more digits, and 'label'; an empty label removes the \
-present one. Other columns are passed over, so an exported file can be edited and read back. One bad line and nothing \
-changes.",
+Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are read; an empty label removes the current one. Other columns are ignored, so an exported file can be edited and imported. If any line is bad, nothing changes.",
         after_help = "Example:\n  edgetuned samples import labels.csv"
     )]
     Import {
-        /// A .csv with a header, or a .jsonl (.ndjson) with an object a line
+        /// A .csv with a header, or a .jsonl (.ndjson) with one object a line
         file: PathBuf,
     },
-    /// Take back the latest change of labels, again for the one before; the daemon must not be running
+    /// Undo the latest change of labels, repeat for the one before; the daemon must not be running
     Undo,
-    /// Tell every label that an image was ever given
+    /// List every label that an image was ever given
     History {
         /// Its SHA-256, or the first 8 or more digits
         image: ImagePrefix,

@@ -46,7 +46,7 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     let path = options.out.clone().unwrap_or_else(|| options.file.with_extension("yaml"));
     if path.exists() && !options.force {
         return Err(Failure::failed(format!(
-            "the manifest {} is there already; give --force to replace it, or --out to write another",
+            "the manifest {} exists; give --force to replace it, or --out to write another",
             path.display()
         )));
     }
@@ -72,7 +72,8 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     })?;
     if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
         verified.warnings.push(format!(
-            "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free batch"
+            "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free \
+             batch size"
         ));
     }
     write_file(&path, text.as_bytes())?;
@@ -131,9 +132,9 @@ fn pixels(options: &Add, output: Output) -> Result<Pixels, Failure> {
             let answer = if person { ask(&mut io::stdin().lock(), &mut io::stderr()) } else { None };
             answer.ok_or_else(|| {
                 Failure::usage(
-                    "an ONNX file does not say how pixels were normalised in training: give --normalize imagenet (torchvision, \
-                     most of timm, DINOv2), inception (TensorFlow's MobileNets), unit, none, caffe or clip, or --mean and \
-                     --std; the model's publisher says which",
+                    "an ONNX file does not say how pixels were normalised in training: give --normalize imagenet \
+                     (torchvision, most of timm, DINOv2), inception (TensorFlow's MobileNets), unit, none, caffe or \
+                     clip, or --mean and --std; the model's publisher says which",
                 )
             })?
         }
@@ -235,7 +236,11 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
     }
     let Embedding { tensor, dim, pool } = done.embedding;
     writeln!(out, "embedding  {tensor}: {dim} values, pool {} ({})", pool.as_str(), done.why)?;
-    writeln!(out, "probe      tells two pictures apart; {:.1} ms a picture on one thread", done.ms_per_image)?;
+    writeln!(
+        out,
+        "probe      different images get different embeddings; {:.1} ms per image on one thread",
+        done.ms_per_image
+    )?;
     done.warnings.iter().try_for_each(|warning| writeln!(out, "warning    {warning}"))?;
     for other in done.candidates.iter().filter(|other| other.tensor != *tensor) {
         writeln!(out, "other      {}", print::candidate(other))?;

@@ -41,7 +41,7 @@ impl Client {
         let transaction = arguments.get("transaction").cloned();
         let lost = |why: String| {
             let again = match &transaction {
-                Some(Value::String(word)) => format!("ask again with --transaction {word}, which does nothing twice"),
+                Some(Value::String(word)) => format!("repeat it with --transaction {word}, which has no second effect"),
                 _ => "ask again".into(),
             };
             Failure::unavailable(format!("the daemon at {} gave no answer ({why}); {again}", self.path.display()))
@@ -90,12 +90,19 @@ impl Client {
         connected.map_err(|error| {
             Failure::unavailable(match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => format!(
-                    "no daemon answers at {shown}; start it with 'edgetuned run', or name its configuration with --config"
+                    "no daemon answers at {shown}; start it with 'edgetuned run', or name its configuration with \
+                     --config"
                 ),
                 io::ErrorKind::PermissionDenied => {
-                    format!("the socket {shown} is not open to this user; join its group, or ask as its owner")
+                    format!(
+                        "the socket {shown} is not accessible to this user; join its group, or run the command as its \
+                         owner"
+                    )
                 }
-                _ => format!("cannot connect to {shown}: {error}; see whether the daemon runs"),
+                _ => format!(
+                    "cannot connect to {shown}: {error}; check that the daemon is running ('systemctl status \
+                     edgetuned')"
+                ),
             })
         })
     }

@@ -38,7 +38,7 @@ fn in_words(command: &Command, data: &Value, out: &mut Vec<u8>) -> io::Result<()
         Command::Status => status(&of(data)?, out),
         Command::Train => {
             let TrainAccepted { training } = of(data)?;
-            writeln!(out, "training {training} is accepted; 'edgetuned ctl watch' shows what comes of it")
+            writeln!(out, "training {training} is accepted; 'edgetuned ctl watch' shows its result")
         }
         Command::Rescan => writeln!(out, "the watched folders are listed again"),
         Command::Rollback => {
@@ -94,18 +94,18 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
         writeln!(out, "live       {:.1} % of {n} images that got a label later", 100.0 * accuracy)?;
     }
     writeln!(out, "samples    {}, of these {} labelled", health.samples, health.labelled)?;
-    writeln!(out, "files      {} wait, {} put aside", health.queue, health.quarantined)?;
+    writeln!(out, "files      {} queued, {} quarantined", health.queue, health.quarantined)?;
     let last = health.last_train.map_or_else(|| "never yet".into(), |at| at.to_string());
     writeln!(out, "training   {phase}, last {last}")?;
     writeln!(out, "broker     {broker}, {} messages wait for it", health.spooled)?;
     let (store, memory) = (health.store_bytes as f64 / 1e6, health.rss_bytes as f64 / 1e6);
-    writeln!(out, "room       {store:.1} MB on the disk, {memory:.1} MB in memory")?;
+    writeln!(out, "size       {store:.1} MB on the disk, {memory:.1} MB in memory")?;
     writeln!(out, "running    {} s, {} errors", health.uptime_s, health.errors_total)
 }
 
 fn review(asked: &Asked, out: &mut Vec<u8>) -> io::Result<()> {
     if asked.items.is_empty() {
-        writeln!(out, "nothing is asked for")?;
+        writeln!(out, "no image needs a label now")?;
     }
     for item in &asked.items {
         let reason = format!("{:?}", item.reason).to_lowercase();

@@ -45,7 +45,7 @@ pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failur
         }
         if done.dropped > 0 {
             let dropped = done.dropped;
-            writeln!(out, "dropped of those that waited longest: {dropped}, at most {AWAITED_MAX} wait")?;
+            writeln!(out, "dropped, oldest first: {dropped}, at most {AWAITED_MAX} labels wait for their image")?;
         }
         Ok(())
     })

@@ -13,7 +13,7 @@ use crate::wire::UpdateKind;
 #[derive(Debug, Subcommand)]
 pub enum Update {
     /// Make a pair of keys to sign updates with
-    #[command(after_help = "Example:\n  edgetuned update keygen --out signing.key\n\nKeep signing.key to yourself; \
+    #[command(after_help = "Example:\n  edgetuned update keygen --out signing.key\n\nKeep signing.key secret; \
         signing.key.pub goes into updates.trusted_keys of the devices.")]
     Keygen {
         /// Where the private key is written; the public one goes beside it, with .pub behind the name

@@ -55,7 +55,7 @@ pub fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failur
         )));
     }
     let wanted: Wanted = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::failed(format!("{shown} is no manifest: {error}; make one with 'edgetuned update sign'"))
+        Failure::failed(format!("{shown} is not a manifest: {error}; make one with 'edgetuned update sign'"))
     })?;
     if wanted.chunk_bytes == 0 {
         return Err(Failure::failed(format!("{shown} has chunks of 0 bytes")));
@@ -132,10 +132,12 @@ impl Session {
             match self.courier.next(left) {
                 None => {
                     let broker = self.courier.broker();
-                    let reason =
-                        format!("the device has said nothing of the update for {} s at {broker}", silence.as_secs());
+                    let reason = format!(
+                        "the device has reported nothing about the update for {} s at {broker}",
+                        silence.as_secs()
+                    );
                     let next =
-                        "the manifest stays there for it; see that the device runs, and publish again for its chunks";
+                        "the manifest stays there for it; check that the device runs, and publish again for its chunks";
                     return Err(Failure::unavailable(format!("{reason}; {next}")));
                 }
                 Some(Heard::Connected) => {
@@ -159,7 +161,7 @@ impl Session {
                         return Ok(state);
                     }
                 }
-                Some(Heard::Lost { reason }) => tracing::warn!(reason, "no link to the broker"),
+                Some(Heard::Lost { reason }) => tracing::warn!(reason, "no connection to the broker"),
             }
         }
     }
@@ -173,7 +175,11 @@ impl Session {
             }
             let mut bytes = vec![0; (size - start).min(chunk_bytes) as usize];
             let read = self.file.read_exact_at(&mut bytes, start);
-            read.map_err(|error| Failure::failed(format!("cannot read the file any more: {error}")))?;
+            read.map_err(|error| {
+                Failure::failed(format!(
+                    "cannot read the file any more: {error}; check that it still exists, and publish again"
+                ))
+            })?;
             let topic = InboundTopic::UpdateChunk(kind, sha256, n);
             self.courier.send(&topic, bytes, false).map_err(Failure::unavailable)?;
             self.sent += 1;

@@ -60,7 +60,8 @@ impl BackboneDir {
             if let Err(error) = fs::remove_file(&path)
                 && error.kind() != std::io::ErrorKind::NotFound
             {
-                warn!(path = %path.display(), %error, "cannot remove a file of a former backbone; remove it by hand");
+                warn!(path = %path.display(), %error, "cannot remove a file of a previous backbone; remove it \
+                                                       yourself");
             }
         }
     }

@@ -37,7 +37,7 @@ pub(crate) enum ExportError {
     Model(#[from] CannotExport),
     #[error(transparent)]
     Unproved(#[from] Unproved),
-    #[error("cannot write {}; check the folder, its owner and the room on the disk", path.display())]
+    #[error("cannot write {}; check the folder, its owner and the free space on the disk", path.display())]
     Write { path: PathBuf, source: std::io::Error },
 }
 
@@ -77,7 +77,7 @@ fn remove_old(folder: &Path, latest: &Path) {
     others.sort();
     for (_, path) in others.iter().rev().skip(EXPORTS - 1) {
         if let Err(error) = fs::remove_file(path) {
-            tracing::warn!(path = %path.display(), %error, "an old export stays");
+            tracing::warn!(path = %path.display(), %error, "cannot remove an old export");
         }
     }
 }

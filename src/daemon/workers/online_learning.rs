@@ -247,7 +247,7 @@ impl OnlineWorker {
         if self.learner.should_refactorise()
             && let Err(why) = self.learner.refactorise()
         {
-            tracing::debug!(%why, "labels do not correct at once yet");
+            tracing::debug!(%why, "labels do not take effect at once yet");
         }
         Ok(())
     }

@@ -67,7 +67,11 @@ impl Parts {
             let reloads = matches!(task, Task::Reload);
             let answer = self.heartbeat.during(|| catch_panic(|| self.answer(task)));
             let answer = answer.unwrap_or_else(|_| {
-                Answer::error(ErrorCode::Failed, "finding the answer failed unexpectedly; report it with the log")
+                Answer::error(
+                    ErrorCode::Failed,
+                    "answering failed unexpectedly; send the request again, and report it with the log if it happens \
+                     again",
+                )
             });
             let restart = reloads && matches!(answer, Answer::Ok { .. });
             let found_out = Event::FoundOut { job, answer };
@@ -88,7 +92,7 @@ impl Parts {
             Task::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => Answer::ok(&serde_json::json!({})),
                 Err(reason) => {
-                    Answer::error(ErrorCode::NotPossible, format!("the former configuration stays: {reason}"))
+                    Answer::error(ErrorCode::NotPossible, format!("the current configuration stays in force: {reason}"))
                 }
             }),
         };
@@ -104,7 +108,8 @@ impl Parts {
     fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
         let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
         let Some(embedding) = self.reader.embedding(&id)? else {
-            let reason = "the image was embedded by another backbone only; it is embedded again when its file is read";
+            let reason = "the image has an embedding of another backbone only; it is embedded again when its file is \
+                          read";
             return Ok(Answer::error(ErrorCode::NotPossible, reason));
         };
         let begun = Instant::now();
@@ -125,6 +130,6 @@ impl Parts {
 fn gone(what: &str) -> Answer {
     Answer::error(
         ErrorCode::NotFound,
-        format!("{what} was dropped from the store meanwhile; request/samples names those left"),
+        format!("{what} was evicted from the store meanwhile; request/samples lists those that are left"),
     )
 }

@@ -28,7 +28,7 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
 pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
     match reader.statistics()?.map(|file| LabelStats::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
-        Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are made anew from the labels"),
+        Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are rebuilt from the labels"),
         _ => {}
     }
     Ok(LabelStats::new(space))

@@ -85,8 +85,8 @@ fn whole(manifest: &Manifest, reader: &Reader, mut take: impl FnMut(&[u8])) -> R
     }
     let (expected, wanted) = (manifest.sha256.short(), manifest.size);
     let reason = format!(
-        "the file that came has {size} bytes and SHA-256 {}, the manifest says {wanted} and {expected}; publish the file \
-         that was signed, under a new manifest",
+        "the file that arrived has {size} bytes and SHA-256 {}, the manifest says {wanted} and {expected}; publish the \
+         file that was signed, under a new manifest",
         found.short()
     );
     Ok(Err(Refusal::new(Code::Sha256, reason)))
@@ -99,7 +99,7 @@ fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> 
     record.dense.reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
     let classes = record.dense.classes.len();
     if classes < 2 {
-        return Err(bad(format!("the head knows {classes} classes, at least 2 are needed to tell apart")));
+        return Err(bad(format!("the head knows {classes} classes, at least 2 are needed")));
     }
     Ok(record)
 }
@@ -146,11 +146,13 @@ fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
     record.dense.logits(embedding, &mut logits).map_err(unreadable)?;
     let p = record.dense.probabilities(embedding).map_err(unreadable)?;
     if let Some(value) = logits.iter().chain(&p).find(|value| !value.is_finite()) {
-        return Err(format!("the head answers {value} to an embedding, expected finite numbers"));
+        return Err(format!("the head computes {value} for an embedding, expected finite numbers"));
     }
     let novelty = record.calibration.novelty.as_ref().map(|novelty| novelty.score(embedding));
     match novelty.filter(|novelty| !novelty.is_finite()) {
-        Some(novelty) => Err(format!("the head finds an embedding novel by {novelty}, expected a finite number")),
+        Some(novelty) => {
+            Err(format!("the head computes the novelty {novelty} for an embedding, expected a finite number"))
+        }
         None => Ok(()),
     }
 }
