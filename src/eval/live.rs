@@ -109,7 +109,7 @@ pub fn fell(record: &Record, audited: Score) -> Option<String> {
     }
     let [low, high] = wilson(right, n).map(|bound| 100.0 * bound);
     Some(format!(
-        "{right} of {n} audited predictions since promotion were right, {:.1} % ({low:.1} to {high:.1}), under the \
+        "{right} of {n} audited predictions since promotion were right, {:.1} % ({low:.1} to {high:.1}), below the \
          {:.1} % (at least {:.1}) that the head was promoted with",
         100.0 * right as f64 / n.max(1) as f64,
         100.0 * record.accuracy,
@@ -175,7 +175,7 @@ mod tests {
     fn the_words_carry_the_counts_and_both_accuracies() {
         let words = fell(&RECORD, Score { right: 30, n: 60 }).unwrap();
         assert!(words.starts_with("30 of 60 audited predictions since promotion were right, 50.0 % (37.7 to 62.3)"));
-        assert!(words.ends_with("under the 90.0 % (at least 86.0) that the head was promoted with"), "{words}");
+        assert!(words.ends_with("below the 90.0 % (at least 86.0) that the head was promoted with"), "{words}");
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub enum FitError {
         found: f64,
     },
     /// A parameter or a loss is not finite.
-    #[error("training ran away in epoch {epoch} at learning rate {lr}: use a smaller one, 0.001 is usual")]
+    #[error("training diverged in epoch {epoch} at learning rate {lr}: use a smaller one, usually 0.001")]
     Diverged {
         /// From 1.
         epoch: usize,

@@ -58,7 +58,7 @@ fn a_model_that_is_not_as_its_manifest_says_ends_with_78() {
 fn a_folder_that_cannot_be_trained_on_says_what_it_needs() {
     let desk = Desk::new();
     desk.shoot("one", Part::Nut, 0..3);
-    desk.fails("train one", 1, &["class 'nut' needs a second class", "at least two classes"]);
+    desk.fails("train one", 1, &["class 'nut' is the only class", "at least two classes"]);
     desk.shoot("empty", Part::Nut, 0..3);
     fs::create_dir_all(desk.path("empty/gear")).unwrap();
     desk.fails("train empty", 1, &["empty/gear has no pictures", "remove it"]);

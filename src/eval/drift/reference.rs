@@ -34,13 +34,13 @@ pub struct Reference<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoReference {
     /// Too few independent images.
-    #[error("cannot watch for drift: the reference has {groups} independent images, at least {MIN_IMAGES} are needed")]
+    #[error("cannot monitor drift: the reference has {groups} independent images, at least {MIN_IMAGES} are needed")]
     TooFew {
         /// Bursts among them.
         groups: usize,
     },
     /// The arrays do not belong together.
-    #[error("cannot watch for drift: the reference has {z} embeddings, {groups} groups and {predicted} predictions")]
+    #[error("cannot monitor drift: the reference has {z} embeddings, {groups} groups and {predicted} predictions")]
     Shape {
         /// Rows of embeddings.
         z: usize,

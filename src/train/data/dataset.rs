@@ -43,7 +43,8 @@ pub enum BadData {
     },
     /// A value that is no number.
     #[error(
-        "cannot train: the embedding of image {sample} has {value} in place {place}; remove the image or embed it again"
+        "cannot train: the embedding of image {sample} has {value} at position {place}; remove the image or embed it \
+         again"
     )]
     NotFinite {
         /// The sample.
@@ -54,7 +55,7 @@ pub enum BadData {
         value: String,
     },
     /// Fewer than two classes.
-    #[error("cannot train: {} needs a second class to be told from; label images of at least two classes",
+    #[error("cannot train: {} is the only class; label images of at least two classes",
         .class.as_ref().map_or("a head".to_owned(), |class| format!("class '{class}'")))]
     OneClass {
         /// The only class; `None` without any.
@@ -211,7 +212,7 @@ mod tests {
     fn one_class_an_empty_class_and_shapes_that_disagree_are_told_apart() {
         let x = array![[0.0, 1.0], [2.0, 3.0]];
         let message = |result: Result<Dataset, BadData>| result.unwrap_err().to_string();
-        assert!(message(dataset(x.clone(), &[0, 0], &["nut"])).contains("'nut' needs a second class"));
+        assert!(message(dataset(x.clone(), &[0, 0], &["nut"])).contains("'nut' is the only class"));
         assert!(message(dataset(x.clone(), &[0, 0], &["gear", "nut"])).contains("'nut' has no image"));
         assert!(message(dataset(x.clone(), &[0, 2], &["gear", "nut"])).contains("class index"));
         assert!(message(dataset(x, &[0, 1, 1], &["gear", "nut"])).contains("number of labels"));

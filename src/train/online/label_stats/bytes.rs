@@ -16,7 +16,7 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLabelStats {
     /// Another file.
-    #[error("these are no discriminant statistics; they are computed again from the store")]
+    #[error("these are not discriminant statistics; they are computed again from the store")]
     Name,
     /// Written by a newer program.
     #[error("the statistics have format {found}, this program reads format {FORMAT}; they are computed again")]
