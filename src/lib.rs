@@ -1,9 +1,9 @@
-//! Transfer learning that adapts by itself at the edge.
+//! Train and run image classifiers on small devices.
 //!
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
-//! device. `ARCHITECTURE.md` tells which room does what; arrows between them run one way:
-//! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `update`, `config`, `engine`) <- `ports` <- rim (`backbone`,
-//! `store`, `watch`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
+//! device. `ARCHITECTURE.md` says which module does what; dependencies run one way:
+//! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `update`, `config`, `engine`) <- `ports` <- adapters
+//! (`backbone`, `store`, `watch`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
 
 pub mod backbone;
 pub mod cli;

@@ -1,6 +1,6 @@
-//! What the service manager is told: that the daemon is ready, that it lives, and how it is, in words.
+//! Notifies the service manager: that the daemon is ready, that it is alive, and its state in one line.
 //!
-//! Nothing is sent where no service manager asks for it (`NOTIFY_SOCKET`). A word that cannot be sent is a line in the
+//! Nothing is sent where there is no service manager (`NOTIFY_SOCKET`). A message that cannot be sent is a line in the
 //! log; the daemon goes on, and the manager judges it by its silence.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::warn;
 
-/// The backbone answered, the store is open, and what was asked for has taken effect.
+/// The backbone works, the store is open, and the requested settings are in force.
 pub fn ready() {
     say(&[NotifyState::Ready]);
 }
@@ -24,12 +24,12 @@ pub fn reloading() {
     }
 }
 
-/// The end was asked for and is under way.
+/// A shutdown was requested and is in progress.
 pub fn stopping() {
     say(&[NotifyState::Stopping]);
 }
 
-/// The workers get on with what they do; to be said only after they were asked.
+/// The workers make progress; to be sent only after checking them.
 pub fn alive() {
     say(&[NotifyState::Watchdog]);
 }

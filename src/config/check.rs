@@ -1,4 +1,4 @@
-//! Checks a written value by its key's kind, and says what would be right.
+//! Checks a written value by its key's kind, and says what is expected.
 
 use std::path::{Component, Path};
 
@@ -24,7 +24,7 @@ impl Refusal {
     }
 }
 
-/// Whether values of this kind are text, taken as it stands where no YAML surrounds it.
+/// Whether values of this kind are text, used unchanged where no YAML surrounds it.
 pub(super) fn is_text(kind: Kind) -> bool {
     matches!(
         kind,
@@ -38,7 +38,7 @@ pub(super) fn is_text(kind: Kind) -> bool {
     )
 }
 
-/// What a key of this kind may hold, in words.
+/// The values that a key of this kind accepts, as text.
 pub(super) fn expected(kind: Kind) -> String {
     match kind {
         Kind::Bool => "true or false".to_owned(),

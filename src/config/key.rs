@@ -7,16 +7,16 @@ use super::table::KEYS;
 use super::value::Values;
 use crate::words::Keyword;
 
-/// A key and what it may hold.
+/// A key and the values it accepts.
 #[derive(Debug)]
 pub struct Key {
-    /// Dotted; keys of list items stand below `list[]`.
+    /// Dotted; keys of list items are below `list[]`.
     pub name: &'static str,
     /// The default in YAML; `None` where a value has to be given, and for reserved keys.
     pub default: Option<&'static str>,
     /// What it is for, on one line.
     pub about: &'static str,
-    /// What it may hold.
+    /// The values it accepts.
     pub kind: Kind,
     /// Whether `null` may be written.
     pub nullable: bool,
@@ -38,7 +38,7 @@ impl Key {
     }
 }
 
-/// What a key may hold. Ranges include their ends.
+/// The values a key accepts. Ranges include their ends.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// `true` or `false`.
@@ -183,7 +183,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// Last words of all that stands directly below `section` (`""` for the top): keys and sections, each once.
+/// Last parts of all names directly below `section` (`""` for the top): keys and sections, each once.
 pub(super) fn below(section: &str) -> Vec<&'static str> {
     let mut words: Vec<&str> = KEYS
         .iter()

@@ -1,12 +1,12 @@
 //! The configuration: layers of text in, checked settings or every fault at once out.
 //!
-//! [`KEYS`] is the one table of keys, behind checks, suggestions, defaults, settings and the schema. Layers apply in the
-//! order given, over the built-in defaults: maps merge, lists replace. A fault counts even where a later layer overrides
-//! it, because it would show when that layer is removed.
+//! [`KEYS`] is the one table of keys, behind checks, suggestions, defaults, settings and the schema. Layers apply in
+//! the order given, over the built-in defaults: maps merge, lists replace. A fault counts even where a later layer
+//! overrides it, because it would show when that layer is removed.
 //!
-//! Refused are unknown and doubled keys, values out of range, and settings that contradict each other: mistakes that the
-//! device would otherwise only notice at night. Whether files exist is not checked here: nothing in this module touches
-//! the disk, the environment or the clock; callers pass text.
+//! Refused are unknown and doubled keys, values out of range, and settings that contradict each other: mistakes that
+//! the device would otherwise only notice at night. Whether files exist is not checked here: nothing in this module
+//! touches the disk, the environment or the clock; callers pass text.
 
 mod check;
 mod contradictions;
@@ -48,7 +48,7 @@ pub struct Layer {
 pub enum Source {
     /// A YAML document of at most 256 KiB.
     Yaml(String),
-    /// Dotted keys with their values in YAML. Where a key holds text, it is taken as it stands unless it is quoted,
+    /// Dotted keys with their values in YAML. A key of type text is used unchanged unless it is quoted,
     /// so that `* * * * *` needs no quotes within the shell's.
     Pairs(Vec<(String, String)>),
 }

@@ -1,4 +1,5 @@
-//! A remote patch: settings that arrive over MQTT, as the last layer over files and environment, in a few sections only.
+//! A remote patch: settings that arrive over MQTT, as the last layer over files and environment, in a few sections
+//! only.
 
 use serde_json::Value;
 
@@ -63,7 +64,7 @@ pub fn patched(layers: &[Layer], host_name: &str, patch: &Value) -> Result<Patch
     }
 }
 
-/// Whether `key` is `section` or stands below it.
+/// Whether `key` is `section` or is below it.
 fn is_below(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One fault: where it is, what is there, what should be and what to do.
+/// One problem: where it is, what was found, what was expected, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// Name of the layer.

@@ -101,7 +101,8 @@ keys! {
         recursive: bool = "true", BOOL, "Whether folders below count.";
         label_from: LabelFrom = "folder", word::<LabelFrom>(), "Whether the first folder below names the class.";
         settle: Duration = "500ms", duration(ms(10), hours(1)), "How long a file has to stand still.";
-        burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: by likeness only.";
+        burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: by likeness \
+                                                                only.";
         poll: Poll = "auto", word::<Poll>(), "Whether changes are polled for; auto: on network file systems.";
     }
 
@@ -141,11 +142,13 @@ keys! {
         instant: bool = "true", BOOL, "Whether a label shows before the next training.";
     }
 
-    /// What a prediction says.
+    /// The contents of a prediction.
     "prediction" Prediction {
         top_k: usize = "3", integer(1, 1000), "Labels listed in a prediction.";
-        unknown_percentile as "unknown.percentile": f64 = "99", number(50.0, 100.0), "More novel than so many known ones is unknown.";
-        abstain_alpha as "abstain.alpha": f64 = "0.1", number(0.001, 0.5), "Share of images whose set may miss the class.";
+        unknown_percentile as "unknown.percentile": f64 = "99", number(50.0, 100.0), "More novel than so many known \
+                                                                                      ones is unknown.";
+        abstain_alpha as "abstain.alpha": f64 = "0.1", number(0.001, 0.5), "Share of images whose set may miss the \
+                                                                            class.";
     }
 
     /// The link to the broker.
@@ -186,9 +189,9 @@ keywords! {
 }
 
 keywords! {
-    /// How a training's thread stands to everything else on the machine.
+    /// The priority of a training's thread relative to everything else on the machine.
     pub enum Priority {
-        /// Whatever else wants to run goes first.
+        /// Everything else has priority.
         Low = "low",
         /// As everything else.
         Normal = "normal",
@@ -202,7 +205,7 @@ pub struct Config {
     pub device: Device,
     /// What turns images into embeddings.
     pub backbone: Backbone,
-    /// Folders whose images are taken; no two contain each other.
+    /// Folders whose images are processed; no two contain each other.
     pub watch: Vec<Watch>,
     /// Where the state is kept.
     pub store: Store,
@@ -210,7 +213,7 @@ pub struct Config {
     pub training: Training,
     /// When a challenger replaces the champion.
     pub promotion: Promotion,
-    /// What a prediction says.
+    /// The contents of a prediction.
     pub prediction: Prediction,
     /// The link to the broker; `None` when it is switched off.
     pub mqtt: Option<Mqtt>,

@@ -1,4 +1,4 @@
-//! Values that were checked one by one, each with the place where it stands.
+//! Checked values, each with its position in a file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::setting::Setting;
 
-/// A value of the kind that its key asks for.
+/// A value of its key's kind.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
-    /// Something is there, and its problem has been reported.
+    /// An invalid value, whose problem has been reported.
     Invalid,
     Null,
     Bool(bool),
@@ -21,7 +21,7 @@ pub(super) enum Value {
     Items(Vec<Values>),
 }
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Located {
     pub value: Value,
@@ -48,7 +48,7 @@ impl Values {
         self.0.contains_key(name)
     }
 
-    /// Every key as a person finds it (`watch[2].path`), with where its value stands.
+    /// Every key as a person finds it (`watch[2].path`), with the position of its value.
     pub fn places(&self) -> impl Iterator<Item = (String, &Located)> {
         self.0.iter().flat_map(|(name, located)| {
             let items = match &located.value {

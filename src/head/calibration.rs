@@ -52,8 +52,9 @@ pub struct NoveltyFound {
 }
 
 impl Calibration {
-    /// The uncertainty of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class with
-    /// probability `rates.alpha` at most, and unknown when the score is beyond `rates.percentile` of known images'.
+    /// The uncertainty of an image with probabilities `p` (k,) and `embedding` (d,): a set that misses the true class
+    /// with probability `rates.alpha` at most, and unknown when the score is beyond `rates.percentile` of known
+    /// images'.
     ///
     /// # Panics
     /// When `embedding` is not of the head's width.
@@ -66,8 +67,8 @@ impl Calibration {
         Doubt { set, novelty: Some(found.score), percentile: Some(found.percentile), unknown: found.unknown }
     }
 
-    /// How novel an image with `embedding` (d,) is, and whether more so than `percentile` of known images; `None` where too
-    /// little was held out to say.
+    /// How novel an image with `embedding` (d,) is, and whether more so than `percentile` of known images; `None`
+    /// where too little was held out to say.
     ///
     /// # Panics
     /// When `embedding` is not of the head's width.
@@ -75,7 +76,7 @@ impl Calibration {
     pub fn novelty_of(&self, embedding: &[f32], percentile: f64) -> Option<NoveltyFound> {
         let novelty = self.novelty.as_ref()?;
         let score = novelty.score(embedding);
-        // A score that is no number is like nothing known.
+        // A NaN score counts as novel.
         let unknown = novelty.threshold(percentile).map(|threshold| score.is_nan() || score > threshold);
         Some(NoveltyFound { score, percentile: novelty.percentile_of(score), unknown })
     }

@@ -1,4 +1,4 @@
-//! Sets of classes that hold the true one with a promised probability.
+//! Sets of classes that contain the true one with a guaranteed probability.
 //!
 //! The score of a held-out sample is `s = 1 - p_y`; with q the ceil((n+1)(1-alpha))-th smallest of n scores the set of
 //! a new image is `{k : p_k >= 1 - q}` (Sadinle, Lei & Wasserman 2019, arXiv 1609.00451). The promise is made for

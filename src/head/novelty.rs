@@ -40,7 +40,7 @@ pub struct Novelty {
     inverse: Vec<f32>,
 }
 
-/// Why parts are no detector.
+/// Why parts are not a valid detector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the novelty part '{part}' is {found}, expected {expected}; restore the head from a copy or train again")]
 pub struct BadNovelty {

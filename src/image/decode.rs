@@ -1,7 +1,7 @@
 //! From a file's bytes to upright RGB pixels.
 //!
-//! The format is recognised by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of an
-//! animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
+//! The format is recognised by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of
+//! an animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
 //! pixels are commonly stored as black, so this agrees with programs that drop alpha.
 
 use std::io::Cursor;
@@ -68,7 +68,7 @@ impl Default for Limits {
     }
 }
 
-/// Why bytes are no usable image.
+/// Why bytes are not a usable image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadImage {
     /// The file has no bytes yet.

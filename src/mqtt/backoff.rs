@@ -27,7 +27,7 @@ impl Backoff {
         full.mul_f64(self.rng.random_range(0.5..1.0))
     }
 
-    /// Begins anew: the link was good.
+    /// Starts again: the connection was good.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,4 +1,4 @@
-//! Why there is no link, in words with the remedy.
+//! Why there is no connection, with the remedy.
 
 use std::io;
 

@@ -9,7 +9,7 @@ use super::session;
 use super::settings::Settings;
 use crate::wire::{InboundTopic, Topic};
 
-/// Messages that may wait for the broker: more than a device asks for at a time.
+/// Messages that may wait for the broker: more than a device requests at a time.
 const QUEUE: usize = 64;
 
 /// After a link that broke.
@@ -28,9 +28,9 @@ pub struct Courier {
 /// Something that happened on the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// The link and its subscriptions stand, for the first time or again.
+    /// The connection and its subscriptions are established, for the first time or again.
     Connected,
-    /// The device said something.
+    /// A message from the device.
     Message {
         /// Below the base.
         topic: Topic,
@@ -39,7 +39,7 @@ pub enum Heard {
         /// Whether the broker had kept it.
         retained: bool,
     },
-    /// There is no link; it is tried again. Each reason is reported once.
+    /// There is no connection; it is retried. Each reason is reported once.
     Lost {
         /// In words.
         reason: String,
@@ -50,7 +50,7 @@ impl Courier {
     /// A connection with the broker, the credentials and the base of `settings`, not tried yet.
     ///
     /// # Errors
-    /// In words, which file of the credentials cannot be used.
+    /// A message that names the credential file that cannot be used.
     pub fn connect(settings: &Settings, topics: &[Topic]) -> Result<Self, String> {
         let Settings { broker, base, .. } = settings;
         let id = format!("edgetuned-courier-{}", std::process::id());
@@ -70,7 +70,7 @@ impl Courier {
     /// Gives a message for the device to the client, which sends it once more should the link break.
     ///
     /// # Errors
-    /// In words, when too many wait.
+    /// A message, when too many wait.
     pub fn send(&self, topic: &InboundTopic, payload: Vec<u8>, retain: bool) -> Result<(), String> {
         let name = format!("{}/{topic}", self.settings.base);
         let sent = self.client.try_publish(name, QoS::AtLeastOnce, retain, payload);

@@ -307,7 +307,7 @@ impl Link<'_, '_> {
         None
     }
 
-    /// The broker accepted the connection; what follows is the subscription, on every connection anew.
+    /// The broker accepted the connection; what follows is the subscription, on every connection again.
     fn open(&mut self) {
         self.accepted = true;
         if self.purpose == Purpose::Purge {

@@ -1,6 +1,7 @@
 //! What the rest of the program requests of the link, until the link does it.
 //!
-//! Bounded by construction: one payload a retained topic, [`PASSING`] of the others, one ticket an inbound message in hand, and flags.
+//! Bounded by construction: one payload a retained topic, [`PASSING`] of the others, one ticket an inbound message in
+//! hand, and flags.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 use crate::engine::DeliveryId;
 use crate::wire::Topic;
 
-/// Messages that nobody keeps: the outbox carries them, but for a time in which nothing can be stored.
+/// Messages that are not kept: usually the outbox carries them, except while nothing can be stored.
 const PASSING: usize = 256;
 
 #[derive(Debug, Default)]
@@ -22,7 +23,7 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Requests {
-    /// Whether the broker is there; what is published otherwise is dropped.
+    /// Whether the broker is connected; otherwise published messages are dropped.
     connected: bool,
     publishes: Vec<(Topic, Vec<u8>)>,
     acks: VecDeque<DeliveryId>,
@@ -108,7 +109,7 @@ impl Mailbox {
         std::mem::take(&mut self.requests().outbox_changed)
     }
 
-    /// From now on what is published goes out.
+    /// From now on published messages are sent.
     pub(super) fn open(&self) {
         self.requests().connected = true;
     }

@@ -1,4 +1,4 @@
-//! How fast a backlog goes out.
+//! How fast a backlog is sent.
 //!
 //! After a long outage the outbox holds tens of thousands of messages. Sent as fast as the link takes them, they would
 //! fill the queues of slower subscribers (mosquitto drops what is beyond 1,000 for one of them) and keep a small
@@ -15,7 +15,7 @@ pub const REPLAY_PER_SECOND: usize = 500;
 /// Messages that may go at once after a pause.
 const BURST: u32 = 20;
 
-/// They go so many at a time, since each time costs a look into the outbox.
+/// They are sent in groups of this size, since each group costs a query of the outbox.
 const BATCH: u32 = 10;
 
 /// Lets [`REPLAY_PER_SECOND`] messages through, evenly.
@@ -40,7 +40,7 @@ impl Pace {
         allowed - allowed % BATCH as usize
     }
 
-    /// So many went.
+    /// Records that this many were sent.
     pub(super) fn took(&mut self, messages: usize, now: Instant) {
         let oldest = now.checked_sub(Self::STEP * BURST).unwrap_or(now);
         self.used_until = self.used_until.max(oldest) + Self::STEP * u32::try_from(messages).unwrap_or(u32::MAX);

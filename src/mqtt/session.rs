@@ -133,7 +133,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         .set_keep_alive(settings.timeouts.keep_alive)
         .set_clean_session(purpose == Purpose::Purge)
         .set_manual_acks(true)
-        // What goes out is measured before the client gets it, since the client would cut the link instead.
+        // Messages are measured before the client gets them, since the client would drop the connection instead.
         .set_max_packet_size(settings.max_packet_bytes, usize::MAX);
     if purpose == Purpose::Serve {
         let will = LastWill::new(base.join(&Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
@@ -146,7 +146,7 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
 /// Sets credentials and encryption, from the files as they are now.
 ///
 /// # Errors
-/// In words, which file cannot be used and what to do.
+/// A message that names the unusable file and the remedy.
 pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(), String> {
     if let Some(credentials) = &settings.credentials {
         let password = match &credentials.password_file {

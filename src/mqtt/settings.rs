@@ -23,7 +23,7 @@ pub struct Settings {
     pub retry: Retry,
     /// How long the broker may be silent.
     pub timeouts: Timeouts,
-    /// The highest `seq` of former starts: messages up to it go out as replayed.
+    /// The highest `seq` of former starts: messages up to it are sent as replayed.
     pub boot_seq: u64,
 }
 
@@ -71,7 +71,7 @@ impl Default for Retry {
     }
 }
 
-/// How long the broker may be silent before the link is given up.
+/// How long the broker may be silent before the connection is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the name look-up to the answer to CONNECT, and for one write; whole seconds.

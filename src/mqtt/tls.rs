@@ -12,7 +12,7 @@ use super::settings::{ClientCertificate, Tls};
 /// Reads the files named in `tls` as a connection would.
 ///
 /// # Errors
-/// In words, which file is wrong and what to do.
+/// A message that names the wrong file and the remedy.
 pub fn check(tls: &Tls) -> Result<(), String> {
     client_config(tls).map(drop)
 }
@@ -20,7 +20,7 @@ pub fn check(tls: &Tls) -> Result<(), String> {
 /// Reads the files named in `tls` and builds a configuration for TLS 1.2 and 1.3.
 ///
 /// # Errors
-/// In words, which file is wrong and what to do.
+/// A message that names the wrong file and the remedy.
 pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

@@ -7,7 +7,7 @@ use crate::wire::UpdateKind;
 use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords};
 
 keywords! {
-    /// Why an update is not taken, not finished, or taken back; the word for programs.
+    /// Why an update is refused, not finished, or rolled back; the word for programs.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Code {
@@ -25,7 +25,7 @@ keywords! {
         Expired = "expired",
         /// A version that is as high or higher is installed.
         NotNewer = "not_newer",
-        /// This version was installed before and did not hold.
+        /// This version was installed before and rolled back.
         FailedBefore = "failed_before",
         /// It is over the bound of its kind.
         TooLarge = "too_large",
@@ -35,11 +35,11 @@ keywords! {
         WrongBackbone = "wrong_backbone",
         /// The file is not what the manifest says.
         Sha256 = "sha256",
-        /// The file is no head, or none that can answer.
+        /// The file is not a head, or not one that can predict.
         BadContent = "bad_content",
         /// It is worse on this device's labels than the head in service.
         Worse = "worse",
-        /// It was installed and did not hold.
+        /// It was installed and rolled back.
         DidNotHold = "did_not_hold",
         /// This version cannot install it.
         NotPossible = "not_possible",
@@ -52,7 +52,7 @@ keywords! {
 pub struct Refusal {
     /// For programs.
     pub code: Code,
-    /// In words, with the remedy.
+    /// The message, with the remedy.
     pub reason: String,
 }
 
@@ -74,7 +74,7 @@ pub struct Device<'a> {
     pub chunk_bytes_max: u64,
     /// The update of this kind that was installed last.
     pub installed: Option<&'a Installed>,
-    /// Versions that were installed and did not hold.
+    /// Versions that were installed and rolled back.
     pub failed: &'a [u64],
 }
 
@@ -165,7 +165,7 @@ pub fn in_time(manifest: &Manifest, now: Timestamp) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether `pattern` matches `id`; `*` stands for any characters, also for none.
+/// Whether `pattern` matches `id`; `*` matches any characters, also none.
 fn fits(pattern: &str, id: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == id };
     let Some(mut left) = id.strip_prefix(start) else { return false };

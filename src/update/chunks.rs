@@ -2,7 +2,7 @@
 
 use super::manifest::Manifest;
 
-/// Chunks asked for at a time.
+/// Chunks requested at a time.
 pub const WINDOW: usize = 16;
 
 /// Which chunks of one file have arrived, one bit each (64 KiB for the largest backbone in the smallest chunks).

@@ -22,7 +22,7 @@ pub struct Signer {
     key: SigningKey,
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
     /// No public key in PEM form.

@@ -53,7 +53,7 @@ pub struct Manifest {
     pub chunk_bytes: u64,
     /// When it was signed.
     pub created: Timestamp,
-    /// From then on it is no longer taken.
+    /// From then on it is no longer accepted.
     pub expires: Timestamp,
     /// Ids of the devices that take it, with `*` for any characters; `None` means all.
     pub devices: Option<Vec<String>>,

@@ -1,8 +1,8 @@
-//! Signed updates: what a manifest says, who signed it, whether this device takes it, which chunks are still missing.
+//! Signed updates: what a manifest says, who signed it, whether this device accepts it, which chunks are missing.
 //!
 //! A manifest arrives over MQTT, where anybody may have written it. [`Manifest::open`] reads nothing of it unless
-//! one of the trusted keys has signed it; [`accept()`] compares it with this device. `docs/updates.md` has the format byte
-//! by byte and the threat that each check is there for.
+//! one of the trusted keys has signed it; [`accept()`] compares it with this device. `docs/updates.md` has the format
+//! byte by byte and the threat that each check is there for.
 //!
 //! **Invariant:** without trusted keys nothing is taken; every field counts that was signed, also those that this
 //! version does not know; the same manifest, device and time give the same answer. Nothing here reads a file, knows

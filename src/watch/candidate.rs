@@ -1,4 +1,4 @@
-//! Which paths are considered, and what the file system says of them.
+//! Which paths are considered, and their metadata.
 
 use std::ffi::OsStr;
 use std::fs;

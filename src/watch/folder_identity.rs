@@ -30,7 +30,8 @@ pub(super) fn identify(path: &Path) -> io::Result<(FolderId, PathBuf)> {
     Ok((FolderId(metadata.dev(), metadata.ino()), fs::canonicalize(path)?))
 }
 
-/// Magic numbers of file systems that other machines or programs change without a notice by the kernel; from linux/magic.h and statfs(2).
+/// Magic numbers of file systems that other machines or programs change without a notification by the kernel; from
+/// linux/magic.h and statfs(2).
 const REMOTE: [u64; 10] = [
     0x6969,      // NFS
     0x517B,      // SMB
@@ -44,7 +45,7 @@ const REMOTE: [u64; 10] = [
     0x0BD0_0BD0, // Lustre
 ];
 
-/// Whether `path` lies on a network file system; false where that cannot be found out.
+/// Whether `path` is on a network file system; false where that is unknown.
 pub(super) fn is_remote(path: &Path) -> bool {
     // Some architectures have a signed 32-bit field here, which would extend the sign.
     rustix::fs::statfs(path).is_ok_and(|statfs| REMOTE.contains(&(statfs.f_type as u64 & 0xFFFF_FFFF)))
@@ -106,7 +107,7 @@ impl SurroundingMounts {
     }
 }
 
-/// Blanks and the like stand as three octal digits after a backslash.
+/// Blanks and the like are written as three octal digits after a backslash.
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;

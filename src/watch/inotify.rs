@@ -1,4 +1,4 @@
-//! The kernel's notices of changes in a watched folder, turned into sightings and work for the lister.
+//! The kernel's notifications of changes in a watched folder, turned into sightings and work for the lister.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::watch::Poll;
 
-    /// Whether the folder is subscribed to and listed anew, is lost, is refused.
+    /// Whether the folder is subscribed to and listed again, is lost, or is refused.
     fn queued(event: notify::Result<notify::Event>) -> (bool, bool, bool) {
         let queue = Arc::new(WorkQueue::default());
         let root = Root { index: 0, path: "/srv".into(), recursive: true, poll: Poll::Auto };

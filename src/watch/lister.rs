@@ -12,7 +12,7 @@ use super::work_queue::{Work, WorkQueue};
 use super::{Emit, Root, Settings, candidate};
 use crate::engine::{Event, FileStamp, Sighting};
 
-/// Listing takes at most one part in so many of the time of a polled folder.
+/// Listing takes at most one part in this many of the time of a polled folder.
 const POLL_SHARE: u32 = 10;
 
 /// A file that changed within this time is reported even while listings are paused.

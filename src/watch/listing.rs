@@ -1,6 +1,6 @@
 //! The files below a folder, folder by folder, each in the order of names.
 //!
-//! Of one folder at most [`NAMES`] names are held at once, so that memory does not grow with what lies there.
+//! Of one folder at most [`NAMES`] names are held at once, so that memory does not grow with its contents.
 
 use std::collections::BinaryHeap;
 use std::ffi::OsString;
@@ -13,13 +13,13 @@ use super::Root;
 use super::candidate::{self, Target};
 use crate::engine::FileStamp;
 
-/// Names of one folder that are held at once; a folder with more is read once for each so many.
+/// Names of one folder that are held at once; a folder with more is read once for each such block.
 const NAMES: usize = 16_384;
 
 /// The most unreadable folders that are named.
 const UNREADABLE_MAX: usize = 100;
 
-/// What a listing passed over.
+/// What a listing skipped.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Files with another kind of name.
@@ -33,7 +33,7 @@ pub(super) fn list(root: &Root, start: &Path, tally: &mut Tally, see: &mut dyn F
     list_by(NAMES, root, start, tally, see);
 }
 
-/// The same with so many names at once.
+/// The same with this many names at once.
 fn list_by(
     names_max: usize,
     root: &Root,
@@ -85,7 +85,7 @@ struct Level {
     above: Vec<(u64, u64)>,
     turn: Turn,
     names: vec::IntoIter<OsString>,
-    /// Where the next names begin; `None` when there are no more.
+    /// The start of the next block of names; `None` when there are no more.
     after: Option<OsString>,
 }
 

@@ -1,12 +1,12 @@
-//! What lies in the watched folders, and what arrives there.
+//! The contents of the watched folders, and what arrives there.
 //!
-//! Listings are the truth, the kernel's notices (inotify) are hints that make it quick: every folder is listed at the
-//! start, when a notice was lost, on request, and every few minutes. Folders on network file systems, where the kernel
-//! does not report what other machines write, are listed every few seconds instead.
+//! Listings are the truth, the kernel's notifications (inotify) are hints that make it quick: every folder is listed
+//! at the start, when a notification was lost, on request, and every few minutes. Folders on network file systems,
+//! where the kernel does not report what other machines write, are listed every few seconds instead.
 //!
-//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported; hidden files and folders, FIFOs, sockets and
-//! devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens a
-//! file, and nothing is changed. Memory is bounded: a few thousand names of a folder are held at once.
+//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported; hidden files and folders, FIFOs, sockets
+//! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
+//! a file, and nothing is changed. Memory is bounded: a few thousand names of a folder are held at once.
 //!
 //! Every few seconds each folder itself is checked: one that is removed, cannot be read, or loses its file system is
 //! reported, and what takes its place is watched and listed without a restart.
@@ -54,8 +54,8 @@ pub struct Settings {
     pub folders: Vec<WatchedFolder>,
     /// Between two listings of everything.
     pub rescan: Duration,
-    /// Between two listings of a polled folder, and two looks whether any is still there; a folder that takes long to list
-    /// is listed less often, at most a tenth of the time.
+    /// Between two listings of a polled folder, and two looks whether any is still there; a folder that takes long to
+    /// list is listed less often, at most a tenth of the time.
     pub poll: Duration,
 }
 
@@ -88,10 +88,10 @@ pub struct Handle {
 
 /// Starts watching, and lists everything once.
 ///
-/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Watched`] when
-/// a folder is lost, is back, or the kernel gives no notices for it (once until that changes). It may wait; the kernel's
-/// notices queue up meanwhile, and when they overflow the folder is heard and listed anew. A listing passes over files for
-/// which `is_known`.
+/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Watched`]
+/// when a folder is lost, is back, or the kernel gives no notifications for it (once until that changes). It may wait;
+/// the kernel's notices queue up meanwhile, and when they overflow the folder is heard and listed anew. A listing
+/// passes over files for which `is_known`.
 ///
 /// # Errors
 /// When the system gives no thread, or a relative path cannot be made absolute.

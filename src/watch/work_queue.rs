@@ -9,7 +9,7 @@ use std::time::Instant;
 /// New folders that wait to be listed; beyond that everything is listed.
 const FOLDERS_MAX: usize = 1_000;
 
-/// Work for the listing thread, from the kernel's notices and from the rest of the daemon.
+/// Work for the listing thread, from the kernel's notifications and from the rest of the daemon.
 #[derive(Debug, Default)]
 pub(super) struct WorkQueue {
     stopped: AtomicBool,
@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub(super) lost: BTreeSet<usize>,
     /// The kernel reports no more changes in these: a limit is reached.
     pub(super) refused: BTreeSet<usize>,
-    /// Notices for these were lost, one of a new folder perhaps among them.
+    /// Notifications for these were lost, perhaps including one of a new folder.
     pub(super) overflowed: BTreeSet<usize>,
 }
 

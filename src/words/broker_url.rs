@@ -15,7 +15,7 @@ pub struct BrokerUrl {
     pub tls: bool,
 }
 
-/// Why a text is no URL of a broker.
+/// Why a text is not a broker's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT], found {found:?}: {why}")]
 pub struct BadBrokerUrl {

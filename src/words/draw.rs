@@ -1,8 +1,8 @@
-//! Chance that depends on an image alone, so that everyone draws alike and nobody has to remember it.
+//! Random draws that depend only on the image, so that every caller draws the same and nothing has to be stored.
 
 use super::{Digest, SampleId};
 
-/// One image in so many is an audit.
+/// One image in this many is an audit image.
 const ONE_IN: u64 = 10;
 
 /// A number uniform over 0..2^64 for the image `id`; draws for different `purpose`s are independent.
@@ -52,7 +52,8 @@ mod tests {
     #[test]
     fn the_designated_images_stay_the_same_from_version_to_version() {
         let found: Vec<u32> = ids(40).zip(0..).filter(|(id, _)| is_audit(id)).map(|(_, i)| i).collect();
-        // python: int.from_bytes(sha256(b"audit\0" + sha256(struct.pack("<I", i)).digest()).digest()[:8], "big") % 10 == 0
+        // python: int.from_bytes(sha256(b"audit\0" + sha256(struct.pack("<I", i)).digest()).digest()[:8], "big") % 10
+        // == 0
         assert_eq!(found, [7, 12, 28, 29]);
     }
 }

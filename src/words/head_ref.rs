@@ -26,7 +26,7 @@ pub struct HeadRef {
     pub version: u64,
 }
 
-/// Where a head stands.
+/// Status of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HeadStatus {

@@ -76,7 +76,7 @@ pub enum LabelSource {
     Mqtt,
     /// A file of labels.
     Import,
-    /// A label taken back.
+    /// A reverted label.
     Undo,
 }
 

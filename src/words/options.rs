@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::keyword::keywords;
 
 keywords! {
-    /// When a watched folder is listed every few seconds instead of waiting for the kernel's notices.
+    /// When a watched folder is listed every few seconds instead of waiting for the kernel's notifications.
     #[derive(Default)]
     pub enum Poll {
         /// On network file systems.
@@ -13,7 +13,7 @@ keywords! {
         Auto = "auto",
         /// Always.
         Always = "always",
-        /// Never because of the file system; still where the kernel refuses notices.
+        /// Never because of the file system; still where the kernel refuses notifications.
         Never = "never",
     }
 }
