@@ -1,7 +1,7 @@
 //! One ONNX file of a backbone and a head, for any runtime.
 //!
 //! It is the backbone's graph as far as the embedding, then pooling, head and softmax, in operators of the version that
-//! the backbone is written in; in its metadata stands what a user needs beside it. Only bytes are made here: that the
+//! the backbone is written in; its metadata has what a user needs besides. Only bytes are made here: that the
 //! file computes what the program computes is for the caller to prove.
 
 use serde::Serialize;
@@ -141,7 +141,7 @@ fn layers(tail: &mut Tail, head: &DenseHead, rows: &str) {
     tail.node_called("Softmax", &[&logits], &[Attribute::Int("axis", 1)], PROBABILITIES);
 }
 
-/// Keys of the metadata and their values, JSON documents: what a user of the file needs beside the graph.
+/// Keys of the metadata and their values, JSON documents: what a user of the file needs besides the graph.
 fn metadata(manifest: &Manifest, record: &HeadRecord) -> [(&'static str, String); 4] {
     let Manifest { name, sha256, license, source, embedding, .. } = manifest;
     let backbone = json!({
@@ -159,7 +159,7 @@ fn metadata(manifest: &Manifest, record: &HeadRecord) -> [(&'static str, String)
     ]
 }
 
-/// The manifest's section `input`, defaults filled in, and in words what it means.
+/// The manifest's section `input`, defaults filled in, with a description.
 #[derive(Serialize)]
 struct Preprocessing<'a> {
     tensor: &'a str,

@@ -21,7 +21,7 @@ pub struct Inspection {
     pub sha256: Digest,
     /// Steps of its computation.
     pub nodes: usize,
-    /// Whether weights lie in files of their own; such a model cannot be used.
+    /// Whether weights are in separate files; such a model cannot be used.
     pub external_weights: bool,
     /// What it eats.
     pub inputs: Vec<Tensor>,
@@ -58,7 +58,7 @@ pub enum InspectError {
         #[source]
         source: std::io::Error,
     },
-    /// It is no model.
+    /// It is not a model.
     #[error("cannot inspect {}", .file.display())]
     Model {
         /// The file.
@@ -72,7 +72,7 @@ pub enum InspectError {
 /// What the model at `file` offers; needs no ONNX Runtime.
 ///
 /// # Errors
-/// [`InspectError`] when it cannot be read or is no ONNX model.
+/// [`InspectError`] when it cannot be read or is not an ONNX model.
 pub fn inspect(file: &Path) -> Result<Inspection, InspectError> {
     let file = file.to_owned();
     let bytes = match std::fs::read(&file) {
@@ -89,7 +89,7 @@ impl Inspection {
     /// What the model in `bytes`, the content of `file`, offers; touches no file.
     ///
     /// # Errors
-    /// [`BadModel`] when it is no ONNX model.
+    /// [`BadModel`] when it is not an ONNX model.
     pub fn of(file: &Path, bytes: &[u8]) -> Result<Self, BadModel> {
         let graph = Graph::read(bytes)?;
         Ok(Self {
@@ -111,7 +111,7 @@ pub(super) const CLASS_WIDTHS: [i64; 4] = [1000, 1001, 21_841, 21_843];
 const EMBEDDING_NAMES: [&str; 4] = ["embed", "feature", "pool", "hidden"];
 /// How many are listed.
 const MOST: usize = 10;
-/// More outputs than any network for pictures has; others of a hostile file are not looked at.
+/// More outputs than any network for pictures has; others of a hostile file are ignored.
 const MOST_OUTPUTS: usize = 64;
 
 /// In this order: outputs that are no class scores and have one value list an image; what the classifier reads, its

@@ -1,7 +1,7 @@
 //! The manifest of a model: its file, its input, and which of its tensors is the embedding.
 //!
 //! A manifest is checked whole when it is read: an unknown key, a wrong type or an impossible value is an error with
-//! the line, the key, what was found and what was expected. The model file itself is not looked at here.
+//! the line, the key, what was found and what was expected. The model file itself is not checked here.
 
 use std::path::{Path, PathBuf};
 
@@ -87,11 +87,11 @@ pub enum BadManifest {
              path",
         listed(.places))]
     UnknownName {
-        /// The name asked for.
+        /// The requested name.
         name: String,
         /// Every folder looked into.
         places: Vec<PathBuf>,
-        /// The names there are, in words.
+        /// The available names, as text.
         available: String,
     },
 }

@@ -13,7 +13,7 @@ pub struct Normalization {
     pub std: [f32; 3],
     /// The order of channels that goes with it.
     pub channels: Channels,
-    /// Whose models want it.
+    /// The models that use it.
     pub about: &'static str,
 }
 

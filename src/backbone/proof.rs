@@ -48,7 +48,7 @@ pub enum Unproved {
 }
 
 impl<'a> Proof<'a> {
-    /// Asks backbone and head, on `threads` threads.
+    /// Runs backbone and head, on `threads` threads.
     ///
     /// # Errors
     /// [`Unproved`] when the backbone does not open or the head does not fit it.

@@ -1,6 +1,6 @@
 //! What of a manifest follows from the model: its input, its size, its embedding.
 //!
-//! What the file leaves open is asked of its owner, never guessed.
+//! What the file leaves open the user has to say; it is never guessed.
 
 use super::inspect::Inspection;
 use super::manifest::{Embedding, Pool};
@@ -44,13 +44,13 @@ pub enum BadProposal {
     /// More inputs than a picture, or none.
     #[error("the model has {found} where one input, an image, is needed; export it with one input")]
     Inputs {
-        /// The inputs, in words.
+        /// The inputs, as text.
         found: String,
     },
     /// No input has the name.
     #[error("the model has no input {wanted:?}, its input is {found:?}; correct --input or leave it out")]
     UnknownInput {
-        /// The name asked for.
+        /// The requested name.
         wanted: String,
         /// The name there is.
         found: String,
@@ -63,13 +63,13 @@ pub enum BadProposal {
         /// What it takes.
         found: &'static str,
     },
-    /// Weights lie in other files.
+    /// Weights are in other files.
     #[error(
         "the model's weights are in separate files, one file is needed; export it into one file (PyTorch: \
          external_data=False)"
     )]
     ExternalWeights,
-    /// The input is no picture.
+    /// The input is not an image.
     #[error(
         "the model's input {input:?} has the shape {shape}, a picture has four axes (n, 3, h, w) or (n, h, w, 3); \
          export it with such an input"
@@ -80,7 +80,7 @@ pub enum BadProposal {
         /// Its shape.
         shape: String,
     },
-    /// The axis of the colours is not to be told.
+    /// The channel axis is ambiguous.
     #[error(
         "the model's input {input:?} has the shape {shape}, which leaves open where its 3 colour channels are; give \
          --layout nchw (PyTorch) or --layout nhwc (TensorFlow)"
@@ -115,7 +115,7 @@ pub enum BadProposal {
     /// Nothing looks like an embedding.
     #[error("no tensor of the model looks like an embedding; name one with --tensor")]
     NoCandidate,
-    /// The tensor is no embedding.
+    /// The tensor is not an embedding.
     #[error(
         "the tensor {tensor:?} has the shape {shape:?} for one picture, no embedding follows from that; choose another \
          with --tensor, or name its pooling with --pool"
@@ -134,7 +134,7 @@ pub enum BadProposal {
         tensor: String,
         /// Its shape.
         shape: Vec<i64>,
-        /// The pooling asked for.
+        /// The requested pooling.
         pool: Pool,
     },
 }
@@ -247,7 +247,7 @@ fn shown(input: &Tensor) -> String {
 /// The embedding that the proposed tensor is, whose shape for one picture was measured.
 ///
 /// # Errors
-/// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was asked for and does not fit.
+/// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was requested and does not fit.
 pub fn complete(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Result<Embedding, BadProposal> {
     let Proposal { tensor, layout, size, .. } = proposal;
     let none = || BadProposal::NoEmbedding { tensor: tensor.clone(), shape: shape.to_vec() };

@@ -38,7 +38,7 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
     };
     let checked = Checked { ok: problems.is_empty(), problems, warnings };
     output.print(&checked, |out| {
-        // As the first command of the service it speaks to the journal.
+        // As the service's first command it writes to the journal.
         let [warned, failed] = [Priority::Warning, Priority::Error].map(|priority| priority.mark(io::stdout()));
         checked.warnings.iter().try_for_each(|warning| writeln!(out, "{warned}warning: {warning}"))?;
         checked.problems.iter().try_for_each(|problem| writeln!(out, "{failed}{problem}"))?;
@@ -58,7 +58,7 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
 
 /// What the configuration points at.
 struct World {
-    /// Where keys stand that no layer sets.
+    /// The position of keys that no layer sets.
     file: String,
     /// Layer and line of the others.
     places: BTreeMap<String, (String, Option<u64>)>,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// The broker's files; whether the broker is there is the daemon's care, at any time.
+    /// The broker's files; whether the broker is reachable is up to the daemon, at any time.
     fn mqtt(&mut self, mqtt: &Mqtt) {
         let files = [
             ("mqtt.password_file", &password_file(mqtt, credentials_folder().as_deref())),

@@ -2,7 +2,7 @@
 
 use crate::words::Timestamp;
 
-/// The present time, for what is written.
+/// The current time, for writes.
 pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
 }

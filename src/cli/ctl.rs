@@ -74,7 +74,7 @@ fn request(command: &Command) -> Result<(String, Map<String, Value>), Failure> {
     }
 }
 
-/// What can stand in a path as it is.
+/// Characters that need no escaping in a path.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }

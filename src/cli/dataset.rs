@@ -76,14 +76,14 @@ pub fn classes(dir: &Path) -> Result<Vec<Entry>, BadFolder> {
     Ok(entries)
 }
 
-/// Every picture below `dir`, by name, in the order of paths; hidden files and folders are passed over.
+/// Every picture below `dir`, by name, in the order of paths; hidden files and folders are skipped.
 ///
 /// # Errors
 /// [`BadFolder::Unreadable`] when a folder cannot be listed.
 pub fn pictures(dir: &Path) -> Result<Vec<PathBuf>, BadFolder> {
     let mut found = Vec::new();
     for path in list(dir)? {
-        // A link to a folder is passed over: it may lead back up.
+        // A link to a folder is skipped: it may lead back up.
         if path.is_dir() && !path.is_symlink() {
             found.extend(pictures(&path)?);
         } else if is_image_name(&path) {

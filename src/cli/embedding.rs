@@ -33,7 +33,7 @@ pub struct Embeddings {
 /// The embeddings of the files that are images: row i belongs to `files[i]`.
 #[derive(Debug)]
 pub struct Embedded {
-    /// Index of each in the list that was asked for.
+    /// Index of each in the requested list.
     pub files: Vec<usize>,
     /// SHA-256 of each.
     pub ids: Vec<SampleId>,
@@ -95,7 +95,7 @@ impl Embeddings {
 
     /// Embeds the images among `files`; those in the cache are not embedded again.
     ///
-    /// What the cache holds is what counts, the first time too: it keeps half precision, and the same pictures must
+    /// The cached value counts, the first time too: it keeps half precision, and the same pictures must
     /// give the same head whether they were embedded now or before.
     pub fn embed(&mut self, files: &[PathBuf], output: Output) -> Result<Embedded, Failure> {
         let started = Instant::now();

@@ -129,7 +129,7 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// Prints what clap found; help and version are no failures, everything else is wrong usage.
+/// Prints clap's result; help and version are not failures, everything else is wrong usage.
 pub fn usage(error: &clap::Error, output: Output) -> ExitCode {
     // If it cannot be printed, nothing can be reported.
     let _ = error.print();

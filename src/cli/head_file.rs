@@ -1,4 +1,4 @@
-//! A head from its file, with the backbone whose embeddings it reads.
+//! A head from its file, with the backbone whose embeddings it uses.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ use crate::backbone::{Manifest, bundled};
 use crate::config::Config;
 use crate::head::HeadRecord;
 
-/// Reads a head and opens the backbone whose embeddings it reads.
+/// Reads a head and opens the backbone whose embeddings it uses.
 pub fn open(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Embeddings), Failure> {
     let (record, manifest) = find(config, choice)?;
     let embeddings = Embeddings::open_with(config, &manifest)?;
     Ok((record, embeddings))
 }
 
-/// Reads a head and finds the backbone whose embeddings it reads: by digest, among the bundled ones and the one that
+/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the bundled ones and the one that
 /// was named.
 pub fn find(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Manifest), Failure> {
     let path = choice.file.display();

@@ -19,7 +19,7 @@ pub struct Output {
 impl Output {
     /// Prints `value` as JSON, or what `text` writes.
     ///
-    /// A reader that went away (`| head`) is no failure; a full disk is.
+    /// A reader that went away (`| head`) is not a failure; a full disk is.
     pub fn print<T: Serialize>(
         self,
         value: &T,

@@ -20,7 +20,7 @@ pub struct Report {
     pub n_test: usize,
     #[serde(flatten)]
     pub figures: Option<Figures>,
-    /// Why there are no figures, or what they leave out.
+    /// Why there are no metrics, or what they leave out.
     pub note: Option<String>,
     pub embed_seconds: f64,
     /// Pictures that the backbone saw; the others came from the cache.
@@ -30,7 +30,7 @@ pub struct Report {
     pub kind: String,
     /// The kinds that were tried where the kind was to be chosen.
     pub candidates: Vec<Candidate>,
-    /// What the kind has chosen or been given beside lambda.
+    /// Hyperparameters besides lambda.
     pub hyper: BTreeMap<String, f64>,
     pub lambda: f64,
     pub solver: String,

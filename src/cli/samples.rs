@@ -70,10 +70,10 @@ struct Exported {
     samples: usize,
 }
 
-/// What was taken back.
+/// What was undone.
 #[derive(Debug, Serialize)]
 struct Undone {
-    /// Whose change it was, and when.
+    /// The source and time of the change.
     source: LabelSource,
     at: Timestamp,
     restored: Vec<Restored>,
@@ -84,7 +84,7 @@ struct Restored {
     image: SampleId,
     /// The label that it has again.
     label: Option<Label>,
-    /// The label that was taken back.
+    /// The label that was undone.
     instead_of: Option<Label>,
 }
 

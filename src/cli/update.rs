@@ -79,7 +79,7 @@ fn write_new(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// A manifest that holds.
+/// A valid manifest.
 #[derive(Debug, Serialize)]
 struct Verified {
     kind: UpdateKind,
@@ -91,7 +91,7 @@ struct Verified {
     expires: Timestamp,
     devices: Option<Vec<String>>,
     signed_by: String,
-    /// Whether the file was looked at, too.
+    /// Whether the file was checked, too.
     file_checked: bool,
 }
 

@@ -1,12 +1,13 @@
 //! Commit first, act afterwards; and what is done while nothing can be committed.
 //!
-//! Where the disk is full or may not be written, changes wait in memory, with every act that promises them: acknowledgements,
-//! answers, trainings, a head coming into service. What promises nothing goes on. The engine hears of it before anything
-//! else, and makes next to no changes from then on, so what waits stays small: the batch that failed, and what was under
-//! way. (Decision 19.)
+//! Where the disk is full or may not be written, changes wait in memory, with every act that promises them:
+//! acknowledgements, answers, trainings, a head going live. Everything else goes on. The engine is notified before
+//! anything else, and makes next to no changes from then on, so what waits stays small: the batch that failed, and
+//! what was under way. (Decision 19.)
 //!
-//! That a message was delivered promises nothing to anybody: to forget it only sends the message again. Such changes wait
-//! for the next commit, a second at most ([`Delivered`]), which spares flash a synchronised write for each message.
+//! That a message was delivered promises nothing to anybody: to forget it only sends the message again. Such changes
+//! wait for the next commit, a second at most ([`Delivered`]), which spares flash a synchronised write for each
+//! message.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::store::StoreError;
 use crate::wire::Topic;
 use crate::words::error_chain;
 
-/// How long to wait before a commit that failed for want of room is tried again.
+/// How long to wait before a commit that failed because the disk is full is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How long the store may lag behind what the broker acknowledged.
@@ -42,7 +43,7 @@ impl Delivered {
             return Vec::new();
         }
         let since = *self.since.get_or_insert(now);
-        // As many messages as may be in flight: so many more may come twice after a crash.
+        // As many messages as may be in flight: that many more may arrive twice after a crash.
         if can_wait && self.writes.len() < WINDOW && now.duration_since(since) < LAG {
             return Vec::new();
         }
@@ -68,7 +69,7 @@ impl Runtime {
     /// Makes the changes durable and returns the acts that can be done now, in order.
     ///
     /// # Errors
-    /// [`RunError`] when the store fails in a way that does not pass by itself.
+    /// [`RunError`] when the store fails permanently.
     pub(super) fn made_durable(&mut self, writes: Vec<Write>, acts: Vec<Effect>) -> Result<Vec<Effect>, RunError> {
         let now = Instant::now();
         let writes = self.delivered.due(writes, now);
@@ -145,7 +146,7 @@ impl Runtime {
         }
     }
 
-    /// Tells the engine of an error that passes by itself; whether it is for want of room.
+    /// Reports a temporary error to the engine; returns whether the disk is full.
     fn bears(&mut self, error: StoreError, changes: usize) -> Result<bool, RunError> {
         if !error.passes() {
             return Err(error.into());
@@ -185,7 +186,7 @@ fn promises_nothing(act: &Effect) -> bool {
     matches!(act, Publish { .. } | Ingest { .. } | Look { .. } | Scan | Hold(_) | Service(_))
 }
 
-/// Events after which somebody may want to look, though the daemon goes on by itself.
+/// Events that a person may want to check, though the daemon goes on.
 const WARNINGS: [&str; 5] = ["quarantined", "error", "update_failed", "rolled_back", "drift"];
 
 /// Events go to the log too: where there is no broker, people look there.

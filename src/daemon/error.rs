@@ -1,4 +1,4 @@
-//! Why the daemon does not start or does not go on.
+//! Why the daemon does not start or stops.
 
 use crate::backbone::{BadManifest, OpenError};
 use crate::config::Problem;
@@ -7,7 +7,7 @@ use crate::ports::EmbedError;
 use crate::shared::settings::BadSettings;
 use crate::store::StoreError;
 
-/// Why the daemon did not start or did not go on.
+/// Why the daemon did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The configuration is wrong.

@@ -16,17 +16,18 @@ impl EventSender {
 
     /// Sends an event; it is lost only when the process ends.
     pub fn send(&self, event: Event) {
-        // The lock is held while it waits, so that no event is under way to a former queue. Others may send meanwhile.
+        // The lock is held while it waits, so that no event is in transit to a previous queue. Others may send
+        // meanwhile.
         let _ = self.0.read().unwrap_or_else(PoisonError::into_inner).send(event);
     }
 
-    /// Sends an event if the queue has room now; whether it was sent.
+    /// Sends an event if the queue is not full; returns whether it was sent.
     pub fn try_send(&self, event: Event) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).try_send(event).is_ok()
     }
 
-    /// Sends to another queue from now on. `empty` takes every event out of the former one; this sender puts none into it
-    /// afterwards.
+    /// Sends to another queue from now on. `empty` takes every event out of the former one; this sender puts none into
+    /// it afterwards.
     pub fn redirect(&self, queue: &SyncSender<Event>, mut empty: impl FnMut()) {
         loop {
             empty();
@@ -39,7 +40,7 @@ impl EventSender {
                     *poisoned.into_inner() = queue.clone();
                     break;
                 }
-                // A thread waits for room in the former queue, which is being emptied.
+                // A thread waits for space in the previous queue, which is being emptied.
                 Err(TryLockError::WouldBlock) => std::thread::yield_now(),
             }
         }

@@ -1,4 +1,4 @@
-//! Carries out what the engine asks for; [`super::commit`] decides what of it has to wait for the store.
+//! Carries out the engine's effects; [`super::commit`] decides which of them have to wait for the store.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -31,7 +31,7 @@ use crate::words::error_chain;
 pub(super) struct Runtime {
     /// The one writer of the database.
     pub store: Store,
-    /// Reads heads and counts beside the writer.
+    /// Reads heads and counts, in parallel to the writer.
     pub reader: Reader,
     /// The heads that answer; shared with the workers that ask them.
     pub serving: Serving,
@@ -43,9 +43,9 @@ pub(super) struct Runtime {
     pub socket: Option<Socket>,
     /// What each training, and each check of an update, gets.
     pub trainer: TrainerSettings,
-    /// The training under way or ended last.
+    /// The training in progress or ended last.
     pub training: Option<Job>,
-    /// The preparation of another backbone under way or ended last.
+    /// The preparation of another backbone in progress or ended last.
     pub backbone_swap: Option<Job>,
     /// Where backbones that came as updates are stored.
     pub backbone_dir: backbone_swap::BackboneDir,
@@ -75,7 +75,7 @@ pub(super) struct Workers {
     pub online: online_learning::Handle,
     /// Its thread; taken when its end was noticed.
     pub online_thread: Option<JoinHandle<Result<(), StoreError>>>,
-    /// Lists the watched folders and looks at single files.
+    /// Lists the watched folders and checks single files.
     pub watch: watch::Handle,
 }
 
@@ -91,11 +91,11 @@ pub(super) enum Next {
 }
 
 impl Runtime {
-    /// Commits every write among `effects` in one transaction, then does the rest in order; where the store takes nothing,
-    /// what promises nothing.
+    /// Commits every write among `effects` in one transaction, then does the rest in order; where the store takes
+    /// nothing, what promises nothing.
     ///
     /// # Errors
-    /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
+    /// [`RunError`] when the store fails permanently, or a worker is gone.
     pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
         let mut writes = Vec::new();
         let mut acts = Vec::new();
@@ -276,7 +276,7 @@ impl Runtime {
         Ok(record.ok())
     }
 
-    /// The present figures of the system.
+    /// The current metrics of the system.
     pub fn vitals(&self) -> Result<Vitals, RunError> {
         Ok(os::measure(self.reader.counts()?.store_bytes))
     }

@@ -18,8 +18,8 @@ use crate::words::{Digest, error_chain};
 
 /// Runs the daemon until it is asked to stop.
 ///
-/// New settings take effect by a restart within the process of everything but the link to the broker: one way for all of
-/// them.
+/// New settings take effect by a restart within the process of everything but the link to the broker: one way for all
+/// of them.
 ///
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
@@ -75,7 +75,7 @@ enum Origin {
     Unchanged,
     /// They were read again while the daemon ran; `former` held before.
     Reloaded { former: ConfigLayers },
-    /// Another start failed; `notice` says what was taken back for it.
+    /// Another start failed; `notice` says what was reverted because of it.
     Recovery { notice: String },
 }
 
@@ -91,7 +91,7 @@ impl Attempt {
     /// What to try after `error`: the layers that held before, or these without what is on trial.
     ///
     /// # Errors
-    /// `error` when nothing is left to take back.
+    /// `error` when nothing is left to revert.
     fn after_failure(self, error: RunError) -> Result<Self, RunError> {
         let reason = error_chain(&error);
         match self.origin {
@@ -122,9 +122,9 @@ fn boot() -> String {
     Digest::of(seed.as_bytes()).short()
 }
 
-/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]. `stop_asked` is set at once, for code that
-/// does not read events at that moment. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it in addition to running the
-/// unit's `ExecReload=`, and newer versions wait for an answer.
+/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]. `stop_asked` is set at once, for code
+/// that does not read events at that moment. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it in addition to
+/// running the unit's `ExecReload=`, and newer versions wait for an answer.
 fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;

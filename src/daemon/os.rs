@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::engine::Vitals;
 
-/// The present figures; one that the machine does not offer is zero or `None`.
+/// The current metrics; one that the machine does not provide is zero or `None`.
 pub(super) fn measure(store_bytes: u64) -> Vitals {
     Vitals {
         store_bytes,
@@ -28,28 +28,29 @@ pub(super) fn temperature_c() -> Option<f64> {
     zones.flatten().filter_map(|zone| milli(&zone.path())).max().map(|milli| f64::from(milli) / 1000.0)
 }
 
-/// As systemd-timesyncd says; `None` where it does not run.
+/// As reported by systemd-timesyncd; `None` where it does not run.
 fn time_synced() -> Option<bool> {
     let folder = Path::new("/run/systemd/timesync");
     folder.is_dir().then(|| folder.join("synchronized").exists())
 }
 
-/// Blocks of at least this many bytes are returned to the system when they are freed, and so is that much free space at the
-/// end of a heap. It is larger than most tensors within a backbone, whose pages would otherwise be mapped again for every
-/// image.
+/// Blocks of at least this many bytes are returned to the system when they are freed, and so is that much free space
+/// at the end of a heap. It is larger than most tensors within a backbone, whose pages would otherwise be mapped again
+/// for every image.
 #[cfg(target_env = "gnu")]
 const LARGE_BLOCK_BYTES: libc::c_int = 4 << 20;
 
 /// Makes glibc return large blocks to the system when they are freed; call it before any thread starts.
 ///
-/// glibc maps a large block by itself and returns it when it is freed, but it learns what is large from the blocks that it
-/// sees: after the first training with matrices of tens of MiB, up to 64 MiB would stay with the process for good
+/// glibc maps a large block by itself and returns it when it is freed, but it learns what is large from the blocks
+/// that it sees: after the first training with matrices of tens of MiB, up to 64 MiB would stay with the process for
+/// good
 /// (`mallopt(3)`, "dynamic mmap threshold"). A device of 512 MiB has better use for them.
 #[cfg(target_env = "gnu")]
 #[allow(unsafe_code, reason = "the C library offers it to C only")]
 pub(super) fn return_large_blocks() {
-    // SAFETY: takes numbers, changes the allocator's own settings, and no other thread runs yet. Where the allocator does
-    // not accept them it stays as it is.
+    // SAFETY: takes numbers, changes the allocator's own settings, and no other thread runs yet. Where the allocator
+    // does not accept them it stays as it is.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE_BLOCK_BYTES);

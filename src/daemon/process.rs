@@ -52,7 +52,7 @@ pub(super) struct Link {
     pub handle: mqtt::Handle,
 }
 
-/// The present, by the machine's clocks.
+/// The current time, by the machine's clocks.
 #[derive(Clone)]
 pub(super) struct Clock(Instant);
 

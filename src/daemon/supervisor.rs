@@ -86,8 +86,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// Ends the workers. In a clean end the broker still gets the messages that wait. A training is cancelled and repeated
-    /// at the next start, and so is the current image.
+    /// Ends the workers. In a clean end the broker still gets the messages that wait. A training is cancelled and
+    /// repeated at the next start, and so is the current image.
     pub(super) fn shut_down(mut self, engine: &mut Engine, events: Receiver<Event>, clock: &Clock, cleanly: bool) {
         if let Some(training) = self.training.take() {
             training.cancel();
@@ -106,7 +106,7 @@ impl Runtime {
             );
         }
         self.note_deliveries();
-        // From here on no worker waits for room in the queue.
+        // From here on no worker waits for space in the queue.
         drop(events);
         drop(self.workers.ingest.jobs);
         drop(self.workers.queries.jobs);
@@ -166,9 +166,9 @@ impl Runtime {
         Ok((Handover { pending, carryover }, (sender, next)))
     }
 
-    /// Disconnects the link and notes which messages the broker still acknowledges, so that they are not sent again. The
-    /// queue is emptied meanwhile, because the link blocks when it is full; other events are left to the next start, since
-    /// none of them was acknowledged.
+    /// Disconnects the link and notes which messages the broker still acknowledges, so that they are not sent again.
+    /// The queue is emptied meanwhile, because the link blocks when it is full; other events are left to the next
+    /// start, since none of them was acknowledged.
     fn disconnect(
         &mut self,
         link: &mqtt::Handle,

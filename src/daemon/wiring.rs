@@ -1,4 +1,5 @@
-//! The composition root: opens everything, and starts the workers once nothing of the configuration can be wrong any more.
+//! The composition root: opens everything, and starts the workers once nothing of the configuration can be wrong any
+//! more.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ const STEP: Duration = Duration::from_mins(1);
 /// How long a link that is replaced by another one may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Opens everything for `plan` and starts the workers, with `events` as their queue: an engine and the runtime around it.
+/// Opens everything for `plan` and starts the workers, with `events` as their queue: an engine and the runtime around
+/// it.
 ///
 /// What a former engine left is taken out of `carryover` last, so that a failure leaves it there.
 ///
@@ -187,8 +189,8 @@ impl<'a> Wiring<'a> {
         watch::spawn(&watched, is_known, queue(self.events.clone())).map_err(RunError::Thread)
     }
 
-    /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the same
-    /// broker in the same way.
+    /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the
+    /// same broker in the same way.
     fn start_engine(
         &self,
         carryover: Option<Carryover>,
@@ -273,7 +275,7 @@ fn starting(words: &str) {
     systemd::alive();
 }
 
-/// Whether the former link leads to the same broker in the same way.
+/// Whether the previous connection is to the same broker with the same settings.
 fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
     match (former, settings) {
         (Some(Link { settings: former, .. }), Some(settings)) => {
@@ -286,7 +288,7 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
 
 fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
     move |event| {
-        // Nobody listens only when this engine ends.
+        // There is no receiver only when this engine ends.
         let _ = events.send(event);
     }
 }

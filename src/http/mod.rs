@@ -3,7 +3,7 @@
 //! One thread, `http`, on a single-threaded runtime. A request becomes an event with a ticket, and the answer that the
 //! engine gives to that ticket becomes the response; what a request means is not known here.
 //!
-//! - No client can hold the daemon up: at most 16 connections are served at a time, each for one
+//! - No client can block the daemon: at most 16 connections are served at a time, each for one
 //!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
 //!   `busy`, at once.
 //! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
@@ -28,7 +28,7 @@ use replies::ReplyRouter;
 
 /// How long dropping the handle waits for replies that are being sent.
 const FAREWELL: Duration = Duration::from_millis(1_500);
-/// Between two looks at the thread that is about to end.
+/// Between two checks of the thread that is about to end.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The daemon's handle of the socket. No call waits except dropping it, which ends the thread and removes the socket.
@@ -41,7 +41,7 @@ pub struct Handle {
 
 /// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own.
 ///
-/// `events` receives [`Event::Request`] and says whether it was taken; it must not wait.
+/// `events` receives [`Event::Request`] and returns whether it was accepted; it must not wait.
 ///
 /// # Errors
 /// [`SocketError`] when the socket cannot be made, or the system gives no thread.

@@ -116,7 +116,7 @@ impl fmt::Debug for ReplyRouter {
     }
 }
 
-/// `{"topic": …, "payload": …}` in one line; what is no JSON becomes a text, and nothing becomes null.
+/// `{"topic": …, "payload": …}` in one line; what is not JSON becomes a text, and an empty payload null.
 fn line(topic: &Topic, payload: &[u8]) -> String {
     let topic = serde_json::Value::String(topic.to_string());
     let payload = match std::str::from_utf8(payload) {

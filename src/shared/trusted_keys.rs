@@ -17,7 +17,7 @@ pub enum KeyFileError {
         #[source]
         source: std::io::Error,
     },
-    /// It holds no key.
+    /// It contains no key.
     #[error("{} holds no key that can be trusted", .path.display())]
     Bad {
         /// The file.

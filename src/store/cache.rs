@@ -9,9 +9,9 @@ use super::reader::embedding;
 use super::{OpenOptions, Precision, StoreError, commit};
 use crate::words::{EmbeddingSpace, SampleId};
 
-/// Embeddings by image, in one space; shared with the daemon's store, and usable beside it.
+/// Embeddings by image, in one space; shared with the daemon's store, and usable in parallel to it.
 ///
-/// What is put here is no sample: it is not trained on by the daemon and has no label.
+/// Entries are not samples: the daemon does not train on them and they have no label.
 #[derive(Debug)]
 pub struct Cache {
     database: Database,

@@ -52,7 +52,8 @@ impl Database {
     /// Opens the file of an existing store for reading.
     pub(super) fn open_reader(folder: &Path) -> Result<Self, StoreError> {
         Self::exists(folder)?;
-        // Reading beside a writer needs write access to the shared index of the log, so the flag is not READ_ONLY.
+        // Reading in parallel to a writer needs write access to the shared index of the log, so the flag is not
+        // READ_ONLY.
         let database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         if database.version()? < migrate::NEWEST {
             // Empty, or of an older version: opening it for writing once brings it up to date.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 
 /// Why an operation of the store failed.
 ///
-/// At opening, each means that the state folder cannot be used (exit code 69). While running, some pass by themselves
+/// At opening, each means that the state folder cannot be used (exit code 69). While running, some are temporary
 /// ([`StoreError::passes`]); the others need a person.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -30,7 +30,7 @@ pub enum StoreError {
         /// On what.
         path: PathBuf,
     },
-    /// No room on the device.
+    /// The disk is full.
     #[error("cannot {action} {}: the disk is full; free some space, storing then continues automatically", path.display())]
     Full {
         /// What was attempted.
@@ -178,8 +178,8 @@ impl Fault {
     }
 }
 
-/// The system's number of the last call that failed for this connection. `SQLite`'s own codes tell a full disk from others
-/// only where it writes to the database or its log.
+/// The system's number of the last call that failed for this connection. `SQLite`'s own codes tell a full disk from
+/// others only where it writes to the database or its log.
 #[allow(unsafe_code, reason = "rusqlite does not ask SQLite for it")]
 fn system_error(connection: &Connection) -> i32 {
     // SAFETY: the handle lives as long as the connection, which is borrowed here.

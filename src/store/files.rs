@@ -1,15 +1,16 @@
 //! Files beside the database: whole or not at all, and durable when the call returns.
 //!
-//! Invariant: a name never leads to half a file, whenever the power goes. So a file is written beside its place, synced,
-//! renamed, and its folder is synced: without the first sync the name could lead to nothing, without the second the
-//! name could be gone although it was reported. Nothing else in this program renames a file.
+//! Invariant: a name never leads to half a file, even after a power cut. So a file is written next to its place,
+//! synced, renamed, and its folder is synced: without the first sync the name could lead to nothing, without the
+//! second the name could be gone although it was reported. Nothing else in this program renames a file.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A file that is being written: it is called `<name>.part` until [`NewFile::put`], and is removed when it is dropped before.
+/// A file that is being written: it is called `<name>.part` until [`NewFile::put`], and is removed when it is dropped
+/// before.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,

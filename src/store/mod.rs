@@ -6,7 +6,7 @@
 //!
 //! Invariants: what [`Store::commit`] returned for is on the disk, whole, and survives a power cut; a list of writes
 //! is applied as one or not at all; a file that is not ours, damaged, or of a newer version is never changed.
-//! Nothing here decides what is written, and nothing here asks for the time.
+//! Nothing here decides what is written, and nothing here reads the clock.
 
 mod cache;
 mod commit;
@@ -120,7 +120,8 @@ impl Store {
         self.database.read("read", snapshot::snapshot)
     }
 
-    /// The state of the remote configuration and of installed backbones: the part of the snapshot that a start needs first.
+    /// The state of the remote configuration and of installed backbones: the part of the snapshot that a start needs
+    /// first.
     ///
     /// # Errors
     /// [`StoreError`] when the file cannot be read or makes no sense.

@@ -1,4 +1,4 @@
-//! The state of updates for each kind, and the chunks of those under way.
+//! The state of updates for each kind, and the chunks of those in progress.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -43,7 +43,7 @@ impl super::commit::Applier<'_> {
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// Calls `take` with each chunk of the update under way, from number 0 on, until it breaks.
+    /// Calls `take` with each chunk of the update in progress, from number 0 on, until it breaks.
     pub fn chunks(
         &self,
         kind: UpdateKind,

@@ -12,7 +12,7 @@ const PANEL: usize = 64;
 /// L with `A = L L^T`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cholesky {
-    /// L (d, d) on and below the diagonal; what lies above is without meaning and never read.
+    /// L (d, d) on and below the diagonal; the part above is undefined and never read.
     lower: Array2<f64>,
 }
 
@@ -29,7 +29,8 @@ pub enum NoFactor {
     },
     /// A direction in which the matrix does not curve upwards, or a value that is not finite.
     #[error(
-        "cannot factor a matrix that is not positive definite: pivot {at} is {pivot:e}; add to its diagonal (more shrinkage)"
+        "cannot factor a matrix that is not positive definite: pivot {at} is {pivot:e}; add to its diagonal (more \
+         shrinkage)"
     )]
     NotPositive {
         /// Row of the pivot.

@@ -25,7 +25,7 @@ pub struct Layer<'g> {
     pub makes: Option<i64>,
 }
 
-/// What lies behind an output.
+/// What an output is computed from.
 #[derive(Debug, Default)]
 pub struct Walk<'g> {
     /// Layers passed, the last one of the network first.
@@ -73,7 +73,7 @@ const CHANGING: [&str; 18] = [
 const COMBINING: [&str; 6] = ["Add", "Sub", "Mul", "Div", "Max", "Min"];
 /// An activation that is written out (x times something of x) has no more steps than this.
 const GATE: usize = 8;
-/// Networks pool over maps of at least 4 x 4 at their end; smaller windows stand in their middle.
+/// Networks pool over maps of at least 4 x 4 at their end; smaller windows occur in their middle.
 const LEAST_WHOLE: i64 = 4;
 
 impl<'g> Flow<'g> {
@@ -83,7 +83,7 @@ impl<'g> Flow<'g> {
         Self { graph, maker: maker.collect() }
     }
 
-    /// Where the node that makes `tensor` stands in the file.
+    /// The position in the file of the node that computes `tensor`.
     pub fn place(&self, tensor: &str) -> Option<usize> {
         self.maker.get(tensor).copied()
     }

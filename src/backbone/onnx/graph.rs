@@ -24,7 +24,7 @@ pub struct Graph {
     pub weights: HashMap<String, Vec<i64>>,
     /// Constant integers, by name, where they are few (axes, for one).
     pub integers: HashMap<String, Vec<i64>>,
-    /// Whether weights lie in files of their own.
+    /// Whether weights are in separate files.
     pub external_weights: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Node {
     pub has_subgraph: bool,
 }
 
-/// Why bytes are no model to work with.
+/// Why bytes are not a usable model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadModel {
     /// The end is missing.
@@ -82,15 +82,15 @@ pub enum BadModel {
     /// Not the protobuf message of an ONNX model.
     #[error("this is not an ONNX model: expected a protobuf message with a graph, found {found}; give an .onnx file")]
     NotOnnx {
-        /// What is there instead.
+        /// What was found instead.
         found: &'static str,
     },
     /// Nothing in the graph computes it.
     #[error("the model computes no tensor {tensor:?}; {near}; 'edgetuned backbone inspect' lists them")]
     UnknownTensor {
-        /// The name asked for.
+        /// The requested name.
         tensor: String,
-        /// Names like it, in words.
+        /// Similar names, as text.
         near: String,
     },
 }
@@ -181,14 +181,14 @@ pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadM
     for field in graph_fields(bytes)? {
         let named = |number| name_in(field, number).is_some_and(|name| names.contains(name.as_str()));
         let keep = match field.number {
-            // What is no message is no node, and was not counted as one.
+            // Only a message is a node, and was counted as one.
             NODE if !matches!(field.value, Value::Bytes(_)) => false,
             NODE => {
                 index += 1;
                 needed.contains(&(index - 1))
             }
             INITIALIZER => !prune || named(8),
-            // A weight listed here, as old files do, would be asked for once its value is gone.
+            // A weight listed here, as old files do, would be required once its value is gone.
             INPUT => !prune || named(1) || name_in(field, 1).is_some_and(|name| !graph.weights.contains_key(&name)),
             OUTPUT | VALUE_INFO => {
                 if name_in(field, 1).is_some_and(|name| name == tensor) {

@@ -9,7 +9,7 @@ pub struct Field<'a> {
     pub number: u64,
     /// What it holds.
     pub value: Value<'a>,
-    /// Tag and value as they lie in the file.
+    /// Tag and value, unchanged from the file.
     pub raw: &'a [u8],
 }
 
@@ -24,7 +24,7 @@ pub enum Value<'a> {
     Fixed,
 }
 
-/// The bytes end in the middle of a field, or are no protobuf message at all.
+/// The bytes end in the middle of a field, or are not a protobuf message at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadWire {
     /// A field announces more bytes than there are.

@@ -22,7 +22,7 @@ fn listed(tried: &[(String, String)]) -> String {
     tried.iter().map(|(place, why)| format!("{place} ({why})")).collect::<Vec<_>>().join(", ")
 }
 
-/// One place to look at.
+/// One place to search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     /// How messages call it.
@@ -137,7 +137,7 @@ fn why_not(error: &ort::LoadDynamicError) -> String {
     use ort::LoadDynamicError as Error;
     match error {
         Error::Dlopen { error, .. } => {
-            // The loader's message lies in the cause and repeats the path that the caller names already.
+            // The loader's message is the cause and repeats the path that the caller already reports.
             let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
             cause.rsplit_once(": ").map_or(cause.clone(), |(_, reason)| reason.to_owned())
         }

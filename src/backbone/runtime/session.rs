@@ -256,7 +256,7 @@ impl Embedder for OnnxBackbone {
     }
 }
 
-/// The model of `manifest`, whose bytes are the very ones that the manifest means: they and what they compute.
+/// The model of `manifest`, whose bytes and outputs were verified against the manifest.
 ///
 /// # Errors
 /// [`OpenError`] when the file cannot be read, is another one or no model.
@@ -271,7 +271,7 @@ pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
     match Graph::read(&bytes) {
         Ok(graph) if found == manifest.sha256 => Ok((bytes, graph)),
         Err(source) if found == manifest.sha256 => Err(OpenError::Model { file, source }),
-        // A file cut short is told apart from a different one: the next act is another.
+        // A truncated file is distinguished from a different one: the remedy differs.
         Err(source @ BadModel::Truncated { .. }) => Err(OpenError::Model { file, source }),
         _ => Err(OpenError::Checksum { file, expected: manifest.sha256, found }),
     }
@@ -289,7 +289,7 @@ fn session(environment: &Environment, model: &[u8], threads: usize, level: Level
         .commit_from_memory(model)
 }
 
-/// Holds the manifest's input to the model's; returns the batch when the model fixes it.
+/// Compares the manifest's input with the model's; returns the batch when the model fixes it.
 fn checked_input(graph: &Graph, manifest: &Manifest) -> Result<Option<usize>, OpenError> {
     let mismatch = |key, expected: String, found: String| OpenError::Mismatch {
         manifest: manifest.path.clone(),

@@ -10,11 +10,11 @@ use crate::ports::{EmbedError, Embedder};
 pub struct Verified {
     /// Time of one picture through the network, the median of a few; preprocessing is not in it.
     pub ms_per_image: f64,
-    /// What its owner should know, in words.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-/// Why a backbone that opened is no use.
+/// Why a backbone that opened is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// A picture has no embedding.
@@ -35,7 +35,7 @@ fn zero(all_zero: bool) -> &'static str {
 
 /// Runs timed at most.
 const RUNS: usize = 9;
-/// No further run is timed after so long.
+/// No further run is timed after this long.
 const PATIENCE: Duration = Duration::from_millis(1500);
 /// Wider embeddings make training slow and the store large.
 const WIDE: usize = 4096;

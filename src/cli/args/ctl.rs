@@ -1,4 +1,4 @@
-//! `ctl`: what can be asked of the running daemon.
+//! `ctl`: requests to the running daemon.
 
 use clap::Subcommand;
 

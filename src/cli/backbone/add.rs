@@ -122,7 +122,7 @@ fn resize(options: &Add) -> Result<Resize, Failure> {
     }
 }
 
-/// As the options say; where they do not, a person at a terminal is asked.
+/// By the options; where they are missing, a person at a terminal is asked.
 fn pixels(options: &Add, output: Output) -> Result<Pixels, Failure> {
     let mut pixels = match (options.normalize, options.mean, options.std) {
         (Some(known), ..) => Pixels { mean: known.mean, std: known.std, channels: known.channels },

@@ -15,7 +15,7 @@ use crate::wire::{
 };
 use crate::words::HeadRef;
 
-/// Prints an answer's data: as it came for programs, in words for people.
+/// Prints an answer's data: unchanged for programs, as text for people.
 pub fn print(command: &Command, data: &Value, output: Output) -> Result<(), Failure> {
     let mut words = Vec::new();
     if !output.json {

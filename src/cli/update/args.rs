@@ -16,7 +16,7 @@ pub enum Update {
     #[command(after_help = "Example:\n  edgetuned update keygen --out signing.key\n\nKeep signing.key secret; \
         signing.key.pub goes into updates.trusted_keys of the devices.")]
     Keygen {
-        /// Where the private key is written; the public one goes beside it, with .pub behind the name
+        /// Output file of the private key; the public one is written next to it, with .pub added
         #[arg(long, value_name = "KEY")]
         out: PathBuf,
     },
@@ -27,7 +27,7 @@ Examples:
   edgetuned update sign --kind backbone --file net.onnx --backbone-manifest net.yaml --name net --version 2 \
 --key signing.key --device line-* --out net.json")]
     Sign(Box<Sign>),
-    /// Check a manifest's signature and time, and the file that it speaks of
+    /// Verify a manifest's signature and time, and optionally its file
     #[command(
         after_help = "Example:\n  edgetuned update verify parts.json --key signing.key.pub --file parts.safetensors"
     )]
@@ -37,7 +37,7 @@ Examples:
         /// PEM file with a public key that may have signed it; may be given several times
         #[arg(long, value_name = "PUB", required = true)]
         key: Vec<PathBuf>,
-        /// The file that it speaks of
+        /// The file that it is for
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
@@ -90,7 +90,7 @@ pub struct Sign {
 pub struct Publish {
     /// The manifest
     pub manifest: PathBuf,
-    /// The file that it speaks of
+    /// The file that it is for
     #[arg(long)]
     pub file: PathBuf,
     /// Id of the device
@@ -102,7 +102,7 @@ pub struct Publish {
     /// What topics begin with [default: the configuration's, else edgetuned]
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Gives up when the device has said nothing for so long: 90s, 10m or 2h
+    /// Give up when the device has reported nothing for this long: 90s, 10m or 2h
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = lasting)]
     pub timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! `edgetuned update publish`: sends a manifest, and chunks as long as the device asks for them.
+//! `edgetuned update publish`: sends a manifest, and chunks as long as the device requests them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -187,7 +187,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether `state`, which speaks of this manifest, is the end. A failure that the broker had kept is of an earlier
+    /// Whether `state`, which is about this manifest, is final. A failure that the broker had kept is of an earlier
     /// time: the device looks again.
     fn is_over(&self, state: &UpdateState, retained: bool) -> bool {
         if let Some(percent) = state.update_percentage {

@@ -1,8 +1,8 @@
-//! Prepares another backbone while the present one serves: its files, a probe image, the embeddings of every stored image that
-//! can still be read, a head fitted on them, and the gate's comparison with the pair in service.
+//! Prepares another backbone while the current one serves: its files, a probe image, the embeddings of every stored
+//! image that can still be read, a head fitted on them, and the gate's comparison with the pair in service.
 //!
-//! Embeddings are stored under the new backbone's own space as they are made, so that a restart continues where it stopped;
-//! nothing else changes until the engine accepts the result.
+//! Embeddings are stored under the new backbone's own space as they are made, so that a restart continues where it
+//! stopped; nothing else changes until the engine accepts the result.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ const BATCH: usize = 16;
 /// What the preparation needs.
 pub(crate) struct Parts {
     pub order: SuccessionOrder,
-    /// Of the present space.
+    /// Of the current space.
     pub reader: Reader,
     pub dir: BackboneDir,
     pub trainer: TrainerSettings,
@@ -78,7 +78,8 @@ enum ReadError {
     Gone,
 }
 
-/// Starts to prepare a backbone; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is cancelled.
+/// Starts to prepare a backbone; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is
+/// cancelled.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -136,7 +137,8 @@ impl Preparation {
         Ok(Manifest::load(&path)?)
     }
 
-    /// Embeds what has no embedding in `space` yet; how many have one now, and of how many no file can be read any more.
+    /// Embeds what has no embedding in `space` yet; how many have one now, and of how many no file can be read any
+    /// more.
     fn embed(
         &self,
         backbone: &mut OnnxBackbone,
@@ -195,7 +197,7 @@ impl Preparation {
         Ok((!self.control.is_cancelled()).then_some((embedded, missing)))
     }
 
-    /// A head on the new embeddings, and what the gate says of it beside the one in service. Too few labels make none;
+    /// A head on the new embeddings, and the gate's verdict against the one in service. Too few labels make none;
     /// it may go without one only where none serves now. `None` when it was cancelled.
     fn compare(
         &self,
@@ -268,7 +270,7 @@ fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>
     Ok(if info.space == space { Some(HeadRecord::from_bytes(&bytes)?) } else { None })
 }
 
-/// What becomes of a backbone for which no head can be made.
+/// The result for a backbone for which no head can be trained.
 fn without_head(champion: Option<&HeadRecord>) -> Verdict {
     let (code, reason) = match champion {
         None => ("first", "no head serves yet; the first training makes one".to_owned()),

@@ -28,7 +28,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Asks the work to end at its next step. Nobody has to wait for that: it changes nothing that is in use.
+    /// Cancels the work at its next step. Nothing has to wait for that: it changes nothing that is in use.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -85,7 +85,7 @@ pub(crate) fn spawn<T>(
     let thread = thread::Builder::new().name(name.into()).spawn(move || {
         throttle.lower_priority();
         if let Some(event) = report(catch_panic(|| work(&control))) {
-            // Nobody receives it only when this engine ends; the next one starts the job again.
+            // There is no receiver only when this engine ends; the next one starts the job again.
             let _ = events.send(event);
         }
     })?;

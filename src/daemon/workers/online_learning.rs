@@ -1,8 +1,9 @@
-//! The online worker: learns from each label at once, watches for drift, and works out what to review and what to evict,
-//! one task after another on one thread, without delaying an image.
+//! The online worker: learns from each label at once, watches for drift, and works out what to review and what to
+//! evict, one task after another on one thread, without delaying an image.
 //!
 //! It reads what is committed and sends events; the engine decides what follows. Its statistics are exact sums
-//! ([`crate::train::OnlineLearner`]): at a start they are read from the store and brought up to date with the present labels.
+//! ([`crate::train::OnlineLearner`]): at a start they are read from the store and brought up to date with the current
+//! labels.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
@@ -208,7 +209,7 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Learns the present label of a sample, or that it has none any more.
+    /// Learns the current label of a sample, or that it has none any more.
     fn take(&mut self, sample: &CurrentLabel) {
         if let Some(embedding) = &sample.embedding {
             // A label that was removed has no time; the next verdict folds it in.
@@ -217,7 +218,7 @@ impl OnlineWorker {
         }
     }
 
-    /// A verdict has seen the labels before this time: they go into the statistics and no longer act by themselves.
+    /// A verdict has seen the labels before this time: they are folded into the statistics and stop acting as evidence.
     fn fold_in_labels(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.settled = Some(before);
         self.learner.fold_in(before);
@@ -227,8 +228,8 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Makes the statistics hold every label of the store that a verdict saw, also those that were too many to act at
-    /// once or changed while nobody looked.
+    /// Makes the statistics contain every label of the store that a verdict saw, also those that were too many to act
+    /// at once or changed while the daemon was not running.
     fn catch_up(&mut self) -> Result<(), StoreError> {
         let reader = &self.parts.reader;
         if let Some(settled) = self.settled {
@@ -269,8 +270,9 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Labelled samples are evicted only when the stored statistics hold them, near-duplicates only when they do not: another
-    /// of their burst stays and tells the same, and a training that holds it out must not have seen it by replay.
+    /// Labelled samples are evicted only when the stored statistics hold them, near-duplicates only when they do not:
+    /// another of their burst stays and has the same information, and a training that holds it out must not have seen
+    /// it by replay.
     fn evict(&mut self, count: usize) -> Result<(), StoreError> {
         let found = review_query::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
@@ -329,7 +331,7 @@ impl OnlineWorker {
     }
 
     fn send(&self, event: Event) {
-        // Nobody receives it only when the daemon ends.
+        // There is no receiver only when the daemon ends.
         let _ = self.parts.events.send(event);
     }
 }

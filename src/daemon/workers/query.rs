@@ -1,8 +1,8 @@
 //! The query worker: answers requests that need the store or a computation, on a thread of its own.
 //!
-//! It answers one request after another, in the order of the engine, which has at most [`UNDER_WAY_MAX`] under way, so that
-//! queueing one never blocks. Every failure, even a panic, becomes an error answer and never ends the daemon: the broker
-//! would only send the request again.
+//! It answers one request after another, in the order of the engine, which has at most [`UNDER_WAY_MAX`] in progress,
+//! so that queueing one never blocks. Every failure, even a panic, becomes an error answer and never ends the daemon:
+//! the broker would only send the request again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Parts {
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| Answer::ok(&entries)))
     }
 
-    /// The present prediction for a stored image; without a head it has no label.
+    /// The current prediction for a stored image; without a head it has no label.
     fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
         let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
         let Some(embedding) = self.reader.embedding(&id)? else {

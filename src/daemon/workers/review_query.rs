@@ -1,5 +1,5 @@
-//! What the online worker reads from the store for a decision: the reference of drift, the images to review, the samples
-//! that can be evicted. The choices are `eval`'s.
+//! What the online worker reads from the store for a decision: the reference of drift, the images to review, the
+//! samples that can be evicted. The choices are `eval`'s.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::train::LabelStats;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
 use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
 
-/// Images without a label that are looked at for the review list, the latest first.
+/// Images without a label that are considered for the review list, the latest first.
 const CANDIDATES: usize = 1_000;
-/// Labelled samples that are looked at for it.
+/// Labelled samples that are considered for it.
 const LABELLED: usize = 2_000;
-/// A drift monitor with the training data of `champion` as its reference, grouped by the classes that models of other folds
-/// predicted; `None` with too little data.
+/// A drift monitor with the training data of `champion` as its reference, grouped by the classes that models of other
+/// folds predicted; `None` with too little data.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
@@ -108,7 +108,8 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
     label.neighbours.iter().map(shown).collect()
 }
 
-/// So many samples that can go, or fewer where no more can. Those with a label that `statistics` do not hold yet stay.
+/// This many samples that can be evicted, or fewer where no more can. Those with a label that `statistics` do not
+/// contain yet stay.
 pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &LabelStats) -> Result<Vec<Evictable>, StoreError> {
     let held = |sample: &SampleRow| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
     let kept = reader.sample_rows()?.into_iter().filter(held).map(|sample| Kept {

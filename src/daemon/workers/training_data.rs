@@ -34,7 +34,7 @@ pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Label
     Ok(LabelStats::new(space))
 }
 
-/// `data` with replay of the labels that are not in it, where `max` samples leave room.
+/// `data` with replay of the labels that are not in it, as far as `max` samples allow.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.

@@ -104,7 +104,7 @@ fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> 
     Ok(record)
 }
 
-/// Asks the head for probe embeddings and for stored ones, and compares it with the one in service.
+/// Runs the head on probe embeddings and stored ones, and compares it with the one in service.
 fn head(
     mut record: HeadRecord,
     reader: &Reader,

@@ -1,7 +1,7 @@
 //! The L2 penalty of softmax regression, chosen by cross-validation along a path from strong to weak.
 //!
-//! All folds' models are fitted at one penalty after another, each starting where the former two fits point to. The
-//! strongest penalty is the simplest candidate: it is chosen unless it is significantly worse than the best
+//! All folds' models are fitted at one penalty after another, each starting at an extrapolation of the previous two
+//! fits. The strongest penalty is the simplest candidate: it is chosen unless it is significantly worse than the best
 //! ([`super::model_choice`]).
 
 use ndarray::Array2;

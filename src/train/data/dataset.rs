@@ -41,7 +41,7 @@ pub enum BadData {
         /// What is there.
         found: usize,
     },
-    /// A value that is no number.
+    /// A value that is not a number.
     #[error(
         "cannot train: the embedding of image {sample} has {value} at position {place}; remove the image or embed it \
          again"

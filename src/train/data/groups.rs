@@ -1,8 +1,8 @@
 //! Groups of near-duplicate images, decided as the images arrive.
 //!
 //! A camera that looks at one part for a second delivers ten images of it. They share a group, and a group never
-//! stands on both sides of a split. Two things make a burst: likeness, always, and closeness in time, for sources that
-//! are said to deliver series. The memory is bounded and can be restored from the last images alone.
+//! is on both sides of a split. Two things make a burst: similarity, always, and closeness in time, for sources that
+//! are configured to deliver series. The memory is bounded and can be restored from the last images alone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -45,7 +45,7 @@ struct Recent {
 }
 
 impl Grouper {
-    /// How many of the latest embeddings it looks at, and needs to go on after a restart.
+    /// How many of the latest embeddings it compares, and needs to continue after a restart.
     pub const MEMORY: usize = MEMORY;
 
     /// A grouper that remembers `recent` images, oldest first, as if they had just arrived with these groups.

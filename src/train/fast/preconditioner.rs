@@ -1,8 +1,8 @@
 //! A low-rank preconditioner for L-BFGS: an approximate inverse of the softmax loss's Hessian.
 //!
-//! With G = X'X / n, the Hessian over one class's weights is about `c G + lambda I`, c the mean of p (1 - p). The largest
-//! eigenvectors of G are found by subspace iteration on some of the samples; along all other directions G counts as its
-//! mean there. L-BFGS with that inverse takes a fifth of the passes of one that starts from the identity.
+//! With G = X'X / n, the Hessian over one class's weights is about `c G + lambda I`, c the mean of p (1 - p). The
+//! largest eigenvectors of G are found by subspace iteration on some of the samples; along all other directions G
+//! counts as its mean there. L-BFGS with that inverse takes a fifth of the passes of one that starts from the identity.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
@@ -14,7 +14,7 @@ use super::simd::{accumulate, products};
 
 /// Eigenvectors at most.
 const RANK: usize = 64;
-/// Samples looked at, at most.
+/// Most samples that are used.
 const SAMPLES: usize = 2048;
 /// Rounds of subspace iteration.
 const ROUNDS: usize = 4;

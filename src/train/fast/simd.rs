@@ -1,6 +1,6 @@
 //! The two matrix products of the softmax loss and its gradient, in f32 on the processor's widest vectors.
 //!
-//! Both read rows of features as they lie: nothing is packed or transposed. Widths are padded with zeros to [`LANES`],
+//! Both read rows of features in place: nothing is packed or transposed. Widths are padded with zeros to [`LANES`],
 //! rows to [`TILE`], so that there are no ragged ends. The instruction set is chosen at run time by `pulp`; on one
 //! machine the order of every sum is fixed.
 

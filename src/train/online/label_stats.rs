@@ -94,7 +94,7 @@ impl LabelStats {
         }
     }
 
-    /// Adds many samples by matrix products; those that already contribute are passed over.
+    /// Adds many samples by matrix products; those that already contribute are skipped.
     ///
     /// # Panics
     /// When an embedding is not d long.

@@ -1,8 +1,8 @@
 //! Labels newer than the last training's verdict, and what they change at once in the served prediction.
 //!
-//! The statistics hold the labels that the last verdict saw; newer labels are *evidence* beside them, so a label that is
-//! withdrawn leaves no trace, bit for bit. [`OnlineLearner`] belongs to a background worker; serving reads the [`Overlay`] it
-//! makes.
+//! The statistics hold the labels that the last verdict saw; newer labels are *evidence* beside them, so a label that
+//! is withdrawn leaves no trace, bit for bit. [`OnlineLearner`] belongs to a background worker; serving reads the
+//! [`Overlay`] it makes.
 //! A class that the champion does not know gets one component; a correction gets a local one that reaches like images
 //! alone. Nothing here knows the time except by argument, and nothing here is a promotion.
 
@@ -17,8 +17,8 @@ use crate::words::{ClassSet, Label, SampleId, Timestamp};
 
 /// Labels that take effect at once; the oldest beyond it wait for the next training.
 const EVIDENCE: usize = 256;
-/// The share of the expected excess distance from a mean of few samples that a new class is allowed: with one label, and
-/// with more.
+/// The share of the expected excess distance from a mean of few samples that a new class is allowed: with one label,
+/// and with more.
 ///
 /// Trashnet and corn-color, one class held out, two backbones: of the new class half of it finds 3 to 31 % at the first
 /// label and costs the others 1 point at most; three quarters find 23 to 53 % at the second and cost up to 2; all of it
@@ -96,8 +96,8 @@ impl OnlineLearner {
         })
     }
 
-    /// Moves evidence older than `before` into the statistics: a verdict has seen it, and it has no effect of its own any
-    /// more.
+    /// Moves evidence older than `before` into the statistics: a verdict has seen it, and it has no effect of its own
+    /// any more.
     pub fn fold_in(&mut self, before: Timestamp) {
         let seen: Vec<SampleId> =
             self.evidence.iter().filter(|(_, evidence)| evidence.at < before).map(|(id, _)| *id).collect();
@@ -137,7 +137,7 @@ impl OnlineLearner {
         self.live.as_ref().is_none_or(OnlineLda::should_refactorise)
     }
 
-    /// Factors the covariance anew.
+    /// Factors the covariance again.
     ///
     /// # Errors
     /// [`NoFactor`] when there are too few samples to have any scatter; nothing acts at once until there are.
@@ -156,7 +156,8 @@ impl OnlineLearner {
         }
     }
 
-    /// What the evidence adds to a champion of classes `champion`, which gives an embedding the probabilities `predict`.
+    /// What the evidence adds to a champion of classes `champion`, which gives an embedding the probabilities
+    /// `predict`.
     ///
     /// Evidence is taken in the order of time. A label that the champion predicts already adds nothing; one that an
     /// earlier correction predicts joins that correction; any other starts a component of its own. The result depends

@@ -22,7 +22,7 @@ impl Row {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Component {
     pub label: Label,
-    /// How many labels stand behind it.
+    /// How many labels it is made of.
     pub n: usize,
     pub row: Row,
 }
