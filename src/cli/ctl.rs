@@ -89,8 +89,8 @@ fn watch(client: &Client, output: Output) -> Result<(), Failure> {
     let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
     let mut stdout = std::io::stdout().lock();
     let mut gone = false;
-    let ended = client.watch(|said| {
-        let line = match said {
+    let ended = client.watch(|frame| {
+        let line = match frame {
             Frame::Message(message) if output.json => message.to_owned(),
             Frame::Message(message) => print::message(message),
             Frame::Skipped(count) => {
@@ -103,7 +103,9 @@ fn watch(client: &Client, output: Output) -> Result<(), Failure> {
             Ok(()) => Ok(()),
             Err(error) => {
                 gone = closed(&error);
-                Err(Failure::failed(format!("cannot write to standard output: {error}")))
+                Err(Failure::failed(format!(
+                    "cannot write to standard output: {error}; make room there or send it elsewhere"
+                )))
             }
         }
     });

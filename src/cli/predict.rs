@@ -1,5 +1,7 @@
 //! `edgetuned predict`: which class each picture is.
 
+use std::io;
+
 use serde::Serialize;
 
 use super::args::{Args, Predict};
@@ -73,21 +75,22 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
         answers[*file] = Some(Answer::Error { file: path, error });
     }
     let answers: Vec<Answer> = answers.into_iter().flatten().collect();
-    output.print(&answers, |out| {
-        for answer in &answers {
-            match answer {
-                // Not among the answers, so that these can be piped on.
-                Answer::Error { error, .. } => eprintln!("edgetuned: {error}"),
-                Answer::Prediction(prediction) => {
-                    let choice = |choice: &Choice| format!("{} {:.1} %", choice.label, 100.0 * choice.probability);
-                    let top: Vec<String> = prediction.top.iter().map(choice).collect();
-                    let unknown =
-                        if prediction.unknown == Some(true) { " (unknown: like none of the classes)" } else { "" };
-                    writeln!(out, "{}: {}{unknown}", prediction.file, top.join(", "))?;
-                }
-            }
-        }
-        Ok(())
-    })?;
+    output.print(&answers, |out| answers.iter().try_for_each(|answer| write_answer(answer, out)))?;
     if embedded.refused.is_empty() { Ok(()) } else { Err(Failure::already_printed(1)) }
+}
+
+/// One line a file; an error goes to standard error, so that the predictions can be piped on.
+fn write_answer(answer: &Answer, out: &mut dyn io::Write) -> io::Result<()> {
+    match answer {
+        Answer::Error { error, .. } => {
+            eprintln!("edgetuned: {error}");
+            Ok(())
+        }
+        Answer::Prediction(prediction) => {
+            let choice = |choice: &Choice| format!("{} {:.1} %", choice.label, 100.0 * choice.probability);
+            let top: Vec<String> = prediction.top.iter().map(choice).collect();
+            let unknown = if prediction.unknown == Some(true) { " (unknown: like none of the classes)" } else { "" };
+            writeln!(out, "{}: {}{unknown}", prediction.file, top.join(", "))
+        }
+    }
 }

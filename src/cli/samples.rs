@@ -4,6 +4,7 @@ mod file;
 mod import;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -119,20 +120,16 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
     writes.push(count_new_labels(&snapshot.training, restored.len()));
     store.commit_undoing(&numbers, &writes)?;
     let undone = Undone { source, at, restored };
-    output.print(&undone, |out| {
-        let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
-        writeln!(
-            out,
-            "undid the labels of {} that came by {}: {} changed",
-            undone.at,
-            print::label_source(undone.source),
-            undone.restored.len()
-        )?;
-        for restored in &undone.restored {
-            let (label, instead_of) = (name(&restored.label), name(&restored.instead_of));
-            writeln!(out, "{}  {label}, not {instead_of}", restored.image.0.short())?;
-        }
-        Ok(())
+    output.print(&undone, |out| write_undone(&undone, out))
+}
+
+fn write_undone(undone: &Undone, out: &mut dyn io::Write) -> io::Result<()> {
+    let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
+    let (source, changed) = (print::label_source(undone.source), undone.restored.len());
+    writeln!(out, "undid the labels of {} that came by {source}: {changed} changed", undone.at)?;
+    undone.restored.iter().try_for_each(|restored| {
+        let (label, instead_of) = (name(&restored.label), name(&restored.instead_of));
+        writeln!(out, "{}  {label}, not {instead_of}", restored.image.0.short())
     })
 }
 

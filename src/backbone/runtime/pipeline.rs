@@ -103,7 +103,7 @@ mod tests {
         Mean(Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch })
     }
 
-    #[allow(clippy::trivially_copy_pass_by_ref)] // the pipeline's own signature
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that the pipeline asks for")]
     fn grey(job: &u8) -> Result<Rgb, std::fmt::Error> {
         if *job == 99 { Err(std::fmt::Error) } else { Ok(Rgb::new(2, 2, vec![*job; 12]).expect("2 x 2")) }
     }

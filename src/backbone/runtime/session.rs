@@ -125,7 +125,7 @@ impl OnnxBackbone {
         Self::attempt(manifest, 1, |mut backbone| Ok(backbone.grey(manifest)?.0))
     }
 
-    /// What `use_it` makes of the backbone, at the highest optimisation level at which both go well.
+    /// The result of `use_it` on the backbone, opened at the highest optimisation level at which both succeed.
     fn attempt<T>(
         manifest: &Manifest,
         threads: usize,
@@ -139,24 +139,25 @@ impl OnnxBackbone {
         let model = expose(&bytes, &graph, &manifest.embedding.tensor).map_err(unusable)?;
         drop((bytes, graph));
         let (space, sha256) = (manifest.space(), manifest.sha256);
-        let mut levels = [Level::All, Level::Level2, Level::Level1, Level::Disable].into_iter().peekable();
-        while let Some(level) = levels.next() {
-            let opened = session(&environment, &model, threads, level)
+        let at = |level: Level| {
+            session(&environment, &model, threads, level)
                 .map_err(|source| OpenError::Refused { file: file.clone(), source })
                 .and_then(|session| {
                     let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
                     let pool = manifest.embedding.pool;
                     use_it(Self { session, name, sha256, space, preprocess, pool, batch })
-                });
-            match opened {
-                Err(error @ (OpenError::Refused { .. } | OpenError::Probe { .. })) if levels.peek().is_some() => {
+                })
+        };
+        for level in [Level::All, Level::Level2, Level::Level1] {
+            match at(level) {
+                Err(error @ (OpenError::Refused { .. } | OpenError::Probe { .. })) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     tracing::warn!(model = %file.display(), ?level, cause, "refused, trying the next lower level");
                 }
-                settled => return settled,
+                opened => return opened,
             }
         }
-        unreachable!("the last level settles it")
+        at(Level::Disable)
     }
 
     /// What reports call it.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::backbone::{
-    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Wishes, complete,
-    inspect, propose, verify,
+    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Verified, Wishes,
+    complete, inspect, propose, verify,
 };
 use crate::cli::args::Add;
 use crate::cli::failure::{Failure, one_line_chain};
@@ -54,28 +54,10 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     let proposal = propose(&found, &wishes(options)).map_err(|error| refused(&options.file, &error))?;
     let pixels = pixels(options, output)?;
     let mut draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
-    let unproved = |error: OpenError| {
-        let text = format!("wrote no manifest for {}: {}", options.file.display(), one_line_chain(&error));
-        if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
-    };
-    let shape = OnnxBackbone::shape(&draft).map_err(unproved)?;
+    let shape = OnnxBackbone::shape(&draft).map_err(|error| unproved(&options.file, &error))?;
     draft.embedding = complete(&proposal, &shape, options.pool).map_err(|error| refused(&options.file, &error))?;
-    // The manifest is verified as it was written, by reading it back.
     let text = draft.text();
-    let manifest = Manifest::parse(&text, &path)?;
-    let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(unproved)?;
-    let mut verified = verify(&mut backbone).map_err(|error| {
-        let tensor = &manifest.embedding.tensor;
-        let text =
-            format!("wrote no manifest for {}: tensor {tensor:?}: {}", options.file.display(), one_line_chain(&error));
-        Failure::configuration(text)
-    })?;
-    if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
-        verified.warnings.push(format!(
-            "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free \
-             batch size"
-        ));
-    }
+    let (manifest, verified) = prove(&text, &path, &proposal, &options.file)?;
     write_file(&path, text.as_bytes())?;
     let done = Done {
         manifest: path.display().to_string(),
@@ -94,6 +76,29 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
         next: format!("edgetuned train DIR --backbone {}", path.display()),
     };
     output.print(&done, |out| describe(&done, options, out))
+}
+
+/// Reads the manifest back as it will be written, opens its backbone and verifies that.
+fn prove(text: &str, path: &Path, proposal: &Proposal, model: &Path) -> Result<(Manifest, Verified), Failure> {
+    let manifest = Manifest::parse(text, path)?;
+    let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(|error| unproved(model, &error))?;
+    let mut verified = verify(&mut backbone).map_err(|error| {
+        let tensor = &manifest.embedding.tensor;
+        let reason = one_line_chain(&error);
+        Failure::configuration(format!("wrote no manifest for {}: tensor {tensor:?}: {reason}", model.display()))
+    })?;
+    if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
+        verified.warnings.push(format!(
+            "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free \
+             batch size"
+        ));
+    }
+    Ok((manifest, verified))
+}
+
+fn unproved(model: &Path, error: &OpenError) -> Failure {
+    let text = format!("wrote no manifest for {}: {}", model.display(), one_line_chain(error));
+    if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
 }
 
 fn refused(file: &Path, error: &BadProposal) -> Failure {
