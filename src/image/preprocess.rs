@@ -12,9 +12,9 @@ keywords! {
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Layout {
-        /// (n, 3, h, w), as in PyTorch.
+        /// (n, 3, h, w), as in `PyTorch`.
         Nchw = "nchw",
-        /// (n, h, w, 3), as in TensorFlow.
+        /// (n, h, w, 3), as in `TensorFlow`.
         Nhwc = "nhwc",
     }
 }
