@@ -59,7 +59,7 @@ fn what_the_file_leaves_open_comes_from_its_owner() {
 #[test]
 fn what_cannot_be_known_is_asked_for_and_what_cannot_be_used_is_refused() {
     let (nchw, size) = (Some(Layout::Nchw), Some((32, 32)));
-    let told = |shape: &str, wishes: &Wishes| {
+    let refusal = |shape: &str, wishes: &Wishes| {
         let error = propose(&model(shape), wishes).unwrap_err();
         (error.to_string(), error.is_usage())
     };
@@ -74,12 +74,12 @@ fn what_cannot_be_known_is_asked_for_and_what_cannot_be_used_is_refused() {
         ("n 3 224", wishes(None, None), "a picture has four axes", false),
         ("n 3 0 224", wishes(None, None), "a picture has four axes", false),
     ] {
-        let (message, is_usage) = told(shape, &wishes);
+        let (message, is_usage) = refusal(shape, &wishes);
         assert!(message.contains(words) && message.contains("\"x\""), "{shape}: {message}");
         assert_eq!(is_usage, usage, "{message}");
     }
     let other_input = Wishes { input: Some("image".into()), ..Wishes::default() };
-    assert!(told("n 3 8 8", &other_input).0.contains("no input \"image\", its input is \"x\""));
+    assert!(refusal("n 3 8 8", &other_input).0.contains("no input \"image\", its input is \"x\""));
 }
 
 #[test]

@@ -138,8 +138,8 @@ pub fn usage(error: &clap::Error, output: Output) -> ExitCode {
     }
     if output.json {
         let text = error.render().to_string();
-        let said = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-        let words: Vec<&str> = said.split_whitespace().collect();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let words: Vec<&str> = message.split_whitespace().collect();
         let _ = output.print(&json!({ "error": words.join(" ") }), |_| Ok(()));
     }
     64.into()

@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn a_line_for_the_journal_begins_with_its_priority_and_has_no_time() {
-        let said = logged(|| {
+        let lines = logged(|| {
             tracing::error!("lost");
             tracing::warn!(count = 3, "waited");
             tracing::info!("started");
             tracing::debug!("looked");
         });
-        assert_eq!(said, "<3>lost\n<4>waited count=3\n<6>started\n<7>looked\n");
+        assert_eq!(lines, "<3>lost\n<4>waited count=3\n<6>started\n<7>looked\n");
     }
 
     #[test]
     fn a_name_with_a_line_break_forges_no_entry() {
-        let said = logged(|| tracing::warn!(path = %"a\n<0>the machine is on fire", "damaged"));
-        assert_eq!(said, "<4>damaged path=a <0>the machine is on fire\n");
+        let lines = logged(|| tracing::warn!(path = %"a\n<0>the machine is on fire", "damaged"));
+        assert_eq!(lines, "<4>damaged path=a <0>the machine is on fire\n");
     }
 }

@@ -38,7 +38,7 @@ fn a_confirmed_patch_that_no_longer_goes_with_the_devices_own_settings_gives_way
     assert!(start.notice.is_some_and(|notice| notice.contains("no longer fit")));
     let StartupState { twin, .. } = startup_state(folder.path()).unwrap();
     assert_eq!((twin.patch, twin.answer.state, twin.applied_version), (None, PatchState::Reverted, 4));
-    assert!(sources.start().unwrap().notice.is_none(), "it is told once");
+    assert!(sources.start().unwrap().notice.is_none(), "it is reported once");
 }
 
 #[test]

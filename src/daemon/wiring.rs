@@ -128,10 +128,10 @@ impl<'a> Wiring<'a> {
         Ok(Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))))
     }
 
-    /// Labels given since `settled` are evidence that no verdict has seen.
+    /// Labels given since `folded_in_until` are evidence that no verdict has seen.
     fn start_online_worker(
         &self,
-        settled: Option<Timestamp>,
+        folded_in_until: Option<Timestamp>,
     ) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
         let parts = online_learning::Parts {
             reader: self.store.reader()?,
@@ -139,7 +139,7 @@ impl<'a> Wiring<'a> {
             serving: self.serving.clone(),
             heartbeat: self.heartbeats.adapt.clone(),
             events: self.events.clone(),
-            settled,
+            folded_in_until,
             instant: self.config.promotion.instant,
             seed: self.config.training.seed,
         };

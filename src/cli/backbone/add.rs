@@ -258,26 +258,26 @@ mod tests {
     use super::*;
 
     fn answered(answers: &str) -> (Option<Pixels>, String) {
-        let mut said = Vec::new();
-        let pixels = ask(&mut answers.as_bytes(), &mut said);
-        (pixels, String::from_utf8(said).unwrap())
+        let mut prompts = Vec::new();
+        let pixels = ask(&mut answers.as_bytes(), &mut prompts);
+        (pixels, String::from_utf8(prompts).unwrap())
     }
 
     #[test]
     fn an_answer_is_a_name_or_two_numbers() {
-        let (pixels, said) = answered("caffe\n");
+        let (pixels, prompts) = answered("caffe\n");
         let pixels = pixels.unwrap();
         assert_eq!((pixels.mean[0], pixels.channels), (103.939, Channels::Bgr));
-        assert!(said.contains("imagenet") && said.contains("58.395,57.12,57.375"), "{said}");
+        assert!(prompts.contains("imagenet") && prompts.contains("58.395,57.12,57.375"), "{prompts}");
         let (pixels, _) = answered("123.675,116.28,103.53 58\n");
         assert_eq!(pixels.map(|pixels| (pixels.mean[1], pixels.std)), Some((116.28, [58.0; 3])));
     }
 
     #[test]
     fn a_wrong_answer_is_asked_again_and_none_is_no_guess() {
-        let (pixels, said) = answered("imagnet\n127.5 0\n\nunit\n");
+        let (pixels, prompts) = answered("imagnet\n127.5 0\n\nunit\n");
         assert_eq!(pixels.map(|pixels| pixels.std), Some([255.0; 3]));
-        assert!(said.contains("expected one of imagenet") && said.contains("not 0"), "{said}");
+        assert!(prompts.contains("expected one of imagenet") && prompts.contains("not 0"), "{prompts}");
         assert!(answered("").0.is_none() && answered("what\n").0.is_none());
     }
 }

@@ -73,7 +73,7 @@ fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
         serving: serving.clone(),
         heartbeat: heartbeats.adapt.clone(),
         events: events.clone(),
-        settled: None,
+        folded_in_until: None,
         instant: true,
         seed: 0,
     };

@@ -109,7 +109,7 @@ pub(crate) struct Parts {
     pub heartbeat: Heartbeat,
     pub events: SyncSender<Event>,
     /// Labels given since then are evidence that no verdict has seen.
-    pub settled: Option<Timestamp>,
+    pub folded_in_until: Option<Timestamp>,
     /// Whether labels correct predictions at once.
     pub instant: bool,
     pub seed: u64,
@@ -133,7 +133,7 @@ struct OnlineWorker {
     sent: Option<Digest>,
     champion: Option<Arc<HeadRecord>>,
     /// The time up to which a verdict has seen the labels.
-    settled: Option<Timestamp>,
+    folded_in_until: Option<Timestamp>,
     monitor: Option<Monitor>,
     /// Near-duplicates that are to be evicted and are still stored; the statistics no longer hold them.
     leaving: Vec<SampleId>,
@@ -146,27 +146,27 @@ struct OnlineWorker {
 impl OnlineWorker {
     fn start(parts: Parts) -> Result<Self, StoreError> {
         let statistics = training_data::statistics(&parts.reader, parts.space)?;
-        let (learner, settled) = (OnlineLearner::new(statistics), parts.settled);
+        let (learner, folded_in_until) = (OnlineLearner::new(statistics), parts.folded_in_until);
         let arrived = VecDeque::new();
-        let mut adapt = Self {
+        let mut worker = Self {
             parts,
             learner,
             sent: None,
-            settled,
+            folded_in_until,
             champion: None,
             monitor: None,
             leaving: Vec::new(),
             arrived,
             looked_for: PathBuf::new(),
         };
-        adapt.catch_up()?;
+        worker.catch_up()?;
         // Before the first verdict there is no head to correct.
-        if adapt.settled.is_some() {
-            for sample in adapt.parts.reader.labelled_since(adapt.settled)? {
-                adapt.take(&sample);
+        if worker.folded_in_until.is_some() {
+            for sample in worker.parts.reader.labelled_since(worker.folded_in_until)? {
+                worker.take(&sample);
             }
         }
-        Ok(adapt)
+        Ok(worker)
     }
 
     fn work(mut self, jobs: &Receiver<Job>, observed: &AtomicUsize) -> Result<(), StoreError> {
@@ -220,7 +220,7 @@ impl OnlineWorker {
 
     /// A verdict has seen the labels before this time: they are folded into the statistics and stop acting as evidence.
     fn fold_in_labels(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        self.settled = Some(before);
+        self.folded_in_until = Some(before);
         self.learner.fold_in(before);
         self.catch_up()?;
         self.correct();
@@ -232,8 +232,8 @@ impl OnlineWorker {
     /// at once or changed while the daemon was not running.
     fn catch_up(&mut self) -> Result<(), StoreError> {
         let reader = &self.parts.reader;
-        if let Some(settled) = self.settled {
-            let newer = reader.labelled_since(Some(settled))?;
+        if let Some(folded_in_until) = self.folded_in_until {
+            let newer = reader.labelled_since(Some(folded_in_until))?;
             let still = reader.labels_of(&self.leaving)?;
             self.leaving = still.into_iter().map(|sample| sample.id).collect();
             let waiting: BTreeSet<SampleId> =

@@ -44,26 +44,26 @@ fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());
     let (events, heard) = sync_channel(64);
-    let mut adapt = OnlineWorker::start(Parts {
+    let mut worker = OnlineWorker::start(Parts {
         reader: store.reader().unwrap(),
         space: space(),
         serving: Serving::new(Scoring { top_k: 1, rates: DoubtRates::DEFAULT }),
         heartbeat: Heartbeat::default(),
         events,
-        settled: None,
+        folded_in_until: None,
         instant: true,
         seed: 0,
     })
     .unwrap();
     let written = || heard.try_iter().filter(|event| matches!(event, Event::Statistics(_))).count();
-    adapt.fold_in_labels(Timestamp(2)).unwrap();
+    worker.fold_in_labels(Timestamp(2)).unwrap();
     assert_eq!(written(), 1, "a verdict saw twenty labels");
-    adapt.evict(2).unwrap();
-    adapt.evict(2).unwrap();
+    worker.evict(2).unwrap();
+    worker.evict(2).unwrap();
     assert_eq!(written(), 0, "what nobody has labelled is in no sum");
     store.commit(&[label(30, 3)]).unwrap();
-    adapt.fold_in_labels(Timestamp(4)).unwrap();
+    worker.fold_in_labels(Timestamp(4)).unwrap();
     assert_eq!(written(), 1, "one more label");
-    adapt.fold_in_labels(Timestamp(5)).unwrap();
+    worker.fold_in_labels(Timestamp(5)).unwrap();
     assert_eq!(written(), 0);
 }

@@ -113,8 +113,8 @@ fn head(
     let dim = settings.space.dim;
     let recent = reader.recent(PROBES)?;
     let probes = [vec![0.0; dim], vec![1.0; dim], vec![-1.0; dim]];
-    let asked = probes.iter().map(Vec::as_slice).chain(recent.iter().map(|recent| recent.embedding.as_slice()));
-    for embedding in asked {
+    let embeddings = probes.iter().map(Vec::as_slice).chain(recent.iter().map(|recent| recent.embedding.as_slice()));
+    for embedding in embeddings {
         if let Err(why) = answers(&record, embedding) {
             return Ok(Err(Refusal::new(Code::BadContent, why)));
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn told(n: u64, text: Option<&str>, source: LabelSource, at: i64) -> Write {
+fn labelled_by(n: u64, text: Option<&str>, source: LabelSource, at: i64) -> Write {
     Write::Label { id: id(n), label: text.map(label), source, at: Timestamp(at) }
 }
 
@@ -14,7 +14,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/srv/\xff,\"\n.jpg"));
     let Write::Sample(mut first) = sample(2) else { unreachable!() };
     first.path.clone_from(&odd);
-    store.commit(&[Write::Sample(first), sample(1), told(1, Some("nut"), LabelSource::Import, 7)]).unwrap();
+    store.commit(&[Write::Sample(first), sample(1), labelled_by(1, Some("nut"), LabelSource::Import, 7)]).unwrap();
     let reader = store.reader().unwrap();
     let predicted = Predicted { label: label("nut"), probability: 0.75, head: 3 };
     let expected = [
@@ -48,7 +48,7 @@ fn a_choice_of_samples_goes_on_after_the_last_one() {
     let mut store = open(folder.path()).unwrap();
     store.commit(&(0..5).rev().map(sample).collect::<Vec<_>>()).unwrap();
     let labels = [(4, "nut"), (3, "gear"), (1, "nut")];
-    store.commit(&labels.map(|(n, text)| told(n, Some(text), LabelSource::Mqtt, 9))).unwrap();
+    store.commit(&labels.map(|(n, text)| labelled_by(n, Some(text), LabelSource::Mqtt, 9))).unwrap();
     let reader = store.reader().unwrap();
     let listed = |choice: SampleFilter<'_>| {
         let rows = reader.samples_of(&choice).unwrap();
@@ -75,8 +75,8 @@ fn changes_made_together_are_found_together_with_the_labels_before_them() {
     assert_eq!(reader.last_changes().unwrap(), []);
     let (mqtt, import) = (LabelSource::Mqtt, LabelSource::Import);
     // The clock was set back between both: the order of changes counts, not their times.
-    store.commit(&[told(0, Some("nut"), mqtt, 90), told(1, Some("nut"), import, 90)]).unwrap();
-    store.commit(&[0, 1, 2].map(|n| told(n, Some("gear"), import, 50))).unwrap();
+    store.commit(&[labelled_by(0, Some("nut"), mqtt, 90), labelled_by(1, Some("nut"), import, 90)]).unwrap();
+    store.commit(&[0, 1, 2].map(|n| labelled_by(n, Some("gear"), import, 50))).unwrap();
     let found = || -> Vec<_> {
         let changes = reader.last_changes().unwrap().into_iter();
         changes.map(|(change, before)| (change.number, change.id, before.map(|label| label.to_string()))).collect()
@@ -84,12 +84,12 @@ fn changes_made_together_are_found_together_with_the_labels_before_them() {
     let nut = || Some("nut".to_owned());
     assert_eq!(found(), [(3, id(0), nut()), (4, id(1), nut()), (5, id(2), None)]);
     let back = [(0, Some("nut")), (1, Some("nut")), (2, None)];
-    let back = back.map(|(n, text)| told(n, text, LabelSource::Undo, 60));
+    let back = back.map(|(n, text)| labelled_by(n, text, LabelSource::Undo, 60));
     store.commit_undoing(&[3, 4, 5], &back).unwrap();
     assert_eq!(found(), [(2, id(1), None)], "what was taken back and the taking back itself are passed over");
-    store.commit_undoing(&[2], &[told(1, None, LabelSource::Undo, 61)]).unwrap();
+    store.commit_undoing(&[2], &[labelled_by(1, None, LabelSource::Undo, 61)]).unwrap();
     assert_eq!(found(), [(1, id(0), None)]);
-    store.commit_undoing(&[1], &[told(0, None, LabelSource::Undo, 62)]).unwrap();
+    store.commit_undoing(&[1], &[labelled_by(0, None, LabelSource::Undo, 62)]).unwrap();
     assert_eq!(found(), []);
     let history = reader.label_history(&id(1)).unwrap();
     let history: Vec<_> = history.iter().map(|change| (change.source, change.undone)).collect();
