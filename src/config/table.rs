@@ -81,72 +81,72 @@ macro_rules! keys {
 keys! {
     /// Who this device is.
     "device" Device {
-        id: String = "null", or_null(DEVICE_ID), "Name in topics; null takes the host name.";
-        name: String = "null", or_null(TEXT), "Name for people; null takes the id.";
+        id: String = "null", or_null(DEVICE_ID), "Name in topics; null uses the host name.";
+        name: String = "null", or_null(TEXT), "Name for people; null uses the id.";
     }
 
     /// What turns images into embeddings.
     "backbone" Backbone {
         model: String = "default", TEXT, "Bundled name, or path of a manifest.";
         threads: usize = "1", integer(1, 64), "Threads within one inference.";
-        execution_providers: Vec<String> = "[cpu]", PROVIDERS, "What computes; this build has cpu only.";
+        execution_providers: Vec<String> = "[cpu]", PROVIDERS, "Where inference runs; this build: cpu only.";
     }
     without_field {
-        "watch" = "[]", items(256), "Folders whose images are taken.";
+        "watch" = "[]", items(256), "Folders whose images are processed.";
     }
 
     /// A watched folder.
     "watch[]" Watch {
         path: PathBuf = none, PATH, "The folder, absolute.";
-        recursive: bool = "true", BOOL, "Whether folders below count.";
-        label_from: LabelFrom = "folder", word::<LabelFrom>(), "Whether the first folder below names the class.";
-        settle: Duration = "500ms", duration(ms(10), hours(1)), "How long a file has to stand still.";
-        burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: by likeness \
+        recursive: bool = "true", BOOL, "Whether subfolders are watched.";
+        label_from: LabelFrom = "folder", word::<LabelFrom>(), "Whether the first subfolder names the class.";
+        settle: Duration = "500ms", duration(ms(10), hours(1)), "How long a file has to stay unchanged.";
+        burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: similarity \
                                                                 only.";
-        poll: Poll = "auto", word::<Poll>(), "Whether changes are polled for; auto: on network file systems.";
+        poll: Poll = "auto", word::<Poll>(), "Whether to poll for changes; auto: on network file systems.";
     }
 
     /// Where the state is kept.
     "store" Store {
         path: PathBuf = "/var/lib/edgetuned", PATH, "The state folder, absolute.";
-        precision: Precision = "f16", word::<Precision>(), "Of stored embeddings.";
-        quota_mb: u64 = "512", integer(1, 1_048_576), "MiB of samples and unsent messages at most.";
+        precision: Precision = "f16", word::<Precision>(), "Precision of stored embeddings.";
+        quota_mb: u64 = "512", integer(1, 1_048_576), "MiB for samples and unsent messages.";
     }
     without_field {
-        "store.thumbnails" = none, RESERVED, "Whether small pictures are kept for the page.";
+        "store.thumbnails" = none, RESERVED, "Whether thumbnails are kept for the web page.";
     }
 
     /// When and how to train.
     "training" Training {
-        schedule: Option<String> = "0 3 * * *", or_null(CRON), "Trains at this time when labels changed; null: never.";
-        min_new_labels: u64 = "10", integer(1, 1_000_000), "Trains as soon as so many are new.";
-        cooldown: Duration = "10m", duration(ms(0), days(30)), "At least between trainings.";
+        schedule: Option<String> = "0 3 * * *", or_null(CRON), "When to train if labels changed; null: never.";
+        min_new_labels: u64 = "10", integer(1, 1_000_000), "Number of new labels that starts a training.";
+        cooldown: Duration = "10m", duration(ms(0), days(30)), "Shortest time between trainings.";
         head: HeadKind = "softmax", word::<HeadKind>(), "Kind of head; auto: the simplest that is as good as the best.";
-        solver: Solver = "lbfgs", word::<Solver>(), "What minimises the loss.";
+        solver: Solver = "lbfgs", word::<Solver>(), "Optimiser of the loss.";
         l2: L2 = "auto", auto_or_number(1e-9, 1e6), "Penalty on weights; auto: cross-validated.";
         class_weights: ClassWeights = "balanced", word::<ClassWeights>(), "Whether rare classes count as much.";
-        seed: u64 = "0", integer(0, u64::MAX), "Of everything random in a training.";
-        max_samples: usize = "20000", integer(20, 1_000_000), "Samples in a training at most.";
-        time_limit: Duration = "30m", duration(ms(1000), hours(24)), "A training may take so long.";
-        priority: Priority = "low", word::<Priority>(), "Of the training's thread against everything else.";
-        pause_above_c: Option<f64> = "null", or_null(number(30.0, 150.0)), "Waits while it is hotter, in Celsius.";
-        pause_above_load: Option<f64> = "null", or_null(number(0.1, 1000.0)), "Waits while more processes want to run.";
+        seed: u64 = "0", integer(0, u64::MAX), "Seed of a training.";
+        max_samples: usize = "20000", integer(20, 1_000_000), "Most samples in a training.";
+        time_limit: Duration = "30m", duration(ms(1000), hours(24)), "Longest time of a training.";
+        priority: Priority = "low", word::<Priority>(), "Priority of the training's thread.";
+        pause_above_c: Option<f64> = "null", or_null(number(30.0, 150.0)), "Pauses while hotter than this, in Celsius.";
+        pause_above_load: Option<f64> = "null", or_null(number(0.1, 1000.0)), "Pauses while the load is higher.";
     }
 
     /// When a challenger replaces the champion.
     "promotion" Promotion {
-        policy: PromotionPolicy = "gated", word::<PromotionPolicy>(), "Who decides on promotion.";
-        margin: f64 = "0.005", SHARE, "Loss of balanced accuracy that is no worse.";
+        policy: PromotionPolicy = "gated", word::<PromotionPolicy>(), "What decides on promotion.";
+        margin: f64 = "0.005", SHARE, "Loss of balanced accuracy that counts as no worse.";
         max_class_recall_loss: f64 = "0.05", SHARE, "Loss of recall allowed in any class.";
-        shadow_images: u64 = "0", integer(0, 100_000), "Live images that it answers unseen first.";
-        instant: bool = "true", BOOL, "Whether a label shows before the next training.";
+        shadow_images: u64 = "0", integer(0, 100_000), "Live images in shadow mode before promotion.";
+        instant: bool = "true", BOOL, "Whether labels take effect before the next training.";
     }
 
     /// The contents of a prediction.
     "prediction" Prediction {
         top_k: usize = "3", integer(1, 1000), "Labels listed in a prediction.";
-        unknown_percentile as "unknown.percentile": f64 = "99", number(50.0, 100.0), "More novel than so many known \
-                                                                                      ones is unknown.";
+        unknown_percentile as "unknown.percentile": f64 = "99", number(50.0, 100.0), "More novel than this percentage \
+                                                                                      is unknown.";
         abstain_alpha as "abstain.alpha": f64 = "0.1", number(0.001, 0.5), "Share of images whose set may miss the \
                                                                             class.";
     }
@@ -154,27 +154,27 @@ keys! {
     /// The link to the broker.
     "mqtt" Mqtt {
         url: String = "mqtt://localhost:1883", or_null(BROKER_URL), "The broker; null switches MQTT off.";
-        prefix: String = "edgetuned", TOPIC_PREFIX, "What all topics begin with.";
-        username: Option<String> = "null", or_null(TEXT), "Name at the broker.";
+        prefix: String = "edgetuned", TOPIC_PREFIX, "Prefix of all topics.";
+        username: Option<String> = "null", or_null(TEXT), "User name at the broker.";
         password_file: Option<PathBuf> = "null", or_null(PATH), "File with the password.";
-        ca_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the broker's authorities; null: the system's.";
+        ca_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the broker's CAs; null: the system's.";
         cert_file: Option<PathBuf> = "null", or_null(PATH), "PEM with this device's certificate.";
         key_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the certificate's private key.";
-        spool_mb: u64 = "64", integer(1, 65_536), "MiB of unsent messages that are kept.";
-        spool_max_age: Duration = "7d", duration(ms(60_000), days(366)), "Older ones are dropped.";
-        max_packet_kb: usize = "1024", integer(16, 65_536), "KiB of the longest packet, either way.";
+        spool_mb: u64 = "64", integer(1, 65_536), "MiB for unsent messages.";
+        spool_max_age: Duration = "7d", duration(ms(60_000), days(366)), "Older messages are dropped.";
+        max_packet_kb: usize = "1024", integer(16, 65_536), "KiB of the largest packet, in and out.";
         home_assistant: bool = "true", BOOL, "Whether the device announces itself to Home Assistant.";
         reconnect_max: Duration = "1m", duration(ms(100), hours(1)), "Longest wait before the broker is tried again.";
     }
     without_field {
-        "http.listen" = none, RESERVED, "Address of the page and the API.";
+        "http.listen" = none, RESERVED, "Address of the web page and the API.";
         "http.token_file" = none, RESERVED, "File with the token for writes.";
-        "http.allowed_hosts" = none, RESERVED, "Host names under which the page may be opened.";
+        "http.allowed_hosts" = none, RESERVED, "Host names of the web page.";
     }
 
     /// Signed updates.
     "updates" Updates {
-        trusted_keys: Vec<PathBuf> = "[]", paths(16), "PEM files with the keys of those who may sign updates.";
+        trusted_keys: Vec<PathBuf> = "[]", paths(16), "PEM files with the public keys that may sign updates.";
     }
 }
 
