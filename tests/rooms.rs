@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+#[path = "rooms/machines.rs"]
+mod machines;
 #[path = "rooms/paths.rs"]
 mod paths;
 

@@ -7,7 +7,9 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use edgetuned::engine::{Fate, FileStamp, LabelSource, LedgerEntry, NewSample, OutboxMessage, StoredSample, Write};
+use edgetuned::engine::{
+    FileDisposition, FileStamp, LabelSource, NewSample, OutboxMessage, RememberedReply, StoredSample, Write,
+};
 use edgetuned::head::BackboneRef;
 use edgetuned::store::{OpenOptions, Precision, Store};
 use edgetuned::wire::Topic;
@@ -54,11 +56,15 @@ fn step(n: u64) -> Vec<Write> {
             group: id(n),
             predicted: None,
         })),
-        Write::File { path: path(n).into(), stamp: FileStamp { size: n, mtime_ns: 1 }, fate: Fate::Sample(id(n)) },
+        Write::File {
+            path: path(n).into(),
+            stamp: FileStamp { size: n, mtime_ns: 1 },
+            fate: FileDisposition::Sample(id(n)),
+        },
         Write::Label { id: id(n), label: Some(class(n)), source: LabelSource::Mqtt, at },
         Write::SeqReserved(n + 1),
         Write::Outbox(OutboxMessage { seq: n, topic: Topic::Event, payload: vec![n as u8; 100], made_at: at }),
-        Write::Ledger(LedgerEntry { transaction: n.to_string(), name: "train".into(), answer: vec![n as u8], at }),
+        Write::Reply(RememberedReply { transaction: n.to_string(), name: "train".into(), answer: vec![n as u8], at }),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use edgetuned::engine::{Event, OutboxMessage, Write};
+use edgetuned::engine::{BrokerEvent, Event, OutboxMessage, Write};
 use edgetuned::head::BackboneRef;
 use edgetuned::mqtt::{self, Lane, OutboxError, Retry, Settings, Timeouts, Tls};
 use edgetuned::store::{OpenOptions, Precision, Reader, Store};
@@ -69,7 +69,7 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         boot_seq: 0,
     };
     let link = mqtt::spawn(settings, Box::new(Outbox(store.reader()?)), move |event| drop(sender.send(event)))?;
-    while !matches!(events.recv()?, Event::Connected) {}
+    while !matches!(events.recv()?, Event::Broker(BrokerEvent::Connected)) {}
 
     let (started, before) = (Instant::now(), own_cpu_seconds()?);
     let (mut made, mut delivered) = (0, 0);
@@ -84,9 +84,9 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         match events.recv_timeout(wait) {
             Ok(first) => {
                 for event in std::iter::once(first).chain(events.try_iter().take(255)) {
-                    if let Event::Delivered { seq } = event {
+                    if let Event::Broker(BrokerEvent::Delivered { seq }) = event {
                         delivered += 1;
-                        writes.push(Write::OutboxRemove { seq });
+                        writes.push(Write::DeleteMessage { seq });
                     }
                 }
             }

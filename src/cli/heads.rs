@@ -10,7 +10,7 @@ use super::output::Output;
 use super::print;
 use super::report::write_figures;
 use crate::config::Config;
-use crate::engine::{HeadInfo, HeadStatus, Heads, Write};
+use crate::engine::{HeadInfo, HeadStatus, Registry, Write};
 use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
 use crate::shared::settings::precision;
 use crate::store::{OpenOptions, Reader, Store};
@@ -59,7 +59,7 @@ fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result
     let mut store = open(config, reader, &info)?;
     let reason = "promoted by hand".to_owned();
     let at = now();
-    let write = Heads::new(reader.heads()?, info.space).set(info.head.version, HeadStatus::Champion, reason, at);
+    let write = Registry::new(reader.heads()?, info.space).set(info.head.version, HeadStatus::Champion, reason, at);
     store.commit(&[write])?;
     say(reader, info.head.version, output)
 }
@@ -69,7 +69,7 @@ fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Fai
     let champion = reader.champion()?.ok_or_else(nothing)?.info;
     let mut store = open(config, reader, &champion)?;
     let at = now();
-    let rollback = Heads::new(reader.heads()?, champion.space).roll_back(at, "by hand").ok_or_else(nothing)?;
+    let rollback = Registry::new(reader.heads()?, champion.space).roll_back(at, "by hand").ok_or_else(nothing)?;
     let writes: [Write; 2] = rollback.writes;
     store.commit(&writes)?;
     say(reader, rollback.to.version, output)

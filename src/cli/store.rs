@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::config::Config;
-use crate::engine::{TrainingMemory, Write};
+use crate::engine::{TrainingState, Write};
 use crate::store::{Store, StoreError};
 
 /// The store for changes of labels; a running daemon keeps it for itself.
@@ -18,6 +18,6 @@ pub fn open_for_labels(config: &Config) -> Result<Store, Failure> {
 }
 
 /// The write that counts `changed` labels as new, as the daemon does when it changes them.
-pub fn count_new_labels(memory: &TrainingMemory, changed: usize) -> Write {
-    Write::Training(TrainingMemory { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
+pub fn count_new_labels(memory: &TrainingState, changed: usize) -> Write {
+    Write::TrainingState(TrainingState { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
 }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::error::RunError;
 use super::execute::Runtime;
-use crate::engine::{Effect, Event, Write};
+use crate::engine::{Act, Event, Next, Step, StoreEvent, Write};
 use crate::mqtt::WINDOW;
 use crate::store::StoreError;
 use crate::wire::Topic;
@@ -37,7 +37,7 @@ pub(super) struct Delivered {
 impl Delivered {
     /// What is to be committed now, of these changes and of those that waited: all or nothing.
     fn due(&mut self, writes: Vec<Write>, now: Instant) -> Vec<Write> {
-        let can_wait = writes.iter().all(|write| matches!(write, Write::OutboxRemove { .. }));
+        let can_wait = writes.iter().all(|write| matches!(write, Write::DeleteMessage { .. }));
         self.writes.extend(writes);
         if self.writes.is_empty() {
             return Vec::new();
@@ -56,27 +56,33 @@ impl Delivered {
     }
 }
 
+/// What may be done by now: whatever it promises is durable.
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    pub acts: Vec<Act>,
+    pub then: Next,
+}
+
 /// Changes that are not durable yet, and the acts that wait for them.
 #[derive(Debug)]
 pub(super) struct Unstored {
-    writes: Vec<Write>,
-    acts: Vec<Effect>,
+    step: Step,
     full: bool,
     tried: Instant,
 }
 
 impl Runtime {
-    /// Makes the changes durable and returns the acts that can be done now, in order.
+    /// Makes the changes durable and returns what can be done now, in order.
     ///
     /// # Errors
     /// [`RunError`] when the store fails permanently.
-    pub(super) fn made_durable(&mut self, writes: Vec<Write>, acts: Vec<Effect>) -> Result<Vec<Effect>, RunError> {
+    pub(super) fn made_durable(&mut self, step: Step) -> Result<Durable, RunError> {
         let now = Instant::now();
-        let writes = self.delivered.due(writes, now);
+        let step = Step { writes: self.delivered.due(step.writes, now), ..step };
         match self.unstored.take() {
-            None if writes.is_empty() => Ok(acts),
-            None => self.commit(writes, acts, now),
-            Some(waiting) => self.commit_later(waiting, writes, acts, now),
+            None if step.writes.is_empty() => Ok(Durable { acts: step.acts, then: step.then }),
+            None => self.commit(step, now),
+            Some(waiting) => self.commit_later(waiting, step, now),
         }
     }
 
@@ -93,51 +99,46 @@ impl Runtime {
         }
     }
 
-    fn commit(&mut self, writes: Vec<Write>, acts: Vec<Effect>, now: Instant) -> Result<Vec<Effect>, RunError> {
+    fn commit(&mut self, step: Step, now: Instant) -> Result<Durable, RunError> {
+        let Step { writes, acts, then } = step;
         match self.store.commit(&writes) {
             Ok(()) => {
                 log_events(&writes);
-                Ok(acts)
+                Ok(Durable { acts, then })
             }
             Err(error) => {
                 let full = self.bears(error, writes.len())?;
                 let (free, bound) = acts.into_iter().partition(promises_nothing);
-                Ok(self.wait(Unstored { writes, acts: bound, full, tried: now }, free))
+                Ok(self.wait(Unstored { step: Step { writes, acts: bound, then }, full, tried: now }, free))
             }
         }
     }
 
     /// Changes waited before these.
-    fn commit_later(
-        &mut self,
-        mut waiting: Unstored,
-        writes: Vec<Write>,
-        acts: Vec<Effect>,
-        now: Instant,
-    ) -> Result<Vec<Effect>, RunError> {
+    fn commit_later(&mut self, mut waiting: Unstored, step: Step, now: Instant) -> Result<Durable, RunError> {
         // The engine answers only what it can without a change.
-        let free =
-            |act: &Effect| promises_nothing(act) || matches!(act, Effect::Answer { .. } | Effect::FindOut { .. });
-        let (free, bound): (Vec<Effect>, Vec<Effect>) = acts.into_iter().partition(free);
-        waiting.writes.extend(writes);
-        waiting.acts.extend(bound);
+        let free = |act: &Act| promises_nothing(act) || matches!(act, Act::Answer { .. } | Act::Query { .. });
+        let (free, bound): (Vec<Act>, Vec<Act>) = step.acts.into_iter().partition(free);
+        waiting.step.append(Step { acts: bound, ..step });
         if now.duration_since(waiting.tried) < RETRY && !waiting.is_last() {
             self.unstored = Some(waiting);
-            return Ok(free);
+            return Ok(Durable { acts: free, ..Durable::default() });
         }
-        match self.store.commit(&waiting.writes) {
+        match self.store.commit(&waiting.step.writes) {
             Ok(()) => {
-                info!(changes = waiting.writes.len(), "the store accepts changes again");
-                log_events(&waiting.writes);
-                self.feedback.push(Event::StoreWorks);
-                Ok(waiting.acts.into_iter().chain(free).collect())
+                let Step { writes, mut acts, then } = waiting.step;
+                info!(changes = writes.len(), "the store accepts changes again");
+                log_events(&writes);
+                self.feedback.push(Event::Store(StoreEvent::Recovered));
+                acts.extend(free);
+                Ok(Durable { acts, then })
             }
             Err(error) => {
                 waiting.tried = now;
                 let former = waiting.full;
                 waiting.full = is_full(&error);
                 if former != waiting.full {
-                    self.bears(error, waiting.writes.len())?;
+                    self.bears(error, waiting.step.writes.len())?;
                 } else if !error.passes() {
                     return Err(error.into());
                 }
@@ -153,26 +154,25 @@ impl Runtime {
         }
         let (full, reason) = (is_full(&error), error_chain(&error));
         error!(error = reason, changes, "nothing can be stored");
-        self.feedback.push(Event::StoreFails { full, reason });
+        self.feedback.push(Event::Store(StoreEvent::Unavailable { full, reason }));
         Ok(full)
     }
 
     /// Keeps what waits; only the end of the daemon is not waited with.
-    fn wait(&mut self, waiting: Unstored, mut free: Vec<Effect>) -> Vec<Effect> {
+    fn wait(&mut self, waiting: Unstored, free: Vec<Act>) -> Durable {
         if waiting.is_last() {
-            let changes = waiting.writes.len();
+            let changes = waiting.step.writes.len();
             error!(changes, "exiting without the changes that could not be stored; none of them was acknowledged");
-            free.push(Effect::Exit);
-        } else {
-            self.unstored = Some(waiting);
+            return Durable { acts: free, then: Next::Exit };
         }
-        free
+        self.unstored = Some(waiting);
+        Durable { acts: free, then: Next::Continue }
     }
 }
 
 impl Unstored {
     fn is_last(&self) -> bool {
-        self.acts.iter().any(|act| matches!(act, Effect::Exit))
+        self.step.then == Next::Exit
     }
 }
 
@@ -181,9 +181,9 @@ fn is_full(error: &StoreError) -> bool {
 }
 
 /// Whether an act may go ahead of the changes that were made with it.
-fn promises_nothing(act: &Effect) -> bool {
-    use Effect::{Hold, Ingest, Look, Publish, Scan, Service};
-    matches!(act, Publish { .. } | Ingest { .. } | Look { .. } | Scan | Hold(_) | Service(_))
+fn promises_nothing(act: &Act) -> bool {
+    use Act::{Ingest, PauseScans, Publish, Rescan, Stat, Systemd};
+    matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Systemd(_))
 }
 
 /// Events that a person may want to check, though the daemon goes on.
@@ -206,7 +206,7 @@ fn log_events(writes: &[Write]) {
 mod tests {
     use super::*;
 
-    const REMOVE: Write = Write::OutboxRemove { seq: 7 };
+    const REMOVE: Write = Write::DeleteMessage { seq: 7 };
 
     #[test]
     fn deliveries_wait_for_the_next_commit_and_a_second_at_most() {
@@ -215,7 +215,7 @@ mod tests {
         assert!(delivered.due(vec![REMOVE], begun).is_empty());
         let both = delivered.due(vec![Write::SeqReserved(9), REMOVE], begun);
         assert!(
-            matches!(both[..], [Write::OutboxRemove { .. }, Write::SeqReserved(9), Write::OutboxRemove { .. }]),
+            matches!(both[..], [Write::DeleteMessage { .. }, Write::SeqReserved(9), Write::DeleteMessage { .. }]),
             "in order: {both:?}"
         );
         let later = begun + Duration::from_mins(1);

@@ -54,6 +54,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::engine::BrokerEvent;
 
     #[test]
     fn who_does_not_wait_is_turned_away_by_a_full_queue_only_and_not_by_others_who_send() {
@@ -72,11 +73,11 @@ mod tests {
         let sender = EventSender::new(first);
         let sending = thread::spawn({
             let sender = sender.clone();
-            move || (0..2_000).for_each(|seq| sender.send(Event::Delivered { seq }))
+            move || (0..2_000).for_each(|seq| sender.send(Event::Broker(BrokerEvent::Delivered { seq })))
         });
         let mut seen = Vec::new();
         let seq = |event| match event {
-            Event::Delivered { seq } => seq,
+            Event::Broker(BrokerEvent::Delivered { seq }) => seq,
             other => panic!("nobody sent {other:?}"),
         };
         seen.extend(from_first.iter().take(100).map(seq));

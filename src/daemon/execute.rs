@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use tracing::{debug, error, info, warn};
 
-use super::commit::{Delivered, Unstored};
+use super::commit::{Delivered, Durable, Unstored};
 use super::error::RunError;
 use super::heartbeat::Heartbeats;
 use super::os;
@@ -19,7 +19,7 @@ use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
 use super::workers::update;
-use crate::engine::{Effect, Event, Service, SuccessionOrder, Vitals, Write};
+use crate::engine::{Act, Event, Next, Step, SwapOrder, SystemMetrics, Systemd, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
 use crate::systemd;
@@ -55,6 +55,8 @@ pub(super) struct Runtime {
     pub feedback: Vec<Event>,
     /// Changes that could not be committed, with the acts that wait for them.
     pub unstored: Option<Unstored>,
+    /// Whether the link has messages to send, after the acts of this step.
+    pub outbox_changed: bool,
     /// Deliveries that go into the next commit.
     pub delivered: Delivered,
     /// Since when each worker has been busy, for the watchdog.
@@ -79,87 +81,69 @@ pub(super) struct Workers {
     pub watch: watch::Handle,
 }
 
-/// What the loop does after a batch of effects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Continue.
-    Run,
-    /// Leave the loop and restart everything but the link.
-    Restart,
-    /// Leave the loop for good.
-    Exit,
-}
-
 impl Runtime {
-    /// Commits every write among `effects` in one transaction, then does the rest in order; where the store takes
-    /// nothing, what promises nothing.
+    /// Commits the writes of `step` in one transaction, then does its acts in order; where the store takes nothing,
+    /// those that promise nothing.
     ///
     /// # Errors
-    /// [`RunError`] when the store fails permanently, or a worker is gone.
-    pub fn run(&mut self, effects: Vec<Effect>) -> Result<Next, RunError> {
-        let mut writes = Vec::new();
-        let mut acts = Vec::new();
-        let messages = self.messages_to_watch(&effects);
-        for effect in effects {
-            match effect {
-                Effect::Write(write) => writes.push(write),
-                act => acts.push(act),
-            }
-        }
-        let acts = self.made_durable(writes, acts)?;
+    /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
+    pub fn run(&mut self, step: Step) -> Result<Next, RunError> {
+        let messages = self.messages_to_watch(&step);
+        let Durable { acts, then } = self.made_durable(step)?;
         for (topic, payload) in messages {
             self.socket.iter().for_each(|socket| socket.handle.broadcast(&topic, &payload));
         }
-        let mut next = Next::Run;
-        let mut outbox_changed = false;
         for act in acts {
-            match act {
-                Effect::SendOutbox => outbox_changed = true,
-                Effect::Restart => next = Next::Restart,
-                Effect::Exit => next = Next::Exit,
-                act => self.act(act)?,
-            }
+            self.act(act)?;
         }
-        if let Some(link) = self.link.as_ref().filter(|_| outbox_changed) {
+        if std::mem::take(&mut self.outbox_changed)
+            && let Some(link) = &self.link
+        {
             link.handle.outbox_changed();
         }
-        Ok(next)
+        Ok(then)
     }
 
-    /// The messages among `effects`, spooled or not, in order; none where no client watches.
-    fn messages_to_watch(&self, effects: &[Effect]) -> Vec<(Topic, Vec<u8>)> {
-        let message = |effect: &Effect| match effect {
-            Effect::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
-            Effect::Write(Write::Outbox(message)) => Some((message.topic.clone(), message.payload.clone())),
+    /// The messages of `step`, the spooled ones first; none where no client watches.
+    fn messages_to_watch(&self, step: &Step) -> Vec<(Topic, Vec<u8>)> {
+        if !self.socket.as_ref().is_some_and(|socket| socket.handle.is_watched()) {
+            return Vec::new();
+        }
+        let spooled = step.writes.iter().filter_map(|write| match write {
+            Write::Outbox(message) => Some((message.topic.clone(), message.payload.clone())),
             _ => None,
-        };
-        let watched = self.socket.as_ref().is_some_and(|socket| socket.handle.is_watched());
-        if watched { effects.iter().filter_map(message).collect() } else { Vec::new() }
+        });
+        let at_once = step.acts.iter().filter_map(|act| match act {
+            Act::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
+            _ => None,
+        });
+        spooled.chain(at_once).collect()
     }
 
-    fn act(&mut self, act: Effect) -> Result<(), RunError> {
+    fn act(&mut self, act: Act) -> Result<(), RunError> {
         match act {
-            Effect::Write(_) | Effect::SendOutbox | Effect::Restart | Effect::Exit => unreachable!("handled before"),
-            Effect::Publish { topic, payload } => {
+            // Once for all messages, when the other acts are done.
+            Act::SendOutbox => self.outbox_changed = true,
+            Act::Publish { topic, payload } => {
                 if let Some(link) = &self.link {
                     link.handle.publish(topic, payload);
                 }
             }
-            Effect::Ack(delivery) => {
+            Act::Ack(delivery) => {
                 if let Some(link) = &self.link {
                     link.handle.ack(delivery);
                 }
             }
-            Effect::Answer { ticket, response } => {
+            Act::Answer { ticket, response } => {
                 if let Some(socket) = &self.socket {
                     socket.handle.answer(ticket, *response);
                 }
             }
-            Effect::FindOut { job, task } => {
-                let handed_out = self.workers.queries.jobs.send(query::Job { job, task });
+            Act::Query { job, query } => {
+                let handed_out = self.workers.queries.jobs.send(query::Job { job, query });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
             }
-            Effect::Ingest { root, path } => {
+            Act::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
                 self.workers
                     .ingest
@@ -167,30 +151,30 @@ impl Runtime {
                     .send(ingest::Job { root, path })
                     .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
             }
-            Effect::Look { root, path } => self.workers.watch.look(root, path),
-            Effect::Scan => self.workers.watch.scan(),
-            Effect::Hold(held) => self.workers.watch.hold(held),
-            Effect::Train(order) => {
+            Act::Stat { root, path } => self.workers.watch.look(root, path),
+            Act::Rescan => self.workers.watch.scan(),
+            Act::PauseScans(held) => self.workers.watch.hold(held),
+            Act::Train(order) => {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.
                 let reader = self.store.reader()?;
                 let training = train::spawn(order, reader, self.trainer.clone(), self.events.clone());
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
-            Effect::Serve(version) => self.serve(version)?,
-            Effect::Shadow(version) => {
+            Act::Serve(version) => self.serve(version)?,
+            Act::Shadow(version) => {
                 let head = version.map(|version| self.head(version)).transpose()?.flatten();
                 self.serving.shadow(head);
             }
-            Effect::Learn(ids) => self.workers.online.learn(ids),
-            Effect::Settle(before) => self.workers.online.fold_in_labels(before),
-            Effect::Review { since } => self.workers.online.review(since),
-            Effect::Evict { count } => self.workers.online.evict(count),
-            Effect::LookForGone => self.workers.online.look_for_gone(),
-            Effect::Succeed(order) => self.prepare_backbone(*order)?,
-            Effect::ForgetBackbone(sha256) => self.backbone_dir.forget(&sha256),
-            Effect::Service(word) => self.notify_systemd(&word),
-            Effect::CheckUpdate(manifest) => {
+            Act::UpdateOnline(ids) => self.workers.online.learn(ids),
+            Act::FoldInLabels(before) => self.workers.online.fold_in_labels(before),
+            Act::Review { since } => self.workers.online.review(since),
+            Act::Evict { count } => self.workers.online.evict(count),
+            Act::FindMissingFiles => self.workers.online.look_for_gone(),
+            Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
+            Act::DeleteBackbone(sha256) => self.backbone_dir.forget(&sha256),
+            Act::Systemd(word) => self.notify_systemd(&word),
+            Act::VerifyUpdate(manifest) => {
                 info!(update = %manifest, "all chunks have arrived");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
                 update::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
@@ -200,13 +184,13 @@ impl Runtime {
     }
 
     /// Notifies the service manager; its watchdog is pinged only while no worker is stuck.
-    fn notify_systemd(&mut self, word: &Service) {
+    fn notify_systemd(&mut self, word: &Systemd) {
         match word {
-            Service::Ready => systemd::ready(),
-            Service::Reloading => systemd::reloading(),
-            Service::Stopping => systemd::stopping(),
-            Service::Status(words) => systemd::status(words),
-            Service::Alive => match self.heartbeats.stuck(systemd::watchdog_timeout()) {
+            Systemd::Ready => systemd::ready(),
+            Systemd::Reloading => systemd::reloading(),
+            Systemd::Stopping => systemd::stopping(),
+            Systemd::Status(words) => systemd::status(words),
+            Systemd::WatchdogPing => match self.heartbeats.stuck(systemd::watchdog_timeout()) {
                 None => {
                     self.stuck = false;
                     systemd::alive();
@@ -220,7 +204,7 @@ impl Runtime {
                         stuck.may.as_secs()
                     );
                     error!(reason, "stuck");
-                    self.feedback.push(Event::Fault { source: "watchdog", reason });
+                    self.feedback.push(Event::ComponentError { source: "watchdog", reason });
                 }
                 Some(_) => {}
             },
@@ -228,7 +212,7 @@ impl Runtime {
     }
 
     /// Starts to prepare another backbone, in place of one that was being prepared.
-    fn prepare_backbone(&mut self, order: SuccessionOrder) -> Result<(), RunError> {
+    fn prepare_backbone(&mut self, order: SwapOrder) -> Result<(), RunError> {
         if let Some(former) = self.backbone_swap.take() {
             former.cancel();
         }
@@ -251,7 +235,7 @@ impl Runtime {
             Some(version) => {
                 let Some(record) = self.head(version)? else {
                     let reason = "its file is not in the store or cannot be read; the log says why".to_owned();
-                    self.feedback.push(Event::ServingFailed { version, reason });
+                    self.feedback.push(Event::HeadLoadFailed { version, reason });
                     return Ok(());
                 };
                 info!(head = %record.head, classes = record.dense.classes.len(), "in service");
@@ -277,7 +261,7 @@ impl Runtime {
     }
 
     /// The current metrics of the system.
-    pub fn vitals(&self) -> Result<Vitals, RunError> {
+    pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
         Ok(os::measure(self.reader.counts()?.store_bytes))
     }
 }

@@ -7,13 +7,12 @@ use std::thread;
 
 use super::error::RunError;
 use super::event_sender::EventSender;
-use super::execute::Next;
 use super::main_loop;
 use super::os;
 use super::process::{Clock, EVENTS, Process};
 use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back};
 use super::wiring::assemble;
-use crate::engine::{Event, reverted_notice};
+use crate::engine::{Event, Next, ProcessEvent, reverted_notice};
 use crate::words::{Digest, error_chain};
 
 /// Runs the daemon until it is asked to stop.
@@ -122,8 +121,8 @@ fn boot() -> String {
     Digest::of(seed.as_bytes()).short()
 }
 
-/// SIGTERM and SIGINT become [`Event::Stop`], SIGHUP becomes [`Event::Reload`]. `stop_asked` is set at once, for code
-/// that does not read events at that moment. SIGCONT becomes [`Event::ReloadAsked`]: systemd sends it in addition to
+/// SIGTERM and SIGINT become [`ProcessEvent::StopRequested`], SIGHUP becomes [`ProcessEvent::ReloadRequested`]. `stop_asked` is set at once, for code
+/// that does not read events at that moment. SIGCONT becomes [`ProcessEvent::ReloadStatusQuery`]: systemd sends it in addition to
 /// running the unit's `ExecReload=`, and newer versions wait for an answer.
 fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -138,12 +137,12 @@ fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result
     let wait = async move {
         loop {
             let event = tokio::select! {
-                _ = terminate.recv() => Event::Stop,
-                _ = interrupt.recv() => Event::Stop,
-                _ = hang_up.recv() => Event::Reload,
-                _ = go_on.recv() => Event::ReloadAsked,
+                _ = terminate.recv() => Event::Process(ProcessEvent::StopRequested),
+                _ = interrupt.recv() => Event::Process(ProcessEvent::StopRequested),
+                _ = hang_up.recv() => Event::Process(ProcessEvent::ReloadRequested),
+                _ = go_on.recv() => Event::Process(ProcessEvent::ReloadStatusQuery),
             };
-            stop_asked.fetch_or(matches!(event, Event::Stop), Ordering::Relaxed);
+            stop_asked.fetch_or(matches!(event, Event::Process(ProcessEvent::StopRequested)), Ordering::Relaxed);
             events.send(event);
         }
     };

@@ -1,12 +1,12 @@
-//! The loop: events in, one commit, effects out.
+//! The loop: events in, one commit, acts out.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::error::RunError;
-use super::execute::{Next, Runtime};
+use super::execute::Runtime;
 use super::process::Clock;
-use crate::engine::{Engine, Event};
+use crate::engine::{Engine, Event, Next, Step, WatchEvent};
 
 /// Time between two ticks of the engine while there is work.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,27 +34,27 @@ pub(super) fn run(
     let mut awake_until = clock.now().mono + AWAKE;
     let mut begun = engine.start(clock.now());
     for event in left {
-        begun.extend(engine.step(clock.now(), event));
+        begun.append(engine.step(clock.now(), event));
     }
     let next = runtime.run(begun)?;
-    if next != Next::Run {
+    if next != Next::Continue {
         return Ok(next);
     }
     loop {
-        let mut effects = Vec::new();
+        let mut step = Step::default();
         // First: it applies to every event that waits in the queue.
         for event in std::mem::take(&mut runtime.feedback) {
-            effects.extend(engine.step(clock.now(), event));
+            step.append(engine.step(clock.now(), event));
             awake_until = clock.now().mono + AWAKE;
         }
         let at_rest = clock.now().mono >= awake_until && !engine.waits_for_files();
         let tick_at = ticked_at + if at_rest { TICK_AT_REST } else { TICK };
-        let wait = if effects.is_empty() { tick_at.saturating_sub(clock.now().mono) } else { Duration::ZERO };
+        let wait = if step.is_empty() { tick_at.saturating_sub(clock.now().mono) } else { Duration::ZERO };
         match events.recv_timeout(wait) {
             Ok(first) => {
                 for event in std::iter::once(first).chain(events.try_iter().take(BATCH - 1)) {
                     log(&event);
-                    effects.extend(engine.step(clock.now(), event));
+                    step.append(engine.step(clock.now(), event));
                 }
                 awake_until = clock.now().mono + AWAKE;
             }
@@ -64,15 +64,15 @@ pub(super) fn run(
         let now = clock.now();
         if now.mono >= vitals_at {
             vitals_at = now.mono + VITALS;
-            effects.extend(engine.step(now, Event::Vitals(runtime.vitals()?)));
+            step.append(engine.step(now, Event::SystemMetrics(runtime.vitals()?)));
         }
         if now.mono >= tick_at {
             ticked_at = now.mono;
             runtime.workers_live()?;
-            effects.extend(engine.step(now, Event::Tick));
+            step.append(engine.step(now, Event::Tick));
         }
-        let next = runtime.run(effects)?;
-        if next != Next::Run {
+        let next = runtime.run(step)?;
+        if next != Next::Continue {
             return Ok(next);
         }
     }
@@ -81,10 +81,10 @@ pub(super) fn run(
 /// Logs events that nothing else logs.
 fn log(event: &Event) {
     match event {
-        Event::Ingested(ingested) => {
+        Event::Ingest(ingested) => {
             tracing::debug!(path = %ingested.path.display(), outcome = ?brief(ingested), "ingested");
         }
-        Event::Scanned { ignored, .. } => tracing::debug!(ignored, "folders listed"),
+        Event::Watch(WatchEvent::ScanFinished { ignored, .. }) => tracing::debug!(ignored, "folders listed"),
         _ => {}
     }
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::engine::Vitals;
+use crate::engine::SystemMetrics;
 
 /// The current metrics; one that the machine does not provide is zero or `None`.
-pub(super) fn measure(store_bytes: u64) -> Vitals {
-    Vitals {
+pub(super) fn measure(store_bytes: u64) -> SystemMetrics {
+    SystemMetrics {
         store_bytes,
         rss_bytes: rss_bytes().unwrap_or(0),
         temperature_c: temperature_c(),

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::error::RunError;
 use super::execute::Runtime;
 use super::process::{Carryover, Clock, EVENTS};
-use crate::engine::{Engine, Event};
+use crate::engine::{BrokerEvent, Engine, Event, ProcessEvent, Step};
 use crate::mqtt;
 use crate::systemd;
 use crate::words::error_chain;
@@ -40,15 +40,12 @@ pub(super) type Queue = (SyncSender<Event>, Receiver<Event>);
 fn outlives(event: &Event) -> bool {
     matches!(
         event,
-        Event::Inbound(_)
-            | Event::Connected
-            | Event::Disconnected { .. }
-            | Event::Delivered { .. }
-            | Event::Fault { source: "mqtt", .. }
-            | Event::Request(_)
-            | Event::Reload
-            | Event::ReloadAsked
-            | Event::Stop
+        Event::Broker(_)
+            | Event::ComponentError { source: "mqtt", .. }
+            | Event::Socket(_)
+            | Event::Process(
+                ProcessEvent::ReloadRequested | ProcessEvent::ReloadStatusQuery | ProcessEvent::StopRequested
+            )
     )
 }
 
@@ -158,7 +155,7 @@ impl Runtime {
             systemd::alive();
         }
         if self.process.stop_asked.load(Ordering::Relaxed) {
-            pending.push(Event::Stop);
+            pending.push(Event::Process(ProcessEvent::StopRequested));
         }
         info!("starting anew");
         let carried = engine.carry();
@@ -180,13 +177,13 @@ impl Runtime {
         let until = Instant::now() + LINK_END;
         loop {
             let is_over = link.is_finished() || Instant::now() >= until;
-            let mut effects = Vec::new();
+            let mut step = Step::default();
             for event in events.recv_timeout(LOOK).into_iter().chain(events.try_iter().take(EVENTS)) {
-                if matches!(event, Event::Delivered { .. }) {
-                    effects.extend(engine.step(clock.now(), event));
+                if matches!(event, Event::Broker(BrokerEvent::Delivered { .. })) {
+                    step.append(engine.step(clock.now(), event));
                 }
             }
-            self.run(effects)?;
+            self.run(step)?;
             if is_over {
                 return Ok(());
             }

@@ -261,6 +261,7 @@ impl<'a> Wiring<'a> {
             events: self.events,
             feedback: Vec::new(),
             unstored: None,
+            outbox_changed: false,
             delivered: Delivered::default(),
             heartbeats: self.heartbeats,
             stuck: false,

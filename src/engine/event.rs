@@ -1,11 +1,11 @@
-//! What the rim tells the engine.
+//! What the shell reports to the engine.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::effect::TrainingOrder;
-use super::succession::Succession;
-use super::under_way::JobId;
+use super::messages::JobId;
+use super::remote::SwapResult;
+use super::write::TrainingOrder;
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
@@ -30,38 +30,80 @@ pub struct FileStamp {
     pub mtime_ns: i64,
 }
 
-/// One thing that happened in the world.
+/// One thing that happened in the world, by where it comes from.
 #[derive(Debug)]
 pub enum Event {
     /// Time passed; sent about ten times a second.
     Tick,
+    /// From the watcher of folders.
+    Watch(WatchEvent),
+    /// The ingest worker finished with one file.
+    Ingest(Ingested),
+    /// From the link to the broker.
+    Broker(BrokerEvent),
+    /// Somebody asks over the socket.
+    Socket(SocketRequest),
+    /// The answer to an [`super::Act::Query`].
+    QueryAnswered {
+        /// As in the act.
+        job: JobId,
+        /// What is answered.
+        answer: Answer,
+    },
+    /// From the training worker.
+    Trainer(TrainerEvent),
+    /// From the worker that adapts between trainings.
+    Adapter(AdapterEvent),
+    /// A whole update was compared with its manifest, for [`super::Act::VerifyUpdate`].
+    Updater(Box<UpdateChecked>),
+    /// From the worker that prepares another backbone.
+    Swap(SwapEvent),
+    /// A head that was to serve does not; the one before it goes on, or the one in the store is asked for again.
+    HeadLoadFailed {
+        /// Its version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
+    /// From the store.
+    Store(StoreEvent),
+    /// From the process: signals, and configuration files read again.
+    Process(ProcessEvent),
+    /// What only the shell can measure; sent about every ten seconds.
+    SystemMetrics(SystemMetrics),
+    /// Something in the shell went wrong and was dealt with; people should know.
+    ComponentError {
+        /// Which part of the daemon.
+        source: &'static str,
+        /// What happened, with the next act.
+        reason: String,
+    },
+}
+
+/// What the watcher of folders sees.
+#[derive(Debug)]
+pub enum WatchEvent {
     /// The watcher or a scan saw a file that may be an image.
-    Sighted(Sighting),
+    FileSeen(Sighting),
     /// A scan of all watched folders ended; `ignored` files had another kind of name.
-    Scanned {
+    ScanFinished {
         /// Files passed over.
         ignored: u64,
         /// Folders that could not be read: path and reason.
         unreadable: Vec<(PathBuf, String)>,
     },
-    /// How a watched folder fares; sent when that changes.
-    Watched(Watched),
-    /// The ingest worker finished with one file.
-    Ingested(Ingested),
-    /// An MQTT message arrived on a topic below the device's base.
-    Inbound(Inbound),
-    /// Somebody asks over the socket.
-    Request(Requested),
-    /// An answer was found out, for [`super::Effect::FindOut`].
-    FoundOut {
-        /// As in the effect.
-        job: JobId,
-        /// What is answered.
-        answer: Answer,
-    },
+    /// The state of a watched folder; sent when that changes.
+    FolderHealth(FolderHealth),
+}
+
+/// What the link to the broker brings.
+#[derive(Debug)]
+pub enum BrokerEvent {
+    /// A message arrived on a topic below the device's base.
+    Message(Inbound),
     /// The broker accepted the connection and the subscriptions.
     Connected,
-    /// The link to the broker broke.
+    /// The link broke.
     Disconnected {
         /// In the client's words.
         reason: String,
@@ -73,81 +115,88 @@ pub enum Event {
         /// Its `seq`.
         seq: u64,
     },
-    /// The training worker reports where it is.
-    TrainingProgress {
+}
+
+/// What the training worker reports.
+#[derive(Debug)]
+pub enum TrainerEvent {
+    /// Where it is.
+    Progress {
         /// What it does now.
         phase: TrainingPhase,
         /// 0..1 over the whole training.
         progress: f64,
     },
-    /// The training worker finished.
-    Trained(Box<TrainingOutcome>),
-    /// The training worker could not finish.
-    TrainingFailed {
+    /// It finished.
+    Finished(Box<TrainingOutcome>),
+    /// It could not finish.
+    Failed {
         /// Why, with the next act.
         reason: String,
     },
-    /// Something at the rim went wrong and was dealt with; people should know.
-    Fault {
-        /// Which part of the daemon.
-        source: &'static str,
-        /// What happened, with the next act.
-        reason: String,
-    },
-    /// The store takes no writes; what was asked for is not durable and waits.
-    StoreFails {
-        /// Whether for want of room.
-        full: bool,
-        /// Why, with the next act.
-        reason: String,
-    },
-    /// The store took everything that waited.
-    StoreWorks,
-    /// What only the rim can measure; sent about every ten seconds.
-    Vitals(Vitals),
-    /// The images that are worth a label now, and what would help most.
-    Reviewed(Review),
-    /// Files that are no longer there, for [`super::Effect::LookForGone`], with whether they were put aside.
-    FilesGone(Vec<(PathBuf, bool)>),
-    /// Samples that can go, for [`super::Effect::Evict`].
-    Evictable(Vec<Evictable>),
-    /// The statistics of all labels changed.
-    Statistics(Vec<u8>),
+}
+
+/// What the worker that adapts between trainings finds.
+#[derive(Debug)]
+pub enum AdapterEvent {
     /// The embeddings of late are not those of before.
-    Drifted(Drifted),
-    /// How far the next backbone is.
-    Succeeding {
+    EmbeddingDrift(EmbeddingDrift),
+    /// The images that are worth a label now, and what would help most.
+    ReviewListReady(Review),
+    /// Samples that can go, for [`super::Act::Evict`].
+    EvictionCandidates(Vec<EvictionCandidate>),
+    /// Files that are no longer there, for [`super::Act::FindMissingFiles`], with whether they were quarantined.
+    FilesMissing(Vec<(PathBuf, bool)>),
+    /// The statistics of all labels changed.
+    StatsCheckpoint(Vec<u8>),
+}
+
+/// How far another backbone is.
+#[derive(Debug)]
+pub enum SwapEvent {
+    /// It embeds the stored images.
+    Progress {
         /// Images embedded.
         embedded: u64,
         /// Of so many.
         of: u64,
     },
-    /// The next backbone is ready and judged.
-    Succeeds(Box<Succession>),
-    /// It cannot be readied.
-    SuccessionFailed {
+    /// It is ready and judged.
+    Ready(Box<SwapResult>),
+    /// It cannot be prepared.
+    Failed {
         /// SHA-256 of its model file.
         sha256: Digest,
         /// Why, with the next act.
         reason: String,
     },
-    /// A whole update was held against its manifest, for [`super::Effect::CheckUpdate`].
-    UpdateChecked(Box<UpdateChecked>),
-    /// A head that was to serve does not; the one before it goes on, or the one in the store is asked for again.
-    ServingFailed {
-        /// Its version.
-        version: u64,
-        /// Why.
+}
+
+/// Whether the store takes writes.
+#[derive(Debug)]
+pub enum StoreEvent {
+    /// It takes none; what was asked for is not durable and waits.
+    Unavailable {
+        /// Whether for want of room.
+        full: bool,
+        /// Why, with the next act.
         reason: String,
     },
+    /// It took everything that waited.
+    Recovered,
+}
+
+/// What the process is asked for.
+#[derive(Debug)]
+pub enum ProcessEvent {
     /// The configuration is to be read again.
-    Reload,
+    ReloadRequested,
     /// It was read again, is good and waits to be taken.
-    Reloaded,
+    ConfigReady,
     /// The service manager asks whether a reload is over that it ordered in another way.
-    ReloadAsked,
+    ReloadStatusQuery,
     /// A termination signal arrived.
-    Stop,
+    StopRequested,
 }
 
 /// What a whole update was found to be.
@@ -183,7 +232,7 @@ pub struct CheckedHead {
 
 /// A sample that can go, if it still has the label that it was chosen with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evictable {
+pub struct EvictionCandidate {
     /// Which one.
     pub id: SampleId,
     /// Its label when it was chosen.
@@ -203,7 +252,7 @@ pub struct Review {
 
 /// What a test of the embeddings found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Drifted {
+pub struct EmbeddingDrift {
     /// Of the test that set the alarm off.
     pub p_value: f64,
     /// Arrival of the first image that it looked at.
@@ -212,7 +261,7 @@ pub struct Drifted {
 
 /// Measurements for `health`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Vitals {
+pub struct SystemMetrics {
     /// Size of the store's files in bytes.
     pub store_bytes: u64,
     /// Memory of this process that is resident, in bytes.
@@ -238,7 +287,7 @@ pub struct Sighting {
 
 /// How a watched folder fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
+pub struct FolderHealth {
     /// Index of the watched folder in the configuration.
     pub root: usize,
     /// How it fares.
@@ -373,7 +422,7 @@ pub struct TrainingOutcome {
 
 /// One request over the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Requested {
+pub struct SocketRequest {
     /// `train`; 1 to 64 of `a-z`, `0-9`, `_` and `-`.
     pub name: String,
     /// As it came.

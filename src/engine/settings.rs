@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::schedule::ScheduleSettings;
-use super::twin::Configure;
-use super::updates::UpdateSettings;
+use super::model::ScheduleSettings;
+use super::remote::{Configure, UpdateSettings};
 use crate::head::BackboneRef;
 use crate::wire::Base;
 use crate::words::{EmbeddingSpace, Label, keywords};

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::{AwaitedLabel, HeadStatus, LabelSource, LedgerEntry, TrainingMemory};
-use super::live::LiveMemory;
-use super::succession::BackboneMemory;
-use super::twin::TwinMemory;
-use super::updates::StoredUpdate;
+use super::model::LiveAccuracy;
+use super::remote::{BackboneState, ConfigPatch, StoredUpdate};
+use super::write::{HeadStatus, LabelSource, PendingLabel, RememberedReply, TrainingState};
 use crate::head::HeadRecord;
 use crate::wire::{HeadEntry, UpdateKind};
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
@@ -17,9 +15,9 @@ pub struct Snapshot {
     /// Every sample, in the order of arrival.
     pub samples: Vec<StoredSample>,
     /// Labels for images not seen yet, oldest first.
-    pub awaited: Vec<AwaitedLabel>,
+    pub awaited: Vec<PendingLabel>,
     /// Remembered answers, oldest first.
-    pub ledger: Vec<LedgerEntry>,
+    pub ledger: Vec<RememberedReply>,
     /// Unsent messages, oldest first.
     pub outbox: Vec<Spooled>,
     /// No `seq` above this has been used.
@@ -27,15 +25,15 @@ pub struct Snapshot {
     /// All heads, oldest first.
     pub heads: Vec<HeadInfo>,
     /// What the schedule remembers.
-    pub training: TrainingMemory,
+    pub training: TrainingState,
     /// Files put aside.
     pub quarantined: u64,
     /// What is remembered of the head in service.
-    pub live: LiveMemory,
+    pub live: LiveAccuracy,
     /// What is remembered of backbones that came as updates.
-    pub backbone: BackboneMemory,
+    pub backbone: BackboneState,
     /// What is remembered of settings from afar.
-    pub twin: TwinMemory,
+    pub twin: ConfigPatch,
     /// What is remembered of updates, and which chunks there are.
     pub updates: BTreeMap<UpdateKind, StoredUpdate>,
 }

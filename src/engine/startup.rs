@@ -5,18 +5,17 @@
 
 use serde_json::{Map, Value};
 
-use super::effect::Write;
-use super::succession::{BackboneMemory, InstalledBackbone};
-use super::twin::TwinMemory;
+use super::remote::{BackboneState, ConfigPatch, InstalledBackbone};
+use super::write::Write;
 use crate::words::Timestamp;
 
 /// The part of the stored state that a start depends on.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StartupState {
     /// The remote configuration.
-    pub twin: TwinMemory,
+    pub twin: ConfigPatch,
     /// The installed backbone.
-    pub backbone: BackboneMemory,
+    pub backbone: BackboneState,
 }
 
 /// What a start goes with.
@@ -25,7 +24,7 @@ pub struct StartDecision<C> {
     /// The configuration with the remote patch; `None` for the device's own.
     pub patched: Option<C>,
     /// The backbone that an update has installed, whatever `backbone.model` says.
-    backbone: BackboneMemory,
+    backbone: BackboneState,
     /// What has to be committed before the start.
     pub writes: Vec<Write>,
     /// What to report of settings that were reverted by this start.
@@ -94,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::engine::Trial;
+    use crate::engine::Probation;
 
     const AT: Timestamp = Timestamp(1);
 
@@ -104,15 +103,15 @@ mod tests {
 
     /// A state with patch 2 on trial in place of patch 5.
     fn on_trial() -> StartupState {
-        let trial = Some(Trial::new(Some(patch(5))));
-        let twin = TwinMemory { patch: Some(patch(2)), trial, ..TwinMemory::default() };
+        let trial = Some(Probation::new(Some(patch(5))));
+        let twin = ConfigPatch { patch: Some(patch(2)), trial, ..ConfigPatch::default() };
         StartupState { twin, ..StartupState::default() }
     }
 
     /// The state after the writes of a decision.
     fn stored(writes: &[Write], before: StartupState) -> StartupState {
         let twin = writes.iter().rev().find_map(|write| match write {
-            Write::Twin(twin) => Some(twin.clone()),
+            Write::ConfigPatchState(twin) => Some(twin.clone()),
             _ => None,
         });
         StartupState { twin: twin.unwrap_or(before.twin), ..before }

@@ -41,7 +41,7 @@ pub struct Handle {
 
 /// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own.
 ///
-/// `events` receives [`Event::Request`] and returns whether it was accepted; it must not wait.
+/// `events` receives [`Event::Socket`] and returns whether it was accepted; it must not wait.
 ///
 /// # Errors
 /// [`SocketError`] when the socket cannot be made, or the system gives no thread.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{broadcast, oneshot, watch};
 
-use crate::engine::{Event, Requested, Ticket};
+use crate::engine::{Event, SocketRequest, Ticket};
 use crate::wire::{Response, Topic};
 
 /// Messages that may wait for a client that watches; past it the oldest is dropped.
@@ -56,7 +56,7 @@ impl ReplyRouter {
             ticket
         };
         let handle = ReplyHandle { replies: self, ticket, answer };
-        (self.events)(Event::Request(Requested { name, payload, ticket })).then_some(handle)
+        (self.events)(Event::Socket(SocketRequest { name, payload, ticket })).then_some(handle)
     }
 
     /// Sends `response` to the client that holds `ticket`, if it still waits.

@@ -16,7 +16,7 @@ use super::outlet::{OUTBOX_RETRY, Outlet};
 use super::session::Session;
 use super::settings::Settings;
 use super::window::{Lane, Sent};
-use crate::engine::{DeliveryId, Event, Inbound, OutboxMessage};
+use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, OutboxMessage};
 use crate::wire::{Qos, Status, Topic, mark_replayed};
 
 /// Requests that the client may hold without having sent them.
@@ -238,7 +238,7 @@ impl Link<'_, '_> {
             // It would block all others for ever.
             self.session.window.skip(lane, seq);
             self.session.fault(reason);
-            (self.session.events)(Event::Delivered { seq });
+            (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq }));
         }
     }
 
@@ -345,13 +345,13 @@ impl Link<'_, '_> {
         }
         let inbound =
             Inbound { topic: topic.to_owned(), payload: publish.payload.to_vec(), retained: publish.retain, delivery };
-        (self.session.events)(Event::Inbound(inbound));
+        (self.session.events)(Event::Broker(BrokerEvent::Message(inbound)));
     }
 
     fn acknowledged(&mut self, pkid: u16) {
         self.progress = Instant::now();
         match self.session.window.acknowledged(pkid) {
-            Some(Sent::Spooled(_, seq)) => (self.session.events)(Event::Delivered { seq }),
+            Some(Sent::Spooled(_, seq)) => (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq })),
             Some(Sent::Farewell) => self.leave(self.progress),
             Some(Sent::Retained) | None => {}
         }

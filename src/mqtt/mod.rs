@@ -69,10 +69,10 @@ pub struct Handle {
 
 /// Starts the link on a thread of its own.
 ///
-/// `events` receives [`Event::Connected`] (after the subscriptions stand), [`Event::Disconnected`] (when a link broke,
-/// and while there is none whenever the reason changes), [`Event::Inbound`], [`Event::Delivered`] and
-/// [`Event::Fault`]. It may wait; meanwhile nothing is read from the broker. What the broker kept for us can come as
-/// [`Event::Inbound`] before [`Event::Connected`].
+/// `events` receives [`BrokerEvent::Connected`] (after the subscriptions stand), [`BrokerEvent::Disconnected`] (when a link broke,
+/// and while there is none whenever the reason changes), [`BrokerEvent::Message`], [`BrokerEvent::Delivered`] and
+/// [`Event::ComponentError`]. It may wait; meanwhile nothing is read from the broker. What the broker kept for us can come as
+/// [`BrokerEvent::Message`] before [`BrokerEvent::Connected`].
 ///
 /// # Errors
 /// When the system gives no thread or no event queue.

@@ -12,7 +12,7 @@ use super::mailbox::Mailbox;
 use super::settings::Settings;
 use super::window::Window;
 use super::{Outbox, tls};
-use crate::engine::Event;
+use crate::engine::{BrokerEvent, Event};
 use crate::wire::{Status, Topic};
 
 /// A link that lasted this long was good: the next failure counts as the first again.
@@ -97,20 +97,20 @@ impl Session<'_> {
         self.reported = None;
         info!(broker = %self.settings.broker, "connected");
         self.mailbox.open();
-        (self.events)(Event::Connected);
+        (self.events)(Event::Broker(BrokerEvent::Connected));
     }
 
     /// Reports something that a person should know and that needs no answer.
     pub(super) fn fault(&self, reason: String) {
         warn!(reason, "mqtt");
-        (self.events)(Event::Fault { source: "mqtt", reason });
+        (self.events)(Event::ComponentError { source: "mqtt", reason });
     }
 
     fn lost(&mut self, reason: String, was_up: bool, barred: bool) {
         if was_up || self.reported.as_ref() != Some(&reason) {
             warn!(reason, "no connection to the broker");
             self.reported = Some(reason.clone());
-            (self.events)(Event::Disconnected { reason, barred });
+            (self.events)(Event::Broker(BrokerEvent::Disconnected { reason, barred }));
         }
     }
 

@@ -9,8 +9,8 @@ use super::error::Fault;
 use super::sql::path_bytes;
 use super::{Precision, vector};
 use crate::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, NewSample, OutboxMessage, TrainingMemory,
-    Write,
+    FileDisposition, FileStamp, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel, RememberedReply,
+    TrainingState, Write,
 };
 use crate::head::HeadRecord;
 use crate::words::{Label, SampleId, Timestamp};
@@ -30,30 +30,30 @@ impl Applier<'_> {
             Write::Embedding { id, embedding } => self.embedding(id, embedding),
             Write::File { path, stamp, fate } => self.file(path_bytes(path), *stamp, fate),
             Write::Label { id, label, source, at } => self.label(id, label.as_ref(), *source, *at),
-            Write::AwaitLabel(awaited) => self.await_label(awaited),
-            Write::ForgetAwaited { prefix } => self.run("DELETE FROM awaited_labels WHERE prefix = ?1", [prefix]),
+            Write::PendingLabel(awaited) => self.await_label(awaited),
+            Write::DeletePendingLabel { prefix } => self.run("DELETE FROM awaited_labels WHERE prefix = ?1", [prefix]),
             Write::Outbox(message) => self.outbox(message),
-            Write::OutboxRemove { seq } => self.run("DELETE FROM outbox WHERE seq = ?1", [seq]),
+            Write::DeleteMessage { seq } => self.run("DELETE FROM outbox WHERE seq = ?1", [seq]),
             Write::SeqReserved(seq) => self.run("UPDATE state SET seq = max(seq, ?1)", [seq]),
-            Write::Ledger(entry) => self.ledger(entry),
-            Write::LedgerRemove { transaction } => {
+            Write::Reply(entry) => self.ledger(entry),
+            Write::DeleteReply { transaction } => {
                 self.run(r#"DELETE FROM ledger WHERE "transaction" = ?1"#, [transaction])
             }
             Write::Head(record) => self.head(record),
             Write::HeadStatus { version, status, reason, at } => self.head_status(*version, *status, reason, *at),
-            Write::Training(memory) => self.training(memory),
-            Write::Evict { id } => self.evict(id),
-            Write::ForgetFile { path } => self.forget_file(path_bytes(path)),
+            Write::TrainingState(memory) => self.training(memory),
+            Write::DeleteSample { id } => self.evict(id),
+            Write::DeleteFile { path } => self.forget_file(path_bytes(path)),
             Write::Statistics { file } => self.statistics(file),
-            Write::HeadForget { version } => self.forget_head(*version),
-            Write::Twin(memory) => self.remember("UPDATE state SET twin = ?1", memory),
-            Write::Backbone(memory) => self.remember("UPDATE state SET backbone = ?1", memory),
-            Write::ForgetOtherSpaces => self
+            Write::DeleteHead { version } => self.forget_head(*version),
+            Write::ConfigPatchState(memory) => self.remember("UPDATE state SET twin = ?1", memory),
+            Write::BackboneState(memory) => self.remember("UPDATE state SET backbone = ?1", memory),
+            Write::DeleteOtherSpaces => self
                 .run("DELETE FROM embeddings WHERE space <> ?1 AND image IN (SELECT image FROM samples)", [self.space]),
-            Write::Live(memory) => self.remember("UPDATE state SET live = ?1", memory),
-            Write::Update { kind, memory } => self.update(*kind, memory),
+            Write::LiveState(memory) => self.remember("UPDATE state SET live = ?1", memory),
+            Write::UpdateState { kind, memory } => self.update(*kind, memory),
             Write::Chunk { kind, n, bytes } => self.chunk(*kind, *n, bytes),
-            Write::ChunksForget(kind) => self.run("DELETE FROM chunks WHERE kind = ?1", [kind.as_str()]),
+            Write::DeleteChunks(kind) => self.run("DELETE FROM chunks WHERE kind = ?1", [kind.as_str()]),
         }
     }
 
@@ -80,10 +80,10 @@ impl Applier<'_> {
         insert_embedding(self.transaction, self.space, self.dim, self.precision, id, embedding)
     }
 
-    fn file(&self, path: &[u8], stamp: FileStamp, fate: &Fate) -> Result<(), Fault> {
+    fn file(&self, path: &[u8], stamp: FileStamp, fate: &FileDisposition) -> Result<(), Fault> {
         let (image, reason) = match fate {
-            Fate::Sample(id) => (Some(id), None),
-            Fate::Quarantined(reason) => (None, Some(reason)),
+            FileDisposition::Sample(id) => (Some(id), None),
+            FileDisposition::Quarantined(reason) => (None, Some(reason)),
         };
         self.run(
             "INSERT INTO files (path, size, mtime_ns, image, reason) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -113,7 +113,7 @@ impl Applier<'_> {
         self.run("UPDATE label_history SET undone = 1 WHERE number = ?1", [number])
     }
 
-    fn await_label(&self, awaited: &AwaitedLabel) -> Result<(), Fault> {
+    fn await_label(&self, awaited: &PendingLabel) -> Result<(), Fault> {
         self.run(
             "INSERT OR REPLACE INTO awaited_labels (prefix, label, source, at) VALUES (?1, ?2, ?3, ?4)",
             params![awaited.prefix, awaited.label, awaited.source, awaited.at],
@@ -127,7 +127,7 @@ impl Applier<'_> {
         )
     }
 
-    fn ledger(&self, entry: &LedgerEntry) -> Result<(), Fault> {
+    fn ledger(&self, entry: &RememberedReply) -> Result<(), Fault> {
         self.run(
             r#"INSERT INTO ledger ("transaction", name, answer, at) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT ("transaction") DO NOTHING"#,
@@ -175,7 +175,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn training(&self, memory: &TrainingMemory) -> Result<(), Fault> {
+    fn training(&self, memory: &TrainingState) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).expect("plain fields are JSON");
         self.run("UPDATE state SET training = ?1", [json])
     }

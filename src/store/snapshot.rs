@@ -7,7 +7,7 @@ use super::error::Fault;
 use super::heads;
 use super::sql::damaged;
 use super::updates;
-use crate::engine::{AwaitedLabel, LedgerEntry, Snapshot, Spooled, StartupState, StoredSample};
+use crate::engine::{PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
@@ -21,10 +21,10 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
             Ok(StoredSample { id: row.get(0)?, label: label.zip(row.get(2)?), predicted: predicted.zip(row.get(4)?) })
         })?,
         awaited: all(connection, "SELECT prefix, label, source, at FROM awaited_labels ORDER BY number", |row| {
-            Ok(AwaitedLabel { prefix: row.get(0)?, label: row.get(1)?, source: row.get(2)?, at: row.get(3)? })
+            Ok(PendingLabel { prefix: row.get(0)?, label: row.get(1)?, source: row.get(2)?, at: row.get(3)? })
         })?,
         ledger: all(connection, r#"SELECT "transaction", name, answer, at FROM ledger ORDER BY number"#, |row| {
-            Ok(LedgerEntry { transaction: row.get(0)?, name: row.get(1)?, answer: row.get(2)?, at: row.get(3)? })
+            Ok(RememberedReply { transaction: row.get(0)?, name: row.get(1)?, answer: row.get(2)?, at: row.get(3)? })
         })?,
         outbox: all(
             connection,

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{
-    AwaitedLabel, Fate, FileStamp, HeadStatus, LabelSource, LedgerEntry, LiveMemory, NewSample, OutboxMessage,
-    Predicted, StoredSample, TrainingMemory, TrainingOrder,
+    FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, NewSample, OutboxMessage, PendingLabel,
+    Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
 };
 use crate::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
@@ -68,7 +68,7 @@ fn stamp(n: u64) -> FileStamp {
 }
 
 fn file(n: u64) -> Write {
-    Write::File { path: path(n), stamp: stamp(n), fate: Fate::Sample(id(n)) }
+    Write::File { path: path(n), stamp: stamp(n), fate: FileDisposition::Sample(id(n)) }
 }
 
 fn labelled(n: u64, text: Option<&str>, at: i64) -> Write {
@@ -79,12 +79,12 @@ fn message(seq: u64, topic: Topic) -> OutboxMessage {
     OutboxMessage { seq, topic, payload: format!("{{\"seq\":{seq}}}").into_bytes(), made_at: Timestamp(9) }
 }
 
-fn entry(transaction: &str) -> LedgerEntry {
-    LedgerEntry { transaction: transaction.into(), name: "train".into(), answer: b"{}".to_vec(), at: Timestamp(3) }
+fn entry(transaction: &str) -> RememberedReply {
+    RememberedReply { transaction: transaction.into(), name: "train".into(), answer: b"{}".to_vec(), at: Timestamp(3) }
 }
 
-fn awaited(prefix: &str, text: &str) -> AwaitedLabel {
-    AwaitedLabel { prefix: prefix.into(), label: label(text), source: LabelSource::Mqtt, at: Timestamp(4) }
+fn awaited(prefix: &str, text: &str) -> PendingLabel {
+    PendingLabel { prefix: prefix.into(), label: label(text), source: LabelSource::Mqtt, at: Timestamp(4) }
 }
 
 fn head(version: u64) -> Box<HeadRecord> {
@@ -126,7 +126,7 @@ fn status(version: u64, status: HeadStatus, at: i64) -> Write {
 
 /// One of every kind, ending with less than was put in.
 fn every_write() -> Vec<Write> {
-    let training = TrainingMemory {
+    let training = TrainingState {
         running: Some(TrainingOrder { id: 2, reason: "request".into() }),
         due: Some(TrainingOrder { id: 3, reason: "schedule".into() }),
         last: Some(Timestamp(55)),
@@ -141,39 +141,39 @@ fn every_write() -> Vec<Write> {
         sample(1),
         file(1),
         Write::Embedding { id: id(1), embedding: embedding(1) },
-        Write::File { path: path(9), stamp: stamp(9), fate: Fate::Quarantined("no image".into()) },
+        Write::File { path: path(9), stamp: stamp(9), fate: FileDisposition::Quarantined("no image".into()) },
         labelled(1, Some("gear"), 10),
         labelled(2, Some("nut"), 11),
         labelled(2, None, 12),
-        Write::AwaitLabel(awaited("0123abcd", "nut")),
-        Write::AwaitLabel(awaited("ffff0000", "gear")),
-        Write::AwaitLabel(awaited("0123abcd", "gear")),
-        Write::AwaitLabel(awaited("eeee0000", "gear")),
-        Write::ForgetAwaited { prefix: "eeee0000".into() },
+        Write::PendingLabel(awaited("0123abcd", "nut")),
+        Write::PendingLabel(awaited("ffff0000", "gear")),
+        Write::PendingLabel(awaited("0123abcd", "gear")),
+        Write::PendingLabel(awaited("eeee0000", "gear")),
+        Write::DeletePendingLabel { prefix: "eeee0000".into() },
         Write::SeqReserved(100),
         Write::SeqReserved(50),
         Write::Outbox(message(7, Topic::Event)),
         Write::Outbox(message(8, Topic::Response("train".into()))),
         Write::Outbox(message(9, Topic::TrainResult)),
-        Write::OutboxRemove { seq: 7 },
-        Write::Ledger(entry("b")),
-        Write::Ledger(entry("a")),
-        Write::Ledger(entry("c")),
-        Write::LedgerRemove { transaction: "c".into() },
+        Write::DeleteMessage { seq: 7 },
+        Write::Reply(entry("b")),
+        Write::Reply(entry("a")),
+        Write::Reply(entry("c")),
+        Write::DeleteReply { transaction: "c".into() },
         Write::Head(head(1)),
         Write::Head(head(2)),
         status(1, HeadStatus::Champion, 80),
         status(2, HeadStatus::Champion, 81),
-        Write::Training(training),
+        Write::TrainingState(training),
         sample(4),
         file(4),
         labelled(4, Some("nut"), 13),
-        Write::Evict { id: id(4) },
+        Write::DeleteSample { id: id(4) },
         Write::Statistics { file: b"sums".to_vec() },
         Write::Statistics { file: b"other sums".to_vec() },
         Write::Head(head(3)),
-        Write::HeadForget { version: 3 },
-        Write::Live(serde_json::from_str(r#"{"evicted": 5}"#).unwrap()),
+        Write::DeleteHead { version: 3 },
+        Write::LiveState(serde_json::from_str(r#"{"evicted": 5}"#).unwrap()),
     ]
 }
 
@@ -289,10 +289,10 @@ fn a_refused_write_takes_its_whole_list_with_it() {
     let refused = [
         labelled(77, Some("nut"), 1),
         status(77, HeadStatus::Kept, 1),
-        Write::HeadForget { version: 2 },
+        Write::DeleteHead { version: 2 },
         Write::Embedding { id: id(5), embedding: vec![1.0] },
-        Write::File { path: path(5), stamp: stamp(5), fate: Fate::Sample(id(5)) },
-        Write::AwaitLabel(awaited("nothexa!", "nut")),
+        Write::File { path: path(5), stamp: stamp(5), fate: FileDisposition::Sample(id(5)) },
+        Write::PendingLabel(awaited("nothexa!", "nut")),
     ];
     for last in refused {
         let what = format!("{last:?}");

@@ -8,14 +8,14 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use super::sql::damaged;
-use crate::engine::{StoredUpdate, UpdateMemory};
+use crate::engine::{StoredUpdate, UpdateRecord};
 use crate::wire::UpdateKind;
 
 /// The stored state of each kind.
 pub(super) fn all(connection: &Connection) -> Result<BTreeMap<UpdateKind, StoredUpdate>, Fault> {
     let one = |kind: UpdateKind| -> Result<(UpdateKind, StoredUpdate), Fault> {
         let read = |row: &Row<'_>| serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|error| damaged(0, error));
-        let memory: Option<UpdateMemory> =
+        let memory: Option<UpdateRecord> =
             connection.query_row("SELECT memory FROM updates WHERE kind = ?1", [kind.as_str()], read).optional()?;
         let mut select = connection.prepare("SELECT n FROM chunks WHERE kind = ?1 ORDER BY n")?;
         let chunks = select.query_map([kind.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -25,7 +25,7 @@ pub(super) fn all(connection: &Connection) -> Result<BTreeMap<UpdateKind, Stored
 }
 
 impl super::commit::Applier<'_> {
-    pub(super) fn update(&self, kind: UpdateKind, memory: &UpdateMemory) -> Result<(), Fault> {
+    pub(super) fn update(&self, kind: UpdateKind, memory: &UpdateRecord) -> Result<(), Fault> {
         let json = serde_json::to_string(memory).expect("plain fields are JSON");
         self.run(
             "INSERT INTO updates (kind, memory) VALUES (?1, ?2) ON CONFLICT (kind) DO UPDATE SET memory = ?2",

@@ -363,7 +363,7 @@ fn the_page_names_every_code_and_every_test_of_a_threat() {
     let tests = [
         include_str!("tests.rs"),
         include_str!("tests/vectors.rs"),
-        include_str!("../engine/updates_tests.rs"),
+        include_str!("../engine/tests/updates.rs"),
         include_str!("../daemon/workers/update_tests.rs"),
     ]
     .concat();

@@ -10,7 +10,7 @@ use notify::{Config, ErrorKind, EventHandler, EventKind, INotifyWatcher, Recursi
 use super::candidate::{self, Target};
 use super::work_queue::WorkQueue;
 use super::{Emit, Root};
-use crate::engine::{Event, Sighting};
+use crate::engine::{Event, Sighting, WatchEvent};
 
 /// A subscription to changes in one watched folder; dropping it ends it.
 pub(super) struct Notifications {
@@ -113,7 +113,12 @@ impl Listener {
         }
         match candidate::target(&self.root.path, &path) {
             Some(Target::File(stamp)) if candidate::is_image_name(&path) => {
-                (self.emit)(Event::Sighted(Sighting { root: self.root.index, path, stamp: Some(stamp), closed }));
+                (self.emit)(Event::Watch(WatchEvent::FileSeen(Sighting {
+                    root: self.root.index,
+                    path,
+                    stamp: Some(stamp),
+                    closed,
+                })));
             }
             Some(Target::Folder(_)) if self.root.recursive => self.queue.folder(self.root.index, path),
             _ => {}

@@ -10,7 +10,7 @@ use super::listing::{self, Tally};
 use super::watched_folder::{Check, FolderWatch, Mode};
 use super::work_queue::{Work, WorkQueue};
 use super::{Emit, Root, Settings, candidate};
-use crate::engine::{Event, FileStamp, Sighting};
+use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 
 /// Listing takes at most one part in this many of the time of a polled folder.
 const POLL_SHARE: u32 = 10;
@@ -84,7 +84,10 @@ impl Lister {
         }
         self.has_unreadable = !tally.unreadable.is_empty();
         if !self.queue.is_stopped() {
-            (self.emit)(Event::Scanned { ignored: tally.ignored, unreadable: tally.unreadable });
+            (self.emit)(Event::Watch(WatchEvent::ScanFinished {
+                ignored: tally.ignored,
+                unreadable: tally.unreadable,
+            }));
         }
     }
 
@@ -134,7 +137,12 @@ impl Lister {
             let is_due = !self.queue.is_paused() || candidate::is_young(stamp, YOUNG, SystemTime::now());
             if is_due && !(self.is_known)(path, stamp) {
                 let path = path.to_owned();
-                (self.emit)(Event::Sighted(Sighting { root: index, path, stamp: Some(stamp), closed: false }));
+                (self.emit)(Event::Watch(WatchEvent::FileSeen(Sighting {
+                    root: index,
+                    path,
+                    stamp: Some(stamp),
+                    closed: false,
+                })));
             }
             !self.queue.is_stopped()
         });

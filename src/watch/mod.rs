@@ -29,7 +29,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::engine::{Event, FileStamp, Sighting};
+use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 pub use crate::words::Poll;
 pub use candidate::{is_image_name, stamp_of};
 
@@ -88,7 +88,7 @@ pub struct Handle {
 
 /// Starts watching, and lists everything once.
 ///
-/// `events` receives [`Event::Sighted`], [`Event::Scanned`] after each listing of everything, and [`Event::Watched`]
+/// `events` receives [`WatchEvent::FileSeen`], [`WatchEvent::ScanFinished`] after each listing of everything, and [`WatchEvent::FolderHealth`]
 /// when a folder is lost, is back, or the kernel gives no notifications for it (once until that changes). It may wait;
 /// the kernel's notices queue up meanwhile, and when they overflow the folder is heard and listed anew. A listing
 /// passes over files for which `is_known`.
@@ -113,7 +113,7 @@ pub fn spawn(
         move || {
             for (root, path) in looked_for {
                 let stamp = roots.get(root).and_then(|root| candidate::stamp(&root.path, &path));
-                emit(Event::Sighted(Sighting { root, path, stamp, closed: false }));
+                emit(Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
             }
         }
     })?;

@@ -79,7 +79,7 @@ fn next(events: &Receiver<Event>) -> Event {
 
 fn sighting(events: &Receiver<Event>) -> Sighting {
     loop {
-        if let Event::Sighted(sighting) = next(events) {
+        if let Event::Watch(WatchEvent::FileSeen(sighting)) = next(events) {
             return sighting;
         }
     }
@@ -88,7 +88,7 @@ fn sighting(events: &Receiver<Event>) -> Sighting {
 /// Why a folder is lost, once it is.
 fn lost(events: &Receiver<Event>) -> String {
     loop {
-        if let Event::Watched(watched) = next(events)
+        if let Event::Watch(WatchEvent::FolderHealth(watched)) = next(events)
             && let WatchState::Lost { reason } = watched.state
         {
             return reason;
@@ -101,14 +101,14 @@ fn listed(events: &Receiver<Event>) -> (Vec<PathBuf>, u64, Vec<PathBuf>) {
     let mut paths = Vec::new();
     loop {
         match next(events) {
-            Event::Sighted(sighting) => {
+            Event::Watch(WatchEvent::FileSeen(sighting)) => {
                 assert!(!sighting.closed, "a listing does not know whether a writer has finished");
                 paths.push(sighting.path);
             }
-            Event::Scanned { ignored, unreadable } => {
+            Event::Watch(WatchEvent::ScanFinished { ignored, unreadable }) => {
                 return (paths, ignored, unreadable.into_iter().map(|(path, _)| path).collect());
             }
-            Event::Watched(watched) if watched.state == WatchState::Well => {}
+            Event::Watch(WatchEvent::FolderHealth(watched)) if watched.state == WatchState::Well => {}
             other => panic!("{other:?}"),
         }
     }
@@ -220,8 +220,8 @@ fn a_missing_folder_is_told_once_and_recovers_each_time_it_comes() {
         handle.scan();
         loop {
             match next(&events) {
-                Event::Scanned { .. } => break,
-                Event::Watched(again) => panic!("told again: {again:?}"),
+                Event::Watch(WatchEvent::ScanFinished { .. }) => break,
+                Event::Watch(WatchEvent::FolderHealth(again)) => panic!("told again: {again:?}"),
                 _ => {}
             }
         }
@@ -297,7 +297,9 @@ fn names_that_are_not_utf8_survive() {
     fs::write(&path, b"x").unwrap();
     watched.closed(&path);
     watched.handle.scan();
-    while !matches!(next(&watched.events), Event::Sighted(sighting) if sighting.path == path && !sighting.closed) {}
+    while !matches!(next(&watched.events), Event::Watch(WatchEvent::FileSeen(sighting)) if sighting.path == path && !sighting.closed)
+    {
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::folder_identity::{FolderId, Mounts, SurroundingMounts, identify, is_r
 use super::inotify::{Notifications, Refusal};
 use super::work_queue::WorkQueue;
 use super::{Emit, Poll, Root};
-use crate::engine::{Event, WatchState, Watched};
+use crate::engine::{Event, FolderHealth, WatchEvent, WatchState};
 
 /// A watched folder and how changes in it are noticed.
 pub(super) struct FolderWatch {
@@ -120,7 +120,7 @@ impl FolderWatch {
             WatchState::Lost { reason } | WatchState::Unheard { reason } => warn!(reason, "watch"),
         }
         self.reported = Some(state.clone());
-        emit(Event::Watched(Watched { root: self.root.index, state }));
+        emit(Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: self.root.index, state })));
     }
 
     fn state(&self, poll: Duration) -> WatchState {

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use edgetuned::engine::{Event, Inbound, OutboxMessage};
+use edgetuned::engine::{BrokerEvent, Event, Inbound, OutboxMessage};
 use edgetuned::mqtt::{self, Handle, Lane, Outbox, OutboxError, Retry, Settings, Timeouts, Tls};
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::Timestamp;
@@ -77,14 +77,14 @@ impl Device {
     /// The next event; the outbox forgets what was delivered.
     pub fn next(&self) -> Event {
         let event = self.events.recv_timeout(PATIENCE).expect("an event in time");
-        if let Event::Delivered { seq } = event {
+        if let Event::Broker(BrokerEvent::Delivered { seq }) = event {
             self.shelf.remove(seq);
         }
         event
     }
 
     pub fn connected(&self) {
-        while !matches!(self.next(), Event::Connected) {}
+        while !matches!(self.next(), Event::Broker(BrokerEvent::Connected)) {}
     }
 
     pub fn disconnected(&self) -> String {
@@ -100,7 +100,7 @@ impl Device {
 
     fn next_disconnected(&self) -> (String, bool) {
         loop {
-            if let Event::Disconnected { reason, barred } = self.next() {
+            if let Event::Broker(BrokerEvent::Disconnected { reason, barred }) = self.next() {
                 return (reason, barred);
             }
         }
@@ -108,7 +108,7 @@ impl Device {
 
     pub fn inbound(&self) -> Inbound {
         loop {
-            if let Event::Inbound(inbound) = self.next() {
+            if let Event::Broker(BrokerEvent::Message(inbound)) = self.next() {
                 return inbound;
             }
         }
@@ -119,8 +119,8 @@ impl Device {
         let (mut connected, mut inbound) = (false, None);
         loop {
             match self.next() {
-                Event::Connected => connected = true,
-                Event::Inbound(message) => inbound = Some(message),
+                Event::Broker(BrokerEvent::Connected) => connected = true,
+                Event::Broker(BrokerEvent::Message(message)) => inbound = Some(message),
                 _ => {}
             }
             if let (true, Some(message)) = (connected, &inbound) {
@@ -132,7 +132,7 @@ impl Device {
     pub fn delivered(&self, count: usize) -> Vec<u64> {
         let mut seqs = Vec::new();
         while seqs.len() < count {
-            if let Event::Delivered { seq } = self.next() {
+            if let Event::Broker(BrokerEvent::Delivered { seq }) = self.next() {
                 seqs.push(seq);
             }
         }

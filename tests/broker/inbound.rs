@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::Event;
+use edgetuned::engine::{BrokerEvent, Event};
 use edgetuned::mqtt::Settings;
 use edgetuned::wire::Topic;
 use rumqttc::QoS;
@@ -70,12 +70,12 @@ fn an_oversized_message_is_reported_and_does_not_come_again() {
     assert_eq!(device.inbound().payload, b"before");
     loop {
         match device.next() {
-            Event::Fault { source, reason } => {
+            Event::ComponentError { source, reason } => {
                 assert_eq!(source, "mqtt");
                 assert!(reason.contains("mqtt.max_packet_kb"), "{reason}");
                 break;
             }
-            Event::Connected => panic!("the fault comes before the next link"),
+            Event::Broker(BrokerEvent::Connected) => panic!("the fault comes before the next link"),
             _ => {}
         }
     }
@@ -86,7 +86,7 @@ fn an_oversized_message_is_reported_and_does_not_come_again() {
     device.shelf.put([1, 2]);
     device.shelf.0.lock().unwrap()[0].payload = vec![b' '; 5_000];
     device.link.outbox_changed();
-    assert!(matches!(device.next(), Event::Fault { reason, .. } if reason.contains("dropped")));
+    assert!(matches!(device.next(), Event::ComponentError { reason, .. } if reason.contains("dropped")));
     assert_eq!(device.delivered(2), [1, 2]);
     assert_eq!(peer.hear_up_to(2), [2]);
 }
@@ -101,8 +101,8 @@ fn a_retained_oversized_message_is_reported_once_though_it_comes_on_every_link()
     let (mut faults, mut links) = (0, 0);
     while links < 3 {
         match device.next() {
-            Event::Fault { .. } => faults += 1,
-            Event::Disconnected { .. } => links += 1,
+            Event::ComponentError { .. } => faults += 1,
+            Event::Broker(BrokerEvent::Disconnected { .. }) => links += 1,
             _ => {}
         }
     }
@@ -113,7 +113,7 @@ fn a_retained_oversized_message_is_reported_once_though_it_comes_on_every_link()
     let mut sent = 0;
     loop {
         match device.events.recv_timeout(Duration::from_millis(200)) {
-            Ok(Event::Inbound(inbound)) if inbound.payload == b"after" => break,
+            Ok(Event::Broker(BrokerEvent::Message(inbound))) if inbound.payload == b"after" => break,
             Ok(_) => {}
             Err(_) => {
                 sent += 1;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use edgetuned::engine::Event;
+use edgetuned::engine::{BrokerEvent, Event};
 use edgetuned::mqtt::{REPLAY_PER_SECOND, Settings};
 use edgetuned::wire::Topic;
 
@@ -76,8 +76,8 @@ fn a_broker_that_is_killed_and_forgets_everything_gets_all_that_it_did_not_ackno
     broker.kill();
     loop {
         match device.next() {
-            Event::Delivered { seq } => delivered.push(seq),
-            Event::Disconnected { .. } => break,
+            Event::Broker(BrokerEvent::Delivered { seq }) => delivered.push(seq),
+            Event::Broker(BrokerEvent::Disconnected { .. }) => break,
             _ => {}
         }
     }

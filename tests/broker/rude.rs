@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::Event;
+use edgetuned::engine::{BrokerEvent, Event};
 use edgetuned::mqtt::{Settings, Timeouts};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,8 +50,10 @@ fn an_answer_that_is_no_mqtt_is_told_and_costs_no_session() {
     let device = Device::start(hasty(broker.port));
     loop {
         match device.next() {
-            Event::Connected => break,
-            Event::Disconnected { reason, .. } => assert!(reason.contains("127.0.0.1"), "{reason}"),
+            Event::Broker(BrokerEvent::Connected) => break,
+            Event::Broker(BrokerEvent::Disconnected { reason, .. }) => {
+                assert!(reason.contains("127.0.0.1"), "{reason}");
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -69,7 +71,7 @@ fn a_refused_subscription_is_reported_and_the_others_count() {
     });
     let device = Device::start(settings(broker.port));
     match device.next() {
-        Event::Fault { source, reason } => {
+        Event::ComponentError { source, reason } => {
             assert_eq!(source, "mqtt");
             assert!(reason.contains("edgetuned/line-3/request/+") && reason.contains("access list"), "{reason}");
         }
@@ -139,7 +141,7 @@ fn a_packet_that_cannot_be_read_costs_the_session_once_and_is_told() {
     });
     let device = Device::start(settings(broker.port));
     let reason = loop {
-        if let Event::Fault { reason, .. } = device.next() {
+        if let Event::ComponentError { reason, .. } = device.next() {
             break reason;
         }
     };
@@ -194,7 +196,7 @@ fn whatever_bytes_a_broker_sends_the_next_link_works() {
     let device = Device::start_with(impatient, shelf, 10_000);
     let mut delivered = 0;
     while delivered < 50 {
-        delivered += usize::from(matches!(device.next(), Event::Delivered { .. }));
+        delivered += usize::from(matches!(device.next(), Event::Broker(BrokerEvent::Delivered { .. })));
     }
     device.link.stop(Duration::from_secs(1));
     device.link.join().unwrap_or_else(|_| panic!("seed {SEED}: the link panicked"));

@@ -7,9 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    AwaitedLabel, BackboneMemory, Fate, FileStamp, FormerBackbone, HeadStatus, InstalledBackbone, LabelSource,
-    LedgerEntry, NewSample, OutboxMessage, Predicted, TrainingMemory, TrainingOrder, Trial, TwinMemory, UpdateMemory,
-    Write,
+    BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadStatus, InstalledBackbone, LabelSource, NewSample,
+    OutboxMessage, PendingLabel, Predicted, PreviousBackbone, Probation, RememberedReply, TrainingOrder, TrainingState,
+    UpdateRecord, Write,
 };
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::store::{OpenOptions, Precision, Store, StoreError, files};
@@ -197,7 +197,8 @@ impl Life {
             group: id,
             predicted: Some(predicted),
         };
-        let file = Write::File { path, stamp: FileStamp { size: 1000, mtime_ns: at.0 }, fate: Fate::Sample(id) };
+        let file =
+            Write::File { path, stamp: FileStamp { size: 1000, mtime_ns: at.0 }, fate: FileDisposition::Sample(id) };
         vec![Write::Sample(Box::new(sample)), file, self.message(Topic::Event)]
     }
 
@@ -205,7 +206,7 @@ impl Life {
         let (source, at) = (LabelSource::Mqtt, self.at());
         if self.images.is_empty() || self.dice.random_bool(0.2) {
             let prefix = SampleId::of(&self.next.to_be_bytes()).to_string()[..16].to_owned();
-            return vec![Write::AwaitLabel(AwaitedLabel { prefix, label: label(0), source, at })];
+            return vec![Write::PendingLabel(PendingLabel { prefix, label: label(0), source, at })];
         }
         let count = self.dice.random_range(1..=4);
         let one = |dice: &mut ChaCha8Rng, images: &[SampleId]| Write::Label {
@@ -220,15 +221,15 @@ impl Life {
     fn request(&mut self) -> Vec<Write> {
         let (transaction, at) = (self.next.to_string(), self.at());
         let order = TrainingOrder { id: self.next, reason: "request".into() };
-        let training = TrainingMemory { running: Some(order), next_id: self.next, ..TrainingMemory::default() };
-        let entry = LedgerEntry { transaction, name: "train".into(), answer: self.bytes(200), at };
-        vec![Write::Ledger(entry), Write::Training(training), self.message(Topic::Response("train".into()))]
+        let training = TrainingState { running: Some(order), next_id: self.next, ..TrainingState::default() };
+        let entry = RememberedReply { transaction, name: "train".into(), answer: self.bytes(200), at };
+        vec![Write::Reply(entry), Write::TrainingState(training), self.message(Topic::Response("train".into()))]
     }
 
     fn delivered(&mut self) -> Vec<Write> {
         let count = self.dice.random_range(0..=self.outbox.len());
         let reserved = Write::SeqReserved(self.seq);
-        self.outbox.drain(..count).map(|seq| Write::OutboxRemove { seq }).chain([reserved]).collect()
+        self.outbox.drain(..count).map(|seq| Write::DeleteMessage { seq }).chain([reserved]).collect()
     }
 
     fn head(&mut self, backbone: Digest) -> (u64, HeadRecord) {
@@ -276,7 +277,7 @@ impl Life {
     }
 
     fn training(&mut self) -> Vec<Write> {
-        let ended = Write::Training(TrainingMemory { last: Some(self.at()), ..TrainingMemory::default() });
+        let ended = Write::TrainingState(TrainingState { last: Some(self.at()), ..TrainingState::default() });
         let mut writes = if self.dice.random_bool(0.7) {
             self.promoted(self.backbone)
         } else {
@@ -298,7 +299,7 @@ impl Life {
         let version = chosen.head.version;
         let old: Vec<u64> = self.heads.iter().copied().filter(|other| other + 6 < version).collect();
         self.heads.retain(|head| !old.contains(head));
-        let forget = old.into_iter().map(|version| Write::HeadForget { version });
+        let forget = old.into_iter().map(|version| Write::DeleteHead { version });
         [self.status(version, HeadStatus::Champion), self.message(Topic::Event)].into_iter().chain(forget).collect()
     }
 
@@ -306,8 +307,8 @@ impl Life {
         let mut writes = Vec::new();
         if self.chunks == 0 {
             let desired = Some(format!("manifest {}", self.next));
-            let memory = Box::new(UpdateMemory { desired, ..UpdateMemory::default() });
-            writes.push(Write::Update { kind: UpdateKind::Head, memory });
+            let memory = Box::new(UpdateRecord { desired, ..UpdateRecord::default() });
+            writes.push(Write::UpdateState { kind: UpdateKind::Head, memory });
         }
         writes.push(Write::Chunk { kind: UpdateKind::Head, n: self.chunks, bytes: self.bytes(60_000) });
         self.chunks += 1;
@@ -318,23 +319,23 @@ impl Life {
     fn update_taken(&mut self) -> Vec<Write> {
         self.chunks = 0;
         let mut writes = self.promoted(self.backbone);
-        let memory = Box::new(UpdateMemory { trial: Some(Trial::new(())), ..UpdateMemory::default() });
+        let memory = Box::new(UpdateRecord { trial: Some(Probation::new(())), ..UpdateRecord::default() });
         let kind = UpdateKind::Head;
-        writes.extend([Write::Update { kind, memory }, Write::ChunksForget(kind)]);
+        writes.extend([Write::UpdateState { kind, memory }, Write::DeleteChunks(kind)]);
         writes
     }
 
     fn patched(&mut self) -> Vec<Write> {
         self.patch += 1;
         let patch = serde_json::json!({ "prediction": { "top_k": self.next % 9 + 1 } }).as_object().cloned();
-        let trial = self.dice.random_bool(0.5).then(|| Trial::new(None));
-        let memory = TwinMemory { applied_version: self.patch, patch, trial, ..TwinMemory::default() };
-        vec![Write::Twin(memory), self.message(Topic::Event)]
+        let trial = self.dice.random_bool(0.5).then(|| Probation::new(None));
+        let memory = ConfigPatch { applied_version: self.patch, patch, trial, ..ConfigPatch::default() };
+        vec![Write::ConfigPatchState(memory), self.message(Topic::Event)]
     }
 
     fn evicted(&mut self) -> Vec<Write> {
         let count = self.images.len().min(3);
-        self.images.drain(..count).map(|id| Write::Evict { id }).collect()
+        self.images.drain(..count).map(|id| Write::DeleteSample { id }).collect()
     }
 
     /// Another backbone takes over: its files first, then head and memory in one commit.
@@ -346,8 +347,12 @@ impl Life {
         files.push((manifest.clone(), format!("file: {sha256}.onnx").into_bytes()));
         let mut writes = self.promoted(sha256);
         let installed = InstalledBackbone { sha256, manifest, over: "default".into() };
-        let trial = Some(Trial::new(FormerBackbone::default()));
-        writes.push(Write::Backbone(BackboneMemory { installed: Some(installed), trial, ..BackboneMemory::default() }));
+        let trial = Some(Probation::new(PreviousBackbone::default()));
+        writes.push(Write::BackboneState(BackboneState {
+            installed: Some(installed),
+            trial,
+            ..BackboneState::default()
+        }));
         self.backbone = sha256;
         writes
     }

@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use edgetuned::engine::{Effect, Fate, Service, Task, Write};
+use edgetuned::engine::{Act, FileDisposition, Next, Query, Step, Systemd, Write};
 use edgetuned::words::{HeadStatus, LabelSource, Now};
 use serde::Serialize;
 use serde_json::Value;
@@ -31,22 +31,25 @@ pub struct Record {
 
 impl Record {
     /// Adds one step.
-    pub fn step(&mut self, now: Now, effects: &[Effect]) {
-        let (mut writes, mut acts, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        for effect in effects {
-            match effect {
-                Effect::Write(change) => writes.push(write(change)),
-                // What the loop does after all acts, wherever it is asked for.
-                Effect::SendOutbox | Effect::Restart | Effect::Exit => ends.push(act(effect)),
-                other => acts.push(act(other)),
-            }
-        }
+    pub fn step(&mut self, now: Now, step: &Step) {
+        let writes: Vec<String> = step.writes.iter().map(write).collect();
+        // What the loop does after all other acts, wherever it is asked for.
+        let (last, first): (Vec<_>, Vec<_>) = step.acts.iter().partition(|act| matches!(act, Act::SendOutbox));
+        let acts = first.into_iter().map(act).collect();
+        let then = match step.then {
+            Next::Continue => None,
+            Next::Restart => Some("restart".to_owned()),
+            Next::Exit => Some("exit".to_owned()),
+        };
+        let mut ends: Vec<String> = last.into_iter().map(act).chain(then).collect();
         ends.sort_unstable();
         ends.dedup();
         let at = format!("{} {}", now.wall.0, now.mono.as_millis());
         let mut lines = [writes, acts, ends].concat();
         add(&mut self.ordered, &at, &lines);
-        lines.iter_mut().for_each(|line| *line = without_seq(line));
+        for line in &mut lines {
+            *line = without_seq(line);
+        }
         lines.sort_unstable();
         add(&mut self.unordered, &at, &lines);
     }
@@ -81,7 +84,7 @@ fn hex(digest: &[u8]) -> String {
 /// Fails where the lives differ from the file; writes it where it is to be updated.
 pub fn compare(lines: &[String]) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulate/golden.txt");
-    let now: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let now = lines.join("\n") + "\n";
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         return std::fs::write(path, now).expect("the record can be written");
     }
@@ -178,8 +181,8 @@ fn write(write: &Write) -> String {
         Write::Embedding { id, embedding } => format!("write embedding {id} {embedding:?}"),
         Write::File { path, stamp, fate } => {
             let fate = match fate {
-                Fate::Sample(id) => format!("sample {id}"),
-                Fate::Quarantined(reason) => format!("quarantined {}", figures(reason)),
+                FileDisposition::Sample(id) => format!("sample {id}"),
+                FileDisposition::Quarantined(reason) => format!("quarantined {}", figures(reason)),
             };
             format!("write file {} {} {} {fate}", path.display(), stamp.size, stamp.mtime_ns)
         }
@@ -187,7 +190,7 @@ fn write(write: &Write) -> String {
             let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
             format!("write label {id} {label} {} {}", source(*by), at.0)
         }
-        Write::AwaitLabel(awaited) => {
+        Write::PendingLabel(awaited) => {
             format!(
                 "write pending-label {} {} {} {}",
                 awaited.prefix,
@@ -196,7 +199,7 @@ fn write(write: &Write) -> String {
                 awaited.at.0
             )
         }
-        Write::ForgetAwaited { prefix } => format!("delete pending-label {prefix}"),
+        Write::DeletePendingLabel { prefix } => format!("delete pending-label {prefix}"),
         Write::Outbox(message) => format!(
             "write outbox seq={} {} {} {}",
             message.seq,
@@ -204,79 +207,76 @@ fn write(write: &Write) -> String {
             message.made_at.0,
             payload(&message.payload)
         ),
-        Write::OutboxRemove { seq } => format!("delete outbox seq={seq}"),
+        Write::DeleteMessage { seq } => format!("delete outbox seq={seq}"),
         Write::SeqReserved(seq) => format!("write reserved seq={seq}"),
-        Write::Ledger(entry) => {
+        Write::Reply(entry) => {
             format!("write reply {} {} {} {}", entry.transaction, entry.name, entry.at.0, payload(&entry.answer))
         }
-        Write::LedgerRemove { transaction } => format!("delete reply {transaction}"),
+        Write::DeleteReply { transaction } => format!("delete reply {transaction}"),
         Write::Head(record) => format!("write head {}", record.head),
         Write::HeadStatus { version, status: now, reason, at } => {
             format!("write head-status {version} {} {} {}", status(*now), figures(reason), at.0)
         }
-        Write::Training(state) => format!("write training {}", of(state)),
-        Write::Evict { id } => format!("delete sample {id}"),
-        Write::ForgetFile { path } => format!("delete file {}", path.display()),
+        Write::TrainingState(state) => format!("write training {}", of(state)),
+        Write::DeleteSample { id } => format!("delete sample {id}"),
+        Write::DeleteFile { path } => format!("delete file {}", path.display()),
         Write::Statistics { file } => format!("write statistics {}", file.len()),
-        Write::HeadForget { version } => format!("delete head {version}"),
-        Write::Backbone(state) => format!("write backbone {}", of(state)),
-        Write::ForgetOtherSpaces => "delete other-spaces".into(),
-        Write::Twin(state) => format!("write settings {}", of(state)),
-        Write::Live(state) => format!("write live {}", of(&**state)),
-        Write::Update { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
+        Write::DeleteHead { version } => format!("delete head {version}"),
+        Write::BackboneState(state) => format!("write backbone {}", of(state)),
+        Write::DeleteOtherSpaces => "delete other-spaces".into(),
+        Write::ConfigPatchState(state) => format!("write settings {}", of(state)),
+        Write::LiveState(state) => format!("write live {}", of(&**state)),
+        Write::UpdateState { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
         Write::Chunk { kind, n, bytes } => format!("write chunk {} {n} {}", of(kind), bytes.len()),
-        Write::ChunksForget(kind) => format!("delete chunks {}", of(kind)),
+        Write::DeleteChunks(kind) => format!("delete chunks {}", of(kind)),
     }
 }
 
-fn act(act: &Effect) -> String {
+fn act(act: &Act) -> String {
     let version = |version: &Option<u64>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     match act {
-        Effect::Write(_) => unreachable!("rendered as a write"),
-        Effect::Publish { topic, payload: bytes } => format!("publish {topic} {}", payload(bytes)),
-        Effect::Ack(delivery) => format!("acknowledge {delivery}"),
-        Effect::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),
-        Effect::FindOut { job, task } => format!("query {job} {}", query(task)),
-        Effect::Ingest { root, path } => format!("ingest {root} {}", path.display()),
-        Effect::Look { root, path } => format!("stat {root} {}", path.display()),
-        Effect::Scan => "rescan".into(),
-        Effect::Hold(held) => format!("pause-scans {held}"),
-        Effect::Train(order) => format!("train {}", of(order)),
-        Effect::Serve(head) => format!("serve {}", version(head)),
-        Effect::Shadow(head) => format!("shadow {}", version(head)),
-        Effect::Learn(ids) => {
+        Act::Publish { topic, payload: bytes } => format!("publish {topic} {}", payload(bytes)),
+        Act::Ack(delivery) => format!("acknowledge {delivery}"),
+        Act::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),
+        Act::Query { job, query } => format!("query {job} {}", asked(query)),
+        Act::Ingest { root, path } => format!("ingest {root} {}", path.display()),
+        Act::Stat { root, path } => format!("stat {root} {}", path.display()),
+        Act::Rescan => "rescan".into(),
+        Act::PauseScans(held) => format!("pause-scans {held}"),
+        Act::Train(order) => format!("train {}", of(order)),
+        Act::Serve(head) => format!("serve {}", version(head)),
+        Act::Shadow(head) => format!("shadow {}", version(head)),
+        Act::UpdateOnline(ids) => {
             format!("learn {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
-        Effect::Settle(before) => format!("fold-in {}", before.0),
-        Effect::Review { since } => format!("review {:?}", since.map(|since| since.0)),
-        Effect::LookForGone => "find-missing-files".into(),
-        Effect::Evict { count } => format!("evict {count}"),
-        Effect::Restart => "restart".into(),
-        Effect::Succeed(order) => format!("prepare-backbone {}", order.sha256),
-        Effect::ForgetBackbone(sha256) => format!("delete-backbone {sha256}"),
-        Effect::CheckUpdate(manifest) => format!("verify-update {}", manifest.sha256),
-        Effect::SendOutbox => "send-outbox".into(),
-        Effect::Service(word) => match word {
-            Service::Ready => "systemd ready".into(),
-            Service::Reloading => "systemd reloading".into(),
-            Service::Alive => "systemd watchdog".into(),
-            Service::Status(words) => format!("systemd status {}", figures(words)),
-            Service::Stopping => "systemd stopping".into(),
+        Act::FoldInLabels(before) => format!("fold-in {}", before.0),
+        Act::Review { since } => format!("review {:?}", since.map(|since| since.0)),
+        Act::FindMissingFiles => "find-missing-files".into(),
+        Act::Evict { count } => format!("evict {count}"),
+        Act::PrepareBackbone(order) => format!("prepare-backbone {}", order.sha256),
+        Act::DeleteBackbone(sha256) => format!("delete-backbone {sha256}"),
+        Act::VerifyUpdate(manifest) => format!("verify-update {}", manifest.sha256),
+        Act::SendOutbox => "send-outbox".into(),
+        Act::Systemd(word) => match word {
+            Systemd::Ready => "systemd ready".into(),
+            Systemd::Reloading => "systemd reloading".into(),
+            Systemd::WatchdogPing => "systemd watchdog".into(),
+            Systemd::Status(words) => format!("systemd status {}", figures(words)),
+            Systemd::Stopping => "systemd stopping".into(),
         },
-        Effect::Exit => "exit".into(),
     }
 }
 
-fn query(task: &Task) -> String {
-    match task {
-        Task::Samples { limit, after, label, unlabelled } => {
+fn asked(query: &Query) -> String {
+    match query {
+        Query::Samples { limit, after, label, unlabelled } => {
             let after = after.map_or_else(|| "none".to_owned(), |id| id.to_string());
             let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
             format!("samples {limit} {after} {label} {unlabelled}")
         }
-        Task::Predict(id) => format!("predict {id}"),
-        Task::Reload => "reload".into(),
-        Task::Export(head) => format!("export {head}"),
+        Query::Predict(id) => format!("predict {id}"),
+        Query::Reload => "reload".into(),
+        Query::Export(head) => format!("export {head}"),
     }
 }
 
@@ -290,15 +290,18 @@ fn of_prose_only_the_figures_count() {
 
 #[test]
 fn another_order_and_another_act_are_told_apart() {
-    let of = |acts: &[Effect]| {
+    let of = |acts: Vec<Act>| {
         let mut record = Record::default();
-        record.step(Now { wall: edgetuned::words::Timestamp(1), mono: std::time::Duration::ZERO }, acts);
+        record.step(
+            Now { wall: edgetuned::words::Timestamp(1), mono: std::time::Duration::ZERO },
+            &Step { acts, ..Step::default() },
+        );
         record.line(0).split(' ').skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
     let (one, other, more) = (
-        of(&[Effect::Scan, Effect::Serve(None)]),
-        of(&[Effect::Serve(None), Effect::Scan]),
-        of(&[Effect::Serve(Some(1)), Effect::Scan]),
+        of(vec![Act::Rescan, Act::Serve(None)]),
+        of(vec![Act::Serve(None), Act::Rescan]),
+        of(vec![Act::Serve(Some(1)), Act::Rescan]),
     );
     assert!(one[0] != other[0] && one[1] == other[1], "the same in another order");
     assert!(other[0] != more[0] && other[1] != more[1], "another act");

@@ -13,7 +13,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use edgetuned::engine::Fate;
+use edgetuned::engine::FileDisposition;
 use edgetuned::wire::PatchState;
 use edgetuned::words::SampleId;
 use serde_json::Value;
@@ -78,7 +78,11 @@ fn labels_are_kept(world: &World, deeds: &Deeds, context: &str) {
 fn broken_files_are_put_aside(world: &World, deeds: &Deeds, context: &str) {
     for path in &deeds.broken {
         let fate = world.model.files.get(path).map(|(_, fate)| fate);
-        assert!(matches!(fate, Some(Fate::Quarantined(_))), "{} is put aside, not {fate:?}; {context}", path.display());
+        assert!(
+            matches!(fate, Some(FileDisposition::Quarantined(_))),
+            "{} is put aside, not {fate:?}; {context}",
+            path.display()
+        );
     }
     let told: BTreeSet<String> = said(world, "event")
         .filter(|event| event["event_type"] == "quarantined")

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    AwaitedLabel, BackboneMemory, Fate, FileStamp, HeadInfo, HeadStatus, LabelSource, LedgerEntry, LiveMemory,
-    OutboxMessage, Snapshot, Spooled, StoredSample, TrainingMemory, TwinMemory, Write,
+    BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadInfo, HeadStatus, LabelSource, LiveAccuracy,
+    OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, TrainingState, Write,
 };
 use edgetuned::words::{Label, SampleId};
 
@@ -17,16 +17,16 @@ pub struct Model {
     pub arrived: Vec<SampleId>,
     /// What was said at arrival, with the head's version, of samples that no label has answered.
     pub predicted: BTreeMap<SampleId, (Label, u64)>,
-    pub files: BTreeMap<PathBuf, (FileStamp, Fate)>,
+    pub files: BTreeMap<PathBuf, (FileStamp, FileDisposition)>,
     /// Files whose sample was evicted.
     pub evicted: BTreeMap<PathBuf, FileStamp>,
-    pub awaited: BTreeMap<String, AwaitedLabel>,
+    pub awaited: BTreeMap<String, PendingLabel>,
     pub outbox: BTreeMap<u64, OutboxMessage>,
-    pub ledger: Vec<LedgerEntry>,
+    pub ledger: Vec<RememberedReply>,
     pub heads: Vec<HeadInfo>,
-    pub training: TrainingMemory,
-    pub live: LiveMemory,
-    pub twin: TwinMemory,
+    pub training: TrainingState,
+    pub live: LiveAccuracy,
+    pub twin: ConfigPatch,
     pub seq: u64,
 }
 
@@ -60,22 +60,22 @@ impl Model {
                 *slot = label.map(|label| (label, source));
                 self.predicted.remove(&id);
             }
-            Write::AwaitLabel(awaited) => {
+            Write::PendingLabel(awaited) => {
                 self.awaited.insert(awaited.prefix.clone(), awaited);
             }
-            Write::ForgetAwaited { prefix } => {
+            Write::DeletePendingLabel { prefix } => {
                 self.awaited.remove(&prefix);
             }
             Write::Outbox(message) => {
                 assert!(message.seq <= self.seq, "seq {} was used before it was reserved", message.seq);
                 assert!(self.outbox.insert(message.seq, message).is_none(), "a seq was used twice");
             }
-            Write::OutboxRemove { seq } => {
+            Write::DeleteMessage { seq } => {
                 self.outbox.remove(&seq);
             }
             Write::SeqReserved(seq) => self.seq = self.seq.max(seq),
-            Write::Ledger(entry) => self.ledger.push(entry),
-            Write::LedgerRemove { transaction } => self.ledger.retain(|entry| entry.transaction != transaction),
+            Write::Reply(entry) => self.ledger.push(entry),
+            Write::DeleteReply { transaction } => self.ledger.retain(|entry| entry.transaction != transaction),
             Write::Head(record) => self.heads.push(HeadInfo {
                 head: record.head.clone(),
                 created: record.created,
@@ -100,14 +100,14 @@ impl Model {
                     }
                 }
             }
-            Write::Training(memory) => self.training = memory,
-            Write::Evict { id } => self.evict(id),
-            Write::ForgetFile { .. } => unreachable!("nobody looks for files that are gone"),
-            Write::Statistics { .. } | Write::Update { .. } | Write::ChunksForget(_) => {}
-            Write::HeadForget { version } => self.forget_head(version),
-            Write::Live(memory) => self.live = *memory,
-            Write::Twin(memory) => self.twin = memory,
-            Write::Backbone(_) | Write::ForgetOtherSpaces => unreachable!("no backbone comes here"),
+            Write::TrainingState(memory) => self.training = memory,
+            Write::DeleteSample { id } => self.evict(id),
+            Write::DeleteFile { .. } => unreachable!("nobody looks for files that are gone"),
+            Write::Statistics { .. } | Write::UpdateState { .. } | Write::DeleteChunks(_) => {}
+            Write::DeleteHead { version } => self.forget_head(version),
+            Write::LiveState(memory) => self.live = *memory,
+            Write::ConfigPatchState(memory) => self.twin = memory,
+            Write::BackboneState(_) | Write::DeleteOtherSpaces => unreachable!("no backbone comes here"),
             Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
         }
     }
@@ -122,10 +122,11 @@ impl Model {
         self.samples.remove(&id);
         self.arrived.retain(|arrived| *arrived != id);
         self.predicted.remove(&id);
-        let (gone, kept) =
-            std::mem::take(&mut self.files).into_iter().partition(|(_, (_, fate))| *fate == Fate::Sample(id));
+        let (gone, kept) = std::mem::take(&mut self.files)
+            .into_iter()
+            .partition(|(_, (_, fate))| *fate == FileDisposition::Sample(id));
         self.files = kept;
-        let gone: BTreeMap<PathBuf, (FileStamp, Fate)> = gone;
+        let gone: BTreeMap<PathBuf, (FileStamp, FileDisposition)> = gone;
         self.evicted.extend(gone.into_iter().map(|(path, (stamp, _))| (path, stamp)));
     }
 
@@ -155,9 +156,10 @@ impl Model {
             seq: self.seq,
             heads: self.heads.clone(),
             training: self.training.clone(),
-            quarantined: self.files.values().filter(|(_, fate)| matches!(fate, Fate::Quarantined(_))).count() as u64,
+            quarantined: self.files.values().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_))).count()
+                as u64,
             twin: self.twin.clone(),
-            backbone: BackboneMemory::default(),
+            backbone: BackboneState::default(),
             live: self.live.clone(),
             updates: BTreeMap::new(),
         }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Effect, EmbeddedImage, Engine, Event, Fate, FileStamp, Inbound, IngestOutcome, Ingested, Requested, Review, Scored,
-    Settings, Shadowed, Sighting, Ticket, TrainingOrder, TrainingOutcome, UNDER_WAY_MAX, Write,
+    Act, AdapterEvent, BrokerEvent, EmbeddedImage, Engine, Event, FileDisposition, FileStamp, Inbound, IngestOutcome,
+    Ingested, Next, Review, Scored, Settings, Shadowed, Sighting, SocketRequest, Step, Ticket, TrainerEvent,
+    TrainingOrder, TrainingOutcome, UNDER_WAY_MAX, WatchEvent,
 };
 use edgetuned::eval::gate::Verdict;
 use edgetuned::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
@@ -139,9 +140,9 @@ impl World {
         self.connected = false;
         drop(self.model.twin.starting());
         self.engine = Engine::new(self.settings.clone(), self.model.snapshot());
-        let effects = self.engine.start(self.now);
-        self.record.step(self.now, &effects);
-        self.apply(effects);
+        let step = self.engine.start(self.now);
+        self.record.step(self.now, &step);
+        self.apply(step);
     }
 
     /// Everything but the link starts anew within the process.
@@ -157,9 +158,9 @@ impl World {
         let fresh = || Engine::new(self.settings.clone(), self.model.snapshot());
         let former = std::mem::replace(&mut self.engine, fresh());
         self.engine = Engine::after(former.carry(), self.settings.clone(), self.model.snapshot());
-        let effects = self.engine.start(self.now);
-        self.record.step(self.now, &effects);
-        self.apply(effects);
+        let step = self.engine.start(self.now);
+        self.record.step(self.now, &step);
+        self.apply(step);
     }
 
     fn crash(&mut self) {
@@ -192,18 +193,18 @@ impl World {
         while !due.is_empty() {
             let batch = self.rng.random_range(1..=4).min(due.len());
             let (boots, crashes) = (self.boots, self.crashes);
-            let mut effects = Vec::new();
+            let mut together = Step::default();
             for event in due.drain(..batch) {
                 match &event {
-                    Event::Ingested(ingested) => drop(self.in_flight.take(&ingested.path)),
-                    Event::FoundOut { .. } => self.under_way -= 1,
+                    Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
+                    Event::QueryAnswered { .. } => self.under_way -= 1,
                     _ => {}
                 }
                 let step = self.engine.step(self.now, event);
                 self.record.step(self.now, &step);
-                effects.extend(step);
+                together.append(step);
             }
-            self.apply(effects);
+            self.apply(together);
             if self.boots != boots {
                 // What was due in a process that died is gone.
                 if self.crashes == crashes {
@@ -215,87 +216,80 @@ impl World {
     }
 
     /// One transaction for all writes, then the acts; the process may die before, between and after.
-    fn apply(&mut self, effects: Vec<Effect>) {
+    fn apply(&mut self, step: Step) {
         if self.happens(self.faults.crash) {
             return self.crash();
         }
-        let (writes, acts): (Vec<_>, Vec<_>) =
-            effects.into_iter().partition(|effect| matches!(effect, Effect::Write(_)));
-        let writes: Vec<Write> = writes
-            .into_iter()
-            .filter_map(|effect| if let Effect::Write(write) = effect { Some(write) } else { None })
-            .collect();
-        self.model.commit(&writes);
-        let restarts = acts.iter().any(|act| matches!(act, Effect::Restart));
-        for act in acts {
+        self.model.commit(&step.writes);
+        for act in step.acts {
             if self.happens(self.faults.crash) {
                 return self.crash();
             }
             self.act(act);
         }
-        if restarts {
+        if step.then != Next::Continue && self.happens(self.faults.crash) {
+            return self.crash();
+        }
+        if step.then == Next::Restart {
             self.restart();
         }
     }
 
-    fn act(&mut self, act: Effect) {
+    fn act(&mut self, act: Act) {
         match act {
-            Effect::Write(_) => unreachable!("writes were committed"),
             // Listings here show everything, held or not.
-            Effect::Publish { .. }
-            | Effect::SendOutbox
-            | Effect::Settle(_)
-            | Effect::Hold(_)
-            | Effect::LookForGone
-            | Effect::Service(_)
-            | Effect::Restart
-            | Effect::Exit => {}
-            Effect::Succeed(_) | Effect::ForgetBackbone(_) => unreachable!("no backbone comes here"),
-            Effect::Ack(ticket) => {
+            Act::Publish { .. }
+            | Act::SendOutbox
+            | Act::FoldInLabels(_)
+            | Act::PauseScans(_)
+            | Act::FindMissingFiles
+            | Act::Systemd(_) => {}
+            Act::PrepareBackbone(_) | Act::DeleteBackbone(_) => unreachable!("no backbone comes here"),
+            Act::Ack(ticket) => {
                 let (acknowledged, held) =
                     std::mem::take(&mut self.held).into_iter().partition(|held| held.ticket == ticket);
                 self.held = held;
                 self.acknowledged.extend::<Vec<Held>>(acknowledged);
             }
-            Effect::Answer { ticket, response } => {
+            Act::Answer { ticket, response } => {
                 assert!(self.waiting.remove(&ticket), "ticket {ticket} was answered twice, or never given");
                 self.answered.push(*response);
             }
-            Effect::FindOut { job, .. } => {
+            Act::Query { job, .. } => {
                 self.under_way += 1;
                 assert!(self.under_way <= UNDER_WAY_MAX, "the answering worker's queue is bounded");
                 self.found += 1;
                 let answer = Answer::ok(&self.found);
-                self.later(4_000, Event::FoundOut { job, answer });
+                self.later(4_000, Event::QueryAnswered { job, answer });
             }
-            Effect::Ingest { root, path } => {
+            Act::Ingest { root, path } => {
                 assert!(self.in_flight.insert(path.clone()), "{} was handed to the worker twice", path.display());
                 assert!(self.in_flight.len() <= 8, "the worker's queue is bounded");
                 let ingested = self.read(root, path);
-                self.later(2_000, Event::Ingested(ingested));
+                self.later(2_000, Event::Ingest(ingested));
             }
-            Effect::Look { root, path } => {
+            Act::Stat { root, path } => {
                 let stamp = self.disk.get(&path).map(|file| file.stamp);
-                self.later(50, Event::Sighted(Sighting { root, path, stamp, closed: false }));
+                self.later(50, Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
             }
-            Effect::Scan => self.scan(),
-            Effect::Train(order) => {
+            Act::Rescan => self.scan(),
+            Act::Train(order) => {
                 let outcome = self.train(order);
                 self.later(5_000, outcome);
             }
-            Effect::Shadow(version) => {
+            Act::Shadow(version) => {
                 let stored = |version: u64| self.model.heads.iter().any(|head| head.head.version == version);
                 assert!(version.is_none_or(stored), "head {version:?} is in shadow but is not stored");
                 self.shadow = version;
             }
-            Effect::Learn(ids) => {
+            Act::UpdateOnline(ids) => {
                 let known = |id: &SampleId| self.model.samples.contains_key(id);
                 assert!(ids.iter().all(known), "only what is stored can be learned");
             }
-            Effect::Review { .. } => self.later(3_000, Event::Reviewed(Review::default())),
-            Effect::Evict { .. } => unreachable!("the quota is without end"),
-            Effect::CheckUpdate(_) => unreachable!("no key is trusted"),
-            Effect::Serve(version) => {
+            Act::Review { .. } => self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review::default()))),
+            Act::Evict { .. } => unreachable!("the quota is without end"),
+            Act::VerifyUpdate(_) => unreachable!("no key is trusted"),
+            Act::Serve(version) => {
                 self.serving =
                     self.model.heads.iter().map(|head| &head.head).find(|head| Some(head.version) == version).cloned();
                 assert!(version.is_none() || self.serving.is_some(), "head {version:?} serves but is not stored");
@@ -313,10 +307,13 @@ impl World {
         let found: Vec<_> = self.disk.iter().map(|(path, file)| (path.clone(), file.stamp)).collect();
         for (path, stamp) in found {
             if !self.model.is_known(&path, stamp) {
-                self.later(300, Event::Sighted(Sighting { root: 0, path, stamp: Some(stamp), closed: false }));
+                self.later(
+                    300,
+                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed: false })),
+                );
             }
         }
-        self.later(300, Event::Scanned { ignored: 0, unreadable: vec![] });
+        self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
     }
 
     /// Starts writing a file in so many chunks.
@@ -339,7 +336,10 @@ impl World {
         }
         for (path, stamp, closed) in hints {
             if !self.happens(self.faults.lost_hint) {
-                self.later(20, Event::Sighted(Sighting { root: 0, path, stamp: Some(stamp), closed }));
+                self.later(
+                    20,
+                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed })),
+                );
             }
         }
     }
@@ -353,8 +353,8 @@ impl World {
             Content::Hostile => IngestOutcome::Bad { reason: "no image".into() },
             Content::Image(number) => {
                 let id = image_id(number);
-                let twin = |(other, (_, fate)): (&PathBuf, &(FileStamp, Fate))| {
-                    (*other != path && *fate == Fate::Sample(id) && self.disk.contains_key(other))
+                let twin = |(other, (_, fate)): (&PathBuf, &(FileStamp, FileDisposition))| {
+                    (*other != path && *fate == FileDisposition::Sample(id) && self.disk.contains_key(other))
                         .then(|| other.clone())
                 };
                 IngestOutcome::Image(Box::new(EmbeddedImage {
@@ -363,7 +363,11 @@ impl World {
                     embedding: vec![number as f32],
                     group: id,
                     prediction: self.serving.clone().map(|head| self.score(head, number)),
-                    here_before: self.model.files.get(&path).is_some_and(|(_, fate)| *fate == Fate::Sample(id)),
+                    here_before: self
+                        .model
+                        .files
+                        .get(&path)
+                        .is_some_and(|(_, fate)| *fate == FileDisposition::Sample(id)),
                     twins: self.model.files.iter().filter_map(twin).collect(),
                     decode: Duration::from_millis(3),
                     embed: Duration::from_millis(10),
@@ -393,7 +397,7 @@ impl World {
 
     fn train(&mut self, order: TrainingOrder) -> Event {
         if self.rng.random_bool(0.1) {
-            return Event::TrainingFailed { reason: "the machine was too small".into() };
+            return Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() });
         }
         let version = self.model.heads.last().map_or(0, |head| head.head.version) + 1;
         let classes: ClassSet = (0..3).map(class).collect();
@@ -435,14 +439,14 @@ impl World {
             reason: "as the dice fell".into(),
             change: None,
         };
-        Event::Trained(Box::new(TrainingOutcome {
+        Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
             order,
             challenger,
             champion: None,
             verdict,
             changes: vec![],
             suspicious_labels: 0,
-        }))
+        })))
     }
 
     /// Somebody publishes a message for the daemon; the broker holds it until it is acknowledged.
@@ -458,25 +462,33 @@ impl World {
     pub fn ask(&mut self, name: &str, payload: String) {
         self.tickets += 1;
         self.waiting.insert(self.tickets);
-        let request = Requested { name: name.to_owned(), payload: payload.into_bytes(), ticket: self.tickets };
-        self.later(0, Event::Request(request));
+        let request = SocketRequest { name: name.to_owned(), payload: payload.into_bytes(), ticket: self.tickets };
+        self.later(0, Event::Socket(request));
     }
 
     fn deliver_held(&mut self, index: usize) {
         let Held { topic, payload, ticket } = self.held[index].clone();
-        self.later(0, Event::Inbound(Inbound { topic, payload, retained: false, delivery: ticket }));
+        self.later(
+            0,
+            Event::Broker(BrokerEvent::Message(Inbound { topic, payload, retained: false, delivery: ticket })),
+        );
     }
 
     /// The link comes and goes; while it is there, the outbox drains in order.
     fn link(&mut self) {
         if self.connected && self.happens(self.faults.link) {
             self.connected = false;
-            self.events.retain(|(_, event)| !matches!(event, Event::Inbound(_) | Event::Delivered { .. }));
-            return self.later(0, Event::Disconnected { reason: "reset by the dice".into(), barred: false });
+            self.events.retain(|(_, event)| {
+                !matches!(event, Event::Broker(BrokerEvent::Message(_) | BrokerEvent::Delivered { .. }))
+            });
+            return self.later(
+                0,
+                Event::Broker(BrokerEvent::Disconnected { reason: "reset by the dice".into(), barred: false }),
+            );
         }
         if !self.connected && self.happens(0.2) {
             self.connected = true;
-            self.later(0, Event::Connected);
+            self.later(0, Event::Broker(BrokerEvent::Connected));
             for index in 0..self.held.len() {
                 self.deliver_held(index);
             }
@@ -496,17 +508,14 @@ impl World {
                     self.received.insert(message.seq, said);
                 }
             }
-            self.later(0, Event::Delivered { seq: message.seq });
+            self.later(0, Event::Broker(BrokerEvent::Delivered { seq: message.seq }));
         }
     }
 }
 
 /// What is as true for the next engine of the process: it comes from the link.
 fn outlives(event: &Event) -> bool {
-    matches!(
-        event,
-        Event::Inbound(_) | Event::Connected | Event::Disconnected { .. } | Event::Delivered { .. } | Event::Request(_)
-    )
+    matches!(event, Event::Broker(_) | Event::Socket(_))
 }
 
 pub fn class(number: u32) -> Label {

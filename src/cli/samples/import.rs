@@ -11,7 +11,7 @@ use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::output::Output;
 use crate::cli::store::{count_new_labels, open_for_labels};
 use crate::config::Config;
-use crate::engine::{AWAITED_MAX, AwaitedLabel, LabelSource, Snapshot, Write};
+use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, Write};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// What an import did.
@@ -45,7 +45,7 @@ pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failur
         }
         if done.dropped > 0 {
             let dropped = done.dropped;
-            writeln!(out, "dropped, oldest first: {dropped}, at most {AWAITED_MAX} labels wait for their image")?;
+            writeln!(out, "dropped, oldest first: {dropped}, at most {PENDING_MAX} labels wait for their image")?;
         }
         Ok(())
     })
@@ -56,7 +56,7 @@ struct Plan {
     snapshot: Snapshot,
     /// Every sample and its label.
     labels: BTreeMap<SampleId, Option<Label>>,
-    awaited: BTreeMap<String, AwaitedLabel>,
+    awaited: BTreeMap<String, PendingLabel>,
     at: Timestamp,
     /// Digits of each image that the file has named, with the line and the label.
     named: BTreeMap<String, (u64, Option<Label>)>,
@@ -127,12 +127,12 @@ impl Plan {
         }
         self.done.awaited += 1;
         if let Some(label) = label {
-            let awaited = AwaitedLabel { prefix: prefix.clone(), label, source: LabelSource::Import, at: self.at };
-            self.writes.push(Write::AwaitLabel(awaited.clone()));
+            let awaited = PendingLabel { prefix: prefix.clone(), label, source: LabelSource::Import, at: self.at };
+            self.writes.push(Write::PendingLabel(awaited.clone()));
             self.awaited.insert(prefix, awaited);
         } else {
             self.awaited.remove(&prefix);
-            self.writes.push(Write::ForgetAwaited { prefix });
+            self.writes.push(Write::DeletePendingLabel { prefix });
         }
     }
 
@@ -143,20 +143,20 @@ impl Plan {
             return Err(Failure::lines(file, self.wrong));
         }
         let new: BTreeSet<&String> = self.named.keys().filter(|digits| self.awaited.contains_key(*digits)).collect();
-        if new.len() > AWAITED_MAX {
+        if new.len() > PENDING_MAX {
             return Err(Failure::failed(format!(
-                "{} labels {} images that have not arrived, at most {AWAITED_MAX} labels are kept for such; import the \
+                "{} labels {} images that have not arrived, at most {PENDING_MAX} labels are kept for such; import the \
                  others later",
                 file.display(),
                 new.len()
             )));
         }
-        let mut older: Vec<&AwaitedLabel> =
+        let mut older: Vec<&PendingLabel> =
             self.awaited.values().filter(|awaited| !new.contains(&awaited.prefix)).collect();
         older.sort_by_key(|awaited| awaited.at);
-        self.done.dropped = self.awaited.len().saturating_sub(AWAITED_MAX);
+        self.done.dropped = self.awaited.len().saturating_sub(PENDING_MAX);
         for awaited in &older[..self.done.dropped] {
-            self.writes.push(Write::ForgetAwaited { prefix: awaited.prefix.clone() });
+            self.writes.push(Write::DeletePendingLabel { prefix: awaited.prefix.clone() });
         }
         if self.done.changed > 0 {
             self.writes.push(count_new_labels(&self.snapshot.training, self.done.changed));

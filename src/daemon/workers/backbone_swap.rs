@@ -18,7 +18,7 @@ use super::job::{self, AnyError, Control, Job};
 use super::train::TrainerSettings;
 use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
-use crate::engine::{Event, Succession, SuccessionOrder};
+use crate::engine::{Event, SwapEvent, SwapOrder, SwapResult};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
@@ -35,7 +35,7 @@ const BATCH: usize = 16;
 
 /// What the preparation needs.
 pub(crate) struct Parts {
-    pub order: SuccessionOrder,
+    pub order: SwapOrder,
     /// Of the current space.
     pub reader: Reader,
     pub dir: BackboneDir,
@@ -78,7 +78,7 @@ enum ReadError {
     Gone,
 }
 
-/// Starts to prepare a backbone; it ends with [`Event::Succeeds`] or [`Event::SuccessionFailed`], unless it is
+/// Starts to prepare a backbone; it ends with [`SwapEvent::Ready`] or [`SwapEvent::Failed`], unless it is
 /// cancelled.
 ///
 /// # Errors
@@ -87,10 +87,10 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Job> {
     let (throttle, events, sha256) = (parts.trainer.throttle, parts.events.clone(), parts.order.sha256);
     let work = move |control: &Control| Preparation { parts, control: control.clone() }.run();
     job::spawn("succeed", throttle, events, work, move |result| match result {
-        Ok(Ok(Some(succession))) => Some(Event::Succeeds(Box::new(succession))),
+        Ok(Ok(Some(succession))) => Some(Event::Swap(SwapEvent::Ready(Box::new(succession)))),
         Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::SuccessionFailed { sha256, reason: error_chain(&*error) }),
-        Err(panicked) => Some(Event::SuccessionFailed { sha256, reason: panicked.to_string() }),
+        Ok(Err(error)) => Some(Event::Swap(SwapEvent::Failed { sha256, reason: error_chain(&*error) })),
+        Err(panicked) => Some(Event::Swap(SwapEvent::Failed { sha256, reason: panicked.to_string() })),
     })
 }
 
@@ -101,7 +101,7 @@ struct Preparation {
 
 impl Preparation {
     /// The prepared backbone; `None` when it was cancelled.
-    fn run(&self) -> Result<Option<Succession>, AnyError> {
+    fn run(&self) -> Result<Option<SwapResult>, AnyError> {
         let manifest = self.stage()?;
         let mut backbone = OnnxBackbone::open(&manifest, self.parts.dir.threads)?;
         let space = backbone.space();
@@ -112,7 +112,7 @@ impl Preparation {
         let Some((challenger, verdict)) = self.compare(space, &reference)? else { return Ok(None) };
         let sha256 = self.parts.order.sha256;
         let manifest = manifest.path;
-        Ok(Some(Succession { sha256, backbone: reference, manifest, challenger, verdict, embedded, missing }))
+        Ok(Some(SwapResult { sha256, backbone: reference, manifest, challenger, verdict, embedded, missing }))
     }
 
     /// Writes the model and its manifest into the state folder, whole or not at all.
@@ -227,12 +227,12 @@ impl Preparation {
 
     fn report(&self, embedded: u64, of: u64) {
         // Progress is dropped when the queue is full.
-        let _ = self.parts.events.try_send(Event::Succeeding { embedded, of });
+        let _ = self.parts.events.try_send(Event::Swap(SwapEvent::Progress { embedded, of }));
     }
 }
 
 /// The manifest file of the model: the signed fields, with name, file and digest from the update.
-fn text(order: &SuccessionOrder) -> String {
+fn text(order: &SwapOrder) -> String {
     let mut fields = order.manifest.clone();
     if let Some(fields) = fields.as_object_mut() {
         fields.insert("name".into(), order.name.clone().into());

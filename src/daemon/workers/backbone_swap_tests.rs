@@ -48,7 +48,7 @@ fn store(folder: &Path) -> Store {
 fn compared(throttle: ThrottleSettings) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let order = SuccessionOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}) };
+    let order = SwapOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}) };
     let trainer = TrainerSettings {
         fit: train::Settings::default(),
         rules: Rules::default(),

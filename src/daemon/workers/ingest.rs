@@ -111,7 +111,7 @@ impl Reading {
             let heartbeat = self.heartbeat.clone();
             let gone = match heartbeat.during(|| self.read(job)) {
                 Ok(read) => decoded.send(read).is_err(),
-                Err(ingested) => events.send(Event::Ingested(*ingested)).is_err(),
+                Err(ingested) => events.send(Event::Ingest(*ingested)).is_err(),
             };
             // The receiver ends only when the daemon does.
             if gone {
@@ -196,7 +196,7 @@ impl Embedding {
         for read in awaiting {
             let heartbeat = self.heartbeat.clone();
             let ingested = heartbeat.during(|| self.embed(read))?;
-            if self.events.send(Event::Ingested(ingested)).is_err() {
+            if self.events.send(Event::Ingest(ingested)).is_err() {
                 break;
             }
         }

@@ -119,7 +119,7 @@ fn a_backbone_that_does_not_return_shows_in_its_heartbeat_for_as_long_as_it_does
     go_on.send(()).unwrap();
     let ingested = heard.recv_timeout(PATIENCE).unwrap();
     assert!(
-        matches!(&ingested, Event::Ingested(done) if matches!(done.outcome, IngestOutcome::Image(_))),
+        matches!(&ingested, Event::Ingest(done) if matches!(done.outcome, IngestOutcome::Image(_))),
         "{ingested:?}"
     );
     wait_until("its rest", || heartbeats.embed.busy().is_none());

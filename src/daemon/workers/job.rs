@@ -103,6 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::TrainerEvent;
 
     const SETTINGS: ThrottleSettings = ThrottleSettings {
         time_limit: Duration::from_hours(1),
@@ -112,7 +113,9 @@ mod tests {
     };
 
     fn ended(result: Result<&'static str, Panicked>) -> Event {
-        Event::TrainingFailed { reason: result.map_or_else(|panicked| panicked.to_string(), str::to_owned) }
+        Event::Trainer(TrainerEvent::Failed {
+            reason: result.map_or_else(|panicked| panicked.to_string(), str::to_owned),
+        })
     }
 
     /// How the job ended; `None` when it sent nothing.
@@ -130,7 +133,7 @@ mod tests {
             job.cancel();
         }
         received.recv().ok().map(|event| match event {
-            Event::TrainingFailed { reason } => reason,
+            Event::Trainer(TrainerEvent::Failed { reason }) => reason,
             other => panic!("nobody sent {other:?}"),
         })
     }
@@ -152,10 +155,13 @@ mod tests {
         let before = rustix::process::getpriority_process(None).unwrap();
         let (events, received) = sync_channel(1);
         let work = |_: &Control| rustix::process::getpriority_process(None).unwrap();
-        let report =
-            |result: Result<i32, Panicked>| result.ok().map(|nice| Event::TrainingFailed { reason: nice.to_string() });
+        let report = |result: Result<i32, Panicked>| {
+            result.ok().map(|nice| Event::Trainer(TrainerEvent::Failed { reason: nice.to_string() }))
+        };
         spawn("job", SETTINGS, events, work, report).unwrap();
-        let Event::TrainingFailed { reason } = received.recv().unwrap() else { panic!("the job sends only that") };
+        let Event::Trainer(TrainerEvent::Failed { reason }) = received.recv().unwrap() else {
+            panic!("the job sends only that")
+        };
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
         assert!(reason.parse::<i32>().unwrap() > before, "{reason} is no lower priority than {before}");
     }

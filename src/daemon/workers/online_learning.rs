@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use super::{review_query, training_data};
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
-use crate::engine::{Drifted, Event};
+use crate::engine::{AdapterEvent, EmbeddingDrift, Event};
 use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
@@ -266,7 +266,7 @@ impl OnlineWorker {
         let percentile = self.parts.serving.rates().percentile;
         let review =
             review_query::review(&self.parts.reader, self.champion.as_deref(), since, percentile, self.parts.seed)?;
-        self.send(Event::Reviewed(review));
+        self.send(Event::Adapter(AdapterEvent::ReviewListReady(review)));
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl OnlineWorker {
         if !found.is_empty() {
             self.send_statistics();
         }
-        self.send(Event::Evictable(found));
+        self.send(Event::Adapter(AdapterEvent::EvictionCandidates(found)));
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl OnlineWorker {
             |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         let gone: Vec<_> = files.into_iter().filter(|(path, _)| is_gone(path)).collect();
         if !gone.is_empty() {
-            self.send(Event::FilesGone(gone));
+            self.send(Event::Adapter(AdapterEvent::FilesMissing(gone)));
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl OnlineWorker {
         if let Some(found) = monitor.observe(&image.embedding, image.group, class) {
             let first = self.arrived.iter().find(|(group, _)| *group == found.recent_from);
             let since = first.map_or(image.arrived_at, |(_, at)| *at);
-            self.send(Event::Drifted(Drifted { p_value: found.p_value, since }));
+            self.send(Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: found.p_value, since })));
         }
     }
 
@@ -326,7 +326,7 @@ impl OnlineWorker {
         let digest = Some(Digest::of(&file));
         if self.sent != digest {
             self.sent = digest;
-            self.send(Event::Statistics(file));
+            self.send(Event::Adapter(AdapterEvent::StatsCheckpoint(file)));
         }
     }
 

@@ -55,7 +55,8 @@ fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
         seed: 0,
     })
     .unwrap();
-    let written = || heard.try_iter().filter(|event| matches!(event, Event::Statistics(_))).count();
+    let written =
+        || heard.try_iter().filter(|event| matches!(event, Event::Adapter(AdapterEvent::StatsCheckpoint(_)))).count();
     worker.fold_in_labels(Timestamp(2)).unwrap();
     assert_eq!(written(), 1, "a verdict saw twenty labels");
     worker.evict(2).unwrap();

@@ -16,7 +16,7 @@ use crate::backbone::Manifest;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::daemon::startup::{self, PendingConfig, Read};
-use crate::engine::{Event, JobId, Task, UNDER_WAY_MAX, prediction_body};
+use crate::engine::{Event, JobId, ProcessEvent, Query, UNDER_WAY_MAX, prediction_body};
 use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::{Answer, ErrorCode};
@@ -26,7 +26,7 @@ use crate::words::{HeadRef, SampleId, error_chain};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub job: JobId,
-    pub task: Task,
+    pub query: Query,
 }
 
 /// The worker and its queue.
@@ -63,9 +63,9 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<QueryWorker> {
 
 impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
-        for Job { job, task } in jobs {
-            let reloads = matches!(task, Task::Reload);
-            let answer = self.heartbeat.during(|| catch_panic(|| self.answer(task)));
+        for Job { job, query } in jobs {
+            let reloads = matches!(query, Query::Reload);
+            let answer = self.heartbeat.during(|| catch_panic(|| self.answer(query)));
             let answer = answer.unwrap_or_else(|_| {
                 Answer::error(
                     ErrorCode::Failed,
@@ -74,22 +74,24 @@ impl Parts {
                 )
             });
             let restart = reloads && matches!(answer, Answer::Ok { .. });
-            let found_out = Event::FoundOut { job, answer };
+            let found_out = Event::QueryAnswered { job, answer };
             // The loop ends only when this engine does.
-            if self.events.send(found_out).is_err() || (restart && self.events.send(Event::Reloaded).is_err()) {
+            if self.events.send(found_out).is_err()
+                || (restart && self.events.send(Event::Process(ProcessEvent::ConfigReady)).is_err())
+            {
                 break;
             }
         }
     }
 
-    fn answer(&self, task: Task) -> Answer {
-        let answer = match task {
-            Task::Samples { limit, after, label, unlabelled } => {
+    fn answer(&self, query: Query) -> Answer {
+        let answer = match query {
+            Query::Samples { limit, after, label, unlabelled } => {
                 self.samples(&SampleFilter { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
             }
-            Task::Predict(id) => self.predict(id),
-            Task::Export(head) => Ok(self.export(&head)),
-            Task::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
+            Query::Predict(id) => self.predict(id),
+            Query::Export(head) => Ok(self.export(&head)),
+            Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => Answer::ok(&serde_json::json!({})),
                 Err(reason) => {
                     Answer::error(ErrorCode::NotPossible, format!("the current configuration stays in force: {reason}"))

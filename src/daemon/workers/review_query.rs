@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, Axis};
 
 use super::training_data;
-use crate::engine::{Evictable, Review};
+use crate::engine::{EvictionCandidate, Review};
 use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
 use crate::eval::next_class::next_class;
@@ -110,7 +110,11 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
 
 /// This many samples that can be evicted, or fewer where no more can. Those with a label that `statistics` do not
 /// contain yet stay.
-pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &LabelStats) -> Result<Vec<Evictable>, StoreError> {
+pub(crate) fn evictable(
+    reader: &Reader,
+    count: usize,
+    statistics: &LabelStats,
+) -> Result<Vec<EvictionCandidate>, StoreError> {
     let held = |sample: &SampleRow| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
     let kept = reader.sample_rows()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,
@@ -133,7 +137,7 @@ pub(crate) fn evictable(reader: &Reader, count: usize, statistics: &LabelStats) 
         return Err(error);
     }
     let mut labels: BTreeMap<SampleId, Option<Label>> = kept.into_iter().map(|kept| (kept.id, kept.label)).collect();
-    let going = |(id, why)| Evictable { id, label: labels.remove(&id).flatten(), why };
+    let going = |(id, why)| EvictionCandidate { id, label: labels.remove(&id).flatten(), why };
     Ok(evicted.gone.into_iter().map(going).collect())
 }
 

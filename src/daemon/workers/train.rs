@@ -9,7 +9,7 @@ use super::fit::fit;
 use super::job::{self, AnyError, Control, Job};
 use super::training_data;
 use crate::daemon::throttle::ThrottleSettings;
-use crate::engine::{Event, TrainingOrder, TrainingOutcome};
+use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, compare};
@@ -31,7 +31,7 @@ pub(crate) struct TrainerSettings {
     pub throttle: ThrottleSettings,
 }
 
-/// Starts a training; it ends with [`Event::Trained`] or [`Event::TrainingFailed`], unless it is cancelled.
+/// Starts a training; it ends with [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -45,10 +45,10 @@ pub(crate) fn spawn(
     let run = TrainingRun { reader, settings, events: events.clone() };
     let work = move |control: &Control| run.run(order, control);
     job::spawn("train", throttle, events, work, |result| match result {
-        Ok(Ok(Some(outcome))) => Some(Event::Trained(Box::new(outcome))),
+        Ok(Ok(Some(outcome))) => Some(Event::Trainer(TrainerEvent::Finished(Box::new(outcome)))),
         Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::TrainingFailed { reason: error_chain(&*error) }),
-        Err(panicked) => Some(Event::TrainingFailed { reason: panicked.to_string() }),
+        Ok(Err(error)) => Some(Event::Trainer(TrainerEvent::Failed { reason: error_chain(&*error) })),
+        Err(panicked) => Some(Event::Trainer(TrainerEvent::Failed { reason: panicked.to_string() })),
     })
 }
 
@@ -101,6 +101,6 @@ impl TrainingRun {
 
     fn report(&self, phase: TrainingPhase, progress: f64) {
         // Progress is dropped when the queue is full.
-        let _ = self.events.try_send(Event::TrainingProgress { phase, progress });
+        let _ = self.events.try_send(Event::Trainer(TrainerEvent::Progress { phase, progress }));
     }
 }

@@ -67,7 +67,7 @@ fn a_training_remembers_what_was_dropped_and_nothing_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());
     assert_eq!(replayed(&store, 1_000), None);
-    store.commit(&[0, 1, 2, 3, 4].map(|n| Write::Evict { id: id(n) })).unwrap();
+    store.commit(&[0, 1, 2, 3, 4].map(|n| Write::DeleteSample { id: id(n) })).unwrap();
     assert_eq!(replayed(&store, 1_000), Some(5.0));
     // A label that changed or went since the statistics were written is no memory.
     store.commit(&[labelled_as(5, None, 2), labelled_as(6, Some(label(7)), 3)]).unwrap();
@@ -78,7 +78,7 @@ fn a_training_remembers_what_was_dropped_and_nothing_that_is_there() {
 fn a_bounded_training_has_no_room_for_more() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());
-    store.commit(&[0, 1, 2, 3, 4].map(|n| Write::Evict { id: id(n) })).unwrap();
+    store.commit(&[0, 1, 2, 3, 4].map(|n| Write::DeleteSample { id: id(n) })).unwrap();
     assert_eq!(replayed(&store, 13), Some(2.0));
     assert_eq!(replayed(&store, 10), None);
 }

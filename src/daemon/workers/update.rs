@@ -21,7 +21,7 @@ use crate::words::{Digest, EmbeddingSpace, error_chain};
 /// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
 
-/// Starts the check; it ends with [`Event::UpdateChecked`].
+/// Starts the check; it ends with [`Event::Updater`].
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -42,7 +42,7 @@ pub(crate) fn spawn(
             }
             Err(panicked) => Err(Refusal::new(Code::BadContent, panicked.to_string())),
         };
-        Some(Event::UpdateChecked(Box::new(UpdateChecked { kind, sha256, outcome })))
+        Some(Event::Updater(Box::new(UpdateChecked { kind, sha256, outcome })))
     })
 }
 

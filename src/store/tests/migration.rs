@@ -103,21 +103,21 @@ fn a_file_of_version_1_comes_through_whole() {
     let samples = [(id(1), gear), (id(2), None)];
     assert_eq!(snapshot.samples, samples.map(|(id, label)| StoredSample { id, label, predicted: None }));
     assert_eq!((snapshot.training.new_labels, snapshot.training.began), (12, None));
-    assert_eq!((snapshot.live, snapshot.quarantined), (LiveMemory::default(), 1));
+    assert_eq!((snapshot.live, snapshot.quarantined), (LiveAccuracy::default(), 1));
     let predicted = store.reader().unwrap().samples().unwrap()[0].predicted.clone().unwrap();
     assert_eq!((predicted.head, predicted.probability), (0, 0.75), "who predicted was not noted");
 
     // Numbers go on behind the highest ever given, and all that is new can be written.
     let import =
         |n| Write::Label { id: id(n), label: Some(label("nut")), source: LabelSource::Import, at: Timestamp(99) };
-    store.commit(&[sample(8), import(8), Write::AwaitLabel(awaited("eeee0000", "nut"))]).unwrap();
+    store.commit(&[sample(8), import(8), Write::PendingLabel(awaited("eeee0000", "nut"))]).unwrap();
     let connection = &store.database.connection;
     let numbers = "SELECT max(samples.number), max(label_history.number), max(awaited_labels.number)
                    FROM samples, label_history, awaited_labels";
     let numbers: (i64, i64, i64) =
         connection.query_row(numbers, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     assert_eq!(numbers, (7, 5, 10));
-    store.commit(&[Write::Evict { id: id(1) }, Write::Statistics { file: vec![1] }]).unwrap();
+    store.commit(&[Write::DeleteSample { id: id(1) }, Write::Statistics { file: vec![1] }]).unwrap();
     drop(store);
     assert_eq!(open(folder.path()).unwrap().snapshot().unwrap().samples.len(), 2);
 }

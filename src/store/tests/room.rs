@@ -6,12 +6,12 @@ use super::*;
 fn an_evicted_sample_leaves_only_its_files_behind() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
-    let copy = Write::File { path: path(8), stamp: stamp(8), fate: Fate::Sample(id(1)) };
+    let copy = Write::File { path: path(8), stamp: stamp(8), fate: FileDisposition::Sample(id(1)) };
     store.commit(&[sample(1), file(1), copy, labelled(1, Some("nut"), 1), sample(2), file(2)]).unwrap();
     let backbone = backbone();
     let other = OpenOptions { space: space("b"), ..options(&backbone) };
     Cache::open(folder.path(), &other).unwrap().put([(&id(1), &embedding(1)[..])]).unwrap();
-    store.commit(&[Write::Evict { id: id(1) }]).unwrap();
+    store.commit(&[Write::DeleteSample { id: id(1) }]).unwrap();
 
     let reader = store.reader().unwrap();
     for n in [1, 8] {
@@ -26,7 +26,7 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
     assert_eq!(store.snapshot().unwrap().samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [id(2)]);
 
     let before = dump(&store);
-    store.commit(&[Write::Evict { id: id(1) }, Write::Evict { id: id(77) }]).unwrap();
+    store.commit(&[Write::DeleteSample { id: id(1) }, Write::DeleteSample { id: id(77) }]).unwrap();
     assert_eq!(dump(&store), before, "what is gone cannot go again");
 }
 
@@ -34,13 +34,15 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
 fn an_evicted_image_that_comes_again_is_a_new_sample() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
-    store.commit(&[sample(1), file(1), sample(2), Write::Evict { id: id(1) }]).unwrap();
-    let again = Write::File { path: path(1), stamp: stamp(3), fate: Fate::Sample(id(1)) };
+    store.commit(&[sample(1), file(1), sample(2), Write::DeleteSample { id: id(1) }]).unwrap();
+    let again = Write::File { path: path(1), stamp: stamp(3), fate: FileDisposition::Sample(id(1)) };
     store.commit(&[again, sample(1)]).unwrap();
     let reader = store.reader().unwrap();
     assert_eq!(reader.sample_rows().unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
     assert!(reader.file_is_known(&path(1), stamp(3)).unwrap());
-    store.commit(&[Write::File { path: path(1), stamp: stamp(4), fate: Fate::Quarantined("cut".into()) }]).unwrap();
+    store
+        .commit(&[Write::File { path: path(1), stamp: stamp(4), fate: FileDisposition::Quarantined("cut".into()) }])
+        .unwrap();
     assert_eq!(reader.counts().unwrap().quarantined, 1);
 }
 
@@ -50,8 +52,8 @@ fn a_forgotten_head_is_gone_and_the_champion_cannot_be() {
     let mut store = open(folder.path()).unwrap();
     let heads = [1, 2].map(|version| Write::Head(head(version)));
     store.commit(&[&heads[..], &[status(2, HeadStatus::Champion, 1)]].concat()).unwrap();
-    store.commit(&[Write::HeadForget { version: 1 }, Write::HeadForget { version: 1 }]).unwrap();
-    let error = store.commit(&[Write::HeadForget { version: 2 }]).unwrap_err();
+    store.commit(&[Write::DeleteHead { version: 1 }, Write::DeleteHead { version: 1 }]).unwrap();
+    let error = store.commit(&[Write::DeleteHead { version: 2 }]).unwrap_err();
     assert!(error.to_string().contains("head 2 is to be forgotten but is the champion"), "{error}");
     let versions: Vec<_> = store.snapshot().unwrap().heads.iter().map(|head| head.head.version).collect();
     assert_eq!(versions, [2]);

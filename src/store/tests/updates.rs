@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::engine::{StoredUpdate, UpdateMemory};
+use crate::engine::{StoredUpdate, UpdateRecord};
 use crate::update::Installed;
 use crate::wire::UpdateKind::{self, Backbone, Head};
 
@@ -26,14 +26,14 @@ fn chunks_and_memory_of_each_kind_survive_and_chunks_go_without_a_trace() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
     assert_eq!(store.snapshot().unwrap().updates[&Head], StoredUpdate::default());
-    let memory = UpdateMemory {
+    let memory = UpdateRecord {
         desired: Some("{}".into()),
         installed: Some(Installed { name: "parts".into(), version: 5, sha256: Digest::of(b"file") }),
-        trial: Some(crate::engine::Trial::under_way(())),
+        trial: Some(crate::engine::Probation::under_way(())),
         failed: vec![3, 4],
-        ..UpdateMemory::default()
+        ..UpdateRecord::default()
     };
-    let update = Write::Update { kind: Head, memory: Box::new(memory.clone()) };
+    let update = Write::UpdateState { kind: Head, memory: Box::new(memory.clone()) };
     store.commit(&[update, chunk(Head, 7), chunk(Head, 0), chunk(Backbone, 1), chunk(Head, 7)]).unwrap();
     drop(store);
     let mut store = open(folder.path()).unwrap();
@@ -41,7 +41,7 @@ fn chunks_and_memory_of_each_kind_survive_and_chunks_go_without_a_trace() {
     assert_eq!(updates[&Head], StoredUpdate { memory, chunks: vec![0, 7] });
     assert_eq!(updates[&Backbone], StoredUpdate { chunks: vec![1], ..StoredUpdate::default() });
     assert_eq!(read(&store, Head), [(0, vec![0; 3]), (7, vec![7; 3])]);
-    store.commit(&[Write::ChunksForget(Head)]).unwrap();
+    store.commit(&[Write::DeleteChunks(Head)]).unwrap();
     assert_eq!((read(&store, Head), read(&store, Backbone).len()), (vec![], 1));
 }
 

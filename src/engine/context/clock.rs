@@ -1,0 +1,124 @@
+//! How far the wall clock can be believed.
+//!
+//! Edge machines without a battery wake up in 1970, learn the time when the network comes, and are set by hand to
+//! another decade. Nothing may be lost over that: while the clock is doubted nothing expires by age, and what has to be in
+//! order (labels, promotions, what a verdict has seen) is stamped with times that never go back.
+
+use std::time::Duration;
+
+use super::super::snapshot::Snapshot;
+use super::Cx;
+use crate::wire::{AlertId, Severity};
+use crate::words::{Now, Timestamp};
+
+/// Beyond this the wall clock was set and did not only drift.
+const JUMP_MS: i64 = 3_600_000;
+/// A clock that was set is believed after so long, or when a time server agrees.
+const SETTLES: Duration = Duration::from_hours(24);
+/// How long a time server may take to say that the clock it set is not its own.
+const AGREES: Duration = Duration::from_mins(1);
+/// 2026-01-01T00:00:00Z: this program is younger.
+const BORN: Timestamp = Timestamp(1_767_225_600_000);
+
+/// What is known of the wall clock.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct WallClock {
+    looked: Option<Now>,
+    /// How far it was set since it was last believed, in milliseconds, and when last.
+    jump: Option<(i64, Duration)>,
+    /// No stamp is earlier.
+    latest: Option<Timestamp>,
+}
+
+/// Why the wall clock is doubted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// It is older than this program.
+    BeforeBirth,
+    /// It was set by so many milliseconds.
+    Jumped(i64),
+    /// A time server has not been heard yet.
+    Unsynced,
+}
+
+impl WallClock {
+    /// A clock that stamps nothing earlier than what is stored.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let promoted = snapshot.heads.iter().filter_map(|head| head.promoted_at);
+        let trained = [snapshot.training.began, snapshot.training.settled].into_iter().flatten();
+        Self { latest: promoted.chain(trained).max(), ..Self::default() }
+    }
+
+    /// The time of something that must come after all before it.
+    pub fn monotonic_stamp(&mut self, wall: Timestamp) -> Timestamp {
+        let stamp = match self.latest {
+            Some(latest) if wall < latest => Timestamp(latest.0.saturating_add(1)),
+            _ => wall,
+        };
+        self.latest = Some(stamp);
+        stamp
+    }
+
+    /// Takes note of how the wall clock went since the last look, beside the monotonic one.
+    fn look(&mut self, now: Now, synced: Option<bool>) {
+        let looked = self.looked.replace(now);
+        if let Some(before) = looked {
+            let passed = i64::try_from(now.mono.saturating_sub(before.mono).as_millis()).unwrap_or(i64::MAX);
+            let step = now.wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
+            if step.saturating_abs() > JUMP_MS {
+                let so_far = self.jump.map_or(0, |(by, _)| by);
+                self.jump = Some((so_far.saturating_add(step), now.mono));
+            }
+        }
+        self.jump = self.jump.filter(|(by, at)| {
+            let stood = now.mono.saturating_sub(*at);
+            by.saturating_abs() > JUMP_MS && stood < SETTLES && !(synced == Some(true) && stood >= AGREES)
+        });
+    }
+
+    fn doubt(&self, now: Now, synced: Option<bool>) -> Option<Doubt> {
+        match self.jump {
+            _ if now.wall < BORN => Some(Doubt::BeforeBirth),
+            Some((by, _)) => Some(Doubt::Jumped(by)),
+            None if synced == Some(false) && now.mono < SETTLES => Some(Doubt::Unsynced),
+            None => None,
+        }
+    }
+
+    /// Whether ages are what the clock says.
+    pub fn is_believed(&self, now: Now, synced: Option<bool>) -> bool {
+        self.doubt(now, synced).is_none()
+    }
+}
+
+impl Cx<'_> {
+    /// Looks at the clock, and says so when it cannot be right.
+    pub fn look_at_clock(&mut self) {
+        let synced = self.messages.time_synced();
+        self.context.clock.look(self.now, synced);
+        let (severity, text) = match self.context.clock.doubt(self.now, synced) {
+            None | Some(Doubt::Unsynced) => return self.clear(AlertId::Clock),
+            Some(Doubt::BeforeBirth) => (
+                Severity::Error,
+                "the clock is older than this program, so every time that is reported is wrong; set it, or let a time \
+                 server do so (timedatectl)"
+                    .to_owned(),
+            ),
+            Some(Doubt::Jumped(by)) => (
+                Severity::Warning,
+                format!(
+                    "the clock was set by {:+.1} h; nothing expires by age until it has stood for a day or a time server \
+                     agrees, and times of before and after do not go together",
+                    by as f64 / 3_600_000.0
+                ),
+            ),
+        };
+        if self.raise(AlertId::Clock, severity, text.clone()) {
+            self.error("clock", text);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "clock_tests.rs"]
+mod tests;

@@ -1,0 +1,160 @@
+//! What all machines share: settings, the clock, whether the store takes writes, and what this step asks for.
+
+mod clock;
+mod storage_outage;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::fact::Fact;
+use super::messages::Messages;
+use super::settings::Settings;
+use super::step::{Act, Next, Step};
+use super::write::Write;
+use crate::words::{Now, Timestamp};
+pub(super) use clock::WallClock;
+use storage_outage::StorageOutage;
+#[cfg(test)]
+pub(super) use storage_outage::{DEFERRED_MAX, PREDICTED_MAX};
+
+/// How often what waits for a long time is looked through.
+const HOUSEKEEPING: Duration = Duration::from_mins(1);
+
+/// What machines share.
+#[derive(Debug)]
+pub(super) struct Context {
+    settings: Settings,
+    clock: WallClock,
+    outage: StorageOutage,
+    /// When this engine began.
+    began: Duration,
+    /// Whether there was one before it in this process.
+    resumes: bool,
+    housekeeping_at: Duration,
+    stopping: bool,
+    step: Step,
+    facts: VecDeque<Fact>,
+}
+
+impl Context {
+    pub fn new(settings: Settings, clock: WallClock) -> Self {
+        Self {
+            settings,
+            clock,
+            outage: StorageOutage::default(),
+            began: Duration::ZERO,
+            resumes: false,
+            housekeeping_at: Duration::ZERO,
+            stopping: false,
+            step: Step::default(),
+            facts: VecDeque::new(),
+        }
+    }
+
+    /// The clock, for the next engine of this process: one that was set is not believed for a restart.
+    pub fn into_clock(self) -> WallClock {
+        self.clock
+    }
+
+    /// This engine takes the place of a former one of this process.
+    pub fn resume(&mut self, clock: WallClock) {
+        self.clock = clock;
+        self.resumes = true;
+    }
+
+    /// This engine begins; whether there was one before it in this process.
+    pub fn begin(&mut self, now: Now) -> bool {
+        self.began = now.mono;
+        self.resumes
+    }
+
+    /// What to say of the configuration at the start, once.
+    pub fn take_opening(&mut self) -> Option<String> {
+        self.settings.opening.take()
+    }
+
+    /// What this step asked for.
+    pub fn take_step(&mut self) -> Step {
+        std::mem::take(&mut self.step)
+    }
+}
+
+/// What a machine is handed besides an event or a fact: the time, the messages, and the context.
+pub(super) struct Cx<'a> {
+    pub now: Now,
+    pub messages: &'a mut Messages,
+    context: &'a mut Context,
+}
+
+impl<'a> Cx<'a> {
+    pub fn new(now: Now, messages: &'a mut Messages, context: &'a mut Context) -> Self {
+        Self { now, messages, context }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.context.settings
+    }
+
+    /// To be made durable before anything else of this step is done.
+    pub fn write(&mut self, write: Write) {
+        self.context.step.writes.push(write);
+    }
+
+    /// To be done when all writes of this step are durable.
+    pub fn act(&mut self, act: Act) {
+        self.context.step.acts.push(act);
+    }
+
+    /// For the other machines, when this one is done.
+    pub fn post(&mut self, fact: Fact) {
+        self.context.facts.push_back(fact);
+    }
+
+    /// The fact whose turn it is.
+    pub fn next_fact(&mut self) -> Option<Fact> {
+        self.context.facts.pop_front()
+    }
+
+    /// Whether what waits for thirty days or the outbox's age is to be looked through now.
+    pub fn housekeeping_is_due(&mut self) -> bool {
+        let is_due = self.now.mono >= self.context.housekeeping_at;
+        if is_due {
+            self.context.housekeeping_at = self.now.mono + HOUSEKEEPING;
+        }
+        is_due
+    }
+
+    /// A time that comes after all stamps before it, whatever the clock says.
+    pub fn stamp(&mut self) -> Timestamp {
+        self.context.clock.monotonic_stamp(self.now.wall)
+    }
+
+    /// Whether ages are what the clock says.
+    pub fn clock_is_believed(&self) -> bool {
+        self.context.clock.is_believed(self.now, self.messages.time_synced())
+    }
+
+    /// How long this engine has run.
+    pub fn uptime(&self) -> Duration {
+        self.now.mono.saturating_sub(self.context.began)
+    }
+
+    /// Whether the store takes no writes.
+    pub fn storage_is_out(&self) -> bool {
+        self.context.outage.is_active()
+    }
+
+    /// Whether this engine is about to end.
+    pub fn is_stopping(&self) -> bool {
+        self.context.stopping
+    }
+
+    /// The engine ends when this step is done; whether that is news.
+    pub fn end(&mut self, next: Next) -> bool {
+        if std::mem::replace(&mut self.context.stopping, true) {
+            return false;
+        }
+        self.context.step.then = next;
+        true
+    }
+}

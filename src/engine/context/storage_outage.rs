@@ -1,0 +1,112 @@
+//! What goes on while nothing can be stored: images are predicted and said, and everything that would have to be durable
+//! waits or is refused.
+//!
+//! So memory stays what it was, and nothing is acknowledged that is not durable. Messages wait here, up to a bound, and at
+//! the broker; requests at the socket are refused unless they only read; images are taken in when there is room again,
+//! by a listing of the folders. Each is said once, whether it was predicted meanwhile or later.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::super::event::Inbound;
+use super::Cx;
+use crate::wire::{AlertId, Answer, Command, ErrorCode, Request, Severity};
+use crate::words::SampleId;
+
+/// Messages of the broker that wait here; more are left to it and come again with the next connection.
+pub(in crate::engine) const DEFERRED_MAX: usize = 100;
+/// Images whose prediction was said that the store does not know yet; an older one is said again if it is found again.
+pub(in crate::engine) const PREDICTED_MAX: usize = 10_000;
+
+/// What is remembered of the time in which nothing can be stored.
+#[derive(Debug, Default)]
+pub(super) struct StorageOutage {
+    active: bool,
+    deferred: Vec<Inbound>,
+    /// Predicted and not stored; they outlive the outage, until the listing that follows has found them.
+    predicted: BTreeSet<SampleId>,
+    /// The same in their order, the oldest to be forgotten first.
+    order: VecDeque<SampleId>,
+}
+
+impl StorageOutage {
+    /// Whether nothing can be stored now.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// Whether this image was said already, which is forgotten with the question.
+    pub fn was_predicted(&mut self, id: &SampleId) -> bool {
+        self.predicted.remove(id)
+    }
+
+    /// Takes note of an image that is said now; false where it was before.
+    fn predicts(&mut self, id: SampleId) -> bool {
+        let is_new = self.predicted.insert(id);
+        if is_new {
+            self.order.push_back(id);
+        }
+        if self.order.len() > PREDICTED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.predicted.remove(&oldest);
+        }
+        is_new
+    }
+}
+
+impl Cx<'_> {
+    /// The store takes no writes: for want of room, or because it may not be written.
+    pub fn storage_failed(&mut self, full: bool, reason: &str) {
+        self.context.outage.active = true;
+        let (id, other) = if full {
+            (AlertId::DiskFull, AlertId::StoreUnwritable)
+        } else {
+            (AlertId::StoreUnwritable, AlertId::DiskFull)
+        };
+        self.clear(other);
+        let text = format!("{reason}; images are predicted meanwhile, and stored later");
+        self.raise(id, Severity::Error, text);
+    }
+
+    /// It takes them again: returns the messages that were held back.
+    pub fn storage_recovered(&mut self) -> Vec<Inbound> {
+        self.context.outage.active = false;
+        self.clear(AlertId::DiskFull);
+        self.clear(AlertId::StoreUnwritable);
+        std::mem::take(&mut self.context.outage.deferred)
+    }
+
+    /// A message that cannot be made durable now.
+    pub fn defer(&mut self, inbound: Inbound) {
+        if self.context.outage.deferred.len() < DEFERRED_MAX {
+            self.context.outage.deferred.push(inbound);
+        } else {
+            let reason = "nothing can be stored, so the message is not taken; the broker sends it again at the next \
+                          connection if it was published with QoS 1";
+            self.error_on_topic(&inbound.topic, reason.to_owned());
+        }
+    }
+
+    /// Takes note of an image that is predicted and cannot be stored; false where it was before.
+    pub fn predicts_unstored(&mut self, id: SampleId) -> bool {
+        self.context.outage.predicts(id)
+    }
+
+    /// Whether this image was predicted before it could be stored, which is forgotten with the question.
+    pub fn was_predicted_unstored(&mut self, id: &SampleId) -> bool {
+        self.context.outage.was_predicted(id)
+    }
+
+    /// Why a request cannot be done now; what only reads can.
+    pub fn refused_by_outage(&self, request: &Request) -> Option<Answer> {
+        use Command::{Export, Heads, Predict, Rescan, Review, Samples, Status, Unknown};
+        let reads = matches!(
+            request.command,
+            Export | Heads | Predict { .. } | Rescan | Review | Samples(_) | Status | Unknown
+        );
+        (self.storage_is_out() && !reads).then(|| {
+            let reason = "nothing can be stored now ('edgetuned ctl status' says why); send it again when that is over";
+            Answer::error(ErrorCode::Busy, reason)
+        })
+    }
+}

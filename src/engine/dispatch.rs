@@ -1,0 +1,205 @@
+//! Who gets what: events by their source, then the facts that follow, in their order.
+
+use super::context::Cx;
+use super::event::{
+    AdapterEvent, BrokerEvent, Event, Inbound, ProcessEvent, SocketRequest, StoreEvent, SwapEvent, TrainerEvent,
+};
+use super::fact::Fact;
+use super::messages::{IncomingRequest, ReplyTo};
+use super::step::{Act, Next, Systemd};
+use super::{Engine, overview};
+use crate::update::Code;
+use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
+use crate::words::Now;
+
+impl Engine {
+    /// Hands an event to the machine that it concerns.
+    pub(super) fn dispatch(&mut self, now: Now, event: Event) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        match event {
+            Event::Tick => self.tick(now),
+            Event::Watch(event) => self.files.on_watch(cx, event),
+            Event::Ingest(ingested) => self.files.ingested(cx, ingested),
+            Event::Broker(event) => self.broker(now, event),
+            Event::Socket(SocketRequest { name, payload, ticket }) => {
+                let reply_to = ReplyTo::Socket(ticket);
+                self.request(now, &IncomingRequest { reply_to, name: &name, payload: &payload, retained: false });
+            }
+            Event::QueryAnswered { job, answer } => cx.found_out(job, &answer),
+            Event::Trainer(event) => match event {
+                TrainerEvent::Progress { phase, progress } => self.model.training_progress(cx, phase, progress),
+                TrainerEvent::Finished(outcome) => self.model.trained(cx, *outcome),
+                TrainerEvent::Failed { reason } => self.model.training_failed(cx, &reason),
+            },
+            Event::Adapter(event) => match event {
+                AdapterEvent::EmbeddingDrift(drifted) => self.model.embeddings_drifted(cx, drifted),
+                AdapterEvent::ReviewListReady(review) => self.labels.reviewed(cx, review),
+                AdapterEvent::EvictionCandidates(found) => self.labels.evict(cx, found),
+                AdapterEvent::FilesMissing(files) => self.files.missing(cx, files),
+                AdapterEvent::StatsCheckpoint(file) => self.labels.statistics_stored(cx, file),
+            },
+            Event::Updater(checked) => self.remote.update_checked(cx, *checked),
+            Event::Swap(event) => match event {
+                SwapEvent::Progress { embedded, of } => self.remote.swap_progress(cx, embedded, of),
+                SwapEvent::Ready(result) => self.remote.swap_ready(cx, *result),
+                SwapEvent::Failed { sha256, reason } => {
+                    self.remote.swap_failed(cx, sha256, Code::BadContent, reason);
+                }
+            },
+            Event::HeadLoadFailed { version, reason } => self.remote.head_load_failed(cx, version, &reason),
+            Event::Store(StoreEvent::Unavailable { full, reason }) => cx.storage_failed(full, &reason),
+            Event::Store(StoreEvent::Recovered) => {
+                for inbound in cx.storage_recovered() {
+                    self.message(now, &inbound);
+                }
+            }
+            Event::Process(event) => match event {
+                ProcessEvent::ReloadRequested => cx.reload(),
+                ProcessEvent::ConfigReady => self.remote.config_ready(cx),
+                ProcessEvent::ReloadStatusQuery => cx.answer_reload_status_query(),
+                ProcessEvent::StopRequested => self.stop(now),
+            },
+            Event::SystemMetrics(metrics) => {
+                cx.messages.take_metrics(metrics);
+                self.labels.keep_within_quota(cx);
+            }
+            Event::ComponentError { source: "watch", reason } => self.remote.watch_failed(cx, reason),
+            Event::ComponentError { source, reason } => cx.error(source, reason),
+        }
+    }
+
+    /// Hands out what the machines posted, until nothing is left to be told.
+    pub(super) fn hand_out_facts(&mut self, now: Now) {
+        loop {
+            let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+            self.remote.post_comparing(cx);
+            let Some(fact) = cx.next_fact() else { return };
+            match fact {
+                Fact::FilesWaiting(waiting) => {
+                    self.labels.files_waiting(waiting);
+                    self.model.files_waiting(waiting);
+                }
+                Fact::ImageRead(read) => self.labels.image_read(cx, *read),
+                Fact::WatchFailed { reason } => self.remote.watch_failed(cx, reason),
+                Fact::ImagePredicted { id, scored } => self.model.image_predicted(cx, id, &scored),
+                Fact::LabelSet { id, label, predicted, counts } => {
+                    self.model.labels_counted(counts);
+                    self.model.label_set(cx, id, label, predicted);
+                }
+                Fact::SamplesEvicted { count, counts } => {
+                    self.model.labels_counted(counts);
+                    self.model.samples_evicted(cx, count);
+                }
+                Fact::TrainingRuns(runs) => self.remote.training_runs(runs),
+                Fact::HeadJudged => self.labels.ask(cx, None),
+                Fact::HeadRolledBack { from, reason } => self.remote.update_rolled_back(cx, &from, &reason),
+                Fact::UpdateHeadOutdated => self.remote.update_head_outdated(),
+                Fact::UpdateHeadRefused { reason } => self.remote.update_head_refused(cx, reason),
+                Fact::UpdateHeadInstalled { head } => self.remote.update_head_installed(cx, head),
+                Fact::BackboneAccepted { result, former } => self.remote.backbone_accepted(cx, *result, former),
+                Fact::ComparingHead(is_comparing) => self.model.comparing(is_comparing),
+                Fact::UpdateHeadCompared { update, found } => self.model.update_compared(cx, &update, *found),
+                Fact::UpdateHeadFailed { reason } => self.model.take_out_of_service(cx, &reason),
+                Fact::BackboneCompared(result) => self.model.backbone_compared(cx, *result),
+            }
+        }
+    }
+
+    /// What time brings. What a machine posts reaches the others before it is their turn.
+    fn tick(&mut self, now: Now) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        cx.look_at_clock();
+        self.files.tick(cx);
+        if !cx.storage_is_out() {
+            self.tick_of_what_is_stored(now);
+        }
+        let overview = overview(&self.files, &self.labels, &self.model);
+        let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
+        cx.report_left_out_errors();
+        cx.publish_health_when_due(&overview);
+        cx.notify_when_due(&overview);
+    }
+
+    /// What is due and would have to be durable.
+    fn tick_of_what_is_stored(&mut self, now: Now) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.model.tick(cx);
+        self.labels.ask_when_due(cx);
+        self.hand_out_facts(now);
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.remote.tick(cx);
+        if cx.housekeeping_is_due() {
+            if cx.clock_is_believed() {
+                self.labels.expire(cx);
+                cx.expire_outbox();
+            }
+            self.files.find_missing(cx);
+        }
+        self.remote.confirm(cx);
+        self.hand_out_facts(now);
+    }
+
+    fn broker(&mut self, now: Now, event: BrokerEvent) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        match event {
+            BrokerEvent::Message(inbound) if cx.storage_is_out() => cx.defer(inbound),
+            BrokerEvent::Message(inbound) => self.message(now, &inbound),
+            BrokerEvent::Connected => self.connected(now),
+            BrokerEvent::Disconnected { reason, barred } => cx.disconnected(reason, barred),
+            BrokerEvent::Delivered { seq } => cx.delivered(seq),
+        }
+    }
+
+    /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
+    fn message(&mut self, now: Now, inbound: &Inbound) {
+        let Inbound { topic, payload, retained, delivery } = inbound;
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        cx.arrived(*delivery);
+        match topic.parse() {
+            Ok(InboundTopic::Label) => self.labels.label_message(cx, payload),
+            Ok(InboundTopic::ConfigDesired) => self.remote.desired_message(cx, payload),
+            Ok(InboundTopic::Request(name)) => {
+                let reply_to = ReplyTo::Broker(*delivery);
+                let incoming = IncomingRequest { reply_to, name: &name, payload, retained: *retained };
+                if !self.request(now, &incoming) {
+                    return;
+                }
+            }
+            // Whatever else is said there is no news for the device.
+            Ok(InboundTopic::Birth) if payload == BIRTH_ONLINE => cx.publish_discovery(),
+            Ok(InboundTopic::UpdateDesired(kind)) => self.remote.update_desired(cx, kind, payload),
+            Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {
+                self.remote.update_chunk(cx, kind, sha256, n, payload);
+            }
+            Ok(InboundTopic::Birth) => {}
+            Err(why) => cx.error_on_topic(topic, why.to_string()),
+        }
+        self.hand_out_facts(now);
+        self.cx(now).acknowledge(*delivery);
+    }
+
+    /// Everything retained, again: the broker may have forgotten it.
+    pub(super) fn connected(&mut self, now: Now) {
+        let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
+        cx.connected();
+        self.model.publish_info(&mut cx);
+        cx.publish_health(&overview(&self.files, &self.labels, &self.model));
+        self.model.publish_train_state(&mut cx);
+        self.labels.publish_review(&mut cx);
+        self.remote.publish_reported(&mut cx);
+        cx.publish_latest();
+        self.remote.updates_connected(&mut cx);
+        cx.act(Act::SendOutbox);
+    }
+
+    fn stop(&mut self, now: Now) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        if cx.end(Next::Exit) {
+            self.remote.uncount_starts(cx);
+            cx.report_dropped_at_the_end();
+            cx.announce(Happening::Stopped { reason: "asked to stop".to_owned() });
+            cx.acknowledge_the_rest();
+            cx.notify(Systemd::Stopping);
+        }
+    }
+}

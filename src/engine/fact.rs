@@ -1,0 +1,124 @@
+//! What one machine has to tell another.
+//!
+//! A machine puts a fact into the queue of the step ([`super::context::Cx::post`]); when it is done, [`super::Engine`]
+//! hands the facts to whom they concern, first in, first out. A fact says what is so, not what to do about it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::event::{CheckedHead, EmbeddedImage, FileStamp, Scored};
+use super::remote::SwapResult;
+use crate::words::{HeadRef, Label, SampleId};
+
+/// Something that other machines have to know.
+#[derive(Debug)]
+pub(super) enum Fact {
+    // From the files' machine.
+    /// So many files wait to be read.
+    FilesWaiting(usize),
+    /// An image was read.
+    ImageRead(Box<ReadImage>),
+    /// A watched folder is lost, or cannot be watched as it should.
+    WatchFailed {
+        /// What happened, with the next act.
+        reason: String,
+    },
+
+    // From the labels' machine.
+    /// A new image has a prediction.
+    ImagePredicted {
+        /// The image.
+        id: SampleId,
+        /// What was said of it.
+        scored: Scored,
+    },
+    /// A label was set, changed or removed.
+    LabelSet {
+        /// Of this image.
+        id: SampleId,
+        /// `None` where it was removed.
+        label: Option<Label>,
+        /// What was said of the image at arrival and by which head, where this label is the first to answer it.
+        predicted: Option<(Label, u64)>,
+        /// All labels by now.
+        counts: LabelCounts,
+    },
+    /// Samples were dropped to keep the store within its quota.
+    SamplesEvicted {
+        /// So many.
+        count: u64,
+        /// The labels that are left.
+        counts: LabelCounts,
+    },
+
+    // From the model's machine.
+    /// A training runs, or none does.
+    TrainingRuns(bool),
+    /// A new head has its verdict.
+    HeadJudged,
+    /// A head went out of service.
+    HeadRolledBack {
+        /// This one.
+        from: HeadRef,
+        /// Why.
+        reason: String,
+    },
+    /// A head that came as an update was compared with one that no longer serves.
+    UpdateHeadOutdated,
+    /// A head that came as an update is worse than the one in service.
+    UpdateHeadRefused {
+        /// In words and numbers.
+        reason: String,
+    },
+    /// A head that came as an update serves.
+    UpdateHeadInstalled {
+        /// Under this version.
+        head: HeadRef,
+    },
+    /// The head of another backbone is champion, and the backbone can take over.
+    BackboneAccepted {
+        /// The backbone, without its head.
+        result: Box<SwapResult>,
+        /// Version of the champion before it.
+        former: Option<u64>,
+    },
+
+    // From the remote machine.
+    /// Whether a head that came as an update is compared with the champion.
+    ComparingHead(bool),
+    /// It was compared.
+    UpdateHeadCompared {
+        /// Name of the update, for people.
+        update: String,
+        /// The head and the verdict.
+        found: Box<CheckedHead>,
+    },
+    /// The head that came as an update and serves does not hold.
+    UpdateHeadFailed {
+        /// Why.
+        reason: String,
+    },
+    /// Another backbone is ready, and the gate lets it take over.
+    BackboneCompared(Box<SwapResult>),
+}
+
+/// An image that was read from a file.
+#[derive(Debug)]
+pub(super) struct ReadImage {
+    /// Index of the watched folder.
+    pub root: usize,
+    pub path: PathBuf,
+    pub stamp: FileStamp,
+    pub image: EmbeddedImage,
+    /// Since the file was ready.
+    pub latency: Duration,
+}
+
+/// What a training could learn from.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LabelCounts {
+    pub labelled: usize,
+    pub classes: usize,
+    /// The class, where it is the only one.
+    pub only: Option<Label>,
+}

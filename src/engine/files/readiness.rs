@@ -1,0 +1,243 @@
+//! Which files are ready to be read, and which are still being written.
+//!
+//! A file is ready when its writer closed it or renamed it into place, when it is older than the settle time, or
+//! when two looks a settle time apart found the same size and time. What cannot be read yet is waited for, twenty
+//! settle times after it last changed, and then given up. All of it is bounded: past [`WAITING_MAX`] files the rest
+//! is left to a later scan, which is asked for when there is room again.
+//!
+//! What arrives goes ahead of what a listing found, however long that is: a new image waits for the few files that are
+//! with the worker, not for the backlog. The backlog keeps every [`SHARE`]th turn, so that it ends.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::event::{FileStamp, Sighting};
+use super::super::step::Act;
+use crate::words::Now;
+
+/// Files known here at once.
+pub(super) const WAITING_MAX: usize = 4096;
+/// Of these, those that a listing found; the rest is kept free for what arrives.
+pub(super) const LISTED_MAX: usize = 3072;
+/// A file that changed within this time has arrived, whoever found it.
+const YOUNG: Duration = Duration::from_mins(1);
+/// Where both wait, every so many-th turn is the backlog's.
+const SHARE: u32 = 4;
+/// Files handed to the ingest worker at once; enough to keep decoding and embedding busy side by side.
+pub const IN_FLIGHT_MAX: usize = 8;
+/// Settle times after which a file that cannot be read is given up.
+const PATIENCE: u32 = 20;
+
+/// Files on their way to the ingest worker.
+#[derive(Debug, Default)]
+pub(super) struct ReadyQueue {
+    waiting: BTreeMap<PathBuf, Waiting>,
+    /// Ready, and arrived just now.
+    arrived: VecDeque<PathBuf>,
+    /// Ready, and found by a listing.
+    backlog: VecDeque<PathBuf>,
+    /// Turns in a row that were not the backlog's.
+    passed: u32,
+    in_flight: usize,
+    overflowed: bool,
+    /// Whether listings were told that there is no room.
+    held: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    root: usize,
+    stage: Stage,
+    stamp: FileStamp,
+    /// Whether it goes ahead of what listings found.
+    has_arrived: bool,
+    /// When it was last found ready.
+    ready_at: Duration,
+    /// When the stamp was last seen to change.
+    changed_at: Duration,
+    /// Why the last reading failed, when it did.
+    complaint: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Look again at this time.
+    Watched { look_at: Duration },
+    /// A look is under way.
+    Looked,
+    /// In the queue of ready files.
+    Ready,
+    /// With the ingest worker; `touched` when it was seen to change since.
+    InFlight { touched: bool },
+}
+
+/// A file that is not waited for any longer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GivenUp {
+    pub path: PathBuf,
+    pub stamp: FileStamp,
+    pub reason: String,
+}
+
+impl ReadyQueue {
+    /// Files known here.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes note of a sighting; the file may be given up when it stood still unreadable for too long.
+    pub fn sighted(&mut self, now: Now, sighting: &Sighting, settle: Duration) -> Option<GivenUp> {
+        let Some(stamp) = sighting.stamp else {
+            return self.vanished(&sighting.path);
+        };
+        let Some(file) = self.waiting.get_mut(&sighting.path) else {
+            self.admit(now, sighting, stamp, settle);
+            return None;
+        };
+        let changed = file.stamp != stamp;
+        file.has_arrived |= changed || sighting.closed;
+        if changed {
+            file.stamp = stamp;
+            file.changed_at = now.mono;
+            file.complaint = None;
+        }
+        match file.stage {
+            Stage::InFlight { ref mut touched } => *touched |= changed || sighting.closed,
+            Stage::Ready => {}
+            Stage::Watched { .. } | Stage::Looked if sighting.closed => self.make_ready(now, &sighting.path),
+            Stage::Watched { ref mut look_at } => {
+                if changed {
+                    *look_at = now.mono + settle;
+                }
+            }
+            Stage::Looked if changed => file.stage = Stage::Watched { look_at: now.mono + settle },
+            Stage::Looked => match &file.complaint {
+                None => self.make_ready(now, &sighting.path),
+                Some(reason) if now.mono.saturating_sub(file.changed_at) >= settle * PATIENCE => {
+                    let given_up = GivenUp { path: sighting.path.clone(), stamp, reason: reason.clone() };
+                    self.waiting.remove(&sighting.path);
+                    return Some(given_up);
+                }
+                Some(_) => file.stage = Stage::Watched { look_at: now.mono + settle },
+            },
+        }
+        None
+    }
+
+    fn admit(&mut self, now: Now, sighting: &Sighting, stamp: FileStamp, settle: Duration) {
+        let age_ms = now.wall.0.saturating_sub(stamp.mtime_ns / 1_000_000);
+        // The age of a file from the future is not known.
+        let age = u64::try_from(age_ms).ok().map(Duration::from_millis);
+        let has_arrived = sighting.closed || age.is_some_and(|age| age < YOUNG);
+        if self.waiting.len() >= if has_arrived { WAITING_MAX } else { LISTED_MAX } {
+            self.overflowed = true;
+            return;
+        }
+        let file = Waiting {
+            root: sighting.root,
+            stage: Stage::Watched { look_at: now.mono + settle },
+            stamp,
+            has_arrived,
+            ready_at: now.mono,
+            changed_at: now.mono,
+            complaint: None,
+        };
+        self.waiting.insert(sighting.path.clone(), file);
+        if sighting.closed || age.is_some_and(|age| age >= settle) {
+            self.make_ready(now, &sighting.path);
+        }
+    }
+
+    fn make_ready(&mut self, now: Now, path: &Path) {
+        if let Some(file) = self.waiting.get_mut(path) {
+            file.stage = Stage::Ready;
+            file.ready_at = now.mono;
+            let queue = if file.has_arrived { &mut self.arrived } else { &mut self.backlog };
+            queue.push_back(path.to_owned());
+        }
+    }
+
+    fn vanished(&mut self, path: &Path) -> Option<GivenUp> {
+        // A file in flight is let finish; the worker finds out by itself.
+        if self.waiting.get(path).is_some_and(|file| !matches!(file.stage, Stage::InFlight { .. })) {
+            self.waiting.remove(path);
+        }
+        None
+    }
+
+    /// A file was taken that has to be found again: everything is listed when there is room.
+    pub fn passed_over(&mut self) {
+        self.overflowed = true;
+    }
+
+    /// What is to be done now: files for the worker; listings held while there is no room for what they find, or while what
+    /// is taken `is_forgotten`, so that they would find the same again and again; a scan when that is over.
+    pub fn advance(&mut self, is_forgotten: bool) -> Vec<Act> {
+        let mut effects = Vec::new();
+        while self.in_flight < IN_FLIGHT_MAX {
+            let Some(path) = self.next() else { break };
+            // A file that vanished while it waited in the queue is no longer known.
+            let Some(file) = self.waiting.get_mut(&path).filter(|file| file.stage == Stage::Ready) else { continue };
+            file.stage = Stage::InFlight { touched: false };
+            self.in_flight += 1;
+            effects.push(Act::Ingest { root: file.root, path });
+        }
+        let scan = self.overflowed && !is_forgotten && self.waiting.len() <= WAITING_MAX / 4;
+        self.overflowed &= !scan;
+        let hold = self.overflowed || is_forgotten;
+        if std::mem::replace(&mut self.held, hold) != hold {
+            effects.push(Act::PauseScans(hold));
+        }
+        if scan {
+            effects.push(Act::Rescan);
+        }
+        effects
+    }
+
+    /// The next file whose turn it is.
+    fn next(&mut self) -> Option<PathBuf> {
+        let is_backlogs = !self.backlog.is_empty() && (self.arrived.is_empty() || self.passed + 1 >= SHARE);
+        self.passed = if is_backlogs { 0 } else { self.passed + 1 };
+        if is_backlogs { self.backlog.pop_front() } else { self.arrived.pop_front() }
+    }
+
+    /// Looks that are due; asked for on every tick only, since it goes through all files.
+    pub fn looks(&mut self, now: Now) -> Vec<Act> {
+        let due = |file: &Waiting| matches!(file.stage, Stage::Watched { look_at } if look_at <= now.mono);
+        let mut effects = Vec::new();
+        for (path, file) in self.waiting.iter_mut().filter(|(_, file)| due(file)) {
+            file.stage = Stage::Looked;
+            effects.push(Act::Stat { root: file.root, path: path.clone() });
+        }
+        effects
+    }
+
+    /// The worker is done with a file; returns when it was found ready. It is forgotten, unless it changed meanwhile.
+    pub fn finished(&mut self, now: Now, path: &Path) -> Option<Duration> {
+        let file = self.waiting.get_mut(path)?;
+        let Stage::InFlight { touched } = file.stage else { return None };
+        self.in_flight -= 1;
+        let ready_at = file.ready_at;
+        if touched {
+            file.stage = Stage::Watched { look_at: now.mono };
+            file.complaint = None;
+        } else {
+            self.waiting.remove(path);
+        }
+        Some(ready_at)
+    }
+
+    /// The worker could not read a file yet; it is looked at again until it changes or patience ends.
+    pub fn postponed(&mut self, now: Now, path: &Path, settle: Duration, reason: Option<String>) {
+        let Some(file) = self.waiting.get_mut(path) else { return };
+        let Stage::InFlight { touched } = file.stage else { return };
+        self.in_flight -= 1;
+        file.complaint = if touched { None } else { reason };
+        file.stage = Stage::Watched { look_at: now.mono + if touched { Duration::ZERO } else { settle } };
+    }
+}
+
+#[cfg(test)]
+#[path = "readiness_tests.rs"]
+mod tests;

@@ -1,0 +1,89 @@
+//! Keeping the store within its quota: when samples have to go, and what is said of it.
+//!
+//! What counts is what is kept: samples at their usual size, and unsent messages. The file's own size says little, since
+//! pages that samples left behind in part are neither free nor full; new samples fill them again.
+//!
+//! Which ones go is worked out at the rim by [`crate::eval::budget::evict`], whose reasons these are; here it is decided when,
+//! and nothing goes that changed in the meantime.
+
+use std::collections::BTreeMap;
+
+use super::super::context::Cx;
+use super::super::event::EvictionCandidate;
+use super::super::fact::Fact;
+use super::super::step::Act;
+use super::super::write::Write;
+use super::Labels;
+use crate::eval::budget::Why;
+use crate::wire::Happening;
+
+/// What is freed at a time, as a share of the quota, so that it is not done for every image.
+const SLACK: f64 = 0.05;
+
+/// Whether samples are being looked for, and whether there were none.
+#[derive(Debug, Default)]
+pub(super) struct Eviction {
+    running: bool,
+    /// How things stood when nothing could go: samples, labelled ones, and verdicts. Until that changes nobody looks again.
+    exhausted: Option<(usize, usize, u64)>,
+    /// Verdicts after which more labels are in the statistics, and their samples may go.
+    verdicts: u64,
+    /// Whether somebody was told that nothing may go.
+    told: bool,
+}
+
+impl Labels {
+    /// Over the quota, samples are looked for that can go.
+    pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
+        let samples = self.index.len() as u64 * cx.settings().sample_bytes;
+        let (used, quota) = (samples + cx.messages.outbox_bytes(), cx.settings().quota_bytes);
+        if used <= quota {
+            (self.eviction.exhausted, self.eviction.told) = (None, false);
+            return;
+        }
+        if self.eviction.running || self.eviction.exhausted == Some(self.holdings()) || cx.is_stopping() {
+            return;
+        }
+        let excess = (used - quota) as f64 + SLACK * quota as f64;
+        let count = (excess / cx.settings().sample_bytes as f64).ceil() as usize;
+        self.eviction.running = true;
+        cx.act(Act::Evict { count });
+    }
+
+    fn holdings(&self) -> (usize, usize, u64) {
+        (self.index.len(), self.index.labelled(), self.eviction.verdicts)
+    }
+
+    /// The statistics hold the labels that a verdict saw: what had to wait for that may go.
+    pub fn statistics_stored(&mut self, cx: &mut Cx<'_>, file: Vec<u8>) {
+        cx.write(Write::Statistics { file });
+        self.eviction.verdicts += 1;
+    }
+
+    /// Drops what was found and still is as it was.
+    pub fn evict(&mut self, cx: &mut Cx<'_>, found: Vec<EvictionCandidate>) {
+        self.eviction.running = false;
+        let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
+        for EvictionCandidate { id, label, why } in found {
+            if self.index.label(&id) != label.as_ref() || !self.index.remove(&id) {
+                continue;
+            }
+            cx.write(Write::DeleteSample { id });
+            self.no_longer_asked(cx, &id);
+            *counts.entry(why).or_default() += 1;
+        }
+        let count: u64 = counts.values().sum();
+        if count == 0 {
+            self.eviction.exhausted = Some(self.holdings());
+            if std::mem::replace(&mut self.eviction.told, true) {
+                return;
+            }
+            let reason = "the store is over its quota and nothing in it may go: raise store.quota_mb, or remove labels";
+            return cx.error("store", reason.to_owned());
+        }
+        self.eviction.told = false;
+        cx.post(Fact::SamplesEvicted { count, counts: self.counts() });
+        let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
+        cx.announce(Happening::Evicted { count, why });
+    }
+}

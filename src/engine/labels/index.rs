@@ -1,0 +1,269 @@
+//! Which images are known and how they are labelled; labels that wait for their image.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::snapshot::StoredSample;
+use super::super::write::{LabelSource, PendingLabel};
+use crate::words::{Label, SampleId, Timestamp};
+
+/// Labels kept for images not seen yet.
+pub const PENDING_MAX: usize = 10_000;
+/// How long they are kept.
+const PENDING_AGE_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// All samples with their labels, in memory: about 100 bytes each.
+#[derive(Debug, Default)]
+pub(super) struct SampleIndex {
+    samples: BTreeMap<SampleId, Known>,
+    counts: BTreeMap<Label, usize>,
+    awaited: BTreeMap<String, PendingLabel>,
+    classes: Classes,
+}
+
+/// What deciding needs of a sample.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    label: Option<(ClassNumber, LabelSource)>,
+    /// What was said at arrival and by which head, until a label answers it.
+    predicted: Option<(ClassNumber, u64)>,
+}
+
+/// Place of a label in [`Classes`].
+type ClassNumber = u32;
+
+/// Every label that was ever given or said, once; so a sample holds a number and no text.
+#[derive(Debug, Default)]
+struct Classes {
+    names: Vec<Label>,
+    numbers: BTreeMap<Label, ClassNumber>,
+}
+
+impl Classes {
+    fn number(&mut self, label: &Label) -> ClassNumber {
+        if let Some(number) = self.numbers.get(label) {
+            return *number;
+        }
+        let number = self.names.len() as ClassNumber;
+        self.names.push(label.clone());
+        self.numbers.insert(label.clone(), number);
+        number
+    }
+
+    fn name(&self, number: ClassNumber) -> &Label {
+        &self.names[number as usize]
+    }
+}
+
+/// Which image a prefix of a digest means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resolved {
+    Known(SampleId),
+    Unknown,
+    Ambiguous,
+}
+
+impl SampleIndex {
+    pub fn new(samples: Vec<StoredSample>, awaited: Vec<PendingLabel>) -> Self {
+        let mut index = Self::default();
+        for StoredSample { id, label, predicted } in samples {
+            index.add(id, predicted);
+            if let Some((label, source)) = label {
+                index.set_label(id, Some(label), source);
+            }
+        }
+        index.awaited = awaited.into_iter().map(|label| (label.prefix.clone(), label)).collect();
+        index
+    }
+
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    pub fn labelled(&self) -> usize {
+        self.counts.values().sum()
+    }
+
+    /// Labelled samples of each class that has any.
+    pub fn counts(&self) -> &BTreeMap<Label, usize> {
+        &self.counts
+    }
+
+    pub fn contains(&self, id: &SampleId) -> bool {
+        self.samples.contains_key(id)
+    }
+
+    pub fn label(&self, id: &SampleId) -> Option<&Label> {
+        self.samples.get(id)?.label.map(|(class, _)| self.classes.name(class))
+    }
+
+    /// Adds a sample without a label, with what was said of it and by which head; no effect when it is known.
+    pub fn add(&mut self, id: SampleId, predicted: Option<(Label, u64)>) {
+        let predicted = predicted.map(|(label, head)| (self.classes.number(&label), head));
+        self.samples.entry(id).or_insert(Known { label: None, predicted });
+    }
+
+    /// Forgets a sample; whether it was there.
+    pub fn remove(&mut self, id: &SampleId) -> bool {
+        let Some(known) = self.samples.remove(id) else { return false };
+        self.uncount(known);
+        true
+    }
+
+    /// What was said of a sample at arrival, and by which head; once, since a label answers it once.
+    pub fn take_predicted(&mut self, id: &SampleId) -> Option<(Label, u64)> {
+        let (class, head) = self.samples.get_mut(id)?.predicted.take()?;
+        Some((self.classes.name(class).clone(), head))
+    }
+
+    /// Sets or removes a known sample's label; whether anything changed.
+    pub fn set_label(&mut self, id: SampleId, label: Option<Label>, source: LabelSource) -> bool {
+        let class = label.as_ref().map(|label| self.classes.number(label));
+        let Some(slot) = self.samples.get_mut(&id) else { return false };
+        if slot.label.map(|(old, _)| old) == class {
+            return false;
+        }
+        let before = *slot;
+        slot.label = class.map(|class| (class, source));
+        self.uncount(before);
+        if let Some(label) = label {
+            *self.counts.entry(label).or_default() += 1;
+        }
+        true
+    }
+
+    fn uncount(&mut self, known: Known) {
+        let Some((class, _)) = known.label else { return };
+        let name = self.classes.name(class);
+        if let Some(count) = self.counts.get_mut(name) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(name);
+            }
+        }
+    }
+
+    /// Which image is meant by the first digits of its digest (lowercase).
+    pub fn resolve(&self, prefix: &str) -> Resolved {
+        let Ok(first) = format!("{prefix:0<64}").parse::<SampleId>() else { return Resolved::Unknown };
+        let mut matches =
+            self.samples.range(first..).map(|(id, _)| *id).take_while(|id| id.to_string().starts_with(prefix));
+        match (matches.next(), matches.next()) {
+            (None, _) => Resolved::Unknown,
+            (Some(id), None) => Resolved::Known(id),
+            (Some(_), Some(_)) => Resolved::Ambiguous,
+        }
+    }
+
+    /// Keeps a label for an image to come; returns the prefix that had to go for it.
+    pub fn await_label(&mut self, label: PendingLabel) -> Option<String> {
+        self.awaited.insert(label.prefix.clone(), label);
+        if self.awaited.len() <= PENDING_MAX {
+            return None;
+        }
+        let oldest = self.awaited.values().min_by_key(|label| label.at).map(|label| label.prefix.clone())?;
+        self.awaited.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Forgets the label kept under exactly this prefix; whether there was one.
+    pub fn forget_awaited(&mut self, prefix: &str) -> bool {
+        self.awaited.remove(prefix).is_some()
+    }
+
+    /// Takes out every label that was kept for this image: the latest is the one that counts, the rest is older.
+    pub fn claim(&mut self, id: &SampleId) -> Vec<PendingLabel> {
+        let digits = id.to_string();
+        let prefixes: Vec<String> = (8..=64).map(|length| digits[..length].to_owned()).collect();
+        let mut claimed: Vec<_> = prefixes.iter().filter_map(|prefix| self.awaited.remove(prefix)).collect();
+        claimed.sort_by_key(|label| label.at);
+        claimed
+    }
+
+    /// Takes out the labels whose image did not come within thirty days.
+    pub fn expire(&mut self, wall: Timestamp) -> Vec<String> {
+        let old = |label: &PendingLabel| wall.since(label.at) > PENDING_AGE_MAX;
+        let prefixes: Vec<String> =
+            self.awaited.values().filter(|label| old(label)).map(|label| label.prefix.clone()).collect();
+        for prefix in &prefixes {
+            self.awaited.remove(prefix);
+        }
+        prefixes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(text: &str) -> Label {
+        Label::new(text).unwrap()
+    }
+
+    fn unlabelled(id: SampleId) -> StoredSample {
+        StoredSample { id, label: None, predicted: None }
+    }
+
+    fn id(first: u8, second: u8) -> SampleId {
+        let mut bytes = [0; 32];
+        (bytes[0], bytes[5]) = (first, second);
+        SampleId(crate::words::Digest(bytes))
+    }
+
+    #[test]
+    fn a_prefix_means_an_image_only_when_it_means_one() {
+        let index = SampleIndex::new([id(0xab, 1), id(0xab, 2), id(0xac, 3)].map(unlabelled).into(), vec![]);
+        assert_eq!(index.resolve("ab000000"), Resolved::Ambiguous);
+        assert_eq!(index.resolve("ab0000000001"), Resolved::Known(id(0xab, 1)));
+        assert_eq!(index.resolve(&id(0xac, 3).to_string()), Resolved::Known(id(0xac, 3)));
+        assert_eq!(index.resolve("ff000000"), Resolved::Unknown);
+    }
+
+    #[test]
+    fn counts_follow_relabelling_and_removal() {
+        let labelled = StoredSample { label: Some((label("nut"), LabelSource::Folder)), ..unlabelled(id(1, 0)) };
+        let mut index = SampleIndex::new(vec![labelled], vec![]);
+        assert!(index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt));
+        assert!(
+            !index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt),
+            "the same label again is no change"
+        );
+        assert_eq!(index.counts().iter().map(|(l, n)| (l.as_str(), *n)).collect::<Vec<_>>(), [("gear", 1)]);
+        assert!(index.set_label(id(1, 0), None, LabelSource::Mqtt));
+        assert!(index.counts().is_empty());
+        assert!(index.set_label(id(1, 0), Some(label("nut")), LabelSource::Mqtt));
+        assert!(index.remove(&id(1, 0)) && !index.remove(&id(1, 0)));
+        assert_eq!(index.labelled(), 0);
+        assert!(!index.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt), "unknown images take no label");
+    }
+
+    #[test]
+    fn a_prediction_is_answered_once() {
+        let mut index = SampleIndex::default();
+        index.add(id(1, 0), Some((label("nut"), 7)));
+        index.add(id(1, 0), Some((label("gear"), 8)));
+        assert_eq!(index.take_predicted(&id(1, 0)), Some((label("nut"), 7)));
+        assert_eq!(index.take_predicted(&id(1, 0)), None);
+    }
+
+    #[test]
+    fn labels_wait_for_their_image_and_the_oldest_go_past_the_bound() {
+        let mut index = SampleIndex::default();
+        let awaited = |n: usize| PendingLabel {
+            prefix: format!("{n:08x}"),
+            label: label("nut"),
+            source: LabelSource::Mqtt,
+            at: Timestamp(i64::try_from(n).unwrap()),
+        };
+        for n in 0..PENDING_MAX {
+            assert_eq!(index.await_label(awaited(n)), None);
+        }
+        assert_eq!(index.await_label(awaited(PENDING_MAX)), Some("00000000".into()));
+        let mut bytes = [0; 32];
+        bytes[3] = 7;
+        let image = SampleId(crate::words::Digest(bytes));
+        assert_eq!(index.claim(&image), [awaited(7)]);
+        assert_eq!(index.claim(&image), [], "a label is claimed once");
+        assert_eq!(index.expire(Timestamp(30 * 24 * 3_600_000 + 10)).len(), 8);
+    }
+}

@@ -1,0 +1,87 @@
+//! What a label changes.
+
+use super::super::context::Cx;
+use super::super::fact::Fact;
+use super::super::step::Act;
+use super::super::write::{LabelSource, PendingLabel, Write};
+use super::Labels;
+use super::index::{PENDING_MAX, Resolved};
+use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
+use crate::words::{Label, SampleId};
+
+impl Labels {
+    /// Labels from the broker: those that mean one image, or one that is still to come, count; the others are
+    /// reported and change nothing.
+    pub fn label_message(&mut self, cx: &mut Cx<'_>, payload: &[u8]) {
+        let items = match wire::parse_labels(payload) {
+            Ok(items) => items,
+            Err(why) => return cx.error_on_topic("label", why.to_string()),
+        };
+        for item in items {
+            match self.index.resolve(item.image.as_str()) {
+                Resolved::Known(id) => self.set_label(cx, id, item.label, LabelSource::Mqtt),
+                Resolved::Unknown => self.await_label(cx, item),
+                Resolved::Ambiguous => cx.error_on_topic("label", several(&item.image)),
+            }
+        }
+    }
+
+    /// Labels by request: all of them or, where one may mean several images, none.
+    pub fn take_labels(&mut self, cx: &mut Cx<'_>, items: &[wire::LabelItem]) -> Answer {
+        let resolved: Vec<Resolved> = items.iter().map(|item| self.index.resolve(item.image.as_str())).collect();
+        if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
+            return ambiguous(&items[doubtful].image);
+        }
+        let mut taken = LabelsTaken::default();
+        for (item, resolved) in items.iter().zip(resolved) {
+            if let Resolved::Known(id) = resolved {
+                taken.set += 1;
+                self.set_label(cx, id, item.label.clone(), LabelSource::Mqtt);
+            } else {
+                taken.kept += usize::from(item.label.is_some());
+                self.await_label(cx, item.clone());
+            }
+        }
+        Answer::ok(&taken)
+    }
+
+    fn await_label(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem) {
+        let prefix = item.image.as_str().to_owned();
+        let Some(label) = item.label else {
+            if self.index.forget_awaited(&prefix) {
+                cx.write(Write::DeletePendingLabel { prefix });
+            }
+            return;
+        };
+        let awaited = PendingLabel { prefix, label, source: LabelSource::Mqtt, at: cx.now.wall };
+        cx.write(Write::PendingLabel(awaited.clone()));
+        if let Some(prefix) = self.index.await_label(awaited) {
+            let reason =
+                format!("the label kept for image {prefix} was dropped: at most {PENDING_MAX} wait for their image");
+            cx.write(Write::DeletePendingLabel { prefix });
+            cx.error_on_topic("label", reason);
+        }
+    }
+
+    /// Sets or removes a known image's label; the same label again is no change.
+    pub fn set_label(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, source: LabelSource) {
+        if self.index.set_label(id, label.clone(), source) {
+            let at = cx.stamp();
+            cx.write(Write::Label { id, label: label.clone(), source, at });
+            cx.act(Act::UpdateOnline(vec![id]));
+            self.review.outdated();
+            self.no_longer_asked(cx, &id);
+            let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));
+            cx.post(Fact::LabelSet { id, label, predicted, counts: self.counts() });
+        }
+    }
+}
+
+/// The answer to a prefix that means several images.
+pub(super) fn ambiguous(prefix: &ImagePrefix) -> Answer {
+    Answer::error(ErrorCode::BadRequest, several(prefix))
+}
+
+fn several(prefix: &ImagePrefix) -> String {
+    format!("{prefix} is the start of more than one image's SHA-256; send more digits")
+}

@@ -1,0 +1,90 @@
+//! The list of images that are worth a label: when it is made anew, and when something on it is done.
+
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::event::Review;
+use super::super::step::Act;
+use super::Labels;
+use crate::eval::review::Reason;
+use crate::wire::{Answer, Asked, ReviewList, Topic};
+use crate::words::{SampleId, Timestamp};
+
+/// A list is made at most so often while images and labels keep coming.
+const EVERY: Duration = Duration::from_secs(30);
+
+/// The list and whether it is out of date.
+#[derive(Debug, Default)]
+pub(super) struct ReviewState {
+    asked: Asked,
+    stale: bool,
+    /// Whether one is being made.
+    running: bool,
+    made_at: Option<Duration>,
+    /// Nothing earlier is asked for, since a drift was found.
+    since: Option<Timestamp>,
+}
+
+impl ReviewState {
+    /// Images or labels changed.
+    pub fn outdated(&mut self) {
+        self.stale = true;
+    }
+}
+
+impl Labels {
+    /// Asks for a list when the last one is out of date and no file waits.
+    pub fn ask_when_due(&mut self, cx: &mut Cx<'_>) {
+        let review = &self.review;
+        let recent = review.made_at.is_some_and(|at| cx.now.mono.saturating_sub(at) < EVERY);
+        if review.stale && !review.running && !recent && self.files_waiting == 0 && !cx.is_stopping() {
+            let since = review.since;
+            self.ask(cx, since);
+        }
+    }
+
+    /// Asks for a list now.
+    pub fn ask(&mut self, cx: &mut Cx<'_>, since: Option<Timestamp>) {
+        self.review.since = since;
+        self.review.stale = false;
+        self.review.running = true;
+        self.review.made_at = Some(cx.now.mono);
+        cx.act(Act::Review { since });
+    }
+
+    /// A list was made; what was labelled or dropped meanwhile is not on it.
+    pub fn reviewed(&mut self, cx: &mut Cx<'_>, review: Review) {
+        self.review.running = false;
+        let Review { mut items, advice } = review;
+        items.retain(|item| match (item.reason, self.index.label(&item.image)) {
+            (Reason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
+            (_, label) => self.index.contains(&item.image) && label.is_none(),
+        });
+        self.show(cx, Asked { items, advice });
+    }
+
+    /// An image got a label, or is gone.
+    pub fn no_longer_asked(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
+        let mut asked = self.review.asked.clone();
+        asked.items.retain(|item| item.image != *id);
+        self.show(cx, asked);
+    }
+
+    fn show(&mut self, cx: &mut Cx<'_>, asked: Asked) {
+        if asked != self.review.asked {
+            self.review.asked = asked;
+            self.publish_review(cx);
+        }
+    }
+
+    /// Publishes the list as it is.
+    pub fn publish_review(&mut self, cx: &mut Cx<'_>) {
+        let asked = self.review.asked.clone();
+        cx.publish(Topic::Review, |envelope| ReviewList { envelope, asked });
+    }
+
+    /// The list, for who asks.
+    pub fn show_review_list(&self) -> Answer {
+        Answer::ok(&self.review.asked)
+    }
+}

@@ -1,0 +1,59 @@
+//! What needs a person, from when it is found until it is over.
+//!
+//! An alert says the same until it is cleared or its words change; `since` stays over such a change. Only `drift` is
+//! restored after a restart, since only its cause is remembered: the others are found again.
+
+use std::collections::BTreeMap;
+
+use super::super::context::Cx;
+use super::super::step::Act;
+use crate::wire::{Alert, AlertId, Raised, Severity, Topic, Warning};
+
+/// The alerts that are up.
+#[derive(Debug, Default)]
+pub(super) struct Alerts(BTreeMap<AlertId, Warning>);
+
+impl Alerts {
+    /// An alert that was up before a restart.
+    pub fn restore(&mut self, id: AlertId, warning: Warning) {
+        self.0.insert(id, warning);
+    }
+}
+
+impl Cx<'_> {
+    /// Raises an alert; one that says the same already is not said again. Whether it was said.
+    pub fn raise(&mut self, id: AlertId, severity: Severity, text: String) -> bool {
+        let former = self.messages.alerts.0.get(&id);
+        let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
+        if is_news {
+            let since = former.map_or(self.now.wall, |former| former.since);
+            self.messages.alerts.0.insert(id, Warning { severity, text, since });
+            self.publish_alert(id);
+        }
+        is_news
+    }
+
+    /// Clears an alert that is up.
+    pub fn clear(&mut self, id: AlertId) {
+        if self.messages.alerts.0.remove(&id).is_some() {
+            self.publish_alert(id);
+        }
+    }
+
+    /// The alerts that are up.
+    pub fn raised(&self) -> Vec<Raised> {
+        AlertId::ALL.into_iter().filter_map(|id| Some(Raised { id, warning: self.warning(id)? })).collect()
+    }
+
+    /// Says what an alert says now; nothing clears it.
+    pub fn publish_alert(&mut self, id: AlertId) {
+        match self.warning(id) {
+            Some(warning) => self.publish(Topic::Alert(id), |envelope| Alert { envelope, warning }),
+            None => self.act(Act::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
+        }
+    }
+
+    fn warning(&self, id: AlertId) -> Option<Warning> {
+        self.messages.alerts.0.get(&id).cloned()
+    }
+}

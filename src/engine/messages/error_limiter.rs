@@ -1,0 +1,198 @@
+//! What went wrong, said without a flood.
+//!
+//! Whoever sends a thousand broken messages a second must not fill the outbox with a thousand events about them, since
+//! the oldest predictions would have to go for that. So of each kind of error a burst is said, then one a second with
+//! the number of those left out. Kinds are few, whatever is sent: the first level of a topic, and parts of the daemon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::write::Write;
+use crate::wire::Happening;
+
+/// Errors of one kind that are said one by one.
+const BURST: usize = 20;
+
+/// After a burst, one error of its kind is said in this time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Messages that the outbox dropped are told of this often at most.
+const DROPPED_EVERY: Duration = Duration::from_mins(1);
+
+/// First levels of topics that are kinds of their own; all others are one.
+const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistant"];
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq)]
+struct ErrorReport {
+    /// Those of one kind share a burst.
+    kind: String,
+    says: Happening,
+}
+
+impl ErrorReport {
+    fn of_source(source: &str, reason: String) -> Self {
+        let says = Happening::Error { topic: None, source: Some(source.to_owned()), reason };
+        Self { kind: format!("source {source}"), says }
+    }
+
+    fn of_topic(topic: &str, reason: String) -> Self {
+        let first = topic.split('/').next().unwrap_or_default();
+        let kind = format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default());
+        Self { kind, says: Happening::Error { topic: Some(topic.to_owned()), source: None, reason } }
+    }
+
+    /// The event that says it, and that `left_out` others were not said.
+    fn into_event(mut self, left_out: u64) -> Happening {
+        if let (Happening::Error { reason, .. } | Happening::UpdateFailed { reason, .. }, 1..) =
+            (&mut self.says, left_out)
+        {
+            *reason = format!("{reason} ({left_out} more errors like it were left out)");
+        }
+        self.says
+    }
+}
+
+/// What one kind of error may still say.
+#[derive(Debug)]
+struct TokenBucket {
+    tokens: usize,
+    /// When the last token was added.
+    filled_at: Duration,
+    left_out: u64,
+    /// The latest of those left out.
+    latest: Option<ErrorReport>,
+}
+
+impl TokenBucket {
+    fn new(now: Duration) -> Self {
+        Self { tokens: BURST, filled_at: now, left_out: 0, latest: None }
+    }
+
+    /// Takes a token if there is one.
+    fn take(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.filled_at).as_secs() / EVERY.as_secs();
+        if passed > 0 {
+            self.tokens = usize::try_from(passed).unwrap_or(BURST).saturating_add(self.tokens).min(BURST);
+            self.filled_at += EVERY * u32::try_from(passed).unwrap_or(u32::MAX);
+        }
+        let there = self.tokens > 0;
+        self.tokens -= usize::from(there);
+        there
+    }
+}
+
+/// What was said of errors and what was left out.
+#[derive(Debug, Default)]
+pub(super) struct ErrorLimiter {
+    buckets: BTreeMap<String, TokenBucket>,
+    /// Messages dropped from the outbox and not told of yet.
+    dropped: u64,
+    dropped_said_at: Option<Duration>,
+}
+
+impl ErrorLimiter {
+    /// What to say of `report` now, if anything.
+    fn take(&mut self, now: Duration, report: ErrorReport) -> Option<Happening> {
+        let bucket = self.buckets.entry(report.kind.clone()).or_insert_with(|| TokenBucket::new(now));
+        if bucket.take(now) {
+            bucket.latest = None;
+            return Some(report.into_event(std::mem::take(&mut bucket.left_out)));
+        }
+        bucket.left_out += 1;
+        bucket.latest = Some(report);
+        None
+    }
+
+    /// What was left out and may be said now: the latest of each kind, with the number of the others.
+    fn due(&mut self, now: Duration) -> Vec<Happening> {
+        let mut due = Vec::new();
+        for bucket in self.buckets.values_mut() {
+            if let Some(latest) = bucket.latest.take_if(|_| bucket.left_out > 0) {
+                if bucket.take(now) {
+                    due.push(latest.into_event(std::mem::take(&mut bucket.left_out) - 1));
+                } else {
+                    bucket.latest = Some(latest);
+                }
+            }
+        }
+        due
+    }
+
+    /// How many messages were dropped, where that is to be told now.
+    fn dropped_due(&mut self, now: Duration) -> Option<u64> {
+        let due = self.dropped_said_at.is_none_or(|at| now.saturating_sub(at) >= DROPPED_EVERY);
+        (due && self.dropped > 0).then(|| {
+            self.dropped_said_at = Some(now);
+            std::mem::take(&mut self.dropped)
+        })
+    }
+}
+
+impl Cx<'_> {
+    /// Says so when something went wrong; nothing else changes.
+    pub fn error(&mut self, source: &str, reason: String) {
+        self.report_error(ErrorReport::of_source(source, reason));
+    }
+
+    /// Says what was wrong with a message; nothing else changes.
+    pub fn error_on_topic(&mut self, topic: &str, reason: String) {
+        self.report_error(ErrorReport::of_topic(topic, reason));
+    }
+
+    /// Says that an update was refused or failed. What nobody signed anybody can send, a thousand times a second; it must
+    /// not stand in the way of what somebody did sign.
+    pub fn update_failed(&mut self, signed: bool, says: Happening) {
+        let kind = if signed { "signed updates" } else { "updates" };
+        self.report_error(ErrorReport { kind: kind.to_owned(), says });
+    }
+
+    fn report_error(&mut self, report: ErrorReport) {
+        self.messages.reports.errors_total += 1;
+        if let Some(happening) = self.messages.errors.take(self.now.mono, report) {
+            self.announce(happening);
+        }
+    }
+
+    /// Takes messages out of the outbox that were never delivered, and counts them.
+    pub fn drop_spooled(&mut self, dropped: Vec<u64>) {
+        self.messages.errors.dropped += dropped.len() as u64;
+        for seq in dropped {
+            self.write(Write::DeleteMessage { seq });
+        }
+    }
+
+    /// Says what was left out. What the outbox dropped is told of when somebody listens: the event itself takes room,
+    /// and while the broker is away one such event after another would push out what it speaks of.
+    pub fn report_left_out_errors(&mut self) {
+        for happening in self.messages.errors.due(self.now.mono) {
+            self.announce(happening);
+        }
+        if self.messages.reports.connected
+            && let Some(count) = self.messages.errors.dropped_due(self.now.mono)
+        {
+            self.tell_dropped(count);
+        }
+    }
+
+    /// At the end of the daemon: what would be forgotten with it.
+    pub fn report_dropped_at_the_end(&mut self) {
+        let count = std::mem::take(&mut self.messages.errors.dropped);
+        if count > 0 {
+            self.tell_dropped(count);
+        }
+    }
+
+    fn tell_dropped(&mut self, count: u64) {
+        let reason = format!(
+            "the outbox dropped {count} messages that were never delivered, oldest first; raise mqtt.spool_mb or \
+             mqtt.spool_max_age, or look after the link to the broker"
+        );
+        self.error("outbox", reason);
+    }
+}
+
+#[cfg(test)]
+#[path = "error_limiter_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+use super::*;
+use crate::engine::tests::{at, engine, settings};
+use crate::engine::{
+    Act, BrokerEvent, Engine, Event, Inbound, ProcessEvent, PromotionPolicy, Settings, Snapshot, Step,
+};
+use crate::wire::Topic;
+
+fn report(topic: &str) -> ErrorReport {
+    ErrorReport::of_topic(topic, "broken".into())
+}
+
+fn reason(happening: &Happening) -> &str {
+    match happening {
+        Happening::Error { reason, .. } => reason,
+        other => panic!("{other:?} is no error"),
+    }
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn a_burst_is_said_one_by_one_and_then_one_a_second_with_the_number_of_the_others() {
+    let mut limiter = ErrorLimiter::default();
+    let said = (0..1_000).filter_map(|_| limiter.take(secs(5), report("label"))).count();
+    assert_eq!(said, BURST);
+    let next = limiter.take(secs(6), report("label")).expect("a second later there is room for one");
+    assert_eq!(reason(&next), "broken (980 more errors like it were left out)");
+    assert_eq!(limiter.take(secs(6), report("label")), None);
+}
+
+#[test]
+fn when_a_flood_ends_what_was_left_out_is_told_without_another_error() {
+    let mut limiter = ErrorLimiter::default();
+    for _ in 0..BURST + 3 {
+        limiter.take(secs(0), report("request/x"));
+    }
+    assert_eq!(limiter.due(Duration::from_millis(900)), []);
+    let due = limiter.due(secs(1));
+    assert_eq!(due.iter().map(reason).collect::<Vec<_>>(), ["broken (2 more errors like it were left out)"]);
+    assert_eq!(limiter.due(secs(60)), [], "each is told of once");
+}
+
+#[test]
+fn a_flood_on_one_topic_does_not_silence_another() {
+    let mut limiter = ErrorLimiter::default();
+    for n in 0..1_000 {
+        limiter.take(secs(0), report(&format!("request/made-up-{n}")));
+    }
+    assert!(limiter.take(secs(0), report("label")).is_some());
+    let fault = ErrorReport::of_source("watch", "unreadable".into());
+    assert!(limiter.take(secs(0), fault).is_some());
+    for n in 0..1_000 {
+        limiter.take(secs(0), report(&format!("never/heard/of/{n}")));
+        limiter.take(secs(0), report(&format!("{n}")));
+    }
+    assert_eq!(limiter.buckets.len(), 4, "names that senders make up take no memory");
+}
+
+#[test]
+fn after_a_quiet_time_there_is_a_whole_burst_again_and_no_more() {
+    let mut limiter = ErrorLimiter::default();
+    let said = |limiter: &mut ErrorLimiter, now| (0..100).filter_map(|_| limiter.take(now, report("label"))).count();
+    assert_eq!(said(&mut limiter, secs(0)), 20);
+    assert_eq!(said(&mut limiter, secs(5)), 5);
+    assert_eq!(said(&mut limiter, secs(100_000)), 20);
+    assert_eq!(said(&mut limiter, Duration::from_millis(100_000_500)), 0);
+}
+
+/// Reasons of the errors among what the outbox got.
+fn errors(effects: &Step) -> Vec<String> {
+    let payloads = effects.writes.iter().filter_map(|effect| match effect {
+        Write::Outbox(message) if message.topic == Topic::Event => Some(&message.payload),
+        _ => None,
+    });
+    let events = payloads.map(|payload| serde_json::from_slice::<serde_json::Value>(payload).unwrap());
+    events.filter(|event| event["event_type"] == "error").map(|event| event["reason"].to_string()).collect()
+}
+
+#[test]
+fn a_flood_of_broken_labels_leaves_the_outbox_almost_empty_and_is_counted_whole() {
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
+    engine.start(at(0));
+    let mut said = Vec::new();
+    for n in 0..10_000 {
+        let inbound = Inbound { topic: "label".into(), payload: b"{".to_vec(), retained: false, delivery: n };
+        let effects = engine.step(at(n / 10), Event::Broker(BrokerEvent::Message(inbound)));
+        let acknowledged = effects.acts.iter().any(|effect| matches!(effect, Act::Ack(delivery) if *delivery == n));
+        assert!(acknowledged, "each is acknowledged, or it would come again");
+        said.extend(errors(&effects));
+    }
+    assert_eq!(said.len(), 20, "within a second");
+    assert_eq!(errors(&engine.step(at(1_100), Event::Tick)).len(), 1);
+    assert_eq!(engine.health().errors_total, 10_000);
+}
+
+#[test]
+fn requests_are_answered_each_however_many_are_broken() {
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
+    let answers = (0..500).filter(|_| {
+        let payload = br#"{"transaction": 7}"#.to_vec();
+        let inbound = Inbound { topic: "request/train".into(), payload, retained: false, delivery: 1 };
+        let effects = engine.step(at(0), Event::Broker(BrokerEvent::Message(inbound)));
+        effects
+            .writes
+            .iter()
+            .any(|effect| matches!(effect, Write::Outbox(message) if message.topic == Topic::Response("train".into())))
+    });
+    assert_eq!(answers.count(), 500);
+}
+
+#[test]
+fn what_the_outbox_dropped_is_told_once_the_broker_is_there_and_once_a_minute() {
+    let tight = Settings { spool_bytes_max: 600, ..settings(PromotionPolicy::Gated) };
+    let mut engine = Engine::new(tight, Snapshot::default());
+    engine.start(at(0));
+    let mut said = Vec::new();
+    for n in 0..10 {
+        said.extend(errors(&engine.step(at(n), Event::ComponentError { source: "watch", reason: "x".repeat(150) })));
+    }
+    said.extend(errors(&engine.step(at(100), Event::Tick)));
+    assert!(said.iter().all(|reason| reason.contains("xxx")), "nobody would hear it: {said:?}");
+    engine.step(at(200), Event::Broker(BrokerEvent::Connected));
+    let said = errors(&engine.step(at(300), Event::Tick));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("dropped") && said[0].contains("mqtt.spool_mb"), "{said:?}");
+    assert_eq!(errors(&engine.step(at(50_000), Event::Tick)), Vec::<String>::new());
+}
+
+#[test]
+fn a_clean_end_tells_what_the_outbox_dropped_while_nobody_listened() {
+    let tight = Settings { spool_bytes_max: 1, ..settings(PromotionPolicy::Gated) };
+    let mut engine = Engine::new(tight, Snapshot::default());
+    engine.start(at(0));
+    engine.step(at(0), Event::ComponentError { source: "watch", reason: "gone".into() });
+    let said = errors(&engine.step(at(1), Event::Process(ProcessEvent::StopRequested)));
+    assert!(said.iter().any(|reason| reason.contains("dropped 1 messages")), "{said:?}");
+}
+
+#[test]
+fn what_nobody_signed_does_not_drown_what_somebody_did() {
+    let failed = |reason: &str| Happening::UpdateFailed {
+        kind: crate::wire::UpdateKind::Head,
+        name: None,
+        version: None,
+        code: "bad_signature".into(),
+        reason: reason.into(),
+    };
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
+    let said = |engine: &mut Engine| {
+        let step = engine.finish(at(0));
+        step.writes.iter().filter(|write| matches!(write, Write::Outbox(_))).count()
+    };
+    (0..1_000).for_each(|number| engine.cx(at(0)).update_failed(false, failed(&number.to_string())));
+    assert_eq!(said(&mut engine), BURST);
+    engine.cx(at(0)).update_failed(true, failed("signed"));
+    assert_eq!((said(&mut engine), engine.health().errors_total), (1, 1_001));
+}

@@ -1,0 +1,151 @@
+//! Everything that is said: to the broker, to who asks, to the service manager; and how it is numbered and bounded.
+//!
+//! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and read nothing
+//! back but whether the broker is there. What it publishes of their state it is given.
+
+mod acks;
+mod alerts;
+mod error_limiter;
+mod idempotency;
+mod outbox_limits;
+mod pending;
+mod prediction;
+mod reports;
+mod requests;
+mod systemd_status;
+
+use super::event::SystemMetrics;
+use super::settings::Settings;
+use super::snapshot::{HeadInfo, Spooled};
+use super::write::RememberedReply;
+use crate::wire::{AlertId, TrainingPhase, Warning};
+use crate::words::Timestamp;
+use acks::Acks;
+use alerts::Alerts;
+use error_limiter::ErrorLimiter;
+use idempotency::IdempotencyCache;
+use outbox_limits::OutboxLimits;
+use pending::PendingRequests;
+pub(super) use pending::ReplyTo;
+pub use pending::{JobId, UNDER_WAY_MAX};
+pub use prediction::prediction_body;
+use reports::Reports;
+pub(super) use requests::{Admission, IncomingRequest};
+use systemd_status::LastStatus;
+
+/// The sink of all messages.
+#[derive(Debug)]
+pub(super) struct Messages {
+    reports: Reports,
+    outbox: OutboxLimits,
+    errors: ErrorLimiter,
+    alerts: Alerts,
+    systemd: LastStatus,
+    replies: IdempotencyCache,
+    pending: PendingRequests,
+    acks: Acks,
+}
+
+/// What the next engine of this process goes on with: counts since the start, the numbers of messages, and that a
+/// flood of errors does not begin anew.
+#[derive(Debug)]
+pub(super) struct Carried {
+    reports: Reports,
+    errors: ErrorLimiter,
+}
+
+impl Carried {
+    /// The same without the link that the former engine had.
+    pub fn cut_off(&mut self) {
+        self.reports.connected = false;
+    }
+}
+
+/// What messages say of the other machines.
+#[derive(Debug)]
+pub(super) struct Overview<'a> {
+    pub samples: usize,
+    pub labelled: usize,
+    /// Files that wait to be read.
+    pub waiting_files: usize,
+    /// Samples ever dropped to keep the store within its quota.
+    pub evicted: u64,
+    /// When the last training ended.
+    pub last_train: Option<Timestamp>,
+    pub phase: TrainingPhase,
+    /// The head in service.
+    pub champion: Option<&'a HeadInfo>,
+}
+
+impl Messages {
+    /// `seq`: no number above it has been used; `quarantined` files are in the store.
+    pub fn new(
+        settings: &Settings,
+        outbox: Vec<Spooled>,
+        replies: Vec<RememberedReply>,
+        seq: u64,
+        quarantined: u64,
+    ) -> Self {
+        Self {
+            reports: Reports::new(settings.boot.clone(), seq, quarantined),
+            outbox: OutboxLimits::new(outbox, settings.spool_bytes_max, settings.spool_age_max),
+            errors: ErrorLimiter::default(),
+            alerts: Alerts::default(),
+            systemd: LastStatus::default(),
+            replies: IdempotencyCache::new(replies),
+            pending: PendingRequests::default(),
+            acks: Acks::default(),
+        }
+    }
+
+    /// An alert that was up before a restart, and whose cause is remembered.
+    pub fn restore_alert(&mut self, id: AlertId, warning: Warning) {
+        self.alerts.restore(id, warning);
+    }
+
+    /// The same, in the place of a former engine of this process.
+    pub fn resume(&mut self, carried: Carried) {
+        self.reports = carried.reports;
+        self.errors = carried.errors;
+    }
+
+    /// What the next engine of this process goes on with.
+    pub fn into_carried(self) -> Carried {
+        Carried { reports: self.reports.carried(), errors: self.errors }
+    }
+
+    /// Whether the broker is there.
+    pub fn is_connected(&self) -> bool {
+        self.reports.connected
+    }
+
+    /// Whether the clock follows a time server, where the kernel tells.
+    pub fn time_synced(&self) -> Option<bool> {
+        self.reports.metrics.time_synced
+    }
+
+    /// Bytes of messages that were not delivered yet.
+    pub fn outbox_bytes(&self) -> u64 {
+        self.outbox.bytes()
+    }
+
+    /// What the shell measured last.
+    pub fn take_metrics(&mut self, metrics: SystemMetrics) {
+        self.reports.metrics = metrics;
+    }
+
+    /// One more image was read.
+    pub fn count_image(&mut self) {
+        self.reports.images_total += 1;
+    }
+
+    /// One more file was quarantined.
+    pub fn count_quarantined(&mut self) {
+        self.reports.quarantined += 1;
+    }
+
+    /// A quarantined file is gone.
+    pub fn uncount_quarantined(&mut self) {
+        self.reports.quarantined = self.reports.quarantined.saturating_sub(1);
+    }
+}

@@ -1,0 +1,293 @@
+//! What is said of all that happens, and how it is numbered.
+//!
+//! Spooled messages (predictions, events, results, responses) become part of the step's transaction; the others are
+//! the latest value of something and are published again at every connection.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::event::{EmbeddedImage, Scored, SystemMetrics, TrainingOutcome};
+use super::super::settings::Settings;
+use super::super::snapshot::Spooled;
+use super::super::step::Act;
+use super::super::write::{OutboxMessage, Write};
+use super::{Overview, ReplyTo, prediction_body};
+use crate::eval::forgetting::Change;
+use crate::wire::{
+    AlertId, Announced, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Payload, Prediction, Response,
+    Said, Severity, Status, Topic, TrainResult,
+};
+use crate::words::{Now, SampleId};
+
+/// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least, for
+/// a time in which nothing can be stored: nine hours at five images a second.
+const SEQ_BLOCK: u64 = 1_000_000;
+/// `health` is published this often, and on change.
+const HEALTH_EVERY: Duration = Duration::from_secs(30);
+/// But not more often than this.
+const HEALTH_MIN: Duration = Duration::from_secs(1);
+
+/// `novel` is not reported more often than this.
+const NOVEL_EVERY: Duration = Duration::from_mins(1);
+
+/// Counters and latest values.
+#[derive(Debug)]
+pub(super) struct Reports {
+    boot: String,
+    seq: u64,
+    reserved: u64,
+    started_at: Duration,
+    now: Duration,
+    pub connected: bool,
+    latest: Option<Said>,
+    latest_result: Option<TrainResult>,
+    health_at: Duration,
+    health_said: Option<HealthFigures>,
+    pub metrics: SystemMetrics,
+    pub images_total: u64,
+    pub errors_total: u64,
+    pub quarantined: u64,
+    novel_at: Option<Duration>,
+}
+
+impl Reports {
+    /// `seq`: no number above it has been used.
+    pub fn new(boot: String, seq: u64, quarantined: u64) -> Self {
+        Self {
+            boot,
+            seq,
+            reserved: seq,
+            started_at: Duration::ZERO,
+            now: Duration::ZERO,
+            connected: false,
+            latest: None,
+            latest_result: None,
+            health_at: Duration::ZERO,
+            health_said: None,
+            metrics: SystemMetrics::default(),
+            images_total: 0,
+            errors_total: 0,
+            quarantined,
+            novel_at: None,
+        }
+    }
+
+    pub fn started(&mut self, now: Now) {
+        self.started_at = now.mono;
+    }
+
+    /// As the next engine takes it over.
+    pub fn carried(self) -> Self {
+        Self { health_said: None, ..self }
+    }
+}
+
+impl Cx<'_> {
+    /// The next envelope; takes a block of numbers from the store when the last one is used up.
+    fn envelope(&mut self) -> Envelope {
+        let reports = &mut self.messages.reports;
+        reports.seq += 1;
+        if reports.seq + SEQ_BLOCK / 2 > reports.reserved {
+            reports.reserved = reports.seq + SEQ_BLOCK;
+            let reserved = reports.reserved;
+            self.write(Write::SeqReserved(reserved));
+        }
+        let reports = &self.messages.reports;
+        Envelope::new(self.now.wall, reports.seq, reports.boot.clone())
+    }
+
+    /// Queues a message that must arrive; older ones go when the spool is full. While nothing can be stored it goes to the
+    /// broker as it is, if that is there.
+    fn spool<P: Payload>(&mut self, topic: Topic, make: impl FnOnce(Envelope) -> P) -> P {
+        let envelope = self.envelope();
+        let seq = envelope.seq;
+        let message = make(envelope);
+        let payload = message.encode();
+        if self.storage_is_out() {
+            self.act(Act::Publish { topic, payload });
+            return message;
+        }
+        let bytes = (payload.len() + topic.to_string().len()) as u64;
+        let dropped = self.messages.outbox.push(Spooled { seq, bytes, made_at: self.now.wall });
+        self.write(Write::Outbox(OutboxMessage { seq, topic, payload, made_at: self.now.wall }));
+        self.drop_spooled(dropped);
+        self.act(Act::SendOutbox);
+        message
+    }
+
+    /// Says the latest value of something, to the broker if it is there and to who watches at the socket; the broker
+    /// hears it again at every connection.
+    pub fn publish<P: Payload>(&mut self, topic: Topic, make: impl FnOnce(Envelope) -> P) {
+        let envelope = self.envelope();
+        let payload = make(envelope).encode();
+        self.act(Act::Publish { topic, payload });
+    }
+
+    /// Queues an event.
+    pub fn announce(&mut self, happening: Happening) {
+        self.spool(Topic::Event, |envelope| EventReport { envelope, happening });
+    }
+
+    /// Sends an answer to where its request came from.
+    pub fn respond(&mut self, to: ReplyTo, name: &str, transaction: Option<String>, answer: Answer) {
+        match to {
+            ReplyTo::Broker(_) => {
+                self.spool(Topic::Response(name.to_owned()), |envelope| Response { envelope, transaction, answer });
+            }
+            ReplyTo::Socket(ticket) => {
+                let response = Box::new(Response { envelope: self.envelope(), transaction, answer });
+                self.act(Act::Answer { ticket, response });
+            }
+        }
+    }
+
+    /// The process started.
+    pub fn started(&mut self) {
+        self.messages.reports.started(self.now);
+        self.announce(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+    }
+
+    /// The broker is there: what comes first of everything retained, which it may have forgotten.
+    pub fn connected(&mut self) {
+        self.messages.reports.connected = true;
+        self.clear(AlertId::BrokerCredentials);
+        let status = Status::Online.as_str().as_bytes().to_vec();
+        self.act(Act::Publish { topic: Topic::Status, payload: status });
+        self.publish_discovery();
+    }
+
+    /// What was published last of alerts, predictions and trainings, again.
+    pub fn publish_latest(&mut self) {
+        for id in AlertId::ALL {
+            self.publish_alert(id);
+        }
+        if let Some(latest) = self.messages.reports.latest.clone() {
+            self.publish(Topic::State, |envelope| Prediction { envelope, said: latest });
+        }
+        if let Some(result) = &self.messages.reports.latest_result {
+            let payload = result.encode();
+            self.act(Act::Publish { topic: Topic::TrainResult, payload });
+        }
+    }
+
+    /// The link broke or was refused.
+    pub fn disconnected(&mut self, reason: String, barred: bool) {
+        self.messages.reports.connected = false;
+        if barred {
+            self.raise(AlertId::BrokerCredentials, Severity::Error, reason);
+        }
+    }
+
+    /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
+    pub fn publish_discovery(&mut self) {
+        let Settings { base, device_name, backbone, .. } = self.settings();
+        let announced = Announced { base, name: device_name, backbone: &backbone.name };
+        let payload = if self.settings().home_assistant { announced.document().to_string() } else { String::new() };
+        self.act(Act::Publish { topic: Topic::Discovery, payload: payload.into_bytes() });
+    }
+
+    /// An image of no known class is an event, but not each of a batch of them.
+    pub fn report_novel(&mut self, image: SampleId, scored: &Scored) {
+        let due = self.messages.reports.novel_at.is_none_or(|at| self.now.mono.saturating_sub(at) >= NOVEL_EVERY);
+        if let (Some(true), Some(novelty), true) = (scored.unknown, scored.novelty, due) {
+            self.messages.reports.novel_at = Some(self.now.mono);
+            self.announce(Happening::Novel { image, novelty });
+        }
+    }
+
+    /// Queues a prediction, and publishes it as the latest one.
+    pub fn report_prediction(&mut self, path: &Path, image: &EmbeddedImage, latency: Duration) {
+        let (scored, replayed) = (image.prediction.as_ref(), !self.messages.reports.connected);
+        let said = prediction_body(image.id, path, scored, &self.settings().backbone.name, latency, replayed);
+        self.spool(Topic::Prediction, |envelope| Prediction { envelope, said: said.clone() });
+        self.publish(Topic::State, |envelope| Prediction { envelope, said: said.clone() });
+        self.messages.reports.latest = Some(said);
+    }
+
+    /// Queues the result of a training.
+    pub fn report_training(
+        &mut self,
+        outcome: &TrainingOutcome,
+        promoted: bool,
+        reason: &str,
+        forgetting: Vec<Change>,
+    ) {
+        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, .. } = outcome;
+        let result = self.spool(Topic::TrainResult, |envelope| TrainResult {
+            envelope,
+            training: order.id,
+            trigger: order.reason.clone(),
+            head: challenger.head.clone(),
+            backbone: challenger.backbone.clone(),
+            classes: challenger.dense.classes.labels().to_vec(),
+            facts: challenger.training.clone(),
+            promoted,
+            provisional: promoted && verdict.provisional,
+            code: verdict.code.clone(),
+            reason: reason.to_owned(),
+            change: verdict.change,
+            challenger: challenger.figures.clone(),
+            champion: champion.clone(),
+            forgetting,
+            suspicious_labels: *suspicious_labels,
+        });
+        self.messages.reports.latest_result = Some(result);
+        self.announce(Happening::Trained { training: order.id, head: challenger.head.clone() });
+    }
+
+    /// All figures of `health`.
+    pub fn health(&self, overview: &Overview<'_>) -> HealthFigures {
+        let reports = &self.messages.reports;
+        let (samples, labelled) = (overview.samples as u64, overview.labelled as u64);
+        HealthFigures {
+            samples,
+            labelled,
+            unlabelled: samples - labelled,
+            queue: overview.waiting_files as u64,
+            quarantined: reports.quarantined,
+            evicted: overview.evicted,
+            spooled: self.messages.outbox.len() as u64,
+            store_bytes: reports.metrics.store_bytes,
+            rss_bytes: reports.metrics.rss_bytes,
+            images_total: reports.images_total,
+            errors_total: reports.errors_total,
+            last_train: overview.last_train,
+            uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
+            temperature_c: reports.metrics.temperature_c,
+            time_synced: reports.metrics.time_synced,
+        }
+    }
+
+    /// Publishes `health` every so often, and where a count changed.
+    pub fn publish_health_when_due(&mut self, overview: &Overview<'_>) {
+        self.messages.reports.now = self.now.mono;
+        let since = self.now.mono.saturating_sub(self.messages.reports.health_at);
+        if since >= HEALTH_EVERY || (since >= HEALTH_MIN && self.health_changed(overview)) {
+            self.publish_health(overview);
+        }
+    }
+
+    /// Whether a count changed that people wait for; what changes with every breath (memory, uptime) does not count.
+    fn health_changed(&self, overview: &Overview<'_>) -> bool {
+        let counts = |health: &HealthFigures| {
+            (
+                health.samples,
+                health.labelled,
+                health.quarantined,
+                health.images_total,
+                health.errors_total,
+                health.last_train,
+            )
+        };
+        self.messages.reports.health_said.as_ref().is_none_or(|said| counts(said) != counts(&self.health(overview)))
+    }
+
+    /// Publishes `health` now.
+    pub fn publish_health(&mut self, overview: &Overview<'_>) {
+        let figures = self.health(overview);
+        self.messages.reports.health_at = self.now.mono;
+        self.messages.reports.health_said = Some(figures.clone());
+        self.publish(Topic::Health, |envelope| Health { envelope, figures });
+    }
+}

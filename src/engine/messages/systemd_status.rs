@@ -1,0 +1,68 @@
+//! What the service manager is told: ready, reloading, alive, stopping, and how it is in one line.
+
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::step::{Act, Systemd};
+use super::Overview;
+use crate::wire::TrainingPhase;
+
+/// How often it is told that the daemon lives, and of changes of its standing.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was said last.
+#[derive(Debug, Default)]
+pub(super) struct LastStatus {
+    due: Duration,
+    status: String,
+}
+
+impl Cx<'_> {
+    pub fn notify(&mut self, word: Systemd) {
+        self.act(Act::Systemd(word));
+    }
+
+    /// Tells the service manager that nothing is left to be taken; while a restart takes it, that it is not over yet.
+    pub fn answer_reload_status_query(&mut self) {
+        self.notify(Systemd::Reloading);
+        if !self.is_stopping() {
+            self.notify(Systemd::Ready);
+        }
+    }
+
+    /// A sign of life, and the status where that has changed.
+    pub fn notify_when_due(&mut self, overview: &Overview<'_>) {
+        if self.now.mono >= self.messages.systemd.due {
+            self.messages.systemd.due = self.now.mono + EVERY;
+            self.notify(Systemd::WatchdogPing);
+            self.notify_status(overview);
+        }
+    }
+
+    /// The status in one line, where that has changed.
+    pub fn notify_status(&mut self, overview: &Overview<'_>) {
+        let status = self.status_line(overview);
+        if self.messages.systemd.status != status {
+            self.messages.systemd.status.clone_from(&status);
+            self.notify(Systemd::Status(status));
+        }
+    }
+
+    /// Alerts first.
+    fn status_line(&self, overview: &Overview<'_>) -> String {
+        let alerts: Vec<&str> = self.raised().iter().map(|raised| raised.id.as_str()).collect();
+        let alerts = if alerts.is_empty() { String::new() } else { format!("ALERT {}; ", alerts.join(", ")) };
+        let head = match overview.champion {
+            Some(champion) => format!("head {} knows {} classes", champion.head, champion.classes.len()),
+            None => "no head yet".to_owned(),
+        };
+        let doing = match overview.phase {
+            TrainingPhase::Idle if overview.waiting_files > 0 => format!("{} files wait", overview.waiting_files),
+            TrainingPhase::Idle => "watching".to_owned(),
+            _ => "training".to_owned(),
+        };
+        let broker = if self.messages.reports.connected { "connected" } else { "not connected" };
+        let (samples, labelled) = (overview.samples, overview.labelled);
+        format!("{alerts}{head}; {samples} samples, {labelled} labelled; {doing}; broker {broker}")
+    }
+}

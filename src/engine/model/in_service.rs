@@ -1,0 +1,144 @@
+//! A head comes into service, or goes out of it: the one place that says what follows.
+//!
+//! | why | measured at | best recalls | drift | is said |
+//! | --- | --- | --- | --- | --- |
+//! | a verdict: training, shadow phase, update | its figures | updated | answered | promoted |
+//! | on request | nothing | stay | stays: it may have learned nothing new | promoted |
+//! | a rollback | nothing | stay | stays | rolled back |
+//!
+//! In every case the shadow phase ends, live results are counted anew, and the alert of a head that does not serve is
+//! over. The champion of another backbone is put in service by the start that follows.
+
+use super::super::context::Cx;
+use super::super::fact::Fact;
+use super::super::step::Act;
+use super::super::write::HeadStatus;
+use super::Model;
+use super::live_accuracy::Measured;
+use super::registry::Rollback;
+use crate::wire::{AlertId, Answer, ErrorCode, Happening, Promoted, RolledBack};
+use crate::words::HeadRef;
+
+/// Why a head comes into service.
+#[derive(Clone, Copy)]
+pub(super) enum Why<'a> {
+    /// It was compared with the champion; what it was measured at.
+    Verdict(&'a Measured),
+    /// Somebody asked, whatever the gate said of it.
+    Request,
+}
+
+impl Model {
+    /// A head takes the place of the one in service.
+    pub(super) fn put_in_service(&mut self, cx: &mut Cx<'_>, head: &HeadRef, why: Why<'_>, reason: String) {
+        self.end_shadow(cx, &format!("head {} was promoted", head.version));
+        self.set_status(cx, head.version, HeadStatus::Champion, reason.clone());
+        let record = match why {
+            Why::Verdict(measured) => {
+                self.live.best.update(head.version, &measured.classes);
+                measured.record
+            }
+            Why::Request => None,
+        };
+        self.serve(cx, Some(head), record);
+        cx.announce(Happening::Promoted { head: head.clone(), reason });
+        if let Why::Verdict(_) = why {
+            self.drift_answered(cx);
+        }
+        self.write_live(cx);
+    }
+
+    /// The head before the one in service serves again.
+    pub fn roll_back(&mut self, cx: &mut Cx<'_>, rollback: Rollback) {
+        let Rollback { from, to, reason, writes } = rollback;
+        for write in writes {
+            cx.write(write);
+        }
+        cx.clear(AlertId::Model);
+        self.end_shadow(cx, "rolled back meanwhile");
+        self.went_back(cx, from, Some(to), reason);
+    }
+
+    /// The head in service does not serve: the one before it does again, or none.
+    pub fn take_out_of_service(&mut self, cx: &mut Cx<'_>, why: &str) {
+        if let Some(rollback) = self.heads.roll_back(cx.stamp(), why) {
+            return self.roll_back(cx, rollback);
+        }
+        let Some(from) = self.heads.champion().map(|champion| champion.head.clone()) else { return };
+        let reason = format!("head {} is taken out of service, and none was before it: {why}", from.version);
+        self.set_status(cx, from.version, HeadStatus::Rejected, reason.clone());
+        self.went_back(cx, from, None, reason);
+    }
+
+    fn went_back(&mut self, cx: &mut Cx<'_>, from: HeadRef, to: Option<HeadRef>, reason: String) {
+        self.serve(cx, to.as_ref(), None);
+        cx.announce(Happening::RolledBack { head: to, from: from.clone(), reason: reason.clone() });
+        self.write_live(cx);
+        self.publish_info(cx);
+        cx.post(Fact::HeadRolledBack { from, reason });
+    }
+
+    /// What the former head did on live images does not count for this one.
+    fn serve(&mut self, cx: &mut Cx<'_>, head: Option<&HeadRef>, record: Option<crate::eval::live::Record>) {
+        let version = head.map(|head| head.version);
+        self.live.serves(version, record);
+        cx.act(Act::Serve(version));
+    }
+
+    /// Somebody puts a stored head in service.
+    pub fn promote_on_request(&mut self, cx: &mut Cx<'_>, name: &str) -> Answer {
+        let head = match self.heads.named(name) {
+            Ok(chosen) => chosen.head.clone(),
+            Err(reason) => return Answer::error(ErrorCode::NotPossible, reason),
+        };
+        let from = self.heads.champion().map(|champion| champion.head.clone());
+        if from.as_ref() != Some(&head) {
+            self.put_in_service(cx, &head, Why::Request, "promoted on request".to_owned());
+            self.publish_info(cx);
+        }
+        Answer::ok(&Promoted { head, from })
+    }
+
+    /// Somebody goes back to the head before the one in service.
+    pub fn roll_back_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
+        let Some(rollback) = self.heads.roll_back(cx.stamp(), "on request") else {
+            let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
+            return Answer::error(ErrorCode::NotPossible, reason);
+        };
+        let answer = Answer::ok(&RolledBack { head: Some(rollback.to.clone()), from: rollback.from.clone() });
+        self.roll_back(cx, rollback);
+        answer
+    }
+
+    /// The engine starts: the champion serves, with the results that are its own, and what was in shadow goes on. One of
+    /// another backbone cannot serve: it is kept, and a new one is trained as soon as there are labels with embeddings of
+    /// the present backbone.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        let champion = self.heads.champion().map(|champion| champion.head.version);
+        if champion.is_some() {
+            cx.act(Act::Serve(champion));
+        } else if let Some(incompatible) = self.heads.incompatible_champion() {
+            let (version, backbone) = (incompatible.head.version, incompatible.backbone.clone());
+            let reason = format!("head {version} reads embeddings of {backbone}; images are embedded again");
+            self.set_status(cx, version, HeadStatus::Kept, reason.clone());
+            let backbone = cx.settings().backbone.clone();
+            cx.announce(Happening::BackboneChanged { backbone, reason });
+            self.schedule.labels_changed(self.counts.labelled as u64);
+        }
+        if self.live.champion != champion {
+            self.live.serves(champion, None);
+        }
+        if let Some(shadow) = &self.live.shadow {
+            cx.act(Act::Shadow(Some(shadow.head.version)));
+        }
+    }
+
+    /// Changes a head's status; making one champion leaves no other.
+    pub fn set_status(&mut self, cx: &mut Cx<'_>, version: u64, status: HeadStatus, reason: String) {
+        if status == HeadStatus::Champion {
+            cx.clear(AlertId::Model);
+        }
+        let at = cx.stamp();
+        cx.write(self.heads.set(version, status, reason, at));
+    }
+}

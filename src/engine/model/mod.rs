@@ -1,0 +1,166 @@
+//! Heads and their training: when to train, which head serves, and how right it is.
+
+mod drift;
+mod in_service;
+mod live_accuracy;
+mod promotion;
+mod registry;
+mod schedule;
+mod shadow;
+mod training;
+
+use std::time::Duration;
+
+use super::commands::Outcome;
+use super::context::Cx;
+use super::event::Scored;
+use super::fact::LabelCounts;
+use super::settings::Settings;
+use super::snapshot::HeadInfo;
+use super::step::Query;
+use super::write::TrainingState;
+use crate::wire::{
+    Answer, Command, ErrorCode, HeadEntry, Info, InfoHead, LiveFigures, Topic, TrainingPhase, Versions, Warning,
+};
+use crate::words::{HeadRef, Label, SampleId, Timestamp};
+pub use drift::DriftState;
+use drift::Streams;
+pub use live_accuracy::{LiveAccuracy, Measured};
+pub use registry::{Registry, Rollback};
+use schedule::Schedule;
+pub use schedule::ScheduleSettings;
+pub use shadow::Shadow;
+use training::Progress;
+
+/// The machine of heads.
+#[derive(Debug)]
+pub(super) struct Model {
+    heads: Registry,
+    schedule: Schedule,
+    progress: Progress,
+    live: LiveAccuracy,
+    streams: Streams,
+    /// What a training could learn from, as the labels' machine posted.
+    counts: LabelCounts,
+    /// Whether files wait, as the files' machine posted, and since when without a pause.
+    files_wait: bool,
+    backlog_since: Option<Duration>,
+    /// Whether a head that came as an update is compared with the champion, as the remote machine posted: neither the
+    /// champion nor the versions of heads change meanwhile.
+    is_comparing: bool,
+}
+
+impl Model {
+    pub fn new(settings: &Settings, heads: Vec<HeadInfo>, training: TrainingState, live: LiveAccuracy) -> Self {
+        Self {
+            heads: Registry::new(heads, settings.space),
+            schedule: Schedule::new(settings.schedule.clone(), training),
+            progress: Progress::default(),
+            live,
+            streams: Streams::default(),
+            counts: LabelCounts::default(),
+            files_wait: false,
+            backlog_since: None,
+            is_comparing: false,
+        }
+    }
+
+    /// The head in service.
+    pub fn champion(&self) -> Option<&HeadInfo> {
+        self.heads.champion()
+    }
+
+    /// What the training under way does.
+    pub fn phase(&self) -> TrainingPhase {
+        self.progress.phase()
+    }
+
+    /// When the last training ended.
+    pub fn last_train(&self) -> Option<Timestamp> {
+        self.schedule.memory().last
+    }
+
+    /// Samples ever dropped to keep the store within its quota.
+    pub fn evicted(&self) -> u64 {
+        self.live.evicted
+    }
+
+    /// How right the head in service is on live images.
+    pub fn live_figures(&self) -> LiveFigures {
+        self.live.figures()
+    }
+
+    /// The head in shadow.
+    pub fn shadow_head(&self) -> Option<HeadRef> {
+        self.live.shadow.as_ref().map(|shadow| shadow.head.clone())
+    }
+
+    /// The alert of a drift that was found before a restart.
+    pub fn drift_alert(&self) -> Option<Warning> {
+        self.live.drift.as_ref().map(|drift| drift.warning.clone())
+    }
+
+    /// Labels were set, removed or dropped.
+    pub fn labels_counted(&mut self, counts: LabelCounts) {
+        self.counts = counts;
+    }
+
+    /// So many files wait to be read.
+    pub fn files_waiting(&mut self, waiting: usize) {
+        self.files_wait = waiting > 0;
+    }
+
+    /// Whether a head that came as an update is being compared with the champion.
+    pub fn comparing(&mut self, is_comparing: bool) {
+        self.is_comparing = is_comparing;
+    }
+
+    /// A new image was predicted.
+    pub fn image_predicted(&mut self, cx: &mut Cx<'_>, id: SampleId, scored: &Scored) {
+        self.watch_streams(cx, scored);
+        self.shadowed(cx, id, scored);
+    }
+
+    /// A label was set or removed; `predicted` is what was said of its image at arrival, and by which head.
+    pub fn label_set(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, predicted: Option<(Label, u64)>) {
+        self.schedule.labels_changed(1);
+        self.write_training(cx);
+        if let Some(label) = label {
+            self.answered(cx, id, &label, predicted);
+            self.label_after_drift(cx);
+        }
+    }
+
+    /// Samples were dropped to keep the store within its quota.
+    pub fn samples_evicted(&mut self, cx: &mut Cx<'_>, count: u64) {
+        self.live.evicted += count;
+        self.write_live(cx);
+    }
+
+    /// The heads that are kept.
+    pub fn list_heads(&self) -> Answer {
+        Answer::ok(&self.heads.all().iter().map(HeadEntry::from).collect::<Vec<_>>())
+    }
+
+    /// The backbone and the head in service as one ONNX file.
+    pub fn export(&self) -> Outcome {
+        let reason = "no head is in service; label images of two classes and train";
+        let refused = || Outcome::Done(Answer::error(ErrorCode::NotPossible, reason));
+        self.heads.champion().map_or_else(refused, |champion| Outcome::Later(Query::Export(champion.head.clone())))
+    }
+
+    /// Publishes what runs here: versions, backbone, and the head in service.
+    pub fn publish_info(&self, cx: &mut Cx<'_>) {
+        let Settings { onnxruntime, backbone, configuration, .. } = cx.settings();
+        let versions = Versions { edgetuned: env!("CARGO_PKG_VERSION").to_owned(), onnxruntime: onnxruntime.clone() };
+        let (backbone, configuration) = (backbone.clone(), configuration.clone());
+        let head = self.heads.champion().map(|champion| InfoHead {
+            id: champion.head.id.clone(),
+            version: champion.head.version,
+            classes: champion.classes.clone(),
+            accuracy: champion.accuracy,
+        });
+        let capabilities = Command::NAMES.into_iter().chain(["update"]).map(str::to_owned).collect();
+        cx.publish(Topic::Info, |envelope| Info { envelope, versions, backbone, head, capabilities, configuration });
+    }
+}

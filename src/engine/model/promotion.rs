@@ -1,0 +1,120 @@
+//! What becomes of a challenger that was compared with the champion.
+//!
+//! The gate ([`crate::eval::gate`]) has compared the two; here its verdict, or the policy that stands above it, becomes a
+//! promotion.
+
+use super::super::SwapResult;
+use super::super::context::Cx;
+use super::super::event::{CheckedHead, TrainingOutcome};
+use super::super::fact::Fact;
+use super::super::settings::PromotionPolicy;
+use super::super::snapshot::HeadInfo;
+use super::super::write::{HeadStatus, Write};
+use super::Model;
+use super::in_service::Why;
+use super::live_accuracy::Measured;
+use crate::wire::{Happening, TrainingPhase};
+
+impl Model {
+    /// A training has its verdict.
+    pub fn trained(&mut self, cx: &mut Cx<'_>, outcome: TrainingOutcome) {
+        let (mut status, mut reason) = self.decide(cx, &outcome);
+        let shadows = status == HeadStatus::Champion && self.shadows(cx, &outcome);
+        if shadows {
+            let images = cx.settings().shadow_images;
+            status = HeadStatus::Kept;
+            reason = format!("in shadow: it answers unseen on the next {images} images before it may serve; {reason}");
+        }
+
+        let record = &outcome.challenger;
+        let head = record.head.clone();
+        self.heads.add(HeadInfo::of(record, reason.clone()));
+        let mut forgetting = outcome.changes.clone();
+        self.live.best.compare_with(&mut forgetting);
+        cx.report_training(&outcome, status == HeadStatus::Champion, &reason, forgetting);
+        let measured = Measured::of(outcome.challenger.figures.as_ref());
+        cx.write(Write::Head(Box::new(outcome.challenger)));
+        if status == HeadStatus::Champion {
+            self.training_progress(cx, TrainingPhase::Promoting, 1.0);
+            self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
+        } else {
+            if shadows {
+                self.begin_shadow(cx, head.clone(), measured);
+            } else {
+                cx.announce(Happening::Rejected { head: head.clone(), reason: reason.clone() });
+            }
+            self.set_status(cx, head.version, status, reason);
+        }
+        self.prune(cx);
+        self.fold_in_labels(cx);
+        self.end_training(cx);
+        self.publish_info(cx);
+        cx.post(Fact::HeadJudged);
+    }
+
+    /// A head that came as an update was compared with the one in service, if that is still the same: it goes into
+    /// service under the next version, or is refused.
+    pub fn update_compared(&mut self, cx: &mut Cx<'_>, update: &str, found: CheckedHead) {
+        let champion = self.heads.champion().map(|champion| champion.head.version);
+        if found.against != champion || self.schedule.running().is_some() {
+            return cx.post(Fact::UpdateHeadOutdated);
+        }
+        if !found.verdict.promote {
+            return cx.post(Fact::UpdateHeadRefused { reason: found.verdict.reason });
+        }
+        let mut record = found.record;
+        record.head.version = self.heads.next_version();
+        let (head, measured) = (record.head.clone(), Measured::of(record.figures.as_ref()));
+        let reason = format!("update {update}: {}", found.verdict.reason);
+        self.heads.add(HeadInfo::of(&record, reason.clone()));
+        cx.write(Write::Head(Box::new(record)));
+        self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
+        self.prune(cx);
+        cx.post(Fact::HeadJudged);
+        cx.post(Fact::UpdateHeadInstalled { head });
+        self.publish_info(cx);
+    }
+
+    /// The head of another backbone becomes champion, to serve from the start that follows.
+    pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
+        let former = self.heads.champion().map(|champion| champion.head.version);
+        if let Some(mut record) = result.challenger.take() {
+            record.head.version = self.heads.next_version();
+            let (head, reason) = (record.head.clone(), result.verdict.reason.clone());
+            self.heads.add(HeadInfo::of(&record, reason.clone()));
+            cx.write(Write::Head(Box::new(record)));
+            self.set_status(cx, head.version, HeadStatus::Champion, reason.clone());
+            cx.announce(Happening::Promoted { head, reason });
+        }
+        cx.post(Fact::BackboneAccepted { result: Box::new(result), former });
+    }
+
+    fn prune(&mut self, cx: &mut Cx<'_>) {
+        let shadow = self.live.shadow.as_ref().map(|shadow| shadow.head.version);
+        for version in self.heads.prune(shadow) {
+            cx.write(Write::DeleteHead { version });
+        }
+    }
+
+    /// Promotion is decided here: by the gate, unless the policy says otherwise.
+    fn decide(&self, cx: &Cx<'_>, outcome: &TrainingOutcome) -> (HeadStatus, String) {
+        let verdict = &outcome.verdict;
+        let twin = self.heads.rejected_twin(&outcome.challenger.head.id);
+        match (cx.settings().promotion, twin) {
+            (PromotionPolicy::Gated, Some(twin)) => {
+                let (version, reason) = (twin.head.version, &twin.reason);
+                (HeadStatus::Rejected, format!("the same head as head {version}: {reason}; label more images"))
+            }
+            (PromotionPolicy::Gated, None) if verdict.promote => (HeadStatus::Champion, verdict.reason.clone()),
+            (PromotionPolicy::Gated, None) => (HeadStatus::Rejected, verdict.reason.clone()),
+            (PromotionPolicy::Always, _) => {
+                (HeadStatus::Champion, format!("promotion.policy is always; the gate: {}", verdict.reason))
+            }
+            (PromotionPolicy::Manual, _) => {
+                let version = outcome.challenger.head.version;
+                let act = format!("promotion.policy is manual: 'edgetuned ctl promote {version}' puts it in service");
+                (HeadStatus::Kept, format!("{act}; the gate: {}", verdict.reason))
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The heads that are kept: which one serves, and which one a rollback goes back to.
+
+use super::super::snapshot::HeadInfo;
+use super::super::write::{HeadStatus, Write};
+use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
+
+/// Registry that are kept.
+pub(in crate::engine) const HEADS_MAX: usize = 32;
+
+/// All stored heads, oldest first, as one embedding space sees them.
+#[derive(Debug)]
+pub struct Registry {
+    heads: Vec<HeadInfo>,
+    space: EmbeddingSpace,
+}
+
+/// A rollback that was decided.
+#[derive(Debug)]
+pub struct Rollback {
+    /// The head taken out of service.
+    pub from: HeadRef,
+    /// The head back in service.
+    pub to: HeadRef,
+    /// In words.
+    pub reason: String,
+    /// What makes it durable.
+    pub writes: [Write; 2],
+}
+
+impl Registry {
+    /// The stored `heads`, of which those of `space` can serve.
+    #[must_use]
+    pub fn new(heads: Vec<HeadInfo>, space: EmbeddingSpace) -> Self {
+        Self { heads, space }
+    }
+
+    /// The head in service: the champion, if it reads the embeddings of the present backbone.
+    #[must_use]
+    pub fn champion(&self) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space == self.space)
+    }
+
+    /// All of them, oldest first.
+    #[must_use]
+    pub fn all(&self) -> &[HeadInfo] {
+        &self.heads
+    }
+
+    /// The head of this version, or the latest one whose id begins with these 4 or more characters.
+    ///
+    /// # Errors
+    /// In words, when there is none, several different ones, or one for another backbone.
+    pub(super) fn named(&self, name: &str) -> Result<&HeadInfo, String> {
+        let by_version = self.heads.iter().find(|head| head.head.version.to_string() == name);
+        let by_id = |head: &&HeadInfo| name.len() >= 4 && head.head.id.0.starts_with(name);
+        let found = by_version.or_else(|| self.heads.iter().rev().find(by_id));
+        let Some(found) = found else {
+            return Err(format!("there is no head {name}; 'edgetuned heads list' shows what there is"));
+        };
+        if by_version.is_none() && self.heads.iter().filter(by_id).any(|other| other.head.id != found.head.id) {
+            return Err(format!("{name} is the start of more than one head's id; give more of it, or a version"));
+        }
+        if found.space != self.space {
+            return Err(format!("{} reads embeddings of {}, which is not in service", found.head, found.backbone));
+        }
+        Ok(found)
+    }
+
+    /// A champion of another backbone, which cannot serve.
+    pub(super) fn incompatible_champion(&self) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space != self.space)
+    }
+
+    /// A rejected head with the same weights: a training on the same labels makes it again.
+    pub(super) fn rejected_twin(&self, id: &HeadId) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
+    }
+
+    /// Takes out the heads beyond [`HEADS_MAX`] and returns their versions: rejected ones first, then those that never
+    /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to.
+    pub(super) fn prune(&mut self, shadow: Option<u64>) -> Vec<u64> {
+        let back = self.previous().map(|head| head.head.version);
+        let mut pruned = Vec::new();
+        while self.heads.len() > HEADS_MAX {
+            let spare = |head: &&HeadInfo| {
+                let version = Some(head.head.version);
+                head.status != HeadStatus::Champion && version != back && version != shadow
+            };
+            let rank = |head: &&HeadInfo| (head.status != HeadStatus::Rejected, head.promoted_at, head.head.version);
+            let Some(oldest) = self.heads.iter().filter(spare).min_by_key(rank) else { break };
+            let version = oldest.head.version;
+            self.heads.retain(|head| head.head.version != version);
+            pruned.push(version);
+        }
+        pruned
+    }
+
+    /// A version above all that there are.
+    pub(super) fn next_version(&self) -> u64 {
+        self.heads.iter().map(|head| head.head.version).max().unwrap_or(0) + 1
+    }
+
+    /// Adds a head that was just trained.
+    pub(super) fn add(&mut self, head: HeadInfo) {
+        self.heads.push(head);
+    }
+
+    /// The head that served before the present one and was not rejected since.
+    fn previous(&self) -> Option<&HeadInfo> {
+        self.heads
+            .iter()
+            .filter(|head| head.status == HeadStatus::Kept && head.space == self.space)
+            .filter(|head| head.promoted_at.is_some())
+            .max_by_key(|head| (head.promoted_at, head.head.version))
+    }
+
+    /// Sets a head's status and returns what makes it durable; making one champion keeps the present one for a
+    /// rollback.
+    pub fn set(&mut self, version: u64, status: HeadStatus, reason: String, at: Timestamp) -> Write {
+        for head in &mut self.heads {
+            if head.head.version == version {
+                head.status = status;
+                head.reason.clone_from(&reason);
+                if status == HeadStatus::Champion {
+                    head.promoted_at = Some(at);
+                }
+            } else if status == HeadStatus::Champion && head.status == HeadStatus::Champion {
+                head.status = HeadStatus::Kept;
+            }
+        }
+        Write::HeadStatus { version, status, reason, at }
+    }
+
+    /// Goes back to the head before the present one; the present one is rejected, so that a second rollback goes
+    /// further back. `why` becomes part of the reason. `None` when there is no champion or no earlier head.
+    pub fn roll_back(&mut self, at: Timestamp, why: &str) -> Option<Rollback> {
+        let (from, to) = (self.champion()?.head.clone(), self.previous()?.clone());
+        let reason = format!("rolled back from head {} to head {}: {why}", from.version, to.head.version);
+        let writes = [
+            self.set(from.version, HeadStatus::Rejected, reason.clone(), at),
+            self.set(to.head.version, HeadStatus::Champion, to.reason, at),
+        ];
+        Some(Rollback { from, to: to.head, reason, writes })
+    }
+}

@@ -1,0 +1,275 @@
+//! When to train: by cron, by number of new labels, or because somebody asked.
+
+use std::time::Duration;
+
+use croner::Cron;
+use jiff::tz::TimeZone;
+
+use super::super::write::{TrainingOrder, TrainingState};
+use crate::words::{Now, Timestamp};
+
+/// Settings of the schedule.
+#[derive(Debug, Clone)]
+pub struct ScheduleSettings {
+    /// Train when this time comes and labels changed; `None` switches it off.
+    pub cron: Option<Cron>,
+    /// The zone in which `cron` is meant.
+    pub zone: TimeZone,
+    /// Train as soon as this many labels are new.
+    pub min_new_labels: u64,
+    /// Trainings that nobody asked for are at least this far apart.
+    pub cooldown: Duration,
+}
+
+/// Orders and what is remembered for them.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    settings: ScheduleSettings,
+    memory: TrainingState,
+    /// Whether the running order was given to a worker of this process.
+    begun: bool,
+    /// The first occurrence of `cron` after the last look.
+    next: Option<Timestamp>,
+    looked_at: Option<Timestamp>,
+    ended_mono: Option<Duration>,
+}
+
+impl Schedule {
+    pub fn new(settings: ScheduleSettings, memory: TrainingState) -> Self {
+        Self { settings, memory, begun: false, next: None, looked_at: None, ended_mono: None }
+    }
+
+    pub fn memory(&self) -> &TrainingState {
+        &self.memory
+    }
+
+    pub fn running(&self) -> Option<&TrainingOrder> {
+        self.memory.running.as_ref()
+    }
+
+    /// Counts labels that were set, changed or removed.
+    pub fn labels_changed(&mut self, count: u64) {
+        self.memory.new_labels += count;
+    }
+
+    /// Orders a training because somebody asked; an order that has not begun yet is the same one.
+    pub fn request(&mut self, reason: &str) -> TrainingOrder {
+        match self.memory.due.clone() {
+            Some(order) => order,
+            None => self.order(reason.to_owned()),
+        }
+    }
+
+    /// Orders a training when the schedule says so; whether it did.
+    pub fn look(&mut self, now: Now) -> bool {
+        let came = self.cron_came(now.wall);
+        if self.memory.running.is_some()
+            || self.memory.due.is_some()
+            || self.memory.new_labels == 0
+            || self.cooling(now)
+        {
+            return false;
+        }
+        if self.memory.new_labels >= self.settings.min_new_labels {
+            self.order(format!("{} new labels", self.memory.new_labels));
+        } else if came {
+            self.order("schedule".to_owned());
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way. It sees
+    /// every label with an earlier stamp.
+    pub fn begin(&mut self, stamp: Timestamp) -> Option<TrainingOrder> {
+        if self.begun {
+            return None;
+        }
+        if self.memory.running.is_none() {
+            self.memory.running = Some(self.memory.due.take()?);
+            self.memory.new_labels = 0;
+        }
+        self.begun = true;
+        self.memory.began = Some(stamp);
+        self.memory.running.clone()
+    }
+
+    /// The running training has its verdict: returns up to when it saw labels.
+    pub fn fold_in(&mut self) -> Option<Timestamp> {
+        self.memory.settled = self.memory.began.take().or(self.memory.settled);
+        self.memory.settled
+    }
+
+    /// The running training ended, one way or the other.
+    pub fn ended(&mut self, now: Now) {
+        self.begun = false;
+        self.memory.running = None;
+        self.memory.last = Some(now.wall);
+        self.ended_mono = Some(now.mono);
+    }
+
+    fn order(&mut self, reason: String) -> TrainingOrder {
+        self.memory.next_id += 1;
+        let order = TrainingOrder { id: self.memory.next_id, reason };
+        self.memory.due = Some(order.clone());
+        order
+    }
+
+    /// Within this run of the process the monotonic clock counts; over a restart only the wall clock knows.
+    fn cooling(&self, now: Now) -> bool {
+        match (self.ended_mono, self.memory.last) {
+            (Some(ended), _) => now.mono.saturating_sub(ended) < self.settings.cooldown,
+            (None, Some(last)) => last <= now.wall && now.wall.since(last) < self.settings.cooldown,
+            (None, None) => false,
+        }
+    }
+
+    /// Whether an occurrence lies between the last look and now. A jump forward over several counts once; after a
+    /// jump back the next occurrence is looked for anew.
+    fn cron_came(&mut self, wall: Timestamp) -> bool {
+        let Some(cron) = &self.settings.cron else { return false };
+        let came = self.next.is_some_and(|next| next <= wall);
+        let set_back = self.looked_at.is_some_and(|looked_at| wall < looked_at);
+        if came || set_back || self.looked_at.is_none() {
+            let local = jiff::Zoned::new(wall.to_jiff(), self.settings.zone.clone());
+            self.next =
+                cron.find_next_occurrence(&local, false).ok().map(|time| Timestamp(time.timestamp().as_millisecond()));
+        }
+        self.looked_at = Some(wall);
+        came && !set_back
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+    /// 2026-03-01T00:00:00Z.
+    const START_MS: i64 = 1_772_323_200_000;
+
+    fn at(minutes: i64) -> Now {
+        Now {
+            wall: Timestamp(START_MS + minutes * MINUTE_MS),
+            mono: Duration::from_secs(3600 + 60 * minutes.unsigned_abs()),
+        }
+    }
+
+    fn schedule(cron: Option<&str>) -> Schedule {
+        let settings = ScheduleSettings {
+            cron: cron.map(|text| text.parse().unwrap()),
+            zone: TimeZone::UTC,
+            min_new_labels: 10,
+            cooldown: Duration::from_mins(10),
+        };
+        Schedule::new(settings, TrainingState::default())
+    }
+
+    #[test]
+    fn the_cron_time_trains_only_when_labels_changed() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        assert!(!schedule.look(at(0)));
+        assert!(!schedule.look(at(181)), "nothing changed");
+        schedule.labels_changed(1);
+        assert!(!schedule.look(at(182)), "the time has passed");
+        assert!(schedule.look(at(181 + 24 * 60)));
+        assert_eq!(schedule.begin(at(0).wall).map(|order| order.reason), Some("schedule".into()));
+    }
+
+    #[test]
+    fn enough_new_labels_train_at_once_but_not_within_the_cooldown() {
+        let mut schedule = schedule(None);
+        schedule.labels_changed(9);
+        assert!(!schedule.look(at(0)));
+        schedule.labels_changed(1);
+        assert!(schedule.look(at(0)));
+        assert!(schedule.begin(at(0).wall).is_some());
+        schedule.labels_changed(10);
+        assert!(!schedule.look(at(1)), "one runs");
+        schedule.ended(at(2));
+        assert!(!schedule.look(at(11)));
+        assert!(schedule.look(at(12)));
+    }
+
+    #[test]
+    fn a_request_ignores_the_cooldown_and_joins_an_order_that_has_not_begun() {
+        let mut schedule = schedule(None);
+        let first = schedule.request("request");
+        assert_eq!(schedule.request("request"), first);
+        assert_eq!(schedule.begin(at(0).wall), Some(first.clone()));
+        let second = schedule.request("request");
+        assert_ne!(second.id, first.id, "what runs cannot know the labels of now");
+        schedule.ended(at(1));
+        assert_eq!(schedule.begin(at(0).wall), Some(second));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_forward_over_a_week_trains_once_and_one_set_back_not_at_all() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        schedule.look(at(0));
+        schedule.labels_changed(1);
+        assert!(!schedule.look(at(-10 * 365 * 24 * 60)));
+        assert!(schedule.look(at(7 * 24 * 60)));
+        schedule.begin(at(0).wall);
+        schedule.ended(at(7 * 24 * 60));
+        schedule.labels_changed(1);
+        assert!(!schedule.look(at(7 * 24 * 60 + 20)));
+    }
+
+    #[test]
+    fn an_order_survives_a_restart_and_so_does_the_cooldown() {
+        let mut schedule = schedule(None);
+        let order = schedule.request("request");
+        let mut restarted = Schedule::new(schedule.settings.clone(), schedule.memory.clone());
+        assert_eq!(restarted.begin(at(0).wall), Some(order));
+        restarted.ended(at(0));
+        let mut again = Schedule::new(schedule.settings.clone(), restarted.memory.clone());
+        again.labels_changed(10);
+        assert!(!again.look(at(9)));
+        assert!(again.look(at(10)));
+    }
+
+    #[test]
+    fn a_time_that_daylight_saving_leaves_out_or_repeats_trains_once_that_day() {
+        let zone = TimeZone::get("Europe/Berlin").expect("the time zones of jiff or the system");
+        let local = |text: &str| {
+            let zoned = text.parse::<jiff::civil::DateTime>().unwrap().to_zoned(zone.clone()).unwrap();
+            zoned.timestamp().as_millisecond()
+        };
+        for (from, to, days) in
+            [("2026-03-28T12:00", "2026-03-31T12:00", 3), ("2026-10-24T12:00", "2026-10-27T12:00", 3)]
+        {
+            let mut schedule = schedule(Some("30 2 * * *"));
+            schedule.settings.zone = zone.clone();
+            let (mut wall, end, mut trained) = (local(from), local(to), 0);
+            let begun = wall;
+            while wall < end {
+                let mono = Duration::from_millis(3_600_000 + (wall - begun).unsigned_abs());
+                let now = Now { wall: Timestamp(wall), mono };
+                schedule.labels_changed(1);
+                schedule.memory.new_labels = 1;
+                if schedule.look(now) {
+                    trained += 1;
+                    schedule.begin(now.wall);
+                    schedule.ended(now);
+                }
+                wall += MINUTE_MS;
+            }
+            assert_eq!(trained, days, "{from}");
+        }
+    }
+
+    #[test]
+    fn another_time_zone_moves_the_next_training_and_loses_none() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        schedule.look(at(0));
+        schedule.labels_changed(1);
+        let mut moved = Schedule::new(
+            ScheduleSettings { zone: TimeZone::fixed(jiff::tz::offset(-5)), ..schedule.settings.clone() },
+            schedule.memory.clone(),
+        );
+        assert!(!moved.look(at(1)) && !moved.look(at(3 * 60 + 1)), "it is three in another place");
+        assert!(moved.look(at(8 * 60 + 1)));
+    }
+}

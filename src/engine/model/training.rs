@@ -1,0 +1,132 @@
+//! When a training begins and how it ends.
+
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::fact::Fact;
+use super::super::step::Act;
+use super::super::write::Write;
+use super::Model;
+use crate::wire::{Answer, ErrorCode, Topic, TrainAccepted, TrainState, TrainingPhase};
+
+/// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
+const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the training under way is.
+#[derive(Debug)]
+pub(super) struct Progress {
+    phase: TrainingPhase,
+    /// 0..1 over the whole training.
+    share: f64,
+    /// Why it was ordered.
+    reason: String,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { phase: TrainingPhase::Idle, share: 0.0, reason: String::new() }
+    }
+}
+
+impl Progress {
+    pub fn phase(&self) -> TrainingPhase {
+        self.phase
+    }
+}
+
+impl Model {
+    /// Time passed: orders a training when the schedule says so, and begins the one that is due.
+    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+        if self.schedule_allows(cx) && self.schedule.look(cx.now) {
+            self.write_training(cx);
+        }
+        self.begin_training(cx);
+    }
+
+    /// Orders a training because somebody asks.
+    pub fn train_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
+        if let Err(reason) = self.trainable() {
+            return Answer::error(ErrorCode::NotPossible, reason);
+        }
+        let order = self.schedule.request("request");
+        self.write_training(cx);
+        self.begin_training(cx);
+        Answer::ok(&TrainAccepted { training: order.id })
+    }
+
+    /// Whether the labels at hand can make a head; if not, why.
+    pub fn trainable(&self) -> Result<(), String> {
+        match (self.counts.classes, &self.counts.only) {
+            (0, _) => Err("no image is labelled; label some in at least two classes".into()),
+            (_, Some(only)) => {
+                Err(format!("all {} labelled images are {only}; label some of another class", self.counts.labelled))
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// The schedule orders nothing that cannot be fitted, and waits for a backlog of files first: a folder of labelled
+    /// images copied in at once makes one training on all of them, not one on the first ten.
+    fn schedule_allows(&mut self, cx: &Cx<'_>) -> bool {
+        if !self.files_wait {
+            self.backlog_since = None;
+        } else if self.backlog_since.is_none() {
+            self.backlog_since = Some(cx.now.mono);
+        }
+        let patient = self.backlog_since.is_some_and(|since| cx.now.mono.saturating_sub(since) < BACKLOG_PATIENCE);
+        !patient && self.trainable().is_ok()
+    }
+
+    /// Begins the training that is due, or was interrupted by a crash, unless one runs.
+    pub fn begin_training(&mut self, cx: &mut Cx<'_>) {
+        if cx.is_stopping() || self.is_comparing {
+            return;
+        }
+        if let Some(order) = self.schedule.begin(cx.stamp()) {
+            self.write_training(cx);
+            cx.act(Act::Train(order));
+            cx.post(Fact::TrainingRuns(true));
+            self.training_progress(cx, TrainingPhase::Collecting, 0.0);
+        }
+    }
+
+    /// The worker reports where it is.
+    pub fn training_progress(&mut self, cx: &mut Cx<'_>, phase: TrainingPhase, share: f64) {
+        let reason = self.schedule.running().map_or(String::new(), |order| order.reason.clone());
+        self.progress = Progress { phase, share, reason };
+        self.publish_train_state(cx);
+    }
+
+    /// Publishes where the training is.
+    pub fn publish_train_state(&self, cx: &mut Cx<'_>) {
+        let Progress { phase, share: progress, ref reason } = self.progress;
+        cx.publish(Topic::TrainState, |envelope| TrainState { envelope, phase, progress, reason: reason.clone() });
+    }
+
+    /// The worker could not finish.
+    pub fn training_failed(&mut self, cx: &mut Cx<'_>, reason: &str) {
+        let id = self.schedule.running().map_or(0, |order| order.id);
+        cx.error("train", format!("training {id} failed: {reason}"));
+        self.end_training(cx);
+    }
+
+    /// There is a verdict: labels that the training saw no longer correct by themselves.
+    pub fn fold_in_labels(&mut self, cx: &mut Cx<'_>) {
+        if let Some(before) = self.schedule.fold_in() {
+            cx.act(Act::FoldInLabels(before));
+        }
+    }
+
+    /// The running training ended, one way or the other.
+    pub fn end_training(&mut self, cx: &mut Cx<'_>) {
+        self.schedule.ended(cx.now);
+        self.write_training(cx);
+        cx.post(Fact::TrainingRuns(false));
+        self.training_progress(cx, TrainingPhase::Idle, 0.0);
+    }
+
+    /// Makes the schedule's state durable.
+    pub fn write_training(&self, cx: &mut Cx<'_>) {
+        cx.write(Write::TrainingState(self.schedule.memory().clone()));
+    }
+}

@@ -1,0 +1,119 @@
+//! What is sent to the device and can break it: settings, heads and backbones; each on probation until it has proved
+//! itself.
+
+mod backbone_swap;
+mod config_patch;
+mod probation;
+mod updates;
+
+use super::context::Cx;
+use super::fact::Fact;
+use super::snapshot::Snapshot;
+use super::step::{Next, Systemd};
+use super::write::Write;
+use crate::wire::{Happening, UpdateKind};
+use crate::words::{Digest, HeadRef};
+pub use backbone_swap::{BackboneState, InstalledBackbone, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult};
+pub use config_patch::{ConfigPatch, Configure, Judge};
+pub use probation::Probation;
+#[cfg(test)]
+pub(super) use probation::STARTS_MAX;
+use std::collections::BTreeMap;
+use updates::Updates;
+pub use updates::{Refused, StoredUpdate, UpdateRecord, UpdateSettings};
+
+/// The machine of what comes from elsewhere.
+#[derive(Debug)]
+pub(super) struct Remote {
+    config: ConfigPatch,
+    updates: Updates,
+    backbone: BackboneState,
+    /// Images that the next backbone has embedded, and of how many, while one is prepared.
+    swap_progress: Option<(u64, u64)>,
+    /// Whether a training runs, as the model's machine posted.
+    training_runs: bool,
+    /// Whether a head is compared with the champion, as the model's machine knows it.
+    posted_comparing: bool,
+}
+
+impl Remote {
+    pub fn new(snapshot: &mut Snapshot) -> Self {
+        Self {
+            config: std::mem::take(&mut snapshot.twin),
+            updates: Updates::new(std::mem::take(&mut snapshot.updates)),
+            backbone: std::mem::take(&mut snapshot.backbone),
+            swap_progress: None,
+            training_runs: snapshot.training.running.is_some(),
+            posted_comparing: false,
+        }
+    }
+
+    /// The manifests that were looked at last, for the next engine of this process.
+    pub fn seen_manifests(&self) -> BTreeMap<UpdateKind, Digest> {
+        self.updates.seen()
+    }
+
+    /// A former engine of this process looked at these.
+    pub fn saw_manifests(&mut self, seen: &BTreeMap<UpdateKind, Digest>) {
+        self.updates.saw(seen);
+    }
+
+    /// The engine starts, with this head in service: goes on with what was under way, and counts the start for what is on
+    /// probation.
+    pub fn start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
+        self.report_reverted(cx);
+        self.start_updates(cx, champion);
+    }
+
+    /// Time passed, and the store takes writes.
+    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+        self.updates_tick(cx);
+    }
+
+    /// Ends probations that the daemon has lived through.
+    pub fn confirm(&mut self, cx: &mut Cx<'_>) {
+        self.confirm_patch(cx);
+        self.confirm_backbone(cx);
+    }
+
+    /// A training runs, or none does.
+    pub fn training_runs(&mut self, runs: bool) {
+        self.training_runs = runs;
+    }
+
+    /// Posts whether a head is compared with the champion, where that changed.
+    pub fn post_comparing(&mut self, cx: &mut Cx<'_>) {
+        let is_comparing = self.updates.is_judging();
+        if std::mem::replace(&mut self.posted_comparing, is_comparing) != is_comparing {
+            cx.post(Fact::ComparingHead(is_comparing));
+        }
+    }
+
+    /// This engine ends on purpose, which says nothing against what is on probation: the start does not count.
+    pub fn uncount_starts(&mut self, cx: &mut Cx<'_>) {
+        if let Some(probation) = &mut self.config.trial {
+            probation.uncount_start();
+            cx.write(Write::ConfigPatchState(self.config.clone()));
+        }
+        if let Some(probation) = &mut self.backbone.trial {
+            probation.uncount_start();
+            cx.write(Write::BackboneState(self.backbone.clone()));
+        }
+        self.uncount_head_start(cx);
+    }
+
+    /// The configuration's files were read again and are good.
+    pub fn config_ready(&mut self, cx: &mut Cx<'_>) {
+        self.restart(cx, Happening::ConfigChanged { reason: "the configuration was read again".to_owned() });
+    }
+
+    /// Everything but the link starts anew, with what is durable by then.
+    fn restart(&mut self, cx: &mut Cx<'_>, why: Happening) {
+        if cx.end(Next::Restart) {
+            cx.announce(why);
+            self.uncount_starts(cx);
+            cx.give_up_requests();
+            cx.notify(Systemd::Reloading);
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What the engine makes of live results, shadows, drift, review lists and quotas.
+
+use super::*;
+use crate::eval::budget::Why;
+use crate::eval::review::Reason;
+use crate::wire::{AlertId, ReviewItem, Warning};
+
+/// An engine with heads 1 and 2, started, with the broker there.
+fn started(settings: Settings) -> Engine {
+    let mut engine = Engine::new(settings, snapshot());
+    engine.start(at(0));
+    engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    engine
+}
+
+fn scored(said: &str, shadow: Option<(u64, &str)>) -> Scored {
+    Scored {
+        head: HeadRef { id: HeadId("head-2".into()), version: 2 },
+        top: vec![(label(said), 0.9)],
+        set: None,
+        novelty: Some(1.5),
+        novelty_rank: Some(0.5),
+        unknown: Some(false),
+        instant: false,
+        shadow: shadow.map(|(version, said)| Shadowed { version, label: label(said) }),
+    }
+}
+
+/// Image `number`, called `said` by head 2.
+fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
+    let id = image(number);
+    let picture = EmbeddedImage {
+        id,
+        bytes: 1,
+        embedding: vec![0.0],
+        group: id,
+        prediction: Some(scored),
+        here_before: false,
+        twins: vec![],
+        decode: Duration::ZERO,
+        embed: Duration::from_millis(1),
+    };
+    let path = PathBuf::from(format!("/in/{number}.jpg"));
+    let stamp = FileStamp { size: 1, mtime_ns: 0 };
+    let outcome = IngestOutcome::Image(Box::new(picture));
+    engine.step(at(u64::from(number)), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
+}
+
+fn image(number: u32) -> SampleId {
+    SampleId::of(&number.to_le_bytes())
+}
+
+fn gets(engine: &mut Engine, id: SampleId, class: &str, ms: u64) -> Step {
+    let payload = format!(r#"{{"image": "{id}", "label": "{class}"}}"#).into_bytes();
+    engine.step(
+        at(ms),
+        Event::Broker(BrokerEvent::Message(Inbound { topic: "label".into(), payload, retained: false, delivery: 9 })),
+    )
+}
+
+/// Events of this type among `effects`, as JSON.
+fn events(effects: &Step, event_type: &str) -> Vec<serde_json::Value> {
+    let payloads = effects.writes.iter().filter_map(|effect| match effect {
+        Write::Outbox(message) if message.topic == Topic::Event => Some(&message.payload),
+        _ => None,
+    });
+    let parsed = payloads.filter_map(|payload| serde_json::from_slice::<serde_json::Value>(payload).ok());
+    parsed.filter(|event| event["event_type"] == event_type).collect()
+}
+
+fn published(effects: &Step, topic: &Topic) -> Option<Vec<u8>> {
+    effects.acts.iter().rev().find_map(|effect| match effect {
+        Act::Publish { topic: at, payload } if at == topic => Some(payload.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_label_scores_the_prediction_that_it_answers_once_and_only_for_the_head_in_service() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    for (number, said, truth) in [(1, "nut", "nut"), (2, "nut", "bolt"), (3, "bolt", "bolt")] {
+        arrives(&mut engine, number, scored(said, None));
+        gets(&mut engine, image(number), truth, 10);
+        gets(&mut engine, image(number), "nut", 11);
+    }
+    let former = Scored { head: HeadRef { id: HeadId("head-1".into()), version: 1 }, ..scored("nut", None) };
+    arrives(&mut engine, 4, former);
+    gets(&mut engine, image(4), "nut", 12);
+    let figures = engine.model.live_figures().prequential;
+    assert_eq!((figures.right, figures.n), (2, 3));
+}
+
+#[test]
+fn a_label_is_learned_at_once_and_settled_by_the_verdict_of_a_training_that_saw_it() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    arrives(&mut engine, 1, scored("nut", None));
+    let effects = gets(&mut engine, image(1), "bolt", 10);
+    assert!(
+        effects.acts.iter().any(|effect| matches!(effect, Act::UpdateOnline(ids) if *ids == [image(1)])),
+        "{effects:?}"
+    );
+    let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
+    let effects = engine.step(at(500), outcome(order, "head-3", 3));
+    let settled =
+        effects.acts.iter().find_map(|effect| if let Act::FoldInLabels(at) = effect { Some(*at) } else { None });
+    // The request came with a clock behind the label's; order counts.
+    assert_eq!(settled, Some(at(11).wall), "labels up to the begin of the training, not to its end");
+}
+
+#[test]
+fn a_head_whose_audited_images_go_wrong_gives_way_to_the_one_before_it() {
+    let record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
+    let live = LiveAccuracy { champion: Some(2), record, ..LiveAccuracy::default() };
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot { live, ..snapshot() });
+    engine.start(at(0));
+    let audits: Vec<u32> = (0..5000).filter(|number| crate::words::is_audit(&image(*number))).collect();
+    let mut rolled_back = None;
+    for (count, number) in audits.into_iter().enumerate() {
+        arrives(&mut engine, number, scored("nut", None));
+        let effects = gets(&mut engine, image(number), if count % 2 == 0 { "nut" } else { "bolt" }, 10);
+        if serves(&effects) == Some(1) {
+            rolled_back = Some((count + 1, events(&effects, "rolled_back")));
+            break;
+        }
+    }
+    let (count, said) = rolled_back.expect("half of the audited images wrong is not 95 % right");
+    assert!((10..100).contains(&count), "{count} audits");
+    assert!(said[0]["reason"].as_str().unwrap().contains("audit"), "{said:?}");
+    assert_eq!(engine.model.live_figures().audit.n, 0, "the results were the former head's");
+}
+
+fn shadowing() -> (Engine, Step) {
+    let mut engine = started(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) });
+    let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
+    let effects = engine.step(at(1), outcome(order, "head-3", 3));
+    (engine, effects)
+}
+
+#[test]
+fn a_challenger_answers_unseen_before_it_serves() {
+    let (mut engine, effects) = shadowing();
+    assert_eq!(serves(&effects), None);
+    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
+    for number in 0..29 {
+        assert_eq!(serves(&arrives(&mut engine, number, scored("nut", Some((3, "nut"))))), None);
+    }
+    let effects = arrives(&mut engine, 29, scored("nut", Some((3, "nut"))));
+    assert_eq!(serves(&effects), Some(3));
+    let said = events(&effects, "promoted");
+    assert!(said[0]["reason"].as_str().unwrap().contains("agree on 100.0 % of 30 live images"), "{said:?}");
+}
+
+#[test]
+fn a_challenger_that_labels_show_to_be_worse_in_shadow_is_kept_out() {
+    let (mut engine, _) = shadowing();
+    let mut last = Step::default();
+    for number in 0..30 {
+        last = arrives(&mut engine, number, scored("nut", Some((3, "bolt"))));
+        gets(&mut engine, image(number), "nut", 10);
+    }
+    assert_eq!(serves(&last), None);
+    let said = events(&last, "rejected");
+    assert!(said[0]["reason"].as_str().unwrap().contains("of 29 labelled disagreements it was right on 0"), "{said:?}");
+    assert_eq!(engine.model.champion().map(|head| head.head.version), Some(2));
+}
+
+#[test]
+fn a_shadow_goes_on_after_a_restart() {
+    let (mut engine, _) = shadowing();
+    let mut written = None;
+    for number in 0..10 {
+        let step = arrives(&mut engine, number, scored("nut", Some((3, "nut"))));
+        let live = |write: &Write| if let Write::LiveState(live) = write { Some(live.clone()) } else { None };
+        written = step.writes.iter().rev().find_map(live);
+    }
+    let live: LiveAccuracy = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
+    let kept = HeadInfo { head: HeadRef { id: HeadId("head-3".into()), version: 3 }, ..snapshot().heads[0].clone() };
+    let snapshot = Snapshot { heads: [snapshot().heads, vec![kept]].concat(), live, ..snapshot() };
+    let mut again = Engine::new(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) }, snapshot);
+    assert!(again.start(at(0)).acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
+    let served = (100..120).filter_map(|number| serves(&arrives(&mut again, number, scored("nut", Some((3, "nut"))))));
+    assert_eq!(served.collect::<Vec<_>>(), [3]);
+}
+
+#[test]
+fn drift_raises_an_alarm_asks_for_labels_trains_and_is_over_with_a_new_head() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    let since = at(0).wall;
+    let drifted = || Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.004, since }));
+    let effects = engine.step(at(1), drifted());
+    assert_eq!(events(&effects, "drift")[0]["kind"], "embedding");
+    let alert: Warning = serde_json::from_slice(&published(&effects, &Topic::Alert(AlertId::Drift)).unwrap()).unwrap();
+    assert!(alert.text.contains("p 0.004"), "{alert:?}");
+    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Review { since: Some(from) } if *from == since)));
+    assert_eq!(events(&engine.step(at(2), drifted()), "drift").len(), 0, "one alarm is enough");
+
+    let mut order = None;
+    for number in 0..2 {
+        arrives(&mut engine, number, scored("nut", None));
+        order = ordered(&gets(&mut engine, image(number), "bolt", 10));
+    }
+    let order = order.expect("two labels are as many as the schedule asks for");
+    assert_eq!(order.reason, "drift");
+    let effects = engine.step(at(20), outcome(order, "head-3", 3));
+    assert_eq!(published(&effects, &Topic::Alert(AlertId::Drift)), Some(vec![]), "cleared");
+    assert!(engine.model.drift_alert().is_none());
+}
+
+#[test]
+fn what_gets_a_label_is_no_longer_asked_for() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    for number in 0..3 {
+        arrives(&mut engine, number, scored("nut", None));
+    }
+    let item = |number| ReviewItem {
+        image: image(number),
+        path: String::new(),
+        reason: Reason::Uncertain,
+        suggestion: None,
+        probability: None,
+        label: None,
+        neighbours: vec![],
+    };
+    gets(&mut engine, image(2), "nut", 5);
+    let review = Review { items: vec![item(0), item(1), item(2), item(99)], advice: None };
+    let listed = |effects: &Step| {
+        let list: serde_json::Value = serde_json::from_slice(&published(effects, &Topic::Review).unwrap()).unwrap();
+        list["items"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        listed(&engine.step(at(6), Event::Adapter(AdapterEvent::ReviewListReady(review)))),
+        2,
+        "one has a label by now, one is gone"
+    );
+    assert_eq!(listed(&gets(&mut engine, image(0), "nut", 7)), 1);
+}
+
+#[test]
+fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
+    // Two samples are there at the start; messages wait too, in a spool that is bounded far below a sample's size.
+    let tight = Settings { quota_bytes: 4 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };
+    let mut engine = started(Settings { spool_bytes_max: 1 << 10, ..tight });
+    let vitals = || Event::SystemMetrics(SystemMetrics::default());
+    for number in 0..2 {
+        arrives(&mut engine, number, scored("nut", None));
+    }
+    arrives(&mut engine, 2, scored("nut", None));
+    let effects = engine.step(at(5), vitals());
+    let asked =
+        effects.acts.iter().find_map(|effect| if let Act::Evict { count } = effect { Some(*count) } else { None });
+    assert_eq!(asked, Some(2), "one over, and 5 % of the quota as room");
+    gets(&mut engine, image(1), "bolt", 6);
+    gets(&mut engine, image(2), "nut", 6);
+    let of = |number, label: Option<&str>, why| EvictionCandidate {
+        id: image(number),
+        label: label.map(|label| Label::new(label).unwrap()),
+        why,
+    };
+    let found = vec![
+        of(0, None, Why::Unlabelled),
+        of(1, None, Why::Unlabelled),
+        of(2, Some("bolt"), Why::NearDuplicate),
+        of(9, None, Why::Unlabelled),
+    ];
+    let effects = engine.step(at(7), Event::Adapter(AdapterEvent::EvictionCandidates(found)));
+    let gone: Vec<SampleId> = (effects.writes)
+        .iter()
+        .filter_map(|e| if let Write::DeleteSample { id } = e { Some(*id) } else { None })
+        .collect();
+    assert_eq!(gone, [image(0)], "one was labelled meanwhile, one is called otherwise, one is unknown");
+    assert_eq!(events(&effects, "evicted")[0]["count"], 1);
+    assert_eq!(engine.health().evicted, 1);
+    let effects = engine.step(at(8), Event::Adapter(AdapterEvent::EvictionCandidates(vec![])));
+    assert!(events(&effects, "error")[0]["reason"].as_str().unwrap().contains("store.quota_mb"));
+    let looks = |effects: &Step| effects.acts.iter().any(|effect| matches!(effect, Act::Evict { .. }));
+    assert!(!looks(&engine.step(at(9), vitals())), "nothing changed");
+    engine.step(at(10), Event::Adapter(AdapterEvent::StatsCheckpoint(vec![1])));
+    assert!(looks(&engine.step(at(11), vitals())), "a verdict has seen labels that had to wait for it");
+    assert!(
+        events(&engine.step(at(12), Event::Adapter(AdapterEvent::EvictionCandidates(vec![]))), "error").is_empty(),
+        "it was said already"
+    );
+    assert!(!looks(&engine.step(at(13), vitals())));
+    arrives(&mut engine, 3, scored("nut", None));
+    assert!(looks(&engine.step(at(14), vitals())), "another sample came");
+}
+
+#[test]
+fn files_that_are_gone_are_forgotten_unless_a_watched_folder_is_lost_with_all_of_its_own() {
+    let looks = |effects: &Step| effects.acts.iter().any(|effect| matches!(effect, Act::FindMissingFiles));
+    let forgets =
+        |effects: &Step| effects.writes.iter().filter(|effect| matches!(effect, Write::DeleteFile { .. })).count();
+    let gone = || {
+        Event::Adapter(AdapterEvent::FilesMissing(vec![
+            (PathBuf::from("/in/1.jpg"), false),
+            (PathBuf::from("/in/2.jpg"), true),
+        ]))
+    };
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot { quarantined: 2, ..snapshot() });
+    engine.start(at(0));
+    assert!(looks(&engine.step(at(120_000), Event::Tick)));
+    assert_eq!(forgets(&engine.step(at(120_001), gone())), 2);
+    assert_eq!(engine.health().quarantined, 1);
+
+    let lost = WatchState::Lost { reason: "it is not mounted".into() };
+    engine.step(at(130_000), Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state: lost })));
+    assert!(!looks(&engine.step(at(240_000), Event::Tick)));
+    assert_eq!(forgets(&engine.step(at(240_001), gone())), 0);
+    engine.step(at(250_000), Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state: WatchState::Well })));
+    assert!(looks(&engine.step(at(360_000), Event::Tick)));
+}

@@ -1,0 +1,60 @@
+//! When the device is announced to Home Assistant, and what is said there of the head in service.
+
+use super::*;
+use crate::wire::{Info, Payload as _};
+
+/// What is published for Home Assistant among `effects`.
+fn announced(effects: &Step) -> Vec<&[u8]> {
+    let published = effects.acts.iter().filter_map(|effect| match effect {
+        Act::Publish { topic: Topic::Discovery, payload } => Some(payload.as_slice()),
+        _ => None,
+    });
+    published.collect()
+}
+
+fn birth(engine: &mut Engine, payload: &[u8]) -> Step {
+    let (topic, payload) = ("homeassistant/status".to_owned(), payload.to_vec());
+    engine.step(at(0), Event::Broker(BrokerEvent::Message(Inbound { topic, payload, retained: false, delivery: 7 })))
+}
+
+#[test]
+fn the_device_is_announced_at_every_connection_and_when_home_assistant_comes() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    let first = engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    let document = announced(&first);
+    assert_eq!(document.len(), 1);
+    assert!(serde_json::from_slice::<serde_json::Value>(document[0]).unwrap()["cmps"]["label"].is_object());
+    assert_eq!(announced(&birth(&mut engine, b"online")), document);
+    for payload in [&b"offline"[..], b"", b"Online", b"online ", b"{}", b"\xff"] {
+        let effects = birth(&mut engine, payload);
+        assert!(
+            effects.writes.is_empty() && matches!(effects.acts[..], [Act::Ack(7)]),
+            "{}: {effects:?}",
+            String::from_utf8_lossy(payload)
+        );
+    }
+}
+
+#[test]
+fn where_it_is_switched_off_an_empty_message_takes_the_device_away() {
+    let settings = Settings { home_assistant: false, ..settings(PromotionPolicy::Gated) };
+    let mut engine = Engine::new(settings, snapshot());
+    assert_eq!(announced(&engine.step(at(0), Event::Broker(BrokerEvent::Connected))), [b""]);
+}
+
+#[test]
+fn info_tells_the_accuracy_of_the_head_in_service_after_a_rollback_too() {
+    let mut snapshot = snapshot();
+    snapshot.heads[0].accuracy = Some(0.75);
+    snapshot.heads[1].accuracy = Some(0.9);
+    let mut engine = engine(PromotionPolicy::Gated, snapshot);
+    let accuracy = |effects: &Step| {
+        let info = effects.acts.iter().find_map(|effect| match effect {
+            Act::Publish { topic: Topic::Info, payload } => Info::decode(payload).ok(),
+            _ => None,
+        });
+        info.expect("info is published").head.expect("a head serves").accuracy
+    };
+    assert_eq!(accuracy(&engine.step(at(0), Event::Broker(BrokerEvent::Connected))), Some(0.9));
+    assert_eq!(accuracy(&request(&mut engine, "rollback")), Some(0.75));
+}

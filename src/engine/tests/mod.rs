@@ -1,0 +1,223 @@
+//! Single decisions of the engine; whole lives are in `tests/simulate`.
+
+mod adaptation;
+mod alerts;
+mod backbone_swap;
+mod config_patch;
+mod home_assistant;
+mod requests;
+mod storage_outage;
+mod updates;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ndarray::{Array1, Array2};
+
+use super::*;
+use crate::eval::gate::Verdict;
+use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
+use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
+
+fn space() -> EmbeddingSpace {
+    EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 1 }
+}
+
+fn backbone() -> BackboneRef {
+    BackboneRef { name: "played".into(), sha256: Digest::of(b"b"), dim: 1 }
+}
+
+pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
+    Settings {
+        boot: "boot".into(),
+        backbone: backbone(),
+        backbone_model: "played".into(),
+        space: space(),
+        onnxruntime: "none".into(),
+        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
+        schedule: ScheduleSettings {
+            cron: None,
+            zone: jiff::tz::TimeZone::UTC,
+            min_new_labels: 2,
+            cooldown: Duration::from_mins(10),
+        },
+        promotion,
+        shadow_images: 0,
+        quota_bytes: 1 << 20,
+        sample_bytes: 1 << 10,
+        spool_bytes_max: 1 << 20,
+        spool_age_max: Duration::from_hours(24),
+        base: Base::new("edgetuned", "line-3").unwrap(),
+        device_name: "Line 3".into(),
+        home_assistant: true,
+        updates: UpdateSettings::default(),
+        configuration: serde_json::Value::Null,
+        configure: configure(),
+        opening: None,
+    }
+}
+
+/// Takes every patch but those with the key `bad`.
+fn configure() -> Configure {
+    Configure(std::sync::Arc::new(|patch| {
+        if patch.contains_key("bad") {
+            return Err(vec![RejectedKey { key: "bad".into(), error: "it is bad".into() }]);
+        }
+        Ok(patch.keys().cloned().collect())
+    }))
+}
+
+pub(super) fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
+    Engine::new(settings(promotion), snapshot)
+}
+
+impl Engine {
+    pub(super) fn health(&mut self) -> HealthFigures {
+        let overview = overview(&self.files, &self.labels, &self.model);
+        Cx::new(at(0), &mut self.messages, &mut self.context).health(&overview)
+    }
+
+    pub(super) fn raised(&mut self) -> Vec<Raised> {
+        self.cx(at(0)).raised()
+    }
+}
+
+pub(super) fn at(mono_ms: u64) -> Now {
+    let mono = Duration::from_millis(mono_ms);
+    Now { wall: Timestamp(1_772_323_200_000).plus(mono), mono }
+}
+
+fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+/// Two labelled samples, and heads 1 (kept after serving) and 2 (champion).
+pub(super) fn snapshot() -> Snapshot {
+    let head = |version, status, promoted_ms| HeadInfo {
+        head: HeadRef { id: HeadId(format!("head-{version}")), version },
+        created: Timestamp(0),
+        space: space(),
+        backbone: "played".into(),
+        classes: vec![label("bolt"), label("nut")],
+        accuracy: None,
+        status,
+        reason: "better".into(),
+        promoted_at: Some(Timestamp(promoted_ms)),
+    };
+    Snapshot {
+        samples: ["bolt", "nut"]
+            .map(|class| StoredSample {
+                id: SampleId::of(class.as_bytes()),
+                label: Some((label(class), LabelSource::Folder)),
+                predicted: None,
+            })
+            .into(),
+        heads: vec![head(1, HeadStatus::Kept, 10), head(2, HeadStatus::Champion, 20)],
+        ..Snapshot::default()
+    }
+}
+
+fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
+    let challenger = HeadRecord {
+        head: HeadRef { id: HeadId(id.into()), version },
+        created: Timestamp(0),
+        backbone: backbone(),
+        dense: DenseHead {
+            space: space(),
+            classes: [label("bolt"), label("nut")].into_iter().collect(),
+            hidden: None,
+            weights: Array2::zeros((2, 1)),
+            bias: Array1::zeros(2),
+            temperature: 1.0,
+        },
+        training: TrainingFacts {
+            solver: "lbfgs".into(),
+            lambda: 0.1,
+            lambda_path: vec![],
+            loss: 0.5,
+            iterations: 3,
+            converged: true,
+            n_train: 2,
+            seed: 0,
+            fit_seconds: 0.1,
+            ..TrainingFacts::default()
+        },
+        figures: None,
+        heldout: HeldOut::default(),
+        calibration: Calibration::default(),
+    };
+    let verdict =
+        Verdict { promote: true, provisional: false, code: "better".into(), reason: "better".into(), change: None };
+    Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
+        order,
+        challenger,
+        champion: None,
+        verdict,
+        changes: vec![],
+        suspicious_labels: 0,
+    })))
+}
+
+fn request(engine: &mut Engine, name: &str) -> Step {
+    let inbound = Inbound { topic: format!("request/{name}"), payload: vec![], retained: false, delivery: 1 };
+    engine.step(at(0), Event::Broker(BrokerEvent::Message(inbound)))
+}
+
+fn ordered(effects: &Step) -> Option<TrainingOrder> {
+    effects.acts.iter().find_map(|effect| if let Act::Train(order) = effect { Some(order.clone()) } else { None })
+}
+
+fn serves(effects: &Step) -> Option<u64> {
+    effects.acts.iter().find_map(|effect| if let Act::Serve(version) = effect { *version } else { None })
+}
+
+/// Rolls back to head 1, trains the same head 2 again as head 3, and says which head serves then.
+fn served_after_the_same_head_again(promotion: PromotionPolicy) -> Option<u64> {
+    let mut engine = engine(promotion, snapshot());
+    assert_eq!(serves(&request(&mut engine, "rollback")), Some(1));
+    let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
+    serves(&engine.step(at(0), outcome(order, "head-2", 3)))
+}
+
+#[test]
+fn a_head_that_was_rolled_back_does_not_come_back_by_training_on_the_same_labels() {
+    assert_eq!(served_after_the_same_head_again(PromotionPolicy::Gated), None);
+    assert_eq!(served_after_the_same_head_again(PromotionPolicy::Always), Some(3), "unless every head is promoted");
+}
+
+#[test]
+fn a_second_rollback_goes_further_back_or_is_refused() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    request(&mut engine, "rollback");
+    let effects = request(&mut engine, "rollback");
+    assert_eq!(serves(&effects), None, "head 1 is the first");
+    let said = effects.writes.iter().any(|effect| {
+        matches!(effect, Write::Outbox(message)
+            if message.topic == Topic::Response("rollback".into()) && String::from_utf8_lossy(&message.payload).contains("not_possible"))
+    });
+    assert!(said, "{effects:?}");
+}
+
+#[test]
+fn the_schedule_waits_for_a_backlog_of_files_but_not_for_ever() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    let path = PathBuf::from("/in/slow.jpg");
+    let stamp = Some(FileStamp { size: 1, mtime_ns: i64::MAX });
+    engine.step(at(0), Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp, closed: false })));
+    for (class, image) in [("nut", "bolt"), ("bolt", "nut")] {
+        let payload = format!(r#"{{"image": "{}", "label": "{class}"}}"#, SampleId::of(image.as_bytes())).into_bytes();
+        engine.step(
+            at(1),
+            Event::Broker(BrokerEvent::Message(Inbound {
+                topic: "label".into(),
+                payload,
+                retained: false,
+                delivery: 2,
+            })),
+        );
+    }
+    assert_eq!(ordered(&engine.step(at(100), Event::Tick)), None);
+    assert_eq!(ordered(&engine.step(at(20_000), Event::Tick)), None);
+    assert!(ordered(&engine.step(at(30_200), Event::Tick)).is_some());
+}

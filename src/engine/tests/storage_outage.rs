@@ -1,0 +1,151 @@
+//! While nothing can be stored.
+
+use super::*;
+use crate::engine::context::{DEFERRED_MAX, PREDICTED_MAX};
+use crate::wire::{AlertId, Response};
+
+/// An engine whose store takes nothing any more.
+fn without_room() -> Engine {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    let effects = engine.step(at(1), Event::Store(StoreEvent::Unavailable { full: true, reason: "no room".into() }));
+    assert!(said(&effects, &Topic::Alert(AlertId::DiskFull)).is_some_and(|alert| alert.contains("no room")));
+    engine
+}
+
+fn arrives(engine: &mut Engine, name: &str) -> Step {
+    let id = SampleId::of(name.as_bytes());
+    let picture = EmbeddedImage {
+        id,
+        bytes: 1,
+        embedding: vec![0.0],
+        group: id,
+        prediction: None,
+        here_before: false,
+        twins: vec![],
+        decode: Duration::ZERO,
+        embed: Duration::from_millis(1),
+    };
+    let (path, stamp) = (PathBuf::from(format!("/in/{name}.jpg")), FileStamp { size: 1, mtime_ns: 0 });
+    let outcome = IngestOutcome::Image(Box::new(picture));
+    engine.step(at(10), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
+}
+
+fn label(name: &str, delivery: u64) -> Event {
+    let payload = format!(r#"{{"image": "{}", "label": "nut"}}"#, SampleId::of(name.as_bytes())).into_bytes();
+    Event::Broker(BrokerEvent::Message(Inbound { topic: "label".into(), payload, retained: false, delivery }))
+}
+
+fn said(effects: &Step, at: &Topic) -> Option<String> {
+    effects.acts.iter().find_map(|effect| match effect {
+        Act::Publish { topic, payload } if topic == at => Some(String::from_utf8_lossy(payload).into_owned()),
+        _ => None,
+    })
+}
+
+fn writes(effects: &Step) -> usize {
+    effects.writes.len()
+}
+
+fn stores(effects: &Step) -> bool {
+    effects.writes.iter().any(|effect| matches!(effect, Write::Sample(_)))
+}
+
+#[test]
+fn without_room_an_image_is_predicted_once_and_stored_when_there_is_room_again() {
+    let mut engine = without_room();
+    let effects = arrives(&mut engine, "a");
+    assert!(said(&effects, &Topic::Prediction).is_some_and(|prediction| prediction.contains("/in/a.jpg")));
+    assert_eq!(writes(&effects), 0, "{effects:?}");
+    assert_eq!(
+        said(&arrives(&mut engine, "a"), &Topic::Prediction),
+        None,
+        "a listing finds it again, which is no news"
+    );
+
+    let effects = engine.step(at(20), Event::Store(StoreEvent::Recovered));
+    assert_eq!(said(&effects, &Topic::Alert(AlertId::DiskFull)), Some(String::new()), "it is over");
+    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Rescan)), "what was passed over is looked for");
+    let again = arrives(&mut engine, "a");
+    assert!(stores(&again));
+    let spooled = |effects: &Step, at: &Topic| {
+        effects.writes.iter().any(|effect| matches!(effect, Write::Outbox(message) if message.topic == *at))
+    };
+    assert!(!spooled(&again, &Topic::Prediction), "its prediction was said");
+    let other = arrives(&mut engine, "b");
+    assert!(stores(&other) && spooled(&other, &Topic::Prediction));
+}
+
+#[test]
+fn without_room_listings_are_held_until_there_is_some_and_predictions_go_on_past_every_bound() {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    let holds = |effects: &Step, wanted| {
+        effects.acts.iter().position(|effect| matches!(effect, Act::PauseScans(held) if *held == wanted))
+    };
+    let effects = engine.step(at(1), Event::Store(StoreEvent::Unavailable { full: true, reason: "no room".into() }));
+    assert!(holds(&effects, true).is_some(), "they would find what was predicted again and again");
+    for n in 0..=PREDICTED_MAX {
+        let effects = arrives(&mut engine, &n.to_string());
+        assert!(said(&effects, &Topic::Prediction).is_some(), "{n}");
+    }
+    assert_eq!(said(&arrives(&mut engine, &PREDICTED_MAX.to_string()), &Topic::Prediction), None);
+    let effects = engine.step(at(20), Event::Store(StoreEvent::Recovered));
+    let scan = effects.acts.iter().position(|effect| matches!(effect, Act::Rescan));
+    assert!(holds(&effects, false).unwrap() < scan.unwrap(), "a listing that is held finds nothing");
+}
+
+#[test]
+fn without_room_labels_wait_unacknowledged_and_count_afterwards() {
+    let mut engine = without_room();
+    assert!(engine.step(at(2), label("a", 1)).is_empty(), "neither acknowledged nor forgotten");
+    let effects = engine.step(at(20), Event::Store(StoreEvent::Recovered));
+    assert!(effects.writes.iter().any(|effect| matches!(effect, Write::PendingLabel(_))));
+    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Ack(1))));
+}
+
+#[test]
+fn labels_that_flood_in_meanwhile_are_left_to_the_broker_past_a_bound() {
+    let mut engine = without_room();
+    for delivery in 0..2 * DEFERRED_MAX as u64 {
+        engine.step(at(2), label(&delivery.to_string(), delivery));
+    }
+    let effects = engine.step(at(20), Event::Store(StoreEvent::Recovered));
+    let acknowledged = effects.acts.iter().filter(|effect| matches!(effect, Act::Ack(_))).count();
+    assert_eq!(acknowledged, DEFERRED_MAX);
+}
+
+#[test]
+fn without_room_requests_that_change_something_are_refused_and_those_that_read_answered() {
+    let mut engine = without_room();
+    let mut ask = |name: &str| -> Response {
+        let requested = SocketRequest { name: name.into(), payload: br#"{"transaction": "t"}"#.to_vec(), ticket: 7 };
+        let effects = engine.step(at(3), Event::Socket(requested));
+        assert_eq!(writes(&effects), 0, "{name}: {effects:?}");
+        let answer = effects.acts.into_iter().find_map(|effect| match effect {
+            Act::Answer { response, .. } => Some(*response),
+            _ => None,
+        });
+        answer.expect("it is answered at once")
+    };
+    for name in ["train", "rollback", "reload"] {
+        let answer = serde_json::to_string(&ask(name)).unwrap();
+        assert!(answer.contains("busy") && answer.contains("nothing can be stored"), "{name}: {answer}");
+    }
+    let status = serde_json::to_string(&ask("status")).unwrap();
+    assert!(status.contains("disk_full"), "{status}");
+}
+
+#[test]
+fn nothing_that_would_have_to_be_durable_is_begun_meanwhile() {
+    let mut engine = without_room();
+    for minute in 1..600 {
+        let effects = engine.step(at(minute * 60_000), Event::Tick);
+        assert_eq!(writes(&effects), 0, "{effects:?}");
+    }
+    let other = engine
+        .step(at(600 * 60_000), Event::Store(StoreEvent::Unavailable { full: false, reason: "read-only".into() }));
+    assert_eq!(said(&other, &Topic::Alert(AlertId::DiskFull)), Some(String::new()));
+    assert!(said(&other, &Topic::Alert(AlertId::StoreUnwritable)).is_some_and(|alert| alert.contains("read-only")));
+}

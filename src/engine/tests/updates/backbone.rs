@@ -1,0 +1,143 @@
+//! Backbones: from a whole file to a pair in service, and back.
+
+use serde_json::{Value, json};
+
+use super::machine::{Machine, file, manifest, pushed};
+use super::*;
+use crate::eval::gate::Verdict;
+
+const KIND: UpdateKind = UpdateKind::Backbone;
+
+/// A machine that has fetched version `version` of a backbone and found it to be as signed.
+fn verified(machine: &mut Machine, file: &[u8], version: u64) {
+    let changes = json!({ "kind": "backbone", "manifest": { "embedding": { "dim": 1 } } });
+    machine.send("update/backbone/desired", manifest(file, version, &changes));
+    for (n, chunk) in file.chunks(1024).enumerate() {
+        machine.send(&format!("update/backbone/chunk/{}/{n}", Digest::of(file)), chunk.to_vec());
+    }
+    machine.later(100);
+    assert!(machine.is_checking(), "{:?}", machine.said);
+    let checked = UpdateChecked { kind: KIND, sha256: Digest::of(file), outcome: Ok(Checked::Backbone) };
+    machine.step(Event::Updater(Box::new(checked)));
+}
+
+/// The worker readied it, with a head if `with_head`, and `promote` for the pair.
+fn succeeds(machine: &mut Machine, file: &[u8], with_head: bool, promote: bool) {
+    let reason = "as the test says".to_owned();
+    let verdict = Verdict { promote, provisional: false, code: "test".into(), reason, change: None };
+    machine.step(Event::Swap(SwapEvent::Ready(Box::new(SwapResult {
+        sha256: Digest::of(file),
+        backbone: backbone(),
+        manifest: "/state/backbones/net.yaml".into(),
+        challenger: with_head.then(|| pushed(file)),
+        verdict,
+        embedded: 40,
+        missing: 2,
+    }))));
+}
+
+fn state(machine: &Machine) -> Value {
+    let state = machine.said.iter().rev().find(|(topic, _)| topic == "update/backbone/state");
+    state.map(|(_, json)| json.clone()).expect("the last step said where the backbone is")
+}
+
+fn chunks(machine: &Machine) -> usize {
+    machine.stored.updates.get(&KIND).map_or(0, |stored| stored.chunks.len())
+}
+
+fn forgets(machine: &Machine, file: &[u8]) -> bool {
+    let gone = Digest::of(file);
+    machine.effects.acts.iter().any(|effect| matches!(effect, Act::DeleteBackbone(sha256) if *sha256 == gone))
+}
+
+#[test]
+fn a_verified_backbone_is_readied_beside_the_present_one_and_says_how_far_it_is() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    let order = machine.effects.acts.iter().find_map(|effect| match effect {
+        Act::PrepareBackbone(order) => Some((**order).clone()),
+        _ => None,
+    });
+    let order = order.expect("it is readied");
+    assert_eq!((order.sha256, order.manifest["embedding"]["dim"].clone()), (Digest::of(&file), json!(1)));
+    assert_eq!((&state(&machine)["phase"], &state(&machine)["update_percentage"]), (&json!("verified"), &json!(0)));
+    machine.step(Event::Swap(SwapEvent::Progress { embedded: 16, of: 40 }));
+    assert_eq!(state(&machine)["update_percentage"], 40);
+    machine.step(Event::Swap(SwapEvent::Progress { embedded: 16, of: 40 }));
+    assert!(machine.said.is_empty(), "the same share is not said twice");
+}
+
+#[test]
+fn a_pair_that_passes_takes_over_by_one_commit_and_a_restart() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    succeeds(&mut machine, &file, true, true);
+    assert!(machine.effects.then == Next::Restart);
+    assert_eq!(machine.events("backbone_changed").len(), 1);
+    assert_eq!(machine.events("promoted").len(), 1);
+    let installed = machine.stored.backbone.installed.as_ref().map(|installed| installed.sha256);
+    assert_eq!((installed, chunks(&machine)), (Some(Digest::of(&file)), 0), "no chunk is left");
+    assert!(machine.stored.backbone.trial.is_some());
+    assert_eq!((&state(&machine)["installed_version"], &state(&machine)["phase"]), (&json!("1"), &json!("trial")));
+}
+
+#[test]
+fn a_pair_that_the_gate_refuses_leaves_nothing_and_is_not_fetched_again() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    succeeds(&mut machine, &file, true, false);
+    assert!(machine.effects.then != Next::Restart);
+    assert_eq!(machine.events("update_failed")[0]["code"], "worse");
+    assert!(forgets(&machine, &file));
+    assert_eq!((chunks(&machine), machine.stored.backbone.installed.clone()), (0, None));
+    assert_eq!(state(&machine)["error"]["code"], "worse");
+    let changes = json!({ "kind": "backbone", "manifest": { "embedding": { "dim": 1 } } });
+    machine.send("update/backbone/desired", manifest(&file, 1, &changes));
+    let asks = |machine: &Machine| machine.said.iter().any(|(topic, _)| topic == "update/backbone/request");
+    assert!(!asks(&machine), "the broker sends its manifest at every connection");
+}
+
+#[test]
+fn a_model_that_does_not_open_is_bad_content() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    machine.step(Event::Swap(SwapEvent::Failed { sha256: Digest::of(&file), reason: "no model".into() }));
+    assert_eq!(machine.events("update_failed")[0]["code"], "bad_content");
+    assert!(forgets(&machine, &file) && chunks(&machine) == 0);
+}
+
+#[test]
+fn a_restart_while_it_is_readied_begins_that_again_with_the_chunks_at_hand() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    machine.boot();
+    machine.later(100);
+    assert!(machine.is_checking(), "the file is held against its manifest again");
+    assert!(!machine.said.iter().any(|(topic, _)| topic == "update/backbone/request"), "nothing is asked for again");
+}
+
+#[test]
+fn a_backbone_that_did_not_hold_is_told_of_and_its_version_does_not_come_back() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    succeeds(&mut machine, &file, false, true);
+    drop(machine.stored.backbone.revert("it does not open", Timestamp(1)));
+    machine.boot();
+    assert_eq!(machine.events("update_failed")[0]["code"], "did_not_hold");
+    assert!(forgets(&machine, &file));
+    assert_eq!(state(&machine)["installed_version"], Value::Null);
+    let changes = json!({ "kind": "backbone", "manifest": { "embedding": { "dim": 1 } } });
+    machine.send("update/backbone/desired", manifest(&file, 1, &changes));
+    assert_eq!(state(&machine)["error"]["code"], "failed_before");
+}
+
+#[test]
+fn after_a_minute_it_is_no_longer_on_trial() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    succeeds(&mut machine, &file, false, true);
+    machine.boot();
+    machine.later(60_000);
+    assert_eq!(state(&machine)["phase"], "idle");
+    assert!(machine.stored.backbone.trial.is_none());
+}

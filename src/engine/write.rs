@@ -1,0 +1,242 @@
+//! Durable changes: what a step asks the store for.
+//!
+//! All writes of a step, or of several, are one transaction. Applying one twice is the same as once.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::FileStamp;
+use super::model::LiveAccuracy;
+use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
+use crate::head::HeadRecord;
+use crate::wire::{Topic, UpdateKind};
+pub use crate::words::{HeadStatus, LabelSource};
+use crate::words::{Label, SampleId, Timestamp};
+
+/// One durable change. Applying a list of them is atomic; applying it twice is the same as once.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// A new sample (ignored when its id is known), its embedding and what was predicted.
+    Sample(Box<NewSample>),
+    /// The embedding (dim,) of a known sample in the present embedding space.
+    Embedding {
+        /// The sample.
+        id: SampleId,
+        /// (dim,)
+        embedding: Vec<f32>,
+    },
+    /// What a file turned out to be, so that a scan passes it over until its stamp changes.
+    File {
+        /// Absolute path.
+        path: PathBuf,
+        /// At the time it was read.
+        stamp: FileStamp,
+        /// What it is.
+        fate: FileDisposition,
+    },
+    /// Sets or removes a sample's label and adds a line to the history.
+    Label {
+        /// The sample.
+        id: SampleId,
+        /// `None` removes it.
+        label: Option<Label>,
+        /// Who said so.
+        source: LabelSource,
+        /// When.
+        at: Timestamp,
+    },
+    /// Keeps a label for an image that has not arrived; replaces one for the same prefix.
+    PendingLabel(PendingLabel),
+    /// Forgets a kept label.
+    DeletePendingLabel {
+        /// As in [`PendingLabel::prefix`].
+        prefix: String,
+    },
+    /// Queues a message for the broker.
+    Outbox(OutboxMessage),
+    /// Removes a message from the outbox: delivered or dropped.
+    DeleteMessage {
+        /// Its `seq`.
+        seq: u64,
+    },
+    /// No `seq` above this has been used.
+    SeqReserved(u64),
+    /// Remembers the answer to a transaction.
+    Reply(RememberedReply),
+    /// Forgets the answer to a transaction.
+    DeleteReply {
+        /// The transaction.
+        transaction: String,
+    },
+    /// Stores a head.
+    Head(Box<HeadRecord>),
+    /// Changes a head's status and why.
+    HeadStatus {
+        /// Its version.
+        version: u64,
+        /// The new status; making one champion leaves no other.
+        status: HeadStatus,
+        /// In words and numbers.
+        reason: String,
+        /// When; for a champion, the time of promotion.
+        at: Timestamp,
+    },
+    /// What the training schedule remembers.
+    TrainingState(TrainingState),
+    /// Removes a sample with its embeddings and its labels' history; its files are remembered, so that they are not
+    /// taken in again.
+    DeleteSample {
+        /// The sample.
+        id: SampleId,
+    },
+    /// Forgets a file that is no sample's.
+    DeleteFile {
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// The statistics of all labels ever seen, in the present embedding space; replaces the former ones.
+    Statistics {
+        /// As `train::LabelStats` writes them.
+        file: Vec<u8>,
+    },
+    /// Removes a stored head that is not the champion.
+    DeleteHead {
+        /// Its version.
+        version: u64,
+    },
+    /// What is remembered of backbones that came as updates.
+    BackboneState(BackboneState),
+    /// Forgets the embeddings of samples in other spaces than the present one.
+    DeleteOtherSpaces,
+    /// What is remembered of settings from afar.
+    ConfigPatchState(ConfigPatch),
+    /// What is remembered of the head in service and of the stream that it sees.
+    LiveState(Box<LiveAccuracy>),
+    /// What is remembered of updates of one kind.
+    UpdateState {
+        /// Of what.
+        kind: UpdateKind,
+        /// All of it.
+        memory: Box<UpdateRecord>,
+    },
+    /// A chunk of the update under way; ignored when it is there.
+    Chunk {
+        /// Of what.
+        kind: UpdateKind,
+        /// Its number.
+        n: u32,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// Forgets all chunks of one kind.
+    DeleteChunks(UpdateKind),
+}
+
+/// A sample to be stored.
+#[derive(Debug, Clone)]
+pub struct NewSample {
+    /// SHA-256 of the file.
+    pub id: SampleId,
+    /// Where it was first seen.
+    pub path: PathBuf,
+    /// File size in bytes.
+    pub bytes: u64,
+    /// When it was first seen.
+    pub arrived_at: Timestamp,
+    /// (dim,)
+    pub embedding: Vec<f32>,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// What was said at arrival, for live accuracy.
+    pub predicted: Option<Predicted>,
+}
+
+/// What was said of a sample when it arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// The best class.
+    pub label: Label,
+    /// Its probability.
+    pub probability: f32,
+    /// Version of the head in service then.
+    pub head: u64,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileDisposition {
+    /// This sample.
+    Sample(SampleId),
+    /// Put aside, with the reason.
+    Quarantined(String),
+}
+
+/// A label for an image that has not been seen yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingLabel {
+    /// 8 to 64 lowercase hexadecimal digits: the start of the image's SHA-256.
+    pub prefix: String,
+    /// The label.
+    pub label: Label,
+    /// Who said so.
+    pub source: LabelSource,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A message that must reach the broker at least once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxMessage {
+    /// Rising; also inside the payload.
+    pub seq: u64,
+    /// Below the base.
+    pub topic: Topic,
+    /// JSON.
+    pub payload: Vec<u8>,
+    /// When it was made.
+    pub made_at: Timestamp,
+}
+
+/// A remembered answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedReply {
+    /// The caller's word for its request.
+    pub transaction: String,
+    /// The request's name.
+    pub name: String,
+    /// `status`, `data` and `error` of the response, as JSON.
+    pub answer: Vec<u8>,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+/// What the training schedule remembers over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TrainingState {
+    /// The order that is being carried out; after a crash it is carried out again.
+    pub running: Option<TrainingOrder>,
+    /// An accepted order that waits for the running one.
+    pub due: Option<TrainingOrder>,
+    /// When the last training ended.
+    pub last: Option<Timestamp>,
+    /// Labels set, changed or removed since the last training began.
+    pub new_labels: u64,
+    /// The number of the next training.
+    pub next_id: u64,
+    /// When the running training was begun: it sees every label given before.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// Up to when labels were seen by a training that has its verdict.
+    #[serde(default)]
+    pub settled: Option<Timestamp>,
+}
+
+/// An order to train.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingOrder {
+    /// Its number, in `train` answers and results.
+    pub id: u64,
+    /// Why, in words: `schedule`, `12 new labels`, `request`.
+    pub reason: String,
+}
