@@ -119,7 +119,7 @@ fn a_file_that_is_no_model_ends_with_1() {
     desk.put("cut.onnx", &model[..50_000]);
     desk.put("text.onnx", b"this is no model");
     desk.fails("backbone add gone.onnx --normalize unit", 1, &["cannot read the model gone.onnx", "give the path"]);
-    desk.fails("backbone add text.onnx --normalize unit", 1, &["cannot inspect text.onnx", "no ONNX model"]);
+    desk.fails("backbone add text.onnx --normalize unit", 1, &["cannot inspect text.onnx", "not an ONNX model"]);
     desk.fails("backbone add cut.onnx --normalize unit", 1, &["truncated after 50000 bytes", "copy it again"]);
     assert!(!desk.path("cut.yaml").exists() && !desk.path("text.yaml").exists());
 }

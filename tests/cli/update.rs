@@ -29,9 +29,9 @@ fn keys_are_made_for_their_owner_alone_and_never_replaced() {
     assert_eq!(mode("signing.key"), 0o600);
     let secret = fs::read_to_string(desk.path("signing.key")).unwrap();
     assert!(secret.starts_with("-----BEGIN PRIVATE KEY-----\n"));
-    desk.fails("update keygen --out signing.key", 1, &["signing.key", "already", "another name"]);
+    desk.fails("update keygen --out signing.key", 1, &["signing.key", "exists", "another name"]);
     fs::remove_file(desk.path("signing.key")).unwrap();
-    desk.fails("update keygen --out signing.key", 1, &["signing.key.pub", "already"]);
+    desk.fails("update keygen --out signing.key", 1, &["signing.key.pub", "exists"]);
     assert!(!desk.path("signing.key").exists());
     let other = desk.good("update keygen --out other.key");
     assert_ne!(other["key_id"], made["key_id"]);
@@ -105,10 +105,10 @@ fn what_cannot_be_signed_or_sent_is_said_with_its_exit_code() {
     desk.good(&format!("{SIGN} --version 5"));
     let publish = "update publish parts.json --file parts.safetensors --device line-3";
     // Nobody listens at port 1.
-    desk.fails(&format!("{publish} --url mqtt://127.0.0.1:1 --timeout 1s"), 69, &["said nothing", "127.0.0.1:1"]);
+    desk.fails(&format!("{publish} --url mqtt://127.0.0.1:1 --timeout 1s"), 69, &["reported nothing", "127.0.0.1:1"]);
     desk.fails(&format!("{publish} --url nonsense"), 64, &["mqtt.url"]);
     desk.fails(&publish.replace("parts.safetensors", "parts.json"), 1, &["the file that was signed"]);
-    desk.fails("update publish parts.txt --file parts.txt --device line-3", 1, &["is no manifest"]);
+    desk.fails("update publish parts.txt --file parts.txt --device line-3", 1, &["is not a manifest"]);
 }
 
 #[test]
