@@ -43,7 +43,7 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn io::Write) -> io::Result<()> 
             "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
             row.image.0.short(),
             text(&row.label),
-            row.label_source.map_or("-", label_source),
+            row.label_source.map_or("-", LabelSource::as_str),
             text(&row.predicted),
             row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
             row.arrived_at,
@@ -51,16 +51,6 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn io::Write) -> io::Result<()> 
         )?;
     }
     Ok(())
-}
-
-/// How a label came.
-pub fn label_source(source: LabelSource) -> &'static str {
-    match source {
-        LabelSource::Folder => "folder",
-        LabelSource::Mqtt => "mqtt",
-        LabelSource::Import => "import",
-        LabelSource::Undo => "undo",
-    }
 }
 
 /// A tensor that could be the embedding, in one line.

@@ -125,7 +125,7 @@ fn undo(config: &Config, output: Output) -> Result<(), Failure> {
 
 fn write_undone(undone: &Undone, out: &mut dyn io::Write) -> io::Result<()> {
     let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
-    let (source, changed) = (print::label_source(undone.source), undone.restored.len());
+    let (source, changed) = (undone.source.as_str(), undone.restored.len());
     writeln!(out, "undid the labels of {} that came by {source}: {changed} changed", undone.at)?;
     undone.restored.iter().try_for_each(|restored| {
         let (label, instead_of) = (name(&restored.label), name(&restored.instead_of));
@@ -165,7 +165,7 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
         for change in &changes {
             let label = change.label.as_ref().map_or("(removed)", Label::as_str);
             let undone = if change.undone { "  (taken back)" } else { "" };
-            writeln!(out, "{}  {:6}  {label}{undone}", change.at, print::label_source(change.source))?;
+            writeln!(out, "{}  {:6}  {label}{undone}", change.at, change.source.as_str())?;
         }
         Ok(())
     })

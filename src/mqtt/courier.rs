@@ -27,7 +27,7 @@ pub struct Courier {
 
 /// Something that happened on the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
+pub enum LinkEvent {
     /// The connection and its subscriptions are established, for the first time or again.
     Connected,
     /// A message from the device.
@@ -80,12 +80,12 @@ impl Courier {
     }
 
     /// The next thing that happens; `None` when nothing does `within` this time.
-    pub fn next(&mut self, within: Duration) -> Option<Heard> {
+    pub fn next(&mut self, within: Duration) -> Option<LinkEvent> {
         let until = Instant::now() + within;
         loop {
             // A broker that refuses at once answers even where there is no time left.
             let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-            let heard = match self.connection.recv_timeout(left) {
+            let event = match self.connection.recv_timeout(left) {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
                 Ok(Ok(packet)) => self.handle(packet),
                 Ok(Err(error)) => {
@@ -93,16 +93,16 @@ impl Courier {
                     let reason = error.to_string();
                     let is_new = self.reported.as_ref() != Some(&reason);
                     self.reported = Some(reason.clone());
-                    is_new.then_some(Heard::Lost { reason })
+                    is_new.then_some(LinkEvent::Lost { reason })
                 }
             };
-            if heard.is_some() {
-                return heard;
+            if event.is_some() {
+                return event;
             }
         }
     }
 
-    fn handle(&mut self, packet: Packet) -> Option<Heard> {
+    fn handle(&mut self, packet: Packet) -> Option<LinkEvent> {
         match packet {
             Packet::Incoming(Incoming::ConnAck(_)) => {
                 self.reported = None;
@@ -111,10 +111,10 @@ impl Courier {
                 let _ = self.client.try_subscribe_many(filters);
                 None
             }
-            Packet::Incoming(Incoming::SubAck(_)) => Some(Heard::Connected),
+            Packet::Incoming(Incoming::SubAck(_)) => Some(LinkEvent::Connected),
             Packet::Incoming(Incoming::Publish(publish)) => {
                 let topic = self.settings.base.strip(&publish.topic)?.parse().ok()?;
-                Some(Heard::Message { topic, payload: publish.payload.to_vec(), retained: publish.retain })
+                Some(LinkEvent::Message { topic, payload: publish.payload.to_vec(), retained: publish.retain })
             }
             _ => None,
         }

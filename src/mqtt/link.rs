@@ -15,7 +15,7 @@ use super::mailbox::End;
 use super::outlet::{OUTBOX_RETRY, Outlet};
 use super::session::Session;
 use super::settings::Settings;
-use super::window::{Lane, Sent};
+use super::window::{InFlight, Lane};
 use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, OutboxMessage};
 use crate::wire::{Qos, Status, Topic, mark_replayed};
 
@@ -200,7 +200,7 @@ impl Link<'_, '_> {
         while self.room() > 0
             && let Some((topic, payload)) = self.session.mailbox.next_publish()
         {
-            if let Err(reason) = self.send(&topic, payload, Sent::Retained) {
+            if let Err(reason) = self.send(&topic, payload, InFlight::Retained) {
                 self.session.fault(reason);
             }
         }
@@ -234,7 +234,7 @@ impl Link<'_, '_> {
         if seq <= self.session.settings.boot_seq {
             payload = mark_replayed(payload);
         }
-        if let Err(reason) = self.send(&topic, payload, Sent::Spooled(lane, seq)) {
+        if let Err(reason) = self.send(&topic, payload, InFlight::Spooled(lane, seq)) {
             // It would block all others for ever.
             self.session.window.skip(lane, seq);
             self.session.fault(reason);
@@ -242,7 +242,7 @@ impl Link<'_, '_> {
         }
     }
 
-    fn send(&mut self, topic: &Topic, payload: Vec<u8>, sent: Sent) -> Result<(), String> {
+    fn send(&mut self, topic: &Topic, payload: Vec<u8>, sent: InFlight) -> Result<(), String> {
         let name = self.session.settings.base.join(topic);
         let bytes = name.len() + payload.len() + HEADER_BYTES;
         let limit = self.session.settings.max_packet_bytes;
@@ -271,7 +271,7 @@ impl Link<'_, '_> {
 
     fn send_farewell(&mut self, now: Instant) {
         self.phase = Phase::Farewell(now + FAREWELL);
-        if self.send(&Topic::Status, Status::Stopped.as_str().into(), Sent::Farewell).is_err() {
+        if self.send(&Topic::Status, Status::Stopped.as_str().into(), InFlight::Farewell).is_err() {
             self.leave(now);
         }
     }
@@ -351,9 +351,9 @@ impl Link<'_, '_> {
     fn acknowledged(&mut self, pkid: u16) {
         self.progress = Instant::now();
         match self.session.window.acknowledged(pkid) {
-            Some(Sent::Spooled(_, seq)) => (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq })),
-            Some(Sent::Farewell) => self.leave(self.progress),
-            Some(Sent::Retained) | None => {}
+            Some(InFlight::Spooled(_, seq)) => (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq })),
+            Some(InFlight::Farewell) => self.leave(self.progress),
+            Some(InFlight::Retained) | None => {}
         }
     }
 

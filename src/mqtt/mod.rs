@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use courier::{Courier, Heard};
+pub use courier::{Courier, LinkEvent};
 pub(crate) use link::HEADER_BYTES;
 pub use pace::REPLAY_PER_SECOND;
 pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls};

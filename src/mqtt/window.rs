@@ -19,7 +19,7 @@ pub enum Lane {
 
 /// What an acknowledgement will be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(super) enum InFlight {
     /// The outbox's message with this `seq`, and its lane.
     Spooled(Lane, u64),
     /// A retained value.
@@ -53,9 +53,9 @@ pub(super) struct Window {
     answers: Progress,
     reports: Progress,
     /// Given to the client, packet id not known yet; the client sends in this order.
-    given: VecDeque<Sent>,
+    given: VecDeque<InFlight>,
     /// Sent, by packet id.
-    sent: HashMap<u16, Sent>,
+    sent: HashMap<u16, InFlight>,
 }
 
 impl Window {
@@ -91,8 +91,8 @@ impl Window {
     }
 
     /// A message was given to the client.
-    pub(super) fn give(&mut self, sent: Sent) {
-        if let Sent::Spooled(lane, seq) = sent {
+    pub(super) fn give(&mut self, sent: InFlight) {
+        if let InFlight::Spooled(lane, seq) = sent {
             let progress = self.progress(lane);
             progress.cursor = seq;
             progress.unacknowledged.insert(seq);
@@ -108,9 +108,9 @@ impl Window {
     }
 
     /// The broker acknowledged this packet id.
-    pub(super) fn acknowledged(&mut self, packet: u16) -> Option<Sent> {
+    pub(super) fn acknowledged(&mut self, packet: u16) -> Option<InFlight> {
         let sent = self.sent.remove(&packet)?;
-        if let Sent::Spooled(lane, seq) = sent {
+        if let InFlight::Spooled(lane, seq) = sent {
             self.progress(lane).unacknowledged.remove(&seq);
         }
         Some(sent)
@@ -132,14 +132,14 @@ mod tests {
     #[test]
     fn acknowledgements_find_their_message_by_the_order_of_sending() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(Lane::Reports, 7));
-        window.give(Sent::Retained);
-        window.give(Sent::Spooled(Lane::Reports, 9));
+        window.give(InFlight::Spooled(Lane::Reports, 7));
+        window.give(InFlight::Retained);
+        window.give(InFlight::Spooled(Lane::Reports, 9));
         for packet in [1, 2, 3] {
             window.sent(packet);
         }
-        assert_eq!(window.acknowledged(3), Some(Sent::Spooled(Lane::Reports, 9)));
-        assert_eq!(window.acknowledged(2), Some(Sent::Retained));
+        assert_eq!(window.acknowledged(3), Some(InFlight::Spooled(Lane::Reports, 9)));
+        assert_eq!(window.acknowledged(2), Some(InFlight::Retained));
         assert_eq!(window.acknowledged(2), None);
         assert_eq!(window.room(), WINDOW - 1);
         assert_eq!(window.cursor(Lane::Reports), 9);
@@ -149,7 +149,7 @@ mod tests {
     fn a_lost_link_starts_again_at_the_oldest_message_in_flight() {
         let mut window = Window::default();
         for seq in [5, 8, 9] {
-            window.give(Sent::Spooled(Lane::Reports, seq));
+            window.give(InFlight::Spooled(Lane::Reports, seq));
         }
         window.sent(1);
         window.acknowledged(1);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_message_given_but_never_sent_is_not_forgotten() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(Lane::Reports, 3));
+        window.give(InFlight::Spooled(Lane::Reports, 3));
         window.rewind();
         assert_eq!(window.cursor(Lane::Reports), 2);
     }
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn a_lane_starts_again_at_its_own_place() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(Lane::Reports, 4));
-        window.give(Sent::Spooled(Lane::Answers, 90));
+        window.give(InFlight::Spooled(Lane::Reports, 4));
+        window.give(InFlight::Spooled(Lane::Answers, 90));
         window.sent(1);
         window.sent(2);
         window.acknowledged(2);
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn passing_over_what_is_not_there_never_passes_over_what_is_in_flight() {
         let mut window = Window::default();
-        window.give(Sent::Spooled(Lane::Answers, 5));
+        window.give(InFlight::Spooled(Lane::Answers, 5));
         window.skip(Lane::Answers, 100);
         window.rewind();
         assert_eq!(window.cursor(Lane::Answers), 4);

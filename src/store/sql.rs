@@ -8,7 +8,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::engine::{HeadStatus, LabelSource};
 use crate::wire::Topic;
-use crate::words::{Digest, Label, SampleId, Timestamp};
+use crate::words::{Digest, Keyword, Label, SampleId, Timestamp};
 
 impl ToSql for Digest {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -60,47 +60,28 @@ impl FromSql for Label {
 
 impl ToSql for LabelSource {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Self::Folder => "folder",
-            Self::Mqtt => "mqtt",
-            Self::Import => "import",
-            Self::Undo => "undo",
-        }
-        .into())
+        Ok(self.as_str().into())
     }
 }
 
 impl FromSql for LabelSource {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "folder" => Ok(Self::Folder),
-            "mqtt" => Ok(Self::Mqtt),
-            "import" => Ok(Self::Import),
-            "undo" => Ok(Self::Undo),
-            found => Err(FromSqlError::Other(format!("no source of labels is called {found:?}").into())),
-        }
+        let found = value.as_str()?;
+        let unknown = || FromSqlError::Other(format!("no source of labels is called {found:?}").into());
+        Self::from_word(found).ok_or_else(unknown)
     }
 }
 
 impl ToSql for HeadStatus {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Self::Champion => "champion",
-            Self::Kept => "kept",
-            Self::Rejected => "rejected",
-        }
-        .into())
+        Ok(self.as_str().into())
     }
 }
 
 impl FromSql for HeadStatus {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "champion" => Ok(Self::Champion),
-            "kept" => Ok(Self::Kept),
-            "rejected" => Ok(Self::Rejected),
-            found => Err(FromSqlError::Other(format!("no head status is called {found:?}").into())),
-        }
+        let found = value.as_str()?;
+        Self::from_word(found).ok_or_else(|| FromSqlError::Other(format!("no head status is called {found:?}").into()))
     }
 }
 

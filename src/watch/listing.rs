@@ -65,11 +65,11 @@ fn list_by(
                 continue;
             }
         };
-        match (level.turn, candidate::target(&root.path, &path)) {
-            (Turn::Files, Some(Target::File(_))) if !candidate::is_image_name(&path) => tally.ignored += 1,
-            (Turn::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
+        match (level.pass, candidate::target(&root.path, &path)) {
+            (Pass::Files, Some(Target::File(_))) if !candidate::is_image_name(&path) => tally.ignored += 1,
+            (Pass::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
             // A link to a folder above it ends here.
-            (Turn::Folders, Some(Target::Folder(identity))) if !level.above.contains(&identity) => {
+            (Pass::Folders, Some(Target::Folder(identity))) if !level.above.contains(&identity) => {
                 let above = level.above.iter().copied().chain([identity]).collect();
                 levels.push(Level::new(path, above));
             }
@@ -83,7 +83,7 @@ struct Level {
     folder: PathBuf,
     /// Identities of it and of those above it.
     above: Vec<(u64, u64)>,
-    turn: Turn,
+    pass: Pass,
     names: vec::IntoIter<OsString>,
     /// The start of the next block of names; `None` when there are no more.
     after: Option<OsString>,
@@ -91,7 +91,7 @@ struct Level {
 
 /// What is looked at in a folder now: its files come before what lies below it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Pass {
     Nothing,
     Files,
     Folders,
@@ -99,7 +99,7 @@ enum Turn {
 
 impl Level {
     fn new(folder: PathBuf, above: Vec<(u64, u64)>) -> Self {
-        Self { folder, above, turn: Turn::Nothing, names: Vec::new().into_iter(), after: None }
+        Self { folder, above, pass: Pass::Nothing, names: Vec::new().into_iter(), after: None }
     }
 
     /// The next path that may be what is looked at now.
@@ -109,12 +109,12 @@ impl Level {
                 return Ok(Some(self.folder.join(name)));
             }
             if self.after.is_none() {
-                self.turn = match self.turn {
-                    Turn::Nothing => Turn::Files,
-                    Turn::Files if recursive => Turn::Folders,
-                    Turn::Files | Turn::Folders => return Ok(None),
+                self.pass = match self.pass {
+                    Pass::Nothing => Pass::Files,
+                    Pass::Files if recursive => Pass::Folders,
+                    Pass::Files | Pass::Folders => return Ok(None),
                 };
-                if self.turn == Turn::Files {
+                if self.pass == Pass::Files {
                     // Names can be read where what they stand for cannot be looked at.
                     fs::metadata(self.folder.join("."))?;
                 }
@@ -132,7 +132,7 @@ impl Level {
             let entry = entry?;
             let name = entry.file_name();
             let is_due = after.as_ref().is_none_or(|after| name > *after);
-            if !is_due || candidate::is_hidden(&name) || !self.turn.wants(entry.file_type().ok()) {
+            if !is_due || candidate::is_hidden(&name) || !self.pass.wants(entry.file_type().ok()) {
                 continue;
             }
             least.push(name);
@@ -148,7 +148,7 @@ impl Level {
     }
 }
 
-impl Turn {
+impl Pass {
     /// Whether an entry can be what is looked at; a link can be either, and some file systems do not tell.
     fn wants(self, found: Option<FileType>) -> bool {
         match (self, found) {

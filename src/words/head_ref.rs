@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::keyword::keywords;
+
 /// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -26,16 +28,18 @@ pub struct HeadRef {
     pub version: u64,
 }
 
-/// Status of a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum HeadStatus {
-    /// In service.
-    Champion,
-    /// Was in service, or waits for a person; can be put in service again.
-    Kept,
-    /// Did not pass the gate, or was rolled back.
-    Rejected,
+keywords! {
+    /// Status of a head.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum HeadStatus {
+        /// In service.
+        Champion = "champion",
+        /// Was in service, or waits for a person; can be put in service again.
+        Kept = "kept",
+        /// Did not pass the gate, or was rolled back.
+        Rejected = "rejected",
+    }
 }
 
 impl fmt::Display for HeadRef {

@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::keyword::keywords;
+
 /// Neither control characters nor slashes, and something that is not white space.
 const PATTERN: &str = r"^[^/\\\x00-\x1f\x7f-\x9f]*[^\s/\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$";
 
@@ -66,18 +68,20 @@ impl fmt::Display for Label {
     }
 }
 
-/// Who gave a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LabelSource {
-    /// The name of the folder that the file lies in.
-    Folder,
-    /// A message to the daemon, over MQTT or its socket.
-    Mqtt,
-    /// A file of labels.
-    Import,
-    /// A reverted label.
-    Undo,
+keywords! {
+    /// Who gave a label.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum LabelSource {
+        /// The name of the folder that the file lies in.
+        Folder = "folder",
+        /// A message to the daemon, over MQTT or its socket.
+        Mqtt = "mqtt",
+        /// A file of labels.
+        Import = "import",
+        /// A reverted label.
+        Undo = "undo",
+    }
 }
 
 impl<'de> Deserialize<'de> for Label {

@@ -14,7 +14,7 @@ use crate::cli::configuration;
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::config;
-use crate::mqtt::{Courier, Heard};
+use crate::mqtt::{Courier, LinkEvent};
 use crate::shared::settings;
 use crate::update::{MANIFEST_BYTES_MAX, WINDOW};
 use crate::wire::{ChunkRequest, InboundTopic, Payload, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
@@ -140,18 +140,18 @@ impl Session {
                         "the manifest stays there for it; check that the device runs, and publish again for its chunks";
                     return Err(Failure::unavailable(format!("{reason}; {next}")));
                 }
-                Some(Heard::Connected) => {
+                Some(LinkEvent::Connected) => {
                     let topic = InboundTopic::UpdateDesired(self.wanted.kind);
                     self.courier.send(&topic, self.desired.clone(), true).map_err(Failure::unavailable)?;
                 }
-                Some(Heard::Message { topic: Topic::UpdateRequest(_), payload, .. }) => {
+                Some(LinkEvent::Message { topic: Topic::UpdateRequest(_), payload, .. }) => {
                     let Ok(request) = ChunkRequest::decode(&payload) else { continue };
                     if request.sha256 == self.wanted.sha256 {
                         heard_at = Instant::now();
                         self.answer(&request)?;
                     }
                 }
-                Some(Heard::Message { payload, retained, .. }) => {
+                Some(LinkEvent::Message { payload, retained, .. }) => {
                     let Ok(state) = UpdateState::decode(&payload) else { continue };
                     if state.manifest != Some(Digest::of(&self.desired)) {
                         continue;
@@ -161,7 +161,7 @@ impl Session {
                         return Ok(state);
                     }
                 }
-                Some(Heard::Lost { reason }) => tracing::warn!(reason, "no connection to the broker"),
+                Some(LinkEvent::Lost { reason }) => tracing::warn!(reason, "no connection to the broker"),
             }
         }
     }
