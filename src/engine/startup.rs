@@ -85,7 +85,7 @@ impl<C> StartDecision<C> {
 /// What is reported of settings that were reverted.
 #[must_use]
 pub fn reverted_notice(reason: &str) -> String {
-    format!("the settings of config/desired were taken back: {reason}")
+    format!("the settings of config/desired were reverted: {reason}")
 }
 
 #[cfg(test)]

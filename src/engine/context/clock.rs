@@ -100,15 +100,16 @@ impl Cx<'_> {
             None | Some(Doubt::Unsynced) => return self.clear(AlertId::Clock),
             Some(Doubt::BeforeBirth) => (
                 Severity::Error,
-                "the clock is older than this program, so every time that is reported is wrong; set it, or let a time \
-                 server do so (timedatectl)"
+                "the clock shows a time before this program was built, so every reported time is wrong; set it, or use \
+                 a time server (timedatectl)"
                     .to_owned(),
             ),
             Some(Doubt::Jumped(by)) => (
                 Severity::Warning,
                 format!(
-                    "the clock was set by {:+.1} h; nothing expires by age until it has stood for a day or a time server \
-                     agrees, and times of before and after do not go together",
+                    "the clock was changed by {:+.1} h; nothing expires by age until it has been steady for a day or a \
+                     time server agrees; times from before and after the change are not comparable, check the clock \
+                     with 'timedatectl'",
                     by as f64 / 3_600_000.0
                 ),
             ),

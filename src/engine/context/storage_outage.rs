@@ -81,7 +81,7 @@ impl Cx<'_> {
         if self.context.outage.deferred.len() < DEFERRED_MAX {
             self.context.outage.deferred.push(inbound);
         } else {
-            let reason = "nothing can be stored, so the message is not taken; the broker sends it again at the next \
+            let reason = "nothing can be stored, so the message is not accepted; the broker sends it again at the next \
                           connection if it was published with QoS 1";
             self.error_on_topic(&inbound.topic, reason.to_owned());
         }

@@ -77,7 +77,8 @@ impl Labels {
         match (self.index.label(&id), other) {
             (Some(first), Some(other)) if *first != label => {
                 let reason = format!(
-                    "image {id} lies in the folders {other} and {label}; it stays {first}: remove one of the files"
+                    "image {id} is in the folders {other} and {label}; it keeps the label {first}: remove one of the \
+                     files"
                 );
                 cx.error("watch", reason);
             }

@@ -78,7 +78,8 @@ impl Labels {
             if std::mem::replace(&mut self.eviction.told, true) {
                 return;
             }
-            let reason = "the store is over its quota and nothing in it may go: raise store.quota_mb, or remove labels";
+            let reason = "the store is over its quota and nothing in it may be evicted: raise store.quota_mb, or \
+                          remove labels";
             return cx.error("store", reason.to_owned());
         }
         self.eviction.told = false;

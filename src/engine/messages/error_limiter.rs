@@ -48,7 +48,7 @@ impl ErrorReport {
         if let (Happening::Error { reason, .. } | Happening::UpdateFailed { reason, .. }, 1..) =
             (&mut self.says, left_out)
         {
-            *reason = format!("{reason} ({left_out} more errors like it were left out)");
+            *reason = format!("{reason} ({left_out} more errors like this were not reported)");
         }
         self.says
     }
@@ -187,7 +187,7 @@ impl Cx<'_> {
     fn tell_dropped(&mut self, count: u64) {
         let reason = format!(
             "the outbox dropped {count} messages that were never delivered, oldest first; raise mqtt.spool_mb or \
-             mqtt.spool_max_age, or look after the link to the broker"
+             mqtt.spool_max_age, or check the connection to the broker"
         );
         self.error("outbox", reason);
     }

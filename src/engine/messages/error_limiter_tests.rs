@@ -26,7 +26,7 @@ fn a_burst_is_said_one_by_one_and_then_one_a_second_with_the_number_of_the_other
     let said = (0..1_000).filter_map(|_| limiter.take(secs(5), report("label"))).count();
     assert_eq!(said, BURST);
     let next = limiter.take(secs(6), report("label")).expect("a second later there is room for one");
-    assert_eq!(reason(&next), "broken (980 more errors like it were left out)");
+    assert_eq!(reason(&next), "broken (980 more errors like this were not reported)");
     assert_eq!(limiter.take(secs(6), report("label")), None);
 }
 
@@ -38,7 +38,7 @@ fn when_a_flood_ends_what_was_left_out_is_told_without_another_error() {
     }
     assert_eq!(limiter.due(Duration::from_millis(900)), []);
     let due = limiter.due(secs(1));
-    assert_eq!(due.iter().map(reason).collect::<Vec<_>>(), ["broken (2 more errors like it were left out)"]);
+    assert_eq!(due.iter().map(reason).collect::<Vec<_>>(), ["broken (2 more errors like this were not reported)"]);
     assert_eq!(limiter.due(secs(60)), [], "each is told of once");
 }
 

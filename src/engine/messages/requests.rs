@@ -14,7 +14,7 @@ use crate::wire::{Answer, Command, ErrorCode, Payload, Request};
 use crate::words::Now;
 
 /// What is said of requests that come or wait while everything starts anew.
-const STARTS_ANEW: &str = "the daemon takes other settings just now; send it again in a second";
+const STARTS_ANEW: &str = "the daemon is applying other settings; send the request again in a second";
 
 /// A request as it came.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Cx<'_> {
             self.start_query(job, query);
             None
         } else {
-            Some("too many requests are under way; send it again a little later")
+            Some("too many requests are in progress; send it again later")
         };
         if let Some(reason) = refused {
             self.answer(reply_to, request, Answer::error(ErrorCode::Busy, reason));
@@ -98,13 +98,17 @@ impl Cx<'_> {
     /// A signal asks for the configuration to be read again: a request for whose answer nobody waits.
     pub fn reload(&mut self) {
         if self.storage_is_out() {
-            let reason = "the configuration is not read while nothing can be stored; ask again when that is over";
+            let reason = "the configuration cannot be reloaded while nothing can be stored; try again when that is \
+                          over";
             return self.error("config", reason.to_owned());
         }
         let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
         match self.messages.pending.begin(request, None).filter(|_| !self.is_stopping()) {
             Some(job) => self.start_query(job, Query::Reload),
-            None => self.error("config", "too much is under way to read the configuration; ask again".to_owned()),
+            None => self.error(
+                "config",
+                "too many requests are in progress to reload the configuration; try again later".to_owned(),
+            ),
         }
     }
 

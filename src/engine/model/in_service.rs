@@ -65,7 +65,7 @@ impl Model {
             return self.roll_back(cx, rollback);
         }
         let Some(from) = self.heads.champion().map(|champion| champion.head.clone()) else { return };
-        let reason = format!("head {} is taken out of service, and none was before it: {why}", from.version);
+        let reason = format!("head {} was taken out of service, and there is no earlier one: {why}", from.version);
         self.set_status(cx, from.version, HeadStatus::Rejected, reason.clone());
         self.went_back(cx, from, None, reason);
     }

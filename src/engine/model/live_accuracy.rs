@@ -105,7 +105,8 @@ impl Model {
         if let Some(rollback) = self.heads.roll_back(cx.stamp(), &why) {
             self.roll_back(cx, rollback);
         } else if self.live.drift.is_none() {
-            let reason = format!("{why}; no earlier head is kept: label images of late, and a training follows");
+            let reason =
+                format!("{why}; no earlier head is kept: label recent images, retraining follows automatically");
             self.drifted(cx, "error", None, None, reason, cx.now.wall);
         }
     }

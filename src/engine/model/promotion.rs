@@ -23,7 +23,7 @@ impl Model {
         if shadows {
             let images = cx.settings().shadow_images;
             status = HeadStatus::Kept;
-            reason = format!("in shadow: it answers unseen on the next {images} images before it may serve; {reason}");
+            reason = format!("in shadow mode for the next {images} images before it may serve; {reason}");
         }
 
         let record = &outcome.challenger;
@@ -103,7 +103,7 @@ impl Model {
         match (cx.settings().promotion, twin) {
             (PromotionPolicy::Gated, Some(twin)) => {
                 let (version, reason) = (twin.head.version, &twin.reason);
-                (HeadStatus::Rejected, format!("the same head as head {version}: {reason}; label more images"))
+                (HeadStatus::Rejected, format!("identical to head {version}: {reason}; label more images"))
             }
             (PromotionPolicy::Gated, None) if verdict.promote => (HeadStatus::Champion, verdict.reason.clone()),
             (PromotionPolicy::Gated, None) => (HeadStatus::Rejected, verdict.reason.clone()),

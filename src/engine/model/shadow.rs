@@ -52,7 +52,8 @@ impl Shadow {
         let labelled = self.won + self.lost;
         let right = self.won;
         format!(
-            "they agree on {agreement:.1} % of {} live images; of {labelled} labelled disagreements it was right on {right}",
+            "they agree on {agreement:.1} % of {} live images; of {labelled} labelled disagreements it was right on \
+             {right}",
             self.seen
         )
     }
@@ -66,7 +67,7 @@ impl Model {
 
     /// Begins; a challenger in shadow already gives way.
     pub fn begin_shadow(&mut self, cx: &mut Cx<'_>, head: HeadRef, measured: Measured) {
-        self.end_shadow(cx, &format!("head {} takes its place beside the champion", head.version));
+        self.end_shadow(cx, &format!("head {} replaces it in shadow mode", head.version));
         cx.act(Act::Shadow(Some(head.version)));
         self.live.shadow = Some(Shadow::new(head, measured));
         self.write_live(cx);
@@ -103,12 +104,12 @@ impl Model {
         cx.act(Act::Shadow(None));
         if sign_test(shadow.won, shadow.lost) < SIGNIFICANCE {
             let reason =
-                format!("kept head {champion}: head {} was shown to be worse in shadow: {summary}", head.version);
+                format!("kept head {champion}: head {} was shown to be worse in shadow mode: {summary}", head.version);
             self.set_status(cx, head.version, HeadStatus::Rejected, reason.clone());
             self.write_live(cx);
             cx.announce(Happening::Rejected { head, reason });
         } else {
-            let reason = format!("promoted head {} after its time beside head {champion}: {summary}", head.version);
+            let reason = format!("promoted head {} after shadow mode beside head {champion}: {summary}", head.version);
             self.put_in_service(cx, &head, Why::Verdict(&shadow.measured), reason);
         }
         self.publish_info(cx);

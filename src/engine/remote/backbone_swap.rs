@@ -121,7 +121,7 @@ impl BackboneState {
             self.reverted = Some(RevertedBackbone { sha256, reason: reason.to_owned() });
         }
         let champion = before.champion.map(|version| {
-            let reason = format!("back in service: the backbone after it did not work: {reason}");
+            let reason = format!("back in service: the new backbone was rolled back: {reason}");
             Write::HeadStatus { version, status: HeadStatus::Champion, reason, at }
         });
         champion.into_iter().chain([Write::BackboneState(self.clone())]).collect()

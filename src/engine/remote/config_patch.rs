@@ -106,7 +106,7 @@ impl Remote {
         let judged = if version > last {
             (cx.settings().configure.0)(&patch)
         } else {
-            let error = format!("version {version} does not exceed {last}, the last one applied; send a higher one");
+            let error = format!("version {version} is not higher than {last}, the last one applied; send a higher one");
             Err(vec![RejectedKey { key: "version".to_owned(), error }])
         };
         match judged {
@@ -145,7 +145,7 @@ impl Remote {
         config.trial = Some(Probation::new(before));
         let reason = match config.answer.version {
             Some(version) => format!("config/desired version {version}: {}", config.answer.applied.join(", ")),
-            None => "config/desired is empty: the file's configuration holds again".to_owned(),
+            None => "config/desired is empty: the file's configuration applies again".to_owned(),
         };
         cx.write(Write::ConfigPatchState(self.config.clone()));
         self.restart(cx, Happening::ConfigChanged { reason });
@@ -170,7 +170,7 @@ impl Remote {
         for write in writes {
             cx.write(write);
         }
-        let reason = format!("the settings of config/desired were taken back: {reason}");
+        let reason = format!("the settings of config/desired were reverted: {reason}");
         self.restart(cx, Happening::ConfigChanged { reason });
     }
 

@@ -49,5 +49,5 @@ impl<T> Probation<T> {
 
 /// What is said of a trial that failed by its starts.
 pub fn failed_by_starts() -> String {
-    format!("the daemon started {STARTS_MAX} times with it and never worked for {} s", PROBATION.as_secs())
+    format!("the daemon started {STARTS_MAX} times with it and never ran for {} s", PROBATION.as_secs())
 }

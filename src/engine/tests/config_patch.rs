@@ -117,7 +117,7 @@ fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
     }
     drop(twin.starting());
     assert_eq!(twin.patch, Some(serde_json::from_value(json!({ "a": 1 })).unwrap()), "what was before holds again");
-    assert!(twin.reverted().unwrap().contains("never worked"));
+    assert!(twin.reverted().unwrap().contains("never ran"));
     assert!(twin.starting().is_empty(), "nothing is on trial any more");
     let mut engine = with(twin);
     let (said, restarts) = outcome_of(&send(&mut engine, desired(6, &json!({ "a": 9 }))));

@@ -120,7 +120,7 @@ impl Remote {
         let Some(fetch) = progress.fetch.as_mut().filter(|fetch| fetch.manifest.sha256 == sha256) else {
             // Delivered a second time, after the last one made the file whole.
             if progress.memory.installed.as_ref().is_none_or(|installed| installed.sha256 != sha256) {
-                self.stray_chunk(cx, &format!("no {kind} with SHA-256 {} is under way", sha256.short()));
+                self.stray_chunk(cx, &format!("no {kind} with SHA-256 {} is in progress", sha256.short()));
             }
             return;
         };
@@ -151,7 +151,10 @@ impl Remote {
             *told = Some(cx.now.mono);
             let count = std::mem::take(count);
             let others = if count > 1 { format!(" ({count} of that kind)") } else { String::new() };
-            cx.error("updates", format!("a chunk is passed over: {why}{others}; send what update/*/request asks for"));
+            cx.error(
+                "updates",
+                format!("a chunk was ignored: {why}{others}; send the chunks that update/*/request lists"),
+            );
         }
     }
 }
