@@ -124,7 +124,7 @@ impl Machine {
             Write::Outbox(message) => self.hear(&message.topic.to_string(), &message.payload),
             Write::SeqReserved(seq) => self.stored.seq = *seq,
             Write::UpdateState { kind, memory } => {
-                self.stored.updates.entry(*kind).or_default().memory = (**memory).clone()
+                self.stored.updates.entry(*kind).or_default().memory = (**memory).clone();
             }
             Write::Chunk { kind, n, .. } => self.stored.updates.entry(*kind).or_default().chunks.push(*n),
             Write::DeleteChunks(kind) => self.stored.updates.entry(*kind).or_default().chunks.clear(),
