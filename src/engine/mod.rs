@@ -5,7 +5,7 @@
 //! computes for long either: reading, embedding and fitting are effects whose results come back as events.
 //!
 //! Five machines decide, each with private state in a folder of its own (decision 21). Events and requests go to the
-//! machine that they concern; what one machine has to tell another is a [`fact::Fact`], handed out first in, first out.
+//! machine that they concern; what one machine has to tell another is a `fact::Fact`, handed out first in, first out.
 //!
 //! | machine | decides | its files |
 //! | --- | --- | --- |

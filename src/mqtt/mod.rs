@@ -69,10 +69,11 @@ pub struct Handle {
 
 /// Starts the link on a thread of its own.
 ///
-/// `events` receives [`BrokerEvent::Connected`] (after the subscriptions stand), [`BrokerEvent::Disconnected`] (when a link broke,
-/// and while there is none whenever the reason changes), [`BrokerEvent::Message`], [`BrokerEvent::Delivered`] and
-/// [`Event::ComponentError`]. It may wait; meanwhile nothing is read from the broker. What the broker kept for us can come as
-/// [`BrokerEvent::Message`] before [`BrokerEvent::Connected`].
+/// `events` receives each [`BrokerEvent`] (`Connected` after the subscriptions are made, `Disconnected` when a link broke, and
+/// while there is none whenever the reason changes) and [`Event::ComponentError`]. It may wait; meanwhile nothing is read
+/// from the broker. What the broker kept for us can come as a `Message` before `Connected`.
+///
+/// [`BrokerEvent`]: crate::engine::BrokerEvent
 ///
 /// # Errors
 /// When the system gives no thread or no event queue.
