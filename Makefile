@@ -7,7 +7,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz
-.PHONY: fuzz-deep soak camera packages try-arm64
+.PHONY: fuzz-deep soak camera packages try-arm64 simulate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ kills: setup ## 200 times kill -9 of a daemon at work; KILL_SEED=17 plays other 
 
 power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others
 	$(CARGO) test --locked --test power -- --ignored --nocapture
+
+simulate: ## 100,000 lives in which everything is played; SIMULATE_LIVES=500 plays fewer, SIMULATE_SEED=17 one
+	SIMULATE_LIVES=$${SIMULATE_LIVES:-100000} $(CARGO) test --locked --test simulate everything -- --nocapture
 
 backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture

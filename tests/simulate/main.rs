@@ -5,6 +5,7 @@
 //! then nothing may be lost and nothing doubled. `SIMULATE_SEED=17 cargo test --test simulate` replays one life,
 //! `SIMULATE_LIVES=5000` runs more of them. What the engine did in the first 200 is recorded (`golden`).
 
+mod full;
 mod golden;
 mod life;
 mod model;
@@ -190,4 +191,14 @@ fn the_dice_do_crash_and_cut_links() {
 fn the_same_seed_is_the_same_life() {
     let received = |seed| live(seed).0.received;
     assert_eq!(received(3), received(3));
+}
+
+#[test]
+fn nothing_is_lost_while_everything_is_played() {
+    if let Some(seed) = number_from_environment("SIMULATE_SEED") {
+        return drop(full::check(seed));
+    }
+    for seed in 0..number_from_environment("SIMULATE_LIVES").unwrap_or(1_000) {
+        full::check(seed);
+    }
 }

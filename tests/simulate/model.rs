@@ -1,13 +1,15 @@
 //! The store as the simulation has it: a second interpretation of `Write`, a few maps that survive a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
     BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadInfo, HeadStatus, LabelSource, LiveAccuracy,
-    OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, TrainingState, Write,
+    OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, StoredUpdate, TrainingState,
+    UpdateRecord, Write,
 };
-use edgetuned::words::{Label, SampleId};
+use edgetuned::wire::UpdateKind;
+use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// What is on the disk after the last commit.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +30,16 @@ pub struct Model {
     pub live: LiveAccuracy,
     pub twin: ConfigPatch,
     pub seq: u64,
+    /// The backbone whose embeddings are written; `None` where nobody counts them.
+    pub backbone_in_use: Option<Digest>,
+    /// Which samples have an embedding of which backbone.
+    pub embeddings: BTreeSet<(SampleId, Digest)>,
+    pub labelled_at: BTreeMap<SampleId, Timestamp>,
+    /// By backbone.
+    pub statistics: BTreeMap<Digest, Vec<u8>>,
+    pub backbone: BackboneState,
+    pub updates: BTreeMap<UpdateKind, UpdateRecord>,
+    pub chunks: BTreeMap<UpdateKind, BTreeMap<u32, Vec<u8>>>,
 }
 
 impl Model {
@@ -36,27 +48,59 @@ impl Model {
         for write in writes {
             self.apply(write);
         }
+        self.check();
+    }
+
+    /// What holds after every commit.
+    pub fn check(&self) {
         let champions = self.heads.iter().filter(|head| head.status == HeadStatus::Champion).count();
         assert!(champions <= 1, "{champions} champions after one commit");
     }
 
-    fn apply(&mut self, write: &Write) {
+    /// The head in service.
+    pub fn champion(&self) -> Option<&HeadInfo> {
+        self.heads.iter().find(|head| head.status == HeadStatus::Champion)
+    }
+
+    /// The version of the head that a rollback goes back to.
+    pub fn previous(&self, space: EmbeddingSpace) -> Option<u64> {
+        let kept = self.heads.iter().filter(|head| head.status == HeadStatus::Kept && head.space == space);
+        let served = kept.filter(|head| head.promoted_at.is_some());
+        served.max_by_key(|head| (head.promoted_at, head.head.version)).map(|head| head.head.version)
+    }
+
+    /// Whether a sample has an embedding of the backbone in use.
+    pub fn has_embedding(&self, id: &SampleId) -> bool {
+        self.backbone_in_use.is_some_and(|backbone| self.embeddings.contains(&(*id, backbone)))
+    }
+
+    fn embedded(&mut self, id: SampleId) {
+        self.embeddings.extend(self.backbone_in_use.map(|backbone| (id, backbone)));
+    }
+
+    #[allow(clippy::too_many_lines, reason = "a few lines for each kind of change")]
+    pub fn apply(&mut self, write: &Write) {
         match write.clone() {
             Write::Sample(sample) => {
                 assert!(!self.samples.contains_key(&sample.id), "sample {} stored twice", sample.id);
                 self.samples.insert(sample.id, None);
                 self.arrived.push(sample.id);
+                self.embedded(sample.id);
                 if let Some(predicted) = sample.predicted {
                     self.predicted.insert(sample.id, (predicted.label, predicted.head));
                 }
             }
-            Write::Embedding { id, .. } => assert!(self.samples.contains_key(&id), "embedding of an unknown sample"),
+            Write::Embedding { id, .. } => {
+                assert!(self.samples.contains_key(&id), "embedding of an unknown sample");
+                self.embedded(id);
+            }
             Write::File { path, stamp, fate } => {
                 self.evicted.remove(&path);
                 self.files.insert(path, (stamp, fate));
             }
-            Write::Label { id, label, source, .. } => {
+            Write::Label { id, label, source, at } => {
                 let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
+                self.labelled_at.insert(id, at);
                 *slot = label.map(|label| (label, source));
                 self.predicted.remove(&id);
             }
@@ -102,13 +146,28 @@ impl Model {
             }
             Write::TrainingState(memory) => self.training = memory,
             Write::DeleteSample { id } => self.evict(id),
-            Write::DeleteFile { .. } => unreachable!("nobody looks for files that are gone"),
-            Write::Statistics { .. } | Write::UpdateState { .. } | Write::DeleteChunks(_) => {}
+            Write::DeleteFile { path } => {
+                self.evicted.remove(&path);
+                self.files.retain(|other, (_, fate)| *other != path || matches!(fate, FileDisposition::Sample(_)));
+            }
+            Write::Statistics { file } => self.statistics.extend(self.backbone_in_use.map(|backbone| (backbone, file))),
+            Write::UpdateState { kind, memory } => {
+                self.updates.insert(kind, *memory);
+            }
+            Write::Chunk { kind, n, bytes } => {
+                self.chunks.entry(kind).or_default().entry(n).or_insert(bytes);
+            }
+            Write::DeleteChunks(kind) => {
+                self.chunks.remove(&kind);
+            }
             Write::DeleteHead { version } => self.forget_head(version),
             Write::LiveState(memory) => self.live = *memory,
             Write::ConfigPatchState(memory) => self.twin = memory,
-            Write::BackboneState(_) | Write::DeleteOtherSpaces => unreachable!("no backbone comes here"),
-            Write::Chunk { .. } => panic!("a chunk is stored though no key is trusted"),
+            Write::BackboneState(memory) => self.backbone = memory,
+            Write::DeleteOtherSpaces => {
+                let in_use = self.backbone_in_use;
+                self.embeddings.retain(|(_, backbone)| Some(*backbone) == in_use);
+            }
         }
     }
 
@@ -122,6 +181,8 @@ impl Model {
         self.samples.remove(&id);
         self.arrived.retain(|arrived| *arrived != id);
         self.predicted.remove(&id);
+        self.labelled_at.remove(&id);
+        self.embeddings.retain(|(sample, _)| *sample != id);
         let (gone, kept) = std::mem::take(&mut self.files)
             .into_iter()
             .partition(|(_, (_, fate))| *fate == FileDisposition::Sample(id));
@@ -132,8 +193,12 @@ impl Model {
 
     /// Whether nothing is to be learned from reading this file again.
     pub fn is_known(&self, path: &Path, stamp: FileStamp) -> bool {
-        let known = self.files.get(path).map(|(known, _)| known).or_else(|| self.evicted.get(path));
-        known == Some(&stamp)
+        let lacks = |id: &SampleId| self.backbone_in_use.is_some() && !self.has_embedding(id);
+        match self.files.get(path) {
+            Some((known, FileDisposition::Sample(id))) => *known == stamp && !lacks(id),
+            Some((known, FileDisposition::Quarantined(_))) => *known == stamp,
+            None => self.evicted.get(path) == Some(&stamp),
+        }
     }
 
     /// What the engine is started from.
@@ -159,9 +224,15 @@ impl Model {
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_))).count()
                 as u64,
             twin: self.twin.clone(),
-            backbone: BackboneState::default(),
+            backbone: self.backbone.clone(),
             live: self.live.clone(),
-            updates: BTreeMap::new(),
+            updates: UpdateKind::ALL.into_iter().filter_map(|kind| Some((kind, self.update(kind)?))).collect(),
         }
+    }
+
+    fn update(&self, kind: UpdateKind) -> Option<StoredUpdate> {
+        let memory = self.updates.get(&kind)?.clone();
+        let chunks = self.chunks.get(&kind).into_iter().flat_map(BTreeMap::keys).copied().collect();
+        Some(StoredUpdate { memory, chunks })
     }
 }

@@ -1,0 +1,227 @@
+//! What has to hold when a full life has come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use edgetuned::engine::{FileDisposition, PromotionPolicy};
+use edgetuned::eval::review::Reason;
+use edgetuned::wire::{AlertId, PatchState, ReviewList, UpdateKind};
+use edgetuned::words::Digest;
+use serde_json::Value;
+
+use super::super::world::{Content, World, folder, image_id};
+use super::live;
+use super::people::Deeds;
+
+/// Says how a life that fails is played again.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("a full life failed: SIMULATE_SEED={} cargo test --test simulate everything", self.0);
+        }
+    }
+}
+
+/// Plays one life and looks at what it left.
+pub fn check(seed: u64) -> World {
+    let _replay = Replay(seed);
+    let (world, deeds) = live(seed);
+    pictures_are_stored_and_reported(&world);
+    messages_arrive(&world);
+    labels_are_kept(&world, &deeds);
+    broken_files_are_put_aside(&world, &deeds);
+    transactions_act_once(&world);
+    trainings_end(&world);
+    settings_come_to_rest(&world);
+    updates_come_to_rest(&world);
+    alerts_end(&world);
+    the_quota_is_kept(&world);
+    the_review_list_is_of_now(&world);
+    world
+}
+
+fn pictures_are_stored_and_reported(world: &World) {
+    let witness = &world.witness;
+    for id in world.finished() {
+        let is_there = world.model.samples.contains_key(&id) || witness.evicted.contains(&id);
+        assert!(is_there, "picture {id} is neither a sample nor evicted");
+    }
+    for (id, stored) in &witness.stored {
+        let reported = witness.reported.get(id).copied().unwrap_or_default();
+        let direct = witness.direct.get(id).copied().unwrap_or_default();
+        assert!(reported <= *stored, "picture {id} was stored {stored} times and reported {reported} times");
+        assert!(reported + direct >= *stored, "picture {id} was stored {stored} times, and reported less often");
+    }
+    let unstored = witness.reported.keys().find(|id| !witness.stored.contains_key(id));
+    assert_eq!(unstored, None, "what is reported by the outbox is stored");
+}
+
+fn messages_arrive(world: &World) {
+    let left: Vec<_> = world.held.iter().map(|held| (&held.topic, String::from_utf8_lossy(&held.payload))).collect();
+    assert!(left.is_empty(), "every message is acknowledged, not so {left:?}");
+    let left: Vec<_> = world.model.outbox.keys().collect();
+    assert!(left.is_empty(), "every report is delivered, not so {left:?}");
+    assert!(world.waiting.is_empty(), "whoever waits at the socket is answered");
+}
+
+fn labels_are_kept(world: &World, deeds: &Deeds) {
+    if world.broker.not_taken {
+        // What was left to the broker comes again after what came later.
+        return;
+    }
+    for (id, label) in deeds.labelled.iter().filter(|(id, _)| !world.witness.lost_its_label(id)) {
+        let kept = match world.model.samples.get(id) {
+            Some(kept) => kept.as_ref().map(|(label, _)| label.to_string()),
+            None => (world.model.awaited.values())
+                .find(|awaited| id.to_string().starts_with(&awaited.prefix))
+                .map(|awaited| awaited.label.to_string()),
+        };
+        assert_eq!(kept, *label, "image {id} keeps its label");
+    }
+    for (path, file) in world.disk.iter().filter(|(path, file)| folder(path).is_some() && file.missing == 0) {
+        let Content::Image(number) = file.content else { continue };
+        let id = image_id(number);
+        if !world.witness.evicted.contains(&id) {
+            let kept = world.model.samples[&id].as_ref().map(|(label, _)| label.to_string());
+            assert_eq!(kept, folder(path), "{} is labelled by its folder", path.display());
+        }
+    }
+}
+
+fn broken_files_are_put_aside(world: &World, deeds: &Deeds) {
+    for path in deeds.broken.iter().filter(|path| world.disk.contains_key(*path)) {
+        let fate = world.model.files.get(path).map(|(_, fate)| fate);
+        assert!(matches!(fate, Some(FileDisposition::Quarantined(_))), "{} is put aside, not {fate:?}", path.display());
+    }
+    let remembered = world.model.files.iter().filter(|(_, (_, fate))| matches!(fate, FileDisposition::Quarantined(_)));
+    let gone: Vec<_> = remembered.map(|(path, _)| path).filter(|path| !world.disk.contains_key(*path)).collect();
+    assert!(gone.is_empty(), "files that are gone are forgotten, not so {gone:?}");
+}
+
+fn json(payload: &[u8]) -> Value {
+    serde_json::from_slice(payload).unwrap_or_default()
+}
+
+/// What came on this topic, through the outbox and past it.
+fn published<'a>(world: &'a World, topic: &'a str) -> impl Iterator<Item = Value> + 'a {
+    let all = world.received.values().chain(&world.broker.direct);
+    all.filter(move |(at, _)| at == topic).map(|(_, payload)| json(payload))
+}
+
+fn transactions_act_once(world: &World) {
+    let mut answers: BTreeMap<String, Value> = BTreeMap::new();
+    let by_broker = world.received.values().chain(&world.broker.direct).filter(|(at, _)| at.starts_with("response/"));
+    let by_socket = world.answered.iter().map(|response| serde_json::to_value(response).expect("plain fields"));
+    let (mut answered, mut busy) = (BTreeSet::new(), BTreeSet::new());
+    for response in by_broker.map(|(_, payload)| json(payload)).chain(by_socket) {
+        let Some(transaction) = response["transaction"].as_str().map(str::to_owned) else { continue };
+        answered.insert(transaction.clone());
+        // Not done, and not remembered: it may be asked again.
+        if response["error"]["code"] == "busy" {
+            busy.insert(transaction);
+            continue;
+        }
+        let answer = serde_json::json!([response["status"], response["data"], response["error"]]);
+        let before = answers.entry(transaction.clone()).or_insert_with(|| answer.clone());
+        // What was read while nothing could be stored is not remembered either.
+        let is_read = transaction.starts_with('q') && world.played.outages > 0;
+        assert!(*before == answer || is_read, "transaction {transaction} got two answers: {before}, {answer}");
+    }
+    if world.witness.dropped > 0 {
+        return;
+    }
+    for held in &world.acknowledged {
+        if let Some(transaction) = json(&held.payload)["transaction"].as_str() {
+            // What is read while nothing can be stored is answered past the outbox, if the broker is there.
+            let is_lost = transaction.starts_with('q') && world.played.outages > 0;
+            assert!(
+                is_lost || answered.contains(transaction),
+                "transaction {transaction} was acknowledged but never answered"
+            );
+        }
+    }
+}
+
+fn trainings_end(world: &World) {
+    let memory = &world.model.training;
+    assert!(memory.due.is_none() && memory.running.is_none(), "no training is left over");
+    if world.witness.dropped > 0 || world.played.outages > 0 {
+        return;
+    }
+    let results = published(world, "train/result").map(|result| result["training"].clone());
+    let failures = published(world, "event")
+        .filter(|event| event["source"] == "train")
+        .filter_map(|event| event["reason"].as_str()?.strip_prefix("training ")?.split(' ').next()?.parse::<u64>().ok())
+        .map(Value::from);
+    let ended: Vec<Value> = results.chain(failures).collect();
+    for accepted in published(world, "response/train").filter_map(|answer| answer["data"].get("training").cloned()) {
+        assert!(ended.contains(&accepted), "training {accepted} was accepted and never ended");
+    }
+}
+
+fn settings_come_to_rest(world: &World) {
+    let twin = &world.model.twin;
+    assert!(twin.trial.is_none() && twin.answer.state != PatchState::Trial, "a probation ends: {twin:?}");
+    let good = twin.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
+    assert!(good, "settings that are refused or do not work are not in force: {twin:?}");
+    let Some(wish) = world.broker.wishes.get("config/desired").map(|wish| json(wish)) else { return };
+    let version = wish["version"].as_u64().unwrap_or_default();
+    let is_due = wish["patch"].get("good").is_some() && version > twin.applied_version;
+    assert!(!is_due, "settings {wish} are wished and were not applied: {twin:?}");
+}
+
+fn updates_come_to_rest(world: &World) {
+    assert!(world.model.backbone.trial.is_none(), "the probation of a backbone ends");
+    for kind in UpdateKind::ALL {
+        let state = json(&world.broker.retained[&format!("update/{kind}/state")]);
+        let is_at_rest = state["phase"] == "idle" && state["in_progress"] == false;
+        assert!(is_at_rest, "an update of a {kind} ends: {state}");
+        let memory = world.model.updates.get(&kind).cloned().unwrap_or_default();
+        assert!(memory.trial.is_none() && memory.desired.is_none(), "nothing is left of it: {memory:?}");
+        let installed = memory.installed.map(|installed| installed.version.to_string());
+        assert_eq!(state["installed_version"].as_str(), installed.as_deref(), "what is said is what is stored");
+        let Some(wish) = world.broker.wishes.get(&format!("update/{kind}/desired")) else { continue };
+        let version = json(wish)["version"].as_u64().map(|version| version.to_string());
+        // What is said may be of another manifest that came in between.
+        if state["manifest"] != Digest::of(wish).to_string() {
+            continue;
+        }
+        let is_answered = state["error"].is_object() || state["installed_version"].as_str() == version.as_deref();
+        assert!(is_answered, "version {version:?} of a {kind} is installed or refused: {state}");
+    }
+}
+
+fn alerts_end(world: &World) {
+    for id in AlertId::ALL {
+        let is_up = world.broker.retained.contains_key(&format!("alert/{id}"));
+        let champion = world.model.champion().map(|head| head.head.version);
+        let has_cause = match id {
+            AlertId::Model => champion.is_some_and(|version| world.damaged.contains(&version)),
+            AlertId::Drift => world.model.live.drift.is_some(),
+            _ => false,
+        };
+        assert_eq!(is_up, has_cause, "alert {id} is up while its cause lasts");
+    }
+    let learns = world.promotion() != PromotionPolicy::Manual && world.model.champion().is_some();
+    assert!(!learns || world.model.live.drift.is_none(), "a training on labels given since answers a drift");
+}
+
+fn the_quota_is_kept(world: &World) {
+    let excess = world.over_quota();
+    let may_go = world.may_go();
+    assert!(excess == 0 || may_go == 0, "{excess} bytes over the quota, and {may_go} samples may go");
+}
+
+fn the_review_list_is_of_now(world: &World) {
+    let Some(payload) = world.broker.retained.get("review") else { return };
+    let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
+    for item in list.asked.items {
+        let Some(labelled) = world.model.samples.get(&item.image) else {
+            panic!("{} is asked about and no sample", item.image)
+        };
+        let label = labelled.as_ref().map(|(label, _)| label);
+        let is_open = if item.reason == Reason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
+        assert!(is_open, "{} is asked about and answered", item.image);
+    }
+}

@@ -1,0 +1,150 @@
+//! The full life: beside the camera, people and crashes of the plain one, signed updates of heads and backbones, a store
+//! with a small quota that refuses for a while, restarts, clean ends, lost folders, damaged heads, drift.
+//!
+//! `world::witness` looks at every change while it lives; `checks` at what is left when everything has come to rest.
+
+mod checks;
+mod people;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use edgetuned::engine::{
+    Configure, HeadInfo, HeadStatus, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings,
+};
+use edgetuned::head::BackboneRef;
+use edgetuned::update::TrustedKeys;
+use edgetuned::wire::{Base, RejectedKey};
+use edgetuned::words::{Digest, HeadId, HeadRef, Timestamp};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value};
+
+use super::model::Model;
+use super::world::{Faults, Weather, World, class, signer, space_of};
+pub use checks::check;
+use people::Deeds;
+
+/// Steps in which something may go wrong.
+const STEPS: usize = 260;
+
+fn settings(dice: &mut ChaCha8Rng) -> Settings {
+    let digest = Digest::of(b"backbone");
+    let promotion = match dice.random_range(0..10) {
+        0 => PromotionPolicy::Always,
+        1 => PromotionPolicy::Manual,
+        _ => PromotionPolicy::Gated,
+    };
+    Settings {
+        boot: String::new(),
+        backbone_model: "played".into(),
+        onnxruntime: "none".into(),
+        backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
+        space: space_of(digest),
+        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
+        schedule: ScheduleSettings {
+            cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
+            zone: jiff::tz::TimeZone::UTC,
+            min_new_labels: 4,
+            cooldown: Duration::from_secs(5),
+        },
+        promotion,
+        shadow_images: if dice.random_bool(0.5) { 3 } else { 0 },
+        // Some 40 samples, beside what the outbox holds.
+        quota_bytes: if dice.random_bool(0.6) { 80_000 } else { u64::MAX },
+        sample_bytes: 2_000,
+        spool_bytes_max: if dice.random_bool(0.2) { 20_000 } else { 1 << 24 },
+        spool_age_max: Duration::from_hours(7 * 24),
+        base: Base::new("edgetuned", "played").expect("a plain base"),
+        device_name: "played".into(),
+        home_assistant: true,
+        updates: UpdateSettings {
+            keys: TrustedKeys(vec![signer().public()]),
+            device: "played".into(),
+            chunk_bytes_max: 65_536,
+        },
+        configuration: Value::Null,
+        configure: Configure(Arc::new(judge)),
+        opening: None,
+    }
+}
+
+/// Takes every patch but those with the key `bad`.
+fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
+    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
+    match patch.keys().find(|key| *key == "bad") {
+        Some(key) => Err(vec![rejected(key)]),
+        None => Ok(patch.keys().cloned().collect()),
+    }
+}
+
+/// A device that is new, or has nearly as many heads as are kept, of which the last one serves.
+fn store(dice: &mut ChaCha8Rng, settings: &Settings) -> Model {
+    let mut model = Model::default();
+    let heads = if dice.random_bool(0.3) { dice.random_range(29..=32) } else { 0 };
+    for version in 1..=heads {
+        let served = dice.random_bool(0.7) || version == heads;
+        model.heads.push(HeadInfo {
+            head: HeadRef { id: HeadId(format!("{version:012x}")), version },
+            created: Timestamp(version as i64),
+            space: settings.space,
+            backbone: settings.backbone.name.clone(),
+            classes: (0..3).map(class).collect(),
+            accuracy: None,
+            status: if version == heads { HeadStatus::Champion } else { HeadStatus::Kept },
+            reason: "it was there".into(),
+            promoted_at: served.then_some(Timestamp(version as i64)),
+        });
+    }
+    model
+}
+
+/// Plays one life, until everything has come to rest.
+fn live(seed: u64) -> (World, Deeds) {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
+    let settings = settings(&mut dice);
+    let model = store(&mut dice, &settings);
+    let mut world = World::full(seed, settings, model);
+    let crash = [0.0, 0.001, 0.004][dice.random_range(0..3)];
+    world.faults = Faults { crash, link: 0.01, lost_hint: 0.2 };
+    world.weather = Weather {
+        outage: if dice.random_bool(0.6) { 0.01 } else { 0.0 },
+        barred: 0.2,
+        lost_chunk: 0.1,
+        damage: if dice.random_bool(0.3) { 0.1 } else { 0.0 },
+        drift: 0.02,
+        failed_training: 0.1,
+        better: dice.random_range(0.2..0.9),
+    };
+    let mut deeds = Deeds::default();
+    for _ in 0..STEPS {
+        people::someone_acts(&mut world, &mut deeds);
+        let pauses = world.rng.random_bool(0.15);
+        world.advance_by(if pauses { 1_000 } else { 100 });
+    }
+    come_to_rest(&mut world);
+    people::answer_drift(&mut world, &mut deeds);
+    (world, deeds)
+}
+
+/// Nothing goes wrong any more, and everything has time to end.
+fn come_to_rest(world: &mut World) {
+    world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
+    world.weather = Weather { better: 1.0, ..Weather::default() };
+    world.storage.refuses = None;
+    world.folder_goes(false);
+    rest(world, 100, 100);
+    rest(world, 1_000, 60);
+    let left: Vec<_> = world.held.iter().map(|held| &held.topic).collect();
+    assert!(left.is_empty() || world.broker.not_taken, "every message is acknowledged, not so {left:?}");
+    // What the broker has got and the store could not note at a restart is sent again over the next connection.
+    world.reconnect();
+    rest(world, 1_000, 260);
+}
+
+/// Lets time pass in so many steps.
+fn rest(world: &mut World, step_ms: u64, steps: u32) {
+    for _ in 0..steps {
+        world.advance_by(step_ms);
+    }
+}

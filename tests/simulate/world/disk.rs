@@ -1,0 +1,206 @@
+//! The watched folder, who writes into it, and the worker that reads from it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use edgetuned::engine::{
+    AdapterEvent, EmbeddedImage, EmbeddingDrift, Event, FileDisposition, FileStamp, FolderHealth, IngestOutcome,
+    Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
+};
+use edgetuned::words::{HeadRef, Label, SampleId, Timestamp};
+use rand::RngExt;
+
+use super::World;
+
+/// What a file is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A picture; equal numbers are equal bytes.
+    Image(u32),
+    /// Something that will never be a picture.
+    Hostile,
+}
+
+/// A file being written, or written.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub content: Content,
+    pub stamp: FileStamp,
+    /// Chunks that the writer still has to write; `u32::MAX` when it died over it.
+    pub missing: u32,
+    slow: bool,
+}
+
+/// A file this old is no longer looked at by listings that are held.
+const YOUNG: Duration = Duration::from_mins(1);
+
+impl World {
+    pub(super) fn scan(&mut self) {
+        if self.folder_is_lost {
+            return;
+        }
+        let (now_ns, held) = (self.now.wall.0 * 1_000_000, self.listings_are_held);
+        let is_listed = |stamp: FileStamp| !held || now_ns - stamp.mtime_ns < YOUNG.as_nanos() as i64;
+        let found: Vec<_> = (self.disk.iter())
+            .map(|(path, file)| (path.clone(), file.stamp))
+            .filter(|(_, stamp)| is_listed(*stamp))
+            .collect();
+        for (path, stamp) in found {
+            if !self.model.is_known(&path, stamp) {
+                self.later(
+                    300,
+                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed: false })),
+                );
+            }
+        }
+        self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
+    }
+
+    /// Starts writing a file in so many chunks.
+    pub fn create(&mut self, path: PathBuf, content: Content, chunks: u32) {
+        let stamp = FileStamp { size: 1, mtime_ns: self.now.wall.0 * 1_000_000 };
+        let slow = self.rng.random_bool(0.3);
+        self.disk.insert(path, File { content, stamp, missing: chunks, slow });
+    }
+
+    pub(super) fn writers(&mut self) {
+        let mut hints = Vec::new();
+        for (path, file) in &mut self.disk {
+            // Some writers take their time, longer than a file needs to look settled.
+            if file.missing == 0 || file.missing == u32::MAX || (file.slow && !self.rng.random_bool(0.08)) {
+                continue;
+            }
+            file.missing -= 1;
+            file.stamp = FileStamp { size: file.stamp.size + 100, mtime_ns: self.now.wall.0 * 1_000_000 };
+            hints.push((path.clone(), file.stamp, file.missing == 0));
+        }
+        for (path, stamp, closed) in hints {
+            if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
+                self.later(
+                    20,
+                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed })),
+                );
+            }
+        }
+    }
+
+    pub(super) fn look_at(&mut self, root: usize, path: PathBuf) {
+        let stamp = self.disk.get(&path).filter(|_| !self.folder_is_lost).map(|file| file.stamp);
+        self.later(50, Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
+    }
+
+    /// The file system with the watched folder goes, or comes back.
+    pub fn folder_goes(&mut self, is_lost: bool) {
+        if self.folder_is_lost == is_lost {
+            return;
+        }
+        self.folder_is_lost = is_lost;
+        self.report_folder();
+        if !is_lost {
+            self.scan();
+        }
+    }
+
+    /// The watcher says how the folder fares, where there is something to say.
+    pub(super) fn report_folder(&mut self) {
+        let reason = "/in is not there; mount it".to_owned();
+        let state = if self.folder_is_lost { WatchState::Lost { reason } } else { WatchState::Well };
+        self.later(0, Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state })));
+    }
+
+    /// Looks for files that no sample has and that are gone; while the folder is lost, all of them seem to be.
+    pub(super) fn look_for_gone(&mut self) {
+        let of_no_sample = (self.model.files.iter())
+            .filter_map(|(path, (_, fate))| matches!(fate, FileDisposition::Quarantined(_)).then_some((path, true)))
+            .chain(self.model.evicted.keys().map(|path| (path, false)));
+        let gone: Vec<(PathBuf, bool)> = of_no_sample
+            .filter(|(path, _)| self.folder_is_lost || !self.disk.contains_key(*path))
+            .map(|(path, was_quarantined)| (path.clone(), was_quarantined))
+            .collect();
+        if !gone.is_empty() {
+            self.adapter_says(200, Event::Adapter(AdapterEvent::FilesMissing(gone)));
+        }
+    }
+
+    pub(super) fn read(&mut self, root: usize, path: PathBuf) -> Ingested {
+        let Some(file) = self.disk.get(&path).filter(|_| !self.folder_is_lost).cloned() else {
+            return Ingested { root, path, stamp: FileStamp { size: 0, mtime_ns: 0 }, outcome: IngestOutcome::Gone };
+        };
+        let outcome = match file.content {
+            _ if file.missing > 0 => IngestOutcome::Incomplete { reason: "ends early".into() },
+            Content::Hostile => IngestOutcome::Bad { reason: "no image".into() },
+            Content::Image(number) => {
+                let id = image_id(number);
+                let twin = |(other, (_, fate)): (&PathBuf, &(FileStamp, FileDisposition))| {
+                    (*other != path && *fate == FileDisposition::Sample(id) && self.disk.contains_key(other))
+                        .then(|| other.clone())
+                };
+                IngestOutcome::Image(Box::new(EmbeddedImage {
+                    id,
+                    bytes: file.stamp.size,
+                    embedding: vec![number as f32],
+                    group: id,
+                    prediction: self.serving.clone().map(|head| self.score(head, number)),
+                    here_before: self
+                        .model
+                        .files
+                        .get(&path)
+                        .is_some_and(|(_, fate)| *fate == FileDisposition::Sample(id)),
+                    twins: self.model.files.iter().filter_map(twin).collect(),
+                    decode: Duration::from_millis(3),
+                    embed: if self.model.has_embedding(&id) { Duration::ZERO } else { Duration::from_millis(10) },
+                }))
+            }
+        };
+        if self.chance(self.weather.drift) {
+            let since = Timestamp(self.now.wall.0 - 5_000);
+            self.adapter_says(
+                500,
+                Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.001, since })),
+            );
+        }
+        Ingested { root, path, stamp: file.stamp, outcome }
+    }
+
+    /// What the head in service says of a picture, and the one in shadow, which errs on every fifth.
+    fn score(&self, head: HeadRef, number: u32) -> Scored {
+        let shadow = self.shadow.map(|version| {
+            let label = class(if number.is_multiple_of(5) { number + 1 } else { number });
+            Shadowed { version, label }
+        });
+        Scored {
+            head,
+            top: vec![(class(number), 0.9)],
+            set: None,
+            novelty: Some(0.0),
+            novelty_rank: Some(0.5),
+            unknown: Some(number.is_multiple_of(7)),
+            instant: false,
+            shadow,
+        }
+    }
+
+    /// The pictures whose writers are done.
+    pub fn finished(&self) -> BTreeSet<SampleId> {
+        let whole = self.disk.values().filter(|file| file.missing == 0);
+        whole
+            .filter_map(|file| if let Content::Image(number) = file.content { Some(image_id(number)) } else { None })
+            .collect()
+    }
+}
+
+pub fn class(number: u32) -> Label {
+    Label::new(["nut", "bolt", "gear"][(number % 3) as usize]).expect("a plain word")
+}
+
+pub fn image_id(number: u32) -> SampleId {
+    SampleId::of(&number.to_le_bytes())
+}
+
+/// The class folder that a path lies in, below `/in`.
+pub fn folder(path: &Path) -> Option<String> {
+    let below = path.strip_prefix("/in").ok()?;
+    (below.components().count() > 1)
+        .then(|| below.components().next().expect("counted").as_os_str().to_string_lossy().into())
+}

@@ -1,0 +1,262 @@
+//! Who publishes signed updates, and the workers that verify them and prepare a backbone beside the present one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use edgetuned::engine::{Checked, CheckedHead, Event, SwapEvent, SwapOrder, SwapResult, UpdateChecked};
+use edgetuned::head::BackboneRef;
+use edgetuned::update::{Code, Contents, Manifest, Refusal, Signer, sign};
+use edgetuned::wire::UpdateKind;
+use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use super::World;
+use super::workers::{Work, verdict};
+
+/// Bytes of a chunk.
+const CHUNK: usize = 1024;
+/// Parts in which the stored images are embedded again.
+const PARTS: usize = 3;
+
+/// Whose signatures count on the device.
+pub fn signer() -> Signer {
+    Signer::from_seed(&[3; 32])
+}
+
+/// Who publishes updates.
+#[derive(Debug, Default)]
+pub struct Vendor {
+    releases: BTreeMap<Digest, Release>,
+    /// The highest version of each kind so far, and the file that it brought.
+    latest: BTreeMap<UpdateKind, (u64, Digest)>,
+    /// What was signed with the right key.
+    pub(super) signed: BTreeSet<String>,
+}
+
+/// A file that was published.
+#[derive(Debug, Clone)]
+struct Release {
+    bytes: Vec<u8>,
+    /// How a backbone does on this device.
+    nature: Nature,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    Good,
+    /// No backbone comes out of it.
+    Unreadable,
+    /// The daemon does not start with it.
+    Fatal,
+    /// The daemon crashes with it every few seconds.
+    Unstable,
+}
+
+/// A backbone that a worker prepares.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    order: SwapOrder,
+    part: usize,
+}
+
+impl World {
+    /// A new version of a head or a backbone, or what looks like one.
+    pub fn publish_update(&mut self, kind: UpdateKind) {
+        let (version, former) =
+            self.vendor.latest.get(&kind).map_or((0, None), |(version, file)| (*version, Some(*file)));
+        // Known: a backbone whose file is in use is prepared over it, and its files go when the gate refuses it.
+        let same = former.filter(|_| kind == UpdateKind::Head && self.rng.random_bool(0.15));
+        let sha256 = same.unwrap_or_else(|| self.release());
+        let is_newer = same.is_some() || self.rng.random_bool(0.9);
+        let version = if is_newer { version + 1 } else { version.max(1) };
+        self.vendor.latest.insert(kind, (version, sha256));
+        let is_forged = self.rng.random_bool(0.1);
+        let payload = self.manifest(kind, version, sha256, is_forged);
+        if !is_forged {
+            self.vendor.signed.insert(payload.clone());
+        }
+        let topic = if self.rng.random_bool(0.97) { kind } else { UpdateKind::Head };
+        self.wish(&format!("update/{topic}/desired"), payload.into_bytes());
+    }
+
+    /// Another file, of which nobody knows yet how it does on the device.
+    fn release(&mut self) -> Digest {
+        let length = self.rng.random_range(1..3 * CHUNK);
+        let bytes: Vec<u8> = (0..length).map(|_| self.rng.random()).collect();
+        let nature = match self.rng.random_range(0..10) {
+            0 => Nature::Unreadable,
+            1 => Nature::Fatal,
+            2 => Nature::Unstable,
+            _ => Nature::Good,
+        };
+        let sha256 = Digest::of(&bytes);
+        self.vendor.releases.insert(sha256, Release { bytes, nature });
+        sha256
+    }
+
+    fn manifest(&mut self, kind: UpdateKind, version: u64, sha256: Digest, is_forged: bool) -> String {
+        let lasts = if self.rng.random_bool(0.1) { 10 } else { 3_600 };
+        let space = if self.rng.random_bool(0.9) { self.settings.space } else { space_of(Digest::of(b"another")) };
+        let mut members = json!({
+            "v": 1, "kind": kind, "name": "parts", "version": version, "sha256": sha256,
+            "size": self.vendor.releases[&sha256].bytes.len(), "chunk_bytes": CHUNK, "created": self.now.wall,
+            "expires": self.now.wall.plus(Duration::from_secs(lasts)),
+        });
+        let contents = match kind {
+            UpdateKind::Head => json!({ "backbone": self.settings.backbone, "space": space }),
+            UpdateKind::Backbone => json!({ "manifest": { "embedding": { "dim": 1 } } }),
+        };
+        let (Value::Object(members), Value::Object(contents)) = (&mut members, contents) else {
+            unreachable!("the literals above are objects")
+        };
+        members.extend(contents);
+        let key = if is_forged { Signer::from_seed(&[4; 32]) } else { signer() };
+        sign(std::mem::take(members), &key).expect("the manifest is as it has to be")
+    }
+
+    /// Nothing is wished of this kind any more.
+    pub fn withdraw_update(&mut self, kind: UpdateKind) {
+        self.wish(&format!("update/{kind}/desired"), Vec::new());
+    }
+
+    /// The device asks for chunks: most of them come, and most are as they were.
+    pub(super) fn send_chunks(&mut self, kind: UpdateKind, request: &[u8]) {
+        let request: Value = serde_json::from_slice(request).expect("a request for chunks is JSON");
+        let sha256: Digest = serde_json::from_value(request["sha256"].clone()).expect("it names the file");
+        let bytes = self.vendor.releases[&sha256].bytes.clone();
+        for n in request["chunks"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
+            if self.chance(self.weather.lost_chunk) {
+                continue;
+            }
+            let start = n as usize * CHUNK;
+            let mut chunk = bytes[start..bytes.len().min(start + CHUNK)].to_vec();
+            if self.chance(self.weather.lost_chunk / 4.0) {
+                chunk[0] ^= 1;
+            }
+            self.publish_bytes(&format!("update/{kind}/chunk/{sha256}/{n}"), chunk, false);
+        }
+    }
+
+    /// Compares the chunks with the manifest, and a head with the one that serves when that is read.
+    pub(super) fn verify(&mut self, manifest: &Manifest) {
+        let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
+        let whole = self.model.chunks.get(&kind).map(|chunks| chunks.values().flatten().copied().collect::<Vec<u8>>());
+        let is_whole = whole.is_some_and(|bytes| Digest::of(&bytes) == sha256);
+        let outcome = match &manifest.contents {
+            _ if !is_whole => Err(Refusal::new(Code::Sha256, "other bytes")),
+            Contents::Backbone { .. } => Ok(Checked::Backbone),
+            Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
+            Contents::Head { backbone, space } => {
+                let against = self.champion_in(*space);
+                let version = self.next_version();
+                let record = self.head_record(version, *space, backbone.clone());
+                let promote = against.is_none() || self.chance(self.weather.better);
+                self.witness.judged(&record.head.id, against, promote);
+                Ok(Checked::Head(Box::new(CheckedHead { record, verdict: verdict(promote, false), against })))
+            }
+        };
+        if outcome.is_ok() {
+            self.witness.verified.insert(sha256);
+        }
+        self.later(3_000, Event::Updater(Box::new(UpdateChecked { kind, sha256, outcome })));
+    }
+
+    /// A backbone is to be prepared; one that was being prepared is of no interest any more.
+    pub(super) fn begin_preparation(&mut self, order: SwapOrder) {
+        self.work.retain(|(_, work)| !matches!(work, Work::Prepare(_)));
+        self.work_within(500, Work::Prepare(Preparation { order, part: 0 }));
+    }
+
+    /// Writes its files, embeds the stored images in parts, and compares the pair with the one that serves by then.
+    pub(super) fn prepare(&mut self, mut preparation: Preparation) {
+        let sha256 = preparation.order.sha256;
+        if preparation.part == 0 && !self.stage(sha256) {
+            let reason = "no backbone comes out of it".to_owned();
+            return self.later(500, Event::Swap(SwapEvent::Failed { sha256, reason }));
+        }
+        if preparation.part == PARTS {
+            return self.compare_pair(preparation.order);
+        }
+        preparation.part += 1;
+        // Those that are still to be embedded, and some that cannot be read any more.
+        let ids: Vec<SampleId> = self.model.arrived.clone();
+        for id in ids.iter().take(ids.len() * preparation.part / PARTS) {
+            if self.finished().contains(id) {
+                self.model.embeddings.insert((*id, sha256));
+            }
+        }
+        let embedded = ids.len() * preparation.part / PARTS;
+        self.later(100, Event::Swap(SwapEvent::Progress { embedded: embedded as u64, of: ids.len() as u64 }));
+        self.work_within(3_000, Work::Prepare(preparation));
+    }
+
+    /// Puts the model and its manifest beside those that are there.
+    fn stage(&mut self, sha256: Digest) -> bool {
+        let chunks = self.model.chunks.get(&UpdateKind::Backbone);
+        let is_whole =
+            chunks.is_some_and(|chunks| Digest::of(&chunks.values().flatten().copied().collect::<Vec<u8>>()) == sha256);
+        if !is_whole && !self.staged.contains(&sha256) {
+            return false;
+        }
+        self.staged.insert(sha256);
+        self.vendor.releases[&sha256].nature != Nature::Unreadable
+    }
+
+    fn compare_pair(&mut self, order: SwapOrder) {
+        let SwapOrder { sha256, name, .. } = order;
+        let against = self.champion_in(self.settings.space);
+        let backbone = BackboneRef { name, sha256, dim: 1 };
+        let classes: BTreeSet<_> = (self.model.samples.iter())
+            .filter(|(id, _)| self.model.embeddings.contains(&(**id, sha256)))
+            .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
+            .collect();
+        let has_head = classes.len() > 1;
+        let promote = against.is_none() || (has_head && self.chance(self.weather.better));
+        let version = self.next_version();
+        let challenger = has_head.then(|| self.head_record(version, space_of(sha256), backbone.clone()));
+        if let Some(challenger) = &challenger {
+            self.witness.judged(&challenger.head.id, against, promote);
+        }
+        self.witness.pairs.insert(sha256, (against, promote));
+        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == sha256).count() as u64, 0);
+        let succession = SwapResult {
+            sha256,
+            backbone,
+            manifest: format!("/state/backbones/{sha256}.yaml").into(),
+            challenger,
+            verdict: verdict(promote, false),
+            embedded,
+            missing,
+        };
+        self.later(5_000, Event::Swap(SwapEvent::Ready(Box::new(succession))));
+    }
+
+    /// The files of a backbone are removed; never those that the daemon runs with or may go back to.
+    pub(super) fn delete_backbone(&mut self, sha256: Digest) {
+        let memory = &self.model.backbone;
+        let before = memory.trial.as_ref().and_then(|trial| trial.before.installed.as_ref());
+        for in_use in memory.installed.iter().chain(before) {
+            assert_ne!(in_use.sha256, sha256, "the files of a backbone in use are removed");
+        }
+        self.staged.remove(&sha256);
+    }
+
+    /// Whether the daemon comes up with the backbone in force, which has to be there.
+    pub(super) fn backbone_opens(&self) -> bool {
+        let Some(installed) = self.model.backbone.model(&self.settings.backbone_model) else { return true };
+        assert!(self.staged.contains(&installed.sha256), "the backbone in force has no files");
+        self.vendor.releases[&installed.sha256].nature != Nature::Fatal
+    }
+
+    /// Whether what is in probation makes the daemon crash.
+    pub(super) fn is_unstable(&self) -> bool {
+        let installed = self.model.backbone.trial.as_ref().and(self.model.backbone.installed.as_ref());
+        installed.is_some_and(|installed| self.vendor.releases[&installed.sha256].nature == Nature::Unstable)
+    }
+}
+
+/// The embeddings that the backbone with this model makes.
+pub fn space_of(backbone: Digest) -> EmbeddingSpace {
+    EmbeddingSpace { backbone, preprocessing: Digest::of(b"played"), dim: 1 }
+}

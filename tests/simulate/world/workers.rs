@@ -1,0 +1,271 @@
+//! The workers beside the ingestion: who trains, who adapts and cleans up, who finds answers out. Each reads what is
+//! durable when it begins, and what it finds comes back later.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use edgetuned::engine::{
+    AdapterEvent, Event, EvictionCandidate, HeadStatus, ProcessEvent, PromotionPolicy, Query, Review, TrainerEvent,
+    TrainingOrder, TrainingOutcome,
+};
+use edgetuned::eval::budget::Why;
+use edgetuned::eval::gate::Verdict;
+use edgetuned::eval::review::Reason;
+use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::update::Manifest;
+use edgetuned::wire::{Answer, ErrorCode, ReviewItem, TrainingPhase};
+use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp, is_audit};
+use rand::{Rng, RngExt};
+
+use super::World;
+use super::disk::class;
+use super::updates::Preparation;
+
+/// Samples of a class that always stay.
+const MIN_CLASS: usize = 3;
+
+/// Something that a worker begins later than it is asked for.
+#[derive(Debug)]
+pub(super) enum Work {
+    Train(TrainingOrder),
+    Verify(Box<Manifest>),
+    Prepare(Preparation),
+}
+
+/// The worker that learns from labels at once and works out what can go.
+#[derive(Debug, Default)]
+pub struct Adapter {
+    /// Labels in the statistics.
+    learned: BTreeMap<SampleId, Label>,
+    sent: Vec<u8>,
+    settled: Option<Timestamp>,
+    /// One thing after another.
+    free_at: Duration,
+}
+
+impl World {
+    /// Has a worker begin within this time.
+    pub(super) fn work_within(&mut self, within_ms: u64, work: Work) {
+        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=within_ms));
+        let place = self.work.partition_point(|(due, _)| *due <= at);
+        self.work.insert(place, (at, work));
+    }
+
+    /// Work that is due begins.
+    pub(super) fn workers(&mut self) {
+        while self.work.first().is_some_and(|(at, _)| *at <= self.now.mono) {
+            match self.work.remove(0).1 {
+                Work::Train(order) => self.compare_challenger(order),
+                Work::Verify(manifest) => self.verify(&manifest),
+                Work::Prepare(preparation) => self.prepare(preparation),
+            }
+        }
+    }
+
+    /// Trains at once, without a look at the champion.
+    pub(super) fn train(&mut self, order: TrainingOrder) -> Event {
+        if self.rng.random_bool(0.1) {
+            return Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() });
+        }
+        let version = self.next_version();
+        let promote = self.rng.random_bool(0.6);
+        let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
+        let challenger = self.head_record(version, space, backbone);
+        outcome(order, challenger, verdict(promote, false))
+    }
+
+    /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
+    fn compare_challenger(&mut self, order: TrainingOrder) {
+        if self.chance(self.weather.failed_training) {
+            return self
+                .later(3_000, Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() }));
+        }
+        let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
+        let champion = self.champion_in(space);
+        let twin = self.model.heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
+        let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.settings.promotion == PromotionPolicy::Gated);
+        let version = self.next_version();
+        let mut challenger = self.head_record(version, space, backbone);
+        if let Some(id) = twin
+            && self.chance(0.05)
+        {
+            challenger.head.id = id;
+        }
+        let promote = champion.is_none() || self.chance(self.weather.better);
+        let provisional = promote && self.chance(0.1);
+        self.witness.judged(&challenger.head.id, champion, promote);
+        self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
+        self.later(5_000, outcome(order, challenger, verdict(promote, provisional)));
+    }
+
+    /// What a worker takes for the version of the next head.
+    pub(super) fn next_version(&self) -> u64 {
+        self.model.heads.last().map_or(0, |head| head.head.version) + 1
+    }
+
+    /// The version of the head that reads these embeddings and serves, or would if it could be read.
+    pub(super) fn champion_in(&self, space: EmbeddingSpace) -> Option<u64> {
+        self.model.champion().filter(|head| head.space == space).map(|head| head.head.version)
+    }
+
+    pub(super) fn head_record(&mut self, version: u64, space: EmbeddingSpace, backbone: BackboneRef) -> HeadRecord {
+        let classes: ClassSet = (0..3).map(class).collect();
+        let id = HeadId(format!("{:012x}", self.rng.next_u64() >> 16));
+        HeadRecord {
+            head: HeadRef { id, version },
+            created: self.now.wall,
+            backbone,
+            dense: DenseHead {
+                space,
+                classes,
+                hidden: None,
+                weights: ndarray::Array2::zeros((3, space.dim)),
+                bias: ndarray::Array1::zeros(3),
+                temperature: 1.0,
+            },
+            training: TrainingFacts {
+                solver: "lbfgs".into(),
+                lambda: 0.1,
+                lambda_path: vec![],
+                loss: 0.5,
+                iterations: 3,
+                converged: true,
+                n_train: 3,
+                seed: 0,
+                fit_seconds: 0.1,
+                ..TrainingFacts::default()
+            },
+            figures: None,
+            heldout: HeldOut::default(),
+            calibration: Calibration::default(),
+        }
+    }
+
+    /// What the adapting worker says comes in the order in which it was asked.
+    pub(super) fn adapter_says(&mut self, within_ms: u64, event: Event) {
+        let begins = self.adapter.free_at.max(self.now.mono);
+        let at = begins + Duration::from_millis(self.rng.random_range(0..=within_ms));
+        self.adapter.free_at = at;
+        self.push(at, event);
+    }
+
+    /// The adapting worker of a new engine: its statistics are those of the store.
+    pub(super) fn start_adapter(&mut self) {
+        let file = self.model.statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
+        let learned = serde_json::from_slice(&file).unwrap_or_default();
+        self.adapter = Adapter { learned, sent: file, settled: self.model.training.settled, free_at: Duration::ZERO };
+        self.catch_up();
+    }
+
+    /// A verdict saw the labels before this time: they go into the statistics.
+    pub(super) fn fold_in(&mut self, before: Timestamp) {
+        self.adapter.settled = Some(before);
+        self.catch_up();
+        self.send_statistics();
+    }
+
+    fn catch_up(&mut self) {
+        let Some(settled) = self.adapter.settled else { return };
+        for (id, labelled) in &self.model.samples {
+            let Some((label, _)) = labelled else {
+                self.adapter.learned.remove(id);
+                continue;
+            };
+            if self.model.labelled_at.get(id).is_some_and(|at| *at < settled) && self.model.has_embedding(id) {
+                self.adapter.learned.insert(*id, label.clone());
+            }
+        }
+    }
+
+    fn send_statistics(&mut self) {
+        let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
+        if self.adapter.sent != file {
+            self.adapter.sent.clone_from(&file);
+            self.adapter_says(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(file)));
+        }
+    }
+
+    /// What may go: images without a label, then labelled ones that the statistics hold, down to a few of each class.
+    pub(super) fn evictable(&self, count: usize) -> Vec<EvictionCandidate> {
+        let mut left: BTreeMap<&Label, usize> = BTreeMap::new();
+        for (label, _) in self.model.samples.values().flatten() {
+            *left.entry(label).or_default() += 1;
+        }
+        let labels = self.model.samples.iter().map(|(id, labelled)| (id, labelled.as_ref().map(|(label, _)| label)));
+        let unlabelled = labels.clone().filter(|(_, label)| label.is_none());
+        let held = labels.filter(|(id, label)| label.is_some() && self.adapter.learned.get(id) == *label);
+        let mut found = Vec::new();
+        for (id, label) in unlabelled.chain(held.filter(|(id, _)| !is_audit(id))) {
+            if let Some(left) = label.and_then(|label| left.get_mut(label)) {
+                if *left <= MIN_CLASS {
+                    continue;
+                }
+                *left -= 1;
+            }
+            let why = if label.is_some() { Why::Redundant } else { Why::Unlabelled };
+            found.push(EvictionCandidate { id: *id, label: label.cloned(), why });
+            if found.len() == count {
+                break;
+            }
+        }
+        found
+    }
+
+    pub(super) fn look_for_evictable(&mut self, count: usize) {
+        let found = self.evictable(count);
+        if !found.is_empty() {
+            self.send_statistics();
+        }
+        self.witness.offered(&found);
+        self.adapter_says(1_000, Event::Adapter(AdapterEvent::EvictionCandidates(found)));
+    }
+
+    /// A few images without a label, and a label that is doubted.
+    pub(super) fn review(&mut self) {
+        let item = |id: &SampleId, reason, label| ReviewItem {
+            image: *id,
+            path: String::new(),
+            reason,
+            suggestion: None,
+            probability: None,
+            label,
+            neighbours: vec![],
+        };
+        let unlabelled = self.model.samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);
+        let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, Reason::Diverse, None)).collect();
+        let doubted = self.model.samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
+        items.extend(doubted.map(|(id, label)| item(id, Reason::Suspicious, Some(label))));
+        self.adapter_says(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review { items, advice: None })));
+    }
+
+    /// Finds an answer out. What was read again and is good waits to be taken.
+    pub(super) fn find_out(&mut self, job: u64, query: &Query) {
+        self.found += 1;
+        let answer = Answer::ok(&self.found);
+        if self.plays_all && *query == Query::Reload {
+            if self.chance(0.5) {
+                let answer = Answer::error(ErrorCode::NotPossible, "the configuration is wrong, as the dice fell");
+                return self.later(2_000, Event::QueryAnswered { job, answer });
+            }
+            let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=2_000));
+            self.push(at, Event::QueryAnswered { job, answer });
+            return self.push(at, Event::Process(ProcessEvent::ConfigReady));
+        }
+        self.later(4_000, Event::QueryAnswered { job, answer });
+    }
+}
+
+pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
+    Verdict { promote, provisional, code: "test".into(), reason: "as the dice fell".into(), change: None }
+}
+
+fn outcome(order: TrainingOrder, challenger: HeadRecord, verdict: Verdict) -> Event {
+    Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
+        order,
+        challenger,
+        champion: None,
+        verdict,
+        changes: vec![],
+        suspicious_labels: 0,
+    })))
+}
