@@ -1,4 +1,4 @@
-//! What a request may do: each command goes to the machine that it concerns.
+//! Executes requests: each command goes to the machine that it concerns.
 
 use super::Engine;
 use super::context::Cx;
@@ -7,7 +7,7 @@ use super::step::{Act, Query};
 use crate::wire::{Answer, Command, ErrorCode, Link, Request, StatusReport};
 use crate::words::Now;
 
-/// What becomes of a request in its step.
+/// The outcome of a request in its step.
 pub(super) enum Outcome {
     /// It is answered.
     Done(Answer),

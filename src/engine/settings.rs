@@ -16,7 +16,7 @@ pub struct Settings {
     pub boot: String,
     /// The backbone, as reports name it.
     pub backbone: BackboneRef,
-    /// What `backbone.model` says; the backbone may be another one, that came as an update.
+    /// The value of `backbone.model`; the backbone may be another one, from an update.
     pub backbone_model: String,
     /// The embeddings that it makes.
     pub space: EmbeddingSpace,
@@ -28,7 +28,7 @@ pub struct Settings {
     pub schedule: ScheduleSettings,
     /// Who decides on promotion.
     pub promotion: PromotionPolicy,
-    /// Live images that a challenger answers unseen beside the champion before it may serve; 0: none.
+    /// Live images that a challenger classifies in shadow mode before it may serve; 0: none.
     pub shadow_images: u64,
     /// Bound of the store in bytes.
     pub quota_bytes: u64,
@@ -48,7 +48,7 @@ pub struct Settings {
     pub updates: UpdateSettings,
     /// The configuration without secrets, for `info`.
     pub configuration: serde_json::Value,
-    /// Says whether settings from afar are good.
+    /// Decides whether remote settings are valid.
     pub configure: Configure,
     /// What to say of the configuration at the start, if there is something to say.
     pub opening: Option<String>,
@@ -61,7 +61,7 @@ pub struct Root {
     pub path: PathBuf,
     /// Whether the first folder below it names the class.
     pub label_from_folder: bool,
-    /// How long a file has to stand still when nobody saw it being closed.
+    /// How long a file has to stay unchanged when nobody saw it being closed.
     pub settle: Duration,
 }
 

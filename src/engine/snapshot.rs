@@ -26,13 +26,13 @@ pub struct Snapshot {
     pub heads: Vec<HeadInfo>,
     /// What the schedule remembers.
     pub training: TrainingState,
-    /// Files put aside.
+    /// Quarantined files.
     pub quarantined: u64,
     /// What is remembered of the head in service.
     pub live: LiveAccuracy,
     /// What is remembered of backbones that came as updates.
     pub backbone: BackboneState,
-    /// What is remembered of settings from afar.
+    /// State of remote settings.
     pub twin: ConfigPatch,
     /// What is remembered of updates, and which chunks there are.
     pub updates: BTreeMap<UpdateKind, StoredUpdate>,
@@ -45,7 +45,8 @@ pub struct StoredSample {
     pub id: SampleId,
     /// Its label and who gave it.
     pub label: Option<(Label, LabelSource)>,
-    /// Class said at arrival and version of the head that said it; `None` also when a label has answered it already.
+    /// Class predicted at arrival and version of the head that predicted it; `None` also when a label has answered it
+    /// already.
     pub predicted: Option<(Label, u64)>,
 }
 
@@ -77,7 +78,7 @@ pub struct HeadInfo {
     pub accuracy: Option<f64>,
     /// Where it stands.
     pub status: HeadStatus,
-    /// Why, in words and numbers.
+    /// Why, as text with numbers.
     pub reason: String,
     /// When it last became champion.
     pub promoted_at: Option<Timestamp>,

@@ -1,7 +1,7 @@
-//! Which settings and which backbone a start goes with, decided before there is an engine.
+//! Which settings and which backbone a start uses, decided before there is an engine.
 //!
-//! As pure as the engine: the caller reads the state, and commits the writes before anything is started, so that a start
-//! that fails is counted.
+//! As pure as the engine: the caller reads the state, and commits the writes before anything is started, so that a
+//! start that fails is counted.
 
 use serde_json::{Map, Value};
 
@@ -18,7 +18,7 @@ pub struct StartupState {
     pub backbone: BackboneState,
 }
 
-/// What a start goes with.
+/// The settings and backbone of a start.
 #[derive(Debug)]
 pub struct StartDecision<C> {
     /// The configuration with the remote patch; `None` for the device's own.
@@ -32,8 +32,8 @@ pub struct StartDecision<C> {
 }
 
 impl StartupState {
-    /// Counts this start of what is on trial, reverts what has used up its starts, and applies the patch in force. `apply`
-    /// puts a patch over the device's own configuration, or says why it no longer fits.
+    /// Counts this start of what is on trial, reverts what has used up its starts, and applies the patch in force.
+    /// `apply` puts a patch over the device's own configuration, or says why it no longer fits.
     pub fn decide<C>(
         mut self,
         at: Timestamp,
@@ -47,8 +47,8 @@ impl StartupState {
         StartDecision { patched, backbone: self.backbone, writes, notice }
     }
 
-    /// The patch in force on the device's configuration. One that no longer fits, because a person changed the device's own
-    /// settings, is dropped: on trial, the one before it is tried instead.
+    /// The patch in force on the device's configuration. One that no longer fits, because a person changed the
+    /// device's own settings, is dropped: on trial, the one before it is tried instead.
     fn apply_patch<C>(
         &mut self,
         writes: &mut Vec<Write>,
@@ -59,7 +59,7 @@ impl StartupState {
                 Ok(patched) => return Some(patched),
                 Err(reason) => format!("they no longer fit the device's own configuration: {reason}"),
             };
-            // Nothing is on trial after a revert, so the second time the patch itself goes.
+            // Nothing is on probation after a revert, so the second time the patch itself goes.
             let reverted = self.twin.revert(&reason);
             writes.extend(if reverted.is_empty() { self.twin.give_way(&reason) } else { reverted });
         }

@@ -1,4 +1,4 @@
-//! Durable changes: what a step asks the store for.
+//! Durable changes that a step asks the store for.
 //!
 //! All writes of a step, or of several, are one transaction. Applying one twice is the same as once.
 
@@ -19,7 +19,7 @@ use crate::words::{Label, SampleId, Timestamp};
 pub enum Write {
     /// A new sample (ignored when its id is known), its embedding and what was predicted.
     Sample(Box<NewSample>),
-    /// The embedding (dim,) of a known sample in the present embedding space.
+    /// The embedding (dim,) of a known sample in the current embedding space.
     Embedding {
         /// The sample.
         id: SampleId,
@@ -41,7 +41,7 @@ pub enum Write {
         id: SampleId,
         /// `None` removes it.
         label: Option<Label>,
-        /// Who said so.
+        /// Source of the label.
         source: LabelSource,
         /// When.
         at: Timestamp,
@@ -77,7 +77,7 @@ pub enum Write {
         version: u64,
         /// The new status; making one champion leaves no other.
         status: HeadStatus,
-        /// In words and numbers.
+        /// As text, with numbers.
         reason: String,
         /// When; for a champion, the time of promotion.
         at: Timestamp,
@@ -90,12 +90,12 @@ pub enum Write {
         /// The sample.
         id: SampleId,
     },
-    /// Forgets a file that is no sample's.
+    /// Deletes the row of a file that belongs to no sample.
     DeleteFile {
         /// Absolute path.
         path: PathBuf,
     },
-    /// The statistics of all labels ever seen, in the present embedding space; replaces the former ones.
+    /// The statistics of all labels ever seen, in the current embedding space; replaces the former ones.
     Statistics {
         /// As `train::LabelStats` writes them.
         file: Vec<u8>,
@@ -107,9 +107,9 @@ pub enum Write {
     },
     /// What is remembered of backbones that came as updates.
     BackboneState(BackboneState),
-    /// Forgets the embeddings of samples in other spaces than the present one.
+    /// Deletes the embeddings of samples in other spaces than the current one.
     DeleteOtherSpaces,
-    /// What is remembered of settings from afar.
+    /// State of remote settings.
     ConfigPatchState(ConfigPatch),
     /// What is remembered of the head in service and of the stream that it sees.
     LiveState(Box<LiveAccuracy>),
@@ -120,7 +120,7 @@ pub enum Write {
         /// All of it.
         memory: Box<UpdateRecord>,
     },
-    /// A chunk of the update under way; ignored when it is there.
+    /// A chunk of the update in progress; ignored when it is there.
     Chunk {
         /// Of what.
         kind: UpdateKind,
@@ -148,11 +148,11 @@ pub struct NewSample {
     pub embedding: Vec<f32>,
     /// The first image of its burst.
     pub group: SampleId,
-    /// What was said at arrival, for live accuracy.
+    /// Prediction at arrival, for live accuracy.
     pub predicted: Option<Predicted>,
 }
 
-/// What was said of a sample when it arrived.
+/// Prediction for a sample when it arrived.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
     /// The best class.
@@ -168,7 +168,7 @@ pub struct Predicted {
 pub enum FileDisposition {
     /// This sample.
     Sample(SampleId),
-    /// Put aside, with the reason.
+    /// Quarantined, with the reason.
     Quarantined(String),
 }
 
@@ -179,7 +179,7 @@ pub struct PendingLabel {
     pub prefix: String,
     /// The label.
     pub label: Label,
-    /// Who said so.
+    /// Source of the label.
     pub source: LabelSource,
     /// When.
     pub at: Timestamp,
@@ -237,6 +237,6 @@ pub struct TrainingState {
 pub struct TrainingOrder {
     /// Its number, in `train` answers and results.
     pub id: u64,
-    /// Why, in words: `schedule`, `12 new labels`, `request`.
+    /// Why: `schedule`, `12 new labels`, `request`.
     pub reason: String,
 }

@@ -1,4 +1,4 @@
-//! What all machines share: settings, the clock, whether the store takes writes, and what this step asks for.
+//! What all machines share: settings, the clock, whether the store accepts writes, and the step being filled.
 
 mod clock;
 mod storage_outage;
@@ -56,7 +56,7 @@ impl Context {
         self.clock
     }
 
-    /// This engine takes the place of a former one of this process.
+    /// This engine replaces an earlier one of this process.
     pub fn resume(&mut self, clock: WallClock) {
         self.clock = clock;
         self.resumes = true;
@@ -73,7 +73,7 @@ impl Context {
         self.settings.opening.take()
     }
 
-    /// What this step asked for.
+    /// The step so far.
     pub fn take_step(&mut self) -> Step {
         std::mem::take(&mut self.step)
     }
@@ -110,7 +110,7 @@ impl<'a> Cx<'a> {
         self.context.facts.push_back(fact);
     }
 
-    /// The fact whose turn it is.
+    /// The next fact.
     pub fn next_fact(&mut self) -> Option<Fact> {
         self.context.facts.pop_front()
     }
@@ -129,7 +129,7 @@ impl<'a> Cx<'a> {
         self.context.clock.monotonic_stamp(self.now.wall)
     }
 
-    /// Whether ages are what the clock says.
+    /// Whether ages by the clock can be trusted.
     pub fn clock_is_believed(&self) -> bool {
         self.context.clock.is_believed(self.now, self.messages.time_synced())
     }

@@ -1,9 +1,9 @@
 //! Which files are ready to be read, and which are still being written.
 //!
 //! A file is ready when its writer closed it or renamed it into place, when it is older than the settle time, or
-//! when two looks a settle time apart found the same size and time. What cannot be read yet is waited for, twenty
+//! when two checks a settle time apart found the same size and time. What cannot be read yet is waited for, twenty
 //! settle times after it last changed, and then given up. All of it is bounded: past [`WAITING_MAX`] files the rest
-//! is left to a later scan, which is asked for when there is room again.
+//! is left to a later scan, which is requested when there is space again.
 //!
 //! What arrives goes ahead of what a listing found, however long that is: a new image waits for the few files that are
 //! with the worker, not for the backlog. The backlog keeps every [`SHARE`]th turn, so that it ends.
@@ -22,7 +22,7 @@ pub(super) const WAITING_MAX: usize = 4096;
 pub(super) const LISTED_MAX: usize = 3072;
 /// A file that changed within this time has arrived, whoever found it.
 const YOUNG: Duration = Duration::from_mins(1);
-/// Where both wait, every so many-th turn is the backlog's.
+/// Where both wait, every n-th turn is the backlog's.
 const SHARE: u32 = 4;
 /// Files handed to the ingest worker at once; enough to keep decoding and embedding busy side by side.
 pub const IN_FLIGHT_MAX: usize = 8;
@@ -41,7 +41,7 @@ pub(super) struct ReadyQueue {
     passed: u32,
     in_flight: usize,
     overflowed: bool,
-    /// Whether listings were told that there is no room.
+    /// Whether listings are paused because the queue is full.
     held: bool,
 }
 
@@ -50,7 +50,7 @@ struct Waiting {
     root: usize,
     stage: Stage,
     stamp: FileStamp,
-    /// Whether it goes ahead of what listings found.
+    /// Whether it goes before what listings found.
     has_arrived: bool,
     /// When it was last found ready.
     ready_at: Duration,
@@ -64,7 +64,7 @@ struct Waiting {
 enum Stage {
     /// Look again at this time.
     Watched { look_at: Duration },
-    /// A look is under way.
+    /// A check is in progress.
     Looked,
     /// In the queue of ready files.
     Ready,
@@ -86,7 +86,7 @@ impl ReadyQueue {
         self.waiting.len()
     }
 
-    /// Takes note of a sighting; the file may be given up when it stood still unreadable for too long.
+    /// Records a sighting; the file may be given up when it stayed unreadable for too long.
     pub fn sighted(&mut self, now: Now, sighting: &Sighting, settle: Duration) -> Option<GivenUp> {
         let Some(stamp) = sighting.stamp else {
             return self.vanished(&sighting.path);
@@ -159,7 +159,7 @@ impl ReadyQueue {
     }
 
     fn vanished(&mut self, path: &Path) -> Option<GivenUp> {
-        // A file in flight is let finish; the worker finds out by itself.
+        // A file in flight is left to finish; the worker notices by itself.
         if self.waiting.get(path).is_some_and(|file| !matches!(file.stage, Stage::InFlight { .. })) {
             self.waiting.remove(path);
         }
@@ -171,8 +171,8 @@ impl ReadyQueue {
         self.overflowed = true;
     }
 
-    /// What is to be done now: files for the worker; listings held while there is no room for what they find, or while what
-    /// is taken `is_forgotten`, so that they would find the same again and again; a scan when that is over.
+    /// What is to be done now: files for the worker; listings held while there is no room for what they find, or while
+    /// what is taken `is_forgotten`, so that they would find the same again and again; a scan when that is over.
     pub fn advance(&mut self, is_forgotten: bool) -> Vec<Act> {
         let mut effects = Vec::new();
         while self.in_flight < IN_FLIGHT_MAX {
@@ -202,7 +202,7 @@ impl ReadyQueue {
         if is_backlogs { self.backlog.pop_front() } else { self.arrived.pop_front() }
     }
 
-    /// Looks that are due; asked for on every tick only, since it goes through all files.
+    /// Checks that are due; computed on every tick only, since it goes through all files.
     pub fn looks(&mut self, now: Now) -> Vec<Act> {
         let due = |file: &Waiting| matches!(file.stage, Stage::Watched { look_at } if look_at <= now.mono);
         let mut effects = Vec::new();
@@ -228,7 +228,7 @@ impl ReadyQueue {
         Some(ready_at)
     }
 
-    /// The worker could not read a file yet; it is looked at again until it changes or patience ends.
+    /// The worker could not read a file yet; it is checked again until it changes or time runs out.
     pub fn postponed(&mut self, now: Now, path: &Path, settle: Duration, reason: Option<String>) {
         let Some(file) = self.waiting.get_mut(path) else { return };
         let Stage::InFlight { touched } = file.stage else { return };

@@ -25,14 +25,14 @@ pub(super) struct SampleIndex {
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
     label: Option<(ClassNumber, LabelSource)>,
-    /// What was said at arrival and by which head, until a label answers it.
+    /// The prediction at arrival and its head, until a label answers it.
     predicted: Option<(ClassNumber, u64)>,
 }
 
 /// Place of a label in [`Classes`].
 type ClassNumber = u32;
 
-/// Every label that was ever given or said, once; so a sample holds a number and no text.
+/// Every label that was ever given or predicted, once; so a sample holds a number and no text.
 #[derive(Debug, Default)]
 struct Classes {
     names: Vec<Label>,
@@ -97,7 +97,7 @@ impl SampleIndex {
         self.samples.get(id)?.label.map(|(class, _)| self.classes.name(class))
     }
 
-    /// Adds a sample without a label, with what was said of it and by which head; no effect when it is known.
+    /// Adds a sample without a label, with its prediction and its head; no effect when it is known.
     pub fn add(&mut self, id: SampleId, predicted: Option<(Label, u64)>) {
         let predicted = predicted.map(|(label, head)| (self.classes.number(&label), head));
         self.samples.entry(id).or_insert(Known { label: None, predicted });
@@ -110,7 +110,7 @@ impl SampleIndex {
         true
     }
 
-    /// What was said of a sample at arrival, and by which head; once, since a label answers it once.
+    /// The prediction of a sample at arrival, and its head; once, since a label answers it once.
     pub fn take_predicted(&mut self, id: &SampleId) -> Option<(Label, u64)> {
         let (class, head) = self.samples.get_mut(id)?.predicted.take()?;
         Some((self.classes.name(class).clone(), head))

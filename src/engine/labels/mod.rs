@@ -59,7 +59,7 @@ impl Labels {
         self.review.outdated();
     }
 
-    /// So many files wait to be read.
+    /// Number of files that wait to be read.
     pub fn files_waiting(&mut self, waiting: usize) {
         self.files_waiting = waiting;
     }

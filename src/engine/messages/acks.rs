@@ -1,7 +1,7 @@
-//! When an inbound message is acknowledged: as soon as what it asks for is durable, and in the order of arrival.
+//! When an inbound message is acknowledged: as soon as its effect is durable, and in the order of arrival.
 //!
 //! MQTT 3.1.1 wants PUBACKs in the order of the messages (MQTT-4.6.0-2). Most messages are done within their step; a
-//! request whose answer has to be found out holds back those that came after it, for as long as that takes.
+//! request that is answered in the background holds back those that came after it, for as long as that takes.
 
 use std::collections::VecDeque;
 

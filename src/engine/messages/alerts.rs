@@ -1,6 +1,6 @@
 //! What needs a person, from when it is found until it is over.
 //!
-//! An alert says the same until it is cleared or its words change; `since` stays over such a change. Only `drift` is
+//! An alert stays the same until it is cleared or its text changes; `since` stays over such a change. Only `drift` is
 //! restored after a restart, since only its cause is remembered: the others are found again.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ impl Alerts {
 }
 
 impl Cx<'_> {
-    /// Raises an alert; one that says the same already is not said again. Whether it was said.
+    /// Raises an alert; the same alert is not published again. Returns whether it was published.
     pub fn raise(&mut self, id: AlertId, severity: Severity, text: String) -> bool {
         let former = self.messages.alerts.0.get(&id);
         let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
@@ -45,7 +45,7 @@ impl Cx<'_> {
         AlertId::ALL.into_iter().filter_map(|id| Some(Raised { id, warning: self.warning(id)? })).collect()
     }
 
-    /// Says what an alert says now; nothing clears it.
+    /// Updates an alert's text; nothing clears it.
     pub fn publish_alert(&mut self, id: AlertId) {
         match self.warning(id) {
             Some(warning) => self.publish(Topic::Alert(id), |envelope| Alert { envelope, warning }),

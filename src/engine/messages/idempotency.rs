@@ -1,4 +1,4 @@
-//! Answers remembered, so that a transaction has one effect however often it is asked for.
+//! Remembered answers, so that a transaction has one effect however often it is requested.
 
 use std::collections::{BTreeMap, VecDeque};
 

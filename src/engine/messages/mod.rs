@@ -1,7 +1,7 @@
-//! Everything that is said: to the broker, to who asks, to the service manager; and how it is numbered and bounded.
+//! Everything that is published: to the broker, to clients, to the service manager; with numbering and limits.
 //!
-//! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and read nothing
-//! back but whether the broker is there. What it publishes of their state it is given.
+//! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and
+//! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
 mod acks;
 mod alerts;
@@ -46,8 +46,8 @@ pub(super) struct Messages {
     acks: Acks,
 }
 
-/// What the next engine of this process goes on with: counts since the start, the numbers of messages, and that a
-/// flood of errors does not begin anew.
+/// State for the next engine of this process: counts since the start, the numbers of messages, and that a
+/// flood of errors does not start again.
 #[derive(Debug)]
 pub(super) struct Carried {
     reports: Reports,
@@ -55,7 +55,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// The same without the link that the former engine had.
+    /// The same without the previous engine's connection.
     pub fn cut_off(&mut self) {
         self.reports.connected = false;
     }
@@ -103,18 +103,18 @@ impl Messages {
         self.alerts.restore(id, warning);
     }
 
-    /// The same, in the place of a former engine of this process.
+    /// The same, replacing an earlier engine of this process.
     pub fn resume(&mut self, carried: Carried) {
         self.reports = carried.reports;
         self.errors = carried.errors;
     }
 
-    /// What the next engine of this process goes on with.
+    /// State for the next engine of this process.
     pub fn into_carried(self) -> Carried {
         Carried { reports: self.reports.carried(), errors: self.errors }
     }
 
-    /// Whether the broker is there.
+    /// Whether the broker is connected.
     pub fn is_connected(&self) -> bool {
         self.reports.connected
     }

@@ -1,4 +1,4 @@
-//! Requests whose answer is being found out: who waits for it, and that none is begun twice.
+//! Requests being answered in the background: who waits for them, and that none is started twice.
 
 use std::collections::BTreeMap;
 
@@ -20,14 +20,14 @@ pub(in crate::engine) enum ReplyTo {
     Socket(Ticket),
 }
 
-/// A request and everybody who asked it.
+/// A request and everybody who waits for it.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     pub request: Request,
     pub reply_to: Vec<ReplyTo>,
 }
 
-/// All requests under way.
+/// All requests in progress.
 #[derive(Debug, Default)]
 pub(super) struct PendingRequests {
     pending: BTreeMap<JobId, PendingRequest>,
@@ -35,13 +35,13 @@ pub(super) struct PendingRequests {
 }
 
 impl PendingRequests {
-    /// The request of this transaction, if one is under way.
+    /// The request of this transaction, if one is in progress.
     pub fn of(&mut self, transaction: Option<&str>) -> Option<&mut PendingRequest> {
         let transaction = transaction?;
         self.pending.values_mut().find(|pending| pending.request.transaction.as_deref() == Some(transaction))
     }
 
-    /// Begins one, unless too many are under way. Nobody waits for what a signal asked for.
+    /// Starts one, unless too many are in progress. A signal's request has nobody waiting.
     pub fn begin(&mut self, request: Request, reply_to: Option<ReplyTo>) -> Option<JobId> {
         if self.pending.len() >= UNDER_WAY_MAX {
             return None;
@@ -51,7 +51,7 @@ impl PendingRequests {
         Some(self.last)
     }
 
-    /// All that are under way.
+    /// All that are in progress.
     pub fn jobs(&self) -> Vec<JobId> {
         self.pending.keys().copied().collect()
     }

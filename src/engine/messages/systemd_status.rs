@@ -1,4 +1,4 @@
-//! What the service manager is told: ready, reloading, alive, stopping, and how it is in one line.
+//! Notifications to the service manager: ready, reloading, alive, stopping, and the state in one line.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::super::step::{Act, Systemd};
 use super::Overview;
 use crate::wire::TrainingPhase;
 
-/// How often it is told that the daemon lives, and of changes of its standing.
+/// How often the heartbeat and changes of the state are sent.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What was said last.
+/// The last notification.
 #[derive(Debug, Default)]
 pub(super) struct LastStatus {
     due: Duration,

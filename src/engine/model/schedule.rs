@@ -1,4 +1,4 @@
-//! When to train: by cron, by number of new labels, or because somebody asked.
+//! When to train: by cron, by number of new labels, or on request.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub struct ScheduleSettings {
     pub zone: TimeZone,
     /// Train as soon as this many labels are new.
     pub min_new_labels: u64,
-    /// Trainings that nobody asked for are at least this far apart.
+    /// Automatic trainings are at least this far apart.
     pub cooldown: Duration,
 }
 
@@ -52,7 +52,7 @@ impl Schedule {
         self.memory.new_labels += count;
     }
 
-    /// Orders a training because somebody asked; an order that has not begun yet is the same one.
+    /// Orders a training on request; an order that has not begun yet is the same one.
     pub fn request(&mut self, reason: &str) -> TrainingOrder {
         match self.memory.due.clone() {
             Some(order) => order,
@@ -80,8 +80,8 @@ impl Schedule {
         true
     }
 
-    /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way. It sees
-    /// every label with an earlier stamp.
+    /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way. It
+    /// sees every label with an earlier stamp.
     pub fn begin(&mut self, stamp: Timestamp) -> Option<TrainingOrder> {
         if self.begun {
             return None;
@@ -126,7 +126,7 @@ impl Schedule {
     }
 
     /// Whether an occurrence lies between the last look and now. A jump forward over several counts once; after a
-    /// jump back the next occurrence is looked for anew.
+    /// jump back the next occurrence is computed again.
     fn cron_came(&mut self, wall: Timestamp) -> bool {
         let Some(cron) = &self.settings.cron else { return false };
         let came = self.next.is_some_and(|next| next <= wall);

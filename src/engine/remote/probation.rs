@@ -1,8 +1,8 @@
 //! What is new and could stop the daemon from working is on trial until the daemon has worked with it.
 //!
-//! Each start with it is counted before it is tried. After [`STARTS_MAX`] starts none of which worked for [`PROBATION`],
-//! what was before holds again. A start that was cut short by a power cut counts like one that crashed: nobody can
-//! tell them apart, and three in a row within a minute are rare.
+//! Each start with it is counted before it is tried. After [`STARTS_MAX`] starts none of which worked for
+//! [`PROBATION`], what was before holds again. A start that was cut short by a power cut counts like one that crashed:
+//! nobody can tell them apart, and three in a row within a minute are rare.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub const STARTS_MAX: u32 = 3;
 pub struct Probation<T> {
     /// Starts so far.
     pub starts: u32,
-    /// What holds again when it fails.
+    /// What is restored when it fails.
     pub before: T,
 }
 
@@ -41,13 +41,13 @@ impl<T> Probation<T> {
         self.starts <= STARTS_MAX
     }
 
-    /// The daemon ends by will, which says nothing against what is new: the start that follows does not count.
+    /// The daemon stops on purpose, which does not count against what is new: the start that follows does not count.
     pub fn uncount_start(&mut self) {
         self.starts = self.starts.saturating_sub(1);
     }
 }
 
-/// What is said of a trial that failed by its starts.
+/// The report of a probation that failed by its starts.
 pub fn failed_by_starts() -> String {
     format!("the daemon started {STARTS_MAX} times with it and never ran for {} s", PROBATION.as_secs())
 }
