@@ -198,7 +198,7 @@ fn nothing_is_lost_while_everything_is_played() {
     if let Some(seed) = number_from_environment("SIMULATE_SEED") {
         return drop(full::check(seed));
     }
-    for seed in 0..number_from_environment("SIMULATE_LIVES").unwrap_or(1_000) {
+    for seed in 0..number_from_environment("SIMULATE_LIVES").unwrap_or(300) {
         full::check(seed);
     }
 }
