@@ -72,7 +72,10 @@ const WORLDLY_PATHS: [&str; 13] = [
 ];
 
 /// Files that may break a rule: file below `src`, what they name, and why.
-const EXCEPTIONS: [(&str, &str, &str); 0] = [];
+const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    ("wire/asyncapi/golden_tests.rs", "std::fs", "a test that writes docs/asyncapi.yaml anew"),
+    ("wire/asyncapi/golden_tests.rs", "std::env", "it does so only where UPDATE_GOLDEN is set"),
+];
 
 /// What one source file does against the rules, as `file:line: reason`.
 fn offences(file: &str, source: &str) -> Vec<String> {

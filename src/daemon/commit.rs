@@ -18,7 +18,6 @@ use super::execute::Runtime;
 use crate::engine::{Act, Event, Next, Step, StoreEvent, Write};
 use crate::mqtt::WINDOW;
 use crate::store::StoreError;
-use crate::wire::Topic;
 use crate::words::error_chain;
 
 /// How long to wait before a commit that failed because the disk is full is tried again.
@@ -102,10 +101,7 @@ impl Runtime {
     fn commit(&mut self, step: Step, now: Instant) -> Result<Durable, RunError> {
         let Step { writes, acts, then } = step;
         match self.store.commit(&writes) {
-            Ok(()) => {
-                log_events(&writes);
-                Ok(Durable { acts, then })
-            }
+            Ok(()) => Ok(Durable { acts, then }),
             Err(error) => {
                 let full = self.bears(error, writes.len())?;
                 let (free, bound) = acts.into_iter().partition(promises_nothing);
@@ -116,9 +112,7 @@ impl Runtime {
 
     /// Changes waited before these.
     fn commit_later(&mut self, mut waiting: Unstored, step: Step, now: Instant) -> Result<Durable, RunError> {
-        // The engine answers only what it can without a change.
-        let free = |act: &Act| promises_nothing(act) || matches!(act, Act::Answer { .. } | Act::Query { .. });
-        let (free, bound): (Vec<Act>, Vec<Act>) = step.acts.into_iter().partition(free);
+        let (free, bound): (Vec<Act>, Vec<Act>) = step.acts.into_iter().partition(is_free_in_an_outage);
         waiting.step.append(Step { acts: bound, ..step });
         if now.duration_since(waiting.tried) < RETRY && !waiting.is_last() {
             self.unstored = Some(waiting);
@@ -128,7 +122,6 @@ impl Runtime {
             Ok(()) => {
                 let Step { writes, mut acts, then } = waiting.step;
                 info!(changes = writes.len(), "the store accepts changes again");
-                log_events(&writes);
                 self.feedback.push(Event::Store(StoreEvent::Recovered));
                 acts.extend(free);
                 Ok(Durable { acts, then })
@@ -186,25 +179,17 @@ fn promises_nothing(act: &Act) -> bool {
     matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Systemd(_))
 }
 
-/// Events that a person may want to check, though the daemon goes on.
-const WARNINGS: [&str; 5] = ["quarantined", "error", "update_failed", "rolled_back", "drift"];
-
-/// Events go to the log too: where there is no broker, people look there.
-fn log_events(writes: &[Write]) {
-    for write in writes {
-        if let Write::Outbox(message) = write
-            && message.topic == Topic::Event
-        {
-            let parsed: serde_json::Value = serde_json::from_slice(&message.payload).unwrap_or_default();
-            let event = String::from_utf8_lossy(&message.payload);
-            if WARNINGS.iter().any(|kind| parsed["event_type"] == *kind) { warn!(%event) } else { info!(%event) }
-        }
-    }
+/// The same while the engine knows that nothing can be stored: it answers only what it can without a change, and events
+/// go to the broker unstored.
+fn is_free_in_an_outage(act: &Act) -> bool {
+    promises_nothing(act) || matches!(act, Act::Answer { .. } | Act::Query { .. } | Act::LogEvent(_))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{Envelope, EventKind, EventReport};
+    use crate::words::Timestamp;
 
     const REMOVE: Write = Write::DeleteMessage { seq: 7 };
 
@@ -222,6 +207,15 @@ mod tests {
         assert!(delivered.due(vec![REMOVE], later).is_empty(), "the time counts from the first one that waits");
         assert!(delivered.due(vec![], later + LAG / 2).is_empty());
         assert_eq!(delivered.due(vec![], later + LAG).len(), 1, "a tick is enough");
+    }
+
+    #[test]
+    fn the_journal_has_an_event_with_its_commit_and_at_once_while_nothing_can_be_stored() {
+        let envelope = Envelope::new(Timestamp(0), 1, "boot");
+        let kind = EventKind::Stopped { reason: "asked to stop".into() };
+        let log = Act::LogEvent(Box::new(EventReport { envelope, kind }));
+        assert!(!promises_nothing(&log), "what the batch changed is not durable yet");
+        assert!(is_free_in_an_outage(&log), "it goes to the broker as it is, and to the journal too");
     }
 
     #[test]

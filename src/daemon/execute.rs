@@ -24,8 +24,8 @@ use crate::head::HeadRecord;
 use crate::store::{Reader, Store, StoreError};
 use crate::systemd;
 use crate::watch;
-use crate::wire::Topic;
-use crate::words::error_chain;
+use crate::wire::{EventReport, Level, Payload, Topic};
+use crate::words::{Component, error_chain};
 
 /// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
 pub(super) struct Runtime {
@@ -154,11 +154,11 @@ impl Runtime {
             Act::Stat { root, path } => self.workers.watch.look(root, path),
             Act::Rescan => self.workers.watch.scan(),
             Act::PauseScans(held) => self.workers.watch.hold(held),
-            Act::Train(order) => {
+            Act::Train { order, version } => {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.
                 let reader = self.store.reader()?;
-                let training = train::spawn(order, reader, self.trainer.clone(), self.events.clone());
+                let training = train::spawn(order, version, reader, self.trainer.clone(), self.events.clone());
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
             Act::Serve(version) => self.serve(version)?,
@@ -174,10 +174,11 @@ impl Runtime {
             Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
             Act::DeleteBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Act::Systemd(word) => self.notify_systemd(&word),
-            Act::VerifyUpdate(manifest) => {
+            Act::LogEvent(report) => log_event(&report),
+            Act::VerifyUpdate { manifest, version } => {
                 info!(update = %manifest, "all chunks have arrived");
                 let (reader, settings) = (self.store.reader()?, self.trainer.clone());
-                update::spawn(*manifest, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
+                update::spawn(*manifest, version, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
         }
         Ok(())
@@ -204,7 +205,7 @@ impl Runtime {
                         stuck.may.as_secs()
                     );
                     error!(reason, "stuck");
-                    self.feedback.push(Event::ComponentError { source: "watchdog", reason });
+                    self.feedback.push(Event::ComponentError { source: Component::Watchdog, reason });
                 }
                 Some(_) => {}
             },
@@ -263,5 +264,13 @@ impl Runtime {
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
         Ok(os::measure(self.reader.counts()?.store_bytes))
+    }
+}
+
+fn log_event(report: &EventReport) {
+    let event = String::from_utf8_lossy(&report.encode()).into_owned();
+    match report.kind.level() {
+        Level::Warning => warn!(%event),
+        Level::Info => info!(%event),
     }
 }

@@ -13,7 +13,7 @@ use super::process::{Carryover, Clock, EVENTS};
 use crate::engine::{BrokerEvent, Engine, Event, ProcessEvent, Step};
 use crate::mqtt;
 use crate::systemd;
-use crate::words::error_chain;
+use crate::words::{Component, error_chain};
 
 /// How long the last messages may take to reach the broker.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ fn outlives(event: &Event) -> bool {
     matches!(
         event,
         Event::Broker(_)
-            | Event::ComponentError { source: "mqtt", .. }
+            | Event::ComponentError { source: Component::Mqtt, .. }
             | Event::Socket(_)
             | Event::Process(
                 ProcessEvent::ReloadRequested | ProcessEvent::ReloadStatusQuery | ProcessEvent::StopRequested

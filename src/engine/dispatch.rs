@@ -9,8 +9,8 @@ use super::messages::{IncomingRequest, ReplyTo};
 use super::step::{Act, Next, Systemd};
 use super::{Engine, overview};
 use crate::update::Code;
-use crate::wire::{BIRTH_ONLINE, Happening, InboundTopic};
-use crate::words::Now;
+use crate::wire::{BIRTH_ONLINE, EventKind, InboundTopic};
+use crate::words::{Component, Now};
 
 impl Engine {
     /// Hands an event to the machine that it concerns.
@@ -63,7 +63,7 @@ impl Engine {
                 cx.messages.take_metrics(metrics);
                 self.labels.keep_within_quota(cx);
             }
-            Event::ComponentError { source: "watch", reason } => self.remote.watch_failed(cx, reason),
+            Event::ComponentError { source: Component::Watch, reason } => self.remote.watch_failed(cx, reason),
             Event::ComponentError { source, reason } => cx.error(source, reason),
         }
     }
@@ -100,6 +100,10 @@ impl Engine {
                 Fact::ComparingHead(is_comparing) => self.model.comparing(is_comparing),
                 Fact::UpdateHeadCompared { update, found } => self.model.update_compared(cx, &update, *found),
                 Fact::UpdateHeadFailed { reason } => self.model.take_out_of_service(cx, &reason),
+                Fact::UpdateWhole(manifest) => self.model.verify_update(cx, manifest),
+                Fact::BackboneVerified(order) => self.model.prepare_backbone(cx, order),
+                Fact::BackboneOutdated => self.remote.backbone_outdated(cx),
+                Fact::BackboneRefused(result) => self.remote.backbone_refused(cx, &result),
                 Fact::BackboneCompared(result) => self.model.backbone_compared(cx, *result),
             }
         }
@@ -197,7 +201,7 @@ impl Engine {
         if cx.end(Next::Exit) {
             self.remote.uncount_starts(cx);
             cx.report_dropped_at_the_end();
-            cx.announce(Happening::Stopped { reason: "asked to stop".to_owned() });
+            cx.emit_event(EventKind::Stopped { reason: "asked to stop".to_owned() });
             cx.acknowledge_the_rest();
             cx.notify(Systemd::Stopping);
         }

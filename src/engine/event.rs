@@ -13,7 +13,7 @@ use crate::eval::next_class::Advice;
 use crate::head::{Figures, HeadRecord};
 use crate::update::Refusal;
 use crate::wire::{Answer, ReviewItem, TrainingPhase, UpdateKind};
-use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Component, Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
@@ -74,7 +74,7 @@ pub enum Event {
     /// Something in the shell went wrong and was dealt with; people should know.
     ComponentError {
         /// Which part of the daemon.
-        source: &'static str,
+        source: Component,
         /// What happened, with the next act.
         reason: String,
     },

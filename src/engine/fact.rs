@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::event::{CheckedHead, EmbeddedImage, FileStamp, Scored};
-use super::remote::SwapResult;
+use super::remote::{SwapOrder, SwapResult};
+use crate::update::Manifest;
 use crate::words::{HeadRef, Label, SampleId};
 
 /// Something that other machines have to know.
@@ -83,7 +84,16 @@ pub(super) enum Fact {
         former: Option<u64>,
     },
 
+    /// Another backbone was compared with a head that no longer serves.
+    BackboneOutdated,
+    /// Another backbone is worse than the pair in service.
+    BackboneRefused(Box<SwapResult>),
+
     // From the remote machine.
+    /// The file of an update is whole, and to be verified.
+    UpdateWhole(Box<Manifest>),
+    /// The file of another backbone is as it was signed; its version is the model's to give.
+    BackboneVerified(Box<SwapOrder>),
     /// Whether a head that came as an update is compared with the champion.
     ComparingHead(bool),
     /// It was compared.
@@ -98,7 +108,7 @@ pub(super) enum Fact {
         /// Why.
         reason: String,
     },
-    /// Another backbone is ready, and the gate lets it take over.
+    /// Another backbone is ready and was compared with the pair in service.
     BackboneCompared(Box<SwapResult>),
 }
 

@@ -61,7 +61,7 @@ pub use write::{
     TrainingOrder, TrainingState, Write,
 };
 
-use crate::wire::{AlertId, Happening, UpdateKind};
+use crate::wire::{AlertId, EventKind, UpdateKind};
 use crate::words::{Digest, Now};
 use context::{Context, Cx, WallClock};
 use files::Files;
@@ -147,7 +147,7 @@ impl Engine {
             cx.started();
         }
         if let Some(reason) = opening {
-            cx.announce(Happening::ConfigChanged { reason });
+            cx.emit_event(EventKind::ConfigChanged { reason });
         }
         let champion = self.model.champion().map(|champion| champion.head.clone());
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);

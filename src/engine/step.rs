@@ -10,7 +10,7 @@ use super::messages::JobId;
 use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
-use crate::wire::{Response, Topic};
+use crate::wire::{EventReport, Response, Topic};
 use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// What one event, or several in a row, ask for.
@@ -96,7 +96,12 @@ pub enum Act {
     /// Whether listings pass over all but young files from now on, because there is no room for what they find.
     PauseScans(bool),
     /// Train a challenger and compare it with the champion.
-    Train(TrainingOrder),
+    Train {
+        /// Which training.
+        order: TrainingOrder,
+        /// The version that the challenger gets.
+        version: u64,
+    },
     /// Put the head of this version in service; `None` takes the present one out.
     Serve(Option<u64>),
     /// Let the head of this version answer beside the champion, unseen; `None` ends that.
@@ -122,9 +127,16 @@ pub enum Act {
     /// Remove the files of a backbone that came as an update; this is the SHA-256 of its model.
     DeleteBackbone(Digest),
     /// Hold the chunks in the store against this manifest, and a head against the one in service.
-    VerifyUpdate(Box<Manifest>),
+    VerifyUpdate {
+        /// What the file has to be.
+        manifest: Box<Manifest>,
+        /// The version that a head in it gets.
+        version: u64,
+    },
     /// There are new messages in the outbox.
     SendOutbox,
+    /// Write this event into the journal: where there is no broker, people look there.
+    LogEvent(Box<EventReport>),
     /// Tell the service manager.
     Systemd(Systemd),
 }
@@ -158,7 +170,7 @@ pub enum Query {
         /// Only those without a label.
         unlabelled: bool,
     },
-    /// What is said of a stored image now, as [`crate::wire::Said`].
+    /// What is said of a stored image now, as [`crate::wire::PredictionBody`].
     Predict(SampleId),
     /// The configuration, read again; where it is good, [`super::ProcessEvent::ConfigReady`] follows the answer.
     Reload,

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Tally, score_rows};
@@ -18,10 +17,11 @@ use crate::words::Label;
 const MIN_SUPPORT: u64 = 20;
 
 /// The best recall that a class ever had.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Best {
     /// Share of its held-out samples that were called it, 0..=1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// How many those were.
     pub support: u64,
@@ -74,22 +74,23 @@ impl Records {
 }
 
 /// One class, before and after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// The class.
     pub class: Label,
     /// Samples of it that both heads were asked about.
     pub support: u64,
     /// The challenger's recall on them.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// Its recall minus the previous head's on the same samples.
-    #[schemars(range(min = -1.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = -1.0, max = 1.0)))]
     pub change: f64,
     /// The best on record, measured on what was held out then.
     pub best: Option<Best>,
     /// Recall minus the best on record.
-    #[schemars(range(min = -1.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = -1.0, max = 1.0)))]
     pub under_best: Option<f64>,
     /// Whether the 95 % interval of `under_best` lies below zero (Newcombe 1998, method 10: from the Wilson intervals
     /// of both): a loss beyond luck. The best of many heads is a little lucky itself, so this is a reason to look, not

@@ -9,6 +9,7 @@
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
 //! be better on all classes together, or surely to find it, and not to give up much on those that both know.
 
+mod code;
 mod measured;
 mod pushed;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::bootstrap::{quantile, resample};
 use super::figures::{Tally, score_rows};
 use crate::words::{Label, SampleId};
+pub use code::VerdictCode;
 use measured::Measured;
 pub use pushed::{judge_pushed, unmeasured};
 
@@ -49,9 +51,8 @@ pub struct Verdict {
     pub promote: bool,
     /// Promoted although too little was held out to measure it.
     pub provisional: bool,
-    /// Machine-readable reason: `better`, `not_worse`, `first`, `worse`, `class_lost`, `class_recall_loss`,
-    /// `log_loss`, `too_few_heldout`, `chance`.
-    pub code: String,
+    /// Why, for programs.
+    pub code: VerdictCode,
     /// In words and numbers, for a person.
     pub reason: String,
     /// Change in balanced accuracy and its one-sided 5 % lower bound, when measured.
@@ -123,7 +124,7 @@ pub fn judge_first(
 ) -> Verdict {
     if let Some(few) = too_few(y, groups) {
         let reason = format!("promoted head {version} provisionally, the first one: {few}; label more images");
-        return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
+        return Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) };
     }
     let answers = score_rows(probabilities, y);
     let balanced = |counts: &[u32]| Tally::count(&answers, counts, probabilities.ncols()).summary().balanced_accuracy;
@@ -138,10 +139,14 @@ pub fn judge_first(
         100.0 * chance
     );
     if bound > chance {
-        return verdict("first", format!("promoted head {version}, the first one: {figures}"), None);
+        return verdict(VerdictCode::First, format!("promoted head {version}, the first one: {figures}"), None);
     }
     let next = "label more images and check the labels";
-    verdict("chance", format!("head {version} does not serve: it is no better than guessing: {figures}; {next}"), None)
+    verdict(
+        VerdictCode::Chance,
+        format!("head {version} does not serve: it is no better than guessing: {figures}; {next}"),
+        None,
+    )
 }
 
 /// Whether the challenger may take the champion's place.
@@ -167,16 +172,20 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
     if !contest.lost.is_empty() {
         let lost = names(contest.lost);
-        return verdict("class_lost", format!("{kept}: {new} no longer knows {lost}; label images of it again"), None);
+        return verdict(
+            VerdictCode::ClassLost,
+            format!("{kept}: {new} no longer knows {lost}; label images of it again"),
+            None,
+        );
     }
     if let Some(few) = too_few(contest.all.y, contest.all.groups) {
         if contest.champion_measured {
-            return verdict("too_few_heldout", format!("{kept}: {few}; label more images"), None);
+            return verdict(VerdictCode::TooFewHeldout, format!("{kept}: {few}; label more images"), None);
         }
         let old = contest.champion;
         let reason =
             format!("promoted {new} provisionally, head {old} was not measured either: {few}; label more images");
-        return Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) };
+        return Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) };
     }
     let measured = Measured::compute(contest, rules);
     let change = Some(measured.balanced);
@@ -187,7 +196,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     if let Some(figures) = measured.guesses() {
         let next = "label more images and check the labels";
         return verdict(
-            "chance",
+            VerdictCode::Chance,
             format!("{kept}: {new} is not surely better than guessing: {figures}{scope}; {next}"),
             change,
         );
@@ -195,7 +204,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let least = if narrow.is_some() { MAX_LOSS_TO_NEW_CLASS } else { 0.0 };
     if let Some(loss) = measured.class_loss(rules.max_class_recall_loss.max(least)) {
         let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
-        return verdict("class_recall_loss", format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
+        return verdict(VerdictCode::ClassRecallLoss, format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
     }
     let points = format!(
         "balanced accuracy changes by {:+.1} points, at worst {:+.1} (5 % bound), on {} held-out images{scope}",
@@ -210,19 +219,32 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let old = contest.champion;
     match found {
         Err((code, why)) => verdict(code, format!("{kept}: {new} {why}: {points}"), change),
-        Ok(("not_worse", _)) => {
-            verdict("not_worse", format!("promoted {new}, not worse than head {old}: {points}"), change)
+        Ok((VerdictCode::NotWorse, _)) => {
+            verdict(VerdictCode::NotWorse, format!("promoted {new}, not worse than head {old}: {points}"), change)
         }
         Ok((code, why)) => verdict(code, format!("promoted {new}, better than head {old}: {why}{points}"), change),
     }
 }
 
-/// A verdict's code and why, in words: what speaks for promotion, or what against it.
-type Found = Result<(&'static str, String), (&'static str, String)>;
+/// What becomes of a backbone for which no head can be made, there being too few labelled images: it may go without one
+/// only where no head serves, given the version of the `champion`.
+#[must_use]
+pub fn judge_without_head(champion: Option<u64>) -> Verdict {
+    let Some(champion) = champion else {
+        return verdict(VerdictCode::First, "no head serves yet; the first training makes one".to_owned(), None);
+    };
+    let reason = format!(
+        "too few labelled images can still be read from their files to compare it with head {champion}; label images, or \
+         put the files back"
+    );
+    verdict(VerdictCode::NoLabels, reason, None)
+}
 
-fn verdict(code: &str, reason: String, change: Option<[f64; 2]>) -> Verdict {
-    let promote = matches!(code, "better" | "not_worse" | "first");
-    Verdict { promote, provisional: false, code: code.to_owned(), reason, change }
+/// A verdict's code and why, in words: what speaks for promotion, or what against it.
+type Found = Result<(VerdictCode, String), (VerdictCode, String)>;
+
+fn verdict(code: VerdictCode, reason: String, change: Option<[f64; 2]>) -> Verdict {
+    Verdict { promote: code.promotes(), provisional: false, code, reason, change }
 }
 
 /// What is missing for a measurement, if anything.
@@ -248,19 +270,25 @@ impl Measured<'_> {
         let [log_loss, low, high] = self.log_loss;
         let is_sharper = high < 0.0 && self.balanced[0] >= -rules.margin;
         if self.balanced[1] <= -rules.margin && !is_sharper {
-            return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
+            return Err((
+                VerdictCode::Worse,
+                format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin),
+            ));
         }
         if low > 0.0 {
             let why = format!("is surer of its mistakes, log-loss grows by {log_loss:.3}, at least {low:.3}");
-            return Err(("log_loss", why));
+            return Err((VerdictCode::LogLoss, why));
         }
         if self.balanced[1] > 0.0 {
-            return Ok(("better", String::new()));
+            return Ok((VerdictCode::Better, String::new()));
         }
         if is_sharper {
-            return Ok(("better", format!("log-loss falls by {:.3}, at least {:.3} (5 % bound); ", -log_loss, -high)));
+            return Ok((
+                VerdictCode::Better,
+                format!("log-loss falls by {:.3}, at least {:.3} (5 % bound); ", -log_loss, -high),
+            ));
         }
-        Ok(("not_worse", String::new()))
+        Ok((VerdictCode::NotWorse, String::new()))
     }
 
     /// Whether a challenger that knows more classes found them, and what it gave up is worth it; `narrow` is on those
@@ -268,24 +296,27 @@ impl Measured<'_> {
     fn with_new_classes(&self, narrow: &Self, rules: &Rules) -> Found {
         if narrow.best < -rules.max_class_recall_loss {
             let why = format!("is worse on the classes that both know, at best by {:+.1} points", 100.0 * narrow.best);
-            return Err(("worse", why));
+            return Err((VerdictCode::Worse, why));
         }
         if self.balanced[1] > 0.0 {
-            return Ok(("better", String::new()));
+            return Ok((VerdictCode::Better, String::new()));
         }
         let [above, error] = self.gained;
         let is_found = above > SURELY_FOUND * error && self.balanced[0] >= -rules.margin;
         if self.balanced[1] <= -rules.margin && !is_found {
-            return Err(("worse", format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin)));
+            return Err((
+                VerdictCode::Worse,
+                format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin),
+            ));
         }
         if !is_found {
-            return Ok(("not_worse", String::new()));
+            return Ok((VerdictCode::NotWorse, String::new()));
         }
         let [above, error] = [above, error].map(|share| 100.0 * share);
         let why = format!(
             "images of what is new are called so {above:+.1} points oftener than others (standard error {error:.1}); "
         );
-        Ok(("better", why))
+        Ok((VerdictCode::Better, why))
     }
 }
 

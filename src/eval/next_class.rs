@@ -1,6 +1,5 @@
 //! The class of which a few more labels would help most.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::ClassFigures;
@@ -18,14 +17,15 @@ const RATE: f64 = 0.2;
 const MIN_GAIN: f64 = 0.001;
 
 /// "12 more labels of glass would help most (about +1.3 points of balanced accuracy)".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Advice {
     /// The class.
     pub class: Label,
     /// How many more labels of it.
     pub labels: u64,
     /// What they would add to balanced accuracy, roughly; 0..1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub gain: f64,
 }
 

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{ClassSet, Label, SampleId, draw, is_audit};
@@ -26,7 +25,8 @@ const CANDIDATES: usize = 2_000;
 const FEW: usize = 10;
 
 /// Why an image is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It looks like none of the classes.

@@ -14,6 +14,7 @@ use super::window::Window;
 use super::{Outbox, tls};
 use crate::engine::{BrokerEvent, Event};
 use crate::wire::{Status, Topic};
+use crate::words::Component;
 
 /// A link that lasted this long was good: the next failure counts as the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ impl Session<'_> {
     /// Reports something that a person should know and that needs no answer.
     pub(super) fn fault(&self, reason: String) {
         warn!(reason, "mqtt");
-        (self.events)(Event::ComponentError { source: "mqtt", reason });
+        (self.events)(Event::ComponentError { source: Component::Mqtt, reason });
     }
 
     fn lost(&mut self, reason: String, was_up: bool, barred: bool) {

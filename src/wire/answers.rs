@@ -1,12 +1,12 @@
 //! What answers carry beside those that `response` has: heads, samples, an export, labels taken.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{Digest, HeadId, HeadRef, HeadStatus, Label, LabelSource, SampleId, Timestamp};
 
 /// Data of `response/promote`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Promoted {
     /// The head in service now.
     pub head: HeadRef,
@@ -15,7 +15,8 @@ pub struct Promoted {
 }
 
 /// One of the data of `response/heads`, oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HeadEntry {
     /// Identity by content.
     pub id: HeadId,
@@ -36,7 +37,8 @@ pub struct HeadEntry {
 }
 
 /// One of the data of `response/samples`, in the order of arrival; also a row of the files that the command line writes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SampleEntry {
     /// SHA-256 of the file.
     pub image: SampleId,
@@ -61,7 +63,8 @@ pub struct SampleEntry {
 }
 
 /// Data of `response/export`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Exported {
     /// Where the file lies on the device.
     pub path: String,
@@ -74,7 +77,8 @@ pub struct Exported {
 }
 
 /// Data of `response/label`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LabelsTaken {
     /// Items whose image is stored: it has this label now, or none.
     pub set: usize,

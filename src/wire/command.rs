@@ -1,6 +1,5 @@
 //! What a request asks for, with its arguments.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -85,6 +84,23 @@ impl Command {
         ["predict", "samples", "heads", "status", "review"].contains(&name)
     }
 
+    /// Whether doing it changes something durable, so that it cannot be done while nothing can be stored.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Train | Self::Reload | Self::Rollback | Self::Promote { .. } | Self::Label { .. } => true,
+            // A listing finds things; what it finds is taken in when there is room again.
+            Self::Rescan
+            | Self::Predict { .. }
+            | Self::Samples(_)
+            | Self::Heads
+            | Self::Export
+            | Self::Status
+            | Self::Review
+            | Self::Unknown => false,
+        }
+    }
+
     /// Reads the arguments of the request `name` from its payload, a JSON object.
     ///
     /// # Errors
@@ -111,23 +127,26 @@ impl Command {
     }
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Promote {
     /// Its version, or its id or the first 4 or more characters of that.
-    #[schemars(schema_with = "id_or_version")]
+    #[cfg_attr(test, schemars(schema_with = "id_or_version"))]
     head: Value,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Predict {
     image: ImagePrefix,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Samples {
     /// At most so many; 100 when left out.
     #[serde(default)]
-    #[schemars(range(min = 1, max = 1000))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 1000)))]
     limit: Option<u64>,
     #[serde(default)]
     after: Option<ImagePrefix>,
@@ -137,12 +156,14 @@ pub(super) struct Samples {
     unlabelled: bool,
 }
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Labels {
-    #[schemars(length(max = 1000))]
+    #[cfg_attr(test, schemars(length(max = 1000)))]
     items: Vec<LabelItem>,
 }
 
+#[cfg(test)]
 fn id_or_version(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": ["string", "integer"], "minimum": 0 })
 }

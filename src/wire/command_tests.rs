@@ -47,3 +47,12 @@ fn bad_arguments_are_refused_with_the_reason_and_the_transaction() {
         assert!(error.reason.contains(reason), "{name}: {error}");
     }
 }
+
+#[test]
+fn a_request_either_changes_something_or_is_answered_while_nothing_can_be_stored() {
+    let payload = br#"{"head":1,"image":"abcdef01","items":[]}"#;
+    let changes = |name: &&str| Request::parse(name, payload).unwrap().command.changes();
+    let changing: Vec<&str> = Command::NAMES.into_iter().filter(changes).collect();
+    assert_eq!(changing, ["train", "reload", "rollback", "promote", "label"]);
+    assert!(!Command::NAMES.iter().any(|name| Command::only_reads(name) && changes(name)));
+}

@@ -1,6 +1,5 @@
 //! The configuration's twin: what is wanted from afar on `config/desired`, what holds here on `config/reported`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -8,7 +7,8 @@ use super::payload::{BadPayload, bounded, from_json};
 use super::{Envelope, Payload};
 
 /// `config/desired`: a patch over the device's configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Desired {
     /// Has to exceed the last one that was applied.
     pub version: u64,
@@ -30,9 +30,10 @@ impl Desired {
 }
 
 /// `config/reported`: what became of the patch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reported {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// The answer to the patch.
@@ -47,7 +48,8 @@ impl Payload for Reported {
 }
 
 /// What became of the last patch that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PatchAnswer {
     /// Version of that patch; null before the first one and after a return to the file.
     pub version: Option<u64>,
@@ -60,7 +62,8 @@ pub struct PatchAnswer {
 }
 
 /// Where a patch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PatchState {
     /// It is in force for good; also when there is none.
@@ -75,7 +78,8 @@ pub enum PatchState {
 }
 
 /// A key that is not taken, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RejectedKey {
     /// Dotted; `version` when that is too low, empty when the patch as a whole is at fault.
     pub key: String,

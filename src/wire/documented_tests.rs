@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tests::happenings;
+use super::tests::event_kinds;
 use super::*;
 
 /// The fenced blocks of `docs/mqtt.md` whose info string is `json <topic>`.
@@ -67,9 +67,9 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
                         "train" => drop(serde_json::from_value::<TrainAccepted>(data).unwrap()),
                         "rollback" => drop(serde_json::from_value::<RolledBack>(data).unwrap()),
                         "status" => drop(serde_json::from_value::<StatusReport>(data).unwrap()),
-                        "review" => is_read_in_full::<Asked>(&data),
+                        "review" => is_read_in_full::<ReviewItems>(&data),
                         "promote" => is_read_in_full::<Promoted>(&data),
-                        "predict" => is_read_in_full::<Said>(&data),
+                        "predict" => is_read_in_full::<PredictionBody>(&data),
                         "samples" => is_read_in_full::<Vec<SampleEntry>>(&data),
                         "heads" => is_read_in_full::<Vec<HeadEntry>>(&data),
                         "export" => is_read_in_full::<Exported>(&data),
@@ -99,7 +99,7 @@ fn every_kind_of_event_is_documented_with_an_example() {
         .filter(|(topic, _)| topic == "event")
         .map(|(_, text)| kinds(serde_json::from_str(&text).unwrap()))
         .collect();
-    let all = happenings().into_iter().map(|happening| kinds(serde_json::to_value(happening).unwrap())).collect();
+    let all = event_kinds().into_iter().map(|kind| kinds(serde_json::to_value(kind).unwrap())).collect();
     assert_eq!(documented, all);
 }
 

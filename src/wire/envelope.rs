@@ -1,14 +1,17 @@
 //! What every JSON object that goes out carries.
 
+#[cfg(test)]
 use std::borrow::Cow;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::words::Timestamp;
 
 /// `v`, `ts`, `seq` and `boot`, beside the payload's own fields.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Envelope {
     /// Version of the payloads' schema.
     pub v: SchemaVersion,
@@ -17,7 +20,7 @@ pub struct Envelope {
     /// Rises with every message, over restarts too; the same when a message is delivered again.
     pub seq: u64,
     /// Names one start of the daemon.
-    #[schemars(length(min = 1))]
+    #[cfg_attr(test, schemars(length(min = 1)))]
     pub boot: String,
 }
 
@@ -38,6 +41,7 @@ impl Serialize for SchemaVersion {
     }
 }
 
+#[cfg(test)]
 impl JsonSchema for SchemaVersion {
     fn inline_schema() -> bool {
         true

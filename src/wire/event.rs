@@ -1,28 +1,58 @@
 //! What happened: `event`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload, UpdateKind};
 use crate::head::BackboneRef;
 use crate::words::{HeadRef, SampleId};
 
-/// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// `event`: one thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventReport {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What it was.
+    /// What happened.
     #[serde(flatten)]
-    pub happening: Happening,
+    pub kind: EventKind,
 }
 
 impl Payload for EventReport {
     const WHAT: &'static str = "an event";
 }
 
-impl Happening {
+/// How loudly the journal says an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A step in the daemon's life.
+    Info,
+    /// Somebody may want to look, though the daemon goes on by itself.
+    Warning,
+}
+
+impl EventKind {
+    /// How loudly the journal says it.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Quarantined { .. }
+            | Self::Error { .. }
+            | Self::UpdateFailed { .. }
+            | Self::RolledBack { .. }
+            | Self::Drift { .. } => Level::Warning,
+            Self::Started { .. }
+            | Self::Stopped { .. }
+            | Self::Trained { .. }
+            | Self::Promoted { .. }
+            | Self::Rejected { .. }
+            | Self::BackboneChanged { .. }
+            | Self::ConfigChanged { .. }
+            | Self::Novel { .. }
+            | Self::Evicted { .. } => Level::Info,
+        }
+    }
+
     /// The words of `event_type`: all there are, and those that a later version brings.
     pub const TYPES: [&str; 14] = [
         "started",
@@ -43,17 +73,18 @@ impl Happening {
 }
 
 /// `event_type` and its fields.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event_type", rename_all = "snake_case")]
-pub enum Happening {
+pub enum EventKind {
     /// The daemon started.
     Started {
         /// Of the program.
         version: String,
     },
-    /// The daemon ends by will.
+    /// The daemon ends on request.
     Stopped {
-        /// Why.
+        /// What ended it, in words.
         reason: String,
     },
     /// A training ended with a head.
@@ -67,14 +98,14 @@ pub enum Happening {
     Promoted {
         /// The head.
         head: HeadRef,
-        /// Why.
+        /// The gate's reason, or who asked for it, in words and numbers.
         reason: String,
     },
     /// A head did not pass the gate.
     Rejected {
         /// The head.
         head: HeadRef,
-        /// Why.
+        /// The gate's reason, in words and numbers.
         reason: String,
     },
     /// The head before this one serves again.
@@ -83,14 +114,14 @@ pub enum Happening {
         head: Option<HeadRef>,
         /// The head that was taken out.
         from: HeadRef,
-        /// Why.
+        /// Who asked for it, or how far its accuracy fell, in words and numbers.
         reason: String,
     },
     /// A file was put aside.
     Quarantined {
         /// Where it lies.
         path: String,
-        /// Why.
+        /// What is wrong with it, in words.
         reason: String,
     },
     /// The daemon started with another backbone than before.
@@ -108,15 +139,15 @@ pub enum Happening {
     /// The stream of images is not what it was.
     Drift {
         /// `embedding`, `confidence`, `novelty` or `error`.
-        #[schemars(extend("enum" = ["embedding", "confidence", "novelty", "error"]))]
+        #[cfg_attr(test, schemars(extend("enum" = ["embedding", "confidence", "novelty", "error"])))]
         kind: String,
         /// Of the test, for `embedding`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "f64", range(min = 0.0, max = 1.0))]
+        #[cfg_attr(test, schemars(with = "f64", range(min = 0.0, max = 1.0)))]
         p_value: Option<f64>,
         /// Mean after the change minus mean before it, for the others.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "f64")]
+        #[cfg_attr(test, schemars(with = "f64"))]
         score: Option<f64>,
         /// In words and numbers, with the next act.
         reason: String,
@@ -141,11 +172,11 @@ pub enum Happening {
         kind: UpdateKind,
         /// The manifest's name; left out where it could not be trusted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "String")]
+        #[cfg_attr(test, schemars(with = "String"))]
         name: Option<String>,
         /// The manifest's version; left out where it could not be trusted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "u64")]
+        #[cfg_attr(test, schemars(with = "u64"))]
         version: Option<u64>,
         /// Why, for programs; `docs/updates.md` lists the codes.
         code: String,
@@ -156,11 +187,11 @@ pub enum Happening {
     Error {
         /// The topic below the base on which the offending message came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "String")]
+        #[cfg_attr(test, schemars(with = "String"))]
         topic: Option<String>,
         /// The part of the daemon where it went wrong.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "String")]
+        #[cfg_attr(test, schemars(with = "String"))]
         source: Option<String>,
         /// What happened, with the next act.
         reason: String,

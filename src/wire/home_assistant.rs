@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Base, Happening, Status, Topic, UpdateKind};
+use super::{Base, EventKind, Status, Topic, UpdateKind};
 
 /// What Home Assistant says on `homeassistant/status` when it is there.
 pub const BIRTH_ONLINE: &[u8] = b"online";
@@ -107,7 +107,7 @@ impl Announced<'_> {
                 "event",
                 "event",
                 "Event",
-                &[&json!({ "state_topic": self.base.join(&Topic::Event), "event_types": Happening::TYPES })],
+                &[&json!({ "state_topic": self.base.join(&Topic::Event), "event_types": EventKind::TYPES })],
             ),
         ]
         .into_iter()
@@ -163,6 +163,7 @@ impl Announced<'_> {
 }
 
 /// The document's JSON Schema, as far as it is this program's and not Home Assistant's.
+#[cfg(test)]
 pub(super) fn schema() -> Value {
     let texts = |names: &[&str]| {
         let fields: Map<String, Value> =

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::payload::{BadPayload, bounded, from_json};
@@ -13,8 +12,9 @@ use crate::words::Label;
 pub const MAX_LABEL_ITEMS: usize = 1_000;
 
 /// One label for one image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("required" = ["image", "label"]))]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(extend("required" = ["image", "label"])))]
 pub struct LabelItem {
     /// Which image.
     pub image: ImagePrefix,
@@ -44,9 +44,10 @@ pub fn parse_labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
 }
 
 /// The start of an image's SHA-256, or all of it: 8 to 64 lowercase hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
-#[schemars(extend("pattern" = "^[0-9A-Fa-f]{8,64}$"))]
+#[cfg_attr(test, schemars(extend("pattern" = "^[0-9A-Fa-f]{8,64}$")))]
 pub struct ImagePrefix(String);
 
 impl ImagePrefix {

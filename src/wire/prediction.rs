@@ -1,29 +1,30 @@
 //! What the head in service says of an image: `prediction`, and the latest one on `state`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::words::{HeadId, Label, SampleId};
 
 /// One image's prediction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Prediction {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What is said.
+    /// What the head says.
     #[serde(flatten)]
-    pub said: Said,
+    pub body: PredictionBody,
 }
 
 impl Payload for Prediction {
     const WHAT: &'static str = "a prediction";
 }
 
-/// What is said of an image; also the data of `response/predict`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Said {
+/// What the head in service predicts of an image; also the data of `response/predict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PredictionBody {
     /// SHA-256 of the file.
     pub image: SampleId,
     /// Where it lies; bytes that are not UTF-8 are shown as U+FFFD.
@@ -31,7 +32,7 @@ pub struct Said {
     /// The best class; null while no head exists.
     pub label: Option<Label>,
     /// Its calibrated probability; null while no head exists.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub probability: Option<f32>,
     /// The best classes, best first; empty while no head exists.
     pub top: Vec<TopLabel>,
@@ -56,12 +57,13 @@ pub struct Said {
 }
 
 /// A class and its probability.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TopLabel {
     /// The class.
     pub label: Label,
     /// 0..1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub probability: f32,
 }
 

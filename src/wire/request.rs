@@ -1,6 +1,5 @@
 //! What others ask of the daemon: `request/<name>`.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Command;
@@ -40,15 +39,16 @@ impl From<BadPayload> for BadRequest {
 }
 
 /// What every request may have; other fields are passed over.
-#[derive(Default, Deserialize, JsonSchema)]
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Fields {
     /// The caller's word for it; the same word again gets the same answer.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
+    #[cfg_attr(test, schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")))]
     transaction: Option<String>,
     /// Not to be done from then on.
     #[serde(default)]
-    #[schemars(with = "Option<Timestamp>")]
+    #[cfg_attr(test, schemars(with = "Option<Timestamp>"))]
     expires: Option<String>,
 }
 

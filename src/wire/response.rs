@@ -1,6 +1,5 @@
 //! The daemon's answers: `response/<name>`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,14 +8,15 @@ use super::{Envelope, HealthFigures, LiveFigures, Payload, TrainingPhase};
 use crate::words::HeadRef;
 
 /// The answer to one request.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Response {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// The caller's word for the request, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", length(min = 1, max = 128))]
+    #[cfg_attr(test, schemars(with = "String", length(min = 1, max = 128)))]
     pub transaction: Option<String>,
     /// `status` with `data` or `error`.
     #[serde(flatten)]
@@ -28,7 +28,8 @@ impl Payload for Response {
 }
 
 /// What a request brought. The ledger keeps these bytes, so that the same transaction gets the same answer again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub enum Answer {
     /// It is done, or accepted.
@@ -38,7 +39,7 @@ pub enum Answer {
     },
     /// It is not done, and nothing has changed.
     Error {
-        /// Why.
+        /// The code for programs and the reason for people.
         error: Failure,
     },
 }
@@ -68,7 +69,8 @@ impl Answer {
 }
 
 /// Why a request was not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// For programs.
     pub code: ErrorCode,
@@ -77,7 +79,8 @@ pub struct Failure {
 }
 
 /// Kinds of refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The payload cannot be read.
@@ -101,14 +104,16 @@ pub enum ErrorCode {
 }
 
 /// Data of `response/train`: accepted; the result comes on `train/result`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrainAccepted {
     /// Number of the training.
     pub training: u64,
 }
 
 /// Data of `response/rollback`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RolledBack {
     /// The head in service now; null when none is.
     pub head: Option<HeadRef>,
@@ -117,7 +122,8 @@ pub struct RolledBack {
 }
 
 /// Data of `response/status`: `health` and what serves now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct StatusReport {
     /// As on `health`.
     #[serde(flatten)]
@@ -140,7 +146,8 @@ pub struct StatusReport {
 }
 
 /// The link to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
     /// Connected and subscribed.

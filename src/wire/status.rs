@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
@@ -58,9 +57,10 @@ impl FromStr for Status {
 }
 
 /// `info`: what runs here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Info {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// Of the program and the library that it runs models with.
@@ -72,7 +72,7 @@ pub struct Info {
     /// Names of what this version can do: the topics and requests beyond the first version's.
     pub capabilities: Vec<String>,
     /// The configuration in force, without secrets.
-    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
     pub configuration: serde_json::Value,
 }
 
@@ -81,7 +81,8 @@ impl Payload for Info {
 }
 
 /// Versions of the programs at work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Versions {
     /// Of this program.
     pub edgetuned: String,
@@ -90,7 +91,8 @@ pub struct Versions {
 }
 
 /// The head in service, as `info` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct InfoHead {
     /// Identity by content.
     pub id: HeadId,
@@ -100,14 +102,15 @@ pub struct InfoHead {
     pub classes: Vec<Label>,
     /// Held-out accuracy, 0..1; null with too little held out.
     #[serde(default)]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
 }
 
 /// `health`: how it goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Health {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// The figures.
@@ -120,7 +123,8 @@ impl Payload for Health {
 }
 
 /// The figures of `health`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthFigures {
     /// Images stored.
     pub samples: u64,
@@ -155,7 +159,8 @@ pub struct HealthFigures {
 }
 
 /// How right the head in service was on live images, counted since it came into service.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LiveFigures {
     /// On every image that was predicted before its label came (prequential). People label what looks odd, so this is
     /// no fair sample of all images.
@@ -166,14 +171,15 @@ pub struct LiveFigures {
 }
 
 /// A share with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LiveFigure {
     /// Images.
     pub n: u64,
     /// Of these, the ones that were called rightly.
     pub right: u64,
     /// Their share; null of none.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
     /// Its 95 % interval (Wilson); null of none.
     pub accuracy_interval: Option<[f64; 2]>,

@@ -26,11 +26,11 @@ pub(super) fn backbone() -> BackboneRef {
 }
 
 pub(super) fn prediction() -> Prediction {
-    Prediction { envelope: envelope(), said: said() }
+    Prediction { envelope: envelope(), body: body() }
 }
 
-fn said() -> Said {
-    Said {
+fn body() -> PredictionBody {
+    PredictionBody {
         image: SampleId::of(b"image"),
         path: "/srv/camera/gear/1.jpg".into(),
         label: Some(label("gear")),
@@ -100,31 +100,31 @@ pub(super) fn train_result() -> TrainResult {
     }
 }
 
-pub(super) fn happenings() -> Vec<Happening> {
+pub(super) fn event_kinds() -> Vec<EventKind> {
     let reason = || String::from("because");
     vec![
-        Happening::Started { version: "0.1.0".into() },
-        Happening::Stopped { reason: reason() },
-        Happening::Trained { training: 3, head: head() },
-        Happening::Promoted { head: head(), reason: reason() },
-        Happening::Rejected { head: head(), reason: reason() },
-        Happening::RolledBack { head: None, from: head(), reason: reason() },
-        Happening::Quarantined { path: "/srv/camera/1.jpg".into(), reason: reason() },
-        Happening::BackboneChanged { backbone: backbone(), reason: reason() },
-        Happening::ConfigChanged { reason: "read again".into() },
-        Happening::Drift { kind: "embedding".into(), p_value: Some(0.01), score: None, reason: reason() },
-        Happening::Drift { kind: "error".into(), p_value: None, score: Some(0.25), reason: reason() },
-        Happening::Novel { image: SampleId::of(b"image"), novelty: 3.5 },
-        Happening::Evicted { count: 3, why: "3 unlabelled".into() },
-        Happening::UpdateFailed {
+        EventKind::Started { version: "0.1.0".into() },
+        EventKind::Stopped { reason: reason() },
+        EventKind::Trained { training: 3, head: head() },
+        EventKind::Promoted { head: head(), reason: reason() },
+        EventKind::Rejected { head: head(), reason: reason() },
+        EventKind::RolledBack { head: None, from: head(), reason: reason() },
+        EventKind::Quarantined { path: "/srv/camera/1.jpg".into(), reason: reason() },
+        EventKind::BackboneChanged { backbone: backbone(), reason: reason() },
+        EventKind::ConfigChanged { reason: "read again".into() },
+        EventKind::Drift { kind: "embedding".into(), p_value: Some(0.01), score: None, reason: reason() },
+        EventKind::Drift { kind: "error".into(), p_value: None, score: Some(0.25), reason: reason() },
+        EventKind::Novel { image: SampleId::of(b"image"), novelty: 3.5 },
+        EventKind::Evicted { count: 3, why: "3 unlabelled".into() },
+        EventKind::UpdateFailed {
             kind: UpdateKind::Head,
             name: Some("parts".into()),
             version: Some(5),
             code: "expired".into(),
             reason: reason(),
         },
-        Happening::Error { topic: Some("label".into()), source: None, reason: reason() },
-        Happening::Error { topic: None, source: Some("watch".into()), reason: reason() },
+        EventKind::Error { topic: Some("label".into()), source: None, reason: reason() },
+        EventKind::Error { topic: None, source: Some("watch".into()), reason: reason() },
     ]
 }
 
@@ -144,8 +144,8 @@ fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
 fn predictions_survive_with_and_without_a_head() {
     let value = check(&prediction());
     assert_eq!(value["probability"].to_string(), "0.3");
-    let said = Said { label: None, probability: None, top: vec![], head: None, ..said() };
-    let without = Prediction { said, ..prediction() };
+    let body = PredictionBody { label: None, probability: None, top: vec![], head: None, ..body() };
+    let without = Prediction { body, ..prediction() };
     let value = check(&without);
     for field in ["label", "probability", "head", "set", "unknown", "novelty"] {
         assert!(value.get(field).is_some_and(Value::is_null), "{field} is there and null");
@@ -188,7 +188,8 @@ fn review_lists_and_alerts_survive() {
         neighbours: vec![ReviewNeighbour { image: SampleId::of(b"other"), label: label("gear"), distance: 0.1 }],
     };
     let plain = ReviewItem { label: None, neighbours: vec![], ..item.clone() };
-    let value = check(&ReviewList { envelope: envelope(), asked: Asked { items: vec![item, plain], advice: None } });
+    let value =
+        check(&ReviewList { envelope: envelope(), body: ReviewItems { items: vec![item, plain], advice: None } });
     assert_eq!(value["items"][0]["reason"], "suspicious");
     assert!(value["items"][1].get("neighbours").is_none() && value["advice"].is_null());
     let warning = Warning { severity: Severity::Warning, text: "look".into(), since: Timestamp(0) };
@@ -214,8 +215,8 @@ fn reports_on_updates_survive() {
 
 #[test]
 fn every_kind_of_event_survives() {
-    for happening in happenings() {
-        check(&EventReport { envelope: envelope(), happening });
+    for kind in event_kinds() {
+        check(&EventReport { envelope: envelope(), kind });
     }
 }
 
@@ -258,8 +259,8 @@ fn another_schema_version_is_not_read() {
 #[test]
 fn replayed_is_marked_where_it_is_a_field_and_nothing_else_changes() {
     let marked = mark_replayed(prediction().encode());
-    let said = Said { replayed: true, ..said() };
-    assert_eq!(Prediction::decode(&marked), Ok(Prediction { said, ..prediction() }));
+    let body = PredictionBody { replayed: true, ..body() };
+    assert_eq!(Prediction::decode(&marked), Ok(Prediction { body, ..prediction() }));
     for other in [&b"online"[..], br#"{"a":"\"replayed\":false"}"#, br#"{"replayed":1}"#, b"[false]", b"\xff"] {
         assert_eq!(mark_replayed(other.to_vec()), other);
     }
@@ -441,7 +442,7 @@ fn no_mutation_of_a_payload_makes_a_reader_panic() {
             .to_vec(),
         Response { envelope: envelope(), transaction: None, answer: Answer::ok(&1) }.encode(),
     ];
-    seeds.extend(happenings().into_iter().map(|happening| EventReport { envelope: envelope(), happening }.encode()));
+    seeds.extend(event_kinds().into_iter().map(|kind| EventReport { envelope: envelope(), kind }.encode()));
     for seed in 0..5_000_u64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();

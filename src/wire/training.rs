@@ -1,6 +1,5 @@
 //! How a training goes and what it brought: `train/state`, `train/result`.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
@@ -9,7 +8,8 @@ use crate::head::{BackboneRef, Figures, TrainingFacts};
 use crate::words::{HeadRef, Label};
 
 /// Phases of `train/state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TrainingPhase {
     /// No training runs.
@@ -25,15 +25,16 @@ pub enum TrainingPhase {
 }
 
 /// `train/state`: where a training is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrainState {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// What it does now.
     pub phase: TrainingPhase,
     /// 0..1 over the whole training; 0 while idle.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub progress: f64,
     /// Why it trains, or how the last training ended.
     pub reason: String,
@@ -44,9 +45,10 @@ impl Payload for TrainState {
 }
 
 /// `train/result`: the report of a training, and what the gate made of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrainResult {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// Number of the training, as `request/train` was answered.

@@ -1,14 +1,14 @@
 //! What is said of updates: `update/<kind>/state` and `update/<kind>/request`. The manifest that comes in is a matter of
 //! its own, since its bytes are signed.
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
 use crate::words::Digest;
 
 /// Where an update is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum UpdatePhase {
     /// Nothing is under way.
@@ -25,9 +25,10 @@ pub enum UpdatePhase {
 }
 
 /// `update/<kind>/state`: what is installed and what is under way, with the names that Home Assistant has for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateState {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// Version of the update that was installed last; null before the first.
@@ -38,7 +39,7 @@ pub struct UpdateState {
     pub in_progress: bool,
     /// How much of it is here, or of a verified backbone how many images it has embedded, 0 to 100; null when none is under
     /// way.
-    #[schemars(range(max = 100))]
+    #[cfg_attr(test, schemars(range(max = 100)))]
     pub update_percentage: Option<u8>,
     /// Where it is.
     pub phase: UpdatePhase,
@@ -53,7 +54,8 @@ impl Payload for UpdateState {
 }
 
 /// Why an update was refused or failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateError {
     /// For programs; `docs/updates.md` lists them.
     pub code: String,
@@ -62,9 +64,10 @@ pub struct UpdateError {
 }
 
 /// `update/<kind>/request`: chunks to be sent to `update/<kind>/chunk/<sha256>/<n>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ChunkRequest {
-    /// Of this message.
+    /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
     /// Of the whole file.

@@ -1,9 +1,11 @@
 //! SHA-256 digests and the two identities built from them: of an image, and of an embedding space.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use sha2::{Digest as _, Sha256};
@@ -75,6 +77,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+#[cfg(test)]
 impl JsonSchema for Digest {
     fn schema_name() -> Cow<'static, str> {
         "Digest".into()
@@ -92,7 +95,8 @@ impl JsonSchema for Digest {
 }
 
 /// Identity of an image: the SHA-256 of its file's bytes, so one picture under two names is one sample.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct SampleId(pub Digest);
 

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::keyword::keywords;
 
 /// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
-#[schemars(extend("pattern" = "^[0-9a-f]{12}$"))]
+#[cfg_attr(test, schemars(extend("pattern" = "^[0-9a-f]{12}$")))]
 pub struct HeadId(pub String);
 
 impl fmt::Display for HeadId {
@@ -20,7 +20,8 @@ impl fmt::Display for HeadId {
 }
 
 /// A head's two names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HeadRef {
     /// Identity by content.
     pub id: HeadId,
@@ -30,7 +31,8 @@ pub struct HeadRef {
 
 keywords! {
     /// Status of a head.
-    #[derive(Serialize, Deserialize, JsonSchema)]
+    #[derive(Serialize, Deserialize)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
     #[serde(rename_all = "lowercase")]
     pub enum HeadStatus {
         /// In service.

@@ -5,6 +5,7 @@
 
 mod broker_url;
 mod class_set;
+mod component;
 mod digest;
 mod draw;
 mod head_ref;
@@ -16,6 +17,7 @@ mod timestamp;
 
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use class_set::ClassSet;
+pub use component::Component;
 pub use digest::{BadDigest, Digest, EmbeddingSpace, SampleId};
 pub use draw::{draw, is_audit};
 pub use head_ref::{HeadId, HeadRef, HeadStatus};

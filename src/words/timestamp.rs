@@ -1,10 +1,12 @@
 //! Times as values; nothing here reads a clock.
 
+#[cfg(test)]
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(test)]
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -62,6 +64,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+#[cfg(test)]
 impl JsonSchema for Timestamp {
     fn schema_name() -> Cow<'static, str> {
         "Timestamp".into()

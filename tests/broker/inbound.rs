@@ -5,6 +5,7 @@ use std::time::Duration;
 use edgetuned::engine::{BrokerEvent, Event};
 use edgetuned::mqtt::Settings;
 use edgetuned::wire::Topic;
+use edgetuned::words::Component;
 use rumqttc::QoS;
 
 use crate::device::{Device, Shelf, settings};
@@ -71,7 +72,7 @@ fn an_oversized_message_is_reported_and_does_not_come_again() {
     loop {
         match device.next() {
             Event::ComponentError { source, reason } => {
-                assert_eq!(source, "mqtt");
+                assert_eq!(source, Component::Mqtt);
                 assert!(reason.contains("mqtt.max_packet_kb"), "{reason}");
                 break;
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{BrokerEvent, Event};
 use edgetuned::mqtt::{Settings, Timeouts};
+use edgetuned::words::Component;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -72,7 +73,7 @@ fn a_refused_subscription_is_reported_and_the_others_count() {
     let device = Device::start(settings(broker.port));
     match device.next() {
         Event::ComponentError { source, reason } => {
-            assert_eq!(source, "mqtt");
+            assert_eq!(source, Component::Mqtt);
             assert!(reason.contains("edgetuned/line-3/request/+") && reason.contains("access list"), "{reason}");
         }
         other => panic!("{other:?}"),

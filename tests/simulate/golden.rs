@@ -35,7 +35,8 @@ impl Record {
         let writes: Vec<String> = step.writes.iter().map(write).collect();
         // What the loop does after all other acts, wherever it is asked for.
         let (last, first): (Vec<_>, Vec<_>) = step.acts.iter().partition(|act| matches!(act, Act::SendOutbox));
-        let acts = first.into_iter().map(act).collect();
+        // The journal has what the broker gets, which is recorded.
+        let acts = first.into_iter().filter(|act| !matches!(act, Act::LogEvent(_))).map(act).collect();
         let then = match step.then {
             Next::Continue => None,
             Next::Restart => Some("restart".to_owned()),
@@ -243,7 +244,7 @@ fn act(act: &Act) -> String {
         Act::Stat { root, path } => format!("stat {root} {}", path.display()),
         Act::Rescan => "rescan".into(),
         Act::PauseScans(held) => format!("pause-scans {held}"),
-        Act::Train(order) => format!("train {}", of(order)),
+        Act::Train { order, .. } => format!("train {}", of(order)),
         Act::Serve(head) => format!("serve {}", version(head)),
         Act::Shadow(head) => format!("shadow {}", version(head)),
         Act::UpdateOnline(ids) => {
@@ -255,8 +256,9 @@ fn act(act: &Act) -> String {
         Act::Evict { count } => format!("evict {count}"),
         Act::PrepareBackbone(order) => format!("prepare-backbone {}", order.sha256),
         Act::DeleteBackbone(sha256) => format!("delete-backbone {sha256}"),
-        Act::VerifyUpdate(manifest) => format!("verify-update {}", manifest.sha256),
+        Act::VerifyUpdate { manifest, .. } => format!("verify-update {}", manifest.sha256),
         Act::SendOutbox => "send-outbox".into(),
+        Act::LogEvent(_) => unreachable!("not recorded"),
         Act::Systemd(word) => match word {
             Systemd::Ready => "systemd ready".into(),
             Systemd::Reloading => "systemd reloading".into(),

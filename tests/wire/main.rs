@@ -1,8 +1,7 @@
-//! What others read of the wire: `docs/asyncapi.yaml`, and the document by which Home Assistant discovers the device.
+//! What Home Assistant reads of the wire: the document by which it discovers the device.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-mod asyncapi;
 mod home_assistant;
 mod rules;
 

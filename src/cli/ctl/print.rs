@@ -10,8 +10,8 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::cli::print;
 use crate::wire::{
-    Asked, Exported, HeadEntry, LabelsTaken, Link, Promoted, Raised, RolledBack, Said, SampleEntry, StatusReport,
-    TrainAccepted,
+    Exported, HeadEntry, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, SampleEntry,
+    StatusReport, TrainAccepted,
 };
 use crate::words::HeadRef;
 
@@ -103,11 +103,11 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, "running    {} s, {} errors", health.uptime_s, health.errors_total)
 }
 
-fn review(asked: &Asked, out: &mut Vec<u8>) -> io::Result<()> {
-    if asked.items.is_empty() {
+fn review(list: &ReviewItems, out: &mut Vec<u8>) -> io::Result<()> {
+    if list.items.is_empty() {
         writeln!(out, "no image needs a label now")?;
     }
-    for item in &asked.items {
+    for item in &list.items {
         let reason = format!("{:?}", item.reason).to_lowercase();
         let guess = match (&item.suggestion, item.probability) {
             (Some(label), Some(probability)) => format!("{label}, {:.1} %", 100.0 * probability),
@@ -116,13 +116,13 @@ fn review(asked: &Asked, out: &mut Vec<u8>) -> io::Result<()> {
         };
         writeln!(out, "{}  {reason:10}  {guess:24}  {}", item.image.0.short(), one_line(&item.path))?;
     }
-    if let Some(advice) = &asked.advice {
+    if let Some(advice) = &list.advice {
         writeln!(out, "more labels of {} would help most", advice.class)?;
     }
     Ok(())
 }
 
-fn predicted(said: &Said, out: &mut Vec<u8>) -> io::Result<()> {
+fn predicted(said: &PredictionBody, out: &mut Vec<u8>) -> io::Result<()> {
     let path = one_line(&said.path);
     if said.top.is_empty() {
         return writeln!(out, "{path}: no head is in service");

@@ -19,7 +19,7 @@ use super::train::TrainerSettings;
 use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
 use crate::engine::{Event, SwapEvent, SwapOrder, SwapResult};
-use crate::eval::gate::Verdict;
+use crate::eval::gate::{Verdict, judge_without_head};
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits, Rgb};
@@ -94,6 +94,15 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Job> {
     })
 }
 
+/// A head on the new embeddings, if one can be made, and how it compares.
+#[derive(Debug)]
+struct Compared {
+    challenger: Option<HeadRecord>,
+    verdict: Verdict,
+    /// Version of the champion that it was compared with.
+    against: Option<u64>,
+}
+
 struct Preparation {
     parts: Parts,
     control: Control,
@@ -109,10 +118,10 @@ impl Preparation {
         info!(backbone = reference.name, dim = reference.dim, "the next backbone answered a probe image");
         let Some((embedded, missing)) = self.embed(&mut backbone, space, &reference)? else { return Ok(None) };
         drop(backbone);
-        let Some((challenger, verdict)) = self.compare(space, &reference)? else { return Ok(None) };
+        let Some(Compared { challenger, verdict, against }) = self.compare(space, &reference)? else { return Ok(None) };
         let sha256 = self.parts.order.sha256;
         let manifest = manifest.path;
-        Ok(Some(SwapResult { sha256, backbone: reference, manifest, challenger, verdict, embedded, missing }))
+        Ok(Some(SwapResult { sha256, backbone: reference, manifest, challenger, verdict, against, embedded, missing }))
     }
 
     /// Writes the model and its manifest into the state folder, whole or not at all.
@@ -199,21 +208,18 @@ impl Preparation {
 
     /// A head on the new embeddings, and the gate's verdict against the one in service. Too few labels make none;
     /// it may go without one only where none serves now. `None` when it was cancelled.
-    fn compare(
-        &self,
-        space: EmbeddingSpace,
-        reference: &BackboneRef,
-    ) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
+    fn compare(&self, space: EmbeddingSpace, reference: &BackboneRef) -> Result<Option<Compared>, AnyError> {
         let Parts { reader, dir: BackboneDir { folder, .. }, trainer, .. } = &self.parts;
         let champion = champion(reader, trainer.space)?;
+        let against = champion.as_ref().map(|champion| champion.head.version);
         let fresh = Reader::open(folder, Some(&space))?;
         let labelled = training_data::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
         let data = match training_data::dataset(labelled, space) {
             Ok(data) if data.classes().len() > 1 => data,
-            _ => return Ok(Some((None, without_head(champion.as_ref())))),
+            _ => return Ok(Some(Compared { challenger: None, verdict: judge_without_head(against), against })),
         };
         let Some(fitted) = fit(&data, &trainer.fit, &self.control, |_| {})? else { return Ok(None) };
-        let version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
+        let version = self.parts.order.version;
         let before = reader.labelled_of(data.ids())?;
         let rows: BTreeMap<SampleId, usize> = before.ids.iter().copied().zip(0..).collect();
         let old = |id: &SampleId| rows.get(id).map(|&row| before.embeddings.row(row).to_vec());
@@ -222,7 +228,7 @@ impl Preparation {
         let calibration = calibrate(&data, &fitted, trainer.fit.seed);
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
         let challenger = fitted.into_record(version, created, reference.clone(), figures, calibration);
-        Ok(Some((Some(challenger), verdict)))
+        Ok(Some(Compared { challenger: Some(challenger), verdict, against }))
     }
 
     fn report(&self, embedded: u64, of: u64) {
@@ -268,22 +274,6 @@ fn store_batch(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Resu
 fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>, AnyError> {
     let Some(StoredHead { info, bytes }) = reader.champion()? else { return Ok(None) };
     Ok(if info.space == space { Some(HeadRecord::from_bytes(&bytes)?) } else { None })
-}
-
-/// The result for a backbone for which no head can be trained.
-fn without_head(champion: Option<&HeadRecord>) -> Verdict {
-    let (code, reason) = match champion {
-        None => ("first", "no head serves yet; the first training makes one".to_owned()),
-        Some(champion) => (
-            "no_labels",
-            format!(
-                "too few labelled images can still be read from their files to compare it with head {}; label images, \
-                 or put the files back",
-                champion.head.version
-            ),
-        ),
-    };
-    Verdict { promote: champion.is_none(), provisional: false, code: code.to_owned(), reason, change: None }
 }
 
 #[cfg(test)]

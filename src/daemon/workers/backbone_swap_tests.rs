@@ -45,10 +45,11 @@ fn store(folder: &Path) -> Store {
 }
 
 /// What comes of the comparison of a head for the next backbone under these settings.
-fn compared(throttle: ThrottleSettings) -> Result<Option<(Option<HeadRecord>, Verdict)>, AnyError> {
+fn compared(throttle: ThrottleSettings) -> Result<Option<Compared>, AnyError> {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let order = SwapOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}) };
+    let order =
+        SwapOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}), version: 7 };
     let trainer = TrainerSettings {
         fit: train::Settings::default(),
         rules: Rules::default(),
@@ -77,8 +78,10 @@ const PATIENT: ThrottleSettings = ThrottleSettings {
 
 #[test]
 fn a_head_for_the_next_backbone_is_fitted_within_the_time_limit_of_trainings() {
-    let (head, verdict) = compared(PATIENT).unwrap().unwrap();
-    assert!(head.is_some_and(|head| head.dense.space == space(b"next")), "{verdict:?}");
+    let Compared { challenger, verdict, against } = compared(PATIENT).unwrap().unwrap();
+    let head = challenger.unwrap();
+    assert_eq!((head.dense.space, head.head.version, against), (space(b"next"), 7, None), "{verdict:?}");
+    assert!(verdict.reason.contains("head 7"), "{verdict:?}");
     let late = compared(ThrottleSettings { time_limit: Duration::ZERO, ..PATIENT }).unwrap_err();
     assert!(late.to_string().contains("training.time_limit"), "{late}");
 }

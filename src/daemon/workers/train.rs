@@ -31,19 +31,20 @@ pub(crate) struct TrainerSettings {
     pub throttle: ThrottleSettings,
 }
 
-/// Starts a training; it ends with [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
+/// Starts a training whose challenger gets this version; it ends with [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
 ///
 /// # Errors
 /// When the system refuses a thread.
 pub(crate) fn spawn(
     order: TrainingOrder,
+    version: u64,
     reader: Reader,
     settings: TrainerSettings,
     events: SyncSender<Event>,
 ) -> std::io::Result<Job> {
     let throttle = settings.throttle;
     let run = TrainingRun { reader, settings, events: events.clone() };
-    let work = move |control: &Control| run.run(order, control);
+    let work = move |control: &Control| run.run(order, version, control);
     job::spawn("train", throttle, events, work, |result| match result {
         Ok(Ok(Some(outcome))) => Some(Event::Trainer(TrainerEvent::Finished(Box::new(outcome)))),
         Ok(Ok(None)) => None,
@@ -60,7 +61,7 @@ struct TrainingRun {
 
 impl TrainingRun {
     /// The challenger and its verdict; `None` when it was cancelled.
-    fn run(&self, order: TrainingOrder, control: &Control) -> Result<Option<TrainingOutcome>, AnyError> {
+    fn run(&self, order: TrainingOrder, version: u64, control: &Control) -> Result<Option<TrainingOutcome>, AnyError> {
         let space = self.settings.space;
         let labelled = training_data::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
         let data = training_data::with_replay(
@@ -72,7 +73,6 @@ impl TrainingRun {
         let progress = |done: f64| self.report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &self.settings.fit, control, progress)? else { return Ok(None) };
         self.report(TrainingPhase::Evaluating, 0.9);
-        let version = self.reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
         let comparison = compare(&data, &fitted, version, champion.as_ref(), &self.settings.rules);
         let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
         let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;

@@ -21,19 +21,20 @@ use crate::words::{Digest, EmbeddingSpace, error_chain};
 /// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
 
-/// Starts the check; it ends with [`Event::Updater`].
+/// Starts the check; a head in the update gets this version. It ends with [`Event::Updater`].
 ///
 /// # Errors
 /// When the system refuses a thread.
 pub(crate) fn spawn(
     manifest: Manifest,
+    version: u64,
     reader: Reader,
     settings: TrainerSettings,
     events: SyncSender<Event>,
 ) -> std::io::Result<Job> {
     let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
     let throttle = settings.throttle;
-    let work = move |_: &Control| check(&manifest, &reader, &settings);
+    let work = move |_: &Control| check(&manifest, version, &reader, &settings);
     job::spawn("update", throttle, events, work, move |result| {
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
@@ -48,6 +49,7 @@ pub(crate) fn spawn(
 
 fn check(
     manifest: &Manifest,
+    version: u64,
     reader: &Reader,
     settings: &TrainerSettings,
 ) -> Result<Result<Checked, Refusal>, StoreError> {
@@ -58,7 +60,7 @@ fn check(
             if let Err(refusal) = whole(manifest, reader, |chunk| bytes.extend_from_slice(chunk))? {
                 return Ok(Err(refusal));
             }
-            match readable(&bytes, *space) {
+            match readable(&bytes, version, *space) {
                 Ok(record) => Ok(head(record, reader, settings)?.map(|head| Checked::Head(Box::new(head)))),
                 Err(refusal) => Ok(Err(refusal)),
             }
@@ -92,10 +94,11 @@ fn whole(manifest: &Manifest, reader: &Reader, mut take: impl FnMut(&[u8])) -> R
     Ok(Err(Refusal::new(Code::Sha256, reason)))
 }
 
-/// The head in `bytes`, if it reads embeddings of `space`.
-fn readable(bytes: &[u8], space: EmbeddingSpace) -> Result<HeadRecord, Refusal> {
+/// The head in `bytes` as head `version` of this device, if it reads embeddings of `space`.
+fn readable(bytes: &[u8], version: u64, space: EmbeddingSpace) -> Result<HeadRecord, Refusal> {
     let bad = |reason: String| Refusal::new(Code::BadContent, reason);
-    let record = HeadRecord::from_bytes(bytes).map_err(|error| bad(error_chain(&error)))?;
+    let mut record = HeadRecord::from_bytes(bytes).map_err(|error| bad(error_chain(&error)))?;
+    record.head.version = version;
     record.dense.reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
     let classes = record.dense.classes.len();
     if classes < 2 {
@@ -124,7 +127,6 @@ fn head(
         None => None,
     };
     let against = champion.as_ref().map(|champion| champion.head.version);
-    record.head.version = reader.heads()?.last().map_or(0, |head| head.head.version) + 1;
     let labelled = training_data::labelled(reader, settings.max_samples, settings.fit.seed)?;
     let data = training_data::dataset(labelled, settings.space);
     let data = match data {

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2};
 use super::*;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{LabelSource, NewSample, Write};
-use crate::eval::gate::Rules;
+use crate::eval::gate::{Rules, VerdictCode};
 use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, TrainingFacts};
 use crate::store::{OpenOptions, Precision, Store};
 use crate::train;
@@ -107,7 +107,7 @@ fn found(chunks: &[(u32, &[u8])], signed: &[u8], more: &[Write]) -> Result<Check
         contents: Contents::Head { backbone: backbone(), space: space(b"b") },
         signed_by: "0".into(),
     };
-    check(&manifest, &store.reader().unwrap(), &settings()).unwrap().map_err(|refusal| refusal.code)
+    check(&manifest, 2, &store.reader().unwrap(), &settings()).unwrap().map_err(|refusal| refusal.code)
 }
 
 fn head_found(bytes: &[u8], more: &[Write]) -> CheckedHead {
@@ -124,11 +124,11 @@ fn a_whole_head_is_found_and_measured_on_the_labels_that_are_here() {
     let without = head_found(&bytes, &[]);
     assert!(without.verdict.promote && without.verdict.provisional && without.record.figures.is_none());
     let with = head_found(&bytes, &labelled());
-    assert_eq!((with.verdict.code.as_str(), with.against), ("first", None));
+    assert_eq!((with.verdict.code, with.against), (VerdictCode::First, None));
     let right = with.record.figures.map(|figures| figures.confusion);
     assert_eq!(right, Some(vec![vec![20, 0], vec![0, 20]]));
     let wrong = head(&["bolt", "nut"], -1.0, b"b").to_bytes();
-    assert_eq!(head_found(&wrong, &labelled()).verdict.code, "chance");
+    assert_eq!(head_found(&wrong, &labelled()).verdict.code, VerdictCode::Chance);
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_head_is_held_against_the_one_in_service() {
     let other = head_found(&head(&["bolt", "nut", "washer"], 1.0, b"b").to_bytes(), &writes);
     assert!(other.verdict.promote, "{:?}", other.verdict);
     let lost = head_found(&head(&["bolt", "gear"], 1.0, b"b").to_bytes(), &writes);
-    assert_eq!(lost.verdict.code, "class_lost");
+    assert_eq!(lost.verdict.code, VerdictCode::ClassLost);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::super::snapshot::Snapshot;
 use super::Cx;
 use crate::wire::{AlertId, Severity};
-use crate::words::{Now, Timestamp};
+use crate::words::{Component, Now, Timestamp};
 
 /// Beyond this the wall clock was set and did not only drift.
 const JUMP_MS: i64 = 3_600_000;
@@ -115,7 +115,7 @@ impl Cx<'_> {
             ),
         };
         if self.raise(AlertId::Clock, severity, text.clone()) {
-            self.error("clock", text);
+            self.error(Component::Clock, text);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::super::event::Inbound;
 use super::Cx;
-use crate::wire::{AlertId, Answer, Command, ErrorCode, Request, Severity};
+use crate::wire::{AlertId, Answer, ErrorCode, Request, Severity};
 use crate::words::SampleId;
 
 /// Messages of the broker that wait here; more are left to it and come again with the next connection.
@@ -36,7 +36,11 @@ impl StorageOutage {
 
     /// Whether this image was said already, which is forgotten with the question.
     pub fn was_predicted(&mut self, id: &SampleId) -> bool {
-        self.predicted.remove(id)
+        let was_predicted = self.predicted.remove(id);
+        if was_predicted && let Some(place) = self.order.iter().position(|other| other == id) {
+            self.order.remove(place);
+        }
+        was_predicted
     }
 
     /// Takes note of an image that is said now; false where it was before.
@@ -99,14 +103,25 @@ impl Cx<'_> {
 
     /// Why a request cannot be done now; what only reads can.
     pub fn refused_by_outage(&self, request: &Request) -> Option<Answer> {
-        use Command::{Export, Heads, Predict, Rescan, Review, Samples, Status, Unknown};
-        let reads = matches!(
-            request.command,
-            Export | Heads | Predict { .. } | Rescan | Review | Samples(_) | Status | Unknown
-        );
-        (self.storage_is_out() && !reads).then(|| {
+        (self.storage_is_out() && request.command.changes()).then(|| {
             let reason = "nothing can be stored now ('edgetuned ctl status' says why); send it again when that is over";
             Answer::error(ErrorCode::Busy, reason)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_was_stored_and_came_again_does_not_push_out_one_that_was_predicted() {
+        let id = |n: usize| SampleId::of(&n.to_le_bytes());
+        let mut outage = StorageOutage::default();
+        outage.predicts(id(0));
+        assert!(outage.was_predicted(&id(0)), "it is stored");
+        outage.predicts(id(0));
+        (1..PREDICTED_MAX).for_each(|n| assert!(outage.predicts(id(n))));
+        assert!(!outage.predicts(id(0)), "there was room for all of them");
     }
 }

@@ -13,7 +13,7 @@ use super::event::{FileStamp, IngestOutcome, Ingested, Sighting, WatchEvent};
 use super::fact::{Fact, ReadImage};
 use super::step::Act;
 use super::write::{FileDisposition, Write};
-use crate::wire::Happening;
+use crate::wire::EventKind;
 pub use readiness::IN_FLIGHT_MAX;
 use readiness::ReadyQueue;
 use watch_health::WatchHealth;
@@ -124,7 +124,7 @@ impl Files {
             return;
         }
         cx.messages.count_quarantined();
-        cx.announce(Happening::Quarantined { path: path.to_string_lossy().into_owned(), reason: reason.clone() });
+        cx.emit_event(EventKind::Quarantined { path: path.to_string_lossy().into_owned(), reason: reason.clone() });
         cx.write(Write::File { path, stamp, fate: FileDisposition::Quarantined(reason) });
     }
 

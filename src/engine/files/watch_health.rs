@@ -11,6 +11,7 @@ use super::super::event::{FolderHealth, WatchState};
 use super::super::fact::Fact;
 use super::Files;
 use crate::wire::{AlertId, Severity};
+use crate::words::Component;
 
 /// The most troubles that the alert names.
 const NAMED: usize = 10;
@@ -70,7 +71,7 @@ impl Files {
         self.alert_of_folders(cx);
         for (path, reason) in unreadable {
             if !former.contains_key(&path) {
-                cx.error("watch", reason);
+                cx.error(Component::Watch, reason);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::super::fact::{Fact, ReadImage};
 use super::super::step::Act;
 use super::super::write::{FileDisposition, LabelSource, NewSample, Predicted, Write};
 use super::Labels;
-use crate::words::{Label, SampleId};
+use crate::words::{Component, Label, SampleId};
 
 impl Labels {
     /// A new image is stored, predicted and reported in one transaction; a known one only gains a path, an embedding
@@ -80,7 +80,7 @@ impl Labels {
                     "image {id} is in the folders {other} and {label}; it keeps the label {first}: remove one of the \
                      files"
                 );
-                cx.error("watch", reason);
+                cx.error(Component::Watch, reason);
             }
             _ => self.set_label(cx, id, Some(label), LabelSource::Folder),
         }
@@ -92,7 +92,7 @@ fn folder_label(cx: &mut Cx<'_>, root: usize, path: &Path) -> Option<Label> {
     match cx.settings().roots.get(root)?.label_of(path) {
         Ok(label) => label,
         Err(reason) => {
-            cx.error("watch", reason);
+            cx.error(Component::Watch, reason);
             None
         }
     }

@@ -15,7 +15,8 @@ use super::super::step::Act;
 use super::super::write::Write;
 use super::Labels;
 use crate::eval::budget::Why;
-use crate::wire::Happening;
+use crate::wire::EventKind;
+use crate::words::Component;
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
@@ -80,11 +81,11 @@ impl Labels {
             }
             let reason = "the store is over its quota and nothing in it may be evicted: raise store.quota_mb, or \
                           remove labels";
-            return cx.error("store", reason.to_owned());
+            return cx.error(Component::Store, reason.to_owned());
         }
         self.eviction.told = false;
         cx.post(Fact::SamplesEvicted { count, counts: self.counts() });
         let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
-        cx.announce(Happening::Evicted { count, why });
+        cx.emit_event(EventKind::Evicted { count, why });
     }
 }

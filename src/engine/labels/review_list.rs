@@ -7,7 +7,7 @@ use super::super::event::Review;
 use super::super::step::Act;
 use super::Labels;
 use crate::eval::review::Reason;
-use crate::wire::{Answer, Asked, ReviewList, Topic};
+use crate::wire::{Answer, ReviewItems, ReviewList, Topic};
 use crate::words::{SampleId, Timestamp};
 
 /// A list is made at most so often while images and labels keep coming.
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The list and whether it is out of date.
 #[derive(Debug, Default)]
 pub(super) struct ReviewState {
-    asked: Asked,
+    list: ReviewItems,
     stale: bool,
     /// Whether one is being made.
     running: bool,
@@ -60,31 +60,31 @@ impl Labels {
             (Reason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
             (_, label) => self.index.contains(&item.image) && label.is_none(),
         });
-        self.show(cx, Asked { items, advice });
+        self.show(cx, ReviewItems { items, advice });
     }
 
     /// An image got a label, or is gone.
     pub fn no_longer_asked(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
-        let mut asked = self.review.asked.clone();
-        asked.items.retain(|item| item.image != *id);
-        self.show(cx, asked);
+        let mut list = self.review.list.clone();
+        list.items.retain(|item| item.image != *id);
+        self.show(cx, list);
     }
 
-    fn show(&mut self, cx: &mut Cx<'_>, asked: Asked) {
-        if asked != self.review.asked {
-            self.review.asked = asked;
+    fn show(&mut self, cx: &mut Cx<'_>, list: ReviewItems) {
+        if list != self.review.list {
+            self.review.list = list;
             self.publish_review(cx);
         }
     }
 
     /// Publishes the list as it is.
     pub fn publish_review(&mut self, cx: &mut Cx<'_>) {
-        let asked = self.review.asked.clone();
-        cx.publish(Topic::Review, |envelope| ReviewList { envelope, asked });
+        let body = self.review.list.clone();
+        cx.publish(Topic::Review, |envelope| ReviewList { envelope, body });
     }
 
     /// The list, for who asks.
     pub fn show_review_list(&self) -> Answer {
-        Answer::ok(&self.review.asked)
+        Answer::ok(&self.review.list)
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::super::context::Cx;
 use super::super::write::Write;
-use crate::wire::Happening;
+use crate::wire::EventKind;
+use crate::words::Component;
 
 /// Errors of one kind that are said one by one.
 const BURST: usize = 20;
@@ -28,24 +29,24 @@ const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistan
 struct ErrorReport {
     /// Those of one kind share a burst.
     kind: String,
-    says: Happening,
+    says: EventKind,
 }
 
 impl ErrorReport {
-    fn of_source(source: &str, reason: String) -> Self {
-        let says = Happening::Error { topic: None, source: Some(source.to_owned()), reason };
+    fn of_source(source: Component, reason: String) -> Self {
+        let says = EventKind::Error { topic: None, source: Some(source.to_string()), reason };
         Self { kind: format!("source {source}"), says }
     }
 
     fn of_topic(topic: &str, reason: String) -> Self {
         let first = topic.split('/').next().unwrap_or_default();
         let kind = format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default());
-        Self { kind, says: Happening::Error { topic: Some(topic.to_owned()), source: None, reason } }
+        Self { kind, says: EventKind::Error { topic: Some(topic.to_owned()), source: None, reason } }
     }
 
     /// The event that says it, and that `left_out` others were not said.
-    fn into_event(mut self, left_out: u64) -> Happening {
-        if let (Happening::Error { reason, .. } | Happening::UpdateFailed { reason, .. }, 1..) =
+    fn into_event(mut self, left_out: u64) -> EventKind {
+        if let (EventKind::Error { reason, .. } | EventKind::UpdateFailed { reason, .. }, 1..) =
             (&mut self.says, left_out)
         {
             *reason = format!("{reason} ({left_out} more errors like this were not reported)");
@@ -94,7 +95,7 @@ pub(super) struct ErrorLimiter {
 
 impl ErrorLimiter {
     /// What to say of `report` now, if anything.
-    fn take(&mut self, now: Duration, report: ErrorReport) -> Option<Happening> {
+    fn take(&mut self, now: Duration, report: ErrorReport) -> Option<EventKind> {
         let bucket = self.buckets.entry(report.kind.clone()).or_insert_with(|| TokenBucket::new(now));
         if bucket.take(now) {
             bucket.latest = None;
@@ -106,7 +107,7 @@ impl ErrorLimiter {
     }
 
     /// What was left out and may be said now: the latest of each kind, with the number of the others.
-    fn due(&mut self, now: Duration) -> Vec<Happening> {
+    fn due(&mut self, now: Duration) -> Vec<EventKind> {
         let mut due = Vec::new();
         for bucket in self.buckets.values_mut() {
             if let Some(latest) = bucket.latest.take_if(|_| bucket.left_out > 0) {
@@ -132,7 +133,7 @@ impl ErrorLimiter {
 
 impl Cx<'_> {
     /// Says so when something went wrong; nothing else changes.
-    pub fn error(&mut self, source: &str, reason: String) {
+    pub fn error(&mut self, source: Component, reason: String) {
         self.report_error(ErrorReport::of_source(source, reason));
     }
 
@@ -143,15 +144,15 @@ impl Cx<'_> {
 
     /// Says that an update was refused or failed. What nobody signed anybody can send, a thousand times a second; it must
     /// not stand in the way of what somebody did sign.
-    pub fn update_failed(&mut self, signed: bool, says: Happening) {
+    pub fn update_failed(&mut self, signed: bool, says: EventKind) {
         let kind = if signed { "signed updates" } else { "updates" };
         self.report_error(ErrorReport { kind: kind.to_owned(), says });
     }
 
     fn report_error(&mut self, report: ErrorReport) {
         self.messages.reports.errors_total += 1;
-        if let Some(happening) = self.messages.errors.take(self.now.mono, report) {
-            self.announce(happening);
+        if let Some(kind) = self.messages.errors.take(self.now.mono, report) {
+            self.emit_event(kind);
         }
     }
 
@@ -166,8 +167,8 @@ impl Cx<'_> {
     /// Says what was left out. What the outbox dropped is told of when somebody listens: the event itself takes room,
     /// and while the broker is away one such event after another would push out what it speaks of.
     pub fn report_left_out_errors(&mut self) {
-        for happening in self.messages.errors.due(self.now.mono) {
-            self.announce(happening);
+        for kind in self.messages.errors.due(self.now.mono) {
+            self.emit_event(kind);
         }
         if self.messages.reports.connected
             && let Some(count) = self.messages.errors.dropped_due(self.now.mono)
@@ -189,7 +190,7 @@ impl Cx<'_> {
             "the outbox dropped {count} messages that were never delivered, oldest first; raise mqtt.spool_mb or \
              mqtt.spool_max_age, or check the connection to the broker"
         );
-        self.error("outbox", reason);
+        self.error(Component::Outbox, reason);
     }
 }
 

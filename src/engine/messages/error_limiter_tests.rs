@@ -4,14 +4,15 @@ use crate::engine::{
     Act, BrokerEvent, Engine, Event, Inbound, ProcessEvent, PromotionPolicy, Settings, Snapshot, Step,
 };
 use crate::wire::Topic;
+use crate::words::Component;
 
 fn report(topic: &str) -> ErrorReport {
     ErrorReport::of_topic(topic, "broken".into())
 }
 
-fn reason(happening: &Happening) -> &str {
-    match happening {
-        Happening::Error { reason, .. } => reason,
+fn reason(kind: &EventKind) -> &str {
+    match kind {
+        EventKind::Error { reason, .. } => reason,
         other => panic!("{other:?} is no error"),
     }
 }
@@ -49,7 +50,7 @@ fn a_flood_on_one_topic_does_not_silence_another() {
         limiter.take(secs(0), report(&format!("request/made-up-{n}")));
     }
     assert!(limiter.take(secs(0), report("label")).is_some());
-    let fault = ErrorReport::of_source("watch", "unreadable".into());
+    let fault = ErrorReport::of_source(Component::Watch, "unreadable".into());
     assert!(limiter.take(secs(0), fault).is_some());
     for n in 0..1_000 {
         limiter.take(secs(0), report(&format!("never/heard/of/{n}")));
@@ -117,7 +118,9 @@ fn what_the_outbox_dropped_is_told_once_the_broker_is_there_and_once_a_minute() 
     engine.start(at(0));
     let mut said = Vec::new();
     for n in 0..10 {
-        said.extend(errors(&engine.step(at(n), Event::ComponentError { source: "watch", reason: "x".repeat(150) })));
+        said.extend(errors(
+            &engine.step(at(n), Event::ComponentError { source: Component::Watch, reason: "x".repeat(150) }),
+        ));
     }
     said.extend(errors(&engine.step(at(100), Event::Tick)));
     assert!(said.iter().all(|reason| reason.contains("xxx")), "nobody would hear it: {said:?}");
@@ -133,14 +136,14 @@ fn a_clean_end_tells_what_the_outbox_dropped_while_nobody_listened() {
     let tight = Settings { spool_bytes_max: 1, ..settings(PromotionPolicy::Gated) };
     let mut engine = Engine::new(tight, Snapshot::default());
     engine.start(at(0));
-    engine.step(at(0), Event::ComponentError { source: "watch", reason: "gone".into() });
+    engine.step(at(0), Event::ComponentError { source: Component::Watch, reason: "gone".into() });
     let said = errors(&engine.step(at(1), Event::Process(ProcessEvent::StopRequested)));
     assert!(said.iter().any(|reason| reason.contains("dropped 1 messages")), "{said:?}");
 }
 
 #[test]
 fn what_nobody_signed_does_not_drown_what_somebody_did() {
-    let failed = |reason: &str| Happening::UpdateFailed {
+    let failed = |reason: &str| EventKind::UpdateFailed {
         kind: crate::wire::UpdateKind::Head,
         name: None,
         version: None,

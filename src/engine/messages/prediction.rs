@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::event::Scored;
-use crate::wire::{Said, TopLabel};
+use crate::wire::{PredictionBody, TopLabel};
 use crate::words::SampleId;
 
 /// The prediction for the image at `path`; without `scored`, as while no head exists, it has no label.
@@ -18,11 +18,11 @@ pub fn prediction_body(
     backbone: &str,
     latency: Duration,
     replayed: bool,
-) -> Said {
+) -> PredictionBody {
     let best = scored.and_then(|scored| scored.top.first());
     let top = scored.map_or(&[][..], |scored| &scored.top);
     let top = top.iter().map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability });
-    Said {
+    PredictionBody {
         image,
         path: path.to_string_lossy().into_owned(),
         label: best.map(|(label, _)| label.clone()),

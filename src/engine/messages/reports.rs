@@ -15,8 +15,8 @@ use super::super::write::{OutboxMessage, Write};
 use super::{Overview, ReplyTo, prediction_body};
 use crate::eval::forgetting::Change;
 use crate::wire::{
-    AlertId, Announced, Answer, Envelope, EventReport, Happening, Health, HealthFigures, Payload, Prediction, Response,
-    Said, Severity, Status, Topic, TrainResult,
+    AlertId, Announced, Answer, Envelope, EventKind, EventReport, Health, HealthFigures, Payload, Prediction,
+    PredictionBody, Response, Severity, Status, Topic, TrainResult,
 };
 use crate::words::{Now, SampleId};
 
@@ -40,7 +40,7 @@ pub(super) struct Reports {
     started_at: Duration,
     now: Duration,
     pub connected: bool,
-    latest: Option<Said>,
+    latest: Option<PredictionBody>,
     latest_result: Option<TrainResult>,
     health_at: Duration,
     health_said: Option<HealthFigures>,
@@ -125,8 +125,9 @@ impl Cx<'_> {
     }
 
     /// Queues an event.
-    pub fn announce(&mut self, happening: Happening) {
-        self.spool(Topic::Event, |envelope| EventReport { envelope, happening });
+    pub fn emit_event(&mut self, kind: EventKind) {
+        let report = self.spool(Topic::Event, |envelope| EventReport { envelope, kind });
+        self.act(Act::LogEvent(Box::new(report)));
     }
 
     /// Sends an answer to where its request came from.
@@ -145,7 +146,7 @@ impl Cx<'_> {
     /// The process started.
     pub fn started(&mut self) {
         self.messages.reports.started(self.now);
-        self.announce(Happening::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+        self.emit_event(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
     }
 
     /// The broker is there: what comes first of everything retained, which it may have forgotten.
@@ -163,7 +164,7 @@ impl Cx<'_> {
             self.publish_alert(id);
         }
         if let Some(latest) = self.messages.reports.latest.clone() {
-            self.publish(Topic::State, |envelope| Prediction { envelope, said: latest });
+            self.publish(Topic::State, |envelope| Prediction { envelope, body: latest });
         }
         if let Some(result) = &self.messages.reports.latest_result {
             let payload = result.encode();
@@ -192,17 +193,17 @@ impl Cx<'_> {
         let due = self.messages.reports.novel_at.is_none_or(|at| self.now.mono.saturating_sub(at) >= NOVEL_EVERY);
         if let (Some(true), Some(novelty), true) = (scored.unknown, scored.novelty, due) {
             self.messages.reports.novel_at = Some(self.now.mono);
-            self.announce(Happening::Novel { image, novelty });
+            self.emit_event(EventKind::Novel { image, novelty });
         }
     }
 
     /// Queues a prediction, and publishes it as the latest one.
     pub fn report_prediction(&mut self, path: &Path, image: &EmbeddedImage, latency: Duration) {
         let (scored, replayed) = (image.prediction.as_ref(), !self.messages.reports.connected);
-        let said = prediction_body(image.id, path, scored, &self.settings().backbone.name, latency, replayed);
-        self.spool(Topic::Prediction, |envelope| Prediction { envelope, said: said.clone() });
-        self.publish(Topic::State, |envelope| Prediction { envelope, said: said.clone() });
-        self.messages.reports.latest = Some(said);
+        let body = prediction_body(image.id, path, scored, &self.settings().backbone.name, latency, replayed);
+        self.spool(Topic::Prediction, |envelope| Prediction { envelope, body: body.clone() });
+        self.publish(Topic::State, |envelope| Prediction { envelope, body: body.clone() });
+        self.messages.reports.latest = Some(body);
     }
 
     /// Queues the result of a training.
@@ -224,7 +225,7 @@ impl Cx<'_> {
             facts: challenger.training.clone(),
             promoted,
             provisional: promoted && verdict.provisional,
-            code: verdict.code.clone(),
+            code: verdict.code.to_string(),
             reason: reason.to_owned(),
             change: verdict.change,
             challenger: challenger.figures.clone(),
@@ -233,7 +234,7 @@ impl Cx<'_> {
             suspicious_labels: *suspicious_labels,
         });
         self.messages.reports.latest_result = Some(result);
-        self.announce(Happening::Trained { training: order.id, head: challenger.head.clone() });
+        self.emit_event(EventKind::Trained { training: order.id, head: challenger.head.clone() });
     }
 
     /// All figures of `health`.

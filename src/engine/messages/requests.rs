@@ -11,7 +11,7 @@ use super::super::step::{Act, Query, Systemd};
 use super::super::write::{RememberedReply, Write};
 use super::{JobId, ReplyTo};
 use crate::wire::{Answer, Command, ErrorCode, Payload, Request};
-use crate::words::Now;
+use crate::words::{Component, Now};
 
 /// What is said of requests that come or wait while everything starts anew.
 const STARTS_ANEW: &str = "the daemon is applying other settings; send the request again in a second";
@@ -100,13 +100,13 @@ impl Cx<'_> {
         if self.storage_is_out() {
             let reason = "the configuration cannot be reloaded while nothing can be stored; try again when that is \
                           over";
-            return self.error("config", reason.to_owned());
+            return self.error(Component::Config, reason.to_owned());
         }
         let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
         match self.messages.pending.begin(request, None).filter(|_| !self.is_stopping()) {
             Some(job) => self.start_query(job, Query::Reload),
             None => self.error(
-                "config",
+                Component::Config,
                 "too many requests are in progress to reload the configuration; try again later".to_owned(),
             ),
         }
@@ -124,7 +124,7 @@ impl Cx<'_> {
     pub fn found_out(&mut self, job: JobId, answer: &Answer) {
         let Some(pending) = self.messages.pending.end(job) else { return };
         if let (Command::Reload, Answer::Error { error }) = (&pending.request.command, answer) {
-            self.error("config", error.message.clone());
+            self.error(Component::Config, error.message.clone());
             self.notify(Systemd::Ready);
         }
         self.remember(&pending.request, answer);

@@ -12,7 +12,7 @@ use super::super::event::{EmbeddingDrift, Scored};
 use super::super::step::Act;
 use super::Model;
 use crate::eval::drift::{Adwin, Cut};
-use crate::wire::{AlertId, Happening, Severity, Warning};
+use crate::wire::{AlertId, EventKind, Severity, Warning};
 use crate::words::Timestamp;
 
 /// Labels since the alarm that make a training worth while, where `training.min_new_labels` asks for more.
@@ -34,61 +34,112 @@ pub struct DriftState {
     pub labels: u64,
 }
 
+/// How the stream of images differs from what it was.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shift {
+    /// The latest embeddings are not distributed like those before.
+    Embedding {
+        /// Of the test that found it, 0..1.
+        p_value: f64,
+        /// Arrival of the first image that the test looked at.
+        since: Timestamp,
+    },
+    /// The mean probability of the best class fell.
+    Confidence(Cut),
+    /// The mean novelty rank rose.
+    Novelty(Cut),
+    /// The share of wrong predictions rose.
+    Errors(Cut),
+    /// Audited accuracy fell below what was measured at promotion, and no earlier head is kept.
+    Accuracy {
+        /// By how much, in words and numbers.
+        why: String,
+    },
+}
+
+impl Shift {
+    /// The `kind` of the event.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedding { .. } => "embedding",
+            Self::Confidence(_) => "confidence",
+            Self::Novelty(_) => "novelty",
+            Self::Errors(_) | Self::Accuracy { .. } => "error",
+        }
+    }
+
+    fn p_value(&self) -> Option<f64> {
+        if let Self::Embedding { p_value, .. } = self { Some(*p_value) } else { None }
+    }
+
+    /// Mean after the change minus mean before it.
+    fn score(&self) -> Option<f64> {
+        match self {
+            Self::Confidence(cut) | Self::Novelty(cut) | Self::Errors(cut) => Some(cut.after - cut.before),
+            Self::Embedding { .. } | Self::Accuracy { .. } => None,
+        }
+    }
+
+    /// In words and numbers, with what to do.
+    fn reason(&self) -> String {
+        let (what, cut) = match self {
+            Self::Embedding { p_value, .. } => {
+                return format!(
+                    "the images of late are not like those before (p {p_value:.3}); label some of those on 'review', a \
+                     training follows"
+                );
+            }
+            Self::Accuracy { why } => {
+                return format!(
+                    "{why}; no earlier head is kept: label recent images, retraining follows automatically"
+                );
+            }
+            Self::Confidence(cut) => ("the mean probability of predictions", cut),
+            Self::Novelty(cut) => ("the mean novelty of images", cut),
+            Self::Errors(cut) => ("the share of wrong predictions", cut),
+        };
+        format!(
+            "{what} went from {:.2} to {:.2} ({} images before, {} since); label some of those on 'review', a training \
+             follows",
+            cut.before, cut.after, cut.n_before, cut.n_after
+        )
+    }
+}
+
 impl Model {
     /// A new image was predicted: its confidence and novelty go into their streams.
     pub fn watch_streams(&mut self, cx: &mut Cx<'_>, scored: &Scored) {
         let Some((_, confidence)) = scored.top.first() else { return };
         let cut = self.streams.confidence.push(f64::from(*confidence));
         if let Some(cut) = cut.filter(|cut| cut.after < cut.before) {
-            self.stream_drifted(cx, "confidence", cut);
+            self.drifted(cx, &Shift::Confidence(cut));
         }
         let cut = scored.novelty_rank.and_then(|rank| self.streams.novelty.push(rank));
         if let Some(cut) = cut.filter(|cut| cut.after > cut.before) {
-            self.stream_drifted(cx, "novelty", cut);
+            self.drifted(cx, &Shift::Novelty(cut));
         }
     }
 
+    /// The latest embeddings are not distributed like those before.
     pub fn embeddings_drifted(&mut self, cx: &mut Cx<'_>, drifted: EmbeddingDrift) {
-        let reason = format!(
-            "the images of late are not like those before (p {:.3}); label some of those on 'review', a training follows",
-            drifted.p_value
-        );
-        self.drifted(cx, "embedding", Some(drifted.p_value), None, reason, drifted.since);
+        let EmbeddingDrift { p_value, since } = drifted;
+        self.drifted(cx, &Shift::Embedding { p_value, since });
     }
 
-    pub fn stream_drifted(&mut self, cx: &mut Cx<'_>, kind: &str, cut: Cut) {
-        let what = match kind {
-            "confidence" => "the mean probability of predictions",
-            "novelty" => "the mean novelty of images",
-            _ => "the share of wrong predictions",
-        };
-        let reason = format!(
-            "{what} went from {:.2} to {:.2} ({} images before, {} since); label some of those on 'review', a training \
-             follows",
-            cut.before, cut.after, cut.n_before, cut.n_after
-        );
-        self.drifted(cx, kind, None, Some(cut.after - cut.before), reason, cx.now.wall);
-    }
-
-    /// Raises the alarm, unless it stands already: `since` is when the images came that set it off.
-    pub(super) fn drifted(
-        &mut self,
-        cx: &mut Cx<'_>,
-        kind: &str,
-        p_value: Option<f64>,
-        score: Option<f64>,
-        reason: String,
-        since: Timestamp,
-    ) {
+    /// Raises the alarm, unless it is up already, and asks for labels of the images since then.
+    pub(super) fn drifted(&mut self, cx: &mut Cx<'_>, shift: &Shift) {
         if self.live.drift.is_some() {
             return;
         }
+        let reason = shift.reason();
         let text = reason.clone();
         let warning = Warning { severity: Severity::Warning, text: text.clone(), since: cx.now.wall };
         self.live.drift = Some(DriftState { warning, labels: 0 });
         self.write_live(cx);
-        cx.announce(Happening::Drift { kind: kind.to_owned(), p_value, score, reason });
+        let (kind, p_value, score) = (shift.kind().to_owned(), shift.p_value(), shift.score());
+        cx.emit_event(EventKind::Drift { kind, p_value, score, reason });
         cx.raise(AlertId::Drift, Severity::Warning, text);
+        let since = if let Shift::Embedding { since, .. } = shift { *since } else { cx.now.wall };
         cx.act(Act::Review { since: Some(since) });
     }
 
@@ -112,5 +163,28 @@ impl Model {
         if self.live.drift.take_if(|drift| drift.labels > 0).is_some() {
             cx.clear(AlertId::Drift);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shift_has_its_kind_and_at_most_one_figure() {
+        let cut = Cut { before: 0.75, after: 0.25, n_before: 40, n_after: 10 };
+        for (shift, kind, p_value, score) in [
+            (Shift::Embedding { p_value: 0.003, since: Timestamp(7) }, "embedding", Some(0.003), None),
+            (Shift::Confidence(cut), "confidence", None, Some(-0.5)),
+            (Shift::Novelty(cut), "novelty", None, Some(-0.5)),
+            (Shift::Errors(cut), "error", None, Some(-0.5)),
+            (Shift::Accuracy { why: "it fell".into() }, "error", None, None),
+        ] {
+            assert_eq!((shift.kind(), shift.p_value(), shift.score()), (kind, p_value, score));
+            assert!(shift.reason().contains("label"), "{}", shift.reason());
+        }
+        assert!(
+            Shift::Errors(cut).reason().starts_with("the share of wrong predictions went from 0.75 to 0.25 (40 images")
+        );
     }
 }

@@ -16,7 +16,7 @@ use super::super::write::HeadStatus;
 use super::Model;
 use super::live_accuracy::Measured;
 use super::registry::Rollback;
-use crate::wire::{AlertId, Answer, ErrorCode, Happening, Promoted, RolledBack};
+use crate::wire::{AlertId, Answer, ErrorCode, EventKind, Promoted, RolledBack};
 use crate::words::HeadRef;
 
 /// Why a head comes into service.
@@ -41,7 +41,7 @@ impl Model {
             Why::Request => None,
         };
         self.serve(cx, Some(head), record);
-        cx.announce(Happening::Promoted { head: head.clone(), reason });
+        cx.emit_event(EventKind::Promoted { head: head.clone(), reason });
         if let Why::Verdict(_) = why {
             self.drift_answered(cx);
         }
@@ -72,7 +72,7 @@ impl Model {
 
     fn went_back(&mut self, cx: &mut Cx<'_>, from: HeadRef, to: Option<HeadRef>, reason: String) {
         self.serve(cx, to.as_ref(), None);
-        cx.announce(Happening::RolledBack { head: to, from: from.clone(), reason: reason.clone() });
+        cx.emit_event(EventKind::RolledBack { head: to, from: from.clone(), reason: reason.clone() });
         self.write_live(cx);
         self.publish_info(cx);
         cx.post(Fact::HeadRolledBack { from, reason });
@@ -122,7 +122,7 @@ impl Model {
             let reason = format!("head {version} reads embeddings of {backbone}; images are embedded again");
             self.set_status(cx, version, HeadStatus::Kept, reason.clone());
             let backbone = cx.settings().backbone.clone();
-            cx.announce(Happening::BackboneChanged { backbone, reason });
+            cx.emit_event(EventKind::BackboneChanged { backbone, reason });
             self.schedule.labels_changed(self.counts.labelled as u64);
         }
         if self.live.champion != champion {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::context::Cx;
 use super::super::write::Write;
 use super::Model;
-use super::drift::DriftState;
+use super::drift::{DriftState, Shift};
 use super::shadow::Shadow;
 use crate::eval::drift::Adwin;
 use crate::eval::forgetting::Records;
@@ -94,7 +94,7 @@ impl Model {
         let cut = self.live.errors.push(f64::from(u8::from(!right)));
         self.write_live(cx);
         if let Some(cut) = cut.filter(|cut| cut.after > cut.before) {
-            self.stream_drifted(cx, "error", cut);
+            self.drifted(cx, &Shift::Errors(cut));
         }
         self.roll_back_when_fallen(cx);
     }
@@ -105,9 +105,7 @@ impl Model {
         if let Some(rollback) = self.heads.roll_back(cx.stamp(), &why) {
             self.roll_back(cx, rollback);
         } else if self.live.drift.is_none() {
-            let reason =
-                format!("{why}; no earlier head is kept: label recent images, retraining follows automatically");
-            self.drifted(cx, "error", None, None, reason, cx.now.wall);
+            self.drifted(cx, &Shift::Accuracy { why });
         }
     }
 

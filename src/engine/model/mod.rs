@@ -113,6 +113,9 @@ impl Model {
     /// Whether a head that came as an update is being compared with the champion.
     pub fn comparing(&mut self, is_comparing: bool) {
         self.is_comparing = is_comparing;
+        if !is_comparing {
+            self.heads.release_version(registry::HeadOrigin::Update);
+        }
     }
 
     /// A new image was predicted.

@@ -3,17 +3,20 @@
 //! The gate ([`crate::eval::gate`]) has compared the two; here its verdict, or the policy that stands above it, becomes a
 //! promotion.
 
-use super::super::SwapResult;
 use super::super::context::Cx;
 use super::super::event::{CheckedHead, TrainingOutcome};
 use super::super::fact::Fact;
 use super::super::settings::PromotionPolicy;
 use super::super::snapshot::HeadInfo;
+use super::super::step::Act;
 use super::super::write::{HeadStatus, Write};
+use super::super::{SwapOrder, SwapResult};
 use super::Model;
 use super::in_service::Why;
 use super::live_accuracy::Measured;
-use crate::wire::{Happening, TrainingPhase};
+use super::registry::HeadOrigin;
+use crate::update::Manifest;
+use crate::wire::{EventKind, TrainingPhase, UpdateKind};
 
 impl Model {
     /// A training has its verdict.
@@ -41,7 +44,7 @@ impl Model {
             if shadows {
                 self.begin_shadow(cx, head.clone(), measured);
             } else {
-                cx.announce(Happening::Rejected { head: head.clone(), reason: reason.clone() });
+                cx.emit_event(EventKind::Rejected { head: head.clone(), reason: reason.clone() });
             }
             self.set_status(cx, head.version, status, reason);
         }
@@ -53,7 +56,7 @@ impl Model {
     }
 
     /// A head that came as an update was compared with the one in service, if that is still the same: it goes into
-    /// service under the next version, or is refused.
+    /// service, or is refused.
     pub fn update_compared(&mut self, cx: &mut Cx<'_>, update: &str, found: CheckedHead) {
         let champion = self.heads.champion().map(|champion| champion.head.version);
         if found.against != champion || self.schedule.running().is_some() {
@@ -62,8 +65,7 @@ impl Model {
         if !found.verdict.promote {
             return cx.post(Fact::UpdateHeadRefused { reason: found.verdict.reason });
         }
-        let mut record = found.record;
-        record.head.version = self.heads.next_version();
+        let record = found.record;
         let (head, measured) = (record.head.clone(), Measured::of(record.figures.as_ref()));
         let reason = format!("update {update}: {}", found.verdict.reason);
         self.heads.add(HeadInfo::of(&record, reason.clone()));
@@ -75,16 +77,39 @@ impl Model {
         self.publish_info(cx);
     }
 
-    /// The head of another backbone becomes champion, to serve from the start that follows.
+    /// The whole file of an update is to be verified: a head in it gets the next version.
+    pub fn verify_update(&mut self, cx: &mut Cx<'_>, manifest: Box<Manifest>) {
+        let version = self.heads.reserve_version(match manifest.contents.kind() {
+            UpdateKind::Head => HeadOrigin::Update,
+            UpdateKind::Backbone => HeadOrigin::Backbone,
+        });
+        cx.act(Act::VerifyUpdate { manifest, version });
+    }
+
+    /// Another backbone is to be prepared: its head gets the next version.
+    pub fn prepare_backbone(&mut self, cx: &mut Cx<'_>, mut order: Box<SwapOrder>) {
+        order.version = self.heads.reserve_version(HeadOrigin::Backbone);
+        cx.act(Act::PrepareBackbone(order));
+    }
+
+    /// Another backbone was compared with the pair in service. Training its head takes long, and trainings of this one go on
+    /// meanwhile: where another head serves by now, it is compared with that one before anything is decided. The head of
+    /// the backbone that passes becomes champion, to serve from the start that follows.
     pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
         let former = self.heads.champion().map(|champion| champion.head.version);
-        if let Some(mut record) = result.challenger.take() {
-            record.head.version = self.heads.next_version();
+        if result.against != former {
+            return cx.post(Fact::BackboneOutdated);
+        }
+        self.heads.release_version(HeadOrigin::Backbone);
+        if !result.verdict.promote {
+            return cx.post(Fact::BackboneRefused(Box::new(result)));
+        }
+        if let Some(record) = result.challenger.take() {
             let (head, reason) = (record.head.clone(), result.verdict.reason.clone());
             self.heads.add(HeadInfo::of(&record, reason.clone()));
             cx.write(Write::Head(Box::new(record)));
             self.set_status(cx, head.version, HeadStatus::Champion, reason.clone());
-            cx.announce(Happening::Promoted { head, reason });
+            cx.emit_event(EventKind::Promoted { head, reason });
         }
         cx.post(Fact::BackboneAccepted { result: Box::new(result), former });
     }

@@ -1,5 +1,7 @@
 //! The heads that are kept: which one serves, and which one a rollback goes back to.
 
+use std::collections::BTreeMap;
+
 use super::super::snapshot::HeadInfo;
 use super::super::write::{HeadStatus, Write};
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
@@ -10,8 +12,20 @@ pub(in crate::engine) const HEADS_MAX: usize = 32;
 /// All stored heads, oldest first, as one embedding space sees them.
 #[derive(Debug)]
 pub struct Registry {
-    heads: Vec<HeadInfo>,
+    stored: Vec<HeadInfo>,
     space: EmbeddingSpace,
+    reserved: BTreeMap<HeadOrigin, u64>,
+}
+
+/// Where a head that is being made comes from; one at a time of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum HeadOrigin {
+    /// A training of this device.
+    Training,
+    /// A signed update.
+    Update,
+    /// A training on the embeddings of another backbone.
+    Backbone,
 }
 
 /// A rollback that was decided.
@@ -31,19 +45,19 @@ impl Registry {
     /// The stored `heads`, of which those of `space` can serve.
     #[must_use]
     pub fn new(heads: Vec<HeadInfo>, space: EmbeddingSpace) -> Self {
-        Self { heads, space }
+        Self { stored: heads, space, reserved: BTreeMap::new() }
     }
 
     /// The head in service: the champion, if it reads the embeddings of the present backbone.
     #[must_use]
     pub fn champion(&self) -> Option<&HeadInfo> {
-        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space == self.space)
+        self.stored.iter().find(|head| head.status == HeadStatus::Champion && head.space == self.space)
     }
 
     /// All of them, oldest first.
     #[must_use]
     pub fn all(&self) -> &[HeadInfo] {
-        &self.heads
+        &self.stored
     }
 
     /// The head of this version, or the latest one whose id begins with these 4 or more characters.
@@ -51,13 +65,13 @@ impl Registry {
     /// # Errors
     /// In words, when there is none, several different ones, or one for another backbone.
     pub(super) fn named(&self, name: &str) -> Result<&HeadInfo, String> {
-        let by_version = self.heads.iter().find(|head| head.head.version.to_string() == name);
+        let by_version = self.stored.iter().find(|head| head.head.version.to_string() == name);
         let by_id = |head: &&HeadInfo| name.len() >= 4 && head.head.id.0.starts_with(name);
-        let found = by_version.or_else(|| self.heads.iter().rev().find(by_id));
+        let found = by_version.or_else(|| self.stored.iter().rev().find(by_id));
         let Some(found) = found else {
             return Err(format!("there is no head {name}; 'edgetuned heads list' shows what there is"));
         };
-        if by_version.is_none() && self.heads.iter().filter(by_id).any(|other| other.head.id != found.head.id) {
+        if by_version.is_none() && self.stored.iter().filter(by_id).any(|other| other.head.id != found.head.id) {
             return Err(format!("{name} is the start of more than one head's id; give more of it, or a version"));
         }
         if found.space != self.space {
@@ -68,12 +82,12 @@ impl Registry {
 
     /// A champion of another backbone, which cannot serve.
     pub(super) fn incompatible_champion(&self) -> Option<&HeadInfo> {
-        self.heads.iter().find(|head| head.status == HeadStatus::Champion && head.space != self.space)
+        self.stored.iter().find(|head| head.status == HeadStatus::Champion && head.space != self.space)
     }
 
     /// A rejected head with the same weights: a training on the same labels makes it again.
     pub(super) fn rejected_twin(&self, id: &HeadId) -> Option<&HeadInfo> {
-        self.heads.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
+        self.stored.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
     }
 
     /// Takes out the heads beyond [`HEADS_MAX`] and returns their versions: rejected ones first, then those that never
@@ -81,33 +95,43 @@ impl Registry {
     pub(super) fn prune(&mut self, shadow: Option<u64>) -> Vec<u64> {
         let back = self.previous().map(|head| head.head.version);
         let mut pruned = Vec::new();
-        while self.heads.len() > HEADS_MAX {
+        while self.stored.len() > HEADS_MAX {
             let spare = |head: &&HeadInfo| {
                 let version = Some(head.head.version);
                 head.status != HeadStatus::Champion && version != back && version != shadow
             };
             let rank = |head: &&HeadInfo| (head.status != HeadStatus::Rejected, head.promoted_at, head.head.version);
-            let Some(oldest) = self.heads.iter().filter(spare).min_by_key(rank) else { break };
+            let Some(oldest) = self.stored.iter().filter(spare).min_by_key(rank) else { break };
             let version = oldest.head.version;
-            self.heads.retain(|head| head.head.version != version);
+            self.stored.retain(|head| head.head.version != version);
             pruned.push(version);
         }
         pruned
     }
 
-    /// A version above all that there are.
-    pub(super) fn next_version(&self) -> u64 {
-        self.heads.iter().map(|head| head.head.version).max().unwrap_or(0) + 1
+    /// Gives a version to the head that is being made, above all that there are and all that are given. All versions come
+    /// from here, before the head is made, so that whatever is said of it names the version under which it is stored.
+    pub(super) fn reserve_version(&mut self, origin: HeadOrigin) -> u64 {
+        self.release_version(origin);
+        let stored = self.stored.iter().map(|head| head.head.version);
+        let version = stored.chain(self.reserved.values().copied()).max().unwrap_or(0) + 1;
+        self.reserved.insert(origin, version);
+        version
+    }
+
+    /// No head is being made there any more: where none was stored, the version may be given again.
+    pub(super) fn release_version(&mut self, origin: HeadOrigin) {
+        self.reserved.remove(&origin);
     }
 
     /// Adds a head that was just trained.
     pub(super) fn add(&mut self, head: HeadInfo) {
-        self.heads.push(head);
+        self.stored.push(head);
     }
 
     /// The head that served before the present one and was not rejected since.
     fn previous(&self) -> Option<&HeadInfo> {
-        self.heads
+        self.stored
             .iter()
             .filter(|head| head.status == HeadStatus::Kept && head.space == self.space)
             .filter(|head| head.promoted_at.is_some())
@@ -117,7 +141,7 @@ impl Registry {
     /// Sets a head's status and returns what makes it durable; making one champion keeps the present one for a
     /// rollback.
     pub fn set(&mut self, version: u64, status: HeadStatus, reason: String, at: Timestamp) -> Write {
-        for head in &mut self.heads {
+        for head in &mut self.stored {
             if head.head.version == version {
                 head.status = status;
                 head.reason.clone_from(&reason);
@@ -141,5 +165,33 @@ impl Registry {
             self.set(to.head.version, HeadStatus::Champion, to.reason, at),
         ];
         Some(Rollback { from, to: to.head, reason, writes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::snapshot;
+
+    fn heads() -> Registry {
+        let stored = snapshot().heads;
+        let space = stored[0].space;
+        Registry::new(stored, space)
+    }
+
+    #[test]
+    fn no_two_heads_that_are_made_at_a_time_get_the_same_version() {
+        let mut heads = heads();
+        let versions = [HeadOrigin::Backbone, HeadOrigin::Training, HeadOrigin::Update];
+        assert_eq!(versions.map(|origin| heads.reserve_version(origin)), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_version_for_which_no_head_was_stored_is_given_again() {
+        let mut heads = heads();
+        assert_eq!(heads.reserve_version(HeadOrigin::Training), 3);
+        assert_eq!(heads.reserve_version(HeadOrigin::Training), 3, "one at a time");
+        heads.release_version(HeadOrigin::Training);
+        assert_eq!(heads.reserve_version(HeadOrigin::Update), 3);
     }
 }

@@ -16,7 +16,7 @@ use super::Model;
 use super::in_service::Why;
 use super::live_accuracy::Measured;
 use crate::eval::sign_test;
-use crate::wire::Happening;
+use crate::wire::EventKind;
 use crate::words::{HeadRef, Label, SampleId};
 
 /// A challenger is kept out when a coin would do so badly less often than this.
@@ -107,7 +107,7 @@ impl Model {
                 format!("kept head {champion}: head {} was shown to be worse in shadow mode: {summary}", head.version);
             self.set_status(cx, head.version, HeadStatus::Rejected, reason.clone());
             self.write_live(cx);
-            cx.announce(Happening::Rejected { head, reason });
+            cx.emit_event(EventKind::Rejected { head, reason });
         } else {
             let reason = format!("promoted head {} after shadow mode beside head {champion}: {summary}", head.version);
             self.put_in_service(cx, &head, Why::Verdict(&shadow.measured), reason);

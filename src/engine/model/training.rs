@@ -7,7 +7,9 @@ use super::super::fact::Fact;
 use super::super::step::Act;
 use super::super::write::Write;
 use super::Model;
+use super::registry::HeadOrigin;
 use crate::wire::{Answer, ErrorCode, Topic, TrainAccepted, TrainState, TrainingPhase};
+use crate::words::Component;
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
@@ -84,7 +86,8 @@ impl Model {
         }
         if let Some(order) = self.schedule.begin(cx.stamp()) {
             self.write_training(cx);
-            cx.act(Act::Train(order));
+            let version = self.heads.reserve_version(HeadOrigin::Training);
+            cx.act(Act::Train { order, version });
             cx.post(Fact::TrainingRuns(true));
             self.training_progress(cx, TrainingPhase::Collecting, 0.0);
         }
@@ -106,7 +109,7 @@ impl Model {
     /// The worker could not finish.
     pub fn training_failed(&mut self, cx: &mut Cx<'_>, reason: &str) {
         let id = self.schedule.running().map_or(0, |order| order.id);
-        cx.error("train", format!("training {id} failed: {reason}"));
+        cx.error(Component::Train, format!("training {id} failed: {reason}"));
         self.end_training(cx);
     }
 
@@ -119,6 +122,7 @@ impl Model {
 
     /// The running training ended, one way or the other.
     pub fn end_training(&mut self, cx: &mut Cx<'_>) {
+        self.heads.release_version(HeadOrigin::Training);
         self.schedule.ended(cx.now);
         self.write_training(cx);
         cx.post(Fact::TrainingRuns(false));

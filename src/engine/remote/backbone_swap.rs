@@ -18,7 +18,7 @@ use super::probation::{PROBATION, Probation, failed_by_starts};
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::update::{Code, Refusal};
-use crate::wire::{Happening, UpdateKind};
+use crate::wire::{EventKind, UpdateKind};
 use crate::words::{Digest, Timestamp};
 
 /// What is remembered of backbones that came as updates.
@@ -70,6 +70,8 @@ pub struct SwapOrder {
     pub name: String,
     /// The keys of its manifest, as they were signed.
     pub manifest: serde_json::Value,
+    /// The version that its head gets.
+    pub version: u64,
 }
 
 /// A backbone that is ready, with a head on its embeddings.
@@ -85,6 +87,8 @@ pub struct SwapResult {
     pub challenger: Option<HeadRecord>,
     /// What the gate says of the pair.
     pub verdict: Verdict,
+    /// Version of the champion that the pair was compared with; `None` where none served.
+    pub against: Option<u64>,
     /// Stored images that it has embedded.
     pub embedded: u64,
     /// Stored images of which no file can be read any more.
@@ -134,11 +138,13 @@ impl Remote {
         if !self.is_next(result.sha256) || cx.is_stopping() {
             return;
         }
-        if !result.verdict.promote {
-            let reason = format!("{}; {}", result.verdict.reason, result.images());
-            return self.swap_failed(cx, result.sha256, Code::Worse, reason);
-        }
         cx.post(Fact::BackboneCompared(Box::new(result)));
+    }
+
+    /// The gate keeps it out.
+    pub fn backbone_refused(&mut self, cx: &mut Cx<'_>, result: &SwapResult) {
+        let reason = format!("{}; {}", result.verdict.reason, result.images());
+        self.swap_failed(cx, result.sha256, Code::Worse, reason);
     }
 
     /// Its head is champion in the place of `former`: it takes over by a restart.
@@ -152,7 +158,7 @@ impl Remote {
         self.backbone.reverted = None;
         cx.write(Write::BackboneState(self.backbone.clone()));
         self.backbone_taken(cx);
-        self.restart(cx, Happening::BackboneChanged { backbone, reason: format!("{}; {images}", verdict.reason) });
+        self.restart(cx, EventKind::BackboneChanged { backbone, reason: format!("{}; {images}", verdict.reason) });
     }
 
     /// The next backbone is not taken; nothing of it stays.

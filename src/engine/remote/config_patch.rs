@@ -14,7 +14,8 @@ use super::super::context::Cx;
 use super::super::write::Write;
 use super::Remote;
 use super::probation::{PROBATION, Probation, failed_by_starts};
-use crate::wire::{Desired, Happening, PatchAnswer, PatchState, RejectedKey, Reported, Topic};
+use crate::wire::{Desired, EventKind, PatchAnswer, PatchState, RejectedKey, Reported, Topic};
+use crate::words::Component;
 
 /// What is remembered of patches over restarts.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -148,7 +149,7 @@ impl Remote {
             None => "config/desired is empty: the file's configuration applies again".to_owned(),
         };
         cx.write(Write::ConfigPatchState(self.config.clone()));
-        self.restart(cx, Happening::ConfigChanged { reason });
+        self.restart(cx, EventKind::ConfigChanged { reason });
     }
 
     /// Ends a trial that the daemon has lived through.
@@ -171,7 +172,7 @@ impl Remote {
             cx.write(write);
         }
         let reason = format!("the settings of config/desired were reverted: {reason}");
-        self.restart(cx, Happening::ConfigChanged { reason });
+        self.restart(cx, EventKind::ConfigChanged { reason });
     }
 
     /// Watching failed: other watched folders that are on probation are taken back.
@@ -179,7 +180,7 @@ impl Remote {
         if self.config.trial.is_some() && self.config.answer.applied.iter().any(|key| key == "watch") {
             self.revert_patch(cx, &reason);
         }
-        cx.error("watch", reason);
+        cx.error(Component::Watch, reason);
     }
 
     /// Publishes what became of the last patch, and the settings in force.

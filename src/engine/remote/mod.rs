@@ -11,7 +11,7 @@ use super::fact::Fact;
 use super::snapshot::Snapshot;
 use super::step::{Next, Systemd};
 use super::write::Write;
-use crate::wire::{Happening, UpdateKind};
+use crate::wire::{EventKind, UpdateKind};
 use crate::words::{Digest, HeadRef};
 pub use backbone_swap::{BackboneState, InstalledBackbone, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult};
 pub use config_patch::{ConfigPatch, Configure, Judge};
@@ -104,13 +104,13 @@ impl Remote {
 
     /// The configuration's files were read again and are good.
     pub fn config_ready(&mut self, cx: &mut Cx<'_>) {
-        self.restart(cx, Happening::ConfigChanged { reason: "the configuration was read again".to_owned() });
+        self.restart(cx, EventKind::ConfigChanged { reason: "the configuration was read again".to_owned() });
     }
 
     /// Everything but the link starts anew, with what is durable by then.
-    fn restart(&mut self, cx: &mut Cx<'_>, why: Happening) {
+    fn restart(&mut self, cx: &mut Cx<'_>, why: EventKind) {
         if cx.end(Next::Restart) {
-            cx.announce(why);
+            cx.emit_event(why);
             self.uncount_starts(cx);
             cx.give_up_requests();
             cx.notify(Systemd::Reloading);

@@ -1,7 +1,7 @@
 //! Signed updates: which manifest is followed, which chunks are asked for, and what becomes of the whole file.
 //!
 //! One update a kind. It is fetched in chunks that are committed one by one, so it goes on where it was after any
-//! crash; once whole, a worker holds it against its manifest ([`Act::VerifyUpdate`]); then `head` puts it in
+//! crash; once whole, a worker holds it against its manifest ([`Act::VerifyUpdate`](crate::engine::Act::VerifyUpdate)); then `head` puts it in
 //! service, on trial, or `backbone` does with it what this version can. What is refused is told once for each
 //! manifest, though the broker keeps the manifest and sends it at every connection.
 //!
@@ -20,12 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::super::context::Cx;
 use super::super::event::{Checked, UpdateChecked};
 use super::super::fact::Fact;
-use super::super::step::Act;
 use super::super::write::Write;
 use super::Remote;
 use super::probation::Probation;
 use crate::update::{Accepted, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
-use crate::wire::{Happening, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
+use crate::wire::{EventKind, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::{Digest, HeadRef};
 use fetch::{Fetch, Stage};
 
@@ -275,7 +274,7 @@ impl Remote {
             self.write_update(cx, kind);
             let (name, version) = (manifest.map(|m| m.name.clone()), manifest.map(|m| m.version));
             let code = code.as_str().to_owned();
-            cx.update_failed(manifest.is_some(), Happening::UpdateFailed { kind, name, version, code, reason });
+            cx.update_failed(manifest.is_some(), EventKind::UpdateFailed { kind, name, version, code, reason });
         }
         self.publish_update(cx, kind);
     }
@@ -343,7 +342,7 @@ impl Remote {
             if fetch.stage == Stage::Whole && (kind == UpdateKind::Backbone || !training) && !cx.is_stopping() {
                 fetch.stage = Stage::Checking;
                 let manifest = Box::new(fetch.manifest.clone());
-                cx.act(Act::VerifyUpdate(manifest));
+                cx.post(Fact::UpdateWhole(manifest));
             }
         }
         self.end_trial_when_due(cx);

@@ -15,7 +15,7 @@ use std::time::Duration;
 use ndarray::{Array1, Array2};
 
 use super::*;
-use crate::eval::gate::Verdict;
+use crate::eval::gate::{Verdict, VerdictCode};
 use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
@@ -148,7 +148,7 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
         calibration: Calibration::default(),
     };
     let verdict =
-        Verdict { promote: true, provisional: false, code: "better".into(), reason: "better".into(), change: None };
+        Verdict { promote: true, provisional: false, code: VerdictCode::Better, reason: "better".into(), change: None };
     Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
         order,
         challenger,
@@ -165,7 +165,10 @@ fn request(engine: &mut Engine, name: &str) -> Step {
 }
 
 fn ordered(effects: &Step) -> Option<TrainingOrder> {
-    effects.acts.iter().find_map(|effect| if let Act::Train(order) = effect { Some(order.clone()) } else { None })
+    effects
+        .acts
+        .iter()
+        .find_map(|effect| if let Act::Train { order, .. } = effect { Some(order.clone()) } else { None })
 }
 
 fn serves(effects: &Step) -> Option<u64> {

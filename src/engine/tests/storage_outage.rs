@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::engine::context::{DEFERRED_MAX, PREDICTED_MAX};
+use crate::wire::Level;
 use crate::wire::{AlertId, Response};
+use crate::words::Component;
 
 /// An engine whose store takes nothing any more.
 fn without_room() -> Engine {
@@ -148,4 +150,17 @@ fn nothing_that_would_have_to_be_durable_is_begun_meanwhile() {
         .step(at(600 * 60_000), Event::Store(StoreEvent::Unavailable { full: false, reason: "read-only".into() }));
     assert_eq!(said(&other, &Topic::Alert(AlertId::DiskFull)), Some(String::new()));
     assert!(said(&other, &Topic::Alert(AlertId::StoreUnwritable)).is_some_and(|alert| alert.contains("read-only")));
+}
+
+#[test]
+fn an_event_is_in_the_journal_though_nothing_can_be_stored() {
+    let mut engine = without_room();
+    let fault = Event::ComponentError { source: Component::Watch, reason: "the folder is gone".into() };
+    let effects = engine.step(at(2), fault);
+    assert!(said(&effects, &Topic::Event).is_some(), "the broker has it");
+    let logged = effects.acts.iter().find_map(|act| match act {
+        Act::LogEvent(report) => Some(report.kind.clone()),
+        _ => None,
+    });
+    assert!(logged.is_some_and(|event| event.level() == Level::Warning), "{effects:?}");
 }

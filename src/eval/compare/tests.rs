@@ -3,6 +3,7 @@ use std::ops::ControlFlow;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::super::gate::VerdictCode;
 use super::*;
 use crate::head::{BackboneRef, Calibration};
 use crate::train::{L2, Settings, fit};
@@ -66,7 +67,7 @@ fn the_same_training_again_ties_with_itself() {
     let data = dataset(&images(0..60, &["bolt", "gear", "nut"]));
     let fitted = trained(&data);
     let result = against(&data, &fitted, &record(fitted.clone()));
-    assert_eq!((result.verdict.code.as_str(), result.verdict.change), ("not_worse", Some([0.0, 0.0])));
+    assert_eq!((result.verdict.code, result.verdict.change), (VerdictCode::NotWorse, Some([0.0, 0.0])));
     assert_eq!(result.challenger, result.champion);
 }
 
@@ -79,7 +80,7 @@ fn the_champion_is_scored_out_of_fold_on_what_it_was_trained_on() {
     champion.heldout.logits.mapv_inplace(|logit| -logit);
     let result = against(&data, &fitted, &champion);
     assert!(result.champion.is_some_and(|figures| figures.n == 60 && figures.accuracy < 0.1));
-    assert_eq!(result.verdict.code, "better");
+    assert_eq!(result.verdict.code, VerdictCode::Better);
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_class_that_is_new_counts_for_the_challenger_and_is_left_out_of_the_champion
     let data = dataset(&now);
     let result = against(&data, &trained(&data), &champion);
     assert!(result.verdict.reason.contains("'washer' is new (20 of 20 right), the 3 classes"), "{:?}", result.verdict);
-    assert_eq!(result.verdict.code, "better");
+    assert_eq!(result.verdict.code, VerdictCode::Better);
     assert_eq!(result.champion.map(|figures| (figures.n, figures.per_class.len())), Some((60, 3)));
     assert_eq!(result.challenger.map(|figures| (figures.n, figures.per_class.len())), Some((80, 4)));
 }
@@ -125,7 +126,7 @@ fn a_class_that_is_new_counts_for_the_challenger_and_is_left_out_of_the_champion
 fn a_class_without_labels_any_more_keeps_the_champion() {
     let champion = record(trained(&dataset(&images(0..60, &["bolt", "gear", "nut"]))));
     let data = dataset(&images(0..60, &["bolt", "gear"]));
-    assert_eq!(against(&data, &trained(&data), &champion).verdict.code, "class_lost");
+    assert_eq!(against(&data, &trained(&data), &champion).verdict.code, VerdictCode::ClassLost);
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_champion_of_another_space_leaves_the_challenger_the_first() {
     let mut champion = record(fitted.clone());
     champion.dense.space.backbone = Digest::of(b"other");
     let result = against(&data, &fitted, &champion);
-    assert_eq!((result.verdict.code.as_str(), result.champion), ("first", None));
+    assert_eq!((result.verdict.code, result.champion), (VerdictCode::First, None));
 }
 
 #[test]
@@ -167,12 +168,12 @@ fn pushed(names: &[&'static str]) -> HeadRecord {
 }
 
 /// What the gate says of `pushed` by `data`, beside a champion trained on it.
-fn sent(data: &Dataset, pushed: &HeadRecord) -> String {
+fn sent(data: &Dataset, pushed: &HeadRecord) -> VerdictCode {
     let champion = record(trained(data));
     let result = compare_pushed(Some(data), pushed, Some(&champion), &Rules::default());
     let Verdict { promote, provisional, code, reason, .. } = result.verdict;
-    assert_eq!(promote, ["better", "not_worse", "too_few_heldout"].contains(&code.as_str()), "{code}: {reason}");
-    assert_eq!(provisional, code == "too_few_heldout");
+    assert_eq!(promote, code.promotes() || code == VerdictCode::TooFewHeldout, "{code}: {reason}");
+    assert_eq!(provisional, code == VerdictCode::TooFewHeldout);
     code
 }
 
@@ -181,31 +182,35 @@ fn a_head_that_was_sent_serves_unless_it_is_shown_to_be_worse() {
     let names = ["bolt", "gear", "nut"];
     let data = dataset(&images(0..60, &names));
     let good = pushed(&names);
-    assert_eq!(sent(&data, &good), "not_worse");
+    assert_eq!(sent(&data, &good), VerdictCode::NotWorse);
     let mut deaf = good.clone();
     deaf.dense.bias[1] -= 1e3;
-    assert_eq!(sent(&data, &deaf), "class_recall_loss");
+    assert_eq!(sent(&data, &deaf), VerdictCode::ClassRecallLoss);
     let mut blind = good.clone();
     blind.dense.weights.fill(0.0);
-    assert_eq!(sent(&data, &blind), "chance");
+    assert_eq!(sent(&data, &blind), VerdictCode::Chance);
     let mut sure = good;
     sure.dense.weights.mapv_inplace(|weight| -weight);
-    assert_eq!(sent(&data, &sure), "chance", "worse than guessing");
-    assert_eq!(sent(&data, &pushed(&["bolt", "gear"])), "class_lost");
-    assert_eq!(sent(&data, &pushed(&["bolt", "gear", "nut", "washer"])), "not_worse", "a class more is no harm");
+    assert_eq!(sent(&data, &sure), VerdictCode::Chance, "worse than guessing");
+    assert_eq!(sent(&data, &pushed(&["bolt", "gear"])), VerdictCode::ClassLost);
+    assert_eq!(
+        sent(&data, &pushed(&["bolt", "gear", "nut", "washer"])),
+        VerdictCode::NotWorse,
+        "a class more is no harm"
+    );
 }
 
 #[test]
 fn without_enough_labels_that_it_has_not_seen_a_head_that_was_sent_serves_provisionally() {
     let names = ["bolt", "gear", "nut"];
     let data = dataset(&images(0..60, &names));
-    assert_eq!(sent(&dataset(&images(0..12, &names)), &pushed(&names)), "too_few_heldout");
+    assert_eq!(sent(&dataset(&images(0..12, &names)), &pushed(&names)), VerdictCode::TooFewHeldout);
     // The images here are those that it was trained on, whatever its own folds said of them.
     let own = record(trained(&data));
-    assert_eq!(sent(&data, &own), "too_few_heldout");
+    assert_eq!(sent(&data, &own), VerdictCode::TooFewHeldout);
     let result = compare_pushed(None, &pushed(&names), Some(&own), &Rules::default());
     assert!(result.verdict.promote && result.verdict.provisional && result.challenger.is_none());
     let first = compare_pushed(Some(&data), &pushed(&names), None, &Rules::default());
-    assert_eq!(first.verdict.code, "first");
+    assert_eq!(first.verdict.code, VerdictCode::First);
     assert_eq!(first.challenger.map(|figures| figures.n), Some(60));
 }

@@ -147,7 +147,12 @@ fn a_rare_class_is_not_given_up_for_gains_elsewhere() {
             continue;
         }
         let result = against(&data, &challenger, &champion, seed);
-        assert_eq!(result.verdict.code, "class_recall_loss", "seed {seed}: {found} of {rare}: {:?}", result.verdict);
+        assert_eq!(
+            result.verdict.code,
+            VerdictCode::ClassRecallLoss,
+            "seed {seed}: {found} of {rare}: {:?}",
+            result.verdict
+        );
     }
 }
 

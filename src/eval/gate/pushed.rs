@@ -4,7 +4,7 @@
 //! knows why, and may come from more images than there are here; it is kept out when the labels here show that it is
 //! worse, by the same measures and bounds.
 
-use super::{Contest, MAX_LOSS_TO_NEW_CLASS, Measured, Rules, Verdict, names, too_few, verdict};
+use super::{Contest, MAX_LOSS_TO_NEW_CLASS, Measured, Rules, Verdict, VerdictCode, names, too_few, verdict};
 
 /// Whether a head that was sent may take the champion's place.
 ///
@@ -17,7 +17,11 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
     if !contest.lost.is_empty() {
         let lost = names(contest.lost);
-        return verdict("class_lost", format!("{kept}: {new} does not know {lost}; send one that does"), None);
+        return verdict(
+            VerdictCode::ClassLost,
+            format!("{kept}: {new} does not know {lost}; send one that does"),
+            None,
+        );
     }
     if let Some(few) = too_few(contest.all.y, contest.all.groups) {
         return unmeasured(contest.challenger, &few);
@@ -29,14 +33,14 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     if let Some(figures) = measured.guesses() {
         let next = "check its classes against the labels here";
         return verdict(
-            "chance",
+            VerdictCode::Chance,
             format!("{kept}: {new} is not surely better than guessing: {figures}; {next}"),
             change,
         );
     }
     let least = if narrow.is_some() { MAX_LOSS_TO_NEW_CLASS } else { 0.0 };
     if let Some(loss) = measured.class_loss(rules.max_class_recall_loss.max(least)) {
-        return verdict("class_recall_loss", format!("{kept}: {new} loses {loss}"), change);
+        return verdict(VerdictCode::ClassRecallLoss, format!("{kept}: {new} loses {loss}"), change);
     }
     let points = format!(
         "balanced accuracy changes by {:+.1} points, at best {:+.1} (95 % bound), on {} labelled images",
@@ -49,14 +53,14 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         None => (measured.best, rules.margin),
     };
     if best < -limit {
-        return verdict("worse", format!("{kept}: {new} is worse: {points}"), change);
+        return verdict(VerdictCode::Worse, format!("{kept}: {new} is worse: {points}"), change);
     }
     let [grows, low, _] = measured.log_loss;
     if narrow.is_none() && low > 0.0 {
         let why = format!("is surer of its mistakes, log-loss grows by {grows:.3}, at least {low:.3}");
-        return verdict("log_loss", format!("{kept}: {new} {why}: {points}"), change);
+        return verdict(VerdictCode::LogLoss, format!("{kept}: {new} {why}: {points}"), change);
     }
-    let code = if measured.balanced[1] > 0.0 { "better" } else { "not_worse" };
+    let code = if measured.balanced[1] > 0.0 { VerdictCode::Better } else { VerdictCode::NotWorse };
     verdict(code, format!("promoted {new}, not shown to be worse than head {}: {points}", contest.champion), change)
 }
 
@@ -64,5 +68,5 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
 #[must_use]
 pub fn unmeasured(version: u64, few: &str) -> Verdict {
     let reason = format!("promoted head {version} provisionally, as it was sent: {few}");
-    Verdict { promote: true, provisional: true, ..verdict("too_few_heldout", reason, None) }
+    Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) }
 }

@@ -69,7 +69,7 @@ impl Match {
 #[test]
 fn a_clearly_better_challenger_is_promoted_with_its_numbers() {
     let verdict = Match::new(&[40, 40], &[28, 28], &[38, 38]).verdict();
-    assert!(verdict.promote && !verdict.provisional && verdict.code == "better", "{verdict:?}");
+    assert!(verdict.promote && !verdict.provisional && verdict.code == VerdictCode::Better, "{verdict:?}");
     assert!(verdict.reason.starts_with("promoted head 7, better than head 6: balanced accuracy changes by +25.0"));
     assert!(verdict.change.is_some_and(|[change, low]| (change - 0.25).abs() < 1e-9 && low > 0.0 && low < change));
 }
@@ -77,7 +77,7 @@ fn a_clearly_better_challenger_is_promoted_with_its_numbers() {
 #[test]
 fn a_challenger_that_says_the_same_is_promoted_as_not_worse() {
     let verdict = Match::new(&[30, 30, 30], &[25, 25, 25], &[25, 25, 25]).verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "not_worse"));
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::NotWorse));
     assert_eq!(verdict.change, Some([0.0, 0.0]));
 }
 
@@ -85,8 +85,11 @@ fn a_challenger_that_says_the_same_is_promoted_as_not_worse() {
 fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
     let verdict = Match::new(&[49, 31], &[30, 29], &[49, 21]).verdict();
     assert_eq!(
-        (verdict.code.as_str(), verdict.reason.as_str()),
-        ("class_recall_loss", "kept head 6: head 7 is better on glass (+38.8 points) but loses 8 of 31 on metal")
+        (verdict.code, verdict.reason.as_str()),
+        (
+            VerdictCode::ClassRecallLoss,
+            "kept head 6: head 7 is better on glass (+38.8 points) but loses 8 of 31 on metal"
+        )
     );
     assert!(!verdict.promote);
 }
@@ -94,7 +97,7 @@ fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
 #[test]
 fn three_images_of_a_class_that_may_be_chance_do_not_outweigh_a_gain() {
     let verdict = Match::new(&[52, 52], &[45, 30], &[42, 44]).verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn a_lower_log_loss_speaks_where_so_few_answers_changed_that_none_can() {
         pair.new.row_mut(row).assign(&p);
     }
     let verdict = pair.verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
     // The same answers, less sure where they are wrong.
     for (mut p, &y) in pair.new.rows_mut().into_iter().zip(&pair.y) {
         if p[y] < 0.5 {
@@ -115,14 +118,14 @@ fn a_lower_log_loss_speaks_where_so_few_answers_changed_that_none_can() {
         }
     }
     let verdict = pair.verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
     assert!(verdict.reason.starts_with("promoted head 7, better than head 6: log-loss falls by 0.34"), "{verdict:?}");
 }
 
 #[test]
 fn a_slightly_worse_challenger_is_kept_out_by_the_bound() {
     let verdict = Match::new(&[60, 60], &[50, 50], &[48, 48]).verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"));
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse));
     assert!(verdict.reason.contains("-3.3 points") && verdict.reason.contains("margin is -0.5"), "{verdict:?}");
 }
 
@@ -131,7 +134,7 @@ fn the_same_answers_with_more_confidence_in_mistakes_are_refused_by_log_loss() {
     let mut pair = Match::new(&[40, 40], &[30, 30], &[30, 30]);
     pair.new.mapv_inplace(|p| if p > 0.5 { 0.9999 } else { 0.0001 });
     let verdict = pair.verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "log_loss"));
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::LogLoss));
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn a_class_that_the_challenger_no_longer_knows_is_never_given_up() {
     let pair = Match::new(&[40, 40], &[10, 10], &[40, 40]);
     let lost = [Label::new("washer").unwrap()];
     let verdict = judge(&pair.contest(&[], &lost), &Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "class_lost"));
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::ClassLost));
     assert!(verdict.reason.contains("'washer'"));
 }
 
@@ -152,7 +155,7 @@ fn a_new_class_that_is_learnt_outweighs_doubt_about_the_others() {
     pair.new.row_mut(39).assign(&swapped);
     pair.new.row_mut(0).assign(&wrong);
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
     let says = "'paper' is new (37 of 40 right), the 2 classes that both know change by +0.0 points";
     assert!(verdict.reason.contains(says), "{verdict:?}");
 }
@@ -161,7 +164,7 @@ fn a_new_class_that_is_learnt_outweighs_doubt_about_the_others() {
 fn a_new_class_does_not_excuse_a_loss_on_the_others() {
     // Under 20 images a class, so that no class is refused for itself.
     let verdict = Match::new(&[19, 19, 19], &[19, 19, 0], &[14, 14, 19]).verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
     assert!(
         verdict
             .reason
@@ -169,7 +172,7 @@ fn a_new_class_does_not_excuse_a_loss_on_the_others() {
         "{verdict:?}"
     );
     let verdict = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn a_class_that_was_favoured_may_give_way_when_new_ones_are_learnt() {
     // The champion called metal glass too often; of glass 7 are lost, of metal 12 gained, and paper is learnt.
     let pair = Match::new(&[52, 52, 52], &[50, 30, 0], &[43, 42, 43]);
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
@@ -188,7 +191,7 @@ fn a_class_swallowed_by_a_new_one_keeps_the_champion() {
         pair.new.row_mut(row).assign(&ndarray::array![0.05, 0.1, 0.85]);
     }
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "class_recall_loss"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::ClassRecallLoss), "{verdict:?}");
     assert!(verdict.reason.contains("loses 28 of 40 on metal"), "{verdict:?}");
 }
 
@@ -202,15 +205,15 @@ fn a_champion_of_fewer_classes_is_not_better_for_having_fewer_names_to_choose_fr
         pair.new.row_mut(row).assign(&ndarray::arr1(&p));
     }
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
 fn a_few_images_lost_to_a_new_class_do_not_keep_it_out() {
     let pair = Match::new(&[32, 32, 40], &[24, 24, 0], &[27, 16, 24]);
-    assert_eq!(pair.verdict().code, "class_recall_loss", "without a new class they do");
+    assert_eq!(pair.verdict().code, VerdictCode::ClassRecallLoss, "without a new class they do");
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
@@ -218,9 +221,9 @@ fn a_new_class_that_is_surely_found_does_not_wait_for_more_images_of_the_others(
     // Of 24 images of the others three change: no bound could be above the margin.
     let pair = Match::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 5]);
     let verdict = pair.verdict_with_last_class_new(&Rules { margin: 0.0, ..Rules::default() });
-    assert_eq!((verdict.promote, verdict.code.as_str()), (true, "better"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
     let verdict = Match::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 2]).verdict_with_last_class_new(&Rules::default());
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "worse"), "{verdict:?}");
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
 }
 
 #[test]
@@ -238,11 +241,11 @@ fn a_new_class_of_noise_is_kept_out() {
 
 #[test]
 fn too_little_held_out_is_a_reason_of_its_own() {
-    assert_eq!(Match::new(&[9, 9], &[1, 1], &[9, 9]).verdict().code, "too_few_heldout");
+    assert_eq!(Match::new(&[9, 9], &[1, 1], &[9, 9]).verdict().code, VerdictCode::TooFewHeldout);
     let mut bursts = Match::new(&[20, 20], &[5, 5], &[20, 20]);
     bursts.groups = (0..40_u8).map(|i| SampleId::of(&[i / 5])).collect();
     let verdict = bursts.verdict();
-    assert_eq!((verdict.promote, verdict.code.as_str()), (false, "too_few_heldout"));
+    assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::TooFewHeldout));
     assert!(verdict.reason.contains("only 40 images in 8 groups"), "{verdict:?}");
 }
 
@@ -250,7 +253,7 @@ fn too_little_held_out_is_a_reason_of_its_own() {
 fn a_champion_that_was_never_measured_gives_way_to_one_that_has_learnt_from_more() {
     let pair = Match::new(&[9, 6], &[9, 6], &[9, 6]);
     let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &[]) }, &Rules::default());
-    assert!(verdict.promote && verdict.provisional && verdict.code == "too_few_heldout", "{verdict:?}");
+    assert!(verdict.promote && verdict.provisional && verdict.code == VerdictCode::TooFewHeldout, "{verdict:?}");
     assert!(verdict.reason.starts_with("promoted head 7 provisionally, head 6 was not measured either"), "{verdict:?}");
     let lost = [Label::new("washer").unwrap()];
     let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &lost) }, &Rules::default());
@@ -261,11 +264,11 @@ fn a_champion_that_was_never_measured_gives_way_to_one_that_has_learnt_from_more
 fn the_first_head_serves_when_it_beats_chance_or_provisionally_when_that_cannot_be_told() {
     let first = |pair: &Match| judge_first(1, &pair.y, &pair.groups, &pair.new, &Rules::default());
     let good = first(&Match::new(&[20, 20], &[0, 0], &[17, 17]));
-    assert!(good.promote && !good.provisional && good.code == "first", "{good:?}");
+    assert!(good.promote && !good.provisional && good.code == VerdictCode::First, "{good:?}");
     let guess = first(&Match::new(&[20, 20], &[0, 0], &[11, 11]));
-    assert!(!guess.promote && guess.code == "chance", "{guess:?}");
+    assert!(!guess.promote && guess.code == VerdictCode::Chance, "{guess:?}");
     let few = first(&Match::new(&[3, 3], &[0, 0], &[3, 3]));
-    assert!(few.promote && few.provisional && few.code == "too_few_heldout", "{few:?}");
+    assert!(few.promote && few.provisional && few.code == VerdictCode::TooFewHeldout, "{few:?}");
 }
 
 #[test]
@@ -289,4 +292,24 @@ fn challengers_that_only_lost_a_rare_class_are_never_promoted() {
         let verdict = Match::new(&[60, 60, rare], &[55, 55, rare], &[55, 55, keeps]).verdict();
         assert!(!verdict.promote, "seed {seed}: {rare} rare ones, {keeps} kept: {verdict:?}");
     }
+}
+
+#[test]
+fn a_code_is_the_same_word_in_reports_and_in_json_and_a_verdict_promotes_by_its_code() {
+    use VerdictCode::{
+        Better, Chance, ClassLost, ClassRecallLoss, First, LogLoss, NoLabels, NotWorse, TooFewHeldout, Worse,
+    };
+    let all = [Better, NotWorse, First, Worse, ClassLost, ClassRecallLoss, LogLoss, TooFewHeldout, Chance, NoLabels];
+    for code in all {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        assert_eq!(verdict(code, String::new(), None).promote, [Better, NotWorse, First].contains(&code), "{code}");
+    }
+}
+
+#[test]
+fn a_backbone_without_a_head_goes_only_where_no_head_serves() {
+    let (first, other) = (judge_without_head(None), judge_without_head(Some(7)));
+    assert_eq!((first.promote, first.code), (true, VerdictCode::First));
+    assert_eq!((other.promote, other.code), (false, VerdictCode::NoLabels));
+    assert!(other.reason.contains("compare it with head 7"), "{}", other.reason);
 }

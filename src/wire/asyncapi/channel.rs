@@ -35,13 +35,13 @@ struct Message {
 
 impl Channel {
     /// What the daemon says on `topic`, in JSON of this schema.
-    pub fn said(topic: &Topic, about: &'static str, schema: Value) -> Self {
+    pub fn sent(topic: &Topic, about: &'static str, schema: Value) -> Self {
         let action = Action::Send { qos: topic.qos(), retain: topic.retain() };
         Self::new(&address(topic), about, action, "application/json", schema)
     }
 
     /// What the daemon listens to at `below` the base, in JSON of this schema.
-    pub fn heard(below: &str, about: &'static str, schema: Value) -> Self {
+    pub fn received(below: &str, about: &'static str, schema: Value) -> Self {
         Self::new(below, about, Action::Receive { retain: false }, "application/json", schema)
     }
 

@@ -3,82 +3,82 @@
 use serde_json::{Value, json};
 
 use super::channel::Channel;
+use super::schema::{SchemaSet, heard, nothing};
 use crate::wire::request::Fields;
-use crate::wire::schema::{Said, heard, nothing};
 use crate::wire::{
-    Alert, AlertId, Asked, ChunkRequest, Desired, EventReport, Exported, HeadEntry, Health, Info, LabelItem,
-    LabelsTaken, MAX_LABEL_ITEMS, Prediction, Promoted, Reported, Response, ReviewList, RolledBack, SampleEntry,
-    Status, StatusReport, Topic, TrainAccepted, TrainResult, TrainState, UpdateKind, UpdateState,
+    Alert, AlertId, ChunkRequest, Desired, EventReport, Exported, HeadEntry, Health, Info, LabelItem, LabelsTaken,
+    MAX_LABEL_ITEMS, Prediction, PredictionBody, Promoted, Reported, Response, ReviewItems, ReviewList, RolledBack,
+    SampleEntry, Status, StatusReport, Topic, TrainAccepted, TrainResult, TrainState, UpdateKind, UpdateState,
 };
-use crate::wire::{command, home_assistant, prediction};
+use crate::wire::{command, home_assistant};
 
-/// Every channel; the schemas that they refer to go into `said`.
-pub(super) fn channels(said: &mut Said) -> Vec<Channel> {
+/// Every channel; the schemas that they refer to go into `schemas`.
+pub(super) fn channels(schemas: &mut SchemaSet) -> Vec<Channel> {
     let status = [Status::Online, Status::Stopped, Status::Offline].map(Status::as_str);
     let mut channels = vec![
-        Channel::said(&Topic::Status, "Whether the device is there; the last will says offline.", Value::Null)
+        Channel::sent(&Topic::Status, "Whether the device is there; the last will says offline.", Value::Null)
             .in_words(&status),
-        Channel::said(&Topic::Info, "What runs here.", said.of::<Info>()),
-        Channel::said(&Topic::Health, "How it goes: every 30 s and on change.", said.of::<Health>()),
-        Channel::said(&Topic::State, "The latest prediction.", said.of::<Prediction>()),
-        Channel::said(&Topic::Prediction, "Every prediction.", said.of::<Prediction>()),
-        Channel::said(&Topic::TrainState, "Where a training is.", said.of::<TrainState>()),
-        Channel::said(&Topic::TrainResult, "What a training brought.", said.of::<TrainResult>()),
-        Channel::said(&Topic::Event, "What happened.", said.of::<EventReport>()),
-        Channel::said(&Topic::Review, "Images that are worth a label.", said.of::<ReviewList>()),
-        Channel::said(&Topic::Alert(AlertId::Drift), "What needs a person.", said.of::<Alert>())
+        Channel::sent(&Topic::Info, "What runs here.", schemas.of::<Info>()),
+        Channel::sent(&Topic::Health, "How it goes: every 30 s and on change.", schemas.of::<Health>()),
+        Channel::sent(&Topic::State, "The latest prediction.", schemas.of::<Prediction>()),
+        Channel::sent(&Topic::Prediction, "Every prediction.", schemas.of::<Prediction>()),
+        Channel::sent(&Topic::TrainState, "Where a training is.", schemas.of::<TrainState>()),
+        Channel::sent(&Topic::TrainResult, "What a training brought.", schemas.of::<TrainResult>()),
+        Channel::sent(&Topic::Event, "What happened.", schemas.of::<EventReport>()),
+        Channel::sent(&Topic::Review, "Images that are worth a label.", schemas.of::<ReviewList>()),
+        Channel::sent(&Topic::Alert(AlertId::Drift), "What needs a person.", schemas.of::<Alert>())
             .or_empty("It is over."),
-        Channel::said(&Topic::Discovery, "The device for Home Assistant.", home_assistant::schema())
+        Channel::sent(&Topic::Discovery, "The device for Home Assistant.", home_assistant::schema())
             .or_empty("The device is taken away."),
-        Channel::said(&Topic::ConfigReported, "What became of the settings from afar.", said.of::<Reported>()),
-        Channel::heard("config/desired", "Settings from afar; they replace those before.", heard::<Desired>())
+        Channel::sent(&Topic::ConfigReported, "What became of the settings from afar.", schemas.of::<Reported>()),
+        Channel::received("config/desired", "Settings from afar; they replace those before.", heard::<Desired>())
             .or_empty("The device's own settings hold again.")
             .retained(),
-        Channel::said(
+        Channel::sent(
             &Topic::UpdateState(UpdateKind::Head),
             "What is installed and under way.",
-            said.of::<UpdateState>(),
+            schemas.of::<UpdateState>(),
         ),
-        Channel::said(&Topic::UpdateRequest(UpdateKind::Head), "Chunks that are wanted.", said.of::<ChunkRequest>()),
-        Channel::heard("update/{kind}/desired", "A signed manifest; docs/updates.md has all of it.", manifest())
+        Channel::sent(&Topic::UpdateRequest(UpdateKind::Head), "Chunks that are wanted.", schemas.of::<ChunkRequest>()),
+        Channel::received("update/{kind}/desired", "A signed manifest; docs/updates.md has all of it.", manifest())
             .or_empty("What is under way is given up.")
             .retained(),
-        Channel::heard("update/{kind}/chunk/{sha256}/{n}", "A part of the file, as it is.", Value::Null).in_bytes(),
-        Channel::heard("label", "Labels for images; all of a list count or none.", labels()),
-        Channel::heard("homeassistant/status", "Home Assistant came or went.", Value::Null)
+        Channel::received("update/{kind}/chunk/{sha256}/{n}", "A part of the file, as it is.", Value::Null).in_bytes(),
+        Channel::received("label", "Labels for images; all of a list count or none.", labels()),
+        Channel::received("homeassistant/status", "Home Assistant came or went.", Value::Null)
             .in_words(&["online", "offline"])
             .retained(),
     ];
     for (name, about, arguments, data) in [
-        ("train", "Train now; the result comes on train/result.", None, said.of::<TrainAccepted>()),
+        ("train", "Train now; the result comes on train/result.", None, schemas.of::<TrainAccepted>()),
         ("rescan", "List the watched folders again.", None, nothing()),
         ("reload", "Read the configuration again, and take it if it is good.", None, nothing()),
-        ("rollback", "Put the head before this one back in service.", None, said.of::<RolledBack>()),
-        ("promote", "Put a stored head in service.", Some(heard::<command::Promote>()), said.of::<Promoted>()),
+        ("rollback", "Put the head before this one back in service.", None, schemas.of::<RolledBack>()),
+        ("promote", "Put a stored head in service.", Some(heard::<command::Promote>()), schemas.of::<Promoted>()),
         (
             "predict",
             "What is said of a stored image now.",
             Some(heard::<command::Predict>()),
-            said.of::<prediction::Said>(),
+            schemas.of::<PredictionBody>(),
         ),
         (
             "samples",
             "Samples in the order of arrival.",
             Some(heard::<command::Samples>()),
-            said.of::<Vec<SampleEntry>>(),
+            schemas.of::<Vec<SampleEntry>>(),
         ),
-        ("heads", "Every head that is kept.", None, said.of::<Vec<HeadEntry>>()),
-        ("export", "Backbone and head as one ONNX file.", None, said.of::<Exported>()),
+        ("heads", "Every head that is kept.", None, schemas.of::<Vec<HeadEntry>>()),
+        ("export", "Backbone and head as one ONNX file.", None, schemas.of::<Exported>()),
         (
             "label",
             "Labels, all of them or none, with an answer.",
             Some(heard::<command::Labels>()),
-            said.of::<LabelsTaken>(),
+            schemas.of::<LabelsTaken>(),
         ),
-        ("status", "How it goes and what serves.", None, said.of::<StatusReport>()),
-        ("review", "The list that is on review.", None, said.of::<Asked>()),
+        ("status", "How it goes and what serves.", None, schemas.of::<StatusReport>()),
+        ("review", "The list that is on review.", None, schemas.of::<ReviewItems>()),
     ] {
-        channels.extend(exchange(said, name, about, arguments, &data));
+        channels.extend(exchange(schemas, name, about, arguments, &data));
     }
     channels
 }
@@ -98,19 +98,25 @@ pub(super) fn parameter(name: &str) -> Value {
 
 /// A request and its answer. `arguments` is the schema of what it takes beyond `transaction` and `expires`, `data` that
 /// of what it answers.
-fn exchange(said: &mut Said, name: &str, about: &'static str, arguments: Option<Value>, data: &Value) -> [Channel; 2] {
+fn exchange(
+    schemas: &mut SchemaSet,
+    name: &str,
+    about: &'static str,
+    arguments: Option<Value>,
+    data: &Value,
+) -> [Channel; 2] {
     let fields = heard::<Fields>();
     let asked = arguments.map_or(fields.clone(), |arguments| json!({ "allOf": [fields, arguments] }));
-    let answered = json!({ "allOf": [said.of::<Response>(), {
+    let answered = json!({ "allOf": [schemas.of::<Response>(), {
         "if": { "properties": { "status": { "const": "ok" } } },
         "then": { "properties": { "data": data } },
     }]});
     let response = Topic::Response(name.to_owned());
     [
-        Channel::heard(&format!("request/{name}"), about, asked)
+        Channel::received(&format!("request/{name}"), about, asked)
             .or_empty("The same as {}.")
             .answered_on(&response.to_string()),
-        Channel::said(&response, "The answer.", answered),
+        Channel::sent(&response, "The answer.", answered),
     ]
 }
 

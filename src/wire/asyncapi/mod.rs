@@ -1,7 +1,7 @@
 //! `docs/asyncapi.yaml`: all that goes over MQTT as an AsyncAPI 3.0 document, for people and for programs that write
 //! clients.
 //!
-//! It is made of the types of the payloads ([`super::schema`]) and of what [`Topic`](super::Topic) says of quality of
+//! It is made of the types of the payloads ([`schema`]) and of what [`Topic`](super::Topic) says of quality of
 //! service and retaining; a test compares it with the file. **A new topic is one line in [`list`]**: its type derives
 //! `JsonSchema`, and the line says what it is for. A new request is one line there, too. Tests fail while a topic on
 //! which the daemon speaks, or a filter under which it listens, has no line and does not stand in `WITHOUT_TYPE`.
@@ -9,22 +9,19 @@
 //! Operations are told from the daemon's side: it sends predictions and receives requests.
 
 mod channel;
+mod golden_tests;
 mod list;
-#[cfg(test)]
+mod schema;
 mod tests;
 
 use serde_json::{Map, Value, json};
 
-use super::schema::Said;
 use channel::Channel;
+use schema::SchemaSet;
 
 /// The whole document as YAML.
-///
-/// # Panics
-/// Never: what is written has text keys.
-#[must_use]
-pub fn asyncapi() -> String {
-    let about = "# Made from the code: UPDATE_GOLDEN=1 cargo test --test wire\n".to_owned();
+fn asyncapi() -> String {
+    let about = "# Made from the code: UPDATE_GOLDEN=1 cargo test --lib asyncapi\n".to_owned();
     document().into_iter().fold(about, |text, (section, value)| {
         let section = Value::Object(Map::from_iter([(section.to_owned(), value)]));
         text + &serde_yaml::to_string(&section).expect("the document has text keys")
@@ -33,8 +30,8 @@ pub fn asyncapi() -> String {
 
 /// The sections of the document, in the order in which people read them.
 fn document() -> Vec<(&'static str, Value)> {
-    let mut said = Said::default();
-    let channels = list::channels(&mut said);
+    let mut schemas = SchemaSet::default();
+    let channels = list::channels(&mut schemas);
     let gather = |part: fn(&Channel) -> (String, Value)| -> Map<String, Value> { channels.iter().map(part).collect() };
     let parameters: Map<String, Value> =
         channels.iter().flat_map(Channel::parameters).map(|name| (name.clone(), list::parameter(&name))).collect();
@@ -45,7 +42,7 @@ fn document() -> Vec<(&'static str, Value)> {
         ("servers", json!({ "broker": server() })),
         ("channels", gather(Channel::described).into()),
         ("operations", gather(Channel::operation).into()),
-        ("components", json!({ "parameters": parameters, "schemas": said.into_named() })),
+        ("components", json!({ "parameters": parameters, "schemas": schemas.into_named() })),
     ]
 }
 

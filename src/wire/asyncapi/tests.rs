@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::document;
 use crate::wire::documented_tests::documented;
-use crate::wire::tests::{envelope, figures, happenings, head, label, prediction, train_result};
+use crate::wire::tests::{envelope, event_kinds, figures, head, label, prediction, train_result};
 use crate::wire::*;
 use crate::words::{SampleId, Timestamp};
 
@@ -94,9 +94,9 @@ fn understood(topic: &str, value: &Value) -> Option<Value> {
             (("response", "train"), Some(response)) => data::<TrainAccepted>(response),
             (("response", "rollback"), Some(response)) => data::<RolledBack>(response),
             (("response", "status"), Some(response)) => data::<StatusReport>(response),
-            (("response", "review"), Some(response)) => data::<Asked>(response),
+            (("response", "review"), Some(response)) => data::<ReviewItems>(response),
             (("response", "promote"), Some(response)) => data::<Promoted>(response),
-            (("response", "predict"), Some(response)) => data::<Said>(response),
+            (("response", "predict"), Some(response)) => data::<PredictionBody>(response),
             (("response", "samples"), Some(response)) => data::<Vec<SampleEntry>>(response),
             (("response", "heads"), Some(response)) => data::<Vec<HeadEntry>>(response),
             (("response", "export"), Some(response)) => data::<Exported>(response),
@@ -184,12 +184,12 @@ fn the_document_for_home_assistant_passes() {
 
 #[test]
 fn events_are_of_the_types_that_home_assistant_is_told() {
-    let types: BTreeSet<String> = happenings()
+    let types: BTreeSet<String> = event_kinds()
         .into_iter()
-        .map(|happening| serde_json::to_value(happening).unwrap()["event_type"].as_str().unwrap().to_owned())
+        .map(|kind| serde_json::to_value(kind).unwrap()["event_type"].as_str().unwrap().to_owned())
         .collect();
     for event_type in types {
-        assert!(Happening::TYPES.contains(&event_type.as_str()), "{event_type} is not in Happening::TYPES");
+        assert!(EventKind::TYPES.contains(&event_type.as_str()), "{event_type} is not in EventKind::TYPES");
     }
 }
 
@@ -262,21 +262,21 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     let passes = |topic: &str, value: Value| assert!(judges[topic].accepts(&value), "{topic}: {value}");
     let hex =
         |head: crate::words::HeadRef| crate::words::HeadRef { id: crate::words::HeadId("0123456789ab".into()), ..head };
-    let Prediction { said, .. } = prediction();
-    let full = Said {
+    let Prediction { body, .. } = prediction();
+    let full = PredictionBody {
         set: Some(vec![label("gear"), label("späte Mutter")]),
         unknown: Some(true),
         novelty: Some(1e9),
-        ..said.clone()
+        ..body.clone()
     };
-    let bare = Said { label: None, probability: None, top: vec![], head: None, ..said };
-    let [full, bare] = [full, bare].map(|said| Prediction { said, ..prediction() });
+    let bare = PredictionBody { label: None, probability: None, top: vec![], head: None, ..body };
+    let [full, bare] = [full, bare].map(|body| Prediction { body, ..prediction() });
     for value in [full, bare] {
         passes("prediction", serde_json::to_value(&value).unwrap());
         passes("state", serde_json::to_value(value).unwrap());
     }
-    for happening in happenings() {
-        passes("event", serde_json::to_value(EventReport { envelope: envelope(), happening }).unwrap());
+    for kind in event_kinds() {
+        passes("event", serde_json::to_value(EventReport { envelope: envelope(), kind }).unwrap());
     }
     let mut result = train_result();
     result.facts.kind = "lda".into();
@@ -301,8 +301,11 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     };
     passes(
         "review",
-        serde_json::to_value(ReviewList { envelope: envelope(), asked: Asked { items: vec![item], advice: None } })
-            .unwrap(),
+        serde_json::to_value(ReviewList {
+            envelope: envelope(),
+            body: ReviewItems { items: vec![item], advice: None },
+        })
+        .unwrap(),
     );
     for (name, answer) in [
         ("train", Answer::ok(&TrainAccepted { training: u64::MAX })),
@@ -310,7 +313,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         ("rollback", Answer::ok(&RolledBack { head: None, from: hex(head()) })),
         ("status", Answer::ok(&report(&health, None))),
         ("status", Answer::ok(&report(&health, Some(hex(head()))))),
-        ("review", Answer::ok(&Asked::default())),
+        ("review", Answer::ok(&ReviewItems::default())),
         ("rescan", Answer::ok(&json!({}))),
     ] {
         for transaction in [None, Some("7f".to_owned())] {

@@ -216,7 +216,7 @@ fn the_quota_is_kept(world: &World) {
 fn the_review_list_is_of_now(world: &World) {
     let Some(payload) = world.broker.retained.get("review") else { return };
     let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
-    for item in list.asked.items {
+    for item in list.body.items {
         let Some(labelled) = world.model.samples.get(&item.image) else {
             panic!("{} is asked about and no sample", item.image)
         };

@@ -479,7 +479,7 @@ impl World {
             eprintln!("        {act:.200?}");
         }
         match act {
-            Act::SendOutbox | Act::Systemd(_) => {}
+            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) => {}
             Act::Publish { topic, payload } => {
                 if self.plays_all {
                     self.hear(&topic, payload);
@@ -516,9 +516,9 @@ impl World {
             }
             Act::Stat { root, path } => self.look_at(root, path),
             Act::Rescan => self.scan(),
-            Act::Train(order) if self.plays_all => self.work_within(300, Work::Train(order)),
-            Act::Train(order) => {
-                let outcome = self.train(order);
+            Act::Train { order, version } if self.plays_all => self.work_within(300, Work::Train(order, version)),
+            Act::Train { order, version } => {
+                let outcome = self.train(order, version);
                 self.later(5_000, outcome);
             }
             Act::Shadow(version) => {
@@ -534,7 +534,7 @@ impl World {
             Act::Review { .. } if self.plays_all => self.review(),
             Act::Review { .. } => self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review::default()))),
             Act::Evict { count } => self.look_for_evictable(count),
-            Act::VerifyUpdate(manifest) => self.work_within(500, Work::Verify(manifest)),
+            Act::VerifyUpdate { manifest, version } => self.work_within(500, Work::Verify(manifest, version)),
             Act::Serve(version) => self.serve(version),
         }
     }

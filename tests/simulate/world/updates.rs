@@ -139,7 +139,7 @@ impl World {
     }
 
     /// Compares the chunks with the manifest, and a head with the one that serves when that is read.
-    pub(super) fn verify(&mut self, manifest: &Manifest) {
+    pub(super) fn verify(&mut self, manifest: &Manifest, version: u64) {
         let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
         let whole = self.model.chunks.get(&kind).map(|chunks| chunks.values().flatten().copied().collect::<Vec<u8>>());
         let is_whole = whole.is_some_and(|bytes| Digest::of(&bytes) == sha256);
@@ -149,7 +149,6 @@ impl World {
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
             Contents::Head { backbone, space } => {
                 let against = self.champion_in(*space);
-                let version = self.next_version();
                 let record = self.head_record(version, *space, backbone.clone());
                 let promote = against.is_none() || self.chance(self.weather.better);
                 self.witness.judged(&record.head.id, against, promote);
@@ -204,7 +203,7 @@ impl World {
     }
 
     fn compare_pair(&mut self, order: SwapOrder) {
-        let SwapOrder { sha256, name, .. } = order;
+        let SwapOrder { sha256, name, version, .. } = order;
         let against = self.champion_in(self.settings.space);
         let backbone = BackboneRef { name, sha256, dim: 1 };
         let classes: BTreeSet<_> = (self.model.samples.iter())
@@ -213,7 +212,6 @@ impl World {
             .collect();
         let has_head = classes.len() > 1;
         let promote = against.is_none() || (has_head && self.chance(self.weather.better));
-        let version = self.next_version();
         let challenger = has_head.then(|| self.head_record(version, space_of(sha256), backbone.clone()));
         if let Some(challenger) = &challenger {
             self.witness.judged(&challenger.head.id, against, promote);
@@ -226,6 +224,7 @@ impl World {
             manifest: format!("/state/backbones/{sha256}.yaml").into(),
             challenger,
             verdict: verdict(promote, false),
+            against,
             embedded,
             missing,
         };

@@ -9,7 +9,7 @@ use edgetuned::engine::{
     TrainingOrder, TrainingOutcome,
 };
 use edgetuned::eval::budget::Why;
-use edgetuned::eval::gate::Verdict;
+use edgetuned::eval::gate::{Verdict, VerdictCode};
 use edgetuned::eval::review::Reason;
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::update::Manifest;
@@ -27,8 +27,8 @@ const MIN_CLASS: usize = 3;
 /// Something that a worker begins later than it is asked for.
 #[derive(Debug)]
 pub(super) enum Work {
-    Train(TrainingOrder),
-    Verify(Box<Manifest>),
+    Train(TrainingOrder, u64),
+    Verify(Box<Manifest>, u64),
     Prepare(Preparation),
 }
 
@@ -55,19 +55,18 @@ impl World {
     pub(super) fn workers(&mut self) {
         while self.work.first().is_some_and(|(at, _)| *at <= self.now.mono) {
             match self.work.remove(0).1 {
-                Work::Train(order) => self.compare_challenger(order),
-                Work::Verify(manifest) => self.verify(&manifest),
+                Work::Train(order, version) => self.compare_challenger(order, version),
+                Work::Verify(manifest, version) => self.verify(&manifest, version),
                 Work::Prepare(preparation) => self.prepare(preparation),
             }
         }
     }
 
     /// Trains at once, without a look at the champion.
-    pub(super) fn train(&mut self, order: TrainingOrder) -> Event {
+    pub(super) fn train(&mut self, order: TrainingOrder, version: u64) -> Event {
         if self.rng.random_bool(0.1) {
             return Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() });
         }
-        let version = self.next_version();
         let promote = self.rng.random_bool(0.6);
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
         let challenger = self.head_record(version, space, backbone);
@@ -75,7 +74,7 @@ impl World {
     }
 
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
-    fn compare_challenger(&mut self, order: TrainingOrder) {
+    fn compare_challenger(&mut self, order: TrainingOrder, version: u64) {
         if self.chance(self.weather.failed_training) {
             return self
                 .later(3_000, Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() }));
@@ -84,7 +83,6 @@ impl World {
         let champion = self.champion_in(space);
         let twin = self.model.heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
         let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.settings.promotion == PromotionPolicy::Gated);
-        let version = self.next_version();
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
             && self.chance(0.05)
@@ -96,11 +94,6 @@ impl World {
         self.witness.judged(&challenger.head.id, champion, promote);
         self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
         self.later(5_000, outcome(order, challenger, verdict(promote, provisional)));
-    }
-
-    /// What a worker takes for the version of the next head.
-    pub(super) fn next_version(&self) -> u64 {
-        self.model.heads.last().map_or(0, |head| head.head.version) + 1
     }
 
     /// The version of the head that reads these embeddings and serves, or would if it could be read.
@@ -256,7 +249,8 @@ impl World {
 }
 
 pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
-    Verdict { promote, provisional, code: "test".into(), reason: "as the dice fell".into(), change: None }
+    let code = if promote { VerdictCode::Better } else { VerdictCode::Worse };
+    Verdict { promote, provisional, code, reason: "as the dice fell".into(), change: None }
 }
 
 fn outcome(order: TrainingOrder, challenger: HeadRecord, verdict: Verdict) -> Event {

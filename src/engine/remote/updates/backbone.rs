@@ -2,13 +2,13 @@
 //! [`super::super::backbone_swap`]'s matter.
 
 use super::super::super::context::Cx;
-use super::super::super::step::Act;
+use super::super::super::fact::Fact;
 use super::super::Remote;
 use super::super::backbone_swap::SwapOrder;
 use super::fetch::Stage;
 use super::{FAILED_MAX, Refused};
 use crate::update::{Code, Contents, Installed, Manifest, Refusal};
-use crate::wire::{Happening, UpdateKind};
+use crate::wire::{EventKind, UpdateKind};
 use crate::words::Digest;
 
 const KIND: UpdateKind = UpdateKind::Backbone;
@@ -17,9 +17,16 @@ impl Remote {
     /// The file is what its signed manifest says: it is readied beside the present one.
     pub fn backbone_verified(&mut self, cx: &mut Cx<'_>, manifest: &Manifest) {
         let Contents::Backbone { manifest: keys } = &manifest.contents else { return };
-        let order = SwapOrder { sha256: manifest.sha256, name: manifest.name.clone(), manifest: keys.clone() };
-        cx.act(Act::PrepareBackbone(Box::new(order)));
+        let (sha256, name) = (manifest.sha256, manifest.name.clone());
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { sha256, name, manifest: keys.clone(), version: 0 })));
         self.publish_update(cx, KIND);
+    }
+
+    /// It was compared with a head that no longer serves: it is compared with the one that does; its embeddings are kept.
+    pub fn backbone_outdated(&mut self, cx: &mut Cx<'_>) {
+        let Some(fetch) = &self.updates.of(KIND).fetch else { return };
+        let manifest = fetch.manifest.clone();
+        self.backbone_verified(cx, &manifest);
     }
 
     /// Whether the backbone with this model is the one that is being readied.
@@ -58,6 +65,6 @@ impl Remote {
         self.write_update(cx, KIND);
         let (code, reason) = (Code::DidNotHold.as_str().to_owned(), reason.to_owned());
         let (name, version) = (Some(name), Some(version));
-        cx.announce(Happening::UpdateFailed { kind: KIND, name, version, code, reason });
+        cx.emit_event(EventKind::UpdateFailed { kind: KIND, name, version, code, reason });
     }
 }

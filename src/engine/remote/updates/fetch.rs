@@ -7,7 +7,7 @@ use super::super::super::write::Write;
 use super::super::Remote;
 use crate::update::{Chunks, Manifest};
 use crate::wire::{ChunkRequest, Topic, UpdateKind};
-use crate::words::Digest;
+use crate::words::{Component, Digest};
 
 /// Without any chunk for so long, they are asked for again; then twice as long, up to [`PATIENCE_MAX`].
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -152,7 +152,7 @@ impl Remote {
             let count = std::mem::take(count);
             let others = if count > 1 { format!(" ({count} of that kind)") } else { String::new() };
             cx.error(
-                "updates",
+                Component::Updates,
                 format!("a chunk was ignored: {why}{others}; send the chunks that update/*/request lists"),
             );
         }

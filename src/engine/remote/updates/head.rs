@@ -12,8 +12,8 @@ use super::super::probation::{PROBATION, Probation, failed_by_starts};
 use super::fetch::Stage;
 use super::{FAILED_MAX, Refused};
 use crate::update::{Code, Installed, Manifest, Refusal};
-use crate::wire::{AlertId, Happening, Severity, UpdateKind};
-use crate::words::HeadRef;
+use crate::wire::{AlertId, EventKind, Severity, UpdateKind};
+use crate::words::{Component, HeadRef};
 
 const KIND: UpdateKind = UpdateKind::Head;
 
@@ -85,7 +85,7 @@ impl Remote {
             cx.post(Fact::UpdateHeadFailed { reason: reason.to_owned() });
         } else {
             let text = format!("head {version} does not serve: {reason}; train, or roll back to one that is kept");
-            cx.error("serve", text.clone());
+            cx.error(Component::Serve, text.clone());
             cx.raise(AlertId::Model, Severity::Error, text);
         }
     }
@@ -109,7 +109,7 @@ impl Remote {
         self.write_update(cx, KIND);
         let (code, reason) = (Code::DidNotHold.as_str().to_owned(), reason.to_owned());
         let (kind, name, version) = (KIND, Some(name), Some(version));
-        cx.announce(Happening::UpdateFailed { kind, name, version, code, reason });
+        cx.emit_event(EventKind::UpdateFailed { kind, name, version, code, reason });
         self.publish_update(cx, KIND);
     }
 }

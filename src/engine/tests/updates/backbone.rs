@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::machine::{Machine, file, manifest, pushed};
+use super::machine::{Machine, code, file, manifest, pushed};
 use super::*;
 use crate::eval::gate::Verdict;
 
@@ -23,14 +23,32 @@ fn verified(machine: &mut Machine, file: &[u8], version: u64) {
 
 /// The worker readied it, with a head if `with_head`, and `promote` for the pair.
 fn succeeds(machine: &mut Machine, file: &[u8], with_head: bool, promote: bool) {
+    succeeds_against(
+        machine,
+        file,
+        Some(machine.champion()),
+        with_head.then(|| pushed(file, machine.version)),
+        promote,
+    );
+}
+
+/// The same, compared with the head of version `against`.
+fn succeeds_against(
+    machine: &mut Machine,
+    file: &[u8],
+    against: Option<u64>,
+    challenger: Option<HeadRecord>,
+    promote: bool,
+) {
     let reason = "as the test says".to_owned();
-    let verdict = Verdict { promote, provisional: false, code: "test".into(), reason, change: None };
+    let verdict = Verdict { promote, provisional: false, code: code(promote), reason, change: None };
     machine.step(Event::Swap(SwapEvent::Ready(Box::new(SwapResult {
         sha256: Digest::of(file),
         backbone: backbone(),
         manifest: "/state/backbones/net.yaml".into(),
-        challenger: with_head.then(|| pushed(file)),
+        challenger,
         verdict,
+        against,
         embedded: 40,
         missing: 2,
     }))));
@@ -95,6 +113,42 @@ fn a_pair_that_the_gate_refuses_leaves_nothing_and_is_not_fetched_again() {
     machine.send("update/backbone/desired", manifest(&file, 1, &changes));
     let asks = |machine: &Machine| machine.said.iter().any(|(topic, _)| topic == "update/backbone/request");
     assert!(!asks(&machine), "the broker sends its manifest at every connection");
+}
+
+#[test]
+fn a_pair_is_compared_again_when_another_head_serves_than_the_one_it_was_compared_with() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    machine.ask("rollback");
+    assert_eq!(machine.champion(), 1);
+    let challenger = Some(pushed(&file, machine.version));
+    succeeds_against(&mut machine, &file, Some(2), challenger, true);
+    assert!(machine.effects.then != Next::Restart);
+    assert_eq!((machine.champion(), machine.events("promoted").len()), (1, 0), "nothing is promoted");
+    let again = |act: &Act| matches!(act, Act::PrepareBackbone(order) if order.sha256 == Digest::of(&file));
+    assert!(machine.effects.acts.iter().any(again), "{:?}", machine.effects);
+    assert_eq!((&state(&machine)["phase"], chunks(&machine)), (&json!("verified"), 41), "nothing is fetched again");
+    succeeds(&mut machine, &file, true, true);
+    assert_eq!(machine.champion(), 3, "it was compared with head 1");
+}
+
+#[test]
+fn the_head_of_a_pair_has_the_version_that_its_verdict_names_though_a_training_ended_meanwhile() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    machine.settings.promotion = PromotionPolicy::Manual;
+    machine.boot();
+    verified(&mut machine, &file, 1);
+    let ordered = machine.version;
+    machine.ask("train");
+    let training = machine.effects.acts.iter().find_map(|act| match act {
+        Act::Train { order, version } => Some((order.clone(), *version)),
+        _ => None,
+    });
+    let (order, version) = training.expect("a backbone is no reason to wait");
+    machine.step(outcome(order, "head-4", version));
+    assert_eq!((ordered, version, machine.champion()), (3, 4, 2));
+    succeeds(&mut machine, &file, true, true);
+    assert_eq!(machine.events("promoted")[0]["head"]["version"], 3, "what its worker said of it names head 3");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::eval::gate::Verdict;
+use crate::eval::gate::{Verdict, VerdictCode};
 use crate::update::{Refusal, Signer, TrustedKeys, sign};
 use crate::wire::UpdateKind;
 
@@ -17,6 +17,11 @@ pub fn signer() -> Signer {
 
 pub fn file(fill: u8) -> Vec<u8> {
     vec![fill; SIZE]
+}
+
+/// A code that says so.
+pub fn code(promote: bool) -> VerdictCode {
+    if promote { VerdictCode::Better } else { VerdictCode::Worse }
 }
 
 /// The manifest of a head in `file`, with `changes`.
@@ -39,6 +44,8 @@ pub struct Machine {
     /// What the last step said.
     pub said: Vec<(String, Value)>,
     pub effects: Step,
+    /// The version that was ordered last for the head of an update.
+    pub version: u64,
 }
 
 impl Machine {
@@ -50,8 +57,15 @@ impl Machine {
         };
         let settings = Settings { updates, ..settings(PromotionPolicy::Gated) };
         let engine = Engine::new(settings.clone(), snapshot());
-        let mut machine =
-            Self { engine, stored: snapshot(), settings, now_ms: 0, said: vec![], effects: Step::default() };
+        let mut machine = Self {
+            engine,
+            stored: snapshot(),
+            settings,
+            now_ms: 0,
+            said: vec![],
+            effects: Step::default(),
+            version: 0,
+        };
         machine.boot();
         machine
     }
@@ -108,8 +122,11 @@ impl Machine {
             self.commit(write);
         }
         for act in &effects.acts {
-            if let Act::Publish { topic, payload } = act {
-                self.hear(&topic.to_string(), payload);
+            match act {
+                Act::Publish { topic, payload } => self.hear(&topic.to_string(), payload),
+                Act::VerifyUpdate { version, .. } => self.version = *version,
+                Act::PrepareBackbone(order) => self.version = order.version,
+                _ => {}
             }
         }
         self.effects = effects;
@@ -167,7 +184,7 @@ impl Machine {
     }
 
     pub fn is_checking(&self) -> bool {
-        self.effects.acts.iter().any(|effect| matches!(effect, Act::VerifyUpdate(_)))
+        self.effects.acts.iter().any(|effect| matches!(effect, Act::VerifyUpdate { .. }))
     }
 
     /// Follows the manifest until its file is whole and looked at.
@@ -187,11 +204,11 @@ impl Machine {
     /// The worker found a head, and `promote` for it.
     pub fn finds(&mut self, file: &[u8], promote: bool) {
         let outcome = Ok(Checked::Head(Box::new(CheckedHead {
-            record: pushed(file),
+            record: pushed(file, self.version),
             verdict: Verdict {
                 promote,
                 provisional: false,
-                code: "test".into(),
+                code: code(promote),
                 reason: "as the test says".into(),
                 change: None,
             },
@@ -212,10 +229,10 @@ impl Machine {
     }
 }
 
-/// A head as its file has it.
-pub fn pushed(file: &[u8]) -> HeadRecord {
+/// A head as a worker made it of a file, in the version that was ordered.
+pub fn pushed(file: &[u8], version: u64) -> HeadRecord {
     let Event::Trainer(TrainerEvent::Finished(outcome)) =
-        outcome(TrainingOrder { id: 0, reason: String::new() }, "", 1)
+        outcome(TrainingOrder { id: 0, reason: String::new() }, "", version)
     else {
         unreachable!("a training's outcome")
     };

@@ -3,14 +3,18 @@
 //! It is validated with the official JSON Schema; `tests/data/asyncapi.md` says where that is from.
 
 use std::fs;
+use std::path::Path;
 
-use edgetuned::wire;
 use serde_json::{Value, json};
 
-use crate::root;
+use super::asyncapi;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 fn document() -> Value {
-    serde_yaml::from_str(&wire::asyncapi()).unwrap()
+    serde_yaml::from_str(&asyncapi()).unwrap()
 }
 
 /// What the official schema says against `document`.
@@ -36,12 +40,12 @@ fn references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
 #[test]
 fn asyncapi_yaml_is_the_one_that_the_types_give() {
     let path = root().join("docs/asyncapi.yaml");
-    let text = wire::asyncapi();
+    let text = asyncapi();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, &text).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "docs/asyncapi.yaml is out of date: run UPDATE_GOLDEN=1 cargo test --test wire");
+    assert!(kept == text, "docs/asyncapi.yaml is out of date: run UPDATE_GOLDEN=1 cargo test --lib asyncapi");
 }
 
 #[test]

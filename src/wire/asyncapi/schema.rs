@@ -14,18 +14,18 @@ const PLACE: &str = "/components/schemas";
 
 /// Schemas of what goes out, each once under its type's name.
 #[derive(Debug)]
-pub struct Said {
+pub struct SchemaSet {
     generator: SchemaGenerator,
 }
 
-impl Default for Said {
+impl Default for SchemaSet {
     fn default() -> Self {
         let settings = SchemaSettings::draft2020_12().for_serialize();
         Self { generator: settings.with(|settings| settings.definitions_path = PLACE.into()).into_generator() }
     }
 }
 
-impl Said {
+impl SchemaSet {
     /// The schema of a `T` as it is written: a reference to its name.
     pub fn of<T: JsonSchema>(&mut self) -> Value {
         self.generator.subschema_for::<T>().to_value()

@@ -1,0 +1,72 @@
+//! Why the gate says what it says, for programs.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a verdict rests on. On the wire and in files it is [`VerdictCode::as_str`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictCode {
+    /// Surely better than the champion.
+    Better,
+    /// Not shown to be worse, and it learned from newer labels.
+    NotWorse,
+    /// No champion serves, and it is better than guessing.
+    First,
+    /// Balanced accuracy falls, or may fall by more than the margin.
+    Worse,
+    /// It does not know a class that the champion knows.
+    ClassLost,
+    /// A class surely loses more recall than it may.
+    ClassRecallLoss,
+    /// Log-loss surely grows.
+    LogLoss,
+    /// Too few images could be held out to measure anything.
+    TooFewHeldout,
+    /// Not surely better than guessing.
+    Chance,
+    /// Too few labelled images to make a head at all.
+    NoLabels,
+}
+
+impl VerdictCode {
+    /// Whether a challenger with this code may serve. One that could not be measured may not by its code; where it serves
+    /// nevertheless the verdict is provisional.
+    #[must_use]
+    pub fn promotes(self) -> bool {
+        match self {
+            Self::Better | Self::NotWorse | Self::First => true,
+            Self::Worse
+            | Self::ClassLost
+            | Self::ClassRecallLoss
+            | Self::LogLoss
+            | Self::TooFewHeldout
+            | Self::Chance
+            | Self::NoLabels => false,
+        }
+    }
+
+    /// The word in `train/result` and in reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::NotWorse => "not_worse",
+            Self::First => "first",
+            Self::Worse => "worse",
+            Self::ClassLost => "class_lost",
+            Self::ClassRecallLoss => "class_recall_loss",
+            Self::LogLoss => "log_loss",
+            Self::TooFewHeldout => "too_few_heldout",
+            Self::Chance => "chance",
+            Self::NoLabels => "no_labels",
+        }
+    }
+}
+
+impl fmt::Display for VerdictCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
