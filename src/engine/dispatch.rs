@@ -68,7 +68,7 @@ impl Engine {
         }
     }
 
-    /// Hands out what the machines posted, until nothing is left to be told.
+    /// Hands out the facts that the machines posted, until none is left.
     pub(super) fn hand_out_facts(&mut self, now: Now) {
         loop {
             let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);

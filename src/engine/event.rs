@@ -15,18 +15,18 @@ use crate::update::Refusal;
 use crate::wire::{Answer, ReviewItem, TrainingPhase, UpdateKind};
 use crate::words::{Component, Digest, HeadRef, Label, SampleId, Timestamp};
 
-/// Ticket of one inbound MQTT message; the rim acknowledges the message when the engine says so.
+/// Ticket of one inbound MQTT message; the shell acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
 
-/// Ticket of one request over the socket; the rim hands the answer to whoever holds it.
+/// Ticket of one request over the socket; the shell sends the answer to its holder.
 pub type Ticket = u64;
 
-/// Size and modification time of a file: while both stand still, the file is taken to be the same.
+/// Size and modification time of a file: while both are unchanged, the file is considered unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileStamp {
     /// Length in bytes.
     pub size: u64,
-    /// Modification time in nanoseconds since 1970, as the file system says.
+    /// Modification time in nanoseconds since 1970, from the file system.
     pub mtime_ns: i64,
 }
 
@@ -41,7 +41,7 @@ pub enum Event {
     Ingest(Ingested),
     /// From the link to the broker.
     Broker(BrokerEvent),
-    /// Somebody asks over the socket.
+    /// A request over the socket.
     Socket(SocketRequest),
     /// The answer to an [`super::Act::Query`].
     QueryAnswered {
@@ -58,7 +58,7 @@ pub enum Event {
     Updater(Box<UpdateChecked>),
     /// From the worker that prepares another backbone.
     Swap(SwapEvent),
-    /// A head that was to serve does not; the one before it goes on, or the one in the store is asked for again.
+    /// A head could not be loaded; the previous one goes on, or the one in the store is loaded again.
     HeadLoadFailed {
         /// Its version.
         version: u64,
@@ -75,7 +75,7 @@ pub enum Event {
     ComponentError {
         /// Which part of the daemon.
         source: Component,
-        /// What happened, with the next act.
+        /// What happened, with the remedy.
         reason: String,
     },
 }
@@ -87,7 +87,7 @@ pub enum WatchEvent {
     FileSeen(Sighting),
     /// A scan of all watched folders ended; `ignored` files had another kind of name.
     ScanFinished {
-        /// Files passed over.
+        /// Files skipped.
         ignored: u64,
         /// Folders that could not be read: path and reason.
         unreadable: Vec<(PathBuf, String)>,
@@ -107,7 +107,7 @@ pub enum BrokerEvent {
     Disconnected {
         /// In the client's words.
         reason: String,
-        /// Whether the broker does not let this device in, which only a person can mend.
+        /// Whether the broker refuses this device, which only a person can fix.
         barred: bool,
     },
     /// The broker acknowledged the spooled message with this number.
@@ -131,7 +131,7 @@ pub enum TrainerEvent {
     Finished(Box<TrainingOutcome>),
     /// It could not finish.
     Failed {
-        /// Why, with the next act.
+        /// Why, with the remedy.
         reason: String,
     },
 }
@@ -139,7 +139,7 @@ pub enum TrainerEvent {
 /// What the worker that adapts between trainings finds.
 #[derive(Debug)]
 pub enum AdapterEvent {
-    /// The embeddings of late are not those of before.
+    /// Recent embeddings differ from the reference.
     EmbeddingDrift(EmbeddingDrift),
     /// The images that are worth a label now, and what would help most.
     ReviewListReady(Review),
@@ -158,7 +158,7 @@ pub enum SwapEvent {
     Progress {
         /// Images embedded.
         embedded: u64,
-        /// Of so many.
+        /// The total.
         of: u64,
     },
     /// It is ready and judged.
@@ -167,7 +167,7 @@ pub enum SwapEvent {
     Failed {
         /// SHA-256 of its model file.
         sha256: Digest,
-        /// Why, with the next act.
+        /// Why, with the remedy.
         reason: String,
     },
 }
@@ -175,25 +175,25 @@ pub enum SwapEvent {
 /// Whether the store takes writes.
 #[derive(Debug)]
 pub enum StoreEvent {
-    /// It takes none; what was asked for is not durable and waits.
+    /// It accepts no writes; pending ones are not durable and wait.
     Unavailable {
-        /// Whether for want of room.
+        /// Whether the disk is full.
         full: bool,
-        /// Why, with the next act.
+        /// Why, with the remedy.
         reason: String,
     },
     /// It took everything that waited.
     Recovered,
 }
 
-/// What the process is asked for.
+/// Requests to the process.
 #[derive(Debug)]
 pub enum ProcessEvent {
     /// The configuration is to be read again.
     ReloadRequested,
     /// It was read again, is good and waits to be taken.
     ConfigReady,
-    /// The service manager asks whether a reload is over that it ordered in another way.
+    /// The service manager queries whether a reload that it ordered in another way has finished.
     ReloadStatusQuery,
     /// A termination signal arrived.
     StopRequested,
@@ -204,13 +204,13 @@ pub enum ProcessEvent {
 pub struct UpdateChecked {
     /// Of what.
     pub kind: UpdateKind,
-    /// Of the file, as its manifest says.
+    /// Of the file, verified against its manifest.
     pub sha256: Digest,
     /// What is in it, or why it is refused.
     pub outcome: Result<Checked, Refusal>,
 }
 
-/// What is in an update whose file is as its manifest says.
+/// The contents of an update whose file matches its manifest.
 #[derive(Debug)]
 pub enum Checked {
     /// A head.
@@ -224,9 +224,9 @@ pub enum Checked {
 pub struct CheckedHead {
     /// The head with its figures on this device's labels, where there are enough of them.
     pub record: HeadRecord,
-    /// What the gate says.
+    /// The gate's verdict.
     pub verdict: Verdict,
-    /// Version of the head that it was held against.
+    /// Version of the head that it was compared with.
     pub against: Option<u64>,
 }
 
@@ -241,7 +241,7 @@ pub struct EvictionCandidate {
     pub why: Why,
 }
 
-/// What somebody may be asked.
+/// The review list's candidates.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Review {
     /// In the order in which to work through them.
@@ -255,7 +255,7 @@ pub struct Review {
 pub struct EmbeddingDrift {
     /// Of the test that set the alarm off.
     pub p_value: f64,
-    /// Arrival of the first image that it looked at.
+    /// Arrival of the first image that it considered.
     pub since: Timestamp,
 }
 
@@ -301,10 +301,10 @@ pub enum WatchState {
     Well,
     /// It is not: the folder is missing, cannot be read, or lost its file system.
     Lost {
-        /// What happened to which folder, with the next act.
+        /// What happened to which folder, with the remedy.
         reason: String,
     },
-    /// Within seconds only, because the kernel gives no notices.
+    /// Within seconds only, because the kernel gives no notifications.
     Unheard {
         /// The same.
         reason: String,
@@ -350,7 +350,7 @@ pub enum IngestOutcome {
     },
 }
 
-/// An image with its embedding and what the head in service said of it.
+/// An image with its embedding and the prediction of the head in service.
 #[derive(Debug, Clone)]
 pub struct EmbeddedImage {
     /// SHA-256 of the file.
@@ -361,7 +361,7 @@ pub struct EmbeddedImage {
     pub embedding: Vec<f32>,
     /// The group (burst of near-duplicates) that it belongs to: the identity of the group's first image.
     pub group: SampleId,
-    /// What the head in service said; `None` while there is none.
+    /// Prediction of the head in service; `None` while there is none.
     pub prediction: Option<Scored>,
     /// Whether this very path was recorded with these bytes before.
     pub here_before: bool,
@@ -376,7 +376,7 @@ pub struct EmbeddedImage {
 /// A head's opinion of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scored {
-    /// The head that was asked.
+    /// The head that predicted.
     pub head: HeadRef,
     /// Classes with their probabilities, best first, at most `prediction.top_k`.
     pub top: Vec<(Label, f32)>,
@@ -390,11 +390,11 @@ pub struct Scored {
     pub unknown: Option<bool>,
     /// Whether labels newer than the last verdict had a part in it.
     pub instant: bool,
-    /// What the head in shadow says, if one is.
+    /// Prediction of the head in shadow mode, if there is one.
     pub shadow: Option<Shadowed>,
 }
 
-/// What a head in shadow says of an image.
+/// Prediction of a head in shadow mode.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shadowed {
     /// Its version.
@@ -412,7 +412,7 @@ pub struct TrainingOutcome {
     pub challenger: HeadRecord,
     /// The champion's figures on the samples that both were compared on; `None` without a champion.
     pub champion: Option<Figures>,
-    /// What the gate says.
+    /// The gate's verdict.
     pub verdict: Verdict,
     /// How each class that both heads know fares.
     pub changes: Vec<Change>,

@@ -1,7 +1,7 @@
-//! What one machine has to tell another.
+//! Facts that one machine reports to another.
 //!
 //! A machine puts a fact into the queue of the step ([`super::context::Cx::post`]); when it is done, [`super::Engine`]
-//! hands the facts to whom they concern, first in, first out. A fact says what is so, not what to do about it.
+//! hands the facts to the machines concerned, first in, first out. A fact states what is true, not what to do about it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::words::{HeadRef, Label, SampleId};
 #[derive(Debug)]
 pub(super) enum Fact {
     // From the files' machine.
-    /// So many files wait to be read.
+    /// Number of files that wait to be read.
     FilesWaiting(usize),
     /// An image was read.
     ImageRead(Box<ReadImage>),
     /// A watched folder is lost, or cannot be watched as it should.
     WatchFailed {
-        /// What happened, with the next act.
+        /// What happened, with the remedy.
         reason: String,
     },
 
@@ -30,7 +30,7 @@ pub(super) enum Fact {
     ImagePredicted {
         /// The image.
         id: SampleId,
-        /// What was said of it.
+        /// Its prediction.
         scored: Scored,
     },
     /// A label was set, changed or removed.
@@ -39,14 +39,14 @@ pub(super) enum Fact {
         id: SampleId,
         /// `None` where it was removed.
         label: Option<Label>,
-        /// What was said of the image at arrival and by which head, where this label is the first to answer it.
+        /// The prediction at arrival and its head, if this label is the first to answer it.
         predicted: Option<(Label, u64)>,
         /// All labels by now.
         counts: LabelCounts,
     },
     /// Samples were dropped to keep the store within its quota.
     SamplesEvicted {
-        /// So many.
+        /// How many.
         count: u64,
         /// The labels that are left.
         counts: LabelCounts,
@@ -68,7 +68,7 @@ pub(super) enum Fact {
     UpdateHeadOutdated,
     /// A head that came as an update is worse than the one in service.
     UpdateHeadRefused {
-        /// In words and numbers.
+        /// As text, with numbers.
         reason: String,
     },
     /// A head that came as an update serves.
@@ -103,7 +103,7 @@ pub(super) enum Fact {
         /// The head and the verdict.
         found: Box<CheckedHead>,
     },
-    /// The head that came as an update and serves does not hold.
+    /// The head from an update that is in service failed its probation.
     UpdateHeadFailed {
         /// Why.
         reason: String,

@@ -1,6 +1,6 @@
-//! The pure core: [`Engine::step`] takes what happened and says what to do.
+//! The pure core: [`Engine::step`] takes an event and returns what to do.
 //!
-//! It decides everything that happens over the daemon's life and touches nothing: no disk, no clock, no broker. So
+//! It makes every decision of the daemon and performs no I/O: no disk, no clock, no broker. So
 //! a whole life, faults included, runs in a test in milliseconds from one seed (`tests/simulate`). It never
 //! computes for long either: reading, embedding and fitting are effects whose results come back as events.
 //!
@@ -9,14 +9,14 @@
 //!
 //! | machine | decides | its files |
 //! | --- | --- | --- |
-//! | `files` | which files are ready, what becomes of them, how watched folders fare | `readiness`, `watch_health` |
+//! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `labelling`, `index`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap`, `probation` |
-//! | `messages` | what is said, its numbers and bounds; the life of a request | `reports`, `requests`, `alerts`, `error_limiter`, `outbox_limits`, `pending`, `idempotency`, `acks`, `systemd_status` |
+//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `alerts`, `error_limiter`, `outbox_limits`, `pending`, `idempotency`, `acks`, `systemd_status` |
 //!
 //! `context` is what all of them are handed: the time and the `clock`, settings, whether the store takes writes
-//! (`storage_outage`), and the step that they fill. Here and in `commands` and `dispatch` is nothing but who gets what.
+//! (`storage_outage`), and the step that they fill. This file, `commands` and `dispatch` only route.
 
 mod commands;
 mod context;
@@ -70,18 +70,18 @@ use messages::{Messages, Overview};
 use model::Model;
 use remote::Remote;
 
-/// What outlives an engine when everything but the link starts anew.
+/// State that outlives an engine when everything but the broker's connection restarts.
 #[derive(Debug)]
 pub struct Carried {
     messages: messages::Carried,
-    /// Which manifests were looked at.
+    /// Which manifests were checked.
     seen: BTreeMap<UpdateKind, Digest>,
     /// A clock that was set is not believed for a restart.
     clock: WallClock,
 }
 
 impl Carried {
-    /// The same without the link that the former engine had.
+    /// The same without the previous engine's connection.
     #[must_use]
     pub fn cut_off(mut self) -> Self {
         self.messages.cut_off();
@@ -117,7 +117,7 @@ impl Engine {
         Self { files: Files::default(), labels, model, remote, messages, context: Context::new(settings, clock) }
     }
 
-    /// The same, in the place of a former engine of this process.
+    /// The same, replacing an earlier engine of this process.
     #[must_use]
     pub fn after(carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
         let mut engine = Self::new(settings, snapshot);
@@ -127,7 +127,7 @@ impl Engine {
         engine
     }
 
-    /// What the next engine of this process goes on with.
+    /// State for the next engine of this process.
     #[must_use]
     pub fn carry(self) -> Carried {
         Carried {
@@ -137,8 +137,8 @@ impl Engine {
         }
     }
 
-    /// What to do first: put the champion in service, go on with an interrupted training, say that the daemon is there.
-    /// The watcher lists the folders by itself when it starts.
+    /// What to do first: put the champion in service, resume an interrupted training, publish that the daemon is
+    /// online. The watcher lists the folders when it starts.
     pub fn start(&mut self, now: Now) -> Step {
         let resumes = self.context.begin(now);
         let opening = self.context.take_opening();

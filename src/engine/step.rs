@@ -1,4 +1,4 @@
-//! What a step asks for: durable changes first, then acts, then how the main loop goes on.
+//! The result of a step: durable changes first, then acts, then how the main loop continues.
 //!
 //! The shell commits the writes of a step, or of several, in one transaction before it does any of their acts. So
 //! whatever is acknowledged or answered is durable first, and a crash between two steps leaves no half of either.
@@ -20,32 +20,32 @@ pub struct Step {
     pub writes: Vec<Write>,
     /// To be done afterwards, in this order.
     pub acts: Vec<Act>,
-    /// How the main loop goes on when the acts are done.
+    /// How the main loop continues after the acts.
     pub then: Next,
 }
 
 impl Step {
-    /// Adds what a later event asks for; whoever wants to end the loop for good has the last word.
+    /// Adds the result of a later event; an exit overrides a restart, which overrides continuing.
     pub fn append(&mut self, later: Self) {
         self.writes.extend(later.writes);
         self.acts.extend(later.acts);
         self.then = self.then.max(later.then);
     }
 
-    /// Whether it asks for nothing.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.acts.is_empty() && self.then == Next::Continue
     }
 }
 
-/// How the main loop goes on.
+/// How the main loop continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Next {
     /// With the next event.
     #[default]
     Continue,
-    /// By starting everything but the link anew, with the configuration and the state that are durable by then.
+    /// By restarting everything but the broker's connection, with the configuration and state that are durable by then.
     Restart,
     /// By ending the process.
     Exit,
@@ -54,7 +54,7 @@ pub enum Next {
 /// One thing to do.
 #[derive(Debug)]
 pub enum Act {
-    /// Publish now if the broker is there, else not at all: the latest value is published again on connecting.
+    /// Publish now if the broker is connected, else not at all: the latest value is published again on connecting.
     Publish {
         /// Below the base.
         topic: Topic,
@@ -63,7 +63,7 @@ pub enum Act {
     },
     /// Acknowledge an inbound message.
     Ack(DeliveryId),
-    /// Hand an answer to whoever asked over the socket.
+    /// Send an answer to the client at the socket.
     Answer {
         /// Of the request.
         ticket: Ticket,
@@ -84,7 +84,7 @@ pub enum Act {
         /// Absolute path.
         path: PathBuf,
     },
-    /// Look at this file's size and time again and report a [`super::Sighting`].
+    /// Read this file's size and time again and report a [`super::Sighting`].
     Stat {
         /// Index of the watched folder.
         root: usize,
@@ -93,7 +93,7 @@ pub enum Act {
     },
     /// List all watched folders and report what the store does not know.
     Rescan,
-    /// Whether listings pass over all but young files from now on, because there is no room for what they find.
+    /// Whether listings skip all but recent files from now on, because the queue is full.
     PauseScans(bool),
     /// Train a challenger and compare it with the champion.
     Train {
@@ -102,9 +102,9 @@ pub enum Act {
         /// The version that the challenger gets.
         version: u64,
     },
-    /// Put the head of this version in service; `None` takes the present one out.
+    /// Put the head of this version in service; `None` takes the current one out.
     Serve(Option<u64>),
-    /// Let the head of this version answer beside the champion, unseen; `None` ends that.
+    /// Run the head of this version in shadow mode beside the champion; `None` ends that.
     Shadow(Option<u64>),
     /// The labels of these samples changed, or their embeddings came: what corrects at once learns them.
     UpdateOnline(Vec<SampleId>),
@@ -112,21 +112,21 @@ pub enum Act {
     FoldInLabels(Timestamp),
     /// Look for images that are worth a label, among those that arrived since then where a time is given.
     Review {
-        /// Earlier images are not asked for.
+        /// Earlier images are not considered.
         since: Option<Timestamp>,
     },
-    /// Look for files that are no sample's and no longer there, some at a time.
+    /// Find files that belong to no sample and no longer exist, some at a time.
     FindMissingFiles,
     /// Look for samples that can go.
     Evict {
-        /// So many.
+        /// How many.
         count: usize,
     },
-    /// Ready this backbone beside the present one.
+    /// Prepare this backbone while the current one serves.
     PrepareBackbone(Box<SwapOrder>),
     /// Remove the files of a backbone that came as an update; this is the SHA-256 of its model.
     DeleteBackbone(Digest),
-    /// Hold the chunks in the store against this manifest, and a head against the one in service.
+    /// Verify the chunks in the store against this manifest, and compare a head with the one in service.
     VerifyUpdate {
         /// What the file has to be.
         manifest: Box<Manifest>,
@@ -144,15 +144,15 @@ pub enum Act {
 /// A word to the service manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Systemd {
-    /// Everything works, with the settings that were last asked for or those before them.
+    /// Everything works, with the settings requested last or the previous ones.
     Ready,
-    /// Other settings are looked at or taken; [`Systemd::Ready`] follows.
+    /// Other settings are checked or applied; [`Systemd::Ready`] follows.
     Reloading,
     /// The loop turns; to be passed on while no worker is stuck.
     WatchdogPing,
     /// How it is, in one line.
     Status(String),
-    /// The end is under way.
+    /// Shutdown is in progress.
     Stopping,
 }
 
@@ -161,7 +161,7 @@ pub enum Systemd {
 pub enum Query {
     /// Samples in the order of their arrival, as [`crate::wire::SampleEntry`].
     Samples {
-        /// At most so many.
+        /// Maximum number.
         limit: usize,
         /// Only those that arrived after this one.
         after: Option<SampleId>,
@@ -170,10 +170,10 @@ pub enum Query {
         /// Only those without a label.
         unlabelled: bool,
     },
-    /// What is said of a stored image now, as [`crate::wire::PredictionBody`].
+    /// The prediction for a stored image now, as [`crate::wire::PredictionBody`].
     Predict(SampleId),
     /// The configuration, read again; where it is good, [`super::ProcessEvent::ConfigReady`] follows the answer.
     Reload,
-    /// The backbone and this head as one ONNX file, told as [`crate::wire::Exported`].
+    /// The backbone and this head as one ONNX file, answered as [`crate::wire::Exported`].
     Export(HeadRef),
 }

@@ -29,8 +29,8 @@ pub use pushed::{judge_pushed, unmeasured};
 pub(super) const MIN_SAMPLES: usize = 20;
 /// Groups below which nothing is measured: a bootstrap over fewer is a guess.
 const MIN_GROUPS: usize = 10;
-/// Recall that a class may lose when the challenger knows one that the champion did not, 0..1: what is given up there has
-/// to be worth it on all classes together, and no class may be swallowed.
+/// Recall that a class may lose when the challenger knows one that the champion did not, 0..1: what is given up there
+/// has to be worth it on all classes together, and no class may be swallowed.
 const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 
 /// Standard errors by which a challenger has to be better than guessing.
@@ -144,7 +144,7 @@ pub fn judge_first(
     let next = "label more images and check the labels";
     verdict(
         VerdictCode::Chance,
-        format!("head {version} does not serve: it is no better than guessing: {figures}; {next}"),
+        format!("head {version} does not serve: it is not significantly better than guessing: {figures}; {next}"),
         None,
     )
 }
@@ -161,8 +161,8 @@ pub fn judge_first(
 ///
 /// A challenger with a new class is measured on all its classes, where the champion's recall of the new one is 0, and
 /// log-loss speaks for nobody; in its place it is enough that the new names are given to images of the new classes
-/// oftener than to others, by four standard errors. No class may surely lose 50 points of recall then; and on the classes
-/// that both know, both asked for those alone, balanced accuracy may not surely fall by more than
+/// oftener than to others, by four standard errors. No class may surely lose 50 points of recall then; and on the
+/// classes that both know, both asked for those alone, balanced accuracy may not surely fall by more than
 /// `max_class_recall_loss`.
 ///
 /// With too little held out the champion stays, unless it was never measured either: then the one that has learnt from
@@ -184,12 +184,13 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         }
         let old = contest.champion;
         let reason =
-            format!("promoted {new} provisionally, head {old} was not measured either: {few}; label more images");
+            format!("promoted {new} provisionally, head {old} was not evaluated either: {few}; label more images");
         return Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) };
     }
     let measured = Measured::compute(contest, rules);
     let change = Some(measured.balanced);
-    // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more often.
+    // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more
+    // often.
     let narrow = (!contest.gained.is_empty())
         .then(|| Measured::compute(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
     let scope = narrow.as_ref().map_or(String::new(), |narrow| measured.scope(contest.gained, narrow));
@@ -197,7 +198,7 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         let next = "label more images and check the labels";
         return verdict(
             VerdictCode::Chance,
-            format!("{kept}: {new} is not surely better than guessing: {figures}{scope}; {next}"),
+            format!("{kept}: {new} is not significantly better than guessing: {figures}{scope}; {next}"),
             change,
         );
     }
@@ -234,8 +235,8 @@ pub fn judge_without_head(champion: Option<u64>) -> Verdict {
         return verdict(VerdictCode::First, "no head serves yet; the first training makes one".to_owned(), None);
     };
     let reason = format!(
-        "too few labelled images can still be read from their files to compare it with head {champion}; label images, or \
-         put the files back"
+        "too few labelled images can still be read from their files to compare it with head {champion}; label images, \
+         or put the files back"
     );
     verdict(VerdictCode::NoLabels, reason, None)
 }
@@ -253,8 +254,8 @@ fn too_few(y: &[usize], groups: &[SampleId]) -> Option<String> {
     let enough = y.len() >= MIN_SAMPLES && groups >= MIN_GROUPS && classes >= 2;
     (!enough).then(|| {
         format!(
-            "only {} images in {groups} groups of {classes} classes could be held out, \
-             {MIN_SAMPLES} in {MIN_GROUPS} groups of 2 classes are needed to compare",
+            "only {} images in {groups} groups of {classes} classes could be held out, {MIN_SAMPLES} in {MIN_GROUPS} \
+             groups of 2 classes are needed to compare",
             y.len()
         )
     })
@@ -276,7 +277,7 @@ impl Measured<'_> {
             ));
         }
         if low > 0.0 {
-            let why = format!("is surer of its mistakes, log-loss grows by {log_loss:.3}, at least {low:.3}");
+            let why = format!("is more confident in wrong answers (log-loss {log_loss:+.3}, at least {low:+.3})");
             return Err((VerdictCode::LogLoss, why));
         }
         if self.balanced[1] > 0.0 {
@@ -314,7 +315,8 @@ impl Measured<'_> {
         }
         let [above, error] = [above, error].map(|share| 100.0 * share);
         let why = format!(
-            "images of what is new are called so {above:+.1} points oftener than others (standard error {error:.1}); "
+            "images of new classes are recognised {above:+.1} points more often than others are taken for them \
+             (standard error {error:.1}); "
         );
         Ok((VerdictCode::Better, why))
     }

@@ -30,7 +30,7 @@ pub struct Advice {
 }
 
 impl Advice {
-    /// In words and numbers.
+    /// As text, with numbers.
     #[must_use]
     pub fn words(&self) -> String {
         let Self { class, labels, gain } = self;
@@ -43,8 +43,9 @@ impl Advice {
 ///
 /// A class with held-out recall r and n labels makes `1 - r` errors; with m more `(1 - r) (n / (n + m))^0.2` (a power
 /// law of learning, Hestness et al. 2017, arXiv 1712.00409, its exponent from our data). So of K classes it adds
-/// `(1 - r) (1 - (n / (n + m))^0.2) / K`. `classes` are the held-out figures; their support is n where `labels` does not name
-/// the class. Errors that no label can mend (a picture of two things) are in r too: it is an estimate, not a promise.
+/// `(1 - r) (1 - (n / (n + m))^0.2) / K`. `classes` are the held-out figures; their support is n where `labels` does
+/// not name the class. Errors that no label can mend (a picture of two things) are in r too: it is an estimate, not a
+/// promise.
 #[must_use]
 pub fn next_class(classes: &[ClassFigures], labels: &[(Label, u64)]) -> Option<Advice> {
     let count = |class: &ClassFigures| {

@@ -1,8 +1,8 @@
 //! How far the wall clock can be believed.
 //!
 //! Edge machines without a battery wake up in 1970, learn the time when the network comes, and are set by hand to
-//! another decade. Nothing may be lost over that: while the clock is doubted nothing expires by age, and what has to be in
-//! order (labels, promotions, what a verdict has seen) is stamped with times that never go back.
+//! another decade. Nothing may be lost over that: while the clock is doubted nothing expires by age, and what has to
+//! be in order (labels, promotions, what a verdict has seen) is stamped with times that never go back.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::words::{Component, Now, Timestamp};
 
 /// Beyond this the wall clock was set and did not only drift.
 const JUMP_MS: i64 = 3_600_000;
-/// A clock that was set is believed after so long, or when a time server agrees.
+/// A changed clock is trusted after this long, or when a time server agrees.
 const SETTLES: Duration = Duration::from_hours(24);
 /// How long a time server may take to say that the clock it set is not its own.
 const AGREES: Duration = Duration::from_mins(1);
@@ -35,9 +35,9 @@ pub(in crate::engine) struct WallClock {
 enum Doubt {
     /// It is older than this program.
     BeforeBirth,
-    /// It was set by so many milliseconds.
+    /// It was changed by this many milliseconds.
     Jumped(i64),
-    /// A time server has not been heard yet.
+    /// No time server has agreed yet.
     Unsynced,
 }
 
@@ -59,7 +59,7 @@ impl WallClock {
         stamp
     }
 
-    /// Takes note of how the wall clock went since the last look, beside the monotonic one.
+    /// Compares how the wall clock and the monotonic one advanced since the last check.
     fn look(&mut self, now: Now, synced: Option<bool>) {
         let looked = self.looked.replace(now);
         if let Some(before) = looked {
@@ -85,14 +85,14 @@ impl WallClock {
         }
     }
 
-    /// Whether ages are what the clock says.
+    /// Whether ages by the clock can be trusted.
     pub fn is_believed(&self, now: Now, synced: Option<bool>) -> bool {
         self.doubt(now, synced).is_none()
     }
 }
 
 impl Cx<'_> {
-    /// Looks at the clock, and says so when it cannot be right.
+    /// Checks the clock, and raises an alert when it cannot be right.
     pub fn look_at_clock(&mut self) {
         let synced = self.messages.time_synced();
         self.context.clock.look(self.now, synced);

@@ -1,9 +1,9 @@
-//! What goes on while nothing can be stored: images are predicted and said, and everything that would have to be durable
-//! waits or is refused.
+//! Behaviour while nothing can be stored: images are predicted and published, and everything that would have to be
+//! durable waits or is refused.
 //!
-//! So memory stays what it was, and nothing is acknowledged that is not durable. Messages wait here, up to a bound, and at
-//! the broker; requests at the socket are refused unless they only read; images are taken in when there is room again,
-//! by a listing of the folders. Each is said once, whether it was predicted meanwhile or later.
+//! So memory stays what it was, and nothing is acknowledged that is not durable. Messages wait here, up to a bound,
+//! and at the broker; requests at the socket are refused unless they only read; images are stored once there is space
+//! again, by a listing of the folders. Each is published once, whether it was predicted meanwhile or later.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -14,7 +14,7 @@ use crate::words::SampleId;
 
 /// Messages of the broker that wait here; more are left to it and come again with the next connection.
 pub(in crate::engine) const DEFERRED_MAX: usize = 100;
-/// Images whose prediction was said that the store does not know yet; an older one is said again if it is found again.
+/// Images whose prediction was published but is not stored yet; an older one is published again if it is found again.
 pub(in crate::engine) const PREDICTED_MAX: usize = 10_000;
 
 /// What is remembered of the time in which nothing can be stored.
@@ -34,7 +34,7 @@ impl StorageOutage {
         self.active
     }
 
-    /// Whether this image was said already, which is forgotten with the question.
+    /// Whether this image was published already; the entry is removed.
     pub fn was_predicted(&mut self, id: &SampleId) -> bool {
         let was_predicted = self.predicted.remove(id);
         if was_predicted && let Some(place) = self.order.iter().position(|other| other == id) {
@@ -43,7 +43,7 @@ impl StorageOutage {
         was_predicted
     }
 
-    /// Takes note of an image that is said now; false where it was before.
+    /// Records an image that is published now; false if it was before.
     fn predicts(&mut self, id: SampleId) -> bool {
         let is_new = self.predicted.insert(id);
         if is_new {
@@ -59,7 +59,7 @@ impl StorageOutage {
 }
 
 impl Cx<'_> {
-    /// The store takes no writes: for want of room, or because it may not be written.
+    /// The store accepts no writes: the disk is full, or it is not writable.
     pub fn storage_failed(&mut self, full: bool, reason: &str) {
         self.context.outage.active = true;
         let (id, other) = if full {

@@ -90,7 +90,7 @@ impl Files {
     }
 
     /// A file that was dropped or quarantined is remembered, so that no listing takes it in again, for as long as it is
-    /// there. While a watched folder is lost all its files seem to be gone, so nobody looks.
+    /// there. While a watched folder is lost all its files seem to be gone, so nothing is checked.
     pub fn find_missing(&mut self, cx: &mut Cx<'_>) {
         if self.health.is_well() && !cx.is_stopping() {
             cx.act(Act::FindMissingFiles);

@@ -1,7 +1,7 @@
-//! What is said of watched folders that are lost, cannot be read or are not heard.
+//! Reports on watched folders that are lost, cannot be read or give no notifications.
 //!
 //! While there is one, the alert `watch_lost` is up and names all of them. What was stored of a folder's images stays
-//! whatever becomes of the folder.
+//! whatever happens to the folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::words::Component;
 /// The most troubles that the alert names.
 const NAMED: usize = 10;
 
-/// Watched folders, and folders below them, of which something has to be said.
+/// Watched folders, and folders below them, that have a problem.
 #[derive(Debug, Default)]
 pub(super) struct WatchHealth {
     /// By index of the watched folder.
@@ -60,7 +60,7 @@ impl Files {
         cx.post(Fact::WatchFailed { reason });
     }
 
-    /// A listing of everything ended; each folder that it could not read is told of once until that changes.
+    /// A listing of everything ended; each folder that it could not read is reported once until that changes.
     pub fn scanned(&mut self, cx: &mut Cx<'_>, unreadable: Vec<(PathBuf, String)>) {
         let worded = |(path, reason): (PathBuf, String)| {
             let text = format!("cannot list {}: {reason}; let the daemon's user read and enter it", path.display());
@@ -78,7 +78,7 @@ impl Files {
 
     fn alert_of_folders(&mut self, cx: &mut Cx<'_>) {
         match self.health.trouble() {
-            // What of it is new is told of by an event of its own.
+            // New problems get an event of their own.
             Some((severity, text)) => _ = cx.raise(AlertId::WatchLost, severity, text),
             None => cx.clear(AlertId::WatchLost),
         }

@@ -68,7 +68,7 @@ impl Labels {
     }
 
     /// A file in a class folder labels its image; where the same bytes also lie in another class's folder, the first
-    /// label stays and somebody is told.
+    /// label stays and the conflict is reported.
     fn label_by_folder(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Label, root: usize, twins: &[PathBuf]) {
         let all = &cx.settings().roots;
         let roots = all.get(root).into_iter().chain(all);

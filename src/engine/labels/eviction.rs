@@ -1,10 +1,10 @@
-//! Keeping the store within its quota: when samples have to go, and what is said of it.
+//! Keeping the store within its quota: when samples are evicted, and what is reported about it.
 //!
-//! What counts is what is kept: samples at their usual size, and unsent messages. The file's own size says little, since
-//! pages that samples left behind in part are neither free nor full; new samples fill them again.
+//! What counts is what is kept: samples at their usual size, and unsent messages. The file's own size says little,
+//! since pages that samples left behind in part are neither free nor full; new samples fill them again.
 //!
-//! Which ones go is worked out at the rim by [`crate::eval::budget::evict`], whose reasons these are; here it is decided when,
-//! and nothing goes that changed in the meantime.
+//! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
+//! is decided when, and nothing is evicted that changed in the meantime.
 
 use std::collections::BTreeMap;
 
@@ -25,11 +25,12 @@ const SLACK: f64 = 0.05;
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
     running: bool,
-    /// How things stood when nothing could go: samples, labelled ones, and verdicts. Until that changes nobody looks again.
+    /// The state when nothing could be evicted: samples, labelled ones, and verdicts. Until it changes no search is
+    /// made.
     exhausted: Option<(usize, usize, u64)>,
     /// Verdicts after which more labels are in the statistics, and their samples may go.
     verdicts: u64,
-    /// Whether somebody was told that nothing may go.
+    /// Whether it was reported that nothing can be evicted.
     told: bool,
 }
 

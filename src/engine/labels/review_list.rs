@@ -1,4 +1,4 @@
-//! The list of images that are worth a label: when it is made anew, and when something on it is done.
+//! The list of images that are worth a label: when it is renewed, and when an entry is done.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::eval::review::Reason;
 use crate::wire::{Answer, ReviewItems, ReviewList, Topic};
 use crate::words::{SampleId, Timestamp};
 
-/// A list is made at most so often while images and labels keep coming.
+/// A list is made at most this often while images and labels keep coming.
 const EVERY: Duration = Duration::from_secs(30);
 
 /// The list and whether it is out of date.
@@ -21,7 +21,7 @@ pub(super) struct ReviewState {
     /// Whether one is being made.
     running: bool,
     made_at: Option<Duration>,
-    /// Nothing earlier is asked for, since a drift was found.
+    /// Only later images are listed, since drift was found.
     since: Option<Timestamp>,
 }
 
@@ -33,7 +33,7 @@ impl ReviewState {
 }
 
 impl Labels {
-    /// Asks for a list when the last one is out of date and no file waits.
+    /// Requests a list when the last one is out of date and no file waits.
     pub fn ask_when_due(&mut self, cx: &mut Cx<'_>) {
         let review = &self.review;
         let recent = review.made_at.is_some_and(|at| cx.now.mono.saturating_sub(at) < EVERY);
@@ -43,7 +43,7 @@ impl Labels {
         }
     }
 
-    /// Asks for a list now.
+    /// Requests a list now.
     pub fn ask(&mut self, cx: &mut Cx<'_>, since: Option<Timestamp>) {
         self.review.since = since;
         self.review.stale = false;
@@ -83,7 +83,7 @@ impl Labels {
         cx.publish(Topic::Review, |envelope| ReviewList { envelope, body });
     }
 
-    /// The list, for who asks.
+    /// The list, for requests.
     pub fn show_review_list(&self) -> Answer {
         Answer::ok(&self.review.list)
     }

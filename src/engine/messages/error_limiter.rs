@@ -1,8 +1,9 @@
-//! What went wrong, said without a flood.
+//! Errors, reported without a flood.
 //!
-//! Whoever sends a thousand broken messages a second must not fill the outbox with a thousand events about them, since
-//! the oldest predictions would have to go for that. So of each kind of error a burst is said, then one a second with
-//! the number of those left out. Kinds are few, whatever is sent: the first level of a topic, and parts of the daemon.
+//! A sender of a thousand broken messages a second must not fill the outbox with a thousand events about them, since
+//! the oldest predictions would be dropped for that. So of each kind of error a burst is reported, then one a second
+//! with the number of those left out. Kinds are few, whatever is sent: the first level of a topic, and parts of the
+//! daemon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,13 +13,13 @@ use super::super::write::Write;
 use crate::wire::EventKind;
 use crate::words::Component;
 
-/// Errors of one kind that are said one by one.
+/// Errors of one kind that are reported one by one.
 const BURST: usize = 20;
 
-/// After a burst, one error of its kind is said in this time.
+/// After a burst, one error of its kind is reported in this time.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Messages that the outbox dropped are told of this often at most.
+/// Messages that the outbox dropped are reported this often at most.
 const DROPPED_EVERY: Duration = Duration::from_mins(1);
 
 /// First levels of topics that are kinds of their own; all others are one.
@@ -44,7 +45,7 @@ impl ErrorReport {
         Self { kind, says: EventKind::Error { topic: Some(topic.to_owned()), source: None, reason } }
     }
 
-    /// The event that says it, and that `left_out` others were not said.
+    /// The event that reports it, and that `left_out` others were not reported.
     fn into_event(mut self, left_out: u64) -> EventKind {
         if let (EventKind::Error { reason, .. } | EventKind::UpdateFailed { reason, .. }, 1..) =
             (&mut self.says, left_out)
@@ -84,11 +85,11 @@ impl TokenBucket {
     }
 }
 
-/// What was said of errors and what was left out.
+/// Which errors were reported and which were left out.
 #[derive(Debug, Default)]
 pub(super) struct ErrorLimiter {
     buckets: BTreeMap<String, TokenBucket>,
-    /// Messages dropped from the outbox and not told of yet.
+    /// Messages dropped from the outbox and not reported yet.
     dropped: u64,
     dropped_said_at: Option<Duration>,
 }
@@ -106,7 +107,7 @@ impl ErrorLimiter {
         None
     }
 
-    /// What was left out and may be said now: the latest of each kind, with the number of the others.
+    /// Left-out errors that may be reported now: the latest of each kind, with the number of the others.
     fn due(&mut self, now: Duration) -> Vec<EventKind> {
         let mut due = Vec::new();
         for bucket in self.buckets.values_mut() {
@@ -121,7 +122,7 @@ impl ErrorLimiter {
         due
     }
 
-    /// How many messages were dropped, where that is to be told now.
+    /// How many messages were dropped, if that is to be reported now.
     fn dropped_due(&mut self, now: Duration) -> Option<u64> {
         let due = self.dropped_said_at.is_none_or(|at| now.saturating_sub(at) >= DROPPED_EVERY);
         (due && self.dropped > 0).then(|| {
@@ -132,18 +133,18 @@ impl ErrorLimiter {
 }
 
 impl Cx<'_> {
-    /// Says so when something went wrong; nothing else changes.
+    /// Reports that something went wrong; nothing else changes.
     pub fn error(&mut self, source: Component, reason: String) {
         self.report_error(ErrorReport::of_source(source, reason));
     }
 
-    /// Says what was wrong with a message; nothing else changes.
+    /// Reports what was wrong with a message; nothing else changes.
     pub fn error_on_topic(&mut self, topic: &str, reason: String) {
         self.report_error(ErrorReport::of_topic(topic, reason));
     }
 
-    /// Says that an update was refused or failed. What nobody signed anybody can send, a thousand times a second; it must
-    /// not stand in the way of what somebody did sign.
+    /// Reports that an update was refused or failed. Anybody can send unsigned updates, a thousand times a second;
+    /// they must not get in the way of signed ones.
     pub fn update_failed(&mut self, signed: bool, says: EventKind) {
         let kind = if signed { "signed updates" } else { "updates" };
         self.report_error(ErrorReport { kind: kind.to_owned(), says });

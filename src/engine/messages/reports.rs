@@ -1,4 +1,4 @@
-//! What is said of all that happens, and how it is numbered.
+//! What is published about everything that happens, and its numbering.
 //!
 //! Spooled messages (predictions, events, results, responses) become part of the step's transaction; the others are
 //! the latest value of something and are published again at every connection.
@@ -20,8 +20,8 @@ use crate::wire::{
 };
 use crate::words::{Now, SampleId};
 
-/// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least, for
-/// a time in which nothing can be stored: nine hours at five images a second.
+/// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least,
+/// for a time in which nothing can be stored: nine hours at five images a second.
 const SEQ_BLOCK: u64 = 1_000_000;
 /// `health` is published this often, and on change.
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
@@ -97,8 +97,8 @@ impl Cx<'_> {
         Envelope::new(self.now.wall, reports.seq, reports.boot.clone())
     }
 
-    /// Queues a message that must arrive; older ones go when the spool is full. While nothing can be stored it goes to the
-    /// broker as it is, if that is there.
+    /// Queues a message that must arrive; older ones go when the spool is full. While nothing can be stored it goes to
+    /// the broker directly, if it is connected.
     fn spool<P: Payload>(&mut self, topic: Topic, make: impl FnOnce(Envelope) -> P) -> P {
         let envelope = self.envelope();
         let seq = envelope.seq;
@@ -116,8 +116,8 @@ impl Cx<'_> {
         message
     }
 
-    /// Says the latest value of something, to the broker if it is there and to who watches at the socket; the broker
-    /// hears it again at every connection.
+    /// Publishes the latest value of something, to the broker if it is connected and to watchers at the socket; the
+    /// broker gets it again at every connection.
     pub fn publish<P: Payload>(&mut self, topic: Topic, make: impl FnOnce(Envelope) -> P) {
         let envelope = self.envelope();
         let payload = make(envelope).encode();
@@ -149,7 +149,7 @@ impl Cx<'_> {
         self.emit_event(EventKind::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
     }
 
-    /// The broker is there: what comes first of everything retained, which it may have forgotten.
+    /// The broker is connected: first everything retained, which it may have lost.
     pub fn connected(&mut self) {
         self.messages.reports.connected = true;
         self.clear(AlertId::BrokerCredentials);

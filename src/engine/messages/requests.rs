@@ -13,7 +13,7 @@ use super::{JobId, ReplyTo};
 use crate::wire::{Answer, Command, ErrorCode, Payload, Request};
 use crate::words::{Component, Now};
 
-/// What is said of requests that come or wait while everything starts anew.
+/// The answer to requests that come or wait during a restart.
 const STARTS_ANEW: &str = "the daemon is applying other settings; send the request again in a second";
 
 /// A request as it came.
@@ -79,7 +79,7 @@ impl Cx<'_> {
         self.respond(reply_to, &request.name, request.transaction, answer);
     }
 
-    /// Has the answer found out; false where it is refused, and so answered, because too much is under way.
+    /// Starts answering in the background; false if it is refused, and so answered, because too many are in progress.
     pub fn find_out(&mut self, reply_to: ReplyTo, request: Request, query: Query) -> bool {
         let refused = if self.is_stopping() {
             Some(STARTS_ANEW)
@@ -95,7 +95,7 @@ impl Cx<'_> {
         refused.is_none()
     }
 
-    /// A signal asks for the configuration to be read again: a request for whose answer nobody waits.
+    /// A signal requests a reload of the configuration: nobody waits for the answer.
     pub fn reload(&mut self) {
         if self.storage_is_out() {
             let reason = "the configuration cannot be reloaded while nothing can be stored; try again when that is \
@@ -112,7 +112,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Of a reload the service manager hears now that it goes on, and later how it ended.
+    /// The service manager is notified now that a reload is running, and later how it ended.
     fn start_query(&mut self, job: JobId, query: Query) {
         if matches!(query, Query::Reload) {
             self.notify(Systemd::Reloading);
@@ -120,7 +120,7 @@ impl Cx<'_> {
         self.act(Act::Query { job, query });
     }
 
-    /// The shell found out an answer: everybody who waits gets it; a configuration that is not taken is told to all.
+    /// An answer is ready: everybody who waits gets it; a configuration that was refused is reported to all.
     pub fn found_out(&mut self, job: JobId, answer: &Answer) {
         let Some(pending) = self.messages.pending.end(job) else { return };
         if let (Command::Reload, Answer::Error { error }) = (&pending.request.command, answer) {
@@ -137,7 +137,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Nobody will find the answers out that are still under way: the workers make way for others.
+    /// Answers still in progress will not come: the workers are replaced.
     pub fn give_up_requests(&mut self) {
         for job in self.messages.pending.jobs() {
             self.found_out(job, &Answer::error(ErrorCode::Busy, STARTS_ANEW));
@@ -149,7 +149,7 @@ impl Cx<'_> {
         self.messages.acks.arrived(delivery);
     }
 
-    /// What a message asked for is durable once this step is.
+    /// The effect of a message is durable once this step is.
     pub fn acknowledge(&mut self, delivery: DeliveryId) {
         for delivery in self.messages.acks.done(delivery) {
             self.act(Act::Ack(delivery));

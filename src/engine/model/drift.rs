@@ -1,9 +1,9 @@
-//! What follows when the stream of images is no longer what it was: alarm, then a request for labels where it changed,
+//! What follows when the stream of images has changed: alarm, then a request for labels where it changed,
 //! then a training.
 //!
-//! Four streams are watched: embeddings ([`crate::eval::drift::Monitor`], at the rim, since it needs them), the
+//! Four streams are monitored: embeddings ([`crate::eval::drift::Monitor`], in the shell, which has them), the
 //! confidence of predictions, their novelty, and live errors (ADWIN each). The first that changes raises the alarm; it
-//! stands until a head is promoted that learned from labels given since.
+//! stays up until a head is promoted that learned from labels given since.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub(super) struct Streams {
 /// A drift that was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriftState {
-    /// What the alert says.
+    /// The alert's text.
     pub warning: Warning,
     /// Labels given since.
     pub labels: u64,
@@ -85,8 +85,8 @@ impl Shift {
         let (what, cut) = match self {
             Self::Embedding { p_value, .. } => {
                 return format!(
-                    "the images of late are not like those before (p {p_value:.3}); label some of those on 'review', a \
-                     training follows"
+                    "recent images differ from the training data (p = {p_value:.3}); label some images listed on \
+                     'review', retraining starts automatically"
                 );
             }
             Self::Accuracy { why } => {
@@ -99,8 +99,8 @@ impl Shift {
             Self::Errors(cut) => ("the share of wrong predictions", cut),
         };
         format!(
-            "{what} went from {:.2} to {:.2} ({} images before, {} since); label some of those on 'review', a training \
-             follows",
+            "{what} changed from {:.2} to {:.2} ({} images before, {} since); label some images listed on 'review', \
+             retraining starts automatically",
             cut.before, cut.after, cut.n_before, cut.n_after
         )
     }
@@ -143,7 +143,7 @@ impl Model {
         cx.act(Act::Review { since: Some(since) });
     }
 
-    /// A label came while the alarm stands: a few of them are worth a training.
+    /// A label came while the alarm is up: a few of them are worth a training.
     pub fn label_after_drift(&mut self, cx: &mut Cx<'_>) {
         let Some(drift) = &mut self.live.drift else { return };
         drift.labels += 1;
@@ -184,7 +184,9 @@ mod tests {
             assert!(shift.reason().contains("label"), "{}", shift.reason());
         }
         assert!(
-            Shift::Errors(cut).reason().starts_with("the share of wrong predictions went from 0.75 to 0.25 (40 images")
+            Shift::Errors(cut)
+                .reason()
+                .starts_with("the share of wrong predictions changed from 0.75 to 0.25 (40 images")
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A head comes into service, or goes out of it: the one place that says what follows.
+//! A head goes live, or is taken out of service: the one place that decides what follows.
 //!
 //! | why | measured at | best recalls | drift | is said |
 //! | --- | --- | --- | --- | --- |
@@ -6,8 +6,8 @@
 //! | on request | nothing | stay | stays: it may have learned nothing new | promoted |
 //! | a rollback | nothing | stay | stays | rolled back |
 //!
-//! In every case the shadow phase ends, live results are counted anew, and the alert of a head that does not serve is
-//! over. The champion of another backbone is put in service by the start that follows.
+//! In every case the shadow phase ends, live results are counted from zero, and the alert of a head that does not
+//! serve is over. The champion of another backbone is put in service by the start that follows.
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
@@ -24,7 +24,7 @@ use crate::words::HeadRef;
 pub(super) enum Why<'a> {
     /// It was compared with the champion; what it was measured at.
     Verdict(&'a Measured),
-    /// Somebody asked, whatever the gate said of it.
+    /// A request, whatever the gate's verdict.
     Request,
 }
 
@@ -78,14 +78,14 @@ impl Model {
         cx.post(Fact::HeadRolledBack { from, reason });
     }
 
-    /// What the former head did on live images does not count for this one.
+    /// The previous head's live results do not count for this one.
     fn serve(&mut self, cx: &mut Cx<'_>, head: Option<&HeadRef>, record: Option<crate::eval::live::Record>) {
         let version = head.map(|head| head.version);
         self.live.serves(version, record);
         cx.act(Act::Serve(version));
     }
 
-    /// Somebody puts a stored head in service.
+    /// A request puts a stored head in service.
     pub fn promote_on_request(&mut self, cx: &mut Cx<'_>, name: &str) -> Answer {
         let head = match self.heads.named(name) {
             Ok(chosen) => chosen.head.clone(),
@@ -99,7 +99,7 @@ impl Model {
         Answer::ok(&Promoted { head, from })
     }
 
-    /// Somebody goes back to the head before the one in service.
+    /// A request goes back to the previous head.
     pub fn roll_back_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
         let Some(rollback) = self.heads.roll_back(cx.stamp(), "on request") else {
             let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
@@ -110,9 +110,9 @@ impl Model {
         answer
     }
 
-    /// The engine starts: the champion serves, with the results that are its own, and what was in shadow goes on. One of
-    /// another backbone cannot serve: it is kept, and a new one is trained as soon as there are labels with embeddings of
-    /// the present backbone.
+    /// The engine starts: the champion serves, with the results that are its own, and what was in shadow goes on. One
+    /// of another backbone cannot serve: it is kept, and a new one is trained as soon as there are labels with
+    /// embeddings of the present backbone.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
         let champion = self.heads.champion().map(|champion| champion.head.version);
         if champion.is_some() {

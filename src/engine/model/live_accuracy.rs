@@ -60,7 +60,7 @@ impl Measured {
 }
 
 impl LiveAccuracy {
-    /// Another head serves: what the former one did does not count for it.
+    /// Another head serves: the previous one's results do not count for it.
     pub fn serves(&mut self, champion: Option<u64>, record: Option<Record>) {
         self.champion = champion;
         self.record = record;
@@ -82,7 +82,7 @@ impl LiveAccuracy {
 }
 
 impl Model {
-    /// A label came for an image: it scores what was said of it.
+    /// A label came for an image: it scores the image's prediction.
     pub fn answered(&mut self, cx: &mut Cx<'_>, id: SampleId, label: &Label, predicted: Option<(Label, u64)>) {
         let Some((said, head)) = predicted else { return };
         self.score_shadow(&id, label);

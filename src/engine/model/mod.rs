@@ -70,7 +70,7 @@ impl Model {
         self.heads.champion()
     }
 
-    /// What the training under way does.
+    /// Progress of the training in progress.
     pub fn phase(&self) -> TrainingPhase {
         self.progress.phase()
     }
@@ -105,7 +105,7 @@ impl Model {
         self.counts = counts;
     }
 
-    /// So many files wait to be read.
+    /// Number of files that wait to be read.
     pub fn files_waiting(&mut self, waiting: usize) {
         self.files_wait = waiting > 0;
     }
@@ -124,7 +124,7 @@ impl Model {
         self.shadowed(cx, id, scored);
     }
 
-    /// A label was set or removed; `predicted` is what was said of its image at arrival, and by which head.
+    /// A label was set or removed; `predicted` is the prediction for its image at arrival, and its head.
     pub fn label_set(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, predicted: Option<(Label, u64)>) {
         self.schedule.labels_changed(1);
         self.write_training(cx);

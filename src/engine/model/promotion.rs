@@ -1,6 +1,6 @@
-//! What becomes of a challenger that was compared with the champion.
+//! The decision about a challenger that was compared with the champion.
 //!
-//! The gate ([`crate::eval::gate`]) has compared the two; here its verdict, or the policy that stands above it, becomes a
+//! The gate ([`crate::eval::gate`]) has compared the two; here its verdict, or the policy that overrides it, becomes a
 //! promotion.
 
 use super::super::context::Cx;
@@ -92,9 +92,9 @@ impl Model {
         cx.act(Act::PrepareBackbone(order));
     }
 
-    /// Another backbone was compared with the pair in service. Training its head takes long, and trainings of this one go on
-    /// meanwhile: where another head serves by now, it is compared with that one before anything is decided. The head of
-    /// the backbone that passes becomes champion, to serve from the start that follows.
+    /// Another backbone was compared with the pair in service. Training its head takes long, and trainings of this one
+    /// go on meanwhile: where another head serves by now, it is compared with that one before anything is decided. The
+    /// head of the backbone that passes becomes champion, to serve from the start that follows.
     pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
         let former = self.heads.champion().map(|champion| champion.head.version);
         if result.against != former {

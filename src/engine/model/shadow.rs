@@ -1,4 +1,4 @@
-//! The shadow phase: a challenger that passed the gate answers unseen beside the champion for a number of live images.
+//! Shadow mode: a challenger that passed the gate runs unseen beside the champion for a number of live images.
 //!
 //! It ends in a promotion unless the labels that came meanwhile show it to be worse: of the images that both called
 //! differently and that got a label, it has to be right on so many that a coin could have done it (one-sided exact
@@ -19,7 +19,7 @@ use crate::eval::sign_test;
 use crate::wire::EventKind;
 use crate::words::{HeadRef, Label, SampleId};
 
-/// A challenger is kept out when a coin would do so badly less often than this.
+/// A challenger is rejected when a coin would do as badly less often than this.
 const SIGNIFICANCE: f64 = 0.05;
 
 /// A head in shadow, and how it does.
@@ -29,7 +29,7 @@ pub struct Shadow {
     pub head: HeadRef,
     /// What it was measured at.
     pub measured: Measured,
-    /// Images that both were asked for.
+    /// Images that both classified.
     pub seen: u64,
     /// Of these, the ones that they called alike.
     pub agreed: u64,
@@ -73,7 +73,7 @@ impl Model {
         self.write_live(cx);
     }
 
-    /// Both were asked for a new image.
+    /// Both classified a new image.
     pub fn shadowed(&mut self, cx: &mut Cx<'_>, id: SampleId, scored: &Scored) {
         let (Some(shadow), Some(said)) = (&mut self.live.shadow, &scored.shadow) else { return };
         let Some((champions, _)) = scored.top.first().filter(|_| said.version == shadow.head.version) else { return };

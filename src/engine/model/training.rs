@@ -14,7 +14,7 @@ use crate::words::Component;
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the training under way is.
+/// Progress of the training in progress.
 #[derive(Debug)]
 pub(super) struct Progress {
     phase: TrainingPhase,
@@ -45,7 +45,7 @@ impl Model {
         self.begin_training(cx);
     }
 
-    /// Orders a training because somebody asks.
+    /// Orders a training on request.
     pub fn train_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
         if let Err(reason) = self.trainable() {
             return Answer::error(ErrorCode::NotPossible, reason);
@@ -56,7 +56,7 @@ impl Model {
         Answer::ok(&TrainAccepted { training: order.id })
     }
 
-    /// Whether the labels at hand can make a head; if not, why.
+    /// Whether the labels are enough to train a head; if not, why.
     pub fn trainable(&self) -> Result<(), String> {
         match (self.counts.classes, &self.counts.only) {
             (0, _) => Err("no image is labelled; label some in at least two classes".into()),
@@ -113,7 +113,7 @@ impl Model {
         self.end_training(cx);
     }
 
-    /// There is a verdict: labels that the training saw no longer correct by themselves.
+    /// There is a verdict: labels that the training saw no longer act as evidence.
     pub fn fold_in_labels(&mut self, cx: &mut Cx<'_>) {
         if let Some(before) = self.schedule.fold_in() {
             cx.act(Act::FoldInLabels(before));

@@ -1,9 +1,9 @@
-//! Another backbone in the place of the present one: readied beside it, compared with it, switched to by a restart of
-//! everything but the link, and on [`Probation`] until the daemon has worked with it.
+//! Replacing the backbone: the new one is prepared beside the current one, compared with it, and put in service by a
+//! restart of everything but the link, and on [`Probation`] until the daemon has worked with it.
 //!
 //! What it costs (embedding every stored image again) is paid before the switch, while the old pair serves; the gate
-//! ([`crate::eval::gate`]) judges the new pair on the same images. When it fails its trial, the former backbone and its
-//! head come back in one commit.
+//! ([`crate::eval::gate`]) judges the new pair on the same images. When it fails its probation, the previous backbone
+//! and its head come back in one commit.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub struct BackboneState {
     pub installed: Option<InstalledBackbone>,
     /// While the daemon has not worked with it: what was before.
     pub trial: Option<Probation<PreviousBackbone>>,
-    /// Why the last one had to go again, until it was said.
+    /// Why the last one was rolled back, until that was reported.
     pub reverted: Option<RevertedBackbone>,
 }
 
@@ -39,11 +39,11 @@ pub struct InstalledBackbone {
     pub sha256: Digest,
     /// Its manifest in the state folder.
     pub manifest: PathBuf,
-    /// What `backbone.model` said when it came: where a person writes something else there later, that holds.
+    /// The value of `backbone.model` when it came: where a person changes it later, the new value wins.
     pub over: String,
 }
 
-/// What holds again when a backbone fails its trial.
+/// What is restored when a backbone fails its probation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PreviousBackbone {
     /// The one before.
@@ -85,7 +85,7 @@ pub struct SwapResult {
     pub manifest: PathBuf,
     /// The head; `None` with too few labels for one.
     pub challenger: Option<HeadRecord>,
-    /// What the gate says of the pair.
+    /// The gate's verdict on the pair.
     pub verdict: Verdict,
     /// Version of the champion that the pair was compared with; `None` where none served.
     pub against: Option<u64>,
@@ -102,7 +102,7 @@ impl SwapResult {
 }
 
 impl BackboneState {
-    /// What `backbone.model` means, given what the configuration says.
+    /// The effective `backbone.model`, given the configuration.
     pub fn model(&self, configured: &str) -> Option<&InstalledBackbone> {
         self.installed.as_ref().filter(|installed| installed.over == configured)
     }
@@ -117,7 +117,7 @@ impl BackboneState {
         self.revert(&failed_by_starts(), at)
     }
 
-    /// The backbone did not work: the one before and its head hold again. Nothing when none is on trial.
+    /// The backbone did not work: the previous one and its head are restored. Nothing when none is on probation.
     #[must_use]
     pub fn revert(&mut self, reason: &str, at: Timestamp) -> Vec<Write> {
         let Some(Probation { before, .. }) = self.trial.take() else { return Vec::new() };
@@ -169,7 +169,7 @@ impl Remote {
         }
     }
 
-    /// At a start: says what became of a backbone that had to go again.
+    /// At startup: reports a backbone that was rolled back.
     pub fn report_reverted(&mut self, cx: &mut Cx<'_>) {
         let Some(RevertedBackbone { sha256, reason }) = self.backbone.reverted.take() else { return };
         cx.write(Write::BackboneState(self.backbone.clone()));

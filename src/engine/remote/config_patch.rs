@@ -1,6 +1,6 @@
-//! The configuration's twin: a patch from afar that stands over the device's own configuration.
+//! Remote configuration: a patch that overrides the device's own configuration.
 //!
-//! Decides whether a patch is taken and what is said of it; whether its keys are good is asked of [`Configure`]. A
+//! Decides whether a patch is applied and what is reported; whether its keys are valid is decided by [`Configure`]. A
 //! patch takes effect by a restart of everything but the link, so that there is one way in which settings come into
 //! force; until the daemon has worked with it, it is on [`Probation`].
 
@@ -41,7 +41,7 @@ impl ConfigPatch {
         self.revert(&failed_by_starts())
     }
 
-    /// The patch did not work: what was before it holds again. Nothing when none is on trial.
+    /// The patch did not work: the previous settings are restored. Nothing when none is on probation.
     #[must_use]
     pub fn revert(&mut self, reason: &str) -> Vec<Write> {
         let Some(trial) = self.trial.take() else { return Vec::new() };
@@ -49,8 +49,8 @@ impl ConfigPatch {
         vec![Write::ConfigPatchState(self.clone())]
     }
 
-    /// The patch in force no longer goes with the device's own configuration, which a person changed: it goes, on trial or
-    /// not.
+    /// The patch in force no longer goes with the device's own configuration, which a person changed: it goes, on
+    /// trial or not.
     #[must_use]
     pub fn give_way(&mut self, reason: &str) -> Vec<Write> {
         self.trial = None;
@@ -65,7 +65,7 @@ impl ConfigPatch {
         self.answer.rejected = vec![RejectedKey { key: String::new(), error: reason.to_owned() }];
     }
 
-    /// Why the last patch was taken back, if it was.
+    /// Why the last patch was reverted, if it was.
     pub fn reverted(&self) -> Option<&str> {
         let first = self.answer.rejected.first();
         first.filter(|_| self.answer.state == PatchState::Reverted).map(|rejected| rejected.error.as_str())
@@ -162,7 +162,7 @@ impl Remote {
         self.publish_reported(cx);
     }
 
-    /// The settings on trial do not work: those before hold again.
+    /// The settings on probation do not work: the previous ones are restored.
     pub fn revert_patch(&mut self, cx: &mut Cx<'_>, reason: &str) {
         let writes = self.config.revert(reason);
         if writes.is_empty() {
@@ -175,7 +175,7 @@ impl Remote {
         self.restart(cx, EventKind::ConfigChanged { reason });
     }
 
-    /// Watching failed: other watched folders that are on probation are taken back.
+    /// Watching failed: other watched folders that are on probation are reverted.
     pub fn watch_failed(&mut self, cx: &mut Cx<'_>, reason: String) {
         if self.config.trial.is_some() && self.config.answer.applied.iter().any(|key| key == "watch") {
             self.revert_patch(cx, &reason);

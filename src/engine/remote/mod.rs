@@ -48,18 +48,18 @@ impl Remote {
         }
     }
 
-    /// The manifests that were looked at last, for the next engine of this process.
+    /// The manifests that were checked last, for the next engine of this process.
     pub fn seen_manifests(&self) -> BTreeMap<UpdateKind, Digest> {
         self.updates.seen()
     }
 
-    /// A former engine of this process looked at these.
+    /// An earlier engine of this process checked these.
     pub fn saw_manifests(&mut self, seen: &BTreeMap<UpdateKind, Digest>) {
         self.updates.saw(seen);
     }
 
-    /// The engine starts, with this head in service: goes on with what was under way, and counts the start for what is on
-    /// probation.
+    /// The engine starts, with this head in service: goes on with what was under way, and counts the start for what is
+    /// on probation.
     pub fn start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
         self.report_reverted(cx);
         self.start_updates(cx, champion);
@@ -107,7 +107,7 @@ impl Remote {
         self.restart(cx, EventKind::ConfigChanged { reason: "the configuration was read again".to_owned() });
     }
 
-    /// Everything but the link starts anew, with what is durable by then.
+    /// Everything but the broker's connection restarts, with the durable state.
     fn restart(&mut self, cx: &mut Cx<'_>, why: EventKind) {
         if cx.end(Next::Restart) {
             cx.emit_event(why);

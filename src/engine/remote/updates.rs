@@ -1,9 +1,10 @@
-//! Signed updates: which manifest is followed, which chunks are asked for, and what becomes of the whole file.
+//! Signed updates: which manifest is followed, which chunks are requested, and what happens to the complete file.
 //!
 //! One update a kind. It is fetched in chunks that are committed one by one, so it goes on where it was after any
-//! crash; once whole, a worker holds it against its manifest ([`Act::VerifyUpdate`](crate::engine::Act::VerifyUpdate)); then `head` puts it in
-//! service, on trial, or `backbone` does with it what this version can. What is refused is told once for each
-//! manifest, though the broker keeps the manifest and sends it at every connection.
+//! crash; once whole, a worker holds it against its manifest
+//! ([`Act::VerifyUpdate`](crate::engine::Act::VerifyUpdate)); then `head` puts it in service, on trial, or `backbone`
+//! does with it what this version can. What is refused is told once for each manifest, though the broker keeps the
+//! manifest and sends it at every connection.
 //!
 //! Invariants: chunks are stored for the one manifest under way and for no other, within its size, and none is left
 //! when it is over; without trusted keys nothing is stored but the refusal.
@@ -28,13 +29,13 @@ use crate::wire::{EventKind, Topic, UpdateError, UpdateKind, UpdatePhase, Update
 use crate::words::{Digest, HeadRef};
 use fetch::{Fetch, Stage};
 
-/// Versions that did not hold and are remembered.
+/// Versions that were rolled back and are remembered.
 const FAILED_MAX: usize = 32;
 
 /// What updates depend on and that does not change while the daemon runs.
 #[derive(Debug, Clone, Default)]
 pub struct UpdateSettings {
-    /// Whose signatures count; none: no updates.
+    /// Trusted keys; none: no updates.
     pub keys: TrustedKeys,
     /// Id of this device.
     pub device: String,
@@ -60,24 +61,24 @@ pub struct UpdateRecord {
     pub head: Option<HeadRef>,
     /// While it has not proved itself: starts of the daemon since it came.
     pub trial: Option<Probation<()>>,
-    /// Versions that did not hold, the latest last.
+    /// Versions that were rolled back, the latest last.
     pub failed: Vec<u64>,
     /// What was refused last.
     pub refused: Option<Refused>,
-    /// The manifest that was followed and came to nothing; it is not looked at again.
+    /// The manifest whose update failed; it is not checked again.
     pub given_up: Option<Digest>,
 }
 
 /// A refusal that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Of the manifest's bytes; `None` when an installed update was taken back.
+    /// Of the manifest's bytes; `None` when an installed update was rolled back.
     pub manifest: Option<Digest>,
     /// Why.
     pub refusal: Refusal,
 }
 
-/// What the store holds of one kind.
+/// The stored state of one kind.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StoredUpdate {
     /// What is remembered.
@@ -93,7 +94,7 @@ struct Progress {
     /// Chunks of the manifest in memory, until the start has looked at it.
     stored: Vec<u32>,
     fetch: Option<Fetch>,
-    /// The manifest that was looked at last.
+    /// The manifest that was checked last.
     seen: Option<Digest>,
 }
 
@@ -101,7 +102,7 @@ struct Progress {
 #[derive(Debug)]
 pub(super) struct Updates {
     kinds: BTreeMap<UpdateKind, Progress>,
-    /// When a chunk that nobody asked for was told of last, and how many came since.
+    /// When an unrequested chunk was reported last, and how many came since.
     stray: (Option<Duration>, u64),
     /// Since when the head on trial serves.
     trial_since: Duration,
@@ -117,12 +118,12 @@ impl Updates {
         Self { kinds, stray: (None, 0), trial_since: Duration::ZERO }
     }
 
-    /// The manifests that were looked at last.
+    /// The manifests that were checked last.
     pub fn seen(&self) -> BTreeMap<UpdateKind, Digest> {
         self.kinds.iter().filter_map(|(kind, progress)| Some((*kind, progress.seen?))).collect()
     }
 
-    /// Another engine of this process looked at these.
+    /// Another engine of this process checked these.
     pub fn saw(&mut self, seen: &BTreeMap<UpdateKind, Digest>) {
         for (kind, digest) in seen {
             self.of(*kind).seen = Some(*digest);
@@ -133,7 +134,7 @@ impl Updates {
         self.kinds.entry(kind).or_default()
     }
 
-    /// Whether a head is being held against the one in service, which must not change meanwhile.
+    /// Whether a head is being compared with the one in service, which must not change meanwhile.
     pub fn is_judging(&self) -> bool {
         let head = self.kinds.get(&UpdateKind::Head).and_then(|progress| progress.fetch.as_ref());
         head.is_some_and(|fetch| fetch.stage == Stage::Checking)
@@ -169,7 +170,7 @@ impl Remote {
         self.count_start(cx, champion);
     }
 
-    /// `update/<kind>/desired`: a manifest to follow, or an empty payload to give up the one under way.
+    /// `update/<kind>/desired`: a manifest to follow, or an empty payload to cancel the one in progress.
     pub fn update_desired(&mut self, cx: &mut Cx<'_>, kind: UpdateKind, payload: &[u8]) {
         if payload.trim_ascii().is_empty() {
             let progress = self.updates.of(kind);
@@ -239,7 +240,7 @@ impl Remote {
         }
     }
 
-    /// The update under way came to nothing; its manifest is not followed again.
+    /// The update in progress failed; its manifest is not followed again.
     pub fn fail_update(&mut self, cx: &mut Cx<'_>, kind: UpdateKind, refusal: Refusal) {
         let Some(fetch) = self.updates.of(kind).fetch.take() else { return };
         self.updates.of(kind).memory.given_up = Some(fetch.digest);
@@ -247,7 +248,7 @@ impl Remote {
         self.refuse_update(cx, kind, Some(&fetch.manifest), fetch.digest, refusal);
     }
 
-    /// Forgets what is under way, with all its chunks.
+    /// Drops the update in progress, with all its chunks.
     fn drop_update(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
         let progress = self.updates.of(kind);
         progress.fetch = None;
@@ -257,7 +258,7 @@ impl Remote {
         self.write_update(cx, kind);
     }
 
-    /// Remembers and tells a refusal, unless it was told of this manifest before.
+    /// Records and reports a refusal, unless it was reported for this manifest before.
     fn refuse_update(
         &mut self,
         cx: &mut Cx<'_>,
@@ -284,7 +285,7 @@ impl Remote {
         cx.write(Write::UpdateState { kind, memory });
     }
 
-    /// Says where the updates of this kind are.
+    /// Publishes the state of this kind's update.
     pub fn publish_update(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
         let progress = self.updates.of(kind);
         let (memory, fetch) = (&progress.memory, progress.fetch.as_ref());

@@ -8,10 +8,11 @@ use super::{Contest, MAX_LOSS_TO_NEW_CLASS, Measured, Rules, Verdict, VerdictCod
 
 /// Whether a head that was sent may take the champion's place.
 ///
-/// It is refused when it does not know a class that the champion knows; when it is not surely better than guessing; when
-/// a class surely loses more recall than `max_class_recall_loss`; when balanced accuracy surely falls by more than
-/// `margin` (its one-sided 95 % bound is below it); and when log-loss surely grows. With a class that only it knows, the
-/// bounds are those of [`super::judge`] for that case. With too little to measure it on it is promoted provisionally.
+/// It is refused when it does not know a class that the champion knows; when it is not surely better than guessing;
+/// when a class surely loses more recall than `max_class_recall_loss`; when balanced accuracy surely falls by more than
+/// `margin` (its one-sided 95 % bound is below it); and when log-loss surely grows. With a class that only it knows,
+/// the bounds are those of [`super::judge`] for that case. With too little to measure it on it is promoted
+/// provisionally.
 #[must_use]
 pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
@@ -34,7 +35,7 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
         let next = "check its classes against the labels here";
         return verdict(
             VerdictCode::Chance,
-            format!("{kept}: {new} is not surely better than guessing: {figures}; {next}"),
+            format!("{kept}: {new} is not significantly better than guessing: {figures}; {next}"),
             change,
         );
     }
@@ -57,7 +58,7 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
     }
     let [grows, low, _] = measured.log_loss;
     if narrow.is_none() && low > 0.0 {
-        let why = format!("is surer of its mistakes, log-loss grows by {grows:.3}, at least {low:.3}");
+        let why = format!("is more confident in wrong answers (log-loss {grows:+.3}, at least {low:+.3})");
         return verdict(VerdictCode::LogLoss, format!("{kept}: {new} {why}: {points}"), change);
     }
     let code = if measured.balanced[1] > 0.0 { VerdictCode::Better } else { VerdictCode::NotWorse };
@@ -67,6 +68,6 @@ pub fn judge_pushed(contest: &Contest<'_>, rules: &Rules) -> Verdict {
 /// The verdict on a head that was sent and cannot be measured here, for the reason `few`: it serves, provisionally.
 #[must_use]
 pub fn unmeasured(version: u64, few: &str) -> Verdict {
-    let reason = format!("promoted head {version} provisionally, as it was sent: {few}");
+    let reason = format!("promoted head {version} provisionally, since an update sent it: {few}");
     Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) }
 }

@@ -254,7 +254,10 @@ fn a_champion_that_was_never_measured_gives_way_to_one_that_has_learnt_from_more
     let pair = Match::new(&[9, 6], &[9, 6], &[9, 6]);
     let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &[]) }, &Rules::default());
     assert!(verdict.promote && verdict.provisional && verdict.code == VerdictCode::TooFewHeldout, "{verdict:?}");
-    assert!(verdict.reason.starts_with("promoted head 7 provisionally, head 6 was not measured either"), "{verdict:?}");
+    assert!(
+        verdict.reason.starts_with("promoted head 7 provisionally, head 6 was not evaluated either"),
+        "{verdict:?}"
+    );
     let lost = [Label::new("washer").unwrap()];
     let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &lost) }, &Rules::default());
     assert!(!verdict.promote, "a class is not lost for it: {verdict:?}");

@@ -1,4 +1,4 @@
-//! Fetching a file in chunks: asked for by their numbers, as many at a time as fit on the way.
+//! Fetching a file in chunks: requested by number, with a window of chunks in flight.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use crate::update::{Chunks, Manifest};
 use crate::wire::{ChunkRequest, Topic, UpdateKind};
 use crate::words::{Component, Digest};
 
-/// Without any chunk for so long, they are asked for again; then twice as long, up to [`PATIENCE_MAX`].
+/// Without any chunk for this long, they are requested again; then twice as long, up to [`PATIENCE_MAX`].
 const PATIENCE: Duration = Duration::from_secs(30);
 /// At most.
 const PATIENCE_MAX: Duration = Duration::from_mins(5);
-/// Chunks that nobody asked for are told of at most so often.
+/// Unrequested chunks are reported at most this often.
 const STRAY_EVERY: Duration = Duration::from_mins(1);
 
 /// Where an update is on its way.
@@ -21,15 +21,15 @@ const STRAY_EVERY: Duration = Duration::from_mins(1);
 pub(super) enum Stage {
     /// Chunks are missing.
     Chunks,
-    /// All are there, and nobody looks at them yet.
+    /// All are there, and are not being checked yet.
     Whole,
-    /// They are held against the manifest.
+    /// They are being verified against the manifest.
     Checking,
-    /// They are what the manifest says.
+    /// They match the manifest.
     Verified,
 }
 
-/// An update under way.
+/// An update in progress.
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub manifest: Manifest,
@@ -37,9 +37,9 @@ pub(super) struct Fetch {
     pub digest: Digest,
     pub chunks: Chunks,
     pub stage: Stage,
-    /// Chunks that were asked for and have not come.
+    /// Chunks that were requested and have not come.
     asked: Vec<u32>,
-    /// When they are asked for again, and after how long the next time.
+    /// When they are requested again, and the interval after that.
     again: (Duration, Duration),
 }
 
@@ -82,7 +82,7 @@ impl Remote {
         self.ask_for_chunks(cx, kind);
     }
 
-    /// Asks for the next chunks that are missing, if the broker is there.
+    /// Requests the next missing chunks, if the broker is connected.
     pub fn ask_for_chunks(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
         if !cx.messages.is_connected() {
             return;
@@ -96,7 +96,7 @@ impl Remote {
         cx.publish(Topic::UpdateRequest(kind), |envelope| ChunkRequest { envelope, sha256, chunks });
     }
 
-    /// The link stands again: what is missing is asked for at once.
+    /// The connection is back: missing chunks are requested at once.
     pub fn ask_on_connection(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
         if let Some(fetch) = self.updates.of(kind).fetch.as_mut() {
             fetch.again.1 = PATIENCE;
@@ -104,7 +104,7 @@ impl Remote {
         }
     }
 
-    /// Nothing came: it is asked again, less and less often.
+    /// Nothing came: request again, less and less often.
     pub fn ask_again_when_due(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
         let connected = cx.messages.is_connected();
         let Some(fetch) = self.updates.of(kind).fetch.as_mut().filter(|_| connected) else { return };
@@ -143,7 +143,7 @@ impl Remote {
         }
     }
 
-    /// Tells of chunks that are not stored, but not of each.
+    /// Reports chunks that are not stored, but not each one.
     fn stray_chunk(&mut self, cx: &mut Cx<'_>, why: &str) {
         let (told, count) = &mut self.updates.stray;
         *count += 1;
