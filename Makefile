@@ -3,6 +3,7 @@
 CARGO ?= cargo
 PHOTOS ?=
 ARCH ?=
+TESTS ?=
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -29,8 +30,8 @@ format: ## check the format
 lint: ## clippy, warnings denied
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
-unit: setup ## the tests alone
-	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked
+unit: setup ## the tests alone, and which of them were skipped; TESTS='--test broker' runs those
+	@CARGO="$(CARGO)" tools/test.sh $(TESTS)
 
 doc: ## the documentation, warnings denied
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --locked --document-private-items

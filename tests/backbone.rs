@@ -4,6 +4,9 @@
 // Helpers outside #[test] functions do not count as tests for the lint.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -254,7 +257,7 @@ fn a_missing_runtime_library_names_every_place_and_the_next_act() {
     let output = command.env_remove("EDGETUNED_ORT").env_remove("ORT_DYLIB_PATH").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     if said.contains("loaded") {
-        println!("skipped: this system has an ONNX Runtime library of its own");
+        skip::not_here("a system without an ONNX Runtime library of its own");
         return;
     }
     let beside = format!("beside the binary {}", folder.path().display());
@@ -319,7 +322,7 @@ fn data() -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
-    println!("skipped: ../shared/data is not here");
+    skip::not_here("../shared/data");
     None
 }
 

@@ -11,6 +11,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::fs::{self, File};
 use std::io::Cursor;

@@ -25,6 +25,8 @@ mod offline;
 mod onnx;
 #[path = "cli/samples.rs"]
 mod samples;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "cli/update.rs"]
 mod update;
 #[path = "cli/usage.rs"]

@@ -16,6 +16,8 @@ mod hostile;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 #[path = "../examples/package_files/man.rs"]
 mod man;
+#[path = "support/skip.rs"]
+mod skip;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -172,7 +174,7 @@ fn the_service_counts_as_configured_once_something_is_set_in_any_layer() {
 fn the_floor_is_read_from_the_symbols() {
     let floor = |file: &Path| Command::new(root().join("packaging/floor.sh")).arg(file).output().unwrap();
     if Command::new("readelf").arg("--version").output().is_err() {
-        println!("skipped: readelf is not installed (apt-get install binutils)");
+        skip::skip("readelf is not installed (apt-get install binutils)");
         return;
     }
     let library = root().join(".ort/libonnxruntime.so.1.27.0");

@@ -3,7 +3,7 @@
 # where the program finds it by itself. Nothing happens when it is there already.
 #
 #   tools/setup.sh          the library
-#   tools/setup.sh tests    the library, and mosquitto for the tests against a real broker
+#   tools/setup.sh tests    the library, and the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf
 #
 # EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere.
 set -euo pipefail
@@ -97,13 +97,26 @@ get_library() {
     mv "$scratch/sha256" "$FOLDER/$LIBRARY.sha256"
 }
 
-# Installs mosquitto for the tests; a service that the package starts is none of ours and is stopped again.
-get_broker() {
-    if PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null; then
+# Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
+# package is none of ours and is stopped again.
+get_test_programs() {
+    local program package missing=()
+    while read -r program package; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("$package")
+    done <<EOF
+mosquitto mosquitto
+mosquitto_passwd mosquitto
+openssl openssl
+mkfs.ext4 e2fsprogs
+readelf binutils
+EOF
+    [ ${#missing[@]} -gt 0 ] || return 0
+    # shellcheck disable=SC2046 # one word a package
+    set -- $(printf '%s\n' "${missing[@]}" | sort -u)
+    if ! apt_install "$@"; then
+        say "cannot install $*: the tests that need them are skipped (apt-get install $*)"
+    elif [[ " $* " != *" mosquitto "* ]]; then
         return
-    fi
-    if ! apt_install mosquitto; then
-        say "mosquitto is not here and cannot be installed: the tests against it are skipped (apt-get install mosquitto)"
     elif [ -d /run/systemd/system ]; then
         systemctl disable --quiet --now mosquitto 2>/dev/null || sudo -n systemctl disable --quiet --now mosquitto || true
     elif [ -x /etc/init.d/mosquitto ]; then
@@ -115,7 +128,7 @@ case ${1:-library} in
 library) get_library ;;
 tests)
     get_library
-    get_broker
+    get_test_programs
     ;;
 *)
     echo "usage: tools/setup.sh [tests]" >&2

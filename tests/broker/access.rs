@@ -15,7 +15,7 @@ fn a_wrong_password_is_told_in_words_and_a_right_one_is_taken_without_a_restart(
     let users = folder.path().join("users");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&users).args(["line", "right"]).status();
     if !made.is_ok_and(|status| status.success()) {
-        println!("skipped: mosquitto_passwd is not installed");
+        crate::skip::skip("mosquitto_passwd is not installed");
         return;
     }
     let lines = "allow_anonymous false\npassword_file {folder}/users\n";
@@ -45,7 +45,7 @@ fn tls_checks_the_broker_against_the_given_authority() {
         .current_dir(folder.path())
         .output();
     if !made.is_ok_and(|output| output.status.success()) {
-        println!("skipped: openssl is not installed");
+        crate::skip::skip("openssl is not installed");
         return;
     }
     let lines = "allow_anonymous true\ncertfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n";
@@ -94,7 +94,7 @@ fn a_client_certificate_opens_a_broker_that_asks_for_one() {
     .iter()
     .all(|line| openssl(folder.path(), line));
     if !made {
-        println!("skipped: openssl is not installed");
+        crate::skip::skip("openssl is not installed");
         return;
     }
     let lines = "allow_anonymous true\ncafile {folder}/authority.pem\ncertfile {folder}/cert.pem\n\

@@ -17,3 +17,5 @@ mod outbox;
 mod peer;
 mod rude;
 mod scripted;
+#[path = "../support/skip.rs"]
+mod skip;

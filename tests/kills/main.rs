@@ -15,6 +15,8 @@ mod daemon;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
 mod said;
+#[path = "../support/skip.rs"]
+mod skip;
 mod vendor;
 
 use std::collections::{BTreeMap, BTreeSet};

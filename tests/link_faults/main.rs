@@ -22,6 +22,8 @@ mod mosquitto;
 mod proxy;
 
 mod faults;
+#[path = "../support/skip.rs"]
+mod skip;
 mod verdict;
 
 use std::collections::BTreeMap;

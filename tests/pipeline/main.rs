@@ -32,6 +32,8 @@ mod no_room;
 mod requests;
 mod restarts;
 mod service;
+#[path = "../support/skip.rs"]
+mod skip;
 mod socket;
 mod training;
 mod updates;

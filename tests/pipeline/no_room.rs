@@ -23,11 +23,11 @@ impl Mount {
         match mounted {
             Ok(output) if output.status.success() => Some(Self(at.to_owned())),
             Ok(output) => {
-                println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+                crate::skip::skip(format_args!("cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim()));
                 None
             }
             Err(error) => {
-                println!("skipped: mount cannot be run: {error}");
+                crate::skip::skip(format_args!("mount cannot be run: {error}"));
                 None
             }
         }
@@ -101,7 +101,7 @@ fn on_a_file_system_that_becomes_read_only_predictions_go_on_and_nothing_acknowl
     File::create(&image).unwrap().set_len(32 << 20).unwrap();
     let made = Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image).output();
     if !made.is_ok_and(|output| output.status.success()) {
-        println!("skipped: mkfs.ext4 is not installed");
+        crate::skip::skip("mkfs.ext4 is not installed (apt-get install e2fsprogs)");
         return;
     }
     let what = ["-o", "loop", image.to_str().unwrap()];

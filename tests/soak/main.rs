@@ -31,6 +31,8 @@ mod proxy;
 mod measures;
 mod plot;
 mod report;
+#[path = "../support/skip.rs"]
+mod skip;
 mod traffic;
 mod trend;
 

@@ -33,7 +33,7 @@ impl Mosquitto {
     /// The same on this port and with files that lie in `folder`.
     pub fn start_in(folder: TempDir, port: u16, lines: &str) -> Option<Self> {
         if program().is_none() {
-            println!("skipped: mosquitto is not installed");
+            crate::skip::skip("mosquitto is not installed");
             return None;
         }
         let mut config = fs::File::create(folder.path().join("mosquitto.conf")).expect("a configuration file");

@@ -91,7 +91,7 @@ fn the_password_of_the_broker_comes_as_a_credential(suite: Suite) {
     let users = folder.path().join("users");
     let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&users).args(["line-3", "right"]).status();
     if !made.is_ok_and(|status| status.success()) {
-        return println!("skipped: mosquitto_passwd is not installed");
+        return crate::skip::skip("mosquitto_passwd is not installed");
     }
     let inside = free_port();
     let lines = format!(

@@ -33,17 +33,17 @@ impl Suite {
         }
     }
 
-    /// Builds its tree unless that is there; false, and a word of why, where it cannot be.
+    /// Builds its tree unless that is there; false, and the test is skipped, where it cannot be.
     fn is_ready(self) -> bool {
-        static READY: [OnceLock<bool>; 2] = [OnceLock::new(), OnceLock::new()];
-        *READY[self as usize].get_or_init(|| {
+        static FAULTS: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        let fault = FAULTS[self as usize].get_or_init(|| {
             let setup = script().args(["setup", self.name()]).output().expect("bash runs");
-            if !setup.status.success() {
-                let why = String::from_utf8_lossy(&setup.stderr);
-                println!("skipped: there is no systemd to test with: {}", why.trim_end());
-            }
-            setup.status.success()
-        })
+            (!setup.status.success()).then(|| String::from_utf8_lossy(&setup.stderr).trim_end().to_owned())
+        });
+        if let Some(why) = fault {
+            crate::skip::skip(format_args!("no systemd to test with: {why}"));
+        }
+        fault.is_none()
     }
 }
 

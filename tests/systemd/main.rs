@@ -43,4 +43,6 @@ mod package;
 mod reload;
 mod sandbox;
 mod service;
+#[path = "../support/skip.rs"]
+mod skip;
 mod start;

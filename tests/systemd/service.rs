@@ -49,7 +49,7 @@ impl Service {
     pub fn install_on(suite: Suite, machine: &Machine) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let Some(library) = library(root) else {
-            println!("skipped: there is no ONNX Runtime library; tools/setup.sh gets it");
+            crate::skip::skip("there is no ONNX Runtime library; tools/setup.sh gets it");
             return None;
         };
         let put = |from: &Path, to: &str| format!("--bind-ro={}:{to}", from.display());

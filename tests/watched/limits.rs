@@ -16,7 +16,7 @@ fn limited(name: &str, limit: u32) -> Option<Stage> {
     );
     let may = Command::new("sh").args(["-c", &format!("{wrapper} true")]).output();
     if !may.as_ref().is_ok_and(|output| output.status.success()) {
-        println!("skipped: no user namespace with limits of its own: {may:?}");
+        crate::skip::skip(format_args!("no user namespace with limits of its own: {may:?}"));
         return None;
     }
     Stage::set(&wrapper)
@@ -73,7 +73,7 @@ fn after_an_overflow_of_notices_every_file_is_taken_and_new_folders_are_heard() 
     let queue = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
     let Some(queue) = queue.ok().and_then(|text| text.trim().parse::<u32>().ok()).filter(|queue| *queue <= 65_536)
     else {
-        println!("skipped: the kernel's queue of notices is not there or too long to fill");
+        crate::skip::skip("the kernel's queue of notices is not there or too long to fill");
         return;
     };
     let Some(mut stage) = Stage::set("") else { return };

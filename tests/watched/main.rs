@@ -20,6 +20,8 @@ mod folders;
 mod limits;
 mod mounts;
 mod permissions;
+#[path = "../support/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

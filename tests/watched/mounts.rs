@@ -16,7 +16,7 @@ impl Mount {
         match mount {
             Ok(output) if output.status.success() => Some(Self(folder.to_owned())),
             other => {
-                println!("skipped: cannot mount a file system (root: {}): {other:?}", is_root());
+                crate::skip::skip(format_args!("cannot mount a file system (root: {}): {other:?}", is_root()));
                 None
             }
         }

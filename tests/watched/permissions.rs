@@ -11,7 +11,7 @@ const NOBODY: u32 = 65_534;
 #[test]
 fn what_may_not_be_read_is_told_of_and_taken_when_it_may() {
     if !is_root() {
-        println!("skipped: needs root, to run the daemon as another user");
+        crate::skip::skip("needs root, to run the daemon as another user");
         return;
     }
     let Some(mut stage) = Stage::set("setpriv --reuid 65534 --regid 65534 --clear-groups --") else { return };
