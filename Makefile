@@ -17,8 +17,8 @@ setup: ## get the ONNX Runtime library into .ort/
 	@tools/setup.sh
 
 demo: setup ## show the main job in under a minute; PHOTOS=dir takes your own folder-per-class photographs
-	@$(CARGO) build --locked --bin edgetuned --example demo
-	@$${CARGO_TARGET_DIR:-target}/debug/examples/demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(DEMO_ARGS)
+	@$(CARGO) build --locked --package edgetuned --package edgetuned-demo --bins
+	@$${CARGO_TARGET_DIR:-target}/debug/demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(DEMO_ARGS)
 
 test: ## everything that CI checks
 	@tools/setup.sh tests
@@ -28,13 +28,13 @@ format: ## check the format
 	$(CARGO) fmt --check
 
 lint: ## clippy, warnings denied
-	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 unit: setup ## the tests alone, and which of them were skipped; TESTS='--test broker' runs those
 	@CARGO="$(CARGO)" tools/test.sh $(TESTS)
 
 doc: ## the documentation, warnings denied
-	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps --locked --document-private-items
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked --document-private-items
 
 deny: ## licences and sources of dependencies, where cargo-deny is installed
 	@PATH="$$PATH:$$PWD/target/tools/bin"; if command -v cargo-deny >/dev/null; then \

@@ -13,6 +13,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the tests, which use other parts of it")]
 #[path = "../tests/support/mosquitto.rs"]
 mod mosquitto;
+#[path = "../tests/support/skip.rs"]
+mod skip;
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -72,15 +72,16 @@ const WORLDLY_PATHS: [&str; 13] = [
 ];
 
 /// Files that may break a rule: file below `src`, what they name, and why.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
+const EXCEPTIONS: [(&str, &str, &str); 3] = [
     ("wire/asyncapi/golden_tests.rs", "std::fs", "a test that writes docs/asyncapi.yaml anew"),
     ("wire/asyncapi/golden_tests.rs", "std::env", "it does so only where UPDATE_GOLDEN is set"),
+    ("words/sql.rs", "rusqlite", "conversions alone: only the package of a type may give it another's trait"),
 ];
 
 /// What one source file does against the rules, as `file:line: reason`.
 fn offences(file: &str, source: &str) -> Vec<String> {
     let room = file.split(['/', '.']).next().unwrap_or_default();
-    if room == "main" || room == "lib" {
+    if ["main", "lib", "learn"].contains(&room) {
         return Vec::new();
     }
     let Some((_, may_name)) = ARROWS.iter().find(|(name, _)| *name == room) else {

@@ -15,7 +15,7 @@ export EDGETUNED_SKIPPED
 trap 'rm -f "$EDGETUNED_SKIPPED"' EXIT
 
 status=0
-PATH=$PATH:/usr/sbin "${CARGO:-cargo}" test --locked "$@" || status=$?
+PATH=$PATH:/usr/sbin "${CARGO:-cargo}" test --workspace --locked "$@" || status=$?
 skipped=$(sort -u "$EDGETUNED_SKIPPED")
 if [ -n "$skipped" ]; then
     printf '\n%s tests were skipped:\n%s\n' "$(wc -l <<<"$skipped")" "$skipped" >&2

@@ -10,6 +10,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with the tests, which use other parts of it")]
 #[path = "../../tests/support/mosquitto.rs"]
 mod mosquitto;
+#[path = "../../tests/support/skip.rs"]
+mod skip;
 
 mod alone;
 mod whole;

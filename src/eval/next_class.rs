@@ -18,14 +18,14 @@ const MIN_GAIN: f64 = 0.001;
 
 /// "12 more labels of glass would help most (about +1.3 points of balanced accuracy)".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Advice {
     /// The class.
     pub class: Label,
     /// How many more labels of it.
     pub labels: u64,
     /// What they would add to balanced accuracy, roughly; 0..1.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub gain: f64,
 }
 

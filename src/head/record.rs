@@ -30,7 +30,7 @@ pub struct HeadRecord {
 
 /// A backbone as reports name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackboneRef {
     /// The manifest's name.
     pub name: String,
@@ -57,11 +57,11 @@ pub struct HeldOut {
 /// As text, `kind` is left out where it is softmax, and `candidates` and `hyper` where they are empty: the files of
 /// softmax heads are those that were written before there were other kinds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrainingFacts {
     /// `softmax`, `mlp`, `lda` or `rp-ridge`.
     #[serde(default = "softmax", skip_serializing_if = "is_softmax")]
-    #[cfg_attr(test, schemars(extend("enum" = ["softmax", "mlp", "lda", "rp-ridge"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["softmax", "mlp", "lda", "rp-ridge"])))]
     pub kind: String,
     /// Each kind that was tried where the kind was to be chosen, simplest first; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,13 +70,13 @@ pub struct TrainingFacts {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hyper: BTreeMap<String, f64>,
     /// `lbfgs` or `adam`; `cholesky` where the minimum is one of linear equations.
-    #[cfg_attr(test, schemars(extend("enum" = ["lbfgs", "adam", "cholesky"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["lbfgs", "adam", "cholesky"])))]
     pub solver: String,
     /// L2 penalty.
-    #[cfg_attr(test, schemars(range(min = 0.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub lambda: f64,
     /// Mean cross-validated log-loss of each lambda tried, largest lambda first; of lda, of each shrinkage.
-    #[cfg_attr(test, schemars(with = "Vec<[f64; 2]>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<[f64; 2]>"))]
     pub lambda_path: Vec<(f64, f64)>,
     /// Value of the objective at the end; of other kinds than softmax, the mean cross-entropy on the training samples.
     pub loss: f64,
@@ -89,20 +89,20 @@ pub struct TrainingFacts {
     /// Random seed in it.
     pub seed: u64,
     /// Seconds spent fitting, selection included.
-    #[cfg_attr(test, schemars(range(min = 0.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub fit_seconds: f64,
 }
 
 /// A kind of head that was tried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Candidate {
     /// As in [`TrainingFacts::kind`].
     pub kind: String,
     /// Mean cross-validated log-loss in nats, at the kind's own temperature.
     pub log_loss: f64,
     /// Standard error, over groups, of its difference from the smallest log-loss; 0 for the smallest itself.
-    #[cfg_attr(test, schemars(range(min = 0.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub standard_error: f64,
 }
 
@@ -136,7 +136,7 @@ fn is_softmax(kind: &str) -> bool {
 
 /// What the figures were measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EvaluatedOn {
     /// Pictures named by `--test` or `evaluate`.
@@ -147,41 +147,41 @@ pub enum EvaluatedOn {
 
 /// How good a head is. Intervals are 95 % grouped-bootstrap ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Figures {
     /// On what.
     pub evaluated_on: EvaluatedOn,
     /// Samples measured on.
     pub n: usize,
     /// Share of right answers, 0..1.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: f64,
     /// Its interval.
-    #[cfg_attr(test, schemars(inner(range(min = 0.0, max = 1.0))))]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0, max = 1.0))))]
     pub accuracy_interval: [f64; 2],
     /// Mean recall over the classes that have samples here.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub balanced_accuracy: f64,
     /// Its interval.
-    #[cfg_attr(test, schemars(inner(range(min = 0.0, max = 1.0))))]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0, max = 1.0))))]
     pub balanced_accuracy_interval: [f64; 2],
     /// Mean F1 over the classes that have samples here.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub macro_f1: f64,
     /// Its interval.
-    #[cfg_attr(test, schemars(inner(range(min = 0.0, max = 1.0))))]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0, max = 1.0))))]
     pub macro_f1_interval: [f64; 2],
     /// Mean negative log-likelihood in nats, no probability taken below 1e-6.
-    #[cfg_attr(test, schemars(range(min = 0.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0)))]
     pub log_loss: f64,
     /// Its interval.
-    #[cfg_attr(test, schemars(inner(range(min = 0.0))))]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0))))]
     pub log_loss_interval: [f64; 2],
     /// Expected calibration error, 15 bins of equal width.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub ece: f64,
     /// Its interval.
-    #[cfg_attr(test, schemars(inner(range(min = 0.0, max = 1.0))))]
+    #[cfg_attr(feature = "schema", schemars(inner(range(min = 0.0, max = 1.0))))]
     pub ece_interval: [f64; 2],
     /// In class order.
     pub per_class: Vec<ClassFigures>,
@@ -191,18 +191,18 @@ pub struct Figures {
 
 /// One class's part of the figures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClassFigures {
     /// The class.
     pub class: Label,
     /// Of those called it, the share that are it; 0 when none was.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub precision: f64,
     /// Of those that are it, the share called it; 0 when there is none.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// Harmonic mean of both.
-    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub f1: f64,
     /// Samples of this class.
     pub support: u64,

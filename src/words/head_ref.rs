@@ -4,13 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::keyword::keywords;
+use super::keywords;
 
 /// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
-#[cfg_attr(test, schemars(extend("pattern" = "^[0-9a-f]{12}$")))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[0-9a-f]{12}$")))]
 pub struct HeadId(pub String);
 
 impl fmt::Display for HeadId {
@@ -21,7 +21,7 @@ impl fmt::Display for HeadId {
 
 /// A head's two names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeadRef {
     /// Identity by content.
     pub id: HeadId,
@@ -32,7 +32,7 @@ pub struct HeadRef {
 keywords! {
     /// Status of a head.
     #[derive(Serialize, Deserialize)]
-    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     #[serde(rename_all = "lowercase")]
     pub enum HeadStatus {
         /// In service.

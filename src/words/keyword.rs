@@ -24,6 +24,7 @@ pub trait Keyword: Copy + Send + Sync + 'static {
 }
 
 /// Defines an enum that is a [`Keyword`]; the first line of a variant's documentation is its [`Keyword::about`].
+#[macro_export]
 macro_rules! keywords {
     (
         $(#[$attribute:meta])*
@@ -59,8 +60,6 @@ macro_rules! keywords {
         }
     };
 }
-
-pub(crate) use keywords;
 
 #[cfg(test)]
 mod tests {

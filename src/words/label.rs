@@ -4,17 +4,17 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::keyword::keywords;
+use super::keywords;
 
 /// Neither control characters nor slashes, and something that is not white space.
-#[cfg(test)]
+#[cfg(feature = "schema")]
 const PATTERN: &str = r"^[^/\\\x00-\x1f\x7f-\x9f]*[^\s/\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$";
 
 /// A class name: 1 to 128 bytes, no control characters, no slashes, no white space around it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
-#[cfg_attr(test, schemars(extend("minLength" = 1, "maxLength" = 128, "pattern" = PATTERN)))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = 128, "pattern" = PATTERN)))]
 pub struct Label(String);
 
 /// Why a text cannot name a class.
@@ -72,7 +72,7 @@ impl fmt::Display for Label {
 keywords! {
     /// Who gave a label.
     #[derive(Serialize, Deserialize)]
-    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     #[serde(rename_all = "lowercase")]
     pub enum LabelSource {
         /// The name of the folder that the file lies in.

@@ -12,6 +12,8 @@ mod head_ref;
 mod keyword;
 mod label;
 mod options;
+#[cfg(feature = "rusqlite")]
+mod sql;
 mod text;
 mod timestamp;
 
@@ -22,8 +24,9 @@ pub use digest::{BadDigest, Digest, EmbeddingSpace, SampleId};
 pub use draw::{draw, is_audit};
 pub use head_ref::{HeadId, HeadRef, HeadStatus};
 pub use keyword::Keyword;
-pub(crate) use keyword::keywords;
 pub use label::{BadLabel, Label, LabelSource};
 pub use options::{Poll, Precision};
 pub use text::{error_chain, on_one_line};
 pub use timestamp::{Now, Timestamp};
+
+pub use crate::keywords;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keyword::keywords;
+use super::keywords;
 
 keywords! {
     /// When a watched folder is listed every few seconds instead of waiting for the kernel's notifications.

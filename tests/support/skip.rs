@@ -12,6 +12,7 @@ use std::io::{self, Write};
 ///
 /// # Panics
 /// Where every test has to run.
+#[allow(dead_code, reason = "not every test program needs it")]
 pub fn skip(why: impl Display) {
     let every_test_has_to_run = std::env::var("EDGETUNED_TESTS").is_ok_and(|value| value == "all");
     assert!(!every_test_has_to_run, "cannot run: {why}; EDGETUNED_TESTS=some skips it");
@@ -19,7 +20,7 @@ pub fn skip(why: impl Display) {
 }
 
 /// The same for want of something that no set-up brings: photographs beside the checkout, a package built before.
-#[allow(dead_code, reason = "few test programs need it")]
+#[allow(dead_code, reason = "not every test program needs it")]
 pub fn not_here(why: impl Display) {
     record(&why);
 }

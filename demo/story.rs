@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use edgetuned::words::SampleId;
+use edgetuned_learn::words::SampleId;
 use serde_json::Value;
 
 use crate::Outcome;

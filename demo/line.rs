@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use edgetuned::words::SampleId;
+use edgetuned_learn::words::SampleId;
 use serde_json::{Value, json};
 
 use crate::Outcome;

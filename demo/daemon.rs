@@ -111,10 +111,9 @@ impl Drop for Daemon {
     }
 }
 
-/// The `edgetuned` of the same build: examples lie in a folder below the program's.
-pub fn beside_this_example() -> Outcome<PathBuf> {
-    let example = std::env::current_exe()?;
-    let program = example.ancestors().nth(2).unwrap_or(Path::new(".")).join("edgetuned");
+/// The `edgetuned` of the same build.
+pub fn beside_this_program() -> Outcome<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("edgetuned");
     if program.is_file() {
         Ok(program)
     } else {

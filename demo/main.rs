@@ -16,7 +16,7 @@ use clap::Parser;
 
 mod broker;
 #[allow(dead_code, reason = "shared with the tests, which use other parts of it")]
-#[path = "../../tests/support/camera/mod.rs"]
+#[path = "../tests/support/camera/mod.rs"]
 mod camera;
 mod daemon;
 mod line;
@@ -41,7 +41,7 @@ struct Arguments {
     /// Backbone: a bundled name or a manifest's path
     #[arg(long, default_value = "default")]
     backbone: String,
-    /// The edgetuned to run; without it the one built beside this example
+    /// The edgetuned to run; without it the one built beside this program
     #[arg(long)]
     program: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ fn run(arguments: &Arguments, teller: &teller::Teller) -> Outcome<()> {
     let listener = listener::Listener::connect(address)?;
     let program = match &arguments.program {
         Some(path) => path.clone(),
-        None => daemon::beside_this_example()?,
+        None => daemon::beside_this_program()?,
     };
     let settings =
         daemon::Settings { backbone: &arguments.backbone, broker: address, min_new_labels: deck.plan.first_labels() };
