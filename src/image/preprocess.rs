@@ -1,7 +1,8 @@
 //! From decoded pixels to a tensor.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 use super::Rgb;
@@ -199,27 +200,36 @@ fn crop_box(image: &Rgb, size: (u32, u32), ratio: f64) -> [f64; 4] {
 ///
 /// Rows first, then columns, with 8-bit values between, as Pillow does: the resizer by itself goes the other way round,
 /// and a sixth of the pixels then differ by one.
+///
+/// Typed, since the resizer's untyped images bring its code for every other kind of pixel into the program: minutes of
+/// compiling.
 fn resample(image: &Rgb, [left, top, from_w, from_h]: [f64; 4], width: u32, height: u32) -> Vec<u8> {
-    let source = ImageRef::new(image.width(), image.height(), image.pixels(), PixelType::U8x3)
-        .expect("an Rgb has as many bytes as its sides say");
     // The rows that the second pass reads: the triangle reaches one output pixel (at least one input pixel) further.
     let reach = (from_h / f64::from(height)).max(1.0) + 1.0;
     let first = (top - reach).floor().max(0.0);
     let rows = (top + from_h + reach).ceil().min(f64::from(image.height())) - first;
-    let mut resizer = Resizer::new();
-    let mut pass = |source: &ImageRef<'_>, part: [f64; 4], width, height| {
-        let [left, top, from_w, from_h] = part;
-        let (from_w, from_h) = (inside(left, from_w, source.width()), inside(top, from_h, source.height()));
-        let options = ResizeOptions::new()
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-            .crop(left, top, from_w, from_h);
-        let mut target = Image::new(width, height, PixelType::U8x3);
-        resizer.resize(source, &mut target, &options).expect("the part lies within the image, pixel types agree");
-        target.into_vec()
-    };
-    let narrow = pass(&source, [left, first, from_w, rows], width, rows as u32);
-    let narrow = ImageRef::new(width, rows as u32, &narrow, PixelType::U8x3).expect("made with these sides");
-    pass(&narrow, [0.0, top - first, f64::from(width), from_h], width, height)
+    let whole = (image.width(), image.height());
+    let narrow = resample_once(image.pixels(), whole, [left, first, from_w, rows], (width, rows as u32));
+    let rest = [0.0, top - first, f64::from(width), from_h];
+    resample_once(&narrow, (width, rows as u32), rest, (width, height))
+}
+
+/// The part `[left, top, width, height]` of RGB `pixels` of `size` (width, height), as RGB pixels of size `to`.
+fn resample_once(pixels: &[u8], size: (u32, u32), part: [f64; 4], to: (u32, u32)) -> Vec<u8> {
+    let source: TypedImageRef<'_, U8x3> =
+        TypedImageRef::from_buffer(size.0, size.1, pixels).expect("as many bytes as the sides say");
+    let [left, top, from_w, from_h] = part;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
+        left,
+        top,
+        inside(left, from_w, size.0),
+        inside(top, from_h, size.1),
+    );
+    let mut resized = vec![0; to.0 as usize * to.1 as usize * 3];
+    let mut target: TypedImage<'_, U8x3> =
+        TypedImage::from_buffer(to.0, to.1, &mut resized).expect("made with these sides");
+    Resizer::new().resize_typed(&source, &mut target, &options).expect("the part lies within the image");
+    resized
 }
 
 /// `length`, or a trifle less where rounding pushes its far end past `whole`, which the resizer refuses.
