@@ -171,7 +171,7 @@ fn values_that_are_not_finite_are_refused_at_the_probe_and_later() {
     let mut backbone = OnnxBackbone::open(&Manifest::load(&bundled()).unwrap(), 1).unwrap();
     let tensor = vec![f32::NAN; backbone.preprocess().tensor_len()];
     let message = backbone.embed(&tensor, 1).unwrap_err().to_string();
-    assert!(message.contains("emits NaN in place"), "{message}");
+    assert!(message.contains("emits NaN at position"), "{message}");
 }
 
 #[test]

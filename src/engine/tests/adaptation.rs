@@ -190,7 +190,7 @@ fn drift_raises_an_alarm_asks_for_labels_trains_and_is_over_with_a_new_head() {
     let effects = engine.step(at(1), drifted());
     assert_eq!(events(&effects, "drift")[0]["kind"], "embedding");
     let alert: Warning = serde_json::from_slice(&published(&effects, &Topic::Alert(AlertId::Drift)).unwrap()).unwrap();
-    assert!(alert.text.contains("p 0.004"), "{alert:?}");
+    assert!(alert.text.contains("p = 0.004"), "{alert:?}");
     assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Review { since: Some(from) } if *from == since)));
     assert_eq!(events(&engine.step(at(2), drifted()), "drift").len(), 0, "one alarm is enough");
 
