@@ -40,12 +40,12 @@ stage() {
     package_files completions "$stage/completions"
     cargo metadata --format-version 1 --locked --offline --filter-platform "$triple" |
         package_files notices | gzip --best --no-name >"$stage/doc/crates.txt.gz"
-    # It writes beside Cargo.toml, and nowhere else.
+    # It writes beside the Cargo.toml of every package.
     cargo cyclonedx --quiet --quiet --format json --spec-version 1.5 --no-build-deps --target "$triple" \
         --override-filename "components-$arch"
     package_files components models/edgetuned-photo.onnx models/edgetuned-photo-int8.onnx \
         "$stage"/onnxruntime/libonnxruntime.so.*[0-9] <"components-$arch.json" >"$stage/doc/components.cdx.json"
-    rm "components-$arch.json"
+    rm -f "components-$arch.json" {learn,demo}/"components-$arch.json"
 }
 
 # Makes the package for $1 of what has been compiled.

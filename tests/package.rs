@@ -27,7 +27,9 @@ fn metadata() -> Value {
     let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"];
     let output = Command::new(env!("CARGO")).args(arguments).arg(root().join("Cargo.toml")).output().unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    metadata["packages"][0]["metadata"]["deb"].clone()
+    let program =
+        metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "edgetuned").unwrap();
+    program["metadata"]["deb"].clone()
 }
 
 /// Where each file comes from and where it goes.
