@@ -412,6 +412,8 @@ pub struct TrainingOutcome {
     pub challenger: HeadRecord,
     /// The champion's figures on the samples that both were compared on; `None` without a champion.
     pub champion: Option<Figures>,
+    /// Version of the champion when the training began, whether its file could be read or not; `None` where none served.
+    pub against: Option<u64>,
     /// The gate's verdict.
     pub verdict: Verdict,
     /// How each class that both heads know fares.

@@ -69,7 +69,7 @@ impl TrainingRun {
             training_data::dataset(labelled, space)?,
             self.settings.max_samples,
         )?;
-        let champion = self.champion()?;
+        let (against, champion) = self.champion()?;
         let progress = |done: f64| self.report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &self.settings.fit, control, progress)? else { return Ok(None) };
         self.report(TrainingPhase::Evaluating, 0.9);
@@ -81,22 +81,19 @@ impl TrainingRun {
         let backbone = self.settings.backbone.clone();
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
         let Comparison { champion, verdict, changes, .. } = comparison;
-        Ok(Some(TrainingOutcome { order, challenger, champion, verdict, changes, suspicious_labels }))
+        Ok(Some(TrainingOutcome { order, challenger, champion, against, verdict, changes, suspicious_labels }))
     }
 
-    /// The champion, unless it reads other embeddings or its file is damaged; the log then says so.
-    fn champion(&self) -> Result<Option<HeadRecord>, AnyError> {
-        let Some(StoredHead { info, bytes }) = self.reader.champion()? else { return Ok(None) };
-        if self.settings.space != info.space {
-            return Ok(None);
+    /// The version of the champion, unless it reads other embeddings, and the champion itself, unless its file is damaged;
+    /// the log then says so.
+    fn champion(&self) -> Result<(Option<u64>, Option<HeadRecord>), AnyError> {
+        let stored = self.reader.champion()?.filter(|stored| stored.info.space == self.settings.space);
+        let Some(StoredHead { info, bytes }) = stored else { return Ok((None, None)) };
+        let record = HeadRecord::from_bytes(&bytes);
+        if let Err(error) = &record {
+            tracing::error!(head = %info.head, error = error_chain(error), "the champion's file cannot be read");
         }
-        match HeadRecord::from_bytes(&bytes) {
-            Ok(record) => Ok(Some(record)),
-            Err(error) => {
-                tracing::error!(head = %info.head, error = error_chain(&error), "the champion's file cannot be read");
-                Ok(None)
-            }
-        }
+        Ok((Some(info.head.version), record.ok()))
     }
 
     fn report(&self, phase: TrainingPhase, progress: f64) {

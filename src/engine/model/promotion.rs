@@ -21,6 +21,7 @@ use crate::wire::{EventKind, TrainingPhase, UpdateKind};
 impl Model {
     /// A training has its verdict.
     pub fn trained(&mut self, cx: &mut Cx<'_>, outcome: TrainingOutcome) {
+        let is_outdated = self.is_outdated(cx, &outcome);
         let (mut status, mut reason) = self.decide(cx, &outcome);
         let shadows = status == HeadStatus::Champion && self.shadows(cx, &outcome);
         if shadows {
@@ -51,6 +52,10 @@ impl Model {
         self.prune(cx);
         self.fold_in_labels(cx);
         self.end_training(cx);
+        if is_outdated {
+            self.schedule.request("another head serves");
+            self.write_training(cx);
+        }
         self.publish_info(cx);
         cx.post(Fact::HeadJudged);
     }
@@ -121,9 +126,19 @@ impl Model {
         }
     }
 
+    /// Whether another head serves than the challenger was compared with: a rollback or a promotion came meanwhile.
+    fn is_outdated(&self, cx: &Cx<'_>, outcome: &TrainingOutcome) -> bool {
+        let champion = self.heads.champion().map(|champion| champion.head.version);
+        cx.settings().promotion == PromotionPolicy::Gated && champion.is_some() && champion != outcome.against
+    }
+
     /// Promotion is decided here: by the gate, unless the policy says otherwise.
     fn decide(&self, cx: &Cx<'_>, outcome: &TrainingOutcome) -> (HeadStatus, String) {
         let verdict = &outcome.verdict;
+        if self.is_outdated(cx, outcome) {
+            let reason = "another head serves than the one it was compared with; it is trained again";
+            return (HeadStatus::Kept, reason.to_owned());
+        }
         let twin = self.heads.rejected_twin(&outcome.challenger.head.id);
         match (cx.settings().promotion, twin) {
             (PromotionPolicy::Gated, Some(twin)) => {

@@ -153,10 +153,20 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
         order,
         challenger,
         champion: None,
+        against: Some(2),
         verdict,
         changes: vec![],
         suspicious_labels: 0,
     })))
+}
+
+/// The same, compared with the head of version `against`.
+fn outcome_against(against: u64, order: TrainingOrder, id: &str, version: u64) -> Event {
+    let Event::Trainer(TrainerEvent::Finished(mut outcome)) = outcome(order, id, version) else {
+        unreachable!("a training's outcome")
+    };
+    outcome.against = Some(against);
+    Event::Trainer(TrainerEvent::Finished(outcome))
 }
 
 fn request(engine: &mut Engine, name: &str) -> Step {
@@ -180,7 +190,7 @@ fn served_after_the_same_head_again(promotion: PromotionPolicy) -> Option<u64> {
     let mut engine = engine(promotion, snapshot());
     assert_eq!(serves(&request(&mut engine, "rollback")), Some(1));
     let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
-    serves(&engine.step(at(0), outcome(order, "head-2", 3)))
+    serves(&engine.step(at(0), outcome_against(1, order, "head-2", 3)))
 }
 
 #[test]
@@ -223,4 +233,16 @@ fn the_schedule_waits_for_a_backlog_of_files_but_not_for_ever() {
     assert_eq!(ordered(&engine.step(at(100), Event::Tick)), None);
     assert_eq!(ordered(&engine.step(at(20_000), Event::Tick)), None);
     assert!(ordered(&engine.step(at(30_200), Event::Tick)).is_some());
+}
+
+#[test]
+fn a_challenger_is_trained_again_when_another_head_serves_than_the_one_it_was_compared_with() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    engine.start(at(0));
+    let order = ordered(&request(&mut engine, "train")).expect("a training begins");
+    request(&mut engine, "rollback");
+    let effects = engine.step(at(1), outcome(order, "head-3", 3));
+    assert_eq!(serves(&effects), None, "it was compared with head 2, and head 1 serves");
+    let again = ordered(&engine.step(at(2), Event::Tick)).expect("the next training begins");
+    assert_eq!(serves(&engine.step(at(3), outcome_against(1, again, "head-3", 4))), Some(4));
 }

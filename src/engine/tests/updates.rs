@@ -233,7 +233,7 @@ fn a_head_is_held_against_the_one_that_serves_when_it_comes_and_no_training_runs
     machine.later(100);
     let trains = ordered(&machine.effects);
     assert!(trains.is_some() && !machine.is_checking(), "the training that waited goes first");
-    machine.step(outcome(trains.unwrap(), "head-3", 3));
+    machine.step(outcome_against(1, trains.unwrap(), "head-3", 3));
     machine.later(100);
     assert!(machine.is_checking());
 }

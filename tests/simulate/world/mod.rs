@@ -77,8 +77,6 @@ pub struct Played {
 /// How often a defect showed that is known: a test that expects none of it takes its line from here.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known {
-    /// A head took the place of another one than it was compared with.
-    pub stale_verdicts: u64,
     /// A version was given a second time.
     pub versions_again: u64,
     /// What a worker found was not handed to an engine that was about to start anew: it would put a head in service beside

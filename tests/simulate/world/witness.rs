@@ -150,9 +150,11 @@ impl World {
             panic!("head {version} serves and was never compared with any: {reason}")
         };
         assert!(*promote || by_policy, "head {version} serves against its verdict: {reason}");
-        // Known: the engine does not ask with whom a training's challenger or a backbone's pair was compared.
         let is_judged = *against == champion || is_out || by_policy;
-        self.known.stale_verdicts += u64::from(!is_judged);
+        assert!(
+            is_judged,
+            "head {version} takes the place of {champion:?} and was compared with {against:?}: {reason}"
+        );
     }
 
     /// Nothing goes that was not offered with the label that it has, nor a label that the statistics do not hold.

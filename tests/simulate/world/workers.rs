@@ -70,7 +70,8 @@ impl World {
         let promote = self.rng.random_bool(0.6);
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
         let challenger = self.head_record(version, space, backbone);
-        outcome(order, challenger, verdict(promote, false))
+        let champion = self.champion_in(space);
+        outcome(order, challenger, champion, verdict(promote, false))
     }
 
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
@@ -93,7 +94,7 @@ impl World {
         let provisional = promote && self.chance(0.1);
         self.witness.judged(&challenger.head.id, champion, promote);
         self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
-        self.later(5_000, outcome(order, challenger, verdict(promote, provisional)));
+        self.later(5_000, outcome(order, challenger, champion, verdict(promote, provisional)));
     }
 
     /// The version of the head that reads these embeddings and serves, or would if it could be read.
@@ -253,11 +254,12 @@ pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
     Verdict { promote, provisional, code, reason: "as the dice fell".into(), change: None }
 }
 
-fn outcome(order: TrainingOrder, challenger: HeadRecord, verdict: Verdict) -> Event {
+fn outcome(order: TrainingOrder, challenger: HeadRecord, against: Option<u64>, verdict: Verdict) -> Event {
     Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
         order,
         challenger,
         champion: None,
+        against,
         verdict,
         changes: vec![],
         suspicious_labels: 0,
