@@ -64,13 +64,22 @@ impl Cx<'_> {
             self.respond(reply_to, name, request.transaction, answer);
             return Admission::Answered;
         }
-        match refusal(self.now, incoming.retained, &request).or_else(|| self.refused_by_outage(&request)) {
+        let refused = refusal(self.now, incoming.retained, &request)
+            .or_else(|| self.refused_by_outage(&request))
+            .or_else(|| self.refused_by_restart(&request));
+        match refused {
             Some(answer) => {
                 self.answer(reply_to, request, answer);
                 Admission::Answered
             }
             None => Admission::New(request),
         }
+    }
+
+    /// The head in service may be about to change: nothing chooses another one now.
+    fn refused_by_restart(&self, request: &Request) -> Option<Answer> {
+        let chooses = matches!(request.command, Command::Rollback | Command::Promote { .. });
+        (chooses && self.is_stopping()).then(|| Answer::error(ErrorCode::Busy, STARTS_ANEW))
     }
 
     /// Answers a request and remembers the answer.

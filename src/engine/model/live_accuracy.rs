@@ -100,7 +100,8 @@ impl Model {
     }
 
     fn roll_back_when_fallen(&mut self, cx: &mut Cx<'_>) {
-        let Some(record) = &self.live.record else { return };
+        // A head that is about to come into service is not rolled back.
+        let Some(record) = self.live.record.as_ref().filter(|_| !cx.is_stopping()) else { return };
         let Some(why) = fell(record, self.live.tally.audit) else { return };
         if let Some(rollback) = self.heads.roll_back(cx.stamp(), &why) {
             self.roll_back(cx, rollback);

@@ -19,8 +19,12 @@ use crate::update::Manifest;
 use crate::wire::{EventKind, TrainingPhase, UpdateKind};
 
 impl Model {
-    /// A training has its verdict.
+    /// A training has its verdict. One that ends while everything is about to restart is carried out again afterwards,
+    /// beside whatever serves by then.
     pub fn trained(&mut self, cx: &mut Cx<'_>, outcome: TrainingOutcome) {
+        if cx.is_stopping() {
+            return;
+        }
         let is_outdated = self.is_outdated(cx, &outcome);
         let (mut status, mut reason) = self.decide(cx, &outcome);
         let shadows = status == HeadStatus::Champion && self.shadows(cx, &outcome);

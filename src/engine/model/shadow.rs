@@ -75,6 +75,10 @@ impl Model {
 
     /// Both classified a new image.
     pub fn shadowed(&mut self, cx: &mut Cx<'_>, id: SampleId, scored: &Scored) {
+        // After a restart another head may serve.
+        if cx.is_stopping() {
+            return;
+        }
         let (Some(shadow), Some(said)) = (&mut self.live.shadow, &scored.shadow) else { return };
         let Some((champions, _)) = scored.top.first().filter(|_| said.version == shadow.head.version) else { return };
         shadow.seen += 1;

@@ -218,6 +218,10 @@ impl Remote {
 
     /// The worker has held a whole file against its manifest.
     pub fn update_checked(&mut self, cx: &mut Cx<'_>, checked: UpdateChecked) {
+        if cx.is_stopping() {
+            // The next engine has it verified again.
+            return;
+        }
         let UpdateChecked { kind, sha256, outcome } = checked;
         let progress = self.updates.of(kind);
         let Some(fetch) = &mut progress.fetch else { return };

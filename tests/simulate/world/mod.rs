@@ -79,9 +79,6 @@ pub struct Played {
 pub struct Known {
     /// A version was given a second time.
     pub versions_again: u64,
-    /// What a worker found was not handed to an engine that was about to start anew: it would put a head in service beside
-    /// the one of a new backbone.
-    pub late_results: u64,
     /// Messages that waited for the store when everything started anew; they come again with the next connection only.
     pub lost_deferred: u64,
 }
@@ -371,11 +368,6 @@ impl World {
             events.extend(due.drain(..batch));
             let mut together = Step::default();
             for event in events {
-                let restarts = together.then != Next::Continue || self.storage.holds_a_restart();
-                if self.plays_all && restarts && is_a_late_result(&event) {
-                    self.known.late_results += 1;
-                    continue;
-                }
                 self.handed_over(&event);
                 let step = self.engine.step(self.now, event);
                 self.recorded(&step);
@@ -606,9 +598,4 @@ fn outlives(event: &Event) -> bool {
             | Event::Socket(_)
             | Event::Process(ProcessEvent::ReloadRequested | ProcessEvent::StopRequested)
     )
-}
-
-/// What decides on the head in service, and is of no use to an engine that is about to start anew.
-fn is_a_late_result(event: &Event) -> bool {
-    matches!(event, Event::Trainer(_) | Event::Updater(_) | Event::Ingest(_))
 }

@@ -41,11 +41,6 @@ impl Storage {
         self.unstored.as_ref().map(|waiting| waiting.since)
     }
 
-    /// Whether a restart waits with them.
-    pub(super) fn holds_a_restart(&self) -> bool {
-        self.unstored.as_ref().is_some_and(|waiting| waiting.then != Next::Continue)
-    }
-
     /// What of it dies with the process.
     pub(super) fn forget(&mut self) {
         (self.unstored, self.delivered, self.delivered_since) = (None, Vec::new(), None);

@@ -195,3 +195,17 @@ fn after_a_minute_it_is_no_longer_on_trial() {
     assert_eq!(state(&machine)["phase"], "idle");
     assert!(machine.stored.backbone.trial.is_none());
 }
+
+#[test]
+fn the_result_of_a_training_that_ends_while_everything_is_about_to_restart_is_left_to_the_next_engine() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    machine.ask("train");
+    let order = ordered(&machine.effects).expect("a training begins");
+    succeeds(&mut machine, &file, true, true);
+    let champion = machine.champion();
+    machine.step(outcome(order, "head-9", 9));
+    assert!(machine.effects.is_empty(), "it would take the place of the head of the new pair: {:?}", machine.effects);
+    machine.ask("rollback");
+    assert_eq!(machine.champion(), champion, "what serves may be about to change");
+}
