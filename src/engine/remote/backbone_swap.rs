@@ -107,6 +107,12 @@ impl BackboneState {
         self.installed.as_ref().filter(|installed| installed.over == configured)
     }
 
+    /// Whether the model with this SHA-256 is in force, or is restored when the one in force fails its probation.
+    pub(super) fn uses(&self, sha256: Digest) -> bool {
+        let before = self.trial.as_ref().and_then(|trial| trial.before.installed.as_ref());
+        self.installed.iter().chain(before).any(|installed| installed.sha256 == sha256)
+    }
+
     /// A start with this memory: what has to be made durable before it is tried. Nothing when none is on trial.
     #[must_use]
     pub fn starting(&mut self, at: Timestamp) -> Vec<Write> {

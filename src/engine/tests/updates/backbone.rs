@@ -209,3 +209,16 @@ fn the_result_of_a_training_that_ends_while_everything_is_about_to_restart_is_le
     machine.ask("rollback");
     assert_eq!(machine.champion(), champion, "what serves may be about to change");
 }
+
+#[test]
+fn a_model_file_that_is_in_use_is_not_prepared_again_and_stays() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    succeeds(&mut machine, &file, false, true);
+    machine.boot();
+    let is_prepared = |machine: &Machine| machine.effects.acts.iter().any(|act| matches!(act, Act::PrepareBackbone(_)));
+    verified(&mut machine, &file, 2);
+    assert!(!is_prepared(&machine) && !forgets(&machine, &file));
+    assert_eq!(machine.events("update_failed")[0]["code"], "not_possible");
+    assert_eq!(state(&machine)["installed_version"], "1");
+}
