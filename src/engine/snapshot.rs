@@ -101,7 +101,7 @@ impl From<&HeadInfo> for HeadEntry {
 
 impl HeadInfo {
     /// What is known of a head that was just stored, for this reason.
-    pub(super) fn of(record: &HeadRecord, reason: String) -> Self {
+    pub(crate) fn of(record: &HeadRecord, reason: String) -> Self {
         Self {
             head: record.head.clone(),
             created: record.created,

@@ -14,7 +14,7 @@ use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, compare};
 use crate::head::{BackboneRef, HeadRecord};
-use crate::store::{Reader, StoredHead};
+use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
 use crate::wire::TrainingPhase;
 use crate::words::{EmbeddingSpace, Timestamp, error_chain};
@@ -69,7 +69,7 @@ impl TrainingRun {
             training_data::dataset(labelled, space)?,
             self.settings.max_samples,
         )?;
-        let (against, champion) = self.champion()?;
+        let (against, champion) = champion(&self.reader, self.settings.space)?;
         let progress = |done: f64| self.report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &self.settings.fit, control, progress)? else { return Ok(None) };
         self.report(TrainingPhase::Evaluating, 0.9);
@@ -84,20 +84,26 @@ impl TrainingRun {
         Ok(Some(TrainingOutcome { order, challenger, champion, against, verdict, changes, suspicious_labels }))
     }
 
-    /// The version of the champion, unless it reads other embeddings, and the champion itself, unless its file is damaged;
-    /// the log then says so.
-    fn champion(&self) -> Result<(Option<u64>, Option<HeadRecord>), AnyError> {
-        let stored = self.reader.champion()?.filter(|stored| stored.info.space == self.settings.space);
-        let Some(StoredHead { info, bytes }) = stored else { return Ok((None, None)) };
-        let record = HeadRecord::from_bytes(&bytes);
-        if let Err(error) = &record {
-            tracing::error!(head = %info.head, error = error_chain(error), "the champion's file cannot be read");
-        }
-        Ok((Some(info.head.version), record.ok()))
-    }
-
     fn report(&self, phase: TrainingPhase, progress: f64) {
         // Progress is dropped when the queue is full.
         let _ = self.events.try_send(Event::Trainer(TrainerEvent::Progress { phase, progress }));
     }
+}
+
+/// The version of the champion, unless it reads other embeddings, and the champion itself, unless its file is damaged.
+pub(super) fn champion(
+    reader: &Reader,
+    space: EmbeddingSpace,
+) -> Result<(Option<u64>, Option<HeadRecord>), StoreError> {
+    let stored = reader.champion()?.filter(|stored| stored.info.space == space);
+    Ok(stored.as_ref().map_or((None, None), champion_of))
+}
+
+/// A champion whose file is damaged is compared with nothing, but is the one that serves; the log says why.
+pub(super) fn champion_of(StoredHead { info, bytes }: &StoredHead) -> (Option<u64>, Option<HeadRecord>) {
+    let record = HeadRecord::from_bytes(bytes);
+    if let Err(error) = &record {
+        tracing::error!(head = %info.head, error = error_chain(error), "the champion's file cannot be read");
+    }
+    (Some(info.head.version), record.ok())
 }

@@ -8,12 +8,12 @@ use std::sync::mpsc::SyncSender;
 use sha2::{Digest as _, Sha256};
 
 use super::job::{self, Control, Job};
-use super::train::TrainerSettings;
+use super::train::{TrainerSettings, champion};
 use super::training_data;
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
 use crate::eval::{Comparison, compare_pushed};
 use crate::head::{HeadRecord, Unreadable};
-use crate::store::{Reader, StoreError, StoredHead};
+use crate::store::{Reader, StoreError};
 use crate::train::BadData;
 use crate::update::{Code, Contents, Manifest, Refusal};
 use crate::words::{Digest, EmbeddingSpace, error_chain};
@@ -122,11 +122,7 @@ fn head(
             return Ok(Err(Refusal::new(Code::BadContent, why)));
         }
     }
-    let champion = match reader.champion()?.filter(|stored| stored.info.space == settings.space) {
-        Some(StoredHead { bytes, .. }) => HeadRecord::from_bytes(&bytes).ok(),
-        None => None,
-    };
-    let against = champion.as_ref().map(|champion| champion.head.version);
+    let (against, champion) = champion(reader, settings.space)?;
     let labelled = training_data::labelled(reader, settings.max_samples, settings.fit.seed)?;
     let data = training_data::dataset(labelled, settings.space);
     let data = match data {

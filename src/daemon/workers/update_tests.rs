@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use ndarray::{Array1, Array2};
 
+use super::super::train::champion_of;
 use super::*;
 use crate::daemon::throttle::ThrottleSettings;
-use crate::engine::{LabelSource, NewSample, Write};
+use crate::engine::{HeadInfo, LabelSource, NewSample, Write};
 use crate::eval::gate::{Rules, VerdictCode};
 use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, TrainingFacts};
-use crate::store::{OpenOptions, Precision, Store};
+use crate::store::{OpenOptions, Precision, Store, StoredHead};
 use crate::train;
 use crate::wire::UpdateKind;
 use crate::words::{HeadRef, Label, SampleId, Timestamp};
@@ -176,4 +177,11 @@ fn what_is_no_head_or_one_of_another_backbone_is_refused_though_it_was_signed() 
     huge.dense.weights.fill(f32::MAX);
     huge.head.id = huge.dense.id();
     assert_eq!(whole(&huge.to_bytes()), Some(Code::BadContent), "finite weights, and logits that are not");
+}
+
+#[test]
+fn a_champion_whose_file_is_damaged_is_the_one_that_serves_all_the_same() {
+    let info = HeadInfo::of(&head(&["bolt", "nut"], 1.0, b"b"), "better".into());
+    let (against, record) = champion_of(&StoredHead { info, bytes: b"no head".to_vec() });
+    assert_eq!((against, record.is_none()), (Some(1), true), "the engine compares this version with its own");
 }
