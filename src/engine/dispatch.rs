@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// A message arrived: it is acknowledged when what it changes is durable, whatever it says.
-    fn message(&mut self, now: Now, inbound: &Inbound) {
+    pub(super) fn message(&mut self, now: Now, inbound: &Inbound) {
         let Inbound { topic, payload, retained, delivery } = inbound;
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         cx.arrived(*delivery);

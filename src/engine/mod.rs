@@ -76,8 +76,7 @@ pub struct Carried {
     messages: messages::Carried,
     /// Which manifests were checked.
     seen: BTreeMap<UpdateKind, Digest>,
-    /// A clock that was set is not believed for a restart.
-    clock: WallClock,
+    context: context::Carried,
 }
 
 impl Carried {
@@ -85,6 +84,7 @@ impl Carried {
     #[must_use]
     pub fn cut_off(mut self) -> Self {
         self.messages.cut_off();
+        self.context.cut_off();
         self
     }
 }
@@ -123,7 +123,7 @@ impl Engine {
         let mut engine = Self::new(settings, snapshot);
         engine.messages.resume(carried.messages);
         engine.remote.saw_manifests(&carried.seen);
-        engine.context.resume(carried.clock);
+        engine.context.resume(carried.context);
         engine
     }
 
@@ -133,7 +133,7 @@ impl Engine {
         Carried {
             seen: self.remote.seen_manifests(),
             messages: self.messages.into_carried(),
-            clock: self.context.into_clock(),
+            context: self.context.into_carried(),
         }
     }
 
@@ -160,6 +160,9 @@ impl Engine {
         self.hand_out_facts(now);
         if self.messages.is_connected() {
             self.connected(now);
+        }
+        for inbound in self.cx(now).take_deferred() {
+            self.message(now, &inbound);
         }
         let overview = overview(&self.files, &self.labels, &self.model);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);

@@ -36,6 +36,22 @@ pub(super) struct Context {
     facts: VecDeque<Fact>,
 }
 
+/// State for the next engine of this process.
+#[derive(Debug)]
+pub(super) struct Carried {
+    /// A clock that was set is not believed for a restart.
+    clock: WallClock,
+    /// Messages that wait for the store, and images that were predicted meanwhile.
+    outage: StorageOutage,
+}
+
+impl Carried {
+    /// The same without the previous engine's connection.
+    pub fn cut_off(&mut self) {
+        self.outage.cut_off();
+    }
+}
+
 impl Context {
     pub fn new(settings: Settings, clock: WallClock) -> Self {
         Self {
@@ -51,14 +67,15 @@ impl Context {
         }
     }
 
-    /// The clock, for the next engine of this process: one that was set is not believed for a restart.
-    pub fn into_clock(self) -> WallClock {
-        self.clock
+    /// State for the next engine of this process.
+    pub fn into_carried(self) -> Carried {
+        Carried { clock: self.clock, outage: self.outage.into_carried() }
     }
 
     /// This engine replaces an earlier one of this process.
-    pub fn resume(&mut self, clock: WallClock) {
-        self.clock = clock;
+    pub fn resume(&mut self, carried: Carried) {
+        self.clock = carried.clock;
+        self.outage = carried.outage;
         self.resumes = true;
     }
 

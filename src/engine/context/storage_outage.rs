@@ -29,6 +29,16 @@ pub(super) struct StorageOutage {
 }
 
 impl StorageOutage {
+    /// State for the next engine of this process; by then the store takes writes.
+    pub(super) fn into_carried(self) -> Self {
+        Self { active: false, ..self }
+    }
+
+    /// The messages that wait are dropped with their link; the broker sends them again.
+    pub(super) fn cut_off(&mut self) {
+        self.deferred.clear();
+    }
+
     /// Whether nothing can be stored now.
     pub fn is_active(&self) -> bool {
         self.active
@@ -77,6 +87,11 @@ impl Cx<'_> {
         self.context.outage.active = false;
         self.clear(AlertId::DiskFull);
         self.clear(AlertId::StoreUnwritable);
+        self.take_deferred()
+    }
+
+    /// The messages that were held back.
+    pub fn take_deferred(&mut self) -> Vec<Inbound> {
         std::mem::take(&mut self.context.outage.deferred)
     }
 

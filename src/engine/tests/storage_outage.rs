@@ -164,3 +164,18 @@ fn an_event_is_in_the_journal_though_nothing_can_be_stored() {
     });
     assert!(logged.is_some_and(|event| event.level() == Level::Warning), "{effects:?}");
 }
+
+#[test]
+fn messages_that_wait_are_taken_by_the_engine_after_a_restart_and_go_with_their_link() {
+    for (is_cut_off, acknowledged) in [(false, vec![7]), (true, vec![])] {
+        let mut engine = without_room();
+        engine.step(at(2), label("a", 7));
+        let carried = engine.carry();
+        let carried = if is_cut_off { carried.cut_off() } else { carried };
+        let mut next = Engine::after(carried, settings(PromotionPolicy::Gated), snapshot());
+        let acks: Vec<_> = (next.start(at(3)).acts.into_iter())
+            .filter_map(|act| if let Act::Ack(delivery) = act { Some(delivery) } else { None })
+            .collect();
+        assert_eq!(acks, acknowledged);
+    }
+}

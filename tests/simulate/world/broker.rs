@@ -134,13 +134,6 @@ impl World {
         self.broker.not_taken |= self.broker.deferred > DEFERRED_MAX;
     }
 
-    /// An engine ends: whether messages waited in it, which come again with the next connection only.
-    pub(super) fn forget_deferred(&mut self) -> bool {
-        let waited = std::mem::take(&mut self.broker.deferred) > 0;
-        self.broker.not_taken |= waited;
-        waited
-    }
-
     /// What is on its way over the link is lost with it.
     fn cut_link(&mut self) {
         self.connected = false;

@@ -79,8 +79,6 @@ pub struct Played {
 pub struct Known {
     /// A version was given a second time.
     pub versions_again: u64,
-    /// Messages that waited for the store when everything started anew; they come again with the next connection only.
-    pub lost_deferred: u64,
 }
 
 pub struct World {
@@ -230,9 +228,6 @@ impl World {
         self.events.retain(|(_, event)| outlives(event));
         self.in_flight.clear();
         self.note_deliveries();
-        if self.forget_deferred() {
-            self.known.lost_deferred += 1;
-        }
         self.forget_workers();
         self.begin();
         let fresh = || Engine::new(self.settings.clone(), self.model.snapshot());
