@@ -230,6 +230,9 @@ pub struct TrainingState {
     /// Up to when labels were seen by a training that has its verdict.
     #[serde(default)]
     pub settled: Option<Timestamp>,
+    /// The highest version of a head that was deleted: no later head gets it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_version: Option<u64>,
 }
 
 /// An order to train.

@@ -134,6 +134,7 @@ fn every_write() -> Vec<Write> {
         next_id: 4,
         began: Some(Timestamp(50)),
         settled: Some(Timestamp(40)),
+        deleted_version: Some(3),
     };
     vec![
         sample(2),

@@ -53,7 +53,7 @@ pub(super) struct Model {
 impl Model {
     pub fn new(settings: &Settings, heads: Vec<HeadInfo>, training: TrainingState, live: LiveAccuracy) -> Self {
         Self {
-            heads: Registry::new(heads, settings.space),
+            heads: Registry::new(heads, settings.space).deleted_up_to(training.deleted_version.unwrap_or(0)),
             schedule: Schedule::new(settings.schedule.clone(), training),
             progress: Progress::default(),
             live,

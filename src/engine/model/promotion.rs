@@ -125,7 +125,11 @@ impl Model {
 
     fn prune(&mut self, cx: &mut Cx<'_>) {
         let shadow = self.live.shadow.as_ref().map(|shadow| shadow.head.version);
-        for version in self.heads.prune(shadow) {
+        let pruned = self.heads.prune(shadow);
+        let Some(highest) = pruned.iter().max() else { return };
+        self.schedule.head_deleted(*highest);
+        self.write_training(cx);
+        for version in pruned {
             cx.write(Write::DeleteHead { version });
         }
     }

@@ -15,6 +15,8 @@ pub struct Registry {
     stored: Vec<HeadInfo>,
     space: EmbeddingSpace,
     reserved: BTreeMap<HeadOrigin, u64>,
+    /// The highest version of a head that was deleted.
+    deleted: u64,
 }
 
 /// Where a head that is being made comes from; one at a time of each.
@@ -45,7 +47,13 @@ impl Registry {
     /// The stored `heads`, of which those of `space` can serve.
     #[must_use]
     pub fn new(heads: Vec<HeadInfo>, space: EmbeddingSpace) -> Self {
-        Self { stored: heads, space, reserved: BTreeMap::new() }
+        Self { stored: heads, space, reserved: BTreeMap::new(), deleted: 0 }
+    }
+
+    /// No version up to this one is given any more: heads that had them were deleted.
+    pub(super) fn deleted_up_to(mut self, version: u64) -> Self {
+        self.deleted = version;
+        self
     }
 
     /// The head in service: the champion, if it reads the embeddings of the present backbone.
@@ -104,17 +112,18 @@ impl Registry {
             let Some(oldest) = self.stored.iter().filter(spare).min_by_key(rank) else { break };
             let version = oldest.head.version;
             self.stored.retain(|head| head.head.version != version);
+            self.deleted = self.deleted.max(version);
             pruned.push(version);
         }
         pruned
     }
 
-    /// Gives a version to the head that is being made, above all that there are and all that are given. All versions come
+    /// Gives a version to the head that is being made, above all that there are, were, and are given. All versions come
     /// from here, before the head is made, so that whatever is said of it names the version under which it is stored.
     pub(super) fn reserve_version(&mut self, origin: HeadOrigin) -> u64 {
         self.release_version(origin);
         let stored = self.stored.iter().map(|head| head.head.version);
-        let version = stored.chain(self.reserved.values().copied()).max().unwrap_or(0) + 1;
+        let version = stored.chain(self.reserved.values().copied()).fold(self.deleted, u64::max) + 1;
         self.reserved.insert(origin, version);
         version
     }
@@ -184,6 +193,21 @@ mod tests {
         let mut heads = heads();
         let versions = [HeadOrigin::Backbone, HeadOrigin::Training, HeadOrigin::Update];
         assert_eq!(versions.map(|origin| heads.reserve_version(origin)), [3, 4, 5]);
+    }
+
+    #[test]
+    fn the_version_of_a_deleted_head_is_not_given_again() {
+        let (mut heads, newest) = (heads(), HEADS_MAX as u64 + 1);
+        let template = heads.all()[0].clone();
+        for version in 3..=newest {
+            let head = HeadRef { version, ..template.head.clone() };
+            let status = if version == newest { HeadStatus::Rejected } else { HeadStatus::Kept };
+            heads.add(HeadInfo { head, status, ..template.clone() });
+        }
+        assert_eq!(heads.prune(None), [newest]);
+        assert_eq!(heads.reserve_version(HeadOrigin::Training), newest + 1);
+        let mut restarted = Registry::new(heads.all().to_vec(), template.space).deleted_up_to(newest);
+        assert_eq!(restarted.reserve_version(HeadOrigin::Training), newest + 1);
     }
 
     #[test]

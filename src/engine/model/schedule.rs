@@ -43,6 +43,11 @@ impl Schedule {
         &self.memory
     }
 
+    /// A head was deleted: its version is not given again.
+    pub fn head_deleted(&mut self, version: u64) {
+        self.memory.deleted_version = self.memory.deleted_version.max(Some(version));
+    }
+
     pub fn running(&self) -> Option<&TrainingOrder> {
         self.memory.running.as_ref()
     }

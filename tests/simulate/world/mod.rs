@@ -74,15 +74,7 @@ pub struct Played {
     pub damaged_heads: u64,
 }
 
-/// How often a defect showed that is known: a test that expects none of it takes its line from here.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Known {
-    /// A version was given a second time.
-    pub versions_again: u64,
-}
-
 pub struct World {
-    pub known: Known,
     pub rng: ChaCha8Rng,
     pub faults: Faults,
     pub weather: Weather,
@@ -154,7 +146,6 @@ impl World {
     fn with(seed: u64, settings: Settings, faults: Faults, model: Model, plays_all: bool) -> Self {
         let engine = Engine::new(settings.clone(), model.snapshot());
         let mut world = Self {
-            known: Known::default(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             faults,
             weather: Weather::default(),

@@ -84,8 +84,7 @@ impl World {
         match write {
             Write::Head(record) => {
                 let before = self.witness.versions.insert(record.head.version, record.head.id.clone());
-                // Known: the version of a head that was deleted is given again.
-                self.known.versions_again += u64::from(before.is_some());
+                assert!(before.is_none(), "version {} is given again, after {before:?}", record.head.version);
             }
             Write::HeadStatus { version, status: HeadStatus::Champion, reason, .. } => {
                 self.witness_service(*version, reason);
