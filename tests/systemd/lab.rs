@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,10 @@ impl Suite {
     /// Builds its tree unless that is there; false, and the test is skipped, where it cannot be.
     fn is_ready(self) -> bool {
         static FAULTS: [OnceLock<Option<String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        // Both need apt, which only one may use at a time.
+        static APT: Mutex<()> = Mutex::new(());
         let fault = FAULTS[self as usize].get_or_init(|| {
+            let _turn = APT.lock();
             let setup = script().args(["setup", self.name()]).output().expect("bash runs");
             (!setup.status.success()).then(|| String::from_utf8_lossy(&setup.stderr).trim_end().to_owned())
         });
