@@ -67,6 +67,10 @@ impl Model {
     /// A head that came as an update was compared with the one in service, if that is still the same: it goes into
     /// service, or is refused.
     pub fn update_compared(&mut self, cx: &mut Cx<'_>, update: &str, found: CheckedHead) {
+        // The same file was verified before, for a manifest that was replaced: the result for this one follows.
+        if !self.heads.is_reserved(HeadOrigin::Update, found.record.head.version) {
+            return;
+        }
         let champion = self.heads.champion().map(|champion| champion.head.version);
         if found.against != champion || self.schedule.running().is_some() {
             return cx.post(Fact::UpdateHeadOutdated);

@@ -128,6 +128,11 @@ impl Registry {
         version
     }
 
+    /// Whether the head that is being made there has this version.
+    pub(super) fn is_reserved(&self, origin: HeadOrigin, version: u64) -> bool {
+        self.reserved.get(&origin) == Some(&version)
+    }
+
     /// No head is being made there any more: where none was stored, the version may be given again.
     pub(super) fn release_version(&mut self, origin: HeadOrigin) {
         self.reserved.remove(&origin);
