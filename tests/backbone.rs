@@ -257,7 +257,7 @@ fn a_missing_runtime_library_names_every_place_and_the_next_act() {
     let output = command.env_remove("EDGETUNED_ORT").env_remove("ORT_DYLIB_PATH").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     if said.contains("loaded") {
-        skip::not_here("a system without an ONNX Runtime library of its own");
+        skip::not_here("this system has an ONNX Runtime library of its own");
         return;
     }
     let beside = format!("beside the binary {}", folder.path().display());
@@ -322,7 +322,7 @@ fn data() -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
-    skip::not_here("../shared/data");
+    skip::not_here("../shared/data is not here");
     None
 }
 

@@ -192,7 +192,7 @@ fn a_manifest_that_is_there_is_replaced_only_on_demand() {
 fn the_classic_models_get_the_embedding_of_their_documents() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/models");
     if !data.is_dir() {
-        return crate::skip::not_here("../shared/data");
+        return crate::skip::not_here("../shared/data is not here");
     }
     for (name, options, dim) in [
         ("mobilenetv2-1.0-224-tf2-fp32", "--normalize inception", 1280),

@@ -228,7 +228,7 @@ fn a_model_that_no_head_can_be_put_behind_is_refused_with_what_to_do() {
 fn the_classic_models_export_in_float_and_in_int8() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/models");
     if !data.is_dir() {
-        return crate::skip::not_here("../shared/data");
+        return crate::skip::not_here("../shared/data is not here");
     }
     let desk = desk();
     for (name, size, mean, std, channels, dim) in [

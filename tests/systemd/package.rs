@@ -28,7 +28,7 @@ impl Packages {
         let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packages"));
         let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let Some(built) = files.into_iter().find(|path| path.to_string_lossy().ends_with("_amd64.deb")) else {
-            crate::skip::not_here("a package to install (make packages ARCH=amd64)");
+            crate::skip::not_here("there is no package to install (make packages ARCH=amd64)");
             return None;
         };
         let packages = Self(tempfile::tempdir().unwrap());
