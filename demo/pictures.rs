@@ -49,7 +49,7 @@ impl Picture {
 pub struct Class {
     /// Its name.
     pub name: String,
-    /// At least [`Plan::pictures`] of them, no two alike.
+    /// As many as the plan needs, no two alike.
     pub pictures: Vec<Picture>,
 }
 
