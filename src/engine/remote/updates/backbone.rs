@@ -14,13 +14,12 @@ use crate::words::Digest;
 const KIND: UpdateKind = UpdateKind::Backbone;
 
 impl Remote {
-    /// The file is what its signed manifest says: it is readied beside the present one, unless it is
-    /// in use.
+    /// The file is what its signed manifest says: it is prepared beside the present one, unless it is in use.
     pub fn backbone_verified(&mut self, cx: &mut Cx<'_>, manifest: &Manifest) {
         let Contents::Backbone { manifest: keys } = &manifest.contents else { return };
         if self.backbone.uses(manifest.sha256) {
-            let reason = "its model file is in use, or is gone back to when the one in use does not hold; sign another \
-                          file";
+            let reason = "its model file is in use, or is restored when the one in use fails its probation; sign \
+                          another file";
             return self.fail_update(cx, KIND, Refusal::new(Code::NotPossible, reason));
         }
         let (sha256, name) = (manifest.sha256, manifest.name.clone());
