@@ -9,26 +9,22 @@
 //! touches the disk, the environment or the clock; callers pass text.
 
 mod check;
-mod contradictions;
 mod key;
 mod patch;
-mod problem;
 mod reader;
-mod setting;
 mod table;
 mod value;
 mod yaml;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 pub use key::{Key, Kind, PROVIDER};
 pub use patch::{BadKey, Patched, patched};
-pub use problem::Problem;
+use reader::Reader;
 pub use table::{
     Backbone, Config, Device, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates, Watch,
 };
-
-use std::collections::BTreeMap;
-
-use reader::Reader;
 use value::Values;
 
 /// Environment variables that are settings begin with this; see [`env_pairs`].
@@ -78,7 +74,7 @@ pub fn load(layers: &[Layer], host_name: &str) -> Result<Loaded, Vec<Problem>> {
             Source::Pairs(pairs) => reader.pairs(pairs),
         });
     }
-    contradictions::find(&values, &mut problems, &mut warnings);
+    check::contradictions(&values, &mut problems, &mut warnings);
     if problems.is_empty() {
         let set = values.places().filter(|(_, located)| !located.file.is_empty());
         let places = set.map(|(key, located)| (key, (located.file.clone(), located.line))).collect();
@@ -114,4 +110,53 @@ pub fn env_pairs(variables: impl IntoIterator<Item = (String, String)>) -> Vec<(
         .collect();
     pairs.sort();
     pairs
+}
+
+/// One problem: where it is, what was found, what was expected, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// Name of the layer.
+    pub file: String,
+    /// Line in the file, from 1; `None` where the layer has no lines.
+    pub line: Option<u64>,
+    /// Dotted key, items of lists by `[index]` from 0; empty where the whole file is meant.
+    pub key: String,
+    /// What is there.
+    pub found: String,
+    /// What should be there.
+    pub expected: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file)?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, " {}:", self.key)?;
+        }
+        write!(f, " found {}, expected {}; {}", self.found, self.expected, self.remedy)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// `text` in quotes on one line, cut to 80 characters.
+fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+/// A key that somebody wrote, as problems show it: as it is when it is a word, else in quotes.
+fn shown_key(key: &str) -> String {
+    const LONGEST: usize = 64;
+    let is_word =
+        !key.is_empty() && key.len() <= LONGEST && !key.contains(|c: char| c.is_whitespace() || c.is_control());
+    if is_word { key.to_owned() } else { quoted(key) }
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::check;
 use super::key::{self, Key, Kind};
-use super::problem::{Problem, quoted, shown_key};
 use super::value::{Located, Value, Values};
 use super::yaml::{self, Content, MapKey, Node};
+use super::{Problem, check, quoted, shown_key};
 
 /// Reads a layer, and adds what is wrong to `problems`.
 pub(super) struct Reader<'a> {

@@ -13,8 +13,7 @@ use super::key::{
     BOOL, BROKER_URL, CRON, DEVICE_ID, Key, PATH, PROVIDERS, RESERVED, SHARE, TEXT, TOPIC_PREFIX, auto_or_number, days,
     duration, hours, integer, items, ms, number, or_null, paths, word,
 };
-use super::setting::Setting;
-use super::value::{Value, Values};
+use super::value::{Setting, Value, Values};
 use crate::engine::PromotionPolicy;
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
 use crate::words::{Poll, Precision, keywords};

@@ -1,10 +1,16 @@
-//! Checked values, each with its position in a file.
+//! Checked values, each with its position in a file, and the types that a setting may have: how each is read from a
+//! checked value, and shown again as it is written in YAML.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::setting::Setting;
+use serde_json::{Value as Json, json};
+
+use super::table::{LabelFrom, Priority};
+use crate::engine::PromotionPolicy;
+use crate::train::{ClassWeights, HeadKind, L2, Solver};
+use crate::words::{Keyword, Poll, Precision};
 
 /// A value of its key's kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,6 +110,196 @@ impl Values {
         match self.value(name) {
             Value::Items(items) => items,
             _ => &[],
+        }
+    }
+}
+
+/// The type of a setting.
+pub(super) trait Setting: Sized {
+    /// The setting that `value` means; `None` when it is of another kind.
+    fn read(value: &Value) -> Option<Self>;
+
+    /// As it is written in YAML.
+    fn to_json(&self) -> Json;
+}
+
+impl Setting for bool {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Bool(value) = value { Some(*value) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for u64 {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Integer(value) = value { Some(*value) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+/// Of a key whose range ends far below `usize::MAX`.
+impl Setting for usize {
+    fn read(value: &Value) -> Option<Self> {
+        u64::read(value).and_then(|value| value.try_into().ok())
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for f64 {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Number(value) = value { Some(*value) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for Duration {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Duration(value) = value { Some(*value) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(show_duration(*self))
+    }
+}
+
+impl Setting for String {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text.clone()) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for Vec<String> {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Texts(texts) = value { Some(texts.clone()) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for PathBuf {
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).map(|text| tidied(&text))
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+impl Setting for Vec<PathBuf> {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Texts(texts) = value { Some(texts.iter().map(|text| tidied(text)).collect()) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
+
+/// The path without doubled and final slashes and single dots.
+fn tidied(text: &str) -> PathBuf {
+    PathBuf::from(text).components().collect()
+}
+
+impl<T: Setting> Setting for Option<T> {
+    fn read(value: &Value) -> Option<Self> {
+        if *value == Value::Null { Some(None) } else { T::read(value).map(Some) }
+    }
+
+    fn to_json(&self) -> Json {
+        self.as_ref().map_or(Json::Null, Setting::to_json)
+    }
+}
+
+impl Setting for L2 {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(lambda) => Some(Self::Fixed(*lambda)),
+            Value::Text(_) => Some(Self::Auto),
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Auto => json!("auto"),
+            Self::Fixed(lambda) => json!(lambda),
+        }
+    }
+}
+
+macro_rules! words {
+    ($($keyword:ty),+) => {
+        $(impl Setting for $keyword {
+            fn read(value: &Value) -> Option<Self> {
+                if let Value::Text(word) = value { Self::from_word(word) } else { None }
+            }
+
+            fn to_json(&self) -> Json {
+                json!(self.as_str())
+            }
+        })+
+    };
+}
+
+words!(ClassWeights, HeadKind, LabelFrom, Poll, Precision, Priority, PromotionPolicy, Solver);
+
+const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// The duration that people write as a whole number and a unit, `500ms 10s 5m 1h 7d`; `None` for other text.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (count, unit) = text.split_at(digits);
+    let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_millis(count.parse::<u64>().ok()?.checked_mul(*unit_ms)?))
+}
+
+/// The text of `duration` in the largest unit that needs no fraction; below a millisecond it is lost.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let (name, unit_ms) = match UNITS.iter().find(|(_, unit_ms)| ms.is_multiple_of(u128::from(*unit_ms))) {
+        Some((name, unit_ms)) if ms > 0 => (*name, *unit_ms),
+        _ => ("s", 1_000),
+    };
+    format!("{}{name}", ms / u128::from(unit_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_duration_is_read_back() {
+        for text in ["500ms", "10s", "5m", "1h", "7d", "0s", "90s", "36h"] {
+            assert_eq!(parse_duration(text).map(show_duration).as_deref(), Some(text));
+        }
+        assert_eq!(parse_duration("120s").map(show_duration).as_deref(), Some("2m"));
+    }
+
+    #[test]
+    fn text_that_is_no_duration_is_refused() {
+        for text in
+            ["", "5", "s", "5 s", "-5s", "1.5h", "5S", "1h30m", "5µs", "999999999999999999d", "99999999999999999999s"]
+        {
+            assert_eq!(parse_duration(text), None, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::problem::quoted;
+use super::quoted;
 
 /// Bytes of a text at most.
 pub(super) const BYTES_MAX: usize = 256 * 1024;

@@ -4,10 +4,10 @@
 
 use rusqlite::{Transaction, params};
 
+use super::Precision;
+use super::columns::{self, path_bytes};
 use super::database::add_space;
 use super::error::Fault;
-use super::sql::path_bytes;
-use super::{Precision, vector};
 use crate::engine::{
     FileDisposition, FileStamp, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel, RememberedReply,
     TrainingState, Write,
@@ -235,6 +235,6 @@ pub(super) fn insert_embedding(
     }
     transaction
         .prepare_cached("INSERT INTO embeddings (image, space, vector) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![id, space, vector::encode(embedding, precision)])?;
+        .execute(params![id, space, columns::encode_vector(embedding, precision)])?;
     Ok(())
 }

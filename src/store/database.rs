@@ -1,15 +1,19 @@
-//! One connection to the file, opened so that no foreign file is changed and nothing acknowledged is lost.
+//! The file: one daemon holds its folder, a connection changes no foreign file and loses nothing acknowledged, and its
+//! schema is brought up to date.
+//!
+//! `PRAGMA user_version` counts the [`MIGRATIONS`] that were applied to a file. A released migration is never edited; a
+//! change is a new one at the end.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::OpenOptions;
+use super::columns::damaged;
 use super::error::{Fault, StoreError, io_error};
-use super::migrate::{self, Kind};
 use crate::words::EmbeddingSpace;
 
 /// Name of the file in the state folder.
@@ -29,11 +33,11 @@ impl Database {
     /// Opens the file for writing, creates it if it is missing, and brings its schema up to date.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        if database.version()? < migrate::NEWEST {
+        if database.version()? < NEWEST {
             database.set("journal_mode", "wal")?;
             // Has no effect within a transaction.
             database.set("foreign_keys", false)?;
-            database.write("migrate", migrate::migrate)?;
+            database.write("migrate", migrate)?;
             database.set("foreign_keys", true)?;
         }
         database.set("journal_mode", "wal")?;
@@ -55,7 +59,7 @@ impl Database {
         // Reading in parallel to a writer needs write access to the shared index of the log, so the flag is not
         // READ_ONLY.
         let database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        if database.version()? < migrate::NEWEST {
+        if database.version()? < NEWEST {
             // Empty, or of an older version: opening it for writing once brings it up to date.
             drop(Self::open(folder)?);
         }
@@ -75,11 +79,9 @@ impl Database {
         // In KiB when negative.
         database.set("cache_size", -2048)?;
         database.set("foreign_keys", true)?;
-        match database.read("open", |connection| Ok(migrate::kind(connection)?))? {
+        match database.read("open", |connection| Ok(kind(connection)?))? {
             Kind::Foreign => Err(StoreError::Foreign { path: database.file, found: "a database of another program" }),
-            Kind::Ours(found) if found > migrate::NEWEST => {
-                Err(StoreError::Newer { path: database.file, found, known: migrate::NEWEST })
-            }
+            Kind::Ours(found) if found > NEWEST => Err(StoreError::Newer { path: database.file, found, known: NEWEST }),
             Kind::Ours(_) => Ok(database),
         }
     }
@@ -191,4 +193,103 @@ fn start_of(file: &Path) -> Result<Vec<u8>, StoreError> {
     let mut start = Vec::new();
     opened.take(16).read_to_end(&mut start).map_err(|error| io_error("read", file, error))?;
     Ok(start)
+}
+
+/// Keeps other daemons out of a folder; the kernel releases it however the process ends.
+#[derive(Debug)]
+pub(super) struct DaemonLock {
+    file: File,
+}
+
+impl DaemonLock {
+    /// Takes `<folder>/daemon.lock` and writes the number of this process into it, for people.
+    pub(super) fn take(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join("daemon.lock");
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| io_error("open", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Locked { folder: folder.to_owned(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
+        }
+        let note = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
+        note.map_err(|error| io_error("write", &path, error))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DaemonLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread is just starting holds the file open until its exec.
+        let _ = self.file.unlock();
+    }
+}
+
+/// Who holds the lock, for an error message.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.take(32).read_to_string(&mut text);
+    match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(pid)) => format!("an edgetuned daemon (process {pid})"),
+        _ => "another edgetuned daemon".to_owned(),
+    }
+}
+
+/// `edtu`: marks the file as this program's.
+pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
+
+/// Number of the newest schema.
+pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+/// Migration i brings a file from version i to i + 1.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+
+/// The kind of a file, by its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Ours, or empty, with this schema version.
+    Ours(i64),
+    /// A database of another program.
+    Foreign,
+}
+
+/// The kind of the opened file, which is not changed.
+fn kind(connection: &Connection) -> rusqlite::Result<Kind> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_blank = application == 0 && version == 0 && tables == 0;
+    Ok(if application == APPLICATION_ID || is_blank { Kind::Ours(version) } else { Kind::Foreign })
+}
+
+/// Brings the schema up to date; the version is read inside the transaction, so two processes may both try.
+///
+/// Foreign keys have to be off, or tables that are made anew would take those that refer to them along; whether all of
+/// them hold is checked at the end.
+fn migrate(transaction: &Transaction<'_>) -> Result<(), Fault> {
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for migration in MIGRATIONS.iter().skip(version as usize) {
+        transaction.execute_batch(migration)?;
+    }
+    if let Some(table) = astray(transaction)? {
+        return Err(damaged(0, format!("a row of {table} refers to a row that is not there")).into());
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", NEWEST)?;
+    Ok(())
+}
+
+/// A table with a row that refers to one that is not there.
+fn astray(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    transaction.query_row("PRAGMA foreign_key_check", [], |row| row.get(0)).optional()
 }

@@ -8,39 +8,31 @@
 //! is applied as one or not at all; a file that is not ours, damaged, or of a newer version is never changed.
 //! Nothing here decides what is written, and nothing here reads the clock.
 
-mod cache;
+mod columns;
 mod commit;
 mod database;
 mod error;
 pub mod files;
-mod heads;
-mod lock;
-mod migrate;
 mod reader;
 mod sample_queries;
 mod snapshot;
-mod sql;
 mod training_queries;
 mod updates;
-mod vector;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
-pub use crate::words::Precision;
-pub use cache::Cache;
-use database::Database;
-pub use error::StoreError;
-pub use heads::StoredHead;
-pub use reader::{Counts, Reader, Recent};
-pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
-pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
-
 use crate::engine::{Snapshot, StartupState, Write};
 use crate::head::BackboneRef;
-use crate::words::EmbeddingSpace;
+pub use crate::words::Precision;
+use crate::words::{EmbeddingSpace, SampleId};
+use database::Database;
+pub use error::StoreError;
+pub use reader::{Counts, Reader, Recent, StoredHead};
+pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
+pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
 
 /// The embeddings of this process.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +52,7 @@ pub struct Store {
     space: Option<EmbeddingSpace>,
     space_number: i64,
     precision: Precision,
-    _lock: lock::DaemonLock,
+    _lock: database::DaemonLock,
 }
 
 impl Store {
@@ -71,7 +63,7 @@ impl Store {
     /// to date.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
-        let lock = lock::DaemonLock::take(folder)?;
+        let lock = database::DaemonLock::take(folder)?;
         let mut database = Database::open(folder)?;
         let space_number = database.add_space(options)?;
         Ok(Self { database, space: Some(options.space), space_number, precision: options.precision, _lock: lock })
@@ -84,7 +76,7 @@ impl Store {
     /// [`StoreError`]; [`StoreError::Missing`] where none is, and nothing is made then.
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
         Database::exists(folder)?;
-        let lock = lock::DaemonLock::take(folder)?;
+        let lock = database::DaemonLock::take(folder)?;
         let database = Database::open(folder)?;
         // No row has this number.
         Ok(Self { database, space: None, space_number: 0, precision: Precision::default(), _lock: lock })
@@ -135,5 +127,53 @@ impl Store {
     /// [`StoreError`] when the file cannot be opened again.
     pub fn reader(&self) -> Result<Reader, StoreError> {
         Reader::open(self.database.folder(), self.space.as_ref())
+    }
+}
+
+/// Embeddings by image, in one space; shared with the daemon's store, and usable in parallel to it.
+///
+/// Entries are not samples: the daemon does not train on them and they have no label.
+#[derive(Debug)]
+pub struct Cache {
+    database: Database,
+    space: EmbeddingSpace,
+    space_number: i64,
+    precision: Precision,
+}
+
+impl Cache {
+    /// Opens the cache in `folder`, creating both where they do not exist.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the folder or its file cannot be used.
+    pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
+        files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
+        let mut database = Database::open(folder)?;
+        let space_number = database.add_space(options)?;
+        Ok(Self { database, space: options.space, space_number, precision: options.precision })
+    }
+
+    /// The embedding (dim,) of an image; `None` when it was never embedded in this space.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read.
+    pub fn get(&self, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
+        self.database.read("read", |connection| reader::embedding(connection, self.space_number, self.space.dim, id))
+    }
+
+    /// Keeps embeddings (dim,); those already known stay as they are. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]; none of them is then kept.
+    pub fn put<'a>(
+        &mut self,
+        embeddings: impl IntoIterator<Item = (&'a SampleId, &'a [f32])>,
+    ) -> Result<(), StoreError> {
+        let (space, dim, precision) = (self.space_number, self.space.dim, self.precision);
+        self.database.write("write to", |transaction| {
+            embeddings.into_iter().try_for_each(|(id, embedding)| {
+                commit::insert_embedding(transaction, space, dim, precision, id, embedding)
+            })
+        })
     }
 }

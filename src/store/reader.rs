@@ -1,16 +1,14 @@
-//! Read access for worker threads and offline commands.
+//! Read access for worker threads and offline commands; what is stored of heads.
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
 use super::database::{self, Database};
 use super::error::{Fault, StoreError};
-use super::heads::{self, StoredHead};
-use super::sql::{PathBytes, TopicText, damaged, path_bytes};
-use super::vector;
 use crate::engine::{FileStamp, HeadInfo, OutboxMessage};
-use crate::words::{EmbeddingSpace, Label, SampleId};
+use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
 
 /// A connection that only reads. Every answer is one consistent view of what was committed before it.
 ///
@@ -128,17 +126,17 @@ impl Reader {
 
     /// All heads without their weights, oldest version first.
     pub fn heads(&self) -> Result<Vec<HeadInfo>, StoreError> {
-        self.read(heads::list)
+        self.read(list_heads)
     }
 
     /// The head of this version.
     pub fn head(&self, version: u64) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| heads::one(connection, "version = ?1", [version]))
+        self.read(|connection| one_head(connection, "version = ?1", [version]))
     }
 
     /// The head in service, whatever its space.
     pub fn champion(&self) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| heads::one(connection, "status = 'champion'", []))
+        self.read(|connection| one_head(connection, "status = 'champion'", []))
     }
 
     /// The oldest unsent answers to requests whose `seq` is above `seq`, at most `limit`.
@@ -221,13 +219,56 @@ pub(super) fn embedding(
 }
 
 /// Appends the values of a column with an embedding to `out`.
-pub(super) fn append_vector(
-    row: &rusqlite::Row<'_>,
-    column: usize,
-    dim: usize,
-    out: &mut Vec<f32>,
-) -> rusqlite::Result<()> {
+pub(super) fn append_vector(row: &Row<'_>, column: usize, dim: usize, out: &mut Vec<f32>) -> rusqlite::Result<()> {
     let bytes = row.get_ref(column)?.as_blob()?;
-    vector::decode_into(bytes, dim, out)
+    columns::decode_vector(bytes, dim, out)
         .ok_or_else(|| damaged(column, format!("{} bytes are not an embedding of {dim} values", bytes.len())))
+}
+
+/// A stored head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredHead {
+    /// What is known without reading `bytes`.
+    pub info: HeadInfo,
+    /// The head's file, for [`crate::head::HeadRecord::from_bytes`].
+    pub bytes: Vec<u8>,
+}
+
+/// The columns of [`head_info`], in its order.
+const COLUMNS: &str = "heads.version, heads.id, created, spaces.backbone, preprocessing, dim, heads.backbone, classes, \
+                       accuracy, status, reason, promoted_at";
+
+/// All heads, oldest version first.
+pub(super) fn list_heads(connection: &Connection) -> Result<Vec<HeadInfo>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM heads JOIN spaces ON number = heads.space ORDER BY version");
+    let heads = connection.prepare_cached(&sql)?.query_map([], head_info)?.collect::<Result<_, _>>()?;
+    Ok(heads)
+}
+
+/// The one head for which `condition` holds.
+fn one_head(
+    connection: &Connection,
+    condition: &str,
+    params: impl rusqlite::Params,
+) -> Result<Option<StoredHead>, Fault> {
+    let sql = format!("SELECT {COLUMNS}, file FROM heads JOIN spaces ON number = heads.space WHERE {condition}");
+    let mut find = connection.prepare_cached(&sql)?;
+    let mut rows = find.query(params)?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(StoredHead { info: head_info(row)?, bytes: row.get(12)? }))
+}
+
+fn head_info(row: &Row<'_>) -> rusqlite::Result<HeadInfo> {
+    let classes: Vec<Label> = serde_json::from_str(row.get_ref(7)?.as_str()?).map_err(|error| damaged(7, error))?;
+    Ok(HeadInfo {
+        head: HeadRef { version: row.get(0)?, id: HeadId(row.get(1)?) },
+        created: row.get(2)?,
+        space: EmbeddingSpace { backbone: row.get(3)?, preprocessing: row.get(4)?, dim: row.get(5)? },
+        backbone: row.get(6)?,
+        classes,
+        accuracy: row.get(8)?,
+        status: row.get(9)?,
+        reason: row.get(10)?,
+        promoted_at: row.get(11)?,
+    })
 }

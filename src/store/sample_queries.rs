@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::columns::PathBytes;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
-use super::sql::PathBytes;
 use crate::engine::{LabelSource, Predicted};
 use crate::words::{Label, SampleId, Timestamp};
 

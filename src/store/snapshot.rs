@@ -3,10 +3,9 @@
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
+use super::columns::damaged;
 use super::error::Fault;
-use super::heads;
-use super::sql::damaged;
-use super::updates;
+use super::{reader, updates};
 use crate::engine::{PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample};
 use crate::words::Label;
 
@@ -32,7 +31,7 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
             |row| Ok(Spooled { seq: row.get(0)?, bytes: row.get(1)?, made_at: row.get(2)? }),
         )?,
         seq,
-        heads: heads::list(connection)?,
+        heads: reader::list_heads(connection)?,
         training,
         quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
         live,

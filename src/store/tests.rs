@@ -375,7 +375,6 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
     writer.join().unwrap();
 }
 
-mod files;
 mod migration;
 mod opening;
 mod room;

@@ -6,9 +6,9 @@ use ndarray::Array2;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::columns::{PathBytes, damaged};
 use super::error::{Fault, StoreError};
 use super::reader::{Reader, append_vector, embedding};
-use super::sql::{PathBytes, damaged};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::columns::damaged;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
-use super::sql::damaged;
 use crate::engine::{StoredUpdate, UpdateRecord};
 use crate::wire::UpdateKind;
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, EventHandler, EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
 
-use super::candidate::{self, Target};
-use super::work_queue::WorkQueue;
+use super::lister::WorkQueue;
+use super::listing::{self, Target};
 use super::{Emit, Root};
 use crate::engine::{Event, Sighting, WatchEvent};
 
@@ -108,11 +108,11 @@ impl EventHandler for Listener {
 
 impl Listener {
     fn report(&self, path: PathBuf, closed: bool) {
-        if !candidate::is_in_sight(&self.root.path, &path) {
+        if !listing::is_in_sight(&self.root.path, &path) {
             return;
         }
-        match candidate::target(&self.root.path, &path) {
-            Some(Target::File(stamp)) if candidate::is_image_name(&path) => {
+        match listing::target(&self.root.path, &path) {
+            Some(Target::File(stamp)) if listing::is_image_name(&path) => {
                 (self.emit)(Event::Watch(WatchEvent::FileSeen(Sighting {
                     root: self.root.index,
                     path,

@@ -1,16 +1,17 @@
-//! The files below a folder, folder by folder, each in the order of names.
+//! The files below a folder, folder by folder, each in the order of names; and which paths are considered at all.
 //!
 //! Of one folder at most [`NAMES`] names are held at once, so that memory does not grow with its contents.
 
 use std::collections::BinaryHeap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, FileType};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::vec;
 
 use super::Root;
-use super::candidate::{self, Target};
 use crate::engine::FileStamp;
 
 /// Names of one folder that are held at once; a folder with more is read once for each such block.
@@ -41,7 +42,7 @@ fn list_by(
     tally: &mut Tally,
     see: &mut dyn FnMut(&Path, FileStamp) -> bool,
 ) {
-    let identity = match candidate::target(&root.path, start) {
+    let identity = match target(&root.path, start) {
         Some(Target::Folder(identity)) => identity,
         // A root may itself be a link to anywhere.
         _ if start == root.path => (0, 0),
@@ -65,8 +66,8 @@ fn list_by(
                 continue;
             }
         };
-        match (level.pass, candidate::target(&root.path, &path)) {
-            (Pass::Files, Some(Target::File(_))) if !candidate::is_image_name(&path) => tally.ignored += 1,
+        match (level.pass, target(&root.path, &path)) {
+            (Pass::Files, Some(Target::File(_))) if !is_image_name(&path) => tally.ignored += 1,
             (Pass::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
             // A link to a folder above it ends here.
             (Pass::Folders, Some(Target::Folder(identity))) if !level.above.contains(&identity) => {
@@ -132,7 +133,7 @@ impl Level {
             let entry = entry?;
             let name = entry.file_name();
             let is_due = after.as_ref().is_none_or(|after| name > *after);
-            if !is_due || candidate::is_hidden(&name) || !self.pass.wants(entry.file_type().ok()) {
+            if !is_due || is_hidden(&name) || !self.pass.wants(entry.file_type().ok()) {
                 continue;
             }
             least.push(name);
@@ -157,6 +158,69 @@ impl Pass {
             (_, None) => true,
             (Self::Nothing, _) => false,
         }
+    }
+}
+
+/// Whether the name ends as an image's does. The content decides later.
+#[must_use]
+pub fn is_image_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        ["jpg", "jpeg", "png", "webp", "bmp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Whether the name begins with a dot.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().first() == Some(&b'.')
+}
+
+/// Whether no part of `path` below `root` is hidden.
+pub(super) fn is_in_sight(root: &Path, path: &Path) -> bool {
+    path.strip_prefix(root).is_ok_and(|below| !below.iter().any(is_hidden))
+}
+
+/// What a path leads to.
+pub(super) enum Target {
+    /// A regular file.
+    File(FileStamp),
+    /// A folder: device and inode number.
+    Folder((u64, u64)),
+}
+
+/// What `path` leads to; `None` when it is gone, is something else, or is a link that leads out of `root`.
+pub(super) fn target(root: &Path, path: &Path) -> Option<Target> {
+    let mut metadata = fs::symlink_metadata(path).ok()?;
+    if metadata.is_symlink() {
+        let (inside, whole) = (fs::canonicalize(path).ok()?, fs::canonicalize(root).ok()?);
+        if !inside.starts_with(whole) {
+            return None;
+        }
+        metadata = fs::metadata(path).ok()?;
+    }
+    if metadata.is_dir() {
+        return Some(Target::Folder((metadata.dev(), metadata.ino())));
+    }
+    metadata.is_file().then(|| Target::File(stamp_of(&metadata)))
+}
+
+/// Size and time of a file, by which a change of it is noticed.
+#[must_use]
+pub fn stamp_of(metadata: &fs::Metadata) -> FileStamp {
+    let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+    FileStamp { size: metadata.len(), mtime_ns }
+}
+
+/// Whether a file changed less than `age` before `now`; one from the future is not young, since its clock is wrong.
+pub(super) fn is_young(stamp: FileStamp, age: Duration, now: SystemTime) -> bool {
+    let changed = u64::try_from(stamp.mtime_ns).map(|mtime_ns| UNIX_EPOCH + Duration::from_nanos(mtime_ns));
+    changed.is_ok_and(|changed| now.duration_since(changed).is_ok_and(|since| since < age))
+}
+
+/// The stamp of the regular file at `path`.
+pub(super) fn stamp(root: &Path, path: &Path) -> Option<FileStamp> {
+    match target(root, path)? {
+        Target::File(stamp) => Some(stamp),
+        Target::Folder(_) => None,
     }
 }
 

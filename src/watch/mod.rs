@@ -11,13 +11,10 @@
 //! Every few seconds each folder itself is checked: one that is removed, cannot be read, or loses its file system is
 //! reported, and what takes its place is watched and listed without a restart.
 
-mod candidate;
-mod folder_identity;
 mod inotify;
 mod lister;
 mod listing;
 mod watched_folder;
-mod work_queue;
 
 #[cfg(test)]
 mod tests;
@@ -31,10 +28,8 @@ use std::time::Duration;
 
 use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 pub use crate::words::Poll;
-pub use candidate::{is_image_name, stamp_of};
-
-use lister::Lister;
-use work_queue::WorkQueue;
+use lister::{Lister, WorkQueue};
+pub use listing::{is_image_name, stamp_of};
 
 /// One watched folder.
 #[derive(Debug, Clone)]
@@ -112,7 +107,7 @@ pub fn spawn(
         let (emit, roots) = (Arc::clone(&emit), roots.clone());
         move || {
             for (root, path) in looked_for {
-                let stamp = roots.get(root).and_then(|root| candidate::stamp(&root.path, &path));
+                let stamp = roots.get(root).and_then(|root| listing::stamp(&root.path, &path));
                 emit(Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
             }
         }

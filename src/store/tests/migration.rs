@@ -11,7 +11,7 @@ fn version_1(folder: &Path) -> Connection {
     let connection = Connection::open(folder.join("edgetuned.db")).unwrap();
     connection.pragma_update(None, "foreign_keys", true).unwrap();
     connection.execute_batch(include_str!("../schema_1.sql")).unwrap();
-    connection.pragma_update(None, "application_id", migrate::APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "application_id", database::APPLICATION_ID).unwrap();
     connection.pragma_update(None, "user_version", 1).unwrap();
     let hex = |digest: Digest| format!("x'{digest}'");
     let [one, two] = [1, 2].map(|n| hex(id(n).0));
@@ -92,7 +92,7 @@ fn a_file_of_version_1_comes_through_whole() {
     let connection = &store.database.connection;
     assert_eq!(rows(connection, &columns), before);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (migrate::NEWEST, 1));
+    assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (database::NEWEST, 1));
     assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'new_%'"), 0);
     let indices = "SELECT count(*) FROM sqlite_schema WHERE name IN ('label_history_image', 'files_image')";
     assert_eq!(number(indices), 2);

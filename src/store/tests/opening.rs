@@ -33,7 +33,7 @@ fn an_empty_file_becomes_a_store() {
     let mut store = open(folder.path()).unwrap();
     store.commit(&every_write()).unwrap();
     let version = store.database.connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    assert_eq!(version.unwrap(), migrate::NEWEST);
+    assert_eq!(version.unwrap(), database::NEWEST);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_failed_migration_leaves_the_file_as_it_was() {
     let folder = folder();
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
     // Ours by its mark, of version 0, but with a table that version 1 is about to make.
-    connection.pragma_update(None, "application_id", migrate::APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "application_id", database::APPLICATION_ID).unwrap();
     connection.execute_batch("CREATE TABLE outbox (x); INSERT INTO outbox VALUES (5);").unwrap();
     assert!(open(folder.path()).is_err());
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
@@ -54,7 +54,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let folder = folder();
     drop(open(folder.path()).unwrap());
     let file = folder.path().join(FILE);
-    Connection::open(&file).unwrap().pragma_update(None, "user_version", migrate::NEWEST + 1).unwrap();
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", database::NEWEST + 1).unwrap();
     let before = fs::read(&file).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found, known, .. } if found == known + 1), "{error}");

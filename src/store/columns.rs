@@ -1,15 +1,50 @@
-//! The bytes of an embedding: little-endian f16 or f32, one behind another.
+//! Values of columns: topics, paths and embeddings; those of the shared types are in `words::sql`.
 //!
-//! The length tells which: `2 * dim` or `4 * dim`. In f16 a value loses at most one part in 2,048 of itself or, if it
-//! is small, 2^-17 of the largest in its row; a row that f16 cannot hold so, or at all, is stored as f32.
+//! The bytes of an embedding are little-endian f16 or f32, one behind another, and their length tells which: `2 * dim` or
+//! `4 * dim`. In f16 a value loses at most one part in 2,048 of itself or, if it is small, 2^-17 of the largest in its
+//! row; a row that f16 cannot hold so, or at all, is stored as f32.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 
+use crate::wire::Topic;
 use crate::words::Precision;
 
+/// A topic as its text below the base.
+pub(super) struct TopicText(pub(super) Topic);
+
+impl FromSql for TopicText {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(FromSqlError::other)
+    }
+}
+
+/// A path as the bytes that the file system uses, which need not be UTF-8.
+pub(super) struct PathBytes(pub(super) PathBuf);
+
+/// The bytes of a path.
+pub(super) fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+impl FromSql for PathBytes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Ok(Self(PathBuf::from(OsStr::from_bytes(value.as_blob()?))))
+    }
+}
+
+/// The error of a row whose column `column` holds an invalid value.
+pub(super) fn damaged(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Blob, why.into())
+}
+
 /// The bytes of `vector`.
-pub(super) fn encode(vector: &[f32], precision: Precision) -> Vec<u8> {
+pub(super) fn encode_vector(vector: &[f32], precision: Precision) -> Vec<u8> {
     if precision == Precision::F16 && fits_f16(vector) {
         vector.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
     } else {
@@ -18,7 +53,7 @@ pub(super) fn encode(vector: &[f32], precision: Precision) -> Vec<u8> {
 }
 
 /// Appends the `dim` values of `bytes` to `out`; `None`, and `out` untouched, when the length is of neither kind.
-pub(super) fn decode_into(bytes: &[u8], dim: usize, out: &mut Vec<f32>) -> Option<()> {
+pub(super) fn decode_vector(bytes: &[u8], dim: usize, out: &mut Vec<f32>) -> Option<()> {
     if bytes.len() == 4 * dim {
         out.extend(bytes.as_chunks().0.iter().map(|four| f32::from_le_bytes(*four)));
     } else if bytes.len() == 2 * dim {
@@ -44,9 +79,9 @@ mod tests {
     use super::*;
 
     fn there_and_back(vector: &[f32], precision: Precision) -> (usize, Vec<f32>) {
-        let bytes = encode(vector, precision);
+        let bytes = encode_vector(vector, precision);
         let mut out = vec![f32::MAX];
-        decode_into(&bytes, vector.len(), &mut out).expect("its own bytes");
+        decode_vector(&bytes, vector.len(), &mut out).expect("its own bytes");
         assert_eq!(out.remove(0).to_bits(), f32::MAX.to_bits(), "what was there before stays");
         (bytes.len(), out)
     }
@@ -70,8 +105,8 @@ mod tests {
                 assert!(b.is_finite() && (a - b).abs() <= largest * 1e-5, "{vector:?} {back:?}");
             }
         }
-        assert_eq!(encode(&[65505.0], Precision::F16).len(), 4);
-        assert_eq!(encode(&[65504.0], Precision::F16).len(), 2);
+        assert_eq!(encode_vector(&[65505.0], Precision::F16).len(), 4);
+        assert_eq!(encode_vector(&[65504.0], Precision::F16).len(), 2);
     }
 
     #[test]
@@ -84,7 +119,7 @@ mod tests {
     fn bytes_of_another_width_are_refused() {
         let mut out = Vec::new();
         for n in [0, 1, 5, 7, 9, 13, 16] {
-            assert!(decode_into(&vec![0; n], 3, &mut out).is_none(), "{n}");
+            assert!(decode_vector(&vec![0; n], 3, &mut out).is_none(), "{n}");
         }
         assert!(out.is_empty());
     }
