@@ -1,5 +1,5 @@
 //! The plain life: a camera, people who label and ask, and a machine that crashes. `golden.txt` records what the engine
-//! does in it, so its settings, its faults and its dice stay as they are; other kinds of lives stand beside it.
+//! does in it, so its settings, its faults and its random draws stay as they are; other kinds of lives stand beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -48,16 +48,16 @@ pub fn settings() -> Settings {
 
 /// Takes every patch but those with the key `bad`.
 fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
-    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
+    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "drawn at random".into() };
     match patch.keys().find(|key| *key == "bad") {
         Some(key) => Err(vec![rejected(key)]),
         None => Ok(patch.keys().cloned().collect()),
     }
 }
 
-/// What people did, to be compared with what came of it.
+/// What people did, to compare with what came of it.
 #[derive(Default)]
-pub struct Deeds {
+pub struct Actions {
     pub images: u32,
     pub labelled: BTreeMap<SampleId, String>,
     pub transactions: Vec<String>,
@@ -67,80 +67,80 @@ pub struct Deeds {
 }
 
 /// One life: 400 tenths of a second with people and faults, then 1,500 in which everything comes to rest.
-pub fn live(seed: u64) -> (World, Deeds) {
+pub fn live(seed: u64) -> (World, Actions) {
     let mut world = World::new(seed, settings(), Faults { crash: 0.01, link: 0.02, lost_hint: 0.2 });
-    let mut deeds = Deeds::default();
+    let mut actions = Actions::default();
     for _ in 0..400 {
-        someone_acts(&mut world, &mut deeds);
+        someone_acts(&mut world, &mut actions);
         world.advance();
     }
     world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
     for _ in 0..1_500 {
         world.advance();
     }
-    (world, deeds)
+    (world, actions)
 }
 
-fn someone_acts(world: &mut World, deeds: &mut Deeds) {
+fn someone_acts(world: &mut World, actions: &mut Actions) {
     match world.rng.random_range(0..20) {
         0..=4 => {
-            let number = deeds.images;
-            deeds.images += 1;
+            let number = actions.images;
+            actions.images += 1;
             let folder = if world.rng.random_bool(0.3) { format!("/in/{}", class(number)) } else { "/in".into() };
             let chunks = world.rng.random_range(1..8);
             world.create(format!("{folder}/{number}.jpg").into(), Content::Image(number), chunks);
         }
-        5 if deeds.images > 0 => {
-            let number = world.rng.random_range(0..deeds.images);
+        5 if actions.images > 0 => {
+            let number = world.rng.random_range(0..actions.images);
             let copies = world.disk.len();
             world.create(format!("/in/copy-{copies}.jpg").into(), Content::Image(number), 2);
         }
         6 => {
             let path = PathBuf::from(format!("/in/hostile-{}.png", world.disk.len()));
-            deeds.broken.insert(path.clone());
+            actions.broken.insert(path.clone());
             world.create(path, Content::Hostile, 2);
         }
         7 => {
             let path = PathBuf::from(format!("/in/torn-{}.jpg", world.disk.len()));
-            deeds.broken.insert(path.clone());
+            actions.broken.insert(path.clone());
             world.create(path, Content::Image(1_000_000), u32::MAX);
         }
         8..=10 => {
             // Some labels come before their image.
-            let number = world.rng.random_range(0..deeds.images + 3);
+            let number = world.rng.random_range(0..actions.images + 3);
             let id = image_id(number);
             let digits = world.rng.random_range(8..=64);
             let prefix = &id.to_string()[..digits];
             world.publish("label", format!(r#"{{"image": "{prefix}", "label": "{}"}}"#, class(number)));
-            deeds.labelled.insert(id, class(number).to_string());
+            actions.labelled.insert(id, class(number).to_string());
         }
         11 => {
-            let transaction = match deeds.transactions.last() {
+            let transaction = match actions.transactions.last() {
                 Some(last) if world.rng.random_bool(0.5) => last.clone(),
-                _ => format!("t{}", deeds.transactions.len()),
+                _ => format!("t{}", actions.transactions.len()),
             };
             world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
-            deeds.transactions.push(transaction);
+            actions.transactions.push(transaction);
         }
         12 => world.publish("request/rollback", String::new()),
-        14 | 15 => someone_asks(world, deeds),
+        14 | 15 => someone_asks(world, actions),
         16 => {
-            let number = world.rng.random_range(0..deeds.images + 3);
+            let number = world.rng.random_range(0..actions.images + 3);
             let (id, label) = (image_id(number), class(number));
             let items = format!(r#"{{"items": [{{"image": "{id}", "label": "{label}"}}]}}"#);
             world.publish("request/label", items);
-            deeds.labelled.insert(id, label.to_string());
+            actions.labelled.insert(id, label.to_string());
         }
         17 => {
             let version = world.rng.random_range(1..6);
             world.publish("request/promote", format!(r#"{{"head": {version}}}"#));
         }
         13 => {
-            let version = world.rng.random_range(0..=deeds.images);
+            let version = world.rng.random_range(0..=actions.images);
             let key = if world.rng.random_bool(0.3) { "bad" } else { "good" };
             let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
-            let wish = if world.rng.random_bool(0.2) { String::new() } else { patch };
-            world.publish("config/desired", wish);
+            let desired = if world.rng.random_bool(0.2) { String::new() } else { patch };
+            world.publish("config/desired", desired);
         }
         18 => {
             let topic = ["label", "request/train", "request/x", "nonsense"][world.rng.random_range(0..4)];
@@ -151,13 +151,13 @@ fn someone_acts(world: &mut World, deeds: &mut Deeds) {
 }
 
 /// Asks what has to be found out, the same again half of the time, through either door.
-fn someone_asks(world: &mut World, deeds: &mut Deeds) {
+fn someone_asks(world: &mut World, actions: &mut Actions) {
     let known = world.model.arrived.last().copied();
-    let (name, transaction) = match deeds.questions.last() {
+    let (name, transaction) = match actions.questions.last() {
         Some(last) if world.rng.random_bool(0.5) => last.clone(),
         _ => {
             let name = ["samples", "predict", "export"][world.rng.random_range(0..3)];
-            (name, format!("q{}", deeds.questions.len()))
+            (name, format!("q{}", actions.questions.len()))
         }
     };
     let image = known.unwrap_or_else(|| image_id(0));
@@ -167,5 +167,5 @@ fn someone_asks(world: &mut World, deeds: &mut Deeds) {
     } else {
         world.ask(name, payload);
     }
-    deeds.questions.push((name, transaction));
+    actions.questions.push((name, transaction));
 }

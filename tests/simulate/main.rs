@@ -1,6 +1,6 @@
 //! Whole lives of the daemon, faults included, from one seed each, in milliseconds.
 //!
-//! The engine is the real one; disk, clock, broker, workers and store are played. Every seed runs a camera, people
+//! The engine is the real one; disk, clock, broker, workers and store are simulated. Every seed runs a camera, people
 //! who label, and a machine that crashes between any two acts, until the faults stop and everything comes to rest;
 //! then nothing may be lost and nothing doubled. `SIMULATE_SEED=17 cargo test --test simulate` replays one life,
 //! `SIMULATE_LIVES=5000` runs more of them. What the engine did in the first 200 is recorded (`golden`).
@@ -8,6 +8,7 @@
 mod full;
 mod golden;
 mod life;
+mod many;
 mod model;
 mod world;
 
@@ -19,20 +20,20 @@ use edgetuned::wire::PatchState;
 use edgetuned::words::SampleId;
 use serde_json::Value;
 
-use life::{Deeds, live};
+use life::{Actions, live};
 use world::{Content, World, folder, image_id};
 
 fn json(payload: &[u8]) -> Value {
     serde_json::from_slice(payload).expect("every payload is JSON")
 }
 
-fn said<'a>(world: &'a World, topic: &'a str) -> impl Iterator<Item = Value> + 'a {
+fn published<'a>(world: &'a World, topic: &'a str) -> impl Iterator<Item = Value> + 'a {
     world.received.values().filter(move |(at, _)| at == topic).map(|(_, payload)| json(payload))
 }
 
 /// Plays one life and returns its line of the record.
 fn check(seed: u64) -> String {
-    let (mut world, deeds) = live(seed);
+    let (mut world, actions) = live(seed);
     let record = std::mem::take(&mut world.record);
     let context = format!("seed {seed} ({} crashes): replay with SIMULATE_SEED={seed}", world.crashes);
 
@@ -41,26 +42,26 @@ fn check(seed: u64) -> String {
         .filter_map(|file| if let Content::Image(number) = file.content { Some(image_id(number)) } else { None })
         .collect();
     let stored: BTreeSet<SampleId> = world.model.samples.keys().copied().collect();
-    assert_eq!(stored, finished, "every finished picture is a sample, and nothing else is; {context}");
+    assert_eq!(stored, finished, "every finished image is a sample, and nothing else is; {context}");
 
     let mut predicted: Vec<String> =
-        said(&world, "prediction").map(|p| p["image"].as_str().unwrap_or_default().to_owned()).collect();
+        published(&world, "prediction").map(|p| p["image"].as_str().unwrap_or_default().to_owned()).collect();
     predicted.sort();
     let expected: Vec<String> = finished.iter().map(ToString::to_string).collect();
-    assert_eq!(predicted, expected, "every picture is reported once; {context}");
+    assert_eq!(predicted, expected, "every image is reported once; {context}");
 
     assert!(world.held.is_empty(), "every message is acknowledged; {context}");
     assert!(world.model.outbox.is_empty(), "every report is delivered; {context}");
-    labels_are_kept(&world, &deeds, &context);
-    broken_files_are_put_aside(&world, &deeds, &context);
+    labels_are_kept(&world, &actions, &context);
+    broken_files_are_quarantined(&world, &actions, &context);
     transactions_act_once(&world, &context);
     accepted_trainings_end(&world, &context);
     settings_come_to_rest(&world, &context);
     record.line(seed)
 }
 
-fn labels_are_kept(world: &World, deeds: &Deeds, context: &str) {
-    for (id, label) in &deeds.labelled {
+fn labels_are_kept(world: &World, actions: &Actions, context: &str) {
+    for (id, label) in &actions.labelled {
         let kept = match world.model.samples.get(id) {
             Some(kept) => kept.as_ref().map(|(label, _)| label.to_string()),
             None => (world.model.awaited.values())
@@ -76,8 +77,8 @@ fn labels_are_kept(world: &World, deeds: &Deeds, context: &str) {
     }
 }
 
-fn broken_files_are_put_aside(world: &World, deeds: &Deeds, context: &str) {
-    for path in &deeds.broken {
+fn broken_files_are_quarantined(world: &World, actions: &Actions, context: &str) {
+    for path in &actions.broken {
         let fate = world.model.files.get(path).map(|(_, fate)| fate);
         assert!(
             matches!(fate, Some(FileDisposition::Quarantined(_))),
@@ -85,13 +86,13 @@ fn broken_files_are_put_aside(world: &World, deeds: &Deeds, context: &str) {
             path.display()
         );
     }
-    let told: BTreeSet<String> = said(world, "event")
+    let reported: BTreeSet<String> = published(world, "event")
         .filter(|event| event["event_type"] == "quarantined")
         .map(|event| event["path"].as_str().unwrap_or_default().to_owned())
         .collect();
-    let expected: BTreeSet<String> = deeds.broken.iter().map(|path| path.display().to_string()).collect();
+    let expected: BTreeSet<String> = actions.broken.iter().map(|path| path.display().to_string()).collect();
     // A slow writer may be given up too, until it goes on.
-    assert!(told.is_superset(&expected), "each is reported, {:?} were not; {context}", &expected - &told);
+    assert!(reported.is_superset(&expected), "each is reported, {:?} were not; {context}", &expected - &reported);
 }
 
 fn transactions_act_once(world: &World, context: &str) {
@@ -123,24 +124,25 @@ fn transactions_act_once(world: &World, context: &str) {
 fn accepted_trainings_end(world: &World, context: &str) {
     let memory = &world.model.training;
     assert!(memory.due.is_none() && memory.running.is_none(), "no training is left over; {context}");
-    let results = said(world, "train/result").map(|result| result["training"].clone());
-    let failures = said(world, "event")
+    let results = published(world, "train/result").map(|result| result["training"].clone());
+    let failures = published(world, "event")
         .filter(|event| event["source"] == "train")
         .filter_map(|event| event["reason"].as_str()?.strip_prefix("training ")?.split(' ').next()?.parse::<u64>().ok())
         .map(Value::from);
     let ended: Vec<Value> = results.chain(failures).collect();
-    for accepted in said(world, "response/train").filter_map(|response| response["data"].get("training").cloned()) {
+    for accepted in published(world, "response/train").filter_map(|response| response["data"].get("training").cloned())
+    {
         assert!(ended.contains(&accepted), "training {accepted} was accepted and never ended; {context}");
     }
 }
 
 fn settings_come_to_rest(world: &World, context: &str) {
-    let twin = &world.model.twin;
-    assert!(twin.trial.is_none() && twin.answer.state != PatchState::Trial, "a trial ends: {twin:?}; {context}");
-    let good = twin.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
-    assert!(good, "a rejected patch is never in force: {twin:?}; {context}");
-    let asked = twin.answer.version.is_none_or(|version| version <= twin.applied_version);
-    assert!(asked, "what is in force was applied: {twin:?}; {context}");
+    let config = &world.model.config_patch;
+    assert!(config.trial.is_none() && config.answer.state != PatchState::Trial, "a trial ends: {config:?}; {context}");
+    let good = config.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
+    assert!(good, "a rejected patch is never in force: {config:?}; {context}");
+    let asked = config.answer.version.is_none_or(|version| version <= config.applied_version);
+    assert!(asked, "what is in force was applied: {config:?}; {context}");
 }
 
 fn json_or_null(payload: &[u8]) -> Value {
@@ -154,7 +156,7 @@ fn number_from_environment(name: &str) -> Option<u64> {
 /// The lines of the record's lives, which two tests look at and which are played once.
 fn recorded() -> &'static [String] {
     static LINES: OnceLock<Vec<String>> = OnceLock::new();
-    LINES.get_or_init(|| (0..golden::LIVES).map(check).collect())
+    LINES.get_or_init(|| many::play(0..golden::LIVES, check))
 }
 
 #[test]
@@ -164,7 +166,7 @@ fn nothing_is_lost_and_nothing_doubled_whatever_crashes() {
         return;
     }
     recorded();
-    (golden::LIVES..number_from_environment("SIMULATE_LIVES").unwrap_or_default()).for_each(|seed| drop(check(seed)));
+    many::play(golden::LIVES..number_from_environment("SIMULATE_LIVES").unwrap_or_default(), check);
 }
 
 #[test]
@@ -175,11 +177,11 @@ fn the_engine_does_in_these_lives_what_it_did_before() {
 }
 
 #[test]
-fn the_dice_do_crash_and_cut_links() {
+fn lives_do_crash_and_lose_links() {
     let lives: Vec<_> = (0..10).map(|seed| live(seed).0).collect();
     assert!(lives.iter().map(|world| world.crashes).sum::<u64>() > 20, "a simulation without faults shows nothing");
     assert!(lives.iter().any(|world| world.redelivered > 0), "no message was ever sent twice");
-    assert!(lives.iter().map(|world| world.restarts).sum::<u64>() > 10, "no settings ever came from afar");
+    assert!(lives.iter().map(|world| world.restarts).sum::<u64>() > 10, "no remote settings were ever applied");
     assert!(lives.iter().any(|world| !world.model.heads.is_empty()), "no training ever ended");
     assert!(
         lives.iter().map(|world| world.answered.len()).sum::<usize>() > 20,
@@ -198,7 +200,5 @@ fn nothing_is_lost_while_everything_is_played() {
     if let Some(seed) = number_from_environment("SIMULATE_SEED") {
         return drop(full::check(seed));
     }
-    for seed in 0..number_from_environment("SIMULATE_LIVES").unwrap_or(300) {
-        full::check(seed);
-    }
+    many::play(0..number_from_environment("SIMULATE_LIVES").unwrap_or(300), |seed| drop(full::check(seed)));
 }

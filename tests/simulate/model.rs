@@ -28,7 +28,7 @@ pub struct Model {
     pub heads: Vec<HeadInfo>,
     pub training: TrainingState,
     pub live: LiveAccuracy,
-    pub twin: ConfigPatch,
+    pub config_patch: ConfigPatch,
     pub seq: u64,
     /// The backbone whose embeddings are written; `None` where nobody counts them.
     pub backbone_in_use: Option<Digest>,
@@ -162,7 +162,7 @@ impl Model {
             }
             Write::DeleteHead { version } => self.forget_head(version),
             Write::LiveState(memory) => self.live = *memory,
-            Write::ConfigPatchState(memory) => self.twin = memory,
+            Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BackboneState(memory) => self.backbone = memory,
             Write::DeleteOtherSpaces => {
                 let in_use = self.backbone_in_use;
@@ -223,7 +223,7 @@ impl Model {
             training: self.training.clone(),
             quarantined: self.files.values().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_))).count()
                 as u64,
-            twin: self.twin.clone(),
+            twin: self.config_patch.clone(),
             backbone: self.backbone.clone(),
             live: self.live.clone(),
             updates: UpdateKind::ALL.into_iter().filter_map(|kind| Some((kind, self.update(kind)?))).collect(),

@@ -11,27 +11,15 @@ use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
 use super::live;
-use super::people::Deeds;
-
-/// Says how a life that fails is played again.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("a full life failed: SIMULATE_SEED={} cargo test --test simulate everything", self.0);
-        }
-    }
-}
+use super::people::Actions;
 
 /// Plays one life and looks at what it left.
 pub fn check(seed: u64) -> World {
-    let _replay = Replay(seed);
-    let (world, deeds) = live(seed);
-    pictures_are_stored_and_reported(&world);
+    let (world, actions) = live(seed);
+    images_are_stored_and_reported(&world);
     messages_arrive(&world);
-    labels_are_kept(&world, &deeds);
-    broken_files_are_put_aside(&world, &deeds);
+    labels_are_kept(&world, &actions);
+    broken_files_are_quarantined(&world, &actions);
     transactions_act_once(&world);
     trainings_end(&world);
     settings_come_to_rest(&world);
@@ -42,19 +30,19 @@ pub fn check(seed: u64) -> World {
     world
 }
 
-fn pictures_are_stored_and_reported(world: &World) {
-    let witness = &world.witness;
+fn images_are_stored_and_reported(world: &World) {
+    let observed = &world.observed;
     for id in world.finished() {
-        let is_there = world.model.samples.contains_key(&id) || witness.evicted.contains(&id);
-        assert!(is_there, "picture {id} is neither a sample nor evicted");
+        let is_there = world.model.samples.contains_key(&id) || observed.evicted.contains(&id);
+        assert!(is_there, "image {id} is neither a sample nor evicted");
     }
-    for (id, stored) in &witness.stored {
-        let reported = witness.reported.get(id).copied().unwrap_or_default();
-        let direct = witness.direct.get(id).copied().unwrap_or_default();
-        assert!(reported <= *stored, "picture {id} was stored {stored} times and reported {reported} times");
-        assert!(reported + direct >= *stored, "picture {id} was stored {stored} times, and reported less often");
+    for (id, stored) in &observed.stored {
+        let reported = observed.reported.get(id).copied().unwrap_or_default();
+        let direct = observed.direct.get(id).copied().unwrap_or_default();
+        assert!(reported <= *stored, "image {id} was stored {stored} times and reported {reported} times");
+        assert!(reported + direct >= *stored, "image {id} was stored {stored} times, and reported less often");
     }
-    let unstored = witness.reported.keys().find(|id| !witness.stored.contains_key(id));
+    let unstored = observed.reported.keys().find(|id| !observed.stored.contains_key(id));
     assert_eq!(unstored, None, "what is reported by the outbox is stored");
 }
 
@@ -69,12 +57,12 @@ fn messages_arrive(world: &World) {
     assert!(world.waiting.is_empty(), "whoever waits at the socket is answered");
 }
 
-fn labels_are_kept(world: &World, deeds: &Deeds) {
+fn labels_are_kept(world: &World, actions: &Actions) {
     if world.broker.not_taken {
         // What was left to the broker comes again after what came later.
         return;
     }
-    for (id, label) in deeds.labelled.iter().filter(|(id, _)| !world.witness.lost_its_label(id)) {
+    for (id, label) in actions.labelled.iter().filter(|(id, _)| !world.observed.lost_its_label(id)) {
         let kept = match world.model.samples.get(id) {
             Some(kept) => kept.as_ref().map(|(label, _)| label.to_string()),
             None => (world.model.awaited.values())
@@ -86,15 +74,15 @@ fn labels_are_kept(world: &World, deeds: &Deeds) {
     for (path, file) in world.disk.iter().filter(|(path, file)| folder(path).is_some() && file.missing == 0) {
         let Content::Image(number) = file.content else { continue };
         let id = image_id(number);
-        if !world.witness.evicted.contains(&id) {
+        if !world.observed.evicted.contains(&id) {
             let kept = world.model.samples[&id].as_ref().map(|(label, _)| label.to_string());
             assert_eq!(kept, folder(path), "{} is labelled by its folder", path.display());
         }
     }
 }
 
-fn broken_files_are_put_aside(world: &World, deeds: &Deeds) {
-    for path in deeds.broken.iter().filter(|path| world.disk.contains_key(*path)) {
+fn broken_files_are_quarantined(world: &World, actions: &Actions) {
+    for path in actions.broken.iter().filter(|path| world.disk.contains_key(*path)) {
         let fate = world.model.files.get(path).map(|(_, fate)| fate);
         assert!(matches!(fate, Some(FileDisposition::Quarantined(_))), "{} is put aside, not {fate:?}", path.display());
     }
@@ -129,16 +117,16 @@ fn transactions_act_once(world: &World) {
         let answer = serde_json::json!([response["status"], response["data"], response["error"]]);
         let before = answers.entry(transaction.clone()).or_insert_with(|| answer.clone());
         // What was read while nothing could be stored is not remembered either.
-        let is_read = transaction.starts_with('q') && world.played.outages > 0;
+        let is_read = transaction.starts_with('q') && world.counts.outages > 0;
         assert!(*before == answer || is_read, "transaction {transaction} got two answers: {before}, {answer}");
     }
-    if world.witness.dropped > 0 {
+    if world.observed.dropped > 0 {
         return;
     }
     for held in &world.acknowledged {
         if let Some(transaction) = json(&held.payload)["transaction"].as_str() {
             // What is read while nothing can be stored is answered past the outbox, if the broker is there.
-            let is_lost = transaction.starts_with('q') && world.played.outages > 0;
+            let is_lost = transaction.starts_with('q') && world.counts.outages > 0;
             assert!(
                 is_lost || answered.contains(transaction),
                 "transaction {transaction} was acknowledged but never answered"
@@ -150,7 +138,7 @@ fn transactions_act_once(world: &World) {
 fn trainings_end(world: &World) {
     let memory = &world.model.training;
     assert!(memory.due.is_none() && memory.running.is_none(), "no training is left over");
-    if world.witness.dropped > 0 || world.played.outages > 0 {
+    if world.observed.dropped > 0 || world.counts.outages > 0 {
         return;
     }
     let results = published(world, "train/result").map(|result| result["training"].clone());
@@ -165,14 +153,14 @@ fn trainings_end(world: &World) {
 }
 
 fn settings_come_to_rest(world: &World) {
-    let twin = &world.model.twin;
-    assert!(twin.trial.is_none() && twin.answer.state != PatchState::Trial, "a probation ends: {twin:?}");
-    let good = twin.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
-    assert!(good, "settings that are refused or do not work are not in force: {twin:?}");
-    let Some(wish) = world.broker.wishes.get("config/desired").map(|wish| json(wish)) else { return };
-    let version = wish["version"].as_u64().unwrap_or_default();
-    let is_due = wish["patch"].get("good").is_some() && version > twin.applied_version;
-    assert!(!is_due, "settings {wish} are wished and were not applied: {twin:?}");
+    let config = &world.model.config_patch;
+    assert!(config.trial.is_none() && config.answer.state != PatchState::Trial, "a probation ends: {config:?}");
+    let good = config.patch.as_ref().is_none_or(|patch| patch.contains_key("good"));
+    assert!(good, "settings that are refused or do not work are not in force: {config:?}");
+    let Some(desired) = world.broker.desired.get("config/desired").map(|desired| json(desired)) else { return };
+    let version = desired["version"].as_u64().unwrap_or_default();
+    let is_due = desired["patch"].get("good").is_some() && version > config.applied_version;
+    assert!(!is_due, "settings {desired} are desired and were not applied: {config:?}");
 }
 
 fn updates_come_to_rest(world: &World) {
@@ -185,10 +173,10 @@ fn updates_come_to_rest(world: &World) {
         assert!(memory.trial.is_none() && memory.desired.is_none(), "nothing is left of it: {memory:?}");
         let installed = memory.installed.map(|installed| installed.version.to_string());
         assert_eq!(state["installed_version"].as_str(), installed.as_deref(), "what is said is what is stored");
-        let Some(wish) = world.broker.wishes.get(&format!("update/{kind}/desired")) else { continue };
-        let version = json(wish)["version"].as_u64().map(|version| version.to_string());
+        let Some(desired) = world.broker.desired.get(&format!("update/{kind}/desired")) else { continue };
+        let version = json(desired)["version"].as_u64().map(|version| version.to_string());
         // What is said may be of another manifest that came in between.
-        if state["manifest"] != Digest::of(wish).to_string() {
+        if state["manifest"] != Digest::of(desired).to_string() {
             continue;
         }
         let is_answered = state["error"].is_object() || state["installed_version"].as_str() == version.as_deref();

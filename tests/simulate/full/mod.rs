@@ -1,7 +1,7 @@
 //! The full life: beside the camera, people and crashes of the plain one, signed updates of heads and backbones, a store
 //! with a small quota that refuses for a while, restarts, clean ends, lost folders, damaged heads, drift.
 //!
-//! `world::witness` looks at every change while it lives; `checks` at what is left when everything has come to rest.
+//! `world::invariants` looks at every change while it lives; `checks` at what is left when everything has come to rest.
 
 mod checks;
 mod people;
@@ -21,16 +21,16 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::model::Model;
-use super::world::{Faults, Weather, World, class, signer, space_of};
+use super::world::{Chances, Faults, World, class, signer, space_of};
 pub use checks::check;
-use people::Deeds;
+use people::Actions;
 
 /// Steps in which something may go wrong.
 const STEPS: usize = 260;
 
-fn settings(dice: &mut ChaCha8Rng) -> Settings {
+fn settings(rng: &mut ChaCha8Rng) -> Settings {
     let digest = Digest::of(b"backbone");
-    let promotion = match dice.random_range(0..10) {
+    let promotion = match rng.random_range(0..10) {
         0 => PromotionPolicy::Always,
         1 => PromotionPolicy::Manual,
         _ => PromotionPolicy::Gated,
@@ -49,11 +49,11 @@ fn settings(dice: &mut ChaCha8Rng) -> Settings {
             cooldown: Duration::from_secs(5),
         },
         promotion,
-        shadow_images: if dice.random_bool(0.5) { 3 } else { 0 },
+        shadow_images: if rng.random_bool(0.5) { 3 } else { 0 },
         // Some 40 samples, beside what the outbox holds.
-        quota_bytes: if dice.random_bool(0.6) { 80_000 } else { u64::MAX },
+        quota_bytes: if rng.random_bool(0.6) { 80_000 } else { u64::MAX },
         sample_bytes: 2_000,
-        spool_bytes_max: if dice.random_bool(0.2) { 20_000 } else { 1 << 24 },
+        spool_bytes_max: if rng.random_bool(0.2) { 20_000 } else { 1 << 24 },
         spool_age_max: Duration::from_hours(7 * 24),
         base: Base::new("edgetuned", "played").expect("a plain base"),
         device_name: "played".into(),
@@ -71,7 +71,7 @@ fn settings(dice: &mut ChaCha8Rng) -> Settings {
 
 /// Takes every patch but those with the key `bad`.
 fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
-    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "as the dice fell".into() };
+    let rejected = |key: &String| RejectedKey { key: key.clone(), error: "drawn at random".into() };
     match patch.keys().find(|key| *key == "bad") {
         Some(key) => Err(vec![rejected(key)]),
         None => Ok(patch.keys().cloned().collect()),
@@ -79,11 +79,11 @@ fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
 }
 
 /// A device that is new, or has nearly as many heads as are kept, of which the last one serves.
-fn store(dice: &mut ChaCha8Rng, settings: &Settings) -> Model {
+fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
     let mut model = Model::default();
-    let heads = if dice.random_bool(0.3) { dice.random_range(29..=32) } else { 0 };
+    let heads = if rng.random_bool(0.3) { rng.random_range(29..=32) } else { 0 };
     for version in 1..=heads {
-        let served = dice.random_bool(0.7) || version == heads;
+        let served = rng.random_bool(0.7) || version == heads;
         model.heads.push(HeadInfo {
             head: HeadRef { id: HeadId(format!("{version:012x}")), version },
             created: Timestamp(version as i64),
@@ -100,39 +100,39 @@ fn store(dice: &mut ChaCha8Rng, settings: &Settings) -> Model {
 }
 
 /// Plays one life, until everything has come to rest.
-fn live(seed: u64) -> (World, Deeds) {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
-    let settings = settings(&mut dice);
-    let model = store(&mut dice, &settings);
+fn live(seed: u64) -> (World, Actions) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
+    let settings = settings(&mut rng);
+    let model = store(&mut rng, &settings);
     let mut world = World::full(seed, settings, model);
-    let crash = [0.0, 0.001, 0.004][dice.random_range(0..3)];
+    let crash = [0.0, 0.001, 0.004][rng.random_range(0..3)];
     world.faults = Faults { crash, link: 0.01, lost_hint: 0.2 };
-    world.weather = Weather {
-        outage: if dice.random_bool(0.6) { 0.01 } else { 0.0 },
+    world.chances = Chances {
+        outage: if rng.random_bool(0.6) { 0.01 } else { 0.0 },
         barred: 0.2,
         lost_chunk: 0.1,
-        damage: if dice.random_bool(0.3) { 0.1 } else { 0.0 },
+        damage: if rng.random_bool(0.3) { 0.1 } else { 0.0 },
         drift: 0.02,
         failed_training: 0.1,
-        better: dice.random_range(0.2..0.9),
+        better: rng.random_range(0.2..0.9),
     };
-    let mut deeds = Deeds::default();
+    let mut actions = Actions::default();
     for _ in 0..STEPS {
-        people::someone_acts(&mut world, &mut deeds);
+        people::someone_acts(&mut world, &mut actions);
         let pauses = world.rng.random_bool(0.15);
         world.advance_by(if pauses { 1_000 } else { 100 });
     }
     come_to_rest(&mut world);
-    people::answer_drift(&mut world, &mut deeds);
-    (world, deeds)
+    people::answer_drift(&mut world, &mut actions);
+    (world, actions)
 }
 
 /// Nothing goes wrong any more, and everything has time to end.
 fn come_to_rest(world: &mut World) {
     world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
-    world.weather = Weather { better: 1.0, ..Weather::default() };
+    world.chances = Chances { better: 1.0, ..Chances::default() };
     world.storage.refuses = None;
-    world.folder_goes(false);
+    world.set_folder_lost(false);
     rest(world, 100, 100);
     rest(world, 1_000, 60);
     let left: Vec<_> = world.held.iter().map(|held| &held.topic).collect();

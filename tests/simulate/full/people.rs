@@ -10,9 +10,9 @@ use rand::RngExt;
 use super::super::world::{Content, World, class, image_id};
 use super::rest;
 
-/// What was done, to be compared with what came of it.
+/// What was done, to compare with what came of it.
 #[derive(Default)]
-pub struct Deeds {
+pub struct Actions {
     pub images: u32,
     /// The last label of each image, `None` where it was taken away.
     pub labelled: BTreeMap<SampleId, Option<String>>,
@@ -28,23 +28,23 @@ fn is_disputed(number: u32) -> bool {
     number.is_multiple_of(5)
 }
 
-pub fn someone_acts(world: &mut World, deeds: &mut Deeds) {
+pub fn someone_acts(world: &mut World, actions: &mut Actions) {
     match world.rng.random_range(0..100) {
-        0..=27 => an_image(world, deeds),
-        28..=31 if deeds.images > 0 => {
-            let number = world.rng.random_range(0..deeds.images);
+        0..=27 => an_image(world, actions),
+        28..=31 if actions.images > 0 => {
+            let number = world.rng.random_range(0..actions.images);
             let copies = world.disk.len();
-            world.create(format!("/in/copy-{}-{copies}.jpg", deeds.images).into(), Content::Image(number), 2);
+            world.create(format!("/in/copy-{}-{copies}.jpg", actions.images).into(), Content::Image(number), 2);
         }
-        32 => a_broken_file(world, deeds, "hostile", Content::Hostile, 2),
-        33 => a_broken_file(world, deeds, "torn", Content::Image(1_000_000), u32::MAX),
+        32 => a_broken_file(world, actions, "hostile", Content::Hostile, 2),
+        33 => a_broken_file(world, actions, "torn", Content::Image(1_000_000), u32::MAX),
         34..=36 => {
             let files = world.disk.len().max(1);
             let gone = world.disk.keys().nth(world.rng.random_range(0..files)).cloned();
             gone.map(|path| world.disk.remove(&path));
         }
-        37..=55 => a_label(world, deeds),
-        56..=58 => a_transaction(world, deeds),
+        37..=55 => a_label(world, actions),
+        56..=58 => a_transaction(world, actions),
         59 => world.publish("request/rollback", String::new()),
         60 | 61 => {
             let heads = world.model.heads.len().max(1);
@@ -53,8 +53,8 @@ pub fn someone_acts(world: &mut World, deeds: &mut Deeds) {
             let name = if world.rng.random_bool(0.5) { named.version.to_string() } else { format!("{:?}", named.id.0) };
             world.publish("request/promote", format!(r#"{{"head": {name}}}"#));
         }
-        62..=65 => a_question(world, deeds),
-        66..=68 => some_settings(world, deeds),
+        62..=65 => a_question(world, actions),
+        66..=68 => some_settings(world, actions),
         69..=71 => world.publish_update(UpdateKind::Head),
         72 | 73 => world.publish_update(UpdateKind::Backbone),
         74 => {
@@ -72,30 +72,30 @@ pub fn someone_acts(world: &mut World, deeds: &mut Deeds) {
         77 if world.rng.random_bool(0.5) => world.reload(),
         78 => {
             let is_lost = !world.folder_is_lost && world.rng.random_bool(0.5);
-            world.folder_goes(is_lost);
+            world.set_folder_lost(is_lost);
         }
         _ => {}
     }
 }
 
-fn an_image(world: &mut World, deeds: &mut Deeds) {
-    let number = deeds.images;
-    deeds.images += 1;
+fn an_image(world: &mut World, actions: &mut Actions) {
+    let number = actions.images;
+    actions.images += 1;
     let in_folder = !is_disputed(number) && world.rng.random_bool(0.3);
     let folder = if in_folder { format!("/in/{}", class(number)) } else { "/in".into() };
     let chunks = world.rng.random_range(1..8);
     world.create(format!("{folder}/{number}.jpg").into(), Content::Image(number), chunks);
 }
 
-fn a_broken_file(world: &mut World, deeds: &mut Deeds, name: &str, content: Content, chunks: u32) {
-    let path = PathBuf::from(format!("/in/{name}-{}-{}.jpg", deeds.images, world.disk.len()));
-    deeds.broken.insert(path.clone());
+fn a_broken_file(world: &mut World, actions: &mut Actions, name: &str, content: Content, chunks: u32) {
+    let path = PathBuf::from(format!("/in/{name}-{}-{}.jpg", actions.images, world.disk.len()));
+    actions.broken.insert(path.clone());
     world.create(path, content, chunks);
 }
 
 /// A label by message or by request; some come before their image.
-fn a_label(world: &mut World, deeds: &mut Deeds) {
-    let number = world.rng.random_range(0..deeds.images + 3);
+fn a_label(world: &mut World, actions: &mut Actions) {
+    let number = world.rng.random_range(0..actions.images + 3);
     let id = image_id(number);
     let label = match world.rng.random_range(0..4) {
         0 if is_disputed(number) => None,
@@ -111,26 +111,26 @@ fn a_label(world: &mut World, deeds: &mut Deeds) {
     } else {
         world.publish("request/label", format!(r#"{{"items": [{item}]}}"#));
     }
-    deeds.labelled.insert(id, label);
-    world.witness.labelled_again(&id);
+    actions.labelled.insert(id, label);
+    world.observed.labelled_again(&id);
 }
 
-fn a_transaction(world: &mut World, deeds: &mut Deeds) {
-    let transaction = match deeds.transactions.last() {
+fn a_transaction(world: &mut World, actions: &mut Actions) {
+    let transaction = match actions.transactions.last() {
         Some(last) if world.rng.random_bool(0.5) => last.clone(),
-        _ => format!("t{}", deeds.transactions.len()),
+        _ => format!("t{}", actions.transactions.len()),
     };
     world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
-    deeds.transactions.push(transaction);
+    actions.transactions.push(transaction);
 }
 
 /// Asks what has to be found out, the same again half of the time, through either door.
-fn a_question(world: &mut World, deeds: &mut Deeds) {
-    let (name, transaction) = match deeds.questions.last() {
+fn a_question(world: &mut World, actions: &mut Actions) {
+    let (name, transaction) = match actions.questions.last() {
         Some(last) if world.rng.random_bool(0.5) => last.clone(),
         _ => {
             let name = ["samples", "predict", "export", "reload"][world.rng.random_range(0..4)];
-            (name, format!("q{}", deeds.questions.len()))
+            (name, format!("q{}", actions.questions.len()))
         }
     };
     let image = world.model.arrived.last().copied().unwrap_or_else(|| image_id(0));
@@ -140,41 +140,41 @@ fn a_question(world: &mut World, deeds: &mut Deeds) {
     } else {
         world.ask(name, payload);
     }
-    deeds.questions.push((name, transaction));
+    actions.questions.push((name, transaction));
 }
 
-/// Settings from afar: good ones, ones that are refused, and ones with which the daemon does not start.
-fn some_settings(world: &mut World, deeds: &mut Deeds) {
+/// Remote settings: good ones, ones that are refused, and ones with which the daemon does not start.
+fn some_settings(world: &mut World, actions: &mut Actions) {
     if world.rng.random_bool(0.2) {
-        return world.wish("config/desired", Vec::new());
+        return world.publish_retained("config/desired", Vec::new());
     }
-    deeds.settings += world.rng.random_range(0..3);
-    let version = deeds.settings;
+    actions.settings += world.rng.random_range(0..3);
+    let version = actions.settings;
     let key = ["good", "good", "bad", "fatal"][world.rng.random_range(0..4)];
     let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
-    world.wish("config/desired", patch.into_bytes());
+    world.publish_retained("config/desired", patch.into_bytes());
 }
 
 /// Where a drift stands when everything has come to rest: somebody labels what is new, and a training follows that is
 /// good enough. That ends it.
-pub fn answer_drift(world: &mut World, deeds: &mut Deeds) {
+pub fn answer_drift(world: &mut World, actions: &mut Actions) {
     if world.model.live.drift.is_none() {
         return;
     }
     for _ in 0..6 {
-        let number = deeds.images;
-        deeds.images += 1;
+        let number = actions.images;
+        actions.images += 1;
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
         world.publish("label", format!(r#"{{"image": "{}", "label": "{}"}}"#, image_id(number), class(number)));
-        deeds.labelled.insert(image_id(number), Some(class(number).to_string()));
+        actions.labelled.insert(image_id(number), Some(class(number).to_string()));
     }
     rest(world, 1_000, 40);
     world.publish("request/train", String::new());
     rest(world, 1_000, 20);
     // A head in shadow has to see a few more.
     for _ in 0..6 {
-        let number = deeds.images;
-        deeds.images += 1;
+        let number = actions.images;
+        actions.images += 1;
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
     }
     rest(world, 1_000, 60);

@@ -30,7 +30,7 @@ pub struct Broker {
     /// The latest of what the daemon publishes retained, by topic; cleared ones are gone.
     pub retained: BTreeMap<String, Vec<u8>>,
     /// What others keep there for the daemon: settings and manifests, by topic.
-    pub wishes: BTreeMap<String, Vec<u8>>,
+    pub desired: BTreeMap<String, Vec<u8>>,
     /// What came past the outbox while nothing could be stored.
     pub direct: Vec<(String, Vec<u8>)>,
     pub(super) connected_at: Duration,
@@ -60,21 +60,21 @@ impl World {
     }
 
     /// Somebody publishes a retained message for the daemon.
-    pub fn wish(&mut self, topic: &str, payload: Vec<u8>) {
+    pub fn publish_retained(&mut self, topic: &str, payload: Vec<u8>) {
         if payload.is_empty() {
-            self.broker.wishes.remove(topic);
+            self.broker.desired.remove(topic);
         } else {
-            self.broker.wishes.insert(topic.to_owned(), payload.clone());
+            self.broker.desired.insert(topic.to_owned(), payload.clone());
         }
         if self.connected {
             self.publish_bytes(topic, payload, true);
         } else if payload.is_empty() {
-            // The daemon would never hear of it: its session has it.
+            // The daemon would never receive of it: its session has it.
             self.publish_bytes(topic, payload, false);
         }
     }
 
-    /// Somebody asks at the socket; whether the answer comes before the process dies is up to the dice.
+    /// Somebody asks at the socket; whether the answer comes before the process dies is random.
     pub fn ask(&mut self, name: &str, payload: String) {
         self.tickets += 1;
         self.waiting.insert(self.tickets);
@@ -89,7 +89,7 @@ impl World {
     }
 
     pub(super) fn acknowledged(&mut self, ticket: DeliveryId) {
-        if self.plays_all && self.connected && self.held.iter().any(|held| held.ticket == ticket) {
+        if self.is_full && self.connected && self.held.iter().any(|held| held.ticket == ticket) {
             let before = std::mem::replace(&mut self.broker.acked, ticket);
             assert!(before < ticket, "deliveries are acknowledged in order: {ticket} after {before}");
         }
@@ -102,9 +102,11 @@ impl World {
     pub(super) fn link(&mut self) {
         if self.connected && self.happens(self.faults.link) {
             self.cut_link();
-            let barred = self.chance(self.weather.barred);
-            return self
-                .later(0, Event::Broker(BrokerEvent::Disconnected { reason: "reset by the dice".into(), barred }));
+            let barred = self.chance(self.chances.barred);
+            return self.later(
+                0,
+                Event::Broker(BrokerEvent::Disconnected { reason: "reset by the simulation".into(), barred }),
+            );
         }
         if !self.connected && self.happens(0.2) {
             self.connected = true;
@@ -140,21 +142,21 @@ impl World {
         self.events.retain(|(_, event)| {
             !matches!(event, Event::Broker(BrokerEvent::Message(_) | BrokerEvent::Delivered { .. }))
         });
-        if self.plays_all {
+        if self.is_full {
             self.held.retain(|held| !held.retained);
         }
     }
 
     /// Over a new link every delivery has a new number, and retained messages come again.
     fn renew_deliveries(&mut self) {
-        if !self.plays_all {
+        if !self.is_full {
             return;
         }
         (self.broker.connected_at, self.broker.sent, self.broker.acked) = (self.now.mono, 0, self.tickets);
         self.held.retain(|held| !held.retained);
-        let wishes = self.broker.wishes.clone();
-        let wished = wishes.into_iter().map(|(topic, payload)| Held { topic, payload, ticket: 0, retained: true });
-        self.held.extend(wished);
+        let desired = self.broker.desired.clone();
+        let retained = desired.into_iter().map(|(topic, payload)| Held { topic, payload, ticket: 0, retained: true });
+        self.held.extend(retained);
         for held in &mut self.held {
             self.tickets += 1;
             held.ticket = self.tickets;
@@ -175,7 +177,7 @@ impl World {
                 self.broker.highest = message.seq;
                 self.received.insert(message.seq, said);
             }
-            if self.plays_all {
+            if self.is_full {
                 self.broker.sent = message.seq;
             }
             self.later(0, Event::Broker(BrokerEvent::Delivered { seq: message.seq }));
@@ -183,8 +185,8 @@ impl World {
     }
 
     /// The daemon publishes past the outbox: it is lost where the link is down.
-    pub(super) fn hear(&mut self, topic: &Topic, payload: Vec<u8>) {
-        self.witness_publish(topic, &payload);
+    pub(super) fn receive(&mut self, topic: &Topic, payload: Vec<u8>) {
+        self.check_publish(topic, &payload);
         if !self.connected {
             return;
         }

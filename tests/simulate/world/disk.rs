@@ -16,9 +16,9 @@ use super::World;
 /// What a file is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
-    /// A picture; equal numbers are equal bytes.
+    /// A image; equal numbers are equal bytes.
     Image(u32),
-    /// Something that will never be a picture.
+    /// Something that will never be a image.
     Hostile,
 }
 
@@ -85,13 +85,13 @@ impl World {
         }
     }
 
-    pub(super) fn look_at(&mut self, root: usize, path: PathBuf) {
+    pub(super) fn stat(&mut self, root: usize, path: PathBuf) {
         let stamp = self.disk.get(&path).filter(|_| !self.folder_is_lost).map(|file| file.stamp);
         self.later(50, Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
     }
 
     /// The file system with the watched folder goes, or comes back.
-    pub fn folder_goes(&mut self, is_lost: bool) {
+    pub fn set_folder_lost(&mut self, is_lost: bool) {
         if self.folder_is_lost == is_lost {
             return;
         }
@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// The watcher says how the folder fares, where there is something to say.
+    /// The watcher reports the folder's state, where there is something to report.
     pub(super) fn report_folder(&mut self) {
         let reason = "/in is not there; mount it".to_owned();
         let state = if self.folder_is_lost { WatchState::Lost { reason } } else { WatchState::Well };
@@ -110,7 +110,7 @@ impl World {
     }
 
     /// Looks for files that no sample has and that are gone; while the folder is lost, all of them seem to be.
-    pub(super) fn look_for_gone(&mut self) {
+    pub(super) fn find_missing_files(&mut self) {
         let of_no_sample = (self.model.files.iter())
             .filter_map(|(path, (_, fate))| matches!(fate, FileDisposition::Quarantined(_)).then_some((path, true)))
             .chain(self.model.evicted.keys().map(|path| (path, false)));
@@ -119,7 +119,7 @@ impl World {
             .map(|(path, was_quarantined)| (path.clone(), was_quarantined))
             .collect();
         if !gone.is_empty() {
-            self.adapter_says(200, Event::Adapter(AdapterEvent::FilesMissing(gone)));
+            self.adapter_reports(200, Event::Adapter(AdapterEvent::FilesMissing(gone)));
         }
     }
 
@@ -153,9 +153,9 @@ impl World {
                 }))
             }
         };
-        if self.chance(self.weather.drift) {
+        if self.chance(self.chances.drift) {
             let since = Timestamp(self.now.wall.0 - 5_000);
-            self.adapter_says(
+            self.adapter_reports(
                 500,
                 Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.001, since })),
             );
@@ -163,7 +163,7 @@ impl World {
         Ingested { root, path, stamp: file.stamp, outcome }
     }
 
-    /// What the head in service says of a picture, and the one in shadow, which errs on every fifth.
+    /// The prediction of the head in service for an image, and the one in shadow, which errs on every fifth.
     fn score(&self, head: HeadRef, number: u32) -> Scored {
         let shadow = self.shadow.map(|version| {
             let label = class(if number.is_multiple_of(5) { number + 1 } else { number });
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// The pictures whose writers are done.
+    /// The images whose writers are done.
     pub fn finished(&self) -> BTreeSet<SampleId> {
         let whole = self.disk.values().filter(|file| file.missing == 0);
         whole

@@ -64,14 +64,14 @@ impl Storage {
 
 impl World {
     /// The store begins to refuse, or goes over from one reason to the other.
-    pub(super) fn storage_weather(&mut self) {
+    pub(super) fn storage_faults(&mut self) {
         let now = self.now.mono;
         if self.storage.refuses.is_some() && now >= self.storage.until {
             self.storage.refuses = None;
-        } else if self.chance(self.weather.outage) {
+        } else if self.chance(self.chances.outage) {
             if self.storage.refuses.is_none() {
                 self.storage.until = now + Duration::from_millis(self.rng.random_range(200..20_000));
-                self.played.outages += 1;
+                self.counts.outages += 1;
             }
             self.storage.refuses = Some(self.rng.random_bool(0.5));
         }
@@ -118,7 +118,7 @@ impl World {
         }
         let Some(full) = self.storage.refuses else {
             self.commit(&waiting.writes);
-            self.heard.push(Event::Store(StoreEvent::Recovered));
+            self.feedback.push(Event::Store(StoreEvent::Recovered));
             return (waiting.acts.into_iter().chain(free).collect(), waiting.then);
         };
         waiting.tried = now;
@@ -139,7 +139,7 @@ impl World {
 
     fn store_failed(&mut self, full: bool) {
         let reason = if full { "no space left on the device" } else { "a read-only file system" };
-        self.heard.push(Event::Store(StoreEvent::Unavailable { full, reason: reason.into() }));
+        self.feedback.push(Event::Store(StoreEvent::Unavailable { full, reason: reason.into() }));
     }
 
     /// Keeps what waits; only the end of the daemon is not waited with.
@@ -160,16 +160,16 @@ impl World {
         self.storage.delivered_since = None;
     }
 
-    /// One transaction, change by change under the eyes of the witness.
+    /// One transaction, change by change under the eyes of the observed.
     pub(super) fn commit(&mut self, writes: &[Write]) {
-        self.witness_begins();
+        self.commit_begins();
         for write in writes {
             if self.is_traced {
                 eprintln!("    {write:.200?}");
             }
-            self.witness_write(write);
+            self.check_write(write);
             self.model.apply(write);
         }
-        self.witness_ends();
+        self.check_commit();
     }
 }

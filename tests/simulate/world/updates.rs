@@ -39,11 +39,11 @@ pub struct Vendor {
 struct Release {
     bytes: Vec<u8>,
     /// How a backbone does on this device.
-    nature: Nature,
+    behaviour: Behaviour,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Nature {
+enum Behaviour {
     Good,
     /// No backbone comes out of it.
     Unreadable,
@@ -76,21 +76,21 @@ impl World {
             self.vendor.signed.insert(payload.clone());
         }
         let topic = if self.rng.random_bool(0.97) { kind } else { UpdateKind::Head };
-        self.wish(&format!("update/{topic}/desired"), payload.into_bytes());
+        self.publish_retained(&format!("update/{topic}/desired"), payload.into_bytes());
     }
 
     /// Another file, of which nobody knows yet how it does on the device.
     fn release(&mut self) -> Digest {
         let length = self.rng.random_range(1..3 * CHUNK);
         let bytes: Vec<u8> = (0..length).map(|_| self.rng.random()).collect();
-        let nature = match self.rng.random_range(0..10) {
-            0 => Nature::Unreadable,
-            1 => Nature::Fatal,
-            2 => Nature::Unstable,
-            _ => Nature::Good,
+        let behaviour = match self.rng.random_range(0..10) {
+            0 => Behaviour::Unreadable,
+            1 => Behaviour::Fatal,
+            2 => Behaviour::Unstable,
+            _ => Behaviour::Good,
         };
         let sha256 = Digest::of(&bytes);
-        self.vendor.releases.insert(sha256, Release { bytes, nature });
+        self.vendor.releases.insert(sha256, Release { bytes, behaviour });
         sha256
     }
 
@@ -114,9 +114,9 @@ impl World {
         sign(std::mem::take(members), &key).expect("the manifest is as it has to be")
     }
 
-    /// Nothing is wished of this kind any more.
+    /// No update of this kind is desired any more.
     pub fn withdraw_update(&mut self, kind: UpdateKind) {
-        self.wish(&format!("update/{kind}/desired"), Vec::new());
+        self.publish_retained(&format!("update/{kind}/desired"), Vec::new());
     }
 
     /// The device asks for chunks: most of them come, and most are as they were.
@@ -125,12 +125,12 @@ impl World {
         let sha256: Digest = serde_json::from_value(request["sha256"].clone()).expect("it names the file");
         let bytes = self.vendor.releases[&sha256].bytes.clone();
         for n in request["chunks"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
-            if self.chance(self.weather.lost_chunk) {
+            if self.chance(self.chances.lost_chunk) {
                 continue;
             }
             let start = n as usize * CHUNK;
             let mut chunk = bytes[start..bytes.len().min(start + CHUNK)].to_vec();
-            if self.chance(self.weather.lost_chunk / 4.0) {
+            if self.chance(self.chances.lost_chunk / 4.0) {
                 chunk[0] ^= 1;
             }
             self.publish_bytes(&format!("update/{kind}/chunk/{sha256}/{n}"), chunk, false);
@@ -149,13 +149,13 @@ impl World {
             Contents::Head { backbone, space } => {
                 let against = self.champion_in(*space);
                 let record = self.head_record(version, *space, backbone.clone());
-                let promote = against.is_none() || self.chance(self.weather.better);
-                self.witness.judged(&record.head.id, against, promote);
+                let promote = against.is_none() || self.chance(self.chances.better);
+                self.observed.judged(&record.head.id, against, promote);
                 Ok(Checked::Head(Box::new(CheckedHead { record, verdict: verdict(promote, false), against })))
             }
         };
         if outcome.is_ok() {
-            self.witness.verified.insert(sha256);
+            self.observed.verified.insert(sha256);
         }
         self.later(3_000, Event::Updater(Box::new(UpdateChecked { kind, sha256, outcome })));
     }
@@ -198,7 +198,7 @@ impl World {
             return false;
         }
         self.staged.insert(sha256);
-        self.vendor.releases[&sha256].nature != Nature::Unreadable
+        self.vendor.releases[&sha256].behaviour != Behaviour::Unreadable
     }
 
     fn compare_pair(&mut self, order: SwapOrder) {
@@ -210,12 +210,12 @@ impl World {
             .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
             .collect();
         let has_head = classes.len() > 1;
-        let promote = against.is_none() || (has_head && self.chance(self.weather.better));
+        let promote = against.is_none() || (has_head && self.chance(self.chances.better));
         let challenger = has_head.then(|| self.head_record(version, space_of(sha256), backbone.clone()));
         if let Some(challenger) = &challenger {
-            self.witness.judged(&challenger.head.id, against, promote);
+            self.observed.judged(&challenger.head.id, against, promote);
         }
-        self.witness.pairs.insert(sha256, (against, promote));
+        self.observed.pairs.insert(sha256, (against, promote));
         let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == sha256).count() as u64, 0);
         let succession = SwapResult {
             sha256,
@@ -244,13 +244,13 @@ impl World {
     pub(super) fn backbone_opens(&self) -> bool {
         let Some(installed) = self.model.backbone.model(&self.settings.backbone_model) else { return true };
         assert!(self.staged.contains(&installed.sha256), "the backbone in force has no files");
-        self.vendor.releases[&installed.sha256].nature != Nature::Fatal
+        self.vendor.releases[&installed.sha256].behaviour != Behaviour::Fatal
     }
 
     /// Whether what is in probation makes the daemon crash.
     pub(super) fn is_unstable(&self) -> bool {
         let installed = self.model.backbone.trial.as_ref().and(self.model.backbone.installed.as_ref());
-        installed.is_some_and(|installed| self.vendor.releases[&installed.sha256].nature == Nature::Unstable)
+        installed.is_some_and(|installed| self.vendor.releases[&installed.sha256].behaviour == Behaviour::Unstable)
     }
 }
 

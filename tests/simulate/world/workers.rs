@@ -76,7 +76,7 @@ impl World {
 
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
     fn compare_challenger(&mut self, order: TrainingOrder, version: u64) {
-        if self.chance(self.weather.failed_training) {
+        if self.chance(self.chances.failed_training) {
             return self
                 .later(3_000, Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() }));
         }
@@ -90,9 +90,9 @@ impl World {
         {
             challenger.head.id = id;
         }
-        let promote = champion.is_none() || self.chance(self.weather.better);
+        let promote = champion.is_none() || self.chance(self.chances.better);
         let provisional = promote && self.chance(0.1);
-        self.witness.judged(&challenger.head.id, champion, promote);
+        self.observed.judged(&challenger.head.id, champion, promote);
         self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
         self.later(5_000, outcome(order, challenger, champion, verdict(promote, provisional)));
     }
@@ -135,8 +135,8 @@ impl World {
         }
     }
 
-    /// What the adapting worker says comes in the order in which it was asked.
-    pub(super) fn adapter_says(&mut self, within_ms: u64, event: Event) {
+    /// Results of the adapting worker come in the order of its jobs.
+    pub(super) fn adapter_reports(&mut self, within_ms: u64, event: Event) {
         let begins = self.adapter.free_at.max(self.now.mono);
         let at = begins + Duration::from_millis(self.rng.random_range(0..=within_ms));
         self.adapter.free_at = at;
@@ -175,7 +175,7 @@ impl World {
         let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
         if self.adapter.sent != file {
             self.adapter.sent.clone_from(&file);
-            self.adapter_says(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(file)));
+            self.adapter_reports(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(file)));
         }
     }
 
@@ -210,8 +210,8 @@ impl World {
         if !found.is_empty() {
             self.send_statistics();
         }
-        self.witness.offered(&found);
-        self.adapter_says(1_000, Event::Adapter(AdapterEvent::EvictionCandidates(found)));
+        self.observed.offered(&found);
+        self.adapter_reports(1_000, Event::Adapter(AdapterEvent::EvictionCandidates(found)));
     }
 
     /// A few images without a label, and a label that is doubted.
@@ -229,16 +229,16 @@ impl World {
         let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, Reason::Diverse, None)).collect();
         let doubted = self.model.samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
         items.extend(doubted.map(|(id, label)| item(id, Reason::Suspicious, Some(label))));
-        self.adapter_says(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review { items, advice: None })));
+        self.adapter_reports(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review { items, advice: None })));
     }
 
     /// Finds an answer out. What was read again and is good waits to be taken.
-    pub(super) fn find_out(&mut self, job: u64, query: &Query) {
+    pub(super) fn answer_query(&mut self, job: u64, query: &Query) {
         self.found += 1;
         let answer = Answer::ok(&self.found);
-        if self.plays_all && *query == Query::Reload {
+        if self.is_full && *query == Query::Reload {
             if self.chance(0.5) {
-                let answer = Answer::error(ErrorCode::NotPossible, "the configuration is wrong, as the dice fell");
+                let answer = Answer::error(ErrorCode::NotPossible, "the configuration is wrong, drawn at random");
                 return self.later(2_000, Event::QueryAnswered { job, answer });
             }
             let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=2_000));
@@ -251,7 +251,7 @@ impl World {
 
 pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
     let code = if promote { VerdictCode::Better } else { VerdictCode::Worse };
-    Verdict { promote, provisional, code, reason: "as the dice fell".into(), change: None }
+    Verdict { promote, provisional, code, reason: "drawn at random".into(), change: None }
 }
 
 fn outcome(order: TrainingOrder, challenger: HeadRecord, against: Option<u64>, verdict: Verdict) -> Event {

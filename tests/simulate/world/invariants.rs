@@ -1,4 +1,4 @@
-//! What has to hold after every change: looked at write by write, so that the first wrong step is the one that is shown.
+//! What has to hold after every change. Changes are checked write by write, so that a failure shows the first wrong one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::World;
 
 /// What the workers found and the world has seen so far.
 #[derive(Debug, Default)]
-pub struct Witness {
+pub struct Observed {
     /// With which head each challenger was compared, and whether it may serve.
     judged: BTreeMap<HeadId, (Option<u64>, bool)>,
     /// The same of backbones.
@@ -29,12 +29,12 @@ pub struct Witness {
     pub(super) reverts: bool,
     /// Samples that could go, with their label then.
     offered: BTreeMap<SampleId, (Option<Label>, Why)>,
-    /// How often each picture was stored, and reported by way of the outbox.
+    /// How often each image was stored, and reported by way of the outbox.
     pub stored: BTreeMap<SampleId, u64>,
     pub reported: BTreeMap<SampleId, u64>,
     /// Pictures that were reported past the outbox, ever, and by this engine without having been stored since.
     pub direct: BTreeMap<SampleId, u64>,
-    said: BTreeSet<SampleId>,
+    predicted_unstored: BTreeSet<SampleId>,
     pub evicted: BTreeSet<SampleId>,
     /// Samples whose label went with them, and that were not labelled since.
     unlabelled: BTreeSet<SampleId>,
@@ -42,7 +42,7 @@ pub struct Witness {
     pub dropped: u64,
 }
 
-impl Witness {
+impl Observed {
     pub(super) fn judged(&mut self, head: &HeadId, against: Option<u64>, promote: bool) {
         self.judged.insert(head.clone(), (against, promote));
     }
@@ -63,42 +63,42 @@ impl Witness {
 
     /// Another engine begins and does not know what the former one reported.
     pub(super) fn engine_begins(&mut self) {
-        self.said.clear();
+        self.predicted_unstored.clear();
     }
 }
 
 impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
-    pub(super) fn witness_request(&mut self, name: &str, payload: &[u8]) {
+    pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
         if let Ok(Request { command: Command::Promote { head }, .. }) = Request::parse(name, payload) {
-            self.witness.asked_for.insert(head);
+            self.observed.asked_for.insert(head);
         }
     }
 
-    pub(super) fn witness_begins(&mut self) {
-        self.witness.champion = (self.model.champion().map(|head| head.head.version), false);
+    pub(super) fn commit_begins(&mut self) {
+        self.observed.champion = (self.model.champion().map(|head| head.head.version), false);
     }
 
     /// Looks at a change before it is made.
-    pub(super) fn witness_write(&mut self, write: &Write) {
+    pub(super) fn check_write(&mut self, write: &Write) {
         match write {
             Write::Head(record) => {
-                let before = self.witness.versions.insert(record.head.version, record.head.id.clone());
+                let before = self.observed.versions.insert(record.head.version, record.head.id.clone());
                 assert!(before.is_none(), "version {} is given again, after {before:?}", record.head.version);
             }
             Write::HeadStatus { version, status: HeadStatus::Champion, reason, .. } => {
-                self.witness_service(*version, reason);
+                self.check_service(*version, reason);
             }
             Write::HeadStatus { version, .. } => {
-                self.witness.champion.1 |= self.witness.champion.0 == Some(*version);
+                self.observed.champion.1 |= self.observed.champion.0 == Some(*version);
             }
-            Write::DeleteSample { id } => self.witness_eviction(id),
+            Write::DeleteSample { id } => self.check_eviction(id),
             Write::Sample(sample) => {
-                *self.witness.stored.entry(sample.id).or_default() += 1;
+                *self.observed.stored.entry(sample.id).or_default() += 1;
             }
-            Write::Outbox(message) => self.witness_report(&message.topic, &message.payload),
+            Write::Outbox(message) => self.check_report(&message.topic, &message.payload),
             Write::DeleteMessage { seq } => {
-                self.witness.dropped +=
+                self.observed.dropped +=
                     u64::from(self.model.outbox.contains_key(seq) && !self.received.contains_key(seq));
             }
             Write::UpdateState { kind, memory } => {
@@ -106,19 +106,19 @@ impl World {
                     assert!(self.vendor.signed.contains(desired), "a {kind} is followed that nobody signed");
                 }
                 if let Some(installed) = &memory.installed {
-                    assert!(self.witness.verified.contains(&installed.sha256), "a {kind} is installed unverified");
+                    assert!(self.observed.verified.contains(&installed.sha256), "a {kind} is installed unverified");
                 }
             }
             Write::Chunk { kind, .. } => {
                 let desired = self.model.updates.get(kind).and_then(|memory| memory.desired.as_ref());
-                assert!(desired.is_some(), "a chunk of a {kind} is stored that nobody wishes");
+                assert!(desired.is_some(), "a chunk of a {kind} is stored that nobody desired");
             }
             Write::BackboneState(memory) => {
                 if let Some(installed) = &memory.installed {
                     let sha256 = installed.sha256;
-                    assert!(self.witness.verified.contains(&sha256), "a backbone is in force unverified");
+                    assert!(self.observed.verified.contains(&sha256), "a backbone is in force unverified");
                     assert!(self.staged.contains(&sha256), "a backbone is in force without its files");
-                    assert!(self.witness.pairs[&sha256].1, "a backbone is in force that the gate refused");
+                    assert!(self.observed.pairs[&sha256].1, "a backbone is in force that the gate refused");
                 }
             }
             Write::ConfigPatchState(memory) => {
@@ -130,22 +130,22 @@ impl World {
 
     /// No head serves that was not compared with the one whose place it takes, but for one that somebody asked for and
     /// one that goes back into service.
-    fn witness_service(&mut self, version: u64, reason: &str) {
-        let (champion, is_out) = self.witness.champion;
+    fn check_service(&mut self, version: u64, reason: &str) {
+        let (champion, is_out) = self.observed.champion;
         let Some(head) = self.model.heads.iter().find(|head| head.head.version == version) else {
             panic!("head {version} comes into service but is not stored")
         };
-        self.witness.champion = (Some(version), false);
+        self.observed.champion = (Some(version), false);
         let is_asked_for =
-            self.witness.asked_for.iter().any(|name| {
+            self.observed.asked_for.iter().any(|name| {
                 *name == version.to_string() || (name.len() >= 4 && head.head.id.0.starts_with(name.as_str()))
             });
         let goes_back = is_out && self.model.previous(head.space) == Some(version);
-        if champion == Some(version) || is_asked_for || goes_back || self.witness.reverts {
+        if champion == Some(version) || is_asked_for || goes_back || self.observed.reverts {
             return;
         }
         let by_policy = self.settings.promotion == PromotionPolicy::Always;
-        let Some((against, promote)) = self.witness.judged.get(&head.head.id) else {
+        let Some((against, promote)) = self.observed.judged.get(&head.head.id) else {
             panic!("head {version} serves and was never compared with any: {reason}")
         };
         assert!(*promote || by_policy, "head {version} serves against its verdict: {reason}");
@@ -157,34 +157,36 @@ impl World {
     }
 
     /// Nothing goes that was not offered with the label that it has, nor a label that the statistics do not hold.
-    fn witness_eviction(&mut self, id: &SampleId) {
+    fn check_eviction(&mut self, id: &SampleId) {
         let label = self.model.samples[id].as_ref().map(|(label, _)| label.clone());
-        let Some((offered, why)) = self.witness.offered.get(id) else { panic!("sample {id} goes but was not offered") };
+        let Some((offered, why)) = self.observed.offered.get(id) else {
+            panic!("sample {id} goes but was not offered")
+        };
         assert_eq!(*offered, label, "sample {id} goes though its label changed");
         if *why == Why::Redundant {
             let file = self.model.statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
             let learned: BTreeMap<SampleId, Label> = serde_json::from_slice(&file).unwrap_or_default();
             assert_eq!(learned.get(id), label.as_ref(), "the label of {id} goes with it");
         }
-        self.witness.evicted.insert(*id);
-        self.witness.unlabelled.insert(*id);
-        self.witness.said.remove(id);
-        self.played.evictions += 1;
+        self.observed.evicted.insert(*id);
+        self.observed.unlabelled.insert(*id);
+        self.observed.predicted_unstored.remove(id);
+        self.counts.evictions += 1;
     }
 
     /// A message goes into the outbox.
-    fn witness_report(&mut self, topic: &Topic, payload: &[u8]) {
+    fn check_report(&mut self, topic: &Topic, payload: &[u8]) {
         match topic {
             Topic::Prediction => {
                 let id = image_of(payload);
-                *self.witness.reported.entry(id).or_default() += 1;
-                let is_second = self.witness.said.contains(&id);
-                assert!(!is_second, "picture {id} is reported a second time, now that it can be stored");
+                *self.observed.reported.entry(id).or_default() += 1;
+                let is_second = self.observed.predicted_unstored.contains(&id);
+                assert!(!is_second, "image {id} is reported a second time, now that it can be stored");
             }
             Topic::Response(name) if name == "promote" || name == "rollback" => {
                 let json: Value = serde_json::from_slice(payload).unwrap_or_default();
                 if let Some(version) = json["data"]["head"]["version"].as_u64() {
-                    let champion = self.witness.champion.0;
+                    let champion = self.observed.champion.0;
                     assert_eq!(champion, Some(version), "{name} is answered with {version}, but another serves");
                 }
             }
@@ -193,29 +195,29 @@ impl World {
     }
 
     /// A message goes past the outbox.
-    pub(super) fn witness_publish(&mut self, topic: &Topic, payload: &[u8]) {
+    pub(super) fn check_publish(&mut self, topic: &Topic, payload: &[u8]) {
         if *topic == Topic::Prediction {
             let id = image_of(payload);
-            *self.witness.direct.entry(id).or_default() += 1;
-            let is_first = self.witness.said.insert(id);
-            assert!(is_first, "picture {id} is reported twice while nothing can be stored");
+            *self.observed.direct.entry(id).or_default() += 1;
+            let is_first = self.observed.predicted_unstored.insert(id);
+            assert!(is_first, "image {id} is reported twice while nothing can be stored");
         }
     }
 
     /// Looks at what a commit left.
-    pub(super) fn witness_ends(&mut self) {
+    pub(super) fn check_commit(&mut self) {
         self.model.check();
         for kind in UpdateKind::ALL {
             let is_over = self.model.updates.get(&kind).is_none_or(|memory| memory.desired.is_none());
             let chunks = self.model.chunks.get(&kind).map_or(0, BTreeMap::len);
-            assert!(!is_over || chunks == 0, "{chunks} chunks of a {kind} are left that nobody wishes");
+            assert!(!is_over || chunks == 0, "{chunks} chunks of a {kind} are left that nobody desired");
         }
     }
 
     /// Looks at a batch that was carried out: what serves is what the store says serves.
-    pub(super) fn witness_batch(&mut self) {
-        if self.storage.waits_since().is_none() && self.heard.is_empty() {
-            self.witness.asked_for.clear();
+    pub(super) fn check_batch(&mut self) {
+        if self.storage.waits_since().is_none() && self.feedback.is_empty() {
+            self.observed.asked_for.clear();
         }
         let is_in_service =
             |head: &&HeadInfo| head.space == self.settings.space && !self.damaged.contains(&head.head.version);

@@ -1,0 +1,134 @@
+//! What is done with a step: one commit, then its acts in their order, with a crash possible between any two.
+
+use edgetuned::engine::{Act, AdapterEvent, Event, Next, Review, Step, UNDER_WAY_MAX};
+use edgetuned::words::SampleId;
+
+use super::World;
+use super::workers::Work;
+
+impl World {
+    /// One transaction for all writes, then the acts; the process may die before, between and after.
+    pub(super) fn apply(&mut self, step: Step) {
+        if self.happens(self.crash_probability()) {
+            return self.crash();
+        }
+        let Step { writes, acts, then } = step;
+        let (acts, then) = if self.is_full {
+            self.made_durable(writes, acts, then)
+        } else {
+            self.model.commit(&writes);
+            (acts, then)
+        };
+        let processes = self.processes;
+        // Nothing depends on a line in the journal, so no crash is drawn for it.
+        for act in acts.into_iter().filter(|act| !matches!(act, Act::LogEvent(_))) {
+            if self.happens(self.crash_probability()) {
+                return self.crash();
+            }
+            self.act(act);
+        }
+        if then != Next::Continue && self.happens(self.crash_probability()) {
+            return self.crash();
+        }
+        match then {
+            Next::Continue => {}
+            Next::Restart => self.restart(),
+            Next::Exit => {
+                self.counts.stops += 1;
+                self.note_deliveries();
+                self.process_ends();
+            }
+        }
+        if self.is_full && self.processes == processes {
+            self.check_batch();
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        if self.is_traced && !matches!(act, Act::Publish { .. } | Act::Stat { .. } | Act::Systemd(_)) {
+            eprintln!("        {act:.200?}");
+        }
+        match act {
+            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) => {}
+            Act::Publish { topic, payload } => {
+                if self.is_full {
+                    self.receive(&topic, payload);
+                }
+            }
+            Act::PauseScans(held) => self.listings_are_held = held && self.is_full,
+            Act::FoldInLabels(before) => {
+                if self.is_full {
+                    self.fold_in(before);
+                }
+            }
+            Act::FindMissingFiles => {
+                if self.is_full {
+                    self.find_missing_files();
+                }
+            }
+            Act::PrepareBackbone(order) => self.begin_preparation(*order),
+            Act::DeleteBackbone(sha256) => self.delete_backbone(sha256),
+            Act::Ack(ticket) => self.acknowledged(ticket),
+            Act::Answer { ticket, response } => {
+                assert!(self.waiting.remove(&ticket), "ticket {ticket} was answered twice, or never given");
+                self.answered.push(*response);
+            }
+            Act::Query { job, query } => {
+                self.under_way += 1;
+                assert!(self.under_way <= UNDER_WAY_MAX, "the answering worker's queue is bounded");
+                self.answer_query(job, &query);
+            }
+            Act::Ingest { root, path } => {
+                assert!(self.in_flight.insert(path.clone()), "{} was handed to the worker twice", path.display());
+                assert!(self.in_flight.len() <= 8, "the worker's queue is bounded");
+                let ingested = self.read(root, path);
+                self.later(2_000, Event::Ingest(ingested));
+            }
+            Act::Stat { root, path } => self.stat(root, path),
+            Act::Rescan => self.scan(),
+            Act::Train { order, version } if self.is_full => self.work_within(300, Work::Train(order, version)),
+            Act::Train { order, version } => {
+                let outcome = self.train(order, version);
+                self.later(5_000, outcome);
+            }
+            Act::Shadow(version) => {
+                let stored = |version: u64| self.model.heads.iter().any(|head| head.head.version == version);
+                assert!(version.is_none_or(stored), "head {version:?} is in shadow but is not stored");
+                self.shadow = version;
+            }
+            Act::UpdateOnline(ids) => {
+                // A sample may go in the same commit.
+                let known = |id: &SampleId| self.model.samples.contains_key(id) || self.observed.evicted.contains(id);
+                assert!(ids.iter().all(known), "only what is stored can be learned");
+            }
+            Act::Review { .. } if self.is_full => self.review(),
+            Act::Review { .. } => self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review::default()))),
+            Act::Evict { count } => self.look_for_evictable(count),
+            Act::VerifyUpdate { manifest, version } => self.work_within(500, Work::Verify(manifest, version)),
+            Act::Serve(version) => self.serve(version),
+        }
+    }
+
+    /// A head comes into service; one whose file cannot be read does not, and the one before it goes on.
+    fn serve(&mut self, version: Option<u64>) {
+        let Some(version) = version else {
+            self.serving = None;
+            return;
+        };
+        let head = self.model.heads.iter().map(|head| &head.head).find(|head| head.version == version).cloned();
+        assert!(head.is_some(), "head {version} serves but is not stored");
+        if !self.readable.contains(&version) && !self.damaged.contains(&version) {
+            let is_damaged = self.chance(self.chances.damage);
+            self.counts.damaged_heads += u64::from(is_damaged);
+            if is_damaged {
+                self.damaged.insert(version)
+            } else {
+                self.readable.insert(version)
+            };
+        }
+        if self.damaged.contains(&version) {
+            return self.feedback.push(Event::HeadLoadFailed { version, reason: "its file cannot be read".into() });
+        }
+        self.serving = head;
+    }
+}
