@@ -6,6 +6,8 @@
 use std::path::Path;
 use std::{fs, io};
 
+#[path = "rooms/commands.rs"]
+mod commands;
 #[path = "rooms/machines.rs"]
 mod machines;
 #[path = "rooms/paths.rs"]

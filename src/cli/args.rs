@@ -1,6 +1,5 @@
 //! What can be typed.
 
-mod ctl;
 mod samples;
 
 use std::path::PathBuf;
@@ -13,7 +12,6 @@ use crate::backbone::{Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
 use crate::train::{HeadKind, Solver};
 
-pub use ctl::{Ctl, CtlCommand, CtlSamples};
 pub use samples::{SampleList, Samples};
 
 const EXAMPLES: &str = "\
@@ -75,7 +73,7 @@ Examples:
     #[command(subcommand)]
     Heads(Heads),
     /// Control the running daemon over its socket
-    Ctl(Ctl),
+    Ctl(super::ctl::Ctl),
     /// List, export and import samples and their labels; undo label changes
     #[command(subcommand)]
     Samples(Samples),

@@ -1,38 +1,178 @@
-//! `edgetuned ctl`: talking to the running daemon.
+//! `edgetuned ctl`: requests to the running daemon.
 //!
-//! Every request that changes something carries a transaction, so that asking again after a lost answer is safe.
+//! Every request that changes something carries a transaction, so that repeating it after a lost answer is safe. A
+//! request without a form of its own in [`CtlCommand`] is there under its name all the same, with its arguments as JSON.
 
 mod client;
 mod print;
 
 use std::io::Write;
 
+use clap::{ArgMatches, FromArgMatches, Subcommand};
 use serde_json::{Map, Value, json};
 
-use super::args::{Args, Ctl, CtlCommand as Command, CtlSamples};
+use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::Output;
-use crate::wire::{Answer, Command as Known};
+use crate::wire::command::{self, Effect, Spec as _};
+use crate::wire::{Answer, Command, ImagePrefix};
 use crate::words::Digest;
 use client::{Client, Frame};
 
+/// `ctl`
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  edgetuned ctl status
+  edgetuned ctl label 2cf24dba gear
+  edgetuned ctl watch --json | grep prediction
+
+It finds the daemon through the same configuration: in $RUNTIME_DIRECTORY, else in the folder store.path.")]
+pub struct Ctl {
+    /// Transaction of this request: repeating it has no second effect [default: a new one]
+    #[arg(long, global = true, value_name = "WORD")]
+    pub transaction: Option<String>,
+    /// What to ask
+    #[command(subcommand)]
+    pub command: CtlRequest,
+}
+
+/// The requests that have a form of their own, and what is no request.
+#[derive(Debug, Subcommand)]
+pub enum CtlCommand {
+    /// Show health counters and what is in service
+    Status,
+    /// Train now
+    Train,
+    /// List the watched folders again
+    Rescan,
+    /// Put the previous head back in service
+    Rollback,
+    /// Put a head in service
+    Promote {
+        /// Its version, or its id or the first 4 or more characters of that
+        id: String,
+    },
+    /// Label an image
+    Label {
+        /// Its SHA-256, or the first 8 or more digits
+        #[arg(value_name = "ID")]
+        image: ImagePrefix,
+        /// Its class
+        #[arg(value_name = "CLASS", required_unless_present = "remove", conflicts_with = "remove")]
+        class: Option<String>,
+        /// Remove its label
+        #[arg(long)]
+        remove: bool,
+    },
+    /// List the images that are worth a label
+    Review,
+    /// List every head, oldest first
+    Heads,
+    /// List samples in the order of their arrival
+    Samples(CtlSamples),
+    /// Classify a stored image with the head in service
+    Predict {
+        /// Its SHA-256, or the first 8 or more digits
+        image: ImagePrefix,
+    },
+    /// Write backbone and head in service as one ONNX file into the state folder
+    Export,
+    /// Read the configuration again
+    Reload,
+    /// Print every message of the daemon, one a line, until Ctrl-C
+    Watch,
+    /// Send any request by its name
+    #[command(after_help = "Example:\n  edgetuned ctl request samples '{\"limit\": 3}'")]
+    Request {
+        /// As in the topic request/NAME
+        name: String,
+        /// Arguments: a JSON object
+        #[arg(value_name = "JSON")]
+        arguments: Option<String>,
+    },
+}
+
+/// `ctl samples`
+#[derive(Debug, clap::Args)]
+pub struct CtlSamples {
+    /// Maximum number [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: Option<u32>,
+    /// Only those that arrived after this image
+    #[arg(long, value_name = "ID")]
+    pub after: Option<ImagePrefix>,
+    /// Only those with this label
+    #[arg(long, value_name = "CLASS", conflicts_with = "unlabelled")]
+    pub label: Option<String>,
+    /// Only those without a label
+    #[arg(long)]
+    pub unlabelled: bool,
+}
+
+/// [`CtlCommand`], or by its name any other request.
+#[derive(Debug)]
+pub struct CtlRequest(CtlCommand);
+
+impl FromArgMatches for CtlRequest {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        match matches.subcommand() {
+            Some((name, form)) if !CtlCommand::has_subcommand(name) => {
+                let (name, arguments) = (name.to_owned(), form.get_one("arguments").cloned());
+                Ok(Self(CtlCommand::Request { name, arguments }))
+            }
+            _ => CtlCommand::from_arg_matches(matches).map(Self),
+        }
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Subcommand for CtlRequest {
+    fn augment_subcommands(parser: clap::Command) -> clap::Command {
+        let requests = Command::ALL.iter().map(|command| (command.name, command.about));
+        with_others(CtlCommand::augment_subcommands(parser), requests)
+    }
+
+    fn augment_subcommands_for_update(parser: clap::Command) -> clap::Command {
+        Self::augment_subcommands(parser)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        CtlCommand::has_subcommand(name) || Command::entry(name).is_some()
+    }
+}
+
+/// Adds those of `requests`, each a name and what it does, that have no form of their own.
+fn with_others(parser: clap::Command, requests: impl Iterator<Item = (&'static str, &'static str)>) -> clap::Command {
+    requests.filter(|(name, _)| !CtlCommand::has_subcommand(name)).fold(parser, |parser, (name, about)| {
+        let arguments = clap::Arg::new("arguments").value_name("JSON").help("Arguments: a JSON object");
+        parser.subcommand(clap::Command::new(name).about(about.trim_end_matches('.')).arg(arguments))
+    })
+}
+
 pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     let client = Client::new(&configuration::load(args)?)?;
-    if let Command::Watch = ctl.command {
+    let CtlRequest(command) = &ctl.command;
+    if let CtlCommand::Watch = command {
         return watch(&client, output);
     }
-    let (name, mut arguments) = request(&ctl.command)?;
+    let (name, mut arguments) = request(command)?;
+    let only_reads = Command::entry(&name).is_some_and(|command| command.effect == Effect::Reads);
     if let Some(word) = &ctl.transaction {
         arguments.insert("transaction".into(), json!(word));
-    } else if !Known::only_reads(&name) {
+    } else if !only_reads {
         arguments.entry("transaction").or_insert_with(|| json!(new_word()));
     }
     let data = data(client.ask(&name, arguments)?)?;
-    print::print(&ctl.command, &data, output)
+    print::print(command, &data, output)
 }
 
-/// What was answered.
+/// The data of an answer.
 fn data(answer: Answer) -> Result<Value, Failure> {
     match answer {
         Answer::Ok { data } => Ok(data),
@@ -41,24 +181,27 @@ fn data(answer: Answer) -> Result<Value, Failure> {
 }
 
 /// The request's name and arguments.
-fn request(command: &Command) -> Result<(String, Map<String, Value>), Failure> {
+fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure> {
     let (name, arguments) = match command {
-        Command::Status => ("status", json!({})),
-        Command::Train => ("train", json!({})),
-        Command::Rescan => ("rescan", json!({})),
-        Command::Rollback => ("rollback", json!({})),
-        Command::Promote { id } => ("promote", json!({ "head": id })),
-        Command::Label { image, class, .. } => ("label", json!({ "items": [{ "image": image, "label": class }] })),
-        Command::Review => ("review", json!({})),
-        Command::Heads => ("heads", json!({})),
-        Command::Samples(CtlSamples { limit, after, label, unlabelled }) => {
-            ("samples", json!({ "limit": limit, "after": after, "label": label, "unlabelled": unlabelled }))
+        CtlCommand::Status => (command::Status::NAME, json!({})),
+        CtlCommand::Train => (command::Train::NAME, json!({})),
+        CtlCommand::Rescan => (command::Rescan::NAME, json!({})),
+        CtlCommand::Rollback => (command::Rollback::NAME, json!({})),
+        CtlCommand::Promote { id } => (command::Promote::NAME, json!({ "head": id })),
+        CtlCommand::Label { image, class, .. } => {
+            (command::Label::NAME, json!({ "items": [{ "image": image, "label": class }] }))
         }
-        Command::Predict { image } => ("predict", json!({ "image": image })),
-        Command::Export => ("export", json!({})),
-        Command::Reload => ("reload", json!({})),
-        Command::Watch => unreachable!("it is no request"),
-        Command::Request { name, arguments } => {
+        CtlCommand::Review => (command::Review::NAME, json!({})),
+        CtlCommand::Heads => (command::Heads::NAME, json!({})),
+        CtlCommand::Samples(CtlSamples { limit, after, label, unlabelled }) => (
+            command::Samples::NAME,
+            json!({ "limit": limit, "after": after, "label": label, "unlabelled": unlabelled }),
+        ),
+        CtlCommand::Predict { image } => (command::Predict::NAME, json!({ "image": image })),
+        CtlCommand::Export => (command::Export::NAME, json!({})),
+        CtlCommand::Reload => (command::Reload::NAME, json!({})),
+        CtlCommand::Watch => unreachable!("it is no request"),
+        CtlCommand::Request { name, arguments } => {
             let text = arguments.as_deref().unwrap_or("{}");
             let parsed = serde_json::from_str(text)
                 .map_err(|error| Failure::usage(format!("the arguments are not a JSON object: {error}")))?;
@@ -68,7 +211,7 @@ fn request(command: &Command) -> Result<(String, Map<String, Value>), Failure> {
     match arguments {
         Value::Object(arguments) if is_name(name) => Ok((name.to_owned(), arguments)),
         Value::Object(_) => {
-            Err(Failure::usage(format!("there is no request {name:?}; available: {}", Known::NAMES.join(", "))))
+            Err(Failure::usage(format!("there is no request {name:?}; available: {}", Command::NAMES.join(", "))))
         }
         other => Err(Failure::usage(format!("the arguments are {other}, expected a JSON object"))),
     }
@@ -110,4 +253,32 @@ fn watch(client: &Client, output: Output) -> Result<(), Failure> {
         }
     });
     if gone { Ok(()) } else { ended }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_form_is_offered_by_its_name_with_its_arguments_as_json() {
+        let parser = CtlCommand::augment_subcommands(clap::Command::new("ctl"));
+        let parser = with_others(parser, [("fly", "Fly there."), ("train", "Train now.")].into_iter());
+        let about = |name| parser.find_subcommand(name).unwrap().get_about().unwrap().to_string();
+        assert_eq!((about("fly"), about("train")), ("Fly there".into(), "Train now".into()));
+        let parsed = |arguments: &[&str]| {
+            let matches = parser.clone().try_get_matches_from(["ctl"].iter().chain(arguments)).unwrap();
+            CtlRequest::from_arg_matches(&matches).unwrap().0
+        };
+        let (name, arguments) = request(&parsed(&["fly", r#"{"far":true}"#])).unwrap();
+        assert_eq!((name.as_str(), Value::Object(arguments)), ("fly", json!({ "far": true })));
+        assert_eq!(request(&parsed(&["fly"])).unwrap(), ("fly".to_owned(), Map::new()));
+        assert!(matches!(parsed(&["train"]), CtlCommand::Train));
+    }
+
+    #[test]
+    fn every_request_can_be_typed() {
+        for name in Command::NAMES {
+            assert!(CtlRequest::has_subcommand(name), "{name}");
+        }
+    }
 }

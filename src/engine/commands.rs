@@ -4,7 +4,8 @@ use super::Engine;
 use super::context::Cx;
 use super::messages::{Admission, IncomingRequest};
 use super::step::{Act, Query};
-use crate::wire::{Answer, Command, ErrorCode, Link, Request, StatusReport};
+use crate::wire::command::{self, Command, Empty, Spec as _};
+use crate::wire::{Answer, ErrorCode, Link, Request, StatusReport};
 use crate::words::Now;
 
 /// The outcome of a request in its step.
@@ -37,24 +38,24 @@ impl Engine {
     fn execute(&mut self, now: Now, request: &Request) -> Outcome {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         match &request.command {
-            Command::Train => Outcome::Done(self.model.train_on_request(cx)),
-            Command::Rescan => {
+            Command::Train(_) => Outcome::Done(self.model.train_on_request(cx)),
+            Command::Rescan(_) => {
                 cx.act(Act::Rescan);
-                Outcome::Done(Answer::ok(&serde_json::json!({})))
+                Outcome::Done(command::Rescan::answer(&Empty {}))
             }
-            Command::Reload => Outcome::Later(Query::Reload),
-            Command::Rollback => Outcome::Done(self.model.roll_back_on_request(cx)),
-            Command::Promote { head } => Outcome::Done(self.model.promote_on_request(cx, head)),
-            Command::Predict { image } => match self.labels.image_named(image) {
+            Command::Reload(_) => Outcome::Later(Query::Reload),
+            Command::Rollback(_) => Outcome::Done(self.model.roll_back_on_request(cx)),
+            Command::Promote(promote) => Outcome::Done(self.model.promote_on_request(cx, &promote.head)),
+            Command::Predict(predict) => match self.labels.image_named(&predict.image) {
                 Ok(id) => Outcome::Later(Query::Predict(id)),
                 Err(answer) => Outcome::Done(answer),
             },
-            Command::Samples(query) => self.labels.list_samples(query),
-            Command::Heads => Outcome::Done(self.model.list_heads()),
-            Command::Export => self.model.export(),
-            Command::Status => Outcome::Done(Answer::ok(&self.status(now))),
-            Command::Review => Outcome::Done(self.labels.show_review_list()),
-            Command::Label { items } => Outcome::Done(self.labels.take_labels(cx, items)),
+            Command::Samples(samples) => self.labels.list_samples(samples),
+            Command::Heads(_) => Outcome::Done(self.model.list_heads()),
+            Command::Export(_) => self.model.export(),
+            Command::Status(_) => Outcome::Done(command::Status::answer(&self.status(now))),
+            Command::Review(_) => Outcome::Done(self.labels.show_review_list()),
+            Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))

@@ -27,8 +27,6 @@ pub const PREFIX: &str = "/api/v1/";
 /// Every message of the daemon, as server-sent events.
 pub const WATCH: &str = "/api/v1/watch";
 
-/// Requests that GET serves too.
-const READS: [&str; 4] = ["status", "heads", "samples", "review"];
 /// From the head of a request to its end.
 const BODY: Duration = Duration::from_secs(10);
 /// Until the daemon's answer.
@@ -66,19 +64,24 @@ async fn read(
     Path(name): Path<String>,
     query: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Response {
-    if !READS.contains(&name.as_str()) && Command::NAMES.contains(&name.as_str()) {
+    let command = Command::entry(&name);
+    if command.is_some_and(|command| !command.is_gettable()) {
         return other_method().await;
     }
     match query {
-        Ok(Query(arguments)) => ask(&replies, name, arguments_of(arguments)).await,
+        Ok(Query(arguments)) => {
+            let not_text = command.map_or(&[][..], |command| command.not_text);
+            ask(&replies, name, arguments_of(arguments, not_text)).await
+        }
         Err(error) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.to_string()),
     }
 }
 
-/// The arguments of a query as a request's payload: numbers, `true` and `false` become JSON values.
-fn arguments_of(query: BTreeMap<String, String>) -> Vec<u8> {
-    let value = |name: &str, text: String| match (name, serde_json::from_str(&text)) {
-        ("limit" | "unlabelled", Ok(value @ (Value::Number(_) | Value::Bool(_)))) => value,
+/// The arguments of a query as a request's payload; numbers, `true` and `false` of the arguments in `not_text` become
+/// JSON values.
+fn arguments_of(query: BTreeMap<String, String>, not_text: &[&str]) -> Vec<u8> {
+    let value = |name: &str, text: String| match serde_json::from_str(&text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) if not_text.contains(&name) => value,
         _ => Value::String(text),
     };
     let arguments = query.into_iter().map(|(name, text)| (name.clone(), value(&name, text)));
@@ -142,7 +145,8 @@ async fn nothing() -> Response {
 }
 
 async fn other_method() -> Response {
-    let message = format!("use POST; GET is for {} and watch", READS.join(", "));
+    let gettable = Command::ALL.iter().filter(|command| command.is_gettable()).map(|command| command.name);
+    let message = format!("use POST; GET is for {} and watch", gettable.collect::<Vec<_>>().join(", "));
     refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message)
 }
 
@@ -173,19 +177,20 @@ mod tests {
     use crate::wire::Request;
 
     #[test]
-    fn a_query_says_what_a_payload_says() {
+    fn a_query_means_the_same_as_a_payload() {
+        let not_text = Command::entry("samples").unwrap().not_text;
         let query = [("limit", "7"), ("label", "true"), ("unlabelled", "true"), ("after", "12345678"), ("x", "1")];
         let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let found: Value = serde_json::from_slice(&arguments_of(query)).unwrap();
+        let found: Value = serde_json::from_slice(&arguments_of(query, not_text)).unwrap();
         let expected =
             serde_json::json!({"limit": 7, "label": "true", "unlabelled": true, "after": "12345678", "x": "1"});
         assert_eq!(found, expected);
-        let wrong = arguments_of([("limit".to_owned(), "many".to_owned())].into());
+        let wrong = arguments_of([("limit".to_owned(), "many".to_owned())].into(), not_text);
         assert!(Request::parse("samples", &wrong).is_err());
     }
 
     #[test]
-    fn whoever_was_wrong_is_told_by_the_status_too() {
+    fn the_http_status_tells_errors_of_the_client_from_those_of_the_daemon() {
         for (code, status) in [
             (ErrorCode::BadRequest, 400),
             (ErrorCode::UnknownRequest, 404),
@@ -198,5 +203,11 @@ mod tests {
             assert_eq!(status_of(&Answer::error(code, "")).as_u16(), status);
         }
         assert_eq!(status_of(&Answer::ok(&1)), StatusCode::OK);
+    }
+
+    #[test]
+    fn get_serves_the_requests_that_only_read_and_need_no_argument() {
+        let gettable = Command::ALL.iter().filter(|command| command.is_gettable()).map(|command| command.name);
+        assert_eq!(gettable.collect::<Vec<_>>(), ["samples", "heads", "status", "review"]);
     }
 }

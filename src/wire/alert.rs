@@ -1,56 +1,32 @@
-//! What needs a person: `alert/<id>`.
+//! Conditions that need a person: `alert/<id>`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
-use crate::words::Timestamp;
+use crate::words::{Timestamp, keywords};
 
-/// What alerts are about; the name in the topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AlertId {
-    /// There is no room for the store: predictions go on, nothing is stored.
-    DiskFull,
-    /// The store cannot be written for another reason: the same follows.
-    StoreUnwritable,
-    /// What the camera sees, or how the head does on it, has changed.
-    Drift,
-    /// The clock is wrong, or was until just now.
-    Clock,
-    /// No head can serve that should.
-    Model,
-    /// The broker does not let this device in.
-    BrokerCredentials,
-    /// A watched folder is not there.
-    WatchLost,
-}
-
-impl AlertId {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::DiskFull,
-        Self::StoreUnwritable,
-        Self::Drift,
-        Self::Clock,
-        Self::Model,
-        Self::BrokerCredentials,
-        Self::WatchLost,
-    ];
-
-    /// As in the topic.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DiskFull => "disk_full",
-            Self::StoreUnwritable => "store_unwritable",
-            Self::Drift => "drift",
-            Self::Clock => "clock",
-            Self::Model => "model",
-            Self::BrokerCredentials => "broker_credentials",
-            Self::WatchLost => "watch_lost",
-        }
+keywords! {
+    /// What alerts are about; the name in the topic.
+    #[derive(PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    #[serde(rename_all = "snake_case")]
+    pub enum AlertId {
+        /// The store has no space left: predictions continue, nothing is stored.
+        DiskFull = "disk_full",
+        /// The store cannot be written for another reason, with the same effect.
+        StoreUnwritable = "store_unwritable",
+        /// The camera's images, or the head's accuracy on them, have changed.
+        Drift = "drift",
+        /// The clock is wrong, or was until just now.
+        Clock = "clock",
+        /// The head that should be in service cannot be.
+        Model = "model",
+        /// The broker rejects the credentials of this device.
+        BrokerCredentials = "broker_credentials",
+        /// A watched folder is missing.
+        WatchLost = "watch_lost",
     }
 }
 
@@ -67,7 +43,7 @@ pub struct Alert {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What it says.
+    /// Its severity and text.
     #[serde(flatten)]
     pub warning: Warning,
 }
@@ -76,36 +52,49 @@ impl Payload for Alert {
     const WHAT: &'static str = "an alert";
 }
 
-/// What an alert says.
+/// Severity and text of an alert.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Warning {
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// In words, with the next act.
+    /// For people, with the remedy.
     pub text: String,
-    /// Since when.
+    /// When it was raised.
     pub since: Timestamp,
 }
 
-/// How bad it is.
+/// Severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Everything promised is done, but perhaps worse than before.
+    /// Everything still works, but perhaps worse than before.
     Warning,
-    /// Something is not done until a person acts or what is missing comes back.
+    /// Something does not work until a person acts or what is missing comes back.
     Error,
 }
 
-/// An alert that is up, as `status` lists it.
+/// A raised alert, as `status` lists it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Raised {
-    /// What it is about.
+    /// Its id.
     pub id: AlertId,
-    /// What it says.
+    /// Its severity and text.
     #[serde(flatten)]
     pub warning: Warning,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Keyword as _;
+
+    #[test]
+    fn ids_are_the_same_in_topics_and_in_payloads() {
+        for id in AlertId::ALL {
+            assert_eq!(serde_json::to_value(id).unwrap(), id.as_str());
+        }
+    }
 }

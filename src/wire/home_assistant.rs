@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Base, EventKind, Status, Topic, UpdateKind};
+use super::{Base, Command, EventKind, Status, Topic, UpdateKind};
 
 /// What Home Assistant says on `homeassistant/status` when it is there.
 pub const BIRTH_ONLINE: &[u8] = b"online";
@@ -99,8 +99,6 @@ impl Announced<'_> {
                 &plain("last_train"),
                 &[&json!({ "device_class": "timestamp" }), &health, &diagnostic],
             ),
-            self.button("train", "Train"),
-            self.button("rescan", "Rescan"),
             self.update(UpdateKind::Head, "Head"),
             self.update(UpdateKind::Backbone, "Backbone"),
             self.entity(
@@ -111,6 +109,7 @@ impl Announced<'_> {
             ),
         ]
         .into_iter()
+        .chain(Command::ALL.iter().filter_map(|command| Some(self.button(command.name, command.button?))))
         .collect()
     }
 

@@ -1,27 +1,23 @@
-//! What is said over MQTT: topics and payloads, both ways.
+//! What is exchanged over MQTT: topics and payloads, both ways.
 //!
 //! One codec for each payload: what is written here is read back equal, and what arrives from outside either becomes
-//! a checked value or a [`BadPayload`] that says in words what is wrong. Every JSON object that goes out carries an
-//! [`Envelope`], except the document for Home Assistant ([`Announced`]). `docs/mqtt.md` shows an example of each; a test
-//! holds them to this codec. In tests each type has its JSON Schema, derived beside its serde; `asyncapi`
-//! puts them together to `docs/asyncapi.yaml`.
+//! a checked value or a [`BadPayload`] with the reason. Every outbound JSON object carries an [`Envelope`], except the
+//! document for Home Assistant ([`Announced`]). `docs/mqtt.md` shows an example of each; a test reads and writes them
+//! with this codec. Requests and their answers are in [`command`]. In tests each type has its JSON Schema, derived
+//! beside its serde; `asyncapi` combines them into `docs/asyncapi.yaml`.
 //!
-//! Nothing here sends, receives, or knows the time except by argument. Unknown fields are passed over, so that an
-//! older daemon understands a newer sender; a field given twice is refused, because it has two meanings.
+//! Nothing here sends, receives, or knows the time except by argument. Unknown fields are ignored, so that an older
+//! daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
 mod alert;
-mod answers;
-mod command;
+pub mod command;
 mod config;
 mod envelope;
 mod event;
 mod home_assistant;
-mod label;
 mod payload;
-mod prediction;
 mod request;
 mod response;
-mod review;
 mod status;
 mod topic;
 mod training;
@@ -35,18 +31,18 @@ mod documented_tests;
 mod tests;
 
 pub use alert::{Alert, AlertId, Raised, Severity, Warning};
-pub use answers::{Exported, HeadEntry, LabelsTaken, Promoted, SampleEntry};
-pub use command::{Command, MAX_SAMPLES, SampleQuery};
+pub use command::{
+    BadImagePrefix, Command, Exported, HeadEntry, ImagePrefix, LabelItem, LabelsTaken, Link, MAX_LABEL_ITEMS,
+    MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewItem, ReviewItems, ReviewList,
+    ReviewNeighbour, RolledBack, SampleEntry, StatusReport, TopLabel, TrainAccepted, mark_replayed, parse_labels,
+};
 pub use config::{Desired, PatchAnswer, PatchState, RejectedKey, Reported};
 pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventKind, EventReport, Level};
 pub use home_assistant::{Announced, BIRTH_ONLINE};
-pub use label::{BadImagePrefix, ImagePrefix, LabelItem, MAX_LABEL_ITEMS, parse_labels};
 pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
-pub use prediction::{Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use request::{BadRequest, Request};
-pub use response::{Answer, ErrorCode, Failure, Link, Response, RolledBack, StatusReport, TrainAccepted};
-pub use review::{MAX_REVIEW_ITEMS, ReviewItem, ReviewItems, ReviewList, ReviewNeighbour};
+pub use response::{Answer, ErrorCode, Failure, Response};
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{TrainResult, TrainState, TrainingPhase};

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::AlertId;
-use crate::words::Digest;
+use crate::words::{Digest, Keyword as _};
 
 /// Filters below the base under which what is for this device comes.
 const FILTERS: [&str; 5] = ["label", "request/+", "config/desired", "update/+/desired", "update/+/chunk/+/+"];
@@ -111,7 +111,7 @@ impl Topic {
     /// One of every kind but responses.
     #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        Self::FIXED.into_iter().chain(AlertId::ALL.map(Self::Alert))
+        Self::FIXED.into_iter().chain(AlertId::ALL.iter().copied().map(Self::Alert))
     }
 
     /// Whether the broker keeps the latest message for those who come later.
@@ -159,7 +159,7 @@ impl FromStr for Topic {
         if let Some(topic) = Self::FIXED.into_iter().find(|topic| topic.to_string() == text) {
             return Ok(topic);
         }
-        if let Some(alert) = AlertId::ALL.into_iter().map(Self::Alert).find(|topic| topic.to_string() == text) {
+        if let Some(alert) = AlertId::ALL.iter().copied().map(Self::Alert).find(|topic| topic.to_string() == text) {
             return Ok(alert);
         }
         match text.strip_prefix("response/") {

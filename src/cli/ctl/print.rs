@@ -2,21 +2,21 @@
 
 use std::io::{self, Write};
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::Command;
+use super::CtlCommand;
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::cli::print;
+use crate::wire::command::{self, Spec};
 use crate::wire::{
-    Exported, HeadEntry, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, SampleEntry,
-    StatusReport, TrainAccepted,
+    Exported, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, StatusReport, TrainAccepted,
 };
 use crate::words::HeadRef;
 
 /// Prints an answer's data: unchanged for programs, as text for people.
-pub fn print(command: &Command, data: &Value, output: Output) -> Result<(), Failure> {
+pub fn print(command: &CtlCommand, data: &Value, output: Output) -> Result<(), Failure> {
     let mut words = Vec::new();
     if !output.json {
         in_words(command, data, &mut words).map_err(|error| {
@@ -29,41 +29,42 @@ pub fn print(command: &Command, data: &Value, output: Output) -> Result<(), Fail
     output.print(data, |out| out.write_all(&words))
 }
 
-fn of<T: DeserializeOwned>(data: &Value) -> io::Result<T> {
-    T::deserialize(data).map_err(io::Error::from)
+/// The data of an answer to `C`.
+fn of<C: Spec>(data: &Value) -> io::Result<C::Data> {
+    C::Data::deserialize(data).map_err(io::Error::from)
 }
 
-fn in_words(command: &Command, data: &Value, out: &mut Vec<u8>) -> io::Result<()> {
+fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result<()> {
     match command {
-        Command::Status => status(&of(data)?, out),
-        Command::Train => {
-            let TrainAccepted { training } = of(data)?;
+        CtlCommand::Status => status(&of::<command::Status>(data)?, out),
+        CtlCommand::Train => {
+            let TrainAccepted { training } = of::<command::Train>(data)?;
             writeln!(out, "training {training} is accepted; 'edgetuned ctl watch' shows its result")
         }
-        Command::Rescan => writeln!(out, "the watched folders are listed again"),
-        Command::Rollback => {
-            let RolledBack { head, from } = of(data)?;
+        CtlCommand::Rescan => writeln!(out, "the watched folders are listed again"),
+        CtlCommand::Rollback => {
+            let RolledBack { head, from } = of::<command::Rollback>(data)?;
             writeln!(out, "{} serves, {from} is rejected", named(head.as_ref()))
         }
-        Command::Promote { .. } => match of(data)? {
+        CtlCommand::Promote { .. } => match of::<command::Promote>(data)? {
             Promoted { head, from: Some(from) } if head == from => writeln!(out, "{head} serves already"),
             Promoted { head, from } => writeln!(out, "{head} serves, before it {}", named(from.as_ref())),
         },
-        Command::Label { .. } => match of(data)? {
+        CtlCommand::Label { .. } => match of::<command::Label>(data)? {
             LabelsTaken { set: 1.., .. } => writeln!(out, "done"),
             LabelsTaken { kept: 1.., .. } => writeln!(out, "no such image yet; its label is kept for it"),
             LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
         },
-        Command::Review => review(&of(data)?, out),
-        Command::Heads => print::heads(&of::<Vec<HeadEntry>>(data)?, out),
-        Command::Samples(_) => print::samples(&of::<Vec<SampleEntry>>(data)?, out),
-        Command::Predict { .. } => predicted(&of(data)?, out),
-        Command::Export => {
-            let Exported { path, bytes, head, .. } = of(data)?;
+        CtlCommand::Review => review(&of::<command::Review>(data)?, out),
+        CtlCommand::Heads => print::heads(&of::<command::Heads>(data)?, out),
+        CtlCommand::Samples(_) => print::samples(&of::<command::Samples>(data)?, out),
+        CtlCommand::Predict { .. } => predicted(&of::<command::Predict>(data)?, out),
+        CtlCommand::Export => {
+            let Exported { path, bytes, head, .. } = of::<command::Export>(data)?;
             writeln!(out, "{} ({bytes} bytes): {head} with its backbone", one_line(&path))
         }
-        Command::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
-        Command::Watch | Command::Request { .. } => {
+        CtlCommand::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
+        CtlCommand::Watch | CtlCommand::Request { .. } => {
             serde_json::to_writer_pretty(&mut *out, data)?;
             writeln!(out)
         }

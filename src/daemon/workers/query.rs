@@ -19,6 +19,7 @@ use crate::daemon::startup::{self, PendingConfig, Read};
 use crate::engine::{Event, JobId, ProcessEvent, Query, UNDER_WAY_MAX, prediction_body};
 use crate::shared::sample_list::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
+use crate::wire::command::{self, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode};
 use crate::words::{HeadRef, SampleId, error_chain};
 
@@ -92,7 +93,7 @@ impl Parts {
             Query::Predict(id) => self.predict(id),
             Query::Export(head) => Ok(self.export(&head)),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
-                Ok(()) => Answer::ok(&serde_json::json!({})),
+                Ok(()) => command::Reload::answer(&Empty {}),
                 Err(reason) => {
                     Answer::error(ErrorCode::NotPossible, format!("the current configuration stays in force: {reason}"))
                 }
@@ -103,7 +104,7 @@ impl Parts {
 
     fn samples(&self, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
         let found = samples_of(&self.reader, choice, self.seed)?;
-        Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| Answer::ok(&entries)))
+        Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| command::Samples::answer(&entries)))
     }
 
     /// The current prediction for a stored image; without a head it has no label.
@@ -117,13 +118,13 @@ impl Parts {
         let begun = Instant::now();
         let scored = self.serving.score(&embedding);
         let backbone = &self.manifest.name;
-        Ok(Answer::ok(&prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false)))
+        Ok(command::Predict::answer(&prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false)))
     }
 
     fn export(&self, head: &HeadRef) -> Answer {
         let source = export::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
         match export::export(&source, head, &self.exports) {
-            Ok(exported) => Answer::ok(&exported),
+            Ok(exported) => command::Export::answer(&exported),
             Err(error) => Answer::error(ErrorCode::Failed, error_chain(&error)),
         }
     }

@@ -6,6 +6,7 @@ use super::super::step::Act;
 use super::super::write::{LabelSource, PendingLabel, Write};
 use super::Labels;
 use super::index::{PENDING_MAX, Resolved};
+use crate::wire::command::{self, Spec as _};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, SampleId};
 
@@ -42,7 +43,7 @@ impl Labels {
                 self.await_label(cx, item.clone());
             }
         }
-        Answer::ok(&taken)
+        command::Label::answer(&taken)
     }
 
     fn await_label(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem) {

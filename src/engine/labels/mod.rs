@@ -12,7 +12,8 @@ use super::fact::LabelCounts;
 use super::snapshot::StoredSample;
 use super::step::Query;
 use super::write::{PendingLabel, Write};
-use crate::wire::{Answer, ErrorCode, ImagePrefix, SampleQuery};
+use crate::wire::command::Samples;
+use crate::wire::{Answer, ErrorCode, ImagePrefix};
 use crate::words::SampleId;
 use eviction::Eviction;
 pub use index::PENDING_MAX;
@@ -72,8 +73,8 @@ impl Labels {
     }
 
     /// Samples in the order of their arrival.
-    pub fn list_samples(&self, query: &SampleQuery) -> Outcome {
-        let SampleQuery { limit, after, label, unlabelled } = query.clone();
+    pub fn list_samples(&self, samples: &Samples) -> Outcome {
+        let Samples { limit, after, label, unlabelled } = samples.clone();
         let after = match after.map(|prefix| self.image_named(&prefix)).transpose() {
             Ok(after) => after,
             Err(answer) => return Outcome::Done(answer),

@@ -7,6 +7,7 @@ use super::super::event::Review;
 use super::super::step::Act;
 use super::Labels;
 use crate::eval::review::Reason;
+use crate::wire::command::{self, Spec as _};
 use crate::wire::{Answer, ReviewItems, ReviewList, Topic};
 use crate::words::{SampleId, Timestamp};
 
@@ -85,6 +86,6 @@ impl Labels {
 
     /// The list, for requests.
     pub fn show_review_list(&self) -> Answer {
-        Answer::ok(&self.review.list)
+        command::Review::answer(&self.review.list)
     }
 }

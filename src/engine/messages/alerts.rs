@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::super::context::Cx;
 use super::super::step::Act;
 use crate::wire::{Alert, AlertId, Raised, Severity, Topic, Warning};
+use crate::words::Keyword as _;
 
 /// The alerts that are up.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl Cx<'_> {
 
     /// The alerts that are up.
     pub fn raised(&self) -> Vec<Raised> {
-        AlertId::ALL.into_iter().filter_map(|id| Some(Raised { id, warning: self.warning(id)? })).collect()
+        AlertId::ALL.iter().filter_map(|&id| Some(Raised { id, warning: self.warning(id)? })).collect()
     }
 
     /// Updates an alert's text; nothing clears it.

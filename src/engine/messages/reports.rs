@@ -18,7 +18,7 @@ use crate::wire::{
     AlertId, Announced, Answer, Envelope, EventKind, EventReport, Health, HealthFigures, Payload, Prediction,
     PredictionBody, Response, Severity, Status, Topic, TrainResult,
 };
-use crate::words::{Now, SampleId};
+use crate::words::{Keyword as _, Now, SampleId};
 
 /// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least,
 /// for a time in which nothing can be stored: nine hours at five images a second.
@@ -160,7 +160,7 @@ impl Cx<'_> {
 
     /// What was published last of alerts, predictions and trainings, again.
     pub fn publish_latest(&mut self) {
-        for id in AlertId::ALL {
+        for &id in AlertId::ALL {
             self.publish_alert(id);
         }
         if let Some(latest) = self.messages.reports.latest.clone() {

@@ -10,6 +10,7 @@ use super::super::event::DeliveryId;
 use super::super::step::{Act, Query, Systemd};
 use super::super::write::{RememberedReply, Write};
 use super::{JobId, ReplyTo};
+use crate::wire::command::{Reload, Spec as _};
 use crate::wire::{Answer, Command, ErrorCode, Payload, Request};
 use crate::words::{Component, Now};
 
@@ -78,7 +79,7 @@ impl Cx<'_> {
 
     /// The head in service may be about to change: nothing chooses another one now.
     fn refused_by_restart(&self, request: &Request) -> Option<Answer> {
-        let chooses = matches!(request.command, Command::Rollback | Command::Promote { .. });
+        let chooses = matches!(request.command, Command::Rollback(_) | Command::Promote(_));
         (chooses && self.is_stopping()).then(|| Answer::error(ErrorCode::Busy, STARTS_ANEW))
     }
 
@@ -111,7 +112,8 @@ impl Cx<'_> {
                           over";
             return self.error(Component::Config, reason.to_owned());
         }
-        let request = Request { name: "reload".to_owned(), command: Command::Reload, transaction: None, expires: None };
+        let (name, command) = (Reload::NAME.to_owned(), Reload.into());
+        let request = Request { name, command, transaction: None, expires: None };
         match self.messages.pending.begin(request, None).filter(|_| !self.is_stopping()) {
             Some(job) => self.start_query(job, Query::Reload),
             None => self.error(
@@ -132,7 +134,7 @@ impl Cx<'_> {
     /// An answer is ready: everybody who waits gets it; a configuration that was refused is reported to all.
     pub fn found_out(&mut self, job: JobId, answer: &Answer) {
         let Some(pending) = self.messages.pending.end(job) else { return };
-        if let (Command::Reload, Answer::Error { error }) = (&pending.request.command, answer) {
+        if let (Command::Reload(_), Answer::Error { error }) = (&pending.request.command, answer) {
             self.error(Component::Config, error.message.clone());
             self.notify(Systemd::Ready);
         }

@@ -16,6 +16,7 @@ use super::super::write::HeadStatus;
 use super::Model;
 use super::live_accuracy::Measured;
 use super::registry::Rollback;
+use crate::wire::command::{self, Spec as _};
 use crate::wire::{AlertId, Answer, ErrorCode, EventKind, Promoted, RolledBack};
 use crate::words::HeadRef;
 
@@ -96,7 +97,7 @@ impl Model {
             self.put_in_service(cx, &head, Why::Request, "promoted on request".to_owned());
             self.publish_info(cx);
         }
-        Answer::ok(&Promoted { head, from })
+        command::Promote::answer(&Promoted { head, from })
     }
 
     /// A request goes back to the previous head.
@@ -105,7 +106,8 @@ impl Model {
             let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
             return Answer::error(ErrorCode::NotPossible, reason);
         };
-        let answer = Answer::ok(&RolledBack { head: Some(rollback.to.clone()), from: rollback.from.clone() });
+        let answer =
+            command::Rollback::answer(&RolledBack { head: Some(rollback.to.clone()), from: rollback.from.clone() });
         self.roll_back(cx, rollback);
         answer
     }

@@ -19,9 +19,8 @@ use super::settings::Settings;
 use super::snapshot::HeadInfo;
 use super::step::Query;
 use super::write::TrainingState;
-use crate::wire::{
-    Answer, Command, ErrorCode, HeadEntry, Info, InfoHead, LiveFigures, Topic, TrainingPhase, Versions, Warning,
-};
+use crate::wire::command::{self, Command, Spec as _};
+use crate::wire::{Answer, ErrorCode, HeadEntry, Info, InfoHead, LiveFigures, Topic, TrainingPhase, Versions, Warning};
 use crate::words::{HeadRef, Label, SampleId, Timestamp};
 pub use drift::DriftState;
 use drift::Streams;
@@ -142,7 +141,7 @@ impl Model {
 
     /// The heads that are kept.
     pub fn list_heads(&self) -> Answer {
-        Answer::ok(&self.heads.all().iter().map(HeadEntry::from).collect::<Vec<_>>())
+        command::Heads::answer(&self.heads.all().iter().map(HeadEntry::from).collect::<Vec<_>>())
     }
 
     /// The backbone and the head in service as one ONNX file.
@@ -163,7 +162,7 @@ impl Model {
             classes: champion.classes.clone(),
             accuracy: champion.accuracy,
         });
-        let capabilities = Command::NAMES.into_iter().chain(["update"]).map(str::to_owned).collect();
+        let capabilities = Command::NAMES.iter().copied().chain(["update"]).map(str::to_owned).collect();
         cx.publish(Topic::Info, |envelope| Info { envelope, versions, backbone, head, capabilities, configuration });
     }
 }

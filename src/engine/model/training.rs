@@ -8,6 +8,7 @@ use super::super::step::Act;
 use super::super::write::Write;
 use super::Model;
 use super::registry::HeadOrigin;
+use crate::wire::command::{Spec as _, Train};
 use crate::wire::{Answer, ErrorCode, Topic, TrainAccepted, TrainState, TrainingPhase};
 use crate::words::Component;
 
@@ -53,7 +54,7 @@ impl Model {
         let order = self.schedule.request("request");
         self.write_training(cx);
         self.begin_training(cx);
-        Answer::ok(&TrainAccepted { training: order.id })
+        Train::answer(&TrainAccepted { training: order.id })
     }
 
     /// Whether the labels are enough to train a head; if not, why.

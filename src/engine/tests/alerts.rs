@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::wire::{AlertId, Severity, Warning};
+use crate::words::Keyword as _;
 
 /// What is said of an alert.
 #[derive(Debug, PartialEq)]
@@ -61,7 +62,7 @@ fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
     let effects = engine.step(at(1), Event::Broker(BrokerEvent::Connected));
-    for id in AlertId::ALL {
+    for &id in AlertId::ALL {
         assert_eq!(said(&effects, id), Said::Over, "{id}");
     }
 }

@@ -1,18 +1,18 @@
 //! JSON Schemas of payloads, made from the types that write and read them.
 //!
-//! They are JSON Schema 2020-12, and use only words that draft-07 has with the same meaning, since AsyncAPI reads
-//! schemas as that one. Bounds, patterns and what may be missing or null stand as attributes beside the fields, so a
-//! schema cannot forget a field. Objects are open: readers pass over fields that they do not know.
+//! They are JSON Schema 2020-12, and use only keywords that draft-07 has with the same meaning, since AsyncAPI reads
+//! schemas as that one. Bounds, patterns and what may be missing or null are attributes of the fields, so a schema
+//! cannot forget a field. Objects are open: readers ignore fields that they do not know.
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-/// Where schemas that have a name stand in a document.
+/// Where the named schemas are in a document.
 const PLACE: &str = "/components/schemas";
 
-/// Schemas of what goes out, each once under its type's name.
+/// Schemas of what is sent, each once under its type's name.
 #[derive(Debug)]
 pub struct SchemaSet {
     generator: SchemaGenerator,
@@ -31,15 +31,15 @@ impl SchemaSet {
         self.generator.subschema_for::<T>().to_value()
     }
 
-    /// All that was asked for, by name.
+    /// All schemas that were referred to, by name.
     pub fn into_named(mut self) -> Map<String, Value> {
         let named = self.generator.take_definitions(true);
         named.into_iter().map(|(name, schema)| (name, in_plain_words(schema))).collect()
     }
 }
 
-/// The schema of a `T` as it is read, without references.
-pub fn heard<T: JsonSchema>() -> Value {
+/// The schema of a `T` that is received, without references.
+pub fn received<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
@@ -51,12 +51,7 @@ pub fn heard<T: JsonSchema>() -> Value {
     schema
 }
 
-/// The schema of an object without fields.
-pub fn nothing() -> Value {
-    json!({ "type": "object", "maxProperties": 0 })
-}
-
-/// Takes the links of doc comments out of descriptions.
+/// Removes the links of doc comments from descriptions.
 fn in_plain_words(schema: Value) -> Value {
     let Ok(mut schema) = Schema::try_from(schema) else { return Value::Null };
     let mut unlinked = RecursiveTransform(|schema: &mut Schema| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
 use edgetuned::eval::review::Reason;
 use edgetuned::wire::{AlertId, PatchState, ReviewList, UpdateKind};
-use edgetuned::words::{Digest, Timestamp};
+use edgetuned::words::{Digest, Keyword as _, Timestamp};
 use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
@@ -185,7 +185,7 @@ fn updates_come_to_rest(world: &World) {
 }
 
 fn alerts_end(world: &World) {
-    for id in AlertId::ALL {
+    for &id in AlertId::ALL {
         let is_up = world.broker.retained.contains_key(&format!("alert/{id}"));
         let champion = world.model.champion().map(|head| head.head.version);
         let has_cause = match id {

@@ -70,8 +70,8 @@ impl Observed {
 impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
     pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
-        if let Ok(Request { command: Command::Promote { head }, .. }) = Request::parse(name, payload) {
-            self.observed.asked_for.insert(head);
+        if let Ok(Request { command: Command::Promote(promote), .. }) = Request::parse(name, payload) {
+            self.observed.asked_for.insert(promote.head);
         }
     }
 

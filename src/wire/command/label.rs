@@ -1,15 +1,48 @@
-//! Labels from outside: `label`.
+//! Labels from outside: `request/label`, which is answered, and the topic `label`, which is not.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::payload::{BadPayload, bounded, from_json};
-use crate::words::Label;
+use super::{BadPayload, Effect, Spec};
+use crate::wire::payload::{bounded, from_json};
+use crate::words;
 
 /// The most labels in one message.
 pub const MAX_LABEL_ITEMS: usize = 1_000;
+
+/// Set or remove labels, all of them or none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Label {
+    /// In the order in which they count.
+    #[cfg_attr(test, schemars(length(max = 1000)))]
+    pub items: Vec<LabelItem>,
+}
+
+impl Spec for Label {
+    const NAME: &'static str = "label";
+    const ABOUT: &'static str = "Set or remove labels, all of them or none, with an answer.";
+    const EFFECT: Effect = Effect::Changes;
+    const SHAPE: &'static str = "{items: [{image, label}]}";
+    type Arguments = Self;
+    type Data = LabelsTaken;
+
+    fn check(Self { items }: Self) -> Result<Self, BadPayload> {
+        Ok(Self { items: not_too_many(items)? })
+    }
+}
+
+/// Data of `response/label`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LabelsTaken {
+    /// Items whose image is stored: it has this label now, or none.
+    pub set: usize,
+    /// Items whose label waits for its image.
+    pub kept: usize,
+}
 
 /// One label for one image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +51,9 @@ pub const MAX_LABEL_ITEMS: usize = 1_000;
 pub struct LabelItem {
     /// Which image.
     pub image: ImagePrefix,
-    /// Its class; null takes a label away. A message without this field is refused rather than taken for null.
+    /// Its class; null removes its label. A message without this field is refused rather than read as null.
     #[serde(deserialize_with = "Option::deserialize")]
-    pub label: Option<Label>,
+    pub label: Option<words::Label>,
 }
 
 /// Reads one `{image, label}` or a list of them, in the order in which they count.
@@ -32,14 +65,15 @@ pub fn parse_labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
     let payload = bounded(payload)?;
     match payload.first() {
         None => Err(BadPayload::Empty { what: WHAT }),
-        Some(b'[') => {
-            let items: Vec<LabelItem> = from_json(payload, WHAT)?;
-            match items.len() {
-                0..=MAX_LABEL_ITEMS => Ok(items),
-                items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),
-            }
-        }
+        Some(b'[') => not_too_many(from_json(payload, WHAT)?),
         Some(_) => Ok(vec![from_json(payload, WHAT)?]),
+    }
+}
+
+fn not_too_many(items: Vec<LabelItem>) -> Result<Vec<LabelItem>, BadPayload> {
+    match items.len() {
+        0..=MAX_LABEL_ITEMS => Ok(items),
+        items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),
     }
 }
 
@@ -85,5 +119,23 @@ impl FromStr for ImagePrefix {
 impl<'de> Deserialize<'de> for ImagePrefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::read;
+    use super::*;
+
+    #[test]
+    fn labels_of_a_request_are_read_up_to_the_limit() {
+        let Label { items } = read(r#"{"items":[{"image":"abcdef01","label":null}]}"#).unwrap();
+        assert_eq!((items.len(), &items[0].label), (1, &None));
+        let many = format!(r#"{{"items":[{}]}}"#, vec![r#"{"image":"abcdef01","label":"a"}"#; 1_001].join(","));
+        for (arguments, reason) in
+            [(r#"{"items":[{"image":"abcdef01"}]}"#, "missing field `label`"), (&many, "1001 labels")]
+        {
+            assert!(read::<Label>(arguments).unwrap_err().contains(reason), "{reason}");
+        }
     }
 }

@@ -1,9 +1,31 @@
-//! What the head in service says of an image: `prediction`, and the latest one on `state`.
+//! Predictions: `request/predict` for a stored image, the topic `prediction` for each new one, `state` for the latest.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload};
+use super::{BadPayload, Effect, ImagePrefix, Spec};
+use crate::wire::{Envelope, Payload};
 use crate::words::{HeadId, Label, SampleId};
+
+/// Classify a stored image with the head in service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Predict {
+    /// Which image.
+    pub image: ImagePrefix,
+}
+
+impl Spec for Predict {
+    const NAME: &'static str = "predict";
+    const ABOUT: &'static str = "Classify a stored image with the head in service.";
+    const EFFECT: Effect = Effect::Reads;
+    const SHAPE: &'static str = "{image}";
+    type Arguments = Self;
+    type Data = PredictionBody;
+
+    fn check(arguments: Self) -> Result<Self, BadPayload> {
+        Ok(arguments)
+    }
+}
 
 /// One image's prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,7 +34,7 @@ pub struct Prediction {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What the head says.
+    /// The prediction itself.
     #[serde(flatten)]
     pub body: PredictionBody,
 }
@@ -27,7 +49,7 @@ impl Payload for Prediction {
 pub struct PredictionBody {
     /// SHA-256 of the file.
     pub image: SampleId,
-    /// Where it lies; bytes that are not UTF-8 are shown as U+FFFD.
+    /// Its path; bytes that are not UTF-8 are shown as U+FFFD.
     pub path: String,
     /// The best class; null while no head exists.
     pub label: Option<Label>,
@@ -36,23 +58,23 @@ pub struct PredictionBody {
     pub probability: Option<f32>,
     /// The best classes, best first; empty while no head exists.
     pub top: Vec<TopLabel>,
-    /// The classes that cannot be excluded at `prediction.abstain.alpha`, likeliest first: one is a sure answer, several
-    /// or none a reason to look; null while too little is held out to say.
+    /// The classes that cannot be excluded at `prediction.abstain.alpha`, likeliest first: a single one is certain,
+    /// several or none are a reason to look; null with too few held-out samples.
     pub set: Option<Vec<Label>>,
     /// Whether it is none of the classes: more novel than `prediction.unknown.percentile` of known images; null as above.
     pub unknown: Option<bool>,
     /// How far it is from everything known, in units of its own; null as above.
     pub novelty: Option<f64>,
-    /// Whether labels newer than the last training had a part in it.
+    /// Whether labels newer than the last training contributed to it.
     #[serde(default)]
     pub instant: bool,
-    /// The head that was asked; null while no head exists.
+    /// The head that made it; null while no head exists.
     pub head: Option<HeadId>,
     /// Name of the backbone.
     pub backbone: String,
     /// From the moment at which the file was ready to this message; in an answer, how long scoring took.
     pub latency_ms: u64,
-    /// Whether the message was made while the broker was away or before the last start.
+    /// Whether the message was made while the broker was not connected, or before the last start.
     pub replayed: bool,
 }
 

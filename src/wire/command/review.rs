@@ -1,16 +1,33 @@
-//! What somebody may be asked: `review`.
+//! Images that are worth a label: `request/review`, and the topic `review`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload};
+use super::{BadPayload, Effect, Empty, Spec};
 use crate::eval::next_class::Advice;
 use crate::eval::review::Reason;
+use crate::wire::{Envelope, Payload};
 use crate::words::{Label, SampleId};
 
 /// The most images on the list.
 pub const MAX_REVIEW_ITEMS: usize = 20;
 
-/// `review`: images that are worth a label, in the order in which to work through them.
+/// List the images that are worth a label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review;
+
+impl Spec for Review {
+    const NAME: &'static str = "review";
+    const ABOUT: &'static str = "List the images that are worth a label, as on the topic review.";
+    const EFFECT: Effect = Effect::Reads;
+    type Arguments = Empty;
+    type Data = ReviewItems;
+
+    fn check(_: Empty) -> Result<Self, BadPayload> {
+        Ok(Self)
+    }
+}
+
+/// `review`: images that are worth a label, the most urgent first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReviewList {
@@ -33,7 +50,7 @@ pub struct ReviewItems {
     /// At most [`MAX_REVIEW_ITEMS`].
     #[cfg_attr(test, schemars(length(max = 20), description = "At most 20, the most urgent first."))]
     pub items: Vec<ReviewItem>,
-    /// The class that would gain most from more labels; null while nothing can be said.
+    /// The class that would gain most from more labels; null while none is known.
     pub advice: Option<Advice>,
 }
 
@@ -43,26 +60,26 @@ pub struct ReviewItems {
 pub struct ReviewItem {
     /// SHA-256 of the file.
     pub image: SampleId,
-    /// Where it lies.
+    /// Its path.
     pub path: String,
-    /// Why it is asked for.
+    /// Why it is on the list.
     pub reason: Reason,
-    /// What its label may be; null when nothing can be said.
+    /// A suggested label; null without one.
     pub suggestion: Option<Label>,
-    /// How likely that is; null as above.
+    /// The suggestion's probability; null without one.
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub probability: Option<f32>,
-    /// For a suspicious label: what it is now.
+    /// For a suspicious label: the present label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Label"))]
     pub label: Option<Label>,
-    /// For a suspicious label: the labelled images most like it, nearest first.
+    /// For a suspicious label: the most similar labelled images, nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub neighbours: Vec<ReviewNeighbour>,
 }
 
-/// A labelled image like the one in question.
+/// A labelled image similar to the one on the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReviewNeighbour {

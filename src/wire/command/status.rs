@@ -1,0 +1,58 @@
+//! `request/status`: health and what is in service.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BadPayload, Effect, Empty, Spec};
+use crate::wire::{HealthFigures, LiveFigures, Raised, TrainingPhase};
+use crate::words::HeadRef;
+
+/// Report health counters and what is in service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status;
+
+impl Spec for Status {
+    const NAME: &'static str = "status";
+    const ABOUT: &'static str = "Report health counters and what is in service.";
+    const EFFECT: Effect = Effect::Reads;
+    type Arguments = Empty;
+    type Data = StatusReport;
+
+    fn check(_: Empty) -> Result<Self, BadPayload> {
+        Ok(Self)
+    }
+}
+
+/// Data of `response/status`: `health`, and what is in service now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct StatusReport {
+    /// As on `health`.
+    #[serde(flatten)]
+    pub health: HealthFigures,
+    /// The head in service; null while there is none.
+    pub head: Option<HeadRef>,
+    /// Name of the backbone.
+    pub backbone: String,
+    /// Phase of the training.
+    pub phase: TrainingPhase,
+    /// Accuracy of the head in service on images that got a label later.
+    pub live: LiveFigures,
+    /// The head in shadow mode beside the one in service; null without one.
+    pub shadow: Option<HeadRef>,
+    /// Whether the broker is connected.
+    pub broker: Link,
+    /// The alerts that are raised.
+    #[serde(default)]
+    pub alerts: Vec<Raised>,
+}
+
+/// The link to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// Connected and subscribed.
+    Connected,
+    /// Not connected.
+    Disconnected,
+}
