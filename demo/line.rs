@@ -8,8 +8,8 @@ use edgetuned_learn::words::SampleId;
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::broker::{Heard, Listener};
 use crate::daemon::Daemon;
-use crate::listener::{Heard, Listener};
 use crate::pictures::Picture;
 use crate::teller::Teller;
 

@@ -20,10 +20,8 @@ mod broker;
 mod camera;
 mod daemon;
 mod line;
-mod listener;
 mod pictures;
 mod story;
-mod tally;
 mod teller;
 
 /// What can go wrong here is told to a person and ends the demo.
@@ -63,7 +61,7 @@ fn run(arguments: &Arguments, teller: &teller::Teller) -> Outcome<()> {
         None => pictures::Deck::of_camera(arguments.seed),
     };
     let address = broker::start()?;
-    let listener = listener::Listener::connect(address)?;
+    let listener = broker::Listener::connect(address)?;
     let program = match &arguments.program {
         Some(path) => path.clone(),
         None => daemon::beside_this_program()?,

@@ -6,11 +6,10 @@ use edgetuned_learn::words::SampleId;
 use serde_json::Value;
 
 use crate::Outcome;
+use crate::broker::BASE;
 use crate::line::Line;
-use crate::listener::BASE;
 use crate::pictures::{Class, Deck, Picture};
-use crate::tally::{Tally, share};
-use crate::teller::Teller;
+use crate::teller::{Tally, Teller, share};
 
 /// Images that were seen and whose class a person knows.
 type Known = Vec<(SampleId, String)>;

@@ -15,8 +15,8 @@ use super::output::Output;
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls};
+use crate::shared::files::read_key;
 use crate::shared::settings::{credentials_folder, password_file};
-use crate::shared::trusted_keys::read_key;
 
 #[derive(Debug, Serialize)]
 struct Checked {

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::head::BackboneRef;
 use crate::image::{self, BadImage, Limits};
 use crate::ports::Embedder;
-use crate::shared::read_image::{PictureError, read_picture};
+use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
 use crate::store::{Cache, OpenOptions};
 use crate::words::SampleId;

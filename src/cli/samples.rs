@@ -11,14 +11,13 @@ use serde::Serialize;
 
 use super::args::{Args, SampleList, Samples as Command};
 use super::clock::now;
-use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::{Output, write_file};
-use super::print;
 use super::store::{count_new_labels, open_for_labels};
+use super::{configuration, print};
 use crate::config::Config;
 use crate::engine::{LabelSource, Write};
-use crate::shared::sample_list;
+use crate::shared;
 use crate::store::{LabelChange, Reader};
 use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
@@ -40,7 +39,7 @@ fn reader(config: &Config) -> Result<Reader, Failure> {
 
 /// Every sample with its fold, in the order of arrival.
 fn rows(config: &Config) -> Result<Vec<SampleEntry>, Failure> {
-    Ok(sample_list::samples(&reader(config)?, config.training.seed)?)
+    Ok(shared::samples(&reader(config)?, config.training.seed)?)
 }
 
 fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Failure> {

@@ -12,17 +12,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-pub use args::Update;
-
 use super::args::Args;
 use super::clock::now;
 use super::failure::Failure;
 use super::output::Output;
-use crate::shared::trusted_keys::read_key;
+use crate::shared::files::read_key;
 use crate::store::files::sync_folder_of;
 use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, in_time};
 use crate::wire::UpdateKind;
 use crate::words::{Digest, Timestamp};
+pub use args::Update;
 
 pub fn update(args: &Args, command: &Update, output: Output) -> Result<(), Failure> {
     match command {

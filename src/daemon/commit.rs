@@ -13,11 +13,9 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use super::error::RunError;
-use super::execute::Runtime;
-use crate::engine::{Act, Event, Next, Step, StoreEvent, Write};
+use crate::engine::{Act, Next, Step, StoreEvent, Write};
 use crate::mqtt::WINDOW;
-use crate::store::StoreError;
+use crate::store::{Reader, Store, StoreError};
 use crate::words::error_chain;
 
 /// How long to wait before a commit that failed because the disk is full is tried again.
@@ -28,7 +26,7 @@ const LAG: Duration = Duration::from_secs(1);
 
 /// Deliveries that the store does not know of yet.
 #[derive(Debug, Default)]
-pub(super) struct Delivered {
+struct Delivered {
     writes: Vec<Write>,
     since: Option<Instant>,
 }
@@ -60,26 +58,50 @@ impl Delivered {
 pub(super) struct Durable {
     pub acts: Vec<Act>,
     pub then: Next,
+    /// What the engine has to know of the store in its next step.
+    pub event: Option<StoreEvent>,
 }
 
 /// Changes that are not durable yet, and the acts that wait for them.
 #[derive(Debug)]
-pub(super) struct Unstored {
+struct Unstored {
     step: Step,
     full: bool,
     tried: Instant,
 }
 
-impl Runtime {
+/// The one writer of the database, and what waits for it.
+#[derive(Debug)]
+pub(super) struct Committer {
+    store: Store,
+    /// Deliveries that go into the next commit.
+    delivered: Delivered,
+    /// Changes that could not be committed, with the acts that wait for them.
+    unstored: Option<Unstored>,
+}
+
+impl Committer {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, delivered: Delivered::default(), unstored: None }
+    }
+
+    /// A connection of its own for another thread.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub(super) fn reader(&self) -> Result<Reader, StoreError> {
+        self.store.reader()
+    }
+
     /// Makes the changes durable and returns what can be done now, in order.
     ///
     /// # Errors
-    /// [`RunError`] when the store fails permanently.
-    pub(super) fn made_durable(&mut self, step: Step) -> Result<Durable, RunError> {
+    /// [`StoreError`] when the store fails permanently.
+    pub(super) fn make_durable(&mut self, step: Step) -> Result<Durable, StoreError> {
         let now = Instant::now();
         let step = Step { writes: self.delivered.due(step.writes, now), ..step };
         match self.unstored.take() {
-            None if step.writes.is_empty() => Ok(Durable { acts: step.acts, then: step.then }),
+            None if step.writes.is_empty() => Ok(Durable { acts: step.acts, then: step.then, event: None }),
             None => self.commit(step, now),
             Some(waiting) => self.commit_later(waiting, step, now),
         }
@@ -98,20 +120,22 @@ impl Runtime {
         }
     }
 
-    fn commit(&mut self, step: Step, now: Instant) -> Result<Durable, RunError> {
+    fn commit(&mut self, step: Step, now: Instant) -> Result<Durable, StoreError> {
         let Step { writes, acts, then } = step;
         match self.store.commit(&writes) {
-            Ok(()) => Ok(Durable { acts, then }),
+            Ok(()) => Ok(Durable { acts, then, event: None }),
             Err(error) => {
-                let full = self.bears(error, writes.len())?;
+                let full = is_full(&error);
+                let event = unavailable(error, writes.len())?;
                 let (free, bound) = acts.into_iter().partition(promises_nothing);
-                Ok(self.wait(Unstored { step: Step { writes, acts: bound, then }, full, tried: now }, free))
+                let waiting = Unstored { step: Step { writes, acts: bound, then }, full, tried: now };
+                Ok(Durable { event: Some(event), ..self.wait(waiting, free) })
             }
         }
     }
 
     /// Changes waited before these.
-    fn commit_later(&mut self, mut waiting: Unstored, step: Step, now: Instant) -> Result<Durable, RunError> {
+    fn commit_later(&mut self, mut waiting: Unstored, step: Step, now: Instant) -> Result<Durable, StoreError> {
         let (free, bound): (Vec<Act>, Vec<Act>) = step.acts.into_iter().partition(is_free_in_an_outage);
         waiting.step.append(Step { acts: bound, ..step });
         if now.duration_since(waiting.tried) < RETRY && !waiting.is_last() {
@@ -122,33 +146,23 @@ impl Runtime {
             Ok(()) => {
                 let Step { writes, mut acts, then } = waiting.step;
                 info!(changes = writes.len(), "the store accepts changes again");
-                self.feedback.push(Event::Store(StoreEvent::Recovered));
                 acts.extend(free);
-                Ok(Durable { acts, then })
+                Ok(Durable { acts, then, event: Some(StoreEvent::Recovered) })
             }
             Err(error) => {
                 waiting.tried = now;
                 let former = waiting.full;
                 waiting.full = is_full(&error);
-                if former != waiting.full {
-                    self.bears(error, waiting.step.writes.len())?;
-                } else if !error.passes() {
-                    return Err(error.into());
-                }
-                Ok(self.wait(waiting, free))
+                let event = if former != waiting.full {
+                    Some(unavailable(error, waiting.step.writes.len())?)
+                } else if error.passes() {
+                    None
+                } else {
+                    return Err(error);
+                };
+                Ok(Durable { event, ..self.wait(waiting, free) })
             }
         }
-    }
-
-    /// Reports a temporary error to the engine; returns whether the disk is full.
-    fn bears(&mut self, error: StoreError, changes: usize) -> Result<bool, RunError> {
-        if !error.passes() {
-            return Err(error.into());
-        }
-        let (full, reason) = (is_full(&error), error_chain(&error));
-        error!(error = reason, changes, "nothing can be stored");
-        self.feedback.push(Event::Store(StoreEvent::Unavailable { full, reason }));
-        Ok(full)
     }
 
     /// Keeps what waits; only the end of the daemon is not waited with.
@@ -156,10 +170,10 @@ impl Runtime {
         if waiting.is_last() {
             let changes = waiting.step.writes.len();
             error!(changes, "exiting without the changes that could not be stored; none of them was acknowledged");
-            return Durable { acts: free, then: Next::Exit };
+            return Durable { acts: free, then: Next::Exit, event: None };
         }
         self.unstored = Some(waiting);
-        Durable { acts: free, then: Next::Continue }
+        Durable { acts: free, then: Next::Continue, event: None }
     }
 }
 
@@ -167,6 +181,19 @@ impl Unstored {
     fn is_last(&self) -> bool {
         self.step.then == Next::Exit
     }
+}
+
+/// The report of a temporary error.
+///
+/// # Errors
+/// The error itself when it does not pass.
+fn unavailable(error: StoreError, changes: usize) -> Result<StoreEvent, StoreError> {
+    if !error.passes() {
+        return Err(error);
+    }
+    let (full, reason) = (is_full(&error), error_chain(&error));
+    error!(error = reason, changes, "nothing can be stored");
+    Ok(StoreEvent::Unavailable { full, reason })
 }
 
 fn is_full(error: &StoreError) -> bool {

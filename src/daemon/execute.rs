@@ -6,31 +6,27 @@ use std::thread::JoinHandle;
 
 use tracing::{debug, error, info, warn};
 
-use super::commit::{Delivered, Durable, Unstored};
-use super::error::RunError;
+use super::RunError;
+use super::commit::{Committer, Durable};
 use super::heartbeat::Heartbeats;
-use super::os;
-use super::process::{Link, Process, Socket};
+use super::process::{self, Link, Process, Socket};
 use super::serving::Serving;
-use super::workers::backbone_swap;
 use super::workers::ingest::{self, Ingest};
 use super::workers::job::Job;
-use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
-use super::workers::update;
+use super::workers::{backbone_swap, online_learning, update};
 use crate::engine::{Act, Event, Next, Step, SwapOrder, SystemMetrics, Systemd, Write};
 use crate::head::HeadRecord;
-use crate::store::{Reader, Store, StoreError};
-use crate::systemd;
-use crate::watch;
+use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
 use crate::words::{Component, error_chain};
+use crate::{systemd, watch};
 
 /// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
 pub(super) struct Runtime {
-    /// The one writer of the database.
-    pub store: Store,
+    /// Makes changes durable.
+    pub committer: Committer,
     /// Reads heads and counts, in parallel to the writer.
     pub reader: Reader,
     /// The heads that answer; shared with the workers that ask them.
@@ -53,12 +49,8 @@ pub(super) struct Runtime {
     pub events: SyncSender<Event>,
     /// Results of acts for the engine's next step; the queue could be full of events that wait for this loop.
     pub feedback: Vec<Event>,
-    /// Changes that could not be committed, with the acts that wait for them.
-    pub unstored: Option<Unstored>,
     /// Whether the link has messages to send, after the acts of this step.
     pub outbox_changed: bool,
-    /// Deliveries that go into the next commit.
-    pub delivered: Delivered,
     /// Since when each worker has been busy, for the watchdog.
     pub heartbeats: Heartbeats,
     /// Whether a worker is stuck and that was reported.
@@ -89,7 +81,8 @@ impl Runtime {
     /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
     pub fn run(&mut self, step: Step) -> Result<Next, RunError> {
         let messages = self.messages_to_watch(&step);
-        let Durable { acts, then } = self.made_durable(step)?;
+        let Durable { acts, then, event } = self.committer.make_durable(step)?;
+        self.feedback.extend(event.map(Event::Store));
         for (topic, payload) in messages {
             self.socket.iter().for_each(|socket| socket.handle.broadcast(&topic, &payload));
         }
@@ -157,7 +150,7 @@ impl Runtime {
             Act::Train { order, version } => {
                 info!(training = order.id, reason = order.reason, "training");
                 // A former one has ended: the engine orders one at a time.
-                let reader = self.store.reader()?;
+                let reader = self.committer.reader()?;
                 let training = train::spawn(order, version, reader, self.trainer.clone(), self.events.clone());
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
@@ -177,7 +170,7 @@ impl Runtime {
             Act::LogEvent(report) => log_event(&report),
             Act::VerifyUpdate { manifest, version } => {
                 info!(update = %manifest, "all chunks have arrived");
-                let (reader, settings) = (self.store.reader()?, self.trainer.clone());
+                let (reader, settings) = (self.committer.reader()?, self.trainer.clone());
                 update::spawn(*manifest, version, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
             }
         }
@@ -220,7 +213,7 @@ impl Runtime {
         info!(backbone = order.name, "preparing another backbone");
         let parts = backbone_swap::Parts {
             order,
-            reader: self.store.reader()?,
+            reader: self.committer.reader()?,
             dir: self.backbone_dir.clone(),
             trainer: self.trainer.clone(),
             events: self.events.clone(),
@@ -263,7 +256,7 @@ impl Runtime {
 
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
-        Ok(os::measure(self.reader.counts()?.store_bytes))
+        Ok(process::measure(self.reader.counts()?.store_bytes))
     }
 }
 

@@ -5,13 +5,11 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use super::error::RunError;
 use super::event_sender::EventSender;
-use super::main_loop;
-use super::os;
-use super::process::{Clock, EVENTS, Process};
+use super::process::{self, Clock, EVENTS, Process};
 use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back};
 use super::wiring::assemble;
+use super::{RunError, main_loop};
 use crate::engine::{Event, Next, ProcessEvent, reverted_notice};
 use crate::words::{Digest, error_chain};
 
@@ -23,7 +21,7 @@ use crate::words::{Digest, error_chain};
 /// # Errors
 /// [`RunError`]; what was acknowledged is on the disk whatever it is.
 pub fn run(read: Arc<Read>) -> Result<(), RunError> {
-    os::return_large_blocks();
+    process::return_large_blocks();
     let mut attempt = Attempt { layers: read().map_err(RunError::Configuration)?, origin: Origin::Unchanged };
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::error::RunError;
+use super::RunError;
 use super::execute::Runtime;
 use super::process::Clock;
 use crate::engine::{Engine, Event, Next, Step, WatchEvent};

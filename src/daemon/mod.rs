@@ -16,13 +16,11 @@
 //! | `heartbeat`, `throttle` | when a worker is stuck, when a job pauses |
 
 mod commit;
-mod error;
 mod event_sender;
 mod execute;
 mod heartbeat;
 mod lifecycle;
 mod main_loop;
-mod os;
 mod process;
 mod serving;
 mod settings;
@@ -32,6 +30,55 @@ mod throttle;
 mod wiring;
 mod workers;
 
-pub use error::RunError;
+use crate::backbone::{BadManifest, OpenError};
+use crate::config::Problem;
+use crate::http::SocketError;
+use crate::ports::EmbedError;
+use crate::shared::settings::BadSettings;
+use crate::store::StoreError;
 pub use lifecycle::run;
 pub use startup::{ConfigLayers, Read};
+
+/// Why the daemon did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Configuration(Vec<Problem>),
+    /// The backbone's manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] BadManifest),
+    /// The backbone did not open.
+    #[error(transparent)]
+    Backbone(#[from] OpenError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configuration names something that cannot be.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    /// The socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The backbone failed on a batch.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// A thread ended that must run as long as the daemon.
+    #[error("the {worker} worker ended; restart the daemon, and report this with the log if it happens again")]
+    WorkerEnded {
+        /// Which one.
+        worker: &'static str,
+    },
+    /// A worker does not end for a restart within the process.
+    #[error("a worker did not stop within {seconds} s, so the new settings cannot take effect; restart the daemon")]
+    WorkerStays {
+        /// How long the restart waited for it.
+        seconds: u64,
+    },
+    /// The system refuses a thread.
+    #[error("cannot start a thread; raise the limit of processes (TasksMax, ulimit -u)")]
+    Thread(#[source] std::io::Error),
+    /// Signals cannot be received.
+    #[error("cannot listen for SIGTERM and SIGINT; raise the limit of open files (LimitNOFILE, ulimit -n)")]
+    Signals(#[source] std::io::Error),
+}

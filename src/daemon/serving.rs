@@ -7,7 +7,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::engine::{Scored, Shadowed};
-use crate::head::{DenseHead, Doubt, DoubtRates, HeadRecord, Unreadable};
+use crate::head::{DenseHead, Doubt, DoubtRates, HeadRecord, SpaceMismatch};
 use crate::train::Overlay;
 use crate::words::{ClassSet, HeadRef};
 
@@ -93,7 +93,7 @@ fn scored(
     shadow: Option<&(HeadRef, DenseHead)>,
     embedding: &[f32],
     scoring: Scoring,
-) -> Result<Scored, Unreadable> {
+) -> Result<Scored, SpaceMismatch> {
     let own = champion.dense.probabilities(embedding)?;
     let best = |classes: &ClassSet, p: &[f32]| classes.top(p, 1).pop().map(|(label, _)| label);
     let blended = overlay.and_then(|overlay| overlay.blend(&champion.dense.classes, &own, embedding));

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::error::RunError;
+use super::RunError;
 use super::execute::Runtime;
 use super::process::{Carryover, Clock, EVENTS};
 use crate::engine::{BrokerEvent, Engine, Event, ProcessEvent, Step};
-use crate::mqtt;
-use crate::systemd;
 use crate::words::{Component, error_chain};
+use crate::{mqtt, systemd};
 
 /// How long the last messages may take to reach the broker.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -102,7 +101,7 @@ impl Runtime {
                 "the broker's last acknowledgements could not be stored; it will receive these messages again"
             );
         }
-        self.note_deliveries();
+        self.committer.note_deliveries();
         // From here on no worker waits for space in the queue.
         drop(events);
         drop(self.workers.ingest.jobs);
@@ -131,7 +130,7 @@ impl Runtime {
         if let Some(backbone_swap) = &self.backbone_swap {
             backbone_swap.cancel();
         }
-        self.note_deliveries();
+        self.committer.note_deliveries();
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();
         let mut empty = || pending.extend(events.try_iter().filter(outlives));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::os::temperature_c;
+use super::process::temperature_c;
 
 /// Time between two checks of the machine during a pause.
 const LOOK: Duration = Duration::from_secs(1);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::commit::Delivered;
-use super::error::RunError;
+use super::RunError;
+use super::commit::Committer;
 use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
 use super::process::{Carryover, Link, Process, Socket};
@@ -25,15 +25,13 @@ use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
 use crate::engine::{self, Configure, Engine, Event, OutboxMessage, Snapshot};
 use crate::head::BackboneRef;
-use crate::http;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::settings;
 use crate::store::{OpenOptions, Reader, Store, StoreError};
-use crate::systemd;
 use crate::train::Grouper;
-use crate::watch;
 use crate::words::{EmbeddingSpace, Timestamp};
+use crate::{http, systemd, watch};
 
 /// How long one step of the start may take on a slow machine.
 const STEP: Duration = Duration::from_mins(1);
@@ -238,7 +236,7 @@ impl<'a> Wiring<'a> {
         let config = self.config;
         Ok(Runtime {
             reader: self.store.reader()?,
-            store: self.store,
+            committer: Committer::new(self.store),
             serving: self.serving,
             workers,
             link,
@@ -260,9 +258,7 @@ impl<'a> Wiring<'a> {
             },
             events: self.events,
             feedback: Vec::new(),
-            unstored: None,
             outbox_changed: false,
-            delivered: Delivered::default(),
             heartbeats: self.heartbeats,
             stuck: false,
             process: self.process.clone(),

@@ -4,19 +4,18 @@
 //! samples that arrived later it predicts. Samples that arrived later in a group that the champion was trained on are
 //! left out: it has seen their near-duplicates. All predictions are compared with the current labels.
 
-mod pushed;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView1};
 
 use super::figures::figures;
 use super::forgetting::{Change, changes};
-use super::gate::{Contest, MIN_SAMPLES, Round, Rules, Verdict, judge, judge_first};
+use super::gate::{
+    MIN_SAMPLES, PairedComparison, PairedPredictions, Rules, Verdict, judge, judge_first, judge_pushed, unmeasured,
+};
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
 use crate::train::{Dataset, Fitted};
 use crate::words::{ClassSet, Label, SampleId};
-pub use pushed::compare_pushed;
 
 /// Challenger and champion side by side.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +26,7 @@ pub struct Comparison {
     pub champion: Option<Figures>,
     /// The verdict of the gate.
     pub verdict: Verdict,
-    /// How each class that both know fares; empty without a champion.
+    /// The change of each class that both know; empty without a champion.
     pub changes: Vec<Change>,
 }
 
@@ -88,7 +87,7 @@ impl Challenger<'_> {
         champion: Option<&HeadRecord>,
         embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>,
         rules: &Rules,
-        judge: fn(&Contest<'_>, &Rules) -> Verdict,
+        judge: fn(&PairedComparison<'_>, &Rules) -> Verdict,
     ) -> Comparison {
         let Self { version, ref logits, knows, classes, temperature } = *self;
         let (probabilities, y, groups) = logits.all(data, temperature);
@@ -116,19 +115,19 @@ impl Challenger<'_> {
         let groups: Vec<SampleId> = samples.iter().map(|&i| data.groups()[i]).collect();
         let new = logits.on(&samples, &common, temperature);
         let old = champion_logits.on(&samples, &common, champion.dense.temperature);
-        let shared = Round { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
+        let shared = PairedPredictions { classes: common.labels(), y: &y, groups: &groups, old: &old, new: &new };
         let all_classes = (!gained.is_empty())
             .then(|| AllClasses::score(data, self, &champion_logits, &gained, champion.dense.temperature));
-        let contest = Contest {
+        let paired = PairedComparison {
             champion: champion.head.version,
             challenger: version,
             champion_measured: champion.figures.as_ref().is_some_and(|figures| figures.n >= MIN_SAMPLES),
             gained: &gained,
             lost: &lost,
             shared,
-            all: all_classes.as_ref().map_or(shared, |all| all.round(classes)),
+            all: all_classes.as_ref().map_or(shared, |all| all.predictions(classes)),
         };
-        let verdict = judge(&contest, rules);
+        let verdict = judge(&paired, rules);
         let champion = figures(&old, &y, &groups, &common, on, rules.seed);
         Comparison { challenger: measured, champion, verdict, changes: changes(&shared) }
     }
@@ -180,9 +179,9 @@ impl AllClasses {
         }
     }
 
-    fn round<'a>(&'a self, classes: &'a ClassSet) -> Round<'a> {
+    fn predictions<'a>(&'a self, classes: &'a ClassSet) -> PairedPredictions<'a> {
         let Self { y, groups, old, new } = self;
-        Round { classes: classes.labels(), y, groups, old, new }
+        PairedPredictions { classes: classes.labels(), y, groups, old, new }
     }
 }
 
@@ -249,6 +248,48 @@ impl<'a> Logits<'a> {
 
 fn stored(heldout: &HeldOut) -> BTreeMap<SampleId, ArrayView1<'_, f32>> {
     heldout.ids.iter().copied().zip(heldout.logits.rows()).collect()
+}
+
+/// Compares a head that was trained elsewhere with the champion, on the labels of this device; without data it is not
+/// measured.
+///
+/// It predicts samples that it was not trained on, nor on one of their group, as far as its record names them. The
+/// champion is scored as in [`compare`].
+#[must_use]
+pub fn compare_pushed(
+    data: Option<&Dataset>,
+    pushed: &HeadRecord,
+    champion: Option<&HeadRecord>,
+    rules: &Rules,
+) -> Comparison {
+    let version = pushed.head.version;
+    let Some(data) = data else {
+        let verdict = unmeasured(version, "no two classes are labelled here");
+        return Comparison { challenger: None, champion: None, verdict, changes: Vec::new() };
+    };
+    let knows = &pushed.dense.classes;
+    let classes: ClassSet =
+        data.classes().labels().iter().filter(|label| knows.index_of(label).is_some()).cloned().collect();
+    let logits = Logits::for_unseen(data, pushed);
+    let challenger = Challenger { version, logits, knows, classes: &classes, temperature: pushed.dense.temperature };
+    let champion = champion.filter(|champion| champion.dense.space == data.space());
+    challenger.compare(data, champion, &own_rows(data), rules, judge_pushed)
+}
+
+impl<'a> Logits<'a> {
+    /// Predictions of a head for samples that its record does not name, nor any of their group.
+    fn for_unseen(data: &Dataset, head: &'a HeadRecord) -> Self {
+        let trained: BTreeSet<SampleId> = head.heldout.ids.iter().copied().collect();
+        let pairs = data.ids().iter().zip(data.groups());
+        let seen: BTreeSet<SampleId> = pairs.filter(|(id, _)| trained.contains(id)).map(|(_, group)| *group).collect();
+        let mut scores = vec![0.0; head.dense.classes.len()];
+        let mut predict = |i: usize| {
+            let fair = !seen.contains(&data.groups()[i]);
+            let row = fair.then(|| data.x().row(i).to_vec())?;
+            head.dense.logits(&row, &mut scores).ok().map(|()| scores.clone())
+        };
+        Self { classes: &head.dense.classes, rows: (0..data.n()).map(&mut predict).collect() }
+    }
 }
 
 #[cfg(test)]

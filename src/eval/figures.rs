@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use super::bootstrap::{quantile, resample};
+use super::statistics::{quantile, resample};
 use crate::head::{ClassFigures, EvaluatedOn, Figures};
 use crate::words::{ClassSet, SampleId};
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::figures::{Tally, score_rows};
-use super::gate::Round;
+use super::gate::PairedPredictions;
 use super::live::wilson;
 use crate::head::ClassFigures;
 use crate::words::Label;
@@ -98,19 +98,19 @@ pub struct Change {
     pub forgotten: bool,
 }
 
-/// How each class that has samples in `round` fares with the challenger; not compared with a record yet.
+/// How each class that has samples in `predictions` changes with the challenger; not compared with a record yet.
 #[must_use]
-pub fn changes(round: &Round<'_>) -> Vec<Change> {
-    let once = vec![1; round.y.len()];
-    let tally = |p| Tally::count(&score_rows(p, round.y), &once, round.classes.len());
-    let (old, new) = (tally(round.old), tally(round.new));
-    let present = (0..round.classes.len()).filter(|&class| new.support(class) > 0);
+pub fn changes(predictions: &PairedPredictions<'_>) -> Vec<Change> {
+    let once = vec![1; predictions.y.len()];
+    let tally = |p| Tally::count(&score_rows(p, predictions.y), &once, predictions.classes.len());
+    let (old, new) = (tally(predictions.old), tally(predictions.new));
+    let present = (0..predictions.classes.len()).filter(|&class| new.support(class) > 0);
     present
         .map(|class| {
             let (right, support) = (new.confusion[class][class], new.support(class));
             let recall = right as f64 / support as f64;
             Change {
-                class: round.classes[class].clone(),
+                class: predictions.classes[class].clone(),
                 support,
                 recall,
                 change: (right as f64 - old.confusion[class][class] as f64) / support as f64,
@@ -122,7 +122,7 @@ pub fn changes(round: &Round<'_>) -> Vec<Change> {
         .collect()
 }
 
-/// Whether `recall`, with the upper bound `high`, is surely below the best.
+/// Whether `recall`, with the upper bound `high`, is significantly below the best.
 fn is_below(recall: f64, high: f64, best: &Best) -> bool {
     let low = wilson((best.recall * best.support as f64).round() as u64, best.support)[0];
     recall - best.recall + (high - recall).hypot(best.recall - low) < 0.0
@@ -154,7 +154,8 @@ mod tests {
             })
         };
         let (old, new) = (said(old), said(new));
-        let mut changes = changes(&Round { classes: &classes, y: &y, groups: &groups, old: &old, new: &new });
+        let mut changes =
+            changes(&PairedPredictions { classes: &classes, y: &y, groups: &groups, old: &old, new: &new });
         records.compare_with(&mut changes);
         changes
     }

@@ -1,29 +1,33 @@
 //! The promotion gate: the one place where a challenger is compared with the champion.
 //!
-//! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a challenger that is
-//! not shown to be better than guessing, a class that surely gets worse, a balanced accuracy that may be worse (unless
-//! the log-loss surely falls), a log-loss that surely grows. What passes is promoted; a challenger that says the same
-//! as the champion passes too (`not_worse`), since it has learnt from newer labels. Every verdict says why in words and
-//! numbers.
+//! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a challenger that is not
+//! shown to be better than guessing, a class that significantly gets worse, a balanced accuracy that may be worse
+//! (unless the log-loss significantly falls), a log-loss that significantly grows. What passes is promoted; a
+//! challenger that says the same as the champion passes too (`not_worse`), since it has learnt from newer labels. Every
+//! verdict says why in words and numbers.
 //!
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
-//! be better on all classes together, or surely to find it, and not to give up much on those that both know.
+//! be better on all classes together, or significantly to find it, and not to give up much on those that both know.
+//!
+//! A head that was sent (a signed update) has a gate of its own, [`judge_pushed`].
+//!
+//! A head of this device's own has to be shown no worse before it serves. One that was sent has somebody behind it who
+//! knows why, and may come from more images than there are here; it is kept out when the labels here show that it is
+//! worse, by the same measures and bounds.
 
-mod code;
-mod measured;
-mod pushed;
+mod differences;
+mod verdict;
 
 use std::collections::BTreeSet;
 
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{quantile, resample};
 use super::figures::{Tally, score_rows};
+use super::statistics::{quantile, resample};
 use crate::words::{Label, SampleId};
-pub use code::VerdictCode;
-use measured::Measured;
-pub use pushed::{judge_pushed, unmeasured};
+use differences::Differences;
+use verdict::verdict;
+pub use verdict::{Verdict, VerdictCode};
 
 /// Held-out samples below which nothing is measured.
 pub(super) const MIN_SAMPLES: usize = 20;
@@ -41,30 +45,15 @@ const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 const ABOVE_CHANCE: f64 = 3.0;
 /// The same where the champion is not that much better than guessing either: then the labels themselves are in doubt.
 const ABOVE_CHANCE_IN_DOUBT: f64 = 4.0;
-/// Standard errors by which new names have to be given to images of new classes oftener than to others.
-const SURELY_FOUND: f64 = 4.0;
-
-/// What the gate says of a challenger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// Whether the challenger may serve.
-    pub promote: bool,
-    /// Promoted although too little was held out to measure it.
-    pub provisional: bool,
-    /// Why, for programs.
-    pub code: VerdictCode,
-    /// In words and numbers, for a person.
-    pub reason: String,
-    /// Change in balanced accuracy and its one-sided 5 % lower bound, when measured.
-    pub change: Option<[f64; 2]>,
-}
+/// Standard errors by which new names have to be given to images of new classes more often than to others.
+const NEW_CLASS_ERRORS: f64 = 4.0;
 
 /// How strict the gate is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// How far below zero the lower bound of the change in balanced accuracy may lie, 0..1.
     pub margin: f64,
-    /// Recall that a class with at least 20 held-out samples may surely lose (its one-sided 95 % bound), 0..1.
+    /// Recall that a class with at least 20 held-out samples may significantly lose (its one-sided 95 % bound), 0..1.
     pub max_class_recall_loss: f64,
     /// Of the bootstrap.
     pub seed: u64,
@@ -78,7 +67,7 @@ impl Default for Rules {
 
 /// Champion and challenger on the same samples, by models that had not seen them.
 #[derive(Debug, Clone, Copy)]
-pub struct Contest<'a> {
+pub struct PairedComparison<'a> {
     /// Version of the champion.
     pub champion: u64,
     /// Version of the challenger.
@@ -90,14 +79,14 @@ pub struct Contest<'a> {
     /// Classes that only the champion knows.
     pub lost: &'a [Label],
     /// Both asked for the classes that both know.
-    pub shared: Round<'a>,
+    pub shared: PairedPredictions<'a>,
     /// Both asked for every class of the challenger; the same as `shared` when it gained none.
-    pub all: Round<'a>,
+    pub all: PairedPredictions<'a>,
 }
 
 /// The probabilities that both gave the same samples, over the same classes.
 #[derive(Debug, Clone, Copy)]
-pub struct Round<'a> {
+pub struct PairedPredictions<'a> {
     /// (k,)
     pub classes: &'a [Label],
     /// Index in `classes` of each sample (n,).
@@ -153,48 +142,49 @@ pub fn judge_first(
 ///
 /// Promoted when its balanced accuracy lies three standard errors above guessing (1/k on k classes; four where the
 /// champion's does not lie three above it), the one-sided 5 % lower bound of the change in balanced accuracy (paired,
-/// grouped bootstrap) is above `-margin`, no class with 20 or more samples surely loses more than
+/// grouped bootstrap) is above `-margin`, no class with 20 or more samples significantly loses more than
 /// `max_class_recall_loss` of its recall, none of which the champion found three or more is found no more, and the
-/// change in log-loss is not surely above zero. In place of the bound on balanced accuracy it is enough that log-loss
-/// surely falls and balanced accuracy by its estimate does not fall by more than `margin`: on a few hundred samples the
-/// bound alone would refuse heads that are better.
+/// change in log-loss is not significantly above zero. In place of the bound on balanced accuracy it is enough that
+/// log-loss significantly falls and balanced accuracy by its estimate does not fall by more than `margin`: on a few
+/// hundred samples the bound alone would refuse heads that are better.
 ///
 /// A challenger with a new class is measured on all its classes, where the champion's recall of the new one is 0, and
-/// log-loss speaks for nobody; in its place it is enough that the new names are given to images of the new classes
-/// oftener than to others, by four standard errors. No class may surely lose 50 points of recall then; and on the
-/// classes that both know, both asked for those alone, balanced accuracy may not surely fall by more than
+/// log-loss decides nothing; in its place it is enough that the new names are given to images of the new classes more
+/// often than to others, by four standard errors. No class may significantly lose 50 points of recall then; and on the
+/// classes that both know, both asked for those alone, balanced accuracy may not significantly fall by more than
 /// `max_class_recall_loss`.
 ///
 /// With too little held out the champion stays, unless it was never measured either: then the one that has learnt from
 /// more labels serves, provisionally too.
 #[must_use]
-pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
-    let (kept, new) = (format!("kept head {}", contest.champion), format!("head {}", contest.challenger));
-    if !contest.lost.is_empty() {
-        let lost = names(contest.lost);
+pub fn judge(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
+    let (kept, new) = (format!("kept head {}", paired.champion), format!("head {}", paired.challenger));
+    if !paired.lost.is_empty() {
+        let lost = names(paired.lost);
         return verdict(
             VerdictCode::ClassLost,
             format!("{kept}: {new} no longer knows {lost}; label images of it again"),
             None,
         );
     }
-    if let Some(few) = too_few(contest.all.y, contest.all.groups) {
-        if contest.champion_measured {
+    if let Some(few) = too_few(paired.all.y, paired.all.groups) {
+        if paired.champion_measured {
             return verdict(VerdictCode::TooFewHeldout, format!("{kept}: {few}; label more images"), None);
         }
-        let old = contest.champion;
+        let old = paired.champion;
         let reason =
             format!("promoted {new} provisionally, head {old} was not evaluated either: {few}; label more images");
         return Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) };
     }
-    let measured = Measured::compute(contest, rules);
-    let change = Some(measured.balanced);
+    let differences = Differences::compute(paired, rules);
+    let change = Some(differences.balanced);
     // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more
     // often.
-    let narrow = (!contest.gained.is_empty())
-        .then(|| Measured::compute(&Contest { gained: &[], all: contest.shared, ..*contest }, rules));
-    let scope = narrow.as_ref().map_or(String::new(), |narrow| measured.scope(contest.gained, narrow));
-    if let Some(figures) = measured.guesses() {
+    let on_shared = (!paired.gained.is_empty())
+        .then(|| Differences::compute(&PairedComparison { gained: &[], all: paired.shared, ..*paired }, rules));
+    let scope =
+        on_shared.as_ref().map_or(String::new(), |on_shared| differences.new_class_summary(paired.gained, on_shared));
+    if let Some(figures) = differences.near_chance() {
         let next = "label more images and check the labels";
         return verdict(
             VerdictCode::Chance,
@@ -202,22 +192,22 @@ pub fn judge(contest: &Contest<'_>, rules: &Rules) -> Verdict {
             change,
         );
     }
-    let least = if narrow.is_some() { MAX_LOSS_TO_NEW_CLASS } else { 0.0 };
-    if let Some(loss) = measured.class_loss(rules.max_class_recall_loss.max(least)) {
-        let gain = measured.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
+    let least = if on_shared.is_some() { MAX_LOSS_TO_NEW_CLASS } else { 0.0 };
+    if let Some(loss) = differences.class_loss(rules.max_class_recall_loss.max(least)) {
+        let gain = differences.best_gain().map_or(String::new(), |gain| format!("is better on {gain} but "));
         return verdict(VerdictCode::ClassRecallLoss, format!("{kept}: {new} {gain}loses {loss}{scope}"), change);
     }
     let points = format!(
         "balanced accuracy changes by {:+.1} points, at worst {:+.1} (5 % bound), on {} held-out images{scope}",
-        100.0 * measured.balanced[0],
-        100.0 * measured.balanced[1],
-        contest.all.y.len()
+        100.0 * differences.balanced[0],
+        100.0 * differences.balanced[1],
+        paired.all.y.len()
     );
-    let found = match &narrow {
-        Some(narrow) => measured.with_new_classes(narrow, rules),
-        None => measured.on_the_same_classes(rules),
+    let found = match &on_shared {
+        Some(on_shared) => differences.decide_with_new_classes(on_shared, rules),
+        None => differences.decide_on_same_classes(rules),
     };
-    let old = contest.champion;
+    let old = paired.champion;
     match found {
         Err((code, why)) => verdict(code, format!("{kept}: {new} {why}: {points}"), change),
         Ok((VerdictCode::NotWorse, _)) => {
@@ -241,12 +231,8 @@ pub fn judge_without_head(champion: Option<u64>) -> Verdict {
     verdict(VerdictCode::NoLabels, reason, None)
 }
 
-/// A verdict's code and why, in words: what speaks for promotion, or what against it.
-type Found = Result<(VerdictCode, String), (VerdictCode, String)>;
-
-fn verdict(code: VerdictCode, reason: String, change: Option<[f64; 2]>) -> Verdict {
-    Verdict { promote: code.promotes(), provisional: false, code, reason, change }
-}
+/// A verdict's code and why, in words: reasons for promotion, or against it.
+type Decision = Result<(VerdictCode, String), (VerdictCode, String)>;
 
 /// What is missing for a measurement, if anything.
 fn too_few(y: &[usize], groups: &[SampleId]) -> Option<String> {
@@ -265,9 +251,9 @@ fn names(labels: &[Label]) -> String {
     labels.iter().map(|label| format!("'{label}'")).collect::<Vec<_>>().join(", ")
 }
 
-impl Measured<'_> {
+impl Differences<'_> {
     /// Whether a challenger of the champion's classes is as good or better.
-    fn on_the_same_classes(&self, rules: &Rules) -> Found {
+    fn decide_on_same_classes(&self, rules: &Rules) -> Decision {
         let [log_loss, low, high] = self.log_loss;
         let is_sharper = high < 0.0 && self.balanced[0] >= -rules.margin;
         if self.balanced[1] <= -rules.margin && !is_sharper {
@@ -292,18 +278,21 @@ impl Measured<'_> {
         Ok((VerdictCode::NotWorse, String::new()))
     }
 
-    /// Whether a challenger that knows more classes found them, and what it gave up is worth it; `narrow` is on those
-    /// that both know.
-    fn with_new_classes(&self, narrow: &Self, rules: &Rules) -> Found {
-        if narrow.best < -rules.max_class_recall_loss {
-            let why = format!("is worse on the classes that both know, at best by {:+.1} points", 100.0 * narrow.best);
+    /// Whether a challenger that knows more classes found them, and what it gave up is worth it; `on_shared` is on
+    /// those that both know.
+    fn decide_with_new_classes(&self, on_shared: &Self, rules: &Rules) -> Decision {
+        if on_shared.upper_bound < -rules.max_class_recall_loss {
+            let why = format!(
+                "is worse on the classes that both know, at best by {:+.1} points",
+                100.0 * on_shared.upper_bound
+            );
             return Err((VerdictCode::Worse, why));
         }
         if self.balanced[1] > 0.0 {
             return Ok((VerdictCode::Better, String::new()));
         }
-        let [above, error] = self.gained;
-        let is_found = above > SURELY_FOUND * error && self.balanced[0] >= -rules.margin;
+        let [above, error] = self.new_class_lift;
+        let is_found = above > NEW_CLASS_ERRORS * error && self.balanced[0] >= -rules.margin;
         if self.balanced[1] <= -rules.margin && !is_found {
             return Err((
                 VerdictCode::Worse,
@@ -320,6 +309,72 @@ impl Measured<'_> {
         );
         Ok((VerdictCode::Better, why))
     }
+}
+
+/// Whether a head that was sent may take the champion's place.
+///
+/// It is refused when it does not know a class that the champion knows; when it is not significantly better than
+/// guessing; when a class significantly loses more recall than `max_class_recall_loss`; when balanced accuracy
+/// significantly falls by more than `margin` (its one-sided 95 % bound is below it); and when log-loss significantly
+/// grows. With a class that only it knows, the bounds are those of [`judge`] for that case. With too little to measure
+/// it on it is promoted provisionally.
+#[must_use]
+pub fn judge_pushed(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
+    let (kept, new) = (format!("kept head {}", paired.champion), format!("head {}", paired.challenger));
+    if !paired.lost.is_empty() {
+        let lost = names(paired.lost);
+        return verdict(
+            VerdictCode::ClassLost,
+            format!("{kept}: {new} does not know {lost}; send one that does"),
+            None,
+        );
+    }
+    if let Some(few) = too_few(paired.all.y, paired.all.groups) {
+        return unmeasured(paired.challenger, &few);
+    }
+    let differences = Differences::compute(paired, rules);
+    let change = Some(differences.balanced);
+    let on_shared = (!paired.gained.is_empty())
+        .then(|| Differences::compute(&PairedComparison { gained: &[], all: paired.shared, ..*paired }, rules));
+    if let Some(figures) = differences.near_chance() {
+        let next = "check its classes against the labels here";
+        return verdict(
+            VerdictCode::Chance,
+            format!("{kept}: {new} is not significantly better than guessing: {figures}; {next}"),
+            change,
+        );
+    }
+    let least = if on_shared.is_some() { MAX_LOSS_TO_NEW_CLASS } else { 0.0 };
+    if let Some(loss) = differences.class_loss(rules.max_class_recall_loss.max(least)) {
+        return verdict(VerdictCode::ClassRecallLoss, format!("{kept}: {new} loses {loss}"), change);
+    }
+    let points = format!(
+        "balanced accuracy changes by {:+.1} points, at best {:+.1} (95 % bound), on {} labelled images",
+        100.0 * differences.balanced[0],
+        100.0 * differences.upper_bound,
+        paired.all.y.len()
+    );
+    let (best, limit) = match &on_shared {
+        Some(on_shared) => (on_shared.upper_bound, rules.max_class_recall_loss),
+        None => (differences.upper_bound, rules.margin),
+    };
+    if best < -limit {
+        return verdict(VerdictCode::Worse, format!("{kept}: {new} is worse: {points}"), change);
+    }
+    let [grows, low, _] = differences.log_loss;
+    if on_shared.is_none() && low > 0.0 {
+        let why = format!("is more confident in wrong answers (log-loss {grows:+.3}, at least {low:+.3})");
+        return verdict(VerdictCode::LogLoss, format!("{kept}: {new} {why}: {points}"), change);
+    }
+    let code = if differences.balanced[1] > 0.0 { VerdictCode::Better } else { VerdictCode::NotWorse };
+    verdict(code, format!("promoted {new}, not shown to be worse than head {}: {points}", paired.champion), change)
+}
+
+/// The verdict on a head that was sent and cannot be measured here, for the reason `few`: it serves, provisionally.
+#[must_use]
+pub fn unmeasured(version: u64, few: &str) -> Verdict {
+    let reason = format!("promoted head {version} provisionally, since an update sent it: {few}");
+    Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) }
 }
 
 #[cfg(test)]

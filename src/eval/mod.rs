@@ -5,11 +5,9 @@
 //! evidence. [`compare()`] scores challenger and champion on the same samples, each by a model that had not seen them;
 //! `gate` alone decides. [`calibrate()`] makes the prediction sets and the threshold for unknown images.
 
-mod bootstrap;
 pub mod budget;
 mod calibrate;
 mod compare;
-mod conformal;
 pub mod drift;
 mod figures;
 pub mod forgetting;
@@ -19,11 +17,10 @@ pub mod live;
 pub mod next_class;
 mod novelty;
 pub mod review;
-mod sign_test;
+mod statistics;
 
-pub use calibrate::calibrate;
+pub use calibrate::{calibrate, conformal};
 pub use compare::{Comparison, compare, compare_across, compare_pushed};
-pub use conformal::conformal;
 pub use figures::figures;
 pub use novelty::novelty;
-pub use sign_test::sign_test;
+pub use statistics::sign_test;

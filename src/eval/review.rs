@@ -11,13 +11,10 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{ClassSet, Label, SampleId, draw, is_audit};
+pub use pool::{DoubtedLabel, Near, candidates, doubted};
 
 mod diverse;
-mod kmeans;
 mod pool;
-mod uncertain;
-
-pub use pool::{DoubtedLabel, Near, candidates, doubted};
 
 /// Images without a label that are looked at; of more, this many are drawn.
 const CANDIDATES: usize = 2_000;
@@ -217,7 +214,7 @@ impl Pool<'_> {
         let (places, reason) = if few || rest.iter().any(|&place| self.candidates[place].probabilities.is_none()) {
             (diverse::typical(self, rest, most, seed), Reason::Diverse)
         } else {
-            (uncertain::wavering(self, rest, most), Reason::Uncertain)
+            (wavering(self, rest, most), Reason::Uncertain)
         };
         places.into_iter().map(|place| self.choice(place, reason)).collect()
     }
@@ -247,6 +244,52 @@ fn units(embeddings: &Array2<f32>, places: &[usize]) -> Array2<f32> {
         row.mapv_inplace(|z| (f64::from(z) / norm.max(f64::MIN_POSITIVE)) as f32);
     }
     units
+}
+
+/// Images on the shortlist for each that is wanted.
+const SHORTLIST: usize = 5;
+
+/// At most `most` of the candidates at `places`, which all have probabilities.
+///
+/// The five times as many with the smallest margin between their two likeliest classes are thinned by k-center greedy
+/// (Sener & Savarese 2018, arXiv 1708.00489): each next one is the farthest from all that are labelled or chosen.
+fn wavering(pool: &Pool<'_>, places: &[usize], most: usize) -> Vec<usize> {
+    let margin = |place: usize| {
+        let p = pool.candidates[place].probabilities.as_deref().unwrap_or_default();
+        let [first, second] = p
+            .iter()
+            .fold([0.0_f32; 2], |[first, second], &p| if p > first { [p, first] } else { [first, second.max(p)] });
+        first - second
+    };
+    let mut short: Vec<(f32, usize)> = places.iter().map(|&place| (margin(place), place)).collect();
+    let id = |place: usize| pool.candidates[place].id;
+    short.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| id(a.1).cmp(&id(b.1))));
+    short.truncate(SHORTLIST * most);
+    let short: Vec<usize> = short.into_iter().map(|(_, place)| place).collect();
+    let all: Vec<usize> = (0..pool.labelled.nrows()).collect();
+    let order = spread(&units(pool.embeddings, &short), &units(pool.labelled, &all), most);
+    order.into_iter().map(|row| short[row]).collect()
+}
+
+/// Rows of `x` (n, d), each of length 1, in the order of k-center greedy from `known` (l, d); the first row of equals.
+fn spread(x: &Array2<f32>, known: &Array2<f32>, most: usize) -> Vec<usize> {
+    // The largest cosine to what is covered; the smaller, the farther.
+    let mut covered = vec![f32::NEG_INFINITY; x.nrows()];
+    for block in known.axis_chunks_iter(ndarray::Axis(0), 256) {
+        for cosines in block.dot(&x.t()).rows() {
+            covered.iter_mut().zip(cosines).for_each(|(top, cosine)| *top = top.max(*cosine));
+        }
+    }
+    let mut chosen = Vec::new();
+    while chosen.len() < most.min(x.nrows()) {
+        let free = (0..x.nrows()).filter(|row| !chosen.contains(row));
+        let Some(next) = free.min_by(|&a, &b| covered[a].total_cmp(&covered[b])) else { break };
+        for (top, cosine) in covered.iter_mut().zip(x.dot(&x.row(next))) {
+            *top = top.max(cosine);
+        }
+        chosen.push(next);
+    }
+    chosen
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! Tensors: `weights` f32 (k, d), `bias` f32 (k,), `temperature` f32 (1,), `heldout.logits` f32 (n, k) and
 //! `heldout.ids` u8 (n, 32). Behind a hidden layer of m units `weights` is (k, m), and the layer is either
 //! `hidden.weights` f32 (m, d) and `hidden.bias` f32 (m,), or, where it is a random projection, `hidden.mean` and
-//! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`, in
-//! [`calibration`].
+//! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`.
 //!
 //! The same record always gives the same bytes. Reading trusts nothing: shapes, values, class names and two checksums
 //! are verified, and whatever is wrong is an error, never a panic.
@@ -12,15 +11,16 @@
 //! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2,
 //! so that an older program says "update" and not "damaged".
 
-mod calibration;
-
 use std::collections::HashMap;
 
 use ndarray::Array2;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::{BackboneRef, DenseHead, Figures, HeadRecord, HeldOut, Hidden, Origin, TrainingFacts};
+use super::{
+    BackboneRef, Calibration, Conformal, DenseHead, Figures, HeadRecord, HeldOut, Hidden, Novelty, NoveltyParts,
+    Origin, Ranked, TrainingFacts,
+};
 use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
 /// Of linear heads.
@@ -86,7 +86,7 @@ struct Document {
     /// SHA-256 of the held-out ids and logits; weights, classes and space are covered by the head's id.
     heldout_sha256: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    calibration: Option<calibration::Counts>,
+    calibration: Option<Counts>,
 }
 
 /// What the tensors do not say of a hidden layer.
@@ -97,7 +97,7 @@ enum Layer {
     Projection { width: usize, seed: u64 },
 }
 
-/// Read before the rest, so that a newer file is told from a damaged one.
+/// Read before the rest, so that a newer file is distinguished from a damaged one.
 #[derive(Deserialize)]
 struct Version {
     format: u32,
@@ -114,7 +114,7 @@ impl HeadRecord {
         let (k, inputs, n) = (self.dense.classes.len(), self.dense.weights.ncols(), self.heldout.ids.len());
         let floats = |values: &mut dyn Iterator<Item = &f32>| values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
         let (layer, mut kept) = self.dense.hidden.as_ref().map_or((None, vec![]), layer_parts);
-        let (calibration, more) = calibration::parts(&self.calibration);
+        let (calibration, more) = calibration_parts(&self.calibration);
         kept.extend(more);
         let weights = floats(&mut self.dense.weights.iter());
         let bias = floats(&mut self.dense.bias.iter());
@@ -170,7 +170,7 @@ impl HeadRecord {
         }
         let dense = read_dense(&tensors, &document)?;
         let heldout = read_heldout(&tensors, &document)?;
-        let calibration = calibration::read(&tensors, document.calibration.as_ref(), document.space.dim)?;
+        let calibration = read_calibration(&tensors, document.calibration.as_ref(), document.space.dim)?;
         Ok(Self {
             head: document.head,
             created: document.created,
@@ -307,6 +307,92 @@ fn finite(part: &'static str, values: Vec<f32>) -> Result<Vec<f32>, BadHeadFile>
 
 fn wrong(part: &'static str, expected: &str, found: impl std::fmt::Display) -> BadHeadFile {
     BadHeadFile::Part { part, expected: expected.to_owned(), found: found.to_string().chars().take(200).collect() }
+}
+
+/// What the tensors do not say.
+#[derive(Serialize, Deserialize)]
+struct Counts {
+    /// Held-out scores behind the sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sets: Option<u32>,
+    /// Held-out scores behind the threshold of novelty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    novelty: Option<u32>,
+    /// SHA-256 of the tensors' bytes, one behind the other.
+    sha256: Digest,
+}
+
+/// The tensors of `calibration`, and what they do not say; `None` when there is nothing in it.
+fn calibration_parts(calibration: &Calibration) -> (Option<Counts>, Vec<Kept>) {
+    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    let list = |name, values: &[f32]| (name, Dtype::F32, vec![values.len()], bytes(values));
+    let mut kept: Vec<Kept> = Vec::new();
+    if let Some(conformal) = &calibration.conformal {
+        kept.push(list("sets.scores", conformal.scores().values()));
+    }
+    if let Some(novelty) = &calibration.novelty {
+        let NoveltyParts { means, centre, references, location, scale, heldout } = novelty.parts();
+        let codes = references.iter().flat_map(|code| code.to_le_bytes()).collect();
+        let values: Vec<f32> = means.iter().copied().collect();
+        kept.push(("novelty.means", Dtype::F32, means.shape().to_vec(), bytes(&values)));
+        kept.push(list("novelty.centre", &centre.to_vec()));
+        kept.push(("novelty.references", Dtype::I8, references.shape().to_vec(), codes));
+        kept.push(list("novelty.units", &[*location, *scale].concat()));
+        kept.push(list("novelty.scores", heldout.values()));
+    }
+    if kept.is_empty() {
+        return (None, kept);
+    }
+    let all: Vec<u8> = kept.iter().flat_map(|(.., bytes)| bytes).copied().collect();
+    let counts = Counts {
+        sets: calibration.conformal.as_ref().map(|conformal| conformal.scores().n() as u32),
+        novelty: calibration.novelty.as_ref().map(|novelty| novelty.parts().heldout.n() as u32),
+        sha256: Digest::of(&all),
+    };
+    (Some(counts), kept)
+}
+
+/// The calibration of a head that reads embeddings of `d` values.
+fn read_calibration(tensors: &SafeTensors<'_>, counts: Option<&Counts>, d: usize) -> Result<Calibration, BadHeadFile> {
+    let Some(counts) = counts else { return Ok(Calibration::default()) };
+    let conformal = counts.sets.map(|n| {
+        let scores = read_ranked(tensors, "sets.scores", n)?;
+        Conformal::new(scores).ok_or_else(|| wrong("sets.scores", "values from 0 to 1", "others"))
+    });
+    let conformal = conformal.transpose()?;
+    let novelty = counts.novelty.map(|n| read_novelty(tensors, n, d)).transpose()?;
+    let calibration = Calibration { conformal, novelty };
+    let found = calibration_parts(&calibration).0.map(|counts| counts.sha256);
+    if found != Some(counts.sha256) {
+        let found = found.map_or("of nothing".to_owned(), |digest| digest.short());
+        return Err(BadHeadFile::Checksum { expected: counts.sha256.short(), found });
+    }
+    Ok(calibration)
+}
+
+fn read_novelty(tensors: &SafeTensors<'_>, n: u32, d: usize) -> Result<Novelty, BadHeadFile> {
+    let rows = |name| Ok(tensors.tensor(name).map_err(BadHeadFile::Container)?.shape().first().copied().unwrap_or(0));
+    let (k, m) = (rows("novelty.means")?, rows("novelty.references")?);
+    let means = finite("novelty.means", floats(tensors, "novelty.means", &[k, d])?)?;
+    let centre = floats(tensors, "novelty.centre", &[d])?;
+    let codes = raw(tensors, "novelty.references", Dtype::I8, &[m, d])?;
+    let units = floats(tensors, "novelty.units", &[4])?;
+    let parts = NoveltyParts {
+        means: matrix((k, d), means),
+        centre: centre.into(),
+        references: matrix((m, d), codes.iter().map(|code| i8::from_le_bytes([*code])).collect()),
+        location: [units[0], units[1]],
+        scale: [units[2], units[3]],
+        heldout: read_ranked(tensors, "novelty.scores", n)?,
+    };
+    Novelty::new(parts).map_err(|bad| BadHeadFile::Part { part: bad.part, expected: bad.expected, found: bad.found })
+}
+
+fn read_ranked(tensors: &SafeTensors<'_>, name: &'static str, n: u32) -> Result<Ranked, BadHeadFile> {
+    let length = tensors.tensor(name).map_err(BadHeadFile::Container)?.shape().first().copied().unwrap_or(0);
+    let values = floats(tensors, name, &[length])?;
+    let found = format!("{length} values of {n}");
+    Ranked::from_parts(n, values).ok_or_else(|| wrong(name, "finite values in ascending order, all or 1000", found))
 }
 
 #[cfg(test)]

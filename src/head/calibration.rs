@@ -1,8 +1,13 @@
 //! Calibrated uncertainty: which classes cannot be ruled out, and whether an image is of none of them.
 //!
 //! Both rest on held-out samples of the training, so neither holds for a camera that has moved since.
+//!
+//! [`Conformal`] gives sets of classes that contain the true one with a guaranteed probability. The score of a held-out
+//! sample is `s = 1 - p_y`; with q the ceil((n+1)(1-alpha))-th smallest of n scores the set of a new image is `{k : p_k
+//! >= 1 - q}` (Sadinle, Lei & Wasserman 2019, arXiv 1609.00451). The promise is made for images like the held-out ones
+//! and lapses under drift. `eval::calibrate` makes the scores; nothing here learns.
 
-use super::{Conformal, Novelty};
+use super::Novelty;
 
 /// Made once after a training, used for every image.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,9 +87,115 @@ impl Calibration {
     }
 }
 
+/// Room for the rounding of probabilities to f32.
+const ROUNDING: f32 = 1e-6;
+
+/// Held-out scores with their use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conformal(Ranked);
+
+impl Conformal {
+    /// Of `scores` `1 - p_y`; `None` when one is outside 0..=1.
+    #[must_use]
+    pub fn new(scores: Ranked) -> Option<Self> {
+        scores.values().iter().all(|score| (0.0..=1.0).contains(score)).then_some(Self(scores))
+    }
+
+    /// The scores.
+    #[must_use]
+    pub fn scores(&self) -> &Ranked {
+        &self.0
+    }
+
+    /// q for `alpha`; infinite with fewer scores than [`Conformal::needed`].
+    #[must_use]
+    pub fn quantile(&self, alpha: f64) -> f32 {
+        self.0.reached_by(1.0 - alpha).unwrap_or(f32::INFINITY)
+    }
+
+    /// Classes `{k : p_k >= 1 - q}` of probabilities `p` (k,), in class order: of images like the held-out ones, a
+    /// share of at least 1 - `alpha` have their true class in it. Exactly one class is an answer; none or several
+    /// mean that a head should abstain. With too few scores it holds every class.
+    #[must_use]
+    pub fn set(&self, p: &[f32], alpha: f64) -> Vec<usize> {
+        let q = self.quantile(alpha);
+        (0..p.len()).filter(|&class| 1.0 - p[class] <= q + ROUNDING).collect()
+    }
+
+    /// Fewest held-out samples that can promise anything at `alpha`, above 0: 9 for 0.1, 99 for 0.01.
+    #[must_use]
+    pub fn needed(alpha: f64) -> usize {
+        (1.0 / alpha - 1.0 - 1e-9).ceil().max(1.0) as usize
+    }
+}
+
+/// Values that are kept at most: a rank is then off by no more than a thousandth of their number.
+const POINTS: usize = 1000;
+
+/// Values in ascending order: all of them, or 1,000 of evenly spaced rank with the largest among them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranked {
+    n: u32,
+    values: Vec<f32>,
+}
+
+impl Ranked {
+    /// Of `values` in any order; `None` when there is none, or one that is not finite.
+    #[must_use]
+    pub fn new(mut values: Vec<f32>) -> Option<Self> {
+        values.sort_by(f32::total_cmp);
+        let (n, kept) = (values.len(), values.len().min(POINTS));
+        let values = (1..=kept).map(|point| values[rank(point, n, kept) - 1]).collect();
+        Self::from_parts(u32::try_from(n).ok()?, values)
+    }
+
+    /// Takes what [`Ranked::n`] and [`Ranked::values`] gave; `None` when it cannot have come from there.
+    #[must_use]
+    pub fn from_parts(n: u32, values: Vec<f32>) -> Option<Self> {
+        let sound = values.iter().all(|value| value.is_finite()) && values.is_sorted();
+        (n > 0 && values.len() == (n as usize).min(POINTS) && sound).then_some(Self { n, values })
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.n as usize
+    }
+
+    /// Those that were kept, ascending.
+    #[must_use]
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The ceil((n + 1) `share`)-th smallest value, or the next larger one that was kept; `None` beyond the largest.
+    ///
+    /// One more value like these is not above it with probability `share` at least.
+    #[must_use]
+    pub fn reached_by(&self, share: f64) -> Option<f32> {
+        let (n, kept) = (self.n(), self.values.len());
+        // A hair less before rounding up: 10 * 0.9 is 9, whatever its last bit says.
+        let wanted = ((n + 1) as f64 * share - 1e-9).ceil().max(1.0) as usize;
+        (wanted <= n).then(|| self.values[(wanted * kept).div_ceil(n) - 1])
+    }
+
+    /// The share of values below `value`, 0..=1.
+    #[must_use]
+    pub fn share_below(&self, value: f64) -> f64 {
+        self.values.partition_point(|kept| f64::from(*kept) < value) as f64 / self.values.len() as f64
+    }
+}
+
+/// The rank among n, from 1, of the `point`-th of `kept` values: the last of its share.
+fn rank(point: usize, n: usize, kept: usize) -> usize {
+    point * n / kept
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{Array1, array};
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
     use crate::head::{NoveltyParts, Ranked};
@@ -125,5 +236,86 @@ mod tests {
     #[test]
     fn an_embedding_that_is_no_number_is_unknown() {
         assert_eq!(calibration(120).doubt(&[0.9, 0.1], &[f32::NAN, 0.0, 0.0], DoubtRates::DEFAULT).unknown, Some(true));
+    }
+
+    fn conformal(scores: Vec<f32>) -> Conformal {
+        Conformal::new(Ranked::new(scores).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn too_few_samples_promise_nothing_and_let_every_class_in() {
+        for (alpha, needed) in [(0.1, 9), (0.05, 19), (0.01, 99), (0.5, 1)] {
+            assert_eq!(Conformal::needed(alpha), needed);
+            assert_eq!(conformal(vec![0.0; needed]).set(&[1.0, 0.0], alpha), [0]);
+            if needed > 1 {
+                assert_eq!(conformal(vec![0.0; needed - 1]).set(&[1.0, 0.0], alpha), [0, 1]);
+            }
+        }
+    }
+
+    #[test]
+    fn sets_hold_the_classes_as_likely_as_the_quantile_ties_included() {
+        let conformal = conformal(vec![0.7; 20]);
+        assert_eq!(conformal.set(&[0.3, 0.3, 0.299, 0.101], 0.1), [0, 1]);
+        assert_eq!(conformal.set(&[0.25; 4], 0.1), [0_usize; 0]);
+        assert_eq!(Conformal::new(Ranked::new(vec![0.1, 1.5]).unwrap()), None);
+    }
+
+    #[test]
+    fn the_promise_holds_for_exchangeable_scores_and_is_not_overdone() {
+        for (n, alpha) in [(12_u32, 0.1), (40, 0.1), (200, 0.2), (3000, 0.05)] {
+            let (draws, mut held) = (2000, 0);
+            for seed in 0..draws {
+                let mut rng = ChaCha8Rng::seed_from_u64(seed);
+                // Rounded, so that some are equal.
+                let mut draw = || (rng.random::<f32>() * 500.0).round() / 500.0;
+                let conformal = conformal((0..n).map(|_| draw()).collect());
+                held += u32::from(!conformal.set(&[1.0 - draw()], alpha).is_empty());
+            }
+            let (share, error) = (f64::from(held) / draws as f64, (alpha * (1.0 - alpha) / draws as f64).sqrt());
+            let most = 1.0 - alpha + 1.0 / f64::from(n + 1) + 0.003;
+            assert!(share > 1.0 - alpha - 3.5 * error && share < most + 3.5 * error, "n {n}, alpha {alpha}: {share}");
+        }
+    }
+
+    #[test]
+    fn the_rank_is_that_of_one_more_value() {
+        let ten = Ranked::new((1..=10).rev().map(|i| i as f32).collect()).unwrap();
+        for (share, expected) in [(0.0, Some(1.0)), (0.5, Some(6.0)), (0.7, Some(8.0)), (0.9, Some(10.0)), (0.95, None)]
+        {
+            assert_eq!(ten.reached_by(share), expected, "{share}");
+        }
+        // (9 + 1) * 0.9 is 9 exactly.
+        let nine = Ranked::new((1..=9).map(|i| i as f32).collect()).unwrap();
+        assert_eq!((nine.reached_by(0.9), nine.reached_by(0.91)), (Some(9.0), None));
+        assert!((ten.share_below(3.5) - 0.3).abs() < 1e-12 && (ten.share_below(1.0) - 0.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_thousand_points_stand_for_many_values_on_the_safe_side() {
+        for seed in 0..20 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let n = rng.random_range(1001..20_000);
+            let mut all: Vec<f32> = (0..n).map(|_| rng.random()).collect();
+            let ranked = Ranked::new(all.clone()).unwrap();
+            assert_eq!((ranked.n(), ranked.values().len()), (n, 1000));
+            all.sort_by(f32::total_cmp);
+            for share in [0.001, 0.1, 0.5, 0.95, 0.999] {
+                let wanted = ((n + 1) as f64 * share).ceil() as usize;
+                let found = ranked.reached_by(share).unwrap();
+                let place = all.partition_point(|value| *value < found) + 1;
+                assert!((wanted..=wanted + n.div_ceil(1000)).contains(&place), "seed {seed}: {place}, {wanted} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_come_back_and_damaged_ones_are_refused() {
+        let ranked = Ranked::new(vec![0.3, 0.1, 0.2]).unwrap();
+        assert_eq!(Ranked::from_parts(3, ranked.values().to_vec()), Some(ranked));
+        assert!(Ranked::new(vec![]).is_none() && Ranked::new(vec![0.0, f32::NAN]).is_none());
+        for (n, values) in [(0, vec![]), (3, vec![0.1, 0.2]), (2, vec![0.2, 0.1]), (2000, vec![0.5; 1001])] {
+            assert_eq!(Ranked::from_parts(n, values), None);
+        }
     }
 }

@@ -31,7 +31,7 @@ pub struct DenseHead {
 
 /// Why a head cannot read an embedding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum SpaceMismatch {
     /// Another number of values.
     #[error(
         "the head reads embeddings of {expected} values, this one has {found}: \
@@ -61,22 +61,22 @@ impl DenseHead {
     /// Whether embeddings of `space` can be read.
     ///
     /// # Errors
-    /// [`Unreadable::Space`] naming both spaces when they differ.
-    pub fn reads(&self, space: &EmbeddingSpace) -> Result<(), Unreadable> {
+    /// [`SpaceMismatch::Space`] naming both spaces when they differ.
+    pub fn reads(&self, space: &EmbeddingSpace) -> Result<(), SpaceMismatch> {
         if self.space == *space {
             return Ok(());
         }
-        Err(Unreadable::Space { expected: Box::new(self.space), found: Box::new(*space) })
+        Err(SpaceMismatch::Space { expected: Box::new(self.space), found: Box::new(*space) })
     }
 
     /// Writes `W h + b`, before temperature, into `out` (k,) for an `embedding` (d,).
     ///
     /// # Errors
-    /// [`Unreadable::Width`] when `embedding` is not d long; `out` is then untouched.
+    /// [`SpaceMismatch::Width`] when `embedding` is not d long; `out` is then untouched.
     ///
     /// # Panics
     /// When `out` is not k long.
-    pub fn logits(&self, embedding: &[f32], out: &mut [f32]) -> Result<(), Unreadable> {
+    pub fn logits(&self, embedding: &[f32], out: &mut [f32]) -> Result<(), SpaceMismatch> {
         assert_eq!(out.len(), self.classes.len(), "one place a class");
         self.check(embedding.len())?;
         let input: Vec<f64> = match &self.hidden {
@@ -93,25 +93,25 @@ impl DenseHead {
     /// The probabilities (k,) of an `embedding` (d,); they sum to 1 within 1e-6.
     ///
     /// # Errors
-    /// [`Unreadable::Width`] when `embedding` is not d long.
-    pub fn probabilities(&self, embedding: &[f32]) -> Result<Vec<f32>, Unreadable> {
+    /// [`SpaceMismatch::Width`] when `embedding` is not d long.
+    pub fn probabilities(&self, embedding: &[f32]) -> Result<Vec<f32>, SpaceMismatch> {
         let mut out = vec![0.0; self.classes.len()];
         self.logits(embedding, &mut out)?;
         softmax_in_place(&mut out, self.temperature);
         Ok(out)
     }
 
-    fn check(&self, found: usize) -> Result<(), Unreadable> {
+    fn check(&self, found: usize) -> Result<(), SpaceMismatch> {
         let expected = self.space.dim;
-        if found == expected { Ok(()) } else { Err(Unreadable::Width { expected, found }) }
+        if found == expected { Ok(()) } else { Err(SpaceMismatch::Width { expected, found }) }
     }
 
     /// Logits (n, k), before temperature, of `embeddings` (n, d); each row as [`DenseHead::logits`] gives it but for
     /// the order of its f64 sums.
     ///
     /// # Errors
-    /// [`Unreadable::Width`] when the embeddings are not d wide.
-    pub fn logits_of(&self, embeddings: &Array2<f32>) -> Result<Array2<f32>, Unreadable> {
+    /// [`SpaceMismatch::Width`] when the embeddings are not d wide.
+    pub fn logits_of(&self, embeddings: &Array2<f32>) -> Result<Array2<f32>, SpaceMismatch> {
         self.check(embeddings.ncols())?;
         let mut out = Array2::zeros((embeddings.nrows(), self.classes.len()));
         let weights = self.weights.mapv(f64::from);
@@ -131,8 +131,8 @@ impl DenseHead {
     /// Probabilities (n, k) of `embeddings` (n, d).
     ///
     /// # Errors
-    /// [`Unreadable::Width`] when the embeddings are not d wide.
-    pub fn probabilities_of(&self, embeddings: &Array2<f32>) -> Result<Array2<f32>, Unreadable> {
+    /// [`SpaceMismatch::Width`] when the embeddings are not d wide.
+    pub fn probabilities_of(&self, embeddings: &Array2<f32>) -> Result<Array2<f32>, SpaceMismatch> {
         let mut out = self.logits_of(embeddings)?;
         softmax_rows(&mut out, self.temperature);
         Ok(out)
@@ -285,7 +285,7 @@ pub(super) mod tests {
                 head.logits(&embedding.to_vec(), &mut logits).unwrap();
                 assert!(row.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 1e-5), "{row} {logits:?}");
             }
-            assert_eq!(head.probabilities(&[1.0; 4]), Err(Unreadable::Width { expected: 2, found: 4 }));
+            assert_eq!(head.probabilities(&[1.0; 4]), Err(SpaceMismatch::Width { expected: 2, found: 4 }));
         }
     }
 
@@ -299,7 +299,7 @@ pub(super) mod tests {
     #[test]
     fn embeddings_of_another_width_or_space_are_refused_with_both_digests() {
         let head = head();
-        assert_eq!(head.probabilities(&[1.0; 3]), Err(Unreadable::Width { expected: 2, found: 3 }));
+        assert_eq!(head.probabilities(&[1.0; 3]), Err(SpaceMismatch::Width { expected: 2, found: 3 }));
         let other = EmbeddingSpace { backbone: Digest::of(b"other"), ..head.space };
         let message = head.reads(&other).unwrap_err().to_string();
         assert!(message.contains(&other.backbone.short()) && message.contains(&head.space.backbone.short()));

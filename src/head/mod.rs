@@ -5,20 +5,16 @@
 
 mod bytes;
 mod calibration;
-mod conformal;
 mod dense;
 mod hidden;
 mod novelty;
-mod ranked;
 mod record;
 
 pub use bytes::BadHeadFile;
-pub use calibration::{Calibration, Doubt, DoubtRates, NoveltyFound};
-pub use conformal::Conformal;
-pub use dense::{DenseHead, Unreadable, softmax_in_place, softmax_rows};
+pub use calibration::{Calibration, Conformal, Doubt, DoubtRates, NoveltyFound, Ranked};
+pub use dense::{DenseHead, SpaceMismatch, softmax_in_place, softmax_rows};
 pub(crate) use hidden::Normal;
 pub use hidden::{Hidden, Origin};
 pub use novelty::{BadNovelty, Novelty, NoveltyParts};
 pub(crate) use novelty::{combine, dot, unit};
-pub use ranked::Ranked;
 pub use record::{BackboneRef, Candidate, ClassFigures, EvaluatedOn, Figures, HeadRecord, HeldOut, TrainingFacts};

@@ -3,13 +3,16 @@
 //! The format is recognised by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of
 //! an animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
 //! pixels are commonly stored as black, so this agrees with programs that drop alpha.
+//!
+//! Decoders are lenient: half a JPEG decodes to a picture with a grey lower half. A file that is still being
+//! written must not become a sample, so its structure is walked before it is decoded. Bytes behind the end are
+//! fine, cameras put thumbnails and notes there.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use super::whole::{is_whole, may_become_an_image};
 use crate::words::on_one_line;
 
 /// Upright pixels, 8 bits a channel: (height, width, 3), red first; never empty.
@@ -199,6 +202,107 @@ fn over_black(image: DynamicImage) -> image::RgbImage {
         }
     }
     DynamicImage::ImageRgba8(rgba).into_rgb8()
+}
+
+/// True when `bytes`, a file of this `format`, ends where its structure says or later.
+///
+/// JPEG: the end marker is met by walking segments and scans. PNG: the chunk `IEND` is there. WebP: as long as its
+/// RIFF header and each chunk in it say. BMP: the pixel array is there in full; compressed ones are as long as their
+/// header says.
+pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
+    match format {
+        ImageFormat::Jpeg => jpeg(bytes),
+        ImageFormat::Png => png(bytes),
+        ImageFormat::WebP => webp(bytes),
+        ImageFormat::Bmp => bmp(bytes),
+        _ => Some(true),
+    }
+    .unwrap_or(false)
+}
+
+/// True when `bytes` may be the first few of one of the four formats, too few to tell.
+pub fn may_become_an_image(bytes: &[u8]) -> bool {
+    let begins = |magic: &[Option<u8>]| {
+        bytes.len() < magic.len() && bytes.iter().zip(magic).all(|(byte, want)| want.is_none_or(|want| want == *byte))
+    };
+    let exact = |magic: &[u8]| begins(&magic.iter().copied().map(Some).collect::<Vec<_>>());
+    let webp: Vec<_> = b"RIFF".iter().copied().map(Some).chain([None; 4]).chain(b"WEBP".map(Some)).collect();
+    exact(b"\xff\xd8\xff") || exact(b"\x89PNG\r\n\x1a\n") || exact(b"BM") || begins(&webp)
+}
+
+fn u16_be(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
+}
+
+fn u16_le(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
+}
+
+fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// `None` and `Some(false)` both mean: the end is missing.
+fn jpeg(bytes: &[u8]) -> Option<bool> {
+    const START: u8 = 0xd8;
+    const END: u8 = 0xd9;
+    let mut at = 0;
+    loop {
+        // To the next marker: 0xff, any number of fill bytes 0xff, then the code. Inside a scan 0xff00 is data.
+        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
+        at += bytes.get(at..)?.iter().position(|&byte| byte != 0xff)?;
+        let code = *bytes.get(at)?;
+        at += 1;
+        match code {
+            END => return Some(true),
+            0x00 | 0x01 | 0xd0..=0xd7 | START => {}
+            _ => at += u16_be(bytes, at)?.max(2),
+        }
+    }
+}
+
+fn png(bytes: &[u8]) -> Option<bool> {
+    let mut at = 8;
+    loop {
+        let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
+        let kind = bytes.get(at + 4..at + 8)?;
+        at = at.checked_add(length)?.checked_add(12)?;
+        if kind == b"IEND" {
+            return Some(at <= bytes.len());
+        }
+    }
+}
+
+fn webp(bytes: &[u8]) -> Option<bool> {
+    let mut end = u64::from(u32_le(bytes, 4)?) + 8;
+    let mut at = 12;
+    while at + 8 <= end {
+        let chunk_end = at + 8 + u64::from(u32_le(bytes, usize::try_from(at).ok()? + 4)?);
+        // The decoder reads a chunk to its own end, also where the header of the file has an earlier one.
+        end = end.max(chunk_end);
+        at = chunk_end + (chunk_end & 1);
+    }
+    Some(end <= bytes.len() as u64)
+}
+
+fn bmp(bytes: &[u8]) -> Option<bool> {
+    const RGB: u32 = 0;
+    const BITFIELDS: u32 = 3;
+    const ALPHA_BITFIELDS: u32 = 6;
+    let (file_size, pixels_at, header_size) = (u32_le(bytes, 2)?, u32_le(bytes, 10)?, u32_le(bytes, 14)?);
+    let (width, height, depth, compression) = if header_size == 12 {
+        (u16_le(bytes, 18)?, u16_le(bytes, 20)?, u16_le(bytes, 24)?, RGB)
+    } else {
+        let size = |at| Some(u64::from(u32_le(bytes, at)?.cast_signed().unsigned_abs()));
+        (size(18)?, size(22)?, u16_le(bytes, 28)?, u32_le(bytes, 30)?)
+    };
+    let end = if matches!(compression, RGB | BITFIELDS | ALPHA_BITFIELDS) {
+        let row = (width * depth).div_ceil(32) * 4;
+        u64::from(pixels_at).saturating_add(row.saturating_mul(height))
+    } else {
+        u64::from(file_size)
+    };
+    Some(end <= bytes.len() as u64)
 }
 
 #[cfg(test)]

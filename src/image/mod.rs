@@ -5,7 +5,6 @@
 
 mod decode;
 mod preprocess;
-mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};

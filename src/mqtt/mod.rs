@@ -14,7 +14,6 @@
 //! - An inbound message is acknowledged when the engine says so, on the connection on which it came; the broker
 //!   delivers it again otherwise.
 
-mod backoff;
 mod connection_error;
 mod courier;
 mod link;
@@ -23,23 +22,20 @@ mod outlet;
 mod pace;
 mod session;
 mod settings;
-mod tls;
 mod window;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-pub use courier::{Courier, LinkEvent};
-pub(crate) use link::HEADER_BYTES;
-pub use pace::REPLAY_PER_SECOND;
-pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls};
-pub use tls::check as check_tls;
-pub use window::{Lane, WINDOW};
-
 use crate::engine::{DeliveryId, Event, OutboxMessage};
 use crate::wire::Topic;
+pub use courier::{Courier, LinkEvent};
+pub(crate) use link::HEADER_BYTES;
 use mailbox::Mailbox;
+pub use pace::REPLAY_PER_SECOND;
+pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls, check as check_tls};
+pub use window::{Lane, WINDOW};
 
 /// Where messages wait that must reach the broker.
 pub trait Outbox {

@@ -6,12 +6,12 @@ use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::backoff::Backoff;
+use super::Outbox;
 use super::link::{self, Outcome, Purpose};
 use super::mailbox::Mailbox;
-use super::settings::Settings;
+use super::pace::Backoff;
+use super::settings::{self, Settings};
 use super::window::Window;
-use super::{Outbox, tls};
 use crate::engine::{BrokerEvent, Event};
 use crate::wire::{Status, Topic};
 use crate::words::Component;
@@ -163,7 +163,7 @@ pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(
         options.set_credentials(&credentials.username, password.trim_end());
     }
     if settings.broker.tls {
-        let config = tls::client_config(&settings.tls)?;
+        let config = settings::client_config(&settings.tls)?;
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
     }
     Ok(())

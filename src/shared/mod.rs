@@ -1,6 +1,62 @@
-//! What the daemon and the commands both do: settings from the configuration, and files that both read.
+//! What the daemon and the commands both do: settings from the configuration, files that both read, and samples as lists
+//! show them, with the fold in which training holds each out.
 
-pub mod read_image;
-pub mod sample_list;
+pub mod files;
 pub mod settings;
-pub mod trusted_keys;
+
+use std::collections::BTreeMap;
+
+use crate::store::{ListedSample, Reader, SampleFilter, StoreError};
+use crate::train::folds_of;
+use crate::wire::SampleEntry;
+use crate::words::{Label, SampleId};
+
+/// Every sample, in the order of arrival; `seed` is `training.seed`.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
+    with_folds(reader, reader.samples()?, seed)
+}
+
+/// The samples that match `choice`; `None` when the sample to start after is not stored.
+pub(crate) fn samples_of(
+    reader: &Reader,
+    choice: &SampleFilter<'_>,
+    seed: u64,
+) -> Result<Option<Vec<SampleEntry>>, StoreError> {
+    let rows = reader.samples_of(choice)?;
+    rows.map(|rows| with_folds(reader, rows, seed)).transpose()
+}
+
+fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
+    let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, seed)? } else { BTreeMap::new() };
+    let entry = |row: ListedSample| {
+        let fold = folds.get(&row.id).copied().filter(|_| row.label.is_some());
+        let (predicted, probability) = row.predicted.map(|said| (said.label, said.probability)).unzip();
+        let (label, given) = row.label.map(|(label, source, at)| (label, (source, at))).unzip();
+        let (label_source, labelled_at) = given.unzip();
+        SampleEntry {
+            image: row.id,
+            path: row.path.to_string_lossy().into_owned(),
+            label,
+            label_source,
+            labelled_at,
+            arrived_at: row.arrived_at,
+            predicted,
+            probability,
+            group: row.group,
+            fold,
+        }
+    };
+    Ok(rows.into_iter().map(entry).collect())
+}
+
+/// The fold of every labelled sample.
+fn folds(reader: &Reader, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
+    let labelled: Vec<(SampleId, SampleId, Label)> =
+        reader.sample_rows()?.into_iter().filter_map(|sample| Some((sample.id, sample.group, sample.label?))).collect();
+    let labels: Vec<Label> = labelled.iter().map(|(_, _, label)| label.clone()).collect();
+    let groups: Vec<SampleId> = labelled.iter().map(|(_, group, _)| *group).collect();
+    Ok(labelled.iter().map(|(id, ..)| *id).zip(folds_of(&labels, &groups, seed)).collect())
+}

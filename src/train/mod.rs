@@ -21,24 +21,75 @@ mod cholesky;
 mod cv;
 mod data;
 mod fast;
-mod fit;
 mod heads;
 mod lbfgs;
 mod online;
 mod settings;
 mod softmax_loss;
 
+use ndarray::s;
+
+use crate::head::{DenseHead, HeldOut, TrainingFacts};
 pub use cholesky::{Cholesky, NoFactor};
-pub use cv::temperature::fit as fit_temperature;
-pub use data::dataset::{BadData, Dataset};
+use cv::CvPlan;
+pub use cv::model_choice::fit_temperature;
+use cv::model_choice::scorable_logits;
 pub use data::groups::{Frame, Grouper};
+use data::replay;
 pub use data::split::folds_of;
 pub use data::subset::choose as subset;
-pub use fit::fit;
+pub use data::{BadData, Dataset};
+use heads::{FittedHead, Layers, fit_kind};
 pub use online::catch_up::{LabelRow, LabelRows, catch_up, with_replay};
 pub use online::class_stats::ClassStats;
 pub use online::label_stats::{BadLabelStats, LabelStats};
-pub use online::learner::OnlineLearner;
+pub use online::learner::{OnlineLearner, Overlay};
 pub use online::online_lda::{OnlineLda, Shrinkage};
-pub use online::overlay::Overlay;
 pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver, Watch};
+
+/// A head fitted on all of `data`, with out-of-fold logits of each sample, so that its figures are of images it had
+/// not seen. Samples drawn from the statistics of evicted images (`data/replay`) train it too and are never evaluated.
+///
+/// `watch` gets the progress after each pass over the samples and may end the training. The folds' models start at
+/// zero: starting from the head in service, or from one another, would show them what is held out from them.
+///
+/// # Errors
+/// [`FitError`] when a setting is out of range, `watch` ends the training, or Adam diverges.
+pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitted, FitError> {
+    check(settings)?;
+    let replayed = replay::extended(data, settings.seed);
+    let plan = CvPlan::new(replayed.as_ref().unwrap_or(data), data.n(), settings);
+    let FittedHead { layers, heldout, facts } = fit_kind(&plan, settings.kind, settings, watch)?;
+    let Layers { hidden, weights, bias } = layers;
+    let temperature = fit_temperature(&scorable_logits(&plan, &heldout)) as f32;
+    let heldout = heldout.slice(s![..data.n(), ..]).mapv(|logit| logit as f32);
+    let diverged = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l > f32::MAX);
+    if let (true, Solver::Adam { epochs, lr, .. }) = (diverged, settings.solver) {
+        return Err(FitError::Diverged { epoch: epochs, lr });
+    }
+    let mut facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..facts };
+    if let Some(replayed) = replayed {
+        facts.hyper.insert("replayed".to_owned(), (replayed.n() - data.n()) as f64);
+    }
+    Ok(Fitted {
+        dense: DenseHead { space: data.space(), classes: data.classes().clone(), hidden, weights, bias, temperature },
+        facts,
+        heldout: HeldOut { ids: data.ids().to_vec(), logits: heldout },
+    })
+}
+
+fn check(settings: &Settings) -> Result<(), FitError> {
+    let check = |ok: bool, what, expected, found| {
+        if ok { Ok(()) } else { Err(FitError::Setting { what, expected, found }) }
+    };
+    check(settings.folds >= 2, "folds", "2 or more", settings.folds as f64)?;
+    if let L2::Fixed(lambda) = settings.l2 {
+        check(lambda.is_finite() && lambda >= 0.0, "l2", "0 or more", lambda)?;
+    }
+    if let Solver::Adam { epochs, batch, lr } = settings.solver {
+        check(epochs >= 1, "epochs", "1 or more", epochs as f64)?;
+        check(batch >= 1, "batch", "1 or more", batch as f64)?;
+        check(lr.is_finite() && lr > 0.0, "learning rate", "above 0", lr)?;
+    }
+    Ok(())
+}

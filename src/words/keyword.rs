@@ -1,6 +1,10 @@
-//! Enums that are spelled as words.
+//! Enums that are spelled as words, and those that several modules share.
 //!
 //! The enum holds the one list of words; settings, files and the command line read and write it by [`Keyword`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// A value that has a word, the same in the configuration, in files, in messages and on the command line.
 pub trait Keyword: Copy + Send + Sync + 'static {
@@ -59,6 +63,94 @@ macro_rules! keywords {
             }
         }
     };
+}
+
+/// A part of the daemon; the `source` of an `error` event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Component {
+    /// The wall clock, and whether it can be believed.
+    Clock,
+    /// Reading the configuration.
+    Config,
+    /// The link to the broker.
+    Mqtt,
+    /// The messages that wait for the broker.
+    Outbox,
+    /// Putting a head in service.
+    Serve,
+    /// The store and its quota.
+    Store,
+    /// Training.
+    Train,
+    /// Signed updates and their chunks.
+    Updates,
+    /// The watched folders and what lies in them.
+    Watch,
+    /// The supervision of the workers.
+    Watchdog,
+}
+
+impl Component {
+    /// The word in events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Clock => "clock",
+            Self::Config => "config",
+            Self::Mqtt => "mqtt",
+            Self::Outbox => "outbox",
+            Self::Serve => "serve",
+            Self::Store => "store",
+            Self::Train => "train",
+            Self::Updates => "updates",
+            Self::Watch => "watch",
+            Self::Watchdog => "watchdog",
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+keywords! {
+    /// When a watched folder is listed every few seconds instead of waiting for the kernel's notifications.
+    #[derive(Default)]
+    pub enum Poll {
+        /// On network file systems.
+        #[default]
+        Auto = "auto",
+        /// Always.
+        Always = "always",
+        /// Never because of the file system; still where the kernel refuses notifications.
+        Never = "never",
+    }
+}
+
+keywords! {
+    /// How embeddings are stored.
+    #[derive(Default, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Precision {
+        /// Half: two bytes a value.
+        #[default]
+        F16 = "f16",
+        /// Single: four bytes a value.
+        F32 = "f32",
+    }
+}
+
+impl Precision {
+    /// What one value takes.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
 }
 
 #[cfg(test)]

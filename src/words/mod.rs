@@ -4,29 +4,18 @@
 //! knows the time except by argument.
 
 mod broker_url;
-mod class_set;
-mod component;
 mod digest;
-mod draw;
-mod head_ref;
 mod keyword;
 mod label;
-mod options;
 #[cfg(feature = "rusqlite")]
 mod sql;
 mod text;
 mod timestamp;
 
+pub use crate::keywords;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
-pub use class_set::ClassSet;
-pub use component::Component;
-pub use digest::{BadDigest, Digest, EmbeddingSpace, SampleId};
-pub use draw::{draw, is_audit};
-pub use head_ref::{HeadId, HeadRef, HeadStatus};
-pub use keyword::Keyword;
-pub use label::{BadLabel, Label, LabelSource};
-pub use options::{Poll, Precision};
+pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
+pub use keyword::{Component, Keyword, Poll, Precision};
+pub use label::{BadLabel, ClassSet, Label, LabelSource};
 pub use text::{error_chain, on_one_line};
 pub use timestamp::{Now, Timestamp};
-
-pub use crate::keywords;

@@ -7,7 +7,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel as Level;
 use ort::value::TensorRef;
 
-use super::library::{RuntimeMissing, environment};
+use super::{RuntimeMissing, environment};
 use crate::backbone::manifest::{Manifest, Pool};
 use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
 use crate::backbone::pooling::pooled;

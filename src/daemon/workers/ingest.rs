@@ -16,7 +16,7 @@ use crate::daemon::serving::Serving;
 use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
 use crate::ports::{EmbedError, Embedder};
-use crate::shared::read_image::{PictureError, read_picture};
+use crate::shared::files::{PictureError, read_picture};
 use crate::store::{Reader, StoreError};
 use crate::train::{Frame, Grouper};
 use crate::words::{SampleId, Timestamp, error_chain};

@@ -2,16 +2,21 @@
 //! the preparation of another backbone.
 //!
 //! Every job runs at the priority of `training.priority`, can be cancelled, and ends in one event even when it panics.
+//!
+//! [`fit`] fits a head as a part of a job, with the pauses and the time limit of `training.*`.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use crate::daemon::throttle::{Throttle, ThrottleSettings};
 use crate::engine::Event;
+use crate::train::{self, Dataset, FitError, Fitted, Progress};
 
 /// An error with its causes, whatever its type.
 pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -95,6 +100,37 @@ pub(crate) fn spawn<T>(
 /// What `work` returns, or that it panicked. The work must leave nothing half-done that others see.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     panic::catch_unwind(AssertUnwindSafe(work)).map_err(|_| Panicked)
+}
+
+/// A head fitted on `data`, with the seconds that it took; `None` when the job was cancelled. `progress` hears the
+/// share that is done, 0..1.
+///
+/// The fit waits while the machine is hot or busy (`training.pause_above_c`, `training.pause_above_load`).
+///
+/// # Errors
+/// When a setting is out of range, the solver diverges, or the fit took longer than `training.time_limit`.
+pub(crate) fn fit(
+    data: &Dataset,
+    settings: &train::Settings,
+    control: &Control,
+    mut progress: impl FnMut(f64),
+) -> Result<Option<Fitted>, AnyError> {
+    let started = Instant::now();
+    let mut throttle = control.throttle();
+    let mut watch = |step: Progress| {
+        progress(step.fraction);
+        control.wait(&mut throttle);
+        if control.is_cancelled() || throttle.is_late() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    match train::fit(data, settings, &mut watch) {
+        Ok(mut fitted) => {
+            fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
+            Ok(Some(fitted))
+        }
+        Err(FitError::Cancelled) if control.is_cancelled() => Ok(None),
+        Err(FitError::Cancelled) => Err(throttle.late().into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

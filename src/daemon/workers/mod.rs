@@ -5,7 +5,6 @@
 
 pub(crate) mod backbone_swap;
 mod export;
-mod fit;
 pub(crate) mod ingest;
 pub(crate) mod job;
 pub(crate) mod online_learning;

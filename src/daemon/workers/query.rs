@@ -17,7 +17,7 @@ use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::daemon::startup::{self, PendingConfig, Read};
 use crate::engine::{Event, JobId, ProcessEvent, Query, UNDER_WAY_MAX, prediction_body};
-use crate::shared::sample_list::samples_of;
+use crate::shared::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode};

@@ -5,8 +5,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use super::fit::fit;
-use super::job::{self, AnyError, Control, Job};
+use super::job::{self, AnyError, Control, Job, fit};
 use super::training_data;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};

@@ -57,5 +57,89 @@ impl LabelRows for Reader {
 }
 
 #[cfg(test)]
-#[path = "training_data_tests.rs"]
-mod tests;
+mod tests {
+    use std::ops::ControlFlow;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::engine::{LabelSource, NewSample, Write};
+    use crate::head::BackboneRef;
+    use crate::store::{OpenOptions, Precision, Store};
+    use crate::train::{Settings, fit};
+    use crate::words::{Digest, Timestamp};
+
+    fn id(n: u8) -> SampleId {
+        SampleId::of(&[n])
+    }
+
+    fn embedding(n: u8) -> Vec<f32> {
+        vec![1.0, f32::from(n % 2), f32::from(n) / 16.0, 0.25]
+    }
+
+    fn space() -> EmbeddingSpace {
+        EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 4 }
+    }
+
+    fn label(n: u8) -> Label {
+        Label::new(if n.is_multiple_of(2) { "gear" } else { "nut" }).unwrap()
+    }
+
+    fn labelled_as(n: u8, label: Option<Label>, at: i64) -> Write {
+        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at) }
+    }
+
+    fn sample(n: u8) -> [Write; 2] {
+        let sample = NewSample {
+            id: id(n),
+            path: PathBuf::from(format!("/srv/{n}.jpg")),
+            bytes: 1,
+            arrived_at: Timestamp(0),
+            embedding: embedding(n),
+            group: id(n),
+            predicted: None,
+        };
+        [Write::Sample(Box::new(sample)), labelled_as(n, Some(label(n)), 1)]
+    }
+
+    /// A store of sixteen labelled samples whose statistics were written.
+    fn store(folder: &std::path::Path) -> Store {
+        let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"b"), dim: 4 };
+        let options = OpenOptions { space: space(), backbone: &backbone, precision: Precision::F32 };
+        let mut store = Store::open(folder, &options).unwrap();
+        store.commit(&(0..16).flat_map(sample).collect::<Vec<_>>()).unwrap();
+        let mut statistics = LabelStats::new(space());
+        (0..16).for_each(|n| statistics.set(id(n), Some(&label(n)), &embedding(n)));
+        store.commit(&[Write::Statistics { file: statistics.to_bytes() }]).unwrap();
+        store
+    }
+
+    /// How many samples a training of `max` learned from without having them.
+    fn replayed(store: &Store, max: usize) -> Option<f64> {
+        let reader = store.reader().unwrap();
+        let data = dataset(labelled(&reader, max.min(1_000), 0).unwrap(), space()).unwrap();
+        let data = with_replay(&reader, data, max).unwrap();
+        let fitted = fit(&data, &Settings::default(), &mut |_| ControlFlow::Continue(())).unwrap();
+        fitted.facts.hyper.get("replayed").copied()
+    }
+
+    #[test]
+    fn a_training_remembers_what_was_dropped_and_nothing_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        assert_eq!(replayed(&store, 1_000), None);
+        store.commit(&[0, 1, 2, 3, 4].map(|n| Write::DeleteSample { id: id(n) })).unwrap();
+        assert_eq!(replayed(&store, 1_000), Some(5.0));
+        // A label that changed or went since the statistics were written is no memory.
+        store.commit(&[labelled_as(5, None, 2), labelled_as(6, Some(label(7)), 3)]).unwrap();
+        assert_eq!(replayed(&store, 1_000), Some(5.0));
+    }
+
+    #[test]
+    fn a_bounded_training_has_no_room_for_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        store.commit(&[0, 1, 2, 3, 4].map(|n| Write::DeleteSample { id: id(n) })).unwrap();
+        assert_eq!(replayed(&store, 13), Some(2.0));
+        assert_eq!(replayed(&store, 10), None);
+    }
+}

@@ -12,7 +12,7 @@ use super::train::{TrainerSettings, champion};
 use super::training_data;
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
 use crate::eval::{Comparison, compare_pushed};
-use crate::head::{HeadRecord, Unreadable};
+use crate::head::{HeadRecord, SpaceMismatch};
 use crate::store::{Reader, StoreError};
 use crate::train::BadData;
 use crate::update::{Code, Contents, Manifest, Refusal};
@@ -139,7 +139,7 @@ fn head(
 
 /// Fails unless every number that the head answers to an embedding is finite.
 fn answers(record: &HeadRecord, embedding: &[f32]) -> Result<(), String> {
-    let unreadable = |error: Unreadable| error.to_string();
+    let unreadable = |error: SpaceMismatch| error.to_string();
     let mut logits = vec![0.0; record.dense.classes.len()];
     record.dense.logits(embedding, &mut logits).map_err(unreadable)?;
     let p = record.dense.probabilities(embedding).map_err(unreadable)?;

@@ -76,7 +76,7 @@ fn the_champion_is_scored_out_of_fold_on_what_it_was_trained_on() {
     let data = dataset(&images(0..60, &["bolt", "gear", "nut"]));
     let fitted = trained(&data);
     let mut champion = record(fitted.clone());
-    // Its weights would be right everywhere; what its folds said is wrong everywhere.
+    // Its weights would be right everywhere; what its folds predicted is wrong everywhere.
     champion.heldout.logits.mapv_inplace(|logit| -logit);
     let result = against(&data, &fitted, &champion);
     assert!(result.champion.is_some_and(|figures| figures.n == 60 && figures.accuracy < 0.1));
@@ -205,7 +205,7 @@ fn without_enough_labels_that_it_has_not_seen_a_head_that_was_sent_serves_provis
     let names = ["bolt", "gear", "nut"];
     let data = dataset(&images(0..60, &names));
     assert_eq!(sent(&dataset(&images(0..12, &names)), &pushed(&names)), VerdictCode::TooFewHeldout);
-    // The images here are those that it was trained on, whatever its own folds said of them.
+    // The images here are those that it was trained on, whatever its own folds predicted for them.
     let own = record(trained(&data));
     assert_eq!(sent(&data, &own), VerdictCode::TooFewHeldout);
     let result = compare_pushed(None, &pushed(&names), Some(&own), &Rules::default());

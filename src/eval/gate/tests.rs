@@ -4,9 +4,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-/// A match over `sizes[class]` samples a class, each its own group; `old` and `new` say how many of them each head
+/// Both heads on `sizes[class]` samples a class, each its own group; `old` and `new` say how many of them each head
 /// gets right.
-struct Match {
+struct Pair {
     labels: Vec<Label>,
     y: Vec<usize>,
     groups: Vec<SampleId>,
@@ -14,76 +14,90 @@ struct Match {
     new: Array2<f32>,
 }
 
-/// Probabilities that call `said` with `confidence` and share the rest.
-fn certain(said: &[usize], k: usize, confidence: f32) -> Array2<f32> {
+/// Probabilities that call `answers` with `confidence` and share the rest.
+fn certain(answers: &[usize], k: usize, confidence: f32) -> Array2<f32> {
     let rest = (1.0 - confidence) / (k - 1) as f32;
-    Array2::from_shape_fn((said.len(), k), |(i, class)| if class == said[i] { confidence } else { rest })
+    Array2::from_shape_fn((answers.len(), k), |(i, class)| if class == answers[i] { confidence } else { rest })
 }
 
-impl Match {
+impl Pair {
     fn new(sizes: &[usize], old: &[usize], new: &[usize]) -> Self {
         let k = sizes.len();
         let each = || sizes.iter().enumerate().flat_map(|(class, &size)| (0..size).map(move |i| (class, i)));
-        let said = |right: &[usize]| -> Vec<usize> {
+        let answers = |right: &[usize]| -> Vec<usize> {
             each().map(|(class, i)| if i < right[class] { class } else { (class + 1) % k }).collect()
         };
         Self {
             labels: ["glass", "metal", "paper"][..k].iter().map(|name| Label::new(name).unwrap()).collect(),
             y: each().map(|(class, _)| class).collect(),
             groups: each().map(|(class, i)| SampleId::of(&[class as u8, i as u8])).collect(),
-            old: certain(&said(old), k, 0.9),
-            new: certain(&said(new), k, 0.9),
+            old: certain(&answers(old), k, 0.9),
+            new: certain(&answers(new), k, 0.9),
         }
     }
 
-    fn contest<'a>(&'a self, gained: &'a [Label], lost: &'a [Label]) -> Contest<'a> {
+    fn paired<'a>(&'a self, gained: &'a [Label], lost: &'a [Label]) -> PairedComparison<'a> {
         let Self { labels, y, groups, old, new } = self;
-        let round = Round { classes: labels, y, groups, old, new };
-        Contest { champion: 6, challenger: 7, champion_measured: true, gained, lost, shared: round, all: round }
+        let predictions = PairedPredictions { classes: labels, y, groups, old, new };
+        PairedComparison {
+            champion: 6,
+            challenger: 7,
+            champion_measured: true,
+            gained,
+            lost,
+            shared: predictions,
+            all: predictions,
+        }
     }
 
     /// The last class is one that only the new head knows; the old one calls its images by the other names.
     fn verdict_with_last_class_new(&self, rules: &Rules) -> Verdict {
         let k = self.labels.len();
         let known: Vec<usize> = (0..self.y.len()).filter(|&i| self.y[i] < k - 1).collect();
-        let narrow = |wide: &Array2<f32>| {
-            let mut narrow = wide.select(ndarray::Axis(0), &known).slice_move(ndarray::s![.., ..k - 1]);
-            narrow.rows_mut().into_iter().for_each(|mut row| row /= row.sum());
-            narrow
+        let shared_only = |all: &Array2<f32>| {
+            let mut shared = all.select(ndarray::Axis(0), &known).slice_move(ndarray::s![.., ..k - 1]);
+            shared.rows_mut().into_iter().for_each(|mut row| row /= row.sum());
+            shared
         };
         let mut all_old = self.old.clone();
         all_old.column_mut(k - 1).fill(0.0);
-        let (old, new) = (narrow(&all_old), narrow(&self.new));
+        let (old, new) = (shared_only(&all_old), shared_only(&self.new));
         let y: Vec<usize> = known.iter().map(|&i| self.y[i]).collect();
         let groups: Vec<SampleId> = known.iter().map(|&i| self.groups[i]).collect();
-        let shared = Round { classes: &self.labels[..k - 1], y: &y, groups: &groups, old: &old, new: &new };
-        let all = Round { classes: &self.labels, y: &self.y, groups: &self.groups, old: &all_old, new: &self.new };
-        judge(&Contest { shared, all, ..self.contest(&self.labels[k - 1..], &[]) }, rules)
+        let shared = PairedPredictions { classes: &self.labels[..k - 1], y: &y, groups: &groups, old: &old, new: &new };
+        let all = PairedPredictions {
+            classes: &self.labels,
+            y: &self.y,
+            groups: &self.groups,
+            old: &all_old,
+            new: &self.new,
+        };
+        judge(&PairedComparison { shared, all, ..self.paired(&self.labels[k - 1..], &[]) }, rules)
     }
 
     fn verdict(&self) -> Verdict {
-        judge(&self.contest(&[], &[]), &Rules::default())
+        judge(&self.paired(&[], &[]), &Rules::default())
     }
 }
 
 #[test]
 fn a_clearly_better_challenger_is_promoted_with_its_numbers() {
-    let verdict = Match::new(&[40, 40], &[28, 28], &[38, 38]).verdict();
+    let verdict = Pair::new(&[40, 40], &[28, 28], &[38, 38]).verdict();
     assert!(verdict.promote && !verdict.provisional && verdict.code == VerdictCode::Better, "{verdict:?}");
     assert!(verdict.reason.starts_with("promoted head 7, better than head 6: balanced accuracy changes by +25.0"));
     assert!(verdict.change.is_some_and(|[change, low]| (change - 0.25).abs() < 1e-9 && low > 0.0 && low < change));
 }
 
 #[test]
-fn a_challenger_that_says_the_same_is_promoted_as_not_worse() {
-    let verdict = Match::new(&[30, 30, 30], &[25, 25, 25], &[25, 25, 25]).verdict();
+fn a_challenger_with_the_same_answers_is_promoted_as_not_worse() {
+    let verdict = Pair::new(&[30, 30, 30], &[25, 25, 25], &[25, 25, 25]).verdict();
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::NotWorse));
     assert_eq!(verdict.change, Some([0.0, 0.0]));
 }
 
 #[test]
 fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
-    let verdict = Match::new(&[49, 31], &[30, 29], &[49, 21]).verdict();
+    let verdict = Pair::new(&[49, 31], &[30, 29], &[49, 21]).verdict();
     assert_eq!(
         (verdict.code, verdict.reason.as_str()),
         (
@@ -96,14 +110,14 @@ fn a_loss_on_one_class_keeps_the_champion_though_the_rest_gained() {
 
 #[test]
 fn three_images_of_a_class_that_may_be_chance_do_not_outweigh_a_gain() {
-    let verdict = Match::new(&[52, 52], &[45, 30], &[42, 44]).verdict();
+    let verdict = Pair::new(&[52, 52], &[45, 30], &[42, 44]).verdict();
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
-fn a_lower_log_loss_speaks_where_so_few_answers_changed_that_none_can() {
+fn a_lower_log_loss_decides_where_so_few_answers_changed_that_none_can() {
     // Of 240 images two are lost and two gained: at worst the change is below the margin, whatever the truth is.
-    let mut pair = Match::new(&[120, 120], &[90, 90], &[90, 90]);
+    let mut pair = Pair::new(&[120, 120], &[90, 90], &[90, 90]);
     for (row, like) in [(0, 119), (1, 118), (118, 0), (119, 1)] {
         let p = pair.old.row(like).to_owned();
         pair.new.row_mut(row).assign(&p);
@@ -124,14 +138,14 @@ fn a_lower_log_loss_speaks_where_so_few_answers_changed_that_none_can() {
 
 #[test]
 fn a_slightly_worse_challenger_is_kept_out_by_the_bound() {
-    let verdict = Match::new(&[60, 60], &[50, 50], &[48, 48]).verdict();
+    let verdict = Pair::new(&[60, 60], &[50, 50], &[48, 48]).verdict();
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse));
     assert!(verdict.reason.contains("-3.3 points") && verdict.reason.contains("margin is -0.5"), "{verdict:?}");
 }
 
 #[test]
 fn the_same_answers_with_more_confidence_in_mistakes_are_refused_by_log_loss() {
-    let mut pair = Match::new(&[40, 40], &[30, 30], &[30, 30]);
+    let mut pair = Pair::new(&[40, 40], &[30, 30], &[30, 30]);
     pair.new.mapv_inplace(|p| if p > 0.5 { 0.9999 } else { 0.0001 });
     let verdict = pair.verdict();
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::LogLoss));
@@ -139,9 +153,9 @@ fn the_same_answers_with_more_confidence_in_mistakes_are_refused_by_log_loss() {
 
 #[test]
 fn a_class_that_the_challenger_no_longer_knows_is_never_given_up() {
-    let pair = Match::new(&[40, 40], &[10, 10], &[40, 40]);
+    let pair = Pair::new(&[40, 40], &[10, 10], &[40, 40]);
     let lost = [Label::new("washer").unwrap()];
-    let verdict = judge(&pair.contest(&[], &lost), &Rules::default());
+    let verdict = judge(&pair.paired(&[], &lost), &Rules::default());
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::ClassLost));
     assert!(verdict.reason.contains("'washer'"));
 }
@@ -149,7 +163,7 @@ fn a_class_that_the_challenger_no_longer_knows_is_never_given_up() {
 #[test]
 fn a_new_class_that_is_learnt_outweighs_doubt_about_the_others() {
     // Nothing is known to have changed on the 80 old images, and nothing can be: of them, one is lost and one gained.
-    let mut pair = Match::new(&[40, 40, 40], &[39, 39, 0], &[39, 39, 37]);
+    let mut pair = Pair::new(&[40, 40, 40], &[39, 39, 0], &[39, 39, 37]);
     let swapped = pair.new.row(0).to_owned();
     let wrong = pair.new.row(39).to_owned();
     pair.new.row_mut(39).assign(&swapped);
@@ -163,7 +177,7 @@ fn a_new_class_that_is_learnt_outweighs_doubt_about_the_others() {
 #[test]
 fn a_new_class_does_not_excuse_a_loss_on_the_others() {
     // Under 20 images a class, so that no class is refused for itself.
-    let verdict = Match::new(&[19, 19, 19], &[19, 19, 0], &[14, 14, 19]).verdict_with_last_class_new(&Rules::default());
+    let verdict = Pair::new(&[19, 19, 19], &[19, 19, 0], &[14, 14, 19]).verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
     assert!(
         verdict
@@ -171,14 +185,14 @@ fn a_new_class_does_not_excuse_a_loss_on_the_others() {
             .starts_with("kept head 6: head 7 is worse on the classes that both know, at best by -15.4 points: "),
         "{verdict:?}"
     );
-    let verdict = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
+    let verdict = Pair::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
 }
 
 #[test]
 fn a_class_that_was_favoured_may_give_way_when_new_ones_are_learnt() {
     // The champion called metal glass too often; of glass 7 are lost, of metal 12 gained, and paper is learnt.
-    let pair = Match::new(&[52, 52, 52], &[50, 30, 0], &[43, 42, 43]);
+    let pair = Pair::new(&[52, 52, 52], &[50, 30, 0], &[43, 42, 43]);
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
@@ -186,7 +200,7 @@ fn a_class_that_was_favoured_may_give_way_when_new_ones_are_learnt() {
 #[test]
 fn a_class_swallowed_by_a_new_one_keeps_the_champion() {
     // Of metal 28 of 40 go over to paper; among glass and metal alone all would be named rightly.
-    let mut pair = Match::new(&[40, 40, 40], &[40, 40, 0], &[40, 12, 40]);
+    let mut pair = Pair::new(&[40, 40, 40], &[40, 40, 0], &[40, 12, 40]);
     for row in 52..80 {
         pair.new.row_mut(row).assign(&ndarray::array![0.05, 0.1, 0.85]);
     }
@@ -198,10 +212,10 @@ fn a_class_swallowed_by_a_new_one_keeps_the_champion() {
 #[test]
 fn a_champion_of_fewer_classes_is_not_better_for_having_fewer_names_to_choose_from() {
     // A fifth of either old class goes over to the new one, which is found; asked for glass and metal both heads agree.
-    let mut pair = Match::new(&[40, 40, 40], &[40, 40, 0], &[32, 32, 36]);
-    for (row, said) in (32..40).map(|row| (row, 0)).chain((72..80).map(|row| (row, 1))) {
+    let mut pair = Pair::new(&[40, 40, 40], &[40, 40, 0], &[32, 32, 36]);
+    for (row, answers) in (32..40).map(|row| (row, 0)).chain((72..80).map(|row| (row, 1))) {
         let mut p = [0.01, 0.01, 0.7];
-        p[said] = 0.29;
+        p[answers] = 0.29;
         pair.new.row_mut(row).assign(&ndarray::arr1(&p));
     }
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
@@ -210,19 +224,19 @@ fn a_champion_of_fewer_classes_is_not_better_for_having_fewer_names_to_choose_fr
 
 #[test]
 fn a_few_images_lost_to_a_new_class_do_not_keep_it_out() {
-    let pair = Match::new(&[32, 32, 40], &[24, 24, 0], &[27, 16, 24]);
+    let pair = Pair::new(&[32, 32, 40], &[24, 24, 0], &[27, 16, 24]);
     assert_eq!(pair.verdict().code, VerdictCode::ClassRecallLoss, "without a new class they do");
     let verdict = pair.verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
 }
 
 #[test]
-fn a_new_class_that_is_surely_found_does_not_wait_for_more_images_of_the_others() {
+fn a_new_class_that_is_significantly_found_does_not_wait_for_more_images_of_the_others() {
     // Of 24 images of the others three change: no bound could be above the margin.
-    let pair = Match::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 5]);
+    let pair = Pair::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 5]);
     let verdict = pair.verdict_with_last_class_new(&Rules { margin: 0.0, ..Rules::default() });
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::Better), "{verdict:?}");
-    let verdict = Match::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 2]).verdict_with_last_class_new(&Rules::default());
+    let verdict = Pair::new(&[12, 12, 6], &[12, 9, 0], &[9, 12, 2]).verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
 }
 
@@ -230,10 +244,11 @@ fn a_new_class_that_is_surely_found_does_not_wait_for_more_images_of_the_others(
 fn a_new_class_of_noise_is_kept_out() {
     for seed in 0..200 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut pair = Match::new(&[40, 40, 20], &[38, 38, 0], &[0, 0, 0]);
+        let mut pair = Pair::new(&[40, 40, 20], &[38, 38, 0], &[0, 0, 0]);
         // Images of the old classes under a new name: a third of everything is called by it, whatever it is.
-        let said: Vec<usize> = pair.y.iter().map(|&y| if rng.random_range(0..3) == 0 { 2 } else { y.min(1) }).collect();
-        pair.new = certain(&said, 3, 0.6);
+        let answers: Vec<usize> =
+            pair.y.iter().map(|&y| if rng.random_range(0..3) == 0 { 2 } else { y.min(1) }).collect();
+        pair.new = certain(&answers, 3, 0.6);
         let verdict = pair.verdict_with_last_class_new(&Rules { seed, ..Rules::default() });
         assert!(!verdict.promote, "seed {seed}: {verdict:?}");
     }
@@ -241,8 +256,8 @@ fn a_new_class_of_noise_is_kept_out() {
 
 #[test]
 fn too_little_held_out_is_a_reason_of_its_own() {
-    assert_eq!(Match::new(&[9, 9], &[1, 1], &[9, 9]).verdict().code, VerdictCode::TooFewHeldout);
-    let mut bursts = Match::new(&[20, 20], &[5, 5], &[20, 20]);
+    assert_eq!(Pair::new(&[9, 9], &[1, 1], &[9, 9]).verdict().code, VerdictCode::TooFewHeldout);
+    let mut bursts = Pair::new(&[20, 20], &[5, 5], &[20, 20]);
     bursts.groups = (0..40_u8).map(|i| SampleId::of(&[i / 5])).collect();
     let verdict = bursts.verdict();
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::TooFewHeldout));
@@ -251,26 +266,26 @@ fn too_little_held_out_is_a_reason_of_its_own() {
 
 #[test]
 fn a_champion_that_was_never_measured_gives_way_to_one_that_has_learnt_from_more() {
-    let pair = Match::new(&[9, 6], &[9, 6], &[9, 6]);
-    let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &[]) }, &Rules::default());
+    let pair = Pair::new(&[9, 6], &[9, 6], &[9, 6]);
+    let verdict = judge(&PairedComparison { champion_measured: false, ..pair.paired(&[], &[]) }, &Rules::default());
     assert!(verdict.promote && verdict.provisional && verdict.code == VerdictCode::TooFewHeldout, "{verdict:?}");
     assert!(
         verdict.reason.starts_with("promoted head 7 provisionally, head 6 was not evaluated either"),
         "{verdict:?}"
     );
     let lost = [Label::new("washer").unwrap()];
-    let verdict = judge(&Contest { champion_measured: false, ..pair.contest(&[], &lost) }, &Rules::default());
+    let verdict = judge(&PairedComparison { champion_measured: false, ..pair.paired(&[], &lost) }, &Rules::default());
     assert!(!verdict.promote, "a class is not lost for it: {verdict:?}");
 }
 
 #[test]
 fn the_first_head_serves_when_it_beats_chance_or_provisionally_when_that_cannot_be_told() {
-    let first = |pair: &Match| judge_first(1, &pair.y, &pair.groups, &pair.new, &Rules::default());
-    let good = first(&Match::new(&[20, 20], &[0, 0], &[17, 17]));
+    let first = |pair: &Pair| judge_first(1, &pair.y, &pair.groups, &pair.new, &Rules::default());
+    let good = first(&Pair::new(&[20, 20], &[0, 0], &[17, 17]));
     assert!(good.promote && !good.provisional && good.code == VerdictCode::First, "{good:?}");
-    let guess = first(&Match::new(&[20, 20], &[0, 0], &[11, 11]));
+    let guess = first(&Pair::new(&[20, 20], &[0, 0], &[11, 11]));
     assert!(!guess.promote && guess.code == VerdictCode::Chance, "{guess:?}");
-    let few = first(&Match::new(&[3, 3], &[0, 0], &[3, 3]));
+    let few = first(&Pair::new(&[3, 3], &[0, 0], &[3, 3]));
     assert!(few.promote && few.provisional && few.code == VerdictCode::TooFewHeldout, "{few:?}");
 }
 
@@ -278,10 +293,10 @@ fn the_first_head_serves_when_it_beats_chance_or_provisionally_when_that_cannot_
 fn challengers_trained_on_shuffled_labels_are_never_promoted_over_a_good_champion() {
     for seed in 0..200 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut pair = Match::new(&[15, 15, 15], &[13, 13, 13], &[0, 0, 0]);
-        let said: Vec<usize> = pair.y.iter().map(|_| rng.random_range(0..3)).collect();
-        pair.new = certain(&said, 3, rng.random_range(0.34..0.99));
-        let verdict = judge(&pair.contest(&[], &[]), &Rules { seed, ..Rules::default() });
+        let mut pair = Pair::new(&[15, 15, 15], &[13, 13, 13], &[0, 0, 0]);
+        let answers: Vec<usize> = pair.y.iter().map(|_| rng.random_range(0..3)).collect();
+        pair.new = certain(&answers, 3, rng.random_range(0.34..0.99));
+        let verdict = judge(&pair.paired(&[], &[]), &Rules { seed, ..Rules::default() });
         assert!(!verdict.promote, "seed {seed}: {verdict:?}");
     }
 }
@@ -292,7 +307,7 @@ fn challengers_that_only_lost_a_rare_class_are_never_promoted() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let rare = rng.random_range(4..30);
         let keeps = rng.random_range(0..=rare / 2);
-        let verdict = Match::new(&[60, 60, rare], &[55, 55, rare], &[55, 55, keeps]).verdict();
+        let verdict = Pair::new(&[60, 60, rare], &[55, 55, rare], &[55, 55, keeps]).verdict();
         assert!(!verdict.promote, "seed {seed}: {rare} rare ones, {keeps} kept: {verdict:?}");
     }
 }

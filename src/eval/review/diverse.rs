@@ -1,8 +1,9 @@
 //! While labels are few: one typical image of each part of the space that has no label yet.
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, ArrayView1, Axis, concatenate};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
-use super::kmeans::{kmeans, squared};
 use super::{Pool, units};
 
 /// Neighbours that density is measured by.
@@ -67,4 +68,99 @@ impl Cluster {
 
 fn both(a: &Array2<f32>, b: &Array2<f32>) -> Array2<f32> {
     concatenate(Axis(0), &[a.view(), b.view()]).expect("embeddings of one pool have one width")
+}
+
+/// Rounds of Lloyd's algorithm at most.
+const ROUNDS: usize = 25;
+
+/// The cluster, 0..`k`, of each row of `x` (n, d): K-means by squared distance, at most n clusters, some maybe empty.
+///
+/// Centres start by k-means++ (Arthur & Vassilvitskii 2007): each next one is a row drawn in proportion to its squared
+/// distance to the nearest centre so far.
+pub(super) fn kmeans(x: &Array2<f32>, k: usize, seed: u64) -> Vec<usize> {
+    let (n, k) = (x.nrows(), k.min(x.nrows()));
+    if k == 0 {
+        return vec![0; n];
+    }
+    let mut centres = x.select(Axis(0), &start(x, k, seed));
+    let mut of = Vec::new();
+    for _ in 0..ROUNDS {
+        let next = nearest(x, &centres);
+        if next == of {
+            break;
+        }
+        of = next;
+        let mut counts = vec![0.0_f32; k];
+        let mut sums = Array2::<f32>::zeros(centres.dim());
+        for (row, &cluster) in x.rows().into_iter().zip(&of) {
+            sums.row_mut(cluster).zip_mut_with(&row, |sum, z| *sum += z);
+            counts[cluster] += 1.0;
+        }
+        // A cluster that lost all its rows keeps its centre.
+        for (cluster, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0.0) {
+            sums.row_mut(cluster).mapv_inplace(|sum| sum / count);
+            centres.row_mut(cluster).assign(&sums.row(cluster));
+        }
+    }
+    of
+}
+
+/// Rows of `x` to start at.
+fn start(x: &Array2<f32>, k: usize, seed: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut chosen = vec![rng.random_range(0..x.nrows())];
+    let mut distances = vec![f64::INFINITY; x.nrows()];
+    while chosen.len() < k {
+        let last = x.row(chosen[chosen.len() - 1]);
+        for (distance, row) in distances.iter_mut().zip(x.rows()) {
+            *distance = distance.min(squared(&row, &last));
+        }
+        let mut left = rng.random::<f64>() * distances.iter().sum::<f64>();
+        let next = distances.iter().position(|distance| {
+            left -= distance;
+            *distance > 0.0 && left <= 0.0
+        });
+        // Fewer different rows than centres: any will do.
+        chosen.push(next.unwrap_or(chosen.len()));
+    }
+    chosen
+}
+
+/// The nearest of `centres` (k, d) of each row of `x` (n, d), the first of equals.
+fn nearest(x: &Array2<f32>, centres: &Array2<f32>) -> Vec<usize> {
+    let halves: Vec<f32> = centres.rows().into_iter().map(|centre| centre.dot(&centre) / 2.0).collect();
+    let dots = x.dot(&centres.t());
+    let best = |row: ArrayView1<'_, f32>| {
+        let score = |cluster: usize| row[cluster] - halves[cluster];
+        (0..row.len()).rev().max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap_or(0)
+    };
+    dots.rows().into_iter().map(best).collect()
+}
+
+/// Squared distance.
+pub(super) fn squared(a: &ArrayView1<'_, f32>, b: &ArrayView1<'_, f32>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_that_stand_apart_are_found_from_any_seed() {
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let x = Array2::from_shape_fn((60, 5), |(i, j)| 9.0 * f32::from(u8::from(i % 4 == j)) + rng.random::<f32>());
+        for seed in 0..20 {
+            let of = kmeans(&x, 4, seed);
+            assert!((0..60).all(|i| (of[i] == of[0]) == (i % 4 == 0)), "seed {seed}: {of:?}");
+            assert_eq!(of, kmeans(&x, 4, seed));
+        }
+    }
+
+    #[test]
+    fn more_clusters_than_rows_or_than_different_rows_are_no_trouble() {
+        assert_eq!(kmeans(&Array2::zeros((0, 3)), 4, 0), Vec::<usize>::new());
+        assert!(kmeans(&Array2::ones((5, 3)), 9, 0).iter().all(|&cluster| cluster < 5));
+        assert_eq!(kmeans(&Array2::ones((5, 3)), 0, 0), [0; 5]);
+    }
 }

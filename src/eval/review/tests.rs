@@ -1,3 +1,4 @@
+use ndarray::array;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -173,4 +174,11 @@ fn audits_come_latest_first() {
     let latest = pool.candidates.iter().filter(|c| is_audit(&c.id)).map(|c| c.arrived).max();
     assert_eq!(asked.first().copied(), latest);
     assert!(asked.is_sorted_by(|a, b| a > b));
+}
+
+#[test]
+fn each_next_one_is_farthest_from_all_before() {
+    let x = array![[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [-1.0, 0.0]];
+    assert_eq!(spread(&x, &array![[1.0, 0.0]], 9), [3, 2, 1, 0]);
+    assert_eq!(spread(&x, &Array2::zeros((0, 2)), 2), [0, 3]);
 }

@@ -6,7 +6,7 @@
 
 use ndarray::Array2;
 
-use super::folds::CvPlan;
+use super::CvPlan;
 use super::model_choice::{Evaluated, no_longer_improves, simplest_not_worse};
 use crate::train::fast::batched::fit_folds;
 use crate::train::lbfgs::{History, Lbfgs, Minimum, Stop};

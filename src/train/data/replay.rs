@@ -9,7 +9,7 @@ use ndarray::{Array2, Axis};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::dataset::Past;
+use super::Past;
 use super::subset::waterfill;
 use crate::head::Normal;
 use crate::train::{ClassStats, Dataset};

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, Axis};
 
+use super::super::cv::{CvPlan, FitSet};
 use super::mlp_network::{Hyperparameters, LayerSizes, Network, TrainingData};
 use super::{FittedHead, Layers};
 use crate::head::{Hidden, Origin, TrainingFacts};
-use crate::train::cv::folds::{CvPlan, FitSet};
 use crate::train::cv::model_choice::{Evaluated, no_longer_improves, simplest_not_worse, training_loss};
 use crate::train::fast::features::Features;
 use crate::train::{FitError, L2, Progress, Settings, Watch};

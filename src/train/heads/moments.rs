@@ -3,7 +3,7 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, Axis};
 
-use crate::train::cv::folds::CvPlan;
+use super::super::cv::CvPlan;
 
 /// Rows handled at once, so that they stay in the cache.
 const BLOCK: usize = 128;

@@ -9,4 +9,3 @@ pub(crate) mod class_stats;
 pub(crate) mod label_stats;
 pub(crate) mod learner;
 pub(crate) mod online_lda;
-pub(crate) mod overlay;

@@ -27,7 +27,7 @@ fn like(rng: &mut ChaCha8Rng, z: &[f32]) -> Vec<f32> {
 fn predict(z: &[f32]) -> Vec<f32> {
     let sum = |class: usize| z.iter().skip(class).step_by(4).sum::<f32>();
     let mut p = vec![sum(0), sum(1), sum(2)];
-    crate::head::softmax_in_place(&mut p, 1.0);
+    softmax_in_place(&mut p, 1.0);
     p
 }
 

@@ -1,7 +1,7 @@
-//! What the gate goes by: the differences between two heads on the same samples, with what they may be by chance.
+//! The differences between two heads on the same samples, with their confidence bounds by paired, grouped bootstrap.
 
-use super::{ABOVE_CHANCE, ABOVE_CHANCE_IN_DOUBT, Contest, Round, Rules};
-use crate::eval::bootstrap::{quantile, resample};
+use super::super::statistics::{quantile, resample};
+use super::{ABOVE_CHANCE, ABOVE_CHANCE_IN_DOUBT, PairedComparison, PairedPredictions, Rules};
 use crate::eval::figures::{Tally, score_rows};
 use crate::words::Label;
 
@@ -11,21 +11,21 @@ const MIN_CLASS_SAMPLES: u64 = 20;
 const MIN_FOUND: u64 = 3;
 
 /// The differences, new minus old.
-pub(super) struct Measured<'a> {
+pub(super) struct Differences<'a> {
     pub classes: &'a [Label],
     /// Change in balanced accuracy over all classes, and its 5 % quantile.
     pub balanced: [f64; 2],
-    /// The 95 % quantile of the same.
-    pub best: f64,
+    /// The 95 % quantile of the same: the upper bound of its one-sided interval.
+    pub upper_bound: f64,
     /// The balanced accuracy over all classes of the old and of the new head, each with its standard error.
     pub levels: [[f64; 2]; 2],
     /// Change in log-loss, and its 5 % and 95 % quantiles.
     pub log_loss: [f64; 3],
     /// By class: the 95 % quantile of the change in recall (k,).
-    pub best_gains: Vec<f64>,
-    /// How much oftener the new head gives the names that only it knows to images of those classes than to others, with
-    /// its standard error.
-    pub gained: [f64; 2],
+    pub recall_upper_bounds: Vec<f64>,
+    /// How much more often the new head gives the names that only it knows to images of those classes than to others,
+    /// with its standard error.
+    pub new_class_lift: [f64; 2],
     /// By class: right answers of the old and of the new head, and samples.
     pub right: Vec<(u64, u64, u64)>,
 }
@@ -41,13 +41,13 @@ struct Change {
     gained: f64,
 }
 
-impl<'a> Measured<'a> {
-    pub fn compute(contest: &Contest<'a>, rules: &Rules) -> Self {
-        let Round { classes, y, groups, old, new } = contest.all;
+impl<'a> Differences<'a> {
+    pub fn compute(paired: &PairedComparison<'a>, rules: &Rules) -> Self {
+        let PairedPredictions { classes, y, groups, old, new } = paired.all;
         let (old, new) = (score_rows(old, y), score_rows(new, y));
         let every: Vec<usize> = (0..classes.len()).collect();
         let (gained, known): (Vec<usize>, Vec<usize>) =
-            every.iter().partition(|&&class| contest.gained.contains(&classes[class]));
+            every.iter().partition(|&&class| paired.gained.contains(&classes[class]));
         let change = |counts: &[u32]| {
             let (old, new) = (Tally::count(&old, counts, classes.len()), Tally::count(&new, counts, classes.len()));
             let levels = [&old, &new].map(|tally| tally.balanced_accuracy(&every));
@@ -63,20 +63,20 @@ impl<'a> Measured<'a> {
         Self {
             classes,
             balanced: [balanced, bound(&|change| change.all, 0.05)],
-            best: bound(&|change| change.all, 0.95),
+            upper_bound: bound(&|change| change.all, 0.95),
             levels: [0, 1].map(|head| {
                 let resampled: Vec<f64> = many.iter().map(|change| change.levels[head]).collect();
                 [levels[head], deviation(&resampled)]
             }),
-            best_gains: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
-            gained: [above, deviation(&many.iter().map(|change| change.gained).collect::<Vec<_>>())],
-            log_loss: log_loss(&contest.all, rules),
+            recall_upper_bounds: every.iter().map(|&c| bound(&|change| change.gains[c], 0.95)).collect(),
+            new_class_lift: [above, deviation(&many.iter().map(|change| change.gained).collect::<Vec<_>>())],
+            log_loss: log_loss(&paired.all, rules),
             right: every.iter().map(|&c| (old.confusion[c][c], new.confusion[c][c], old.support(c))).collect(),
         }
     }
 
     /// What is new, when something is, and how the rest does.
-    pub fn scope(&self, gained: &[Label], narrow: &Self) -> String {
+    pub fn new_class_summary(&self, gained: &[Label], on_shared: &Self) -> String {
         let of = |label: &Label| {
             let class = self.classes.iter().position(|class| class == label);
             let (right, n) = class.map_or((0, 0), |class| (self.right[class].1, self.right[class].2));
@@ -84,11 +84,11 @@ impl<'a> Measured<'a> {
         };
         let new = gained.iter().map(of).collect::<Vec<_>>().join(", ");
         let known = self.classes.len() - gained.len();
-        format!("; {new}, the {known} classes that both know change by {:+.1} points", 100.0 * narrow.balanced[0])
+        format!("; {new}, the {known} classes that both know change by {:+.1} points", 100.0 * on_shared.balanced[0])
     }
 
     /// The figures of a challenger that may be guessing.
-    pub fn guesses(&self) -> Option<String> {
+    pub fn near_chance(&self) -> Option<String> {
         let present = self.right.iter().filter(|right| right.2 > 0).count();
         let chance = 1.0 / present.max(1) as f64;
         let is_above = |[level, error]: [f64; 2], errors: f64| level - errors * error > chance;
@@ -105,10 +105,9 @@ impl<'a> Measured<'a> {
     pub fn class_loss(&self, limit: f64) -> Option<String> {
         let share = |&(old, new, n): &(u64, u64, u64)| (old as f64 - new as f64) / n as f64;
         let gone = |&(old, new, _): &(u64, u64, u64)| new == 0 && old >= MIN_FOUND;
-        let lost =
-            self.right.iter().enumerate().filter(|(class, right)| {
-                gone(right) || (right.2 >= MIN_CLASS_SAMPLES && self.best_gains[*class] < -limit)
-            });
+        let lost = self.right.iter().enumerate().filter(|(class, right)| {
+            gone(right) || (right.2 >= MIN_CLASS_SAMPLES && self.recall_upper_bounds[*class] < -limit)
+        });
         let (class, right) = lost.max_by(|a, b| share(a.1).total_cmp(&share(b.1)))?;
         let (old, new, n) = *right;
         Some(format!("{} of {n} on {}", old - new, self.classes[class]))
@@ -131,13 +130,13 @@ fn deviation(values: &[f64]) -> f64 {
 }
 
 /// Change in log-loss, and its 5 % and 95 % quantiles.
-fn log_loss(round: &Round<'_>, rules: &Rules) -> [f64; 3] {
-    let (old, new) = (score_rows(round.old, round.y), score_rows(round.new, round.y));
+fn log_loss(predictions: &PairedPredictions<'_>, rules: &Rules) -> [f64; 3] {
+    let (old, new) = (score_rows(predictions.old, predictions.y), score_rows(predictions.new, predictions.y));
     let change = |counts: &[u32]| {
-        let k = round.classes.len();
+        let k = predictions.classes.len();
         Tally::count(&new, counts, k).summary().log_loss - Tally::count(&old, counts, k).summary().log_loss
     };
-    let measured = change(&vec![1; round.y.len()]);
-    let many = resample(round.groups, rules.seed, change);
+    let measured = change(&vec![1; predictions.y.len()]);
+    let many = resample(predictions.groups, rules.seed, change);
     [measured, quantile(&many, 0.05), quantile(&many, 0.95)]
 }

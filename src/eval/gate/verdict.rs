@@ -1,8 +1,27 @@
-//! Why the gate says what it says, for programs.
+//! The verdict of the gate, with its code for programs and its reason for people.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// The verdict of the gate on a challenger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether the challenger may serve.
+    pub promote: bool,
+    /// Promoted although too little was held out to measure it.
+    pub provisional: bool,
+    /// Why, for programs.
+    pub code: VerdictCode,
+    /// In words and numbers, for a person.
+    pub reason: String,
+    /// Change in balanced accuracy and its one-sided 5 % lower bound, when measured.
+    pub change: Option<[f64; 2]>,
+}
+
+pub(super) fn verdict(code: VerdictCode, reason: String, change: Option<[f64; 2]>) -> Verdict {
+    Verdict { promote: code.promotes(), provisional: false, code, reason, change }
+}
 
 /// What a verdict rests on. On the wire and in files it is [`VerdictCode::as_str`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,21 +37,21 @@ pub enum VerdictCode {
     Worse,
     /// It does not know a class that the champion knows.
     ClassLost,
-    /// A class surely loses more recall than it may.
+    /// A class significantly loses more recall than it may.
     ClassRecallLoss,
-    /// Log-loss surely grows.
+    /// Log-loss significantly grows.
     LogLoss,
     /// Too few images could be held out to measure anything.
     TooFewHeldout,
-    /// Not surely better than guessing.
+    /// Not significantly better than guessing.
     Chance,
     /// Too few labelled images to make a head at all.
     NoLabels,
 }
 
 impl VerdictCode {
-    /// Whether a challenger with this code may serve. One that could not be measured may not by its code; where it serves
-    /// nevertheless the verdict is provisional.
+    /// Whether a challenger with this code may serve. One that could not be measured may not by its code; where it
+    /// serves nevertheless the verdict is provisional.
     #[must_use]
     pub fn promotes(self) -> bool {
         match self {

@@ -1,12 +1,13 @@
-//! Reading a file that should be an image, whole and unchanged.
+//! Files that daemon and commands both read: images, whole and unchanged, and the public keys that may sign updates.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::FileStamp;
 use crate::image::Limits;
+use crate::update::{BadKey, TrustedKey, TrustedKeys};
 use crate::watch::stamp_of;
 use crate::words::SampleId;
 
@@ -70,7 +71,7 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         }
         _ => Ok(stamp_of(&metadata)),
     };
-    checked(std::fs::metadata(path).map_err(failed)?)?;
+    checked(fs::metadata(path).map_err(failed)?)?;
     // Without O_NONBLOCK, a pipe that just replaced the file would block the worker.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
     let before = checked(file.metadata().map_err(failed)?)?;
@@ -81,4 +82,45 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         return Err(PictureError::Changed(path.to_owned()));
     }
     Ok(Picture { id: SampleId::of(&bytes), bytes, stamp: after })
+}
+
+/// Why a key's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It contains no key.
+    #[error("{} holds no key that can be trusted", .path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: BadKey,
+    },
+}
+
+/// Reads one key's file.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn read_key(path: &Path) -> Result<TrustedKey, KeyFileError> {
+    let unreadable = |source| KeyFileError::Unreadable { path: path.to_owned(), source };
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    TrustedKey::from_pem(&text).map_err(|source| KeyFileError::Bad { path: path.to_owned(), source })
+}
+
+/// Reads all keys; a key that cannot be used is an error, so that no subset is trusted silently.
+///
+/// # Errors
+/// The first [`KeyFileError`].
+pub(crate) fn read_keys(paths: &[PathBuf]) -> Result<TrustedKeys, KeyFileError> {
+    paths.iter().map(|path| read_key(path)).collect::<Result<_, _>>().map(TrustedKeys)
 }
