@@ -3,9 +3,9 @@
 //! Both rest on held-out samples of the training, so neither holds for a camera that has moved since.
 //!
 //! [`Conformal`] gives sets of classes that contain the true one with a guaranteed probability. The score of a held-out
-//! sample is `s = 1 - p_y`; with q the ceil((n+1)(1-alpha))-th smallest of n scores the set of a new image is `{k : p_k
-//! >= 1 - q}` (Sadinle, Lei & Wasserman 2019, arXiv 1609.00451). The promise is made for images like the held-out ones
-//! and lapses under drift. `eval::calibrate` makes the scores; nothing here learns.
+//! sample is `s = 1 - p_y`; with q the ceil((n+1)(1-alpha))-th smallest of n scores the set of a new image is
+//! `{k : p_k >= 1 - q}` (Sadinle, Lei & Wasserman 2019, arXiv 1609.00451). The promise is made for images like the
+//! held-out ones and lapses under drift. `eval::calibrate` makes the scores; nothing here learns.
 
 use super::Novelty;
 
