@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use crate::engine::{Act, Next, Step, StoreEvent, Write};
+use crate::engine::{Act, Next, OutboxMessage, Step, StoreEvent, Write};
 use crate::mqtt::WINDOW;
 use crate::store::{Reader, Store, StoreError};
+use crate::wire::Topic;
 use crate::words::error_chain;
 
 /// How long to wait before a commit that failed because the disk is full is tried again.
@@ -60,6 +61,8 @@ pub(super) struct Durable {
     pub then: Next,
     /// What the engine has to know of the store in its next step.
     pub event: Option<StoreEvent>,
+    /// Messages of the batch that were published instead of being stored, by `seq`.
+    pub published: Vec<u64>,
 }
 
 /// Changes that are not durable yet, and the acts that wait for them.
@@ -81,6 +84,11 @@ pub(super) struct Committer {
 }
 
 impl Committer {
+    /// Closes the store; see [`Store::close`].
+    pub(super) fn close(self) -> Result<bool, StoreError> {
+        self.store.close()
+    }
+
     pub(super) fn new(store: Store) -> Self {
         Self { store, delivered: Delivered::default(), unstored: None }
     }
@@ -93,16 +101,24 @@ impl Committer {
         self.store.reader()
     }
 
-    /// Makes the changes durable and returns what can be done now, in order.
+    /// Makes the changes durable and returns what can be done now, in order. Predictions that cannot be stored go to
+    /// `publish`, as the engine sends those that come later; it returns false where the broker is not there, and they
+    /// wait like all other changes.
     ///
     /// # Errors
     /// [`StoreError`] when the store fails permanently.
-    pub(super) fn make_durable(&mut self, step: Step) -> Result<Durable, StoreError> {
+    pub(super) fn make_durable(
+        &mut self,
+        step: Step,
+        publish: &dyn Fn(&OutboxMessage) -> bool,
+    ) -> Result<Durable, StoreError> {
         let now = Instant::now();
         let step = Step { writes: self.delivered.due(step.writes, now), ..step };
         match self.unstored.take() {
-            None if step.writes.is_empty() => Ok(Durable { acts: step.acts, then: step.then, event: None }),
-            None => self.commit(step, now),
+            None if step.writes.is_empty() => {
+                Ok(Durable { acts: step.acts, then: step.then, event: None, published: Vec::new() })
+            }
+            None => self.commit(step, now, publish),
             Some(waiting) => self.commit_later(waiting, step, now),
         }
     }
@@ -120,16 +136,22 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, step: Step, now: Instant) -> Result<Durable, StoreError> {
+    fn commit(
+        &mut self,
+        step: Step,
+        now: Instant,
+        publish: &dyn Fn(&OutboxMessage) -> bool,
+    ) -> Result<Durable, StoreError> {
         let Step { writes, acts, then } = step;
         match self.store.commit(&writes) {
-            Ok(()) => Ok(Durable { acts, then, event: None }),
+            Ok(()) => Ok(Durable { acts, then, event: None, published: Vec::new() }),
             Err(error) => {
                 let full = is_full(&error);
                 let event = unavailable(error, writes.len())?;
+                let (writes, published) = publish_predictions(writes, publish);
                 let (free, bound) = acts.into_iter().partition(promises_nothing);
                 let waiting = Unstored { step: Step { writes, acts: bound, then }, full, tried: now };
-                Ok(Durable { event: Some(event), ..self.wait(waiting, free) })
+                Ok(Durable { event: Some(event), published, ..self.wait(waiting, free) })
             }
         }
     }
@@ -147,7 +169,7 @@ impl Committer {
                 let Step { writes, mut acts, then } = waiting.step;
                 info!(changes = writes.len(), "the store accepts changes again");
                 acts.extend(free);
-                Ok(Durable { acts, then, event: Some(StoreEvent::Recovered) })
+                Ok(Durable { acts, then, event: Some(StoreEvent::Recovered), published: Vec::new() })
             }
             Err(error) => {
                 waiting.tried = now;
@@ -170,10 +192,10 @@ impl Committer {
         if waiting.is_last() {
             let changes = waiting.step.writes.len();
             error!(changes, "exiting without the changes that could not be stored; none of them was acknowledged");
-            return Durable { acts: free, then: Next::Exit, event: None };
+            return Durable { acts: free, then: Next::Exit, event: None, published: Vec::new() };
         }
         self.unstored = Some(waiting);
-        Durable { acts: free, then: Next::Continue, event: None }
+        Durable { acts: free, then: Next::Continue, event: None, published: Vec::new() }
     }
 }
 
@@ -181,6 +203,19 @@ impl Unstored {
     fn is_last(&self) -> bool {
         self.step.then == Next::Exit
     }
+}
+
+/// Publishes the predictions among `writes`; what is left to be stored, and the numbers of the published messages.
+fn publish_predictions(mut writes: Vec<Write>, publish: &dyn Fn(&OutboxMessage) -> bool) -> (Vec<Write>, Vec<u64>) {
+    let mut published = Vec::new();
+    writes.retain(|write| match write {
+        Write::Outbox(message) if message.topic == Topic::Prediction && publish(message) => {
+            published.push(message.seq);
+            false
+        }
+        _ => true,
+    });
+    (writes, published)
 }
 
 /// The report of a temporary error.

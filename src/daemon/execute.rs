@@ -16,7 +16,7 @@ use super::workers::job::Job;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
 use super::workers::{backbone_swap, online_learning, update};
-use crate::engine::{Act, Event, Next, Step, SwapOrder, SystemMetrics, Systemd, Write};
+use crate::engine::{Act, BrokerEvent, Event, Next, OutboxMessage, Step, SwapOrder, SystemMetrics, Systemd, Write};
 use crate::head::HeadRecord;
 use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
@@ -43,6 +43,8 @@ pub(super) struct Runtime {
     pub training: Option<Job>,
     /// The preparation of another backbone in progress or ended last.
     pub backbone_swap: Option<Job>,
+    /// The check of an update in progress or ended last.
+    pub update: Option<Job>,
     /// Where backbones that came as updates are stored.
     pub backbone_dir: backbone_swap::BackboneDir,
     /// The queue of the loop, for workers that are started later.
@@ -81,8 +83,14 @@ impl Runtime {
     /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
     pub fn run(&mut self, step: Step) -> Result<Next, RunError> {
         let messages = self.messages_to_watch(&step);
-        let Durable { acts, then, event } = self.committer.make_durable(step)?;
+        let link = self.link.as_ref();
+        let publish = |message: &OutboxMessage| {
+            link.is_some_and(|link| link.handle.publish(message.topic.clone(), message.payload.clone()))
+        };
+        let Durable { acts, then, event, published } = self.committer.make_durable(step, &publish)?;
         self.feedback.extend(event.map(Event::Store));
+        let delivered = published.into_iter().map(|seq| Event::Broker(BrokerEvent::Delivered { seq }));
+        self.feedback.extend(delivered);
         for (topic, payload) in messages {
             self.socket.iter().for_each(|socket| socket.handle.broadcast(&topic, &payload));
         }
@@ -171,7 +179,8 @@ impl Runtime {
             Act::VerifyUpdate { manifest, version } => {
                 info!(update = %manifest, "all chunks have arrived");
                 let (reader, settings) = (self.committer.reader()?, self.trainer.clone());
-                update::spawn(*manifest, version, reader, settings, self.events.clone()).map_err(RunError::Thread)?;
+                let check = update::spawn(*manifest, version, reader, settings, self.events.clone());
+                self.update = Some(check.map_err(RunError::Thread)?);
             }
         }
         Ok(())
@@ -256,7 +265,8 @@ impl Runtime {
 
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
-        Ok(process::measure(self.reader.counts()?.store_bytes))
+        let counts = self.reader.counts()?;
+        Ok(process::measure(counts.store_bytes, counts.free_bytes))
     }
 }
 

@@ -30,9 +30,11 @@ pub(super) fn run(
     events: &Receiver<Event>,
     clock: &Clock,
 ) -> Result<Next, RunError> {
-    let (mut ticked_at, mut vitals_at) = (Duration::ZERO, Duration::ZERO);
+    let (mut ticked_at, mut vitals_at) = (Duration::ZERO, clock.now().mono + VITALS);
     let mut awake_until = clock.now().mono + AWAKE;
-    let mut begun = engine.start(clock.now());
+    // First, so that the first `health` has figures.
+    let mut begun = engine.step(clock.now(), Event::SystemMetrics(runtime.vitals()?));
+    begun.append(engine.start(clock.now()));
     for event in left {
         begun.append(engine.step(clock.now(), event));
     }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::RunError;
-use super::execute::Runtime;
+use super::execute::{Runtime, Workers};
 use super::process::{Carryover, Clock, EVENTS};
+use super::workers::job::Job;
 use crate::engine::{BrokerEvent, Engine, Event, ProcessEvent, Step};
 use crate::words::{Component, error_chain};
 use crate::{mqtt, systemd};
@@ -18,8 +19,8 @@ use crate::{mqtt, systemd};
 const FAREWELL: Duration = Duration::from_secs(3);
 /// The link ends at most two seconds later than that; after this it is no longer waited for.
 const LINK_END: Duration = Duration::from_secs(6);
-/// How long the current image may take.
-const INGEST_END: Duration = Duration::from_secs(3);
+/// How long the workers may take with what they are at: an image, an answer, a step of a training.
+const WORKERS_END: Duration = Duration::from_secs(3);
 /// How long the workers may take to end before a restart within the process: an embedding, or a page of the store.
 const HAND_OVER: Duration = Duration::from_secs(30);
 /// Time between two checks of a worker that is about to end.
@@ -85,12 +86,7 @@ impl Runtime {
     /// Ends the workers. In a clean end the broker still gets the messages that wait. A training is cancelled and
     /// repeated at the next start, and so is the current image.
     pub(super) fn shut_down(mut self, engine: &mut Engine, events: Receiver<Event>, clock: &Clock, cleanly: bool) {
-        if let Some(training) = self.training.take() {
-            training.cancel();
-        }
-        if let Some(backbone_swap) = &self.backbone_swap {
-            backbone_swap.cancel();
-        }
+        [&self.training, &self.backbone_swap, &self.update].into_iter().flatten().for_each(Job::cancel);
         // Requests from now on are refused.
         drop(self.socket.take());
         if let Some(link) = self.link.take().filter(|_| cleanly)
@@ -104,17 +100,27 @@ impl Runtime {
         self.committer.note_deliveries();
         // From here on no worker waits for space in the queue.
         drop(events);
-        drop(self.workers.ingest.jobs);
-        drop(self.workers.queries.jobs);
-        // ONNX Runtime is unloaded with the process, so no thread may be inside it then.
-        let until = Instant::now() + INGEST_END;
-        let busy = || {
-            self.workers.ingest.threads.iter().any(|thread| !thread.is_finished())
-                || !self.workers.queries.thread.is_finished()
-                || self.backbone_swap.as_ref().is_some_and(|backbone_swap| !backbone_swap.is_finished())
-        };
-        while busy() && Instant::now() < until {
+        let Self { committer, reader, workers, training, backbone_swap, update, .. } = self;
+        let Workers { ingest, queries, online, online_thread, watch } = workers;
+        drop((reader, ingest.jobs, queries.jobs, online));
+        let watch = watch.stopping();
+        // ONNX Runtime is unloaded with the process, so no thread may be inside it then; and the store is one file when
+        // those that read it end before it.
+        let runs = |job: &Option<Job>| job.as_ref().is_some_and(|job| !job.is_finished());
+        let until = Instant::now() + WORKERS_END;
+        while Instant::now() < until
+            && (ingest.threads.iter().any(|thread| !thread.is_finished())
+                || watch.iter().any(|thread| !thread.is_finished())
+                || online_thread.as_ref().is_some_and(|thread| !thread.is_finished())
+                || !queries.thread.is_finished()
+                || [&training, &backbone_swap, &update].into_iter().any(runs))
+        {
             thread::sleep(LOOK);
+        }
+        match committer.close() {
+            Ok(true) => {}
+            Ok(false) => info!("a worker still reads the store; the next start writes its log into the database"),
+            Err(error) => warn!(error = error_chain(&error), "the store is closed by the next start"),
         }
         info!("stopped");
     }
@@ -124,12 +130,7 @@ impl Runtime {
     /// # Errors
     /// [`RunError::WorkerStays`] when a worker does not end in time; only the end of the process helps then.
     pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Handover, Queue), RunError> {
-        if let Some(training) = &self.training {
-            training.cancel();
-        }
-        if let Some(backbone_swap) = &self.backbone_swap {
-            backbone_swap.cancel();
-        }
+        [&self.training, &self.backbone_swap, &self.update].into_iter().flatten().for_each(Job::cancel);
         self.committer.note_deliveries();
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();

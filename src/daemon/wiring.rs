@@ -28,7 +28,7 @@ use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::settings;
-use crate::store::{OpenOptions, Reader, Store, StoreError};
+use crate::store::{OpenOptions, Reader, Store, StoreError, files};
 use crate::train::Grouper;
 use crate::words::{EmbeddingSpace, Timestamp};
 use crate::{http, systemd, watch};
@@ -101,7 +101,8 @@ impl<'a> Wiring<'a> {
         let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
         info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
         let precision = settings::precision(Some(config));
-        let store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+        let mut store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+        store.keep_within(config.store.quota_mb << 20)?;
         let serving = Serving::new(super::settings::scoring(config));
         Ok(Self {
             config,
@@ -169,7 +170,7 @@ impl<'a> Wiring<'a> {
             serving: self.serving.clone(),
             manifest,
             threads: self.config.backbone.threads,
-            exports: self.config.store.path.join("exports"),
+            exports: self.config.store.path.join(files::EXPORTS),
             seed: self.config.training.seed,
             read: Arc::clone(&self.process.read),
             pending_config: Arc::clone(&self.process.pending_config),
@@ -251,6 +252,7 @@ impl<'a> Wiring<'a> {
             },
             training: None,
             backbone_swap: None,
+            update: None,
             backbone_dir: BackboneDir {
                 folder: config.store.path.clone(),
                 threads: config.backbone.threads,

@@ -45,10 +45,11 @@ impl Mailbox {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>) {
+    /// Whether the broker is there to get it.
+    pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>) -> bool {
         let mut requests = self.requests();
         if !requests.connected {
-            return;
+            return false;
         }
         let same = |(waiting, _): &&mut (Topic, Vec<u8>)| topic.retain() && *waiting == topic;
         match requests.publishes.iter_mut().find(same) {
@@ -63,6 +64,7 @@ impl Mailbox {
         }
         drop(requests);
         self.changed.notify_one();
+        true
     }
 
     pub(super) fn ack(&self, delivery: DeliveryId) {

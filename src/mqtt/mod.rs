@@ -93,9 +93,9 @@ pub fn spawn(
 
 impl Handle {
     /// Publishes `payload` if the broker is there, else not at all. Of several on one topic that wait, only the
-    /// latest goes out.
-    pub fn publish(&self, topic: Topic, payload: Vec<u8>) {
-        self.mailbox.publish(topic, payload);
+    /// latest goes out. Whether the broker is there.
+    pub fn publish(&self, topic: Topic, payload: Vec<u8>) -> bool {
+        self.mailbox.publish(topic, payload)
     }
 
     /// Acknowledges an inbound message; without effect when its connection is gone.

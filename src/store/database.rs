@@ -4,7 +4,7 @@
 //! `PRAGMA user_version` counts the [`MIGRATIONS`] that were applied to a file. A released migration is never edited; a
 //! change is a new one at the end.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,10 +14,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use super::OpenOptions;
 use super::columns::damaged;
 use super::error::{Fault, StoreError, io_error};
+use super::write_ahead_log;
 use crate::words::EmbeddingSpace;
 
 /// Name of the file in the state folder.
 const FILE: &str = "edgetuned.db";
+
+/// Bytes after which the log is written into the database, and which it keeps on the disk.
+const LOG_BYTES: u64 = 4 << 20;
 
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
@@ -40,11 +44,36 @@ impl Database {
             database.write("migrate", migrate)?;
             database.set("foreign_keys", true)?;
         }
+        // Also what makes the log and its index, which a full disk refuses.
         database.set("journal_mode", "wal")?;
         // In WAL mode NORMAL would lose the last commits in a power cut; what is acknowledged must not be among them.
         database.set("synchronous", "full")?;
-        database.set("journal_size_limit", 4 << 20)?;
+        database.set("journal_size_limit", LOG_BYTES)?;
         Ok(database)
+    }
+
+    /// Keeps the log small beside `quota` bytes, and gives back what a former, larger quota left free.
+    pub(super) fn keep_within(&mut self, quota: u64) -> Result<(), StoreError> {
+        let log = (quota / 32).min(LOG_BYTES);
+        self.set("wal_autocheckpoint", log / self.number("page_size")?.max(1))?;
+        self.set("journal_size_limit", log)?;
+        if self.free_bytes()? > quota / 4 {
+            let vacuumed = self.connection.execute_batch("VACUUM");
+            match vacuumed.map_err(|error| self.fault("compact", error.into())) {
+                // It takes as much room as the database once more; it can be done at another start.
+                Err(StoreError::Full { .. } | StoreError::Busy { .. }) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the log into the database and removes it, so that one file is left; false where another connection still
+    /// reads, whose end does the same.
+    pub(super) fn close(self) -> Result<bool, StoreError> {
+        let Self { connection, file } = self;
+        connection.close().map_err(|(connection, error)| Fault::from(error).at("close", &file, Some(&connection)))?;
+        Ok(!log_of(&file).exists())
     }
 
     /// Fails where no store is.
@@ -56,6 +85,12 @@ impl Database {
     /// Opens the file of an existing store for reading.
     pub(super) fn open_reader(folder: &Path) -> Result<Self, StoreError> {
         Self::exists(folder)?;
+        // Where a daemon runs its log is good, and changes while it is read.
+        if refuse_damaged_log(folder).is_err()
+            && let Ok(_lock) = DaemonLock::take(folder)
+        {
+            refuse_damaged_log(folder)?;
+        }
         // Reading in parallel to a writer needs write access to the shared index of the log, so the flag is not
         // READ_ONLY.
         let database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -91,10 +126,9 @@ impl Database {
         self.file.parent().unwrap_or(Path::new("."))
     }
 
-    /// Bytes of the database and its log on the disk.
-    pub(super) fn bytes(&self) -> u64 {
-        let log = self.file.with_extension("db-wal");
-        [&self.file, &log].iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.len()).sum()
+    /// Bytes of the database's pages that hold nothing.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.number("freelist_count")? * self.number("page_size")?)
     }
 
     /// The number of `options.space`, which is added if it is new.
@@ -140,13 +174,32 @@ impl Database {
     }
 
     fn version(&self) -> Result<i64, StoreError> {
-        let version = self.connection.pragma_query_value(None, "user_version", |row| row.get(0));
-        version.map_err(|error| self.fault("open", error.into()))
+        Ok(self.number("user_version")? as i64)
+    }
+
+    fn number(&self, pragma: &'static str) -> Result<u64, StoreError> {
+        let number = self.connection.pragma_query_value(None, pragma, |row| row.get(0));
+        number.map_err(|error| self.fault("read", error.into()))
     }
 
     fn set(&self, pragma: &'static str, value: impl rusqlite::ToSql) -> Result<(), StoreError> {
         let set = self.connection.pragma_update(None, pragma, value);
         set.map_err(|error| self.fault("open", error.into()))
+    }
+}
+
+/// The log of the database `file`.
+fn log_of(file: &Path) -> PathBuf {
+    file.with_extension("db-wal")
+}
+
+/// Refuses a log that `SQLite` would take for an empty one, and lose: only while no other process writes to it, which
+/// whoever holds the folder's lock knows.
+pub(super) fn refuse_damaged_log(folder: &Path) -> Result<(), StoreError> {
+    let path = log_of(&folder.join(FILE));
+    match write_ahead_log::damage(&path).map_err(|error| io_error("read", &path, error))? {
+        None => Ok(()),
+        Some(found) => Err(StoreError::DamagedLog { path, found }),
     }
 }
 
@@ -219,12 +272,12 @@ impl DaemonLock {
             }
             Err(TryLockError::Error(error)) => return Err(io_error("lock", &path, error)),
         }
-        let note = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
-        note.map_err(|error| io_error("write", &path, error))?;
-        Ok(Self { file })
+        // In place, which a full disk allows; it is for people.
+        let note = file.rewind().and_then(|()| file.write_all(format!("{:<10}\n", std::process::id()).as_bytes()));
+        match note.map_err(|error| io_error("write", &path, error)) {
+            Ok(()) | Err(StoreError::Full { .. }) => Ok(Self { file }),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -67,6 +67,18 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The log beside the database is damaged: what was committed last is in it.
+    #[error(
+        "cannot open {}: {found}, and what was stored last is in it; nothing was changed: restore a backup of it together \
+         with edgetuned.db, or move it away to go on with what edgetuned.db alone has",
+        path.display()
+    )]
+    DamagedLog {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: &'static str,
+    },
     /// A file of this name is there, but it is not this program's.
     #[error(
         "cannot open {}: it is {found}, not a database of edgetuned; move it away or set another store.path",

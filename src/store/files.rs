@@ -9,6 +9,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+/// The folder of exported models in the state folder.
+pub const EXPORTS: &str = "exports";
+
 /// A file that is being written: it is called `<name>.part` until [`NewFile::put`], and is removed when it is dropped
 /// before.
 #[derive(Debug)]
@@ -101,4 +104,17 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
 pub fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+/// Bytes of the files in `folder` and the folders in it, but for those in its folder `without`; what cannot be read
+/// counts nothing.
+pub fn bytes_below(folder: &Path, without: &str) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() && entry.file_name() == without => 0,
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path(), ""),
+        Ok(metadata) if metadata.is_file() => metadata.len(),
+        _ => 0,
+    };
+    entries.flatten().map(bytes).sum()
 }

@@ -14,14 +14,18 @@ mod database;
 mod error;
 pub mod files;
 mod reader;
+mod reserve;
 mod sample_queries;
+mod sequence;
 mod snapshot;
 mod training_queries;
 mod updates;
+mod write_ahead_log;
 
 #[cfg(test)]
 mod tests;
 
+use sequence::Sequence;
 use std::path::Path;
 
 use crate::engine::{Snapshot, StartupState, Write};
@@ -52,6 +56,7 @@ pub struct Store {
     space: Option<EmbeddingSpace>,
     space_number: i64,
     precision: Precision,
+    sequence: Sequence,
     _lock: database::DaemonLock,
 }
 
@@ -63,10 +68,10 @@ impl Store {
     /// to date.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
-        let lock = database::DaemonLock::take(folder)?;
-        let mut database = Database::open(folder)?;
-        let space_number = database.add_space(options)?;
-        Ok(Self { database, space: Some(options.space), space_number, precision: options.precision, _lock: lock })
+        let mut store = reserve::with_room(folder, || Self::open_files(folder))?;
+        store.space_number = store.database.add_space(options)?;
+        (store.space, store.precision) = (Some(options.space), options.precision);
+        Ok(store)
     }
 
     /// Opens the store that is in `folder` for changes that have nothing to do with embeddings, and keeps daemons out
@@ -76,10 +81,39 @@ impl Store {
     /// [`StoreError`]; [`StoreError::Missing`] where none is, and nothing is made then.
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
         Database::exists(folder)?;
+        reserve::with_room(folder, || Self::open_files(folder))
+    }
+
+    /// The files of the store, without a space: no row has its number.
+    fn open_files(folder: &Path) -> Result<Self, StoreError> {
         let lock = database::DaemonLock::take(folder)?;
+        database::refuse_damaged_log(folder)?;
         let database = Database::open(folder)?;
-        // No row has this number.
-        Ok(Self { database, space: None, space_number: 0, precision: Precision::default(), _lock: lock })
+        let path = folder.join(sequence::FILE);
+        let sequence = Sequence::open(folder).map_err(|error| error::io_error("open", &path, error))?;
+        Ok(Self { database, space: None, space_number: 0, precision: Precision::default(), sequence, _lock: lock })
+    }
+
+    /// Keeps what the store needs beside its samples small where its quota is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be used.
+    pub fn keep_within(&mut self, quota_bytes: u64) -> Result<(), StoreError> {
+        self.database.keep_within(quota_bytes)
+    }
+
+    /// Closes the database, so that it is one file, where no [`Reader`] is open any more: false where one is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the log cannot be written into the database; nothing is lost, the next start does it.
+    pub fn close(self) -> Result<bool, StoreError> {
+        self.database.close()
+    }
+
+    /// Reserves numbers of messages up to `seq` beyond the loss of the database.
+    fn reserve(&mut self, seq: u64) -> Result<(), StoreError> {
+        let reserved = self.sequence.reserve(seq);
+        reserved.map_err(|error| error::io_error("write to", &self.database.folder().join(sequence::FILE), error))
     }
 
     /// Applies `writes` in their order, as one; durable when this returns.
@@ -97,6 +131,10 @@ impl Store {
     /// As [`Store::commit`].
     pub fn commit_undoing(&mut self, changes: &[u64], writes: &[Write]) -> Result<(), StoreError> {
         let (space, dim, precision) = (self.space_number, self.space.map_or(0, |space| space.dim), self.precision);
+        let reserved = |write: &Write| if let Write::SeqReserved(seq) = write { Some(*seq) } else { None };
+        if let Some(seq) = writes.iter().filter_map(reserved).max() {
+            self.reserve(seq)?;
+        }
         self.database.write("write to", |transaction| {
             let applier = commit::Applier { transaction, space, dim, precision };
             changes.iter().try_for_each(|number| applier.undo(*number))?;
@@ -109,7 +147,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.database.read("read", snapshot::snapshot)
+        let snapshot = self.database.read("read", snapshot::snapshot)?;
+        Ok(Snapshot { seq: snapshot.seq.max(self.sequence.reserved()), ..snapshot })
     }
 
     /// The state of the remote configuration and of installed backbones: the part of the snapshot that a start needs

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
 use super::database::{self, Database};
 use super::error::{Fault, StoreError};
+use super::files;
 use crate::engine::{FileStamp, HeadInfo, OutboxMessage};
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
 
@@ -41,8 +42,10 @@ pub struct Counts {
     pub unlabelled: u64,
     /// Quarantined files.
     pub quarantined: u64,
-    /// Size of the database and its log on the disk.
+    /// Bytes of all files in the state folder, without exported models.
     pub store_bytes: u64,
+    /// Bytes of these that hold nothing and are filled again first.
+    pub free_bytes: u64,
 }
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
@@ -174,14 +177,15 @@ impl Reader {
 
     /// Counts of what is stored.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        let store_bytes = self.database.bytes();
+        let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
+        let free_bytes = self.database.free_bytes()?;
         self.read(|connection| {
             let (samples, labelled): (u64, u64) =
                 connection.query_row("SELECT count(*), count(label) FROM samples", [], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
             let quarantined = connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?;
-            Ok(Counts { samples, labelled, unlabelled: samples - labelled, quarantined, store_bytes })
+            Ok(Counts { samples, labelled, unlabelled: samples - labelled, quarantined, store_bytes, free_bytes })
         })
     }
 

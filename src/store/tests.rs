@@ -381,3 +381,74 @@ mod room;
 mod sample_queries;
 mod training_queries;
 mod updates;
+
+/// A store in which the last commits are in its log alone, as a kill leaves it.
+fn killed(folder: &Path) {
+    let mut store = open(folder).unwrap();
+    store.commit(&[sample(1)]).unwrap();
+    store.commit(&[sample(2), Write::SeqReserved(70)]).unwrap();
+    let files = ["edgetuned.db", "edgetuned.db-wal"].map(|name| (name, fs::read(folder.join(name)).unwrap()));
+    drop(store);
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+}
+
+#[test]
+fn a_damaged_log_is_refused_and_stays_and_moving_it_away_goes_on_with_what_the_database_has() {
+    let folder = folder();
+    killed(folder.path());
+    let log = folder.path().join("edgetuned.db-wal");
+    let noise = vec![0x5a; fs::metadata(&log).unwrap().len() as usize];
+    fs::write(&log, &noise).unwrap();
+    for error in [
+        open(folder.path()).unwrap_err(),
+        Store::open_existing(folder.path()).unwrap_err(),
+        Reader::open(folder.path(), None).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::DamagedLog { .. }), "{error}");
+        assert!(error.to_string().contains("edgetuned.db-wal"), "{error}");
+    }
+    assert_eq!(fs::read(&log).unwrap(), noise, "nothing was changed");
+    fs::remove_file(&log).unwrap();
+    assert_eq!(open(folder.path()).unwrap().snapshot().unwrap().seq, 70, "numbers are not given twice");
+}
+
+#[test]
+fn numbers_of_messages_outlive_the_database() {
+    let folder = folder();
+    killed(folder.path());
+    assert_eq!(open(folder.path()).unwrap().snapshot().unwrap().samples.len(), 2);
+    for file in ["edgetuned.db", "edgetuned.db-wal", "edgetuned.db-shm"] {
+        let _ = fs::remove_file(folder.path().join(file));
+    }
+    let store = open(folder.path()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((snapshot.seq, snapshot.samples.len()), (70, 0));
+}
+
+#[test]
+fn a_closed_store_is_one_file_once_nobody_reads_it() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    store.commit(&[sample(1)]).unwrap();
+    let reader = store.reader().unwrap();
+    drop(reader);
+    assert!(store.close().unwrap());
+    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    files.sort();
+    assert_eq!(files, ["daemon.lock", "edgetuned.db", "reserve", "seq"]);
+}
+
+#[test]
+fn a_quota_that_was_lowered_gives_the_free_pages_back() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let dropped: Vec<Write> = (0..2_000).map(|n| Write::DeleteSample { id: id(n) }).collect();
+    store.commit(&(0..2_000).map(sample).collect::<Vec<_>>()).unwrap();
+    store.commit(&dropped).unwrap();
+    let counts = store.reader().unwrap().counts().unwrap();
+    assert!(counts.free_bytes > 200_000 && counts.store_bytes > counts.free_bytes, "{counts:?}");
+    store.keep_within(512 << 20).unwrap();
+    assert_eq!(store.reader().unwrap().counts().unwrap().free_bytes, counts.free_bytes, "they are filled again");
+    store.keep_within(400_000).unwrap();
+    assert_eq!(store.reader().unwrap().counts().unwrap().free_bytes, 0);
+}

@@ -27,7 +27,7 @@ keywords! {
         NotNewer = "not_newer",
         /// This version was installed before and rolled back.
         FailedBefore = "failed_before",
-        /// It is over the bound of its kind.
+        /// It is over the bound of its kind, or of the device's store.
         TooLarge = "too_large",
         /// Its chunks do not fit into a packet.
         ChunkTooLarge = "chunk_too_large",
@@ -72,6 +72,8 @@ pub struct Device<'a> {
     pub space: EmbeddingSpace,
     /// Bytes of a chunk that fit into a packet.
     pub chunk_bytes_max: u64,
+    /// Bytes of a file that its store has room for.
+    pub bytes_max: u64,
     /// The update of this kind that was installed last.
     pub installed: Option<&'a Installed>,
     /// Versions that were installed and rolled back.
@@ -139,6 +141,13 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
              backbone"
         );
         return refuse(Code::WrongBackbone, reason);
+    }
+    if manifest.size > device.bytes_max {
+        let (found, limit) = (manifest.size, device.bytes_max);
+        let reason = format!(
+            "it has {found} bytes, and the quota of this device's store leaves room for {limit}; raise store.quota_mb"
+        );
+        return refuse(Code::TooLarge, reason);
     }
     if manifest.chunk_bytes > device.chunk_bytes_max {
         let (found, limit) = (manifest.chunk_bytes, device.chunk_bytes_max);

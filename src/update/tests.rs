@@ -57,7 +57,14 @@ fn opened(text: &str) -> Result<Manifest, Code> {
 }
 
 fn device() -> Device<'static> {
-    Device { id: "line-3", space: space(b"b"), chunk_bytes_max: 65_536, installed: None, failed: &[] }
+    Device {
+        id: "line-3",
+        space: space(b"b"),
+        chunk_bytes_max: 65_536,
+        bytes_max: 64 << 20,
+        installed: None,
+        failed: &[],
+    }
 }
 
 /// What `device` makes of a manifest with `changes`, so many days after it was made.

@@ -144,10 +144,13 @@ impl Handle {
     ///
     /// # Errors
     /// The payload of a thread's panic.
-    pub fn stop(mut self) -> thread::Result<()> {
-        let threads = std::mem::take(&mut self.threads);
-        drop(self);
-        threads.into_iter().try_for_each(JoinHandle::join)
+    pub fn stop(self) -> thread::Result<()> {
+        self.stopping().into_iter().try_for_each(JoinHandle::join)
+    }
+
+    /// Stops; the threads are about to end, unless a file system does not answer one.
+    pub fn stopping(mut self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut self.threads)
     }
 }
 

@@ -71,6 +71,9 @@ fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_
     assert_eq!(up["severity"], "error");
     let told = up["text"].as_str().unwrap();
     assert!(told.contains("disk is full") && told.contains("predicted meanwhile"), "{told}");
+    for (_, path) in &during {
+        assert_eq!(ears.prediction(path)["replayed"], false, "at once, also those of the first batch without room");
+    }
     let last = home.put("last.jpg", &picture(Part::Washer, 1));
     let latest = ears.prediction(&last);
     assert_eq!(latest["replayed"], false);
@@ -79,9 +82,6 @@ fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_
     drop(file);
     fs::remove_file(&ballast).unwrap();
     alert(&mut ears, "disk_full", false);
-    for (_, path) in &during {
-        ears.prediction(path);
-    }
     let all = during.len() + 2;
     ears.wait("health", "about all samples", |health| health["samples"] == all && health["labelled"] == 1);
     let said = ears.heard("prediction");
@@ -90,6 +90,38 @@ fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_
     let mut again = home.start();
     let kept = ears.ask("status", "after")["data"].clone();
     assert_eq!((&kept["samples"], &kept["labelled"]), (&json!(all), &json!(1)));
+    again.stop(ENDING);
+}
+
+#[test]
+fn a_start_on_a_full_disk_predicts_and_says_so() {
+    let port = free_port();
+    let home = home(port, QUIET);
+    let Some(_mount) = Mount::new(&home.state(), &["-t", "tmpfs", "-o", "size=6m", "tmpfs"]) else { return };
+    let Some(_broker) = Mosquitto::start_in(tempfile::tempdir().unwrap(), port, "allow_anonymous true\n") else {
+        return;
+    };
+    let mut ears = Listener::new(port);
+    let mut daemon = home.start();
+    let before = home.put("before.jpg", &picture(Part::Nut, 0));
+    let first_seq = ears.prediction(&before)["seq"].as_u64().unwrap();
+    daemon.stop(ENDING);
+
+    let ballast = home.state().join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    ears.forget();
+    let mut again = home.start();
+    let during: Vec<_> = (1..200).map(|n| home.put(&format!("{n}.jpg"), &picture(Part::Bolt, n))).collect();
+    for path in &during {
+        assert!(ears.prediction(path)["seq"].as_u64().unwrap() > first_seq);
+    }
+    alert(&mut ears, "disk_full", true);
+    drop(file);
+    fs::remove_file(&ballast).unwrap();
+    alert(&mut ears, "disk_full", false);
+    ears.wait("health", "about all samples", |health| health["samples"] == during.len() + 1);
+    assert_eq!(ears.heard("prediction").len(), during.len(), "each image is predicted once");
     again.stop(ENDING);
 }
 

@@ -90,3 +90,23 @@ fn without_a_broker_it_works_and_catches_up_when_one_comes() {
     }
     daemon.stop(ENDING);
 }
+
+#[test]
+fn a_stop_leaves_the_store_in_one_file_whatever_the_workers_are_at() {
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    for round in 0..6_u64 {
+        // Some are stored, some are being read, a listing runs.
+        for index in 0..4 + round {
+            stage.home.put(&format!("{round}-{index}.jpg"), &picture(Part::Nut, 100 * round + index));
+        }
+        stage
+            .ears
+            .wait("prediction", "of this round", |said| said["path"].as_str().unwrap().contains(&format!("/{round}-")));
+        stage.daemon.stop(ENDING);
+        let files: BTreeSet<_> =
+            std::fs::read_dir(stage.home.state()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let database: Vec<_> = files.iter().filter(|name| name.to_str().unwrap().starts_with("edgetuned.db")).collect();
+        assert_eq!(database, ["edgetuned.db"], "round {round}: {files:?}");
+        stage.daemon = stage.home.start();
+    }
+}

@@ -1,7 +1,10 @@
 //! Keeping the store within its quota: when samples are evicted, and what is reported about it.
 //!
-//! What counts is what is kept: samples at their usual size, and unsent messages. The file's own size says little,
-//! since pages that samples left behind in part are neither free nor full; new samples fill them again.
+//! The quota is that of the state folder. Two sizes count, the larger one: samples at the size that they take when many
+//! were dropped between them, with the unsent messages; and what is in use of the folder's files, by measurement. The
+//! first holds the quota by itself while there is little else; the second sees heads, statistics, backbones and names of
+//! files too. It falls late, since pages that dropped samples left behind in part are neither free nor full, so a
+//! quarter of the quota is left to samples whatever else there is.
 //!
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
@@ -37,8 +40,10 @@ pub(super) struct Eviction {
 impl Labels {
     /// Over the quota, samples are looked for that can go.
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
-        let samples = self.index.len() as u64 * cx.settings().sample_bytes;
-        let (used, quota) = (samples + cx.messages.outbox_bytes(), cx.settings().quota_bytes);
+        let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
+        let samples = self.index.len() as u64 * sample_bytes;
+        let measured = if samples > quota / 4 { cx.messages.store_bytes_in_use() } else { 0 };
+        let used = measured.max(samples + cx.messages.outbox_bytes());
         if used <= quota {
             (self.eviction.exhausted, self.eviction.told) = (None, false);
             return;
@@ -47,7 +52,7 @@ impl Labels {
             return;
         }
         let excess = (used - quota) as f64 + SLACK * quota as f64;
-        let count = (excess / cx.settings().sample_bytes as f64).ceil() as usize;
+        let count = (excess / sample_bytes as f64).ceil() as usize;
         self.eviction.running = true;
         cx.act(Act::Evict { count });
     }

@@ -129,6 +129,11 @@ impl Messages {
         self.outbox.bytes()
     }
 
+    /// Bytes of the state folder that hold something, as the shell measured them last.
+    pub fn store_bytes_in_use(&self) -> u64 {
+        self.reports.metrics.store_bytes.saturating_sub(self.reports.metrics.store_free_bytes)
+    }
+
     /// What the shell measured last.
     pub fn take_metrics(&mut self, metrics: SystemMetrics) {
         self.reports.metrics = metrics;

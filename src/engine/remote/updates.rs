@@ -41,6 +41,8 @@ pub struct UpdateSettings {
     pub device: String,
     /// Bytes of a chunk that fit into a packet.
     pub chunk_bytes_max: u64,
+    /// Bytes of a file that the store's quota leaves room for.
+    pub bytes_max: u64,
 }
 
 /// What a payload was found to be: a manifest and what follows from it, or why it is refused, with what of it can be
@@ -207,6 +209,7 @@ impl Remote {
             id: &settings.device,
             space: cx.settings().space,
             chunk_bytes_max: settings.chunk_bytes_max,
+            bytes_max: settings.bytes_max,
             installed: memory.installed.as_ref(),
             failed: &memory.failed,
         };

@@ -62,6 +62,7 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
             keys: TrustedKeys(vec![signer().public()]),
             device: "played".into(),
             chunk_bytes_max: 65_536,
+            bytes_max: u64::MAX,
         },
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),

@@ -54,6 +54,7 @@ impl Machine {
             keys: TrustedKeys(vec![signer().public()]),
             device: "line-3".into(),
             chunk_bytes_max: 65_536,
+            bytes_max: u64::MAX,
         };
         let settings = Settings { updates, ..settings(PromotionPolicy::Gated) };
         let engine = Engine::new(settings.clone(), snapshot());
