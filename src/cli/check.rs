@@ -17,6 +17,19 @@ use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls};
 use crate::shared::files::read_key;
 use crate::shared::settings::{credentials_folder, password_file};
+use crate::store::{Reader, StoreError};
+
+/// MiB that a quota has at least, for the whole of the state folder to stay within it.
+const QUOTA_MIN: u64 = 8;
+
+/// Folders that the packaged service does not see, and the settings of its unit that hide them.
+const HIDDEN: [(&str, &str); 5] = [
+    ("/tmp", "PrivateTmp"),
+    ("/var/tmp", "PrivateTmp"),
+    ("/home", "ProtectHome"),
+    ("/root", "ProtectHome"),
+    ("/run/user", "ProtectHome"),
+];
 
 #[derive(Debug, Serialize)]
 struct Checked {
@@ -27,13 +40,18 @@ struct Checked {
 
 pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
     let path = configuration::path(args);
-    let (problems, warnings, unavailable) = match configuration::read(&path) {
+    let (problems, warnings, unavailable) = match configuration::read_valid(&path) {
         Err(problems) => (problems, Vec::new(), 0),
-        Ok(loaded) => {
+        Ok((loaded, mut problems)) => {
             let file = path.display().to_string();
-            let mut world = World { file, places: loaded.places, problems: Vec::new(), unavailable: 0 };
+            let mut world = World { file, places: loaded.places, ..World::default() };
             world.look(&loaded.config);
-            (world.problems, loaded.warnings, world.unavailable)
+            if !problems.is_empty() {
+                // What is written wrongly was looked at by its default.
+                world.problems.retain(|problem| world.places.contains_key(&problem.key));
+            }
+            problems.append(&mut world.problems);
+            (problems, [loaded.warnings, world.warnings].concat(), world.unavailable)
         }
     };
     let checked = Checked { ok: problems.is_empty(), problems, warnings };
@@ -57,12 +75,14 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
 }
 
 /// What the configuration points at.
+#[derive(Default)]
 struct World {
     /// The position of keys that no layer sets.
     file: String,
     /// Layer and line of the others.
     places: BTreeMap<String, (String, Option<u64>)>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     /// How many of the problems are none of the configuration's.
     unavailable: usize,
 }
@@ -75,8 +95,9 @@ impl World {
                 let remedy = "create it, or let the daemon's user read it";
                 self.add(&format!("watch[{index}].path"), &watch.path, &error.to_string(), "a readable folder", remedy);
             }
+            self.sandbox(&format!("watch[{index}].path"), &watch.path);
         }
-        self.store(&config.store.path);
+        self.store(config);
         if let Some(mqtt) = &config.mqtt {
             self.mqtt(mqtt);
         }
@@ -148,18 +169,48 @@ impl World {
         self.problem("backbone.model", found, "a backbone that opens", remedy);
     }
 
-    /// The state folder, or the nearest folder above it that exists, must be writable.
-    fn store(&mut self, path: &Path) {
+    /// The state folder, or the nearest folder above it that exists, must be writable, and its store must open.
+    fn store(&mut self, config: &Config) {
+        let (path, quota) = (&config.store.path, config.store.quota_mb);
+        if quota < QUOTA_MIN {
+            let remedy = "raise it: the database and its log take one MiB by themselves";
+            self.problem("store.quota_mb", quota.to_string(), &format!("{QUOTA_MIN} or more"), remedy);
+        }
+        self.sandbox("store.path", path);
         let Some(there) = path.ancestors().find(|folder| folder.exists()) else { return };
         let probe = there.join(format!(".edgetuned-check-{}", std::process::id()));
-        match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-            Ok(()) => {}
+        let unusable = match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
+            Ok(()) => Reader::open(path, None).err(),
             Err(error) => {
                 let remedy = "let the daemon's user write there, or set another store.path";
                 self.unavailable += 1;
-                self.add("store.path", there, &error.to_string(), "a writable folder", remedy);
+                return self.add("store.path", there, &error.to_string(), "a writable folder", remedy);
             }
+        };
+        if let Some(error) = unusable.filter(|error| !matches!(error, StoreError::Missing { .. })) {
+            let error = one_line_chain(&error);
+            let (found, remedy) = error.split_once("; ").unwrap_or((&error, "restore a backup of it"));
+            self.unavailable += 1;
+            self.problem("store.path", found.to_owned(), "a state folder that opens", remedy);
         }
+    }
+
+    /// What the service cannot see, though this process can.
+    fn sandbox(&mut self, key: &str, path: &Path) {
+        let Some((_, why)) = HIDDEN.iter().find(|(folder, _)| path.starts_with(folder)) else { return };
+        let (file, line) = self.place(key);
+        self.warnings.push(Problem {
+            file,
+            line,
+            key: key.to_owned(),
+            found: path.display().to_string(),
+            expected: format!("a folder that the service's sandbox shows ({why})"),
+            remedy: "use another folder, or let the service see it by systemd/examples/watched-folder.conf".to_owned(),
+        });
+    }
+
+    fn place(&self, key: &str) -> (String, Option<u64>) {
+        self.places.get(key).cloned().unwrap_or_else(|| (self.file.clone(), None))
     }
 
     fn add(&mut self, key: &str, path: &Path, why: &str, expected: &str, remedy: &str) {
@@ -167,7 +218,7 @@ impl World {
     }
 
     fn problem(&mut self, key: &str, found: String, expected: &str, remedy: &str) {
-        let (file, line) = self.places.get(key).cloned().unwrap_or_else(|| (self.file.clone(), None));
+        let (file, line) = self.place(key);
         self.problems.push(Problem {
             file,
             line,

@@ -36,6 +36,15 @@ pub fn read(path: &Path) -> Result<Loaded, Vec<Problem>> {
     config::load(&layers, &host_name)
 }
 
+/// The same with what is valid of it, and every problem.
+///
+/// # Errors
+/// The problem of a file that cannot be read.
+pub fn read_valid(path: &Path) -> Result<(Loaded, Vec<Problem>), Vec<Problem>> {
+    let ConfigLayers { layers, host_name } = sources(path)?;
+    Ok(config::load_valid(&layers, &host_name))
+}
+
 /// The same as text.
 pub fn sources(path: &Path) -> Result<ConfigLayers, Vec<Problem>> {
     let mut layers = vec![file(path)?];

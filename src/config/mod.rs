@@ -65,6 +65,13 @@ pub struct Loaded {
 /// # Errors
 /// Every problem of every layer, in the order of the layers and lines; contradictions between layers come last.
 pub fn load(layers: &[Layer], host_name: &str) -> Result<Loaded, Vec<Problem>> {
+    let (loaded, problems) = load_valid(layers, host_name);
+    if problems.is_empty() { Ok(loaded) } else { Err(problems) }
+}
+
+/// The same whatever is wrong, for whoever looks further: invalid settings have their defaults and no place, invalid
+/// items of lists are left out. With every problem.
+pub fn load_valid(layers: &[Layer], host_name: &str) -> (Loaded, Vec<Problem>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let mut values: Values = key::defaults("");
     for layer in layers {
@@ -75,16 +82,13 @@ pub fn load(layers: &[Layer], host_name: &str) -> Result<Loaded, Vec<Problem>> {
         });
     }
     check::contradictions(&values, &mut problems, &mut warnings);
-    if problems.is_empty() {
-        let set = values.places().filter(|(_, located)| !located.file.is_empty());
-        let places = set.map(|(key, located)| (key, (located.file.clone(), located.line))).collect();
-        values.set_if_null("device.id", || id_from_host_name(host_name));
-        let id = values.read::<String>("device.id");
-        values.set_if_null("device.name", || id);
-        Ok(Loaded { config: Config::read(&values), warnings, places })
-    } else {
-        Err(problems)
-    }
+    values.replace_invalid(&key::defaults(""));
+    let set = values.places().filter(|(_, located)| !located.file.is_empty());
+    let places = set.map(|(key, located)| (key, (located.file.clone(), located.line))).collect();
+    values.set_if_null("device.id", || id_from_host_name(host_name));
+    let id = values.read::<String>("device.id");
+    values.set_if_null("device.name", || id);
+    (Loaded { config: Config::read(&values), warnings, places }, problems)
 }
 
 /// A device id made of a host name: lower case, other characters as `-`, at most 64; `edgetuned` when nothing is left.

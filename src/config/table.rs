@@ -109,7 +109,7 @@ keys! {
     "store" Store {
         path: PathBuf = "/var/lib/edgetuned", PATH, "The state folder, absolute.";
         precision: Precision = "f16", word::<Precision>(), "Precision of stored embeddings.";
-        quota_mb: u64 = "512", integer(8, 1_048_576), "MiB for the state folder: samples, unsent messages, heads, backbones.";
+        quota_mb: u64 = "512", integer(1, 1_048_576), "MiB for the state folder, 8 or more.";
     }
     without_field {
         "store.thumbnails" = none, RESERVED, "Whether thumbnails are kept for the web page.";

@@ -95,6 +95,20 @@ impl Values {
         }
     }
 
+    /// Puts `defaults` in the place of what is invalid, and drops items that have something invalid.
+    pub fn replace_invalid(&mut self, defaults: &Self) {
+        for (name, located) in &mut self.0 {
+            if let Value::Items(items) = &mut located.value {
+                items.retain(|item| item.0.values().all(|located| located.value != Value::Invalid));
+            }
+            if located.value == Value::Invalid
+                && let Some(default) = defaults.0.get(name)
+            {
+                *located = default.clone();
+            }
+        }
+    }
+
     /// `None` for anything but text.
     pub fn text(&self, name: &str) -> Option<String> {
         String::read(self.value(name))

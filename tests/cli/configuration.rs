@@ -72,6 +72,35 @@ fn what_a_key_points_at_is_told_with_the_key_s_line() {
 }
 
 #[test]
+fn what_is_missing_is_reported_beside_what_is_written_wrongly() {
+    let desk = desk();
+    let state = desk.path("state").display().to_string();
+    let text = "backbone:\n  model: defualt\nwatch:\n  - path: relative\n  - path: /nonexistent/camera\ntraining:\n  cooldown: soon\n";
+    desk.put("config.yaml", format!("{text}store:\n  path: {state}\n  quota_mb: 1\n").as_bytes());
+    let (code, checked) = desk.json("check --config config.yaml");
+    let wrong = ["watch[0].path", "training.cooldown"];
+    assert_eq!((code, &keys(&checked)[..2]), (Some(78), &wrong[..]));
+    for key in ["backbone.model", "store.quota_mb"] {
+        assert!(keys(&checked).contains(&key), "{key}: {checked}");
+    }
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_opened_and_a_folder_that_the_service_does_not_see_are_reported() {
+    let desk = desk();
+    desk.put("state/edgetuned.db", b"no database at all");
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(69), vec!["store.path"]));
+    fs::remove_file(desk.path("state/edgetuned.db")).unwrap();
+    let state = desk.path("state").display().to_string();
+    desk.put("config.yaml", format!("watch:\n  - path: /home\nstore:\n  path: {state}\n").as_bytes());
+    let checked = desk.good("check --config config.yaml");
+    let warning = &checked["warnings"][0];
+    assert_eq!((&warning["key"], &warning["line"]), (&"watch[0].path".into(), &2.into()), "{checked}");
+    assert!(warning["expected"].as_str().unwrap().contains("ProtectHome"), "{checked}");
+}
+
+#[test]
 fn what_only_the_machine_lacks_ends_with_69() {
     let desk = desk();
     let mut command = desk.command("check --config config.yaml --json");

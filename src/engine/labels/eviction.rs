@@ -24,6 +24,9 @@ use crate::words::Component;
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
 
+/// What the folder holds without any sample, in bytes: the log, its index, the reserve, empty tables.
+const FIXED: u64 = 1 << 20;
+
 /// Whether samples are being looked for, and whether there were none.
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
@@ -42,7 +45,7 @@ impl Labels {
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
         let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
         let samples = self.index.len() as u64 * sample_bytes;
-        let measured = if samples > quota / 4 { cx.messages.store_bytes_in_use() } else { 0 };
+        let measured = if samples > quota / 4 { cx.messages.store_bytes_in_use().saturating_sub(FIXED) } else { 0 };
         let used = measured.max(samples + cx.messages.outbox_bytes());
         if used <= quota {
             (self.eviction.exhausted, self.eviction.told) = (None, false);
