@@ -72,6 +72,10 @@ impl Remote {
 
     /// Ends probations that the daemon has lived through.
     pub fn confirm(&mut self, cx: &mut Cx<'_>) {
+        // What was accepted just now is tried by the start that follows, not by what ran until now.
+        if cx.is_stopping() {
+            return;
+        }
         self.confirm_patch(cx);
         self.confirm_backbone(cx);
     }

@@ -55,6 +55,17 @@ fn settled() -> (Engine, ConfigPatch) {
 }
 
 #[test]
+fn a_patch_is_tried_by_the_start_that_follows_and_not_confirmed_by_what_ran_until_then() {
+    let mut engine = with(ConfigPatch::default());
+    let (topic, payload) = ("config/desired".to_owned(), desired(5, &json!({ "a": 1 })));
+    let message = Inbound { topic, payload, retained: false, delivery: 1 };
+    let taken = engine.step(at(61_000), Event::Broker(BrokerEvent::Message(message)));
+    assert!(remembered(&taken).is_some_and(|twin| twin.trial.is_some()));
+    let ticked = engine.step(at(61_000), Event::Tick);
+    assert_eq!(remembered(&ticked), None, "it ran for a minute without the patch");
+}
+
+#[test]
 fn a_good_patch_is_durable_before_everything_starts_anew_and_confirmed_after_a_minute() {
     let mut engine = with(ConfigPatch::default());
     let effects = send(&mut engine, desired(5, &json!({ "a": 1 })));
