@@ -27,13 +27,16 @@ const SLACK: f64 = 0.05;
 /// What the folder holds without any sample, in bytes: the log, its index, the reserve, empty tables.
 const FIXED: u64 = 1 << 20;
 
+/// Samples, labelled ones, and verdicts.
+type Holdings = (usize, usize, u64);
+
 /// Whether samples are being looked for, and whether there were none.
 #[derive(Debug, Default)]
 pub(super) struct Eviction {
-    running: bool,
-    /// The state when nothing could be evicted: samples, labelled ones, and verdicts. Until it changes no search is
-    /// made.
-    exhausted: Option<(usize, usize, u64)>,
+    /// The holdings when samples began to be looked for.
+    running: Option<Holdings>,
+    /// The holdings of which nothing could be evicted. Until they change no search is made.
+    exhausted: Option<Holdings>,
     /// Verdicts after which more labels are in the statistics, and their samples may go.
     verdicts: u64,
     /// Whether it was reported that nothing can be evicted.
@@ -51,16 +54,16 @@ impl Labels {
             (self.eviction.exhausted, self.eviction.told) = (None, false);
             return;
         }
-        if self.eviction.running || self.eviction.exhausted == Some(self.holdings()) || cx.is_stopping() {
+        if self.eviction.running.is_some() || self.eviction.exhausted == Some(self.holdings()) || cx.is_stopping() {
             return;
         }
         let excess = (used - quota) as f64 + SLACK * quota as f64;
         let count = (excess / sample_bytes as f64).ceil() as usize;
-        self.eviction.running = true;
+        self.eviction.running = Some(self.holdings());
         cx.act(Act::Evict { count });
     }
 
-    fn holdings(&self) -> (usize, usize, u64) {
+    fn holdings(&self) -> Holdings {
         (self.index.len(), self.index.labelled(), self.eviction.verdicts)
     }
 
@@ -72,7 +75,7 @@ impl Labels {
 
     /// Drops what was found and still is as it was.
     pub fn evict(&mut self, cx: &mut Cx<'_>, found: Vec<EvictionCandidate>) {
-        self.eviction.running = false;
+        let searched = self.eviction.running.take().unwrap_or_else(|| self.holdings());
         let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
         for EvictionCandidate { id, label, why } in found {
             if self.index.label(&id) != label.as_ref() || !self.index.remove(&id) {
@@ -84,7 +87,8 @@ impl Labels {
         }
         let count: u64 = counts.values().sum();
         if count == 0 {
-            self.eviction.exhausted = Some(self.holdings());
+            // What came during the search was not looked at.
+            self.eviction.exhausted = Some(searched);
             if std::mem::replace(&mut self.eviction.told, true) {
                 return;
             }

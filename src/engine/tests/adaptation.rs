@@ -283,6 +283,9 @@ fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
     assert!(!looks(&engine.step(at(13), vitals())));
     arrives(&mut engine, 3, scored("nut", None));
     assert!(looks(&engine.step(at(14), vitals())), "another sample came");
+    arrives(&mut engine, 4, scored("nut", None));
+    engine.step(at(15), Event::Adapter(AdapterEvent::EvictionCandidates(vec![])));
+    assert!(looks(&engine.step(at(16), vitals())), "one came during the search, and was not looked at");
 }
 
 #[test]
