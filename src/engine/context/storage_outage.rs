@@ -22,6 +22,8 @@ pub(in crate::engine) const PREDICTED_MAX: usize = 10_000;
 pub(super) struct StorageOutage {
     active: bool,
     deferred: Vec<Inbound>,
+    /// How many of them came over a link that is gone: the broker sends them again.
+    over_lost_link: usize,
     /// Predicted and not stored; they outlive the outage, until the listing that follows has found them.
     predicted: BTreeSet<SampleId>,
     /// The same in their order, the oldest to be forgotten first.
@@ -34,9 +36,27 @@ impl StorageOutage {
         Self { active: false, ..self }
     }
 
+    /// A message comes: the copy that came over a lost link gives way to it, and where there is no room any such copy
+    /// does. Whether it is taken.
+    fn defer(&mut self, inbound: Inbound) -> Result<(), Inbound> {
+        let is_same = |former: &Inbound| former.topic == inbound.topic && former.payload == inbound.payload;
+        let copies = &self.deferred[..self.over_lost_link];
+        let is_full = self.deferred.len() >= DEFERRED_MAX;
+        let copy = copies.iter().position(is_same).or((is_full && !copies.is_empty()).then_some(0));
+        if let Some(place) = copy {
+            self.deferred.remove(place);
+            self.over_lost_link -= 1;
+        } else if is_full {
+            return Err(inbound);
+        }
+        self.deferred.push(inbound);
+        Ok(())
+    }
+
     /// The messages that wait are dropped with their link; the broker sends them again.
     pub(super) fn cut_off(&mut self) {
         self.deferred.clear();
+        self.over_lost_link = 0;
     }
 
     /// Whether nothing can be stored now.
@@ -92,14 +112,18 @@ impl Cx<'_> {
 
     /// The messages that were held back.
     pub fn take_deferred(&mut self) -> Vec<Inbound> {
+        self.context.outage.over_lost_link = 0;
         std::mem::take(&mut self.context.outage.deferred)
+    }
+
+    /// The link is gone: the broker sends what waits here again over the next one, if it was published with QoS 1.
+    pub fn link_lost(&mut self) {
+        self.context.outage.over_lost_link = self.context.outage.deferred.len();
     }
 
     /// A message that cannot be made durable now.
     pub fn defer(&mut self, inbound: Inbound) {
-        if self.context.outage.deferred.len() < DEFERRED_MAX {
-            self.context.outage.deferred.push(inbound);
-        } else {
+        if let Err(inbound) = self.context.outage.defer(inbound) {
             let reason = "nothing can be stored, so the message is not accepted; the broker sends it again at the next \
                           connection if it was published with QoS 1";
             self.error_on_topic(&inbound.topic, reason.to_owned());
@@ -128,6 +152,27 @@ impl Cx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_that_comes_again_over_a_new_link_waits_once_and_in_its_order() {
+        let message = |n: usize, delivery| Inbound {
+            topic: "label".to_owned(),
+            payload: n.to_string().into_bytes(),
+            retained: false,
+            delivery,
+        };
+        let mut outage = StorageOutage::default();
+        (0..DEFERRED_MAX).for_each(|n| assert!(outage.defer(message(n, n as u64)).is_ok()));
+        assert!(outage.defer(message(DEFERRED_MAX, 0)).is_err(), "no more wait");
+        outage.over_lost_link = outage.deferred.len();
+        for n in (1..DEFERRED_MAX).chain([DEFERRED_MAX]) {
+            assert!(outage.defer(message(n, 1_000 + n as u64)).is_ok(), "its former copy gives way, or the oldest one");
+        }
+        let payloads: Vec<_> = outage.deferred.iter().map(|inbound| inbound.payload.clone()).collect();
+        assert_eq!(payloads, (1..=DEFERRED_MAX).map(|n| n.to_string().into_bytes()).collect::<Vec<_>>());
+        assert!(outage.deferred.iter().all(|inbound| inbound.delivery > 1_000), "only these can be acknowledged");
+        assert!(outage.defer(message(0, 1)).is_err());
+    }
 
     #[test]
     fn an_image_that_was_stored_and_came_again_does_not_push_out_one_that_was_predicted() {

@@ -175,6 +175,7 @@ impl Cx<'_> {
     /// The link broke or was refused.
     pub fn disconnected(&mut self, reason: String, barred: bool) {
         self.messages.reports.connected = false;
+        self.link_lost();
         if barred {
             self.raise(AlertId::BrokerCredentials, Severity::Error, reason);
         }

@@ -40,8 +40,7 @@ pub struct Broker {
     highest: u64,
     /// The last delivery that was acknowledged over this link.
     acked: DeliveryId,
-    /// Messages handed over since nothing can be stored, and whether they were ever too many to wait.
-    deferred: usize,
+    /// Whether there were ever more messages than wait in the daemon while nothing can be stored.
     pub not_taken: bool,
 }
 
@@ -132,8 +131,7 @@ impl World {
     /// A message is handed over: while nothing can be stored only so many wait in the daemon, the others come again with
     /// the next connection.
     pub(super) fn counts_deferred(&mut self) {
-        self.broker.deferred = if self.storage.waits_since().is_some() { self.broker.deferred + 1 } else { 0 };
-        self.broker.not_taken |= self.broker.deferred > DEFERRED_MAX;
+        self.broker.not_taken |= self.storage.waits_since().is_some() && self.held.len() > DEFERRED_MAX;
     }
 
     /// What is on its way over the link is lost with it.
