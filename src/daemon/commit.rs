@@ -237,8 +237,8 @@ fn is_full(error: &StoreError) -> bool {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{Ingest, PauseScans, Publish, Rescan, Stat, Systemd};
-    matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Systemd(_))
+    use Act::{Ingest, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Resume(_) | Systemd(_))
 }
 
 /// The same while the engine knows that nothing can be stored: it answers only what it can without a change, and events
@@ -278,6 +278,12 @@ mod tests {
         let log = Act::LogEvent(Box::new(EventReport { envelope, kind }));
         assert!(!promises_nothing(&log), "what the batch changed is not durable yet");
         assert!(is_free_in_an_outage(&log), "it goes to the broker as it is, and to the journal too");
+    }
+
+    #[test]
+    fn after_a_start_the_stored_champion_serves_though_nothing_can_be_stored() {
+        assert!(promises_nothing(&Act::Resume(3)));
+        assert!(!promises_nothing(&Act::Serve(Some(3))), "a promotion waits until it is durable");
     }
 
     #[test]

@@ -163,6 +163,7 @@ impl Runtime {
                 self.training = Some(training.map_err(RunError::Thread)?);
             }
             Act::Serve(version) => self.serve(version)?,
+            Act::Resume(version) => self.serve(Some(version))?,
             Act::Shadow(version) => {
                 let head = version.map(|version| self.head(version)).transpose()?.flatten();
                 self.serving.shadow(head);

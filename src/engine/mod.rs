@@ -154,7 +154,7 @@ impl Engine {
         self.remote.start(cx, champion.as_ref());
         self.hand_out_facts(now);
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        self.model.start(cx);
+        self.model.start(cx, champion.map(|champion| champion.version));
         self.labels.start();
         self.model.begin_training(cx);
         self.hand_out_facts(now);

@@ -104,6 +104,9 @@ pub enum Act {
     },
     /// Put the head of this version in service; `None` takes the current one out.
     Serve(Option<u64>),
+    /// Put the stored champion, which has this version, in service again after a start. Unlike [`Act::Serve`] it depends
+    /// on no change, so it need not wait for the store.
+    Resume(u64),
     /// Run the head of this version in shadow mode beside the champion; `None` ends that.
     Shadow(Option<u64>),
     /// The labels of these samples changed, or their embeddings came: what corrects at once learns them.

@@ -250,6 +250,7 @@ fn act(act: &Act) -> String {
         Act::PauseScans(held) => format!("pause-scans {held}"),
         Act::Train { order, .. } => format!("train {}", of(order)),
         Act::Serve(head) => format!("serve {}", version(head)),
+        Act::Resume(head) => format!("serve {head}"),
         Act::Shadow(head) => format!("shadow {}", version(head)),
         Act::UpdateOnline(ids) => {
             format!("learn {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))

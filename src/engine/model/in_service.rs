@@ -112,13 +112,17 @@ impl Model {
         answer
     }
 
-    /// The engine starts: the champion serves, with the results that are its own, and what was in shadow goes on. One
+    /// The engine starts: the champion serves, the `stored` one at once, with the results that are its own, and what was
+    /// in shadow goes on. One
     /// of another backbone cannot serve: it is kept, and a new one is trained as soon as there are labels with
     /// embeddings of the present backbone.
-    pub fn start(&mut self, cx: &mut Cx<'_>) {
+    pub fn start(&mut self, cx: &mut Cx<'_>, stored: Option<u64>) {
         let champion = self.heads.champion().map(|champion| champion.head.version);
-        if champion.is_some() {
-            cx.act(Act::Serve(champion));
+        if let Some(version) = champion {
+            // Another one took its place just now and serves when that is durable.
+            if stored == champion {
+                cx.act(Act::Resume(version));
+            }
         } else if let Some(incompatible) = self.heads.incompatible_champion() {
             let (version, backbone) = (incompatible.head.version, incompatible.backbone.clone());
             let reason = format!("head {version} reads embeddings of {backbone}; images are embedded again");

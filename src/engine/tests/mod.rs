@@ -181,6 +181,14 @@ fn ordered(effects: &Step) -> Option<TrainingOrder> {
         .find_map(|effect| if let Act::Train { order, .. } = effect { Some(order.clone()) } else { None })
 }
 
+#[test]
+fn a_start_puts_the_stored_champion_in_service_whether_or_not_the_store_takes_changes() {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    let acts = engine.start(at(0)).acts;
+    assert!(acts.iter().any(|act| matches!(act, Act::Resume(2))), "{acts:?}");
+    assert!(!acts.iter().any(|act| matches!(act, Act::Serve(_))), "that would wait for the store");
+}
+
 fn serves(effects: &Step) -> Option<u64> {
     effects.acts.iter().find_map(|effect| if let Act::Serve(version) = effect { *version } else { None })
 }

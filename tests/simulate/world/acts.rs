@@ -106,6 +106,7 @@ impl World {
             Act::Evict { count } => self.look_for_evictable(count),
             Act::VerifyUpdate { manifest, version } => self.work_within(500, Work::Verify(manifest, version)),
             Act::Serve(version) => self.serve(version),
+            Act::Resume(version) => self.serve(Some(version)),
         }
     }
 

@@ -89,7 +89,7 @@ impl World {
             }
             (None, Some(full)) => {
                 self.store_failed(full);
-                let (free, bound) = acts.into_iter().partition(|act| self.promises_nothing(act));
+                let (free, bound) = acts.into_iter().partition(promises_nothing);
                 self.wait(Unstored { writes, acts: bound, then, full, tried: now, since: now }, free)
             }
             (Some(waiting), _) => self.commit_later(waiting, writes, acts, then),
@@ -105,7 +105,7 @@ impl World {
         then: Next,
     ) -> (Vec<Act>, Next) {
         let now = self.now.mono;
-        let is_free = |act: &Act| self.promises_nothing(act) || matches!(act, Act::Answer { .. } | Act::Query { .. });
+        let is_free = |act: &Act| promises_nothing(act) || matches!(act, Act::Answer { .. } | Act::Query { .. });
         let (free, bound): (Vec<Act>, Vec<Act>) = acts.into_iter().partition(is_free);
         waiting.writes.extend(writes);
         waiting.acts.extend(bound);
@@ -126,15 +126,6 @@ impl World {
             self.store_failed(full);
         }
         self.wait(waiting, free)
-    }
-
-    /// Whether an act may go ahead of the changes that were made with it; so may the head in service after a start.
-    fn promises_nothing(&self, act: &Act) -> bool {
-        use Act::{Ingest, PauseScans, Publish, Rescan, Serve, Stat, Systemd};
-        match act {
-            Serve(version) => self.model.champion().map(|head| head.head.version) == *version,
-            _ => matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Systemd(_)),
-        }
     }
 
     fn store_failed(&mut self, full: bool) {
@@ -172,4 +163,10 @@ impl World {
         }
         self.check_commit();
     }
+}
+
+/// Whether an act may go ahead of the changes that were made with it.
+fn promises_nothing(act: &Act) -> bool {
+    use Act::{Ingest, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Resume(_) | Systemd(_))
 }
