@@ -112,7 +112,10 @@ impl Engine {
     /// What time brings. What a machine posts reaches the others before it is their turn.
     fn tick(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        cx.look_at_clock();
+        if let Some(by_ms) = cx.look_at_clock() {
+            cx.clock_was_set(by_ms);
+            self.labels.clock_was_set(cx, by_ms);
+        }
         self.files.tick(cx);
         if !cx.storage_is_out() {
             self.tick_of_what_is_stored(now);

@@ -18,7 +18,7 @@ const SETTLES: Duration = Duration::from_hours(24);
 /// How long a time server may take to say that the clock it set is not its own.
 const AGREES: Duration = Duration::from_mins(1);
 /// 2026-01-01T00:00:00Z: this program is younger.
-const BORN: Timestamp = Timestamp(1_767_225_600_000);
+pub(in crate::engine) const BORN: Timestamp = Timestamp(1_767_225_600_000);
 
 /// What is known of the wall clock.
 #[derive(Debug, Default)]
@@ -59,21 +59,30 @@ impl WallClock {
         stamp
     }
 
+    /// An engine begins: a clock that is set from now on is noticed.
+    pub fn begin(&mut self, now: Now) {
+        self.looked.get_or_insert(now);
+    }
+
     /// Compares how the wall clock and the monotonic one advanced since the last check.
-    fn look(&mut self, now: Now, synced: Option<bool>) {
+    /// Returns by how many milliseconds it was set since then, where it was.
+    fn look(&mut self, now: Now, synced: Option<bool>) -> Option<i64> {
         let looked = self.looked.replace(now);
+        let mut set_by = None;
         if let Some(before) = looked {
             let passed = i64::try_from(now.mono.saturating_sub(before.mono).as_millis()).unwrap_or(i64::MAX);
             let step = now.wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
             if step.saturating_abs() > JUMP_MS {
                 let so_far = self.jump.map_or(0, |(by, _)| by);
                 self.jump = Some((so_far.saturating_add(step), now.mono));
+                set_by = Some(step);
             }
         }
         self.jump = self.jump.filter(|(by, at)| {
             let stood = now.mono.saturating_sub(*at);
             by.saturating_abs() > JUMP_MS && stood < SETTLES && !(synced == Some(true) && stood >= AGREES)
         });
+        set_by
     }
 
     fn doubt(&self, now: Now, synced: Option<bool>) -> Option<Doubt> {
@@ -92,10 +101,16 @@ impl WallClock {
 }
 
 impl Cx<'_> {
-    /// Checks the clock, and raises an alert when it cannot be right.
-    pub fn look_at_clock(&mut self) {
+    /// Checks the clock, and raises an alert when it cannot be right. Returns by how many milliseconds it was set since
+    /// the last check, where it was: what waits with the time of its arrival is no older for that.
+    pub fn look_at_clock(&mut self) -> Option<i64> {
         let synced = self.messages.time_synced();
-        self.context.clock.look(self.now, synced);
+        let set_by = self.context.clock.look(self.now, synced);
+        self.report_doubt(synced);
+        set_by
+    }
+
+    fn report_doubt(&mut self, synced: Option<bool>) {
         let (severity, text) = match self.context.clock.doubt(self.now, synced) {
             None | Some(Doubt::Unsynced) => return self.clear(AlertId::Clock),
             Some(Doubt::BeforeBirth) => (

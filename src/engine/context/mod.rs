@@ -12,7 +12,7 @@ use super::settings::Settings;
 use super::step::{Act, Next, Step};
 use super::write::Write;
 use crate::words::{Now, Timestamp};
-pub(super) use clock::WallClock;
+pub(super) use clock::{BORN, WallClock};
 use storage_outage::StorageOutage;
 #[cfg(test)]
 pub(super) use storage_outage::{DEFERRED_MAX, PREDICTED_MAX};
@@ -82,6 +82,7 @@ impl Context {
     /// This engine begins; whether there was one before it in this process.
     pub fn begin(&mut self, now: Now) -> bool {
         self.began = now.mono;
+        self.clock.begin(now);
         self.resumes
     }
 

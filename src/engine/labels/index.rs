@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::context::BORN;
 use super::super::snapshot::StoredSample;
 use super::super::write::{LabelSource, PendingLabel};
 use crate::words::{Label, SampleId, Timestamp};
@@ -180,9 +181,18 @@ impl SampleIndex {
         claimed
     }
 
-    /// Takes out the labels whose image did not come within thirty days.
+    /// The clock was set, which makes no waiting label older; returns them as they are from now on.
+    pub fn clock_was_set(&mut self, by_ms: i64) -> Vec<PendingLabel> {
+        for label in self.awaited.values_mut() {
+            label.at = Timestamp(label.at.0.saturating_add(by_ms));
+        }
+        self.awaited.values().cloned().collect()
+    }
+
+    /// Takes out the labels whose image did not come within thirty days. The age of a label that came before the clock
+    /// was right is not known, so it stays.
     pub fn expire(&mut self, wall: Timestamp) -> Vec<String> {
-        let old = |label: &PendingLabel| wall.since(label.at) > PENDING_AGE_MAX;
+        let old = |label: &PendingLabel| label.at >= BORN && wall.since(label.at) > PENDING_AGE_MAX;
         let prefixes: Vec<String> =
             self.awaited.values().filter(|label| old(label)).map(|label| label.prefix.clone()).collect();
         for prefix in &prefixes {
@@ -253,7 +263,7 @@ mod tests {
             prefix: format!("{n:08x}"),
             label: label("nut"),
             source: LabelSource::Mqtt,
-            at: Timestamp(i64::try_from(n).unwrap()),
+            at: Timestamp(BORN.0 + i64::try_from(n).unwrap()),
         };
         for n in 0..PENDING_MAX {
             assert_eq!(index.await_label(awaited(n)), None);
@@ -264,6 +274,6 @@ mod tests {
         let image = SampleId(crate::words::Digest(bytes));
         assert_eq!(index.claim(&image), [awaited(7)]);
         assert_eq!(index.claim(&image), [], "a label is claimed once");
-        assert_eq!(index.expire(Timestamp(30 * 24 * 3_600_000 + 10)).len(), 8);
+        assert_eq!(index.expire(Timestamp(BORN.0 + 30 * 24 * 3_600_000 + 10)).len(), 8);
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Messages {
 pub(super) struct Carried {
     reports: Reports,
     errors: ErrorLimiter,
+    /// For the ages of messages, which a clock that was set does not change.
+    outbox: OutboxLimits,
 }
 
 impl Carried {
@@ -107,11 +109,12 @@ impl Messages {
     pub fn resume(&mut self, carried: Carried) {
         self.reports = carried.reports;
         self.errors = carried.errors;
+        self.outbox.resume(&carried.outbox);
     }
 
     /// State for the next engine of this process.
     pub fn into_carried(self) -> Carried {
-        Carried { reports: self.reports.carried(), errors: self.errors }
+        Carried { reports: self.reports.carried(), errors: self.errors, outbox: self.outbox }
     }
 
     /// Whether the broker is connected.

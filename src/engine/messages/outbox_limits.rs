@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::super::context::BORN;
 use super::super::snapshot::Spooled;
 use crate::words::Timestamp;
 
@@ -42,12 +43,31 @@ impl OutboxLimits {
         dropped
     }
 
+    /// The clock was set, which makes no message older.
+    pub fn clock_was_set(&mut self, by_ms: i64) {
+        for message in &mut self.messages {
+            message.made_at = Timestamp(message.made_at.0.saturating_add(by_ms));
+        }
+    }
+
+    /// The messages are as old as an earlier engine of this process knew.
+    pub fn resume(&mut self, former: &Self) {
+        for message in &mut self.messages {
+            if let Ok(place) = former.messages.binary_search_by_key(&message.seq, |message| message.seq) {
+                message.made_at = former.messages[place].made_at;
+            }
+        }
+    }
+
     /// Numbers of the messages that have become too old.
     ///
-    /// A message from the future (the clock was set back) is as old as it was when it was made: young.
+    /// A message from the future (the clock was set back) is as old as it was when it was made: young. The age of one
+    /// from 1970 is not known, so it stays.
     pub fn expire(&mut self, wall: Timestamp) -> Vec<u64> {
+        let age_max = self.age_max;
+        let is_old = |made_at: Timestamp| made_at >= BORN && wall.since(made_at) > age_max;
         let mut dropped = Vec::new();
-        while self.messages.front().is_some_and(|oldest| wall.since(oldest.made_at) > self.age_max) {
+        while self.messages.front().is_some_and(|oldest| is_old(oldest.made_at)) {
             dropped.extend(self.pop());
         }
         dropped
@@ -74,7 +94,11 @@ mod tests {
     use super::*;
 
     fn message(seq: u64, bytes: u64) -> Spooled {
-        Spooled { seq, bytes, made_at: Timestamp(i64::try_from(seq).unwrap() * 1000) }
+        Spooled { seq, bytes, made_at: after_ms(i64::try_from(seq).unwrap() * 1000) }
+    }
+
+    fn after_ms(ms: i64) -> Timestamp {
+        Timestamp(BORN.0 + ms)
     }
 
     #[test]
@@ -89,9 +113,23 @@ mod tests {
     }
 
     #[test]
-    fn messages_grow_old_and_a_clock_set_back_makes_none_older() {
+    fn messages_grow_old_and_a_clock_that_is_set_makes_none_older() {
+        const YEAR_MS: i64 = 31_536_000_000;
         let mut outbox = OutboxLimits::new(vec![message(1, 1), message(2, 1)], 100, Duration::from_secs(10));
-        assert!(outbox.expire(Timestamp(-5_000_000)).is_empty());
-        assert_eq!(outbox.expire(Timestamp(11_500)), [1]);
+        assert!(outbox.expire(after_ms(-5_000_000)).is_empty());
+        outbox.clock_was_set(YEAR_MS);
+        assert!(outbox.expire(after_ms(YEAR_MS + 10_000)).is_empty());
+        let mut next = OutboxLimits::new(vec![message(2, 1)], 100, Duration::from_secs(10));
+        next.resume(&outbox);
+        assert!(next.expire(after_ms(YEAR_MS + 10_000)).is_empty(), "nor does a restart");
+        outbox.clock_was_set(-YEAR_MS);
+        assert_eq!(outbox.expire(after_ms(11_500)), [1]);
+    }
+
+    #[test]
+    fn the_age_of_a_message_from_1970_is_not_known() {
+        let made_at = Timestamp(60_000);
+        let mut outbox = OutboxLimits::new(vec![Spooled { seq: 1, bytes: 1, made_at }], 100, Duration::from_secs(10));
+        assert!(outbox.expire(after_ms(0)).is_empty());
     }
 }

@@ -181,6 +181,11 @@ impl Cx<'_> {
         }
     }
 
+    /// The wall clock was set: messages that wait are as old as they were.
+    pub fn clock_was_set(&mut self, by_ms: i64) {
+        self.messages.outbox.clock_was_set(by_ms);
+    }
+
     /// Drops messages that have become too old.
     pub fn expire_outbox(&mut self) {
         let expired = self.messages.outbox.expire(self.now.wall);
