@@ -6,7 +6,7 @@ use std::time::Duration;
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
 use edgetuned::eval::review::Reason;
 use edgetuned::wire::{AlertId, PatchState, ReviewList, UpdateKind};
-use edgetuned::words::{Digest, Keyword as _, Timestamp};
+use edgetuned::words::{Digest, Keyword as _};
 use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
@@ -50,16 +50,15 @@ fn messages_arrive(world: &World) {
     let left: Vec<_> = world.held.iter().map(|held| (&held.topic, String::from_utf8_lossy(&held.payload))).collect();
     assert!(left.is_empty(), "every message is acknowledged, not so {left:?}");
     // What was said in the last seconds is still on its way.
-    let is_old = |made_at: Timestamp| world.now.wall.since(made_at) > Duration::from_secs(5);
-    let left: Vec<_> =
-        (world.model.outbox.values()).filter(|message| is_old(message.made_at)).map(|message| message.seq).collect();
+    let age = |seq: &u64| world.clock.elapsed - world.observed.spooled_at[seq];
+    let left: Vec<_> = world.model.outbox.keys().filter(|seq| age(seq) > Duration::from_secs(5)).collect();
     assert!(left.is_empty(), "every report is delivered, not so {left:?}");
     assert!(world.waiting.is_empty(), "whoever waits at the socket is answered");
 }
 
 fn labels_are_kept(world: &World, actions: &Actions) {
-    if world.broker.not_taken {
-        // What was left to the broker comes again after what came later.
+    // What was left to the broker comes again after what came later.
+    if world.broker.not_taken || world.clock.was_set_unseen {
         return;
     }
     for (id, label) in actions.labelled.iter().filter(|(id, _)| !world.observed.lost_its_label(id)) {

@@ -116,8 +116,17 @@ fn live(seed: u64) -> (World, Actions) {
         drift: 0.02,
         failed_training: 0.1,
         better: rng.random_range(0.2..0.9),
+        poor: 0.1,
     };
-    let mut actions = Actions::default();
+    let mut actions =
+        Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };
+    if actions.audits_only {
+        // A head serves long enough to be found poor.
+        (world.chances.better, world.chances.poor) = (0.15, 0.5);
+    }
+    if actions.sets_clock && rng.random_bool(0.5) {
+        world.start_in_1970();
+    }
     for _ in 0..STEPS {
         people::someone_acts(&mut world, &mut actions);
         let pauses = world.rng.random_bool(0.15);
@@ -134,6 +143,7 @@ fn come_to_rest(world: &mut World) {
     world.chances = Chances { better: 1.0, ..Chances::default() };
     world.storage.refuses = None;
     world.set_folder_lost(false);
+    world.sync_clock();
     rest(world, 100, 100);
     rest(world, 1_000, 60);
     let left: Vec<_> = world.held.iter().map(|held| &held.topic).collect();

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::SampleId;
+use edgetuned::words::{SampleId, is_audit};
 use rand::RngExt;
 
 use super::super::world::{Content, World, class, image_id};
@@ -14,13 +15,17 @@ use super::rest;
 #[derive(Default)]
 pub struct Actions {
     pub images: u32,
+    /// Whether all images are ones by which live accuracy is audited.
+    pub audits_only: bool,
+    /// Whether somebody sets the clock.
+    pub sets_clock: bool,
     /// The last label of each image, `None` where it was taken away.
     pub labelled: BTreeMap<SampleId, Option<String>>,
     pub transactions: Vec<String>,
-    questions: Vec<(&'static str, String)>,
+    pub(super) questions: Vec<(&'static str, String)>,
     pub broken: BTreeSet<PathBuf>,
     /// The highest version of settings that are good.
-    settings: u64,
+    pub(super) settings: u64,
 }
 
 /// Every fifth image is one about whose label people change their minds; it never lies in the folder of a class.
@@ -32,7 +37,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
     match world.rng.random_range(0..100) {
         0..=27 => an_image(world, actions),
         28..=31 if actions.images > 0 => {
-            let number = world.rng.random_range(0..actions.images);
+            let number = actions.number(world.rng.random_range(0..actions.images));
             let copies = world.disk.len();
             world.create(format!("/in/copy-{}-{copies}.jpg", actions.images).into(), Content::Image(number), 2);
         }
@@ -74,13 +79,55 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
             let is_lost = !world.folder_is_lost && world.rng.random_bool(0.5);
             world.set_folder_lost(is_lost);
         }
+        79..=81 if actions.sets_clock => the_clock(world),
         _ => {}
     }
 }
 
+/// The clock is set, by hours or by years, or a time server sets it right.
+fn the_clock(world: &mut World) {
+    const HOUR_MS: i64 = 3_600_000;
+    let hours = match world.rng.random_range(0..6) {
+        0 => 2,
+        1 => -3,
+        2 => 240,
+        3 => -240,
+        4 => 87_600,
+        _ => return world.sync_clock(),
+    };
+    world.set_clock(hours * HOUR_MS);
+}
+
+impl Actions {
+    /// The image that comes as the `n`th.
+    fn number(&self, n: u32) -> u32 {
+        static AUDITS: LazyLock<Vec<u32>> =
+            LazyLock::new(|| (0..10_000).filter(|number| is_audit(&image_id(*number))).collect());
+        if self.audits_only { AUDITS[n as usize] } else { n }
+    }
+
+    /// The next image.
+    fn next_number(&mut self) -> u32 {
+        self.images += 1;
+        self.number(self.images - 1)
+    }
+
+    /// An image that came, or is one of the next three; rather one whose prediction nobody has answered, where these
+    /// are counted.
+    fn some_number(&self, world: &mut World) -> u32 {
+        if self.audits_only && world.rng.random_bool(0.8) {
+            let open = |number: &u32| world.model.predicted.contains_key(&image_id(*number));
+            let open: Vec<u32> = (0..self.images).map(|n| self.number(n)).filter(open).collect();
+            if !open.is_empty() {
+                return open[world.rng.random_range(0..open.len())];
+            }
+        }
+        self.number(world.rng.random_range(0..self.images + 3))
+    }
+}
+
 fn an_image(world: &mut World, actions: &mut Actions) {
-    let number = actions.images;
-    actions.images += 1;
+    let number = actions.next_number();
     let in_folder = !is_disputed(number) && world.rng.random_bool(0.3);
     let folder = if in_folder { format!("/in/{}", class(number)) } else { "/in".into() };
     let chunks = world.rng.random_range(1..8);
@@ -95,7 +142,7 @@ fn a_broken_file(world: &mut World, actions: &mut Actions, name: &str, content: 
 
 /// A label by message or by request; some come before their image.
 fn a_label(world: &mut World, actions: &mut Actions) {
-    let number = world.rng.random_range(0..actions.images + 3);
+    let number = actions.some_number(world);
     let id = image_id(number);
     let label = match world.rng.random_range(0..4) {
         0 if is_disputed(number) => None,
@@ -109,10 +156,28 @@ fn a_label(world: &mut World, actions: &mut Actions) {
     if world.rng.random_bool(0.7) {
         world.publish("label", item);
     } else {
-        world.publish("request/label", format!(r#"{{"items": [{item}]}}"#));
+        let items = and_others(world, actions, item);
+        world.publish("request/label", format!(r#"{{"items": [{items}]}}"#));
     }
     actions.labelled.insert(id, label);
     world.observed.labelled_again(&id);
+}
+
+/// With up to two labels of other images, which are theirs anyway.
+fn and_others(world: &mut World, actions: &mut Actions, item: String) -> String {
+    let others = world.rng.random_range(0..3).min(actions.images);
+    let mut items = vec![item];
+    for _ in 0..others {
+        let number = actions.number(world.rng.random_range(0..actions.images));
+        if is_disputed(number) {
+            continue;
+        }
+        let (id, label) = (image_id(number), class(number).to_string());
+        items.push(format!(r#"{{"image": "{id}", "label": "{label}"}}"#));
+        actions.labelled.insert(id, Some(label));
+        world.observed.labelled_again(&id);
+    }
+    items.join(", ")
 }
 
 fn a_transaction(world: &mut World, actions: &mut Actions) {
@@ -120,7 +185,9 @@ fn a_transaction(world: &mut World, actions: &mut Actions) {
         Some(last) if world.rng.random_bool(0.5) => last.clone(),
         _ => format!("t{}", actions.transactions.len()),
     };
-    world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
+    let payload = format!(r#"{{"transaction": "{transaction}"}}"#);
+    let is_named = world.rng.random_bool(0.7);
+    world.publish("request/train", if is_named { payload } else { String::new() });
     actions.transactions.push(transaction);
 }
 
@@ -162,20 +229,20 @@ pub fn answer_drift(world: &mut World, actions: &mut Actions) {
         return;
     }
     for _ in 0..6 {
-        let number = actions.images;
-        actions.images += 1;
+        let number = actions.next_number();
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
         world.publish("label", format!(r#"{{"image": "{}", "label": "{}"}}"#, image_id(number), class(number)));
         actions.labelled.insert(image_id(number), Some(class(number).to_string()));
     }
+    world.hurry();
     rest(world, 1_000, 40);
     world.publish("request/train", String::new());
     rest(world, 1_000, 20);
     // A head in shadow has to see a few more.
     for _ in 0..6 {
-        let number = actions.images;
-        actions.images += 1;
+        let number = actions.next_number();
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
     }
+    world.hurry();
     rest(world, 1_000, 60);
 }

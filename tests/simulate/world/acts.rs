@@ -19,7 +19,7 @@ impl World {
             self.model.commit(&writes);
             (acts, then)
         };
-        let processes = self.processes;
+        let (processes, boots) = (self.processes, self.boots);
         // Nothing depends on a line in the journal, so no crash is drawn for it.
         for act in acts.into_iter().filter(|act| !matches!(act, Act::LogEvent(_))) {
             if self.happens(self.crash_probability()) {
@@ -41,6 +41,9 @@ impl World {
         }
         if self.is_full && self.processes == processes {
             self.check_batch();
+            if self.boots == boots && self.storage.waits_since().is_none() {
+                self.check_live();
+            }
         }
     }
 

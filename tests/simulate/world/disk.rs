@@ -64,6 +64,11 @@ impl World {
         self.disk.insert(path, File { content, stamp, missing: chunks, slow });
     }
 
+    /// Nobody takes long to write any more.
+    pub fn hurry(&mut self) {
+        self.disk.values_mut().for_each(|file| file.slow = false);
+    }
+
     pub(super) fn writers(&mut self) {
         let mut hints = Vec::new();
         for (path, file) in &mut self.disk {
@@ -170,8 +175,8 @@ impl World {
             Shadowed { version, label }
         });
         Scored {
+            top: vec![(class(if self.poor.contains(&head.id) { number + 1 } else { number }), 0.9)],
             head,
-            top: vec![(class(number), 0.9)],
             set: None,
             novelty: Some(0.0),
             novelty_rank: Some(0.5),

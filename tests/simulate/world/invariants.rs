@@ -1,14 +1,17 @@
 //! What has to hold after every change. Changes are checked write by write, so that a failure shows the first wrong one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use edgetuned::engine::{EvictionCandidate, HeadInfo, HeadStatus, PromotionPolicy, Write};
+use edgetuned::engine::{EvictionCandidate, HeadInfo, HeadStatus, OutboxMessage, PromotionPolicy, UpdateRecord, Write};
 use edgetuned::eval::budget::Why;
+use edgetuned::update::Code;
 use edgetuned::wire::{Command, Request, Topic, UpdateKind};
 use edgetuned::words::{Digest, HeadId, Label, SampleId};
 use serde_json::Value;
 
 use super::World;
+use super::live::Live;
 
 /// What the workers found and the world has seen so far.
 #[derive(Debug, Default)]
@@ -25,6 +28,14 @@ pub struct Observed {
     asked_for: BTreeSet<String>,
     /// The head that served when the commit began or came into service since, and whether it was put out of it.
     champion: (Option<u64>, bool),
+    /// Whether somebody asked for a rollback in the events since the last commit.
+    pub(super) asked_back: bool,
+    /// Results of the head in service; `None` where another backbone came and went.
+    pub(super) live: Option<Live>,
+    /// When each message went into the outbox, since the life began.
+    pub spooled_at: BTreeMap<u64, Duration>,
+    /// Versions of updates that were installed and did not hold.
+    rolled_back: BTreeSet<(UpdateKind, u64)>,
     /// Set while a backbone that did not hold gives way.
     pub(super) reverts: bool,
     /// Samples that could go, with their label then.
@@ -70,8 +81,10 @@ impl Observed {
 impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
     pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
-        if let Ok(Request { command: Command::Promote(promote), .. }) = Request::parse(name, payload) {
-            self.observed.asked_for.insert(promote.head);
+        match Request::parse(name, payload).map(|request| request.command) {
+            Ok(Command::Promote(promote)) => _ = self.observed.asked_for.insert(promote.head),
+            Ok(Command::Rollback(_)) => self.observed.asked_back = true,
+            _ => {}
         }
     }
 
@@ -96,16 +109,23 @@ impl World {
             Write::Sample(sample) => {
                 *self.observed.stored.entry(sample.id).or_default() += 1;
             }
-            Write::Outbox(message) => self.check_report(&message.topic, &message.payload),
-            Write::DeleteMessage { seq } => {
-                self.observed.dropped +=
-                    u64::from(self.model.outbox.contains_key(seq) && !self.received.contains_key(seq));
+            Write::Outbox(message) => {
+                self.observed.spooled_at.insert(message.seq, self.clock.elapsed);
+                self.check_report(&message.topic, &message.payload);
+            }
+            Write::DeleteMessage { seq } => self.check_dropped(*seq),
+            Write::Label { id, label: Some(label), .. } => self.count_audit(id, label),
+            Write::DeleteFile { path } => {
+                assert!(!self.disk.contains_key(path), "{} is there and is forgotten", path.display());
             }
             Write::UpdateState { kind, memory } => {
                 if let Some(desired) = &memory.desired {
                     assert!(self.vendor.signed.contains(desired), "a {kind} is followed that nobody signed");
                 }
+                self.note_rolled_back(*kind, memory);
                 if let Some(installed) = &memory.installed {
+                    let returns = self.observed.rolled_back.contains(&(*kind, installed.version));
+                    assert!(!returns, "version {} of a {kind} returns, which did not hold", installed.version);
                     assert!(self.observed.verified.contains(&installed.sha256), "a {kind} is installed unverified");
                 }
             }
@@ -114,6 +134,7 @@ impl World {
                 assert!(desired.is_some(), "a chunk of a {kind} is stored that nobody desired");
             }
             Write::BackboneState(memory) => {
+                self.observed.live = None;
                 if let Some(installed) = &memory.installed {
                     let sha256 = installed.sha256;
                     assert!(self.observed.verified.contains(&sha256), "a backbone is in force unverified");
@@ -132,15 +153,20 @@ impl World {
     /// one that goes back into service.
     fn check_service(&mut self, version: u64, reason: &str) {
         let (champion, is_out) = self.observed.champion;
+        let may_roll_back = self.may_roll_back(champion);
         let Some(head) = self.model.heads.iter().find(|head| head.head.version == version) else {
             panic!("head {version} comes into service but is not stored")
         };
         self.observed.champion = (Some(version), false);
+        self.observed.live =
+            (head.space == self.settings.space && champion != Some(version)).then(|| Live::of(version));
         let is_asked_for =
             self.observed.asked_for.iter().any(|name| {
                 *name == version.to_string() || (name.len() >= 4 && head.head.id.0.starts_with(name.as_str()))
             });
         let goes_back = is_out && self.model.previous(head.space) == Some(version);
+        let has_reason = !goes_back || is_asked_for || self.observed.reverts || may_roll_back;
+        assert!(has_reason, "head {champion:?} is rolled back without a reason");
         if champion == Some(version) || is_asked_for || goes_back || self.observed.reverts {
             return;
         }
@@ -154,6 +180,29 @@ impl World {
             is_judged,
             "head {version} takes the place of {champion:?} and was compared with {against:?}: {reason}"
         );
+    }
+
+    /// Notes a version that was installed and did not hold.
+    fn note_rolled_back(&mut self, kind: UpdateKind, memory: &UpdateRecord) {
+        let before = self.model.updates.get(&kind).and_then(|memory| memory.installed.as_ref());
+        let Some(before) = before.filter(|before| Some(*before) != memory.installed.as_ref()) else { return };
+        if memory.refused.as_ref().is_some_and(|refused| refused.refusal.code == Code::DidNotHold) {
+            self.observed.rolled_back.insert((kind, before.version));
+        }
+    }
+
+    /// No message goes that was not received, but for want of room or because it is old.
+    fn check_dropped(&mut self, seq: u64) {
+        if !self.model.outbox.contains_key(&seq) || self.received.contains_key(&seq) {
+            return;
+        }
+        self.observed.dropped += 1;
+        let bytes = |message: &OutboxMessage| message.payload.len() + message.topic.to_string().len();
+        let kept: usize = self.model.outbox.values().map(bytes).sum();
+        let age = self.clock.elapsed.saturating_sub(self.observed.spooled_at[&seq]);
+        let is_old = age > self.settings.spool_age_max || self.clock.was_set_unseen;
+        let may_go = is_old || kept as u64 > self.settings.spool_bytes_max;
+        assert!(may_go, "message {seq} is dropped after {age:?} with {kept} bytes in the outbox");
     }
 
     /// Nothing goes that was not offered with the label that it has, nor a label that the statistics do not hold.
@@ -190,8 +239,21 @@ impl World {
                     assert_eq!(champion, Some(version), "{name} is answered with {version}, but another serves");
                 }
             }
+            Topic::Response(name) if name == "train" => self.check_trainable(payload),
             _ => {}
         }
+    }
+
+    /// A training is accepted where there are labels of two classes, and refused where there are not.
+    fn check_trainable(&self, payload: &[u8]) {
+        let json: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let labels: BTreeSet<&Label> = self.model.samples.values().flatten().map(|(label, _)| label).collect();
+        // A transaction that is asked about again has the answer of its time.
+        let (is_accepted, is_refused) = (json["status"] == "ok", json["error"]["code"] == "not_possible");
+        if json["transaction"].is_string() || !(is_accepted || is_refused) {
+            return;
+        }
+        assert_eq!(is_accepted, labels.len() > 1, "a training is answered with {json}, and the labels are {labels:?}");
     }
 
     /// A message goes past the outbox.
@@ -218,6 +280,7 @@ impl World {
     pub(super) fn check_batch(&mut self) {
         if self.storage.waits_since().is_none() && self.feedback.is_empty() {
             self.observed.asked_for.clear();
+            self.observed.asked_back = false;
         }
         let is_in_service =
             |head: &&HeadInfo| head.space == self.settings.space && !self.damaged.contains(&head.head.version);

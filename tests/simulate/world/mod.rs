@@ -7,8 +7,10 @@
 
 mod acts;
 mod broker;
+mod clock;
 mod disk;
 mod invariants;
+mod live;
 mod process;
 mod storage;
 mod updates;
@@ -21,13 +23,14 @@ use std::time::Duration;
 use edgetuned::engine::{BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket};
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
-use edgetuned::words::{Digest, HeadRef, Now, Timestamp};
+use edgetuned::words::{Digest, HeadId, HeadRef, Now};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::golden::Record;
 use super::model::Model;
 use broker::{Broker, Received};
+use clock::{BEGIN, Clock};
 use invariants::Observed;
 use process::outlives;
 use storage::Storage;
@@ -63,6 +66,8 @@ pub struct Chances {
     pub failed_training: f64,
     /// A challenger is no worse than the champion.
     pub better: f64,
+    /// A head errs on live images, whatever it was measured at.
+    pub poor: f64,
 }
 
 /// How often rare things happened.
@@ -73,6 +78,8 @@ pub struct Counts {
     pub stops: u64,
     pub backbones_reverted: u64,
     pub damaged_heads: u64,
+    pub clock_changes: u64,
+    pub falls: u64,
 }
 
 pub struct World {
@@ -81,6 +88,7 @@ pub struct World {
     pub chances: Chances,
     pub counts: Counts,
     pub now: Now,
+    pub clock: Clock,
     pub disk: BTreeMap<PathBuf, File>,
     pub model: Model,
     pub received: Received,
@@ -100,6 +108,8 @@ pub struct World {
     pub observed: Observed,
     /// Heads whose file cannot be read.
     pub damaged: BTreeSet<u64>,
+    /// Heads that err on live images.
+    poor: BTreeSet<HeadId>,
     pub folder_is_lost: bool,
     is_full: bool,
     /// Whether what happens is printed, with `SIMULATE_TRACE`.
@@ -151,7 +161,8 @@ impl World {
             faults,
             chances: Chances::default(),
             counts: Counts::default(),
-            now: Now { wall: Timestamp(1_772_323_200_000), mono: Duration::ZERO },
+            now: Now { wall: BEGIN, mono: Duration::ZERO },
+            clock: Clock::default(),
             disk: BTreeMap::new(),
             model,
             received: Received::new(),
@@ -167,6 +178,7 @@ impl World {
             storage: Storage::default(),
             observed: Observed::default(),
             damaged: BTreeSet::new(),
+            poor: BTreeSet::new(),
             folder_is_lost: false,
             is_full,
             is_traced: is_full && std::env::var_os("SIMULATE_TRACE").is_some(),
@@ -213,8 +225,7 @@ impl World {
 
     /// So many milliseconds pass.
     pub fn advance_by(&mut self, ms: u64) {
-        self.now.mono += Duration::from_millis(ms);
-        self.now.wall = self.now.wall.plus(Duration::from_millis(ms));
+        self.pass(Duration::from_millis(ms));
         self.writers();
         if self.now.mono >= self.scan_at {
             self.scan_at = self.now.mono + Duration::from_mins(1);
@@ -231,7 +242,8 @@ impl World {
         }
         if self.is_full && self.now.mono >= self.metrics_at {
             self.metrics_at = self.now.mono + Duration::from_secs(10);
-            due.push(Event::SystemMetrics(SystemMetrics::default()));
+            let metrics = SystemMetrics { time_synced: self.clock.synced, ..SystemMetrics::default() };
+            due.push(Event::SystemMetrics(metrics));
         }
         due.push(Event::Tick);
         // Several steps share a commit, as they do in the daemon.
@@ -260,6 +272,7 @@ impl World {
                 return;
             }
         }
+        self.clock.is_news = false;
         self.alerts_are_up();
     }
 

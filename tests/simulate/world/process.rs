@@ -18,6 +18,7 @@ impl World {
         self.in_flight.clear();
         self.waiting.clear();
         self.connected = false;
+        self.lose_clock();
         self.storage.forget();
         self.forget_workers();
         self.begin();

@@ -19,6 +19,7 @@ use rand::{Rng, RngExt};
 
 use super::World;
 use super::disk::class;
+use super::live::figures;
 use super::updates::Preparation;
 
 /// Samples of a class that always stay.
@@ -105,6 +106,9 @@ impl World {
     pub(super) fn head_record(&mut self, version: u64, space: EmbeddingSpace, backbone: BackboneRef) -> HeadRecord {
         let classes: ClassSet = (0..3).map(class).collect();
         let id = HeadId(format!("{:012x}", self.rng.next_u64() >> 16));
+        if self.chance(self.chances.poor) {
+            self.poor.insert(id.clone());
+        }
         HeadRecord {
             head: HeadRef { id, version },
             created: self.now.wall,
@@ -129,7 +133,7 @@ impl World {
                 fit_seconds: 0.1,
                 ..TrainingFacts::default()
             },
-            figures: None,
+            figures: self.is_full.then(figures),
             heldout: HeldOut::default(),
             calibration: Calibration::default(),
         }
