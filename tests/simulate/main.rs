@@ -200,5 +200,5 @@ fn nothing_is_lost_while_everything_is_played() {
     if let Some(seed) = number_from_environment("SIMULATE_SEED") {
         return drop(full::check(seed));
     }
-    many::play(0..number_from_environment("SIMULATE_LIVES").unwrap_or(300), |seed| drop(full::check(seed)));
+    many::play(0..number_from_environment("SIMULATE_LIVES").unwrap_or(1_000), |seed| drop(full::check(seed)));
 }
