@@ -2,7 +2,7 @@
 //!
 //! `SQLite` takes a log whose header or first frame it does not know for an empty one, and overwrites it: what was
 //! committed last would be gone without a word. So a log is checked before the database is opened. What a power cut
-//! leaves is no damage: a header or frame that was being written belongs to a commit that nobody was told of, and
+//! leaves is no damage: a frame that was being written belongs to a commit that was not reported, and
 //! frames of a former round of the log stay behind the present ones.
 //!
 //! The layout is `SQLite`'s, "WAL-mode File Format": a header of 32 bytes, then frames of 24 bytes and one page each;
@@ -19,6 +19,9 @@ const MAGIC: u32 = 0x377f_0682;
 const VERSION: u32 = 3_007_000;
 /// The first salt grows by one with each round of the log, so frames of the rounds before are this close below it.
 const ROUNDS: u32 = 1 << 16;
+/// So many frames of the first transaction after the header may have been on their way when the power was cut, with
+/// anything in their place afterwards.
+const FRAMES_TORN_MAX: usize = 64;
 
 /// What is wrong with the log at `path`; `None` where nothing is, or where there is none.
 ///
@@ -41,17 +44,16 @@ fn damage_of(log: &[u8]) -> Option<&'static str> {
     let Some(header) = Header::read(header) else {
         return Some("its header is not that of a log of SQLite");
     };
-    let mut frames = log[HEADER..].chunks_exact(FRAME_HEADER + header.page).map(|bytes| Frame { bytes, header });
-    let mut checksum = header.checksum;
-    let first_bad = frames.find(|frame| {
-        let good = frame.belongs() && frame.follows(checksum);
-        checksum = frame.checksum();
-        !good
-    })?;
-    if !first_bad.belongs() {
-        // Everything before it was good; it is the rest of a former round, or nobody's.
-        return (!first_bad.is_left_over()).then_some("its frames are not those of a log of SQLite");
+    let frames = || log[HEADER..].chunks_exact(FRAME_HEADER + header.page).map(|bytes| Frame { bytes, header });
+    if frames().count() >= FRAMES_TORN_MAX && !frames().any(|frame| frame.belongs() || frame.is_left_over()) {
+        return Some("its frames are not those of a log of SQLite");
     }
+    let (mut checksum, mut frames) = (header.checksum, frames());
+    frames.find(|frame| {
+        let is_good = frame.belongs() && frame.follows(checksum);
+        checksum = frame.checksum();
+        !is_good
+    })?;
     // A frame that was being written when the power was cut is the last that counts: its commit was not synced, so
     // none follows it. Two commits in one row after it are of a log that was whole once.
     let mut commits = 0;
@@ -133,7 +135,7 @@ impl Frame<'_> {
         word(self.bytes, 4) != 0
     }
 
-    /// Whether it is of a former round, half of this one, or was never written.
+    /// Whether it is of a former round, or was never written.
     fn is_left_over(&self) -> bool {
         let rounds_ago = self.header.salts[0].wrapping_sub(word(self.bytes, 8));
         rounds_ago <= ROUNDS || self.bytes[..FRAME_HEADER].iter().all(|byte| *byte == 0)
@@ -190,6 +192,10 @@ mod tests {
             torn[end.max(HEADER)..].fill(0);
             assert_eq!(damage_of(&torn), None, "zeros from {end}");
         }
+        // A file system may have made the file longer and not written it: anything is there.
+        let mut torn = log[..HEADER].to_vec();
+        torn.resize(HEADER + 30 * (FRAME_HEADER + 4096), 0xa5);
+        assert_eq!(damage_of(&torn), None);
         // The last transaction was being written.
         let (header, frame) = (Header::read(&log[..HEADER]).unwrap(), 5 - 1);
         let mut torn = log;
