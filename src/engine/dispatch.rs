@@ -113,7 +113,6 @@ impl Engine {
     fn tick(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         if let Some(by_ms) = cx.look_at_clock() {
-            cx.clock_was_set(by_ms);
             self.labels.clock_was_set(cx, by_ms);
         }
         self.files.tick(cx);

@@ -106,6 +106,10 @@ impl Cx<'_> {
     pub fn look_at_clock(&mut self) -> Option<i64> {
         let synced = self.messages.time_synced();
         let set_by = self.context.clock.look(self.now, synced);
+        // Before anything is written with the new time.
+        if let Some(by_ms) = set_by {
+            self.clock_was_set(by_ms);
+        }
         self.report_doubt(synced);
         set_by
     }
