@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::image::{Channels, Layout, Preprocess, Resize};
-use crate::words::{Digest, EmbeddingSpace, keywords, on_one_line};
+use crate::words::{Digest, EmbeddingSpace, Keyword as _, keywords, on_one_line};
 
 /// A model's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,17 +153,16 @@ struct RawInput {
     std: PerChannel,
     #[serde(default = "one")]
     scale: PerChannel,
-    resize: Mode,
+    /// With the default ratio and border.
+    #[serde(deserialize_with = "resize_word")]
+    resize: Resize,
     crop_ratio: Option<f32>,
     pad: Option<u8>,
 }
 
-#[derive(Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-enum Mode {
-    Stretch,
-    Crop,
-    Letterbox,
+fn resize_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resize, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    Resize::from_word(&word).ok_or_else(|| D::Error::unknown_variant(&word, Resize::WORDS))
 }
 
 #[derive(Clone, Copy)]
@@ -262,23 +261,22 @@ impl Manifest {
                 return Err(wrong(key, format!("{values:?}"), if divides { "numbers, none 0" } else { "numbers" }));
             }
         }
-        if crop_ratio.is_some() && resize != Mode::Crop {
+        if crop_ratio.is_some() && !matches!(resize, Resize::Crop { .. }) {
             return Err(wrong("input.crop_ratio", "a value".into(), "none, unless input.resize is crop"));
         }
-        if pad.is_some() && resize != Mode::Letterbox {
+        if pad.is_some() && !matches!(resize, Resize::Letterbox { .. }) {
             return Err(wrong("input.pad", "a value".into(), "none, unless input.resize is letterbox"));
         }
-        let ratio = crop_ratio.unwrap_or(0.875);
-        if !(0.05..=1.0).contains(&ratio) {
+        if let Some(ratio) = crop_ratio.filter(|ratio| !(0.05..=1.0).contains(ratio)) {
             return Err(wrong("input.crop_ratio", ratio.to_string(), "a number from 0.05 to 1"));
         }
         if !(1..=65_536).contains(&raw.embedding.dim) {
             return Err(wrong("embedding.dim", raw.embedding.dim.to_string(), "1 to 65536"));
         }
         let resize = match resize {
-            Mode::Stretch => Resize::Stretch,
-            Mode::Crop => Resize::Crop { ratio },
-            Mode::Letterbox => Resize::Letterbox { pad: pad.unwrap_or(114) },
+            Resize::Stretch => Resize::Stretch,
+            Resize::Crop { ratio } => Resize::Crop { ratio: crop_ratio.unwrap_or(ratio) },
+            Resize::Letterbox { pad: grey } => Resize::Letterbox { pad: pad.unwrap_or(grey) },
         };
         let (mean, std, scale) = (mean.0, std.0, scale.0);
         Ok(Self {

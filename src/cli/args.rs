@@ -1,7 +1,5 @@
 //! What can be typed.
 
-mod samples;
-
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -11,8 +9,6 @@ use super::values::{divisor, keyword, manifest, normalization, normalizations, p
 use crate::backbone::{Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
 use crate::train::{HeadKind, Solver};
-
-pub use samples::{SampleList, Samples};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +72,7 @@ Examples:
     Ctl(super::ctl::Ctl),
     /// List, export and import samples and their labels; undo label changes
     #[command(subcommand)]
-    Samples(Samples),
+    Samples(super::samples::Samples),
     /// Sign, verify and publish updates of heads and backbones
     #[command(subcommand)]
     Update(super::update::Update),
@@ -111,14 +107,11 @@ pub struct Train {
     /// L2 penalty [default: chosen by cross-validation]
     #[arg(long, value_name = "LAMBDA", value_parser = positive)]
     pub l2: Option<f64>,
-    /// Epochs (adam) [default: 50]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help = format!("Epochs (adam) [default: {}]", Solver::EPOCHS), value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
-    /// Batch size (adam) [default: 32]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help = format!("Batch size (adam) [default: {}]", Solver::BATCH), value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
-    /// Learning rate (adam) [default: 0.001]
-    #[arg(long, value_parser = positive)]
+    #[arg(long, help = format!("Learning rate (adam) [default: {}]", Solver::LEARNING_RATE), value_parser = positive)]
     pub lr: Option<f64>,
 }
 

@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::args::Backbone;
 use super::failure::{Failure, one_line_chain};
-use super::output::Output;
-use super::print;
+use super::output::{self, Output};
 use crate::backbone::{Inspection, Manifest, Tensor, bundled, inspect};
 
 #[derive(Debug, Serialize)]
@@ -93,5 +92,5 @@ fn describe(found: &Inspection, out: &mut dyn Write) -> io::Result<()> {
     found.inputs.iter().try_for_each(|input| writeln!(out, "input      {}", tensor(input)))?;
     found.outputs.iter().try_for_each(|output| writeln!(out, "output     {}", tensor(output)))?;
     writeln!(out, "tensors that could be the embedding, likeliest first:")?;
-    found.candidates.iter().try_for_each(|candidate| writeln!(out, "  {}", print::candidate(candidate)))
+    found.candidates.iter().try_for_each(|candidate| writeln!(out, "  {}", output::candidate(candidate)))
 }

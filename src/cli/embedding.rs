@@ -1,6 +1,6 @@
-//! Embedding many files offline, through the cache.
+//! Embedding many files offline, through the cache; and a head's file with the backbone whose embeddings it uses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -8,12 +8,13 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use ndarray::Array2;
 
+use super::args::HeadChoice;
 use super::configuration;
 use super::failure::{Failure, one_line_chain};
 use super::output::Output;
-use crate::backbone::{Manifest, OnnxBackbone, embed_all};
+use crate::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use crate::config::Config;
-use crate::head::BackboneRef;
+use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits};
 use crate::ports::Embedder;
 use crate::shared::files::{PictureError, read_picture};
@@ -201,4 +202,38 @@ fn read(path: &Path) -> Result<image::Rgb, BadFile> {
     let limits = Limits::default();
     let picture = read_picture(path, &limits)?;
     image::decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })
+}
+
+/// Reads a head and opens the backbone whose embeddings it uses.
+pub fn open_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Embeddings), Failure> {
+    let (record, manifest) = find_head(config, choice)?;
+    let embeddings = Embeddings::open_with(config, &manifest)?;
+    Ok((record, embeddings))
+}
+
+/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the bundled ones and the one that
+/// was named.
+pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Manifest), Failure> {
+    let path = choice.file.display();
+    let bytes = std::fs::read(&choice.file).map_err(|error| {
+        Failure::failed(format!("cannot read the head {path}: {error}; give the path of a trained head"))
+    })?;
+    let record = HeadRecord::from_bytes(&bytes)
+        .map_err(|error| Failure::failed(format!("cannot use {path}: {}", one_line_chain(&error))))?;
+    let named = choice.backbone.as_deref().or(config.map(|config| config.backbone.model.as_str()));
+    let mut manifests: Vec<Manifest> = named.map(Manifest::resolve).transpose()?.into_iter().collect();
+    manifests.extend(bundled::list().into_iter().filter_map(|(_, manifest)| manifest.ok()));
+    let fits = manifests.iter().position(|manifest| manifest.space() == record.dense.space);
+    let Some(fits) = fits else {
+        let looked_at: BTreeSet<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
+        let looked_at: Vec<&str> = looked_at.into_iter().collect();
+        return Err(Failure::configuration(format!(
+            "no matching backbone for {path}: it needs {} (SHA-256 {}) with its own preprocessing; tried {}; pass its \
+             manifest with --backbone",
+            record.backbone.name,
+            record.backbone.sha256,
+            looked_at.join(", ")
+        )));
+    };
+    Ok((record, manifests.swap_remove(fits)))
 }

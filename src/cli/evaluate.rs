@@ -2,15 +2,14 @@
 
 use super::args::{Args, Evaluate};
 use super::configuration;
+use super::embedding;
 use super::failure::Failure;
-use super::head_file;
-use super::measure::measure;
 use super::output::Output;
-use super::report::Report;
+use super::report::{Report, measure};
 
 pub fn evaluate(args: &Args, command: &Evaluate, output: Output) -> Result<(), Failure> {
     let config = configuration::if_named(args)?;
-    let (record, mut embeddings) = head_file::open(config.as_ref(), &command.head)?;
+    let (record, mut embeddings) = embedding::open_head(config.as_ref(), &command.head)?;
     let measured = measure(&mut embeddings, &record.dense, &command.dir, command.seed, output)?;
     let report = Report::new(&record, &command.head.file, measured);
     output.print(&report, |out| report.write(out))

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::args::{Args, Export};
 use super::configuration;
+use super::embedding;
 use super::failure::Failure;
-use super::head_file;
 use super::output::{Output, write_checked};
 use super::report::HeadFile;
 use crate::backbone::{OnnxBackbone, PROBABILITIES, Proof, with_head};
@@ -39,7 +39,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     };
     free()?;
     let config = configuration::if_named(args)?;
-    let (record, manifest) = head_file::find(config.as_ref(), &command.head)?;
+    let (record, manifest) = embedding::find_head(config.as_ref(), &command.head)?;
     // With --force the file's own sources would be lost.
     for source in [&command.head.file, &manifest.file, &manifest.path] {
         if same(out, source) {

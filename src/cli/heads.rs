@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use super::args::{Args, Heads as Command};
-use super::clock::now;
 use super::configuration;
 use super::failure::{Failure, one_line_chain};
-use super::output::Output;
-use super::print;
+use super::now;
+use super::output::{self, Output};
 use super::report::write_figures;
 use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Registry, Write};
@@ -38,7 +37,7 @@ pub fn heads(args: &Args, command: &Command, output: Output) -> Result<(), Failu
 
 fn list(reader: &Reader, output: Output) -> Result<(), Failure> {
     let rows: Vec<HeadEntry> = reader.heads()?.iter().map(HeadEntry::from).collect();
-    output.print(&rows, |out| print::heads(&rows, out))
+    output.print(&rows, |out| output::heads(&rows, out))
 }
 
 fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {

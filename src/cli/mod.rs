@@ -1,12 +1,12 @@
 //! The command line: parse, call, print.
 //!
-//! Each command is a file, and no command uses another: what several need has a file of its own. A command returns what it found; how it is printed, as text or as the one JSON document of
-//! `--json`, is decided beside it, and which exit code a failure means is decided in `failure`.
+//! Each command is a file, and no command uses another: what several need has a file of its own. A command returns what
+//! it found; how it is printed, as text or as the one JSON document of `--json`, is decided beside it, and which exit
+//! code a failure means is decided in `failure`.
 
 mod args;
 mod backbone;
 mod check;
-mod clock;
 mod configuration;
 mod ctl;
 mod dataset;
@@ -15,16 +15,12 @@ mod embedding;
 mod evaluate;
 mod export;
 mod failure;
-mod head_file;
 mod heads;
 mod log;
-mod measure;
 mod output;
 mod predict;
-mod print;
 mod report;
 mod samples;
-mod store;
 mod train;
 mod update;
 mod values;
@@ -35,6 +31,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 
 use crate::daemon;
+use crate::words::Timestamp;
 use args::{Args, Command};
 use failure::Failure;
 use output::Output;
@@ -79,4 +76,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(output),
     }
+}
+
+/// The current time, for what commands write.
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
 }

@@ -1,4 +1,5 @@
-//! What commands write: results to standard output, everything else to standard error, and files whole or not at all.
+//! What commands write: results to standard output, everything else to standard error, files whole or not at all; and
+//! the lists and lines that several of them print.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -6,8 +7,12 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Failure, one_line};
+use crate::backbone::Candidate;
+use crate::engine::LabelSource;
 use crate::store::files::NewFile;
+use crate::wire::{HeadEntry, SampleEntry};
+use crate::words::Label;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
@@ -73,4 +78,55 @@ pub fn write_checked<T>(
     let found = check(file.beside())?;
     file.put().map_err(failed)?;
     Ok(found)
+}
+
+/// One line a head.
+pub fn heads(rows: &[HeadEntry], out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        writeln!(out, "no heads yet; label images of two classes and train")?;
+    }
+    for row in rows {
+        let accuracy = row.accuracy.map_or("     -".into(), |accuracy| format!("{:5.1}%", 100.0 * accuracy));
+        let status = format!("{:?}", row.status).to_lowercase();
+        writeln!(out, "{:4}  {}  {}  {status:8}  {accuracy}  {}", row.version, row.id, row.created, row.reason)?;
+    }
+    Ok(())
+}
+
+/// One line a sample, under a headline.
+pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
+    if rows.is_empty() {
+        return writeln!(out, "no such samples");
+    }
+    let width = |text: fn(&SampleEntry) -> Option<&Label>| {
+        rows.iter().filter_map(text).map(|label| label.as_str().chars().count()).max().unwrap_or(0).max(9)
+    };
+    let (label_width, predicted_width) = (width(|row| row.label.as_ref()), width(|row| row.predicted.as_ref()));
+    let head = ("image", "label", "by", "predicted", "arrived");
+    writeln!(
+        out,
+        "{:12}  {:label_width$}  {:6}  {:predicted_width$}         {:24}  path",
+        head.0, head.1, head.2, head.3, head.4
+    )?;
+    for row in rows {
+        let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
+        writeln!(
+            out,
+            "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
+            row.image.0.short(),
+            text(&row.label),
+            row.label_source.map_or("-", LabelSource::as_str),
+            text(&row.predicted),
+            row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
+            row.arrived_at,
+            one_line(&row.path),
+        )?;
+    }
+    Ok(())
+}
+
+/// A tensor that could be the embedding, in one line.
+pub fn candidate(tensor: &Candidate) -> String {
+    let dim = tensor.dim.map_or("?".into(), |dim| dim.to_string());
+    format!("{}  dim {dim}, pool {} ({}, {})", tensor.tensor, tensor.pool.as_str(), tensor.op, tensor.why)
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::args::{Args, Predict};
 use super::configuration;
+use super::embedding;
 use super::failure::Failure;
-use super::head_file;
 use super::output::Output;
 use crate::shared::settings::doubt_rates;
 use crate::words::{HeadId, Label, SampleId};
@@ -48,7 +48,7 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
     let top_k =
         command.top_k.map_or(config.as_ref().map_or(3, |config| config.prediction.top_k), |top_k| top_k as usize);
     let rates = doubt_rates(config.as_ref());
-    let (record, mut embeddings) = head_file::open(config.as_ref(), &command.head)?;
+    let (record, mut embeddings) = embedding::open_head(config.as_ref(), &command.head)?;
     let embedded = embeddings.embed(&command.files, output)?;
     let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
     let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();

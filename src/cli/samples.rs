@@ -5,31 +5,82 @@ mod import;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Subcommand;
 use serde::Serialize;
 
-use super::args::{Args, SampleList, Samples as Command};
-use super::clock::now;
+use super::args::Args;
+use super::configuration;
 use super::failure::{Failure, one_line};
-use super::output::{Output, write_file};
-use super::store::{count_new_labels, open_for_labels};
-use super::{configuration, print};
+use super::now;
+use super::output::{self, Output, write_file};
 use crate::config::Config;
-use crate::engine::{LabelSource, Write};
+use crate::engine::{LabelSource, TrainingState, Write};
 use crate::shared;
-use crate::store::{LabelChange, Reader};
+use crate::store::{LabelChange, Reader, Store, StoreError};
 use crate::wire::{ImagePrefix, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
 
-pub fn samples(args: &Args, command: &Command, output: Output) -> Result<(), Failure> {
+/// `samples`
+#[derive(Debug, Subcommand)]
+pub enum Samples {
+    /// List every sample with its label and its prediction, oldest first
+    #[command(after_help = "Example:\n  edgetuned samples list --unlabelled --limit 20")]
+    List(SampleList),
+    /// Export every sample with its label and its metadata to a file
+    #[command(after_help = "Example:\n  edgetuned samples export --out labels.csv")]
+    Export {
+        /// Output file: .csv, or .jsonl (.ndjson) with one object a line
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Import the labels in a file; the daemon must not be running
+    #[command(
+        long_about = "\
+Import the labels in a file; the daemon must not be running.
+
+Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are read; an empty label removes the current one. Other columns are ignored, so an exported file can be edited and imported. If any line is bad, nothing changes.",
+        after_help = "Example:\n  edgetuned samples import labels.csv"
+    )]
+    Import {
+        /// A .csv with a header, or a .jsonl (.ndjson) with one object a line
+        file: PathBuf,
+    },
+    /// Undo the latest change of labels, repeat for the one before; the daemon must not be running
+    Undo,
+    /// List every label that an image was ever given
+    History {
+        /// Its SHA-256, or the first 8 or more digits
+        image: ImagePrefix,
+    },
+}
+
+/// `samples list`
+#[derive(Debug, clap::Args)]
+pub struct SampleList {
+    /// Only those with a label
+    #[arg(long, conflicts_with = "unlabelled")]
+    pub labelled: bool,
+    /// Only those without a label
+    #[arg(long)]
+    pub unlabelled: bool,
+    /// Only those with this label
+    #[arg(long, value_name = "CLASS", conflicts_with = "unlabelled")]
+    pub class: Option<String>,
+    /// Only the latest of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+}
+
+pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Failure> {
     let config = configuration::load(args)?;
     match command {
-        Command::List(choice) => list(&config, choice, output),
-        Command::Export { out } => export(&config, out, output),
-        Command::Import { file } => import::import(&config, file, output),
-        Command::Undo => undo(&config, output),
-        Command::History { image } => history(&config, image, output),
+        Samples::List(choice) => list(&config, choice, output),
+        Samples::Export { out } => export(&config, out, output),
+        Samples::Import { file } => import::import(&config, file, output),
+        Samples::Undo => undo(&config, output),
+        Samples::History { image } => history(&config, image, output),
     }
 }
 
@@ -53,7 +104,7 @@ fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Fail
     if let Some(limit) = choice.limit {
         rows.drain(..rows.len().saturating_sub(limit as usize));
     }
-    output.print(&rows, |out| print::samples(&rows, out))
+    output.print(&rows, |out| output::samples(&rows, out))
 }
 
 fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {
@@ -168,4 +219,21 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
         }
         Ok(())
     })
+}
+
+/// The store for changes of labels; a running daemon keeps it for itself.
+pub fn open_for_labels(config: &Config) -> Result<Store, Failure> {
+    Store::open_existing(&config.store.path).map_err(|error| match error {
+        StoreError::Locked { folder, holder } => Failure::unavailable(format!(
+            "cannot change labels in {}: {holder} works on it; stop it first, or send it the labels over MQTT, to its \
+             topic 'label'",
+            folder.display()
+        )),
+        error => error.into(),
+    })
+}
+
+/// The write that counts `changed` labels as new, as the daemon does when it changes them.
+pub fn count_new_labels(memory: &TrainingState, changed: usize) -> Write {
+    Write::TrainingState(TrainingState { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
 }

@@ -8,14 +8,13 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 
 use super::args::{Args, Train};
-use super::clock::now;
 use super::configuration;
 use super::dataset::{self, Entry};
 use super::embedding::{Embedded, Embeddings};
 use super::failure::Failure;
-use super::measure::measure;
+use super::now;
 use super::output::{Output, write_file};
-use super::report::{Measured, Report, refused};
+use super::report::{Measured, Report, measure, refused};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
@@ -84,13 +83,13 @@ fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failur
     Ok(settings)
 }
 
-/// Adam by default, with what the command line says of it.
+/// Adam with the numbers of the command line, and the usual ones where it has none.
 fn adam(command: &Train) -> Solver {
-    let Solver::Adam { mut epochs, mut batch, mut lr } = Solver::ADAM else { return Solver::ADAM };
-    epochs = command.epochs.map_or(epochs, |count| count as usize);
-    batch = command.batch.map_or(batch, |count| count as usize);
-    lr = command.lr.unwrap_or(lr);
-    Solver::Adam { epochs, batch, lr }
+    Solver::Adam {
+        epochs: command.epochs.map_or(Solver::EPOCHS, |count| count as usize),
+        batch: command.batch.map_or(Solver::BATCH, |count| count as usize),
+        lr: command.lr.unwrap_or(Solver::LEARNING_RATE),
+    }
 }
 
 /// Embeds `entries` and puts them together with their labels; the same picture twice counts once.

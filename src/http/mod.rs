@@ -11,7 +11,6 @@
 
 mod replies;
 mod routes;
-mod serve;
 mod socket;
 
 use std::path::Path;
@@ -62,7 +61,7 @@ pub fn spawn(
     let thread = thread::Builder::new().name("http".into()).spawn({
         let replies = Arc::clone(&replies);
         move || {
-            runtime.block_on(serve::serve(listener, replies));
+            runtime.block_on(routes::serve(listener, replies));
             runtime.shutdown_background();
         }
     });

@@ -74,8 +74,14 @@ pub enum Solver {
 }
 
 impl Solver {
-    /// Adam as transfer learning usually has it: 50 epochs, batches of 32, learning rate 0.001.
-    pub const ADAM: Self = Self::Adam { epochs: 50, batch: 32, lr: 1e-3 };
+    /// Epochs of Adam, as is usual in transfer learning.
+    pub const EPOCHS: usize = 50;
+    /// Batch size of Adam, as is usual in transfer learning.
+    pub const BATCH: usize = 32;
+    /// Learning rate of Adam, as is usual in transfer learning.
+    pub const LEARNING_RATE: f64 = 1e-3;
+    /// Adam with its usual numbers.
+    pub const ADAM: Self = Self::Adam { epochs: Self::EPOCHS, batch: Self::BATCH, lr: Self::LEARNING_RATE };
 }
 
 impl Keyword for Solver {

@@ -125,8 +125,17 @@ impl Manifest {
             let reason = format!("none of the trusted keys ({trusted}) has signed it; sign it with one of theirs");
             Refusal::new(Code::BadSignature, reason)
         })?;
-        let fields = serde_json::from_value(Value::Object(members)).map_err(|error| malformed(&error.to_string()))?;
-        checked(fields, signer.id())
+        read_members(members, signer.id())
+    }
+
+    /// Reads `bytes` without looking at the signature, for a sender: which keys a device trusts is not known there.
+    /// `signed_by` is empty.
+    ///
+    /// # Errors
+    /// [`Refusal`] with [`Code::Malformed`] or [`Code::TooLarge`], as every device would refuse it.
+    pub fn read_unverified(bytes: &[u8]) -> Result<Self, Refusal> {
+        let (members, _) = parts(bytes)?;
+        read_members(members, String::new())
     }
 
     /// How many chunks the file has.
@@ -177,7 +186,8 @@ fn malformed(found: &str) -> Refusal {
     Refusal::new(Code::Malformed, format!("expected a manifest as described in docs/updates.md: {found}"))
 }
 
-fn checked(fields: Fields, signed_by: String) -> Result<Manifest, Refusal> {
+fn read_members(members: Map<String, Value>, signed_by: String) -> Result<Manifest, Refusal> {
+    let fields = serde_json::from_value(Value::Object(members)).map_err(|error| malformed(&error.to_string()))?;
     let Fields { v, kind, name, version, size, sha256, chunk_bytes, created, expires, devices, .. } = fields;
     let hold = |holds: bool, found: &str| if holds { Ok(()) } else { Err(malformed(found)) };
     hold(v == 1, &format!("'v' is {v}, this version reads 1; update edgetuned"))?;

@@ -11,17 +11,14 @@
 
 mod alert;
 pub mod command;
-mod config;
-mod envelope;
 mod event;
 mod home_assistant;
 mod payload;
+mod remote;
 mod request;
-mod response;
 mod status;
 mod topic;
 mod training;
-mod update;
 
 #[cfg(test)]
 mod asyncapi;
@@ -36,14 +33,13 @@ pub use command::{
     MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewItem, ReviewItems, ReviewList,
     ReviewNeighbour, RolledBack, SampleEntry, StatusReport, TopLabel, TrainAccepted, mark_replayed, parse_labels,
 };
-pub use config::{Desired, PatchAnswer, PatchState, RejectedKey, Reported};
-pub use envelope::{Envelope, SchemaVersion};
 pub use event::{EventKind, EventReport, Level};
 pub use home_assistant::{Announced, BIRTH_ONLINE};
-pub use payload::{BadPayload, MAX_INBOUND_BYTES, Payload};
-pub use request::{BadRequest, Request};
-pub use response::{Answer, ErrorCode, Failure, Response};
+pub use payload::{BadPayload, Envelope, MAX_INBOUND_BYTES, Payload, SchemaVersion};
+pub use remote::{
+    ChunkRequest, Desired, PatchAnswer, PatchState, RejectedKey, Reported, UpdateError, UpdatePhase, UpdateState,
+};
+pub use request::{Answer, BadRequest, ErrorCode, Failure, Request, Response};
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{TrainResult, TrainState, TrainingPhase};
-pub use update::{ChunkRequest, UpdateError, UpdatePhase, UpdateState};

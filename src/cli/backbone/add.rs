@@ -11,8 +11,7 @@ use crate::backbone::{
 };
 use crate::cli::args::Add;
 use crate::cli::failure::{Failure, one_line_chain};
-use crate::cli::output::{Output, write_file};
-use crate::cli::print;
+use crate::cli::output::{self, Output, write_file};
 use crate::cli::values::{divisor, listed, normalization, normalizations, per_channel};
 use crate::image::{Channels, Preprocess, Resize};
 
@@ -248,7 +247,7 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
     )?;
     done.warnings.iter().try_for_each(|warning| writeln!(out, "warning    {warning}"))?;
     for other in done.candidates.iter().filter(|other| other.tensor != *tensor) {
-        writeln!(out, "other      {}", print::candidate(other))?;
+        writeln!(out, "other      {}", output::candidate(other))?;
     }
     writeln!(out, "next       {}", done.next)
 }

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::CtlCommand;
 use crate::cli::failure::{Failure, one_line};
-use crate::cli::output::Output;
-use crate::cli::print;
+use crate::cli::output::{self, Output};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
     Exported, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, StatusReport, TrainAccepted,
@@ -56,8 +55,8 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
             LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
         },
         CtlCommand::Review => review(&of::<command::Review>(data)?, out),
-        CtlCommand::Heads => print::heads(&of::<command::Heads>(data)?, out),
-        CtlCommand::Samples(_) => print::samples(&of::<command::Samples>(data)?, out),
+        CtlCommand::Heads => output::heads(&of::<command::Heads>(data)?, out),
+        CtlCommand::Samples(_) => output::samples(&of::<command::Samples>(data)?, out),
         CtlCommand::Predict { .. } => predicted(&of::<command::Predict>(data)?, out),
         CtlCommand::Export => {
             let Exported { path, bytes, head, .. } = of::<command::Export>(data)?;

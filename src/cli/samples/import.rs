@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::file::{self, LabelLine};
-use crate::cli::clock::now;
+use super::{count_new_labels, open_for_labels};
 use crate::cli::failure::{Failure, LineProblem};
+use crate::cli::now;
 use crate::cli::output::Output;
-use crate::cli::store::{count_new_labels, open_for_labels};
 use crate::config::Config;
 use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, Write};
 use crate::words::{Label, SampleId, Timestamp};

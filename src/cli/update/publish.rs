@@ -5,10 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::args::Publish;
-use super::{belongs, unreadable};
+use super::{Publish, belongs, unreadable};
 use crate::cli::args::Args;
 use crate::cli::configuration;
 use crate::cli::failure::{Failure, one_line};
@@ -16,20 +15,9 @@ use crate::cli::output::Output;
 use crate::config;
 use crate::mqtt::{Courier, LinkEvent};
 use crate::shared::settings;
-use crate::update::{MANIFEST_BYTES_MAX, WINDOW};
+use crate::update::{Manifest, WINDOW};
 use crate::wire::{ChunkRequest, InboundTopic, Payload, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::Digest;
-
-/// What sending needs of a manifest; whether it is signed well is the device's matter.
-#[derive(Debug, Deserialize)]
-struct Wanted {
-    kind: UpdateKind,
-    name: String,
-    version: u64,
-    size: u64,
-    sha256: Digest,
-    chunk_bytes: u64,
-}
 
 /// How it ended.
 #[derive(Debug, Serialize)]
@@ -49,29 +37,21 @@ struct Sent {
 pub fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failure> {
     let bytes = fs::read(&wish.manifest).map_err(|error| unreadable(&wish.manifest, &error))?;
     let shown = wish.manifest.display();
-    if bytes.len() > MANIFEST_BYTES_MAX {
-        return Err(Failure::failed(format!(
-            "{shown} has more than {MANIFEST_BYTES_MAX} bytes, which no device reads"
-        )));
-    }
-    let wanted: Wanted = serde_json::from_slice(&bytes).map_err(|error| {
-        Failure::failed(format!("{shown} is not a manifest: {error}; make one with 'edgetuned update sign'"))
+    let wanted = Manifest::read_unverified(&bytes).map_err(|refusal| {
+        Failure::failed(format!("{shown} is not a manifest: {refusal}; make one with 'edgetuned update sign'"))
     })?;
-    if wanted.chunk_bytes == 0 {
-        return Err(Failure::failed(format!("{shown} has chunks of 0 bytes")));
-    }
     belongs(&wish.file, wanted.size, wanted.sha256)?;
     let file = File::open(&wish.file).map_err(|error| unreadable(&wish.file, &error))?;
     let settings = broker(args, wish)?;
-    let topics = [Topic::UpdateState(wanted.kind), Topic::UpdateRequest(wanted.kind)];
+    let kind = wanted.contents.kind();
+    let topics = [Topic::UpdateState(kind), Topic::UpdateRequest(kind)];
     let courier = Courier::connect(&settings, &topics).map_err(Failure::unavailable)?;
-    let chunks = wanted.size.div_ceil(wanted.chunk_bytes);
-    let bar = output.progress(chunks, "sending");
+    let bar = output.progress(u64::from(wanted.chunks()), "sending");
     let mut session = Session { courier, wanted, desired: bytes, file, bar, sent: 0 };
     let started = Instant::now();
     let state = session.run(wish.timeout)?;
     session.bar.finish_and_clear();
-    let Wanted { kind, name, version, .. } = session.wanted;
+    let Manifest { name, version, .. } = session.wanted;
     let sent = Sent {
         device: wish.device.clone(),
         kind,
@@ -116,7 +96,7 @@ fn broker(args: &Args, wish: &Publish) -> Result<crate::mqtt::Settings, Failure>
 
 struct Session {
     courier: Courier,
-    wanted: Wanted,
+    wanted: Manifest,
     desired: Vec<u8>,
     file: File,
     bar: ProgressBar,
@@ -141,7 +121,7 @@ impl Session {
                     return Err(Failure::unavailable(format!("{reason}; {next}")));
                 }
                 Some(LinkEvent::Connected) => {
-                    let topic = InboundTopic::UpdateDesired(self.wanted.kind);
+                    let topic = InboundTopic::UpdateDesired(self.wanted.contents.kind());
                     self.courier.send(&topic, self.desired.clone(), true).map_err(Failure::unavailable)?;
                 }
                 Some(LinkEvent::Message { topic: Topic::UpdateRequest(_), payload, .. }) => {
@@ -167,7 +147,8 @@ impl Session {
     }
 
     fn answer(&mut self, request: &ChunkRequest) -> Result<(), Failure> {
-        let Wanted { kind, size, sha256, chunk_bytes, .. } = self.wanted;
+        let Manifest { size, sha256, chunk_bytes, .. } = self.wanted;
+        let kind = self.wanted.contents.kind();
         for &n in request.chunks.iter().take(WINDOW) {
             let start = u64::from(n) * chunk_bytes;
             if start >= size {

@@ -6,11 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::args::{Kind, Sign};
-use super::{measured, unreadable};
+use super::{Kind, Sign, measured, unreadable};
 use crate::backbone::Manifest as BackboneManifest;
-use crate::cli::clock::now;
 use crate::cli::failure::{Failure, one_line_chain};
+use crate::cli::now;
 use crate::cli::output::{Output, write_file};
 use crate::head::HeadRecord;
 use crate::update::{self, Signer};

@@ -3,13 +3,9 @@
 //! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and
 //! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
-mod acks;
-mod alerts;
 mod error_limiter;
-mod idempotency;
 mod outbox_limits;
 mod pending;
-mod prediction;
 mod reports;
 mod requests;
 mod systemd_status;
@@ -20,16 +16,13 @@ use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
 use crate::wire::{AlertId, TrainingPhase, Warning};
 use crate::words::Timestamp;
-use acks::Acks;
-use alerts::Alerts;
 use error_limiter::ErrorLimiter;
-use idempotency::IdempotencyCache;
 use outbox_limits::OutboxLimits;
-use pending::PendingRequests;
 pub(super) use pending::ReplyTo;
+use pending::{Acks, IdempotencyCache, PendingRequests};
 pub use pending::{JobId, UNDER_WAY_MAX};
-pub use prediction::prediction_body;
-use reports::Reports;
+pub use reports::prediction_body;
+use reports::{Alerts, Reports};
 pub(super) use requests::{Admission, IncomingRequest};
 use systemd_status::LastStatus;
 

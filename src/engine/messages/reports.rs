@@ -1,8 +1,11 @@
 //! What is published about everything that happens, and its numbering.
 //!
 //! Spooled messages (predictions, events, results, responses) become part of the step's transaction; the others are
-//! the latest value of something and are published again at every connection.
+//! the latest value of something and are published again at every connection. An alert stays the same until it is
+//! cleared or its text changes; `since` stays over such a change. Only `drift` is restored after a restart, since only
+//! its cause is remembered: the others are found again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,11 +15,11 @@ use super::super::settings::Settings;
 use super::super::snapshot::Spooled;
 use super::super::step::Act;
 use super::super::write::{OutboxMessage, Write};
-use super::{Overview, ReplyTo, prediction_body};
+use super::{Overview, ReplyTo};
 use crate::eval::forgetting::Change;
 use crate::wire::{
-    AlertId, Announced, Answer, Envelope, EventKind, EventReport, Health, HealthFigures, Payload, Prediction,
-    PredictionBody, Response, Severity, Status, Topic, TrainResult,
+    Alert, AlertId, Announced, Answer, Envelope, EventKind, EventReport, Health, HealthFigures, Payload, Prediction,
+    PredictionBody, Raised, Response, Severity, Status, TopLabel, Topic, TrainResult, Warning,
 };
 use crate::words::{Keyword as _, Now, SampleId};
 
@@ -291,5 +294,86 @@ impl Cx<'_> {
         self.messages.reports.health_at = self.now.mono;
         self.messages.reports.health_said = Some(figures.clone());
         self.publish(Topic::Health, |envelope| Health { envelope, figures });
+    }
+}
+
+/// The alerts that are up.
+#[derive(Debug, Default)]
+pub(super) struct Alerts(BTreeMap<AlertId, Warning>);
+
+impl Alerts {
+    /// An alert that was up before a restart.
+    pub fn restore(&mut self, id: AlertId, warning: Warning) {
+        self.0.insert(id, warning);
+    }
+}
+
+impl Cx<'_> {
+    /// Raises an alert; the same alert is not published again. Returns whether it was published.
+    pub fn raise(&mut self, id: AlertId, severity: Severity, text: String) -> bool {
+        let former = self.messages.alerts.0.get(&id);
+        let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
+        if is_news {
+            let since = former.map_or(self.now.wall, |former| former.since);
+            self.messages.alerts.0.insert(id, Warning { severity, text, since });
+            self.publish_alert(id);
+        }
+        is_news
+    }
+
+    /// Clears an alert that is up.
+    pub fn clear(&mut self, id: AlertId) {
+        if self.messages.alerts.0.remove(&id).is_some() {
+            self.publish_alert(id);
+        }
+    }
+
+    /// The alerts that are up.
+    pub fn raised(&self) -> Vec<Raised> {
+        AlertId::ALL.iter().filter_map(|&id| Some(Raised { id, warning: self.warning(id)? })).collect()
+    }
+
+    /// Updates an alert's text; nothing clears it.
+    pub fn publish_alert(&mut self, id: AlertId) {
+        match self.warning(id) {
+            Some(warning) => self.publish(Topic::Alert(id), |envelope| Alert { envelope, warning }),
+            None => self.act(Act::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
+        }
+    }
+
+    fn warning(&self, id: AlertId) -> Option<Warning> {
+        self.messages.alerts.0.get(&id).cloned()
+    }
+}
+
+/// The prediction for the image at `path`; without `scored`, as while no head exists, it has no label.
+///
+/// `latency` is from the moment at which the file was ready, or of the scoring alone in an answer.
+#[must_use]
+pub fn prediction_body(
+    image: SampleId,
+    path: &Path,
+    scored: Option<&Scored>,
+    backbone: &str,
+    latency: Duration,
+    replayed: bool,
+) -> PredictionBody {
+    let best = scored.and_then(|scored| scored.top.first());
+    let top = scored.map_or(&[][..], |scored| &scored.top);
+    let top = top.iter().map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability });
+    PredictionBody {
+        image,
+        path: path.to_string_lossy().into_owned(),
+        label: best.map(|(label, _)| label.clone()),
+        probability: best.map(|(_, probability)| *probability),
+        top: top.collect(),
+        set: scored.and_then(|scored| scored.set.clone()),
+        unknown: scored.and_then(|scored| scored.unknown),
+        novelty: scored.and_then(|scored| scored.novelty),
+        instant: scored.is_some_and(|scored| scored.instant),
+        head: scored.map(|scored| scored.head.id.clone()),
+        backbone: backbone.to_owned(),
+        latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+        replayed,
     }
 }

@@ -14,7 +14,7 @@ use super::super::fact::Fact;
 use super::super::step::Act;
 use super::super::write::{HeadStatus, Write};
 use super::Remote;
-use super::probation::{PROBATION, Probation, failed_by_starts};
+use super::{PROBATION, Probation, failed_by_starts};
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::update::{Code, Refusal};

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::super::context::Cx;
 use super::super::write::Write;
 use super::Remote;
-use super::probation::{PROBATION, Probation, failed_by_starts};
+use super::{PROBATION, Probation, failed_by_starts};
 use crate::wire::{Desired, EventKind, PatchAnswer, PatchState, RejectedKey, Reported, Topic};
 use crate::words::Component;
 

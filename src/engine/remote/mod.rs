@@ -1,10 +1,19 @@
 //! What is sent to the device and can break it: settings, heads and backbones; each on probation until it has proved
 //! itself.
+//!
+//! On probation, each start is counted before it is tried. After [`STARTS_MAX`] starts none of which worked for
+//! [`PROBATION`], the previous one is restored. A start that was cut short by a power cut counts like one that crashed:
+//! they cannot be told apart, and three in a row within a minute are rare.
 
 mod backbone_swap;
 mod config_patch;
-mod probation;
 mod updates;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use updates::Updates;
 
 use super::context::Cx;
 use super::fact::Fact;
@@ -15,11 +24,6 @@ use crate::wire::{EventKind, UpdateKind};
 use crate::words::{Digest, HeadRef};
 pub use backbone_swap::{BackboneState, InstalledBackbone, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult};
 pub use config_patch::{ConfigPatch, Configure, Judge};
-pub use probation::Probation;
-#[cfg(test)]
-pub(super) use probation::STARTS_MAX;
-use std::collections::BTreeMap;
-use updates::Updates;
 pub use updates::{Refused, StoredUpdate, UpdateRecord, UpdateSettings};
 
 /// The machine of what comes from elsewhere.
@@ -120,4 +124,48 @@ impl Remote {
             cx.notify(Systemd::Reloading);
         }
     }
+}
+
+/// How long the daemon has to work with what is new.
+pub const PROBATION: Duration = Duration::from_mins(1);
+
+/// Starts that are tried.
+pub const STARTS_MAX: u32 = 3;
+
+/// Something new that is on trial, and what was before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Probation<T> {
+    /// Starts so far.
+    pub starts: u32,
+    /// What is restored when it fails.
+    pub before: T,
+}
+
+impl<T> Probation<T> {
+    /// A trial of what the next start will try first.
+    pub fn new(before: T) -> Self {
+        Self { starts: 0, before }
+    }
+
+    /// A trial of what is tried already, in this run of the daemon.
+    pub fn under_way(before: T) -> Self {
+        Self { starts: 1, before }
+    }
+
+    /// Counts a start; false when it has been tried often enough.
+    #[must_use]
+    pub fn count_start(&mut self) -> bool {
+        self.starts += 1;
+        self.starts <= STARTS_MAX
+    }
+
+    /// The daemon stops on purpose, which does not count against what is new: the start that follows does not count.
+    pub fn uncount_start(&mut self) {
+        self.starts = self.starts.saturating_sub(1);
+    }
+}
+
+/// The report of a probation that failed by its starts.
+pub fn failed_by_starts() -> String {
+    format!("the daemon started {STARTS_MAX} times with it and never ran for {} s", PROBATION.as_secs())
 }

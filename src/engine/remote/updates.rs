@@ -9,9 +9,8 @@
 //! Invariants: chunks are stored for the one manifest under way and for no other, within its size, and none is left
 //! when it is over; without trusted keys nothing is stored but the refusal.
 
-mod backbone;
 mod fetch;
-mod head;
+mod install;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,8 +21,8 @@ use super::super::context::Cx;
 use super::super::event::{Checked, UpdateChecked};
 use super::super::fact::Fact;
 use super::super::write::Write;
+use super::Probation;
 use super::Remote;
-use super::probation::Probation;
 use crate::update::{Accepted, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
 use crate::wire::{EventKind, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::{Digest, HeadRef};
