@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("head", &["words"]),
     ("train", &["words", "head"]),
     ("eval", &["words", "head", "train"]),
-    ("wire", &["words", "head", "eval"]),
+    ("wire", &["words", "head"]),
     ("update", &["words", "head", "wire"]),
     ("engine", &["words", "head", "eval", "wire", "update"]),
     ("config", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),

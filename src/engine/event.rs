@@ -9,10 +9,9 @@ use super::write::TrainingOrder;
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
-use crate::eval::next_class::Advice;
 use crate::head::{Figures, HeadRecord};
 use crate::update::Refusal;
-use crate::wire::{Answer, ReviewItem, TrainingPhase, UpdateKind};
+use crate::wire::{Answer, ReviewAdvice, ReviewItem, TrainingPhase, UpdateKind};
 use crate::words::{Component, Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the shell acknowledges the message when the engine says so.
@@ -247,7 +246,7 @@ pub struct Review {
     /// In the order in which to work through them.
     pub items: Vec<ReviewItem>,
     /// Which class would gain most from more labels.
-    pub advice: Option<Advice>,
+    pub advice: Option<ReviewAdvice>,
 }
 
 /// What a test of the embeddings found.

@@ -18,10 +18,8 @@ const MIN_SUPPORT: u64 = 20;
 
 /// The best recall that a class ever had.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Best {
     /// Share of its held-out samples that were called it, 0..=1.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// How many those were.
     pub support: u64,
@@ -74,23 +72,19 @@ impl Records {
 }
 
 /// One class, before and after.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The class.
     pub class: Label,
     /// Samples of it that both heads were asked about.
     pub support: u64,
     /// The challenger's recall on them.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// Its recall minus the previous head's on the same samples.
-    #[cfg_attr(feature = "schema", schemars(range(min = -1.0, max = 1.0)))]
     pub change: f64,
     /// The best on record, measured on what was held out then.
     pub best: Option<Best>,
     /// Recall minus the best on record.
-    #[cfg_attr(feature = "schema", schemars(range(min = -1.0, max = 1.0)))]
     pub under_best: Option<f64>,
     /// Whether the 95 % interval of `under_best` lies below zero (Newcombe 1998, method 10: from the Wilson intervals
     /// of both): a loss beyond luck. The best of many heads is a little lucky itself, so this is a reason to look, not

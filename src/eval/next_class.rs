@@ -1,7 +1,5 @@
 //! The class of which a few more labels would help most.
 
-use serde::{Deserialize, Serialize};
-
 use crate::head::ClassFigures;
 use crate::words::Label;
 
@@ -16,27 +14,15 @@ const RATE: f64 = 0.2;
 /// Less than this is not worth a person's time.
 const MIN_GAIN: f64 = 0.001;
 
-/// "12 more labels of glass would help most (about +1.3 points of balanced accuracy)".
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+/// A class, and what more labels of it would add.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Advice {
     /// The class.
     pub class: Label,
     /// How many more labels of it.
     pub labels: u64,
     /// What they would add to balanced accuracy, roughly; 0..1.
-    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub gain: f64,
-}
-
-impl Advice {
-    /// As text, with numbers.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let Self { class, labels, gain } = self;
-        let points = 100.0 * gain;
-        format!("{labels} more labels of {class} would help most (about {points:+.1} points of balanced accuracy)")
-    }
 }
 
 /// The class of which twelve more labels would raise balanced accuracy most; `None` when none would by 0.1 point.
@@ -77,7 +63,6 @@ mod tests {
         assert_eq!((found.class.as_str(), found.labels), ("glass", 12));
         // .4 (1 - .5^.2) / 3
         assert!((found.gain - 0.017_259_5).abs() < 1e-6, "{}", found.gain);
-        assert_eq!(found.words(), "12 more labels of glass would help most (about +1.7 points of balanced accuracy)");
     }
 
     #[test]

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
 
 use crate::words::{ClassSet, Label, SampleId, draw, is_audit};
 pub use pool::{DoubtedLabel, Near, candidates, doubted};
@@ -22,9 +21,7 @@ const CANDIDATES: usize = 2_000;
 const FEW: usize = 10;
 
 /// Why an image is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It looks like none of the classes.
     Novel,
@@ -86,7 +83,7 @@ pub struct Pool<'a> {
 }
 
 /// One image to ask about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     /// The image.
     pub id: SampleId,

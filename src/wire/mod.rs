@@ -30,8 +30,9 @@ mod tests;
 pub use alert::{Alert, AlertId, Raised, Severity, Warning};
 pub use command::{
     BadImagePrefix, Command, Exported, HeadEntry, ImagePrefix, LabelItem, LabelsTaken, Link, MAX_LABEL_ITEMS,
-    MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewItem, ReviewItems, ReviewList,
-    ReviewNeighbour, RolledBack, SampleEntry, StatusReport, TopLabel, TrainAccepted, mark_replayed, parse_labels,
+    MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewAdvice, ReviewItem, ReviewItems,
+    ReviewList, ReviewNeighbour, ReviewReason, RolledBack, SampleEntry, StatusReport, TopLabel, TrainAccepted,
+    mark_replayed, parse_labels,
 };
 pub use event::{EventKind, EventReport, Level};
 pub use home_assistant::{Announced, BIRTH_ONLINE};
@@ -42,4 +43,4 @@ pub use remote::{
 pub use request::{Answer, BadRequest, ErrorCode, Failure, Request, Response};
 pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
-pub use training::{TrainResult, TrainState, TrainingPhase};
+pub use training::{BestRecall, RecallChange, TrainResult, TrainState, TrainingPhase};

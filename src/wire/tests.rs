@@ -181,7 +181,7 @@ fn review_lists_and_alerts_survive() {
     let item = ReviewItem {
         image: SampleId::of(b"image"),
         path: "/srv/camera/1.jpg".into(),
-        reason: crate::eval::review::Reason::Suspicious,
+        reason: ReviewReason::Suspicious,
         suggestion: Some(label("gear")),
         probability: Some(0.75),
         label: Some(label("nut")),

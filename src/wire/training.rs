@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload};
-use crate::eval::forgetting::Change;
 use crate::head::{BackboneRef, Figures, TrainingFacts};
 use crate::words::{HeadRef, Label};
 
@@ -80,7 +79,7 @@ pub struct TrainResult {
     pub champion: Option<Figures>,
     /// What became of each class's recall since the head before, and since the best head ever.
     #[serde(default)]
-    pub forgetting: Vec<Change>,
+    pub forgetting: Vec<RecallChange>,
     /// Labels that the out-of-fold answers contradict; the worst of them are on `review`.
     #[serde(default)]
     pub suspicious_labels: u64,
@@ -88,4 +87,40 @@ pub struct TrainResult {
 
 impl Payload for TrainResult {
     const WHAT: &'static str = "a training's result";
+}
+
+/// Recall of one class, before and after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct RecallChange {
+    /// The class.
+    pub class: Label,
+    /// Its samples on which both heads were evaluated.
+    pub support: u64,
+    /// The challenger's recall on them.
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    pub recall: f64,
+    /// Its recall minus the previous head's on the same samples.
+    #[cfg_attr(test, schemars(range(min = -1.0, max = 1.0)))]
+    pub change: f64,
+    /// The best recall on record, measured on the samples that were held out then.
+    pub best: Option<BestRecall>,
+    /// Recall minus the best on record.
+    #[cfg_attr(test, schemars(range(min = -1.0, max = 1.0)))]
+    pub under_best: Option<f64>,
+    /// Whether the 95 % interval of `under_best` is below zero: a loss beyond chance.
+    pub forgotten: bool,
+}
+
+/// The best recall that a class ever had.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct BestRecall {
+    /// Share of its held-out samples that were classified correctly, 0..=1.
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    pub recall: f64,
+    /// Number of those samples.
+    pub support: u64,
+    /// Version of the head.
+    pub version: u64,
 }

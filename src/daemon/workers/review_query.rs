@@ -9,12 +9,12 @@ use super::training_data;
 use crate::engine::{EvictionCandidate, Review};
 use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
-use crate::eval::next_class::next_class;
+use crate::eval::next_class::{Advice, next_class};
 use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
 use crate::head::HeadRecord;
 use crate::store::{LabelledSamples, Reader, SampleRow, StoreError, UnlabelledSamples};
 use crate::train::LabelStats;
-use crate::wire::{MAX_REVIEW_ITEMS, ReviewItem, ReviewNeighbour};
+use crate::wire::{MAX_REVIEW_ITEMS, ReviewAdvice, ReviewItem, ReviewNeighbour, ReviewReason};
 use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
 
 /// Images without a label that are considered for the review list, the latest first.
@@ -80,7 +80,7 @@ pub(crate) fn review(
         items.push(ReviewItem {
             image: ask.id,
             path,
-            reason: ask.reason,
+            reason: published(ask.reason),
             suggestion: ask.suggestion,
             probability: ask.probability.map(|probability| probability as f32),
             label: doubted.map(|label| label.given.clone()),
@@ -93,7 +93,19 @@ pub(crate) fn review(
     }
     let figures = champion.and_then(|champion| champion.figures.as_ref());
     let advice = figures.and_then(|figures| next_class(&figures.per_class, &counts.into_iter().collect::<Vec<_>>()));
+    let advice = advice.map(|Advice { class, labels, gain }| ReviewAdvice { class, labels, gain });
     Ok(Review { items, advice })
+}
+
+/// A reason as it is published.
+fn published(reason: Reason) -> ReviewReason {
+    match reason {
+        Reason::Novel => ReviewReason::Novel,
+        Reason::Uncertain => ReviewReason::Uncertain,
+        Reason::Diverse => ReviewReason::Diverse,
+        Reason::Audit => ReviewReason::Audit,
+        Reason::Suspicious => ReviewReason::Suspicious,
+    }
 }
 
 /// Labels that are flagged, most suspicious first.

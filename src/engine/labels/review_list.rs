@@ -6,9 +6,8 @@ use super::super::context::Cx;
 use super::super::event::Review;
 use super::super::step::Act;
 use super::Labels;
-use crate::eval::review::Reason;
 use crate::wire::command::{self, Spec as _};
-use crate::wire::{Answer, ReviewItems, ReviewList, Topic};
+use crate::wire::{Answer, ReviewItems, ReviewList, ReviewReason, Topic};
 use crate::words::{SampleId, Timestamp};
 
 /// A list is made at most this often while images and labels keep coming.
@@ -58,7 +57,7 @@ impl Labels {
         self.review.running = false;
         let Review { mut items, advice } = review;
         items.retain(|item| match (item.reason, self.index.label(&item.image)) {
-            (Reason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
+            (ReviewReason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
             (_, label) => self.index.contains(&item.image) && label.is_none(),
         });
         self.show(cx, ReviewItems { items, advice });

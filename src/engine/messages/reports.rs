@@ -16,10 +16,11 @@ use super::super::snapshot::Spooled;
 use super::super::step::Act;
 use super::super::write::{OutboxMessage, Write};
 use super::{Overview, ReplyTo};
-use crate::eval::forgetting::Change;
+use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
-    Alert, AlertId, Announced, Answer, Envelope, EventKind, EventReport, Health, HealthFigures, Payload, Prediction,
-    PredictionBody, Raised, Response, Severity, Status, TopLabel, Topic, TrainResult, Warning,
+    Alert, AlertId, Announced, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures, Payload,
+    Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic, TrainResult,
+    Warning,
 };
 use crate::words::{Keyword as _, Now, SampleId};
 
@@ -234,7 +235,7 @@ impl Cx<'_> {
             change: verdict.change,
             challenger: challenger.figures.clone(),
             champion: champion.clone(),
-            forgetting,
+            forgetting: forgetting.into_iter().map(RecallChange::from).collect(),
             suspicious_labels: *suspicious_labels,
         });
         self.messages.reports.latest_result = Some(result);
@@ -375,5 +376,13 @@ pub fn prediction_body(
         backbone: backbone.to_owned(),
         latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
         replayed,
+    }
+}
+
+impl From<Change> for RecallChange {
+    fn from(measured: Change) -> Self {
+        let Change { class, support, recall, change, best, under_best, forgotten } = measured;
+        let best = best.map(|Best { recall, support, version }| BestRecall { recall, support, version });
+        Self { class, support, recall, change, best, under_best, forgotten }
     }
 }

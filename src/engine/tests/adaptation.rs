@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::eval::budget::Why;
-use crate::eval::review::Reason;
-use crate::wire::{AlertId, ReviewItem, Warning};
+use crate::wire::{AlertId, ReviewItem, ReviewReason, Warning};
 
 /// An engine with heads 1 and 2, started, with the broker there.
 fn started(settings: Settings) -> Engine {
@@ -215,7 +214,7 @@ fn what_gets_a_label_is_no_longer_asked_for() {
     let item = |number| ReviewItem {
         image: image(number),
         path: String::new(),
-        reason: Reason::Uncertain,
+        reason: ReviewReason::Uncertain,
         suggestion: None,
         probability: None,
         label: None,

@@ -278,7 +278,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     let item = ReviewItem {
         image: SampleId::of(b"image"),
         path: "/srv/camera/1.jpg".into(),
-        reason: crate::eval::review::Reason::Suspicious,
+        reason: ReviewReason::Suspicious,
         suggestion: None,
         probability: None,
         label: None,

@@ -30,7 +30,9 @@ pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use promote::{Promote, Promoted};
 pub use reload::Reload;
 pub use rescan::Rescan;
-pub use review::{MAX_REVIEW_ITEMS, Review, ReviewItem, ReviewItems, ReviewList, ReviewNeighbour};
+pub use review::{
+    MAX_REVIEW_ITEMS, Review, ReviewAdvice, ReviewItem, ReviewItems, ReviewList, ReviewNeighbour, ReviewReason,
+};
 pub use rollback::{Rollback, RolledBack};
 pub use samples::{MAX_SAMPLES, SampleEntry, Samples};
 pub use status::{Link, Status, StatusReport};

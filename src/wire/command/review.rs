@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, Empty, Spec};
-use crate::eval::next_class::Advice;
-use crate::eval::review::Reason;
 use crate::wire::{Envelope, Payload};
 use crate::words::{Label, SampleId};
 
@@ -51,7 +49,7 @@ pub struct ReviewItems {
     #[cfg_attr(test, schemars(length(max = 20), description = "At most 20, the most urgent first."))]
     pub items: Vec<ReviewItem>,
     /// The class that would gain most from more labels; null while none is known.
-    pub advice: Option<Advice>,
+    pub advice: Option<ReviewAdvice>,
 }
 
 /// One image that is worth a look.
@@ -63,7 +61,7 @@ pub struct ReviewItem {
     /// Its path.
     pub path: String,
     /// Why it is on the list.
-    pub reason: Reason,
+    pub reason: ReviewReason,
     /// A suggested label; null without one.
     pub suggestion: Option<Label>,
     /// The suggestion's probability; null without one.
@@ -77,6 +75,36 @@ pub struct ReviewItem {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub neighbours: Vec<ReviewNeighbour>,
+}
+
+/// Why an image is on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReviewReason {
+    /// It is like none of the classes.
+    Novel,
+    /// The head is undecided between two classes.
+    Uncertain,
+    /// It represents many images without a label.
+    Diverse,
+    /// It was drawn at random, for the live accuracy.
+    Audit,
+    /// Its label is probably wrong.
+    Suspicious,
+}
+
+/// The class of which more labels would help most.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ReviewAdvice {
+    /// The class.
+    pub class: Label,
+    /// How many more labels of it.
+    pub labels: u64,
+    /// Their estimated gain in balanced accuracy, 0..1.
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    pub gain: f64,
 }
 
 /// A labelled image similar to the one on the list.

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
-use edgetuned::eval::review::Reason;
-use edgetuned::wire::{AlertId, PatchState, ReviewList, UpdateKind};
+use edgetuned::wire::{AlertId, PatchState, ReviewList, ReviewReason, UpdateKind};
 use edgetuned::words::{Digest, Keyword as _};
 use serde_json::Value;
 
@@ -214,7 +213,8 @@ fn the_review_list_is_of_now(world: &World) {
             panic!("{} is asked about and no sample", item.image)
         };
         let label = labelled.as_ref().map(|(label, _)| label);
-        let is_open = if item.reason == Reason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
+        let is_open =
+            if item.reason == ReviewReason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
         assert!(is_open, "{} is asked about and answered", item.image);
     }
 }

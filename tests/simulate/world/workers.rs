@@ -10,10 +10,9 @@ use edgetuned::engine::{
 };
 use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
-use edgetuned::eval::review::Reason;
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::update::Manifest;
-use edgetuned::wire::{Answer, ErrorCode, ReviewItem, TrainingPhase};
+use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, TrainingPhase};
 use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp, is_audit};
 use rand::{Rng, RngExt};
 
@@ -230,9 +229,9 @@ impl World {
             neighbours: vec![],
         };
         let unlabelled = self.model.samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);
-        let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, Reason::Diverse, None)).collect();
+        let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, ReviewReason::Diverse, None)).collect();
         let doubted = self.model.samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
-        items.extend(doubted.map(|(id, label)| item(id, Reason::Suspicious, Some(label))));
+        items.extend(doubted.map(|(id, label)| item(id, ReviewReason::Suspicious, Some(label))));
         self.adapter_reports(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review { items, advice: None })));
     }
 
