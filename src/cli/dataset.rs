@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_classes_and_a_class_without_pictures_are_told_apart() {
+    fn a_folder_without_classes_and_a_class_without_images_have_different_messages() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(classes(dir.path()), Err(BadFolder::NoClasses(_))));
         fs::create_dir(dir.path().join("nut")).unwrap();

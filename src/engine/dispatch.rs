@@ -171,7 +171,7 @@ impl Engine {
                     return;
                 }
             }
-            // Whatever else is said there is no news for the device.
+            // Other messages on this topic do not concern the device.
             Ok(InboundTopic::Birth) if payload == BIRTH_ONLINE => cx.publish_discovery(),
             Ok(InboundTopic::UpdateDesired(kind)) => self.remote.update_desired(cx, kind, payload),
             Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {

@@ -267,9 +267,9 @@ pub struct SystemMetrics {
     pub store_free_bytes: u64,
     /// Memory of this process that is resident, in bytes.
     pub rss_bytes: u64,
-    /// Temperature of the processor, where the machine tells.
+    /// Temperature of the processor, where the machine reports it.
     pub temperature_c: Option<f64>,
-    /// Whether the clock follows a time server, where the kernel tells.
+    /// Whether the clock follows a time server, where the kernel reports it.
     pub time_synced: Option<bool>,
 }
 
@@ -404,7 +404,7 @@ pub struct Shadowed {
     pub label: Label,
 }
 
-/// What a training brought.
+/// Result of a training.
 #[derive(Debug, Clone)]
 pub struct TrainingOutcome {
     /// The order that it fulfils.

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_that_no_longer_fits_gives_way_to_the_one_before_and_then_to_the_devices_own_settings() {
+    fn a_patch_that_became_invalid_is_replaced_by_the_previous_one_and_then_by_the_devices_own_settings() {
         let only = |fits: u64| {
             move |patch: &Map<String, Value>| {
                 if patch["top_k"] == fits { Ok(fits) } else { Err("top_k: too many".to_owned()) }

@@ -7,7 +7,7 @@
 //!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
 //!   `busy`, at once.
 //! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
-//! - Access control is the mode of the socket's file, 0660: whoever may open it may send every request.
+//! - Access control is the mode of the socket's file, 0660: every user who may open it may send every request.
 
 mod replies;
 mod routes;

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_takes_the_place_of_one_that_was_left_and_of_nothing_else() {
+    fn a_socket_replaces_one_that_was_left_over_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
         drop(UnixListener::bind(&path).unwrap());

@@ -1,4 +1,4 @@
-//! What happened: `event`.
+//! Events: `event`.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use super::{Envelope, Payload, UpdateKind};
 use crate::head::BackboneRef;
 use crate::words::{HeadRef, SampleId};
 
-/// `event`: one thing that happened.
+/// `event`: an event with its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct EventReport {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: EventKind,
 }
@@ -22,17 +22,17 @@ impl Payload for EventReport {
     const WHAT: &'static str = "an event";
 }
 
-/// How loudly the journal says an event.
+/// Priority of an event in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// A step in the daemon's life.
     Info,
-    /// Somebody may want to look, though the daemon goes on by itself.
+    /// Worth a look, though the daemon recovers by itself.
     Warning,
 }
 
 impl EventKind {
-    /// How loudly the journal says it.
+    /// Its priority in the journal.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
@@ -53,7 +53,7 @@ impl EventKind {
         }
     }
 
-    /// The words of `event_type`: all there are, and those that a later version brings.
+    /// The values of `event_type`: all of this version, and some reserved for later ones.
     pub const TYPES: [&str; 14] = [
         "started",
         "stopped",
@@ -84,7 +84,7 @@ pub enum EventKind {
     },
     /// The daemon ends on request.
     Stopped {
-        /// What ended it, in words.
+        /// The reason, for people.
         reason: String,
     },
     /// A training ended with a head.
@@ -108,7 +108,7 @@ pub enum EventKind {
         /// The gate's reason, in words and numbers.
         reason: String,
     },
-    /// The head before this one serves again.
+    /// The previous head is in service again.
     RolledBack {
         /// The head in service now; null when none is.
         head: Option<HeadRef>,
@@ -117,26 +117,26 @@ pub enum EventKind {
         /// Who asked for it, or how far its accuracy fell, in words and numbers.
         reason: String,
     },
-    /// A file was put aside.
+    /// A file was quarantined.
     Quarantined {
-        /// Where it lies.
+        /// Its path.
         path: String,
-        /// What is wrong with it, in words.
+        /// What is wrong with it.
         reason: String,
     },
     /// The daemon started with another backbone than before.
     BackboneChanged {
         /// The one in service now.
         backbone: BackboneRef,
-        /// What follows from it.
+        /// The consequences.
         reason: String,
     },
-    /// Other settings hold from now on.
+    /// Other settings are in force from now on.
     ConfigChanged {
         /// Which, or why.
         reason: String,
     },
-    /// The stream of images is not what it was.
+    /// The stream of images has changed.
     Drift {
         /// `embedding`, `confidence`, `novelty` or `error`.
         #[cfg_attr(test, schemars(extend("enum" = ["embedding", "confidence", "novelty", "error"])))]
@@ -149,10 +149,10 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, schemars(with = "f64"))]
         score: Option<f64>,
-        /// In words and numbers, with the next act.
+        /// In words and numbers, with the remedy.
         reason: String,
     },
-    /// An image is none of the classes; at most one a minute is reported so, `prediction` says it of each.
+    /// An image is none of the classes; reported at most once a minute, `prediction` has it for each image.
     Novel {
         /// SHA-256 of the file.
         image: SampleId,
@@ -166,7 +166,7 @@ pub enum EventKind {
         /// For which reasons, how many each.
         why: String,
     },
-    /// An update was refused, failed, or did not hold; what served before serves.
+    /// An update was refused, failed, or did not pass its probation; the previous head and backbone are in service.
     UpdateFailed {
         /// What was to be updated.
         kind: UpdateKind,
@@ -178,22 +178,22 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, schemars(with = "u64"))]
         version: Option<u64>,
-        /// Why, for programs; `docs/updates.md` lists the codes.
+        /// The reason for programs; `docs/updates.md` lists the codes.
         code: String,
-        /// Why, in words, with the next act.
+        /// For people, with the remedy.
         reason: String,
     },
-    /// Something went wrong and was dealt with.
+    /// An error that was handled.
     Error {
         /// The topic below the base on which the offending message came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, schemars(with = "String"))]
         topic: Option<String>,
-        /// The part of the daemon where it went wrong.
+        /// The part of the daemon where it occurred.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, schemars(with = "String"))]
         source: Option<String>,
-        /// What happened, with the next act.
+        /// What happened, with the remedy.
         reason: String,
     },
 }

@@ -95,11 +95,11 @@ pub enum BadPayload {
 pub struct Envelope {
     /// Version of the payloads' schema.
     pub v: SchemaVersion,
-    /// When the message was made.
+    /// Time of the message.
     pub ts: Timestamp,
-    /// Rises with every message, over restarts too; the same when a message is delivered again.
+    /// Rises with every message, over restarts too; unchanged when a message is delivered again.
     pub seq: u64,
-    /// Names one start of the daemon.
+    /// Identifies one start of the daemon.
     #[cfg_attr(test, schemars(length(min = 1)))]
     pub boot: String,
 }

@@ -13,9 +13,9 @@ use crate::words::Digest;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Desired {
-    /// Has to exceed the last one that was applied.
+    /// Must be above the last one that was applied.
     pub version: u64,
-    /// Settings under their keys, nested as in the configuration file; it replaces the patch before.
+    /// Settings under their keys, nested as in the configuration file; it replaces the previous patch.
     pub patch: Map<String, Value>,
 }
 
@@ -32,7 +32,7 @@ impl Desired {
     }
 }
 
-/// `config/reported`: what became of the patch.
+/// `config/reported`: the outcome of the patch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Reported {
@@ -50,65 +50,65 @@ impl Payload for Reported {
     const WHAT: &'static str = "a reported configuration";
 }
 
-/// What became of the last patch that was sent.
+/// The outcome of the last patch that was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PatchAnswer {
     /// Version of that patch; null before the first one and after a return to the file.
     pub version: Option<u64>,
-    /// Dotted keys that it sets, in force now; empty when it was rejected or taken back.
+    /// Dotted keys that it sets, in force now; empty when it was rejected or reverted.
     pub applied: Vec<String>,
-    /// Keys because of which nothing of it was taken.
+    /// Keys because of which it was rejected.
     pub rejected: Vec<RejectedKey>,
-    /// Where it stands.
+    /// Its state.
     pub state: PatchState,
 }
 
-/// Where a patch stands.
+/// State of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PatchState {
-    /// It is in force for good; also when there is none.
+    /// It is in force permanently; also without a patch.
     #[default]
     Confirmed,
-    /// It is in force and goes by itself when the daemon does not work with it.
+    /// It is in force, and is reverted automatically when the daemon does not work with it.
     Trial,
-    /// Nothing of it was taken.
+    /// It was rejected as a whole.
     Rejected,
-    /// It was in force, the daemon did not work with it, and the settings before it hold again.
+    /// It was in force, the daemon did not work with it, and the previous settings are in force again.
     Reverted,
 }
 
-/// A key that is not taken, and why.
+/// A rejected key, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RejectedKey {
-    /// Dotted; `version` when that is too low, empty when the patch as a whole is at fault.
+    /// Dotted; `version` when that is too low, empty for a problem of the patch as a whole.
     pub key: String,
-    /// What is wrong with it, in words with the next act.
+    /// What is wrong with it, for people, with the remedy.
     pub error: String,
 }
 
-/// Where an update is.
+/// Progress of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum UpdatePhase {
-    /// Nothing is under way.
+    /// No update is in progress.
     #[default]
     Idle,
-    /// Chunks are fetched.
+    /// Chunks are requested.
     Downloading,
-    /// The file is whole; it is held against the manifest, and a head against this device's images.
+    /// The file is complete; it is compared with the manifest, and a head is evaluated on this device's images.
     Verifying,
     /// The file is what the manifest says; a backbone embeds this device's images and is compared.
     Verified,
-    /// It is installed and has not proved itself yet.
+    /// It is installed and on probation.
     Trial,
 }
 
-/// `update/<kind>/state`: what is installed and what is under way, with the names that Home Assistant has for it.
+/// `update/<kind>/state`: the installed version and the update in progress, with Home Assistant's field names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UpdateState {
@@ -117,15 +117,15 @@ pub struct UpdateState {
     pub envelope: Envelope,
     /// Version of the update that was installed last; null before the first.
     pub installed_version: Option<String>,
-    /// Version under way, else the installed one.
+    /// Version in progress, else the installed one.
     pub latest_version: Option<String>,
-    /// Whether one is under way.
+    /// Whether one is in progress.
     pub in_progress: bool,
     /// How much of it is here, or of a verified backbone how many images it has embedded, 0 to 100; null when none is under
     /// way.
     #[cfg_attr(test, schemars(range(max = 100)))]
     pub update_percentage: Option<u8>,
-    /// Where it is.
+    /// Its phase.
     pub phase: UpdatePhase,
     /// Why the last manifest was refused or its update failed; null when it was not.
     pub error: Option<UpdateError>,
@@ -143,7 +143,7 @@ impl Payload for UpdateState {
 pub struct UpdateError {
     /// For programs; `docs/updates.md` lists them.
     pub code: String,
-    /// For people, with the next act.
+    /// For people, with the remedy.
     pub message: String,
 }
 

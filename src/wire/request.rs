@@ -17,9 +17,9 @@ pub struct Request {
     pub name: String,
     /// What it means.
     pub command: Command,
-    /// The caller's word for it: 1 to 128 printable characters. The same word again gets the same answer.
+    /// Chosen by the caller: 1 to 128 printable characters. The same transaction gets the same answer.
     pub transaction: Option<String>,
-    /// Not to be done from then on.
+    /// The request is refused after this time.
     pub expires: Option<Timestamp>,
 }
 
@@ -27,9 +27,9 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct BadRequest {
-    /// The caller's word for it, where it could be read, so that the refusal can carry it.
+    /// Its transaction, where it could be read, so that the refusal can carry it.
     pub transaction: Option<String>,
-    /// What is wrong, in words.
+    /// What is wrong.
     pub reason: String,
 }
 
@@ -39,15 +39,15 @@ impl From<BadPayload> for BadRequest {
     }
 }
 
-/// What every request may have; other fields are passed over.
+/// Fields of every request; unknown ones are ignored.
 #[derive(Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Fields {
-    /// The caller's word for it; the same word again gets the same answer.
+    /// Chosen by the caller; the same transaction gets the same answer and has no second effect.
     #[serde(default)]
     #[cfg_attr(test, schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")))]
     transaction: Option<String>,
-    /// Not to be done from then on.
+    /// The request is refused after this time.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Timestamp>"))]
     expires: Option<String>,

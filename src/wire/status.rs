@@ -1,4 +1,4 @@
-//! What the daemon says of itself: `status`, `info`, `health`.
+//! What the daemon reports about itself: `status`, `info`, `health`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,9 +14,9 @@ use crate::words::{HeadId, Label, Timestamp};
 pub enum Status {
     /// Connected.
     Online,
-    /// Ended by will.
+    /// Stopped on purpose.
     Stopped,
-    /// Gone without a word: the broker says it, as last will.
+    /// Gone without notice: published by the broker, as last will.
     Offline,
 }
 
@@ -56,7 +56,7 @@ impl FromStr for Status {
     }
 }
 
-/// `info`: what runs here.
+/// `info`: versions, backbone, head and configuration in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Info {
@@ -69,7 +69,7 @@ pub struct Info {
     pub backbone: BackboneRef,
     /// The head in service; null while there is none.
     pub head: Option<InfoHead>,
-    /// Names of what this version can do: the topics and requests beyond the first version's.
+    /// Names of the requests and features of this version.
     pub capabilities: Vec<String>,
     /// The configuration in force, without secrets.
     #[cfg_attr(test, schemars(with = "serde_json::Map<String, serde_json::Value>"))]
@@ -98,15 +98,15 @@ pub struct InfoHead {
     pub id: HeadId,
     /// Rising number within the state folder.
     pub version: u64,
-    /// What it tells apart, in class order.
+    /// The classes that it distinguishes, in class order.
     pub classes: Vec<Label>,
-    /// Held-out accuracy, 0..1; null with too little held out.
+    /// Held-out accuracy, 0..1; null with too few held-out samples.
     #[serde(default)]
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
 }
 
-/// `health`: how it goes.
+/// `health`: health counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Health {
@@ -126,7 +126,7 @@ impl Payload for Health {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HealthFigures {
-    /// Images stored.
+    /// Stored images.
     pub samples: u64,
     /// Of them, with a label.
     pub labelled: u64,
@@ -134,7 +134,7 @@ pub struct HealthFigures {
     pub unlabelled: u64,
     /// Files seen and not read yet.
     pub queue: u64,
-    /// Files put aside.
+    /// Quarantined files.
     pub quarantined: u64,
     /// Samples ever dropped to stay within the quota.
     pub evicted: u64,
@@ -154,11 +154,11 @@ pub struct HealthFigures {
     pub uptime_s: u64,
     /// Of the hottest sensor; null where none can be read.
     pub temperature_c: Option<f64>,
-    /// Whether the system's clock follows another one; null where that is not known.
+    /// Whether the system's clock is synchronised; null where that is not known.
     pub time_synced: Option<bool>,
 }
 
-/// How right the head in service was on live images, counted since it came into service.
+/// Accuracy of the head in service on live images, counted since it came into service.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LiveFigures {
@@ -176,11 +176,11 @@ pub struct LiveFigures {
 pub struct LiveFigure {
     /// Images.
     pub n: u64,
-    /// Of these, the ones that were called rightly.
+    /// Of these, those that were classified correctly.
     pub right: u64,
-    /// Their share; null of none.
+    /// Their share; null without any.
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
-    /// Its 95 % interval (Wilson); null of none.
+    /// Its 95 % interval (Wilson); null without any.
     pub accuracy_interval: Option<[f64; 2]>,
 }

@@ -141,7 +141,7 @@ fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
 }
 
 #[test]
-fn predictions_survive_with_and_without_a_head() {
+fn predictions_are_read_back_equal_with_and_without_a_head() {
     let value = check(&prediction());
     assert_eq!(value["probability"].to_string(), "0.3");
     let body = PredictionBody { label: None, probability: None, top: vec![], head: None, ..body() };
@@ -153,7 +153,7 @@ fn predictions_survive_with_and_without_a_head() {
 }
 
 #[test]
-fn reports_survive() {
+fn reports_are_read_back_equal() {
     check(&Info {
         envelope: envelope(),
         versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
@@ -177,7 +177,7 @@ fn reports_survive() {
 }
 
 #[test]
-fn review_lists_and_alerts_survive() {
+fn review_lists_and_alerts_are_read_back_equal() {
     let item = ReviewItem {
         image: SampleId::of(b"image"),
         path: "/srv/camera/1.jpg".into(),
@@ -197,7 +197,7 @@ fn review_lists_and_alerts_survive() {
 }
 
 #[test]
-fn reports_on_updates_survive() {
+fn reports_on_updates_are_read_back_equal() {
     let error = Some(UpdateError { code: "expired".into(), message: "sign it anew".into() });
     let state = UpdateState {
         envelope: envelope(),
@@ -214,14 +214,14 @@ fn reports_on_updates_survive() {
 }
 
 #[test]
-fn every_kind_of_event_survives() {
+fn every_kind_of_event_is_read_back_equal() {
     for kind in event_kinds() {
         check(&EventReport { envelope: envelope(), kind });
     }
 }
 
 #[test]
-fn answers_survive_alone_for_the_ledger_and_within_a_response() {
+fn answers_are_read_back_equal_alone_and_within_a_response() {
     let report = StatusReport {
         health: HealthFigures::default(),
         head: Some(head()),
@@ -267,7 +267,7 @@ fn replayed_is_marked_where_it_is_a_field_and_nothing_else_changes() {
 }
 
 #[test]
-fn topics_survive_as_text_and_say_how_they_are_sent() {
+fn topics_are_read_back_equal_with_their_qos_and_retain_flag() {
     for (text, retain, spooled) in [
         ("status", true, false),
         ("info", true, false),
@@ -465,7 +465,7 @@ fn no_mutation_of_a_payload_makes_a_reader_panic() {
 }
 
 #[test]
-fn deep_nesting_huge_numbers_and_odd_bytes_are_refused_or_passed_over() {
+fn deep_nesting_huge_numbers_and_invalid_bytes_are_refused_or_ignored() {
     for opening in ["[", "{\"a\":", "{\"data\":["] {
         let deep = opening.repeat(100_000);
         assert!(parse_labels(deep.as_bytes()).is_err());

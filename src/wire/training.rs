@@ -1,4 +1,4 @@
-//! How a training goes and what it brought: `train/state`, `train/result`.
+//! Progress and result of a training: `train/state`, `train/result`.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,19 +23,19 @@ pub enum TrainingPhase {
     Promoting,
 }
 
-/// `train/state`: where a training is.
+/// `train/state`: progress of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrainState {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// What it does now.
+    /// Its phase.
     pub phase: TrainingPhase,
     /// 0..1 over the whole training; 0 while idle.
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub progress: f64,
-    /// Why it trains, or how the last training ended.
+    /// Why it runs, or how the last training ended.
     pub reason: String,
 }
 
@@ -43,22 +43,22 @@ impl Payload for TrainState {
     const WHAT: &'static str = "a training's state";
 }
 
-/// `train/result`: the report of a training, and what the gate made of it.
+/// `train/result`: the report of a training, and the gate's verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct TrainResult {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
-    /// Number of the training, as `request/train` was answered.
+    /// Number of the training, as in the answer to `request/train`.
     pub training: u64,
-    /// Why it trained: `schedule`, `12 new labels`, `request`.
+    /// Why it ran: `schedule`, `12 new labels`, `request`.
     pub trigger: String,
     /// The challenger.
     pub head: HeadRef,
     /// The backbone that it was trained on.
     pub backbone: BackboneRef,
-    /// What it tells apart, in class order.
+    /// The classes that it distinguishes, in class order.
     pub classes: Vec<Label>,
     /// How it was fitted: `solver`, `lambda`, `n_train`, `fit_seconds`, …
     #[serde(flatten)]
@@ -73,14 +73,14 @@ pub struct TrainResult {
     pub reason: String,
     /// Change in balanced accuracy and its one-sided 5 % lower bound; null when it was not measured.
     pub change: Option<[f64; 2]>,
-    /// The challenger's figures; null with too little held out.
+    /// The challenger's figures; null with too few held-out samples.
     pub challenger: Option<Figures>,
     /// The champion's, on the same samples; null without a champion.
     pub champion: Option<Figures>,
-    /// What became of each class's recall since the head before, and since the best head ever.
+    /// How each class's recall changed since the previous head, and since the best head ever.
     #[serde(default)]
     pub forgetting: Vec<RecallChange>,
-    /// Labels that the out-of-fold answers contradict; the worst of them are on `review`.
+    /// Labels that contradict the out-of-fold predictions; the worst of them are on `review`.
     #[serde(default)]
     pub suspicious_labels: u64,
 }

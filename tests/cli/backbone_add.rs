@@ -56,7 +56,7 @@ fn a_manifest_is_written_beside_the_model_and_trains() {
 }
 
 #[test]
-fn a_person_is_told_what_was_chosen_and_what_to_type_next() {
+fn the_text_output_shows_what_was_chosen_and_the_next_command() {
     let desk = desk(&classifier(body()));
     let ran = desk.run("backbone add m/net.onnx --mean 127 --std 128 --out net.yaml");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -97,14 +97,14 @@ fn options_go_into_the_manifest() {
 }
 
 #[test]
-fn the_class_token_of_a_transformer_is_taken() {
+fn the_class_token_of_a_transformer_is_the_embedding() {
     let net = body().integers("tokens", &[0, 8, -1]).weight("gamma", &[8]).node("Reshape", "map tokens", "patches");
     let net = net.node_with("Transpose", "patches", "rows", &[Ints("perm", &[0, 2, 1])]);
     let net = net.node("LayerNormalization", "rows gamma", "last_hidden_state");
     let net = net.output("last_hidden_state", "n tokens 8").integers("zero", &[0]).output("first", "n 1 8");
     let desk = desk(&net.node_with("Gather", "last_hidden_state zero", "first", &[Int("axis", 1)]).bytes());
     let add = "backbone add m/net.onnx --normalize imagenet --tensor last_hidden_state";
-    // 16 x 16 patches and 256 tokens: that the first is a class token has to be said.
+    // 16 x 16 patches and 256 tokens: that the first is a class token has to be given.
     desk.fails(add, 64, &["shape [1, 256, 8]", "no embedding follows", "--pool"]);
     let done = desk.good(&format!("{add} --pool cls"));
     assert_eq!(done["embedding"], serde_json::json!({ "tensor": "last_hidden_state", "dim": 8, "pool": "cls" }));
@@ -174,7 +174,7 @@ fn options_that_are_missing_or_contradict_end_with_64() {
 }
 
 #[test]
-fn a_manifest_that_is_there_is_replaced_only_on_demand() {
+fn an_existing_manifest_is_replaced_only_with_force() {
     let desk = desk(&classifier(body()));
     desk.put("m/net.yaml", b"mine");
     desk.fails("backbone add m/net.onnx --normalize unit", 1, &["m/net.yaml exists", "--force", "--out"]);

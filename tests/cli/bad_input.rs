@@ -37,7 +37,7 @@ fn with_manifest(desk: &Desk, from: &str, to: &str) -> Ran {
 }
 
 #[test]
-fn a_model_that_is_not_as_its_manifest_says_ends_with_78() {
+fn a_model_that_differs_from_its_manifest_ends_with_78() {
     let desk = Desk::with_pictures();
     let says = ["SHA-256 c8a7f69b", "expects d8a7f69b", "fetch the model again"];
     with_manifest(&desk, "sha256: c8", "sha256: d8").failed(78, &says);
@@ -55,7 +55,7 @@ fn a_model_that_is_not_as_its_manifest_says_ends_with_78() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_trained_on_says_what_it_needs() {
+fn a_folder_that_cannot_be_trained_on_is_refused_with_the_remedy() {
     let desk = Desk::new();
     desk.shoot("one", Part::Nut, 0..3);
     desk.fails("train one", 1, &["class 'nut' is the only class", "at least two classes"]);
@@ -105,7 +105,7 @@ fn huge_bmp() -> Vec<u8> {
 }
 
 #[test]
-fn files_that_are_no_pictures_are_left_out_with_their_reasons() {
+fn files_that_are_not_images_are_skipped_with_their_reasons() {
     let desk = Desk::with_pictures();
     let whole = picture(Part::Nut, 30);
     desk.put("train/nut/empty.jpg", b"");
@@ -126,7 +126,7 @@ fn files_that_are_no_pictures_are_left_out_with_their_reasons() {
 }
 
 #[test]
-fn a_class_of_which_nothing_can_be_used_is_not_lost_without_a_word() {
+fn a_class_without_a_usable_image_is_reported() {
     let desk = Desk::with_pictures();
     desk.put("train/washer/1.jpg", b"no picture");
     desk.fails("train train", 1, &["class washer has no usable image", "train/washer/1.jpg"]);
@@ -153,7 +153,7 @@ fn a_cache_that_cannot_be_used_ends_with_69() {
 }
 
 #[test]
-fn a_head_that_is_none_and_classes_that_it_does_not_know_are_refused() {
+fn a_file_that_is_no_head_and_unknown_classes_are_refused() {
     let desk = Desk::with_pictures();
     desk.fails("predict test/nut/100.jpg --head gone", 1, &["cannot read the head gone", "trained head"]);
     desk.fails("evaluate test --head test/nut/100.jpg", 1, &["not a head file", "train again"]);

@@ -22,7 +22,7 @@ fn keys(document: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_good_configuration_is_said_to_be_good() {
+fn a_valid_configuration_is_reported_as_valid() {
     let desk = desk();
     let checked = desk.good("check --config config.yaml");
     assert_eq!((&checked["ok"], keys(&checked).len()), (&true.into(), 0));
@@ -30,7 +30,7 @@ fn a_good_configuration_is_said_to_be_good() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_with_file_line_key_and_remedy() {
+fn every_problem_is_reported_at_once_with_file_line_key_and_remedy() {
     let desk = desk();
     desk.put("config.yaml", b"training:\n  min_new_lables: 3\n  cooldown: soon\nprediction:\n  top_k: 0\n");
     let (code, checked) = desk.json("check --config config.yaml");
@@ -51,7 +51,7 @@ fn every_problem_is_told_at_once_with_file_line_key_and_remedy() {
 }
 
 #[test]
-fn what_a_key_points_at_is_told_with_the_key_s_line() {
+fn problems_of_what_a_key_points_at_have_the_line_of_the_key() {
     let desk = desk();
     let state = desk.path("state").display().to_string();
     let text = format!("watch:\n  - path: /nonexistent/camera\nstore:\n  path: {state}\nbackbone:\n  model: defualt\n");
@@ -101,7 +101,7 @@ fn a_state_folder_that_cannot_be_opened_and_a_folder_that_the_service_does_not_s
 }
 
 #[test]
-fn what_only_the_machine_lacks_ends_with_69() {
+fn problems_of_the_machine_alone_end_with_69() {
     let desk = desk();
     let mut command = desk.command("check --config config.yaml --json");
     let ran = Ran::of(command.env("EDGETUNED_ORT", "/nonexistent").output().unwrap());
@@ -113,7 +113,7 @@ fn what_only_the_machine_lacks_ends_with_69() {
 }
 
 #[test]
-fn a_missing_configuration_says_what_to_give() {
+fn a_missing_configuration_is_refused_with_the_remedy() {
     let desk = Desk::new();
     desk.fails("run --config gone.yaml", 78, &["gone.yaml", "no such file", "--config"]);
     let (code, checked) = desk.json("check --config gone.yaml");

@@ -106,12 +106,12 @@ impl Ran {
     }
 
     pub fn failed(&self, code: i32, says: &[&str]) {
-        let told: Vec<&str> = self.err.lines().filter(|line| line.starts_with("edgetuned: ")).collect();
-        assert_eq!(told.len(), 1, "one line says what is wrong: {:?}", self.err);
+        let reported: Vec<&str> = self.err.lines().filter(|line| line.starts_with("edgetuned: ")).collect();
+        assert_eq!(reported.len(), 1, "one line says what is wrong: {:?}", self.err);
         assert_eq!(self.code, Some(code), "{}", self.err);
         assert_eq!(self.out, "", "nothing is a result");
         for words in says {
-            assert!(told[0].contains(words), "{words:?} is not in {:?}", told[0]);
+            assert!(reported[0].contains(words), "{words:?} is not in {:?}", reported[0]);
         }
     }
 }

@@ -155,7 +155,7 @@ fn nothing_is_overwritten_without_force_and_never_a_source() {
 }
 
 #[test]
-fn what_cannot_be_exported_says_why_and_leaves_nothing_behind() {
+fn a_failed_export_has_its_reason_and_leaves_nothing_behind() {
     let desk = Desk::with_pictures();
     pooled(&desk);
     desk.good("train train --out h.safetensors");
@@ -207,7 +207,7 @@ fn relu(desk: &Desk, map: &str, opset: u8) {
 }
 
 #[test]
-fn a_model_that_no_head_can_be_put_behind_is_refused_with_what_to_do() {
+fn a_model_to_which_no_head_can_be_appended_is_refused_with_the_remedy() {
     let desk = Desk::with_pictures();
     for (map, opset, says) in [
         ("map", 23, ["version 23", "7 to 22", "version_converter"]),

@@ -62,7 +62,7 @@ fn training_again_embeds_nothing_and_the_same_seed_gives_the_same_head() {
 }
 
 #[test]
-fn every_kind_of_head_is_trained_and_used_alike_and_auto_says_what_it_tried() {
+fn every_kind_of_head_is_trained_and_used_alike_and_auto_reports_what_it_tried() {
     let desk = Desk::with_pictures();
     for kind in ["softmax", "mlp", "lda", "rp-ridge"] {
         let report = desk.good(&format!("train train --head {kind} --out h.safetensors"));
@@ -152,7 +152,7 @@ fn a_renamed_picture_counts_by_its_content() {
 }
 
 #[test]
-fn predict_finds_the_backbone_by_digest_and_says_when_none_fits() {
+fn predict_finds_the_backbone_by_digest_and_reports_when_none_matches() {
     let desk = Desk::with_pictures();
     let manifest = fs::read_to_string(models().join("tiny-test.yaml")).unwrap();
     fs::create_dir(desk.path("own")).unwrap();

@@ -118,7 +118,7 @@ fn samples_are_listed_beside_a_running_daemon() {
 }
 
 #[test]
-fn what_is_exported_edited_and_imported_is_taken_back_again() {
+fn exported_labels_are_edited_imported_and_undone() {
     let desk = prepared();
     assert_eq!(good(&desk, "export --out labels.csv"), json!({"out": "labels.csv", "samples": 6}));
     let text = std::fs::read_to_string(desk.path("labels.csv")).unwrap();
@@ -190,7 +190,7 @@ fn json_lines_go_out_and_in_like_csv() {
 }
 
 #[test]
-fn every_bad_line_is_told_and_one_of_them_changes_nothing() {
+fn every_bad_line_is_reported_and_nothing_changes() {
     let desk = prepared();
     let text = format!(
         "note, Image ,label\n,{},cog\n,xyz,cog\n,{},a/b\n\"two\nlines\",{},cog\n,{},nut\n,{}\n,{},{}\n",
@@ -205,7 +205,7 @@ fn every_bad_line_is_told_and_one_of_them_changes_nothing() {
     desk.put("labels.csv", text.as_bytes());
     let ran = desk.run("--config config.yaml samples import labels.csv");
     assert_eq!(ran.code, Some(1), "{}", ran.err);
-    let told: Vec<&str> = ran.err.lines().collect();
+    let reported: Vec<&str> = ran.err.lines().collect();
     let says = [
         ("3", "first 8 or more hexadecimal digits, found \"xyz\""),
         ("4", "no slashes"),
@@ -213,8 +213,8 @@ fn every_bad_line_is_told_and_one_of_them_changes_nothing() {
         ("8", "2 columns where the first line names 3"),
         ("9", "at most 128 bytes"),
     ];
-    assert_eq!(told.len(), says.len(), "{told:#?}");
-    for (line, (number, words)) in told.iter().zip(says) {
+    assert_eq!(reported.len(), says.len(), "{reported:#?}");
+    for (line, (number, words)) in reported.iter().zip(says) {
         assert!(line.starts_with(&format!("edgetuned: labels.csv:{number}: ")) && line.contains(words), "{line}");
     }
     let (code, document) = desk.json("--config config.yaml samples import labels.csv");
@@ -225,9 +225,9 @@ fn every_bad_line_is_told_and_one_of_them_changes_nothing() {
     let lines = ["{", "7", r#"{"image": "0123abcd"}"#, r#"{"image": "0123abcd", "label": 7}"#, "\u{0}"];
     desk.put("labels.jsonl", lines.join("\n").as_bytes());
     let ran = desk.run("--config config.yaml samples import labels.jsonl");
-    let told: Vec<&str> = ran.err.lines().collect();
-    assert_eq!((ran.code, told.len()), (Some(1), lines.len()), "{told:#?}");
-    assert!(told[2].contains("labels.jsonl:3: missing field `label`"), "{told:#?}");
+    let reported: Vec<&str> = ran.err.lines().collect();
+    assert_eq!((ran.code, reported.len()), (Some(1), lines.len()), "{reported:#?}");
+    assert!(reported[2].contains("labels.jsonl:3: missing field `label`"), "{reported:#?}");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_running_daemon_keeps_its_labels_to_itself() {
 }
 
 #[test]
-fn wrong_usage_and_a_missing_store_say_so() {
+fn wrong_usage_and_a_missing_store_have_their_messages() {
     let desk = prepared();
     for words in [
         "",

@@ -39,7 +39,7 @@ fn keys_are_made_for_their_owner_alone_and_never_replaced() {
 }
 
 #[test]
-fn a_manifest_says_what_was_signed_and_verifies_with_its_key_only() {
+fn a_manifest_describes_what_was_signed_and_verifies_with_its_key_only() {
     let desk = desk();
     let signed = desk.good(&format!("{SIGN} --version 5 --device line-* --device cam-1 --expires 12h --chunk-kb 32"));
     let text = fs::read(desk.path("parts.json")).unwrap();
@@ -80,7 +80,7 @@ fn a_backbone_is_signed_with_its_manifest_and_only_with_its_own() {
 }
 
 #[test]
-fn what_cannot_be_signed_or_sent_is_said_with_its_exit_code() {
+fn failures_to_sign_or_publish_have_their_message_and_exit_code() {
     let desk = desk();
     desk.fails(
         &format!("{SIGN} --version 5 --key signing.key.pub").replace(" --key signing.key ", " "),

@@ -39,7 +39,7 @@ fn until(stage: &mut Stage, part: Part, from: u64, wanted: impl Fn(&Value) -> bo
 }
 
 #[test]
-fn a_new_class_works_from_its_first_labels_and_not_once_they_are_taken_back() {
+fn a_new_class_is_predicted_from_its_first_labels_until_they_are_removed() {
     let Some(mut stage) = stage_with_head("") else { return };
     let shown: Vec<Vec<u8>> = (0..3).map(|index| picture(Part::Spring, index)).collect();
     for (index, bytes) in shown.iter().enumerate() {
@@ -108,7 +108,7 @@ fn corrections_are_switched_off_by_the_configuration() {
 }
 
 #[test]
-fn images_are_asked_for_and_a_label_takes_one_off_the_list() {
+fn images_are_listed_for_review_until_they_get_a_label() {
     let Some(mut stage) = stage_with_head("") else { return };
     for index in 0..12 {
         stage.home.put(&format!("unlabelled-{index}.jpg"), &picture(Part::Gear, index));
@@ -140,7 +140,7 @@ fn leave_little_room(stage: &mut Stage) {
 }
 
 #[test]
-fn a_store_over_its_quota_drops_images_counts_them_and_does_not_take_them_in_again() {
+fn a_store_over_its_quota_evicts_images_counts_them_and_does_not_store_them_again() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     leave_little_room(&mut stage);
     for index in 0..600 {
@@ -162,7 +162,7 @@ fn a_store_over_its_quota_drops_images_counts_them_and_does_not_take_them_in_aga
 }
 
 #[test]
-fn a_training_remembers_the_labelled_images_that_had_to_go() {
+fn a_training_uses_the_statistics_of_evicted_labelled_images() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     leave_little_room(&mut stage);
     for index in 0..300 {

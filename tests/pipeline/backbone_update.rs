@@ -1,4 +1,4 @@
-//! Another backbone over MQTT: fetched over a bad link, held against the one in service, and switched to.
+//! Another backbone over MQTT: fetched over a bad link, compared with the one in service, and switched to.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -211,8 +211,8 @@ fn a_backbone_of_14_mb_comes_over_a_link_that_drops_every_20_chunks_and_takes_ov
     stage.daemon = stage.home.start();
     let info = stage.ears.wait("info", "of the former backbone", |info| info["backbone"]["sha256"] == before).json;
     assert_eq!(info["head"]["version"], 1, "{info}");
-    let told = |event: &Value| event["event_type"] == "update_failed" && event["code"] == "did_not_hold";
-    stage.ears.wait("event", "that it did not hold", told);
+    let reported = |event: &Value| event["event_type"] == "update_failed" && event["code"] == "did_not_hold";
+    stage.ears.wait("event", "that it did not hold", reported);
     // The broker still has its manifest.
     let refused = |state: &Value| state["error"]["code"] == "failed_before" && state["installed_version"].is_null();
     stage.ears.wait("update/backbone/state", "that it does not come back", refused);
@@ -222,7 +222,7 @@ fn a_backbone_of_14_mb_comes_over_a_link_that_drops_every_20_chunks_and_takes_ov
 }
 
 #[test]
-fn a_backbone_that_does_worse_or_does_not_open_is_not_taken_and_leaves_no_file() {
+fn a_worse_or_unreadable_backbone_is_refused_and_leaves_no_file() {
     let Some(mut stage) = Stage::set() else { return };
     let before = stage.ears.wait("info", "with a head", |info| !info["head"].is_null()).json;
     let folder = tempfile::tempdir().unwrap();

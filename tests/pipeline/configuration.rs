@@ -1,4 +1,4 @@
-//! Settings from afar, and a configuration that is read again.
+//! Remote settings, and a configuration that is read again.
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn reported(listener: &mut Listener, what: &str, is: impl FnMut(&Value) -> bool)
 }
 
 #[test]
-fn a_patch_takes_effect_survives_a_restart_and_goes_with_an_empty_payload() {
+fn a_patch_takes_effect_survives_a_restart_and_is_removed_by_an_empty_payload() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let listener = &mut stage.ears;
     desire(listener, 1, &json!({ "prediction": { "top_k": 2 }, "device": { "name": "Line three" } }));
@@ -59,13 +59,13 @@ fn one_bad_key_rejects_the_whole_patch() {
     let said = reported(listener, "a rejection", |json| json["version"] == 1);
     assert_eq!((&said["applied"], &said["state"]), (&json!([]), &json!("rejected")), "{said}");
     let keys: Vec<&Value> = said["rejected"].as_array().unwrap().iter().map(|rejected| &rejected["key"]).collect();
-    assert_eq!(keys, ["mqtt.url", "training.cooldwon"], "every fault is told at once: {said}");
+    assert_eq!(keys, ["mqtt.url", "training.cooldwon"], "every problem is reported at once: {said}");
     assert!(said["rejected"][1]["error"].as_str().unwrap().contains("cooldown"), "{said}");
     assert_eq!(said["effective"]["prediction"]["top_k"], 3);
 }
 
 #[test]
-fn watched_folders_that_are_not_there_are_taken_back() {
+fn a_patch_with_missing_watched_folders_is_reverted() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let listener = &mut stage.ears;
     let missing = stage.home.camera().with_file_name("nowhere");
@@ -77,7 +77,7 @@ fn watched_folders_that_are_not_there_are_taken_back() {
 }
 
 #[test]
-fn the_configuration_is_read_again_on_sighup_and_a_bad_one_is_not_taken() {
+fn the_configuration_is_reloaded_on_sighup_and_an_invalid_one_is_refused() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let listener = &mut stage.ears;
     stage.home.configure("prediction: { top_k: 1 }\n");
@@ -85,13 +85,13 @@ fn the_configuration_is_read_again_on_sighup_and_a_bad_one_is_not_taken() {
     listener.wait("info", "with the new setting", |json| json["configuration"]["prediction"]["top_k"] == 1);
     stage.home.configure("prediction: { top_k: 0 }\n");
     signal("HUP", stage.daemon.id());
-    let told = |json: &Value| json["event_type"] == "error" && json["source"] == "config";
-    let reason = listener.wait("event", "a complaint", told).json["reason"].clone();
+    let is_config_error = |json: &Value| json["event_type"] == "error" && json["source"] == "config";
+    let reason = listener.wait("event", "an error of the configuration", is_config_error).json["reason"].clone();
     assert!(reason.as_str().unwrap().contains("prediction.top_k"), "{reason}");
     stage.home.configure("backbone: { model: /nowhere.yaml }\n");
     signal("HUP", stage.daemon.id());
     listener.wait("event", "a complaint about the backbone", |json| {
-        told(json) && json["reason"].as_str().unwrap().contains("nowhere")
+        is_config_error(json) && json["reason"].as_str().unwrap().contains("nowhere")
     });
     let path = stage.home.put("1.jpg", &picture(Part::Nut, 3));
     listener.prediction(&path);
@@ -99,7 +99,7 @@ fn the_configuration_is_read_again_on_sighup_and_a_bad_one_is_not_taken() {
 }
 
 #[test]
-fn a_patch_with_which_no_start_lives_is_taken_back_by_the_fourth() {
+fn a_patch_with_which_three_starts_fail_is_reverted_by_the_fourth() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     desire(&stage.ears, 1, &json!({ "prediction": { "top_k": 2 } }));
     reported(&mut stage.ears, "on trial", |json| json["state"] == "trial");

@@ -39,7 +39,7 @@ fn without_a_password_file_the_service_credential_opens_the_broker() {
 }
 
 #[test]
-fn check_tells_of_a_credential_that_cannot_be_read() {
+fn check_reports_a_credential_that_cannot_be_read() {
     let home = home(1, QUIET);
     home.configure(USER);
     let credentials = tempfile::tempdir().unwrap();

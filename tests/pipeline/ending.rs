@@ -12,7 +12,7 @@ use crate::daemon::{Listener, signal};
 use crate::{ENDING, QUIET, Stage, home, picture};
 
 #[test]
-fn the_end_in_a_backlog_and_a_training_is_clean_and_both_go_on_at_the_next_start() {
+fn shutdown_during_a_backlog_and_a_training_is_clean_and_both_continue_at_the_next_start() {
     let Some(mut stage) = Stage::set("training: { schedule: null, min_new_labels: 40, cooldown: 0s }") else { return };
     let mut paths = BTreeSet::new();
     for index in 0..75 {
@@ -39,7 +39,7 @@ fn the_end_in_a_backlog_and_a_training_is_clean_and_both_go_on_at_the_next_start
 }
 
 #[test]
-fn the_end_does_not_wait_for_a_broker_that_answers_nothing() {
+fn shutdown_does_not_wait_for_a_silent_broker() {
     // It takes connections and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let home = home(mute.local_addr().unwrap().port(), QUIET);
@@ -50,7 +50,7 @@ fn the_end_does_not_wait_for_a_broker_that_answers_nothing() {
 }
 
 #[test]
-fn the_end_does_not_wait_for_a_broker_that_stalls() {
+fn shutdown_does_not_wait_for_a_broker_that_stalls() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let first = stage.home.put("first.jpg", &picture(Part::Nut, 0));
     stage.ears.prediction(&first);
@@ -63,7 +63,7 @@ fn the_end_does_not_wait_for_a_broker_that_stalls() {
 }
 
 #[test]
-fn the_end_comes_in_a_flood_of_messages() {
+fn shutdown_completes_during_a_flood_of_messages() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let (flood, ended) = channel::<()>();
     let talker = Listener::new(stage.broker.port);

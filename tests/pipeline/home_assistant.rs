@@ -1,4 +1,4 @@
-//! Home Assistant finds the device, and what it is told to read is there.
+//! Home Assistant finds the device, and the topics that it is given exist.
 
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn when_home_assistant_comes_the_device_announces_itself_again() {
 }
 
 #[test]
-fn switched_off_it_takes_the_device_away() {
+fn switching_discovery_off_removes_the_device() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     stage.ears.wait(DISCOVERY, "there", Value::is_object);
     stage.daemon.stop(ENDING);

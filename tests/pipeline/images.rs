@@ -9,7 +9,7 @@ use crate::daemon::Listener;
 use crate::{QUIET, Stage, name, picture};
 
 #[test]
-fn a_new_device_says_what_it_is_and_every_image_is_reported_without_a_label() {
+fn a_new_device_publishes_its_info_and_predictions_without_a_label() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let info = stage.ears.wait("info", "there", |_| true).json;
     assert_eq!(info["backbone"]["dim"], 512, "{info}");
@@ -78,7 +78,7 @@ fn the_same_bytes_under_another_name_are_the_same_image() {
 }
 
 #[test]
-fn a_broken_file_is_put_aside_with_its_reason_and_the_rest_goes_on() {
+fn a_broken_file_is_quarantined_with_its_reason_and_the_others_are_classified() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let bytes = picture(Part::Bolt, 1);
     let empty = stage.home.put("empty.jpg", b"");

@@ -71,7 +71,7 @@ fn an_image_that_moves_into_a_class_folder_gets_its_label() {
 }
 
 #[test]
-fn the_same_image_in_two_class_folders_keeps_its_first_label_and_somebody_is_told() {
+fn the_same_image_in_two_class_folders_keeps_its_first_label_and_an_error_is_reported() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     // With an unlabelled copy beside it, when the first is known; then ten times before either was read.
     let bytes = picture(Part::Gear, 8);
@@ -95,7 +95,7 @@ fn the_same_image_in_two_class_folders_keeps_its_first_label_and_somebody_is_tol
 }
 
 #[test]
-fn what_makes_no_sense_is_reported_and_changes_nothing() {
+fn invalid_messages_are_reported_and_change_nothing() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let path = stage.home.put("1.jpg", &picture(Part::Nut, 1));
     stage.ears.prediction(&path);

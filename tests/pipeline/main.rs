@@ -1,4 +1,4 @@
-//! The daemon from outside: the built program, a real broker, files that appear in a folder, and what is heard.
+//! The daemon from outside: the built program, a real broker, files that appear in a folder, and the messages that are published.
 //!
 //! Everything waits for messages and never for time. Skipped, with a word of it, where mosquitto is not installed.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]

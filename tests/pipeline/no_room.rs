@@ -50,7 +50,7 @@ fn alert(ears: &mut Listener, id: &str, up: bool) -> Value {
 }
 
 #[test]
-fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_again() {
+fn on_a_full_disk_predictions_continue_and_everything_is_stored_when_there_is_space_again() {
     let port = free_port();
     let home = home(port, QUIET);
     let Some(_mount) = Mount::new(&home.state(), &["-t", "tmpfs", "-o", "size=6m", "tmpfs"]) else { return };
@@ -69,8 +69,8 @@ fn on_a_full_disk_predictions_go_on_and_everything_is_stored_when_there_is_room_
     let during: Vec<_> = (1..40).map(|n| (n, home.put(&format!("{n}.jpg"), &picture(Part::Bolt, n)))).collect();
     let up = alert(&mut ears, "disk_full", true);
     assert_eq!(up["severity"], "error");
-    let told = up["text"].as_str().unwrap();
-    assert!(told.contains("disk is full") && told.contains("predicted meanwhile"), "{told}");
+    let reported = up["text"].as_str().unwrap();
+    assert!(reported.contains("disk is full") && reported.contains("predicted meanwhile"), "{reported}");
     for (_, path) in &during {
         assert_eq!(ears.prediction(path)["replayed"], false, "at once, also those of the first batch without room");
     }
@@ -126,7 +126,7 @@ fn a_start_on_a_full_disk_predicts_and_says_so() {
 }
 
 #[test]
-fn on_a_file_system_that_becomes_read_only_predictions_go_on_and_nothing_acknowledged_is_lost() {
+fn on_a_file_system_that_becomes_read_only_predictions_continue_and_nothing_acknowledged_is_lost() {
     let port = free_port();
     let home = home(port, QUIET);
     let image = home.state().with_file_name("disk");

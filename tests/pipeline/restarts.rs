@@ -61,7 +61,7 @@ fn a_broker_that_goes_and_comes_back_gets_every_prediction() {
     }
     let all: BTreeSet<_> = stage.ears.heard("prediction").iter().map(|m| m.json["seq"].as_u64()).collect();
     assert_eq!(all.len(), 50, "again means: with the same seq");
-    // The broker forgot what it kept; it is told anew.
+    // The broker forgot what it kept; it is published again.
     let mut later = Listener::new(stage.broker.port);
     later.wait("status", "online", |status| status == "online");
     later.wait("info", "there", |_| true);

@@ -22,7 +22,7 @@ impl Manager {
         Self { socket, heard: Vec::new() }
     }
 
-    /// Waits for a word and returns it; what was heard before it is forgotten.
+    /// Waits for a word and returns it; earlier ones are dropped.
     fn wait(&mut self, what: &str, mut is: impl FnMut(&str) -> bool) -> String {
         let until = Instant::now() + Duration::from_mins(1);
         let mut buffer = [0; 4096];
@@ -40,7 +40,7 @@ impl Manager {
 }
 
 #[test]
-fn the_service_manager_hears_when_it_is_ready_how_it_is_of_reloads_and_of_the_end() {
+fn the_service_manager_is_notified_of_readiness_status_reloads_and_shutdown() {
     let home = home(1, QUIET);
     let mut manager = Manager::listen(&home);
     let socket = home.state().with_file_name("notify");

@@ -1,4 +1,4 @@
-//! The socket and `ctl`: the same requests as by MQTT, with a broker or without, whoever connects.
+//! The socket and `ctl`: the same requests as by MQTT, with a broker or without, for every client.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -34,7 +34,7 @@ fn connect(home: &Home) -> UnixStream {
             }
             Err(error) => assert!(Instant::now() < until, "nobody listens at the socket: {error}"),
         }
-        // Nothing tells of a socket that appears.
+        // Nothing reports that a socket appears.
         thread::park_timeout(Duration::from_millis(5));
     }
 }
@@ -78,7 +78,7 @@ fn ctl_json(home: &Home, words: &[&str]) -> Value {
     serde_json::from_slice(&ran.stdout).unwrap()
 }
 
-/// Everything that is said from the moment when this returns.
+/// Everything that is published from the moment when this returns.
 fn watch(home: &Home) -> impl Iterator<Item = Value> {
     let mut stream = connect(home);
     stream.write_all(b"GET /api/v1/watch HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
@@ -107,7 +107,7 @@ fn until(home: &Home, is: impl Fn(&Value) -> bool) -> Value {
 }
 
 #[test]
-fn one_transaction_has_one_effect_through_both_doors_and_restarts() {
+fn one_transaction_has_one_effect_over_both_transports_and_restarts() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     for (part, index) in [(Part::Nut, 1), (Part::Bolt, 2)] {
         let path = stage.home.put(&format!("{part}/1.jpg"), &picture(part, index));
@@ -187,7 +187,7 @@ fn heads_are_exported_and_promoted_by_ctl() {
 }
 
 #[test]
-fn ctl_speaks_to_people_and_programs_and_says_when_nobody_is_there() {
+fn ctl_prints_for_people_and_programs_and_reports_a_missing_daemon() {
     let home = alone();
     let absent = ctl(&home, &["status"]);
     assert_eq!(absent.status.code(), Some(69));
@@ -272,7 +272,7 @@ fn ctl_watch_prints_a_line_for_each_message() {
 }
 
 #[test]
-fn nobody_who_connects_holds_the_daemon_up() {
+fn no_client_blocks_the_daemon() {
     let home = alone();
     let mut daemon = home.start();
     drop(connect(&home));
@@ -340,7 +340,7 @@ fn status_by(mut stream: UnixStream) -> u16 {
 }
 
 #[test]
-fn who_does_not_read_what_he_watches_is_waited_for_by_nobody_and_only_so_many_watch() {
+fn a_slow_watcher_blocks_nothing_and_the_number_of_watchers_is_limited() {
     let home = alone();
     let _daemon = home.start();
     let mut lazy = connect(&home);

@@ -23,7 +23,7 @@ fn event(stage: &mut Stage, kind: &str) -> Value {
 }
 
 #[test]
-fn enough_new_labels_train_a_head_that_is_then_asked() {
+fn enough_new_labels_train_a_head_that_then_predicts() {
     let Some(mut stage) = Stage::set("training: { schedule: null, min_new_labels: 45, cooldown: 0s }") else { return };
     put_classes(&stage, 0, 15);
     let result = stage.ears.wait("train/result", "there", |_| true).json;

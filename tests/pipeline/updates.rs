@@ -176,14 +176,14 @@ fn a_signed_head_is_installed_and_everything_that_is_not_right_is_refused() {
         stage.ears.forget();
         let (exit, sent) = workshop.publish(&stage, &manifest, file);
         assert_eq!((exit, &sent["error"]["code"]), (1, &json!(code)), "{manifest}: {sent}");
-        let told = stage.ears.wait("event", code, |event| event["event_type"] == "update_failed").json;
-        assert_eq!(told["code"], code, "{told}");
+        let reported = stage.ears.wait("event", code, |event| event["event_type"] == "update_failed").json;
+        assert_eq!(reported["code"], code, "{reported}");
         assert_eq!((chunks(&stage.home.state()), head(&mut stage, code)), (0, serves.clone()), "{code}");
         stage.ears.forget();
         let inbound = fs::read(workshop.path(&manifest)).unwrap();
         stage.ears.send_raw("update/head/desired", inbound, QoS::AtLeastOnce, true);
         stage.ears.wait("update/head/state", code, |state| state["error"]["code"] == code);
-        assert_eq!(stage.ears.heard("event").len(), 0, "{code} is told once");
+        assert_eq!(stage.ears.heard("event").len(), 0, "{code} is reported once");
     }
 }
 
@@ -200,7 +200,7 @@ fn answer(stage: &Stage, file: &[u8], request: &Value, send: impl Fn(u64, &mut V
 }
 
 #[test]
-fn a_fetch_goes_on_after_a_kill_and_a_flipped_byte_is_found() {
+fn a_download_continues_after_a_kill_and_a_flipped_byte_is_found() {
     let workshop = Workshop::new();
     let Some(mut stage) = workshop.stage() else { return };
     workshop.train("parts.safetensors", 20, "default");
@@ -237,7 +237,7 @@ fn a_fetch_goes_on_after_a_kill_and_a_flipped_byte_is_found() {
         let seq = request["seq"].as_u64();
         request = stage.ears.wait("update/head/request", "next", |next| next["seq"].as_u64() > seq).json;
     }
-    let told = stage.ears.wait("event", "refused", |event| event["event_type"] == "update_failed").json;
-    assert_eq!((&told["code"], &told["version"]), (&json!("sha256"), &json!(1)), "{told}");
+    let reported = stage.ears.wait("event", "refused", |event| event["event_type"] == "update_failed").json;
+    assert_eq!((&reported["code"], &reported["version"]), (&json!("sha256"), &json!(1)), "{reported}");
     assert_eq!((chunks(&stage.home.state()), head(&mut stage, "none")), (0, Value::Null));
 }

@@ -27,7 +27,7 @@ fn the_document_keeps_to_the_rules_whatever_the_device_is_called() {
 }
 
 #[test]
-fn it_has_what_was_promised() {
+fn the_document_has_the_promised_entities() {
     let document = document();
     let platform = |key: &str| document["cmps"][key]["p"].as_str().unwrap_or("nothing").to_owned();
     for (key, expected) in [

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_answer_is_asked_again_and_none_is_no_guess() {
+    fn a_wrong_answer_is_prompted_for_again_and_no_answer_is_no_choice() {
         let (pixels, prompts) = answered("imagnet\n127.5 0\n\nunit\n");
         assert_eq!(pixels.map(|pixels| pixels.std), Some([255.0; 3]));
         assert!(prompts.contains("expected one of imagenet") && prompts.contains("not 0"), "{prompts}");

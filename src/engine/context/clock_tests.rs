@@ -60,7 +60,7 @@ fn a_clock_set_ten_years_ahead_makes_nothing_older_and_expires_nothing_until_it_
 }
 
 #[test]
-fn a_clock_that_is_set_right_again_is_believed_at_once() {
+fn a_corrected_clock_is_trusted_at_once() {
     let mut engine = waiting();
     engine.step(set_by(1_000, -TEN_YEARS_MS), Event::Tick);
     assert!(doubted(&mut engine).is_some(), "that is before the program was made");
@@ -74,7 +74,7 @@ fn a_clock_that_is_set_right_again_is_believed_at_once() {
 }
 
 #[test]
-fn a_time_server_that_agrees_ends_the_doubt_and_one_that_was_not_heard_yet_is_waited_for() {
+fn the_clock_is_trusted_once_a_time_server_agrees_and_not_before() {
     let mut engine = waiting();
     let synced = |time_synced| Event::SystemMetrics(SystemMetrics { time_synced, ..SystemMetrics::default() });
     engine.step(at(1_000), synced(Some(false)));
@@ -105,7 +105,7 @@ fn drifting_by_a_second_an_hour_is_no_jump() {
 }
 
 #[test]
-fn a_restart_within_the_process_makes_no_clock_believed() {
+fn a_restart_within_the_process_does_not_make_a_clock_trusted() {
     let mut engine = waiting();
     engine.step(set_by(1_000, TEN_YEARS_MS), Event::Tick);
     let outbox = vec![Spooled { seq: 1, bytes: 10, made_at: at(0).wall }];

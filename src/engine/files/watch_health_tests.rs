@@ -22,30 +22,30 @@ fn lost(folder: &str) -> WatchState {
     WatchState::Lost { reason: format!("{folder} is gone") }
 }
 
-/// What is said of the alert.
+/// What is published about the alert.
 #[derive(Debug, PartialEq)]
-enum Said {
+enum Published {
     Nothing,
     ItIsOver,
     This(Warning),
 }
 
 /// The last that these effects say of it.
-fn alert(effects: &Step) -> Said {
+fn alert(effects: &Step) -> Published {
     let payload = effects.acts.iter().rev().find_map(|effect| match effect {
         Act::Publish { topic: Topic::Alert(AlertId::WatchLost), payload } => Some(payload),
         _ => None,
     });
     match payload {
-        None => Said::Nothing,
-        Some(payload) if payload.is_empty() => Said::ItIsOver,
-        Some(payload) => Said::This(serde_json::from_slice(payload).unwrap()),
+        None => Published::Nothing,
+        Some(payload) if payload.is_empty() => Published::ItIsOver,
+        Some(payload) => Published::This(serde_json::from_slice(payload).unwrap()),
     }
 }
 
 fn warning(effects: &Step) -> Warning {
     match alert(effects) {
-        Said::This(warning) => warning,
+        Published::This(warning) => warning,
         other => panic!("no alert was raised: {other:?}"),
     }
 }
@@ -56,9 +56,9 @@ fn errors(effects: &Step) -> usize {
 }
 
 #[test]
-fn a_lost_folder_is_alerted_of_by_name_and_no_longer_when_it_is_back() {
+fn a_missing_folder_raises_an_alert_with_its_name_until_it_is_back() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
-    assert_eq!(alert(&fares(&mut engine, 0, WatchState::Well)), Said::Nothing, "nothing was up");
+    assert_eq!(alert(&fares(&mut engine, 0, WatchState::Well)), Published::Nothing, "no alert was raised");
     let effects = fares(&mut engine, 0, lost("/srv/one"));
     let raised = warning(&effects);
     assert_eq!((raised.severity, raised.text.as_str()), (Severity::Error, "/srv/one is gone"));
@@ -67,11 +67,11 @@ fn a_lost_folder_is_alerted_of_by_name_and_no_longer_when_it_is_back() {
     assert_eq!(both.text, "/srv/one is gone; /srv/two is gone");
     let one = warning(&fares(&mut engine, 0, WatchState::Well));
     assert_eq!(one.text, "/srv/two is gone");
-    assert_eq!(alert(&fares(&mut engine, 1, WatchState::Well)), Said::ItIsOver);
+    assert_eq!(alert(&fares(&mut engine, 1, WatchState::Well)), Published::ItIsOver);
 }
 
 #[test]
-fn a_folder_that_is_only_not_heard_is_a_warning() {
+fn a_folder_without_kernel_notifications_is_a_warning() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
     let unheard = WatchState::Unheard { reason: "no notices for /srv".into() };
     assert_eq!(warning(&fares(&mut engine, 0, unheard)).severity, Severity::Warning);
@@ -79,19 +79,19 @@ fn a_folder_that_is_only_not_heard_is_a_warning() {
 }
 
 #[test]
-fn an_unreadable_folder_is_told_of_again_only_after_it_could_be_read() {
+fn an_unreadable_folder_is_reported_again_only_after_it_could_be_read() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
     let effects = scanned(&mut engine, &["/srv/a"]);
     assert!(warning(&effects).text.contains("cannot list /srv/a: permission denied"));
     assert_eq!(errors(&effects), 1);
     let effects = scanned(&mut engine, &["/srv/a"]);
-    assert_eq!((alert(&effects), errors(&effects)), (Said::Nothing, 0), "said already");
-    assert_eq!(alert(&scanned(&mut engine, &[])), Said::ItIsOver);
+    assert_eq!((alert(&effects), errors(&effects)), (Published::Nothing, 0), "reported already");
+    assert_eq!(alert(&scanned(&mut engine, &[])), Published::ItIsOver);
     assert_eq!(errors(&scanned(&mut engine, &["/srv/a"])), 1);
 }
 
 #[test]
-fn many_troubles_are_counted_instead_of_named() {
+fn many_problems_are_counted_instead_of_named() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
     let folders: Vec<String> = (0..13).map(|number| format!("/srv/{number:02}")).collect();
     let effects = scanned(&mut engine, &folders.iter().map(String::as_str).collect::<Vec<_>>());

@@ -165,7 +165,7 @@ impl Cx<'_> {
         }
     }
 
-    /// Says what was left out. What the outbox dropped is told of when somebody listens: the event itself takes room,
+    /// Reports what was left out. What the outbox dropped is reported while connected: the event itself takes space,
     /// and while the broker is away one such event after another would push out what it speaks of.
     pub fn report_left_out_errors(&mut self) {
         for kind in self.messages.errors.due(self.now.mono) {

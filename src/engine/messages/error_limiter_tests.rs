@@ -22,7 +22,7 @@ fn secs(secs: u64) -> Duration {
 }
 
 #[test]
-fn a_burst_is_said_one_by_one_and_then_one_a_second_with_the_number_of_the_others() {
+fn a_burst_is_reported_one_by_one_and_then_one_a_second_with_the_number_of_the_others() {
     let mut limiter = ErrorLimiter::default();
     let said = (0..1_000).filter_map(|_| limiter.take(secs(5), report("label"))).count();
     assert_eq!(said, BURST);
@@ -32,7 +32,7 @@ fn a_burst_is_said_one_by_one_and_then_one_a_second_with_the_number_of_the_other
 }
 
 #[test]
-fn when_a_flood_ends_what_was_left_out_is_told_without_another_error() {
+fn after_a_flood_the_omitted_errors_are_reported_without_another_error() {
     let mut limiter = ErrorLimiter::default();
     for _ in 0..BURST + 3 {
         limiter.take(secs(0), report("request/x"));
@@ -112,7 +112,7 @@ fn requests_are_answered_each_however_many_are_broken() {
 }
 
 #[test]
-fn what_the_outbox_dropped_is_told_once_the_broker_is_there_and_once_a_minute() {
+fn dropped_messages_are_reported_when_the_broker_is_connected_and_once_a_minute() {
     let tight = Settings { spool_bytes_max: 600, ..settings(PromotionPolicy::Gated) };
     let mut engine = Engine::new(tight, Snapshot::default());
     engine.start(at(0));
@@ -132,7 +132,7 @@ fn what_the_outbox_dropped_is_told_once_the_broker_is_there_and_once_a_minute() 
 }
 
 #[test]
-fn a_clean_end_tells_what_the_outbox_dropped_while_nobody_listened() {
+fn a_clean_shutdown_reports_what_the_outbox_dropped_without_a_connection() {
     let tight = Settings { spool_bytes_max: 1, ..settings(PromotionPolicy::Gated) };
     let mut engine = Engine::new(tight, Snapshot::default());
     engine.start(at(0));
@@ -142,7 +142,7 @@ fn a_clean_end_tells_what_the_outbox_dropped_while_nobody_listened() {
 }
 
 #[test]
-fn what_nobody_signed_does_not_drown_what_somebody_did() {
+fn unsigned_manifests_do_not_suppress_reports_of_signed_ones() {
     let failed = |reason: &str| EventKind::UpdateFailed {
         kind: crate::wire::UpdateKind::Head,
         name: None,

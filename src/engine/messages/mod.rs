@@ -115,7 +115,7 @@ impl Messages {
         self.reports.connected
     }
 
-    /// Whether the clock follows a time server, where the kernel tells.
+    /// Whether the clock follows a time server, where the kernel reports it.
     pub fn time_synced(&self) -> Option<bool> {
         self.reports.metrics.time_synced
     }

@@ -143,7 +143,7 @@ mod tests {
     use crate::words::Timestamp;
 
     #[test]
-    fn a_message_that_takes_long_holds_back_those_after_it_and_none_before() {
+    fn a_slow_message_delays_acknowledgements_of_later_messages_and_of_none_before() {
         let mut acks = Acks::default();
         (1..=4).for_each(|delivery| acks.arrived(delivery));
         assert_eq!(acks.done(1), [1]);

@@ -1,6 +1,6 @@
 //! A head goes live, or is taken out of service: the one place that decides what follows.
 //!
-//! | why | measured at | best recalls | drift | is said |
+//! | why | measured at | best recalls | drift | is reported |
 //! | --- | --- | --- | --- | --- |
 //! | a verdict: training, shadow phase, update | its figures | updated | answered | promoted |
 //! | on request | nothing | stay | stays: it may have learned nothing new | promoted |

@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// Gives a version to the head that is being made, above all that there are, were, and are given. All versions come
-    /// from here, before the head is made, so that whatever is said of it names the version under which it is stored.
+    /// from here, before the head is made, so that every message about it names the version under which it is stored.
     pub(super) fn reserve_version(&mut self, origin: HeadOrigin) -> u64 {
         self.release_version(origin);
         let stored = self.stored.iter().map(|head| head.head.version);

@@ -1,9 +1,9 @@
 //! Signed updates: which manifest is followed, which chunks are requested, and what happens to the complete file.
 //!
-//! One update a kind. It is fetched in chunks that are committed one by one, so it goes on where it was after any
-//! crash; once whole, a worker holds it against its manifest
-//! ([`Act::VerifyUpdate`](crate::engine::Act::VerifyUpdate)); then `head` puts it in service, on trial, or `backbone`
-//! does with it what this version can. What is refused is told once for each manifest, though the broker keeps the
+//! One update a kind. It is fetched in chunks that are committed one by one, so it continues after any
+//! crash; once complete, a worker compares it with its manifest
+//! ([`Act::VerifyUpdate`](crate::engine::Act::VerifyUpdate)); then `install` puts a head in service, on
+//! probation, or has a backbone prepared. A refusal is reported once for each manifest, though the broker retains the
 //! manifest and sends it at every connection.
 //!
 //! Invariants: chunks are stored for the one manifest under way and for no other, within its size, and none is left
@@ -230,7 +230,7 @@ impl Remote {
         if fetch.stage != Stage::Checking || fetch.manifest.sha256 != sha256 {
             return;
         }
-        // What is said from here on is of this manifest, whatever else came meanwhile.
+        // Reports from here on are about this manifest, whatever else arrived meanwhile.
         progress.seen = Some(fetch.digest);
         let manifest = fetch.manifest.clone();
         let found = in_time(&manifest, cx.now.wall).and(outcome);

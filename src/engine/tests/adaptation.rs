@@ -25,7 +25,7 @@ fn scored(said: &str, shadow: Option<(u64, &str)>) -> Scored {
     }
 }
 
-/// Image `number`, called `said` by head 2.
+/// Image `number`, predicted as `said` by head 2.
 fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
     let id = image(number);
     let picture = EmbeddedImage {
@@ -107,7 +107,7 @@ fn a_label_is_learned_at_once_and_settled_by_the_verdict_of_a_training_that_saw_
 }
 
 #[test]
-fn a_head_whose_audited_images_go_wrong_gives_way_to_the_one_before_it() {
+fn a_head_whose_audited_accuracy_falls_is_rolled_back() {
     let record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
     let live = LiveAccuracy { champion: Some(2), record, ..LiveAccuracy::default() };
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { live, ..snapshot() });
@@ -136,7 +136,7 @@ fn shadowing() -> (Engine, Step) {
 }
 
 #[test]
-fn a_challenger_answers_unseen_before_it_serves() {
+fn a_challenger_runs_in_shadow_mode_before_it_serves() {
     let (mut engine, effects) = shadowing();
     assert_eq!(serves(&effects), None);
     assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
@@ -150,7 +150,7 @@ fn a_challenger_answers_unseen_before_it_serves() {
 }
 
 #[test]
-fn a_challenger_that_labels_show_to_be_worse_in_shadow_is_kept_out() {
+fn a_challenger_that_is_worse_in_shadow_mode_is_rejected() {
     let (mut engine, _) = shadowing();
     let mut last = Step::default();
     for number in 0..30 {
@@ -164,7 +164,7 @@ fn a_challenger_that_labels_show_to_be_worse_in_shadow_is_kept_out() {
 }
 
 #[test]
-fn a_shadow_goes_on_after_a_restart() {
+fn shadow_mode_continues_after_a_restart() {
     let (mut engine, _) = shadowing();
     let mut written = None;
     for number in 0..10 {
@@ -182,7 +182,7 @@ fn a_shadow_goes_on_after_a_restart() {
 }
 
 #[test]
-fn drift_raises_an_alarm_asks_for_labels_trains_and_is_over_with_a_new_head() {
+fn drift_raises_an_alert_requests_labels_trains_and_ends_with_a_new_head() {
     let mut engine = started(settings(PromotionPolicy::Gated));
     let since = at(0).wall;
     let drifted = || Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.004, since }));
@@ -206,7 +206,7 @@ fn drift_raises_an_alarm_asks_for_labels_trains_and_is_over_with_a_new_head() {
 }
 
 #[test]
-fn what_gets_a_label_is_no_longer_asked_for() {
+fn labelled_images_leave_the_review_list() {
     let mut engine = started(settings(PromotionPolicy::Gated));
     for number in 0..3 {
         arrives(&mut engine, number, scored("nut", None));
@@ -235,7 +235,7 @@ fn what_gets_a_label_is_no_longer_asked_for() {
 }
 
 #[test]
-fn a_store_over_its_quota_drops_what_may_go_and_says_so() {
+fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     // Two samples are there at the start; messages wait too, in a spool that is bounded far below a sample's size.
     let tight = Settings { quota_bytes: 4 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };
     let mut engine = started(Settings { spool_bytes_max: 1 << 10, ..tight });

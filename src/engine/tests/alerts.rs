@@ -1,18 +1,18 @@
-//! What needs a person.
+//! Alerts.
 
 use super::*;
 use crate::wire::{AlertId, Severity, Warning};
 use crate::words::Keyword as _;
 
-/// What is said of an alert.
+/// What is published about an alert.
 #[derive(Debug, PartialEq)]
-enum Said {
+enum Published {
     Nothing,
     Over,
     Up(Warning),
 }
 
-impl Said {
+impl Published {
     fn up(self) -> Warning {
         match self {
             Self::Up(warning) => warning,
@@ -21,39 +21,43 @@ impl Said {
     }
 }
 
-fn said(effects: &Step, id: AlertId) -> Said {
+fn published(effects: &Step, id: AlertId) -> Published {
     let payload = effects.acts.iter().rev().find_map(|effect| match effect {
         Act::Publish { topic, payload } if *topic == Topic::Alert(id) => Some(payload),
         _ => None,
     });
     match payload {
-        None => Said::Nothing,
-        Some(payload) if payload.is_empty() => Said::Over,
-        Some(payload) => Said::Up(serde_json::from_slice(payload).unwrap()),
+        None => Published::Nothing,
+        Some(payload) if payload.is_empty() => Published::Over,
+        Some(payload) => Published::Up(serde_json::from_slice(payload).unwrap()),
     }
 }
 
 #[test]
-fn a_broker_that_does_not_let_the_device_in_is_an_alert_until_it_does() {
+fn a_broker_that_rejects_the_credentials_is_an_alert_until_it_accepts_them() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
     let refused = |reason: &str| Event::Broker(BrokerEvent::Disconnected { reason: reason.into(), barred: true });
     let away = Event::Broker(BrokerEvent::Disconnected { reason: "away".into(), barred: false });
-    assert_eq!(said(&engine.step(at(1), away), AlertId::BrokerCredentials), Said::Nothing, "it comes back by itself");
+    assert_eq!(
+        published(&engine.step(at(1), away), AlertId::BrokerCredentials),
+        Published::Nothing,
+        "it comes back by itself"
+    );
 
-    let warning = said(&engine.step(at(2), refused("no")), AlertId::BrokerCredentials).up();
+    let warning = published(&engine.step(at(2), refused("no")), AlertId::BrokerCredentials).up();
     assert_eq!((warning.text.as_str(), warning.severity, warning.since), ("no", Severity::Error, at(2).wall));
     assert_eq!(
-        said(&engine.step(at(3), refused("no")), AlertId::BrokerCredentials),
-        Said::Nothing,
+        published(&engine.step(at(3), refused("no")), AlertId::BrokerCredentials),
+        Published::Nothing,
         "it says so already"
     );
-    let warning = said(&engine.step(at(4), refused("never")), AlertId::BrokerCredentials).up();
+    let warning = published(&engine.step(at(4), refused("never")), AlertId::BrokerCredentials).up();
     assert_eq!((warning.text.as_str(), warning.since), ("never", at(2).wall), "it is the same trouble in other words");
     assert_eq!(engine.raised().into_iter().map(|raised| raised.id).collect::<Vec<_>>(), [AlertId::BrokerCredentials]);
 
     let effects = engine.step(at(5), Event::Broker(BrokerEvent::Connected));
-    assert_eq!(said(&effects, AlertId::BrokerCredentials), Said::Over, "it is over");
+    assert_eq!(published(&effects, AlertId::BrokerCredentials), Published::Over, "it is over");
     assert!(engine.raised().is_empty());
 }
 
@@ -63,7 +67,7 @@ fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
     engine.start(at(0));
     let effects = engine.step(at(1), Event::Broker(BrokerEvent::Connected));
     for &id in AlertId::ALL {
-        assert_eq!(said(&effects, id), Said::Over, "{id}");
+        assert_eq!(published(&effects, id), Published::Over, "{id}");
     }
 }
 
@@ -72,9 +76,9 @@ fn a_head_that_cannot_serve_is_an_alert_until_another_one_does() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
     let effects = engine.step(at(1), Event::HeadLoadFailed { version: 2, reason: "it is damaged".into() });
-    let warning = said(&effects, AlertId::Model).up();
+    let warning = published(&effects, AlertId::Model).up();
     assert!(warning.text.contains("head 2") && warning.text.contains("damaged"), "{warning:?}");
     let payload = b"{}".to_vec();
     let rollback = Event::Socket(SocketRequest { name: "rollback".into(), payload, ticket: 1 });
-    assert_eq!(said(&engine.step(at(2), rollback), AlertId::Model), Said::Over, "head 1 serves");
+    assert_eq!(published(&engine.step(at(2), rollback), AlertId::Model), Published::Over, "head 1 serves");
 }

@@ -14,7 +14,7 @@ fn on_trial() -> BackboneState {
 }
 
 #[test]
-fn a_backbone_with_which_no_start_works_gives_its_place_back_with_the_head_that_served_before() {
+fn a_backbone_with_which_no_start_works_is_reverted_with_the_previous_head() {
     let mut memory = on_trial();
     for start in 1..=STARTS_MAX {
         assert_eq!(memory.starting(Timestamp(1)).len(), 1, "start {start} is counted on the disk");
@@ -32,14 +32,14 @@ fn a_backbone_with_which_no_start_works_gives_its_place_back_with_the_head_that_
 }
 
 #[test]
-fn what_a_person_writes_into_the_configuration_later_holds_over_an_update() {
+fn a_later_edit_of_the_configuration_overrides_an_update() {
     let memory = on_trial();
     assert_eq!(memory.model("default"), Some(&installed(b"second")));
     assert_eq!(memory.model("/srv/mine.yaml"), None);
 }
 
 #[test]
-fn a_backbone_is_confirmed_after_a_minute_and_the_former_ones_file_goes() {
+fn a_backbone_is_confirmed_after_a_minute_and_the_previous_file_is_deleted() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { backbone: on_trial(), ..snapshot() });
     engine.start(at(0));
     let forgets = |effects: &Step| {
@@ -56,7 +56,7 @@ fn a_backbone_is_confirmed_after_a_minute_and_the_former_ones_file_goes() {
 }
 
 #[test]
-fn a_backbone_that_had_to_go_is_told_of_once() {
+fn a_reverted_backbone_is_reported_once() {
     let mut memory = on_trial();
     drop(memory.revert("it does not open", Timestamp(1)));
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { backbone: memory, ..snapshot() });
@@ -70,7 +70,7 @@ fn a_backbone_that_had_to_go_is_told_of_once() {
 }
 
 #[test]
-fn a_succession_that_nobody_waits_for_changes_nothing() {
+fn a_prepared_backbone_that_is_not_expected_changes_nothing() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     engine.start(at(0));
     let effects =

@@ -66,7 +66,7 @@ fn a_patch_is_tried_by_the_start_that_follows_and_not_confirmed_by_what_ran_unti
 }
 
 #[test]
-fn a_good_patch_is_durable_before_everything_starts_anew_and_confirmed_after_a_minute() {
+fn a_valid_patch_is_durable_before_the_restart_and_confirmed_after_a_minute() {
     let mut engine = with(ConfigPatch::default());
     let effects = send(&mut engine, desired(5, &json!({ "a": 1 })));
     let twin = remembered(&effects).unwrap();
@@ -99,7 +99,7 @@ fn a_version_that_does_not_exceed_the_last_applied_is_rejected() {
 }
 
 #[test]
-fn a_wish_that_the_broker_sends_again_changes_nothing() {
+fn a_desired_configuration_that_is_delivered_again_changes_nothing() {
     let (mut engine, _) = settled();
     let effects = send(&mut engine, desired(5, &json!({ "a": 1 })));
     let (said, restarts) = outcome_of(&effects);
@@ -119,7 +119,7 @@ fn an_empty_payload_goes_back_to_the_file() {
 }
 
 #[test]
-fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
+fn a_patch_with_which_no_start_works_is_reverted_and_not_applied_again() {
     let (mut engine, _) = settled();
     let mut twin = remembered(&send(&mut engine, desired(6, &json!({ "a": 9 })))).unwrap();
     for start in 1..=STARTS_MAX {
@@ -137,7 +137,7 @@ fn a_patch_with_which_no_start_works_goes_by_itself_and_does_not_come_back() {
 }
 
 #[test]
-fn a_watched_folder_that_is_missing_takes_the_patch_back_only_while_it_is_on_trial() {
+fn a_missing_watched_folder_reverts_the_patch_only_while_it_is_on_probation() {
     let mut engine = with(ConfigPatch::default());
     let twin = remembered(&send(&mut engine, desired(1, &json!({ "watch": [] })))).unwrap();
     let missing = || FolderHealth { root: 0, state: WatchState::Lost { reason: "/srv/new is missing".into() } };
@@ -154,7 +154,7 @@ fn a_watched_folder_that_is_missing_takes_the_patch_back_only_while_it_is_on_tri
 }
 
 #[test]
-fn what_outlives_an_engine_keeps_its_numbers_and_the_link() {
+fn what_is_carried_to_the_next_engine_keeps_its_numbers_and_the_connection() {
     let mut engine = with(ConfigPatch::default());
     let seq = |effects: &Step| outcome_of(effects).0.and_then(|said| said["seq"].as_u64());
     let effects = send(&mut engine, desired(1, &json!({ "bad": 1 })));
@@ -170,7 +170,7 @@ fn what_outlives_an_engine_keeps_its_numbers_and_the_link() {
 }
 
 #[test]
-fn an_end_by_will_says_nothing_against_a_patch_on_trial() {
+fn a_shutdown_on_purpose_does_not_count_against_a_patch_on_probation() {
     let mut engine = with(ConfigPatch::default());
     let mut twin = remembered(&send(&mut engine, desired(1, &json!({ "a": 1 })))).unwrap();
     for _ in 0..2 * STARTS_MAX {

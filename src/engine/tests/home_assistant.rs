@@ -1,4 +1,4 @@
-//! When the device is announced to Home Assistant, and what is said there of the head in service.
+//! When the device is announced to Home Assistant, and what is published about the head in service.
 
 use super::*;
 use crate::wire::{Info, Payload as _};
@@ -36,14 +36,14 @@ fn the_device_is_announced_at_every_connection_and_when_home_assistant_comes() {
 }
 
 #[test]
-fn where_it_is_switched_off_an_empty_message_takes_the_device_away() {
+fn with_discovery_off_an_empty_message_removes_the_device() {
     let settings = Settings { home_assistant: false, ..settings(PromotionPolicy::Gated) };
     let mut engine = Engine::new(settings, snapshot());
     assert_eq!(announced(&engine.step(at(0), Event::Broker(BrokerEvent::Connected))), [b""]);
 }
 
 #[test]
-fn info_tells_the_accuracy_of_the_head_in_service_after_a_rollback_too() {
+fn info_has_the_accuracy_of_the_head_in_service_after_a_rollback_too() {
     let mut snapshot = snapshot();
     snapshot.heads[0].accuracy = Some(0.75);
     snapshot.heads[1].accuracy = Some(0.9);

@@ -107,7 +107,7 @@ fn heads_are_listed_from_memory() {
 }
 
 #[test]
-fn one_transaction_has_one_effect_through_both_doors() {
+fn one_transaction_has_one_effect_over_both_transports() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let first = ask(&mut engine, 1, "train", &json!({"transaction": "t"}));
     assert!(ordered(&first).is_some());
@@ -121,7 +121,7 @@ fn one_transaction_has_one_effect_through_both_doors() {
 }
 
 #[test]
-fn an_answer_that_has_to_be_found_out_is_begun_once_and_given_to_all_who_asked() {
+fn an_answer_from_the_background_is_computed_once_and_sent_to_every_requester() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let question = json!({"transaction": "q"});
     let (id, task) = job(&send(&mut engine, 1, "request/export", &question)).unwrap();
@@ -158,7 +158,7 @@ fn at_the_end_what_is_done_is_acknowledged_and_what_is_not_comes_again() {
 }
 
 #[test]
-fn too_many_questions_at_once_are_refused_and_the_refusal_is_not_remembered() {
+fn too_many_requests_at_once_are_refused_and_the_refusal_is_not_remembered() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let jobs: Vec<JobId> =
         (0..UNDER_WAY_MAX as u64).map(|n| job(&ask(&mut engine, n, "samples", &json!({}))).unwrap().0).collect();
@@ -221,7 +221,7 @@ fn images_that_are_not_there_are_not_found_and_bad_requests_at_the_socket_raise_
 }
 
 #[test]
-fn whoever_watches_hears_reports_without_a_broker() {
+fn a_watcher_receives_reports_without_a_broker() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let effects = engine.step(at(31_000), Event::Tick);
     assert!(

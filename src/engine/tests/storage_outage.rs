@@ -55,7 +55,7 @@ fn stores(effects: &Step) -> bool {
 }
 
 #[test]
-fn without_room_an_image_is_predicted_once_and_stored_when_there_is_room_again() {
+fn without_space_an_image_is_predicted_once_and_stored_when_there_is_space_again() {
     let mut engine = without_room();
     let effects = arrives(&mut engine, "a");
     assert!(said(&effects, &Topic::Prediction).is_some_and(|prediction| prediction.contains("/in/a.jpg")));
@@ -80,7 +80,7 @@ fn without_room_an_image_is_predicted_once_and_stored_when_there_is_room_again()
 }
 
 #[test]
-fn without_room_listings_are_held_until_there_is_some_and_predictions_go_on_past_every_bound() {
+fn without_space_listings_are_paused_and_predictions_continue_past_every_bound() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
     let holds = |effects: &Step, wanted| {
@@ -99,7 +99,7 @@ fn without_room_listings_are_held_until_there_is_some_and_predictions_go_on_past
 }
 
 #[test]
-fn without_room_labels_wait_unacknowledged_and_count_afterwards() {
+fn without_space_labels_wait_unacknowledged_and_count_afterwards() {
     let mut engine = without_room();
     assert!(engine.step(at(2), label("a", 1)).is_empty(), "neither acknowledged nor forgotten");
     let effects = engine.step(at(20), Event::Store(StoreEvent::Recovered));
@@ -108,7 +108,7 @@ fn without_room_labels_wait_unacknowledged_and_count_afterwards() {
 }
 
 #[test]
-fn labels_that_flood_in_meanwhile_are_left_to_the_broker_past_a_bound() {
+fn a_flood_of_labels_during_an_outage_is_left_to_the_broker_past_a_bound() {
     let mut engine = without_room();
     for delivery in 0..2 * DEFERRED_MAX as u64 {
         engine.step(at(2), label(&delivery.to_string(), delivery));
@@ -119,7 +119,7 @@ fn labels_that_flood_in_meanwhile_are_left_to_the_broker_past_a_bound() {
 }
 
 #[test]
-fn without_room_requests_that_change_something_are_refused_and_those_that_read_answered() {
+fn without_space_requests_that_change_something_are_refused_and_those_that_read_are_answered() {
     let mut engine = without_room();
     let mut ask = |name: &str| -> Response {
         let requested = SocketRequest { name: name.into(), payload: br#"{"transaction": "t"}"#.to_vec(), ticket: 7 };
@@ -166,7 +166,7 @@ fn an_event_is_in_the_journal_though_nothing_can_be_stored() {
 }
 
 #[test]
-fn messages_that_wait_are_taken_by_the_engine_after_a_restart_and_go_with_their_link() {
+fn waiting_messages_pass_to_the_engine_after_a_restart_and_are_dropped_with_their_connection() {
     for (is_cut_off, acknowledged) in [(false, vec![7]), (true, vec![])] {
         let mut engine = without_room();
         engine.step(at(2), label("a", 7));

@@ -48,7 +48,7 @@ fn a_head_is_fetched_in_windows_and_put_in_service_by_one_commit() {
 }
 
 #[test]
-fn after_a_restart_only_what_is_missing_is_asked_for() {
+fn after_a_restart_only_missing_chunks_are_requested() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.desire(&manifest(&file, 5, &json!({})));
     for n in [0, 1, 3, 15] {
@@ -72,7 +72,7 @@ fn after_a_restart_only_what_is_missing_is_asked_for() {
 }
 
 #[test]
-fn what_does_not_come_is_asked_for_again_less_and_less_often_and_at_once_on_a_new_connection() {
+fn missing_chunks_are_requested_again_with_backoff_and_at_once_on_a_new_connection() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.desire(&manifest(&file, 5, &json!({})));
     machine.chunk(&file, 2);
@@ -99,7 +99,7 @@ fn what_does_not_come_is_asked_for_again_less_and_less_often_and_at_once_on_a_ne
 }
 
 #[test]
-fn a_refused_manifest_is_told_once_over_connections_and_restarts() {
+fn a_refused_manifest_is_reported_once_over_connections_and_restarts() {
     let (mut machine, file) = (Machine::new(), file(1));
     let forged = String::from_utf8(manifest(&file, 5, &json!({}))).unwrap().replace("parts", "darts").into_bytes();
     machine.desire(&forged);
@@ -134,7 +134,7 @@ fn without_keys_nothing_is_fetched_and_what_was_fetched_is_dropped() {
 }
 
 #[test]
-fn another_manifest_takes_over_an_empty_one_gives_up_and_a_forged_one_disturbs_nothing() {
+fn a_new_manifest_replaces_the_update_an_empty_one_cancels_it_and_a_forged_one_changes_nothing() {
     let (mut machine, old, new) = (Machine::new(), file(1), file(2));
     machine.desire(&manifest(&old, 5, &json!({})));
     machine.chunk(&old, 0);
@@ -155,7 +155,7 @@ fn another_manifest_takes_over_an_empty_one_gives_up_and_a_forged_one_disturbs_n
 }
 
 #[test]
-fn chunks_that_are_not_wanted_are_not_stored_and_told_of_once_a_minute() {
+fn unrequested_chunks_are_not_stored_and_reported_once_a_minute() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.desire(&manifest(&file, 5, &json!({})));
     let name = Digest::of(&file);
@@ -200,7 +200,7 @@ fn a_file_that_is_not_what_was_signed_is_dropped_and_its_manifest_not_followed_a
 }
 
 #[test]
-fn a_head_that_does_worse_here_or_came_too_late_does_not_serve() {
+fn a_head_that_is_worse_here_or_outdated_does_not_serve() {
     let (mut machine, one) = (Machine::new(), file(1));
     machine.fetch(&one, &manifest(&one, 5, &json!({})));
     machine.finds(&one, false);
@@ -217,7 +217,7 @@ fn a_head_that_does_worse_here_or_came_too_late_does_not_serve() {
 }
 
 #[test]
-fn a_head_is_held_against_the_one_that_serves_when_it_comes_and_no_training_runs_meanwhile() {
+fn an_updated_head_is_compared_with_the_one_in_service_and_no_training_runs_meanwhile() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.fetch(&file, &manifest(&file, 5, &json!({})));
     machine.ask("train");
@@ -239,7 +239,7 @@ fn a_head_is_held_against_the_one_that_serves_when_it_comes_and_no_training_runs
 }
 
 #[test]
-fn a_head_with_which_the_daemon_keeps_dying_is_taken_back_and_does_not_come_again() {
+fn a_head_with_which_the_daemon_keeps_crashing_is_taken_back_and_not_installed_again() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.install(&file, 5);
     for _ in 0..2 {
@@ -262,7 +262,7 @@ fn a_head_with_which_the_daemon_keeps_dying_is_taken_back_and_does_not_come_agai
 }
 
 #[test]
-fn a_minute_of_service_ends_the_trial_and_clean_ends_do_not_count_against_it() {
+fn a_minute_of_service_ends_the_probation_and_clean_shutdowns_do_not_count_against_it() {
     let (mut machine, one) = (Machine::new(), file(1));
     machine.install(&one, 5);
     for _ in 0..5 {
@@ -279,7 +279,7 @@ fn a_minute_of_service_ends_the_trial_and_clean_ends_do_not_count_against_it() {
 }
 
 #[test]
-fn a_head_that_cannot_be_served_is_taken_back_and_an_older_update_counts_again() {
+fn a_head_that_cannot_be_loaded_is_taken_back_and_the_previous_update_is_installed_again() {
     let (mut machine, one, two) = (Machine::new(), file(1), file(2));
     machine.install(&one, 5);
     machine.install(&two, 6);
@@ -294,7 +294,7 @@ fn a_head_that_cannot_be_served_is_taken_back_and_an_older_update_counts_again()
 }
 
 #[test]
-fn a_first_head_that_does_not_hold_leaves_none_in_service() {
+fn a_first_head_that_fails_its_probation_leaves_none_in_service() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.stored.heads.clear();
     machine.boot();

@@ -168,7 +168,7 @@ fn the_document_for_home_assistant_passes() {
 }
 
 #[test]
-fn events_are_of_the_types_that_home_assistant_is_told() {
+fn event_types_are_those_announced_to_home_assistant() {
     let types: BTreeSet<String> = event_kinds()
         .into_iter()
         .map(|kind| serde_json::to_value(kind).unwrap()["event_type"].as_str().unwrap().to_owned())
@@ -179,7 +179,7 @@ fn events_are_of_the_types_that_home_assistant_is_told() {
 }
 
 #[test]
-fn values_out_of_their_bounds_and_odd_words_are_refused() {
+fn values_out_of_bounds_and_unknown_words_are_refused() {
     let judges = judges();
     let of = |topic: &str| {
         let (_, text) = documented().into_iter().find(|(found, _)| found == topic).unwrap();

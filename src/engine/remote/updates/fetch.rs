@@ -66,7 +66,7 @@ impl Remote {
         match progress.fetch.take().filter(|former| shape(former) == shape(&fetch)) {
             Some(former) => {
                 (fetch.chunks, fetch.stage) = (former.chunks, former.stage);
-                // What is held against the manifest now has to be held against this one, too.
+                // A comparison with the previous manifest has to be repeated with this one.
                 if fetch.stage != Stage::Chunks {
                     fetch.stage = Stage::Whole;
                 }

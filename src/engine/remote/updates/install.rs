@@ -122,13 +122,13 @@ impl Remote {
         self.backbone_verified(cx, &manifest);
     }
 
-    /// Whether the backbone with this model is the one that is being readied.
+    /// Whether the backbone with this model is the one that is being prepared.
     pub fn is_next(&mut self, sha256: Digest) -> bool {
         let fetch = self.updates.of(UpdateKind::Backbone).fetch.as_ref();
         fetch.is_some_and(|fetch| fetch.stage == Stage::Verified && fetch.manifest.sha256 == sha256)
     }
 
-    /// It takes over; it is on trial until [`Remote::backbone_held`].
+    /// It takes over; it is on probation until [`Remote::backbone_held`].
     pub fn backbone_taken(&mut self, cx: &mut Cx<'_>) {
         let progress = self.updates.of(UpdateKind::Backbone);
         let Some(fetch) = &progress.fetch else { return };
@@ -141,12 +141,12 @@ impl Remote {
         self.publish_update(cx, UpdateKind::Backbone);
     }
 
-    /// It has proved itself.
+    /// Its probation has ended.
     pub fn backbone_held(&mut self, cx: &mut Cx<'_>) {
         self.publish_update(cx, UpdateKind::Backbone);
     }
 
-    /// It had to go again: that version does not come back.
+    /// It was reverted: that version is not installed again.
     pub fn backbone_did_not_hold(&mut self, cx: &mut Cx<'_>, reason: &str) {
         self.take_back(cx, UpdateKind::Backbone, reason);
     }

@@ -21,7 +21,7 @@ fn verified(machine: &mut Machine, file: &[u8], version: u64) {
     machine.step(Event::Updater(Box::new(checked)));
 }
 
-/// The worker readied it, with a head if `with_head`, and `promote` for the pair.
+/// The worker prepared it, with a head if `with_head`, and `promote` for the pair.
 fn succeeds(machine: &mut Machine, file: &[u8], with_head: bool, promote: bool) {
     succeeds_against(
         machine,
@@ -69,7 +69,7 @@ fn forgets(machine: &Machine, file: &[u8]) -> bool {
 }
 
 #[test]
-fn a_verified_backbone_is_readied_beside_the_present_one_and_says_how_far_it_is() {
+fn a_verified_backbone_is_prepared_beside_the_present_one_and_reports_its_progress() {
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
     let order = machine.effects.acts.iter().find_map(|effect| match effect {
@@ -161,7 +161,7 @@ fn a_model_that_does_not_open_is_bad_content() {
 }
 
 #[test]
-fn a_restart_while_it_is_readied_begins_that_again_with_the_chunks_at_hand() {
+fn a_restart_while_a_backbone_is_prepared_repeats_that_with_the_stored_chunks() {
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
     machine.boot();
@@ -171,7 +171,7 @@ fn a_restart_while_it_is_readied_begins_that_again_with_the_chunks_at_hand() {
 }
 
 #[test]
-fn a_backbone_that_did_not_hold_is_told_of_and_its_version_does_not_come_back() {
+fn a_backbone_that_fails_its_probation_is_reported_and_its_version_is_not_installed_again() {
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
     succeeds(&mut machine, &file, false, true);
@@ -186,7 +186,7 @@ fn a_backbone_that_did_not_hold_is_told_of_and_its_version_does_not_come_back() 
 }
 
 #[test]
-fn after_a_minute_it_is_no_longer_on_trial() {
+fn after_a_minute_its_probation_ends() {
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
     succeeds(&mut machine, &file, false, true);

@@ -41,7 +41,7 @@ pub struct Machine {
     pub stored: Snapshot,
     pub settings: Settings,
     pub now_ms: u64,
-    /// What the last step said.
+    /// What the last step published.
     pub said: Vec<(String, Value)>,
     pub effects: Step,
     /// The version that was ordered last for the head of an update.
@@ -116,7 +116,7 @@ impl Machine {
         self.send(&format!("update/head/chunk/{}/{n}", Digest::of(file)), file[n * 1024..end].to_vec());
     }
 
-    /// Commits, and remembers what was said.
+    /// Commits, and remembers what was published.
     pub fn keep(&mut self, effects: Step) {
         self.said.clear();
         for write in &effects.writes {
