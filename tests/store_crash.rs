@@ -111,7 +111,7 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     let reader = store.reader().expect("opens");
     let n = snapshot.seq;
     let label = |n| Some((class(n), LabelSource::Mqtt));
-    let samples = (0..n).map(|n| StoredSample { id: id(n), label: label(n), predicted: None });
+    let samples = (0..n).map(|n| StoredSample { label: label(n), ..StoredSample::new(id(n)) });
     assert_eq!(snapshot.samples, samples.collect::<Vec<_>>(), "{context}");
     let seqs: Vec<_> = snapshot.outbox.iter().map(|spooled| spooled.seq).collect();
     assert_eq!(seqs, (0..n).collect::<Vec<_>>(), "{context}");

@@ -221,16 +221,25 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
     })
 }
 
-/// The store for changes of labels; a running daemon keeps it for itself.
-pub fn open_for_labels(config: &Config) -> Result<Store, Failure> {
-    Store::open_existing(&config.store.path).map_err(|error| match error {
+/// The store for changes of the labels that are in it; a running daemon keeps it for itself.
+fn open_for_labels(config: &Config) -> Result<Store, Failure> {
+    Store::open_existing(&config.store.path).map_err(refused)
+}
+
+/// The same for labels of images that may be still to come: on a new device it makes the store.
+fn open_or_make_for_labels(config: &Config) -> Result<Store, Failure> {
+    Store::open_for_labels(&config.store.path).map_err(refused)
+}
+
+fn refused(error: StoreError) -> Failure {
+    match error {
         StoreError::Locked { folder, holder } => Failure::unavailable(format!(
             "cannot change labels in {}: {holder} works on it; stop it first, or send it the labels over MQTT, to its \
              topic 'label'",
             folder.display()
         )),
         error => error.into(),
-    })
+    }
 }
 
 /// The write that counts `changed` labels as new, as the daemon does when it changes them.

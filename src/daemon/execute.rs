@@ -153,6 +153,7 @@ impl Runtime {
                     .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
             }
             Act::Stat { root, path } => self.workers.watch.look(root, path),
+            Act::CheckFiles(images) => self.workers.watch.check(images),
             Act::Rescan => self.workers.watch.scan(),
             Act::PauseScans(held) => self.workers.watch.hold(held),
             Act::Train { order, version } => {
@@ -172,7 +173,6 @@ impl Runtime {
             Act::FoldInLabels(before) => self.workers.online.fold_in_labels(before),
             Act::Review { since } => self.workers.online.review(since),
             Act::Evict { count } => self.workers.online.evict(count),
-            Act::FindMissingFiles => self.workers.online.look_for_gone(),
             Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
             Act::DeleteBackbone(sha256) => self.backbone_dir.forget(&sha256),
             Act::Systemd(word) => self.notify_systemd(&word),

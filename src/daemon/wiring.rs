@@ -1,7 +1,7 @@
 //! The composition root: opens everything, and starts the workers once nothing of the configuration can be wrong any
 //! more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -23,14 +23,14 @@ use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
-use crate::engine::{self, Configure, Engine, Event, OutboxMessage, Snapshot};
+use crate::engine::{self, Configure, Engine, Event, FileStamp, OutboxMessage, Snapshot};
 use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::settings;
 use crate::store::{OpenOptions, Reader, Store, StoreError, files};
 use crate::train::Grouper;
-use crate::words::{EmbeddingSpace, Timestamp};
+use crate::words::{EmbeddingSpace, SampleId, Timestamp};
 use crate::{http, systemd, watch};
 
 /// How long one step of the start may take on a slow machine.
@@ -181,11 +181,9 @@ impl<'a> Wiring<'a> {
     }
 
     fn start_watch(&self) -> Result<watch::Handle, RunError> {
-        let known = self.store.reader()?;
-        // What cannot be looked up is read again, which changes nothing.
-        let is_known = move |path: &Path, stamp| known.file_is_known(path, stamp).unwrap_or(false);
+        let recorded = Recorded(self.store.reader()?);
         let watched = super::settings::watched(self.config);
-        watch::spawn(&watched, is_known, queue(self.events.clone())).map_err(RunError::Thread)
+        watch::spawn(&watched, recorded, queue(self.events.clone())).map_err(RunError::Thread)
     }
 
     /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the
@@ -289,6 +287,24 @@ fn queue(events: SyncSender<Event>) -> impl Fn(Event) + Send + Sync + 'static {
     move |event| {
         // There is no receiver only when this engine ends.
         let _ = events.send(event);
+    }
+}
+
+/// What the store has of files, as the watcher asks for it. What cannot be looked up is read again, which changes
+/// nothing, and is not missed.
+struct Recorded(Reader);
+
+impl watch::Records for Recorded {
+    fn is_known(&self, path: &Path, stamp: FileStamp) -> bool {
+        self.0.file_is_known(path, stamp).unwrap_or(false)
+    }
+
+    fn below(&self, place: &Path, after: &Path, limit: usize) -> Vec<PathBuf> {
+        self.0.files_below(place, after, limit).unwrap_or_default()
+    }
+
+    fn of(&self, image: &SampleId) -> Vec<PathBuf> {
+        self.0.files_of(image).unwrap_or_default()
     }
 }
 

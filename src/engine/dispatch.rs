@@ -3,6 +3,7 @@
 use super::context::Cx;
 use super::event::{
     AdapterEvent, BrokerEvent, Event, Inbound, ProcessEvent, SocketRequest, StoreEvent, SwapEvent, TrainerEvent,
+    WatchEvent,
 };
 use super::fact::Fact;
 use super::messages::{IncomingRequest, ReplyTo};
@@ -12,12 +13,18 @@ use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, EventKind, InboundTopic};
 use crate::words::{Component, Now};
 
+/// Why a retained label is refused, as a retained request is.
+const RETAINED_LABEL: &str = "a retained label is ignored: the broker would deliver it at every connection and undo \
+                              labels given since; publish it without the retain flag, and an empty retained message \
+                              to remove this one";
+
 impl Engine {
     /// Hands an event to the machine that it concerns.
     pub(super) fn dispatch(&mut self, now: Now, event: Event) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         match event {
             Event::Tick => self.tick(now),
+            Event::Watch(WatchEvent::FilesChecked(images)) => self.labels.files_checked(cx, &images),
             Event::Watch(event) => self.files.on_watch(cx, event),
             Event::Ingest(ingested) => self.files.ingested(cx, ingested),
             Event::Broker(event) => self.broker(now, event),
@@ -35,7 +42,6 @@ impl Engine {
                 AdapterEvent::EmbeddingDrift(drifted) => self.model.embeddings_drifted(cx, drifted),
                 AdapterEvent::ReviewListReady(review) => self.labels.reviewed(cx, review),
                 AdapterEvent::EvictionCandidates(found) => self.labels.evict(cx, found),
-                AdapterEvent::FilesMissing(files) => self.files.missing(cx, files),
                 AdapterEvent::StatsCheckpoint(file) => self.labels.statistics_stored(cx, file),
             },
             Event::Updater(checked) => self.remote.update_checked(cx, *checked),
@@ -75,10 +81,11 @@ impl Engine {
             self.remote.post_comparing(cx);
             let Some(fact) = cx.next_fact() else { return };
             match fact {
-                Fact::FilesWaiting(waiting) => {
-                    self.labels.files_waiting(waiting);
+                Fact::FilesWaiting { waiting, backlog_waits } => {
+                    self.labels.files_waiting(waiting, backlog_waits);
                     self.model.files_waiting(waiting);
                 }
+                Fact::FilesGone(paths) => self.labels.files_gone(cx, &paths),
                 Fact::ImageRead(read) => self.labels.image_read(cx, *read),
                 Fact::WatchFailed { reason } => self.remote.watch_failed(cx, reason),
                 Fact::ImagePredicted { id, scored } => self.model.image_predicted(cx, id, &scored),
@@ -130,16 +137,14 @@ impl Engine {
     fn tick_of_what_is_stored(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.model.tick(cx);
+        self.labels.look_at_doubts(cx);
         self.labels.ask_when_due(cx);
         self.hand_out_facts(now);
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.remote.tick(cx);
-        if cx.housekeeping_is_due() {
-            if cx.clock_is_believed() {
-                self.labels.expire(cx);
-                cx.expire_outbox();
-            }
-            self.files.find_missing(cx);
+        if cx.housekeeping_is_due() && cx.clock_is_believed() {
+            self.labels.expire(cx);
+            cx.expire_outbox();
         }
         self.remote.confirm(cx);
         self.hand_out_facts(now);
@@ -162,6 +167,7 @@ impl Engine {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         cx.arrived(*delivery);
         match topic.parse() {
+            Ok(InboundTopic::Label) if *retained => cx.error_on_topic("label", RETAINED_LABEL.to_owned()),
             Ok(InboundTopic::Label) => self.labels.label_message(cx, payload),
             Ok(InboundTopic::ConfigDesired) => self.remote.desired_message(cx, payload),
             Ok(InboundTopic::Request(name)) => {

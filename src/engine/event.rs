@@ -29,6 +29,13 @@ pub struct FileStamp {
     pub mtime_ns: i64,
 }
 
+impl FileStamp {
+    /// Whether the file system may keep times in whole seconds: then a file may have changed within the same one.
+    pub(super) fn is_coarse(self) -> bool {
+        self.mtime_ns % 1_000_000_000 == 0
+    }
+}
+
 /// One thing that happened in the world, by where it comes from.
 #[derive(Debug)]
 pub enum Event {
@@ -91,6 +98,11 @@ pub enum WatchEvent {
         /// Folders that could not be read: path and reason.
         unreadable: Vec<(PathBuf, String)>,
     },
+    /// Recorded files that are no longer there.
+    FilesGone(Vec<PathBuf>),
+    /// The recorded files of these images were looked at, for [`super::Act::CheckFiles`]; those that are gone were
+    /// reported before.
+    FilesChecked(Vec<SampleId>),
     /// The state of a watched folder; sent when that changes.
     FolderHealth(FolderHealth),
 }
@@ -144,8 +156,6 @@ pub enum AdapterEvent {
     ReviewListReady(Review),
     /// Samples that can go, for [`super::Act::Evict`].
     EvictionCandidates(Vec<EvictionCandidate>),
-    /// Files that are no longer there, for [`super::Act::FindMissingFiles`], with whether they were quarantined.
-    FilesMissing(Vec<(PathBuf, bool)>),
     /// The statistics of all labels changed.
     StatsCheckpoint(Vec<u8>),
 }
@@ -364,10 +374,6 @@ pub struct EmbeddedImage {
     pub group: SampleId,
     /// Prediction of the head in service; `None` while there is none.
     pub prediction: Option<Scored>,
-    /// Whether this very path was recorded with these bytes before.
-    pub here_before: bool,
-    /// Other files with the same bytes that still exist.
-    pub twins: Vec<PathBuf>,
     /// Reading and decoding.
     pub decode: Duration,
     /// The backbone; zero when the embedding came from the cache.

@@ -15,8 +15,15 @@ use crate::words::{HeadRef, Label, SampleId};
 #[derive(Debug)]
 pub(super) enum Fact {
     // From the files' machine.
-    /// Number of files that wait to be read.
-    FilesWaiting(usize),
+    /// Files that wait to be read.
+    FilesWaiting {
+        /// How many.
+        waiting: usize,
+        /// Whether files that a listing found are ready, or had to be left to another one.
+        backlog_waits: bool,
+    },
+    /// There are no images at these paths any more.
+    FilesGone(Vec<PathBuf>),
     /// An image was read.
     ImageRead(Box<ReadImage>),
     /// A watched folder is lost, or cannot be watched as it should.
@@ -115,8 +122,6 @@ pub(super) enum Fact {
 /// An image that was read from a file.
 #[derive(Debug)]
 pub(super) struct ReadImage {
-    /// Index of the watched folder.
-    pub root: usize,
     pub path: PathBuf,
     pub stamp: FileStamp,
     pub image: EmbeddedImage,

@@ -10,7 +10,7 @@
 //! | machine | decides | its files |
 //! | --- | --- | --- |
 //! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
-//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `labelling`, `index`, `review_list`, `eviction` |
+//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
 //! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `error_limiter`, `outbox_limits`, `pending`, `systemd_status` |
@@ -57,8 +57,8 @@ pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
 pub use startup::{StartDecision, StartupState, reverted_notice};
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{
-    FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel, Predicted, RememberedReply,
-    TrainingOrder, TrainingState, Write,
+    ClassFolders, FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel, Predicted,
+    RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
 use crate::wire::{AlertId, EventKind, UpdateKind};
@@ -106,15 +106,16 @@ impl Engine {
     pub fn new(settings: Settings, mut snapshot: Snapshot) -> Self {
         let clock = WallClock::new(&snapshot);
         let remote = Remote::new(&mut snapshot);
-        let labels = Labels::new(snapshot.samples, snapshot.awaited);
+        let files = Files::new(&settings, &snapshot.files);
+        let labels =
+            Labels::new(&settings, snapshot.samples, snapshot.awaited, &snapshot.files, snapshot.class_folders);
         let mut model = Model::new(&settings, snapshot.heads, snapshot.training, snapshot.live);
         model.labels_counted(labels.counts());
-        let mut messages =
-            Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.seq, snapshot.quarantined);
+        let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.seq);
         if let Some(warning) = model.drift_alert() {
             messages.restore_alert(AlertId::Drift, warning);
         }
-        Self { files: Files::default(), labels, model, remote, messages, context: Context::new(settings, clock) }
+        Self { files, labels, model, remote, messages, context: Context::new(settings, clock) }
     }
 
     /// The same, replacing an earlier engine of this process.
@@ -155,7 +156,8 @@ impl Engine {
         self.hand_out_facts(now);
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.model.start(cx, champion.map(|champion| champion.version));
-        self.labels.start();
+        self.files.start(cx);
+        self.labels.start(cx);
         self.model.begin_training(cx);
         self.hand_out_facts(now);
         if self.messages.is_connected() {
@@ -200,6 +202,7 @@ fn overview<'a>(files: &Files, labels: &Labels, model: &'a Model) -> Overview<'a
         samples,
         labelled,
         waiting_files: files.waiting(),
+        quarantined: files.quarantined(),
         evicted: model.evicted(),
         last_train: model.last_train(),
         phase: model.phase(),

@@ -54,6 +54,22 @@ pub struct Settings {
     pub opening: Option<String>,
 }
 
+impl Settings {
+    /// The innermost watched folder that a file lies in.
+    pub(super) fn root_of(&self, path: &Path) -> Option<&Root> {
+        let around = self.roots.iter().filter(|root| path.starts_with(&root.path));
+        around.max_by_key(|root| root.path.components().count())
+    }
+
+    /// The class that the folder of a file gives it, wherever the file was found.
+    ///
+    /// # Errors
+    /// As [`Root::label_of`].
+    pub(super) fn class_by_folder(&self, path: &Path) -> Result<Option<Label>, String> {
+        self.root_of(path).map_or(Ok(None), |root| root.label_of(path))
+    }
+}
+
 /// A watched folder.
 #[derive(Debug, Clone)]
 pub struct Root {
@@ -70,7 +86,7 @@ impl Root {
     ///
     /// # Errors
     /// The folder's name when it cannot be a label, with the reason.
-    pub(super) fn label_of(&self, path: &Path) -> Result<Option<Label>, String> {
+    fn label_of(&self, path: &Path) -> Result<Option<Label>, String> {
         if !self.label_from_folder {
             return Ok(None);
         }

@@ -1,10 +1,13 @@
 //! What the engine is started from: everything the store remembers that deciding needs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, StoredUpdate};
-use super::write::{HeadStatus, LabelSource, PendingLabel, RememberedReply, TrainingState};
+use super::write::{
+    ClassFolders, FileDisposition, HeadStatus, LabelSource, PendingLabel, RememberedReply, TrainingState,
+};
 use crate::head::HeadRecord;
 use crate::wire::{HeadEntry, UpdateKind};
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
@@ -26,8 +29,10 @@ pub struct Snapshot {
     pub heads: Vec<HeadInfo>,
     /// What the schedule remembers.
     pub training: TrainingState,
-    /// Quarantined files.
-    pub quarantined: u64,
+    /// Every recorded file but those whose sample was evicted: path and what it is.
+    pub files: Vec<(PathBuf, FileDisposition)>,
+    /// The settings under which the samples' folders were judged last; `None` before the first time.
+    pub class_folders: Option<ClassFolders>,
     /// What is remembered of the head in service.
     pub live: LiveAccuracy,
     /// What is remembered of backbones that came as updates.
@@ -45,9 +50,23 @@ pub struct StoredSample {
     pub id: SampleId,
     /// Its label and who gave it.
     pub label: Option<(Label, LabelSource)>,
+    /// Who took its label away, where it has none any more.
+    pub removed_by: Option<LabelSource>,
+    /// Its class by folder as it was last judged.
+    pub folder: Option<Label>,
+    /// Whether files came or went since.
+    pub in_doubt: bool,
     /// Class predicted at arrival and version of the head that predicted it; `None` also when a label has answered it
     /// already.
     pub predicted: Option<(Label, u64)>,
+}
+
+impl StoredSample {
+    /// A sample of which nothing was said.
+    #[must_use]
+    pub fn new(id: SampleId) -> Self {
+        Self { id, label: None, removed_by: None, folder: None, in_doubt: false, predicted: None }
+    }
 }
 
 /// An unsent message, without its payload.

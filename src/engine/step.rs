@@ -118,8 +118,9 @@ pub enum Act {
         /// Earlier images are not considered.
         since: Option<Timestamp>,
     },
-    /// Find files that belong to no sample and no longer exist, some at a time.
-    FindMissingFiles,
+    /// Look whether the recorded files of these images are still there, after the listing that is under way; report
+    /// [`super::WatchEvent::FilesChecked`].
+    CheckFiles(Vec<SampleId>),
     /// Look for samples that can go.
     Evict {
         /// How many.

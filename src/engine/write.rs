@@ -46,6 +46,17 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
+    /// The class by folder of a sample was judged, or has to be judged anew.
+    Folder {
+        /// The sample.
+        id: SampleId,
+        /// The class as it was judged last.
+        class: Option<Label>,
+        /// Whether files came or went since.
+        in_doubt: bool,
+    },
+    /// Under these settings the folders of all samples were judged.
+    ClassFolders(ClassFolders),
     /// Keeps a label for an image that has not arrived; replaces one for the same prefix.
     PendingLabel(PendingLabel),
     /// Forgets a kept label.
@@ -90,7 +101,7 @@ pub enum Write {
         /// The sample.
         id: SampleId,
     },
-    /// Deletes the row of a file that belongs to no sample.
+    /// Forgets a file that is gone; its sample stays.
     DeleteFile {
         /// Absolute path.
         path: PathBuf,
@@ -171,6 +182,10 @@ pub enum FileDisposition {
     /// Quarantined, with the reason.
     Quarantined(String),
 }
+
+/// Which folders give labels: the watched ones, each with whether its subfolders are classes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClassFolders(pub Vec<(String, bool)>);
 
 /// A label for an image that has not been seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! Applying one a second time changes nothing.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::Precision;
 use super::columns::{self, path_bytes};
@@ -30,6 +30,10 @@ impl Applier<'_> {
             Write::Embedding { id, embedding } => self.embedding(id, embedding),
             Write::File { path, stamp, fate } => self.file(path_bytes(path), *stamp, fate),
             Write::Label { id, label, source, at } => self.label(id, label.as_ref(), *source, *at),
+            Write::Folder { id, class, in_doubt } => {
+                self.run("UPDATE samples SET folder = ?2, in_doubt = ?3 WHERE image = ?1", params![id, class, in_doubt])
+            }
+            Write::ClassFolders(folders) => self.remember("UPDATE state SET class_folders = ?1", folders),
             Write::PendingLabel(awaited) => self.await_label(awaited),
             Write::DeletePendingLabel { prefix } => self.run("DELETE FROM awaited_labels WHERE prefix = ?1", [prefix]),
             Write::Outbox(message) => self.outbox(message),
@@ -85,10 +89,27 @@ impl Applier<'_> {
             FileDisposition::Sample(id) => (Some(id), None),
             FileDisposition::Quarantined(reason) => (None, Some(reason)),
         };
+        let former = self.image_at(path)?;
         self.run(
             "INSERT INTO files (path, size, mtime_ns, image, reason) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5, evicted = 0",
             params![path, stamp.size, stamp.mtime_ns, image, reason],
+        )?;
+        former.iter().chain(image).try_for_each(|id| self.path_that_lives(id))
+    }
+
+    /// The sample whose bytes the file at `path` had when it was read last.
+    fn image_at(&self, path: &[u8]) -> Result<Option<SampleId>, Fault> {
+        let mut find = self.transaction.prepare_cached("SELECT image FROM files WHERE path = ?1")?;
+        Ok(find.query_row([path], |row| row.get(0)).optional()?.flatten())
+    }
+
+    /// The path of a sample is one of its files', and stays as it is while that one is there or there is no other.
+    fn path_that_lives(&self, id: &SampleId) -> Result<(), Fault> {
+        self.run(
+            "UPDATE samples SET path = coalesce((SELECT min(path) FROM files WHERE image = ?1), path)
+             WHERE image = ?1 AND NOT EXISTS (SELECT 1 FROM files WHERE files.path = samples.path AND files.image = ?1)",
+            [id],
         )
     }
 
@@ -188,9 +209,10 @@ impl Applier<'_> {
         self.run("DELETE FROM samples WHERE image = ?1", [id])
     }
 
-    /// A sample's file stays known as long as the sample.
     fn forget_file(&self, path: &[u8]) -> Result<(), Fault> {
-        self.run("DELETE FROM files WHERE path = ?1 AND image IS NULL", [path])
+        let image = self.image_at(path)?;
+        self.run("DELETE FROM files WHERE path = ?1", [path])?;
+        image.iter().try_for_each(|id| self.path_that_lives(id))
     }
 
     fn statistics(&self, file: &[u8]) -> Result<(), Fault> {

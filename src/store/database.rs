@@ -305,7 +305,12 @@ pub(super) const APPLICATION_ID: i64 = 0x6564_7475;
 pub(super) const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 /// Migration i brings a file from version i to i + 1.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// The kind of a file, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -84,6 +84,15 @@ impl Store {
         reserve::with_room(folder, || Self::open_files(folder))
     }
 
+    /// The same, and creates folder and store where they do not exist: labels may come before the first image.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_for_labels(folder: &Path) -> Result<Self, StoreError> {
+        files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
+        reserve::with_room(folder, || Self::open_files(folder))
+    }
+
     /// The files of the store, without a space: no row has its number.
     fn open_files(folder: &Path) -> Result<Self, StoreError> {
         let lock = database::DaemonLock::take(folder)?;

@@ -71,27 +71,30 @@ impl Reader {
         })
     }
 
-    /// Other files that had the bytes of this sample when they were last read, in the order of their paths.
-    pub fn twins(&self, id: &SampleId, not: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    /// The files of this sample, in the order of their paths.
+    pub fn files_of(&self, id: &SampleId) -> Result<Vec<PathBuf>, StoreError> {
         self.read(|connection| {
-            let mut find =
-                connection.prepare_cached("SELECT path FROM files WHERE image = ?1 AND path <> ?2 ORDER BY path")?;
-            let paths = find.query_map(params![id, path_bytes(not)], |row| row.get(0).map(|PathBytes(path)| path))?;
+            let mut find = connection.prepare_cached("SELECT path FROM files WHERE image = ?1 ORDER BY path")?;
+            let paths = find.query_map([id], |row| row.get(0).map(|PathBytes(path)| path))?;
             Ok(paths.collect::<Result<_, _>>()?)
         })
     }
 
-    /// Files that belong to no sample, because they were quarantined or evicted, in the order of their paths after `after`, at
-    /// most `limit`; with whether they were quarantined.
-    pub fn files_without_sample(&self, after: &Path, limit: usize) -> Result<Vec<(PathBuf, bool)>, StoreError> {
+    /// Recorded files at `place` or below it, whatever became of them, in the order of their paths after `after`, at
+    /// most `limit`.
+    pub fn files_below(&self, place: &Path, after: &Path, limit: usize) -> Result<Vec<PathBuf>, StoreError> {
+        let place = path_bytes(place).strip_suffix(b"/").unwrap_or(path_bytes(place));
+        // What is below begins with the place and a slash, and the next byte after that is "0".
+        let [first, end] = [b'/', b'0'].map(|last| [place, &[last]].concat());
         self.read(|connection| {
             let mut find = connection.prepare_cached(
-                "SELECT path, reason IS NOT NULL FROM files WHERE image IS NULL AND path > ?1 ORDER BY path LIMIT ?2",
+                "SELECT path FROM files WHERE path >= ?1 AND path < ?3 AND path > ?4 AND (path = ?1 OR path > ?2)
+                 ORDER BY path LIMIT ?5",
             )?;
-            let files = find.query_map(params![path_bytes(after), limit], |row| {
-                row.get(0).and_then(|PathBytes(path)| Ok((path, row.get(1)?)))
+            let paths = find.query_map(params![place, first, end, path_bytes(after), limit], |row| {
+                row.get(0).map(|PathBytes(path)| path)
             })?;
-            Ok(files.collect::<Result<_, _>>()?)
+            Ok(paths.collect::<Result<_, _>>()?)
         })
     }
 

@@ -3,21 +3,28 @@
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use super::columns::damaged;
+use super::columns::{PathBytes, damaged};
 use super::error::Fault;
 use super::{reader, updates};
-use crate::engine::{PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample};
+use crate::engine::{FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let (seq, training, live) = connection.query_row("SELECT seq, training, live FROM state", [], |row| {
-        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?))
-    })?;
+    let sql = "SELECT seq, training, live, class_folders FROM state";
+    let (seq, training, live, class_folders) = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?)))?;
     let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
             let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
-            Ok(StoredSample { id: row.get(0)?, label: label.zip(row.get(2)?), predicted: predicted.zip(row.get(4)?) })
+            Ok(StoredSample {
+                id: row.get(0)?,
+                label: label.zip(row.get(2)?),
+                removed_by: row.get(5)?,
+                folder: row.get(6)?,
+                in_doubt: row.get(7)?,
+                predicted: predicted.zip(row.get(4)?),
+            })
         })?,
         awaited: all(connection, "SELECT prefix, label, source, at FROM awaited_labels ORDER BY number", |row| {
             Ok(PendingLabel { prefix: row.get(0)?, label: row.get(1)?, source: row.get(2)?, at: row.get(3)? })
@@ -33,7 +40,15 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         seq,
         heads: reader::list_heads(connection)?,
         training,
-        quarantined: connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?,
+        files: all(connection, "SELECT path, image, reason FROM files WHERE evicted = 0", |row| {
+            let PathBytes(path) = row.get(0)?;
+            let fate = match row.get(1)? {
+                Some(id) => FileDisposition::Sample(id),
+                None => FileDisposition::Quarantined(row.get(2)?),
+            };
+            Ok((path, fate))
+        })?,
+        class_folders,
         live,
         twin,
         backbone,
@@ -49,8 +64,11 @@ pub(super) fn startup_state(connection: &Connection) -> Result<StartupState, Fau
 
 /// A prediction that was answered by a label is no longer open. Version 1 did not store the head that predicted: 0.
 const SAMPLES: &str = "
-    SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0)
-    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples)
+    SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0),
+           CASE WHEN answered AND label IS NULL THEN
+               (SELECT source FROM label_history WHERE image = many.image ORDER BY number DESC LIMIT 1) END,
+           folder, in_doubt
+    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples) AS many
     ORDER BY number";
 
 /// The value of a column with JSON; the default where it is NULL.

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{
-    FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, NewSample, OutboxMessage, PendingLabel,
-    Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
+    ClassFolders, FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, NewSample, OutboxMessage,
+    PendingLabel, Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
 };
 use crate::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
@@ -146,6 +146,8 @@ fn every_write() -> Vec<Write> {
         labelled(1, Some("gear"), 10),
         labelled(2, Some("nut"), 11),
         labelled(2, None, 12),
+        Write::Folder { id: id(1), class: Some(label("nut")), in_doubt: true },
+        Write::ClassFolders(ClassFolders(vec![("/in".into(), true)])),
         Write::PendingLabel(awaited("0123abcd", "nut")),
         Write::PendingLabel(awaited("ffff0000", "gear")),
         Write::PendingLabel(awaited("0123abcd", "gear")),
@@ -205,8 +207,11 @@ fn every_write_comes_back_after_a_restart() {
 
     let store = open(folder.path()).unwrap();
     let snapshot = store.snapshot().unwrap();
-    let samples = [(id(2), None), (id(1), Some((label("gear"), LabelSource::Mqtt)))];
-    assert_eq!(snapshot.samples, samples.map(|(id, label)| StoredSample { id, label, predicted: None }));
+    let removed = StoredSample { removed_by: Some(LabelSource::Mqtt), ..StoredSample::new(id(2)) };
+    let gear = Some((label("gear"), LabelSource::Mqtt));
+    let labelled = StoredSample { label: gear, folder: Some(label("nut")), in_doubt: true, ..StoredSample::new(id(1)) };
+    assert_eq!(snapshot.samples, [removed, labelled]);
+    assert_eq!(snapshot.class_folders, Some(ClassFolders(vec![("/in".into(), true)])));
     assert_eq!(snapshot.live.evicted, 5);
     assert_eq!(snapshot.awaited, [awaited("ffff0000", "gear"), awaited("0123abcd", "gear")]);
     assert_eq!(snapshot.ledger, [entry("b"), entry("a")]);
@@ -218,7 +223,8 @@ fn every_write_comes_back_after_a_restart() {
     assert_eq!((snapshot.training.next_id, snapshot.training.last), (4, Some(Timestamp(55))));
     assert_eq!(snapshot.training.running.map(|order| order.id), Some(2));
     assert_eq!(snapshot.training.due.map(|order| order.id), Some(3));
-    assert_eq!(snapshot.quarantined, 1);
+    let quarantined = snapshot.files.iter().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_)));
+    assert_eq!(quarantined.count(), 1);
 
     let [first, second] = &snapshot.heads[..] else { panic!("{:?}", snapshot.heads) };
     assert_eq!((first.status, first.promoted_at), (HeadStatus::Kept, Some(Timestamp(80))));
@@ -375,6 +381,7 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
     writer.join().unwrap();
 }
 
+mod files;
 mod migration;
 mod opening;
 mod room;

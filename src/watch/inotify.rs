@@ -101,6 +101,11 @@ impl EventHandler for Listener {
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) if path == self.root.path => {
                 self.queue.lost(self.root.index);
             }
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From))
+                if listing::is_in_sight(&self.root.path, &path) =>
+            {
+                self.queue.vanished(self.root.index, path);
+            }
             _ => {}
         }
     }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use super::inotify::Refusal;
 use super::listing::{self, Tally};
 use super::watched_folder::{Check, FolderWatch, Mode, Mounts};
-use super::{Emit, Root, Settings};
-use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
+use super::{Emit, Records, Root, Settings};
+use crate::engine::{Event, Sighting, WatchEvent};
+use crate::words::SampleId;
 
 /// Listing takes at most one part in this many of the time of a polled folder.
 const POLL_SHARE: u32 = 10;
@@ -18,7 +19,8 @@ const POLL_SHARE: u32 = 10;
 /// A file that changed within this time is reported even while listings are paused.
 const YOUNG: Duration = Duration::from_mins(1);
 
-pub(super) type IsKnown = Box<dyn Fn(&Path, FileStamp) -> bool + Send>;
+/// Recorded files that are looked at together.
+const PAGE: usize = 256;
 
 /// The listing thread.
 pub(super) struct Lister {
@@ -27,7 +29,7 @@ pub(super) struct Lister {
     folders: Vec<FolderWatch>,
     queue: Arc<WorkQueue>,
     emit: Emit,
-    is_known: IsKnown,
+    records: Box<dyn Records>,
     /// Whether the last listing of everything found folders that it could not read.
     has_unreadable: bool,
 }
@@ -38,18 +40,18 @@ impl Lister {
         roots: Vec<Root>,
         queue: Arc<WorkQueue>,
         emit: Emit,
-        is_known: IsKnown,
+        records: Box<dyn Records>,
     ) -> Self {
         let folders = roots.into_iter().map(FolderWatch::new).collect();
         let Settings { rescan, poll, .. } = *settings;
-        Self { rescan, poll, folders, queue, emit, is_known, has_unreadable: false }
+        Self { rescan, poll, folders, queue, emit, records, has_unreadable: false }
     }
 
     pub(super) fn run(mut self) {
         let mut rescan_due = Instant::now();
         while !self.queue.is_stopped() {
             let due = self.folders.iter().map(|folder| folder.due).fold(rescan_due, Instant::min);
-            let Work { everything, folders, lost, refused, overflowed } = self.queue.next(due);
+            let Work { everything, folders, vanished, checks, lost, refused, overflowed } = self.queue.next(due);
             for index in lost.into_iter().chain(overflowed) {
                 self.folders[index].mode = Mode::New;
                 self.folders[index].due = Instant::now();
@@ -60,12 +62,16 @@ impl Lister {
             if everything || Instant::now() >= rescan_due {
                 self.list_everything();
                 rescan_due = Instant::now() + self.rescan;
-                continue;
+            } else {
+                for (index, path) in folders {
+                    self.list_new(index, &path);
+                }
+                for (index, path) in vanished {
+                    self.look_for_missing(index, &path);
+                }
+                self.check_due();
             }
-            for (index, path) in folders {
-                self.list_new(index, &path);
-            }
-            self.check_due();
+            self.check_files(checks);
         }
     }
 
@@ -129,13 +135,16 @@ impl Lister {
         let begun = Instant::now();
         let path = self.folders[index].root.path.clone();
         self.list_from(index, &path, tally);
+        if !self.queue.is_paused() {
+            self.look_for_missing(index, &path);
+        }
         self.folders[index].due = Instant::now() + self.poll.max(begun.elapsed() * POLL_SHARE);
     }
 
     fn list_from(&self, index: usize, start: &Path, tally: &mut Tally) {
         listing::list(&self.folders[index].root, start, tally, &mut |path, stamp| {
             let is_due = !self.queue.is_paused() || listing::is_young(stamp, YOUNG, SystemTime::now());
-            if is_due && !(self.is_known)(path, stamp) {
+            if is_due && !self.records.is_known(path, stamp) {
                 let path = path.to_owned();
                 (self.emit)(Event::Watch(WatchEvent::FileSeen(Sighting {
                     root: index,
@@ -148,6 +157,46 @@ impl Lister {
         });
     }
 
+    /// Reports the recorded files at `place` or below it that are gone.
+    fn look_for_missing(&mut self, index: usize, place: &Path) {
+        let mut after = PathBuf::new();
+        while !self.queue.is_stopped() {
+            let mut files = self.records.below(place, &after, PAGE);
+            let Some(last) = files.last() else { return };
+            after.clone_from(last);
+            files.retain(|path| listing::is_gone(path));
+            if files.is_empty() {
+                continue;
+            }
+            // Looked at afterwards: the folder itself may have gone meanwhile.
+            if !self.folders[index].shows_what_is_gone() {
+                return;
+            }
+            (self.emit)(Event::Watch(WatchEvent::FilesGone(files)));
+        }
+    }
+
+    /// Looks at the recorded files of images.
+    fn check_files(&mut self, images: Vec<SampleId>) {
+        if images.is_empty() {
+            return;
+        }
+        let mut gone: Vec<PathBuf> = images.iter().flat_map(|image| self.records.of(image)).collect();
+        gone.retain(|path| {
+            listing::is_gone(path) && self.watcher_of(path).is_some_and(FolderWatch::shows_what_is_gone)
+        });
+        if !gone.is_empty() {
+            (self.emit)(Event::Watch(WatchEvent::FilesGone(gone)));
+        }
+        (self.emit)(Event::Watch(WatchEvent::FilesChecked(images)));
+    }
+
+    /// The innermost watched folder that a file lies in.
+    fn watcher_of(&mut self, path: &Path) -> Option<&mut FolderWatch> {
+        let around = self.folders.iter_mut().filter(|folder| path.starts_with(&folder.root.path));
+        around.max_by_key(|folder| folder.root.path.components().count())
+    }
+
     /// The kernel reports no more changes in a folder: it is listed from now on.
     fn refused(&mut self, index: usize, refusal: Refusal) {
         let folder = &mut self.folders[index];
@@ -157,7 +206,7 @@ impl Lister {
     }
 }
 
-/// New folders that wait to be listed; beyond that everything is listed.
+/// New folders that wait to be listed, and as many vanished places; beyond that everything is listed.
 const FOLDERS_MAX: usize = 1_000;
 
 /// Work for the listing thread, from the kernel's notifications and from the rest of the daemon.
@@ -176,6 +225,10 @@ pub(super) struct Work {
     pub(super) everything: bool,
     /// List these folders that have just appeared: index of the watched folder, path.
     pub(super) folders: BTreeSet<(usize, PathBuf)>,
+    /// Something was moved or removed here: index of the watched folder, path.
+    pub(super) vanished: BTreeSet<(usize, PathBuf)>,
+    /// Look at the recorded files of these images.
+    pub(super) checks: Vec<SampleId>,
     /// These watched folders were moved or removed.
     pub(super) lost: BTreeSet<usize>,
     /// The kernel reports no more changes in these: a limit is reached.
@@ -187,7 +240,8 @@ pub(super) struct Work {
 impl Work {
     fn is_empty(&self) -> bool {
         !self.everything
-            && self.folders.is_empty()
+            && self.checks.is_empty()
+            && [&self.folders, &self.vanished].into_iter().all(BTreeSet::is_empty)
             && [&self.lost, &self.refused, &self.overflowed].into_iter().all(BTreeSet::is_empty)
     }
 }
@@ -214,6 +268,20 @@ impl WorkQueue {
                 work.everything = true;
             }
         });
+    }
+
+    pub(super) fn vanished(&self, root: usize, path: PathBuf) {
+        self.add(|work| {
+            if work.vanished.len() < FOLDERS_MAX {
+                work.vanished.insert((root, path));
+            } else {
+                work.everything = true;
+            }
+        });
+    }
+
+    pub(super) fn check(&self, images: Vec<SampleId>) {
+        self.add(|work| work.checks.extend(images));
     }
 
     pub(super) fn lost(&self, root: usize) {

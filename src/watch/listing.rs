@@ -210,6 +210,14 @@ pub fn stamp_of(metadata: &fs::Metadata) -> FileStamp {
     FileStamp { size: metadata.len(), mtime_ns }
 }
 
+/// Whether there is certainly no file at `path`: what cannot be looked at may be there.
+pub(super) fn is_gone(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => !metadata.is_file(),
+        Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
+}
+
 /// Whether a file changed less than `age` before `now`; one from the future is not young, since its clock is wrong.
 pub(super) fn is_young(stamp: FileStamp, age: Duration, now: SystemTime) -> bool {
     let changed = u64::try_from(stamp.mtime_ns).map(|mtime_ns| UNIX_EPOCH + Duration::from_nanos(mtime_ns));

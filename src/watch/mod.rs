@@ -2,7 +2,8 @@
 //!
 //! Listings are the truth, the kernel's notifications (inotify) are hints that make it quick: every folder is listed
 //! at the start, when a notification was lost, on request, and every few minutes. Folders on network file systems,
-//! where the kernel does not report what other machines write, are listed every few seconds instead.
+//! where the kernel does not report what other machines write, are listed every few seconds instead. What was recorded
+//! and is no longer there is reported, too.
 //!
 //! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported; hidden files and folders, FIFOs, sockets
 //! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 pub use crate::words::Poll;
+use crate::words::SampleId;
 use lister::{Lister, WorkQueue};
 pub use listing::{is_image_name, stamp_of};
 
@@ -61,6 +63,18 @@ impl Settings {
     }
 }
 
+/// What was recorded of files.
+pub trait Records: Send {
+    /// Whether a file need not be read again while it has this stamp.
+    fn is_known(&self, path: &Path, stamp: FileStamp) -> bool;
+
+    /// Recorded files at `place` or below it, in the order of their paths after `after`, at most `limit`.
+    fn below(&self, place: &Path, after: &Path, limit: usize) -> Vec<PathBuf>;
+
+    /// Recorded files of an image.
+    fn of(&self, image: &SampleId) -> Vec<PathBuf>;
+}
+
 /// The receiver of events, shared by the threads.
 type Emit = Arc<dyn Fn(Event) + Send + Sync>;
 
@@ -86,13 +100,13 @@ pub struct Handle {
 /// `events` receives [`WatchEvent::FileSeen`], [`WatchEvent::ScanFinished`] after each listing of everything, and [`WatchEvent::FolderHealth`]
 /// when a folder is lost, is back, or the kernel gives no notifications for it (once until that changes). It may wait;
 /// the kernel's notices queue up meanwhile, and when they overflow the folder is heard and listed anew. A listing
-/// passes over files for which `is_known`.
+/// passes over files that are known to `records`, and reports [`WatchEvent::FilesGone`] of recorded ones that it misses.
 ///
 /// # Errors
 /// When the system gives no thread, or a relative path cannot be made absolute.
 pub fn spawn(
     settings: &Settings,
-    is_known: impl Fn(&Path, FileStamp) -> bool + Send + 'static,
+    records: impl Records + 'static,
     events: impl Fn(Event) + Send + Sync + 'static,
 ) -> io::Result<Handle> {
     let roots = settings.folders.iter().enumerate().map(|(index, folder)| {
@@ -112,7 +126,7 @@ pub fn spawn(
             }
         }
     })?;
-    let lister = Lister::new(settings, roots, Arc::clone(&queue), emit, Box::new(is_known));
+    let lister = Lister::new(settings, roots, Arc::clone(&queue), emit, Box::new(records));
     let lister = thread::Builder::new().name("watch-list".into()).spawn(move || lister.run())?;
     Ok(Handle { queue, looks, threads: vec![looker, lister] })
 }
@@ -126,6 +140,12 @@ impl Handle {
     /// Whether listings pass over all but young files: there is no room for what they find.
     pub fn hold(&self, held: bool) {
         self.queue.pause(held);
+    }
+
+    /// Asks for a look at the recorded files of these images, after the listing that is under way; answered by
+    /// [`WatchEvent::FilesGone`], where some are, and [`WatchEvent::FilesChecked`].
+    pub fn check(&self, images: Vec<SampleId>) {
+        self.queue.check(images);
     }
 
     /// Asks for another look at one file; answered by a sighting, without a stamp when the file is gone or is no

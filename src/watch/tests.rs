@@ -31,13 +31,34 @@ fn start(folders: Vec<WatchedFolder>) -> (Handle, Receiver<Event>) {
     start_knowing(folders, |_, _| false)
 }
 
+/// Files that are known, and files that are recorded, of which nothing else is known.
+struct Recorded<F>(F, Vec<PathBuf>);
+
+impl<F: Fn(&Path, FileStamp) -> bool + Send> Records for Recorded<F> {
+    fn is_known(&self, path: &Path, stamp: FileStamp) -> bool {
+        (self.0)(path, stamp)
+    }
+
+    fn below(&self, place: &Path, after: &Path, limit: usize) -> Vec<PathBuf> {
+        self.1.iter().filter(|path| path.starts_with(place) && *path > after).take(limit).cloned().collect()
+    }
+
+    fn of(&self, _: &SampleId) -> Vec<PathBuf> {
+        self.1.clone()
+    }
+}
+
 fn start_knowing(
     folders: Vec<WatchedFolder>,
     is_known: impl Fn(&Path, FileStamp) -> bool + Send + 'static,
 ) -> (Handle, Receiver<Event>) {
+    start_with(folders, Recorded(is_known, Vec::new()))
+}
+
+fn start_with(folders: Vec<WatchedFolder>, records: impl Records + 'static) -> (Handle, Receiver<Event>) {
     let (sender, events) = channel();
     let settings = Settings { poll: Duration::from_millis(20), ..Settings::new(folders) };
-    (spawn(&settings, is_known, move |event| drop(sender.send(event))).unwrap(), events)
+    (spawn(&settings, records, move |event| drop(sender.send(event))).unwrap(), events)
 }
 
 impl Watched {
@@ -360,4 +381,47 @@ fn held_listings_show_young_files_only_until_they_are_let_go() {
     handle.hold(false);
     handle.scan();
     assert_eq!(listed(&events).0, [path("old.jpg"), path("young.jpg")]);
+}
+
+/// The next files that are reported to be gone.
+fn gone(events: &Receiver<Event>) -> Vec<PathBuf> {
+    loop {
+        if let Event::Watch(WatchEvent::FilesGone(paths)) = next(events) {
+            return paths;
+        }
+    }
+}
+
+#[test]
+fn recorded_files_that_are_gone_are_reported_by_a_listing_a_notice_and_a_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let names = ["bolt/1.jpg", "bolt/2.jpg", "nut/1.jpg", "nut/2.jpg", "nut/3.jpg"];
+    let recorded: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
+    fs::create_dir(path("bolt")).unwrap();
+    fs::create_dir(path("nut")).unwrap();
+    recorded[1..].iter().for_each(|path| fs::write(path, b"x").unwrap());
+    let (handle, events) = start_with(vec![deep(folder.path())], Recorded(|_: &Path, _| true, recorded.clone()));
+    assert_eq!(gone(&events), recorded[..1], "it went before the start");
+    fs::remove_file(&recorded[1]).unwrap();
+    assert_eq!(gone(&events), recorded[1..2], "it was removed");
+    fs::rename(path("nut"), path("gear")).unwrap();
+    assert_eq!(gone(&events), recorded[2..], "their folder was renamed");
+    let image = SampleId::of(b"image");
+    handle.check(vec![image]);
+    assert_eq!(gone(&events), recorded);
+    assert!(matches!(next(&events), Event::Watch(WatchEvent::FilesChecked(images)) if images == [image]));
+    handle.stop().unwrap();
+}
+
+#[test]
+fn an_empty_folder_says_nothing_of_its_files_before_something_was_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorded = folder.path().join("1.jpg");
+    let records = Recorded(|_: &Path, _| true, vec![recorded.clone()]);
+    let (handle, events) = start_with(vec![deep(folder.path())], records);
+    assert!(listed(&events).0.is_empty(), "its disk may be mounted later");
+    fs::write(folder.path().join("2.jpg"), b"x").unwrap();
+    handle.scan();
+    assert_eq!(gone(&events), [recorded]);
 }

@@ -33,6 +33,8 @@ pub(super) struct FolderWatch {
     unmounted: Option<PathBuf>,
     /// The state that was reported last.
     reported: Option<WatchState>,
+    /// Whether there was ever anything in it: what is mounted there may come later.
+    has_contents: bool,
 }
 
 /// How changes in a folder are noticed.
@@ -70,7 +72,16 @@ impl FolderWatch {
             mounts: SurroundingMounts::default(),
             unmounted: None,
             reported: None,
+            has_contents: false,
         }
+    }
+
+    /// Whether a file that is missing in it is gone. A folder that has been empty since the start says nothing: its
+    /// file system may be mounted later. Nor does one that is not there, or is another than the one that was listed.
+    pub(super) fn shows_what_is_gone(&mut self) -> bool {
+        self.has_contents =
+            self.has_contents || fs::read_dir(&self.root.path).is_ok_and(|mut all| all.next().is_some());
+        self.has_contents && self.unmounted.is_none() && identify(&self.root.path).is_ok_and(|(id, _)| id == self.id)
     }
 
     /// Checks the folder, and subscribes to it or has it polled where that is not so already.

@@ -320,4 +320,7 @@ fn wrong_usage_and_a_missing_store_have_their_messages() {
         fails(&empty, words, 69, &["there is no store yet"]);
     }
     assert!(!empty.path("state").exists() && !empty.path("a.csv").exists(), "nothing was made");
+    empty.put("labels.csv", b"image,label\n01234567,nut\n");
+    assert_eq!(good(&empty, "import labels.csv")["awaited"], 1, "labels may come before the first image");
+    assert_eq!(good(&empty, "import labels.csv")["unchanged"], 1, "and are in a store");
 }

@@ -1,16 +1,36 @@
 //! Where labels come from, and which one counts.
 
 use std::fs;
+use std::path::PathBuf;
 
 use rumqttc::QoS;
 use serde_json::{Value, json};
 
 use crate::camera::Part;
-use crate::{QUIET, Stage, name, picture};
+use crate::{ENDING, QUIET, Stage, name, picture};
 
 /// Waits until so many images are labelled.
 fn labelled(stage: &mut Stage, count: u64) {
     stage.ears.wait("health", "about these labels", |health| health["labelled"] == count);
+}
+
+/// Waits until it is so in the state folder; each look follows a report of the daemon's health.
+fn until(stage: &mut Stage, what: &str, is: impl Fn(&Stage) -> bool) {
+    for number in 0.. {
+        if is(stage) {
+            return;
+        }
+        assert!(number < 600, "not so after many looks: {what}");
+        stage.ears.ask("status", &format!("{what} {number}"));
+    }
+}
+
+/// Where an image lies, as the state folder has it.
+fn path_of(stage: &Stage, bytes: &[u8]) -> PathBuf {
+    let database = rusqlite::Connection::open(stage.home.state().join("edgetuned.db")).unwrap();
+    let digest = edgetuned::words::Digest::of(bytes).0;
+    let path = "SELECT CAST(path AS TEXT) FROM samples WHERE image = ?1";
+    database.query_row(path, [&digest[..]], |row| row.get::<_, String>(0)).unwrap().into()
 }
 
 /// The label of an image, as the state folder has it.
@@ -68,6 +88,61 @@ fn an_image_that_moves_into_a_class_folder_gets_its_label() {
     labelled(&mut stage, 1);
     assert_eq!(label_of(&stage, &bytes).as_deref(), Some("washer"));
     assert_eq!(stage.ears.heard("prediction").len(), 1);
+}
+
+#[test]
+fn the_last_act_has_the_last_word_while_it_runs_and_while_it_is_stopped() {
+    for stops in [false, true] {
+        let Some(mut stage) = Stage::set(QUIET) else { return };
+        let bytes = picture(Part::Washer, 3);
+        let camera = stage.home.camera();
+        for folder in ["bolt", "nut/2026"] {
+            fs::create_dir_all(camera.join(folder)).unwrap();
+        }
+        stage.home.put("nut/1.jpg", &bytes);
+        labelled(&mut stage, 1);
+        let becomes = |stage: &mut Stage, from: &str, to: &str, label: Option<&str>| {
+            if stops {
+                stage.daemon.stop(ENDING);
+            }
+            fs::rename(camera.join(from), camera.join(to)).unwrap();
+            if stops {
+                stage.daemon = stage.home.start();
+            }
+            until(stage, &format!("{label:?} after {to}, stopped: {stops}"), |stage| {
+                label_of(stage, &bytes).as_deref() == label && path_of(stage, &bytes) == camera.join(to)
+            });
+        };
+        becomes(&mut stage, "nut/1.jpg", "bolt/1.jpg", Some("bolt"));
+        becomes(&mut stage, "bolt/1.jpg", "nut/1.jpg", Some("nut"));
+        becomes(&mut stage, "nut/1.jpg", "1.jpg", None);
+        becomes(&mut stage, "1.jpg", "nut/1.jpg", Some("nut"));
+        stage.ears.send("label", &json!({"image": name(&bytes), "label": "gear"}));
+        until(&mut stage, "a person's label", |stage| label_of(stage, &bytes).as_deref() == Some("gear"));
+        becomes(&mut stage, "nut/1.jpg", "nut/2026/2.jpg", Some("gear"));
+        becomes(&mut stage, "nut/2026/2.jpg", "2.jpg", Some("gear"));
+        becomes(&mut stage, "2.jpg", "bolt/2.jpg", Some("bolt"));
+    }
+}
+
+#[test]
+fn a_retained_label_is_refused_at_every_connection_and_undoes_nothing() {
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    let bytes = picture(Part::Nut, 3);
+    let path = stage.home.put("1.jpg", &bytes);
+    stage.ears.prediction(&path);
+    stage.daemon.stop(ENDING);
+    let label = |label: &str| json!({"image": name(&bytes), "label": label}).to_string().into_bytes();
+    stage.ears.send_raw("label", label("nut"), QoS::AtLeastOnce, true);
+    stage.daemon = stage.home.start();
+    let is_refused = |json: &Value| json["topic"] == "label" && json["reason"].as_str().unwrap().contains("retain");
+    stage.ears.wait("event", "about the retained label", is_refused);
+    stage.ears.send_raw("label", label("bolt"), QoS::AtLeastOnce, false);
+    until(&mut stage, "the later label", |stage| label_of(stage, &bytes).as_deref() == Some("bolt"));
+    stage.ears.forget();
+    stage.restart();
+    stage.ears.wait("event", "about it again", is_refused);
+    assert_eq!(label_of(&stage, &bytes).as_deref(), Some("bolt"));
 }
 
 #[test]

@@ -200,6 +200,11 @@ fn write(write: &Write) -> String {
                 awaited.at.0
             )
         }
+        Write::Folder { id, class, in_doubt } => {
+            let class = class.as_ref().map_or("none", |class| class.as_str());
+            format!("write folder {id} {class} {in_doubt}")
+        }
+        Write::ClassFolders(folders) => format!("write class-folders {}", of(folders)),
         Write::DeletePendingLabel { prefix } => format!("delete pending-label {prefix}"),
         Write::Outbox(message) => format!(
             "write outbox seq={} {} {} {}",
@@ -253,7 +258,9 @@ fn act(act: &Act) -> String {
         }
         Act::FoldInLabels(before) => format!("fold-in {}", before.0),
         Act::Review { since } => format!("review {:?}", since.map(|since| since.0)),
-        Act::FindMissingFiles => "find-missing-files".into(),
+        Act::CheckFiles(ids) => {
+            format!("check-files {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
         Act::Evict { count } => format!("evict {count}"),
         Act::PrepareBackbone(order) => format!("prepare-backbone {}", order.sha256),
         Act::DeleteBackbone(sha256) => format!("delete-backbone {sha256}"),

@@ -7,6 +7,7 @@
 
 mod full;
 mod golden;
+mod last_word;
 mod life;
 mod many;
 mod model;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadInfo, HeadStatus, LabelSource, LiveAccuracy,
-    OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, StoredUpdate, TrainingState,
-    UpdateRecord, Write,
+    BackboneState, ClassFolders, ConfigPatch, FileDisposition, FileStamp, HeadInfo, HeadStatus, LabelSource,
+    LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, StoredUpdate,
+    TrainingState, UpdateRecord, Write,
 };
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
@@ -20,6 +20,11 @@ pub struct Model {
     /// What was said at arrival, with the head's version, of samples that no label has answered.
     pub predicted: BTreeMap<SampleId, (Label, u64)>,
     pub files: BTreeMap<PathBuf, (FileStamp, FileDisposition)>,
+    /// The class by folder of each sample as it was last judged, and whether it is to be judged anew.
+    pub folders: BTreeMap<SampleId, (Option<Label>, bool)>,
+    /// Who took the label of a sample away.
+    pub removed_by: BTreeMap<SampleId, LabelSource>,
+    pub class_folders: Option<ClassFolders>,
     /// Files whose sample was evicted.
     pub evicted: BTreeMap<PathBuf, FileStamp>,
     pub awaited: BTreeMap<String, PendingLabel>,
@@ -101,9 +106,19 @@ impl Model {
             Write::Label { id, label, source, at } => {
                 let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
                 self.labelled_at.insert(id, at);
+                if label.is_none() {
+                    self.removed_by.insert(id, source);
+                } else {
+                    self.removed_by.remove(&id);
+                }
                 *slot = label.map(|label| (label, source));
                 self.predicted.remove(&id);
             }
+            Write::Folder { id, class, in_doubt } => {
+                assert!(self.samples.contains_key(&id), "the folder of an unknown sample");
+                self.folders.insert(id, (class, in_doubt));
+            }
+            Write::ClassFolders(folders) => self.class_folders = Some(folders),
             Write::PendingLabel(awaited) => {
                 self.awaited.insert(awaited.prefix.clone(), awaited);
             }
@@ -148,7 +163,7 @@ impl Model {
             Write::DeleteSample { id } => self.evict(id),
             Write::DeleteFile { path } => {
                 self.evicted.remove(&path);
-                self.files.retain(|other, (_, fate)| *other != path || matches!(fate, FileDisposition::Sample(_)));
+                self.files.remove(&path);
             }
             Write::Statistics { file } => self.statistics.extend(self.backbone_in_use.map(|backbone| (backbone, file))),
             Write::UpdateState { kind, memory } => {
@@ -182,6 +197,8 @@ impl Model {
         self.arrived.retain(|arrived| *arrived != id);
         self.predicted.remove(&id);
         self.labelled_at.remove(&id);
+        self.folders.remove(&id);
+        self.removed_by.remove(&id);
         self.embeddings.retain(|(sample, _)| *sample != id);
         let (gone, kept) = std::mem::take(&mut self.files)
             .into_iter()
@@ -211,6 +228,9 @@ impl Model {
         let stored = |id: &SampleId| StoredSample {
             id: *id,
             label: self.samples[id].clone(),
+            removed_by: self.removed_by.get(id).copied(),
+            folder: self.folders.get(id).and_then(|(class, _)| class.clone()),
+            in_doubt: self.folders.get(id).is_some_and(|(_, in_doubt)| *in_doubt),
             predicted: self.predicted.get(id).cloned(),
         };
         Snapshot {
@@ -221,8 +241,8 @@ impl Model {
             seq: self.seq,
             heads: self.heads.clone(),
             training: self.training.clone(),
-            quarantined: self.files.values().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_))).count()
-                as u64,
+            files: self.files.iter().map(|(path, (_, fate))| (path.clone(), fate.clone())).collect(),
+            class_folders: self.class_folders.clone(),
             twin: self.config_patch.clone(),
             backbone: self.backbone.clone(),
             live: self.live.clone(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::file::{self, LabelLine};
-use super::{count_new_labels, open_for_labels};
+use super::{count_new_labels, open_for_labels, open_or_make_for_labels};
 use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::now;
 use crate::cli::output::Output;
@@ -29,7 +29,8 @@ struct Done {
 
 pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failure> {
     let (lines, wrong) = file::read(path)?;
-    let mut store = open_for_labels(config)?;
+    // Labels may come before the first image, on a device that has no store yet.
+    let mut store = if lines.is_empty() { open_for_labels(config)? } else { open_or_make_for_labels(config)? };
     let mut plan = Plan::new(store.snapshot()?, now(), wrong);
     for line in lines {
         plan.take(line);
@@ -51,11 +52,14 @@ pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failur
     })
 }
 
+/// A sample, its label and who gave it.
+type Found = (SampleId, Option<(Label, LabelSource)>);
+
 /// What a file's labels change.
 struct Plan {
     snapshot: Snapshot,
-    /// Every sample and its label.
-    labels: BTreeMap<SampleId, Option<Label>>,
+    /// Every sample, its label and who gave it.
+    labels: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
     awaited: BTreeMap<String, PendingLabel>,
     at: Timestamp,
     /// Digits of each image that the file has named, with the line and the label.
@@ -70,7 +74,7 @@ impl Plan {
         let samples = std::mem::take(&mut snapshot.samples).into_iter();
         let awaited = std::mem::take(&mut snapshot.awaited).into_iter();
         Self {
-            labels: samples.map(|sample| (sample.id, sample.label.map(|(label, _)| label))).collect(),
+            labels: samples.map(|sample| (sample.id, sample.label)).collect(),
             awaited: awaited.map(|label| (label.prefix.clone(), label)).collect(),
             snapshot,
             at,
@@ -99,17 +103,21 @@ impl Plan {
             None => self.named.insert(digits, (line, label.clone())),
         };
         match sample {
-            Some((_, present)) if present == label => self.done.unchanged += 1,
-            Some((id, _)) => {
-                self.done.changed += 1;
-                self.writes.push(Write::Label { id, label, source: LabelSource::Import, at: self.at });
+            Some((id, present)) => {
+                let (present, source) = present.unzip();
+                let is_same = present == label;
+                *(if is_same { &mut self.done.unchanged } else { &mut self.done.changed }) += 1;
+                // Whoever imports a folder's label gives it from now on.
+                if !is_same || source == Some(LabelSource::Folder) {
+                    self.writes.push(Write::Label { id, label, source: LabelSource::Import, at: self.at });
+                }
             }
             None => self.awaited(image.to_string(), label),
         }
     }
 
     /// The sample whose identity begins so, with its label; `None` when it has not arrived.
-    fn sample(&self, prefix: &str) -> Result<Option<(SampleId, Option<Label>)>, String> {
+    fn sample(&self, prefix: &str) -> Result<Option<Found>, String> {
         let first = format!("{prefix:0<64}").parse::<SampleId>().map_err(|error| error.to_string())?;
         let mut found = self.labels.range(first..).take_while(|(id, _)| id.to_string().starts_with(prefix));
         match (found.next(), found.next()) {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 
 use tracing::{debug, info, warn};
@@ -162,7 +162,7 @@ impl Preparation {
         let mut jobs = Vec::new();
         for sample in kept {
             if cache.get(&sample.id)?.is_none() {
-                let paths = reader.twins(&sample.id, Path::new(""))?;
+                let paths = reader.files_of(&sample.id)?;
                 jobs.push((sample.id, paths));
             }
         }
@@ -277,6 +277,7 @@ fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 

@@ -4,8 +4,7 @@
 //! batch at a time. Each takes one file after another in the engine's order. Both queues are bounded: at most
 //! [`IN_FLIGHT_MAX`] files are in flight, and at most two decoded images wait for the backbone.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcom
 use crate::image::{self, Limits, Preprocess};
 use crate::ports::{EmbedError, Embedder};
 use crate::shared::files::{PictureError, read_picture};
-use crate::store::{Reader, StoreError};
+use crate::store::Reader;
 use crate::train::{Frame, Grouper};
 use crate::words::{SampleId, Timestamp, error_chain};
 
@@ -38,8 +37,6 @@ struct Read {
     id: SampleId,
     bytes: u64,
     input: Input,
-    here_before: bool,
-    twins: Vec<PathBuf>,
     decode: Duration,
 }
 
@@ -79,7 +76,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     let (reader, events) = (parts.reader, parts.events.clone());
     let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, preprocess, limits: Limits::default(), latest: VecDeque::new(), heartbeat };
+        let reading = Reading { reader, preprocess, limits: Limits::default(), heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -100,13 +97,11 @@ struct Reading {
     reader: Reader,
     preprocess: Preprocess,
     limits: Limits,
-    /// The files that were read last, which the store may not know yet; those in flight are among them.
-    latest: VecDeque<(SampleId, PathBuf)>,
     heartbeat: Heartbeat,
 }
 
 impl Reading {
-    fn read_all(mut self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
+    fn read_all(self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
         for job in jobs {
             let heartbeat = self.heartbeat.clone();
             let gone = match heartbeat.during(|| self.read(job)) {
@@ -120,7 +115,7 @@ impl Reading {
         }
     }
 
-    fn read(&mut self, job: Job) -> Result<Read, Box<Ingested>> {
+    fn read(&self, job: Job) -> Result<Read, Box<Ingested>> {
         let started = Instant::now();
         let no_stamp = FileStamp { size: 0, mtime_ns: 0 };
         let failed = |job: Job, stamp, outcome| Box::new(Ingested { root: job.root, path: job.path, stamp, outcome });
@@ -129,8 +124,8 @@ impl Reading {
             Err(error) => return Err(failed(job, no_stamp, unread(&error))),
         };
         let (id, stamp) = (picture.id, picture.stamp);
-        let (cached, paths) = match known(&self.reader, &id) {
-            Ok(known) => known,
+        let cached = match self.reader.embedding(&id) {
+            Ok(cached) => cached,
             Err(error) => {
                 return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: error_chain(&error) }));
             }
@@ -145,24 +140,8 @@ impl Reading {
                 Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: error_chain(&bad) })),
             },
         };
-        let here_before = paths.contains(&job.path);
-        let twins = self.twins(&id, paths, &job.path);
-        self.remember(id, job.path.clone());
         let bytes = picture.bytes.len() as u64;
-        Ok(Read { job, stamp, id, bytes, input, here_before, twins, decode: started.elapsed() })
-    }
-
-    /// Other files with the bytes of `id` that still exist: those that the store knows, and those still in flight.
-    fn twins(&self, id: &SampleId, stored: Vec<PathBuf>, path: &Path) -> Vec<PathBuf> {
-        let in_flight = self.latest.iter().filter(|(other, _)| other == id).map(|(_, path)| path.clone());
-        stored.into_iter().chain(in_flight).filter(|other| other != path && other.exists()).collect()
-    }
-
-    fn remember(&mut self, id: SampleId, path: PathBuf) {
-        if self.latest.len() == IN_FLIGHT_MAX {
-            self.latest.pop_front();
-        }
-        self.latest.push_back((id, path));
+        Ok(Read { job, stamp, id, bytes, input, decode: started.elapsed() })
     }
 }
 
@@ -174,11 +153,6 @@ fn unread(error: &PictureError) -> IngestOutcome {
         PictureError::NotAFile(_) | PictureError::TooLarge { .. } => IngestOutcome::Bad { reason: error_chain(error) },
         PictureError::Unreadable { .. } => IngestOutcome::Unreadable { reason: error_chain(error) },
     }
-}
-
-/// The embedding of an image, if the store has it, and the paths under which the image was recorded.
-fn known(reader: &Reader, id: &SampleId) -> Result<(Option<Vec<f32>>, Vec<PathBuf>), StoreError> {
-    Ok((reader.embedding(id)?, reader.twins(id, Path::new(""))?))
 }
 
 struct Embedding {
@@ -214,7 +188,7 @@ impl Embedding {
     }
 
     fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
-        let Read { job, stamp, id, bytes, input, here_before, twins, decode } = read;
+        let Read { job, stamp, id, bytes, input, decode } = read;
         let (embedding, embed) = match input {
             Input::Cached(embedding) => (embedding, Duration::ZERO),
             Input::Tensor(tensor) => {
@@ -234,7 +208,7 @@ impl Embedding {
         let predicted = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
         let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
         self.online.observe(Observed { group, embedding: embedding.clone(), predicted, arrived_at });
-        let image = EmbeddedImage { id, bytes, embedding, group, prediction, here_before, twins, decode, embed };
+        let image = EmbeddedImage { id, bytes, embedding, group, prediction, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }
 }

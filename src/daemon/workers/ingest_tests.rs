@@ -1,6 +1,7 @@
 //! Workers whose backbone panics or never returns.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;

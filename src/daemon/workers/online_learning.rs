@@ -6,9 +6,7 @@
 //! labels.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
@@ -25,8 +23,6 @@ use crate::store::{CurrentLabel, Reader, StoreError};
 use crate::train::{self, OnlineLearner};
 use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 
-/// Files that are checked for existence each time: more than a million in a day.
-const GONE: usize = 1_000;
 /// Samples read at a time.
 const CHUNK: usize = 256;
 /// New embeddings that may wait; further ones are not examined for drift.
@@ -39,7 +35,6 @@ enum Job {
     FoldInLabels(Timestamp),
     Review(Option<Timestamp>),
     Evict(usize),
-    LookForGone,
     Observed(Observed),
 }
 
@@ -80,10 +75,6 @@ impl Handle {
 
     pub fn evict(&self, count: usize) {
         self.send(Job::Evict(count));
-    }
-
-    pub fn look_for_gone(&self) {
-        self.send(Job::LookForGone);
     }
 
     /// Passes on a new image, unless the worker is too far behind.
@@ -139,8 +130,6 @@ struct OnlineWorker {
     leaving: Vec<SampleId>,
     /// Group and time of the images observed last.
     arrived: VecDeque<(SampleId, Timestamp)>,
-    /// The last path that was checked for existence.
-    looked_for: PathBuf,
 }
 
 impl OnlineWorker {
@@ -157,7 +146,6 @@ impl OnlineWorker {
             monitor: None,
             leaving: Vec::new(),
             arrived,
-            looked_for: PathBuf::new(),
         };
         worker.catch_up()?;
         // Before the first verdict there is no head to correct.
@@ -181,7 +169,6 @@ impl OnlineWorker {
             Job::FoldInLabels(before) => self.fold_in_labels(before)?,
             Job::Review(since) => self.review(since)?,
             Job::Evict(count) => self.evict(count)?,
-            Job::LookForGone => self.look_for_gone()?,
             Job::Observed(image) => {
                 observed.fetch_sub(1, Ordering::Relaxed);
                 self.observe(&image);
@@ -289,20 +276,6 @@ impl OnlineWorker {
         Ok(())
     }
 
-    /// Checks the next files that belong to no sample, from the beginning again after the last one.
-    fn look_for_gone(&mut self) -> Result<(), StoreError> {
-        let files = self.parts.reader.files_without_sample(&self.looked_for, GONE)?;
-        let last = files.last().filter(|_| files.len() == GONE);
-        self.looked_for = last.map(|(path, _)| path.clone()).unwrap_or_default();
-        let is_gone =
-            |path: &Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        let gone: Vec<_> = files.into_iter().filter(|(path, _)| is_gone(path)).collect();
-        if !gone.is_empty() {
-            self.send(Event::Adapter(AdapterEvent::FilesMissing(gone)));
-        }
-        Ok(())
-    }
-
     fn observe(&mut self, image: &Observed) {
         let (Some(monitor), Some(champion), Some(predicted)) = (&mut self.monitor, &self.champion, &image.predicted)
         else {
@@ -338,7 +311,7 @@ impl OnlineWorker {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::mpsc::sync_channel;
 
     use super::*;

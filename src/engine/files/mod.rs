@@ -1,17 +1,19 @@
 //! Files on their way to the store: which are ready to be read, what became of them, and how watched folders fare.
 //!
-//! It knows files and nothing of samples: an image that was read is a [`Fact`] for the labels' machine.
+//! It knows files and nothing of samples: an image that was read, or a file that is gone, is a [`Fact`] for the labels'
+//! machine.
 
 mod readiness;
 mod watch_health;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Cx;
 use super::event::{FileStamp, IngestOutcome, Ingested, Sighting, WatchEvent};
 use super::fact::{Fact, ReadImage};
-use super::step::Act;
+use super::settings::Settings;
 use super::write::{FileDisposition, Write};
 use crate::wire::EventKind;
 pub use readiness::IN_FLIGHT_MAX;
@@ -23,11 +25,40 @@ use watch_health::WatchHealth;
 pub(super) struct Files {
     ready: ReadyQueue,
     health: WatchHealth,
-    /// How many files wait, as the other machines know it.
-    posted: usize,
+    /// Files that are put aside now.
+    quarantined: BTreeSet<PathBuf>,
+    /// Recorded files that no watched folder contains any more.
+    outside: Vec<PathBuf>,
+    /// How many files wait, and whether a backlog does, as the other machines know it.
+    posted: (usize, bool),
 }
 
 impl Files {
+    /// The machine of what the store has.
+    pub fn new(settings: &Settings, files: &[(PathBuf, FileDisposition)]) -> Self {
+        let mut machine = Self::default();
+        for (path, fate) in files {
+            if settings.root_of(path).is_none() {
+                machine.outside.push(path.clone());
+            } else if let FileDisposition::Quarantined(_) = fate {
+                machine.quarantined.insert(path.clone());
+            }
+        }
+        machine
+    }
+
+    /// The engine starts: files that nobody watches any more are forgotten.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        for path in std::mem::take(&mut self.outside) {
+            cx.write(Write::DeleteFile { path });
+        }
+    }
+
+    /// Files that are put aside now.
+    pub fn quarantined(&self) -> usize {
+        self.quarantined.len()
+    }
+
     /// Files that wait to be read.
     pub fn waiting(&self) -> usize {
         self.ready.len()
@@ -38,6 +69,9 @@ impl Files {
         match event {
             WatchEvent::FileSeen(sighting) => self.seen(cx, &sighting),
             WatchEvent::ScanFinished { unreadable, .. } => self.scanned(cx, unreadable),
+            WatchEvent::FilesGone(paths) => self.gone(cx, paths),
+            // For the labels' machine.
+            WatchEvent::FilesChecked(_) => {}
             WatchEvent::FolderHealth(health) => self.folder_health(cx, health),
         }
         self.post_waiting(cx);
@@ -54,9 +88,11 @@ impl Files {
                 if cx.storage_is_out() {
                     // It is found again by a listing when it can be stored.
                     self.ready.passed_over();
+                } else {
+                    self.quarantined.remove(&path);
                 }
                 let latency = cx.now.mono.saturating_sub(ready_at);
-                cx.post(Fact::ImageRead(Box::new(ReadImage { root, path, stamp, image: *image, latency })));
+                cx.post(Fact::ImageRead(Box::new(ReadImage { path, stamp, image: *image, latency })));
             }
             IngestOutcome::Incomplete { reason } | IngestOutcome::Unreadable { reason } => {
                 self.ready.postponed(cx.now, &path, settle, Some(reason));
@@ -89,25 +125,18 @@ impl Files {
         }
     }
 
-    /// A file that was dropped or quarantined is remembered, so that no listing takes it in again, for as long as it is
-    /// there. While a watched folder is lost all its files seem to be gone, so nothing is checked.
-    pub fn find_missing(&mut self, cx: &mut Cx<'_>) {
-        if self.health.is_well() && !cx.is_stopping() {
-            cx.act(Act::FindMissingFiles);
-        }
-    }
-
-    /// Forgets files that are gone, unless a folder was lost meanwhile.
-    pub fn missing(&mut self, cx: &mut Cx<'_>, files: Vec<(PathBuf, bool)>) {
-        if !self.health.is_well() || cx.storage_is_out() {
+    /// Forgets files that are gone; their samples stay.
+    fn gone(&mut self, cx: &mut Cx<'_>, paths: Vec<PathBuf>) {
+        if cx.storage_is_out() {
+            // The listing that follows finds that they are gone.
+            self.ready.passed_over();
             return;
         }
-        for (path, was_quarantined) in files {
-            if was_quarantined {
-                cx.messages.uncount_quarantined();
-            }
-            cx.write(Write::DeleteFile { path });
+        for path in &paths {
+            self.quarantined.remove(path);
+            cx.write(Write::DeleteFile { path: path.clone() });
         }
+        cx.post(Fact::FilesGone(paths));
     }
 
     fn seen(&mut self, cx: &mut Cx<'_>, sighting: &Sighting) {
@@ -123,15 +152,16 @@ impl Files {
             self.ready.passed_over();
             return;
         }
-        cx.messages.count_quarantined();
+        self.quarantined.insert(path.clone());
+        cx.post(Fact::FilesGone(vec![path.clone()]));
         cx.emit_event(EventKind::Quarantined { path: path.to_string_lossy().into_owned(), reason: reason.clone() });
         cx.write(Write::File { path, stamp, fate: FileDisposition::Quarantined(reason) });
     }
 
     fn post_waiting(&mut self, cx: &mut Cx<'_>) {
-        let waiting = self.ready.len();
-        if std::mem::replace(&mut self.posted, waiting) != waiting {
-            cx.post(Fact::FilesWaiting(waiting));
+        let (waiting, backlog_waits) = (self.ready.len(), self.ready.backlog_waits());
+        if std::mem::replace(&mut self.posted, (waiting, backlog_waits)) != (waiting, backlog_waits) {
+            cx.post(Fact::FilesWaiting { waiting, backlog_waits });
         }
     }
 }

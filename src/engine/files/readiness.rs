@@ -86,6 +86,11 @@ impl ReadyQueue {
         self.waiting.len()
     }
 
+    /// Whether files that a listing found are ready, or had to be left to another listing.
+    pub fn backlog_waits(&self) -> bool {
+        self.overflowed || !self.backlog.is_empty()
+    }
+
     /// Records a sighting; the file may be given up when it stayed unreadable for too long.
     pub fn sighted(&mut self, now: Now, sighting: &Sighting, settle: Duration) -> Option<GivenUp> {
         let Some(stamp) = sighting.stamp else {
@@ -103,7 +108,8 @@ impl ReadyQueue {
             file.complaint = None;
         }
         match file.stage {
-            Stage::InFlight { ref mut touched } => *touched |= changed || sighting.closed,
+            // A second notice of the same writing says nothing new, where the file's time tells writings apart.
+            Stage::InFlight { ref mut touched } => *touched |= changed || (sighting.closed && stamp.is_coarse()),
             Stage::Ready => {}
             Stage::Watched { .. } | Stage::Looked if sighting.closed => self.make_ready(now, &sighting.path),
             Stage::Watched { ref mut look_at } => {

@@ -107,3 +107,16 @@ fn arrivals_beyond_every_bound_are_left_to_a_listing() {
     assert_eq!(queue.len(), WAITING_MAX);
     assert!(queue.advance(false).iter().any(|effect| matches!(effect, Act::PauseScans(true))));
 }
+
+#[test]
+fn a_second_notice_of_the_same_writing_does_not_read_the_file_again_where_times_are_fine() {
+    for (age_ns, is_read_again) in [(1_000_000_001, false), (1_000_000_000, true)] {
+        let mut queue = ReadyQueue::default();
+        let sighting = Sighting { closed: true, ..listed("new", Duration::from_nanos(age_ns)) };
+        sight(&mut queue, &sighting);
+        assert_eq!(queue.advance(false).into_iter().filter_map(ingested).count(), 1);
+        sight(&mut queue, &sighting);
+        queue.finished(at(0), Path::new("new"));
+        assert_eq!(queue.len() == 1, is_read_again, "whole seconds do not tell two writings apart");
+    }
+}

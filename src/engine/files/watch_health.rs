@@ -26,11 +26,6 @@ pub(super) struct WatchHealth {
 }
 
 impl WatchHealth {
-    /// Whether every watched folder is there and can be read.
-    pub fn is_well(&self) -> bool {
-        self.trouble().is_none_or(|(severity, _)| severity != Severity::Error)
-    }
-
     /// How bad it is and what it is; nothing where all is well.
     fn trouble(&self) -> Option<(Severity, String)> {
         let below = self.unreadable.values().map(|reason| (Severity::Error, reason));

@@ -82,6 +82,7 @@ impl Labels {
                 continue;
             }
             cx.write(Write::DeleteSample { id });
+            self.doubts.forget(&id);
             self.no_longer_asked(cx, &id);
             *counts.entry(why).or_default() += 1;
         }
@@ -97,6 +98,7 @@ impl Labels {
             return cx.error(Component::Store, reason.to_owned());
         }
         self.eviction.told = false;
+        self.index.forget_files();
         cx.post(Fact::SamplesEvicted { count, counts: self.counts() });
         let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
         cx.emit_event(EventKind::Evicted { count, why });

@@ -1,11 +1,14 @@
-//! Which images are known and how they are labelled; labels that wait for their image.
+//! Which images are known, how they are labelled and where their files lie; labels that wait for their image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::BORN;
 use super::super::snapshot::StoredSample;
 use super::super::write::{LabelSource, PendingLabel};
+use super::last_word::{Lies, Standing, is_person};
+use super::living::{LivingFile, LivingFiles, Places};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// Labels kept for images not seen yet.
@@ -13,25 +16,43 @@ pub const PENDING_MAX: usize = 10_000;
 /// How long they are kept.
 const PENDING_AGE_MAX: Duration = Duration::from_hours(30 * 24);
 
-/// All samples with their labels, in memory: about 100 bytes each.
+/// All samples with their labels and files, in memory: about 250 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct SampleIndex {
     samples: BTreeMap<SampleId, Known>,
+    files: LivingFiles,
     counts: BTreeMap<Label, usize>,
     awaited: BTreeMap<String, PendingLabel>,
     classes: Classes,
 }
 
 /// What deciding needs of a sample.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Known {
-    label: Option<(ClassNumber, LabelSource)>,
+    label: Option<ClassNumber>,
+    /// Who gave the label, or took it away.
+    spoke_last: Option<LabelSource>,
     /// The prediction at arrival and its head, until a label answers it.
     predicted: Option<(ClassNumber, u64)>,
+    /// The class by folder as it was last judged.
+    folder: Option<ClassNumber>,
+    /// Where its living files lie.
+    places: Places,
 }
 
 /// Place of a label in [`Classes`].
-type ClassNumber = u32;
+pub(super) type ClassNumber = u32;
+
+/// What a label changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// Nothing: it is the same label again, or an unknown image.
+    Nothing,
+    /// Who gave it: a person confirmed a folder's label, or the other way round.
+    Giver,
+    /// The label.
+    Label,
+}
 
 /// Every label that was ever given or predicted, once; so a sample holds a number and no text.
 #[derive(Debug, Default)]
@@ -67,10 +88,14 @@ pub(super) enum Resolved {
 impl SampleIndex {
     pub fn new(samples: Vec<StoredSample>, awaited: Vec<PendingLabel>) -> Self {
         let mut index = Self::default();
-        for StoredSample { id, label, predicted } in samples {
+        for StoredSample { id, label, removed_by, folder, predicted, .. } in samples {
             index.add(id, predicted);
+            let folder = folder.map(|folder| index.classes.number(&folder));
+            index.judged(&id, folder);
             if let Some((label, source)) = label {
                 index.set_label(id, Some(label), source);
+            } else if let Some(known) = index.samples.get_mut(&id) {
+                known.spoke_last = removed_by;
             }
         }
         index.awaited = awaited.into_iter().map(|label| (label.prefix.clone(), label)).collect();
@@ -95,20 +120,88 @@ impl SampleIndex {
     }
 
     pub fn label(&self, id: &SampleId) -> Option<&Label> {
-        self.samples.get(id)?.label.map(|(class, _)| self.classes.name(class))
+        self.samples.get(id)?.label.map(|class| self.classes.name(class))
     }
 
     /// Adds a sample without a label, with its prediction and its head; no effect when it is known.
     pub fn add(&mut self, id: SampleId, predicted: Option<(Label, u64)>) {
         let predicted = predicted.map(|(label, head)| (self.classes.number(&label), head));
-        self.samples.entry(id).or_insert(Known { label: None, predicted });
+        self.samples.entry(id).or_insert(Known { predicted, ..Known::default() });
     }
 
-    /// Forgets a sample; whether it was there.
+    /// Forgets a sample; whether it was there. Its files are forgotten with [`Self::forget_files`].
     pub fn remove(&mut self, id: &SampleId) -> bool {
         let Some(known) = self.samples.remove(id) else { return false };
-        self.uncount(known);
+        self.uncount(known.label);
         true
+    }
+
+    /// Forgets the files of samples that were removed.
+    pub fn forget_files(&mut self) {
+        let samples = &self.samples;
+        self.files.retain(|id| samples.contains_key(id));
+    }
+
+    /// A file at `path` has the bytes of the known sample `id` and lies in a folder of `class`. Returns the samples
+    /// whose set of places changed by that: this one, and the one whose bytes the file had before.
+    pub fn file_lives(&mut self, path: &Path, id: SampleId, class: Option<&Label>) -> BTreeSet<SampleId> {
+        let file = LivingFile { id, class: class.map(|class| self.classes.number(class)) };
+        let former = self.files.insert(path, file);
+        if former == Some(file) {
+            return BTreeSet::new();
+        }
+        let mut changed: BTreeSet<SampleId> = former.and_then(|former| self.left(former)).into_iter().collect();
+        if self.samples.get_mut(&id).is_some_and(|known| known.places.add(file.class)) {
+            changed.insert(id);
+        }
+        changed
+    }
+
+    /// There is no image at `path` any more. Returns the sample that had it, where its set of places changed by that.
+    pub fn file_is_gone(&mut self, path: &Path) -> Option<SampleId> {
+        let former = self.files.remove(path)?;
+        self.left(former)
+    }
+
+    fn left(&mut self, file: LivingFile) -> Option<SampleId> {
+        let known = self.samples.get_mut(&file.id)?;
+        known.places.remove(file.class).then_some(file.id)
+    }
+
+    /// Where the living files of a sample lie; nowhere where it is not known.
+    pub fn lies(&self, id: &SampleId) -> Lies<ClassNumber> {
+        self.samples.get(id).map_or(Lies::Nowhere, |known| known.places.lies())
+    }
+
+    /// The classes of the folders in which files of a sample lie, by their names.
+    pub fn classes_by_folder(&self, id: &SampleId) -> Vec<Label> {
+        let classes = self.samples.get(id).into_iter().flat_map(|known| known.places.classes());
+        let mut names: Vec<Label> = classes.map(|class| self.classes.name(class).clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// What was decided for a known sample so far.
+    pub fn standing(&self, id: &SampleId) -> Option<Standing<ClassNumber>> {
+        let known = self.samples.get(id)?;
+        Some(Standing { folder: known.folder, spoke_last: known.spoke_last })
+    }
+
+    /// The class by folder of a sample was judged.
+    pub fn judged(&mut self, id: &SampleId, folder: Option<ClassNumber>) {
+        if let Some(known) = self.samples.get_mut(id) {
+            known.folder = folder;
+        }
+    }
+
+    /// The name of a class.
+    pub fn class(&self, class: ClassNumber) -> &Label {
+        self.classes.name(class)
+    }
+
+    /// Every sample.
+    pub fn ids(&self) -> impl Iterator<Item = SampleId> + '_ {
+        self.samples.keys().copied()
     }
 
     /// The prediction of a sample at arrival, and its head; once, since a label answers it once.
@@ -117,24 +210,27 @@ impl SampleIndex {
         Some((self.classes.name(class).clone(), head))
     }
 
-    /// Sets or removes a known sample's label; whether anything changed.
-    pub fn set_label(&mut self, id: SampleId, label: Option<Label>, source: LabelSource) -> bool {
+    /// Sets or removes a known sample's label.
+    pub fn set_label(&mut self, id: SampleId, label: Option<Label>, source: LabelSource) -> Changed {
         let class = label.as_ref().map(|label| self.classes.number(label));
-        let Some(slot) = self.samples.get_mut(&id) else { return false };
-        if slot.label.map(|(old, _)| old) == class {
-            return false;
+        let Some(known) = self.samples.get_mut(&id) else { return Changed::Nothing };
+        let (former, spoke_last) = (known.label, known.spoke_last);
+        if former == class && (spoke_last.is_none() || is_person(spoke_last) == is_person(Some(source))) {
+            return Changed::Nothing;
         }
-        let before = *slot;
-        slot.label = class.map(|class| (class, source));
-        self.uncount(before);
+        (known.label, known.spoke_last) = (class, Some(source));
+        if former == class {
+            return Changed::Giver;
+        }
+        self.uncount(former);
         if let Some(label) = label {
             *self.counts.entry(label).or_default() += 1;
         }
-        true
+        Changed::Label
     }
 
-    fn uncount(&mut self, known: Known) {
-        let Some((class, _)) = known.label else { return };
+    fn uncount(&mut self, label: Option<ClassNumber>) {
+        let Some(class) = label else { return };
         let name = self.classes.name(class);
         if let Some(count) = self.counts.get_mut(name) {
             *count -= 1;
@@ -210,10 +306,6 @@ mod tests {
         Label::new(text).unwrap()
     }
 
-    fn unlabelled(id: SampleId) -> StoredSample {
-        StoredSample { id, label: None, predicted: None }
-    }
-
     fn id(first: u8, second: u8) -> SampleId {
         let mut bytes = [0; 32];
         (bytes[0], bytes[5]) = (first, second);
@@ -222,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_prefix_means_an_image_only_when_it_means_one() {
-        let index = SampleIndex::new([id(0xab, 1), id(0xab, 2), id(0xac, 3)].map(unlabelled).into(), vec![]);
+        let index = SampleIndex::new([id(0xab, 1), id(0xab, 2), id(0xac, 3)].map(StoredSample::new).into(), vec![]);
         assert_eq!(index.resolve("ab000000"), Resolved::Ambiguous);
         assert_eq!(index.resolve("ab0000000001"), Resolved::Known(id(0xab, 1)));
         assert_eq!(index.resolve(&id(0xac, 3).to_string()), Resolved::Known(id(0xac, 3)));
@@ -231,20 +323,29 @@ mod tests {
 
     #[test]
     fn counts_follow_relabelling_and_removal() {
-        let labelled = StoredSample { label: Some((label("nut"), LabelSource::Folder)), ..unlabelled(id(1, 0)) };
+        let labelled = StoredSample { label: Some((label("nut"), LabelSource::Folder)), ..StoredSample::new(id(1, 0)) };
         let mut index = SampleIndex::new(vec![labelled], vec![]);
-        assert!(index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt));
-        assert!(
-            !index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt),
+        let set = |index: &mut SampleIndex, label: Option<Label>, source| index.set_label(id(1, 0), label, source);
+        assert_eq!(set(&mut index, Some(label("gear")), LabelSource::Mqtt), Changed::Label);
+        assert_eq!(
+            set(&mut index, Some(label("gear")), LabelSource::Import),
+            Changed::Nothing,
             "the same label again is no change"
         );
+        assert_eq!(
+            set(&mut index, Some(label("gear")), LabelSource::Folder),
+            Changed::Giver,
+            "unless a folder gives it"
+        );
         assert_eq!(index.counts().iter().map(|(l, n)| (l.as_str(), *n)).collect::<Vec<_>>(), [("gear", 1)]);
-        assert!(index.set_label(id(1, 0), None, LabelSource::Mqtt));
+        assert_eq!(set(&mut index, None, LabelSource::Mqtt), Changed::Label);
         assert!(index.counts().is_empty());
-        assert!(index.set_label(id(1, 0), Some(label("nut")), LabelSource::Mqtt));
+        assert_eq!(set(&mut index, None, LabelSource::Mqtt), Changed::Nothing);
+        assert_eq!(set(&mut index, Some(label("nut")), LabelSource::Mqtt), Changed::Label);
         assert!(index.remove(&id(1, 0)) && !index.remove(&id(1, 0)));
         assert_eq!(index.labelled(), 0);
-        assert!(!index.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt), "unknown images take no label");
+        let unknown = index.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt);
+        assert_eq!(unknown, Changed::Nothing, "unknown images take no label");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::super::fact::Fact;
 use super::super::step::Act;
 use super::super::write::{LabelSource, PendingLabel, Write};
 use super::Labels;
-use super::index::{PENDING_MAX, Resolved};
+use super::index::{Changed, PENDING_MAX, Resolved};
 use crate::wire::command::{self, Spec as _};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, SampleId};
@@ -64,12 +64,16 @@ impl Labels {
         }
     }
 
-    /// Sets or removes a known image's label; the same label again is no change.
+    /// Sets or removes a known image's label; the same label again is no change, but for who gave it.
     pub fn set_label(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, source: LabelSource) {
-        if self.index.set_label(id, label.clone(), source) {
-            let at = cx.stamp();
-            cx.write(Write::Label { id, label: label.clone(), source, at });
-            cx.act(Act::UpdateOnline(vec![id]));
+        let changed = self.index.set_label(id, label.clone(), source);
+        if changed == Changed::Nothing {
+            return;
+        }
+        let at = cx.stamp();
+        cx.write(Write::Label { id, label: label.clone(), source, at });
+        cx.act(Act::UpdateOnline(vec![id]));
+        if changed == Changed::Label {
             self.review.outdated();
             self.no_longer_asked(cx, &id);
             let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));

@@ -1,20 +1,27 @@
 //! Samples and their labels: which are known, which images are worth a label, and which samples have to go.
 
 mod arrivals;
+mod class_folders;
 mod eviction;
 mod index;
 mod labelling;
+mod last_word;
+mod living;
 mod review_list;
+
+use std::path::PathBuf;
 
 use super::commands::Outcome;
 use super::context::Cx;
 use super::fact::LabelCounts;
+use super::settings::Settings;
 use super::snapshot::StoredSample;
 use super::step::Query;
-use super::write::{PendingLabel, Write};
+use super::write::{ClassFolders, FileDisposition, PendingLabel, Write};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
 use crate::words::SampleId;
+use class_folders::Doubts;
 use eviction::Eviction;
 pub use index::PENDING_MAX;
 use index::{Resolved, SampleIndex};
@@ -26,17 +33,43 @@ pub(super) struct Labels {
     index: SampleIndex,
     review: ReviewState,
     eviction: Eviction,
+    doubts: Doubts,
+    /// Samples that were in doubt before the start.
+    in_doubt: Vec<SampleId>,
     /// Files that wait to be read, as the files' machine posted.
     files_waiting: usize,
+    /// Whether files of a listing are among them, or had to be left to another one.
+    backlog_waits: bool,
 }
 
 impl Labels {
-    pub fn new(samples: Vec<StoredSample>, pending: Vec<PendingLabel>) -> Self {
+    /// The machine of what the store has; files outside of all watched folders are passed over.
+    pub fn new(
+        settings: &Settings,
+        samples: Vec<StoredSample>,
+        pending: Vec<PendingLabel>,
+        files: &[(PathBuf, FileDisposition)],
+        judged_under: Option<ClassFolders>,
+    ) -> Self {
+        let in_doubt = samples.iter().filter(|sample| sample.in_doubt).map(|sample| sample.id).collect();
+        let mut index = SampleIndex::new(samples, pending);
+        for (path, fate) in files {
+            if let FileDisposition::Sample(id) = fate
+                && settings.root_of(path).is_some()
+            {
+                // A folder that cannot be a class was reported when the file came.
+                let class = settings.class_by_folder(path).unwrap_or_default();
+                index.file_lives(path, *id, class.as_ref());
+            }
+        }
         Self {
-            index: SampleIndex::new(samples, pending),
+            index,
             review: ReviewState::default(),
             eviction: Eviction::default(),
+            doubts: Doubts::new(judged_under),
+            in_doubt,
             files_waiting: 0,
+            backlog_waits: false,
         }
     }
 
@@ -55,14 +88,16 @@ impl Labels {
         }
     }
 
-    /// The engine starts: a new review list is due.
-    pub fn start(&mut self) {
+    /// The engine starts: a new review list is due, and a look at the class folders.
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
         self.review.outdated();
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        self.judge_at_start(cx, in_doubt);
     }
 
-    /// Number of files that wait to be read.
-    pub fn files_waiting(&mut self, waiting: usize) {
-        self.files_waiting = waiting;
+    /// Files that wait to be read, and whether files that a listing found are among them.
+    pub fn files_waiting(&mut self, waiting: usize, backlog_waits: bool) {
+        (self.files_waiting, self.backlog_waits) = (waiting, backlog_waits);
     }
 
     /// The wall clock was set: labels that wait for their image are as old as they were.

@@ -1,5 +1,6 @@
 //! The list of images that are worth a label: when it is renewed, and when an entry is done.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::Cx;
@@ -29,6 +30,14 @@ impl ReviewState {
     /// Images or labels changed.
     pub fn outdated(&mut self) {
         self.stale = true;
+    }
+
+    /// A file is gone: where the list names it, another list is made at once, which names a file that is there.
+    pub fn file_is_gone(&mut self, path: &Path) {
+        if self.list.items.iter().any(|item| Path::new(&item.path) == path) {
+            self.stale = true;
+            self.made_at = None;
+        }
     }
 }
 

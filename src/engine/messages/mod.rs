@@ -63,6 +63,8 @@ pub(super) struct Overview<'a> {
     pub labelled: usize,
     /// Files that wait to be read.
     pub waiting_files: usize,
+    /// Files that are put aside now.
+    pub quarantined: usize,
     /// Samples ever dropped to keep the store within its quota.
     pub evicted: u64,
     /// When the last training ended.
@@ -73,16 +75,10 @@ pub(super) struct Overview<'a> {
 }
 
 impl Messages {
-    /// `seq`: no number above it has been used; `quarantined` files are in the store.
-    pub fn new(
-        settings: &Settings,
-        outbox: Vec<Spooled>,
-        replies: Vec<RememberedReply>,
-        seq: u64,
-        quarantined: u64,
-    ) -> Self {
+    /// `seq`: no number above it has been used.
+    pub fn new(settings: &Settings, outbox: Vec<Spooled>, replies: Vec<RememberedReply>, seq: u64) -> Self {
         Self {
-            reports: Reports::new(settings.boot.clone(), seq, quarantined),
+            reports: Reports::new(settings.boot.clone(), seq),
             outbox: OutboxLimits::new(outbox, settings.spool_bytes_max, settings.spool_age_max),
             errors: ErrorLimiter::default(),
             alerts: Alerts::default(),
@@ -138,15 +134,5 @@ impl Messages {
     /// One more image was read.
     pub fn count_image(&mut self) {
         self.reports.images_total += 1;
-    }
-
-    /// One more file was quarantined.
-    pub fn count_quarantined(&mut self) {
-        self.reports.quarantined += 1;
-    }
-
-    /// A quarantined file is gone.
-    pub fn uncount_quarantined(&mut self) {
-        self.reports.quarantined = self.reports.quarantined.saturating_sub(1);
     }
 }

@@ -51,13 +51,12 @@ pub(super) struct Reports {
     pub metrics: SystemMetrics,
     pub images_total: u64,
     pub errors_total: u64,
-    pub quarantined: u64,
     novel_at: Option<Duration>,
 }
 
 impl Reports {
     /// `seq`: no number above it has been used.
-    pub fn new(boot: String, seq: u64, quarantined: u64) -> Self {
+    pub fn new(boot: String, seq: u64) -> Self {
         Self {
             boot,
             seq,
@@ -72,7 +71,6 @@ impl Reports {
             metrics: SystemMetrics::default(),
             images_total: 0,
             errors_total: 0,
-            quarantined,
             novel_at: None,
         }
     }
@@ -251,7 +249,7 @@ impl Cx<'_> {
             labelled,
             unlabelled: samples - labelled,
             queue: overview.waiting_files as u64,
-            quarantined: reports.quarantined,
+            quarantined: overview.quarantined as u64,
             evicted: overview.evicted,
             spooled: self.messages.outbox.len() as u64,
             store_bytes: reports.metrics.store_bytes,

@@ -34,8 +34,6 @@ fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
         embedding: vec![0.0],
         group: id,
         prediction: Some(scored),
-        here_before: false,
-        twins: vec![],
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
     };
@@ -285,29 +283,4 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     arrives(&mut engine, 4, scored("nut", None));
     engine.step(at(15), Event::Adapter(AdapterEvent::EvictionCandidates(vec![])));
     assert!(looks(&engine.step(at(16), vitals())), "one came during the search, and was not looked at");
-}
-
-#[test]
-fn files_that_are_gone_are_forgotten_unless_a_watched_folder_is_lost_with_all_of_its_own() {
-    let looks = |effects: &Step| effects.acts.iter().any(|effect| matches!(effect, Act::FindMissingFiles));
-    let forgets =
-        |effects: &Step| effects.writes.iter().filter(|effect| matches!(effect, Write::DeleteFile { .. })).count();
-    let gone = || {
-        Event::Adapter(AdapterEvent::FilesMissing(vec![
-            (PathBuf::from("/in/1.jpg"), false),
-            (PathBuf::from("/in/2.jpg"), true),
-        ]))
-    };
-    let mut engine = engine(PromotionPolicy::Gated, Snapshot { quarantined: 2, ..snapshot() });
-    engine.start(at(0));
-    assert!(looks(&engine.step(at(120_000), Event::Tick)));
-    assert_eq!(forgets(&engine.step(at(120_001), gone())), 2);
-    assert_eq!(engine.health().quarantined, 1);
-
-    let lost = WatchState::Lost { reason: "it is not mounted".into() };
-    engine.step(at(130_000), Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state: lost })));
-    assert!(!looks(&engine.step(at(240_000), Event::Tick)));
-    assert_eq!(forgets(&engine.step(at(240_001), gone())), 0);
-    engine.step(at(250_000), Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state: WatchState::Well })));
-    assert!(looks(&engine.step(at(360_000), Event::Tick)));
 }

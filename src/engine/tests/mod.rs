@@ -3,6 +3,7 @@
 mod adaptation;
 mod alerts;
 mod backbone_swap;
+mod class_folders;
 mod config_patch;
 mod home_assistant;
 mod requests;
@@ -108,9 +109,8 @@ pub(super) fn snapshot() -> Snapshot {
     Snapshot {
         samples: ["bolt", "nut"]
             .map(|class| StoredSample {
-                id: SampleId::of(class.as_bytes()),
                 label: Some((label(class), LabelSource::Folder)),
-                predicted: None,
+                ..StoredSample::new(SampleId::of(class.as_bytes()))
             })
             .into(),
         heads: vec![head(1, HeadStatus::Kept, 10), head(2, HeadStatus::Champion, 20)],

@@ -198,7 +198,7 @@ fn labels_by_request_count_all_or_not_at_all() {
     for last in [1, 2] {
         let mut bytes = [0xab; 32];
         bytes[31] = last;
-        snapshot.samples.push(StoredSample { id: SampleId(Digest(bytes)), label: None, predicted: None });
+        snapshot.samples.push(StoredSample::new(SampleId(Digest(bytes))));
     }
     let mut engine = super::engine(PromotionPolicy::Gated, snapshot);
     let items = json!([{"image": one, "label": "nut"}, {"image": "abababab", "label": "nut"}]);
@@ -228,4 +228,21 @@ fn a_watcher_receives_reports_without_a_broker() {
         effects.acts.iter().any(|effect| matches!(effect, Act::Publish { topic: Topic::Health, .. })),
         "{effects:?}"
     );
+}
+
+#[test]
+fn a_retained_label_is_reported_and_changes_nothing() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    let payload = format!(r#"{{"image": "{}", "label": "gear"}}"#, SampleId::of(b"bolt")).into_bytes();
+    for (retained, is_taken) in [(true, false), (false, true)] {
+        let inbound = Inbound { topic: "label".into(), payload: payload.clone(), retained, delivery: 1 };
+        let step = engine.step(at(0), Event::Broker(BrokerEvent::Message(inbound)));
+        assert_eq!(step.writes.iter().any(|write| matches!(write, Write::Label { .. })), is_taken);
+        let is_reported = |write: &Write| {
+            matches!(write, Write::Outbox(message) if message.topic == Topic::Event
+                && String::from_utf8_lossy(&message.payload).contains("retain flag"))
+        };
+        assert_eq!(step.writes.iter().any(is_reported), !is_taken);
+        assert!(step.acts.iter().any(|act| matches!(act, Act::Ack(1))), "it is acknowledged all the same");
+    }
 }

@@ -24,8 +24,6 @@ fn arrives(engine: &mut Engine, name: &str) -> Step {
         embedding: vec![0.0],
         group: id,
         prediction: None,
-        here_before: false,
-        twins: vec![],
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
     };

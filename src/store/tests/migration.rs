@@ -1,5 +1,7 @@
 //! Files of former versions come through whole.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use rusqlite::Connection;
 
 use super::*;
@@ -99,11 +101,17 @@ fn a_file_of_version_1_comes_through_whole() {
     assert_eq!(number("SELECT (SELECT sum(undone) FROM label_history) + (SELECT sum(evicted) FROM files)"), 0);
 
     let snapshot = store.snapshot().unwrap();
-    let gear = Some((label("gear"), LabelSource::Folder));
-    let samples = [(id(1), gear), (id(2), None)];
-    assert_eq!(snapshot.samples, samples.map(|(id, label)| StoredSample { id, label, predicted: None }));
+    let gear = StoredSample {
+        label: Some((label("gear"), LabelSource::Folder)),
+        folder: Some(label("gear")),
+        ..StoredSample::new(id(1))
+    };
+    assert_eq!(snapshot.samples, [gear, StoredSample::new(id(2))]);
     assert_eq!((snapshot.training.new_labels, snapshot.training.began), (12, None));
-    assert_eq!((snapshot.live, snapshot.quarantined), (LiveAccuracy::default(), 1));
+    assert_eq!((snapshot.live, snapshot.class_folders), (LiveAccuracy::default(), None));
+    let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/\xff"));
+    let quarantined = ("A".into(), FileDisposition::Quarantined("no image".into()));
+    assert_eq!(snapshot.files, [(odd, FileDisposition::Sample(id(1))), quarantined]);
     let predicted = store.reader().unwrap().samples().unwrap()[0].predicted.clone().unwrap();
     assert_eq!((predicted.head, predicted.probability), (0, 0.75), "who predicted was not noted");
 

@@ -93,9 +93,10 @@ fn a_prediction_is_open_until_a_label_has_answered_it_once() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
     store.commit(&[sample(2), sample(3), sample(4), labelled(4, Some("nut"), 1), labelled(4, None, 2)]).unwrap();
-    let open = |n: u64, predicted| StoredSample { id: id(n), label: None, predicted };
+    let open = |n: u64, predicted| StoredSample { predicted, ..StoredSample::new(id(n)) };
     let samples = store.snapshot().unwrap().samples;
-    assert_eq!(samples, [open(2, Some((label("nut"), 3))), open(3, None), open(4, None)]);
+    let answered = StoredSample { removed_by: Some(LabelSource::Mqtt), ..open(4, None) };
+    assert_eq!(samples, [open(2, Some((label("nut"), 3))), open(3, None), answered]);
 }
 
 #[test]

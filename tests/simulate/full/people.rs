@@ -8,7 +8,7 @@ use edgetuned::wire::UpdateKind;
 use edgetuned::words::{SampleId, is_audit};
 use rand::RngExt;
 
-use super::super::world::{Content, World, class, image_id};
+use super::super::world::{Content, World, class, folder, image_id};
 use super::rest;
 
 /// What was done, to compare with what came of it.
@@ -24,6 +24,8 @@ pub struct Actions {
     pub transactions: Vec<String>,
     pub(super) questions: Vec<(&'static str, String)>,
     pub broken: BTreeSet<PathBuf>,
+    /// Images whose file in a class folder was removed: what that folder gave may go with it.
+    pub left_its_class: BTreeSet<SampleId>,
     /// The highest version of settings that are good.
     pub(super) settings: u64,
 }
@@ -46,7 +48,9 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         34..=36 => {
             let files = world.disk.len().max(1);
             let gone = world.disk.keys().nth(world.rng.random_range(0..files)).cloned();
-            gone.map(|path| world.disk.remove(&path));
+            let Some(gone) = gone else { return };
+            actions.left_its_class.extend(folder(&gone).and_then(|_| world.image_at(&gone)));
+            world.moves(&gone, None);
         }
         37..=55 => a_label(world, actions),
         56..=58 => a_transaction(world, actions),
@@ -80,6 +84,13 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
             world.set_folder_lost(is_lost);
         }
         79..=81 if actions.sets_clock => the_clock(world),
+        82..=84 => {
+            let whole = world.disk.keys().filter(|path| world.image_at(path).is_some()).cloned().collect::<Vec<_>>();
+            if let Some(from) = whole.get(world.rng.random_range(0..whole.len().max(1))) {
+                let to = from.with_file_name(format!("moved-{}-{}.jpg", actions.images, world.disk.len()));
+                world.moves(from, Some(to));
+            }
+        }
         _ => {}
     }
 }

@@ -64,11 +64,7 @@ impl World {
                     self.fold_in(before);
                 }
             }
-            Act::FindMissingFiles => {
-                if self.is_full {
-                    self.find_missing_files();
-                }
-            }
+            Act::CheckFiles(images) => self.check_files(images),
             Act::PrepareBackbone(order) => self.begin_preparation(*order),
             Act::DeleteBackbone(sha256) => self.delete_backbone(sha256),
             Act::Ack(ticket) => self.acknowledged(ticket),

@@ -54,6 +54,11 @@ impl World {
                 );
             }
         }
+        let recorded = self.model.files.keys().chain(self.model.evicted.keys());
+        let gone: Vec<PathBuf> = recorded.filter(|path| !self.disk.contains_key(*path)).cloned().collect();
+        if !gone.is_empty() && !held {
+            self.later(300, Event::Watch(WatchEvent::FilesGone(gone)));
+        }
         self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
     }
 
@@ -114,17 +119,30 @@ impl World {
         self.later(0, Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state })));
     }
 
-    /// Looks for files that no sample has and that are gone; while the folder is lost, all of them seem to be.
-    pub(super) fn find_missing_files(&mut self) {
-        let of_no_sample = (self.model.files.iter())
-            .filter_map(|(path, (_, fate))| matches!(fate, FileDisposition::Quarantined(_)).then_some((path, true)))
-            .chain(self.model.evicted.keys().map(|path| (path, false)));
-        let gone: Vec<(PathBuf, bool)> = of_no_sample
-            .filter(|(path, _)| self.folder_is_lost || !self.disk.contains_key(*path))
-            .map(|(path, was_quarantined)| (path.clone(), was_quarantined))
-            .collect();
-        if !gone.is_empty() {
-            self.adapter_reports(200, Event::Adapter(AdapterEvent::FilesMissing(gone)));
+    /// Looks at the files of images, and reports those that are gone before it answers.
+    pub(super) fn check_files(&mut self, images: Vec<SampleId>) {
+        let is_asked = |fate: &FileDisposition| matches!(fate, FileDisposition::Sample(id) if images.contains(id));
+        let of_them = self.model.files.iter().filter(|(_, (_, fate))| is_asked(fate)).map(|(path, _)| path);
+        let gone: Vec<PathBuf> = of_them.filter(|path| !self.disk.contains_key(*path)).cloned().collect();
+        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=500));
+        if !gone.is_empty() && !self.folder_is_lost {
+            self.push(at, Event::Watch(WatchEvent::FilesGone(gone)));
+        }
+        self.push(at, Event::Watch(WatchEvent::FilesChecked(images)));
+    }
+
+    /// Moves a file that is whole, or removes it; the kernel reports it, unless that is lost.
+    pub fn moves(&mut self, from: &Path, to: Option<PathBuf>) {
+        let Some(file) = self.disk.remove(from) else { return };
+        if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
+            self.later(20, Event::Watch(WatchEvent::FilesGone(vec![from.to_owned()])));
+        }
+        let Some(to) = to else { return };
+        let stamp = Some(file.stamp);
+        self.disk.insert(to.clone(), file);
+        if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
+            let sighting = Sighting { root: 0, path: to, stamp, closed: true };
+            self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
         }
     }
 
@@ -137,22 +155,12 @@ impl World {
             Content::Hostile => IngestOutcome::Bad { reason: "no image".into() },
             Content::Image(number) => {
                 let id = image_id(number);
-                let twin = |(other, (_, fate)): (&PathBuf, &(FileStamp, FileDisposition))| {
-                    (*other != path && *fate == FileDisposition::Sample(id) && self.disk.contains_key(other))
-                        .then(|| other.clone())
-                };
                 IngestOutcome::Image(Box::new(EmbeddedImage {
                     id,
                     bytes: file.stamp.size,
                     embedding: vec![number as f32],
                     group: id,
                     prediction: self.serving.clone().map(|head| self.score(head, number)),
-                    here_before: self
-                        .model
-                        .files
-                        .get(&path)
-                        .is_some_and(|(_, fate)| *fate == FileDisposition::Sample(id)),
-                    twins: self.model.files.iter().filter_map(twin).collect(),
                     decode: Duration::from_millis(3),
                     embed: if self.model.has_embedding(&id) { Duration::ZERO } else { Duration::from_millis(10) },
                 }))
@@ -183,6 +191,14 @@ impl World {
             unknown: Some(number.is_multiple_of(7)),
             instant: false,
             shadow,
+        }
+    }
+
+    /// The image in a whole file.
+    pub fn image_at(&self, path: &Path) -> Option<SampleId> {
+        match self.disk.get(path)? {
+            File { content: Content::Image(number), missing: 0, .. } => Some(image_id(*number)),
+            _ => None,
         }
     }
 

@@ -1,0 +1,208 @@
+//! Which class folders an image's files lie in, and when that is judged.
+//!
+//! The first class folder of an image gives its label at once. Every later change waits in doubt until it is certain
+//! which files live: a file that is moved, or whose folder is renamed, is two changes, found in any order and perhaps
+//! by two listings. So an image is in doubt, which is durable, from the moment its set of places changes, until no
+//! file waits to be read and the watcher has looked at its files. [`last_word`](super::last_word) then decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::context::Cx;
+use super::super::settings::Settings;
+use super::super::step::Act;
+use super::super::write::{ClassFolders, LabelSource, Write};
+use super::Labels;
+use super::index::ClassNumber;
+use super::last_word::{self, FolderAct, Lies, Standing};
+use crate::words::{Component, Label, SampleId};
+
+/// Images whose files are looked at together.
+const LOOKED_AT: usize = 256;
+
+/// So long an image is in doubt at most where files keep arriving; a backlog that a listing found is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Images whose class by folder is to be judged anew.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    images: BTreeMap<SampleId, Doubt>,
+    /// Images that lie in several classes' folders, which was reported.
+    divided: BTreeSet<SampleId>,
+    /// The settings under which everything was judged, as the store remembers them.
+    judged_under: Option<ClassFolders>,
+}
+
+/// What decides on an image's class by folder, and on what the folder does.
+type Rule = fn(Standing<ClassNumber>, Lies<ClassNumber>) -> (Option<ClassNumber>, FolderAct<ClassNumber>);
+
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    since: Duration,
+    /// Whether the watcher was asked to look at its files.
+    asked: bool,
+}
+
+impl Doubts {
+    pub fn new(judged_under: Option<ClassFolders>) -> Self {
+        Self { judged_under, ..Self::default() }
+    }
+
+    /// A sample is gone.
+    pub fn forget(&mut self, id: &SampleId) {
+        self.images.remove(id);
+        self.divided.remove(id);
+    }
+}
+
+impl Labels {
+    /// At the start: what was in doubt still is, and where other folders are classes than before, every image is judged
+    /// by the new settings.
+    pub(super) fn judge_at_start(&mut self, cx: &mut Cx<'_>, in_doubt: Vec<SampleId>) {
+        for id in in_doubt {
+            self.doubts.images.insert(id, Doubt { since: cx.now.mono, asked: false });
+        }
+        let settled: Vec<SampleId> = self.index.ids().filter(|id| !self.doubts.images.contains_key(id)).collect();
+        let settings = ClassFolders::of(cx.settings());
+        if self.doubts.judged_under.as_ref() == Some(&settings) {
+            // What contradicts itself was reported when it was judged.
+            let divided = settled.into_iter().filter(|id| self.index.lies(id) == Lies::Divided);
+            self.doubts.divided = divided.collect();
+            return;
+        }
+        for id in settled {
+            self.judge(cx, id, last_word::by_settings);
+        }
+        cx.write(Write::ClassFolders(settings.clone()));
+        self.doubts.judged_under = Some(settings);
+    }
+
+    /// A file at `path` has the bytes of a known sample.
+    pub(super) fn file_lives(&mut self, cx: &mut Cx<'_>, path: &Path, id: SampleId) {
+        let class = class_by_folder(cx, path);
+        for changed in self.index.file_lives(path, id, class.as_ref()) {
+            let is_first = changed == id && self.index.standing(&id).is_some_and(|known| known.folder.is_none());
+            if is_first && matches!(self.index.lies(&id), Lies::In(_)) {
+                self.judge(cx, id, last_word::by_files);
+            } else {
+                self.doubt(cx, changed);
+            }
+        }
+    }
+
+    /// At these paths there are no images any more.
+    pub fn files_gone(&mut self, cx: &mut Cx<'_>, paths: &[PathBuf]) {
+        for path in paths {
+            self.review.file_is_gone(path);
+            if let Some(id) = self.index.file_is_gone(path) {
+                self.doubt(cx, id);
+            }
+        }
+    }
+
+    /// A sample's set of places changed: it is judged later, unless the change says nothing.
+    fn doubt(&mut self, cx: &mut Cx<'_>, id: SampleId) {
+        let Some(standing) = self.index.standing(&id) else { return };
+        let says_nothing = match self.index.lies(&id) {
+            Lies::Nowhere => true,
+            Lies::Unclassed => standing.folder.is_none(),
+            Lies::In(class) => standing.folder == Some(class),
+            Lies::Divided => false,
+        };
+        if says_nothing || self.doubts.images.contains_key(&id) {
+            return;
+        }
+        self.doubts.images.insert(id, Doubt { since: cx.now.mono, asked: false });
+        self.note_folder(cx, id, standing.folder, true);
+    }
+
+    /// Has the files of images in doubt looked at, when all that is known of was read.
+    pub fn look_at_doubts(&mut self, cx: &mut Cx<'_>) {
+        let asked = self.doubts.images.values().filter(|doubt| doubt.asked).count();
+        let due: Vec<SampleId> = (self.doubts.images.iter())
+            .filter(|(_, doubt)| !doubt.asked && self.may_judge(cx, **doubt))
+            .map(|(id, _)| *id)
+            .take(LOOKED_AT.saturating_sub(asked))
+            .collect();
+        for id in &due {
+            self.doubts.images.get_mut(id).expect("it was just listed").asked = true;
+        }
+        if !due.is_empty() {
+            cx.act(Act::CheckFiles(due));
+        }
+    }
+
+    /// The files of these images were looked at, and those that are gone were reported before.
+    pub fn files_checked(&mut self, cx: &mut Cx<'_>, images: &[SampleId]) {
+        for id in images {
+            let Some(doubt) = self.doubts.images.get_mut(id) else { continue };
+            doubt.asked = false;
+            let doubt = *doubt;
+            if !cx.storage_is_out() && self.may_judge(cx, doubt) {
+                self.doubts.images.remove(id);
+                self.judge(cx, *id, last_word::by_files);
+            }
+        }
+    }
+
+    fn may_judge(&self, cx: &Cx<'_>, doubt: Doubt) -> bool {
+        let is_patient = cx.now.mono.saturating_sub(doubt.since) < PATIENCE;
+        self.files_waiting == 0 || !(is_patient || self.backlog_waits)
+    }
+
+    /// Decides what the folders say of an image, and does it.
+    fn judge(&mut self, cx: &mut Cx<'_>, id: SampleId, rule: Rule) {
+        let Some(standing) = self.index.standing(&id) else { return };
+        let lies = self.index.lies(&id);
+        let (folder, act) = rule(standing, lies);
+        self.index.judged(&id, folder);
+        self.note_folder(cx, id, folder, false);
+        let was_divided = self.doubts.divided.remove(&id);
+        if lies == Lies::Divided {
+            self.doubts.divided.insert(id);
+        }
+        match act {
+            FolderAct::Silent => {}
+            FolderAct::Gives(class) => {
+                let label = self.index.class(class).clone();
+                self.set_label(cx, id, Some(label), LabelSource::Folder);
+            }
+            FolderAct::TakesBack => self.set_label(cx, id, None, LabelSource::Folder),
+            FolderAct::Contradicts if was_divided => {}
+            FolderAct::Contradicts => cx.error(Component::Watch, self.contradiction(id)),
+        }
+    }
+
+    /// Notes in the store what a sample's class by folder is, where that changes.
+    fn note_folder(&mut self, cx: &mut Cx<'_>, id: SampleId, folder: Option<ClassNumber>, in_doubt: bool) {
+        let class = folder.map(|folder| self.index.class(folder).clone());
+        cx.write(Write::Folder { id, class, in_doubt });
+    }
+
+    fn contradiction(&self, id: SampleId) -> String {
+        let folders = self.index.classes_by_folder(&id);
+        let folders = folders.iter().map(Label::as_str).collect::<Vec<_>>().join(" and ");
+        let label = self.index.label(&id).map_or("no label".to_owned(), |label| format!("the label {label}"));
+        format!("image {id} is in the folders {folders}; it keeps {label}: remove all but one of the files")
+    }
+}
+
+impl ClassFolders {
+    fn of(settings: &Settings) -> Self {
+        let folder =
+            |root: &super::super::settings::Root| (root.path.to_string_lossy().into_owned(), root.label_from_folder);
+        Self(settings.roots.iter().map(folder).collect())
+    }
+}
+
+/// The class that the folder of a file gives it; one that cannot be a class is reported.
+fn class_by_folder(cx: &mut Cx<'_>, path: &Path) -> Option<Label> {
+    match cx.settings().class_by_folder(path) {
+        Ok(class) => class,
+        Err(reason) => {
+            cx.error(Component::Watch, reason);
+            None
+        }
+    }
+}
