@@ -15,6 +15,7 @@ use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::Output;
+use crate::config::Config;
 use crate::wire::command::{self, Effect, Spec as _};
 use crate::wire::{Answer, Command, ImagePrefix};
 use crate::words::Digest;
@@ -65,6 +66,15 @@ pub enum CtlCommand {
         /// Remove its label
         #[arg(long)]
         remove: bool,
+    },
+    /// Give every image with one label another one
+    Relabel {
+        /// The label that they have
+        #[arg(value_name = "OLD")]
+        from: String,
+        /// The label that they get
+        #[arg(value_name = "NEW")]
+        to: String,
     },
     /// List the images that are worth a label
     Review,
@@ -155,6 +165,12 @@ fn with_others(parser: clap::Command, requests: impl Iterator<Item = (&'static s
     })
 }
 
+/// Sends a request to the daemon of this configuration, in a transaction of its own; the data of its answer.
+pub fn ask(config: &Config, name: &str, mut arguments: Map<String, Value>) -> Result<Value, Failure> {
+    arguments.insert("transaction".into(), json!(new_word()));
+    data(Client::new(config)?.ask(name, arguments)?)
+}
+
 pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     let client = Client::new(&configuration::load(args)?)?;
     let CtlRequest(command) = &ctl.command;
@@ -191,6 +207,7 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Label { image, class, .. } => {
             (command::Label::NAME, json!({ "items": [{ "image": image, "label": class }] }))
         }
+        CtlCommand::Relabel { from, to } => (command::Relabel::NAME, json!({ "from": from, "to": to })),
         CtlCommand::Review => (command::Review::NAME, json!({})),
         CtlCommand::Heads => (command::Heads::NAME, json!({})),
         CtlCommand::Samples(CtlSamples { limit, after, label, unlabelled }) => (

@@ -9,17 +9,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::Args;
-use super::configuration;
 use super::failure::{Failure, one_line};
 use super::now;
 use super::output::{self, Output, write_file};
+use super::{configuration, ctl};
 use crate::config::Config;
-use crate::engine::{LabelSource, TrainingState, Write};
+use crate::engine::{LabelSource, PendingLabel, StoredSample, TrainingState, Write};
 use crate::shared;
 use crate::store::{LabelChange, Reader, Store, StoreError};
-use crate::wire::{ImagePrefix, SampleEntry};
+use crate::wire::command::{self, Spec as _};
+use crate::wire::{ImagePrefix, LabelsTaken, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// `samples`
@@ -46,6 +48,16 @@ Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are 
     Import {
         /// A .csv with a header, or a .jsonl (.ndjson) with one object a line
         file: PathBuf,
+    },
+    /// Give every image with one label another one, while the daemon runs or not
+    #[command(after_help = "Example:\n  edgetuned samples relabel screw bolt")]
+    Relabel {
+        /// The label that they have
+        #[arg(value_name = "OLD")]
+        from: String,
+        /// The label that they get
+        #[arg(value_name = "NEW")]
+        to: String,
     },
     /// Undo the latest change of labels, repeat for the one before; the daemon must not be running
     Undo,
@@ -79,6 +91,7 @@ pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Fai
         Samples::List(choice) => list(&config, choice, output),
         Samples::Export { out } => export(&config, out, output),
         Samples::Import { file } => import::import(&config, file, output),
+        Samples::Relabel { from, to } => relabel(&config, from, to, output),
         Samples::Undo => undo(&config, output),
         Samples::History { image } => history(&config, image, output),
     }
@@ -119,6 +132,45 @@ fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {
 struct Exported {
     out: String,
     samples: usize,
+}
+
+/// Gives every image with one label another one: in the store, or by the daemon that works on it.
+fn relabel(config: &Config, from: &str, to: &str, output: Output) -> Result<(), Failure> {
+    let [from, to] = [from, to].map(Label::new);
+    let (from, to) = (&from.map_err(Failure::usage)?, &to.map_err(Failure::usage)?);
+    let taken = match Store::open_existing(&config.store.path) {
+        Ok(store) => relabel_stored(store, from, to)?,
+        Err(StoreError::Locked { .. }) => {
+            let request = command::Relabel { from: from.clone(), to: to.clone() };
+            let Ok(Value::Object(arguments)) = serde_json::to_value(request) else { unreachable!("two labels") };
+            serde_json::from_value(ctl::ask(config, command::Relabel::NAME, arguments)?).map_err(Failure::failed)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let LabelsTaken { set, kept } = taken;
+    output.print(&taken, |out| writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}"))
+}
+
+fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTaken, Failure> {
+    let snapshot = store.snapshot()?;
+    let at = now();
+    let (label, source) = (Some(to.clone()), LabelSource::Mqtt);
+    let has_it = |sample: &&StoredSample| sample.label.as_ref().is_some_and(|(label, _)| label == from);
+    let mut writes: Vec<Write> = (snapshot.samples.iter().filter(has_it))
+        .map(|sample| Write::Label { id: sample.id, label: label.clone(), source, at })
+        .collect();
+    let set = writes.len();
+    let awaited = snapshot.awaited.into_iter().filter(|awaited| awaited.label == *from);
+    writes.extend(awaited.map(|awaited| Write::PendingLabel(PendingLabel { label: to.clone(), ..awaited })));
+    let taken = LabelsTaken { set, kept: writes.len() - set };
+    if writes.is_empty() {
+        return Err(Failure::failed(format!("no image has the label {from}; 'edgetuned samples list' shows all")));
+    }
+    if from != to {
+        writes.push(count_new_labels(&snapshot.training, set));
+        store.commit(&writes)?;
+    }
+    Ok(taken)
 }
 
 /// What was undone.

@@ -56,6 +56,7 @@ impl Engine {
             Command::Status(_) => Outcome::Done(command::Status::answer(&self.status(now))),
             Command::Review(_) => Outcome::Done(self.labels.show_review_list()),
             Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
+            Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, relabel)),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))

@@ -396,7 +396,9 @@ fn killed(folder: &Path) {
     store.commit(&[sample(2), Write::SeqReserved(70)]).unwrap();
     let files = ["edgetuned.db", "edgetuned.db-wal"].map(|name| (name, fs::read(folder.join(name)).unwrap()));
     drop(store);
-    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
 }
 
 #[test]

@@ -400,7 +400,9 @@ fn recorded_files_that_are_gone_are_reported_by_a_listing_a_notice_and_a_check()
     let recorded: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
     fs::create_dir(path("bolt")).unwrap();
     fs::create_dir(path("nut")).unwrap();
-    recorded[1..].iter().for_each(|path| fs::write(path, b"x").unwrap());
+    for path in &recorded[1..] {
+        fs::write(path, b"x").unwrap();
+    }
     let (handle, events) = start_with(vec![deep(folder.path())], Recorded(|_: &Path, _| true, recorded.clone()));
     assert_eq!(gone(&events), recorded[..1], "it went before the start");
     fs::remove_file(&recorded[1]).unwrap();

@@ -324,3 +324,15 @@ fn wrong_usage_and_a_missing_store_have_their_messages() {
     assert_eq!(good(&empty, "import labels.csv")["awaited"], 1, "labels may come before the first image");
     assert_eq!(good(&empty, "import labels.csv")["unchanged"], 1, "and are in a store");
 }
+
+#[test]
+fn a_class_gets_another_name_and_what_waits_for_its_image_too() {
+    let desk = prepared();
+    desk.put("labels.csv", b"image,label\n01234567,nut\n");
+    good(&desk, "import labels.csv");
+    let renamed = good(&desk, "relabel nut washer");
+    assert_eq!((&renamed["set"], &renamed["kept"]), (&json!(2), &json!(1)));
+    assert_eq!(good(&desk, "list --class washer").as_array().unwrap().len(), 2);
+    fails(&desk, "relabel nut washer", 1, &["no image has the label nut"]);
+    assert_eq!(good(&desk, "undo")["restored"].as_array().unwrap().len(), 2, "it is one change");
+}

@@ -54,6 +54,10 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
             LabelsTaken { kept: 1.., .. } => writeln!(out, "no such image yet; its label is kept for it"),
             LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
         },
+        CtlCommand::Relabel { .. } => {
+            let LabelsTaken { set, kept } = of::<command::Relabel>(data)?;
+            writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}")
+        }
         CtlCommand::Review => review(&of::<command::Review>(data)?, out),
         CtlCommand::Heads => output::heads(&of::<command::Heads>(data)?, out),
         CtlCommand::Samples(_) => output::samples(&of::<command::Samples>(data)?, out),

@@ -123,6 +123,14 @@ impl SampleIndex {
         self.samples.get(id)?.label.map(|class| self.classes.name(class))
     }
 
+    /// The samples with this label, and the labels like it that wait for their image.
+    pub fn labelled_as(&self, label: &Label) -> (Vec<SampleId>, Vec<PendingLabel>) {
+        let class = self.classes.numbers.get(label);
+        let samples = self.samples.iter().filter(|(_, known)| class.is_some() && known.label.as_ref() == class);
+        let awaited = self.awaited.values().filter(|awaited| awaited.label == *label);
+        (samples.map(|(id, _)| *id).collect(), awaited.cloned().collect())
+    }
+
     /// Adds a sample without a label, with its prediction and its head; no effect when it is known.
     pub fn add(&mut self, id: SampleId, predicted: Option<(Label, u64)>) {
         let predicted = predicted.map(|(label, head)| (self.classes.number(&label), head));

@@ -46,6 +46,28 @@ impl Labels {
         command::Label::answer(&taken)
     }
 
+    /// Gives every image with one label another one, and every label that waits for its image.
+    pub fn relabel(&mut self, cx: &mut Cx<'_>, relabel: &command::Relabel) -> Answer {
+        let command::Relabel { from, to } = relabel;
+        let (images, awaited) = self.index.labelled_as(from);
+        if images.is_empty() && awaited.is_empty() {
+            return Answer::error(
+                ErrorCode::NotFound,
+                format!("no image has the label {from}; request/samples lists them"),
+            );
+        }
+        let taken = LabelsTaken { set: images.len(), kept: awaited.len() };
+        for id in images {
+            self.set_label(cx, id, Some(to.clone()), LabelSource::Mqtt);
+        }
+        for awaited in awaited {
+            let awaited = PendingLabel { label: to.clone(), ..awaited };
+            cx.write(Write::PendingLabel(awaited.clone()));
+            self.index.await_label(awaited);
+        }
+        command::Relabel::answer(&taken)
+    }
+
     fn await_label(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem) {
         let prefix = item.image.as_str().to_owned();
         let Some(label) = item.label else {

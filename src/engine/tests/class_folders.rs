@@ -167,7 +167,9 @@ impl Desk {
     /// A listing finds what is new, then what is gone.
     fn lists(&mut self) {
         let new: Vec<PathBuf> = self.disk.keys().filter(|path| !self.kept.files.contains_key(*path)).cloned().collect();
-        new.into_iter().for_each(|path| self.sees(path, false));
+        for path in new {
+            self.sees(path, false);
+        }
         let gone = self.missing(|_| true);
         self.event(Event::Watch(WatchEvent::FilesGone(gone)));
         self.event(Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
@@ -189,10 +191,14 @@ impl Desk {
         match noticed {
             Noticed::Running => {
                 let gone: Vec<PathBuf> = before.keys().filter(|path| !self.disk.contains_key(*path)).cloned().collect();
-                gone.into_iter().for_each(|path| self.event(Event::Watch(WatchEvent::FilesGone(vec![path]))));
+                for path in gone {
+                    self.event(Event::Watch(WatchEvent::FilesGone(vec![path])));
+                }
                 let new = self.disk.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes));
                 let new: Vec<PathBuf> = new.map(|(path, _)| path.clone()).collect();
-                new.into_iter().for_each(|path| self.sees(path, true));
+                for path in new {
+                    self.sees(path, true);
+                }
                 self.rests();
             }
             Noticed::Polled => self.lists(),
@@ -314,7 +320,9 @@ fn the_last_act_has_the_last_word_however_it_is_noticed_and_whoever_spoke_before
                 let mut desk = Desk::new();
                 desk.changes(Noticed::Running, &*copied("/in/bolt/1.jpg"));
                 desk.says(by, "screw");
-                changes.iter().for_each(|change| desk.changes(noticed, &**change));
+                for change in &changes {
+                    desk.changes(noticed, &**change);
+                }
                 let expected = if by == By::Folder { of_folder } else { of_person };
                 let context = format!("{name}; {noticed:?}; first label by {by:?}");
                 assert_eq!(desk.label(), expected, "{context}");

@@ -10,6 +10,7 @@ mod heads;
 mod label;
 mod predict;
 mod promote;
+mod relabel;
 mod reload;
 mod rescan;
 mod review;
@@ -28,6 +29,7 @@ pub use heads::{HeadEntry, Heads};
 pub use label::{BadImagePrefix, ImagePrefix, Label, LabelItem, LabelsTaken, MAX_LABEL_ITEMS, parse_labels};
 pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use promote::{Promote, Promoted};
+pub use relabel::Relabel;
 pub use reload::Reload;
 pub use rescan::Rescan;
 pub use review::{
@@ -88,6 +90,7 @@ commands! {
     Status,
     Review,
     Label,
+    Relabel,
 }
 
 /// What a command states about itself.
@@ -222,7 +225,8 @@ mod tests {
     #[test]
     fn every_command_is_read_by_its_name() {
         for name in Command::NAMES {
-            let request = Request::parse(name, br#"{"head":1,"image":"abcdef01","items":[]}"#).unwrap();
+            let request =
+                Request::parse(name, br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b"}"#).unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
         }
         assert_eq!(Command::parse("fly", b"{}"), Ok(Command::Unknown));
@@ -248,7 +252,7 @@ mod tests {
         };
         assert_eq!(with(Effect::Reads), ["predict", "samples", "heads", "status", "review"]);
         assert_eq!(with(Effect::Works), ["rescan", "export"]);
-        assert_eq!(with(Effect::Changes), ["train", "reload", "rollback", "promote", "label"]);
+        assert_eq!(with(Effect::Changes), ["train", "reload", "rollback", "promote", "label", "relabel"]);
     }
 
     /// Reads the arguments of one command; a refusal as text.
