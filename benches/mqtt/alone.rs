@@ -61,6 +61,8 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
     let settings = Settings {
         broker: format!("mqtt://127.0.0.1:{}", broker.port).parse()?,
         base: Base::new("edgetuned", "line-3")?,
+        client_id: "edgetuned-line-3".into(),
+        home_assistant: false,
         credentials: None,
         tls: Tls::default(),
         max_packet_bytes: 1 << 20,
@@ -69,7 +71,7 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         boot_seq: 0,
     };
     let link = mqtt::spawn(settings, Box::new(Outbox(store.reader()?)), move |event| drop(sender.send(event)))?;
-    while !matches!(events.recv()?, Event::Broker(BrokerEvent::Connected)) {}
+    while !matches!(events.recv()?, Event::Broker(BrokerEvent::Connected { .. })) {}
 
     let (started, before) = (Instant::now(), own_cpu_seconds()?);
     let (mut made, mut delivered) = (0, 0);

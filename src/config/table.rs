@@ -154,6 +154,7 @@ keys! {
     "mqtt" Mqtt {
         url: String = "mqtt://localhost:1883", or_null(BROKER_URL), "The broker; null switches MQTT off.";
         prefix: String = "edgetuned", TOPIC_PREFIX, "Prefix of all topics.";
+        client_id: Option<String> = "null", or_null(TEXT), "Client id at the broker; null: <prefix>-<device id>.";
         username: Option<String> = "null", or_null(TEXT), "User name at the broker.";
         password_file: Option<PathBuf> = "null", or_null(PATH), "File with the password.";
         ca_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the broker's CAs; null: the system's.";
@@ -163,6 +164,7 @@ keys! {
         spool_max_age: Duration = "7d", duration(ms(60_000), days(366)), "Older messages are dropped.";
         max_packet_kb: usize = "1024", integer(16, 65_536), "KiB of the largest packet, in and out.";
         home_assistant: bool = "true", BOOL, "Whether the device announces itself to Home Assistant.";
+        discovery_prefix: String = "homeassistant", TOPIC_PREFIX, "Prefix of Home Assistant's topics.";
         reconnect_max: Duration = "1m", duration(ms(100), hours(1)), "Longest wait before the broker is tried again.";
     }
     without_field {

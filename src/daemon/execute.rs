@@ -130,6 +130,11 @@ impl Runtime {
                     link.handle.publish(topic, payload);
                 }
             }
+            Act::AdaptToBroker(terms) => {
+                if let Some(link) = &self.link {
+                    link.handle.adapt(*terms);
+                }
+            }
             Act::Ack(delivery) => {
                 if let Some(link) = &self.link {
                     link.handle.ack(delivery);

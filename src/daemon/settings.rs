@@ -16,6 +16,9 @@ use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
+/// How long messages stay that waited when MQTT was switched off.
+const SPOOL_AGE_WHILE_OFF: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+
 /// When jobs may run.
 pub(super) fn throttle(config: &Config) -> ThrottleSettings {
     let training = &config.training;
@@ -66,12 +69,13 @@ pub(super) fn engine(
             cooldown: config.training.cooldown,
         },
         promotion: config.promotion.policy,
-        // Without a broker nothing is spooled.
-        spool_bytes_max: config.mqtt.as_ref().map_or(0, |mqtt| (mqtt.spool_mb << 20).min(quota_bytes / 2)),
+        broker: config.mqtt.as_ref().map(identity),
+        // What waited when MQTT was switched off stays for its age.
+        spool_bytes_max: config.mqtt.as_ref().map_or(u64::MAX, |mqtt| (mqtt.spool_mb << 20).min(quota_bytes / 2)),
         shadow_images: config.promotion.shadow_images,
         quota_bytes,
         sample_bytes: sample_bytes(config, space.dim),
-        spool_age_max: config.mqtt.as_ref().map_or(std::time::Duration::ZERO, |mqtt| mqtt.spool_max_age),
+        spool_age_max: config.mqtt.as_ref().map_or(SPOOL_AGE_WHILE_OFF, |mqtt| mqtt.spool_max_age),
         base: base(config)?,
         device_name: config.device.name.clone(),
         home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
@@ -81,6 +85,12 @@ pub(super) fn engine(
         opening: None,
         backbone_model: config.backbone.model.clone(),
     })
+}
+
+/// Which broker, which client there and which user: what one of them refuses, another may take.
+fn identity(mqtt: &config::Mqtt) -> String {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    [&mqtt.url, &mqtt.prefix, &text(&mqtt.username), &text(&mqtt.client_id)].map(String::as_str).join(" ")
 }
 
 /// The trusted keys, and the largest chunk that fits a packet with the longest topic.

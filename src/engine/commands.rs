@@ -5,7 +5,7 @@ use super::context::Cx;
 use super::messages::{Admission, IncomingRequest};
 use super::step::{Act, Query};
 use crate::wire::command::{self, Command, Empty, Spec as _};
-use crate::wire::{Answer, ErrorCode, Link, Request, StatusReport};
+use crate::wire::{Answer, ErrorCode, Request, StatusReport};
 use crate::words::Now;
 
 /// The outcome of a request in its step.
@@ -74,7 +74,8 @@ impl Engine {
             phase: overview.phase,
             live: self.model.live_figures(),
             shadow: self.model.shadow_head(),
-            broker: if cx.messages.is_connected() { Link::Connected } else { Link::Disconnected },
+            broker: cx.link(),
+            broker_reason: cx.broker_reason(),
             alerts: cx.raised(),
         }
     }

@@ -119,16 +119,18 @@ impl Engine {
     /// What time brings. What a machine posts reaches the others before it is their turn.
     fn tick(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        if let Some(by_ms) = cx.look_at_clock() {
-            self.labels.clock_was_set(cx, by_ms);
-        }
+        cx.look_at_clock();
         self.files.tick(cx);
+        if cx.try_refused_again() {
+            self.connected(now);
+        }
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         if !cx.storage_is_out() {
             self.tick_of_what_is_stored(now);
         }
         let overview = overview(&self.files, &self.labels, &self.model);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
-        cx.report_left_out_errors();
+        cx.report_left_out_events();
         cx.publish_health_when_due(&overview);
         cx.notify_when_due(&overview);
     }
@@ -142,7 +144,7 @@ impl Engine {
         self.hand_out_facts(now);
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.remote.tick(cx);
-        if cx.housekeeping_is_due() && cx.clock_is_believed() {
+        if cx.housekeeping_is_due() {
             self.labels.expire(cx);
             cx.expire_outbox();
         }
@@ -155,9 +157,22 @@ impl Engine {
         match event {
             BrokerEvent::Message(inbound) if cx.storage_is_out() => cx.defer(inbound),
             BrokerEvent::Message(inbound) => self.message(now, &inbound),
-            BrokerEvent::Connected => self.connected(now),
-            BrokerEvent::Disconnected { reason, barred } => cx.disconnected(reason, barred),
+            BrokerEvent::Connected { refused, downgraded } => {
+                cx.subscribed(refused, downgraded);
+                self.connected(now);
+            }
+            BrokerEvent::Disconnected { reason, barred, unanswered } => cx.disconnected(reason, barred, unanswered),
             BrokerEvent::Delivered { seq } => cx.delivered(seq),
+            BrokerEvent::Oversized { topic, bytes, retained, delivery } => {
+                cx.arrived(delivery);
+                cx.report_oversized(&topic, bytes, retained);
+                cx.acknowledge(delivery);
+            }
+            BrokerEvent::Taken(item) => {
+                if cx.taken(&item) {
+                    self.connected(now);
+                }
+            }
         }
     }
 

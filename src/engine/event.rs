@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::messages::JobId;
+use super::messages::{Item, JobId, Unanswered};
 use super::remote::SwapResult;
 use super::write::TrainingOrder;
 use crate::eval::budget::Why;
@@ -112,20 +112,54 @@ pub enum WatchEvent {
 pub enum BrokerEvent {
     /// A message arrived on a topic below the device's base.
     Message(Inbound),
-    /// The broker accepted the connection and the subscriptions.
-    Connected,
-    /// The link broke.
+    /// The broker accepted the connection and answered the subscriptions.
+    Connected {
+        /// Filters that it refused.
+        refused: Vec<String>,
+        /// Filters that it granted with `QoS` 0 only.
+        downgraded: Vec<String>,
+    },
+    /// The link broke, or did not come up.
     Disconnected {
         /// In the client's words.
         reason: String,
         /// Whether the broker refuses this device, which only a person can fix.
         barred: bool,
+        /// What waited for the broker's answer.
+        unanswered: Option<Unanswered>,
     },
+    /// A message arrived that is longer than allowed; it was read to its end and thrown away.
+    Oversized {
+        /// Its topic below the base.
+        topic: String,
+        /// Its length.
+        bytes: usize,
+        /// Whether the broker keeps it.
+        retained: bool,
+        /// For the acknowledgement.
+        delivery: DeliveryId,
+    },
+    /// The broker took something that was to wait for everything else.
+    Taken(Item),
     /// The broker acknowledged the spooled message with this number.
     Delivered {
         /// Its `seq`.
         seq: u64,
     },
+}
+
+impl BrokerEvent {
+    /// The broker accepted the connection and every subscription.
+    #[must_use]
+    pub fn connected() -> Self {
+        Self::Connected { refused: Vec::new(), downgraded: Vec::new() }
+    }
+
+    /// The link broke while nothing waited for the broker's answer.
+    #[must_use]
+    pub fn disconnected(reason: &str, barred: bool) -> Self {
+        Self::Disconnected { reason: reason.to_owned(), barred, unanswered: None }
+    }
 }
 
 /// What the training worker reports.

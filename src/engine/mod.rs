@@ -13,7 +13,7 @@
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
-//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `error_limiter`, `outbox_limits`, `pending`, `systemd_status` |
+//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `pending`, `systemd_status` |
 //!
 //! `context` is what all of them are handed: the time and the `clock`, settings, whether the store takes writes
 //! (`storage_outage`), and the step that they fill. This file, `commands` and `dispatch` only route.
@@ -38,6 +38,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
+pub use context::DoubtedTimes;
 pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
     EvictionCandidate, FileStamp, FolderHealth, Inbound, IngestOutcome, Ingested, ProcessEvent, Review, Scored,
@@ -46,14 +47,14 @@ pub use event::{
 };
 pub use files::IN_FLIGHT_MAX;
 pub use labels::PENDING_MAX;
-pub use messages::{JobId, UNDER_WAY_MAX, prediction_body};
+pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, prediction_body};
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
 pub use remote::{
     BackboneState, ConfigPatch, Configure, InstalledBackbone, Judge, PreviousBackbone, Probation, Refused,
     RevertedBackbone, StoredUpdate, SwapOrder, SwapResult, UpdateRecord, UpdateSettings,
 };
 pub use settings::{PromotionPolicy, Root, Settings};
-pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample};
+pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, Worth};
 pub use startup::{StartDecision, StartupState, reverted_notice};
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{
@@ -111,7 +112,7 @@ impl Engine {
             Labels::new(&settings, snapshot.samples, snapshot.awaited, &snapshot.files, snapshot.class_folders);
         let mut model = Model::new(&settings, snapshot.heads, snapshot.training, snapshot.live);
         model.labels_counted(labels.counts());
-        let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.seq);
+        let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);
         if let Some(warning) = model.drift_alert() {
             messages.restore_alert(AlertId::Drift, warning);
         }
@@ -150,6 +151,7 @@ impl Engine {
         if let Some(reason) = opening {
             cx.emit_event(EventKind::ConfigChanged { reason });
         }
+        cx.begin_with_broker(resumes);
         let champion = self.model.champion().map(|champion| champion.head.clone());
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.remote.start(cx, champion.as_ref());

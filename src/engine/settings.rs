@@ -34,6 +34,9 @@ pub struct Settings {
     pub quota_bytes: u64,
     /// What one sample takes of it, about.
     pub sample_bytes: u64,
+    /// The broker with the client and the user that this device is there; `None` where MQTT is off, so that nothing is
+    /// spooled.
+    pub broker: Option<String>,
     /// Bound of the outbox in bytes of topics and payloads.
     pub spool_bytes_max: u64,
     /// Messages older than this are dropped.

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::context::DoubtedTimes;
+use super::messages::BrokerRecord;
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, StoredUpdate};
 use super::write::{
     ClassFolders, FileDisposition, HeadStatus, LabelSource, PendingLabel, RememberedReply, TrainingState,
 };
 use crate::head::HeadRecord;
-use crate::wire::{HeadEntry, UpdateKind};
+use crate::wire::{HeadEntry, Topic, UpdateKind};
 use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
 
 /// The store's memory at start.
@@ -39,6 +41,10 @@ pub struct Snapshot {
     pub backbone: BackboneState,
     /// State of remote settings.
     pub twin: ConfigPatch,
+    /// What is remembered of the broker.
+    pub broker: BrokerRecord,
+    /// Times in which the clock was doubted.
+    pub doubted: DoubtedTimes,
     /// What is remembered of updates, and which chunks there are.
     pub updates: BTreeMap<UpdateKind, StoredUpdate>,
 }
@@ -69,11 +75,39 @@ impl StoredSample {
     }
 }
 
+/// What goes first when the outbox has no room: the lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Worth {
+    /// Reports of what happened: they are many in bad times, and the journal has them.
+    Event,
+    /// Answers: who waited for one can send the request again.
+    Answer,
+    /// Predictions, which exist nowhere else, and what is sent once.
+    Prediction,
+}
+
+impl Worth {
+    /// All of them, the lowest first.
+    pub const ALL: [Self; 3] = [Self::Event, Self::Answer, Self::Prediction];
+
+    /// Of a message on this topic.
+    #[must_use]
+    pub fn of(topic: &Topic) -> Self {
+        match topic {
+            Topic::Event => Self::Event,
+            Topic::Response(_) => Self::Answer,
+            _ => Self::Prediction,
+        }
+    }
+}
+
 /// An unsent message, without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spooled {
     /// Its number.
     pub seq: u64,
+    /// Its topic's rank among those that are dropped when there is no room.
+    pub worth: Worth,
     /// Length of topic and payload in bytes.
     pub bytes: u64,
     /// When it was made.

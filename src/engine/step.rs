@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::event::{DeliveryId, Ticket};
-use super::messages::JobId;
+use super::messages::{JobId, Terms};
 use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
@@ -139,6 +139,8 @@ pub enum Act {
     },
     /// There are new messages in the outbox.
     SendOutbox,
+    /// Send to the broker in this way from now on.
+    AdaptToBroker(Box<Terms>),
     /// Write this event into the journal: where there is no broker, people look there.
     LogEvent(Box<EventReport>),
     /// Tell the service manager.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::context::DoubtedTimes;
 use super::event::FileStamp;
+use super::messages::BrokerRecord;
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
 use crate::head::HeadRecord;
@@ -124,6 +126,10 @@ pub enum Write {
     ConfigPatchState(ConfigPatch),
     /// What is remembered of the head in service and of the stream that it sees.
     LiveState(Box<LiveAccuracy>),
+    /// What is remembered of the broker.
+    BrokerRecord(BrokerRecord),
+    /// Times in which the clock was doubted.
+    DoubtedTimes(DoubtedTimes),
     /// What is remembered of updates of one kind.
     UpdateState {
         /// Of what.

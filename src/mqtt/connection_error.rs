@@ -3,8 +3,32 @@
 use std::io;
 
 use rumqttc::{ConnectReturnCode, ConnectionError, StateError, mqttbytes};
+use rustls::pki_types::UnixTime;
+use rustls::{CertificateError, Error as TlsError};
 
 use super::settings::Settings;
+use crate::words::Timestamp;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) struct Fault {
+    /// In words, with the remedy.
+    pub(super) reason: String,
+    /// Whether only a person can change it.
+    pub(super) barred: bool,
+}
+
+impl Fault {
+    /// It may pass by itself.
+    pub(super) fn passing(reason: String) -> Self {
+        Self { reason, barred: false }
+    }
+
+    /// A person has to change something.
+    pub(super) fn barring(reason: String) -> Self {
+        Self { reason, barred: true }
+    }
+}
 
 /// Whether the broker sent a packet that cannot be read; it would send it again on every connection.
 pub(super) fn is_poison(error: &ConnectionError) -> bool {
@@ -18,9 +42,6 @@ pub(super) fn is_barred(error: &ConnectionError) -> bool {
     use ConnectReturnCode::{BadClientId, BadUserNamePassword, NotAuthorized};
     match error {
         ConnectionError::ConnectionRefused(code) => matches!(code, BadClientId | BadUserNamePassword | NotAuthorized),
-        ConnectionError::Tls(_) => true,
-        // This is how a TLS alert of the other side arrives.
-        ConnectionError::Io(error) => error.kind() == io::ErrorKind::InvalidData,
         _ => false,
     }
 }
@@ -30,13 +51,7 @@ pub(super) fn describe(error: &ConnectionError, settings: &Settings, was_connect
     let broker = &settings.broker;
     match error {
         ConnectionError::ConnectionRefused(code) => refused(*code, settings),
-        ConnectionError::Tls(error) => format!(
-            "TLS with {broker} failed: {}; check mqtt.ca_file, and the broker's certificate and its name",
-            chain(error)
-        ),
-        ConnectionError::NetworkTimeout if !was_connected => {
-            format!("{broker} does not answer; check mqtt.url, the network and the firewall")
-        }
+        ConnectionError::NetworkTimeout if !was_connected => no_answer(settings),
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
             format!("{broker} accepts no more data; connecting again")
         }
@@ -67,10 +82,9 @@ fn refused(code: ConnectReturnCode, settings: &Settings) -> String {
         (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized, None) => {
             format!("{broker} refuses a client without a name; set mqtt.username and mqtt.password_file")
         }
-        (ConnectReturnCode::BadClientId, _) => format!(
-            "{broker} refuses the client id {:?}; choose another mqtt.prefix or device.id",
-            settings.base.client_id()
-        ),
+        (ConnectReturnCode::BadClientId, _) => {
+            format!("{broker} refuses the client id {:?}; set mqtt.client_id to one that it allows", settings.client_id)
+        }
         (ConnectReturnCode::ServiceUnavailable, _) => {
             format!("{broker} reports that it is not available now; connecting again")
         }
@@ -81,7 +95,103 @@ fn refused(code: ConnectReturnCode, settings: &Settings) -> String {
     }
 }
 
-fn input_output(error: &io::Error, settings: &Settings, was_connected: bool) -> String {
+/// Nothing comes back.
+pub(super) fn no_answer(settings: &Settings) -> String {
+    format!("{} does not answer; check mqtt.url, the network and the firewall", settings.broker)
+}
+
+/// The handshake of TLS failed, or the broker ended the encrypted connection.
+pub(super) fn handshake(error: &io::Error, settings: &Settings) -> Fault {
+    let broker = &settings.broker;
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>());
+    match (tls, error.kind()) {
+        (Some(TlsError::InvalidCertificate(wrong)), _) => Fault::barring(certificate(wrong, settings)),
+        (Some(TlsError::AlertReceived(alert)), _) => Fault::barring(format!(
+            "TLS with {broker} failed: the broker refuses it ({alert:?}); check mqtt.cert_file and mqtt.key_file, and \
+             which TLS versions the broker allows"
+        )),
+        (Some(TlsError::InvalidMessage(_)), _) => Fault::passing(format!(
+            "{broker} does not answer with TLS; correct the port in mqtt.url, or write mqtt:// for a port without TLS"
+        )),
+        (Some(error), _) => {
+            Fault::barring(format!("TLS with {broker} failed: {error}; check the TLS settings of the broker"))
+        }
+        (None, io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) => {
+            Fault::passing(format!(
+                "{broker} closed the connection while TLS was set up; check that its port speaks TLS, and what lies \
+                 between: a proxy or a firewall"
+            ))
+        }
+        (None, _) => Fault::passing(input_output(error, settings, false)),
+    }
+}
+
+/// What is wrong with the broker's certificate.
+fn certificate(wrong: &CertificateError, settings: &Settings) -> String {
+    let (broker, host) = (&settings.broker, &settings.broker.host);
+    let found = match wrong {
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "the broker's certificate expired on {}, and it is {} here; renew it, or set the clock",
+            date(*not_after),
+            date(*time)
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the broker's certificate is valid from {}, and it is {} here; set the clock (timedatectl)",
+            date(*not_before),
+            date(*time)
+        ),
+        CertificateError::UnknownIssuer => match &settings.tls.ca_file {
+            Some(file) => format!(
+                "the broker's certificate is signed by none of the authorities in {}; set mqtt.ca_file to the \
+                 certificate of the one that signed it, with those between",
+                file.display()
+            ),
+            None => "the broker's certificate is signed by no authority that this system knows (UnknownIssuer); set \
+                     mqtt.ca_file to the certificate of the one that signed it"
+                .to_owned(),
+        },
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
+            "the broker's certificate is not for the name {host} (NotValidForName); use a name that it is for in \
+             mqtt.url, or make one for this name: {}",
+            recipe(host)
+        ),
+        other => {
+            let words = format!("{other:?}");
+            if words.contains("CaUsedAsEndEntity") {
+                format!(
+                    "the broker's certificate is an authority's own, and not the one in mqtt.ca_file; set mqtt.ca_file to \
+                     this very certificate, or make one: {}",
+                    recipe(host)
+                )
+            } else if words.contains("UnsupportedCertVersion") {
+                format!(
+                    "the broker's certificate is of X.509 version 1, without the names that it is for; make one of \
+                     version 3: {}",
+                    recipe(host)
+                )
+            } else {
+                format!("the broker's certificate cannot be used: {other}; make another one: {}", recipe(host))
+            }
+        }
+    };
+    format!("TLS with {broker} failed: {found}")
+}
+
+/// The command that makes a certificate for the broker which also serves as `mqtt.ca_file`.
+pub(super) fn recipe(host: &str) -> String {
+    let kind = if host.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
+    format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -keyout broker.key -out broker.crt -subj /CN={host} -addext \
+         subjectAltName={kind}:{host}"
+    )
+}
+
+fn date(time: UnixTime) -> String {
+    let time = Timestamp(i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000));
+    time.to_jiff().strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+pub(super) fn input_output(error: &io::Error, settings: &Settings, was_connected: bool) -> String {
     let broker = &settings.broker;
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
@@ -90,10 +200,6 @@ fn input_output(error: &io::Error, settings: &Settings, was_connected: bool) -> 
         io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
             closed(settings, was_connected)
         }
-        // This is how an alert of the other side arrives.
-        io::ErrorKind::InvalidData if broker.tls => format!(
-            "TLS with {broker} failed: {error}; check mqtt.ca_file, mqtt.cert_file and the broker's certificate"
-        ),
         _ => format!("cannot reach {broker}: {error}; check mqtt.url and the network"),
     }
 }
@@ -103,13 +209,39 @@ fn closed(settings: &Settings, was_connected: bool) -> String {
     if was_connected {
         format!(
             "{broker} closed the connection; if that happens again and again, look for another client with the id {:?}",
-            settings.base.client_id()
+            settings.client_id
         )
     } else {
         format!(
             "{broker} closed the connection without an answer; check that its port speaks MQTT, with TLS for mqtts:// \
-             only"
+             only, and that it takes last wills of QoS 1"
         )
+    }
+}
+
+/// The connection was closed while the broker had not answered this.
+pub(super) fn closed_at(what: &str, settings: &Settings) -> String {
+    let broker = &settings.broker;
+    format!(
+        "{broker} closed the connection while it had not acknowledged {what}; connecting again; what the broker's access \
+         list or its limits do not allow is found and set aside"
+    )
+}
+
+/// Whether a stream ended, with or without a reset.
+pub(super) fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe)
+}
+
+/// Whether the other side closed the connection, without a word about the reason.
+pub(super) fn is_closed(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::Io(error)
+        | ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(mqttbytes::Error::Io(error)),
+        ) => is_end(error),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        _ => false,
     }
 }
 

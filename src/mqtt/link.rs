@@ -1,7 +1,8 @@
 //! One connection, from connecting to its end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::{
@@ -11,12 +12,14 @@ use rumqttc::{
 use tokio::time::{Instant, sleep_until};
 
 use super::connection_error;
+use super::connection_error::Fault;
 use super::mailbox::End;
 use super::outlet::{OUTBOX_RETRY, Outlet};
-use super::session::Session;
+use super::relay::{Oversized, Relay};
+use super::session::{self, Session};
 use super::settings::Settings;
-use super::window::{InFlight, Lane};
-use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, OutboxMessage};
+use super::window::{InFlight, Lane, Sent};
+use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, Item, OutboxMessage, Terms, Unanswered};
 use crate::wire::{Qos, Status, Topic, mark_replayed};
 
 /// Requests that the client may hold without having sent them.
@@ -27,6 +30,16 @@ const IDLE: Duration = Duration::from_mins(1);
 
 /// How long the last message and the disconnect may take, each.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// After so many messages, or when there are no others, those go that wait for the others.
+const ENOUGH: usize = 20;
+
+/// A connection on which nothing was taken for so long has nothing else to send.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// A filter that nobody subscribed to: giving it up changes nothing, and the broker's answer shows that it has
+/// processed all that was sent before.
+const BARRIER: &str = "none";
 
 /// What MQTT adds to topic and payload, at most.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -50,7 +63,7 @@ pub(super) enum Outcome {
     /// The broker sent a packet that cannot be read, and would send it again.
     Poisoned { reason: String },
     /// It broke, or did not come up.
-    Lost { reason: String, was_up: bool, barred: bool },
+    Lost { reason: String, was_up: bool, barred: bool, unanswered: Option<Unanswered>, silent: bool },
 }
 
 /// Where a link is between its first and its last packet.
@@ -71,6 +84,9 @@ enum Phase {
 /// One connection at work.
 struct Link<'s, 'a> {
     session: &'s mut Session<'a>,
+    relay: &'s Relay,
+    /// Messages received on this connection.
+    received: u64,
     purpose: Purpose,
     client: AsyncClient,
     phase: Phase,
@@ -81,12 +97,60 @@ struct Link<'s, 'a> {
     /// Packet ids of inbound messages that the engine has not acknowledged.
     tickets: HashMap<DeliveryId, u16>,
     outlet: Outlet,
-    /// When the broker last acknowledged something, or was first given something to acknowledge.
+    /// When the broker was last given something to answer, or answered.
     progress: Instant,
+    /// How to send, as the engine decided.
+    terms: Arc<Terms>,
+    /// Filters that are still to be subscribed to.
+    filters: VecDeque<String>,
+    /// Those that the broker was asked for and has not answered.
+    asked: Vec<String>,
+    /// Those that it refused on this link, and those that it granted with `QoS` 0 only.
+    refused: Vec<String>,
+    downgraded: Vec<String>,
+    /// Retained values that wait for everything else.
+    deferred: Vec<(Topic, Vec<u8>)>,
+    /// Whether the outbox holds messages that wait for everything else.
+    defers_spooled: bool,
+    /// Whether it is the turn of what waited for everything else.
+    is_tail: bool,
+    /// Whether the outbox has to be read from its beginning.
+    reread: bool,
+    subscriptions_taken: usize,
+    messages_taken: usize,
+    /// When the subscriptions were answered.
+    up_at: Instant,
+    /// When the broker was asked for a sign that it has processed everything.
+    barrier: Option<Instant>,
+    pinged: Option<Instant>,
 }
 
-/// Connects with `options` and does what `purpose` says until the link ends.
-pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose) -> Outcome {
+/// Connects and does what `purpose` says until the link ends.
+pub(super) async fn run(session: &mut Session<'_>, purpose: Purpose) -> Outcome {
+    let (settings, mailbox) = (session.settings, session.mailbox);
+    let connected = tokio::select! {
+        connected = Relay::connect(settings) => connected,
+        () = mailbox.ended() => return Outcome::Ended,
+    };
+    let relay = match connected {
+        Ok(relay) => relay,
+        Err(Fault { reason, barred }) => {
+            return Outcome::Lost { reason, was_up: false, barred, unanswered: None, silent: false };
+        }
+    };
+    let options = match session::options(settings, purpose, session.low_will, &relay.address) {
+        Ok(options) => options,
+        Err(reason) => return Outcome::Lost { reason, was_up: false, barred: true, unanswered: None, silent: false },
+    };
+    let outcome = serve(session, options, purpose, &relay).await;
+    if mailbox.end() != Some(End::Cut) {
+        relay.finish(FAREWELL).await;
+    }
+    outcome
+}
+
+/// The client library at work until the link ends.
+async fn serve(session: &mut Session<'_>, options: MqttOptions, purpose: Purpose, relay: &Relay) -> Outcome {
     // Room for the subscription, the last message and the disconnect beside what is counted.
     let (client, mut eventloop) = AsyncClient::new(options, CLIENT_QUEUE + 3);
     let timeouts = session.settings.timeouts;
@@ -96,15 +160,32 @@ pub(super) async fn run(session: &mut Session<'_>, options: MqttOptions, purpose
     eventloop.set_network_options(network);
     let mut link = Link {
         session,
+        relay,
         purpose,
         client,
+        received: 0,
         phase: Phase::Opening,
         accepted: false,
         queued: 0,
         tickets: HashMap::new(),
         outlet: Outlet::new(Instant::now()),
         progress: Instant::now(),
+        terms: Arc::default(),
+        filters: VecDeque::new(),
+        asked: Vec::new(),
+        refused: Vec::new(),
+        downgraded: Vec::new(),
+        deferred: Vec::new(),
+        defers_spooled: false,
+        is_tail: false,
+        reread: false,
+        subscriptions_taken: 0,
+        messages_taken: 0,
+        up_at: Instant::now(),
+        barrier: None,
+        pinged: None,
     };
+    link.terms = link.session.mailbox.terms();
     loop {
         // A poll that is dropped can lose a packet half-way to the socket, so it lives until it is done.
         let polled = {
@@ -141,6 +222,7 @@ impl Link<'_, '_> {
             _ => {}
         }
         if self.purpose == Purpose::Serve {
+            self.adapt();
             self.flush(now);
         }
         match self.phase {
@@ -149,38 +231,75 @@ impl Link<'_, '_> {
             Phase::Leaving(until) if now >= until => return Some(self.closed()),
             _ => {}
         }
-        if self.waits_for_broker() && now >= self.progress + self.stalled() {
+        if self.stalls_at().is_some_and(|at| now >= at) {
             let broker = &self.session.settings.broker;
             let seconds = self.stalled().as_secs_f64();
-            let reason = format!("{broker} acknowledged nothing for {seconds} s; connecting again");
-            return Some(Outcome::Lost { reason, was_up: self.phase != Phase::Opening, barred: false });
+            let reason = match self.unanswered() {
+                Some(Unanswered { first, .. }) => {
+                    let what = self.name(&first);
+                    format!("{broker} acknowledged nothing for {seconds} s, not {what} either; connecting again")
+                }
+                None => format!("{broker} acknowledged nothing for {seconds} s; connecting again"),
+            };
+            return Some(self.lost(reason, false, false));
         }
         None
     }
 
+    /// When the broker has been silent for too long, if it is to answer something: to the connection, or to the oldest
+    /// message in flight.
+    fn stalls_at(&self) -> Option<Instant> {
+        let since = match self.phase {
+            Phase::Opening => Some(self.progress),
+            _ if !self.asked.is_empty() => Some(self.progress),
+            _ => self.session.window.waits_since(),
+        };
+        since.map(|since| since + self.stalled())
+    }
+
+    /// Takes in how the engine wants to send from now on.
+    fn adapt(&mut self) {
+        let terms = self.session.mailbox.terms();
+        if *terms != *self.terms {
+            let is_released = |item: &Item| !terms.held.contains(item);
+            self.reread |= self.terms.held.iter().any(is_released) || self.terms.last != terms.last;
+            self.is_tail = false;
+            self.terms = terms;
+        }
+        if self.reread && self.session.window.is_empty() {
+            self.reread = false;
+            self.begin_outbox_again();
+        }
+    }
+
+    fn begin_outbox_again(&mut self) {
+        self.session.window.begin_again();
+        self.outlet.refresh(true, Instant::now());
+    }
+
     /// When [`Link::drive`] has something to do though nothing happened.
     fn due(&self) -> Instant {
-        let stalled = self.waits_for_broker().then(|| self.progress + self.stalled());
+        let stalled = self.stalls_at();
         let phase = match self.phase {
             Phase::Flushing(until) | Phase::Farewell(until) | Phase::Leaving(until) => Some(until),
             Phase::Opening | Phase::Up => None,
         };
+        let deferred = (!self.is_tail && !self.terms.last.is_empty()).then_some(self.up_at + QUIET);
         let sends = matches!(self.phase, Phase::Up | Phase::Flushing(_)) && self.room() > 0;
         let outbox = if sends { self.outlet.due() } else { None };
         let idle = Instant::now() + IDLE;
-        [stalled, phase, outbox].into_iter().flatten().fold(idle, Instant::min)
+        [stalled, phase, outbox, deferred.filter(|at| *at > Instant::now())]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min)
     }
 
     fn stalled(&self) -> Duration {
         self.session.settings.timeouts.stalled
     }
 
-    fn waits_for_broker(&self) -> bool {
-        self.phase == Phase::Opening || !self.session.window.is_empty()
-    }
-
     fn is_idle(&self) -> bool {
-        self.queued == 0 && self.session.window.is_empty() && !self.outlet.has_more()
+        self.queued == 0 && self.session.window.is_empty() && !self.outlet.has_more() && self.asked.is_empty()
     }
 
     /// Gives the client what waits: acknowledgements, retained values, the outbox.
@@ -197,12 +316,12 @@ impl Link<'_, '_> {
         if !matches!(self.phase, Phase::Up | Phase::Flushing(_)) {
             return;
         }
+        self.turn_to_deferred();
+        self.ask_for_next();
         while self.room() > 0
-            && let Some((topic, payload)) = self.session.mailbox.next_publish()
+            && let Some((topic, payload)) = self.next_publish()
         {
-            if let Err(reason) = self.send(&topic, payload, InFlight::Retained) {
-                self.session.fault(reason);
-            }
+            self.publish(topic, payload);
         }
         let changed = self.session.mailbox.take_outbox_changed();
         self.outlet.refresh(changed, now);
@@ -211,10 +330,84 @@ impl Link<'_, '_> {
         {
             self.take_from_outbox(lane, limit, now);
         }
+        let waits = self.session.window.needs_barrier()
+            || (self.session.without_qos && self.terms.one_at_a_time && !self.session.window.is_clear());
+        if waits && self.barrier.is_none() && self.queued < CLIENT_QUEUE {
+            let filter = format!("{}/{BARRIER}", self.session.settings.base);
+            if self.client.try_unsubscribe(filter).is_ok() {
+                self.queued += 1;
+                self.barrier = Some(Instant::now());
+            }
+        }
     }
 
     fn room(&self) -> usize {
+        if self.terms.one_at_a_time {
+            return usize::from(self.queued == 0 && self.session.window.is_clear() && self.asked.is_empty());
+        }
         self.session.window.room().min(CLIENT_QUEUE.saturating_sub(self.queued))
+    }
+
+    /// Once everything else was sent, or enough of it, it is the turn of what waits for that.
+    fn turn_to_deferred(&mut self) {
+        if self.is_tail || self.terms.last.is_empty() {
+            return;
+        }
+        // What a new connection publishes comes a moment after it.
+        let has_begun = self.messages_taken > 0 || Instant::now() >= self.up_at + QUIET;
+        let is_idle = self.is_idle() && !self.session.mailbox.has_publishes() && self.filters.is_empty();
+        if !(is_idle && has_begun) && self.messages_taken < ENOUGH {
+            return;
+        }
+        self.is_tail = true;
+        let filters = self.session.settings.subscriptions();
+        self.filters
+            .extend(filters.into_iter().filter(|filter| self.terms.defers(&Item::Subscription(filter.clone()))));
+        self.reread |= std::mem::take(&mut self.defers_spooled);
+        self.adapt();
+    }
+
+    /// Asks for the next subscriptions: for all at once, or one at a time.
+    fn ask_for_next(&mut self) {
+        let singly = self.terms.one_at_a_time || self.session.subscribes_singly;
+        let is_free = self.asked.is_empty() && (!self.terms.one_at_a_time || self.session.window.is_clear());
+        if self.filters.is_empty() || !is_free || self.queued >= CLIENT_QUEUE {
+            return;
+        }
+        let number = if singly { 1 } else { self.filters.len() };
+        self.asked = self.filters.drain(..number).collect();
+        let filters = self.asked.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+        self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
+        self.progress = Instant::now();
+    }
+
+    fn next_publish(&mut self) -> Option<(Topic, Vec<u8>)> {
+        if self.is_tail && !self.deferred.is_empty() {
+            return Some(self.deferred.remove(0));
+        }
+        self.session.mailbox.next_publish()
+    }
+
+    /// Sends a value that is published, unless it is to wait or not to be sent.
+    fn publish(&mut self, topic: Topic, payload: Vec<u8>) {
+        let item = Item::Topic { topic: topic.to_string(), bytes: self.bytes(&topic, &payload) };
+        if self.terms.holds(&item) {
+            return;
+        }
+        if self.terms.defers(&item) && !self.is_tail {
+            self.deferred.retain(|(other, _)| *other != topic);
+            self.deferred.push((topic, payload));
+            return;
+        }
+        let what = if topic.retain() { InFlight::Retained } else { InFlight::Passing };
+        if let Err(reason) = self.send(&topic, payload, what, item) {
+            self.session.fault(reason);
+        }
+    }
+
+    /// Length of a message's whole topic and payload.
+    fn bytes(&self, topic: &Topic, payload: &[u8]) -> usize {
+        self.session.settings.base.join(topic).len() + payload.len()
     }
 
     /// Sends the messages of a lane of the outbox that may go now.
@@ -231,10 +424,16 @@ impl Link<'_, '_> {
 
     fn send_spooled(&mut self, lane: Lane, message: OutboxMessage) {
         let OutboxMessage { seq, topic, mut payload, .. } = message;
+        let item = Item::Message { seq, topic: topic.to_string(), bytes: self.bytes(&topic, &payload) };
+        if self.terms.holds(&item) || (self.terms.defers(&item) && !self.is_tail) {
+            self.defers_spooled |= !self.terms.holds(&item);
+            self.session.window.skip(lane, seq);
+            return;
+        }
         if seq <= self.session.settings.boot_seq {
             payload = mark_replayed(payload);
         }
-        if let Err(reason) = self.send(&topic, payload, InFlight::Spooled(lane, seq)) {
+        if let Err(reason) = self.send(&topic, payload, InFlight::Spooled(lane, seq), item) {
             // It would block all others for ever.
             self.session.window.skip(lane, seq);
             self.session.fault(reason);
@@ -242,7 +441,7 @@ impl Link<'_, '_> {
         }
     }
 
-    fn send(&mut self, topic: &Topic, payload: Vec<u8>, sent: InFlight) -> Result<(), String> {
+    fn send(&mut self, topic: &Topic, payload: Vec<u8>, what: InFlight, item: Item) -> Result<(), String> {
         let name = self.session.settings.base.join(topic);
         let bytes = name.len() + payload.len() + HEADER_BYTES;
         let limit = self.session.settings.max_packet_bytes;
@@ -252,26 +451,25 @@ impl Link<'_, '_> {
                  mqtt.max_packet_kb"
             ));
         }
-        let qos = match topic.qos() {
-            Qos::AtMostOnce => QoS::AtMostOnce,
-            Qos::AtLeastOnce => QoS::AtLeastOnce,
-        };
+        // Where each answer is waited for, all that can be are acknowledged.
+        let is_acknowledged =
+            !self.session.without_qos && (topic.qos() == Qos::AtLeastOnce || self.terms.one_at_a_time);
+        let qos = if is_acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        let retained = topic.retain() && !self.terms.unretained;
         self.client
-            .try_publish(name, qos, topic.retain(), payload)
+            .try_publish(name, qos, retained, payload)
             .map_err(|_| format!("a message on {topic:?} is dropped: MQTT has no such topic"))?;
         self.queued += 1;
-        if qos == QoS::AtLeastOnce {
-            if self.session.window.is_empty() {
-                self.progress = Instant::now();
-            }
-            self.session.window.give(sent);
-        }
+        self.session.window.give(Sent::new(what, item, retained, is_acknowledged, Instant::now()));
         Ok(())
     }
 
     fn send_farewell(&mut self, now: Instant) {
         self.phase = Phase::Farewell(now + FAREWELL);
-        if self.send(&Topic::Status, Status::Stopped.as_str().into(), InFlight::Farewell).is_err() {
+        let payload = Status::Stopped.as_str().as_bytes().to_vec();
+        let item = Item::Topic { topic: Topic::Status.to_string(), bytes: self.bytes(&Topic::Status, &payload) };
+        let is_held = self.terms.holds(&item) || self.terms.defers(&item);
+        if is_held || self.send(&Topic::Status, payload, InFlight::Farewell, item).is_err() {
             self.leave(now);
         }
     }
@@ -292,13 +490,24 @@ impl Link<'_, '_> {
             Packet::Incoming(Incoming::SubAck(ack)) => self.subscribed(&ack.return_codes),
             Packet::Incoming(Incoming::Publish(publish)) => self.receive(&publish),
             Packet::Incoming(Incoming::PubAck(ack)) => self.acknowledged(ack.pkid),
-            Packet::Outgoing(Outgoing::Publish(pkid)) => {
-                self.queued = self.queued.saturating_sub(1);
-                if pkid != 0 {
-                    self.session.window.sent(pkid);
+            Packet::Incoming(Incoming::UnsubAck(_)) => {
+                if let Some(at) = self.barrier.take() {
+                    let answered = self.session.window.processed_before(at);
+                    self.answered(answered);
                 }
             }
-            Packet::Outgoing(Outgoing::PubAck(_) | Outgoing::Subscribe(_)) => {
+            Packet::Incoming(Incoming::PingResp) => {
+                if let Some(at) = self.pinged.take() {
+                    let answered = self.session.window.processed_before(at);
+                    self.answered(answered);
+                }
+            }
+            Packet::Outgoing(Outgoing::PingReq) => self.pinged = Some(Instant::now()),
+            Packet::Outgoing(Outgoing::Publish(pkid)) => {
+                self.queued = self.queued.saturating_sub(1);
+                self.session.window.sent(pkid);
+            }
+            Packet::Outgoing(Outgoing::PubAck(_) | Outgoing::Subscribe(_) | Outgoing::Unsubscribe(_)) => {
                 self.queued = self.queued.saturating_sub(1);
             }
             Packet::Outgoing(Outgoing::Disconnect) => return Some(self.closed()),
@@ -314,34 +523,64 @@ impl Link<'_, '_> {
             self.leave(Instant::now());
             return;
         }
-        let filters = self.session.settings.base.subscriptions();
-        let filters = filters.into_iter().map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce));
-        self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
+        self.session.accepted();
+        let filters = self.session.settings.subscriptions().into_iter().map(Item::Subscription);
+        let filters = filters.filter(|filter| !self.terms.holds(filter) && !self.terms.defers(filter));
+        self.filters = filters
+            .filter_map(|item| if let Item::Subscription(filter) = item { Some(filter) } else { None })
+            .collect();
+        self.ask_for_next();
+        self.open_when_subscribed();
     }
 
     fn subscribed(&mut self, codes: &[SubscribeReasonCode]) {
-        if self.phase != Phase::Opening {
+        for (filter, code) in std::mem::take(&mut self.asked).into_iter().zip(codes) {
+            self.subscriptions_taken += 1;
+            match code {
+                SubscribeReasonCode::Failure => self.refused.push(filter.clone()),
+                SubscribeReasonCode::Success(QoS::AtMostOnce) => self.downgraded.push(filter.clone()),
+                SubscribeReasonCode::Success(_) => {}
+            }
+            self.report_taken(Item::Subscription(filter));
+        }
+        self.progress = Instant::now();
+        if self.phase == Phase::Opening {
+            self.ask_for_next();
+            self.open_when_subscribed();
+        }
+    }
+
+    fn open_when_subscribed(&mut self) {
+        if self.phase != Phase::Opening || !self.asked.is_empty() {
             return;
         }
-        let Settings { broker, base, .. } = self.session.settings;
-        for (filter, code) in base.subscriptions().iter().zip(codes) {
-            if *code == SubscribeReasonCode::Failure {
-                self.session.fault(format!(
-                    "{broker} refuses the subscription to {filter}; allow it in the broker's access list"
-                ));
-            }
-        }
         self.phase = Phase::Up;
+        self.up_at = Instant::now();
         self.progress = Instant::now();
-        self.session.connected();
+        self.session.connected(self.refused.clone(), self.downgraded.clone());
+    }
+
+    /// Reports that something was taken that had to wait for everything else.
+    fn report_taken(&self, item: Item) {
+        if self.terms.defers(&item) {
+            (self.session.events)(Event::Broker(BrokerEvent::Taken(item)));
+        }
     }
 
     fn receive(&mut self, publish: &Publish) {
+        self.received += 1;
+        let oversized = self.relay.oversized(self.received);
         let Some(topic) = self.session.settings.base.strip(&publish.topic) else { return };
         self.session.last_ticket += 1;
         let delivery = self.session.last_ticket;
         if publish.qos != QoS::AtMostOnce {
             self.tickets.insert(delivery, publish.pkid);
+        }
+        if let Some(Oversized { bytes, .. }) = oversized {
+            let (topic, retained) = (topic.to_owned(), publish.retain);
+            let oversized = BrokerEvent::Oversized { topic, bytes, retained, delivery };
+            (self.session.events)(Event::Broker(oversized));
+            return;
         }
         let inbound =
             Inbound { topic: topic.to_owned(), payload: publish.payload.to_vec(), retained: publish.retain, delivery };
@@ -349,12 +588,56 @@ impl Link<'_, '_> {
     }
 
     fn acknowledged(&mut self, pkid: u16) {
+        let answered = self.session.window.acknowledged(pkid);
+        self.answered(answered);
+    }
+
+    fn answered(&mut self, answered: Vec<Sent>) {
         self.progress = Instant::now();
-        match self.session.window.acknowledged(pkid) {
-            Some(InFlight::Spooled(_, seq)) => (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq })),
-            Some(InFlight::Farewell) => self.leave(self.progress),
-            Some(InFlight::Retained) | None => {}
+        for Sent { what, item, retained, .. } in answered {
+            self.messages_taken += 1;
+            self.session.took(&item, retained);
+            match what {
+                InFlight::Spooled(_, seq) => (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq })),
+                InFlight::Farewell => self.leave(self.progress),
+                InFlight::Retained | InFlight::Passing => {}
+            }
+            self.report_taken(item);
         }
+    }
+
+    /// The first thing that the broker has not answered.
+    fn unanswered(&self) -> Option<Unanswered> {
+        let window = &self.session.window;
+        if let Some(filter) = self.asked.first() {
+            return Some(Unanswered {
+                first: Item::Subscription(filter.clone()),
+                alone: self.asked.len() == 1 && window.is_clear(),
+                retained: false,
+                others_taken: self.subscriptions_taken + self.messages_taken > 0,
+                retained_taken: self.session.retained_taken,
+                longest_taken: 0,
+            });
+        }
+        let oldest = window.oldest()?;
+        Some(Unanswered {
+            first: oldest.item.clone(),
+            alone: window.len() == 1,
+            retained: oldest.retained,
+            others_taken: self.messages_taken > 0,
+            retained_taken: self.session.retained_taken,
+            longest_taken: self.session.longest_taken(&oldest.item),
+        })
+    }
+
+    /// An item's whole name and length, for people.
+    fn name(&self, item: &Item) -> String {
+        item.describe(&self.session.settings.base)
+    }
+
+    fn lost(&mut self, reason: String, barred: bool, silent: bool) -> Outcome {
+        let unanswered = self.unanswered();
+        Outcome::Lost { reason, was_up: self.phase != Phase::Opening, barred, unanswered, silent }
     }
 
     /// The link broke. What the client had read before still counts: acknowledgements always, and messages where
@@ -380,7 +663,26 @@ impl Link<'_, '_> {
             return Outcome::Poisoned { reason };
         }
         let was_up = self.phase != Phase::Opening;
-        let reason = connection_error::describe(error, self.session.settings, was_up);
-        Outcome::Lost { reason, was_up, barred: connection_error::is_barred(error) }
+        if self.asked.len() > 1 && connection_error::is_closed(error) {
+            // It may be too many of them.
+            self.session.subscribes_singly = true;
+        }
+        let silent = !self.accepted && connection_error::is_closed(error);
+        if let Some(error) = self.relay.take_fault() {
+            let fault = if self.session.settings.broker.tls {
+                connection_error::handshake(&error, self.session.settings)
+            } else {
+                let reason = connection_error::input_output(&error, self.session.settings, was_up || self.accepted);
+                Fault::passing(reason)
+            };
+            if fault.barred || !connection_error::is_end(&error) {
+                return self.lost(fault.reason, fault.barred, silent);
+            }
+        }
+        let reason = match self.unanswered().filter(|_| connection_error::is_closed(error)) {
+            Some(unanswered) => connection_error::closed_at(&self.name(&unanswered.first), self.session.settings),
+            None => connection_error::describe(error, self.session.settings, was_up || self.accepted),
+        };
+        self.lost(reason, connection_error::is_barred(error), silent)
     }
 }

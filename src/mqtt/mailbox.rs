@@ -4,12 +4,12 @@
 //! hand, and flags.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::engine::DeliveryId;
+use crate::engine::{DeliveryId, Terms};
 use crate::wire::Topic;
 
 /// Messages that are not kept: usually the outbox carries them, except while nothing can be stored.
@@ -28,6 +28,8 @@ struct Requests {
     publishes: Vec<(Topic, Vec<u8>)>,
     acks: VecDeque<DeliveryId>,
     outbox_changed: bool,
+    terms: Arc<Terms>,
+    terms_changed: bool,
     end: Option<End>,
 }
 
@@ -77,6 +79,14 @@ impl Mailbox {
         self.changed.notify_one();
     }
 
+    pub(super) fn adapt(&self, terms: Terms) {
+        let mut requests = self.requests();
+        requests.terms = Arc::new(terms);
+        requests.terms_changed = true;
+        drop(requests);
+        self.changed.notify_one();
+    }
+
     pub(super) fn stop(&self, within: Duration) {
         self.requests().end.get_or_insert(End::Cleanly(within));
         self.changed.notify_one();
@@ -92,6 +102,13 @@ impl Mailbox {
         self.changed.notified().await;
     }
 
+    /// Waits until the end is requested.
+    pub(super) async fn ended(&self) {
+        while self.end().is_none() {
+            self.changed().await;
+        }
+    }
+
     pub(super) fn end(&self) -> Option<End> {
         self.requests().end
     }
@@ -99,6 +116,10 @@ impl Mailbox {
     pub(super) fn next_publish(&self) -> Option<(Topic, Vec<u8>)> {
         let publishes = &mut self.requests().publishes;
         if publishes.is_empty() { None } else { Some(publishes.remove(0)) }
+    }
+
+    pub(super) fn has_publishes(&self) -> bool {
+        !self.requests().publishes.is_empty()
     }
 
     /// In the order of the requests.
@@ -109,6 +130,16 @@ impl Mailbox {
     /// Whether the outbox got new messages since the last call.
     pub(super) fn take_outbox_changed(&self) -> bool {
         std::mem::take(&mut self.requests().outbox_changed)
+    }
+
+    /// How to send.
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.requests().terms)
+    }
+
+    /// Whether that changed since the last call.
+    pub(super) fn take_terms_changed(&self) -> bool {
+        std::mem::take(&mut self.requests().terms_changed)
     }
 
     /// From now on published messages are sent.

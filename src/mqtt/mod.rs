@@ -11,6 +11,8 @@
 //!   answers to requests overtake it ([`Lane`]).
 //! - Nothing here queues without bound: of what is published there is one value a topic, the latest; and while the
 //!   receiver of events is busy, nothing is read from the broker.
+//! - What the broker had not answered when it cut the link is reported; the engine decides what is sent in which order
+//!   from then on, and what not at all ([`Terms`], decision 28).
 //! - An inbound message is acknowledged when the engine says so, on the connection on which it came; the broker
 //!   delivers it again otherwise.
 
@@ -20,21 +22,24 @@ mod link;
 mod mailbox;
 mod outlet;
 mod pace;
+mod relay;
 mod session;
 mod settings;
+mod tls;
 mod window;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::engine::{DeliveryId, Event, OutboxMessage};
+use crate::engine::{DeliveryId, Event, OutboxMessage, Terms};
 use crate::wire::Topic;
 pub use courier::{Courier, LinkEvent};
 pub(crate) use link::HEADER_BYTES;
 use mailbox::Mailbox;
 pub use pace::REPLAY_PER_SECOND;
-pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls, check as check_tls};
+pub use settings::{ClientCertificate, Credentials, Retry, Settings, Timeouts, Tls};
+pub use tls::check as check_tls;
 pub use window::{Lane, WINDOW};
 
 /// Where messages wait that must reach the broker.
@@ -106,6 +111,11 @@ impl Handle {
     /// Says that the outbox holds new messages.
     pub fn outbox_changed(&self) {
         self.mailbox.outbox_changed();
+    }
+
+    /// Sends in this way from now on.
+    pub fn adapt(&self, terms: Terms) {
+        self.mailbox.adapt(terms);
     }
 
     /// Ends the link cleanly: sends what waits for at most `within`, publishes `stopped`, and disconnects. The

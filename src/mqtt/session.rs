@@ -1,23 +1,30 @@
 //! Reconnecting: one link after another, until the end is requested.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::Outbox;
 use super::link::{self, Outcome, Purpose};
 use super::mailbox::Mailbox;
 use super::pace::Backoff;
-use super::settings::{self, Settings};
+use super::settings::Settings;
 use super::window::Window;
-use crate::engine::{BrokerEvent, Event};
+use super::{Outbox, tls};
+use crate::engine::{BrokerEvent, Event, Item, Unanswered};
 use crate::wire::{Status, Topic};
 use crate::words::Component;
 
 /// A link that lasted this long was good: the next failure counts as the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
+
+/// Cuts without an answer to CONNECT after which another last will is tried, every other time.
+const SILENT: u32 = 2;
+
+/// Reasons that are remembered as reported.
+const REPORTED_MAX: usize = 32;
 
 /// What one link hands to the next.
 pub(super) struct Session<'a> {
@@ -28,8 +35,20 @@ pub(super) struct Session<'a> {
     pub(super) window: Window,
     /// The last ticket given to an inbound message; never used twice.
     pub(super) last_ticket: u64,
-    /// Why there is no link, as it was reported last; each reason is reported once.
-    reported: Option<String>,
+    /// Why there was no link since it was up last, without numbers; each reason is reported once.
+    reported: BTreeSet<String>,
+    /// Cuts in a row without an answer to CONNECT.
+    silent: u32,
+    /// Whether the last will of the present link is of `QoS` 0.
+    pub(super) low_will: bool,
+    /// Whether the broker takes messages of `QoS` 0 only.
+    pub(super) without_qos: bool,
+    /// Whether the broker cut the link when it was asked for several subscriptions at a time.
+    pub(super) subscribes_singly: bool,
+    /// Whether the broker ever took a retained message.
+    pub(super) retained_taken: bool,
+    /// The longest message on each topic that the broker took.
+    longest: BTreeMap<String, usize>,
     /// Whether it was reported that the broker sends what cannot be read; a retained message comes on every link.
     poison_reported: bool,
 }
@@ -42,16 +61,29 @@ pub(super) async fn run(
     events: &dyn Fn(Event),
 ) {
     let window = Window::default();
-    let mut session =
-        Session { settings, mailbox, outbox, events, window, last_ticket: 0, reported: None, poison_reported: false };
+    let mut session = Session {
+        settings,
+        mailbox,
+        outbox,
+        events,
+        window,
+        last_ticket: 0,
+        reported: BTreeSet::new(),
+        silent: 0,
+        low_will: false,
+        without_qos: false,
+        subscribes_singly: false,
+        retained_taken: false,
+        longest: BTreeMap::new(),
+        poison_reported: false,
+    };
     let mut backoff = Backoff::new(settings.retry);
     let mut purpose = Purpose::Serve;
     loop {
         let started = Instant::now();
-        let outcome = match options(settings, purpose) {
-            Ok(options) => link::run(&mut session, options, purpose).await,
-            Err(reason) => Outcome::Lost { reason, was_up: false, barred: true },
-        };
+        // Some brokers take no last will of QoS 1 and close the connection without a word.
+        session.low_will = session.without_qos || (session.silent >= SILENT && session.silent.is_multiple_of(2));
+        let outcome = link::run(&mut session, purpose).await;
         session.window.rewind();
         mailbox.close();
         if mailbox.end().is_some() {
@@ -71,34 +103,66 @@ pub(super) async fn run(
                 session.poisoned(reason);
                 Purpose::Purge
             }
-            Outcome::Lost { reason, was_up, barred } => {
-                session.lost(reason, was_up, barred);
+            Outcome::Lost { reason, was_up, barred, unanswered, silent } => {
+                session.silent = if silent { session.silent.saturating_add(1) } else { 0 };
+                session.lost(reason, was_up, barred, unanswered);
                 purpose
             }
         };
-        if ended_within(mailbox, backoff.next()).await {
+        if ended_within(mailbox, &mut backoff).await {
             return;
         }
     }
 }
 
-/// Waits for `delay`; true as soon as the end is requested.
-async fn ended_within(mailbox: &Mailbox, delay: Duration) -> bool {
-    let ended = async {
-        while mailbox.end().is_none() {
-            mailbox.changed().await;
+/// Waits for the next delay; true as soon as the end is requested. Where the engine decides meanwhile to send in another
+/// way, something was learned from the link that broke, and the delays begin anew.
+async fn ended_within(mailbox: &Mailbox, backoff: &mut Backoff) -> bool {
+    let mut until = Instant::now() + backoff.next();
+    loop {
+        if mailbox.end().is_some() {
+            return true;
         }
-    };
-    timeout(delay, ended).await.is_ok()
+        if mailbox.take_terms_changed() {
+            backoff.reset();
+            until = until.min(Instant::now() + backoff.next());
+        }
+        if timeout_at(until, mailbox.changed()).await.is_err() {
+            return mailbox.end().is_some();
+        }
+    }
 }
 
 impl Session<'_> {
-    /// The link is up.
-    pub(super) fn connected(&mut self) {
-        self.reported = None;
+    /// The broker accepted the connection.
+    pub(super) fn accepted(&mut self) {
+        self.silent = 0;
+        self.without_qos |= self.low_will;
+    }
+
+    /// The link is up; some subscriptions may have been refused, or granted with `QoS` 0 only.
+    pub(super) fn connected(&mut self, refused: Vec<String>, downgraded: Vec<String>) {
+        self.reported.clear();
         info!(broker = %self.settings.broker, "connected");
         self.mailbox.open();
-        (self.events)(Event::Broker(BrokerEvent::Connected));
+        (self.events)(Event::Broker(BrokerEvent::Connected { refused, downgraded }));
+    }
+
+    /// The broker has this message.
+    pub(super) fn took(&mut self, item: &Item, retained: bool) {
+        self.retained_taken |= retained;
+        if let Item::Topic { topic, bytes } | Item::Message { topic, bytes, .. } = item {
+            let longest = self.longest.entry(topic.clone()).or_default();
+            *longest = (*longest).max(*bytes);
+        }
+    }
+
+    /// The longest message on the item's topic that the broker took.
+    pub(super) fn longest_taken(&self, item: &Item) -> usize {
+        match item {
+            Item::Subscription(_) => 0,
+            Item::Topic { topic, .. } | Item::Message { topic, .. } => self.longest.get(topic).copied().unwrap_or(0),
+        }
     }
 
     /// Reports something that a person should know and that needs no answer.
@@ -107,29 +171,45 @@ impl Session<'_> {
         (self.events)(Event::ComponentError { source: Component::Mqtt, reason });
     }
 
-    fn lost(&mut self, reason: String, was_up: bool, barred: bool) {
-        if was_up || self.reported.as_ref() != Some(&reason) {
+    /// Tells the engine of each cut, and the journal of each reason once, whatever numbers and times are in its words.
+    fn lost(&mut self, reason: String, was_up: bool, barred: bool, unanswered: Option<Unanswered>) {
+        if self.reported.len() >= REPORTED_MAX {
+            self.reported.clear();
+        }
+        let is_news = self.reported.insert(reason.replace(|c: char| c.is_ascii_digit(), ""));
+        if was_up || is_news {
             warn!(reason, "no connection to the broker");
-            self.reported = Some(reason.clone());
-            (self.events)(Event::Broker(BrokerEvent::Disconnected { reason, barred }));
+        }
+        if was_up || is_news || unanswered.is_some() {
+            (self.events)(Event::Broker(BrokerEvent::Disconnected { reason, barred, unanswered }));
         }
     }
 
     fn poisoned(&mut self, reason: String) {
         if self.poison_reported {
-            self.lost(reason, true, false);
+            self.lost(reason, true, false, None);
         } else {
             self.poison_reported = true;
-            self.lost(reason.clone(), true, false);
+            self.lost(reason.clone(), true, false, None);
             self.fault(reason);
         }
     }
 }
 
-/// The client's options for the next link; files are read now, so that a changed password counts without a restart.
-fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String> {
-    let Settings { broker, base, .. } = settings;
-    let mut options = MqttOptions::new(base.client_id(), &broker.host, broker.port);
+/// The client's options for the next link, which begins at the socket with this address; the password is read now, so
+/// that a changed one counts without a restart.
+///
+/// # Errors
+/// A message that names the unusable file and the remedy.
+pub(super) fn options(
+    settings: &Settings,
+    purpose: Purpose,
+    low_will: bool,
+    address: &str,
+) -> Result<MqttOptions, String> {
+    let Settings { base, .. } = settings;
+    let mut options = MqttOptions::new(&settings.client_id, address, 0);
+    options.set_transport(Transport::unix());
     options
         .set_keep_alive(settings.timeouts.keep_alive)
         .set_clean_session(purpose == Purpose::Purge)
@@ -137,10 +217,11 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
         // Messages are measured before the client gets them, since the client would drop the connection instead.
         .set_max_packet_size(settings.max_packet_bytes, usize::MAX);
     if purpose == Purpose::Serve {
-        let will = LastWill::new(base.join(&Topic::Status), Status::Offline.as_str(), QoS::AtLeastOnce, true);
+        let qos = if low_will { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let will = LastWill::new(base.join(&Topic::Status), Status::Offline.as_str(), qos, true);
         options.set_last_will(will);
     }
-    secure(&mut options, settings)?;
+    sign_in(&mut options, settings)?;
     Ok(options)
 }
 
@@ -149,6 +230,15 @@ fn options(settings: &Settings, purpose: Purpose) -> Result<MqttOptions, String>
 /// # Errors
 /// A message that names the unusable file and the remedy.
 pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(), String> {
+    sign_in(options, settings)?;
+    if settings.broker.tls {
+        let config = tls::client_config(&settings.tls)?;
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+    }
+    Ok(())
+}
+
+fn sign_in(options: &mut MqttOptions, settings: &Settings) -> Result<(), String> {
     if let Some(credentials) = &settings.credentials {
         let password = match &credentials.password_file {
             None => String::new(),
@@ -161,10 +251,6 @@ pub(super) fn secure(options: &mut MqttOptions, settings: &Settings) -> Result<(
             })?,
         };
         options.set_credentials(&credentials.username, password.trim_end());
-    }
-    if settings.broker.tls {
-        let config = settings::client_config(&settings.tls)?;
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
     }
     Ok(())
 }

@@ -1,12 +1,7 @@
-//! The checked settings of the link, and the TLS client configuration that follows from PEM files.
+//! The checked settings of the link.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 
 use crate::wire::Base;
 use crate::words::BrokerUrl;
@@ -16,8 +11,12 @@ use crate::words::BrokerUrl;
 pub struct Settings {
     /// Where the broker is.
     pub broker: BrokerUrl,
-    /// What all topics begin with; the client id follows from it.
+    /// What all topics begin with.
     pub base: Base,
+    /// Names this client at the broker, which lets only one with a name in.
+    pub client_id: String,
+    /// Whether Home Assistant is listened to.
+    pub home_assistant: bool,
     /// Who we are; `None` connects without a name.
     pub credentials: Option<Credentials>,
     /// For `mqtts://`; without effect otherwise.
@@ -30,6 +29,13 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The highest `seq` of former starts: messages up to it are sent as replayed.
     pub boot_seq: u64,
+}
+
+impl Settings {
+    /// Filters under which everything inbound comes.
+    pub(super) fn subscriptions(&self) -> Vec<String> {
+        self.base.subscriptions(self.home_assistant)
+    }
 }
 
 /// A user of the broker.
@@ -91,68 +97,4 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self { connect: Duration::from_secs(10), stalled: Duration::from_mins(1), keep_alive: Duration::from_secs(30) }
     }
-}
-
-/// Reads the files named in `tls` as a connection would.
-///
-/// # Errors
-/// A message that names the wrong file and the remedy.
-pub fn check(tls: &Tls) -> Result<(), String> {
-    client_config(tls).map(drop)
-}
-
-/// Reads the files named in `tls` and builds a configuration for TLS 1.2 and 1.3.
-///
-/// # Errors
-/// A message that names the wrong file and the remedy.
-pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| {
-            format!("TLS cannot be set up: {error}; check mqtt.ca_file, mqtt.cert_file and mqtt.key_file")
-        })?
-        .with_root_certificates(roots(tls.ca_file.as_deref())?);
-    let config = match &tls.client {
-        None => builder.with_no_client_auth(),
-        Some(ClientCertificate { cert_file, key_file }) => {
-            let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| {
-                format!("cannot read a private key from {}: {error}; correct mqtt.key_file", key_file.display())
-            })?;
-            builder.with_client_auth_cert(certificates(cert_file, "mqtt.cert_file")?, key).map_err(|error| {
-                format!(
-                    "certificate {} and key {} do not match: {error}; correct mqtt.cert_file or mqtt.key_file",
-                    cert_file.display(),
-                    key_file.display()
-                )
-            })?
-        }
-    };
-    Ok(Arc::new(config))
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, String> {
-    let certificates = match ca_file {
-        Some(path) => certificates(path, "mqtt.ca_file")?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates);
-    match (roots.is_empty(), ca_file) {
-        (false, _) => Ok(roots),
-        (true, Some(path)) => Err(format!("no certificate in {} can be used; correct mqtt.ca_file", path.display())),
-        (true, None) => {
-            Err("the system has no certificate authorities; install ca-certificates or set mqtt.ca_file".to_owned())
-        }
-    }
-}
-
-fn certificates(path: &Path, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("cannot read certificates from {}: {error}; correct {key}", path.display()))?;
-    if certificates.is_empty() {
-        return Err(format!("{} contains no certificate in PEM form; correct {key}", path.display()));
-    }
-    Ok(certificates)
 }

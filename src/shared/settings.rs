@@ -59,7 +59,11 @@ pub fn fit_settings(config: &Config) -> train::Settings {
 /// The prefix of the device's topics; unused without a broker.
 pub(crate) fn base(config: &Config) -> Result<Base, BadSettings> {
     let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());
-    Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))
+    let base = Base::new(prefix, &config.device.id).map_err(bad("mqtt.prefix"))?;
+    match &config.mqtt {
+        Some(mqtt) => base.with_discovery(&mqtt.discovery_prefix).map_err(bad("mqtt.discovery_prefix")),
+        None => Ok(base),
+    }
 }
 
 /// The link's settings for a program that talks to the device of this id; `None` when MQTT is off.
@@ -99,6 +103,8 @@ pub(crate) fn mqtt(
     Ok(Some(mqtt::Settings {
         broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
         base: base(config)?,
+        client_id: mqtt.client_id.clone().unwrap_or_else(|| format!("{}-{}", mqtt.prefix, config.device.id)),
+        home_assistant: mqtt.home_assistant,
         credentials: mqtt.username.as_ref().map(|username| Credentials {
             username: username.clone(),
             password_file: password_file(mqtt, credentials),

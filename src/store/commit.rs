@@ -55,6 +55,8 @@ impl Applier<'_> {
             Write::DeleteOtherSpaces => self
                 .run("DELETE FROM embeddings WHERE space <> ?1 AND image IN (SELECT image FROM samples)", [self.space]),
             Write::LiveState(memory) => self.remember("UPDATE state SET live = ?1", memory),
+            Write::BrokerRecord(memory) => self.remember("UPDATE state SET broker = ?1", memory),
+            Write::DoubtedTimes(memory) => self.remember("UPDATE state SET doubted = ?1", memory),
             Write::UpdateState { kind, memory } => self.update(*kind, memory),
             Write::Chunk { kind, n, bytes } => self.chunk(*kind, *n, bytes),
             Write::DeleteChunks(kind) => self.run("DELETE FROM chunks WHERE kind = ?1", [kind.as_str()]),

@@ -12,3 +12,6 @@ UPDATE samples SET folder = (SELECT label FROM label_history
 -- Earlier versions kept the rows of files that are gone: the watcher looks which are.
 UPDATE samples SET in_doubt = 1
 WHERE (SELECT count(*) FROM files WHERE files.image = samples.image) > 1;
+
+ALTER TABLE state ADD COLUMN doubted TEXT;
+ALTER TABLE state ADD COLUMN broker TEXT;

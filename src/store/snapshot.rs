@@ -3,16 +3,20 @@
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
-use super::columns::{PathBytes, damaged};
+use super::columns::{PathBytes, TopicText, damaged};
 use super::error::Fault;
 use super::{reader, updates};
-use crate::engine::{FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample};
+use crate::engine::{
+    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample, Worth,
+};
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let sql = "SELECT seq, training, live, class_folders FROM state";
-    let (seq, training, live, class_folders) = connection
-        .query_row(sql, [], |row| Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?)))?;
+    let sql = "SELECT seq, training, live, class_folders, doubted, broker FROM state";
+    let (seq, training, live, class_folders, doubted, broker) = connection.query_row(sql, [], |row| {
+        let (class_folders, doubted, broker) = (from_json(row, 3)?, from_json(row, 4)?, from_json(row, 5)?);
+        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, class_folders, doubted, broker))
+    })?;
     let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
         samples: all(connection, SAMPLES, |row| {
@@ -34,8 +38,11 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         })?,
         outbox: all(
             connection,
-            "SELECT seq, octet_length(topic) + length(payload), made_at FROM outbox ORDER BY seq",
-            |row| Ok(Spooled { seq: row.get(0)?, bytes: row.get(1)?, made_at: row.get(2)? }),
+            "SELECT seq, topic, octet_length(topic) + length(payload), made_at FROM outbox ORDER BY seq",
+            |row| {
+                let TopicText(topic) = row.get(1)?;
+                Ok(Spooled { seq: row.get(0)?, worth: Worth::of(&topic), bytes: row.get(2)?, made_at: row.get(3)? })
+            },
         )?,
         seq,
         heads: reader::list_heads(connection)?,
@@ -50,6 +57,8 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
         })?,
         class_folders,
         live,
+        doubted,
+        broker,
         twin,
         backbone,
         updates: updates::all(connection)?,

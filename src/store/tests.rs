@@ -177,6 +177,7 @@ fn every_write() -> Vec<Write> {
         Write::Head(head(3)),
         Write::DeleteHead { version: 3 },
         Write::LiveState(serde_json::from_str(r#"{"evicted": 5}"#).unwrap()),
+        Write::DoubtedTimes(serde_json::from_str(r#"[["1970-01-01T00:00:00Z", "1970-01-01T01:00:00Z"]]"#).unwrap()),
     ]
 }
 

@@ -25,6 +25,8 @@ keywords! {
         Model = "model",
         /// The broker rejects the credentials of this device.
         BrokerCredentials = "broker_credentials",
+        /// The broker does not take a message or a subscription, or another client has this one's id.
+        MqttRefused = "mqtt_refused",
         /// A watched folder is missing.
         WatchLost = "watch_lost",
     }

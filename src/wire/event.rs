@@ -53,6 +53,45 @@ impl EventKind {
         }
     }
 
+    /// The word of `event_type`.
+    #[must_use]
+    pub fn event_type(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Stopped { .. } => "stopped",
+            Self::Trained { .. } => "trained",
+            Self::Promoted { .. } => "promoted",
+            Self::Rejected { .. } => "rejected",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Quarantined { .. } => "quarantined",
+            Self::BackboneChanged { .. } => "backbone_changed",
+            Self::ConfigChanged { .. } => "config_changed",
+            Self::Drift { .. } => "drift",
+            Self::Novel { .. } => "novel",
+            Self::Evicted { .. } => "evicted",
+            Self::UpdateFailed { .. } => "update_failed",
+            Self::Error { .. } => "error",
+        }
+    }
+
+    /// What it says in words, where it has such a field.
+    pub fn reason_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Stopped { reason }
+            | Self::Promoted { reason, .. }
+            | Self::Rejected { reason, .. }
+            | Self::RolledBack { reason, .. }
+            | Self::Quarantined { reason, .. }
+            | Self::BackboneChanged { reason, .. }
+            | Self::ConfigChanged { reason }
+            | Self::Drift { reason, .. }
+            | Self::UpdateFailed { reason, .. }
+            | Self::Error { reason, .. } => Some(reason),
+            Self::Evicted { why, .. } => Some(why),
+            Self::Started { .. } | Self::Trained { .. } | Self::Novel { .. } => None,
+        }
+    }
+
     /// The values of `event_type`: all of this version, and some reserved for later ones.
     pub const TYPES: [&str; 14] = [
         "started",

@@ -230,6 +230,7 @@ fn answers_are_read_back_equal_alone_and_within_a_response() {
         live: LiveFigures::default(),
         shadow: Some(head()),
         broker: Link::Connected,
+        broker_reason: None,
         alerts: vec![Raised {
             id: AlertId::DiskFull,
             warning: Warning { severity: Severity::Error, text: "no room".into(), since: Timestamp(0) },

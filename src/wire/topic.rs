@@ -11,8 +11,14 @@ use crate::words::{Digest, Keyword as _};
 /// Filters below the base under which what is for this device comes.
 const FILTERS: [&str; 5] = ["label", "request/+", "config/desired", "update/+/desired", "update/+/chunk/+/+"];
 
-/// Where Home Assistant says that it is there; not below the base.
+/// Where Home Assistant says that it is there, below its own prefix and not below the base.
 const BIRTH: &str = "homeassistant/status";
+
+/// The prefix of Home Assistant's topics, unless it is told another one.
+const DISCOVERY_PREFIX: &str = "homeassistant";
+
+/// What the text of a former discovery topic begins with.
+const FORMER: &str = "former/";
 
 /// How hard a message is tried to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +62,8 @@ pub enum Topic {
     UpdateState(UpdateKind),
     /// `homeassistant/device/<device id>/config`, not below the base: retained; an empty payload removes the device.
     Discovery,
+    /// A discovery topic of earlier settings, whole: spooled, and cleared by an empty payload.
+    FormerDiscovery(String),
 }
 
 /// What can be updated.
@@ -126,7 +134,10 @@ impl Topic {
 
     /// Whether a message is kept in the outbox until the broker acknowledges it.
     pub fn spooled(&self) -> bool {
-        matches!(self, Self::Prediction | Self::TrainResult | Self::Event | Self::Response(_))
+        matches!(
+            self,
+            Self::Prediction | Self::TrainResult | Self::Event | Self::Response(_) | Self::FormerDiscovery(_)
+        )
     }
 }
 
@@ -148,6 +159,7 @@ impl fmt::Display for Topic {
             Self::UpdateRequest(kind) => write!(f, "update/{kind}/request"),
             Self::UpdateState(kind) => write!(f, "update/{kind}/state"),
             Self::Discovery => f.write_str("homeassistant/device"),
+            Self::FormerDiscovery(topic) => write!(f, "{FORMER}{topic}"),
         }
     }
 }
@@ -162,8 +174,9 @@ impl FromStr for Topic {
         if let Some(alert) = AlertId::ALL.iter().copied().map(Self::Alert).find(|topic| topic.to_string() == text) {
             return Ok(alert);
         }
-        match text.strip_prefix("response/") {
-            Some(name) if is_name(name) => Ok(Self::Response(name.to_owned())),
+        match (text.strip_prefix("response/"), text.strip_prefix(FORMER)) {
+            (Some(name), _) if is_name(name) => Ok(Self::Response(name.to_owned())),
+            (_, Some(topic)) => Ok(Self::FormerDiscovery(topic.to_owned())),
             _ => Err(BadTopic::new("a topic of this daemon", text)),
         }
     }
@@ -229,6 +242,7 @@ impl FromStr for InboundTopic {
 pub struct Base {
     prefix: String,
     device: String,
+    discovery: String,
 }
 
 impl Base {
@@ -248,13 +262,23 @@ impl Base {
         if !is_name(device) {
             return Err(BadTopic::new("a device id of 1 to 64 of a-z, 0-9, _ and -", device));
         }
-        Ok(Self { prefix: prefix.to_owned(), device: device.to_owned() })
+        Ok(Self { prefix: prefix.to_owned(), device: device.to_owned(), discovery: DISCOVERY_PREFIX.to_owned() })
+    }
+
+    /// The same with another prefix of Home Assistant's topics.
+    ///
+    /// # Errors
+    /// [`BadTopic`] when it cannot begin a topic, as in [`Base::new`].
+    pub fn with_discovery(self, prefix: &str) -> Result<Self, BadTopic> {
+        let Self { prefix: discovery, .. } = Self::new(prefix, &self.device)?;
+        Ok(Self { discovery, ..self })
     }
 
     /// The whole name of a topic.
     pub fn join(&self, topic: &Topic) -> String {
         match topic {
-            Topic::Discovery => format!("homeassistant/device/{}/config", self.device),
+            Topic::Discovery => format!("{}/device/{}/config", self.discovery, self.device),
+            Topic::FormerDiscovery(topic) => topic.clone(),
             below => format!("{self}/{below}"),
         }
     }
@@ -264,15 +288,20 @@ impl Base {
         &self.device
     }
 
-    /// Filters under which everything inbound comes.
-    pub fn subscriptions(&self) -> Vec<String> {
-        FILTERS.iter().map(|filter| format!("{self}/{filter}")).chain([BIRTH.to_owned()]).collect()
+    /// Filters under which everything inbound comes; Home Assistant's birth among them where it is listened to.
+    pub fn subscriptions(&self, home_assistant: bool) -> Vec<String> {
+        let birth = home_assistant.then(|| self.birth());
+        FILTERS.iter().map(|filter| format!("{self}/{filter}")).chain(birth).collect()
+    }
+
+    fn birth(&self) -> String {
+        format!("{}/status", self.discovery)
     }
 
     /// What of a whole name is below the base; a topic that is for everybody stays whole.
     pub fn strip<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        if topic == BIRTH {
-            return Some(topic);
+        if topic == self.birth() {
+            return Some(BIRTH);
         }
         topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.strip_prefix(&self.device)?.strip_prefix('/')
     }

@@ -84,7 +84,7 @@ impl Device {
     }
 
     pub fn connected(&self) {
-        while !matches!(self.next(), Event::Broker(BrokerEvent::Connected)) {}
+        while !matches!(self.next(), Event::Broker(BrokerEvent::Connected { .. })) {}
     }
 
     pub fn disconnected(&self) -> String {
@@ -100,7 +100,7 @@ impl Device {
 
     fn next_disconnected(&self) -> (String, bool) {
         loop {
-            if let Event::Broker(BrokerEvent::Disconnected { reason, barred }) = self.next() {
+            if let Event::Broker(BrokerEvent::Disconnected { reason, barred, .. }) = self.next() {
                 return (reason, barred);
             }
         }
@@ -119,7 +119,7 @@ impl Device {
         let (mut connected, mut inbound) = (false, None);
         loop {
             match self.next() {
-                Event::Broker(BrokerEvent::Connected) => connected = true,
+                Event::Broker(BrokerEvent::Connected { .. }) => connected = true,
                 Event::Broker(BrokerEvent::Message(message)) => inbound = Some(message),
                 _ => {}
             }
@@ -144,6 +144,8 @@ pub fn settings(port: u16) -> Settings {
     Settings {
         broker: format!("mqtt://127.0.0.1:{port}").parse().unwrap(),
         base: Base::new("edgetuned", "line-3").unwrap(),
+        client_id: "edgetuned-line-3".into(),
+        home_assistant: true,
         credentials: None,
         tls: Tls::default(),
         max_packet_bytes: 64 * 1024,

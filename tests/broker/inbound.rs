@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::{BrokerEvent, Event};
+use edgetuned::engine::{BrokerEvent, Event, Inbound};
 use edgetuned::mqtt::Settings;
 use edgetuned::wire::Topic;
-use edgetuned::words::Component;
 use rumqttc::QoS;
 
 use crate::device::{Device, Shelf, settings};
@@ -68,21 +67,19 @@ fn an_oversized_message_is_reported_and_does_not_come_again() {
     device.connected();
     peer.say("label", "before");
     peer.say("label", &"x".repeat(10_000));
-    assert_eq!(device.inbound().payload, b"before");
-    loop {
-        match device.next() {
-            Event::ComponentError { source, reason } => {
-                assert_eq!(source, Component::Mqtt);
-                assert!(reason.contains("mqtt.max_packet_kb"), "{reason}");
-                break;
-            }
-            Event::Broker(BrokerEvent::Connected) => panic!("the fault comes before the next link"),
-            _ => {}
-        }
-    }
-    device.connected();
     peer.say("label", "after");
-    assert_eq!(device.inbound().payload, b"after");
+    let Inbound { payload, delivery, .. } = device.inbound();
+    assert_eq!(payload, b"before");
+    device.link.ack(delivery);
+    match device.next() {
+        Event::Broker(BrokerEvent::Oversized { topic, bytes, retained, delivery }) => {
+            assert_eq!((topic.as_str(), retained), ("label", false));
+            assert!((10_000..10_100).contains(&bytes), "{bytes}");
+            device.link.ack(delivery);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(device.inbound().payload, b"after", "what came beside it arrives, over the same connection");
     // A message of our own that is too long does not stand in the way of the others.
     device.shelf.put([1, 2]);
     device.shelf.0.lock().unwrap()[0].payload = vec![b' '; 5_000];
@@ -93,21 +90,23 @@ fn an_oversized_message_is_reported_and_does_not_come_again() {
 }
 
 #[test]
-fn a_retained_oversized_message_is_reported_once_though_it_comes_on_every_link() {
+fn a_retained_oversized_message_costs_no_connection_and_what_follows_arrives() {
     let Some(broker) = Mosquitto::start() else { return };
     let peer = Peer::join(broker.port);
     peer.client.publish("edgetuned/line-3/label", QoS::AtLeastOnce, true, "x".repeat(10_000)).unwrap();
     peer.hear("label");
     let device = Device::start(Settings { max_packet_bytes: 4_096, ..settings(broker.port) });
-    let (mut faults, mut links) = (0, 0);
-    while links < 3 {
+    loop {
         match device.next() {
-            Event::ComponentError { .. } => faults += 1,
-            Event::Broker(BrokerEvent::Disconnected { .. }) => links += 1,
+            Event::Broker(BrokerEvent::Oversized { retained, delivery, .. }) => {
+                assert!(retained, "the broker keeps it");
+                device.link.ack(delivery);
+                break;
+            }
+            Event::Broker(BrokerEvent::Disconnected { reason, .. }) => panic!("{reason}"),
             _ => {}
         }
     }
-    assert_eq!(faults, 1);
     peer.client.publish("edgetuned/line-3/label", QoS::AtLeastOnce, true, "").unwrap();
     peer.hear("label");
     // The remedy that the fault names works.

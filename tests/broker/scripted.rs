@@ -91,6 +91,7 @@ impl Guest {
                         self.say(&[&[0x40, 2], id.to_be_bytes().as_slice()].concat())?;
                     }
                 }
+                SUBSCRIBE => self.grant(&packet, &[])?,
                 PINGREQ => self.say(&[0xd0, 0])?,
                 _ => {}
             }

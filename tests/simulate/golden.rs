@@ -166,6 +166,7 @@ fn source(source: LabelSource) -> String {
     of(&source)
 }
 
+#[allow(clippy::too_many_lines, reason = "a line for each kind of write")]
 fn write(write: &Write) -> String {
     match write {
         Write::Sample(sample) => {
@@ -231,6 +232,8 @@ fn write(write: &Write) -> String {
         Write::BackboneState(state) => format!("write backbone {}", of(state)),
         Write::DeleteOtherSpaces => "delete other-spaces".into(),
         Write::ConfigPatchState(state) => format!("write settings {}", of(state)),
+        Write::BrokerRecord(record) => format!("write broker {}", of(record)),
+        Write::DoubtedTimes(times) => format!("write doubted times {}", of(times)),
         Write::LiveState(state) => format!("write live {}", of(&**state)),
         Write::UpdateState { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
         Write::Chunk { kind, n, bytes } => format!("write chunk {} {n} {}", of(kind), bytes.len()),
@@ -266,6 +269,7 @@ fn act(act: &Act) -> String {
         Act::DeleteBackbone(sha256) => format!("delete-backbone {sha256}"),
         Act::VerifyUpdate { manifest, .. } => format!("verify-update {}", manifest.sha256),
         Act::SendOutbox => "send-outbox".into(),
+        Act::AdaptToBroker(terms) => format!("adapt-to-broker {terms:?}"),
         Act::LogEvent(_) => unreachable!("not recorded"),
         Act::Systemd(word) => match word {
             Systemd::Ready => "systemd ready".into(),

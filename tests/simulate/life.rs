@@ -34,6 +34,7 @@ pub fn settings() -> Settings {
         shadow_images: 3,
         quota_bytes: u64::MAX,
         sample_bytes: 1,
+        broker: Some("played".into()),
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),
         base: Base::new("edgetuned", "played").expect("a plain base"),

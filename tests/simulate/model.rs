@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    BackboneState, ClassFolders, ConfigPatch, FileDisposition, FileStamp, HeadInfo, HeadStatus, LabelSource,
-    LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled, StoredSample, StoredUpdate,
-    TrainingState, UpdateRecord, Write,
+    BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, HeadInfo,
+    HeadStatus, LabelSource, LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled,
+    StoredSample, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
@@ -34,6 +34,8 @@ pub struct Model {
     pub training: TrainingState,
     pub live: LiveAccuracy,
     pub config_patch: ConfigPatch,
+    pub doubted: DoubtedTimes,
+    pub broker: BrokerRecord,
     pub seq: u64,
     /// The backbone whose embeddings are written; `None` where nobody counts them.
     pub backbone_in_use: Option<Digest>,
@@ -178,6 +180,8 @@ impl Model {
             Write::DeleteHead { version } => self.forget_head(version),
             Write::LiveState(memory) => self.live = *memory,
             Write::ConfigPatchState(memory) => self.config_patch = memory,
+            Write::BrokerRecord(memory) => self.broker = memory,
+            Write::DoubtedTimes(memory) => self.doubted = memory,
             Write::BackboneState(memory) => self.backbone = memory,
             Write::DeleteOtherSpaces => {
                 let in_use = self.backbone_in_use;
@@ -222,6 +226,7 @@ impl Model {
     pub fn snapshot(&self) -> Snapshot {
         let spooled = |message: &OutboxMessage| Spooled {
             seq: message.seq,
+            worth: Worth::of(&message.topic),
             bytes: (message.payload.len() + message.topic.to_string().len()) as u64,
             made_at: message.made_at,
         };
@@ -246,6 +251,8 @@ impl Model {
             twin: self.config_patch.clone(),
             backbone: self.backbone.clone(),
             live: self.live.clone(),
+            doubted: self.doubted.clone(),
+            broker: self.broker.clone(),
             updates: UpdateKind::ALL.into_iter().filter_map(|kind| Some((kind, self.update(kind)?))).collect(),
         }
     }

@@ -79,11 +79,15 @@ fn named(head: Option<&HeadRef>) -> String {
 }
 
 fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
-    let StatusReport { health, head, backbone, phase, live, shadow, broker, alerts } = report;
+    let StatusReport { health, head, backbone, phase, live, shadow, broker, broker_reason, alerts } = report;
     let phase = format!("{phase:?}").to_lowercase();
-    let broker = match broker {
-        Link::Connected => "connected",
-        Link::Disconnected => "disconnected",
+    let broker = match (broker, broker_reason) {
+        (Link::Off, _) => "off: mqtt.url is null".to_owned(),
+        (Link::Connected, _) => format!("connected, {} messages wait for it", health.spooled),
+        (Link::Disconnected, None) => format!("disconnected, {} messages wait for it", health.spooled),
+        (Link::Disconnected, Some(reason)) => {
+            format!("disconnected, {} messages wait for it: {}", health.spooled, one_line(reason))
+        }
     };
     for Raised { id, warning } in alerts {
         writeln!(out, "ALERT      {id} since {}: {}", warning.since, one_line(&warning.text))?;
@@ -101,7 +105,7 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, "files      {} queued, {} quarantined", health.queue, health.quarantined)?;
     let last = health.last_train.map_or_else(|| "never yet".into(), |at| at.to_string());
     writeln!(out, "training   {phase}, last {last}")?;
-    writeln!(out, "broker     {broker}, {} messages wait for it", health.spooled)?;
+    writeln!(out, "broker     {broker}")?;
     let (store, memory) = (health.store_bytes as f64 / 1e6, health.rss_bytes as f64 / 1e6);
     writeln!(out, "size       {store:.1} MB on the disk, {memory:.1} MB in memory")?;
     writeln!(out, "running    {} s, {} errors", health.uptime_s, health.errors_total)

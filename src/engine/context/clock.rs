@@ -1,12 +1,17 @@
 //! How far the wall clock can be believed.
 //!
 //! Edge machines without a battery wake up in 1970, learn the time when the network comes, and are set by hand to
-//! another decade. Nothing may be lost over that: while the clock is doubted nothing expires by age, and what has to
-//! be in order (labels, promotions, what a verdict has seen) is stamped with times that never go back.
+//! another decade. Nothing may be lost over that. What has to be in order (labels, promotions, what a verdict has seen)
+//! is stamped with times that never go back. What expires does so by [`Ages`]: the monotonic clock measures what was made
+//! in this run, whatever the wall clock did meanwhile; a stamp of a former run counts only if the clock was believed when
+//! it was made, and is believed now.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::super::snapshot::Snapshot;
+use super::super::write::Write;
 use super::Cx;
 use crate::wire::{AlertId, Severity};
 use crate::words::{Component, Now, Timestamp};
@@ -18,12 +23,99 @@ const SETTLES: Duration = Duration::from_hours(24);
 /// How long a time server may take to say that the clock it set is not its own.
 const AGREES: Duration = Duration::from_mins(1);
 /// 2026-01-01T00:00:00Z: this program is younger.
-pub(in crate::engine) const BORN: Timestamp = Timestamp(1_767_225_600_000);
+const BORN: Timestamp = Timestamp(1_767_225_600_000);
+/// Doubted times are stored this far ahead, so that not every look is a write.
+const AHEAD: Duration = Duration::from_hours(1);
+/// Spans of doubted times that are remembered; more are joined.
+const SPANS_MAX: usize = 16;
+
+/// Times that the wall clock showed while it was doubted, over all runs: a stamp within them says nothing of an age.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DoubtedTimes(Vec<[Timestamp; 2]>);
+
+impl DoubtedTimes {
+    fn contains(&self, stamp: Timestamp) -> bool {
+        self.0.iter().any(|[from, to]| (*from..=*to).contains(&stamp))
+    }
+
+    /// Adds the times from `from` to `to`; past the bound the two spans with the least between them become one.
+    fn add(&mut self, from: Timestamp, to: Timestamp) {
+        self.0.push([from, to]);
+        self.0.sort_unstable();
+        self.join(|gap| gap <= 0);
+        if self.0.len() > SPANS_MAX {
+            let least = self.0.windows(2).map(|pair| gap(pair[0], pair[1])).min().unwrap_or(0);
+            self.join(|gap| gap <= least);
+        }
+    }
+
+    fn join(&mut self, is_near: impl Fn(i64) -> bool) {
+        self.0.dedup_by(|later, earlier| {
+            let joins = is_near(gap(*earlier, *later));
+            if joins {
+                earlier[1] = earlier[1].max(later[1]);
+            }
+            joins
+        });
+    }
+}
+
+fn gap(earlier: [Timestamp; 2], later: [Timestamp; 2]) -> i64 {
+    later[0].0.saturating_sub(earlier[1].0)
+}
+
+/// When something was made that expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Made {
+    /// In this run, by the monotonic clock.
+    InThisRun(Duration),
+    /// In a former run, by the wall clock of then.
+    Before(Timestamp),
+}
+
+/// Tells how old things are, as far as that can be told.
+#[derive(Debug)]
+pub(in crate::engine) struct Ages {
+    now: Now,
+    is_believed: bool,
+    doubted: DoubtedTimes,
+    /// This run's beginning, where the clock was believed then and was set since.
+    set_since: Option<Now>,
+}
+
+impl Ages {
+    /// With a clock that was always right.
+    #[cfg(test)]
+    pub fn believing(now: Now) -> Self {
+        Self { now, is_believed: true, doubted: DoubtedTimes::default(), set_since: None }
+    }
+
+    /// The age of what was made then; `None` where it is not known, so that nothing may expire by it.
+    pub fn of(&self, made: Made) -> Option<Duration> {
+        let stamp = match made {
+            Made::InThisRun(mono) => return Some(self.now.mono.saturating_sub(mono)),
+            Made::Before(stamp) => stamp,
+        };
+        if !self.is_believed || stamp < BORN || self.doubted.contains(stamp) {
+            return None;
+        }
+        // After the clock was set, what it showed before may have been right as well: the lower age counts.
+        let before = self.set_since.map(|then| then.wall.since(stamp) + self.now.mono.saturating_sub(then.mono));
+        Some(self.now.wall.since(stamp).min(before.unwrap_or(Duration::MAX)))
+    }
+}
 
 /// What is known of the wall clock.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct WallClock {
     looked: Option<Now>,
+    /// When this run was first looked at.
+    began: Option<Now>,
+    /// Whether the clock was known to be wrong, or set by nobody yet, before it was set in this run.
+    began_in_doubt: bool,
+    /// Whether the clock was set in this run.
+    was_set: bool,
+    doubted: DoubtedTimes,
     /// How far it was set since it was last believed, in milliseconds, and when last.
     jump: Option<(i64, Duration)>,
     /// No stamp is earlier.
@@ -46,7 +138,7 @@ impl WallClock {
     pub fn new(snapshot: &Snapshot) -> Self {
         let promoted = snapshot.heads.iter().filter_map(|head| head.promoted_at);
         let trained = [snapshot.training.began, snapshot.training.settled].into_iter().flatten();
-        Self { latest: promoted.chain(trained).max(), ..Self::default() }
+        Self { latest: promoted.chain(trained).max(), doubted: snapshot.doubted.clone(), ..Self::default() }
     }
 
     /// The time of something that must come after all before it.
@@ -62,27 +154,26 @@ impl WallClock {
     /// An engine begins: a clock that is set from now on is noticed.
     pub fn begin(&mut self, now: Now) {
         self.looked.get_or_insert(now);
+        self.began.get_or_insert(now);
     }
 
     /// Compares how the wall clock and the monotonic one advanced since the last check.
-    /// Returns by how many milliseconds it was set since then, where it was.
-    fn look(&mut self, now: Now, synced: Option<bool>) -> Option<i64> {
+    fn look(&mut self, now: Now, synced: Option<bool>) {
         let looked = self.looked.replace(now);
-        let mut set_by = None;
+        self.began.get_or_insert(now);
         if let Some(before) = looked {
             let passed = i64::try_from(now.mono.saturating_sub(before.mono).as_millis()).unwrap_or(i64::MAX);
             let step = now.wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
             if step.saturating_abs() > JUMP_MS {
                 let so_far = self.jump.map_or(0, |(by, _)| by);
                 self.jump = Some((so_far.saturating_add(step), now.mono));
-                set_by = Some(step);
+                self.was_set = true;
             }
         }
         self.jump = self.jump.filter(|(by, at)| {
             let stood = now.mono.saturating_sub(*at);
             by.saturating_abs() > JUMP_MS && stood < SETTLES && !(synced == Some(true) && stood >= AGREES)
         });
-        set_by
     }
 
     fn doubt(&self, now: Now, synced: Option<bool>) -> Option<Doubt> {
@@ -94,28 +185,38 @@ impl WallClock {
         }
     }
 
-    /// Whether ages by the clock can be trusted.
-    pub fn is_believed(&self, now: Now, synced: Option<bool>) -> bool {
-        self.doubt(now, synced).is_none()
+    /// The ages of things now.
+    pub(super) fn ages(&self, now: Now, synced: Option<bool>) -> Ages {
+        let set_since = self.began.filter(|_| self.was_set && !self.began_in_doubt);
+        Ages { now, is_believed: self.doubt(now, synced).is_none(), doubted: self.doubted.clone(), set_since }
+    }
+
+    /// Records that what is stamped now has no age for later runs; returns what is to be stored, where that is news.
+    fn note_doubt(&mut self, now: Now) -> Option<DoubtedTimes> {
+        self.began_in_doubt |= !self.was_set;
+        if self.doubted.contains(now.wall) && self.doubted.contains(now.wall.plus(AHEAD / 2)) {
+            return None;
+        }
+        // The kernel says only after a while that no time server was heard: until then the clock was doubtful as well.
+        let began = self.began.filter(|began| !self.was_set && began.wall <= now.wall);
+        self.doubted.add(began.map_or(now.wall, |began| began.wall), now.wall.plus(AHEAD));
+        Some(self.doubted.clone())
     }
 }
 
 impl Cx<'_> {
-    /// Checks the clock, and raises an alert when it cannot be right. Returns by how many milliseconds it was set since
-    /// the last check, where it was: what waits with the time of its arrival is no older for that.
-    pub fn look_at_clock(&mut self) -> Option<i64> {
+    /// Checks the clock, and raises an alert when it cannot be right.
+    pub fn look_at_clock(&mut self) {
         let synced = self.messages.time_synced();
-        let set_by = self.context.clock.look(self.now, synced);
-        // Before anything is written with the new time.
-        if let Some(by_ms) = set_by {
-            self.clock_was_set(by_ms);
+        self.context.clock.look(self.now, synced);
+        let doubt = self.context.clock.doubt(self.now, synced);
+        if doubt.is_some()
+            && !self.storage_is_out()
+            && let Some(doubted) = self.context.clock.note_doubt(self.now)
+        {
+            self.write(Write::DoubtedTimes(doubted));
         }
-        self.report_doubt(synced);
-        set_by
-    }
-
-    fn report_doubt(&mut self, synced: Option<bool>) {
-        let (severity, text) = match self.context.clock.doubt(self.now, synced) {
+        let (severity, text) = match doubt {
             None | Some(Doubt::Unsynced) => return self.clear(AlertId::Clock),
             Some(Doubt::BeforeBirth) => (
                 Severity::Error,

@@ -1,7 +1,8 @@
 use super::*;
 use crate::engine::tests::{at, settings, snapshot};
 use crate::engine::{
-    Engine, Event, LabelSource, PendingLabel, PromotionPolicy, Snapshot, Spooled, Step, SystemMetrics, Write,
+    BrokerEvent, Engine, Event, Inbound, LabelSource, OutboxMessage, PendingLabel, PromotionPolicy, Snapshot, Spooled,
+    Step, SystemMetrics, Worth, Write,
 };
 use crate::words::Label;
 
@@ -25,7 +26,7 @@ fn waiting() -> Engine {
         source: LabelSource::Mqtt,
         at: made_at,
     };
-    let outbox = vec![Spooled { seq: 1, bytes: 10, made_at }];
+    let outbox = vec![Spooled { seq: 1, worth: Worth::Prediction, bytes: 10, made_at }];
     let mut engine =
         Engine::new(settings(PromotionPolicy::Gated), Snapshot { outbox, awaited: vec![awaited], ..snapshot() });
     engine.start(at(0));
@@ -43,20 +44,16 @@ fn doubted(engine: &mut Engine) -> Option<String> {
 }
 
 #[test]
-fn a_clock_set_ten_years_ahead_makes_nothing_older_and_expires_nothing_until_it_has_stood_for_a_day() {
+fn a_clock_set_ten_years_ahead_expires_nothing_until_it_has_stood_for_a_day() {
     let mut engine = waiting();
     let minute = 60_000;
     assert_eq!(expired(&engine.step(set_by(2 * minute, TEN_YEARS_MS), Event::Tick)), 0);
     assert!(doubted(&mut engine).is_some_and(|text| text.contains("+87648.0 h")), "{:?}", doubted(&mut engine));
     assert_eq!(expired(&engine.step(set_by(12 * 60 * minute, TEN_YEARS_MS), Event::Tick)), 0);
-    let expired_messages = expired(&engine.step(set_by(25 * 60 * minute, TEN_YEARS_MS), Event::Tick));
-    assert_eq!(expired_messages, WAITING, "messages are a day old, that of the jump too; the label may wait longer");
+    let a_day_later = engine.step(set_by(25 * 60 * minute, TEN_YEARS_MS), Event::Tick);
+    assert_eq!(expired(&a_day_later), WAITING, "the messages are a day old, that of the jump too; the label stays");
     assert_eq!(doubted(&mut engine), None);
-    assert_eq!(
-        expired(&engine.step(set_by(40 * DAY_MS as u64, TEN_YEARS_MS), Event::Tick)),
-        1,
-        "now the label is old, too"
-    );
+    assert_eq!(expired(&engine.step(set_by(31 * DAY_MS as u64, TEN_YEARS_MS), Event::Tick)), 1, "the label");
 }
 
 #[test]
@@ -82,8 +79,96 @@ fn the_clock_is_trusted_once_a_time_server_agrees_and_not_before() {
     engine.step(set_by(130_000, TEN_YEARS_MS), synced(Some(true)));
     engine.step(set_by(140_000, TEN_YEARS_MS), Event::Tick);
     assert!(doubted(&mut engine).is_some(), "it may not have noticed yet");
-    assert_eq!(expired(&engine.step(set_by(190_000, TEN_YEARS_MS), Event::Tick)), 0, "all is three minutes old");
+    assert_eq!(expired(&engine.step(set_by(190_000, TEN_YEARS_MS), Event::Tick)), 0, "all of it is minutes old");
     assert_eq!(doubted(&mut engine), None);
+}
+
+/// A day that the clock may show: without a battery, from a file written at the last stop, right, and far ahead.
+const CLOCKS: [(&str, i64); 4] =
+    [("1970", -20_500 * DAY_MS), ("a saved time", -30 * DAY_MS), ("right", 0), ("ahead", TEN_YEARS_MS)];
+
+/// An engine whose clock is wrong by so much and that hears of no time server; with a label that waits, and messages.
+fn started_with(by_ms: i64, snapshot: Snapshot) -> Engine {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot);
+    engine.start(set_by(0, by_ms));
+    engine.step(set_by(0, by_ms), Event::Tick);
+    let metrics = SystemMetrics { time_synced: Some(false), ..SystemMetrics::default() };
+    engine.step(set_by(5_000, by_ms), Event::SystemMetrics(metrics));
+    engine.step(set_by(5_000, by_ms), Event::Tick);
+    engine
+}
+
+/// The network comes: a time server sets the clock, and agrees.
+fn learns_the_time(engine: &mut Engine, mono_ms: u64) {
+    engine.step(at(mono_ms), Event::Tick);
+    let metrics = SystemMetrics { time_synced: Some(true), ..SystemMetrics::default() };
+    engine.step(at(mono_ms + 10_000), Event::SystemMetrics(metrics));
+    engine.step(at(mono_ms + 20_000), Event::Tick);
+}
+
+fn label_for(prefix: &str) -> Event {
+    let payload = format!(r#"{{"image": "{prefix}", "label": "nut"}}"#).into_bytes();
+    Event::Broker(BrokerEvent::Message(Inbound { topic: "label".into(), payload, retained: false, delivery: 1 }))
+}
+
+#[test]
+fn what_was_made_before_the_clock_was_set_is_as_old_as_it_is_and_expires_then() {
+    for (name, by_ms) in CLOCKS {
+        let mut engine = started_with(by_ms, Snapshot::default());
+        engine.step(set_by(6_000, by_ms), label_for("0123456789abcdef"));
+        learns_the_time(&mut engine, 10_000);
+        for minutes in 1..=20 {
+            let step = engine.step(at(60_000 * minutes), Event::Tick);
+            assert_eq!(expired(&step), 0, "{name}: minutes old after {minutes} minutes");
+        }
+        let messages = expired(&engine.step(at(DAY_MS as u64 + 120_000), Event::Tick));
+        assert!(messages > 0, "{name}: a day is the bound of messages");
+        assert_eq!(expired(&engine.step(at(31 * DAY_MS as u64), Event::Tick)), 1, "{name}: the label after 30 days");
+    }
+}
+
+#[test]
+fn what_a_former_run_made_while_the_clock_was_wrong_has_no_age_in_a_later_one() {
+    for (name, by_ms) in CLOCKS {
+        let mut engine = Engine::new(settings(PromotionPolicy::Gated), Snapshot::default());
+        let mut stored = Snapshot::default();
+        let mut writes = engine.start(set_by(0, by_ms)).writes;
+        let unsynced = SystemMetrics { time_synced: Some(false), ..SystemMetrics::default() };
+        let events = [Event::Tick, label_for("0123456789abcdef"), Event::SystemMetrics(unsynced), Event::Tick];
+        for (seconds, event) in events.into_iter().enumerate() {
+            writes.extend(engine.step(set_by(1_000 * seconds as u64, by_ms), event).writes);
+        }
+        for write in writes {
+            match write {
+                Write::Outbox(OutboxMessage { seq, topic, made_at, .. }) => {
+                    stored.outbox.push(Spooled { seq, worth: Worth::of(&topic), bytes: 10, made_at });
+                }
+                Write::PendingLabel(label) => stored.awaited.push(label),
+                Write::DoubtedTimes(times) => stored.doubted = times,
+                _ => {}
+            }
+        }
+        assert!(!stored.outbox.is_empty() && stored.awaited.len() == 1);
+        let mut later = Engine::new(settings(PromotionPolicy::Gated), stored);
+        later.start(at(0));
+        for days in [0, 1, 2, 40] {
+            let step = later.step(at(days * DAY_MS as u64), Event::Tick);
+            let of_this_run = usize::from(days == 2);
+            assert_eq!(expired(&step), of_this_run, "{name}: after {days} days");
+        }
+    }
+}
+
+#[test]
+fn doubted_times_are_bounded_and_what_is_joined_still_holds_all_of_them() {
+    let mut times = DoubtedTimes::default();
+    let hour = |n: i64| Timestamp(n * 3_600_000);
+    for n in (0..100).rev() {
+        times.add(hour(n * n * 3), hour(n * n * 3 + 1));
+    }
+    assert!(times.0.len() <= SPANS_MAX);
+    assert!((0..100).all(|n| times.contains(hour(n * n * 3))));
+    assert!(!times.contains(hour(-1)) && !times.contains(hour(99 * 99 * 3 + 2)));
 }
 
 #[test]
@@ -108,7 +193,7 @@ fn drifting_by_a_second_an_hour_is_no_jump() {
 fn a_restart_within_the_process_does_not_make_a_clock_trusted() {
     let mut engine = waiting();
     engine.step(set_by(1_000, TEN_YEARS_MS), Event::Tick);
-    let outbox = vec![Spooled { seq: 1, bytes: 10, made_at: at(0).wall }];
+    let outbox = vec![Spooled { seq: 1, worth: Worth::Prediction, bytes: 10, made_at: at(0).wall }];
     let snapshot = Snapshot { outbox, ..snapshot() };
     let mut next = Engine::after(engine.carry(), settings(PromotionPolicy::Gated), snapshot);
     next.start(set_by(2_000, TEN_YEARS_MS));

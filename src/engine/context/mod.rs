@@ -12,7 +12,8 @@ use super::settings::Settings;
 use super::step::{Act, Next, Step};
 use super::write::Write;
 use crate::words::{Now, Timestamp};
-pub(super) use clock::{BORN, WallClock};
+pub use clock::DoubtedTimes;
+pub(super) use clock::{Ages, Made, WallClock};
 use storage_outage::StorageOutage;
 #[cfg(test)]
 pub(super) use storage_outage::{DEFERRED_MAX, PREDICTED_MAX};
@@ -147,9 +148,9 @@ impl<'a> Cx<'a> {
         self.context.clock.monotonic_stamp(self.now.wall)
     }
 
-    /// Whether ages by the clock can be trusted.
-    pub fn clock_is_believed(&self) -> bool {
-        self.context.clock.is_believed(self.now, self.messages.time_synced())
+    /// How old things are, as far as that can be told.
+    pub fn ages(&self) -> Ages {
+        self.context.clock.ages(self.now, self.messages.time_synced())
     }
 
     /// How long this engine has run.

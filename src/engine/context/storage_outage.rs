@@ -116,7 +116,7 @@ impl Cx<'_> {
         std::mem::take(&mut self.context.outage.deferred)
     }
 
-    /// The link is gone: the broker sends what waits here again over the next one, if it was published with QoS 1.
+    /// The link is gone: the broker sends what waits here again over the next one, if it was published with `QoS` 1.
     pub fn link_lost(&mut self) {
         self.context.outage.over_lost_link = self.context.outage.deferred.len();
     }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::context::BORN;
+use super::super::context::{Ages, Made};
 use super::super::snapshot::StoredSample;
 use super::super::write::{LabelSource, PendingLabel};
 use super::last_word::{Lies, Standing, is_person};
 use super::living::{LivingFile, LivingFiles, Places};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, Now, SampleId, Timestamp};
 
 /// Labels kept for images not seen yet.
 pub const PENDING_MAX: usize = 10_000;
@@ -22,8 +22,23 @@ pub(super) struct SampleIndex {
     samples: BTreeMap<SampleId, Known>,
     files: LivingFiles,
     counts: BTreeMap<Label, usize>,
-    awaited: BTreeMap<String, PendingLabel>,
+    awaited: BTreeMap<String, Awaited>,
     classes: Classes,
+}
+
+/// A label that waits for its image.
+#[derive(Debug)]
+struct Awaited {
+    label: PendingLabel,
+    made: Made,
+}
+
+impl Awaited {
+    /// By when they came, even if the clock was set between two of them.
+    fn order(&self) -> (Duration, Timestamp) {
+        let Made::InThisRun(made) = self.made else { return (Duration::ZERO, self.label.at) };
+        (made, self.label.at)
+    }
 }
 
 /// What deciding needs of a sample.
@@ -98,7 +113,8 @@ impl SampleIndex {
                 known.spoke_last = removed_by;
             }
         }
-        index.awaited = awaited.into_iter().map(|label| (label.prefix.clone(), label)).collect();
+        let awaited = awaited.into_iter().map(|label| Awaited { made: Made::Before(label.at), label });
+        index.awaited = awaited.map(|awaited| (awaited.label.prefix.clone(), awaited)).collect();
         index
     }
 
@@ -127,7 +143,7 @@ impl SampleIndex {
     pub fn labelled_as(&self, label: &Label) -> (Vec<SampleId>, Vec<PendingLabel>) {
         let class = self.classes.numbers.get(label);
         let samples = self.samples.iter().filter(|(_, known)| class.is_some() && known.label.as_ref() == class);
-        let awaited = self.awaited.values().filter(|awaited| awaited.label == *label);
+        let awaited = self.awaited.values().map(|awaited| &awaited.label).filter(|awaited| awaited.label == *label);
         (samples.map(|(id, _)| *id).collect(), awaited.cloned().collect())
     }
 
@@ -261,12 +277,13 @@ impl SampleIndex {
     }
 
     /// Keeps a label for an image to come; returns the prefix that had to go for it.
-    pub fn await_label(&mut self, label: PendingLabel) -> Option<String> {
-        self.awaited.insert(label.prefix.clone(), label);
+    pub fn await_label(&mut self, label: PendingLabel, now: Now) -> Option<String> {
+        self.awaited.insert(label.prefix.clone(), Awaited { label, made: Made::InThisRun(now.mono) });
         if self.awaited.len() <= PENDING_MAX {
             return None;
         }
-        let oldest = self.awaited.values().min_by_key(|label| label.at).map(|label| label.prefix.clone())?;
+        let oldest =
+            self.awaited.iter().min_by_key(|(_, awaited)| awaited.order()).map(|(prefix, _)| prefix.clone())?;
         self.awaited.remove(&oldest);
         Some(oldest)
     }
@@ -281,28 +298,14 @@ impl SampleIndex {
         let digits = id.to_string();
         let prefixes: Vec<String> = (8..=64).map(|length| digits[..length].to_owned()).collect();
         let mut claimed: Vec<_> = prefixes.iter().filter_map(|prefix| self.awaited.remove(prefix)).collect();
-        claimed.sort_by_key(|label| label.at);
-        claimed
+        claimed.sort_by_key(Awaited::order);
+        claimed.into_iter().map(|awaited| awaited.label).collect()
     }
 
-    /// The clock was set, which makes no waiting label older; returns them as they are from now on.
-    pub fn clock_was_set(&mut self, by_ms: i64) -> Vec<PendingLabel> {
-        for label in self.awaited.values_mut() {
-            label.at = Timestamp(label.at.0.saturating_add(by_ms));
-        }
-        self.awaited.values().cloned().collect()
-    }
-
-    /// Takes out the labels whose image did not come within thirty days. The age of a label that came before the clock
-    /// was right is not known, so it stays.
-    pub fn expire(&mut self, wall: Timestamp) -> Vec<String> {
-        let old = |label: &PendingLabel| label.at >= BORN && wall.since(label.at) > PENDING_AGE_MAX;
-        let prefixes: Vec<String> =
-            self.awaited.values().filter(|label| old(label)).map(|label| label.prefix.clone()).collect();
-        for prefix in &prefixes {
-            self.awaited.remove(prefix);
-        }
-        prefixes
+    /// Takes out the labels whose image did not come within thirty days.
+    pub fn expire(&mut self, ages: &Ages) -> Vec<String> {
+        let is_old = |_: &String, awaited: &mut Awaited| ages.of(awaited.made).is_some_and(|age| age > PENDING_AGE_MAX);
+        self.awaited.extract_if(.., is_old).map(|(prefix, _)| prefix).collect()
     }
 }
 
@@ -372,17 +375,20 @@ mod tests {
             prefix: format!("{n:08x}"),
             label: label("nut"),
             source: LabelSource::Mqtt,
-            at: Timestamp(BORN.0 + i64::try_from(n).unwrap()),
+            at: Timestamp(i64::try_from(n).unwrap()),
         };
+        let now = |ms: u64| Now { wall: Timestamp(0), mono: Duration::from_millis(ms) };
         for n in 0..PENDING_MAX {
-            assert_eq!(index.await_label(awaited(n)), None);
+            assert_eq!(index.await_label(awaited(n), now(0)), None);
         }
-        assert_eq!(index.await_label(awaited(PENDING_MAX)), Some("00000000".into()));
+        assert_eq!(index.await_label(awaited(PENDING_MAX), now(0)), Some("00000000".into()));
         let mut bytes = [0; 32];
         bytes[3] = 7;
         let image = SampleId(crate::words::Digest(bytes));
         assert_eq!(index.claim(&image), [awaited(7)]);
         assert_eq!(index.claim(&image), [], "a label is claimed once");
-        assert_eq!(index.expire(Timestamp(BORN.0 + 30 * 24 * 3_600_000 + 10)).len(), 8);
+        assert_eq!(index.await_label(awaited(PENDING_MAX + 1), now(5)), None);
+        let expired = index.expire(&Ages::believing(now(30 * 24 * 3_600_000 + 5)));
+        assert_eq!(expired.len(), PENDING_MAX - 1, "all but the last one");
     }
 }

@@ -63,7 +63,7 @@ impl Labels {
         for awaited in awaited {
             let awaited = PendingLabel { label: to.clone(), ..awaited };
             cx.write(Write::PendingLabel(awaited.clone()));
-            self.index.await_label(awaited);
+            self.index.await_label(awaited, cx.now);
         }
         command::Relabel::answer(&taken)
     }
@@ -78,7 +78,7 @@ impl Labels {
         };
         let awaited = PendingLabel { prefix, label, source: LabelSource::Mqtt, at: cx.now.wall };
         cx.write(Write::PendingLabel(awaited.clone()));
-        if let Some(prefix) = self.index.await_label(awaited) {
+        if let Some(prefix) = self.index.await_label(awaited, cx.now) {
             let reason =
                 format!("the label kept for image {prefix} was dropped: at most {PENDING_MAX} wait for their image");
             cx.write(Write::DeletePendingLabel { prefix });

@@ -100,16 +100,9 @@ impl Labels {
         (self.files_waiting, self.backlog_waits) = (waiting, backlog_waits);
     }
 
-    /// The wall clock was set: labels that wait for their image are as old as they were.
-    pub fn clock_was_set(&mut self, cx: &mut Cx<'_>, by_ms: i64) {
-        for label in self.index.clock_was_set(by_ms) {
-            cx.write(Write::PendingLabel(label));
-        }
-    }
-
     /// Forgets the labels whose image did not come in time.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
-        for prefix in self.index.expire(cx.now.wall) {
+        for prefix in self.index.expire(&cx.ages()) {
             cx.write(Write::DeletePendingLabel { prefix });
         }
     }

@@ -3,12 +3,15 @@
 //! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and
 //! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
-mod error_limiter;
+mod event_limiter;
 mod outbox_limits;
 mod pending;
+mod refusals;
 mod reports;
 mod requests;
 mod systemd_status;
+
+use std::collections::BTreeSet;
 
 use super::event::SystemMetrics;
 use super::settings::Settings;
@@ -16,11 +19,13 @@ use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
 use crate::wire::{AlertId, TrainingPhase, Warning};
 use crate::words::Timestamp;
-use error_limiter::ErrorLimiter;
+use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
 pub(super) use pending::ReplyTo;
 use pending::{Acks, IdempotencyCache, PendingRequests};
 pub use pending::{JobId, UNDER_WAY_MAX};
+use refusals::Refusals;
+pub use refusals::{BrokerRecord, Item, Terms, Unanswered};
 pub use reports::prediction_body;
 use reports::{Alerts, Reports};
 pub(super) use requests::{Admission, IncomingRequest};
@@ -31,21 +36,24 @@ use systemd_status::LastStatus;
 pub(super) struct Messages {
     reports: Reports,
     outbox: OutboxLimits,
-    errors: ErrorLimiter,
+    events: EventLimiter,
     alerts: Alerts,
     systemd: LastStatus,
+    refusals: Refusals,
+    /// Topics whose kept message is too long, as was reported.
+    oversized: BTreeSet<String>,
     replies: IdempotencyCache,
     pending: PendingRequests,
     acks: Acks,
 }
 
 /// State for the next engine of this process: counts since the start, the numbers of messages, and that a
-/// flood of errors does not start again.
+/// flood of events does not start again.
 #[derive(Debug)]
 pub(super) struct Carried {
     reports: Reports,
-    errors: ErrorLimiter,
-    /// For the ages of messages, which a clock that was set does not change.
+    events: EventLimiter,
+    /// For the ages of messages.
     outbox: OutboxLimits,
 }
 
@@ -76,13 +84,21 @@ pub(super) struct Overview<'a> {
 
 impl Messages {
     /// `seq`: no number above it has been used.
-    pub fn new(settings: &Settings, outbox: Vec<Spooled>, replies: Vec<RememberedReply>, seq: u64) -> Self {
+    pub fn new(
+        settings: &Settings,
+        outbox: Vec<Spooled>,
+        replies: Vec<RememberedReply>,
+        broker: BrokerRecord,
+        seq: u64,
+    ) -> Self {
         Self {
             reports: Reports::new(settings.boot.clone(), seq),
             outbox: OutboxLimits::new(outbox, settings.spool_bytes_max, settings.spool_age_max),
-            errors: ErrorLimiter::default(),
+            events: EventLimiter::default(),
             alerts: Alerts::default(),
             systemd: LastStatus::default(),
+            refusals: Refusals::new(broker),
+            oversized: BTreeSet::new(),
             replies: IdempotencyCache::new(replies),
             pending: PendingRequests::default(),
             acks: Acks::default(),
@@ -97,13 +113,13 @@ impl Messages {
     /// The same, replacing an earlier engine of this process.
     pub fn resume(&mut self, carried: Carried) {
         self.reports = carried.reports;
-        self.errors = carried.errors;
+        self.events = carried.events;
         self.outbox.resume(&carried.outbox);
     }
 
     /// State for the next engine of this process.
     pub fn into_carried(self) -> Carried {
-        Carried { reports: self.reports.carried(), errors: self.errors, outbox: self.outbox }
+        Carried { reports: self.reports.carried(), events: self.events, outbox: self.outbox }
     }
 
     /// Whether the broker is connected.

@@ -1,30 +1,41 @@
-//! Bounds of the outbox: by bytes and by age, oldest dropped first.
+//! Bounds of the outbox: by bytes, what is worth least dropped first and of that the oldest; and by age.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::context::BORN;
-use super::super::snapshot::Spooled;
-use crate::words::Timestamp;
+use super::super::context::{Ages, Made};
+use super::super::snapshot::{Spooled, Worth};
 
-/// What the outbox holds, oldest first.
+/// What the outbox holds.
 #[derive(Debug)]
 pub(super) struct OutboxLimits {
-    messages: VecDeque<Spooled>,
+    /// Of each worth, by number: the oldest first.
+    messages: BTreeMap<Worth, BTreeMap<u64, Waiting>>,
     bytes: u64,
     bytes_max: u64,
     age_max: Duration,
 }
 
+/// A message as far as the limits concern it.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    bytes: u64,
+    made: Made,
+}
+
 impl OutboxLimits {
+    /// `messages` are of former runs.
     pub fn new(messages: Vec<Spooled>, bytes_max: u64, age_max: Duration) -> Self {
-        let bytes = messages.iter().map(|message| message.bytes).sum();
-        Self { messages: messages.into(), bytes, bytes_max, age_max }
+        let mut outbox = Self { messages: BTreeMap::new(), bytes: 0, bytes_max, age_max };
+        for Spooled { seq, worth, bytes, made_at } in messages {
+            outbox.insert(seq, worth, Waiting { bytes, made: Made::Before(made_at) });
+        }
+        outbox
     }
 
     /// Messages waiting.
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.messages.values().map(BTreeMap::len).sum()
     }
 
     /// Bytes of topics and payloads waiting.
@@ -32,60 +43,57 @@ impl OutboxLimits {
         self.bytes
     }
 
-    /// Takes a message in; returns the numbers of those that have to go for it, oldest first.
-    pub fn push(&mut self, message: Spooled) -> Vec<u64> {
-        self.bytes += message.bytes;
-        self.messages.push_back(message);
+    /// Takes in a message that is made now, at the monotonic time `now`; returns the numbers of those that have to go
+    /// for it, which may be its own. One message always stays.
+    pub fn push(&mut self, seq: u64, worth: Worth, bytes: u64, now: Duration) -> Vec<u64> {
+        self.insert(seq, worth, Waiting { bytes, made: Made::InThisRun(now) });
         let mut dropped = Vec::new();
-        while self.bytes > self.bytes_max && self.messages.len() > 1 {
-            dropped.extend(self.pop());
+        while self.bytes > self.bytes_max && self.len() > 1 {
+            dropped.extend(self.drop_one());
         }
         dropped
     }
 
-    /// The clock was set, which makes no message older.
-    pub fn clock_was_set(&mut self, by_ms: i64) {
-        for message in &mut self.messages {
-            message.made_at = Timestamp(message.made_at.0.saturating_add(by_ms));
-        }
-    }
-
     /// The messages are as old as an earlier engine of this process knew.
     pub fn resume(&mut self, former: &Self) {
-        for message in &mut self.messages {
-            if let Ok(place) = former.messages.binary_search_by_key(&message.seq, |message| message.seq) {
-                message.made_at = former.messages[place].made_at;
+        for (worth, messages) in &mut self.messages {
+            let Some(known) = former.messages.get(worth) else { continue };
+            for (seq, message) in messages {
+                message.made = known.get(seq).map_or(message.made, |known| known.made);
             }
         }
     }
 
     /// Numbers of the messages that have become too old.
-    ///
-    /// A message from the future (the clock was set back) is as old as it was when it was made: young. The age of one
-    /// from 1970 is not known, so it stays.
-    pub fn expire(&mut self, wall: Timestamp) -> Vec<u64> {
-        let age_max = self.age_max;
-        let is_old = |made_at: Timestamp| made_at >= BORN && wall.since(made_at) > age_max;
-        let mut dropped = Vec::new();
-        while self.messages.front().is_some_and(|oldest| is_old(oldest.made_at)) {
-            dropped.extend(self.pop());
+    pub fn expire(&mut self, ages: &Ages) -> Vec<u64> {
+        let is_old = |message: &Waiting| ages.of(message.made).is_some_and(|age| age > self.age_max);
+        let of_worth = |messages: &BTreeMap<u64, Waiting>| -> Vec<u64> {
+            messages.iter().filter(|(_, message)| is_old(message)).map(|(seq, _)| *seq).collect()
+        };
+        let old: Vec<u64> = self.messages.values().flat_map(of_worth).collect();
+        for seq in &old {
+            self.delivered(*seq);
         }
-        dropped
+        old
     }
 
     /// Takes a delivered message out; whether it was there.
     pub fn delivered(&mut self, seq: u64) -> bool {
-        let Ok(index) = self.messages.binary_search_by_key(&seq, |message| message.seq) else { return false };
-        if let Some(message) = self.messages.remove(index) {
-            self.bytes -= message.bytes;
-        }
-        true
+        let found = self.messages.values_mut().find_map(|messages| messages.remove(&seq));
+        self.bytes -= found.map_or(0, |message| message.bytes);
+        found.is_some()
     }
 
-    fn pop(&mut self) -> Option<u64> {
-        let message = self.messages.pop_front()?;
+    fn insert(&mut self, seq: u64, worth: Worth, message: Waiting) {
+        self.bytes += message.bytes;
+        self.messages.entry(worth).or_default().insert(seq, message);
+    }
+
+    fn drop_one(&mut self) -> Option<u64> {
+        let least = self.messages.values_mut().find(|messages| !messages.is_empty())?;
+        let (seq, message) = least.pop_first()?;
         self.bytes -= message.bytes;
-        Some(message.seq)
+        Some(seq)
     }
 }
 
@@ -93,19 +101,19 @@ impl OutboxLimits {
 mod tests {
     use super::*;
 
-    fn message(seq: u64, bytes: u64) -> Spooled {
-        Spooled { seq, bytes, made_at: after_ms(i64::try_from(seq).unwrap() * 1000) }
-    }
+    const NOW: Duration = Duration::from_secs(1);
 
-    fn after_ms(ms: i64) -> Timestamp {
-        Timestamp(BORN.0 + ms)
+    fn outbox(bytes_max: u64) -> OutboxLimits {
+        OutboxLimits::new(vec![], bytes_max, Duration::from_mins(1))
     }
 
     #[test]
-    fn the_oldest_go_first_when_bytes_run_out_and_the_newest_always_stays() {
-        let mut outbox = OutboxLimits::new(vec![message(1, 40), message(2, 40)], 100, Duration::from_mins(1));
-        assert_eq!(outbox.push(message(3, 40)), [1]);
-        assert_eq!(outbox.push(message(4, 500)), [2, 3]);
+    fn the_oldest_go_first_when_bytes_run_out_and_one_message_always_stays() {
+        let mut outbox = outbox(100);
+        let mut push = |seq, bytes| outbox.push(seq, Worth::Prediction, bytes, NOW);
+        assert_eq!((push(1, 40), push(2, 40)), (vec![], vec![]));
+        assert_eq!(push(3, 40), [1]);
+        assert_eq!(push(4, 500), [2, 3]);
         assert_eq!(outbox.len(), 1);
         assert!(outbox.delivered(4));
         assert!(!outbox.delivered(4), "a second acknowledgement of the same message changes nothing");
@@ -113,23 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_grow_old_and_a_clock_that_is_set_makes_none_older() {
-        const YEAR_MS: i64 = 31_536_000_000;
-        let mut outbox = OutboxLimits::new(vec![message(1, 1), message(2, 1)], 100, Duration::from_secs(10));
-        assert!(outbox.expire(after_ms(-5_000_000)).is_empty());
-        outbox.clock_was_set(YEAR_MS);
-        assert!(outbox.expire(after_ms(YEAR_MS + 10_000)).is_empty());
-        let mut next = OutboxLimits::new(vec![message(2, 1)], 100, Duration::from_secs(10));
-        next.resume(&outbox);
-        assert!(next.expire(after_ms(YEAR_MS + 10_000)).is_empty(), "nor does a restart");
-        outbox.clock_was_set(-YEAR_MS);
-        assert_eq!(outbox.expire(after_ms(11_500)), [1]);
-    }
-
-    #[test]
-    fn the_age_of_a_message_from_1970_is_not_known() {
-        let made_at = Timestamp(60_000);
-        let mut outbox = OutboxLimits::new(vec![Spooled { seq: 1, bytes: 1, made_at }], 100, Duration::from_secs(10));
-        assert!(outbox.expire(after_ms(0)).is_empty());
+    fn predictions_are_dropped_last_whatever_came_after_them() {
+        let mut outbox = outbox(100);
+        assert_eq!(outbox.push(1, Worth::Prediction, 40, NOW), [0; 0]);
+        assert_eq!(outbox.push(2, Worth::Event, 40, NOW), [0; 0]);
+        assert_eq!(outbox.push(3, Worth::Answer, 20, NOW), [0; 0]);
+        assert_eq!(outbox.push(4, Worth::Prediction, 40, NOW), [2]);
+        assert_eq!(outbox.push(5, Worth::Event, 40, NOW), [5], "the newest goes where it is worth least");
+        assert_eq!(outbox.push(6, Worth::Prediction, 20, NOW), [3]);
+        assert_eq!(outbox.push(7, Worth::Prediction, 20, NOW), [1]);
     }
 }

@@ -12,15 +12,15 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::event::{EmbeddedImage, Scored, SystemMetrics, TrainingOutcome};
 use super::super::settings::Settings;
-use super::super::snapshot::Spooled;
+use super::super::snapshot::Worth;
 use super::super::step::Act;
 use super::super::write::{OutboxMessage, Write};
-use super::{Overview, ReplyTo};
+use super::{Overview, ReplyTo, Unanswered};
 use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
-    Alert, AlertId, Announced, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures, Payload,
-    Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic, TrainResult,
-    Warning,
+    Alert, AlertId, Announced, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures, Link,
+    Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic,
+    TrainResult, Warning,
 };
 use crate::words::{Keyword as _, Now, SampleId};
 
@@ -44,6 +44,8 @@ pub(super) struct Reports {
     started_at: Duration,
     now: Duration,
     pub connected: bool,
+    /// Why there is no connection.
+    broker_reason: Option<String>,
     latest: Option<PredictionBody>,
     latest_result: Option<TrainResult>,
     health_at: Duration,
@@ -64,6 +66,7 @@ impl Reports {
             started_at: Duration::ZERO,
             now: Duration::ZERO,
             connected: false,
+            broker_reason: None,
             latest: None,
             latest_result: None,
             health_at: Duration::ZERO,
@@ -106,12 +109,12 @@ impl Cx<'_> {
         let seq = envelope.seq;
         let message = make(envelope);
         let payload = message.encode();
-        if self.storage_is_out() {
+        if self.storage_is_out() || self.settings().broker.is_none() {
             self.act(Act::Publish { topic, payload });
             return message;
         }
         let bytes = (payload.len() + topic.to_string().len()) as u64;
-        let dropped = self.messages.outbox.push(Spooled { seq, bytes, made_at: self.now.wall });
+        let dropped = self.messages.outbox.push(seq, Worth::of(&topic), bytes, self.now.mono);
         self.write(Write::Outbox(OutboxMessage { seq, topic, payload, made_at: self.now.wall }));
         self.drop_spooled(dropped);
         self.act(Act::SendOutbox);
@@ -126,8 +129,8 @@ impl Cx<'_> {
         self.act(Act::Publish { topic, payload });
     }
 
-    /// Queues an event.
-    pub fn emit_event(&mut self, kind: EventKind) {
+    /// Queues an event that the limits let through.
+    pub(super) fn spool_event(&mut self, kind: EventKind) {
         let report = self.spool(Topic::Event, |envelope| EventReport { envelope, kind });
         self.act(Act::LogEvent(Box::new(report)));
     }
@@ -154,6 +157,7 @@ impl Cx<'_> {
     /// The broker is connected: first everything retained, which it may have lost.
     pub fn connected(&mut self) {
         self.messages.reports.connected = true;
+        self.messages.reports.broker_reason = None;
         self.clear(AlertId::BrokerCredentials);
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.act(Act::Publish { topic: Topic::Status, payload: status });
@@ -175,20 +179,51 @@ impl Cx<'_> {
     }
 
     /// The link broke or was refused.
-    pub fn disconnected(&mut self, reason: String, barred: bool) {
+    pub fn disconnected(&mut self, reason: String, barred: bool, unanswered: Option<Unanswered>) {
         self.messages.reports.connected = false;
+        self.messages.reports.broker_reason = Some(reason.clone());
         self.link_lost();
+        self.cut(unanswered);
         if barred {
             self.raise(AlertId::BrokerCredentials, Severity::Error, reason);
         }
     }
 
-    /// Announces the device to Home Assistant; where that is switched off, the empty message removes it there.
+    /// How the connection to the broker is.
+    pub fn link(&self) -> Link {
+        match (&self.settings().broker, self.messages.reports.connected) {
+            (None, _) => Link::Off,
+            (Some(_), true) => Link::Connected,
+            (Some(_), false) => Link::Disconnected,
+        }
+    }
+
+    /// Why there is no connection.
+    pub fn broker_reason(&self) -> Option<String> {
+        let reason = self.messages.reports.broker_reason.clone();
+        reason.filter(|_| self.link() == Link::Disconnected)
+    }
+
+    /// Queues the removal of a document that announced the device under earlier settings.
+    pub(super) fn take_away(&mut self, topic: String) {
+        let Envelope { seq, .. } = self.envelope();
+        let (topic, made_at) = (Topic::FormerDiscovery(topic), self.now.wall);
+        let bytes = topic.to_string().len() as u64;
+        let dropped = self.messages.outbox.push(seq, Worth::of(&topic), bytes, self.now.mono);
+        self.write(Write::Outbox(OutboxMessage { seq, topic, payload: Vec::new(), made_at }));
+        self.drop_spooled(dropped);
+        self.act(Act::SendOutbox);
+    }
+
+    /// Announces the device to Home Assistant.
     pub fn publish_discovery(&mut self) {
+        if !self.settings().home_assistant {
+            return;
+        }
         let Settings { base, device_name, backbone, .. } = self.settings();
         let announced = Announced { base, name: device_name, backbone: &backbone.name };
-        let payload = if self.settings().home_assistant { announced.document().to_string() } else { String::new() };
-        self.act(Act::Publish { topic: Topic::Discovery, payload: payload.into_bytes() });
+        let payload = announced.document().to_string().into_bytes();
+        self.act(Act::Publish { topic: Topic::Discovery, payload });
     }
 
     /// An image of no known class is an event, but not each of a batch of them.

@@ -37,6 +37,9 @@ pub(in crate::engine) enum Admission {
     Waits,
 }
 
+/// Topics that are remembered as having a kept message that is too long.
+const OVERSIZED_MAX: usize = 64;
+
 impl Cx<'_> {
     /// Whether a request is to be done; where it is not, it is answered or waits.
     pub fn admit(&mut self, incoming: &IncomingRequest<'_>) -> Admission {
@@ -160,6 +163,29 @@ impl Cx<'_> {
         self.messages.acks.arrived(delivery);
     }
 
+    /// A message was longer than allowed: it changes nothing. One that the broker keeps comes with every connection and
+    /// is reported once.
+    pub fn report_oversized(&mut self, topic: &str, bytes: usize, retained: bool) {
+        if retained && !self.messages.oversized.insert(topic.to_owned()) {
+            return;
+        }
+        if self.messages.oversized.len() > OVERSIZED_MAX {
+            self.messages.oversized.clear();
+        }
+        let remedy = if retained {
+            format!(
+                "clear it with 'mosquitto_pub -r -n -t {}/{topic}', or raise mqtt.max_packet_kb",
+                self.settings().base
+            )
+        } else {
+            "send less at a time, or raise mqtt.max_packet_kb".to_owned()
+        };
+        self.error_on_topic(
+            topic,
+            format!("a message of {bytes} bytes is longer than mqtt.max_packet_kb allows; {remedy}"),
+        );
+    }
+
     /// The effect of a message is durable once this step is.
     pub fn acknowledge(&mut self, delivery: DeliveryId) {
         for delivery in self.messages.acks.done(delivery) {
@@ -179,16 +205,13 @@ impl Cx<'_> {
         if self.messages.outbox.delivered(seq) {
             self.write(Write::DeleteMessage { seq });
         }
-    }
-
-    /// The wall clock was set: messages that wait are as old as they were.
-    pub fn clock_was_set(&mut self, by_ms: i64) {
-        self.messages.outbox.clock_was_set(by_ms);
+        self.left_outbox(seq);
     }
 
     /// Drops messages that have become too old.
     pub fn expire_outbox(&mut self) {
-        let expired = self.messages.outbox.expire(self.now.wall);
+        let ages = self.ages();
+        let expired = self.messages.outbox.expire(&ages);
         self.drop_spooled(expired);
     }
 

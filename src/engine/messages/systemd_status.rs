@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::step::{Act, Systemd};
 use super::Overview;
-use crate::wire::TrainingPhase;
+use crate::wire::{Link, TrainingPhase};
 
 /// How often the heartbeat and changes of the state are sent.
 const EVERY: Duration = Duration::from_secs(1);
@@ -61,7 +61,11 @@ impl Cx<'_> {
             TrainingPhase::Idle => "watching".to_owned(),
             _ => "training".to_owned(),
         };
-        let broker = if self.messages.reports.connected { "connected" } else { "not connected" };
+        let broker = match self.link() {
+            Link::Connected => "connected",
+            Link::Disconnected => "not connected",
+            Link::Off => "off",
+        };
         let (samples, labelled) = (overview.samples, overview.labelled);
         format!("{alerts}{head}; {samples} samples, {labelled} labelled; {doing}; broker {broker}")
     }

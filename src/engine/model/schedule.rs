@@ -5,6 +5,7 @@ use std::time::Duration;
 use croner::Cron;
 use jiff::tz::TimeZone;
 
+use super::super::context::{Ages, Made};
 use super::super::write::{TrainingOrder, TrainingState};
 use crate::words::{Now, Timestamp};
 
@@ -66,12 +67,12 @@ impl Schedule {
     }
 
     /// Orders a training when the schedule says so; whether it did.
-    pub fn look(&mut self, now: Now) -> bool {
+    pub fn look(&mut self, now: Now, ages: &Ages) -> bool {
         let came = self.cron_came(now.wall);
         if self.memory.running.is_some()
             || self.memory.due.is_some()
             || self.memory.new_labels == 0
-            || self.cooling(now)
+            || self.cooling(now, ages)
         {
             return false;
         }
@@ -121,13 +122,15 @@ impl Schedule {
         order
     }
 
-    /// Within this run of the process the monotonic clock counts; over a restart only the wall clock knows.
-    fn cooling(&self, now: Now) -> bool {
-        match (self.ended_mono, self.memory.last) {
-            (Some(ended), _) => now.mono.saturating_sub(ended) < self.settings.cooldown,
-            (None, Some(last)) => last <= now.wall && now.wall.since(last) < self.settings.cooldown,
-            (None, None) => false,
-        }
+    /// Within this run of the process the monotonic clock counts. Over a restart only the wall clock knows; where it
+    /// does not, the run's beginning counts.
+    fn cooling(&self, now: Now, ages: &Ages) -> bool {
+        let made = match (self.ended_mono, self.memory.last) {
+            (Some(ended), _) => Made::InThisRun(ended),
+            (None, Some(last)) if last <= now.wall => Made::Before(last),
+            (None, _) => return false,
+        };
+        ages.of(made).unwrap_or(now.mono) < self.settings.cooldown
     }
 
     /// Whether an occurrence lies between the last look and now. A jump forward over several counts once; after a
@@ -161,6 +164,10 @@ mod tests {
         }
     }
 
+    fn look(schedule: &mut Schedule, now: Now) -> bool {
+        schedule.look(now, &Ages::believing(now))
+    }
+
     fn schedule(cron: Option<&str>) -> Schedule {
         let settings = ScheduleSettings {
             cron: cron.map(|text| text.parse().unwrap()),
@@ -174,11 +181,11 @@ mod tests {
     #[test]
     fn the_cron_time_trains_only_when_labels_changed() {
         let mut schedule = schedule(Some("0 3 * * *"));
-        assert!(!schedule.look(at(0)));
-        assert!(!schedule.look(at(181)), "nothing changed");
+        assert!(!look(&mut schedule, at(0)));
+        assert!(!look(&mut schedule, at(181)), "nothing changed");
         schedule.labels_changed(1);
-        assert!(!schedule.look(at(182)), "the time has passed");
-        assert!(schedule.look(at(181 + 24 * 60)));
+        assert!(!look(&mut schedule, at(182)), "the time has passed");
+        assert!(look(&mut schedule, at(181 + 24 * 60)));
         assert_eq!(schedule.begin(at(0).wall).map(|order| order.reason), Some("schedule".into()));
     }
 
@@ -186,15 +193,15 @@ mod tests {
     fn enough_new_labels_train_at_once_but_not_within_the_cooldown() {
         let mut schedule = schedule(None);
         schedule.labels_changed(9);
-        assert!(!schedule.look(at(0)));
+        assert!(!look(&mut schedule, at(0)));
         schedule.labels_changed(1);
-        assert!(schedule.look(at(0)));
+        assert!(look(&mut schedule, at(0)));
         assert!(schedule.begin(at(0).wall).is_some());
         schedule.labels_changed(10);
-        assert!(!schedule.look(at(1)), "one runs");
+        assert!(!look(&mut schedule, at(1)), "one runs");
         schedule.ended(at(2));
-        assert!(!schedule.look(at(11)));
-        assert!(schedule.look(at(12)));
+        assert!(!look(&mut schedule, at(11)));
+        assert!(look(&mut schedule, at(12)));
     }
 
     #[test]
@@ -212,14 +219,14 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_forward_over_a_week_trains_once_and_one_set_back_not_at_all() {
         let mut schedule = schedule(Some("0 3 * * *"));
-        schedule.look(at(0));
+        look(&mut schedule, at(0));
         schedule.labels_changed(1);
-        assert!(!schedule.look(at(-10 * 365 * 24 * 60)));
-        assert!(schedule.look(at(7 * 24 * 60)));
+        assert!(!look(&mut schedule, at(-10 * 365 * 24 * 60)));
+        assert!(look(&mut schedule, at(7 * 24 * 60)));
         schedule.begin(at(0).wall);
         schedule.ended(at(7 * 24 * 60));
         schedule.labels_changed(1);
-        assert!(!schedule.look(at(7 * 24 * 60 + 20)));
+        assert!(!look(&mut schedule, at(7 * 24 * 60 + 20)));
     }
 
     #[test]
@@ -231,8 +238,17 @@ mod tests {
         restarted.ended(at(0));
         let mut again = Schedule::new(schedule.settings.clone(), restarted.memory.clone());
         again.labels_changed(10);
-        assert!(!again.look(at(9)));
-        assert!(again.look(at(10)));
+        assert!(!look(&mut again, at(9)));
+        assert!(look(&mut again, at(10)));
+    }
+
+    #[test]
+    fn a_training_that_ended_while_the_clock_was_wrong_cools_down_from_the_start_of_the_run() {
+        let memory = TrainingState { last: Some(Timestamp(5)), new_labels: 10, ..TrainingState::default() };
+        let mut schedule = Schedule::new(schedule(None).settings, memory);
+        let after = |minutes| Now { mono: Duration::from_mins(minutes), ..at(0) };
+        assert!(!look(&mut schedule, after(9)), "it may have ended just now");
+        assert!(look(&mut schedule, after(10)));
     }
 
     #[test]
@@ -254,7 +270,7 @@ mod tests {
                 let now = Now { wall: Timestamp(wall), mono };
                 schedule.labels_changed(1);
                 schedule.memory.new_labels = 1;
-                if schedule.look(now) {
+                if look(&mut schedule, now) {
                     trained += 1;
                     schedule.begin(now.wall);
                     schedule.ended(now);
@@ -268,13 +284,13 @@ mod tests {
     #[test]
     fn another_time_zone_moves_the_next_training_and_loses_none() {
         let mut schedule = schedule(Some("0 3 * * *"));
-        schedule.look(at(0));
+        look(&mut schedule, at(0));
         schedule.labels_changed(1);
         let mut moved = Schedule::new(
             ScheduleSettings { zone: TimeZone::fixed(jiff::tz::offset(-5)), ..schedule.settings.clone() },
             schedule.memory.clone(),
         );
-        assert!(!moved.look(at(1)) && !moved.look(at(3 * 60 + 1)), "it is three in another place");
-        assert!(moved.look(at(8 * 60 + 1)));
+        assert!(!look(&mut moved, at(1)) && !look(&mut moved, at(3 * 60 + 1)), "it is three in another place");
+        assert!(look(&mut moved, at(8 * 60 + 1)));
     }
 }

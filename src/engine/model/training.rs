@@ -40,7 +40,7 @@ impl Progress {
 impl Model {
     /// Time passed: orders a training when the schedule says so, and begins the one that is due.
     pub fn tick(&mut self, cx: &mut Cx<'_>) {
-        if self.schedule_allows(cx) && self.schedule.look(cx.now) {
+        if self.schedule_allows(cx) && self.schedule.look(cx.now, &cx.ages()) {
             self.write_training(cx);
         }
         self.begin_training(cx);

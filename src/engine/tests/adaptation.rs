@@ -8,7 +8,7 @@ use crate::wire::{AlertId, ReviewItem, ReviewReason, Warning};
 fn started(settings: Settings) -> Engine {
     let mut engine = Engine::new(settings, snapshot());
     engine.start(at(0));
-    engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    engine.step(at(0), Event::Broker(BrokerEvent::connected()));
     engine
 }
 

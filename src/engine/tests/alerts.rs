@@ -37,8 +37,8 @@ fn published(effects: &Step, id: AlertId) -> Published {
 fn a_broker_that_rejects_the_credentials_is_an_alert_until_it_accepts_them() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
-    let refused = |reason: &str| Event::Broker(BrokerEvent::Disconnected { reason: reason.into(), barred: true });
-    let away = Event::Broker(BrokerEvent::Disconnected { reason: "away".into(), barred: false });
+    let refused = |reason: &str| Event::Broker(BrokerEvent::disconnected(reason, true));
+    let away = Event::Broker(BrokerEvent::disconnected("away", false));
     assert_eq!(
         published(&engine.step(at(1), away), AlertId::BrokerCredentials),
         Published::Nothing,
@@ -56,7 +56,7 @@ fn a_broker_that_rejects_the_credentials_is_an_alert_until_it_accepts_them() {
     assert_eq!((warning.text.as_str(), warning.since), ("never", at(2).wall), "it is the same trouble in other words");
     assert_eq!(engine.raised().into_iter().map(|raised| raised.id).collect::<Vec<_>>(), [AlertId::BrokerCredentials]);
 
-    let effects = engine.step(at(5), Event::Broker(BrokerEvent::Connected));
+    let effects = engine.step(at(5), Event::Broker(BrokerEvent::connected()));
     assert_eq!(published(&effects, AlertId::BrokerCredentials), Published::Over, "it is over");
     assert!(engine.raised().is_empty());
 }
@@ -65,7 +65,7 @@ fn a_broker_that_rejects_the_credentials_is_an_alert_until_it_accepts_them() {
 fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
-    let effects = engine.step(at(1), Event::Broker(BrokerEvent::Connected));
+    let effects = engine.step(at(1), Event::Broker(BrokerEvent::connected()));
     for &id in AlertId::ALL {
         assert_eq!(published(&effects, id), Published::Over, "{id}");
     }

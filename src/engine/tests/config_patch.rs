@@ -10,7 +10,7 @@ use crate::wire::PatchState;
 fn with(twin: ConfigPatch) -> Engine {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { twin, ..Snapshot::default() });
     engine.start(at(0));
-    engine.step(at(1), Event::Broker(BrokerEvent::Connected));
+    engine.step(at(1), Event::Broker(BrokerEvent::connected()));
     engine
 }
 

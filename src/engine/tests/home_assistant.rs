@@ -20,7 +20,7 @@ fn birth(engine: &mut Engine, payload: &[u8]) -> Step {
 #[test]
 fn the_device_is_announced_at_every_connection_and_when_home_assistant_comes() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
-    let first = engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    let first = engine.step(at(0), Event::Broker(BrokerEvent::connected()));
     let document = announced(&first);
     assert_eq!(document.len(), 1);
     assert!(serde_json::from_slice::<serde_json::Value>(document[0]).unwrap()["cmps"]["label"].is_object());
@@ -35,11 +35,47 @@ fn the_device_is_announced_at_every_connection_and_when_home_assistant_comes() {
     }
 }
 
+/// What is remembered of the broker, and the discovery topics that are cleared, among the writes of a step.
+fn taken_away(step: &Step) -> (Option<BrokerRecord>, Vec<String>) {
+    let record = step.writes.iter().rev().find_map(|write| match write {
+        Write::BrokerRecord(record) => Some(record.clone()),
+        _ => None,
+    });
+    let cleared = step.writes.iter().filter_map(|write| match write {
+        Write::Outbox(OutboxMessage { topic: Topic::FormerDiscovery(topic), payload, .. }) if payload.is_empty() => {
+            Some(topic.clone())
+        }
+        _ => None,
+    });
+    (record, cleared.collect())
+}
+
 #[test]
-fn with_discovery_off_an_empty_message_removes_the_device() {
-    let settings = Settings { home_assistant: false, ..settings(PromotionPolicy::Gated) };
-    let mut engine = Engine::new(settings, snapshot());
-    assert_eq!(announced(&engine.step(at(0), Event::Broker(BrokerEvent::Connected))), [b""]);
+fn what_was_announced_is_taken_away_once_and_nothing_where_nothing_was() {
+    let on = || settings(PromotionPolicy::Gated);
+    let off = || Settings { home_assistant: false, ..on() };
+    let renamed = || Settings { base: Base::new("edgetuned", "line-4").unwrap(), ..on() };
+    let elsewhere = || Settings { base: on().base.with_discovery("ha").unwrap(), ..on() };
+    let mut record = BrokerRecord::default();
+    let former = "homeassistant/device/line-3/config";
+    for (name, settings, cleared) in [
+        ("never announced", off(), vec![]),
+        ("announced", on(), vec![]),
+        ("again", on(), vec![]),
+        ("renamed", renamed(), vec![former]),
+        ("named as before", on(), vec!["homeassistant/device/line-4/config"]),
+        ("another prefix", elsewhere(), vec![former]),
+        ("switched off", off(), vec!["ha/device/line-3/config"]),
+        ("still off", off(), vec![]),
+    ] {
+        let is_on = settings.home_assistant;
+        let mut engine = Engine::new(settings, Snapshot { broker: record.clone(), ..snapshot() });
+        let (changed, found) = taken_away(&engine.start(at(0)));
+        record = changed.unwrap_or(record);
+        assert_eq!(found, cleared, "{name}");
+        let connected = engine.step(at(0), Event::Broker(BrokerEvent::connected()));
+        assert_eq!(announced(&connected).len(), usize::from(is_on), "{name}");
+    }
 }
 
 #[test]
@@ -55,6 +91,6 @@ fn info_has_the_accuracy_of_the_head_in_service_after_a_rollback_too() {
         });
         info.expect("info is published").head.expect("a head serves").accuracy
     };
-    assert_eq!(accuracy(&engine.step(at(0), Event::Broker(BrokerEvent::Connected))), Some(0.9));
+    assert_eq!(accuracy(&engine.step(at(0), Event::Broker(BrokerEvent::connected()))), Some(0.9));
     assert_eq!(accuracy(&request(&mut engine, "rollback")), Some(0.75));
 }

@@ -47,6 +47,7 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         shadow_images: 0,
         quota_bytes: 1 << 20,
         sample_bytes: 1 << 10,
+        broker: Some("broker".into()),
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),
         base: Base::new("edgetuned", "line-3").unwrap(),

@@ -10,7 +10,7 @@ use crate::words::Component;
 fn without_room() -> Engine {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
-    engine.step(at(0), Event::Broker(BrokerEvent::Connected));
+    engine.step(at(0), Event::Broker(BrokerEvent::connected()));
     let effects = engine.step(at(1), Event::Store(StoreEvent::Unavailable { full: true, reason: "no room".into() }));
     assert!(said(&effects, &Topic::Alert(AlertId::DiskFull)).is_some_and(|alert| alert.contains("no room")));
     engine

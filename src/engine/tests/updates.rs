@@ -89,10 +89,10 @@ fn missing_chunks_are_requested_again_with_backoff_and_at_once_on_a_new_connecti
         machine.said.clear();
     }
     assert_eq!(waits, [30, 60, 120, 240, 300, 300, 300]);
-    machine.step(Event::Broker(BrokerEvent::Disconnected { reason: "reset".into(), barred: false }));
+    machine.step(Event::Broker(BrokerEvent::disconnected("reset", false)));
     machine.later(1_000_000);
     assert_eq!(machine.asked(), NONE, "without a broker nobody is asked");
-    machine.step(Event::Broker(BrokerEvent::Connected));
+    machine.step(Event::Broker(BrokerEvent::connected()));
     assert_eq!(machine.asked(), missing);
     machine.later(30_000);
     assert_eq!(machine.asked(), missing, "and the waiting begins anew");

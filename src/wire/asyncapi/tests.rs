@@ -234,6 +234,7 @@ fn report(health: &HealthFigures, head: Option<crate::words::HeadRef>) -> Status
         live: LiveFigures::default(),
         shadow: None,
         broker: Link::Connected,
+        broker_reason: None,
         alerts: vec![Raised {
             id: AlertId::Clock,
             warning: Warning { severity: Severity::Error, text: "it is 1970".into(), since: Timestamp(0) },
@@ -324,7 +325,8 @@ fn number(topic: &Topic) -> usize {
         Topic::ConfigReported => 10,
         Topic::UpdateRequest(_) => 11,
         Topic::UpdateState(_) => 12,
-        Topic::Discovery => 13,
+        // Nothing but an empty payload goes to a former one.
+        Topic::Discovery | Topic::FormerDiscovery(_) => 13,
         Topic::Response(_) => 14,
     }
 }
@@ -354,7 +356,7 @@ fn every_topic_and_every_subscription_is_in_the_document_or_known_to_have_no_typ
         let whole = base.join(&topic);
         told(base.strip(&whole).unwrap_or(&whole));
     }
-    for filter in base.subscriptions() {
+    for filter in base.subscriptions(true) {
         told(base.strip(&filter).unwrap());
     }
     for (topic, _) in documented() {

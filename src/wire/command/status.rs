@@ -41,6 +41,10 @@ pub struct StatusReport {
     pub shadow: Option<HeadRef>,
     /// Whether the broker is connected.
     pub broker: Link,
+    /// Why it is disconnected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub broker_reason: Option<String>,
     /// The alerts that are raised.
     #[serde(default)]
     pub alerts: Vec<Raised>,
@@ -55,4 +59,6 @@ pub enum Link {
     Connected,
     /// Not connected.
     Disconnected,
+    /// `mqtt.url` is null.
+    Off,
 }

@@ -52,7 +52,7 @@ impl World {
             eprintln!("        {act:.200?}");
         }
         match act {
-            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) => {}
+            Act::SendOutbox | Act::AdaptToBroker(_) | Act::Systemd(_) | Act::LogEvent(_) => {}
             Act::Publish { topic, payload } => {
                 if self.is_full {
                     self.receive(&topic, payload);

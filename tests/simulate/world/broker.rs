@@ -102,14 +102,11 @@ impl World {
         if self.connected && self.happens(self.faults.link) {
             self.cut_link();
             let barred = self.chance(self.chances.barred);
-            return self.later(
-                0,
-                Event::Broker(BrokerEvent::Disconnected { reason: "reset by the simulation".into(), barred }),
-            );
+            return self.later(0, Event::Broker(BrokerEvent::disconnected("reset by the simulation", barred)));
         }
         if !self.connected && self.happens(0.2) {
             self.connected = true;
-            self.later(0, Event::Broker(BrokerEvent::Connected));
+            self.later(0, Event::Broker(BrokerEvent::connected()));
             self.renew_deliveries();
             for index in 0..self.held.len() {
                 self.deliver_held(index);
@@ -124,7 +121,7 @@ impl World {
     pub fn reconnect(&mut self) {
         if self.connected {
             self.cut_link();
-            self.later(0, Event::Broker(BrokerEvent::Disconnected { reason: "once more".into(), barred: false }));
+            self.later(0, Event::Broker(BrokerEvent::disconnected("once more", false)));
         }
     }
 

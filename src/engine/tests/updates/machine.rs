@@ -77,7 +77,7 @@ impl Machine {
         let effects = self.engine.start(at(self.now_ms));
         self.keep(effects);
         let (said, mut effects) = (std::mem::take(&mut self.said), std::mem::take(&mut self.effects));
-        self.step(Event::Broker(BrokerEvent::Connected));
+        self.step(Event::Broker(BrokerEvent::connected()));
         self.said.splice(0..0, said);
         effects.append(std::mem::take(&mut self.effects));
         self.effects = effects;

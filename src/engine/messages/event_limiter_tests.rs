@@ -6,8 +6,8 @@ use crate::engine::{
 use crate::wire::Topic;
 use crate::words::Component;
 
-fn report(topic: &str) -> ErrorReport {
-    ErrorReport::of_topic(topic, "broken".into())
+fn report(topic: &str) -> Report {
+    Report::of_topic(topic, "broken".into())
 }
 
 fn reason(kind: &EventKind) -> &str {
@@ -23,7 +23,7 @@ fn secs(secs: u64) -> Duration {
 
 #[test]
 fn a_burst_is_reported_one_by_one_and_then_one_a_second_with_the_number_of_the_others() {
-    let mut limiter = ErrorLimiter::default();
+    let mut limiter = EventLimiter::default();
     let said = (0..1_000).filter_map(|_| limiter.take(secs(5), report("label"))).count();
     assert_eq!(said, BURST);
     let next = limiter.take(secs(6), report("label")).expect("a second later there is room for one");
@@ -33,7 +33,7 @@ fn a_burst_is_reported_one_by_one_and_then_one_a_second_with_the_number_of_the_o
 
 #[test]
 fn after_a_flood_the_omitted_errors_are_reported_without_another_error() {
-    let mut limiter = ErrorLimiter::default();
+    let mut limiter = EventLimiter::default();
     for _ in 0..BURST + 3 {
         limiter.take(secs(0), report("request/x"));
     }
@@ -45,12 +45,12 @@ fn after_a_flood_the_omitted_errors_are_reported_without_another_error() {
 
 #[test]
 fn a_flood_on_one_topic_does_not_silence_another() {
-    let mut limiter = ErrorLimiter::default();
+    let mut limiter = EventLimiter::default();
     for n in 0..1_000 {
         limiter.take(secs(0), report(&format!("request/made-up-{n}")));
     }
     assert!(limiter.take(secs(0), report("label")).is_some());
-    let fault = ErrorReport::of_source(Component::Watch, "unreadable".into());
+    let fault = Report::of_source(Component::Watch, "unreadable".into());
     assert!(limiter.take(secs(0), fault).is_some());
     for n in 0..1_000 {
         limiter.take(secs(0), report(&format!("never/heard/of/{n}")));
@@ -61,8 +61,8 @@ fn a_flood_on_one_topic_does_not_silence_another() {
 
 #[test]
 fn after_a_quiet_time_there_is_a_whole_burst_again_and_no_more() {
-    let mut limiter = ErrorLimiter::default();
-    let said = |limiter: &mut ErrorLimiter, now| (0..100).filter_map(|_| limiter.take(now, report("label"))).count();
+    let mut limiter = EventLimiter::default();
+    let said = |limiter: &mut EventLimiter, now| (0..100).filter_map(|_| limiter.take(now, report("label"))).count();
     assert_eq!(said(&mut limiter, secs(0)), 20);
     assert_eq!(said(&mut limiter, secs(5)), 5);
     assert_eq!(said(&mut limiter, secs(100_000)), 20);
@@ -124,7 +124,7 @@ fn dropped_messages_are_reported_when_the_broker_is_connected_and_once_a_minute(
     }
     said.extend(errors(&engine.step(at(100), Event::Tick)));
     assert!(said.iter().all(|reason| reason.contains("xxx")), "nobody would hear it: {said:?}");
-    engine.step(at(200), Event::Broker(BrokerEvent::Connected));
+    engine.step(at(200), Event::Broker(BrokerEvent::connected()));
     let said = errors(&engine.step(at(300), Event::Tick));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("dropped") && said[0].contains("mqtt.spool_mb"), "{said:?}");
@@ -159,4 +159,34 @@ fn unsigned_manifests_do_not_suppress_reports_of_signed_ones() {
     assert_eq!(said(&mut engine), BURST);
     engine.cx(at(0)).update_failed(true, failed("signed"));
     assert_eq!((said(&mut engine), engine.health().errors_total), (1, 1_001));
+}
+
+#[test]
+fn every_kind_of_event_is_bounded_in_outbox_and_journal_and_says_how_many_were_left_out() {
+    let path = |n: usize| format!("/in/{n}.jpg");
+    let head = |n: usize| crate::words::HeadRef { id: crate::words::HeadId(n.to_string()), version: 1 };
+    let kinds: [fn(usize, String, crate::words::HeadRef) -> EventKind; 5] = [
+        |n, path, _| EventKind::Quarantined { path, reason: n.to_string() },
+        |n, _, _| EventKind::Evicted { count: 1, why: n.to_string() },
+        |n, _, head| EventKind::Promoted { head, reason: n.to_string() },
+        |n, _, head| EventKind::Rejected { head, reason: n.to_string() },
+        |n, _, _| EventKind::ConfigChanged { reason: n.to_string() },
+    ];
+    for kind in kinds {
+        let mut engine = engine(PromotionPolicy::Gated, Snapshot::default());
+        engine.start(at(0));
+        for n in 0..1_000 {
+            engine.cx(at(0)).emit_event(kind(n, path(n), head(n)));
+        }
+        let step = engine.step(at(1_000), Event::Tick);
+        let told = |act: &&Act| matches!(act, Act::LogEvent(report) if report.kind.event_type() != "started");
+        let events = step.writes.iter().filter(|write| matches!(write, Write::Outbox(_))).count();
+        assert_eq!((events, step.acts.iter().filter(told).count()), (BURST + 1, BURST + 1));
+        let text = format!("{step:?}");
+        assert!(
+            text.contains("999 (979 more events like this were not reported)"),
+            "{}",
+            kind(0, path(0), head(0)).event_type()
+        );
+    }
 }

@@ -1,9 +1,9 @@
-//! Errors, reported without a flood.
+//! Events, reported without a flood.
 //!
-//! A sender of a thousand broken messages a second must not fill the outbox with a thousand events about them, since
-//! the oldest predictions would be dropped for that. So of each kind of error a burst is reported, then one a second
-//! with the number of those left out. Kinds are few, whatever is sent: the first level of a topic, and parts of the
-//! daemon.
+//! A sender of a thousand broken messages a second, or a camera of thirty broken pictures, must not fill the outbox and
+//! the journal with as many events. So of each kind a burst is reported, then one a second with the number of those
+//! left out. Kinds are few, whatever is sent: each type of event is one, and of errors the first level of a topic, and
+//! parts of the daemon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::super::write::Write;
 use crate::wire::EventKind;
 use crate::words::Component;
 
-/// Errors of one kind that are reported one by one.
+/// Events of one kind that are reported one by one.
 const BURST: usize = 20;
 
-/// After a burst, one error of its kind is reported in this time.
+/// After a burst, one event of its kind is reported in this time.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Messages that the outbox dropped are reported this often at most.
@@ -25,15 +25,19 @@ const DROPPED_EVERY: Duration = Duration::from_mins(1);
 /// First levels of topics that are kinds of their own; all others are one.
 const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistant"];
 
-/// Something that went wrong.
+/// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
-struct ErrorReport {
+struct Report {
     /// Those of one kind share a burst.
     kind: String,
     says: EventKind,
 }
 
-impl ErrorReport {
+impl Report {
+    fn of_type(says: EventKind) -> Self {
+        Self { kind: format!("event {}", says.event_type()), says }
+    }
+
     fn of_source(source: Component, reason: String) -> Self {
         let says = EventKind::Error { topic: None, source: Some(source.to_string()), reason };
         Self { kind: format!("source {source}"), says }
@@ -47,16 +51,17 @@ impl ErrorReport {
 
     /// The event that reports it, and that `left_out` others were not reported.
     fn into_event(mut self, left_out: u64) -> EventKind {
-        if let (EventKind::Error { reason, .. } | EventKind::UpdateFailed { reason, .. }, 1..) =
-            (&mut self.says, left_out)
+        let what = if matches!(self.says, EventKind::Error { .. }) { "errors" } else { "events" };
+        if left_out > 0
+            && let Some(reason) = self.says.reason_mut()
         {
-            *reason = format!("{reason} ({left_out} more errors like this were not reported)");
+            *reason = format!("{reason} ({left_out} more {what} like this were not reported)");
         }
         self.says
     }
 }
 
-/// What one kind of error may still say.
+/// What one kind of event may still say.
 #[derive(Debug)]
 struct TokenBucket {
     tokens: usize,
@@ -64,7 +69,7 @@ struct TokenBucket {
     filled_at: Duration,
     left_out: u64,
     /// The latest of those left out.
-    latest: Option<ErrorReport>,
+    latest: Option<Report>,
 }
 
 impl TokenBucket {
@@ -85,18 +90,18 @@ impl TokenBucket {
     }
 }
 
-/// Which errors were reported and which were left out.
+/// Which events were reported and which were left out.
 #[derive(Debug, Default)]
-pub(super) struct ErrorLimiter {
+pub(super) struct EventLimiter {
     buckets: BTreeMap<String, TokenBucket>,
     /// Messages dropped from the outbox and not reported yet.
     dropped: u64,
     dropped_said_at: Option<Duration>,
 }
 
-impl ErrorLimiter {
+impl EventLimiter {
     /// What to say of `report` now, if anything.
-    fn take(&mut self, now: Duration, report: ErrorReport) -> Option<EventKind> {
+    fn take(&mut self, now: Duration, report: Report) -> Option<EventKind> {
         let bucket = self.buckets.entry(report.kind.clone()).or_insert_with(|| TokenBucket::new(now));
         if bucket.take(now) {
             bucket.latest = None;
@@ -107,7 +112,7 @@ impl ErrorLimiter {
         None
     }
 
-    /// Left-out errors that may be reported now: the latest of each kind, with the number of the others.
+    /// Left-out events that may be reported now: the latest of each kind, with the number of the others.
     fn due(&mut self, now: Duration) -> Vec<EventKind> {
         let mut due = Vec::new();
         for bucket in self.buckets.values_mut() {
@@ -135,44 +140,56 @@ impl ErrorLimiter {
 impl Cx<'_> {
     /// Reports that something went wrong; nothing else changes.
     pub fn error(&mut self, source: Component, reason: String) {
-        self.report_error(ErrorReport::of_source(source, reason));
+        self.report_error(Report::of_source(source, reason));
     }
 
     /// Reports what was wrong with a message; nothing else changes.
     pub fn error_on_topic(&mut self, topic: &str, reason: String) {
-        self.report_error(ErrorReport::of_topic(topic, reason));
+        self.report_error(Report::of_topic(topic, reason));
     }
 
     /// Reports that an update was refused or failed. Anybody can send unsigned updates, a thousand times a second;
     /// they must not get in the way of signed ones.
     pub fn update_failed(&mut self, signed: bool, says: EventKind) {
         let kind = if signed { "signed updates" } else { "updates" };
-        self.report_error(ErrorReport { kind: kind.to_owned(), says });
+        self.report_error(Report { kind: kind.to_owned(), says });
     }
 
-    fn report_error(&mut self, report: ErrorReport) {
+    /// Reports something that happened.
+    pub fn emit_event(&mut self, kind: EventKind) {
+        self.report(Report::of_type(kind));
+    }
+
+    fn report_error(&mut self, report: Report) {
         self.messages.reports.errors_total += 1;
-        if let Some(kind) = self.messages.errors.take(self.now.mono, report) {
-            self.emit_event(kind);
+        self.report(report);
+    }
+
+    fn report(&mut self, report: Report) {
+        if let Some(kind) = self.messages.events.take(self.now.mono, report) {
+            self.spool_event(kind);
         }
     }
 
     /// Takes messages out of the outbox that were never delivered, and counts them.
     pub fn drop_spooled(&mut self, dropped: Vec<u64>) {
-        self.messages.errors.dropped += dropped.len() as u64;
+        if self.settings().broker.is_some() {
+            self.messages.events.dropped += dropped.len() as u64;
+        }
         for seq in dropped {
             self.write(Write::DeleteMessage { seq });
+            self.left_outbox(seq);
         }
     }
 
     /// Reports what was left out. What the outbox dropped is reported while connected: the event itself takes space,
     /// and while the broker is away one such event after another would push out what it speaks of.
-    pub fn report_left_out_errors(&mut self) {
-        for kind in self.messages.errors.due(self.now.mono) {
-            self.emit_event(kind);
+    pub fn report_left_out_events(&mut self) {
+        for kind in self.messages.events.due(self.now.mono) {
+            self.spool_event(kind);
         }
         if self.messages.reports.connected
-            && let Some(count) = self.messages.errors.dropped_due(self.now.mono)
+            && let Some(count) = self.messages.events.dropped_due(self.now.mono)
         {
             self.tell_dropped(count);
         }
@@ -180,7 +197,7 @@ impl Cx<'_> {
 
     /// At the end of the daemon: what would be forgotten with it.
     pub fn report_dropped_at_the_end(&mut self) {
-        let count = std::mem::take(&mut self.messages.errors.dropped);
+        let count = std::mem::take(&mut self.messages.events.dropped);
         if count > 0 {
             self.tell_dropped(count);
         }
@@ -188,7 +205,7 @@ impl Cx<'_> {
 
     fn tell_dropped(&mut self, count: u64) {
         let reason = format!(
-            "the outbox dropped {count} messages that were never delivered, oldest first; raise mqtt.spool_mb or \
+            "the outbox dropped {count} messages that were never delivered, events first and predictions last; raise mqtt.spool_mb or \
              mqtt.spool_max_age, or check the connection to the broker"
         );
         self.error(Component::Outbox, reason);
@@ -196,5 +213,5 @@ impl Cx<'_> {
 }
 
 #[cfg(test)]
-#[path = "error_limiter_tests.rs"]
+#[path = "event_limiter_tests.rs"]
 mod tests;

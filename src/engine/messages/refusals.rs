@@ -1,0 +1,543 @@
+//! What the broker does not take, so that it stops nothing else (decision 28).
+//!
+//! MQTT 3.1.1 has no answer for a message that is too long, whose topic, retain flag or contents are not allowed, nor
+//! for a filter that may not be subscribed to: many brokers close the connection. So the culprit is found by trying.
+//! After two cuts with the same first unanswered item, items are sent one at a time. One that is alone when the
+//! connection is cut goes last from then on; if it is cut again after the others were taken, it is set aside. That is
+//! durable, reported once, and tried again after ten minutes, then ever more rarely, and after a reload; with another
+//! broker, client or user it begins anew.
+//!
+//! Invariants: nothing is set aside on a connection on which nothing else was taken; what is set aside stays in the
+//! outbox, within its bounds.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::context::Cx;
+use super::super::step::Act;
+use super::super::write::Write;
+use crate::wire::{AlertId, Base, Severity, Topic};
+use crate::words::{Component, Timestamp};
+
+/// Cuts with the same first unanswered item after which items are sent one at a time.
+const CUTS: u32 = 2;
+/// Until what was set aside is tried again, four times as long after each further refusal, up to [`RETRY_MAX`].
+const RETRY: Duration = Duration::from_mins(10);
+const RETRY_MAX: Duration = Duration::from_hours(24);
+/// A connection that holds this long ends the search.
+const SETTLED: Duration = Duration::from_mins(1);
+/// Cuts of links on which nothing was waiting that make another client with the same id likely.
+const USURPED: u32 = 3;
+/// Items that are set aside at a time; past it the oldest is tried again.
+const HELD_MAX: usize = 256;
+/// Items that the alert names.
+const NAMED: usize = 5;
+
+/// Something that the broker answers, or closes the connection for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Item {
+    /// The subscription to this filter.
+    Subscription(String),
+    /// Messages on this topic (below the base) of at least so many bytes; as a message that was sent, one of so many.
+    Topic {
+        /// As text.
+        topic: String,
+        /// Of topic and payload.
+        bytes: usize,
+    },
+    /// One message of the outbox.
+    Message {
+        /// Its number.
+        seq: u64,
+        /// As text.
+        topic: String,
+        /// Of topic and payload.
+        bytes: usize,
+    },
+}
+
+impl Item {
+    /// Whether `other` is this item or one of those that it stands for.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Subscription(filter), Self::Subscription(other)) => filter == other,
+            (Self::Message { seq, .. }, Self::Message { seq: other, .. }) => seq == other,
+            (
+                Self::Topic { topic, bytes },
+                Self::Topic { topic: other, bytes: length } | Self::Message { topic: other, bytes: length, .. },
+            ) => topic == other && bytes <= length,
+            _ => false,
+        }
+    }
+
+    /// The whole name, and the length, for people.
+    #[must_use]
+    pub fn describe(&self, base: &Base) -> String {
+        let whole = |topic: &str| topic.parse::<Topic>().map_or_else(|_| topic.to_owned(), |topic| base.join(&topic));
+        match self {
+            Self::Subscription(filter) => format!("the subscription to {filter}"),
+            Self::Topic { topic, bytes: 0 } => whole(topic),
+            Self::Topic { topic, bytes } | Self::Message { topic, bytes, .. } => {
+                format!("{} ({bytes} bytes)", whole(topic))
+            }
+        }
+    }
+
+    /// The same item, or everything on its topic.
+    fn whole(&self) -> Self {
+        match self {
+            Self::Subscription(_) => self.clone(),
+            Self::Topic { topic, .. } | Self::Message { topic, .. } => Self::Topic { topic: topic.clone(), bytes: 0 },
+        }
+    }
+
+    fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Subscription(_) => None,
+            Self::Topic { topic, .. } | Self::Message { topic, .. } => Some(topic),
+        }
+    }
+
+    /// Whether it is the same one in two cuts: a retained value is, whatever its contents by then.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Topic { topic, .. }, Self::Topic { topic: other, .. }) => topic == other,
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// How the link sends, as the engine decided.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Not sent at all.
+    pub held: Vec<Item>,
+    /// Sent when everything else was.
+    pub last: Vec<Item>,
+    /// One item at a time, each after the answer to the one before.
+    pub one_at_a_time: bool,
+    /// Without the retain flag.
+    pub unretained: bool,
+}
+
+impl Terms {
+    /// Whether `item` is not sent at all.
+    #[must_use]
+    pub fn holds(&self, item: &Item) -> bool {
+        self.held.iter().any(|held| held.covers(item))
+    }
+
+    /// Whether `item` waits for everything else.
+    #[must_use]
+    pub fn defers(&self, item: &Item) -> bool {
+        self.last.iter().any(|last| last.covers(item))
+    }
+}
+
+/// What waited for the broker's answer when a link broke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unanswered {
+    /// The first of it.
+    pub first: Item,
+    /// Whether it was the only one.
+    pub alone: bool,
+    /// Whether it had the retain flag.
+    pub retained: bool,
+    /// Whether the broker had taken other items on this link: messages, or for a subscription, subscriptions as well.
+    pub others_taken: bool,
+    /// Whether the broker ever took a retained message of this process.
+    pub retained_taken: bool,
+    /// The longest message on this topic that the broker took from this process, in bytes of topic and payload.
+    pub longest_taken: usize,
+}
+
+/// What is remembered of the broker over restarts.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BrokerRecord {
+    /// Which broker, client and user the rest is about.
+    #[serde(default)]
+    identity: String,
+    /// The topic of the document with which the device was announced to Home Assistant.
+    #[serde(default)]
+    announced: Option<String>,
+    #[serde(default)]
+    held: Vec<Held>,
+    #[serde(default)]
+    unretained: bool,
+}
+
+/// An item that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    item: Item,
+    since: Timestamp,
+    /// How often it was refused when it was tried again.
+    tries: u32,
+    /// When it is tried again, by the monotonic clock of this run.
+    #[serde(skip)]
+    due: Option<Duration>,
+}
+
+/// The search for what makes the broker close the connection.
+#[derive(Debug, Default)]
+struct Search {
+    /// Cut while alone, or tried again; with whether it had the retain flag.
+    last: Vec<(Item, bool)>,
+    /// Cuts after which nothing new is known.
+    barren: u32,
+}
+
+/// What the broker refuses, and the search for it.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    record: BrokerRecord,
+    /// The first unanswered item of the last cuts, and of how many in a row.
+    suspect: Option<(Item, u32)>,
+    search: Option<Search>,
+    /// Since when the link is up.
+    up_since: Option<Duration>,
+    /// Filters whose subscription the broker refused on this link.
+    refused: Vec<String>,
+    /// Filters for which it delivers without acknowledgements.
+    downgraded: Vec<String>,
+    /// Cuts in a row of links that had nothing to wait for.
+    usurped: u32,
+}
+
+/// What follows from something that happened on the link.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Consequence {
+    /// How to send changed.
+    pub terms: bool,
+    /// What is remembered changed.
+    pub record: bool,
+    /// Set aside just now.
+    pub set_aside: Option<Item>,
+    /// Retained values are to be published again, since one of them may go now.
+    pub publish_again: bool,
+}
+
+impl Refusals {
+    pub fn new(record: BrokerRecord) -> Self {
+        Self { record, ..Self::default() }
+    }
+
+    pub fn record(&self) -> &BrokerRecord {
+        &self.record
+    }
+
+    /// How the link is to send.
+    pub fn terms(&self) -> Terms {
+        let last: Vec<Item> =
+            self.search.iter().flat_map(|search| search.last.iter().map(|(item, _)| item.clone())).collect();
+        let held = self.record.held.iter().map(|held| held.item.clone());
+        Terms {
+            held: held.filter(|held| !last.iter().any(|last| last.covers(held))).collect(),
+            last,
+            one_at_a_time: self.search.is_some(),
+            unretained: self.record.unretained,
+        }
+    }
+
+    /// The run begins with this broker: what was found about another one does not hold. Everything set aside is tried
+    /// again soon; at once after a reload.
+    pub fn begin(&mut self, now: Duration, identity: &str, is_reload: bool) -> Consequence {
+        let is_new = self.record.identity != identity;
+        if is_new {
+            let announced = self.record.announced.take();
+            self.record = BrokerRecord { identity: identity.to_owned(), announced, ..BrokerRecord::default() };
+        }
+        for held in &mut self.record.held {
+            held.due = Some(if is_reload { now } else { now + RETRY });
+        }
+        Consequence { terms: true, record: is_new, ..Consequence::default() }
+    }
+
+    /// Takes in which document announces the device; returns the topic of one that is to be taken away.
+    pub fn announce(&mut self, wanted: Option<String>) -> (bool, Option<String>) {
+        if self.record.announced == wanted {
+            return (false, None);
+        }
+        (true, std::mem::replace(&mut self.record.announced, wanted))
+    }
+
+    /// The link is up.
+    pub fn connected(&mut self, now: Duration, refused: Vec<String>, downgraded: Vec<String>) {
+        self.up_since = Some(now);
+        (self.refused, self.downgraded) = (refused, downgraded);
+    }
+
+    /// The link broke, or did not come up.
+    pub fn cut(&mut self, now: Duration, wall: Timestamp, unanswered: Option<Unanswered>) -> Consequence {
+        let was_up = self.up_since.take();
+        let Some(unanswered) = unanswered else {
+            self.suspect = None;
+            self.usurped = was_up.map_or(self.usurped, |_| self.usurped.saturating_add(1));
+            return Consequence::default();
+        };
+        let Some(search) = &mut self.search else { return self.suspected(unanswered.first) };
+        if !unanswered.alone {
+            return Consequence::default();
+        }
+        let first = &unanswered.first;
+        let was_last = search.last.iter().any(|(last, _)| last.covers(first));
+        let is_known =
+            first.topic().is_some_and(|topic| self.record.held.iter().any(|h| h.item.topic() == Some(topic)));
+        if unanswered.others_taken && (was_last || is_known) {
+            return self.set_aside(now, wall, &unanswered);
+        }
+        if was_last {
+            search.barren += 1;
+            if search.barren >= CUTS {
+                // It is not about one item: whatever is sent, the link does not last.
+                self.search = None;
+                self.suspect = None;
+            }
+            return Consequence { terms: true, ..Consequence::default() };
+        }
+        search.last.push((first.whole(), unanswered.retained));
+        let retained = search.last.iter().filter(|(_, retained)| *retained).count();
+        if retained >= 2 && !unanswered.retained_taken && !self.record.unretained {
+            search.last.clear();
+            self.record.unretained = true;
+            return Consequence { terms: true, record: true, ..Consequence::default() };
+        }
+        Consequence { terms: true, ..Consequence::default() }
+    }
+
+    fn suspected(&mut self, first: Item) -> Consequence {
+        let cuts = match &self.suspect {
+            Some((same, cuts)) if same.is_same(&first) => cuts + 1,
+            _ => 1,
+        };
+        self.suspect = Some((first, cuts));
+        if cuts < CUTS {
+            return Consequence::default();
+        }
+        self.search = Some(Search::default());
+        Consequence { terms: true, ..Consequence::default() }
+    }
+
+    fn set_aside(&mut self, now: Duration, wall: Timestamp, unanswered: &Unanswered) -> Consequence {
+        let Unanswered { first, longest_taken, .. } = unanswered;
+        if let Some(search) = &mut self.search {
+            search.last.retain(|(last, _)| !last.covers(first));
+        }
+        self.suspect = None;
+        let known = self.record.held.iter_mut().find(|held| held.item.covers(first));
+        if let Some(held) = known {
+            held.tries = held.tries.saturating_add(1);
+            held.due = Some(now + retry(held.tries));
+            return Consequence { terms: true, record: true, ..Consequence::default() };
+        }
+        // One of many messages may be refused for its contents; the second makes it the topic, or its length.
+        let on_topic = |held: &Held| held.item.topic().is_some() && held.item.topic() == first.topic();
+        let again = self.record.held.iter().any(on_topic);
+        let item = match first {
+            Item::Topic { topic, bytes } | Item::Message { topic, bytes, .. }
+                if again || matches!(first, Item::Topic { .. }) =>
+            {
+                let by_length = (1..*bytes).contains(longest_taken);
+                if *longest_taken >= *bytes && matches!(first, Item::Message { .. }) {
+                    first.clone()
+                } else {
+                    self.record.held.retain(|held| !on_topic(held));
+                    Item::Topic { topic: topic.clone(), bytes: if by_length { *bytes } else { 0 } }
+                }
+            }
+            _ => first.clone(),
+        };
+        self.record.held.push(Held { item, since: wall, tries: 0, due: Some(now + RETRY) });
+        if self.record.held.len() > HELD_MAX {
+            self.record.held.remove(0);
+        }
+        Consequence { terms: true, record: true, set_aside: Some(first.clone()), publish_again: false }
+    }
+
+    /// The broker took this item, which was tried when everything else was sent.
+    pub fn taken(&mut self, item: &Item) -> Consequence {
+        let Some(search) = &mut self.search else { return Consequence::default() };
+        let Some(place) = search.last.iter().position(|(last, _)| last.covers(item)) else {
+            return Consequence::default();
+        };
+        let (last, _) = search.last.remove(place);
+        let before = self.record.held.len();
+        self.record.held.retain(|held| !last.covers(&held.item) && !held.item.covers(item));
+        let publish_again = self.record.held.len() < before;
+        Consequence { terms: true, record: publish_again, publish_again, ..Consequence::default() }
+    }
+
+    /// A message left the outbox.
+    pub fn gone(&mut self, gone: u64) -> bool {
+        let before = self.record.held.len();
+        self.record.held.retain(|held| !matches!(held.item, Item::Message { seq, .. } if seq == gone));
+        self.record.held.len() < before
+    }
+
+    /// Time passed: a link that holds ends a search, and what is due is tried again.
+    pub fn tick(&mut self, now: Duration) -> Consequence {
+        let Some(up_since) = self.up_since else { return Consequence::default() };
+        let holds = now.saturating_sub(up_since) >= SETTLED;
+        if holds {
+            (self.usurped, self.suspect) = (0, None);
+        }
+        if let Some(search) = &self.search {
+            if !holds {
+                return Consequence::default();
+            }
+            // What waited to be tried is no longer there.
+            let last: Vec<Item> = search.last.iter().map(|(item, _)| item.clone()).collect();
+            let before = self.record.held.len();
+            self.record.held.retain(|held| !last.iter().any(|last| last.covers(&held.item)));
+            self.search = None;
+            return Consequence { terms: true, record: self.record.held.len() < before, ..Consequence::default() };
+        }
+        let is_due = |held: &&Held| held.due.is_some_and(|due| now >= due);
+        let last: Vec<(Item, bool)> =
+            self.record.held.iter().filter(is_due).map(|held| (held.item.clone(), false)).collect();
+        if last.is_empty() {
+            return Consequence::default();
+        }
+        self.up_since = Some(now);
+        self.search = Some(Search { last, barren: 0 });
+        Consequence { terms: true, publish_again: true, ..Consequence::default() }
+    }
+
+    /// Whether another client with the same id is the likely reason of the cuts.
+    pub fn is_usurped(&self) -> bool {
+        self.usurped >= USURPED
+    }
+
+    /// What the alert says; `None` where the broker takes everything. `name` gives an item's whole name.
+    pub fn trouble(&self, name: impl Fn(&Item) -> String) -> Option<String> {
+        let mut parts = Vec::new();
+        let held: Vec<String> = self.record.held.iter().map(|held| name(&held.item)).collect();
+        if !held.is_empty() {
+            let more = held.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = held[..held.len().min(NAMED)].join(", ");
+            parts.push(format!(
+                "the broker closes the connection at {named}{more}, so that is set aside: allow it in the broker's \
+                 access list, or raise the broker's limit of a message's length; 'edgetuned ctl reload' tries it again"
+            ));
+        }
+        if !self.refused.is_empty() {
+            parts.push(format!(
+                "the broker refuses the subscription to {}; allow it in the broker's access list",
+                self.refused.join(", ")
+            ));
+        }
+        if !self.downgraded.is_empty() {
+            parts.push(format!(
+                "the broker grants QoS 0 only for {}: what is sent while the connection is down is lost; allow QoS 1 \
+                 there (max_qos of mosquitto)",
+                self.downgraded.join(", ")
+            ));
+        }
+        if self.record.unretained {
+            parts.push(
+                "the broker takes no retained messages, so all are sent without that flag: who subscribes later does \
+                 not see the latest values; allow retained messages in the broker's configuration"
+                    .to_owned(),
+            );
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+fn retry(tries: u32) -> Duration {
+    RETRY.saturating_mul(4_u32.saturating_pow(tries.min(8))).min(RETRY_MAX)
+}
+
+impl Cx<'_> {
+    /// The engine starts: what is known of the broker, and a document that no longer announces the device.
+    pub fn begin_with_broker(&mut self, is_reload: bool) {
+        let Some(identity) = self.settings().broker.clone() else { return };
+        let found = self.messages.refusals.begin(self.now.mono, &identity, is_reload);
+        let announces = self.settings().home_assistant.then(|| self.settings().base.join(&Topic::Discovery));
+        let (changed, former) = self.messages.refusals.announce(announces);
+        if let Some(topic) = former {
+            self.take_away(topic);
+        }
+        self.follow(Consequence { record: found.record || changed, ..found });
+    }
+
+    /// The broker answered the subscriptions.
+    pub fn subscribed(&mut self, refused: Vec<String>, downgraded: Vec<String>) {
+        self.messages.refusals.connected(self.now.mono, refused, downgraded);
+        self.tell_refusals(false);
+    }
+
+    /// The link broke.
+    pub(super) fn cut(&mut self, unanswered: Option<Unanswered>) {
+        let found = self.messages.refusals.cut(self.now.mono, self.now.wall, unanswered);
+        self.follow(found);
+    }
+
+    /// The broker took what was tried last; whether retained values are to be published again.
+    pub fn taken(&mut self, item: &Item) -> bool {
+        let found = self.messages.refusals.taken(item);
+        self.follow(found)
+    }
+
+    /// Time passed: whether retained values are to be published again, since one of them is tried again.
+    pub fn try_refused_again(&mut self) -> bool {
+        let found = self.messages.refusals.tick(self.now.mono);
+        self.follow(found)
+    }
+
+    /// A message is in the outbox no longer.
+    pub(super) fn left_outbox(&mut self, seq: u64) {
+        if self.messages.refusals.gone(seq) {
+            self.follow(Consequence { terms: true, record: true, ..Consequence::default() });
+        }
+    }
+
+    fn follow(&mut self, found: Consequence) -> bool {
+        let Consequence { terms, record, set_aside, publish_again } = found;
+        let is_reported = set_aside.is_some();
+        if record && !self.storage_is_out() {
+            self.write(Write::BrokerRecord(self.messages.refusals.record().clone()));
+        }
+        if terms {
+            self.act(Act::AdaptToBroker(Box::new(self.messages.refusals.terms())));
+        }
+        if let Some(item) = set_aside {
+            let what = item.describe(&self.settings().base);
+            let reason = format!(
+                "the broker closes the connection at {what}; it is set aside so that everything else goes on: allow it \
+                 in the broker's access list, or raise the broker's limit of a message's length"
+            );
+            self.error(Component::Mqtt, reason);
+        }
+        self.tell_refusals(is_reported);
+        publish_again
+    }
+
+    /// Raises or clears the alert; an event of its own tells what was not reported yet.
+    fn tell_refusals(&mut self, is_reported: bool) {
+        let base = self.settings().base.clone();
+        let refusals = &self.messages.refusals;
+        let mut text = refusals.trouble(|item| item.describe(&base)).unwrap_or_default();
+        if refusals.is_usurped() {
+            let separator = if text.is_empty() { "" } else { "; " };
+            text.push_str(separator);
+            text.push_str(
+                "the broker closes one connection after another though nothing is sent: another client with the same \
+                 id, probably; give each device a device.id or mqtt.client_id of its own",
+            );
+        }
+        if text.is_empty() {
+            self.clear(AlertId::MqttRefused);
+        } else if self.raise(AlertId::MqttRefused, Severity::Error, text.clone()) && !is_reported {
+            self.error(Component::Mqtt, text);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "refusals_tests.rs"]
+mod tests;
