@@ -24,6 +24,8 @@ pub struct Actions {
     pub transactions: Vec<String>,
     pub(super) questions: Vec<(&'static str, String)>,
     pub broken: BTreeSet<PathBuf>,
+    /// Files that were moved; each gets a name that none had before.
+    pub moves: u32,
     /// Images whose file in a class folder was removed: what that folder gave may go with it.
     pub left_its_class: BTreeSet<SampleId>,
     /// The highest version of settings that are good.
@@ -87,7 +89,8 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         82..=84 => {
             let whole = world.disk.keys().filter(|path| world.image_at(path).is_some()).cloned().collect::<Vec<_>>();
             if let Some(from) = whole.get(world.rng.random_range(0..whole.len().max(1))) {
-                let to = from.with_file_name(format!("moved-{}-{}.jpg", actions.images, world.disk.len()));
+                let to = from.with_file_name(format!("moved-{}.jpg", actions.moves));
+                actions.moves += 1;
                 world.moves(from, Some(to));
             }
         }
