@@ -168,6 +168,10 @@ impl WallClock {
                 let so_far = self.jump.map_or(0, |(by, _)| by);
                 self.jump = Some((so_far.saturating_add(step), now.mono));
                 self.was_set = true;
+                if step > 0 && before.wall > BORN {
+                    // What was stamped before is not as old as the present clock says, in later runs either.
+                    self.doubted.add(BORN, before.wall);
+                }
             }
         }
         self.jump = self.jump.filter(|(by, at)| {
