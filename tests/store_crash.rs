@@ -58,7 +58,7 @@ fn step(n: u64) -> Vec<Write> {
         })),
         Write::File {
             path: path(n).into(),
-            stamp: FileStamp { size: n, mtime_ns: 1 },
+            stamp: FileStamp { size: n, mtime_ns: 1, ctime_ns: 0 },
             fate: FileDisposition::Sample(id(n)),
         },
         Write::Label { id: id(n), label: Some(class(n)), source: LabelSource::Mqtt, at },
@@ -122,7 +122,7 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     assert!(messages.iter().all(|message| message.payload == [message.seq as u8; 100]), "{context}");
     for n in 0..n {
         assert_eq!(reader.embedding(&id(n)).expect("reads"), Some(embedding(n)), "{context}, step {n}");
-        let stamp = FileStamp { size: n, mtime_ns: 1 };
+        let stamp = FileStamp { size: n, mtime_ns: 1, ctime_ns: 0 };
         assert!(reader.file_is_known(path(n).as_ref(), stamp).expect("reads"), "{context}, step {n}");
     }
     assert_eq!(reader.labelled().expect("reads").ids.len() as u64, n, "{context}");

@@ -34,6 +34,7 @@ pub(super) fn is_text(kind: Kind) -> bool {
             | Kind::DeviceId
             | Kind::TopicPrefix
             | Kind::Choice { .. }
+            | Kind::Poll { .. }
     )
 }
 
@@ -44,6 +45,13 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Text => "text of 1 to 256 characters on one line".to_owned(),
         Kind::Path => "an absolute path without '..'".to_owned(),
         Kind::Paths { max } => format!("a list of at most {max} absolute paths without '..'"),
+        Kind::Names { max } => {
+            format!("a list of at most {max} names of 1 to 255 bytes without '/', in which * and ? are wildcards")
+        }
+        Kind::Poll { min, max } => {
+            format!("auto, always, never, or a duration from {} to {}", show_duration(min), show_duration(max))
+        }
+        Kind::LabelFrom { max } => format!("folder, none, or {{ folder: N }} with N from 1 to {max}"),
         Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
         Kind::Number { min, max } => format!("a number from {min} to {max}"),
         Kind::AutoOrNumber { min, max } => format!("auto, or a number from {min:e} to {max:e}"),
@@ -67,7 +75,14 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
         return providers(node);
     }
     if let Kind::Paths { max } = kind {
-        return paths(node, max);
+        return texts(node, max, |text| checked_text(Kind::Path, text));
+    }
+    if let Kind::Names { max } = kind {
+        let is_name = |text: &str| (1..=255).contains(&text.len()) && !text.contains(['/', '\0']);
+        return texts(node, max, |text| if is_name(text) { Ok(()) } else { Err(Refusal::default()) });
+    }
+    if let Kind::LabelFrom { max } = kind {
+        return label_from(node, max);
     }
     let Content::Scalar { text, .. } = &node.content else { return Err(Refusal::default()) };
     let plain = node.plain();
@@ -88,6 +103,11 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
             let duration = parse_duration(text).filter(|duration| (min..=max).contains(duration));
             let remedy = "write a whole number and one of ms, s, m, h, d, without a space: 500ms, 10s, 5m, 1h, 7d";
             duration.map(Value::Duration).ok_or_else(|| Refusal::remedy(remedy))
+        }
+        Kind::Poll { .. } if ["auto", "always", "never"].contains(&text.as_str()) => Ok(Value::Text(text.clone())),
+        Kind::Poll { min, max } => {
+            let duration = parse_duration(text).filter(|duration| (min..=max).contains(duration));
+            duration.map(Value::Duration).ok_or_else(Refusal::default)
         }
         _ if node.is_null() => Err(Refusal::default()),
         _ => checked_text(kind, text).map(|()| Value::Text(text.clone())),
@@ -158,13 +178,28 @@ fn providers(node: &Node) -> Result<Value, Refusal> {
     }
 }
 
-fn paths(node: &Node, max: usize) -> Result<Value, Refusal> {
+/// The level of the folder that names the class: 0 for none.
+fn label_from(node: &Node, max: u64) -> Result<Value, Refusal> {
+    let level = match &node.content {
+        Content::Scalar { text, .. } if text == "folder" => Some(1),
+        Content::Scalar { text, .. } if text == "none" => Some(0),
+        Content::Map(entries) => match entries.as_slice() {
+            [(key, level)] if key.text == "folder" => level.plain().and_then(|text| text.parse().ok()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let is_folder = !matches!(&node.content, Content::Map(_)) || level != Some(0);
+    level.filter(|level| *level <= max && is_folder).map(Value::Integer).ok_or_else(Refusal::default)
+}
+
+fn texts(node: &Node, max: usize, check: impl Fn(&str) -> Result<(), Refusal>) -> Result<Value, Refusal> {
     let Content::List(items) = &node.content else { return Err(Refusal::default()) };
     if items.len() > max {
         return Err(Refusal { found: Some(format!("{} items", items.len())), remedy: None });
     }
     let texts = items.iter().map(|item| match &item.content {
-        Content::Scalar { text, .. } if !item.is_null() => checked_text(Kind::Path, text).map(|()| text.clone()),
+        Content::Scalar { text, .. } if !item.is_null() => check(text).map(|()| text.clone()),
         _ => Err(Refusal { found: Some(item.describe()), remedy: None }),
     });
     texts.collect::<Result<_, _>>().map(Value::Texts)

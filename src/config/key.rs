@@ -52,6 +52,23 @@ pub enum Kind {
         /// Items at most.
         max: usize,
     },
+    /// A list of patterns for the names of files and folders.
+    Names {
+        /// Items at most.
+        max: usize,
+    },
+    /// Words, or a duration in this range, for [`crate::words::Poll`].
+    Poll {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// `none`, `folder`, or `{ folder: N }` with N from 1 on.
+    LabelFrom {
+        /// The greatest N.
+        max: u64,
+    },
     /// A whole number.
     Integer {
         /// The least.
@@ -159,6 +176,21 @@ pub(super) const fn word<T: Keyword>() -> Rule {
 /// A list of at most `max` paths.
 pub(super) const fn paths(max: usize) -> Rule {
     rule(Kind::Paths { max })
+}
+
+/// A list of at most `max` patterns for names.
+pub(super) const fn names(max: usize) -> Rule {
+    rule(Kind::Names { max })
+}
+
+/// `auto`, `always`, `never`, or how often.
+pub(super) const fn poll(min: Duration, max: Duration) -> Rule {
+    rule(Kind::Poll { min, max })
+}
+
+/// Which folder below the watched one names the class, down to level `max`.
+pub(super) const fn label_from(max: u64) -> Rule {
+    rule(Kind::LabelFrom { max })
 }
 
 /// A list of at most `max` maps.

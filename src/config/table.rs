@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::key::{
     BOOL, BROKER_URL, CRON, DEVICE_ID, Key, PATH, PROVIDERS, RESERVED, SHARE, TEXT, TOPIC_PREFIX, auto_or_number, days,
-    duration, hours, integer, items, ms, number, or_null, paths, word,
+    duration, hours, integer, items, label_from, ms, names, number, or_null, paths, poll, word,
 };
 use super::value::{Setting, Value, Values};
 use crate::engine::PromotionPolicy;
@@ -23,7 +23,7 @@ macro_rules! default_of {
     (none) => {
         None
     };
-    ($default:literal) => {
+    ($default:expr) => {
         Some($default)
     };
 }
@@ -77,6 +77,11 @@ macro_rules! keys {
     };
 }
 
+/// Folders and files that network storage, trash cans and file systems put beside pictures, and hidden ones.
+const EXCLUDED: &str = r##"["@eaDir", "@Recycle", "@Recently-Snapshot", "@__thumb", "@tmp", "@sharesnap",
+    "#recycle", "#snapshot", "$RECYCLE.BIN", "RECYCLER", "lost+found", "System Volume Information", "FOUND.???",
+    "Network Trash Folder", "Temporary Items", ".*"]"##;
+
 keys! {
     /// Who this device is.
     "device" Device {
@@ -98,11 +103,12 @@ keys! {
     "watch[]" Watch {
         path: PathBuf = none, PATH, "The folder, absolute.";
         recursive: bool = "true", BOOL, "Whether subfolders are watched.";
-        label_from: LabelFrom = "folder", word::<LabelFrom>(), "Whether the first subfolder names the class.";
+        label_from: LabelFrom = "folder", label_from(8), "Which level of subfolders names the class.";
+        exclude: Vec<String> = EXCLUDED, names(64), "Names of files and folders that are passed over.";
         settle: Duration = "500ms", duration(ms(10), hours(1)), "How long a file has to stay unchanged.";
         burst_gap: Duration = "0s", duration(ms(0), hours(1)), "Images closer in time are one burst; 0s: similarity \
                                                                 only.";
-        poll: Poll = "auto", word::<Poll>(), "Whether to poll for changes; auto: on network file systems.";
+        poll: Poll = "auto", poll(ms(1000), hours(1)), "Whether and how often to poll; auto: network file systems.";
     }
 
     /// Where the state is kept.
@@ -179,14 +185,13 @@ keys! {
     }
 }
 
-keywords! {
-    /// Where the labels of a watched folder's images come from.
-    pub enum LabelFrom {
-        /// The first folder below the watched one names the class.
-        Folder = "folder",
-        /// Labels come over MQTT only.
-        None = "none",
-    }
+/// Where the labels of a watched folder's images come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelFrom {
+    /// The folder of this level below the watched one names the class; the first level is 1.
+    Folder(usize),
+    /// From no folder: labels come over MQTT, or by the command line.
+    None,
 }
 
 keywords! {

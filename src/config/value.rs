@@ -274,7 +274,49 @@ macro_rules! words {
     };
 }
 
-words!(ClassWeights, HeadKind, LabelFrom, Poll, Precision, Priority, PromotionPolicy, Solver);
+words!(ClassWeights, HeadKind, Precision, Priority, PromotionPolicy, Solver);
+
+impl Setting for Poll {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Duration(every) => Some(Self::Every(*every)),
+            Value::Text(word) => match word.as_str() {
+                "auto" => Some(Self::Auto),
+                "always" => Some(Self::Always),
+                "never" => Some(Self::Never),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        match self {
+            Self::Auto => json!("auto"),
+            Self::Always => json!("always"),
+            Self::Every(every) => json!(show_duration(*every)),
+            Self::Never => json!("never"),
+        }
+    }
+}
+
+impl Setting for LabelFrom {
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Integer(0) => Some(Self::None),
+            Value::Integer(level) => Some(Self::Folder((*level).try_into().ok()?)),
+            _ => None,
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        match self {
+            Self::None => json!("none"),
+            Self::Folder(1) => json!("folder"),
+            Self::Folder(level) => json!({ "folder": level }),
+        }
+    }
+}
 
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

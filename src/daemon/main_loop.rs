@@ -86,7 +86,7 @@ fn log(event: &Event) {
         Event::Ingest(ingested) => {
             tracing::debug!(path = %ingested.path.display(), outcome = ?brief(ingested), "ingested");
         }
-        Event::Watch(WatchEvent::ScanFinished { ignored, .. }) => tracing::debug!(ignored, "folders listed"),
+        Event::Watch(WatchEvent::ScanFinished { ignored, .. }) => tracing::debug!(?ignored, "folders listed"),
         _ => {}
     }
 }

@@ -53,7 +53,10 @@ pub(super) fn engine(
     let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
     let root = |watch: &config::Watch| Root {
         path: watch.path.clone(),
-        label_from_folder: watch.label_from == config::LabelFrom::Folder,
+        label_level: match watch.label_from {
+            config::LabelFrom::Folder(level) => Some(level),
+            config::LabelFrom::None => None,
+        },
         settle: watch.settle,
     };
     Ok(engine::Settings {
@@ -129,6 +132,7 @@ pub(super) fn watched(config: &Config) -> watch::Settings {
         path: watch.path.clone(),
         recursive: watch.recursive,
         poll: watch.poll,
+        exclude: watch.exclude.clone(),
     };
     watch::Settings::new(config.watch.iter().map(folder).collect())
 }

@@ -11,7 +11,7 @@ use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
 use crate::update::Refusal;
-use crate::wire::{Answer, ReviewAdvice, ReviewItem, TrainingPhase, UpdateKind};
+use crate::wire::{Answer, Ignored, ReviewAdvice, ReviewItem, TrainingPhase, UpdateKind};
 use crate::words::{Component, Digest, HeadRef, Label, SampleId, Timestamp};
 
 /// Ticket of one inbound MQTT message; the shell acknowledges the message when the engine says so.
@@ -27,6 +27,9 @@ pub struct FileStamp {
     pub size: u64,
     /// Modification time in nanoseconds since 1970, from the file system.
     pub mtime_ns: i64,
+    /// Time of the last change of content, name or mode, as only the file system sets it, in the same unit; 0 where it is
+    /// not known. It tells a file that was overwritten with the same size and time.
+    pub ctime_ns: i64,
 }
 
 impl FileStamp {
@@ -91,10 +94,10 @@ pub enum Event {
 pub enum WatchEvent {
     /// The watcher or a scan saw a file that may be an image.
     FileSeen(Sighting),
-    /// A scan of all watched folders ended; `ignored` files had another kind of name.
+    /// A scan of all watched folders ended.
     ScanFinished {
-        /// Files skipped.
-        ignored: u64,
+        /// What it passed over.
+        ignored: Ignored,
         /// Folders that could not be read: path and reason.
         unreadable: Vec<(PathBuf, String)>,
     },
@@ -328,6 +331,8 @@ pub struct Sighting {
     pub stamp: Option<FileStamp>,
     /// Whether the writer is known to have finished (closed after writing, or renamed into place).
     pub closed: bool,
+    /// Whether it was just created, so that its writer has still to close it.
+    pub open: bool,
 }
 
 /// How a watched folder fares.

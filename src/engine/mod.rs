@@ -205,6 +205,7 @@ fn overview<'a>(files: &Files, labels: &Labels, model: &'a Model) -> Overview<'a
         labelled,
         waiting_files: files.waiting(),
         quarantined: files.quarantined(),
+        ignored: files.ignored(),
         evicted: model.evicted(),
         last_train: model.last_train(),
         phase: model.phase(),

@@ -78,32 +78,26 @@ impl Settings {
 pub struct Root {
     /// Absolute path.
     pub path: PathBuf,
-    /// Whether the first folder below it names the class.
-    pub label_from_folder: bool,
+    /// The level below it whose folders name the class, 1 for the first; nothing where none does.
+    pub label_level: Option<usize>,
     /// How long a file has to stay unchanged when nobody saw it being closed.
     pub settle: Duration,
 }
 
 impl Root {
-    /// The folder name that labels the file at `path`: the first one below this root.
+    /// The folder name that labels the file at `path`: the one of this root's level.
     ///
     /// # Errors
     /// The folder's name when it cannot be a label, with the reason.
     fn label_of(&self, path: &Path) -> Result<Option<Label>, String> {
-        if !self.label_from_folder {
-            return Ok(None);
-        }
-        let Ok(below) = path.strip_prefix(&self.path) else { return Ok(None) };
-        let mut parts = below.components();
-        match (parts.next(), parts.next()) {
-            (Some(folder), Some(_)) => {
-                let name = folder.as_os_str().to_string_lossy();
-                Label::new(&name)
-                    .map(Some)
-                    .map_err(|why| format!("folder {name:?} cannot name a class: {why}; rename it"))
-            }
-            _ => Ok(None),
-        }
+        let (Some(level), Ok(below)) = (self.label_level, path.strip_prefix(&self.path)) else { return Ok(None) };
+        let mut parts = below.components().skip(level - 1);
+        let (Some(folder), Some(_)) = (parts.next(), parts.next()) else { return Ok(None) };
+        let Some(name) = folder.as_os_str().to_str() else {
+            let shown = folder.as_os_str().to_string_lossy();
+            return Err(format!("folder {shown:?} cannot name a class: its name is not UTF-8; rename it"));
+        };
+        Label::new(name).map(Some).map_err(|why| format!("folder {name:?} cannot name a class: {why}; rename it"))
     }
 }
 
@@ -121,17 +115,25 @@ keywords! {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
     #[test]
     fn the_first_folder_below_the_root_names_the_class() {
-        let root = Root { path: "/srv/camera".into(), label_from_folder: true, settle: Duration::ZERO };
+        let root = Root { path: "/srv/camera".into(), label_level: Some(1), settle: Duration::ZERO };
         let label = |path: &str| root.label_of(Path::new(path)).map(|label| label.map(|label| label.to_string()));
         assert_eq!(label("/srv/camera/a.jpg"), Ok(None));
         assert_eq!(label("/srv/camera/nut/a.jpg"), Ok(Some("nut".into())));
         assert_eq!(label("/srv/camera/nut/m8/a.jpg"), Ok(Some("nut".into())));
         assert!(label("/srv/camera/a\u{7}b/a.jpg").is_err_and(|why| why.contains("rename")));
-        let none = Root { label_from_folder: false, ..root };
+        let second = Root { label_level: Some(2), ..root.clone() };
+        assert_eq!(second.label_of(Path::new("/srv/camera/nut/a.jpg")), Ok(None));
+        let deep = second.label_of(Path::new("/srv/camera/2026-11-27/nut/a.jpg")).unwrap();
+        assert_eq!(deep.as_ref().map(Label::as_str), Some("nut"));
+        let latin = Path::new(std::ffi::OsStr::from_bytes(b"/srv/camera/Gr\xf6\xdfe/a.jpg"));
+        assert!(root.label_of(latin).is_err_and(|why| why.contains("not UTF-8; rename it")));
+        let none = Root { label_level: None, ..root };
         assert_eq!(none.label_of(Path::new("/srv/camera/nut/a.jpg")), Ok(None));
     }
 }

@@ -191,7 +191,7 @@ pub enum FileDisposition {
 
 /// Which folders give labels: the watched ones, each with whether its subfolders are classes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ClassFolders(pub Vec<(String, bool)>);
+pub struct ClassFolders(pub Vec<(String, usize)>);
 
 /// A label for an image that has not been seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -93,9 +93,9 @@ impl Applier<'_> {
         };
         let former = self.image_at(path)?;
         self.run(
-            "INSERT INTO files (path, size, mtime_ns, image, reason) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5, evicted = 0",
-            params![path, stamp.size, stamp.mtime_ns, image, reason],
+            "INSERT INTO files (path, size, mtime_ns, image, reason, ctime_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (path) DO UPDATE SET size = ?2, mtime_ns = ?3, image = ?4, reason = ?5, ctime_ns = ?6, evicted = 0",
+            params![path, stamp.size, stamp.mtime_ns, image, reason, stamp.ctime_ns],
         )?;
         former.iter().chain(image).try_for_each(|id| self.path_that_lives(id))
     }

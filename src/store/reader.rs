@@ -63,9 +63,11 @@ impl Reader {
                 .prepare_cached(
                     "SELECT image IS NULL OR EXISTS
                          (SELECT 1 FROM embeddings WHERE embeddings.image = files.image AND space = ?4)
-                     FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3",
+                     FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?5)",
                 )?
-                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns, number], |row| row.get(0))
+                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns, number, stamp.ctime_ns], |row| {
+                    row.get(0)
+                })
                 .optional()?;
             Ok(known.unwrap_or(false))
         })

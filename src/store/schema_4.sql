@@ -3,6 +3,7 @@
 ALTER TABLE samples ADD COLUMN folder TEXT;
 ALTER TABLE samples ADD COLUMN in_doubt INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt IN (0, 1));
 ALTER TABLE state ADD COLUMN class_folders TEXT;
+ALTER TABLE files ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0;
 
 -- What a folder last said is the class by folder, as far as earlier versions kept it.
 UPDATE samples SET folder = (SELECT label FROM label_history

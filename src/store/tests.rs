@@ -64,7 +64,7 @@ fn sample(n: u64) -> Write {
 }
 
 fn stamp(n: u64) -> FileStamp {
-    FileStamp { size: 1000 + n, mtime_ns: -5 + n as i64 }
+    FileStamp { size: 1000 + n, mtime_ns: -5 + n as i64, ctime_ns: 0 }
 }
 
 fn file(n: u64) -> Write {
@@ -147,7 +147,7 @@ fn every_write() -> Vec<Write> {
         labelled(2, Some("nut"), 11),
         labelled(2, None, 12),
         Write::Folder { id: id(1), class: Some(label("nut")), in_doubt: true },
-        Write::ClassFolders(ClassFolders(vec![("/in".into(), true)])),
+        Write::ClassFolders(ClassFolders(vec![("/in".into(), 1)])),
         Write::PendingLabel(awaited("0123abcd", "nut")),
         Write::PendingLabel(awaited("ffff0000", "gear")),
         Write::PendingLabel(awaited("0123abcd", "gear")),
@@ -212,7 +212,7 @@ fn every_write_comes_back_after_a_restart() {
     let gear = Some((label("gear"), LabelSource::Mqtt));
     let labelled = StoredSample { label: gear, folder: Some(label("nut")), in_doubt: true, ..StoredSample::new(id(1)) };
     assert_eq!(snapshot.samples, [removed, labelled]);
-    assert_eq!(snapshot.class_folders, Some(ClassFolders(vec![("/in".into(), true)])));
+    assert_eq!(snapshot.class_folders, Some(ClassFolders(vec![("/in".into(), 1)])));
     assert_eq!(snapshot.live.evicted, 5);
     assert_eq!(snapshot.awaited, [awaited("ffff0000", "gear"), awaited("0123abcd", "gear")]);
     assert_eq!(snapshot.ledger, [entry("b"), entry("a")]);

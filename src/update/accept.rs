@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{Contents, Manifest};
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords};
+use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords, wildcard};
 
 keywords! {
     /// Why an update is refused, not finished, or rolled back; the word for programs.
@@ -112,7 +112,9 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
     if found != kind {
         return refuse(Code::WrongKind, format!("it brings a {found}; publish it on update/{found}/desired"));
     }
-    if !manifest.devices.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, device.id))) {
+    if !manifest.devices.as_ref().is_none_or(|patterns| {
+        patterns.iter().any(|pattern| wildcard::matches(pattern.as_bytes(), device.id.as_bytes()))
+    }) {
         return refuse(Code::WrongDevice, format!("it is not for {}; sign one with --device {0}", device.id));
     }
     let version = manifest.version;
@@ -172,17 +174,4 @@ pub fn in_time(manifest: &Manifest, now: Timestamp) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::Expired, reason));
     }
     Ok(())
-}
-
-/// Whether `pattern` matches `id`; `*` matches any characters, also none.
-fn fits(pattern: &str, id: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == id };
-    let Some(mut left) = id.strip_prefix(start) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        let Some(at) = left.find(part) else { return false };
-        left = &left[at + part.len()..];
-    }
-    left.len() >= end.len() && left.ends_with(end)
 }

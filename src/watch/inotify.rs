@@ -1,8 +1,9 @@
 //! The kernel's notifications of changes in a watched folder, turned into sightings and work for the lister.
 
-use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Config, ErrorKind, EventHandler, EventKind, INotifyWatcher, RecursiveMode, Watcher as _};
@@ -15,27 +16,45 @@ use crate::engine::{Event, Sighting, WatchEvent};
 /// A subscription to changes in one watched folder; dropping it ends it.
 pub(super) struct Notifications {
     watcher: INotifyWatcher,
+    root: Root,
 }
 
 impl Notifications {
-    /// Subscribes to changes in `root`.
+    /// Subscribes to changes in `root`, and in the folders below that are neither excluded nor closed to this process.
     ///
     /// # Errors
-    /// When the kernel refuses, for the folder or for one below it.
+    /// When the kernel refuses for the folder itself, or one of its limits is reached.
     pub(super) fn subscribe(root: &Root, queue: &Arc<WorkQueue>, emit: &Emit) -> Result<Self, Refusal> {
         let listener = Listener { root: root.clone(), queue: Arc::clone(queue), emit: Arc::clone(emit) };
-        let mut watcher = INotifyWatcher::new(listener, Config::default().with_follow_symlinks(false))?;
-        let mode = if root.recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-        watcher.watch(&root.path, mode)?;
-        Ok(Self { watcher })
+        let watcher = INotifyWatcher::new(listener, Config::default().with_follow_symlinks(false))?;
+        let mut notifications = Self { watcher, root: root.clone() };
+        notifications.include(&root.path)?;
+        Ok(notifications)
     }
 
-    /// Subscribes to changes in `folder`, too, which has just appeared; its listing finds what was there before.
+    /// Subscribes to changes in `folder` and below it; its listing finds what was there before.
     ///
     /// # Errors
     /// As [`Notifications::subscribe`].
     pub(super) fn include(&mut self, folder: &Path) -> Result<(), Refusal> {
-        Ok(self.watcher.watch(folder, RecursiveMode::Recursive)?)
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            if let Err(error) = self.watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                let refusal = Refusal::from(error);
+                if refusal.by_limit || folder == self.root.path {
+                    return Err(refusal);
+                }
+                // It is gone, or may not be entered: the listing reports that, and this folder is all that it costs.
+                continue;
+            }
+            if !self.root.recursive {
+                return Ok(());
+            }
+            let below = fs::read_dir(&folder).into_iter().flatten().flatten();
+            let folders = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            waiting.extend(folders.filter(|entry| !self.root.excludes(&entry.file_name())).map(|entry| entry.path()));
+        }
+        Ok(())
     }
 }
 
@@ -74,6 +93,16 @@ fn is_too_many(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::NFILE.raw_os_error())
 }
 
+/// What a notification says of whoever writes a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Unknown,
+    /// It created the file and has still to close it.
+    Open,
+    /// It closed the file, or moved it into place.
+    Done,
+}
+
 struct Listener {
     root: Root,
     queue: Arc<WorkQueue>,
@@ -93,17 +122,18 @@ impl EventHandler for Listener {
         let Some(path) = event.paths.into_iter().next() else { return };
         match event.kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.report(path, true),
-            // Not written to under this name, perhaps: a hard link, a symbolic one.
-            EventKind::Create(_) => self.report(path, false),
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => self.report(path, Writer::Done),
+            EventKind::Create(_) => {
+                // A link is not written under this name, and never closed.
+                let is_new = fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && file.nlink() == 1);
+                self.report(path, if is_new { Writer::Open } else { Writer::Unknown });
+            }
             // Somebody may read now what could not be read before.
-            EventKind::Modify(ModifyKind::Metadata(_)) if path != self.root.path => self.report(path, false),
+            EventKind::Modify(ModifyKind::Metadata(_)) if path != self.root.path => self.report(path, Writer::Unknown),
             EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) if path == self.root.path => {
                 self.queue.lost(self.root.index);
             }
-            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From))
-                if listing::is_in_sight(&self.root.path, &path) =>
-            {
+            EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) if self.root.shows(&path) => {
                 self.queue.vanished(self.root.index, path);
             }
             _ => {}
@@ -112,8 +142,8 @@ impl EventHandler for Listener {
 }
 
 impl Listener {
-    fn report(&self, path: PathBuf, closed: bool) {
-        if !listing::is_in_sight(&self.root.path, &path) {
+    fn report(&self, path: PathBuf, writer: Writer) {
+        if !self.root.shows(&path) {
             return;
         }
         match listing::target(&self.root.path, &path) {
@@ -122,7 +152,8 @@ impl Listener {
                     root: self.root.index,
                     path,
                     stamp: Some(stamp),
-                    closed,
+                    closed: writer == Writer::Done,
+                    open: writer == Writer::Open,
                 })));
             }
             Some(Target::Folder(_)) if self.root.recursive => self.queue.folder(self.root.index, path),
@@ -144,7 +175,7 @@ mod tests {
     /// Whether the folder is subscribed to and listed again, is lost, or is refused.
     fn queued(event: notify::Result<notify::Event>) -> (bool, bool, bool) {
         let queue = Arc::new(WorkQueue::default());
-        let root = Root { index: 0, path: "/srv".into(), recursive: true, poll: Poll::Auto };
+        let root = Root { index: 0, path: "/srv".into(), recursive: true, poll: Poll::Auto, exclude: Vec::new() };
         let emit: Emit = Arc::new(|event| panic!("{event:?}"));
         Listener { root, queue: Arc::clone(&queue), emit }.handle_event(event);
         let work = queue.next(Instant::now());

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use tracing::info;
+
 use super::inotify::Refusal;
 use super::listing::{self, Tally};
 use super::watched_folder::{Check, FolderWatch, Mode, Mounts};
 use super::{Emit, Records, Root, Settings};
 use crate::engine::{Event, Sighting, WatchEvent};
+use crate::wire::Ignored;
 use crate::words::SampleId;
 
 /// Listing takes at most one part in this many of the time of a polled folder.
@@ -32,6 +35,8 @@ pub(super) struct Lister {
     records: Box<dyn Records>,
     /// Whether the last listing of everything found folders that it could not read.
     has_unreadable: bool,
+    /// What it passed over, as it was logged last.
+    ignored: Ignored,
 }
 
 impl Lister {
@@ -44,7 +49,7 @@ impl Lister {
     ) -> Self {
         let folders = roots.into_iter().map(FolderWatch::new).collect();
         let Settings { rescan, poll, .. } = *settings;
-        Self { rescan, poll, folders, queue, emit, records, has_unreadable: false }
+        Self { rescan, poll, folders, queue, emit, records, has_unreadable: false, ignored: Ignored::default() }
     }
 
     pub(super) fn run(mut self) {
@@ -90,10 +95,11 @@ impl Lister {
         }
         self.has_unreadable = !tally.unreadable.is_empty();
         if !self.queue.is_stopped() {
-            (self.emit)(Event::Watch(WatchEvent::ScanFinished {
-                ignored: tally.ignored,
-                unreadable: tally.unreadable,
-            }));
+            let Tally { ignored, unreadable } = tally;
+            if std::mem::replace(&mut self.ignored, ignored) != ignored {
+                info!(?ignored, "passed over in the watched folders");
+            }
+            (self.emit)(Event::Watch(WatchEvent::ScanFinished { ignored, unreadable }));
         }
     }
 
@@ -105,10 +111,13 @@ impl Lister {
         let mounts = Mounts::now();
         for index in 0..self.folders.len() {
             let folder = &mut self.folders[index];
-            if Instant::now() >= folder.due
-                && folder.check(&mounts, self.poll, &self.queue, &self.emit) == Check::NeedsListing
-            {
-                self.list(index, &mut Tally::default());
+            if Instant::now() < folder.due {
+                continue;
+            }
+            match folder.check(&mounts, self.poll, &self.queue, &self.emit) {
+                Check::Unusable => {}
+                Check::NeedsListing => self.list(index, &mut Tally::default()),
+                Check::Unchanged => self.list_remote(index),
             }
         }
     }
@@ -138,7 +147,21 @@ impl Lister {
         if !self.queue.is_paused() {
             self.look_for_missing(index, &path);
         }
-        self.folders[index].due = Instant::now() + self.poll.max(begun.elapsed() * POLL_SHARE);
+        let folder = &mut self.folders[index];
+        folder.due = Instant::now() + folder.root.poll_every(self.poll).max(begun.elapsed() * POLL_SHARE);
+    }
+
+    /// Lists the network file systems that are mounted below a folder whose other changes the kernel reports.
+    fn list_remote(&mut self, index: usize) {
+        let begun = Instant::now();
+        for point in self.folders[index].remote().to_owned() {
+            self.list_from(index, &point, &mut Tally::default());
+            if !self.queue.is_paused() {
+                self.look_for_missing(index, &point);
+            }
+        }
+        let folder = &mut self.folders[index];
+        folder.due = folder.due.max(Instant::now() + begun.elapsed() * POLL_SHARE);
     }
 
     fn list_from(&self, index: usize, start: &Path, tally: &mut Tally) {
@@ -151,6 +174,7 @@ impl Lister {
                     path,
                     stamp: Some(stamp),
                     closed: false,
+                    open: false,
                 })));
             }
             !self.queue.is_stopped()

@@ -3,7 +3,7 @@
 //! Of one folder at most [`NAMES`] names are held at once, so that memory does not grow with its contents.
 
 use std::collections::BinaryHeap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,6 +13,7 @@ use std::vec;
 
 use super::Root;
 use crate::engine::FileStamp;
+use crate::wire::Ignored;
 
 /// Names of one folder that are held at once; a folder with more is read once for each such block.
 const NAMES: usize = 16_384;
@@ -23,8 +24,8 @@ const UNREADABLE_MAX: usize = 100;
 /// What a listing skipped.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Files with another kind of name.
-    pub(super) ignored: u64,
+    /// By reason.
+    pub(super) ignored: Ignored,
     /// Folders that could not be read: path and reason; no more than a hundred.
     pub(super) unreadable: Vec<(PathBuf, String)>,
 }
@@ -50,7 +51,7 @@ fn list_by(
     };
     let mut levels = vec![Level::new(start.to_owned(), vec![identity])];
     while let Some(level) = levels.last_mut() {
-        let path = match level.next(names_max, root.recursive) {
+        let path = match level.next(names_max, root, &mut tally.ignored) {
             Ok(Some(path)) => path,
             Ok(None) => {
                 levels.pop();
@@ -59,16 +60,20 @@ fn list_by(
             Err(error) => {
                 let folder = levels.pop().expect("it was just checked").folder;
                 // Below the root it has gone since it was listed.
-                let is_told = error.kind() != io::ErrorKind::NotFound || folder == root.path;
-                if is_told && tally.unreadable.len() < UNREADABLE_MAX {
-                    tally.unreadable.push((folder, error.to_string()));
+                if error.kind() != io::ErrorKind::NotFound || folder == root.path {
+                    tally.ignored.unreadable += 1;
+                    if tally.unreadable.len() < UNREADABLE_MAX {
+                        tally.unreadable.push((folder, error.to_string()));
+                    }
                 }
                 continue;
             }
         };
         match (level.pass, target(&root.path, &path)) {
-            (Pass::Files, Some(Target::File(_))) if !is_image_name(&path) => tally.ignored += 1,
+            (Pass::Files, Some(Target::File(_))) if !is_image_name(&path) => tally.ignored.other_names += 1,
             (Pass::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
+            (Pass::Files, Some(Target::Outside)) => tally.ignored.links += 1,
+            (Pass::Files, Some(Target::Special)) => tally.ignored.special += 1,
             // A link to a folder above it ends here.
             (Pass::Folders, Some(Target::Folder(identity))) if !level.above.contains(&identity) => {
                 let above = level.above.iter().copied().chain([identity]).collect();
@@ -104,7 +109,7 @@ impl Level {
     }
 
     /// The next path that may be what is looked at now.
-    fn next(&mut self, names_max: usize, recursive: bool) -> io::Result<Option<PathBuf>> {
+    fn next(&mut self, names_max: usize, root: &Root, ignored: &mut Ignored) -> io::Result<Option<PathBuf>> {
         loop {
             if let Some(name) = self.names.next() {
                 return Ok(Some(self.folder.join(name)));
@@ -112,7 +117,7 @@ impl Level {
             if self.after.is_none() {
                 self.pass = match self.pass {
                     Pass::Nothing => Pass::Files,
-                    Pass::Files if recursive => Pass::Folders,
+                    Pass::Files if root.recursive => Pass::Folders,
                     Pass::Files | Pass::Folders => return Ok(None),
                 };
                 if self.pass == Pass::Files {
@@ -120,12 +125,12 @@ impl Level {
                     fs::metadata(self.folder.join("."))?;
                 }
             }
-            self.read(names_max)?;
+            self.read(names_max, root, ignored)?;
         }
     }
 
     /// Reads the next names, in order, of what may be looked at now.
-    fn read(&mut self, names_max: usize) -> io::Result<()> {
+    fn read(&mut self, names_max: usize, root: &Root, ignored: &mut Ignored) -> io::Result<()> {
         let after = self.after.take();
         let mut least = BinaryHeap::new();
         let mut is_cut = false;
@@ -133,7 +138,13 @@ impl Level {
             let entry = entry?;
             let name = entry.file_name();
             let is_due = after.as_ref().is_none_or(|after| name > *after);
-            if !is_due || is_hidden(&name) || !self.pass.wants(entry.file_type().ok()) {
+            if !is_due || !self.pass.wants(entry.file_type().ok()) {
+                continue;
+            }
+            if root.excludes(&name) {
+                // Later blocks of names, and the other pass over a link, meet it again.
+                let is_first = after.is_none() && (self.pass == Pass::Files || is_folder(&entry));
+                ignored.excluded += u64::from(is_first);
                 continue;
             }
             least.push(name);
@@ -169,14 +180,8 @@ pub fn is_image_name(path: &Path) -> bool {
     })
 }
 
-/// Whether the name begins with a dot.
-pub(super) fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().first() == Some(&b'.')
-}
-
-/// Whether no part of `path` below `root` is hidden.
-pub(super) fn is_in_sight(root: &Path, path: &Path) -> bool {
-    path.strip_prefix(root).is_ok_and(|below| !below.iter().any(is_hidden))
+fn is_folder(entry: &fs::DirEntry) -> bool {
+    entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
 
 /// What a path leads to.
@@ -185,29 +190,37 @@ pub(super) enum Target {
     File(FileStamp),
     /// A folder: device and inode number.
     Folder((u64, u64)),
+    /// A link that leads out of the root, or nowhere.
+    Outside,
+    /// A pipe, a socket or a device.
+    Special,
 }
 
-/// What `path` leads to; `None` when it is gone, is something else, or is a link that leads out of `root`.
+/// What `path` leads to; `None` when it is gone.
 pub(super) fn target(root: &Path, path: &Path) -> Option<Target> {
     let mut metadata = fs::symlink_metadata(path).ok()?;
     if metadata.is_symlink() {
-        let (inside, whole) = (fs::canonicalize(path).ok()?, fs::canonicalize(root).ok()?);
-        if !inside.starts_with(whole) {
-            return None;
+        let Ok(inside) = fs::canonicalize(path) else { return Some(Target::Outside) };
+        if !inside.starts_with(fs::canonicalize(root).ok()?) {
+            return Some(Target::Outside);
         }
         metadata = fs::metadata(path).ok()?;
     }
     if metadata.is_dir() {
         return Some(Target::Folder((metadata.dev(), metadata.ino())));
     }
-    metadata.is_file().then(|| Target::File(stamp_of(&metadata)))
+    Some(if metadata.is_file() { Target::File(stamp_of(&metadata)) } else { Target::Special })
 }
 
-/// Size and time of a file, by which a change of it is noticed.
+/// Size and times of a file, by which a change of it is noticed.
 #[must_use]
 pub fn stamp_of(metadata: &fs::Metadata) -> FileStamp {
-    let mtime_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
-    FileStamp { size: metadata.len(), mtime_ns }
+    let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+    FileStamp {
+        size: metadata.len(),
+        mtime_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
+        ctime_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
+    }
 }
 
 /// Whether there is certainly no file at `path`: what cannot be looked at may be there.
@@ -228,7 +241,7 @@ pub(super) fn is_young(stamp: FileStamp, age: Duration, now: SystemTime) -> bool
 pub(super) fn stamp(root: &Path, path: &Path) -> Option<FileStamp> {
     match target(root, path)? {
         Target::File(stamp) => Some(stamp),
-        Target::Folder(_) => None,
+        Target::Folder(_) | Target::Outside | Target::Special => None,
     }
 }
 
@@ -237,8 +250,9 @@ mod tests {
     use super::*;
     use crate::watch::Poll;
 
-    fn listed(folder: &Path, names_max: usize) -> (Vec<PathBuf>, u64) {
-        let root = Root { index: 0, path: folder.to_owned(), recursive: true, poll: Poll::Auto };
+    fn listed(folder: &Path, names_max: usize) -> (Vec<PathBuf>, Ignored) {
+        let exclude = ["@eaDir", ".*"].map(str::to_owned).to_vec();
+        let root = Root { index: 0, path: folder.to_owned(), recursive: true, poll: Poll::Auto, exclude };
         let (mut tally, mut paths) = (Tally::default(), Vec::new());
         list_by(names_max, &root, folder, &mut tally, &mut |path, _| {
             paths.push(path.strip_prefix(folder).unwrap().to_owned());
@@ -256,11 +270,18 @@ mod tests {
                 fs::write(folder.path().join(inner).join(format!("{number}.jpg")), b"x").unwrap();
             }
         }
-        for name in ["1.jpg", "0.txt", "2.jpg", "3.png", "4.txt", "5.bmp"] {
+        for name in ["1.jpg", "0.txt", "2.jpg", "3.png", "4.txt", "5.bmp", ".6.jpg"] {
             fs::write(folder.path().join(name), b"x").unwrap();
         }
+        fs::create_dir(folder.path().join("@eaDir")).unwrap();
+        fs::write(folder.path().join("@eaDir/1.jpg"), b"x").unwrap();
+        for (link, target) in [("out.jpg", "/etc"), ("nowhere.jpg", "gone"), ("inside.jpg", "1.jpg")] {
+            std::os::unix::fs::symlink(target, folder.path().join(link)).unwrap();
+        }
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("7.jpg")).unwrap();
         let whole = listed(folder.path(), NAMES);
-        assert_eq!((whole.0.len(), whole.1), (31, 2));
+        let ignored = Ignored { other_names: 2, links: 2, excluded: 2, special: 1, unreadable: 0 };
+        assert_eq!((whole.0.len(), whole.1), (32, ignored));
         for names_max in [1, 2, 3, 6, 9] {
             assert_eq!(listed(folder.path(), names_max), whole, "with {names_max} names at once");
         }

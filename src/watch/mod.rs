@@ -5,8 +5,9 @@
 //! where the kernel does not report what other machines write, are listed every few seconds instead. What was recorded
 //! and is no longer there is reported, too.
 //!
-//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported; hidden files and folders, FIFOs, sockets
-//! and devices are not. Symbolic links count when they lead to somewhere inside the watched folder. Nothing here opens
+//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported. Excluded names, links that lead out of the
+//! watched folder, FIFOs, sockets and devices are passed over and counted. A folder below that may not be entered costs
+//! itself alone; network file systems mounted below a local folder are listed on their own. Nothing here opens
 //! a file, and nothing is changed. Memory is bounded: a few thousand names of a folder are held at once.
 //!
 //! Every few seconds each folder itself is checked: one that is removed, cannot be read, or loses its file system is
@@ -20,6 +21,7 @@ mod watched_folder;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use std::time::Duration;
 
 use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 pub use crate::words::Poll;
-use crate::words::SampleId;
+use crate::words::{SampleId, wildcard};
 use lister::{Lister, WorkQueue};
 pub use listing::{is_image_name, stamp_of};
 
@@ -42,6 +44,8 @@ pub struct WatchedFolder {
     pub recursive: bool,
     /// Whether it is listed every few seconds.
     pub poll: Poll,
+    /// Patterns of names that are passed over, with all that lies below them.
+    pub exclude: Vec<String>,
 }
 
 /// What to watch and how often to look.
@@ -85,6 +89,24 @@ struct Root {
     path: PathBuf,
     recursive: bool,
     poll: Poll,
+    exclude: Vec<String>,
+}
+
+impl Root {
+    /// Whether what has this name is passed over.
+    fn excludes(&self, name: &OsStr) -> bool {
+        self.exclude.iter().any(|pattern| wildcard::matches(pattern.as_bytes(), name.as_encoded_bytes()))
+    }
+
+    /// Whether no part of `path` below this folder is passed over.
+    fn shows(&self, path: &Path) -> bool {
+        path.strip_prefix(&self.path).is_ok_and(|below| !below.iter().any(|name| self.excludes(name)))
+    }
+
+    /// How often it is listed where it is polled.
+    fn poll_every(&self, usual: Duration) -> Duration {
+        if let Poll::Every(every) = self.poll { every } else { usual }
+    }
 }
 
 /// The rest of the program's end of the watcher. None of its calls waits; dropping it stops the threads soon.
@@ -110,8 +132,8 @@ pub fn spawn(
     events: impl Fn(Event) + Send + Sync + 'static,
 ) -> io::Result<Handle> {
     let roots = settings.folders.iter().enumerate().map(|(index, folder)| {
-        let WatchedFolder { path, recursive, poll } = folder;
-        Ok(Root { index, path: absolute(path)?, recursive: *recursive, poll: *poll })
+        let WatchedFolder { path, recursive, poll, exclude } = folder;
+        Ok(Root { index, path: absolute(path)?, recursive: *recursive, poll: *poll, exclude: exclude.clone() })
     });
     let roots: Vec<Root> = roots.collect::<io::Result<_>>()?;
     let emit: Emit = Arc::new(events);
@@ -122,7 +144,7 @@ pub fn spawn(
         move || {
             for (root, path) in looked_for {
                 let stamp = roots.get(root).and_then(|root| listing::stamp(&root.path, &path));
-                emit(Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
+                emit(Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false, open: false })));
             }
         }
     })?;

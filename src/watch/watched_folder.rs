@@ -31,6 +31,8 @@ pub(super) struct FolderWatch {
     mounts: SurroundingMounts,
     /// Where that was mounted.
     unmounted: Option<PathBuf>,
+    /// Network file systems that are mounted below it, where the kernel reports its other changes.
+    remote: Vec<PathBuf>,
     /// The state that was reported last.
     reported: Option<WatchState>,
     /// Whether there was ever anything in it: what is mounted there may come later.
@@ -71,6 +73,7 @@ impl FolderWatch {
             id: FolderId::default(),
             mounts: SurroundingMounts::default(),
             unmounted: None,
+            remote: Vec::new(),
             reported: None,
             has_contents: false,
         }
@@ -86,9 +89,14 @@ impl FolderWatch {
 
     /// Checks the folder, and subscribes to it or has it polled where that is not so already.
     pub(super) fn check(&mut self, mounts: &Mounts, poll: Duration, queue: &Arc<WorkQueue>, emit: &Emit) -> Check {
+        let poll = self.root.poll_every(poll);
         self.due = Instant::now() + poll;
         let found = match identify(&self.root.path) {
-            Ok((id, canonical)) => self.follow(id, mounts.around(&canonical), queue, emit),
+            Ok((id, canonical)) => {
+                let mounts = mounts.around(&canonical);
+                self.remote = self.remote_below(&mounts, &canonical);
+                self.follow(id, mounts, queue, emit)
+            }
             Err(error) => {
                 self.mode = Mode::Missing(why(&error));
                 Check::Unusable
@@ -117,9 +125,24 @@ impl FolderWatch {
         if keeps_mode && matches!(self.mode, Mode::Notified(_)) { Check::Unchanged } else { Check::NeedsListing }
     }
 
+    /// Where network file systems are mounted below the folder with this canonical path, by its own path.
+    fn remote_below(&self, mounts: &SurroundingMounts, canonical: &Path) -> Vec<PathBuf> {
+        if !self.root.recursive || self.root.poll == Poll::Never {
+            return Vec::new();
+        }
+        let below = mounts.below.iter().filter_map(|mount| mount.point.strip_prefix(canonical).ok());
+        let points = below.map(|below| self.root.path.join(below));
+        points.filter(|point| self.root.shows(point) && is_remote(point)).collect()
+    }
+
+    /// What has to be listed every few seconds although the kernel reports the folder's other changes.
+    pub(super) fn remote(&self) -> &[PathBuf] {
+        if matches!(self.mode, Mode::Notified(_)) { &self.remote } else { &[] }
+    }
+
     fn chosen_mode(&self, queue: &Arc<WorkQueue>, emit: &Emit) -> Mode {
         let root = &self.root;
-        if root.poll == Poll::Always || (root.poll == Poll::Auto && is_remote(&root.path)) {
+        if matches!(root.poll, Poll::Always | Poll::Every(_)) || (root.poll == Poll::Auto && is_remote(&root.path)) {
             return Mode::Polled;
         }
         Notifications::subscribe(root, queue, emit).map_or_else(Mode::Refused, Mode::Notified)
@@ -133,7 +156,10 @@ impl FolderWatch {
         }
         let folder = self.root.path.display();
         match &state {
-            WatchState::Well => info!(%folder, polled = matches!(self.mode, Mode::Polled), "watching"),
+            WatchState::Well => {
+                let polled = matches!(self.mode, Mode::Polled);
+                info!(%folder, polled, polled_below = self.remote().len(), "watching");
+            }
             WatchState::Lost { reason } | WatchState::Unheard { reason } => warn!(reason, "watch"),
         }
         self.reported = Some(state.clone());
@@ -160,8 +186,7 @@ impl FolderWatch {
             (Mode::Refused(Refusal { why, .. }), None) => WatchState::Unheard {
                 reason: format!(
                     "the kernel gives no notifications for {folder}: {why}; it is listed every {seconds} s instead; \
-                     raise fs.inotify.max_user_watches or fs.inotify.max_user_instances, or let the daemon's user read \
-                     its subfolders"
+                     raise fs.inotify.max_user_watches or fs.inotify.max_user_instances"
                 ),
             },
             (Mode::New | Mode::Notified(_) | Mode::Polled, None) => WatchState::Well,

@@ -41,6 +41,8 @@ pub use remote::{
     ChunkRequest, Desired, PatchAnswer, PatchState, RejectedKey, Reported, UpdateError, UpdatePhase, UpdateState,
 };
 pub use request::{Answer, BadRequest, ErrorCode, Failure, Request, Response};
-pub use status::{BadStatus, Health, HealthFigures, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions};
+pub use status::{
+    BadStatus, Health, HealthFigures, Ignored, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions,
+};
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{BestRecall, RecallChange, TrainResult, TrainState, TrainingPhase};

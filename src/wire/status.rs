@@ -136,6 +136,9 @@ pub struct HealthFigures {
     pub queue: u64,
     /// Quarantined files.
     pub quarantined: u64,
+    /// What the last listing of the watched folders passed over.
+    #[serde(default)]
+    pub ignored: Ignored,
     /// Samples ever dropped to stay within the quota.
     pub evicted: u64,
     /// Messages that the broker has not acknowledged yet.
@@ -156,6 +159,22 @@ pub struct HealthFigures {
     pub temperature_c: Option<f64>,
     /// Whether the system's clock is synchronised; null where that is not known.
     pub time_synced: Option<bool>,
+}
+
+/// What a listing passed over, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Ignored {
+    /// Files whose names do not end as those of images do.
+    pub other_names: u64,
+    /// Links that lead out of the watched folder, or nowhere.
+    pub links: u64,
+    /// Files and folders whose names are excluded; what lies in such a folder is not counted.
+    pub excluded: u64,
+    /// Pipes, sockets and devices.
+    pub special: u64,
+    /// Folders that could not be read or entered.
+    pub unreadable: u64,
 }
 
 /// Accuracy of the head in service on live images, counted since it came into service.

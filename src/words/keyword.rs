@@ -3,6 +3,7 @@
 //! The enum holds the one list of words; settings, files and the command line read and write it by [`Keyword`].
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -115,18 +116,18 @@ impl fmt::Display for Component {
     }
 }
 
-keywords! {
-    /// When a watched folder is listed every few seconds instead of waiting for the kernel's notifications.
-    #[derive(Default)]
-    pub enum Poll {
-        /// On network file systems.
-        #[default]
-        Auto = "auto",
-        /// Always.
-        Always = "always",
-        /// Never because of the file system; still where the kernel refuses notifications.
-        Never = "never",
-    }
+/// When a watched folder is listed every few seconds instead of waiting for the kernel's notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Poll {
+    /// On network file systems, and those that are mounted below it.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Always, and this often.
+    Every(Duration),
+    /// Never because of the file system; still where the kernel refuses notifications.
+    Never,
 }
 
 keywords! {

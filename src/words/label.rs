@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::keywords;
 
@@ -11,7 +12,7 @@ use super::keywords;
 #[cfg(feature = "schema")]
 const PATTERN: &str = r"^[^/\\\x00-\x1f\x7f-\x9f]*[^\s/\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$";
 
-/// A class name: 1 to 128 bytes, no control characters, no slashes, no white space around it.
+/// A class name in Unicode's normal form C: 1 to 128 bytes, no control characters, no slashes, no white space around it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
@@ -39,12 +40,13 @@ pub enum BadLabel {
 }
 
 impl Label {
-    /// Checks and trims `text`.
+    /// Checks, trims and normalises `text`.
     ///
     /// # Errors
     /// [`BadLabel`] when it is empty, longer than 128 bytes, or has control characters or slashes.
     pub fn new(text: &str) -> Result<Self, BadLabel> {
-        let text = text.trim();
+        // What people see as the same is the same: macOS writes an accent as a character of its own.
+        let text: String = text.trim().nfc().collect();
         if text.is_empty() {
             return Err(BadLabel::Empty);
         }
@@ -53,7 +55,7 @@ impl Label {
         }
         match text.chars().find(|c| c.is_control() || matches!(c, '/' | '\\')) {
             Some(found) => Err(BadLabel::Character { found }),
-            None => Ok(Self(text.to_owned())),
+            None => Ok(Self(text)),
         }
     }
 
@@ -166,6 +168,8 @@ mod tests {
     #[test]
     fn names_are_trimmed_and_odd_ones_refused() {
         assert_eq!(Label::new(" gear ").map(|label| label.to_string()), Ok("gear".into()));
+        let [composed, decomposed] = ["Gr\u{f6}\u{df}e", "Gro\u{308}\u{df}e"].map(|name| Label::new(name).unwrap());
+        assert_eq!(composed, decomposed, "as Linux and macOS write it");
         assert_eq!(Label::new("  "), Err(BadLabel::Empty));
         assert_eq!(Label::new(&"x".repeat(129)), Err(BadLabel::TooLong { bytes: 129 }));
         assert_eq!(Label::new("a/b"), Err(BadLabel::Character { found: '/' }));

@@ -11,6 +11,7 @@ mod label;
 mod sql;
 mod text;
 mod timestamp;
+pub mod wildcard;
 
 pub use crate::keywords;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};

@@ -66,7 +66,7 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     let [a, b] = &config.watch[..] else { panic!("{:?}", config.watch) };
     assert_eq!((a.path.as_os_str().to_str(), a.recursive, a.label_from), (Some("/srv/a"), false, LabelFrom::None));
     assert_eq!((a.settle, a.poll, a.burst_gap), (Duration::from_secs(2), Poll::Always, Duration::from_secs(3)));
-    assert_eq!((b.path.as_path(), b.recursive, b.label_from), (Path::new("/srv/b"), true, LabelFrom::Folder));
+    assert_eq!((b.path.as_path(), b.recursive, b.label_from), (Path::new("/srv/b"), true, LabelFrom::Folder(1)));
     assert_eq!((b.settle, b.poll), (Duration::from_millis(500), Poll::Auto));
     assert_eq!(config.store.path.as_os_str(), "/data/state");
     assert_eq!(config.store.precision, Precision::F32);

@@ -83,6 +83,21 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::Paths { max } => {
             json!({ "type": "array", "items": { "type": "string", "pattern": "^/" }, "maxItems": max })
         }
+        Kind::Names { max } => {
+            let name = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[^/]*$" });
+            json!({ "type": "array", "items": name, "maxItems": max })
+        }
+        Kind::Poll { .. } => {
+            json!({ "oneOf": [{ "enum": ["auto", "always", "never"] }, { "type": "string", "pattern": DURATION }] })
+        }
+        Kind::LabelFrom { max } => {
+            let level = json!({ "type": "integer", "minimum": 1, "maximum": max });
+            let map = json!({
+                "type": "object", "properties": { "folder": level }, "required": ["folder"],
+                "additionalProperties": false
+            });
+            json!({ "oneOf": [{ "enum": ["folder", "none"] }, map] })
+        }
         Kind::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Kind::AutoOrNumber { min, max } => {

@@ -197,8 +197,11 @@ impl Life {
             group: id,
             predicted: Some(predicted),
         };
-        let file =
-            Write::File { path, stamp: FileStamp { size: 1000, mtime_ns: at.0 }, fate: FileDisposition::Sample(id) };
+        let file = Write::File {
+            path,
+            stamp: FileStamp { size: 1000, mtime_ns: at.0, ctime_ns: 0 },
+            fate: FileDisposition::Sample(id),
+        };
         vec![Write::Sample(Box::new(sample)), file, self.message(Topic::Event)]
     }
 

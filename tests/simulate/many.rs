@@ -23,12 +23,11 @@ pub fn play<T: Send>(seeds: Range<u64>, life: impl Fn(u64) -> T + Sync) -> Vec<T
             if seed >= seeds.end || locked(&failed).len() >= FAILURES_MAX {
                 return;
             }
-            match catch_unwind(AssertUnwindSafe(|| life(seed))) {
-                Ok(result) => locked(&results).push((seed, result)),
-                Err(_) => {
-                    eprintln!("the life of seed {seed} failed; SIMULATE_SEED={seed} replays it");
-                    locked(&failed).push(seed);
-                }
+            if let Ok(result) = catch_unwind(AssertUnwindSafe(|| life(seed))) {
+                locked(&results).push((seed, result));
+            } else {
+                eprintln!("the life of seed {seed} failed; SIMULATE_SEED={seed} replays it");
+                locked(&failed).push(seed);
             }
         }
     };

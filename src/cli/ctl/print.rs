@@ -10,7 +10,8 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::{self, Output};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
-    Exported, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, StatusReport, TrainAccepted,
+    Exported, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, StatusReport,
+    TrainAccepted,
 };
 use crate::words::HeadRef;
 
@@ -103,12 +104,29 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     }
     writeln!(out, "samples    {}, of these {} labelled", health.samples, health.labelled)?;
     writeln!(out, "files      {} queued, {} quarantined", health.queue, health.quarantined)?;
+    if health.ignored != Ignored::default() {
+        writeln!(out, "           passed over: {}", ignored(&health.ignored))?;
+    }
     let last = health.last_train.map_or_else(|| "never yet".into(), |at| at.to_string());
     writeln!(out, "training   {phase}, last {last}")?;
     writeln!(out, "broker     {broker}")?;
     let (store, memory) = (health.store_bytes as f64 / 1e6, health.rss_bytes as f64 / 1e6);
     writeln!(out, "size       {store:.1} MB on the disk, {memory:.1} MB in memory")?;
     writeln!(out, "running    {} s, {} errors", health.uptime_s, health.errors_total)
+}
+
+/// What a listing passed over, in words.
+fn ignored(ignored: &Ignored) -> String {
+    let Ignored { other_names, links, excluded, special, unreadable } = ignored;
+    let counts = [
+        (other_names, "other kinds of files"),
+        (links, "links that lead out of the folder"),
+        (excluded, "excluded names"),
+        (special, "pipes, sockets and devices"),
+        (unreadable, "folders that cannot be read"),
+    ];
+    let some = counts.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!("{count} {what}"));
+    some.collect::<Vec<_>>().join(", ")
 }
 
 fn review(list: &ReviewItems, out: &mut Vec<u8>) -> io::Result<()> {

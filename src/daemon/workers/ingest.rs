@@ -117,7 +117,7 @@ impl Reading {
 
     fn read(&self, job: Job) -> Result<Read, Box<Ingested>> {
         let started = Instant::now();
-        let no_stamp = FileStamp { size: 0, mtime_ns: 0 };
+        let no_stamp = FileStamp { size: 0, mtime_ns: 0, ctime_ns: 0 };
         let failed = |job: Job, stamp, outcome| Box::new(Ingested { root: job.root, path: job.path, stamp, outcome });
         let picture = match read_picture(&job.path, &self.limits) {
             Ok(picture) => picture,

@@ -15,7 +15,7 @@ use super::event::{FileStamp, IngestOutcome, Ingested, Sighting, WatchEvent};
 use super::fact::{Fact, ReadImage};
 use super::settings::Settings;
 use super::write::{FileDisposition, Write};
-use crate::wire::EventKind;
+use crate::wire::{EventKind, Ignored};
 pub use readiness::IN_FLIGHT_MAX;
 use readiness::ReadyQueue;
 use watch_health::WatchHealth;
@@ -27,6 +27,8 @@ pub(super) struct Files {
     health: WatchHealth,
     /// Files that are put aside now.
     quarantined: BTreeSet<PathBuf>,
+    /// What the last listing passed over.
+    ignored: Ignored,
     /// Recorded files that no watched folder contains any more.
     outside: Vec<PathBuf>,
     /// How many files wait, and whether a backlog does, as the other machines know it.
@@ -59,6 +61,11 @@ impl Files {
         self.quarantined.len()
     }
 
+    /// What the last listing passed over.
+    pub fn ignored(&self) -> Ignored {
+        self.ignored
+    }
+
     /// Files that wait to be read.
     pub fn waiting(&self) -> usize {
         self.ready.len()
@@ -68,7 +75,10 @@ impl Files {
     pub fn on_watch(&mut self, cx: &mut Cx<'_>, event: WatchEvent) {
         match event {
             WatchEvent::FileSeen(sighting) => self.seen(cx, &sighting),
-            WatchEvent::ScanFinished { unreadable, .. } => self.scanned(cx, unreadable),
+            WatchEvent::ScanFinished { ignored, unreadable } => {
+                self.ignored = ignored;
+                self.scanned(cx, unreadable);
+            }
             WatchEvent::FilesGone(paths) => self.gone(cx, paths),
             // For the labels' machine.
             WatchEvent::FilesChecked(_) => {}

@@ -26,6 +26,9 @@ const YOUNG: Duration = Duration::from_mins(1);
 const SHARE: u32 = 4;
 /// Files handed to the ingest worker at once; enough to keep decoding and embedding busy side by side.
 pub const IN_FLIGHT_MAX: usize = 8;
+/// A file that was created and not closed is taken for whole when it stayed unchanged for so many times `settle`.
+const OPEN_PATIENCE: u32 = 240;
+
 /// Settle times after which a file that cannot be read is given up.
 const PATIENCE: u32 = 20;
 
@@ -52,6 +55,8 @@ struct Waiting {
     stamp: FileStamp,
     /// Whether it goes before what listings found.
     has_arrived: bool,
+    /// Whether it was created and its writer has not closed it.
+    open: bool,
     /// When it was last found ready.
     ready_at: Duration,
     /// When the stamp was last seen to change.
@@ -102,6 +107,7 @@ impl ReadyQueue {
         };
         let changed = file.stamp != stamp;
         file.has_arrived |= changed || sighting.closed;
+        file.open = (file.open || sighting.open) && !sighting.closed;
         if changed {
             file.stamp = stamp;
             file.changed_at = now.mono;
@@ -116,6 +122,10 @@ impl ReadyQueue {
                 if changed {
                     *look_at = now.mono + settle;
                 }
+            }
+            // Half a picture may have its full length; whoever forgot to close it is not waited for without end.
+            Stage::Looked if file.open && now.mono.saturating_sub(file.changed_at) < settle * OPEN_PATIENCE => {
+                file.stage = Stage::Watched { look_at: now.mono + settle };
             }
             Stage::Looked if changed => file.stage = Stage::Watched { look_at: now.mono + settle },
             Stage::Looked => match &file.complaint {
@@ -145,12 +155,13 @@ impl ReadyQueue {
             stage: Stage::Watched { look_at: now.mono + settle },
             stamp,
             has_arrived,
+            open: sighting.open,
             ready_at: now.mono,
             changed_at: now.mono,
             complaint: None,
         };
         self.waiting.insert(sighting.path.clone(), file);
-        if sighting.closed || age.is_some_and(|age| age >= settle) {
+        if sighting.closed || (!sighting.open && age.is_some_and(|age| age >= settle)) {
             self.make_ready(now, &sighting.path);
         }
     }

@@ -9,7 +9,13 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// A file found by a listing, last changed so long before `at(0)`.
 fn listed(name: &str, age: Duration) -> Sighting {
     let mtime_ns = i64::try_from(u128::try_from(at(0).wall.0).unwrap() * 1_000_000 - age.as_nanos()).unwrap();
-    Sighting { root: 0, path: name.into(), stamp: Some(FileStamp { size: 1, mtime_ns }), closed: false }
+    Sighting {
+        root: 0,
+        path: name.into(),
+        stamp: Some(FileStamp { size: 1, mtime_ns, ctime_ns: 0 }),
+        closed: false,
+        open: false,
+    }
 }
 
 fn old(name: &str) -> Sighting {
@@ -59,7 +65,7 @@ fn a_young_file_has_arrived_though_a_listing_found_it_and_one_from_the_future_ha
     sight(&mut queue, &old("old"));
     sight(&mut queue, &listed("young", Duration::from_secs(2)));
     assert_eq!(order(&mut queue), ["young", "old"]);
-    let stamp = Some(FileStamp { size: 1, mtime_ns: i64::MAX });
+    let stamp = Some(FileStamp { size: 1, mtime_ns: i64::MAX, ctime_ns: 0 });
     let future = Sighting { stamp, ..old("future") };
     sight(&mut queue, &future);
     sight(&mut queue, &closed("new"));
@@ -119,4 +125,33 @@ fn a_second_notice_of_the_same_writing_does_not_read_the_file_again_where_times_
         queue.finished(at(0), Path::new("new"));
         assert_eq!(queue.len() == 1, is_read_again, "whole seconds do not tell two writings apart");
     }
+}
+
+/// What the queue looks at after `steps` of the settling time in which the file does not change.
+fn looked_at_for(queue: &mut ReadyQueue, name: &str, steps: u32) {
+    for step in 1..=steps {
+        let now = Now { mono: at(0).mono + SETTLE * step, ..at(0) };
+        for act in queue.looks(now) {
+            assert!(matches!(&act, Act::Stat { path, .. } if path == Path::new(name)), "{act:?}");
+            queue.sighted(now, &old(name), SETTLE);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_being_written_waits_for_its_close_and_not_without_end() {
+    let open = |name: &str| Sighting { open: true, ..old(name) };
+    let mut queue = ReadyQueue::default();
+    sight(&mut queue, &open("slow.bmp"));
+    looked_at_for(&mut queue, "slow.bmp", OPEN_PATIENCE - 1);
+    // A listing sees it too, and knows nothing of its writer.
+    sight(&mut queue, &old("slow.bmp"));
+    assert!(order(&mut queue).is_empty(), "half of it may be there");
+    sight(&mut queue, &closed("slow.bmp"));
+    assert_eq!(order(&mut queue), ["slow.bmp"]);
+
+    let mut queue = ReadyQueue::default();
+    sight(&mut queue, &open("forgotten.jpg"));
+    looked_at_for(&mut queue, "forgotten.jpg", OPEN_PATIENCE + 1);
+    assert_eq!(order(&mut queue), ["forgotten.jpg"], "its writer may never close it");
 }

@@ -28,7 +28,7 @@ pub(super) struct WatchHealth {
 impl WatchHealth {
     /// How bad it is and what it is; nothing where all is well.
     fn trouble(&self) -> Option<(Severity, String)> {
-        let below = self.unreadable.values().map(|reason| (Severity::Error, reason));
+        let below = self.unreadable.values().map(|reason| (Severity::Warning, reason));
         let all = self.roots.values().map(|(severity, reason)| (*severity, reason)).chain(below);
         let is_error = all.clone().any(|(severity, _)| severity == Severity::Error);
         let mut text = all.clone().take(NAMED).map(|(_, reason)| reason.as_str()).collect::<Vec<_>>().join("; ");

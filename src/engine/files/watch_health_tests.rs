@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::tests::{at, engine};
 use crate::engine::{Act, Engine, Event, FolderHealth, PromotionPolicy, Snapshot, Step, WatchEvent, Write};
-use crate::wire::{Topic, Warning};
+use crate::wire::{Ignored, Topic, Warning};
 
 fn step(engine: &mut Engine, event: Event) -> Step {
     engine.step(at(0), event)
@@ -15,7 +15,7 @@ fn fares(engine: &mut Engine, root: usize, state: WatchState) -> Step {
 
 fn scanned(engine: &mut Engine, unreadable: &[&str]) -> Step {
     let unreadable = unreadable.iter().map(|path| (PathBuf::from(path), "permission denied".to_owned())).collect();
-    step(engine, Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable }))
+    step(engine, Event::Watch(WatchEvent::ScanFinished { ignored: Ignored::default(), unreadable }))
 }
 
 fn lost(folder: &str) -> WatchState {

@@ -32,6 +32,8 @@ pub(super) struct Doubts {
     divided: BTreeSet<SampleId>,
     /// The settings under which everything was judged, as the store remembers them.
     judged_under: Option<ClassFolders>,
+    /// Whether it was reported that class folders are called like dates.
+    reported_dates: bool,
 }
 
 /// What decides on an image's class by folder, and on what the folder does.
@@ -166,6 +168,9 @@ impl Labels {
             FolderAct::Silent => {}
             FolderAct::Gives(class) => {
                 let label = self.index.class(class).clone();
+                if looks_like_a_date(label.as_str()) && !std::mem::replace(&mut self.doubts.reported_dates, true) {
+                    cx.error(Component::Watch, dates_advice(&label));
+                }
                 self.set_label(cx, id, Some(label), LabelSource::Folder);
             }
             FolderAct::TakesBack => self.set_label(cx, id, None, LabelSource::Folder),
@@ -190,10 +195,40 @@ impl Labels {
 
 impl ClassFolders {
     fn of(settings: &Settings) -> Self {
-        let folder =
-            |root: &super::super::settings::Root| (root.path.to_string_lossy().into_owned(), root.label_from_folder);
+        let folder = |root: &super::super::settings::Root| {
+            (root.path.to_string_lossy().into_owned(), root.label_level.unwrap_or(0))
+        };
         Self(settings.roots.iter().map(folder).collect())
     }
+}
+
+/// Whether a folder is called like a day, a month or a year, as cameras call theirs: digits in groups that begin with a
+/// year, or end with one.
+fn looks_like_a_date(name: &str) -> bool {
+    let is_separator = |c: char| matches!(c, '-' | '_' | '.' | ' ');
+    if !name.chars().all(|c| c.is_ascii_digit() || is_separator(c)) {
+        return false;
+    }
+    let digits: Vec<u32> = name.chars().filter_map(|c| c.to_digit(10)).collect();
+    let number = |from: usize, to: usize| digits[from..to].iter().fold(0, |number, digit| 10 * number + digit);
+    let is_year = |from: usize| (1990..2100).contains(&number(from, from + 4));
+    let is_day = |month: usize, day: usize| {
+        (1..=12).contains(&number(month, month + 2)) && (1..=31).contains(&number(day, day + 2))
+    };
+    match digits.len() {
+        4 => is_year(0),
+        6 => is_year(0) && (1..=12).contains(&number(4, 6)),
+        8..=14 => (is_year(0) && is_day(4, 6)) || (digits.len() == 8 && is_year(4) && (is_day(2, 0) || is_day(0, 2))),
+        _ => false,
+    }
+}
+
+fn dates_advice(label: &Label) -> String {
+    format!(
+        "class folder {label} looks like a date, so every day becomes a class: set label_from: none for this watched \
+         folder, or label_from: {{ folder: N }} where the classes are N levels below it; 'edgetuned samples forget \
+         --class {label}' removes what was taken in"
+    )
 }
 
 /// The class that the folder of a file gives it; one that cannot be a class is reported.
@@ -203,6 +238,24 @@ fn class_by_folder(cx: &mut Cx<'_>, path: &Path) -> Option<Label> {
         Err(reason) => {
             cx.error(Component::Watch, reason);
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_days_months_and_years_are_told_from_classes() {
+        for date in
+            ["2026-11-27", "20261129", "2026_11_27", "2026.11", "2026", "27.11.2026", "11-27-2026", "2026-11-27_14"]
+        {
+            assert!(looks_like_a_date(date), "{date}");
+        }
+        for class in ["nut", "m8", "8", "12", "1200", "4711", "2026-13-01", "20", "part 2026", "20260000", "123456789"]
+        {
+            assert!(!looks_like_a_date(class), "{class}");
         }
     }
 }

@@ -17,7 +17,7 @@ use super::event::SystemMetrics;
 use super::settings::Settings;
 use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
-use crate::wire::{AlertId, TrainingPhase, Warning};
+use crate::wire::{AlertId, Ignored, TrainingPhase, Warning};
 use crate::words::Timestamp;
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
@@ -73,6 +73,8 @@ pub(super) struct Overview<'a> {
     pub waiting_files: usize,
     /// Files that are put aside now.
     pub quarantined: usize,
+    /// What the last listing passed over.
+    pub ignored: Ignored,
     /// Samples ever dropped to keep the store within its quota.
     pub evicted: u64,
     /// When the last training ended.

@@ -38,7 +38,7 @@ fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
         embed: Duration::from_millis(1),
     };
     let path = PathBuf::from(format!("/in/{number}.jpg"));
-    let stamp = FileStamp { size: 1, mtime_ns: 0 };
+    let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
     let outcome = IngestOutcome::Image(Box::new(picture));
     engine.step(at(u64::from(number)), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::*;
+use crate::wire::Ignored;
 
 /// How changes of files are noticed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,7 +79,7 @@ struct Desk {
     quarantined: usize,
 }
 
-const STAMP: FileStamp = FileStamp { size: 1, mtime_ns: 1 };
+const STAMP: FileStamp = FileStamp { size: 1, mtime_ns: 1, ctime_ns: 0 };
 const IMAGE: &str = "an image";
 
 fn image() -> SampleId {
@@ -86,7 +87,7 @@ fn image() -> SampleId {
 }
 
 fn root(path: &str, label_from_folder: bool) -> Root {
-    Root { path: path.into(), label_from_folder, settle: Duration::from_millis(500) }
+    Root { path: path.into(), label_level: label_from_folder.then_some(1), settle: Duration::from_millis(500) }
 }
 
 impl Desk {
@@ -161,7 +162,13 @@ impl Desk {
 
     fn sees(&mut self, path: PathBuf, closed: bool) {
         let root = self.roots.iter().position(|root| path.starts_with(&root.path)).unwrap();
-        self.event(Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp: Some(STAMP), closed })));
+        self.event(Event::Watch(WatchEvent::FileSeen(Sighting {
+            root,
+            path,
+            stamp: Some(STAMP),
+            closed,
+            open: false,
+        })));
     }
 
     /// A listing finds what is new, then what is gone.
@@ -172,7 +179,7 @@ impl Desk {
         }
         let gone = self.missing(|_| true);
         self.event(Event::Watch(WatchEvent::FilesGone(gone)));
-        self.event(Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
+        self.event(Event::Watch(WatchEvent::ScanFinished { ignored: Ignored::default(), unreadable: vec![] }));
         self.rests();
     }
 
@@ -378,10 +385,10 @@ fn other_class_folders_in_the_settings_label_anew_what_no_person_labelled() {
         desk.changes(Noticed::Running, &*copied("/in/bolt/1.jpg"));
         desk.says(by, "screw");
         let expected = |label| if by == By::Folder { label } else { Some("screw") };
-        desk.roots[0].label_from_folder = false;
+        desk.roots[0].label_level = None;
         desk.starts();
         assert_eq!(desk.label(), expected(None), "{by:?}: no folder is a class");
-        desk.roots[0].label_from_folder = true;
+        desk.roots[0].label_level = Some(1);
         desk.starts();
         assert_eq!(desk.label(), expected(Some("bolt")), "{by:?}: they are again");
         // The watched path is corrected, and the disk lies there now.

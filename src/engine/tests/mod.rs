@@ -36,7 +36,7 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         backbone_model: "played".into(),
         space: space(),
         onnxruntime: "none".into(),
-        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
+        roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
         schedule: ScheduleSettings {
             cron: None,
             zone: jiff::tz::TimeZone::UTC,
@@ -225,8 +225,9 @@ fn a_second_rollback_goes_further_back_or_is_refused() {
 fn the_schedule_waits_for_a_backlog_of_files_but_not_for_ever() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let path = PathBuf::from("/in/slow.jpg");
-    let stamp = Some(FileStamp { size: 1, mtime_ns: i64::MAX });
-    engine.step(at(0), Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp, closed: false })));
+    let stamp = Some(FileStamp { size: 1, mtime_ns: i64::MAX, ctime_ns: 0 });
+    engine
+        .step(at(0), Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp, closed: false, open: false })));
     for (class, image) in [("nut", "bolt"), ("bolt", "nut")] {
         let payload = format!(r#"{{"image": "{}", "label": "{class}"}}"#, SampleId::of(image.as_bytes())).into_bytes();
         engine.step(

@@ -27,7 +27,7 @@ fn arrives(engine: &mut Engine, name: &str) -> Step {
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
     };
-    let (path, stamp) = (PathBuf::from(format!("/in/{name}.jpg")), FileStamp { size: 1, mtime_ns: 0 });
+    let (path, stamp) = (PathBuf::from(format!("/in/{name}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
     let outcome = IngestOutcome::Image(Box::new(picture));
     engine.step(at(10), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
 }

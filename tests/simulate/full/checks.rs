@@ -49,7 +49,7 @@ fn messages_arrive(world: &World) {
     let left: Vec<_> = world.held.iter().map(|held| (&held.topic, String::from_utf8_lossy(&held.payload))).collect();
     assert!(left.is_empty(), "every message is acknowledged, not so {left:?}");
     // What was said in the last seconds is still on its way.
-    let age = |seq: &u64| world.clock.elapsed - world.observed.spooled_at[seq];
+    let age = |seq: &u64| world.clock.elapsed.saturating_sub(world.observed.spooled_at[seq]);
     let left: Vec<_> = world.model.outbox.keys().filter(|seq| age(seq) > Duration::from_secs(5)).collect();
     assert!(left.is_empty(), "every report is delivered, not so {left:?}");
     assert!(world.waiting.is_empty(), "whoever waits at the socket is answered");

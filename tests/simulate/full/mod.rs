@@ -41,7 +41,7 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: space_of(digest),
-        roots: vec![Root { path: "/in".into(), label_from_folder: true, settle: Duration::from_millis(500) }],
+        roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
         schedule: ScheduleSettings {
             cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
             zone: jiff::tz::TimeZone::UTC,

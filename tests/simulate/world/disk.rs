@@ -8,6 +8,7 @@ use edgetuned::engine::{
     AdapterEvent, EmbeddedImage, EmbeddingDrift, Event, FileDisposition, FileStamp, FolderHealth, IngestOutcome,
     Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
 };
+use edgetuned::wire::Ignored;
 use edgetuned::words::{HeadRef, Label, SampleId, Timestamp};
 use rand::RngExt;
 
@@ -50,7 +51,13 @@ impl World {
             if !self.model.is_known(&path, stamp) {
                 self.later(
                     300,
-                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed: false })),
+                    Event::Watch(WatchEvent::FileSeen(Sighting {
+                        root: 0,
+                        path,
+                        stamp: Some(stamp),
+                        closed: false,
+                        open: false,
+                    })),
                 );
             }
         }
@@ -59,12 +66,12 @@ impl World {
         if !gone.is_empty() && !held {
             self.later(300, Event::Watch(WatchEvent::FilesGone(gone)));
         }
-        self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: 0, unreadable: vec![] }));
+        self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: Ignored::default(), unreadable: vec![] }));
     }
 
     /// Starts writing a file in so many chunks.
     pub fn create(&mut self, path: PathBuf, content: Content, chunks: u32) {
-        let stamp = FileStamp { size: 1, mtime_ns: self.now.wall.0 * 1_000_000 };
+        let stamp = FileStamp { size: 1, mtime_ns: self.now.wall.0 * 1_000_000, ctime_ns: 0 };
         let slow = self.rng.random_bool(0.3);
         self.disk.insert(path, File { content, stamp, missing: chunks, slow });
     }
@@ -82,14 +89,20 @@ impl World {
                 continue;
             }
             file.missing -= 1;
-            file.stamp = FileStamp { size: file.stamp.size + 100, mtime_ns: self.now.wall.0 * 1_000_000 };
+            file.stamp = FileStamp { size: file.stamp.size + 100, mtime_ns: self.now.wall.0 * 1_000_000, ctime_ns: 0 };
             hints.push((path.clone(), file.stamp, file.missing == 0));
         }
         for (path, stamp, closed) in hints {
             if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
                 self.later(
                     20,
-                    Event::Watch(WatchEvent::FileSeen(Sighting { root: 0, path, stamp: Some(stamp), closed })),
+                    Event::Watch(WatchEvent::FileSeen(Sighting {
+                        root: 0,
+                        path,
+                        stamp: Some(stamp),
+                        closed,
+                        open: false,
+                    })),
                 );
             }
         }
@@ -97,7 +110,7 @@ impl World {
 
     pub(super) fn stat(&mut self, root: usize, path: PathBuf) {
         let stamp = self.disk.get(&path).filter(|_| !self.folder_is_lost).map(|file| file.stamp);
-        self.later(50, Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false })));
+        self.later(50, Event::Watch(WatchEvent::FileSeen(Sighting { root, path, stamp, closed: false, open: false })));
     }
 
     /// The file system with the watched folder goes, or comes back.
@@ -141,14 +154,19 @@ impl World {
         let stamp = Some(file.stamp);
         self.disk.insert(to.clone(), file);
         if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
-            let sighting = Sighting { root: 0, path: to, stamp, closed: true };
+            let sighting = Sighting { root: 0, path: to, stamp, closed: true, open: false };
             self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
         }
     }
 
     pub(super) fn read(&mut self, root: usize, path: PathBuf) -> Ingested {
         let Some(file) = self.disk.get(&path).filter(|_| !self.folder_is_lost).cloned() else {
-            return Ingested { root, path, stamp: FileStamp { size: 0, mtime_ns: 0 }, outcome: IngestOutcome::Gone };
+            return Ingested {
+                root,
+                path,
+                stamp: FileStamp { size: 0, mtime_ns: 0, ctime_ns: 0 },
+                outcome: IngestOutcome::Gone,
+            };
         };
         let outcome = match file.content {
             _ if file.missing > 0 => IngestOutcome::Incomplete { reason: "ends early".into() },
