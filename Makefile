@@ -5,10 +5,11 @@ PHOTOS ?=
 ARCH ?=
 TESTS ?=
 DEMO_ARGS ?=
+FIELD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fuzz
-.PHONY: fuzz-deep soak camera packages try-arm64 simulate
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
+.PHONY: placeholder field fuzz fuzz-deep soak camera packages try-arm64 simulate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,12 @@ simulate: ## 100,000 lives in which everything is played; SIMULATE_LIVES=500 pla
 
 backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture
+
+placeholder: setup ## a day of the same picture under new names, one file in ten broken
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test placeholder -- --ignored --nocapture
+
+field: ## the cases from the field that lie beside the checkout; FIELD='c12 m0' plays those
+	@CARGO="$(CARGO)" tools/field.sh $(FIELD)
 
 fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(CARGO) test --locked --test fuzz -- --nocapture

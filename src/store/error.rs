@@ -92,8 +92,8 @@ pub enum StoreError {
     },
     /// A later version of this program wrote it.
     #[error(
-        "cannot open {}: its schema is version {found}, this edgetuned knows up to {known}; update edgetuned, or set \
-         another store.path",
+        "cannot open {}: a newer edgetuned wrote it (schema {found}, this one knows up to {known}); update edgetuned, or \
+         set another store.path",
         path.display()
     )]
     Newer {

@@ -58,7 +58,8 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let before = fs::read(&file).unwrap();
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Newer { found, known, .. } if found == known + 1), "{error}");
-    assert!(error.to_string().contains("update edgetuned"), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("a newer edgetuned wrote it") && words.contains("update edgetuned"), "{words}");
     assert!(matches!(Reader::open(folder.path(), None), Err(StoreError::Newer { .. })));
     assert_eq!(fs::read(&file).unwrap(), before);
 }
