@@ -18,6 +18,9 @@ mod desk;
 mod export;
 #[path = "cli/heads.rs"]
 mod heads;
+#[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
+#[path = "support/mosquitto.rs"]
+mod mosquitto;
 #[path = "cli/offline.rs"]
 mod offline;
 #[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]

@@ -41,7 +41,7 @@ pub enum Command {
     /// Run the daemon: watch folders, classify images, train, report over MQTT
     Run,
     /// Check the configuration and everything it refers to
-    Check,
+    Check(Check),
     /// Train a head from a folder with one subfolder per class
     #[command(after_help = "\
 Examples:
@@ -76,6 +76,14 @@ Examples:
     /// Sign, verify and publish updates of heads and backbones
     #[command(subcommand)]
     Update(super::update::Update),
+}
+
+/// `check`
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Do not connect to the broker
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// `train`

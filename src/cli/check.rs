@@ -7,16 +7,16 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::args::Args;
+use super::args::{self, Args};
 use super::configuration;
 use super::failure::{Failure, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
 use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
-use crate::mqtt::{ClientCertificate, Tls, check_tls};
+use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::files::read_key;
-use crate::shared::settings::{credentials_folder, password_file};
+use crate::shared::settings::{broker, credentials_folder, password_file};
 use crate::store::{Reader, StoreError};
 
 /// MiB that a quota has at least, for the whole of the state folder to stay within it.
@@ -38,7 +38,7 @@ struct Checked {
     warnings: Vec<Problem>,
 }
 
-pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
+pub fn check(args: &Args, check: &args::Check, output: Output) -> Result<(), Failure> {
     let path = configuration::path(args);
     let (problems, warnings, unavailable) = match configuration::read_valid(&path) {
         Err(problems) => (problems, Vec::new(), 0),
@@ -49,6 +49,8 @@ pub fn check(args: &Args, output: Output) -> Result<(), Failure> {
             if !problems.is_empty() {
                 // What is written wrongly was looked at by its default.
                 world.problems.retain(|problem| world.places.contains_key(&problem.key));
+            } else if !check.offline {
+                world.broker(&loaded.config);
             }
             problems.append(&mut world.problems);
             (problems, [loaded.warnings, world.warnings].concat(), world.unavailable)
@@ -109,7 +111,29 @@ impl World {
         }
     }
 
-    /// The broker's files; whether the broker is reachable is up to the daemon, at any time.
+    /// Connects to the broker as the daemon would, unless what it needs for that is among the problems.
+    fn broker(&mut self, config: &Config) {
+        let Ok(Some(settings)) = broker(config) else { return };
+        if self.problems.iter().any(|problem| problem.key.starts_with("mqtt.")) {
+            return;
+        }
+        let Err(reason) = try_broker(settings) else { return };
+        // The daemon goes on trying; this command does not.
+        let reason = reason.trim_end_matches("; connecting again");
+        let (found, remedy) = reason.split_once("; ").unwrap_or((reason, "look after the broker, and check again"));
+        let keys =
+            ["mqtt.username", "mqtt.password_file", "mqtt.client_id", "mqtt.ca_file", "mqtt.cert_file", "mqtt.url"];
+        let named = keys.iter().filter_map(|key| Some((remedy.find(key)?, *key))).min();
+        self.unavailable += 1;
+        self.problem(
+            named.map_or("mqtt.url", |(_, key)| key),
+            found.to_owned(),
+            "a broker that accepts this device",
+            remedy,
+        );
+    }
+
+    /// The broker's files.
     fn mqtt(&mut self, mqtt: &Mqtt) {
         let files = [
             ("mqtt.password_file", &password_file(mqtt, credentials_folder().as_deref())),

@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
             let path = configuration::path(&args);
             daemon::run(Arc::new(move || configuration::sources(&path))).map_err(Failure::from)
         }
-        Command::Check => check::check(&args, output),
+        Command::Check(check) => check::check(&args, check, output),
         Command::Train(train) => train::train(&args, train, output),
         Command::Predict(predict) => predict::predict(&args, predict, output),
         Command::Evaluate(evaluate) => evaluate::evaluate(&args, evaluate, output),

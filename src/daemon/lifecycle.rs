@@ -120,8 +120,7 @@ fn boot() -> String {
 }
 
 /// SIGTERM and SIGINT become [`ProcessEvent::StopRequested`], SIGHUP becomes [`ProcessEvent::ReloadRequested`]. `stop_asked` is set at once, for code
-/// that does not read events at that moment. SIGCONT becomes [`ProcessEvent::ReloadStatusQuery`]: systemd sends it in addition to
-/// running the unit's `ExecReload=`, and newer versions wait for an answer.
+/// that does not read events at that moment.
 fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result<(), RunError> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Thread)?;
@@ -130,7 +129,6 @@ fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result
     let listen = |kind| signal(kind).map_err(RunError::Signals);
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hang_up = listen(SignalKind::hangup())?;
-    let mut go_on = listen(SignalKind::from_raw(libc::SIGCONT))?;
     drop(entered);
     let wait = async move {
         loop {
@@ -138,7 +136,6 @@ fn listen_to_signals(events: EventSender, stop_asked: Arc<AtomicBool>) -> Result
                 _ = terminate.recv() => Event::Process(ProcessEvent::StopRequested),
                 _ = interrupt.recv() => Event::Process(ProcessEvent::StopRequested),
                 _ = hang_up.recv() => Event::Process(ProcessEvent::ReloadRequested),
-                _ = go_on.recv() => Event::Process(ProcessEvent::ReloadStatusQuery),
             };
             stop_asked.fetch_or(matches!(event, Event::Process(ProcessEvent::StopRequested)), Ordering::Relaxed);
             events.send(event);

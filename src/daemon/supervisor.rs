@@ -43,9 +43,7 @@ fn outlives(event: &Event) -> bool {
         Event::Broker(_)
             | Event::ComponentError { source: Component::Mqtt, .. }
             | Event::Socket(_)
-            | Event::Process(
-                ProcessEvent::ReloadRequested | ProcessEvent::ReloadStatusQuery | ProcessEvent::StopRequested
-            )
+            | Event::Process(ProcessEvent::ReloadRequested | ProcessEvent::StopRequested)
     )
 }
 

@@ -62,7 +62,6 @@ impl Engine {
             Event::Process(event) => match event {
                 ProcessEvent::ReloadRequested => cx.reload(),
                 ProcessEvent::ConfigReady => self.remote.config_ready(cx),
-                ProcessEvent::ReloadStatusQuery => cx.answer_reload_status_query(),
                 ProcessEvent::StopRequested => self.stop(now),
             },
             Event::SystemMetrics(metrics) => {

@@ -239,8 +239,6 @@ pub enum ProcessEvent {
     ReloadRequested,
     /// It was read again, is good and waits to be taken.
     ConfigReady,
-    /// The service manager queries whether a reload that it ordered in another way has finished.
-    ReloadStatusQuery,
     /// A termination signal arrived.
     StopRequested,
 }

@@ -49,7 +49,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 pub(super) enum Purpose {
     /// The daemon's work.
     Serve,
-    /// To make the broker forget the session, with all that waits in it, and nothing else.
+    /// To make the broker forget the session, with all that waits in it, and nothing else; or to see whether it accepts us.
     Purge,
 }
 

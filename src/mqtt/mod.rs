@@ -68,6 +68,25 @@ pub struct Handle {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How long the broker has to answer a trial.
+const TRIAL: Duration = Duration::from_secs(5);
+
+/// Connects to the broker once, as the link would, and leaves at once. Nothing is sent, and the name is another one than the
+/// link's, so that a running daemon keeps its connection and its session. It takes a few seconds at most.
+///
+/// # Errors
+/// Why that failed, with the remedy, in the link's words.
+pub fn try_broker(mut settings: Settings) -> Result<(), String> {
+    settings.client_id.push_str("-check");
+    settings.timeouts.connect = TRIAL;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("the system gives no event queue: {error}"))?;
+    let tried = runtime.block_on(session::try_once(&settings));
+    // A name look-up that hangs must not hold up the command.
+    runtime.shutdown_background();
+    tried
+}
+
 /// Starts the link on a thread of its own.
 ///
 /// `events` receives each [`BrokerEvent`] (`Connected` after the subscriptions are made, `Disconnected` when a link broke, and

@@ -12,8 +12,8 @@ use super::mailbox::Mailbox;
 use super::pace::Backoff;
 use super::settings::Settings;
 use super::window::Window;
-use super::{Outbox, tls};
-use crate::engine::{BrokerEvent, Event, Item, Unanswered};
+use super::{Lane, Outbox, OutboxError, tls};
+use crate::engine::{BrokerEvent, Event, Item, OutboxMessage, Unanswered};
 use crate::wire::{Status, Topic};
 use crate::words::Component;
 
@@ -60,23 +60,7 @@ pub(super) async fn run(
     outbox: Box<dyn Outbox + Send>,
     events: &dyn Fn(Event),
 ) {
-    let window = Window::default();
-    let mut session = Session {
-        settings,
-        mailbox,
-        outbox,
-        events,
-        window,
-        last_ticket: 0,
-        reported: BTreeSet::new(),
-        silent: 0,
-        low_will: false,
-        without_qos: false,
-        subscribes_singly: false,
-        retained_taken: false,
-        longest: BTreeMap::new(),
-        poison_reported: false,
-    };
+    let mut session = Session::new(settings, mailbox, outbox, events);
     let mut backoff = Backoff::new(settings.retry);
     let mut purpose = Purpose::Serve;
     loop {
@@ -115,6 +99,32 @@ pub(super) async fn run(
     }
 }
 
+/// Connects once with a clean session, sends nothing, and leaves.
+///
+/// # Errors
+/// Why that failed, with the remedy.
+pub(super) async fn try_once(settings: &Settings) -> Result<(), String> {
+    let mailbox = Mailbox::default();
+    let mut session = Session::new(settings, &mailbox, Box::new(Empty), &|_| {});
+    match link::run(&mut session, Purpose::Purge).await {
+        Outcome::Ended | Outcome::Purged => Ok(()),
+        Outcome::Poisoned { reason } | Outcome::Lost { reason, .. } => Err(reason),
+    }
+}
+
+/// An outbox in which nothing waits.
+struct Empty;
+
+impl Outbox for Empty {
+    fn after(&mut self, _lane: Lane, _seq: u64, _limit: usize) -> Result<Vec<OutboxMessage>, OutboxError> {
+        Ok(Vec::new())
+    }
+
+    fn newest(&mut self) -> Result<u64, OutboxError> {
+        Ok(0)
+    }
+}
+
 /// Waits for the next delay; true as soon as the end is requested. Where the engine decides meanwhile to send in another
 /// way, something was learned from the link that broke, and the delays begin anew.
 async fn ended_within(mailbox: &Mailbox, backoff: &mut Backoff) -> bool {
@@ -133,7 +143,31 @@ async fn ended_within(mailbox: &Mailbox, backoff: &mut Backoff) -> bool {
     }
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    fn new(
+        settings: &'a Settings,
+        mailbox: &'a Mailbox,
+        outbox: Box<dyn Outbox + Send>,
+        events: &'a dyn Fn(Event),
+    ) -> Self {
+        Self {
+            settings,
+            mailbox,
+            outbox,
+            events,
+            window: Window::default(),
+            last_ticket: 0,
+            reported: BTreeSet::new(),
+            silent: 0,
+            low_will: false,
+            without_qos: false,
+            subscribes_singly: false,
+            retained_taken: false,
+            longest: BTreeMap::new(),
+            poison_reported: false,
+        }
+    }
+
     /// The broker accepted the connection.
     pub(super) fn accepted(&mut self) {
         self.silent = 0;

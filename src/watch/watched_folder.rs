@@ -172,7 +172,7 @@ impl FolderWatch {
             (Mode::Missing(why), _) => WatchState::Lost {
                 reason: format!(
                     "watched folder {folder} cannot be used: {why}; create it, mount it, let the daemon's user read \
-                     it, or correct 'watch' (it is checked every {seconds} s)"
+                     it (a new group counts after a restart), or correct 'watch' (it is checked every {seconds} s)"
                 ),
             },
             (_, Some(point)) => WatchState::Lost {

@@ -1,10 +1,14 @@
 //! `check`, and the layers of the configuration.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::desk::{Desk, Ran};
+use crate::mosquitto::{Mosquitto, free_port};
 
 /// A desk with a good configuration.
 fn desk() -> Desk {
@@ -93,7 +97,8 @@ fn a_state_folder_that_cannot_be_opened_and_a_folder_that_the_service_does_not_s
     assert_eq!((code, keys(&checked)), (Some(69), vec!["store.path"]));
     fs::remove_file(desk.path("state/edgetuned.db")).unwrap();
     let state = desk.path("state").display().to_string();
-    desk.put("config.yaml", format!("watch:\n  - path: /home\nstore:\n  path: {state}\n").as_bytes());
+    let text = format!("watch:\n  - path: /home\nstore:\n  path: {state}\nmqtt:\n  url: null\n");
+    desk.put("config.yaml", text.as_bytes());
     let checked = desk.good("check --config config.yaml");
     let warning = &checked["warnings"][0];
     assert_eq!((&warning["key"], &warning["line"]), (&"watch[0].path".into(), &2.into()), "{checked}");
@@ -110,6 +115,72 @@ fn problems_of_the_machine_alone_end_with_69() {
     desk.put("state", b"a file in its place");
     let (code, checked) = desk.json("check --config config.yaml");
     assert_eq!((code, keys(&checked)), (Some(69), vec!["store.path"]));
+}
+
+#[test]
+fn the_broker_is_tried_under_another_client_id_and_gets_no_message() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("  url: mqtt://{}\n", listener.local_addr().unwrap());
+    let broker = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut connect = [0; 1024];
+        let length = stream.read(&mut connect).unwrap();
+        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        (connect[..length].to_vec(), rest)
+    });
+    let desk = desk();
+    with_broker(&desk, &format!("{url}  client_id: line-3\n"));
+    assert_eq!(desk.good("check --config config.yaml")["ok"], true);
+    let (connect, rest) = broker.join().unwrap();
+    let flags = connect[connect.iter().position(|byte| *byte == b'M').unwrap() + 5];
+    assert_eq!(flags, 0b10, "a clean session, no last will");
+    assert!(connect.ends_with(b"line-3-check"), "{connect:?}");
+    assert_eq!(rest, [0xe0, 0], "nothing but the disconnect");
+}
+
+/// A configuration with these lines below `mqtt:`.
+fn with_broker(desk: &Desk, lines: &str) {
+    let state = desk.path("state").display().to_string();
+    desk.put("config.yaml", format!("store:\n  path: {state}\nmqtt:\n{lines}").as_bytes());
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_reported_unless_the_check_is_offline() {
+    let desk = desk();
+    with_broker(&desk, &format!("  url: mqtt://127.0.0.1:{}\n", free_port()));
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(69), vec!["mqtt.url"]));
+    let problem = &checked["problems"][0];
+    assert!(problem["found"].as_str().unwrap().starts_with("nothing listens at mqtt://127.0.0.1:"), "{checked}");
+    assert_eq!((&problem["line"], &problem["remedy"]), (&4.into(), &"start the broker or correct mqtt.url".into()));
+    assert_eq!(desk.good("check --offline --config config.yaml")["ok"], true);
+}
+
+#[test]
+fn the_broker_is_tried_with_the_credentials_of_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    let made = Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&users).args(["line-3", "right"]).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return crate::skip::skip("mosquitto_passwd is not installed");
+    }
+    let lines = "allow_anonymous false\npassword_file {folder}/users\n";
+    let Some(broker) = Mosquitto::start_in(folder, free_port(), lines) else { return };
+    let desk = desk();
+    let url = format!("  url: mqtt://127.0.0.1:{}\n", broker.port);
+    with_broker(&desk, &url);
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(69), vec!["mqtt.username"]), "{checked}");
+    let password = desk.path("password").display().to_string();
+    with_broker(&desk, &format!("{url}  username: line-3\n  password_file: {password}\n"));
+    desk.put("password", b"wrong\n");
+    let (code, checked) = desk.json("check --config config.yaml");
+    assert_eq!((code, keys(&checked)), (Some(69), vec!["mqtt.username"]), "{checked}");
+    assert!(checked["problems"][0]["found"].as_str().unwrap().contains("refuses user \"line-3\""), "{checked}");
+    desk.put("password", b"right\n");
+    assert_eq!(desk.good("check --config config.yaml")["ok"], true);
 }
 
 #[test]
@@ -155,7 +226,7 @@ fn in_the_journal_of_systemd_a_problem_is_an_error() {
         let journal = file();
         let is = journal.metadata().unwrap();
         let run = |named: String| {
-            let ended = std::process::Command::new(env!("CARGO_BIN_EXE_edgetuned"))
+            let ended = Command::new(env!("CARGO_BIN_EXE_edgetuned"))
                 .args([command, "--config"])
                 .arg(desk.path("config.yaml"))
                 .env("JOURNAL_STREAM", named)

@@ -45,7 +45,7 @@ fn check_reports_a_credential_that_cannot_be_read() {
     let credentials = tempfile::tempdir().unwrap();
     let check = || {
         let output = Command::new(env!("CARGO_BIN_EXE_edgetuned"))
-            .args(["--json", "check", "--config"])
+            .args(["--json", "check", "--offline", "--config"])
             .arg(home.config())
             .env("CREDENTIALS_DIRECTORY", credentials.path())
             .output()

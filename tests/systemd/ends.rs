@@ -15,7 +15,7 @@ under_both!(
 
 fn a_killed_daemon_is_started_again_and_has_lost_nothing(suite: Suite) {
     let Some(service) = Service::install(suite) else { return };
-    service.drop_in("RestartSec=100ms\nRestartSteps=0");
+    service.drop_in("RestartSec=100ms");
     service.start();
     service.photograph(0..20);
     service.wait("a sample", || service.status()["samples"].as_u64() > Some(0));
@@ -28,7 +28,7 @@ fn a_killed_daemon_is_started_again_and_has_lost_nothing(suite: Suite) {
 
 fn a_hung_process_is_ended_by_the_watchdog_and_started_again(suite: Suite) {
     let Some(service) = Service::install(suite) else { return };
-    service.drop_in("WatchdogSec=3\nTimeoutAbortSec=2\nRestartSec=100ms\nRestartSteps=0");
+    service.drop_in("WatchdogSec=3\nTimeoutAbortSec=2\nRestartSec=100ms");
     service.start();
     service.photograph(0..3);
     service.wait_for_samples(3);

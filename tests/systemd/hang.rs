@@ -24,7 +24,7 @@ fn a_hung_onnx_runtime_is_ended_by_the_watchdog_and_nothing_is_lost(suite: Suite
     let Some(service) = Service::install_on(suite, &Machine { library: Some(&shim), ..Machine::default() }) else {
         return;
     };
-    service.drop_in("WatchdogSec=3\nRestartSec=100ms\nRestartSteps=0");
+    service.drop_in("WatchdogSec=3\nRestartSec=100ms");
     service.start();
     service.photograph(0..3);
     service.wait_for_samples(3);

@@ -58,7 +58,10 @@ impl Files {
     /// A listing of everything ended; each folder that it could not read is reported once until that changes.
     pub fn scanned(&mut self, cx: &mut Cx<'_>, unreadable: Vec<(PathBuf, String)>) {
         let worded = |(path, reason): (PathBuf, String)| {
-            let text = format!("cannot list {}: {reason}; let the daemon's user read and enter it", path.display());
+            let text = format!(
+                "cannot list {}: {reason}; let the daemon's user read and enter it (a new group counts after a restart)",
+                path.display()
+            );
             (path, text)
         };
         let unreadable: BTreeMap<_, _> = unreadable.into_iter().map(worded).collect();

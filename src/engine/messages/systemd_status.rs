@@ -22,14 +22,6 @@ impl Cx<'_> {
         self.act(Act::Systemd(word));
     }
 
-    /// Tells the service manager that nothing is left to be taken; while a restart takes it, that it is not over yet.
-    pub fn answer_reload_status_query(&mut self) {
-        self.notify(Systemd::Reloading);
-        if !self.is_stopping() {
-            self.notify(Systemd::Ready);
-        }
-    }
-
     /// A sign of life, and the status where that has changed.
     pub fn notify_when_due(&mut self, overview: &Overview<'_>) {
         if self.now.mono >= self.messages.systemd.due {
