@@ -202,10 +202,7 @@ fn ctl_prints_for_people_and_programs_and_reports_a_missing_daemon() {
     let _daemon = home.start();
     drop(connect(&home));
     let status = ctl_json(&home, &["status"]);
-    assert_eq!(
-        (&status["samples"], &status["broker"], &status["phase"]),
-        (&json!(1), &json!("off"), &json!("idle"))
-    );
+    assert_eq!((&status["samples"], &status["broker"], &status["phase"]), (&json!(1), &json!("off"), &json!("idle")));
     assert!(status["head"].is_null() && status["backbone"].is_string() && status["uptime_s"].is_u64());
     for (words, says) in [
         (&["status"][..], "1, of these 0 labelled"),
