@@ -272,7 +272,7 @@ impl Runtime {
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
         let counts = self.reader.counts()?;
-        Ok(process::measure(counts.store_bytes, counts.free_bytes))
+        Ok(process::measure(counts.store_bytes, counts.beside_bytes))
     }
 }
 

@@ -69,10 +69,10 @@ impl Clock {
 }
 
 /// The current metrics; one that the machine does not provide is zero or `None`.
-pub(super) fn measure(store_bytes: u64, store_free_bytes: u64) -> SystemMetrics {
+pub(super) fn measure(store_bytes: u64, store_beside_bytes: u64) -> SystemMetrics {
     SystemMetrics {
         store_bytes,
-        store_free_bytes,
+        store_beside_bytes,
         rss_bytes: rss_bytes().unwrap_or(0),
         temperature_c: temperature_c(),
         time_synced: time_synced(),

@@ -308,8 +308,8 @@ pub struct EmbeddingDrift {
 pub struct SystemMetrics {
     /// Size of the store's files in bytes.
     pub store_bytes: u64,
-    /// Of these, what holds nothing and is filled again first.
-    pub store_free_bytes: u64,
+    /// Of these, what belongs neither to samples nor to unsent messages.
+    pub store_beside_bytes: u64,
     /// Memory of this process that is resident, in bytes.
     pub rss_bytes: u64,
     /// Temperature of the processor, where the machine reports it.

@@ -4,7 +4,7 @@
 //! `PRAGMA user_version` counts the [`MIGRATIONS`] that were applied to a file. A released migration is never edited; a
 //! change is a new one at the end.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +22,11 @@ const FILE: &str = "edgetuned.db";
 
 /// Bytes after which the log is written into the database, and which it keeps on the disk.
 const LOG_BYTES: u64 = 4 << 20;
+
+/// Bytes after which the log is written into the database under this quota.
+pub(super) fn log_max(quota: u64) -> u64 {
+    (quota / 32).min(LOG_BYTES)
+}
 
 /// How long a connection waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(10);
@@ -54,7 +59,7 @@ impl Database {
 
     /// Keeps the log small beside `quota` bytes, and gives back what a former, larger quota left free.
     pub(super) fn keep_within(&mut self, quota: u64) -> Result<(), StoreError> {
-        let log = (quota / 32).min(LOG_BYTES);
+        let log = log_max(quota);
         self.set("wal_autocheckpoint", log / self.number("page_size")?.max(1))?;
         self.set("journal_size_limit", log)?;
         if self.free_bytes()? > quota / 4 {
@@ -124,6 +129,22 @@ impl Database {
     /// The state folder.
     pub(super) fn folder(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Bytes of the database's file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        fs::metadata(&self.file).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Bytes of the log.
+    pub(super) fn log_bytes(&self) -> u64 {
+        fs::metadata(log_of(&self.file)).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Writes the log into the database and empties it, as far as no reader needs it.
+    pub(super) fn empty_log(&self) -> Result<(), StoreError> {
+        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|error| self.fault("write to", error.into()))
     }
 
     /// Bytes of the database's pages that hold nothing.

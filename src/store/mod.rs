@@ -57,6 +57,8 @@ pub struct Store {
     space_number: i64,
     precision: Precision,
     sequence: Sequence,
+    /// Bytes of the log after which it is emptied.
+    log_max: u64,
     _lock: database::DaemonLock,
 }
 
@@ -100,7 +102,15 @@ impl Store {
         let database = Database::open(folder)?;
         let path = folder.join(sequence::FILE);
         let sequence = Sequence::open(folder).map_err(|error| error::io_error("open", &path, error))?;
-        Ok(Self { database, space: None, space_number: 0, precision: Precision::default(), sequence, _lock: lock })
+        Ok(Self {
+            database,
+            space: None,
+            space_number: 0,
+            precision: Precision::default(),
+            sequence,
+            log_max: u64::MAX,
+            _lock: lock,
+        })
     }
 
     /// Keeps what the store needs beside its samples small where its quota is.
@@ -108,6 +118,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be used.
     pub fn keep_within(&mut self, quota_bytes: u64) -> Result<(), StoreError> {
+        self.log_max = 2 * database::log_max(quota_bytes);
         self.database.keep_within(quota_bytes)
     }
 
@@ -148,7 +159,14 @@ impl Store {
             let applier = commit::Applier { transaction, space, dim, precision };
             changes.iter().try_for_each(|number| applier.undo(*number))?;
             writes.iter().try_for_each(|write| applier.apply(write))
-        })
+        })?;
+        // A large value, such as the statistics, leaves a log of its size.
+        if self.database.log_bytes() > self.log_max
+            && let Err(error) = self.database.empty_log()
+        {
+            tracing::debug!(%error, "the log is emptied later");
+        }
+        Ok(())
     }
 
     /// The state that the engine starts from.

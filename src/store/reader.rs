@@ -44,9 +44,17 @@ pub struct Counts {
     pub quarantined: u64,
     /// Bytes of all files in the state folder, without exported models.
     pub store_bytes: u64,
-    /// Bytes of these that hold nothing and are filled again first.
-    pub free_bytes: u64,
+    /// Bytes of these that belong neither to samples nor to unsent messages.
+    pub beside_bytes: u64,
 }
+
+/// What is stored in large values that are no embeddings; the length of a value is read without it.
+const BLOB_BYTES: &str = "SELECT coalesce((SELECT sum(length(file)) FROM heads), 0)
+    + coalesce((SELECT sum(length(file)) FROM statistics), 0) + coalesce((SELECT sum(length(bytes)) FROM chunks), 0)
+    + coalesce((SELECT sum(octet_length(answer)) FROM ledger), 0)";
+
+/// About what the row of a file takes that has no sample.
+const FILE_ROW_BYTES: u64 = 170;
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
@@ -183,14 +191,20 @@ impl Reader {
     /// Counts of what is stored.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
-        let free_bytes = self.database.free_bytes()?;
+        let other_files = store_bytes.saturating_sub(self.database.file_bytes());
         self.read(|connection| {
             let (samples, labelled): (u64, u64) =
                 connection.query_row("SELECT count(*), count(label) FROM samples", [], |row| {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
-            let quarantined = connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?;
-            Ok(Counts { samples, labelled, unlabelled: samples - labelled, quarantined, store_bytes, free_bytes })
+            let (quarantined, without_sample): (u64, u64) =
+                connection.query_row("SELECT count(reason), count(*) - count(image) FROM files", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let blobs: u64 = connection.query_row(BLOB_BYTES, [], |row| row.get(0))?;
+            let beside_bytes = other_files + blobs + without_sample * FILE_ROW_BYTES;
+            let unlabelled = samples - labelled;
+            Ok(Counts { samples, labelled, unlabelled, quarantined, store_bytes, beside_bytes })
         })
     }
 

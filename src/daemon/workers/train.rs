@@ -60,32 +60,30 @@ struct TrainingRun {
 
 impl TrainingRun {
     /// The challenger and its verdict; `None` when it was cancelled.
-    fn run(&self, order: TrainingOrder, version: u64, control: &Control) -> Result<Option<TrainingOutcome>, AnyError> {
-        let space = self.settings.space;
-        let labelled = training_data::labelled(&self.reader, self.settings.max_samples, self.settings.fit.seed)?;
-        let data = training_data::with_replay(
-            &self.reader,
-            training_data::dataset(labelled, space)?,
-            self.settings.max_samples,
-        )?;
-        let (against, champion) = champion(&self.reader, self.settings.space)?;
-        let progress = |done: f64| self.report(TrainingPhase::Fitting, done * 0.9);
-        let Some(fitted) = fit(&data, &self.settings.fit, control, progress)? else { return Ok(None) };
-        self.report(TrainingPhase::Evaluating, 0.9);
-        let comparison = compare(&data, &fitted, version, champion.as_ref(), &self.settings.rules);
+    fn run(self, order: TrainingOrder, version: u64, control: &Control) -> Result<Option<TrainingOutcome>, AnyError> {
+        let Self { reader, settings, events } = self;
+        // Progress is dropped when the queue is full.
+        let report = |phase: TrainingPhase, progress: f64| {
+            let _ = events.try_send(Event::Trainer(TrainerEvent::Progress { phase, progress }));
+        };
+        let labelled = training_data::labelled(&reader, settings.max_samples, settings.fit.seed)?;
+        let data = training_data::dataset(labelled, settings.space)?;
+        let data = training_data::with_replay(&reader, data, settings.max_samples)?;
+        let (against, champion) = champion(&reader, settings.space)?;
+        // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
+        drop(reader);
+        let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
+        let Some(fitted) = fit(&data, &settings.fit, control, progress)? else { return Ok(None) };
+        report(TrainingPhase::Evaluating, 0.9);
+        let comparison = compare(&data, &fitted, version, champion.as_ref(), &settings.rules);
         let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
         let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;
-        let calibration = calibrate(&data, &fitted, self.settings.fit.seed);
+        let calibration = calibrate(&data, &fitted, settings.fit.seed);
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
-        let backbone = self.settings.backbone.clone();
+        let backbone = settings.backbone;
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
         let Comparison { champion, verdict, changes, .. } = comparison;
         Ok(Some(TrainingOutcome { order, challenger, champion, against, verdict, changes, suspicious_labels }))
-    }
-
-    fn report(&self, phase: TrainingPhase, progress: f64) {
-        // Progress is dropped when the queue is full.
-        let _ = self.events.try_send(Event::Trainer(TrainerEvent::Progress { phase, progress }));
     }
 }
 

@@ -66,5 +66,6 @@ impl Labels {
             cx.write(Write::DeletePendingLabel { prefix: awaited.prefix });
             self.set_label(cx, id, Some(awaited.label), awaited.source);
         }
+        self.keep_within_quota(cx);
     }
 }

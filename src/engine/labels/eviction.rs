@@ -1,10 +1,9 @@
 //! Keeping the store within its quota: when samples are evicted, and what is reported about it.
 //!
-//! The quota is that of the state folder. Two sizes count, the larger one: samples at the size that they take when many
-//! were dropped between them, with the unsent messages; and what is in use of the folder's files, by measurement. The
-//! first holds the quota by itself while there is little else; the second sees heads, statistics, backbones and names of
-//! files too. It falls late, since pages that dropped samples left behind in part are neither free nor full, so a
-//! quarter of the quota is left to samples whatever else there is.
+//! The quota is that of the state folder. Samples count at the size that they take when many were dropped between them;
+//! unsent messages, and what else is in the folder by measurement, count beside them: heads, statistics, backbones, the
+//! log, names of files. The size of the database's file says little, since pages that dropped samples left behind in
+//! part are neither free nor full. A quarter of the quota is left to samples whatever else there is.
 //!
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
@@ -23,9 +22,6 @@ use crate::words::Component;
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
-
-/// What the folder holds without any sample, in bytes: the log, its index, the reserve, empty tables.
-const FIXED: u64 = 1 << 20;
 
 /// Samples, labelled ones, and verdicts.
 type Holdings = (usize, usize, u64);
@@ -48,9 +44,8 @@ impl Labels {
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
         let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
         let samples = self.index.len() as u64 * sample_bytes;
-        let measured = if samples > quota / 4 { cx.messages.store_bytes_in_use().saturating_sub(FIXED) } else { 0 };
-        let used = measured.max(samples + cx.messages.outbox_bytes());
-        if used <= quota {
+        let used = samples + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
+        if used <= quota || samples <= quota / 4 {
             (self.eviction.exhausted, self.eviction.told) = (None, false);
             return;
         }

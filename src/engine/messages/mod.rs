@@ -139,9 +139,9 @@ impl Messages {
         self.outbox.bytes()
     }
 
-    /// Bytes of the state folder that hold something, as the shell measured them last.
-    pub fn store_bytes_in_use(&self) -> u64 {
-        self.reports.metrics.store_bytes.saturating_sub(self.reports.metrics.store_free_bytes)
+    /// Bytes of the state folder beside samples and unsent messages, as the shell measured them last.
+    pub fn store_beside_bytes(&self) -> u64 {
+        self.reports.metrics.store_beside_bytes
     }
 
     /// What the shell measured last.

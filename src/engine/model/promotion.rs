@@ -14,7 +14,7 @@ use super::super::{SwapOrder, SwapResult};
 use super::Model;
 use super::in_service::Why;
 use super::live_accuracy::Measured;
-use super::registry::HeadOrigin;
+use super::registry::{HeadOrigin, heads_max};
 use crate::update::Manifest;
 use crate::wire::{EventKind, TrainingPhase, UpdateKind};
 
@@ -129,7 +129,7 @@ impl Model {
 
     fn prune(&mut self, cx: &mut Cx<'_>) {
         let shadow = self.live.shadow.as_ref().map(|shadow| shadow.head.version);
-        let pruned = self.heads.prune(shadow);
+        let pruned = self.heads.prune(shadow, heads_max(cx.settings().quota_bytes));
         let Some(highest) = pruned.iter().max() else { return };
         self.schedule.head_deleted(*highest);
         self.write_training(cx);

@@ -6,8 +6,17 @@ use super::super::snapshot::HeadInfo;
 use super::super::write::{HeadStatus, Write};
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
 
-/// Registry that are kept.
+/// Heads that are kept, where the quota has room for them.
 pub(in crate::engine) const HEADS_MAX: usize = 32;
+/// Heads that are kept whatever the quota is.
+const HEADS_MIN: usize = 4;
+/// One head is kept for so many bytes of the quota: a head with its held-out answers has some 150 KB.
+const QUOTA_PER_HEAD: u64 = 2 << 20;
+
+/// How many heads are kept under this quota.
+pub(super) fn heads_max(quota_bytes: u64) -> usize {
+    usize::try_from(quota_bytes / QUOTA_PER_HEAD).unwrap_or(HEADS_MAX).clamp(HEADS_MIN, HEADS_MAX)
+}
 
 /// All stored heads, oldest first, as one embedding space sees them.
 #[derive(Debug)]
@@ -98,12 +107,12 @@ impl Registry {
         self.stored.iter().find(|head| head.status == HeadStatus::Rejected && head.head.id == *id)
     }
 
-    /// Takes out the heads beyond [`HEADS_MAX`] and returns their versions: rejected ones first, then those that never
+    /// Takes out the heads beyond `heads_max` and returns their versions: rejected ones first, then those that never
     /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to.
-    pub(super) fn prune(&mut self, shadow: Option<u64>) -> Vec<u64> {
+    pub(super) fn prune(&mut self, shadow: Option<u64>, heads_max: usize) -> Vec<u64> {
         let back = self.previous().map(|head| head.head.version);
         let mut pruned = Vec::new();
-        while self.stored.len() > HEADS_MAX {
+        while self.stored.len() > heads_max {
             let spare = |head: &&HeadInfo| {
                 let version = Some(head.head.version);
                 head.status != HeadStatus::Champion && version != back && version != shadow
@@ -201,6 +210,12 @@ mod tests {
     }
 
     #[test]
+    fn a_small_quota_keeps_fewer_heads() {
+        assert_eq!([0, 8, 20, 512].map(|mib| heads_max(mib << 20)), [4, 4, 10, 32]);
+        assert_eq!(heads_max(u64::MAX), 32);
+    }
+
+    #[test]
     fn the_version_of_a_deleted_head_is_not_given_again() {
         let (mut heads, newest) = (heads(), HEADS_MAX as u64 + 1);
         let template = heads.all()[0].clone();
@@ -209,7 +224,7 @@ mod tests {
             let status = if version == newest { HeadStatus::Rejected } else { HeadStatus::Kept };
             heads.add(HeadInfo { head, status, ..template.clone() });
         }
-        assert_eq!(heads.prune(None), [newest]);
+        assert_eq!(heads.prune(None, HEADS_MAX), [newest]);
         assert_eq!(heads.reserve_version(HeadOrigin::Training), newest + 1);
         let mut restarted = Registry::new(heads.all().to_vec(), template.space).deleted_up_to(newest);
         assert_eq!(restarted.reserve_version(HeadOrigin::Training), newest + 1);

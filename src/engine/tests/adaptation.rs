@@ -238,14 +238,13 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     let tight = Settings { quota_bytes: 4 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };
     let mut engine = started(Settings { spool_bytes_max: 1 << 10, ..tight });
     let vitals = || Event::SystemMetrics(SystemMetrics::default());
-    for number in 0..2 {
-        arrives(&mut engine, number, scored("nut", None));
-    }
-    arrives(&mut engine, 2, scored("nut", None));
-    let effects = engine.step(at(5), vitals());
-    let asked =
-        effects.acts.iter().find_map(|effect| if let Act::Evict { count } = effect { Some(*count) } else { None });
-    assert_eq!(asked, Some(2), "one over, and 5 % of the quota as room");
+    let asked = |effects: &Step| {
+        effects.acts.iter().find_map(|act| if let Act::Evict { count } = act { Some(*count) } else { None })
+    };
+    assert_eq!(asked(&arrives(&mut engine, 0, scored("nut", None))), None, "three samples of four");
+    let over = arrives(&mut engine, 1, scored("nut", None));
+    assert_eq!(asked(&over), Some(1), "the unsent messages are too much, and 5 % of the quota are room");
+    assert_eq!(asked(&arrives(&mut engine, 2, scored("nut", None))), None, "one search at a time");
     gets(&mut engine, image(1), "bolt", 6);
     gets(&mut engine, image(2), "nut", 6);
     let of = |number, label: Option<&str>, why| EvictionCandidate {
@@ -278,8 +277,7 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
         "it was said already"
     );
     assert!(!looks(&engine.step(at(13), vitals())));
-    arrives(&mut engine, 3, scored("nut", None));
-    assert!(looks(&engine.step(at(14), vitals())), "another sample came");
+    assert!(looks(&arrives(&mut engine, 3, scored("nut", None))), "another sample came");
     arrives(&mut engine, 4, scored("nut", None));
     engine.step(at(15), Event::Adapter(AdapterEvent::EvictionCandidates(vec![])));
     assert!(looks(&engine.step(at(16), vitals())), "one came during the search, and was not looked at");
