@@ -58,7 +58,7 @@ sweep() {
     local process
     for process in $(pgrep 'edgetuned|mosquitto'); do
         # It may have ended meanwhile.
-        if tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | grep --quiet --fixed-strings "$1/"; then
+        if tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep --quiet --fixed-strings "$1/"; then
             kill -9 "$process" 2>/dev/null || true
         fi
     done
