@@ -4,9 +4,9 @@
 
 use std::ops::ControlFlow;
 
-use edgetuned::head::{Calibration, HeadRecord, HeldOut, Origin};
+use edgetuned::head::{BackboneRef, Calibration, HeadRecord, Origin};
 use edgetuned::train::{ClassWeights, Dataset, FitError, Fitted, HeadKind, L2, LabelStats, Settings, Solver, fit};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 use ndarray::{Array2, Axis};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -206,20 +206,8 @@ fn what_no_linear_head_can_tell_the_others_do_and_auto_finds_it() {
 fn a_head_of_every_kind_is_read_back_as_it_was_written() {
     let data = clusters(8, 60, 3, 4.0, 1);
     for kind in KINDS {
-        let Fitted { dense, facts, heldout } = run(&data, &of(kind));
-        let backbone = edgetuned::head::BackboneRef { name: "b".into(), sha256: data.space().backbone, dim: 12 };
-        let (head, created) = (HeadRef { id: dense.id(), version: 1 }, Timestamp(0));
-        let heldout = HeldOut { ids: heldout.ids, logits: heldout.logits };
-        let record = HeadRecord {
-            head,
-            created,
-            backbone,
-            dense,
-            training: facts,
-            figures: None,
-            heldout,
-            calibration: Calibration::default(),
-        };
+        let backbone = BackboneRef { name: "b".into(), sha256: data.space().backbone, dim: 12 };
+        let record = run(&data, &of(kind)).into_record(1, Timestamp(0), backbone, None, Calibration::default());
         assert_eq!(HeadRecord::from_bytes(&record.to_bytes()).unwrap(), record, "{kind:?}");
         let projected = record.dense.hidden.as_ref().is_some_and(|hidden| hidden.origin != Origin::Learned);
         assert_eq!(projected, kind == HeadKind::RpRidge);

@@ -8,7 +8,7 @@ use edgetuned::eval::compare;
 use edgetuned::eval::gate::Rules;
 use edgetuned::head::{BackboneRef, Calibration, HeadRecord};
 use edgetuned::train::{LabelStats, Settings, fit, subset};
-use edgetuned::words::{Digest, HeadRef, Timestamp};
+use edgetuned::words::{Digest, Timestamp};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -142,16 +142,9 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
         let comparison = compare(&data, &fitted, version, champion.as_ref(), &Rules::default());
         if comparison.verdict.promote {
             promoted += 1;
-            champion = Some(HeadRecord {
-                head: HeadRef { id: fitted.dense.id(), version },
-                created: Timestamp(0),
-                backbone: BackboneRef { name: String::new(), sha256: Digest::of(b""), dim: train.space.dim },
-                dense: fitted.dense,
-                training: fitted.facts,
-                figures: comparison.challenger,
-                heldout: fitted.heldout,
-                calibration: Calibration::default(),
-            });
+            let backbone = BackboneRef { name: String::new(), sha256: Digest::of(b""), dim: train.space.dim };
+            let (figures, calibration) = (comparison.challenger, Calibration::default());
+            champion = Some(fitted.into_record(version, Timestamp(0), backbone, figures, calibration));
         } else {
             refused += 1;
         }

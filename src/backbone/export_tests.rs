@@ -7,9 +7,9 @@ use super::super::OnnxBackbone;
 use super::super::onnx::reader::{INITIALIZER, INPUT, Versions};
 use super::super::onnx::wire::put_int;
 use super::*;
-use crate::head::{BackboneRef, Calibration, HeldOut, Hidden, Origin, TrainingFacts};
+use crate::head::{BackboneRef, Hidden, Origin, TrainingFacts};
 use crate::ports::Embedder;
-use crate::words::{Digest, HeadRef, Label, Timestamp};
+use crate::words::{Digest, Label, Timestamp};
 
 const NAMES: [&str; 3] = ["Mutter \"M6\"", "Zahnräder", "ナット"];
 
@@ -87,27 +87,11 @@ fn record(manifest: &Manifest) -> HeadRecord {
     let classes = NAMES.iter().map(|name| Label::new(name).unwrap()).collect();
     let weights = Array2::from_shape_fn((3, d), |(k, i)| ((k * 31 + i * 17) % 13) as f32 / 6.0 - 1.0);
     let bias = Array1::from_vec(vec![0.5, -0.25, 0.0]);
-    let dense = DenseHead { space, classes, hidden: None, weights, bias, temperature: 0.7 };
+    let dense = DenseHead { temperature: 0.7, ..DenseHead::linear(space, classes, weights, bias) };
+    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: d };
     HeadRecord {
-        head: HeadRef { id: dense.id(), version: 4 },
-        created: Timestamp(1_700_000_000_000),
-        backbone: BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: d },
-        dense,
-        training: TrainingFacts {
-            solver: "lbfgs".into(),
-            lambda: 1.0,
-            lambda_path: Vec::new(),
-            loss: 1.0,
-            iterations: 1,
-            converged: true,
-            n_train: 1,
-            seed: 0,
-            fit_seconds: 0.0,
-            ..TrainingFacts::default()
-        },
-        figures: None,
-        heldout: HeldOut::default(),
-        calibration: Calibration::default(),
+        training: TrainingFacts { lambda: 1.0, loss: 1.0, n_train: 1, ..TrainingFacts::default() },
+        ..HeadRecord::new(dense, 4, Timestamp(1_700_000_000_000), backbone)
     }
 }
 

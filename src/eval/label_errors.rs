@@ -230,10 +230,7 @@ mod tests {
         let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: D };
         let (weights, bias) = (Array2::zeros((3, D)), Array1::zeros(3));
         let logits = Array2::from_shape_fn((ids.len(), 3), |(i, j)| 3.0 * f32::from(u8::from(j == predicted[i])));
-        (
-            DenseHead { space, classes: classes(), hidden: None, weights, bias, temperature: 1.0 },
-            HeldOut { ids: ids.to_vec(), logits },
-        )
+        (DenseHead::linear(space, classes(), weights, bias), HeldOut { ids: ids.to_vec(), logits })
     }
 
     #[test]

@@ -58,6 +58,12 @@ pub enum SpaceMismatch {
 }
 
 impl DenseHead {
+    /// A linear head, its temperature 1: `weights` (k, d), `bias` (k,).
+    #[must_use]
+    pub fn linear(space: EmbeddingSpace, classes: ClassSet, weights: Array2<f32>, bias: Array1<f32>) -> Self {
+        Self { space, classes, hidden: None, weights, bias, temperature: 1.0 }
+    }
+
     /// Whether embeddings of `space` can be read.
     ///
     /// # Errors
@@ -205,14 +211,8 @@ pub(super) mod tests {
 
     pub(crate) fn head() -> DenseHead {
         let classes = ["gear", "nut", "bolt"].iter().filter_map(|name| Label::new(name).ok()).collect();
-        DenseHead {
-            space: space(2),
-            classes,
-            hidden: None,
-            weights: array![[1.0, 0.5], [-1.0, 2.0], [0.0, 1e4]],
-            bias: array![0.5, 0.0, -1.0],
-            temperature: 2.0,
-        }
+        let (weights, bias) = (array![[1.0, 0.5], [-1.0, 2.0], [0.0, 1e4]], array![0.5, 0.0, -1.0]);
+        DenseHead { temperature: 2.0, ..DenseHead::linear(space(2), classes, weights, bias) }
     }
 
     #[test]

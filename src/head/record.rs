@@ -28,6 +28,23 @@ pub struct HeadRecord {
     pub calibration: Calibration,
 }
 
+impl HeadRecord {
+    /// `dense` by its own id; nothing is known yet of its training, its figures and its calibration.
+    #[must_use]
+    pub fn new(dense: DenseHead, version: u64, created: Timestamp, backbone: BackboneRef) -> Self {
+        Self {
+            head: HeadRef { id: dense.id(), version },
+            created,
+            backbone,
+            dense,
+            training: TrainingFacts::default(),
+            figures: None,
+            heldout: HeldOut::default(),
+            calibration: Calibration::default(),
+        }
+    }
+}
+
 /// A backbone as reports name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -9,9 +9,9 @@ use crate::engine::{
     ClassFolders, FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, NewSample, OutboxMessage,
     PendingLabel, Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
 };
-use crate::head::{Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
-use crate::words::{ClassSet, Digest, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{ClassSet, Digest, Label, SampleId, Timestamp};
 
 const DIM: usize = 4;
 
@@ -89,34 +89,12 @@ fn awaited(prefix: &str, text: &str) -> PendingLabel {
 
 fn head(version: u64) -> Box<HeadRecord> {
     let classes: ClassSet = ["gear", "nut"].map(label).into_iter().collect();
-    let dense = DenseHead {
-        space: space("a"),
-        classes,
-        hidden: None,
-        weights: Array2::from_elem((2, DIM), version as f32),
-        bias: Array1::zeros(2),
-        temperature: 1.5,
-    };
+    let weights = Array2::from_elem((2, DIM), version as f32);
+    let dense = DenseHead { temperature: 1.5, ..DenseHead::linear(space("a"), classes, weights, Array1::zeros(2)) };
     Box::new(HeadRecord {
-        head: HeadRef { id: dense.id(), version },
-        created: Timestamp(70),
-        backbone: backbone(),
-        dense,
-        training: TrainingFacts {
-            solver: "lbfgs".into(),
-            lambda: 0.1,
-            lambda_path: vec![(0.1, 0.7)],
-            loss: 0.5,
-            iterations: 12,
-            converged: true,
-            n_train: 40,
-            seed: 7,
-            fit_seconds: 0.1,
-            ..TrainingFacts::default()
-        },
-        figures: None,
+        training: TrainingFacts { lambda_path: vec![(0.1, 0.7)], n_train: 40, seed: 7, ..TrainingFacts::default() },
         heldout: HeldOut { ids: vec![id(1)], logits: Array2::zeros((1, 2)) },
-        calibration: Calibration::default(),
+        ..HeadRecord::new(dense, version, Timestamp(70), backbone())
     })
 }
 

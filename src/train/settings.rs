@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::head::{BackboneRef, Calibration, DenseHead, Figures, HeadRecord, HeldOut, TrainingFacts};
-use crate::words::{HeadRef, Keyword, Timestamp, keywords};
+use crate::words::{Keyword, Timestamp, keywords};
 
 /// How to train.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -181,15 +181,13 @@ impl Fitted {
         figures: Option<Figures>,
         calibration: Calibration,
     ) -> HeadRecord {
+        let Self { dense, facts, heldout } = self;
         HeadRecord {
-            head: HeadRef { id: self.dense.id(), version },
-            created,
-            backbone,
-            dense: self.dense,
-            training: self.facts,
+            training: facts,
             figures,
-            heldout: self.heldout,
+            heldout,
             calibration,
+            ..HeadRecord::new(dense, version, created, backbone)
         }
     }
 }

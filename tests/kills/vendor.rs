@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
 use edgetuned::update::{Signer, sign};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, Timestamp};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rumqttc::QoS;
@@ -45,21 +45,10 @@ impl Vendor {
         let mut weight = || self.dice.random_range(-0.1..0.1);
         let weights = ndarray::Array2::from_shape_simple_fn((PARTS.len(), space.dim), &mut weight);
         let bias = ndarray::Array1::zeros(PARTS.len());
-        let dense = DenseHead { space, classes, hidden: None, weights, bias, temperature: 1.0 };
+        let dense = DenseHead::linear(space, classes, weights, bias);
         let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64);
         let backbone = BackboneRef { name: "default".into(), sha256: space.backbone, dim: space.dim };
-        let training = TrainingFacts { solver: "lbfgs".into(), converged: true, ..TrainingFacts::default() };
-        let record = HeadRecord {
-            head: HeadRef { id: dense.id(), version: 1 },
-            created: now,
-            backbone: backbone.clone(),
-            dense,
-            training,
-            figures: None,
-            heldout: HeldOut::default(),
-            calibration: Calibration::default(),
-        };
-        self.file = record.to_bytes();
+        self.file = HeadRecord::new(dense, 1, now, backbone.clone()).to_bytes();
         let expires = Timestamp(now.0 + 86_400_000);
         let members = json!({
             "v": 1, "kind": "head", "name": "guesses", "version": self.version, "size": self.file.len(),

@@ -11,10 +11,10 @@ use edgetuned::engine::{
     OutboxMessage, PendingLabel, Predicted, PreviousBackbone, Probation, RememberedReply, TrainingOrder, TrainingState,
     UpdateRecord, Write,
 };
-use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
 use edgetuned::store::{OpenOptions, Precision, Store, StoreError, files};
 use edgetuned::wire::{Topic, UpdateKind};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -241,31 +241,9 @@ impl Life {
         let weights = ndarray::Array2::from_shape_simple_fn((3, DIM), &mut weight);
         let bias = ndarray::Array1::zeros(3);
         let classes: ClassSet = (0..3).map(label).collect();
-        let dense = DenseHead { space: space(backbone), classes, hidden: None, weights, bias, temperature: 1.0 };
-        let training = TrainingFacts {
-            solver: "lbfgs".into(),
-            lambda: 0.1,
-            lambda_path: vec![],
-            loss: 0.5,
-            iterations: 3,
-            converged: true,
-            n_train: 3,
-            seed: 0,
-            fit_seconds: 0.1,
-            ..TrainingFacts::default()
-        };
+        let dense = DenseHead::linear(space(backbone), classes, weights, bias);
         self.heads.push(version);
-        let record = HeadRecord {
-            head: HeadRef { id: dense.id(), version },
-            created: self.at(),
-            backbone: reference(backbone),
-            dense,
-            training,
-            figures: None,
-            heldout: HeldOut::default(),
-            calibration: Calibration::default(),
-        };
-        (version, record)
+        (version, HeadRecord::new(dense, version, self.at(), reference(backbone)))
     }
 
     /// A head that is stored and promoted.

@@ -8,11 +8,11 @@ use super::*;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{HeadInfo, LabelSource, NewSample, Write};
 use crate::eval::gate::{Rules, VerdictCode};
-use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, TrainingFacts};
+use crate::head::{BackboneRef, DenseHead};
 use crate::store::{OpenOptions, Precision, Store, StoredHead};
 use crate::train;
 use crate::wire::UpdateKind;
-use crate::words::{HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, Timestamp};
 
 fn space(backbone: &[u8]) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -44,24 +44,9 @@ fn head(labels: &[&str], sign: f32, backbone_digest: &[u8]) -> HeadRecord {
     if labels.len() > 1 {
         (weights[[0, 0]], weights[[1, 0]]) = (3.0 * sign, -3.0 * sign);
     }
-    let dense = DenseHead {
-        space: space(backbone_digest),
-        classes: labels.iter().map(|label| Label::new(label).unwrap()).collect(),
-        hidden: None,
-        weights,
-        bias: Array1::zeros(labels.len()),
-        temperature: 1.0,
-    };
-    HeadRecord {
-        head: HeadRef { id: dense.id(), version: 1 },
-        created: Timestamp(0),
-        backbone: backbone(),
-        dense,
-        training: TrainingFacts::default(),
-        figures: None,
-        heldout: HeldOut::default(),
-        calibration: Calibration::default(),
-    }
+    let classes = labels.iter().map(|label| Label::new(label).unwrap()).collect();
+    let dense = DenseHead::linear(space(backbone_digest), classes, weights, Array1::zeros(labels.len()));
+    HeadRecord::new(dense, 1, Timestamp(0), backbone())
 }
 
 fn store(folder: &Path) -> Store {

@@ -17,7 +17,7 @@ use ndarray::{Array1, Array2};
 
 use super::*;
 use crate::eval::gate::{Verdict, VerdictCode};
-use crate::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use crate::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 
@@ -120,33 +120,12 @@ pub(super) fn snapshot() -> Snapshot {
 }
 
 fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
+    let classes = [label("bolt"), label("nut")].into_iter().collect();
+    let dense = DenseHead::linear(space(), classes, Array2::zeros((2, 1)), Array1::zeros(2));
     let challenger = HeadRecord {
         head: HeadRef { id: HeadId(id.into()), version },
-        created: Timestamp(0),
-        backbone: backbone(),
-        dense: DenseHead {
-            space: space(),
-            classes: [label("bolt"), label("nut")].into_iter().collect(),
-            hidden: None,
-            weights: Array2::zeros((2, 1)),
-            bias: Array1::zeros(2),
-            temperature: 1.0,
-        },
-        training: TrainingFacts {
-            solver: "lbfgs".into(),
-            lambda: 0.1,
-            lambda_path: vec![],
-            loss: 0.5,
-            iterations: 3,
-            converged: true,
-            n_train: 2,
-            seed: 0,
-            fit_seconds: 0.1,
-            ..TrainingFacts::default()
-        },
-        figures: None,
-        heldout: HeldOut::default(),
-        calibration: Calibration::default(),
+        training: TrainingFacts { converged: true, n_train: 2, fit_seconds: 0.1, ..TrainingFacts::default() },
+        ..HeadRecord::new(dense, version, Timestamp(0), backbone())
     };
     let verdict =
         Verdict { promote: true, provisional: false, code: VerdictCode::Better, reason: "better".into(), change: None };

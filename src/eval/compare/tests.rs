@@ -7,7 +7,7 @@ use super::super::gate::VerdictCode;
 use super::*;
 use crate::head::{BackboneRef, Calibration};
 use crate::train::{L2, Settings, fit};
-use crate::words::{Digest, EmbeddingSpace, HeadRef, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Timestamp};
 
 const D: usize = 8;
 
@@ -46,16 +46,8 @@ fn trained(data: &Dataset) -> Fitted {
 }
 
 fn record(fitted: Fitted) -> HeadRecord {
-    HeadRecord {
-        head: HeadRef { id: fitted.dense.id(), version: 6 },
-        created: Timestamp(0),
-        backbone: BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: D },
-        dense: fitted.dense,
-        training: fitted.facts,
-        figures: None,
-        heldout: fitted.heldout,
-        calibration: Calibration::default(),
-    }
+    let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: D };
+    fitted.into_record(6, Timestamp(0), backbone, None, Calibration::default())
 }
 
 fn against(data: &Dataset, fitted: &Fitted, champion: &HeadRecord) -> Comparison {
@@ -161,10 +153,9 @@ fn challengers_on_shuffled_labels_lose_and_single_groups_leave_nothing_to_measur
 
 /// A head trained elsewhere, on 60 other images of these classes.
 fn pushed(names: &[&'static str]) -> HeadRecord {
-    HeadRecord {
-        head: HeadRef { version: 7, ..record(trained(&dataset(&images(1_000..1_060, names)))).head },
-        ..record(trained(&dataset(&images(1_000..1_060, names))))
-    }
+    let mut record = record(trained(&dataset(&images(1_000..1_060, names))));
+    record.head.version = 7;
+    record
 }
 
 /// What the gate says of `pushed` by `data`, beside a champion trained on it.

@@ -13,7 +13,7 @@ use super::*;
 use crate::eval::{Comparison, compare};
 use crate::head::{BackboneRef, Calibration, HeadRecord};
 use crate::train::{Dataset, Fitted, L2, Settings, fit};
-use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Timestamp};
+use crate::words::{ClassSet, Digest, EmbeddingSpace, Timestamp};
 
 const D: usize = 6;
 
@@ -47,16 +47,8 @@ fn trained(data: &Dataset) -> Fitted {
 /// The champion that `fitted` was promoted as, measured on its own data.
 fn champion(data: &Dataset, fitted: Fitted) -> HeadRecord {
     let figures = compare(data, &fitted, 1, None, &Rules::default()).challenger;
-    HeadRecord {
-        head: HeadRef { id: fitted.dense.id(), version: 1 },
-        created: Timestamp(0),
-        backbone: BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: D },
-        dense: fitted.dense,
-        training: fitted.facts,
-        figures,
-        heldout: fitted.heldout,
-        calibration: Calibration::default(),
-    }
+    let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: D };
+    fitted.into_record(1, Timestamp(0), backbone, figures, Calibration::default())
 }
 
 fn against(data: &Dataset, fitted: &Fitted, champion: &HeadRecord, seed: u64) -> Comparison {

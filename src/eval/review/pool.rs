@@ -85,21 +85,16 @@ mod tests {
     use ndarray::{Array1, array};
 
     use super::*;
-    use crate::head::{BackboneRef, Calibration, DenseHead, HeldOut, Novelty, NoveltyParts, Ranked, TrainingFacts};
-    use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadRef, Timestamp};
+    use crate::head::{BackboneRef, Calibration, DenseHead, Novelty, NoveltyParts, Ranked};
+    use crate::words::{ClassSet, Digest, EmbeddingSpace, Timestamp};
 
     /// A head of two classes that knows how novel 120 known images were, from 0 to 1.
     fn champion() -> HeadRecord {
         let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 3 };
         let classes: ClassSet = ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect();
-        let dense = DenseHead {
-            space,
-            classes,
-            hidden: None,
-            weights: array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            bias: Array1::zeros(2),
-            temperature: 1.0,
-        };
+        let weights = array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+        let dense = DenseHead::linear(space, classes, weights, Array1::zeros(2));
+        let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: 3 };
         let novelty = Novelty::new(NoveltyParts {
             means: array![[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             centre: Array1::from_vec(vec![0.5, 0.5, 0.0]),
@@ -109,14 +104,8 @@ mod tests {
             heldout: Ranked::new((0..120).map(|i| i as f32 / 120.0).collect()).unwrap(),
         });
         HeadRecord {
-            head: HeadRef { id: dense.id(), version: 1 },
-            created: Timestamp(0),
-            backbone: BackboneRef { name: "tiny".into(), sha256: Digest::of(b"m"), dim: 3 },
-            dense,
-            training: TrainingFacts::default(),
-            figures: None,
-            heldout: HeldOut::default(),
             calibration: Calibration { conformal: None, novelty: novelty.ok() },
+            ..HeadRecord::new(dense, 1, Timestamp(0), backbone)
         }
     }
 

@@ -11,10 +11,8 @@ fn record() -> HeadRecord {
 }
 
 fn record_of(dense: DenseHead) -> HeadRecord {
+    let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 2 };
     HeadRecord {
-        head: HeadRef { id: dense.id(), version: 7 },
-        created: Timestamp(1_700_000_000_120),
-        backbone: BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 2 },
         training: TrainingFacts {
             solver: "lbfgs".into(),
             lambda: 0.1,
@@ -27,13 +25,11 @@ fn record_of(dense: DenseHead) -> HeadRecord {
             fit_seconds: 0.25,
             ..TrainingFacts::default()
         },
-        figures: None,
         heldout: HeldOut {
             ids: vec![SampleId::of(b"a"), SampleId::of(b"b")],
             logits: array![[1.0, -2.0, f32::NEG_INFINITY], [0.5, 0.25, 3.0]],
         },
-        calibration: Calibration::default(),
-        dense,
+        ..HeadRecord::new(dense, 7, Timestamp(1_700_000_000_120), backbone)
     }
 }
 

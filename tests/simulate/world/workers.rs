@@ -10,7 +10,7 @@ use edgetuned::engine::{
 };
 use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
-use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
+use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use edgetuned::update::Manifest;
 use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, TrainingPhase};
 use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp, is_audit};
@@ -108,33 +108,21 @@ impl World {
         if self.chance(self.chances.poor) {
             self.poor.insert(id.clone());
         }
+        let (weights, bias) = (ndarray::Array2::zeros((3, space.dim)), ndarray::Array1::zeros(3));
+        let dense = DenseHead::linear(space, classes, weights, bias);
         HeadRecord {
             head: HeadRef { id, version },
-            created: self.now.wall,
-            backbone,
-            dense: DenseHead {
-                space,
-                classes,
-                hidden: None,
-                weights: ndarray::Array2::zeros((3, space.dim)),
-                bias: ndarray::Array1::zeros(3),
-                temperature: 1.0,
-            },
             training: TrainingFacts {
-                solver: "lbfgs".into(),
                 lambda: 0.1,
-                lambda_path: vec![],
                 loss: 0.5,
                 iterations: 3,
                 converged: true,
                 n_train: 3,
-                seed: 0,
                 fit_seconds: 0.1,
                 ..TrainingFacts::default()
             },
             figures: self.is_full.then(figures),
-            heldout: HeldOut::default(),
-            calibration: Calibration::default(),
+            ..HeadRecord::new(dense, version, self.now.wall, backbone)
         }
     }
 
