@@ -1,8 +1,8 @@
 //! The daemon as a whole: what it adds to decoding and inference, what memory it takes, how many images a second.
 //!
 //! `cargo bench --bench daemon` needs mosquitto. It measures the bundled default backbone and, where `../shared/data`
-//! lies beside the checkout, `MobileNetV2` fp32; pictures are of the synthetic camera, 640 x 480. The memory is held
-//! against a process that only opens the backbone and embeds one picture: this program again, started by itself.
+//! is beside the checkout, `MobileNetV2` fp32; pictures are of the synthetic camera, 640 x 480. The memory is compared
+//! with that of a process that only opens the backbone and embeds one picture: this program again, started by itself.
 
 #[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
 #[path = "../tests/support/camera/mod.rs"]
@@ -114,7 +114,7 @@ fn measure(model: &str, port: u16) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Opens the backbone, embeds one picture, and says what that took.
+/// Opens the backbone, embeds one picture, and prints time and memory of that.
 fn probe(model: &str) -> Result<(), Box<dyn Error>> {
     let mut backbone = OnnxBackbone::open(&Manifest::resolve(model)?, 1)?;
     let tensor = vec![0.1; backbone.preprocess().tensor_len()];

@@ -1,7 +1,7 @@
 //! Fitting the softmax head, beside scikit-learn on the same data, folds and penalties; one thread each.
 //!
-//! `cargo bench --bench fit [-- N D K [KIND...]]`; by default 10,000 x 1,280 of 10 classes. Kinds: `photographs` (what a
-//! rectified backbone gives of classes that stand apart: power-law spectrum, class means, no negative value), `blurred`
+//! `cargo bench --bench fit [-- N D K [KIND...]]`; by default 10,000 x 1,280 of 10 classes. Kinds: `photographs` (what
+//! a rectified backbone gives of well separated classes: power-law spectrum, class means, no negative value), `blurred`
 //! (the same, classes nearer) and `noise` (nothing to learn). The peer is `fit_peer.py`, run by `EDGETUNED_PYTHON` or
 //! python3. Seconds are the processor's, so that a busy machine does not decide.
 
@@ -202,15 +202,15 @@ fn peer(file: &tempfile::NamedTempFile, singles: &[(f64, f64)], path_seconds: f6
     };
     let mut number = 0;
     for line in String::from_utf8_lossy(&answer.stdout).lines() {
-        let said: serde_json::Value = serde_json::from_str(line)?;
-        let value = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
-        match said["fit"].as_str() {
+        let result: serde_json::Value = serde_json::from_str(line)?;
+        let value = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
+        match result["fit"].as_str() {
             Some("single") => {
                 let (seconds, loss) = singles[number % singles.len()];
                 number += 1;
                 println!(
                     "  peer, single {} lambda {:<8.2e} {:7.3} s (wall {:.3}), {:3} iterations, loss {:.7}: {:.1} x ours, loss {:+.1e}",
-                    said["dtype"].as_str().unwrap_or_default(),
+                    result["dtype"].as_str().unwrap_or_default(),
                     value("lam"),
                     value("cpu"),
                     value("wall"),
@@ -221,11 +221,11 @@ fn peer(file: &tempfile::NamedTempFile, singles: &[(f64, f64)], path_seconds: f6
                 );
             }
             Some("path") => {
-                let path: Vec<(f64, f64)> = serde_json::from_value(said["path"].clone())?;
+                let path: Vec<(f64, f64)> = serde_json::from_value(result["path"].clone())?;
                 println!(
                     "  peer, path of {} {} {:7.3} s (wall {:.3}), memory grew {:.0} MB: {:.1} x ours\n    held-out losses: {}",
                     path.len(),
-                    said["dtype"].as_str().unwrap_or_default(),
+                    result["dtype"].as_str().unwrap_or_default(),
                     value("cpu"),
                     value("wall"),
                     value("grew") / 1e6,
@@ -233,7 +233,7 @@ fn peer(file: &tempfile::NamedTempFile, singles: &[(f64, f64)], path_seconds: f6
                     losses(&path),
                 );
             }
-            _ => println!("  peer: scikit-learn {}, numpy {}", said["version"], said["numpy"]),
+            _ => println!("  peer: scikit-learn {}, numpy {}", result["version"], result["numpy"]),
         }
     }
     Ok(())

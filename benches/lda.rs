@@ -1,7 +1,7 @@
 //! Milliseconds for one label to take effect, beside a factorisation from new and beside scikit-learn's refit.
 //!
-//! `cargo bench --bench lda [-- D SAMPLES CLASSES]`; by default 1280, 500 and 10, one thread. scikit-learn is asked
-//! through `EDGETUNED_PYTHON` or `python3`, when it is importable there; its refit is of the same shape.
+//! `cargo bench --bench lda [-- D SAMPLES CLASSES]`; by default 1280, 500 and 10, one thread. scikit-learn runs
+//! in `EDGETUNED_PYTHON` or `python3`, when it is importable there; its refit is of the same shape.
 
 use std::process::Command;
 use std::time::Instant;

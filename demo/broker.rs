@@ -72,7 +72,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Subscribes, so that nothing said from now on is missed.
+    /// Subscribes, so that no message from now on is missed.
     pub fn connect(broker: SocketAddr) -> Outcome<Self> {
         let mut options = MqttOptions::new("demo-listener", broker.ip().to_string(), broker.port());
         options.set_max_packet_size(1 << 20, 1 << 20);
@@ -89,7 +89,7 @@ impl Listener {
         Ok(Self { client, heard })
     }
 
-    /// The next thing heard; `None` when nothing was said for this long.
+    /// The next message or end; `None` when there was none for this long.
     pub fn next(&self, patience: Duration) -> Outcome<Option<Heard>> {
         match self.heard.recv_timeout(patience) {
             Ok(heard) => Ok(Some(heard)),

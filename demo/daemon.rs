@@ -89,12 +89,12 @@ impl Daemon {
         if lines.is_empty() { "  (none)".into() } else { lines[lines.len().saturating_sub(20)..].join("\n") }
     }
 
-    /// Asks it to stop and waits up to five seconds.
+    /// Sends SIGTERM and waits up to five seconds for its end.
     fn stop(&mut self) {
         // `kill` the program rather than the system call keeps this example free of unsafe code.
-        let asked = Command::new("kill").arg(self.process.id().to_string()).stderr(Stdio::null()).status();
+        let sent = Command::new("kill").arg(self.process.id().to_string()).stderr(Stdio::null()).status();
         let deadline = Instant::now() + Duration::from_secs(5);
-        while asked.is_ok() && Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+        while sent.is_ok() && Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(20));
         }
     }

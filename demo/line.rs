@@ -16,7 +16,7 @@ use crate::teller::Teller;
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What the device said so far that the story has not used yet.
+/// Messages of the device that the story has not used yet.
 #[derive(Default)]
 pub struct Inbox {
     /// Whether it is there.
@@ -29,7 +29,7 @@ pub struct Inbox {
     pub results: VecDeque<Value>,
 }
 
-/// The line and whoever stands beside it.
+/// The line, and the person who labels beside it.
 pub struct Line<'a> {
     /// What runs there.
     pub daemon: Daemon,
@@ -85,7 +85,7 @@ impl<'a> Line<'a> {
             if Instant::now() > deadline {
                 return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
             }
-            // The daemon may end without a word on the broker, so its process is looked at as well.
+            // The daemon may end without a message on the broker, so its process is checked as well.
             if let Some(status) = self.daemon.ended()? {
                 return Err(format!("edgetuned ended ({status}) while the demo waited for {what}").into());
             }

@@ -1,4 +1,4 @@
-//! The main job, told as it happens: a camera, a daemon, a broker, a person who labels.
+//! The demo: a camera, a daemon, a broker and a person who labels, reported as it happens.
 //!
 //! ```text
 //! make demo                     # a synthetic camera over a sorting line
@@ -24,7 +24,7 @@ mod pictures;
 mod story;
 mod teller;
 
-/// What can go wrong here is told to a person and ends the demo.
+/// An error is printed and ends the demo.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[derive(Parser)]

@@ -105,7 +105,7 @@ pub struct Deck {
     pub known: Vec<Class>,
     /// The class that appears later.
     pub newcomer: Class,
-    /// Who plays when.
+    /// How many pictures each part of the demo shows.
     pub plan: Plan,
 }
 
@@ -156,7 +156,7 @@ impl Deck {
     }
 }
 
-/// What lies in a folder, by name.
+/// The files of a folder, by name.
 fn listed(folder: &Path) -> Outcome<Vec<PathBuf>> {
     let found = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());

@@ -14,7 +14,7 @@ use crate::teller::{Tally, Teller, share};
 /// Images that were seen and whose class a person knows.
 type Known = Vec<(SampleId, String)>;
 
-/// Hands out each class's pictures once, in order.
+/// Deals each class's pictures once, in order.
 struct Hand<'a> {
     left: HashMap<&'a str, std::slice::Iter<'a, Picture>>,
 }
@@ -124,7 +124,7 @@ fn unlabelled(deck: &Deck, hand: &mut Hand<'_>, line: &mut Line<'_>, teller: &Te
     Ok(seen)
 }
 
-/// Waits for a training that nobody asked for, and tells what it brought.
+/// Waits for a training that starts by itself, and prints its result.
 fn trained(line: &mut Line<'_>, teller: &Teller) -> Outcome<()> {
     let result = line.until("a training by itself", |inbox| inbox.results.pop_front())?;
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
@@ -150,7 +150,7 @@ fn trained(line: &mut Line<'_>, teller: &Teller) -> Outcome<()> {
     Ok(())
 }
 
-/// Shows one picture of each of `classes` and prints what was said of each.
+/// Shows one picture of each of `classes` and prints the predictions.
 fn round<'a>(
     classes: impl Iterator<Item = &'a Class>,
     hand: &mut Hand<'_>,
@@ -165,11 +165,11 @@ fn round<'a>(
     let mut words = Vec::new();
     for (image, truth) in &shown {
         let prediction = line.prediction(*image)?;
-        let said = prediction["label"].as_str();
-        tally.add(truth, said);
-        words.push(match said {
-            Some(said) if said == truth => format!("{truth} ✓"),
-            said => format!("{truth} taken for {}", said.unwrap_or("nothing")),
+        let predicted = prediction["label"].as_str();
+        tally.add(truth, predicted);
+        words.push(match predicted {
+            Some(label) if label == truth => format!("{truth} ✓"),
+            label => format!("{truth} taken for {}", label.unwrap_or("nothing")),
         });
     }
     teller.line(&format!("{} | right so far: {}", words.join(", "), share(tally.right(None))));

@@ -1,5 +1,5 @@
-//! What the demo prints, in colour on a terminal, plain elsewhere or when `NO_COLOR` is set; and the counts of right and
-//! wrong answers that it prints.
+//! What the demo prints, in colour on a terminal, plain elsewhere or when `NO_COLOR` is set; and the counts of right
+//! and wrong predictions.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -57,28 +57,30 @@ impl Teller {
     }
 }
 
-/// Answers of one stretch of the stream: what it is, what was said (`None` for no answer).
+/// Predictions of one stretch of the stream: true class and predicted class (`None` without one).
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    answers: Vec<(String, Option<String>)>,
+    predictions: Vec<(String, Option<String>)>,
 }
 
 impl Tally {
-    /// Counts one answer.
-    pub fn add(&mut self, truth: &str, said: Option<&str>) {
-        self.answers.push((truth.to_owned(), said.map(str::to_owned)));
+    /// Counts one prediction.
+    pub fn add(&mut self, truth: &str, predicted: Option<&str>) {
+        self.predictions.push((truth.to_owned(), predicted.map(str::to_owned)));
     }
 
-    /// Right answers and all, of one class or of every class.
+    /// Right predictions and all, of one class or of every class.
     pub fn right(&self, class: Option<&str>) -> (usize, usize) {
-        let asked = self.answers.iter().filter(|(truth, _)| class.is_none_or(|class| class == truth));
-        asked.fold((0, 0), |(right, all), (truth, said)| (right + usize::from(said.as_ref() == Some(truth)), all + 1))
+        let counted = self.predictions.iter().filter(|(truth, _)| class.is_none_or(|class| class == truth));
+        counted.fold((0, 0), |(right, all), (truth, predicted)| {
+            (right + usize::from(predicted.as_ref() == Some(truth)), all + 1)
+        })
     }
 
-    /// The confusion table: a row for what it is, a column for what was said.
+    /// The confusion matrix: a row for each true class, a column for each predicted one.
     pub fn table(&self) -> String {
-        let said = self.answers.iter().filter_map(|(_, said)| said.as_ref());
-        let classes: BTreeSet<_> = self.answers.iter().map(|(truth, _)| truth).chain(said).collect();
+        let predicted = self.predictions.iter().filter_map(|(_, predicted)| predicted.as_ref());
+        let classes: BTreeSet<_> = self.predictions.iter().map(|(truth, _)| truth).chain(predicted).collect();
         let width = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0).max(4);
         let row = |head: &str, cells: Vec<String>| {
             let cells: Vec<_> = cells.iter().map(|cell| format!("{cell:>width$}")).collect();
@@ -87,7 +89,7 @@ impl Tally {
         let mut rows = vec![row("", classes.iter().map(ToString::to_string).collect())];
         for truth in &classes {
             let count = |column: &String| {
-                self.answers.iter().filter(|(is, said)| is == *truth && said.as_ref() == Some(column)).count()
+                self.predictions.iter().filter(|(is, label)| is == *truth && label.as_ref() == Some(column)).count()
             };
             let shown = |count: usize| if count == 0 { "·".to_owned() } else { count.to_string() };
             rows.push(row(truth, classes.iter().map(|column| shown(count(column))).collect()));

@@ -111,7 +111,7 @@ fn an_inner_map_is_exposed_and_pooled() {
 }
 
 #[test]
-fn what_is_told_apart_has_its_own_space() {
+fn every_difference_of_two_manifests_makes_a_space_of_its_own() {
     let plain = OnnxBackbone::open(&Manifest::load(&bundled()).unwrap(), 1).unwrap().space();
     let other_mean = altered("mean: 127.5", "mean: 128").unwrap().space();
     assert_eq!(plain.backbone, other_mean.backbone);
@@ -220,7 +220,7 @@ fn child(variables: &[(&str, &Path)]) -> String {
 }
 
 #[test]
-fn a_wrong_runtime_library_fails_at_once_and_says_why() {
+fn a_wrong_runtime_library_fails_at_once_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("libonnxruntime.so");
     std::fs::write(&text, "this is a text and no library, long enough for a header\n".repeat(9)).unwrap();
@@ -247,7 +247,7 @@ fn the_general_variable_falls_through_to_the_checkout() {
 }
 
 #[test]
-fn a_missing_runtime_library_names_every_place_and_the_next_act() {
+fn a_missing_runtime_library_is_reported_with_every_place_and_the_remedy() {
     // A copy of this binary outside the checkout finds nothing, unless the system has a library.
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("alone");
@@ -387,7 +387,7 @@ fn known_pictures_get_their_known_classes_and_embeddings() {
                 let held = cosine > 0.999 || classic.name.ends_with("int8");
                 assert!(held, "{} on {picture}: cosine {cosine}, {found:?} for {wanted:?}", classic.name);
             } else {
-                // A direction of next to nothing says nothing; nothing it must stay.
+                // A vector near zero has no direction; it must stay near zero.
                 let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(apart < 0.03, "{} on {picture}: {found:?} for {wanted:?}", classic.name);
             }

@@ -70,7 +70,7 @@ fn dataset(x: Array2<f32>, y: &[usize], groups: Vec<SampleId>) -> Dataset {
     Dataset::new(space, x, y.to_vec(), classes(k), groups, ids(y.len())).unwrap()
 }
 
-/// `n` samples of `k` classes whose embeddings lie `apart` from one another; every `burst` samples are one group and
+/// `n` samples of `k` classes whose class means are `apart` from one another; every `burst` samples are one group and
 /// almost the same picture.
 fn clusters(seed: u64, n: usize, k: usize, apart: f32, burst: usize) -> Dataset {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -122,7 +122,7 @@ fn losses_and_probabilities_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn figures_are_those_of_scikit_learn_and_lie_within_their_intervals() {
+fn figures_are_those_of_scikit_learn_and_within_their_intervals() {
     for golden in golden().figures {
         let (n, k) = (golden.y.len(), golden.support.len());
         let p = matrix(&golden.probabilities);
@@ -163,7 +163,7 @@ fn figures_of_nothing_are_none_and_a_class_without_samples_has_no_part_in_the_me
 }
 
 #[test]
-fn classes_that_stand_apart_are_learnt_and_the_held_out_figures_say_so() {
+fn well_separated_classes_are_learnt_and_the_held_out_figures_show_it() {
     let data = clusters(1, 120, 4, 8.0, 1);
     let fitted = run(&data, &Settings::default());
     assert!(heldout_accuracy(&data, &fitted) > 0.95);
@@ -247,7 +247,7 @@ fn the_classic_recipe_reports_each_epoch_and_learns() {
 }
 
 #[test]
-fn progress_rises_to_one_and_the_watcher_can_end_it() {
+fn progress_rises_to_one_and_the_caller_can_cancel_it() {
     let data = clusters(7, 40, 2, 2.0, 1);
     let mut last = 0.0;
     let result = fit(&data, &Settings::default(), &mut |progress| {
@@ -261,7 +261,7 @@ fn progress_rises_to_one_and_the_watcher_can_end_it() {
 }
 
 #[test]
-fn settings_out_of_range_and_runaway_training_are_refused_with_the_next_act() {
+fn settings_out_of_range_and_diverging_training_are_refused_with_the_remedy() {
     let data = clusters(8, 40, 2, 2.0, 1);
     let error = |settings: Settings| fit(&data, &settings, &mut |_| ControlFlow::Continue(())).unwrap_err().to_string();
     let adam = |epochs, batch, lr| Settings { solver: Solver::Adam { epochs, batch, lr }, ..Settings::default() };

@@ -1,5 +1,6 @@
-//! The bundled backbone says of generated pictures what another implementation of its manifest says: Pillow's resizing
-//! and ONNX Runtime's Python, in `tests/data/make_backbone_golden.py`. Preprocessing and model are guarded together.
+//! The bundled backbone gives generated pictures the embeddings of another implementation of its manifest: Pillow's
+//! resizing and ONNX Runtime's Python, in `tests/data/make_backbone_golden.py`. Preprocessing and model are guarded
+//! together.
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,7 @@ fn clusters(seed: u64, n: usize, k: usize, apart: f32, burst: usize) -> Dataset 
     dataset(x, &y, groups)
 }
 
-/// Two classes of which one surrounds the other: no linear head tells them apart.
+/// Two classes of which one surrounds the other: no linear head separates them.
 fn ring(seed: u64, n: usize) -> Dataset {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let x = Array2::from_shape_simple_fn((n, 3), || 4.0 * rng.random::<f32>() - 2.0);
@@ -62,7 +62,7 @@ fn accuracy(logits: &Array2<f32>, y: &[usize]) -> f64 {
 }
 
 #[test]
-fn every_kind_learns_what_stands_apart_and_its_folds_say_so() {
+fn every_kind_learns_well_separated_classes_and_its_held_out_figures_show_it() {
     let data = clusters(1, 120, 4, 8.0, 1);
     for kind in KINDS {
         let fitted = run(&data, &of(kind));
@@ -78,7 +78,7 @@ fn every_kind_learns_what_stands_apart_and_its_folds_say_so() {
 }
 
 #[test]
-fn every_kind_learns_from_what_it_only_remembers_and_is_judged_on_the_rest_alone() {
+fn every_kind_learns_from_replay_and_is_evaluated_on_real_samples_alone() {
     let all = clusters(1, 400, 4, 2.5, 1);
     let (kept, gone): (Vec<usize>, Vec<usize>) = (0..400).partition(|i| i % 25 == 0 || i % 25 == 1);
     let part = |rows: &[usize]| {
@@ -107,7 +107,7 @@ fn every_kind_learns_from_what_it_only_remembers_and_is_judged_on_the_rest_alone
 }
 
 #[test]
-fn near_duplicates_never_leak_into_what_the_folds_say() {
+fn near_duplicates_never_leak_into_the_held_out_figures() {
     for kind in KINDS {
         // Nothing to learn but the bursts themselves.
         let data = clusters(2, 160, 2, 0.0, 4);
@@ -128,7 +128,7 @@ fn the_same_data_and_seed_give_the_same_head_bit_by_bit() {
 }
 
 #[test]
-fn progress_rises_to_one_and_the_watcher_can_end_every_kind_anywhere() {
+fn progress_rises_to_one_and_the_caller_can_cancel_every_kind_anywhere() {
     let data = clusters(4, 40, 2, 2.0, 1);
     for kind in KINDS {
         let (mut last, mut calls) = (0.0, 0);
@@ -188,7 +188,7 @@ fn a_class_that_a_fold_does_not_know_has_no_logit_there() {
 }
 
 #[test]
-fn what_no_linear_head_can_tell_the_others_do_and_auto_finds_it() {
+fn what_no_linear_head_separates_the_others_do_and_auto_chooses_them() {
     let (data, test) = (ring(6, 300), ring(7, 300));
     let right = |kind| accuracy(&run(&data, &of(kind)).dense.logits_of(test.x()).unwrap(), test.y());
     assert!(right(HeadKind::Softmax) < 0.75 && right(HeadKind::Lda) < 0.75);
@@ -229,7 +229,7 @@ fn penalties_given_are_kept_and_the_solver_is_that_of_softmax_alone() {
 
 #[test]
 fn lda_counts_on_the_shares_of_classes_where_they_are_not_balanced() {
-    // Nothing to tell the classes by, and one four times as frequent.
+    // Nothing separates the classes, and one is four times as frequent.
     let mut rng = ChaCha8Rng::seed_from_u64(10);
     let x = Array2::from_shape_simple_fn((200, 3), || rng.random::<f32>());
     let y: Vec<usize> = (0..200).map(|i| usize::from(i % 5 == 0)).collect();

@@ -1,7 +1,7 @@
 //! The discriminant head against scikit-learn.
 //!
-//! `data/lda.json` is made by `data/make_lda_golden.py` (scikit-learn 1.9.1) from generated numbers; the script says how
-//! the two covariances relate.
+//! `data/lda.json` is made by `data/make_lda_golden.py` (scikit-learn 1.9.1) from generated numbers; the script
+//! explains how the two covariances relate.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

@@ -76,8 +76,8 @@ impl Pool {
         let (mut answers, mut random) = (Vec::new(), ChaCha8Rng::seed_from_u64(seed));
         for (row, &truth) in p.rows().into_iter().zip(&y) {
             let row = row.to_vec();
-            let said = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
-            answers.push((f64::from(row[said]), said == truth));
+            let predicted = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+            answers.push((f64::from(row[predicted]), predicted == truth));
             for (covered, alpha) in self.covered.iter_mut().zip(ALPHAS) {
                 covered.push(conformal.set(&row, alpha).contains(&truth));
             }

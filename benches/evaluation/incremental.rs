@@ -120,7 +120,7 @@ fn stream(train: &Set, test: &Set, max: usize, remembers: bool, seed: u64) -> Ou
             let classes = part.classes();
             let chosen = subset(&part.y(&classes), &part.groups, &part.ids, max, 0);
             let chosen: Vec<usize> = chosen.into_iter().map(|place| kept[place]).collect();
-            // What stays says what its near-duplicates did.
+            // What stays carries the information of its near-duplicates.
             let groups: BTreeSet<_> = chosen.iter().map(|row| train.groups[*row]).collect();
             let is_gone = |row: &&usize| !chosen.contains(row) && !groups.contains(&train.groups[**row]);
             for gone in kept.iter().filter(is_gone) {

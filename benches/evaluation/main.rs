@@ -1,9 +1,9 @@
 //! Every claim about learning, measured on photographs and beside its peer: `make evaluation`.
 //!
 //! `cargo bench --bench evaluation [-- --only SECTION] [-- --write FILE]`. It reads the photographs and models of
-//! `../shared/data`; where they are not, it says so and does nothing. Peers (scikit-learn) run in `EDGETUNED_PYTHON`, or
-//! `python3`, on the very embeddings that ours get; where scikit-learn is missing their columns say so. What is printed
-//! is what `docs/evaluation.md` holds.
+//! `../shared/data`; where they are missing, it reports that and does nothing. Peers (scikit-learn) run in
+//! `EDGETUNED_PYTHON`, or `python3`, on the same embeddings as ours; where scikit-learn is missing their columns are
+//! `not run`. What is printed is what `docs/evaluation.md` holds.
 
 mod accuracy;
 mod calibration;

@@ -1,4 +1,4 @@
-//! Peers in Python: they get the very embeddings that ours get.
+//! Peers in Python, on the same embeddings.
 
 use std::process::Command;
 

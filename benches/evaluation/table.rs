@@ -27,7 +27,7 @@ pub fn percent(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
-/// A share in percent, or what stands for a peer that did not run.
+/// A share in percent, or `not run` for a peer that did not run.
 pub fn percent_or(share: Option<f64>) -> String {
     share.map_or_else(|| "not run".to_owned(), percent)
 }

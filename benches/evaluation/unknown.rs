@@ -1,4 +1,4 @@
-//! One class is left out in turn: how well the novelty score tells its images from those of the others.
+//! One class is left out in turn: how well the novelty score separates its images from those of the others.
 
 use std::ops::ControlFlow;
 

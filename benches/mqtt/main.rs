@@ -1,4 +1,4 @@
-//! What it costs to say every prediction durably: pictures a second through the whole daemon, and messages a second
+//! The cost of publishing every prediction durably: pictures a second through the whole daemon, and messages a second
 //! through outbox and link alone, beside a plain client that keeps nothing.
 //!
 //! `cargo bench --bench mqtt` needs mosquitto. The bar is 200 predictions a second, sustained. The pictures are 16 x 16

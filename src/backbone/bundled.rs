@@ -12,14 +12,14 @@ pub fn find(name: &str) -> Result<PathBuf, BadManifest> {
     find_in(name, &places())
 }
 
-/// Every bundled backbone: its bundled name and its manifest, or what is wrong with that; sorted by name. A name that
+/// Every bundled backbone: its bundled name and its manifest, or why that is refused; sorted by name. A name that
 /// several places have counts in the first.
 #[must_use]
 pub fn list() -> Vec<(String, Result<Manifest, BadManifest>)> {
     names(&places()).into_iter().map(|(name, path)| (name, Manifest::load(&path))).collect()
 }
 
-/// `models/` in the working folder, beside the binary, beside the `target` folder that the binary lies in (a
+/// `models/` in the working folder, beside the binary, beside the `target` folder that the binary is in (a
 /// checkout), and in `/usr/share/edgetuned`.
 fn places() -> Vec<PathBuf> {
     let mut places = vec![PathBuf::from("models")];

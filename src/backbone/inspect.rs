@@ -1,4 +1,4 @@
-//! What a model file offers, for someone who writes its manifest.
+//! Candidates for the embedding in a model file, for the author of its manifest.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub struct Candidate {
     pub tensor: String,
     /// The step that makes it.
     pub op: String,
-    /// For `embedding.dim`; `None` where the file does not tell.
+    /// For `embedding.dim`; `None` where the file does not state it.
     pub dim: Option<i64>,
     /// For `embedding.pool`: `avg` for a map, `cls` for a list of tokens, else `none`.
     pub pool: Pool,
@@ -147,7 +147,7 @@ fn candidates(graph: &Graph) -> Vec<Candidate> {
             _ => {}
         }
     }
-    // Where a classifier tells what is pooled, poolings elsewhere are gates inside the network.
+    // Where a classifier shows what is pooled, poolings elsewhere are gates inside the network.
     for node in flow.poolings().take(if classifier_tells { 0 } else { 3 }) {
         for output in &node.outputs {
             list.add(output, dim_of(graph, output), Pool::None, "made by pooling over the picture");

@@ -9,7 +9,7 @@ mod onnx;
 use onnx::Attribute::{Int, Integers, Ints};
 use onnx::{Net, body};
 
-/// The likeliest candidate of `net` as `tensor dim pool`, dim being ? where it is not told.
+/// The likeliest candidate of `net` as `tensor dim pool`, dim being ? where the file does not state it.
 fn first(net: Net) -> String {
     listed(net).into_iter().next().unwrap_or_default()
 }
@@ -27,7 +27,7 @@ fn mobilenet_v2_and_resnet_pool_flatten_and_classify() {
     let old = net().node("GlobalAveragePool", "map", "gap").node("Flatten", "gap", "flat");
     let old = old.node_with("Gemm", "flat fc", "output", &end);
     assert_eq!(listed(old), ["flat 8 none", "gap 8 none", "map 8 avg", "output 1000 none"]);
-    // As torch.export writes it: a mean over axes that lie among the weights, a reshape to a computed shape.
+    // As torch.export writes it: a mean over axes that are among the weights, a reshape to a computed shape.
     let new = net().integers("axes", &[-2, -1]).node("ReduceMean", "map axes", "mean");
     let new = new.node("Shape", "mean", "shape").node("Reshape", "mean shape", "view");
     assert_eq!(first(new.node_with("Gemm", "view fc", "output", &end)), "view 8 none");
@@ -78,7 +78,7 @@ fn a_classifier_may_be_a_convolution_before_the_pooling() {
 }
 
 #[test]
-fn a_model_without_its_classifier_hands_out_the_embedding_or_the_map() {
+fn a_model_without_its_classifier_outputs_the_embedding_or_the_map() {
     let pooled = body().node("GlobalAveragePool", "map", "gap").node("Flatten", "gap", "flat").output("flat", "n 8");
     assert_eq!(first(pooled), "flat 8 none");
     assert_eq!(first(body().output("map", "n 8 16 16")), "map 8 avg");
@@ -111,7 +111,7 @@ fn transformer() -> Net {
 }
 
 #[test]
-fn a_vision_transformer_hands_out_its_class_token_or_all_tokens() {
+fn a_vision_transformer_outputs_its_class_token_or_all_tokens() {
     let tokens = || transformer().output("last_hidden_state", "n 257 8");
     assert_eq!(first(tokens()), "last_hidden_state 8 cls");
     let pooler = tokens().node_with("Gather", "last_hidden_state zero", "pooler_output", &[Int("axis", 1)]);
@@ -139,7 +139,7 @@ fn a_quantised_network_is_read_through_its_quantisation() {
     let net = net.node("QuantizeLinear", "flat s z", "flatq").node("DequantizeLinear", "flatq s z", "flatdq");
     let net = net.node("DequantizeLinear", "fcq s z", "fc").node_with("Gemm", "flatdq fc", "g", &[Int("transB", 1)]);
     let net = net.node("QuantizeLinear", "g s z", "gq").node("DequantizeLinear", "gq s z", "logits");
-    // What is left in uint8 cannot be handed out.
+    // What stays uint8 cannot be an output.
     assert_eq!(listed(net), ["flatdq 8 none", "flat 8 none", "gap 8 none", "map 8 avg", "logits 1000 none"]);
 }
 

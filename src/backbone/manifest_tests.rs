@@ -67,7 +67,7 @@ fn every_mistake_names_file_line_key_found_and_expected() {
 }
 
 #[test]
-fn a_mistake_is_told_on_one_line_however_long_and_broken_it_is() {
+fn a_mistake_is_reported_on_one_line_however_long_and_broken_it_is() {
     let long = "x".repeat(5_000);
     let cases = [
         ("layout: nhwc".to_owned(), format!("layout: {long}")),

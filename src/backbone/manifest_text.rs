@@ -8,7 +8,7 @@ use crate::image::Resize;
 impl Manifest {
     /// The text that [`parse`](Self::parse) reads back as this manifest.
     ///
-    /// The model file is named relative to the manifest when it lies in the manifest's folder or below it.
+    /// The model file is named relative to the manifest when it is in the manifest's folder or below it.
     #[must_use]
     pub fn text(&self) -> String {
         let folder = self.path.parent().unwrap_or(Path::new(""));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_stand_in_the_order_of_the_bundled_manifest() {
+    fn the_keys_are_in_the_order_of_the_bundled_manifest() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tiny-test.yaml");
         let keys = |text: &str| -> Vec<String> {
             let keys = text.lines().filter_map(|line| line.split_once(':')).map(|(key, _)| key.to_owned());

@@ -58,7 +58,7 @@ pub const NORMALIZATIONS: [Normalization; 6] = [
 ];
 
 impl Normalization {
-    /// The one that `name` means; `tf` is another name of `inception`.
+    /// The normalization called `name`; `tf` is another name of `inception`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let name = if name == "tf" { "inception" } else { name };

@@ -35,7 +35,7 @@ pub fn channels_last([second, last]: [usize; 2], dim: usize, layout: Layout) -> 
     if (second == dim) == (last == dim) { layout == Layout::Nhwc } else { last == dim }
 }
 
-/// The pooling and the width that a tensor of `shape`, computed for one picture of `size` (height, width), asks for;
+/// The pooling and the width that a tensor of `shape`, computed for one picture of `size` (height, width), needs;
 /// `None` where it is not an embedding of anything.
 ///
 /// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their class token, where they have one.
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_asks_for_its_pooling_and_width() {
+    fn a_shape_determines_its_pooling_and_width() {
         let (square, wide) = ((224, 224), (224, 320));
         for (shape, layout, size, wanted) in [
             (&[1, 1280][..], Layout::Nchw, square, Some((Pool::None, 1280))),

@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_states_needs_no_words() {
+    fn what_the_file_states_needs_no_arguments() {
         for (shape, layout, size) in [
             ("n 3 224 192", Layout::Nchw, (224, 192)),
             ("1 224 192 3", Layout::Nhwc, (224, 192)),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_known_is_asked_for_and_what_cannot_be_used_is_refused() {
+    fn what_cannot_be_known_is_required_and_what_cannot_be_used_is_refused() {
         let (nchw, size) = (Some(Layout::Nchw), Some((32, 32)));
         let refusal = |shape: &str, wishes: &Wishes| {
             let error = propose(&model(shape), wishes).unwrap_err();
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_measured_shape_settles_width_and_pooling() {
+    fn the_measured_shape_decides_width_and_pooling() {
         let proposal = propose(&model("n 3 8 8"), &Wishes::default()).unwrap();
         let of =
             |shape: &[i64], pool| complete(&proposal, shape, pool).map(|embedding| (embedding.dim, embedding.pool));

@@ -1,4 +1,4 @@
-//! Checks a written value by its key's kind, says what is expected, and finds settings that contradict each other.
+//! Checks a written value by its key's kind, reports what is expected, and finds settings that contradict each other.
 
 use std::path::{Component, Path};
 
@@ -10,7 +10,7 @@ use super::{Problem, quoted};
 use crate::wire::Base;
 use crate::words::BrokerUrl;
 
-/// What was wrong, where a problem has more to say than kind and node.
+/// What is wrong, where a problem is more than kind and node.
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     pub found: Option<String>,
@@ -224,7 +224,7 @@ fn meant(word: &str) -> String {
     format!("did you mean {}?", quoted(word).replace('"', "'"))
 }
 
-/// The one of `words` that `word` may have been meant for.
+/// The entry of `words` that `word` was probably meant to be.
 fn nearest(word: &str, words: &[&str]) -> Option<String> {
     const ALIKE: f64 = 0.8;
     let word: String = word.chars().take(64).collect::<String>().to_lowercase();
@@ -255,8 +255,8 @@ fn needs(values: &Values, key: &str, other: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Watched folders and the state folder must not contain each other: a file that the daemon writes would be taken for an
-/// image, and an image could come twice with two labels.
+/// Watched folders and the state folder must not contain each other: a file that the daemon writes would be taken for
+/// an image, and an image could come twice with two labels.
 fn folders(values: &Values, problems: &mut Vec<Problem>) {
     let watched: Vec<_> = values.items("watch").iter().map(|item| item.path("watch[].path")).collect();
     let store = values.path("store.path");

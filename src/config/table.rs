@@ -83,7 +83,7 @@ const EXCLUDED: &str = r##"["@eaDir", "@Recycle", "@Recently-Snapshot", "@__thum
     "Network Trash Folder", "Temporary Items", ".*"]"##;
 
 keys! {
-    /// Who this device is.
+    /// The identity of this device.
     "device" Device {
         id: String = "null", or_null(DEVICE_ID), "Name in topics; null uses the host name.";
         name: String = "null", or_null(TEXT), "Name for people; null uses the id.";
@@ -207,7 +207,7 @@ keywords! {
 /// All settings of the daemon. Every value is in its range, and none contradicts another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Who this device is.
+    /// The identity of this device.
     pub device: Device,
     /// What turns images into embeddings.
     pub backbone: Backbone,
@@ -223,7 +223,7 @@ pub struct Config {
     pub prediction: Prediction,
     /// The link to the broker; `None` when it is switched off.
     pub mqtt: Option<Mqtt>,
-    /// Who may sign updates; without any trusted key there are no updates.
+    /// Keys that may sign updates; without any trusted key there are no updates.
     pub updates: Updates,
 }
 

@@ -45,7 +45,7 @@ impl Values {
         self.0.insert(name, located);
     }
 
-    /// Takes over what `others` say.
+    /// Takes over the values of `others`.
     pub fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }

@@ -70,7 +70,7 @@ pub struct Evicted {
 /// 3. Of the largest class, again and again, one of the two closest samples: the one whose next neighbour is closer.
 ///
 /// A class never falls below 20 samples, and labelled audits never go: the live figure rests on them. `embeddings` is
-/// asked for rows (m, d) of the samples named, at most 1,000 at a time and only when step 3 is reached.
+/// called for rows (m, d) of the samples named, at most 1,000 at a time and only when step 3 is reached.
 pub fn evict(samples: &[Kept], count: usize, embeddings: &mut dyn FnMut(&[SampleId]) -> Array2<f32>) -> Evicted {
     let mut going = Going::new(samples, count);
     for place in near_duplicates(samples) {
@@ -183,7 +183,7 @@ struct Class {
 }
 
 impl Class {
-    /// The place of the next sample of `label` to go: of the two closest, the one that has another neighbour closer.
+    /// The place of the next sample of `label` to go: of the two closest, the sample with the closer next neighbour.
     /// `None` when no sample of it may go.
     fn next(
         &mut self,
@@ -372,11 +372,11 @@ mod tests {
             Kept { id, group: id, label: Some(Label::new(name).unwrap()), arrived: i, audit: i == 4 }
         };
         let samples: Vec<Kept> = (0..22).map(|i| sample(i, "gear")).chain((22..45).map(|i| sample(i, "nut"))).collect();
-        // Nuts stand on a circle one step apart; 30 stands between 31 and 29, closer to 31.
+        // Nuts are on a circle one step apart; 30 is between 31 and 29, closer to 31.
         let place = |id: &SampleId| samples.iter().find(|sample| sample.id == *id).unwrap().arrived;
-        let mut asked = Vec::new();
+        let mut embedded = Vec::new();
         let mut read = |ids: &[SampleId]| {
-            asked.extend(ids.iter().map(place));
+            embedded.extend(ids.iter().map(place));
             Array2::from_shape_fn((ids.len(), 2), |(i, j)| {
                 let at = if place(&ids[i]) == 30 { 30.8 } else { place(&ids[i]) as f32 };
                 let angle = at / 10.0;
@@ -386,7 +386,7 @@ mod tests {
         let Evicted { gone, short } = evict(&samples, 1, &mut read);
         assert_eq!((gone.len(), short, gone[0].1), (1, 0, Why::Redundant));
         assert!(matches!(place(&gone[0].0), 30 | 31), "{}", place(&gone[0].0));
-        assert!(asked.iter().all(|arrived| *arrived >= 22), "{asked:?}");
+        assert!(embedded.iter().all(|arrived| *arrived >= 22), "{embedded:?}");
         let Evicted { gone, short } = evict(&samples, 9, &mut embed);
         assert_eq!((gone.len(), short), (5, 4));
     }

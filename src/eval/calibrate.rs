@@ -70,7 +70,8 @@ mod tests {
 
     use super::*;
 
-    /// `n` samples in bursts of `burst`: logits three times too sure of a class that is right as often as they should be.
+    /// `n` samples in bursts of `burst`: logits three times too sure of a class that is right as often as they should
+    /// be.
     fn draw(rng: &mut ChaCha8Rng, n: usize, burst: usize) -> (Array2<f32>, Vec<usize>, Vec<SampleId>) {
         let honest = Array2::from_shape_simple_fn((n, 4), || 5.0 * rng.random::<f32>());
         let mut y = Vec::new();
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_lies_in_one_half_and_the_halves_are_even() {
+    fn a_group_is_in_one_half_and_the_halves_are_even() {
         for seed in 0..50 {
             let (_, _, groups) = draw(&mut ChaCha8Rng::seed_from_u64(seed), 60, 3);
             assert_eq!(second_half(&groups, seed).len(), 10, "seed {seed}");

@@ -19,7 +19,7 @@ const MIN_SUPPORT: u64 = 20;
 /// The best recall that a class ever had.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Share of its held-out samples that were called it, 0..=1.
+    /// Share of its held-out samples that were predicted as it, 0..=1.
     pub recall: f64,
     /// How many those were.
     pub support: u64,
@@ -76,7 +76,7 @@ impl Records {
 pub struct Change {
     /// The class.
     pub class: Label,
-    /// Samples of it that both heads were asked about.
+    /// Samples of it that both heads were evaluated on.
     pub support: u64,
     /// The challenger's recall on them.
     pub recall: f64,
@@ -86,7 +86,7 @@ pub struct Change {
     pub best: Option<Best>,
     /// Recall minus the best on record.
     pub under_best: Option<f64>,
-    /// Whether the 95 % interval of `under_best` lies below zero (Newcombe 1998, method 10: from the Wilson intervals
+    /// Whether the 95 % interval of `under_best` is below zero (Newcombe 1998, method 10: from the Wilson intervals
     /// of both): a loss beyond luck. The best of many heads is a little lucky itself, so this is a reason to look, not
     /// to refuse.
     pub forgotten: bool,
@@ -138,16 +138,16 @@ mod tests {
     }
 
     /// Of 40 samples each of gear and nut, `old` and `new` are right of each.
-    fn asked(old: [usize; 2], new: [usize; 2], records: &Records) -> Vec<Change> {
+    fn changes_of(old: [usize; 2], new: [usize; 2], records: &Records) -> Vec<Change> {
         let (classes, y) = ([label("gear"), label("nut")], (0..80).map(|i| i / 40).collect::<Vec<usize>>());
         let groups: Vec<SampleId> = (0..80_u8).map(|i| SampleId::of(&[i])).collect();
-        let said = |right: [usize; 2]| {
+        let score = |right: [usize; 2]| {
             Array2::from_shape_fn((80, 2), |(i, j)| {
                 let is_right = i % 40 < right[i / 40];
                 f32::from(u8::from(is_right == (j == i / 40)))
             })
         };
-        let (old, new) = (said(old), said(new));
+        let (old, new) = (score(old), score(new));
         let mut changes =
             changes(&PairedPredictions { classes: &classes, y: &y, groups: &groups, old: &old, new: &new });
         records.compare_with(&mut changes);
@@ -155,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_counted_on_the_same_samples_and_held_against_the_record() {
+    fn changes_are_counted_on_the_same_samples_and_compared_with_the_record() {
         let mut records = Records::default();
         records.update(3, &[measured("gear", 0.95, 40), measured("nut", 0.9, 40)]);
-        let [gear, nut] = &asked([36, 36], [38, 28], &records)[..] else { panic!("two classes") };
+        let [gear, nut] = &changes_of([36, 36], [38, 28], &records)[..] else { panic!("two classes") };
         assert!((gear.change - 0.05).abs() < 1e-12 && gear.under_best == Some(0.0) && !gear.forgotten, "{gear:?}");
         assert!((nut.change + 0.2).abs() < 1e-12 && nut.forgotten, "{nut:?}");
         assert_eq!(nut.best, Some(Best { recall: 0.9, support: 40, version: 3 }));
@@ -169,7 +169,7 @@ mod tests {
         let mut records = Records::default();
         let mut seen = Vec::new();
         for (version, right) in (1..).zip([39, 37, 35, 33, 31]) {
-            seen.push(asked([right.min(38) + 1, 40], [right, 40], &records)[0].forgotten);
+            seen.push(changes_of([right.min(38) + 1, 40], [right, 40], &records)[0].forgotten);
             records.update(version, &[measured("gear", right as f64 / 40.0, 40)]);
         }
         assert_eq!(seen, [false, false, false, true, true]);
@@ -195,6 +195,6 @@ mod tests {
         let text = serde_json::to_string(&records).unwrap();
         assert_eq!(text, r#"{"gear":{"recall":0.9,"support":20,"version":7}}"#);
         assert_eq!(serde_json::from_str::<Records>(&text).unwrap(), records);
-        assert!(asked([40, 40], [40, 40], &Records::default()).iter().all(|change| change.best.is_none()));
+        assert!(changes_of([40, 40], [40, 40], &Records::default()).iter().all(|change| change.best.is_none()));
     }
 }

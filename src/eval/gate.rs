@@ -3,17 +3,17 @@
 //! It refuses, in this order: a challenger that lost a class, a comparison on too few samples, a challenger that is not
 //! shown to be better than guessing, a class that significantly gets worse, a balanced accuracy that may be worse
 //! (unless the log-loss significantly falls), a log-loss that significantly grows. What passes is promoted; a
-//! challenger that says the same as the champion passes too (`not_worse`), since it has learnt from newer labels. Every
-//! verdict says why in words and numbers.
+//! challenger with the same predictions as the champion passes too (`not_worse`), since it has learnt from newer
+//! labels. Every verdict gives its reason in words and numbers.
 //!
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
 //! be better on all classes together, or significantly to find it, and not to give up much on those that both know.
 //!
 //! A head that was sent (a signed update) has a gate of its own, [`judge_pushed`].
 //!
-//! A head of this device's own has to be shown no worse before it serves. One that was sent has somebody behind it who
-//! knows why, and may come from more images than there are here; it is kept out when the labels here show that it is
-//! worse, by the same measures and bounds.
+//! A head of this device's own has to be shown no worse before it serves. One that was sent was chosen by its sender,
+//! and may come from more images than there are here; it is kept out when the labels here show that it is worse, by the
+//! same measures and bounds.
 
 mod differences;
 mod verdict;
@@ -33,14 +33,14 @@ pub use verdict::{Verdict, VerdictCode};
 pub(super) const MIN_SAMPLES: usize = 20;
 /// Groups below which nothing is measured: a bootstrap over fewer is a guess.
 const MIN_GROUPS: usize = 10;
-/// Recall that a class may lose when the challenger knows one that the champion did not, 0..1: what is given up there
-/// has to be worth it on all classes together, and no class may be swallowed.
+/// Recall that a class may lose when the challenger knows one that the champion did not, 0..1: the loss has to be worth
+/// it on all classes together, and no class may be swallowed.
 const MAX_LOSS_TO_NEW_CLASS: f64 = 0.5;
 
 /// Standard errors by which a challenger has to be better than guessing.
 ///
-/// Against labels that say nothing of the images, champion and challenger both guess, and one guess beats another by
-/// any margin now and then: without this, heads trained on shuffled labels were promoted when those same labels
+/// On labels that have nothing to do with the images, champion and challenger both guess, and one guess beats another
+/// by any margin now and then: without this, heads trained on shuffled labels were promoted when those same labels
 /// measured them.
 const ABOVE_CHANCE: f64 = 3.0;
 /// The same where the champion is not that much better than guessing either: then the labels themselves are in doubt.
@@ -51,7 +51,7 @@ const NEW_CLASS_ERRORS: f64 = 4.0;
 /// How strict the gate is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// How far below zero the lower bound of the change in balanced accuracy may lie, 0..1.
+    /// How far below zero the lower bound of the change in balanced accuracy may be, 0..1.
     pub margin: f64,
     /// Recall that a class with at least 20 held-out samples may significantly lose (its one-sided 95 % bound), 0..1.
     pub max_class_recall_loss: f64,
@@ -78,9 +78,9 @@ pub struct PairedComparison<'a> {
     pub gained: &'a [Label],
     /// Classes that only the champion knows.
     pub lost: &'a [Label],
-    /// Both asked for the classes that both know.
+    /// Predictions of both over the classes that both know.
     pub shared: PairedPredictions<'a>,
-    /// Both asked for every class of the challenger; the same as `shared` when it gained none.
+    /// Predictions of both over every class of the challenger; the same as `shared` when it gained none.
     pub all: PairedPredictions<'a>,
 }
 
@@ -140,8 +140,8 @@ pub fn judge_first(
 
 /// Whether the challenger may take the champion's place.
 ///
-/// Promoted when its balanced accuracy lies three standard errors above guessing (1/k on k classes; four where the
-/// champion's does not lie three above it), the one-sided 5 % lower bound of the change in balanced accuracy (paired,
+/// Promoted when its balanced accuracy is three standard errors above guessing (1/k on k classes; four where the
+/// champion's is not three above it), the one-sided 5 % lower bound of the change in balanced accuracy (paired,
 /// grouped bootstrap) is above `-margin`, no class with 20 or more samples significantly loses more than
 /// `max_class_recall_loss` of its recall, none of which the champion found three or more is found no more, and the
 /// change in log-loss is not significantly above zero. In place of the bound on balanced accuracy it is enough that
@@ -151,10 +151,10 @@ pub fn judge_first(
 /// A challenger with a new class is measured on all its classes, where the champion's recall of the new one is 0, and
 /// log-loss decides nothing; in its place it is enough that the new names are given to images of the new classes more
 /// often than to others, by four standard errors. No class may significantly lose 50 points of recall then; and on the
-/// classes that both know, both asked for those alone, balanced accuracy may not significantly fall by more than
+/// classes that both know, with predictions over those alone, balanced accuracy may not significantly fall by more than
 /// `max_class_recall_loss`.
 ///
-/// With too little held out the champion stays, unless it was never measured either: then the one that has learnt from
+/// With too little held out the champion stays, unless it was never measured either: then the head that has learnt from
 /// more labels serves, provisionally too.
 #[must_use]
 pub fn judge(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
@@ -178,8 +178,8 @@ pub fn judge(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
     }
     let differences = Differences::compute(paired, rules);
     let change = Some(differences.balanced);
-    // On the classes that both know, both asked for those alone: with fewer names to choose from one is right more
-    // often.
+    // On the classes that both know, with predictions over those alone: with fewer classes to choose from a head is
+    // right more often.
     let on_shared = (!paired.gained.is_empty())
         .then(|| Differences::compute(&PairedComparison { gained: &[], all: paired.shared, ..*paired }, rules));
     let scope =

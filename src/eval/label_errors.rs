@@ -68,7 +68,7 @@ pub struct Neighbour {
 /// `p = (f + v) / 2`: f are the probabilities by the model of the sample's fold (`heldout`, with the classes and the
 /// temperature of `dense`), v the vote of its 20 nearest neighbours of other groups by cosine distance d, with weights
 /// `exp(-(d - d_1) / h)`, h half the median distance to the nearest. Without a fold's model that knew the class, v
-/// stands alone. Labels of classes with fewer than three samples in other groups are not doubted; they come last.
+/// is used alone. Labels of classes with fewer than three samples in other groups are not doubted; they come last.
 #[must_use]
 pub fn label_errors(data: &Dataset, dense: &DenseHead, heldout: &HeldOut) -> Vec<Suspect> {
     let near = nearest(data);
@@ -209,7 +209,7 @@ mod tests {
 
     const D: usize = 6;
 
-    /// `n` samples of three classes that stand apart, each its own group, with their true classes.
+    /// `n` samples of three classes that are well separated, each its own group, with their true classes.
     fn samples(n: usize, seed: u64) -> (Array2<f32>, Vec<usize>, Vec<SampleId>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let x = Array2::from_shape_fn((n, D), |(i, j)| 3.0 * f32::from(u8::from(j == i % 3)) + rng.random::<f32>());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn the_images_of_ones_own_burst_are_no_witnesses() {
+    fn images_of_the_samples_own_burst_have_no_vote() {
         let (mut x, truth, ids) = samples(60, 2);
         let mut groups = ids.clone();
         let mut y = truth.clone();

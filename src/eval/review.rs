@@ -1,9 +1,9 @@
 //! The review list: which images are most worth a label, and in what order.
 //!
-//! Up to twenty images, each with its reason: *audit* (drawn by chance, for the live figure), *suspicious* (its label is
-//! probably wrong), *novel* (none of the classes), and of the rest *diverse* while labels are few or *uncertain* after
-//! that. Audits are on the list for no other reason, or the live accuracy would rest on hard images. No two are of one burst.
-//! Nothing is labelled here.
+//! Up to twenty images, each with its reason: *audit* (drawn by chance, for the live figure), *suspicious* (its label
+//! is probably wrong), *novel* (none of the classes), and of the rest *diverse* while labels are few or *uncertain*
+//! after that. Audits are on the list for no other reason, or the live accuracy would rest on hard images. No two are
+//! of one burst. Nothing is labelled here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,14 +20,14 @@ const CANDIDATES: usize = 2_000;
 /// Labels a class below which the margin of a head means less than the spread of the images.
 const FEW: usize = 10;
 
-/// Why an image is asked about.
+/// Why an image is on the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It looks like none of the classes.
     Novel,
     /// The head wavers between two classes.
     Uncertain,
-    /// It stands for many images of which none has a label.
+    /// It represents many images of which none has a label.
     Diverse,
     /// It was drawn by chance, for the live figure.
     Audit,
@@ -82,7 +82,7 @@ pub struct Pool<'a> {
     pub doubts: &'a [Doubt],
 }
 
-/// One image to ask about.
+/// One image to label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     /// The image.
@@ -95,7 +95,7 @@ pub struct Ask {
     pub probability: Option<f64>,
 }
 
-/// At most `most` images to ask about, in the order to work through; the same for the same pool and seed.
+/// At most `most` images to label, in the order to work through; the same for the same pool and seed.
 ///
 /// Of twenty places audits get two (a tenth), doubted labels and novel images four at most (a fifth each); all others
 /// go to diverse or uncertain images, and what those leave to novel ones, doubts and audits, in this order. Audits
@@ -123,7 +123,7 @@ pub fn choose(pool: &Pool<'_>, most: usize, seed: u64) -> Vec<Ask> {
     list.mixed()
 }
 
-/// An image that could be asked about, and its burst.
+/// An image that could be on the list, and its burst.
 struct Choice {
     ask: Ask,
     group: SampleId,
@@ -131,7 +131,7 @@ struct Choice {
 
 /// What has been chosen so far.
 struct List {
-    /// Bursts that are asked about.
+    /// Bursts that are on the list.
     taken: BTreeSet<SampleId>,
     asks: BTreeMap<Reason, Vec<Ask>>,
     left: usize,

@@ -9,7 +9,7 @@
 //! are verified, and whatever is wrong is an error, never a panic.
 //!
 //! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2,
-//! so that an older program says "update" and not "damaged".
+//! so that an older program reports "update" and not "damaged".
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ const FORMAT: u32 = 2;
 const KEY: &str = "edgetuned";
 /// Units of a hidden layer at most.
 const MAX_WIDTH: usize = 16_384;
-/// Values of a layer that is made from a seed at most (m d): a file of a few bytes must not ask for all memory.
+/// Values of a layer that is made from a seed at most (m d): a file of a few bytes must not allocate all memory.
 const MAX_MADE: usize = 1 << 25;
 
 /// Why bytes are not a head.
@@ -89,7 +89,7 @@ struct Document {
     calibration: Option<Counts>,
 }
 
-/// What the tensors do not say of a hidden layer.
+/// What the tensors do not contain of a hidden layer.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "origin", rename_all = "lowercase")]
 enum Layer {
@@ -309,7 +309,7 @@ fn wrong(part: &'static str, expected: &str, found: impl std::fmt::Display) -> B
     BadHeadFile::Part { part, expected: expected.to_owned(), found: found.to_string().chars().take(200).collect() }
 }
 
-/// What the tensors do not say.
+/// What the tensors do not contain.
 #[derive(Serialize, Deserialize)]
 struct Counts {
     /// Held-out scores behind the sets.
@@ -322,7 +322,7 @@ struct Counts {
     sha256: Digest,
 }
 
-/// The tensors of `calibration`, and what they do not say; `None` when there is nothing in it.
+/// The tensors of `calibration`, and what they do not contain; `None` when there is nothing in it.
 fn calibration_parts(calibration: &Calibration) -> (Option<Counts>, Vec<Kept>) {
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let list = |name, values: &[f32]| (name, Dtype::F32, vec![values.len()], bytes(values));

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn with_too_little_held_out_nothing_is_said() {
+    fn too_few_held_out_samples_give_neither_a_set_nor_a_verdict_on_novelty() {
         assert_eq!(Calibration::default().doubt(&[0.6, 0.4], &[1.0, 0.0, 0.0], DoubtRates::DEFAULT), Doubt::default());
         let doubt = calibration(8).doubt(&[0.6, 0.4], &[0.0, 0.0, 1.0], DoubtRates::DEFAULT);
         assert_eq!((doubt.set.clone(), doubt.unknown), (None, None));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_points_stand_for_many_values_on_the_safe_side() {
+    fn a_thousand_points_represent_many_values_on_the_safe_side() {
         for seed in 0..20 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let n = rng.random_range(1001..20_000);

@@ -132,7 +132,7 @@ impl Novelty {
     /// The score above which an image is called unknown, so that known images are with probability
     /// `1 - percentile / 100` at most; `None` with fewer than 20 held-out scores.
     ///
-    /// With fewer than `percentile` asks for (99 for 99) it is the largest of them, and false alarms are 1 in n + 1.
+    /// With fewer than `percentile` needs (99 for 99) it is the largest of them, and false alarms are 1 in n + 1.
     #[must_use]
     pub fn threshold(&self, percentile: f64) -> Option<f64> {
         let heldout = &self.parts.heldout;

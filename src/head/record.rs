@@ -59,7 +59,7 @@ pub struct BackboneRef {
 
 /// Out-of-fold logits of all training samples, before temperature: row i belongs to `ids[i]`.
 ///
-/// They make a later comparison fair without setting labels aside: no model scored a group that it had seen.
+/// They make a later comparison fair without a separate test set: no model scored a group that it had seen.
 /// `docs/decisions/0002-out-of-fold-gate.md` says why.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeldOut {
@@ -72,7 +72,7 @@ pub struct HeldOut {
 /// How a head was fitted.
 ///
 /// As text, `kind` is left out where it is softmax, and `candidates` and `hyper` where they are empty: the files of
-/// softmax heads are those that were written before there were other kinds.
+/// softmax heads are the same as before there were other kinds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrainingFacts {
@@ -212,10 +212,10 @@ pub struct Figures {
 pub struct ClassFigures {
     /// The class.
     pub class: Label,
-    /// Of those called it, the share that are it; 0 when none was.
+    /// Share of the predictions of this class that are right; 0 when there is none.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub precision: f64,
-    /// Of those that are it, the share called it; 0 when there is none.
+    /// Share of the samples of this class that are predicted as it; 0 when there is none.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub recall: f64,
     /// Harmonic mean of both.

@@ -85,7 +85,7 @@ pub enum BadImage {
         /// Bytes there are.
         bytes: usize,
     },
-    /// None of the four formats, whatever its name says.
+    /// None of the four formats, whatever its name is.
     #[error("the file is not a JPEG, PNG, WebP or BMP image: it begins with {begins}; remove it or convert it")]
     Format {
         /// Its first bytes in hexadecimal digits.
@@ -178,7 +178,7 @@ fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Lim
         return Err(truncated());
     }
     let mut memory = image::Limits::no_limits();
-    // 16 bits on four channels at most, and room for what lies beside the pixels.
+    // 16 bits on four channels at most, and memory for what a file has beside the pixels.
     memory.max_alloc = Some(limits.pixels.saturating_mul(8).saturating_add(16 << 20));
     decoder.set_limits(memory).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
@@ -220,7 +220,7 @@ pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
     .unwrap_or(false)
 }
 
-/// True when `bytes` may be the first few of one of the four formats, too few to tell.
+/// True when `bytes` may be the first few of one of the four formats, too few to be sure.
 pub fn may_become_an_image(bytes: &[u8]) -> bool {
     let begins = |magic: &[Option<u8>]| {
         bytes.len() < magic.len() && bytes.iter().zip(magic).all(|(byte, want)| want.is_none_or(|want| want == *byte))

@@ -48,7 +48,7 @@ fn every_exif_orientation_is_undone() {
         (false, false) => Pixel([230; 3]),
     });
     let jpeg = file(stored, ImageFormat::Jpeg);
-    // Where the red quarter lies once upright: EXIF 2.3, tag 0x0112.
+    // Where the red quarter is once upright: EXIF 2.3, tag 0x0112.
     let corners = [(true, false), (false, false), (false, true), (true, true)];
     let turned = [(false, true), (true, true), (true, false), (false, false)];
     for (index, (right, below)) in corners.into_iter().chain(turned).enumerate() {
@@ -119,7 +119,7 @@ fn rubbish_behind_the_end_does_no_harm() {
 }
 
 #[test]
-fn the_reason_of_a_damaged_file_stands_on_one_line() {
+fn the_reason_of_a_damaged_file_is_one_line() {
     // A comment and a restart marker, no picture: the decoder's own words for that have a line break.
     let bad = decoded(b"\xff\xd8\xff\xfe\0\x04ab\xff\xd5\xff\xd9").unwrap_err();
     assert!(matches!(bad, BadImage::Decode { .. }) && !bad.to_string().contains('\n'), "{bad}");

@@ -280,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_crop_of_the_right_scale_is_the_exact_middle() {
-        // Shorter side 8 = round(7 / 0.875), so nothing is resized; offsets floor((12 - 7) / 2) = 2 and floor(1 / 2) = 0.
+        // Shorter side 8 = round(7 / 0.875), so nothing is resized; offsets floor((12 - 7) / 2) = 2 and floor(1 / 2) =
+        // 0.
         let tensor = settings((7, 7), Resize::Crop { ratio: 0.875 }).apply(&ramp(12, 8));
         let wanted = ramp(12, 8);
         for y in 0..7 {
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_stays_and_tells_every_setting_apart() {
+    fn the_digest_is_stable_and_differs_with_every_setting() {
         let base = settings((224, 224), Resize::Crop { ratio: 0.875 });
         // SHA-256 of the canonical text, by sha256sum: embeddings stored by older versions must stay readable.
         assert_eq!(base.digest().to_string(), GOLDEN);

@@ -1,5 +1,5 @@
-//! What the daemon and the commands both do: settings from the configuration, files that both read, and samples as lists
-//! show them, with the fold in which training holds each out.
+//! What the daemon and the commands both do: settings from the configuration, files that both read, and samples as
+//! lists show them, with the fold in which training holds each out.
 
 pub mod files;
 pub mod settings;
@@ -33,7 +33,8 @@ fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec
     let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, seed)? } else { BTreeMap::new() };
     let entry = |row: ListedSample| {
         let fold = folds.get(&row.id).copied().filter(|_| row.label.is_some());
-        let (predicted, probability) = row.predicted.map(|said| (said.label, said.probability)).unzip();
+        let (predicted, probability) =
+            row.predicted.map(|prediction| (prediction.label, prediction.probability)).unzip();
         let (label, given) = row.label.map(|(label, source, at)| (label, (source, at))).unzip();
         let (label_source, labelled_at) = given.unzip();
         SampleEntry {

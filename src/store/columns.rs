@@ -1,6 +1,6 @@
 //! Values of columns: topics, paths and embeddings; those of the shared types are in `words::sql`.
 //!
-//! The bytes of an embedding are little-endian f16 or f32, one behind another, and their length tells which: `2 * dim` or
+//! The bytes of an embedding are little-endian f16 or f32, one after another; their length decides which: `2 * dim` or
 //! `4 * dim`. In f16 a value loses at most one part in 2,048 of itself or, if it is small, 2^-17 of the largest in its
 //! row; a row that f16 cannot hold so, or at all, is stored as f32.
 

@@ -309,7 +309,7 @@ impl Drop for DaemonLock {
     }
 }
 
-/// Who holds the lock, for an error message.
+/// The process that holds the lock, for an error message.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(32).read_to_string(&mut text);

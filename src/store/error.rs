@@ -190,8 +190,8 @@ impl Fault {
     }
 }
 
-/// The system's number of the last call that failed for this connection. `SQLite`'s own codes tell a full disk from
-/// others only where it writes to the database or its log.
+/// The system's number of the last call that failed for this connection. `SQLite`'s own codes distinguish a full disk
+/// from others only where it writes to the database or its log.
 #[allow(unsafe_code, reason = "rusqlite does not ask SQLite for it")]
 fn system_error(connection: &Connection) -> i32 {
     // SAFETY: the handle lives as long as the connection, which is borrowed here.

@@ -70,7 +70,7 @@ impl Drop for NewFile {
     }
 }
 
-/// Writes a whole file, in place of the one that was there.
+/// Writes a whole file, replacing an existing one.
 ///
 /// # Errors
 /// As [`NewFile::put`].

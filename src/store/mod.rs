@@ -66,7 +66,7 @@ impl Store {
     /// Opens the store in `folder`, creating both where they do not exist, and keeps other daemons out until dropped.
     ///
     /// # Errors
-    /// [`StoreError`]; whatever lies there is then unchanged, except that an older schema may have been brought up
+    /// [`StoreError`]; whatever is there is then unchanged, except that an older schema may have been brought up
     /// to date.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;

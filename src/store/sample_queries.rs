@@ -17,7 +17,7 @@ pub struct ListedSample {
     pub id: SampleId,
     /// Where it was first seen.
     pub path: PathBuf,
-    /// Its label, who gave it and when.
+    /// Its label, its source and its time.
     pub label: Option<(Label, LabelSource, Timestamp)>,
     /// When it was first seen.
     pub arrived_at: Timestamp,
@@ -161,8 +161,8 @@ impl Reader {
         })
     }
 
-    /// The changes made together with the last one that can be undone: same time, same source. Oldest first, each with the
-    /// label that its sample had before; empty when there is nothing to undo.
+    /// The changes made together with the last one that can be undone: same time, same source. Oldest first, each with
+    /// the label that its sample had before; empty when there is nothing to undo.
     pub fn last_changes(&self) -> Result<Vec<(LabelChange, Option<Label>)>, StoreError> {
         self.read(|connection| {
             let mut find = connection.prepare_cached(

@@ -1,7 +1,7 @@
 //! Whether the log beside the database is one that `SQLite` will read.
 //!
 //! `SQLite` takes a log whose header or first frame it does not know for an empty one, and overwrites it: what was
-//! committed last would be gone without a word. So a log is checked before the database is opened. What a power cut
+//! committed last would be lost silently. So a log is checked before the database is opened. What a power cut
 //! leaves is no damage: a frame that was being written belongs to a commit that was not reported, and
 //! frames of a former round of the log stay behind the present ones.
 //!

@@ -2,7 +2,7 @@
 //!
 //! Two-loop recursion with a line search for the strong Wolfe conditions (Nocedal and Wright, Numerical
 //! Optimization, algorithms 7.4, 3.5 and 3.6), and an approximate inverse of the Hessian where the caller has one. The
-//! interface is ask and tell: the caller evaluates the function at [`Lbfgs::query_point`] and passes value and gradient
+//! interface is ask-and-tell: the caller evaluates the function at [`Lbfgs::query_point`] and passes value and gradient
 //! to [`Lbfgs::observe`], so several searches can share one pass over the data. No randomness: the same function and
 //! start give the same result.
 
@@ -49,7 +49,7 @@ struct LinePoint {
     slope: f64,
 }
 
-/// The minimum of the cubic through both points, or their middle when it lies too close to an end.
+/// The minimum of the cubic through both points, or their middle when it is too close to an end.
 fn cubic_minimum(a: LinePoint, b: LinePoint) -> f64 {
     let middle = f64::midpoint(a.step, b.step);
     let d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.step - b.step);

@@ -36,7 +36,7 @@ impl Default for Settings {
 }
 
 keywords! {
-    /// Kinds of head. They differ in what they can tell apart and in how many images they need; all are one interface.
+    /// Kinds of head. They differ in what they can separate and in how many images they need; all have one interface.
     pub enum HeadKind {
         /// Softmax regression.
         Softmax = "softmax",
@@ -195,7 +195,7 @@ impl Fitted {
 /// Why there is no result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FitError {
-    /// The watcher ended it.
+    /// `watch` ended it.
     #[error("training was cancelled; the head in service stays")]
     Cancelled,
     /// A setting out of range.

@@ -7,7 +7,7 @@ use crate::wire::UpdateKind;
 use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords, wildcard};
 
 keywords! {
-    /// Why an update is refused, not finished, or rolled back; the word for programs.
+    /// Why an update is refused, not finished, or rolled back; the code for programs.
     #[derive(Serialize, Deserialize)]
     #[serde(rename_all = "snake_case")]
     pub enum Code {
@@ -33,7 +33,7 @@ keywords! {
         ChunkTooLarge = "chunk_too_large",
         /// It is for another backbone or another preprocessing.
         WrongBackbone = "wrong_backbone",
-        /// The file is not what the manifest says.
+        /// The file does not match the manifest.
         Sha256 = "sha256",
         /// The file is not a head, or not one that can predict.
         BadContent = "bad_content",

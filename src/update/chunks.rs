@@ -1,4 +1,4 @@
-//! Which chunks of a file have arrived, and which to ask for next.
+//! Which chunks of a file have arrived, and which to request next.
 
 use super::manifest::Manifest;
 
@@ -105,7 +105,7 @@ impl Chunks {
         u8::try_from(100 * arrived / u64::from(self.count.max(1))).expect("a share of 100")
     }
 
-    /// The first of those that are missing, at most [`WINDOW`].
+    /// The first missing ones, at most [`WINDOW`].
     #[must_use]
     pub fn next(&self) -> Vec<u32> {
         let words = self.arrived.iter().enumerate().filter(|(_, word)| **word != u64::MAX);

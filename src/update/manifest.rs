@@ -70,7 +70,7 @@ pub enum Contents {
     Head {
         /// As people know it.
         backbone: BackboneRef,
-        /// The embeddings that the head must read, whatever its file says.
+        /// The embeddings that the head must read, whatever its file states.
         space: EmbeddingSpace,
     },
     /// A model file with this manifest, as JSON.

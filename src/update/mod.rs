@@ -1,4 +1,4 @@
-//! Signed updates: what a manifest says, who signed it, whether this device accepts it, which chunks are missing.
+//! Signed updates: the manifest, its signature, whether this device accepts it, and which chunks are missing.
 //!
 //! A manifest arrives over MQTT, where anybody may have written it. [`Manifest::open`] reads nothing of it unless
 //! one of the trusted keys has signed it; [`accept()`] compares it with this device. `docs/updates.md` has the format

@@ -237,7 +237,7 @@ fn endless_data_ends_at_the_bound_of_its_kind() {
     assert_eq!(opened(&forced(long)).unwrap_err(), Code::Malformed);
     let packet = Device { chunk_bytes_max: 2_000, ..device() };
     assert_eq!(taken(json!({ "chunk_bytes": 2_001 }), &packet, 1), Err(Code::ChunkTooLarge));
-    // What is stored is what the manifest says, however much is sent.
+    // What is stored is what the manifest lists, however much is sent.
     let chunks = Chunks::of(&opened(&signed(json!({ "size": 2_500 }))).unwrap());
     assert_eq!(chunks.wants(3, 1_024), Err(BadChunk::Number { n: 3, count: 3 }));
     assert_eq!(chunks.wants(u32::MAX, 0), Err(BadChunk::Number { n: u32::MAX, count: 3 }));
@@ -301,7 +301,7 @@ fn mix_and_match_of_head_and_backbone_is_refused() {
 }
 
 #[test]
-fn chunks_are_asked_for_in_order_once_and_only_while_missing() {
+fn chunks_are_requested_in_order_once_and_only_while_missing() {
     let manifest = opened(&signed(json!({ "size": 70 * 1_024 + 1 }))).unwrap();
     let mut chunks = Chunks::of(&manifest);
     assert_eq!((chunks.count(), chunks.length(69), chunks.length(70), chunks.length(71)), (71, 1_024, 1, 0));

@@ -73,7 +73,7 @@ impl FromStr for BrokerUrl {
     }
 }
 
-/// The start of `text`, without what stands before an `@`: it may be a password, which no message repeats.
+/// The start of `text`, without the part before an `@`: it may be a password, which no message repeats.
 fn shown(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, host)) => format!("…@{}", host.chars().take(80).collect::<String>()),

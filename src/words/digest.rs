@@ -204,10 +204,10 @@ pub fn draw(id: &SampleId, purpose: &str) -> u64 {
 
 /// Whether the image is one of the tenth that is labelled for the live figure alone.
 ///
-/// Images are asked about because they are hard, new or odd, so what comes back says nothing of the usual image. A
-/// tenth is designated before any model has looked, by a draw of its own; on those the share of right predictions is
-/// an unbiased estimate of the live accuracy (a simple random sample; Cochran 1977, Sampling Techniques, chapter 2),
-/// as far as the designated ones are labelled without regard to what they show.
+/// The review list proposes images because they are hard, new or odd, so their labels are a biased sample. A tenth of
+/// all images is designated by a draw of its own, before any model has seen them; on those the share of right
+/// predictions is an unbiased estimate of the live accuracy (a simple random sample; Cochran 1977, Sampling Techniques,
+/// chapter 2), as far as the designated ones are labelled without regard to what they show.
 #[must_use]
 pub fn is_audit(id: &SampleId) -> bool {
     draw(id, "audit").is_multiple_of(ONE_IN)

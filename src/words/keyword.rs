@@ -1,4 +1,4 @@
-//! Enums that are spelled as words, and those that several modules share.
+//! Enums with a keyword for each value, and those that several modules share.
 //!
 //! The enum holds the one list of words; settings, files and the command line read and write it by [`Keyword`].
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A value that has a word, the same in the configuration, in files, in messages and on the command line.
+/// A value with a keyword, the same in the configuration, in files, in messages and on the command line.
 pub trait Keyword: Copy + Send + Sync + 'static {
     /// All values, in the order in which they are listed.
     const ALL: &'static [Self];
@@ -85,7 +85,7 @@ pub enum Component {
     Train,
     /// Signed updates and their chunks.
     Updates,
-    /// The watched folders and what lies in them.
+    /// The watched folders and their files.
     Watch,
     /// The supervision of the workers.
     Watchdog,

@@ -1,4 +1,4 @@
-//! Labels, and the classes a head tells apart.
+//! Labels, and the classes of a head.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use super::keywords;
 #[cfg(feature = "schema")]
 const PATTERN: &str = r"^[^/\\\x00-\x1f\x7f-\x9f]*[^\s/\\\x00-\x1f\x7f-\x9f][^/\\\x00-\x1f\x7f-\x9f]*$";
 
-/// A class name in Unicode's normal form C: 1 to 128 bytes, no control characters, no slashes, no white space around it.
+/// A class name in Unicode's normal form C: 1 to 128 bytes without control characters, slashes and surrounding space.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
@@ -78,7 +78,7 @@ keywords! {
     #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
     #[serde(rename_all = "lowercase")]
     pub enum LabelSource {
-        /// The name of the folder that the file lies in.
+        /// The name of the folder that the file is in.
         Folder = "folder",
         /// A message to the daemon, over MQTT or its socket.
         Mqtt = "mqtt",

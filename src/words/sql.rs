@@ -1,7 +1,7 @@
 //! Shared types as values of database columns, and back with their checks.
 //!
-//! Conversions alone, behind the feature `rusqlite`: they stand here because only the package of a type may give it a
-//! trait of another package.
+//! Conversions alone, behind the feature `rusqlite`: they are here because only the package of a type may implement a
+//! foreign trait for it.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 

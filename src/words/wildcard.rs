@@ -1,4 +1,4 @@
-//! Patterns as people write them for names: `*` stands for any characters, also none, `?` for one.
+//! Patterns for file names: `*` matches any number of characters, also none, `?` exactly one.
 
 /// Whether `pattern` matches all of `text`, byte by byte.
 ///
@@ -15,7 +15,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
             }
             Some(wanted) if *wanted == b'?' || *wanted == text[seen] => (at, seen) = (at + 1, seen + 1),
             _ => {
-                // The star stands for one more.
+                // The star matches one more.
                 let Some((place, taken)) = star else { return false };
                 star = Some((place, taken + 1));
                 (at, seen) = (place + 1, taken + 1);

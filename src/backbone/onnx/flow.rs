@@ -19,9 +19,9 @@ pub struct Layer<'g> {
     pub input: &'g str,
     /// Whether it is a convolution.
     pub convolves: bool,
-    /// Values it reads; `None` where the file does not tell.
+    /// Values it reads; `None` where the file does not state it.
     pub reads: Option<i64>,
-    /// Values it makes; `None` where the file does not tell.
+    /// Values it makes; `None` where the file does not state it.
     pub makes: Option<i64>,
 }
 

@@ -14,7 +14,7 @@ use super::wire::{Field, Value, fields, put_bytes};
 pub struct Graph {
     /// Fed from outside; weights are not among them.
     pub inputs: Vec<Tensor>,
-    /// Handed out.
+    /// An output of the graph.
     pub outputs: Vec<Tensor>,
     /// In the order of the file, which ONNX demands to be one of execution.
     pub nodes: Vec<Node>,
@@ -33,9 +33,9 @@ pub struct Graph {
 pub struct Tensor {
     /// Its name.
     pub name: String,
-    /// `float32`, `uint8` …; `unknown` where the file does not say.
+    /// `float32`, `uint8` …; `unknown` where the file does not state it.
     pub element: &'static str,
-    /// Its axes; `None` where the file does not say.
+    /// Its axes; `None` where the file does not state it.
     pub shape: Option<Vec<Axis>>,
 }
 
@@ -123,7 +123,7 @@ impl Graph {
         self.nodes.iter().any(|node| node.outputs.iter().any(|output| output == name))
     }
 
-    /// The error of asking for `tensor`, with the names nearest to it.
+    /// The error of a `tensor` that does not exist, with the names nearest to it.
     #[must_use]
     pub fn unknown(&self, tensor: &str) -> BadModel {
         let outputs = self.nodes.iter().flat_map(|node| &node.outputs).filter(|name| !name.is_empty());

@@ -19,7 +19,7 @@ fn inputs_outputs_and_nodes_are_read() {
 }
 
 #[test]
-fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_lies_behind() {
+fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_comes_after() {
     let whole = Graph::read(TINY).unwrap();
     let cut = expose(TINY, &whole, "contrast").unwrap();
     let graph = Graph::read(&cut).unwrap();

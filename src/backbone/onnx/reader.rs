@@ -32,7 +32,7 @@ pub fn read(bytes: &[u8]) -> Result<Graph, BadModel> {
 pub struct Versions {
     /// Of the file's structure.
     pub ir: i64,
-    /// Of the standard operators; `None` where the file does not say, as before version 3 of the structure.
+    /// Of the standard operators; `None` where the file does not state it, as before version 3 of the structure.
     pub opset: Option<i64>,
 }
 

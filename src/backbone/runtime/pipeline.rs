@@ -75,7 +75,7 @@ mod tests {
     use crate::image::{Channels, Layout, Preprocess, Resize};
     use crate::words::{Digest, EmbeddingSpace};
 
-    /// Hands out the mean of its input; 13 breaks it, 7 is not finite.
+    /// Returns the mean of its input; 13 breaks it, 7 is not finite.
     struct Mean(Preprocess);
 
     impl Embedder for Mean {

@@ -14,7 +14,7 @@ const D: usize = 8;
 /// One image: number, class name, embedding.
 type Image = (u16, &'static str, Vec<f32>);
 
-/// Images `numbers` of classes that stand well apart, so that a head learns them from a few.
+/// Images `numbers` of well separated classes, so that a head learns them from a few.
 fn images(numbers: std::ops::Range<u16>, names: &[&'static str]) -> Vec<Image> {
     let all = ["bolt", "gear", "nut", "washer"];
     let image = |number: u16| {
@@ -91,7 +91,7 @@ fn later_samples_are_scored_by_the_champions_weights_unless_it_has_seen_their_gr
 }
 
 #[test]
-fn a_relabelled_sample_is_held_against_its_present_label() {
+fn a_relabelled_sample_is_compared_with_its_present_label() {
     let before = images(0..60, &["bolt", "gear", "nut"]);
     let champion = record(trained(&dataset(&before)));
     let mut after = before;
@@ -158,7 +158,7 @@ fn pushed(names: &[&'static str]) -> HeadRecord {
     record
 }
 
-/// What the gate says of `pushed` by `data`, beside a champion trained on it.
+/// The gate's verdict on `pushed` by `data`, beside a champion trained on it.
 fn sent(data: &Dataset, pushed: &HeadRecord) -> VerdictCode {
     let champion = record(trained(data));
     let result = compare_pushed(Some(data), pushed, Some(&champion), &Rules::default());

@@ -1,6 +1,6 @@
 //! Whether the mean of a stream of figures has changed: ADWIN.
 //!
-//! The window grows while its mean stands still and loses its old part when two parts of it differ by more than
+//! The window grows while its mean does not change and loses its old part when two parts of it differ by more than
 //! chance explains. It is kept as an exponential histogram, so memory and work grow with the logarithm of its length.
 //! Source: Bifet and Gavalda, Learning from Time-Changing Data with Adaptive Windowing, 2007.
 
@@ -86,7 +86,7 @@ impl Adwin {
             }
             self.buckets[start] = self.buckets[start].and(self.buckets[start + 1]);
             self.buckets.remove(start + 1);
-            // The merged one is of the next size and stands at its end.
+            // The merged bucket is of the next size and at its end.
             end = start + 1;
         }
     }

@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// Kernel, classes and recent images of points that are `shift` away on the recent side; class c stands at 3 c.
+    /// Kernel, classes and recent images of points that are `shift` away on the recent side; class c is at 3 c.
     fn samples(rng: &mut ChaCha8Rng, reference: &[usize], recent: &[usize], shift: f32) -> (Array2<f32>, Vec<usize>) {
         let class: Vec<usize> = reference.iter().chain(recent).copied().collect();
         let mut point = |i: usize| -> Vec<f32> {
@@ -220,8 +220,8 @@ mod tests {
                 })
                 .collect();
             p_values.sort_by(f64::total_cmp);
-            // Kolmogorov's distance of 300 even numbers stays below 1.63 / sqrt(300) = .094 in 99 of 100 cases; the step
-            // of a p-value of 99 permutations is .01.
+            // Kolmogorov's distance of 300 even numbers stays below 1.63 / sqrt(300) = .094 in 99 of 100 cases; the
+            // step of a p-value of 99 permutations is .01.
             let even = |(i, p): (usize, &f64)| ((i as f64 + 0.5) / 300.0 - p).abs();
             let distance = p_values.iter().enumerate().map(even).fold(0.0, f64::max);
             assert!(distance < 0.094 + 0.01, "seed {seed}: {distance}");

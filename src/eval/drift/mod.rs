@@ -1,9 +1,9 @@
 //! Drift: whether images have changed since the head in service was trained.
 //!
-//! Two detectors. [`Monitor`]: do the latest images look like the ones that the champion
-//! learned its classes from? [`Adwin`]: has the mean of a figure that comes with every image (confidence, novelty,
-//! live error) changed? Both only detect; what follows (an alarm, labels asked for, a training) is decided elsewhere.
-//! Nothing here knows the time, and memory and work an image are bounded.
+//! Two detectors. [`Monitor`]: do the latest images look like the images that the champion was trained on? [`Adwin`]:
+//! has the mean of a figure that comes with every image (confidence, novelty, live error) changed? Both only detect;
+//! what follows (an alarm, requests for labels, a training) is decided elsewhere. Nothing here knows the time, and
+//! memory and work an image are bounded.
 
 mod adwin;
 mod mmd;

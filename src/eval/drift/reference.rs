@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_one_function_whichever_way_it_is_asked() {
+    fn the_kernel_is_one_function_whichever_way_it_is_computed() {
         let z = Array2::from_shape_fn((64, 5), |(i, j)| ((i * 7 + j * 13) % 23) as f32 - 11.5);
         let (groups, predicted) = (groups(64, 1), vec![0; 64]);
         let space = Space::new(&Reference { z: &z, groups: &groups, predicted: &predicted }, 1).unwrap();

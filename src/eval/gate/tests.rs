@@ -211,7 +211,7 @@ fn a_class_swallowed_by_a_new_one_keeps_the_champion() {
 
 #[test]
 fn a_champion_of_fewer_classes_is_not_better_for_having_fewer_names_to_choose_from() {
-    // A fifth of either old class goes over to the new one, which is found; asked for glass and metal both heads agree.
+    // A fifth of either old class goes over to the new one, which is found; on glass and metal alone both heads agree.
     let mut pair = Pair::new(&[40, 40, 40], &[40, 40, 0], &[32, 32, 36]);
     for (row, answers) in (32..40).map(|row| (row, 0)).chain((72..80).map(|row| (row, 1))) {
         let mut p = [0.01, 0.01, 0.7];

@@ -133,7 +133,7 @@ fn the_first_images_asked_about_come_from_every_cluster_without_a_label() {
     for seed in 0..20 {
         let mut pool = owned(seed, 300, 4, 0);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Ten clusters; the labels lie in the first two.
+        // Ten clusters; the labels are in the first two.
         let mut near = |cluster: usize, j: usize| f32::from(u8::from(j == cluster)) + 0.02 * rng.random::<f32>();
         pool.embeddings = Array2::from_shape_fn((300, 10), |(i, j)| near(i % 10, j));
         pool.labelled = Array2::from_shape_fn((4, 10), |(i, j)| near(i % 2, j));
@@ -165,15 +165,15 @@ fn uncertain_images_have_small_margins_and_the_suggestion_is_the_likeliest_class
 #[test]
 fn audits_come_latest_first() {
     let pool = owned(5, 400, 60, 0);
-    let asked: Vec<u64> = pool
+    let listed: Vec<u64> = pool
         .asks(20, 5)
         .iter()
         .filter(|ask| ask.reason == Reason::Audit)
         .filter_map(|ask| pool.candidate(ask.id).map(|candidate| candidate.arrived))
         .collect();
     let latest = pool.candidates.iter().filter(|c| is_audit(&c.id)).map(|c| c.arrived).max();
-    assert_eq!(asked.first().copied(), latest);
-    assert!(asked.is_sorted_by(|a, b| a > b));
+    assert_eq!(listed.first().copied(), latest);
+    assert!(listed.is_sorted_by(|a, b| a > b));
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn every_truncation_is_refused() {
 }
 
 #[test]
-fn mutated_bytes_never_panic_and_never_change_what_the_head_says() {
+fn mutated_bytes_never_panic_and_never_change_the_predictions() {
     for dense in [head(), deep(), projected()] {
         let record = record_of(dense);
         let bytes = record.to_bytes();
@@ -231,7 +231,7 @@ fn mutated_bytes_never_panic_and_never_change_what_the_head_says() {
 }
 
 #[test]
-fn lengths_that_lie_are_refused_without_allocating_them() {
+fn false_lengths_are_refused_without_allocating_them() {
     let bytes = record().to_bytes();
     for length in [u64::MAX, 1 << 40, 99_000_000, 0, 1] {
         let lying = [&length.to_le_bytes(), &bytes[8..]].concat();
@@ -279,7 +279,7 @@ fn classes_twice_or_out_of_order_and_shapes_that_disagree_are_refused() {
 }
 
 #[test]
-fn a_newer_format_is_told_from_a_damaged_file() {
+fn a_newer_format_is_not_reported_as_a_damaged_file() {
     assert!(refusal(&edited(|document| document["format"] = 3.into())).contains("format 3"));
     assert!(refusal(&edited(|document| document["format"] = 0.into())).contains("format 0"));
     assert!(refusal(&edited(|document| *document = serde_json::json!({}))).contains("does not describe"));

@@ -1,4 +1,4 @@
-//! What may lie in the folder when a store is opened.
+//! What may be in the folder when a store is opened.
 
 use rusqlite::Connection;
 
@@ -7,7 +7,7 @@ use super::*;
 const FILE: &str = "edgetuned.db";
 
 #[test]
-fn a_second_daemon_is_told_who_holds_the_folder() {
+fn a_second_daemon_is_refused_with_the_process_that_holds_the_folder() {
     let folder = folder();
     let first = open(folder.path()).unwrap();
     let error = open(folder.path()).unwrap_err();

@@ -96,7 +96,7 @@ pub(crate) fn choose_l2(plan: &CvPlan<'_>, l2: L2, watch: Watch<'_>) -> Result<C
 }
 
 /// Close enough to the minimum to compare penalties: a gradient of 1e-4, less below a penalty of 0.1, where the same
-/// gradient lies farther from the minimum.
+/// gradient is farther from the minimum.
 fn tolerance(lambda: f64) -> Stop {
     Stop { gradient: (1e-3 * lambda).clamp(1e-5, 1e-4), iterations: 200, noise: NOISE }
 }

@@ -2,7 +2,7 @@
 //!
 //! A candidate is one value of a hyperparameter, or one kind of head. Candidates are compared by the log-loss of their
 //! out-of-fold logits. One is worse than the best when the paired difference is larger than 1.96 of its standard errors
-//! over groups, that is, when its 95 % interval lies above zero: the one-standard-error rule (Breiman et al. 1984) with
+//! over groups, that is, when its 95 % interval is above zero: the one-standard-error rule (Breiman et al. 1984) with
 //! a paired error. On a few hundred images the curve of the losses is flat and its minimum an accident.
 //!
 //! Temperature scaling makes probabilities as cautious as the model is uncertain: `T = argmin NLL(softmax(logits / T))`
@@ -153,7 +153,7 @@ fn divided(row: &[f64], by: f64) -> Vec<f64> {
 
 /// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none.
 ///
-/// Samples whose own class has logit -inf say nothing about T and must be left out.
+/// Samples whose own class has logit -inf carry no information about T and must be left out.
 #[must_use]
 pub fn fit_temperature(scored: &[(Vec<f64>, usize)]) -> f64 {
     if scored.is_empty() {

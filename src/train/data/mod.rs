@@ -1,5 +1,5 @@
-//! What a head is trained on: embeddings with classes and groups, checked once; groups of near-duplicates, the split into
-//! folds, the subset of a bounded training, replay of evicted samples.
+//! What a head is trained on: embeddings with classes and groups, checked once; groups of near-duplicates, the split
+//! into folds, the subset of a bounded training, replay of evicted samples.
 
 pub(crate) mod groups;
 pub(crate) mod replay;
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn one_class_an_empty_class_and_shapes_that_disagree_are_told_apart() {
+    fn one_class_an_empty_class_and_shapes_that_disagree_have_errors_of_their_own() {
         let x = array![[0.0, 1.0], [2.0, 3.0]];
         let message = |result: Result<Dataset, BadData>| result.unwrap_err().to_string();
         assert!(message(dataset(x.clone(), &[0, 0], &["nut"])).contains("'nut' is the only class"));

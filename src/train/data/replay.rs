@@ -30,7 +30,7 @@ pub(crate) fn extended(data: &Dataset, seed: u64) -> Option<Dataset> {
         .collect();
     let wanted = waterfill(&sizes, &vec![0; sizes.len()], *max);
     let classes: Vec<usize> = wanted.iter().enumerate().flat_map(|(class, &count)| vec![class; count]).collect();
-    // Without scatter nothing tells how samples differ.
+    // Without scatter it is unknown how samples differ.
     let deviations = deviations(sums, classes.len(), seed).filter(|_| !classes.is_empty())?;
     let lengths = lengths(data);
     let (mut x, mut y) = (Array2::zeros((classes.len(), sums.dim())), Vec::with_capacity(classes.len()));
@@ -53,8 +53,8 @@ fn lengths(data: &Dataset) -> Vec<f64> {
     sums.iter().zip(counts).map(|(sum, count)| sum / f64::from(count)).collect()
 }
 
-/// `count` draws (count, d) from `N(0, Sigma)`, `Sigma = (1 - eps) S / (N - K) + eps tr S / (d (N - K)) I`; `None` where
-/// there is no scatter.
+/// `count` draws (count, d) from `N(0, Sigma)`, `Sigma = (1 - eps) S / (N - K) + eps tr S / (d (N - K)) I`; `None`
+/// where there is no scatter.
 fn deviations(sums: &ClassStats, count: usize, seed: u64) -> Option<Array2<f64>> {
     let eps = sums.oas_shrinkage().min(ClassStats::MAX_SHRINKAGE);
     if sums.degrees_of_freedom() < 1.0 || sums.trace() <= 0.0 {

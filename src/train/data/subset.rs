@@ -1,6 +1,6 @@
 //! The samples of a training when there are more than `training.max_samples`.
 //!
-//! A bound on samples is a bound on time and memory. What is left out is left out evenly: no class gives up a sample
+//! A bound on samples is a bound on time and memory. Samples are left out evenly: no class gives up one
 //! while another keeps more, and a burst is thinned before single images are. The choice depends on identities alone,
 //! so it hardly changes when samples are added.
 
@@ -30,7 +30,7 @@ pub fn choose(labels: &[usize], groups: &[SampleId], ids: &[SampleId], max: usiz
     let ordered: Vec<Vec<usize>> =
         classes.into_values().map(|samples| in_order(samples, groups, ids, &purpose)).collect();
     let sizes: Vec<usize> = ordered.iter().map(Vec::len).collect();
-    // The first sample of a class stands for the class: its place in the list changes when classes are added.
+    // The first sample of a class identifies the class: its place in the list changes when classes are added.
     let lots: Vec<u64> = ordered.iter().map(|samples| draw(&ids[samples[0]], &purpose)).collect();
     let shares = waterfill(&sizes, &lots, max);
     let mut chosen: Vec<usize> =

@@ -137,7 +137,7 @@ pub(crate) fn evaluate_all(order: &[Vec<usize>], fits: &mut [FoldFit<'_, '_>]) {
 }
 
 /// Runs all `searches` to their ends in lock-step, one pass over the data an evaluation, each search by its own loss;
-/// returns the last curvature of each. `go_on` is asked after each pass.
+/// returns the last curvature of each. `go_on` is called after each pass.
 ///
 /// # Errors
 /// [`FitError::Cancelled`] when `go_on` is false.

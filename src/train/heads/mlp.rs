@@ -62,7 +62,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
         lambda: decay,
         loss: training_loss(plan, &logits),
         iterations: epochs,
-        // There is no minimum to be met: it ends after as many epochs as the folds ask for.
+        // There is no minimum to reach: it ends after the number of epochs that cross-validation chose.
         converged: true,
         ..TrainingFacts::default()
     };

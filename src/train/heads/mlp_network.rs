@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_learnt_which_no_linear_head_can_tell() {
+    fn a_circle_is_learnt_which_no_linear_head_separates() {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let x = Array2::from_shape_simple_fn((300, 2), || 4.0 * rng.random::<f32>() - 2.0);
         let y: Vec<usize> = x.rows().into_iter().map(|row| usize::from(row.dot(&row) < 2.0)).collect();

@@ -1,7 +1,7 @@
 //! Ridge regression on a random projection: `h = relu(R x)`, `W = (G + lambda I)^-1 Q` (`RanPAC`, arXiv 2307.02251).
 //!
 //! A thousand random units see what no linear head can, and the fit is still one system of linear equations. The units
-//! are standardised, and an intercept that is not penalised takes the classes' shares. Scores lie about 0 and 1 and are
+//! are standardised, and an intercept that is not penalised takes the classes' shares. Scores are near 0 and 1 and are
 //! no logits; dividing them by the temperature that fits the folds best makes logits of them.
 
 use std::collections::BTreeMap;

@@ -11,7 +11,8 @@ use crate::train::cholesky::{Cholesky, NoFactor, add_scaled};
 /// Rows of the scatter that one matrix product makes.
 const TILE: usize = 128;
 
-/// Counts `n_k`, means `mu_k` (d) and the pooled scatter `S = sum_i (z_i - mu_{y_i})(z_i - mu_{y_i})^T` (d, d), all f64.
+/// Counts `n_k`, means `mu_k` (d) and the pooled scatter `S = sum_i (z_i - mu_{y_i})(z_i - mu_{y_i})^T` (d, d), all
+/// f64.
 ///
 /// Only the half of S on and below its diagonal is kept: 6.6 MB at d = 1280. A class without samples has count 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,7 +185,7 @@ impl ClassStats {
                 ours.fill(0.0);
                 continue;
             }
-            // The mean of the rest lies on the other side: mu_A - mu = b / a (mu - mu_B).
+            // The mean of the rest is on the other side: mu_A - mu = b / a (mu - mu_B).
             let a = n - b;
             let difference = &ours - &theirs;
             differences.extend(difference.iter().map(|value| value * (b * n / a).sqrt()));

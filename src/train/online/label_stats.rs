@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_lies_under_a_right_checksum_is_an_error_and_no_panic() {
+    fn false_content_under_a_right_checksum_is_an_error_and_no_panic() {
         let good = statistics(7, 6).to_bytes();
         let content = &good[..good.len() - 32];
         for seed in 0..5_000 {

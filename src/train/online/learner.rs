@@ -78,7 +78,7 @@ impl OnlineLearner {
     /// Takes in the `label` that `id`, of embedding `z` (d,), got at `at`; None takes its label away.
     ///
     /// A label that the statistics hold already replaces what was given in between. Beyond 256 labels the oldest no
-    /// longer act: the id that made room is returned, and waits for the next training like everything else.
+    /// longer takes effect: the id that made room is returned, and waits for the next training like everything else.
     ///
     /// # Panics
     /// When `z` is not d long.
@@ -143,7 +143,7 @@ impl OnlineLearner {
     /// Factors the covariance again.
     ///
     /// # Errors
-    /// [`NoFactor`] when there are too few samples to have any scatter; nothing acts at once until there are.
+    /// [`NoFactor`] when there are too few samples to have any scatter; no label takes effect at once until then.
     pub fn refactorise(&mut self) -> Result<(), NoFactor> {
         // The old factor goes first: the two need not be in memory together.
         self.live = None;

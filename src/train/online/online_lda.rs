@@ -1,8 +1,8 @@
 //! Linear discriminant analysis that is updated sample by sample without a new factorisation.
 //!
-//! The shrunken covariance is `(1 - eps) / (N - K) M` with `M = S + ridge I`; `eps` and `ridge` stay as they were when M
-//! was last factorised, as the matrix A. A sample changes M by one outer product, so by Sherman & Morrison its inverse
-//! loses one: `M^-1 = A^-1 - sum_j g_j q_j q_j^T`. One sample costs two triangular sweeps.
+//! The shrunken covariance is `(1 - eps) / (N - K) M` with `M = S + ridge I`; `eps` and `ridge` stay as they were when
+//! M was last factorised, as the matrix A. A sample changes M by one outer product, so by Sherman & Morrison its
+//! inverse loses one: `M^-1 = A^-1 - sum_j g_j q_j q_j^T`. One sample costs two triangular sweeps.
 
 use ndarray::{Array1, Array2};
 
@@ -128,7 +128,8 @@ impl OnlineLda {
         stats.degrees_of_freedom() / (1.0 - self.eps)
     }
 
-    /// Weights (k, d) and bias (k,) as [`ClassStats::head`] has them; `stats` must be the ones that every update was made for.
+    /// Weights (k, d) and bias (k,) as [`ClassStats::head`] has them; `stats` are the statistics that every update was
+    /// made for.
     #[must_use]
     pub fn head(&self, stats: &ClassStats) -> (Array2<f64>, Array1<f64>) {
         let weights = &self.solved_means * self.precision_scale(stats);

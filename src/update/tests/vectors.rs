@@ -40,8 +40,8 @@ fn canonical_json_is_that_of_the_rfc() {
 #[test]
 fn what_is_written_canonically_is_read_again_and_whole_numbers_that_are_inexact_are_not_read_however_written() {
     for text in ["6666666666666666666.9", "66666666666666666666", "-9007199254740993.0", "9007199254740992", "1e20"] {
-        let told = read_strictly(text.as_bytes()).expect_err(text).to_string();
-        assert!(told.contains("beyond 2^53 - 1"), "{text}: {told}");
+        let error = read_strictly(text.as_bytes()).expect_err(text).to_string();
+        assert!(error.contains("beyond 2^53 - 1"), "{text}: {error}");
     }
     for text in ["9007199254740991.0", "-9007199254740991", "1e21", "1E30", "0.1", "-0.0", "4503599627370495.5"] {
         let value = read_strictly(text.as_bytes()).unwrap();
@@ -97,6 +97,6 @@ fn keys_survive_their_files_and_weak_or_foreign_ones_are_refused() {
     assert!(matches!(TrustedKey::from_pem(""), Err(BadKey::Public(_))));
     let secret = signer.to_pem();
     let broken = secret.replace('M', "N");
-    let told = Signer::from_pem(&broken).err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(!told.is_empty() && !told.contains(&secret.lines().nth(1).unwrap()[20..]), "{told}");
+    let message = Signer::from_pem(&broken).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(!message.is_empty() && !message.contains(&secret.lines().nth(1).unwrap()[20..]), "{message}");
 }

@@ -96,7 +96,7 @@ fn a_new_class_is_found_after_a_few_labels_and_the_others_keep_theirs() {
 }
 
 #[test]
-fn what_is_withdrawn_was_never_said_bit_for_bit() {
+fn a_withdrawn_label_leaves_no_trace_bit_for_bit() {
     for seed in 0..10 {
         let (mut learner, mut rng) = learner(seed);
         let (kept, gone, other) = (picture(&mut rng, 0), picture(&mut rng, 1), picture(&mut rng, 3));
@@ -148,7 +148,7 @@ fn a_verdict_ends_what_it_saw_and_the_statistics_take_it_in() {
 }
 
 #[test]
-fn what_is_forgotten_is_neither_in_the_statistics_nor_acts() {
+fn a_forgotten_label_is_not_in_the_statistics_and_has_no_effect() {
     let (mut learner, mut rng) = learner(3);
     let plain = learner.clone();
     let z = [0, 1].map(|class| picture(&mut rng, class));
@@ -164,7 +164,7 @@ fn what_is_forgotten_is_neither_in_the_statistics_nor_acts() {
 }
 
 #[test]
-fn beyond_the_limit_the_oldest_label_is_named_and_no_longer_acts() {
+fn beyond_the_limit_the_oldest_label_is_returned_and_has_no_effect_any_more() {
     let (mut learner, mut rng) = learner(6);
     let first = picture(&mut rng, 0);
     assert_eq!(learner.learn(id(1000), Timestamp(0), Some(&label("b")), &first), None);
