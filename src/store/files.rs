@@ -9,6 +9,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use super::error::StoreError;
+use crate::words::Digest;
+
 /// The folder of exported models in the state folder.
 pub const EXPORTS: &str = "exports";
 
@@ -117,4 +120,37 @@ pub fn bytes_below(folder: &Path, without: &str) -> u64 {
         _ => 0,
     };
     entries.flatten().map(bytes).sum()
+}
+
+/// Name of the reserve in the state folder: room for a start on a full disk.
+///
+/// To read the database at all, `SQLite` needs a few tens of KiB for the index of its log. This file keeps them: where a
+/// start finds the disk full, it is removed and the start is tried once more. The daemon then predicts, and stores again
+/// when there is room (decision 19). It comes back at a start with room.
+const RESERVE: &str = "reserve";
+/// Blocks of 32 bytes in it: 256 KiB.
+const RESERVE_BLOCKS: u64 = 8_192;
+
+/// Opens the store in `folder`, with the reserve where the disk is full otherwise.
+///
+/// # Errors
+/// Those of `open`.
+pub(super) fn with_reserve<T>(folder: &Path, open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let path = folder.join(RESERVE);
+    match open() {
+        Err(StoreError::Full { .. }) if fs::remove_file(&path).is_ok() => open(),
+        Ok(opened) => {
+            if !path.exists() {
+                // Without it the store is as good; the next start tries again.
+                let _ = write(&path, &reserve_contents());
+            }
+            Ok(opened)
+        }
+        failed => failed,
+    }
+}
+
+/// Bytes that a file system which compresses cannot make smaller.
+fn reserve_contents() -> Vec<u8> {
+    (0..RESERVE_BLOCKS).flat_map(|n| Digest::of(&n.to_le_bytes()).0).collect()
 }

@@ -14,7 +14,6 @@ mod database;
 mod error;
 pub mod files;
 mod reader;
-mod reserve;
 mod sample_queries;
 mod sequence;
 mod snapshot;
@@ -70,7 +69,7 @@ impl Store {
     /// to date.
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
-        let mut store = reserve::with_room(folder, || Self::open_files(folder))?;
+        let mut store = files::with_reserve(folder, || Self::open_files(folder))?;
         store.space_number = store.database.add_space(options)?;
         (store.space, store.precision) = (Some(options.space), options.precision);
         Ok(store)
@@ -83,7 +82,7 @@ impl Store {
     /// [`StoreError`]; [`StoreError::Missing`] where none is, and nothing is made then.
     pub fn open_existing(folder: &Path) -> Result<Self, StoreError> {
         Database::exists(folder)?;
-        reserve::with_room(folder, || Self::open_files(folder))
+        files::with_reserve(folder, || Self::open_files(folder))
     }
 
     /// The same, and creates folder and store where they do not exist: labels may come before the first image.
@@ -92,7 +91,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_for_labels(folder: &Path) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
-        reserve::with_room(folder, || Self::open_files(folder))
+        files::with_reserve(folder, || Self::open_files(folder))
     }
 
     /// The files of the store, without a space: no row has its number.
