@@ -55,12 +55,15 @@ pub(super) struct Carried {
     events: EventLimiter,
     /// For the ages of messages.
     outbox: OutboxLimits,
+    /// What the broker answered on the link that is up.
+    refusals: Option<Refusals>,
 }
 
 impl Carried {
     /// The same without the previous engine's connection.
     pub fn cut_off(&mut self) {
         self.reports.connected = false;
+        self.refusals = None;
     }
 }
 
@@ -117,11 +120,15 @@ impl Messages {
         self.reports = carried.reports;
         self.events = carried.events;
         self.outbox.resume(&carried.outbox);
+        if let Some(former) = carried.refusals {
+            self.refusals.resume(former);
+        }
     }
 
     /// State for the next engine of this process.
     pub fn into_carried(self) -> Carried {
-        Carried { reports: self.reports.carried(), events: self.events, outbox: self.outbox }
+        let refusals = Some(self.refusals);
+        Carried { reports: self.reports.carried(), events: self.events, outbox: self.outbox, refusals }
     }
 
     /// Whether the broker is connected.

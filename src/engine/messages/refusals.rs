@@ -225,6 +225,13 @@ impl Refusals {
         Self { record, ..Self::default() }
     }
 
+    /// The same, replacing an earlier engine of this process whose link is still up.
+    pub fn resume(&mut self, former: Self) {
+        let Self { up_since, refused, downgraded, usurped, .. } = former;
+        (self.up_since, self.usurped) = (up_since, usurped);
+        (self.refused, self.downgraded) = (refused, downgraded);
+    }
+
     pub fn record(&self) -> &BrokerRecord {
         &self.record
     }
@@ -243,7 +250,7 @@ impl Refusals {
     }
 
     /// The run begins with this broker: what was found about another one does not hold. Everything set aside is tried
-    /// again soon; at once after a reload.
+    /// again soon; at once after a reload, and so is the retain flag.
     pub fn begin(&mut self, now: Duration, identity: &str, is_reload: bool) -> Consequence {
         let is_new = self.record.identity != identity;
         if is_new {
@@ -253,7 +260,8 @@ impl Refusals {
         for held in &mut self.record.held {
             held.due = Some(if is_reload { now } else { now + RETRY });
         }
-        Consequence { terms: true, record: is_new, ..Consequence::default() }
+        let retains_again = is_reload && std::mem::take(&mut self.record.unretained);
+        Consequence { terms: true, record: is_new || retains_again, ..Consequence::default() }
     }
 
     /// Takes in which document announces the device; returns the topic of one that is to be taken away.
@@ -440,7 +448,8 @@ impl Refusals {
         if self.record.unretained {
             parts.push(
                 "the broker takes no retained messages, so all are sent without that flag: who subscribes later does \
-                 not see the latest values; allow retained messages in the broker's configuration"
+                 not see the latest values; allow retained messages in the broker's configuration, then 'edgetuned ctl \
+                 reload'"
                     .to_owned(),
             );
         }

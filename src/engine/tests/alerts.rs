@@ -82,3 +82,32 @@ fn a_head_that_cannot_serve_is_an_alert_until_another_one_does() {
     let rollback = Event::Socket(SocketRequest { name: "rollback".into(), payload, ticket: 1 });
     assert_eq!(published(&engine.step(at(2), rollback), AlertId::Model), Published::Over, "head 1 serves");
 }
+
+/// What is remembered of a broker that takes nothing on one topic, and nothing retained.
+fn refusing() -> BrokerRecord {
+    let item = serde_json::json!({"topic": {"topic": "review", "bytes": 0}});
+    let held = serde_json::json!({"item": item, "since": "2026-01-01T00:00:00Z", "tries": 3});
+    serde_json::from_value(serde_json::json!({"identity": "broker", "held": [held], "unretained": true})).unwrap()
+}
+
+#[test]
+fn a_reload_tries_again_what_the_broker_did_not_take_though_the_link_stays() {
+    let snapshot = || Snapshot { broker: refusing(), ..snapshot() };
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    let refused = vec!["edgetuned/played/label".to_owned()];
+    engine.step(at(0), Event::Broker(BrokerEvent::Connected { refused, downgraded: vec![] }));
+    let mut next = Engine::after(engine.carry(), settings(PromotionPolicy::Gated), snapshot());
+    let started = next.start(at(1));
+    let terms = |step: &Step| {
+        step.acts
+            .iter()
+            .rev()
+            .find_map(|act| if let Act::AdaptToBroker(terms) = act { Some(*terms.clone()) } else { None })
+    };
+    assert!(!terms(&started).unwrap().unretained, "the flag is tried again");
+    let warning = published(&started, AlertId::MqttRefused).up();
+    assert!(warning.text.contains("the subscription to edgetuned/played/label"), "{warning:?}");
+    let terms = terms(&next.step(at(2), Event::Tick)).unwrap();
+    assert_eq!((terms.held.len(), terms.last.len()), (0, 1), "set aside no longer, but the last to go");
+}
