@@ -105,7 +105,7 @@ impl Engine {
                 Fact::BackboneAccepted { result, former } => self.remote.backbone_accepted(cx, *result, former),
                 Fact::ComparingHead(is_comparing) => self.model.comparing(is_comparing),
                 Fact::UpdateHeadCompared { update, found } => self.model.update_compared(cx, &update, *found),
-                Fact::UpdateHeadFailed { reason } => self.model.take_out_of_service(cx, &reason),
+                Fact::UpdateHeadFailed { head, reason } => self.model.update_head_failed(cx, &head, &reason),
                 Fact::UpdateWhole(manifest) => self.model.verify_update(cx, manifest),
                 Fact::BackboneVerified(order) => self.model.prepare_backbone(cx, order),
                 Fact::BackboneOutdated => self.remote.backbone_outdated(cx),

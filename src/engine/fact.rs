@@ -110,8 +110,10 @@ pub(super) enum Fact {
         /// The head and the verdict.
         found: Box<CheckedHead>,
     },
-    /// The head from an update that is in service failed its probation.
+    /// The head from an update failed its probation.
     UpdateHeadFailed {
+        /// Which one; another may serve by now.
+        head: HeadRef,
         /// Why.
         reason: String,
     },

@@ -61,7 +61,7 @@ impl Model {
     }
 
     /// The head in service does not serve: the one before it does again, or none.
-    pub fn take_out_of_service(&mut self, cx: &mut Cx<'_>, why: &str) {
+    fn take_out_of_service(&mut self, cx: &mut Cx<'_>, why: &str) {
         if let Some(rollback) = self.heads.roll_back(cx.stamp(), why) {
             return self.roll_back(cx, rollback);
         }
@@ -69,6 +69,13 @@ impl Model {
         let reason = format!("head {} was taken out of service, and there is no earlier one: {why}", from.version);
         self.set_status(cx, from.version, HeadStatus::Rejected, reason.clone());
         self.went_back(cx, from, None, reason);
+    }
+
+    /// The head of an update failed its probation: it does not serve any more, if it still does.
+    pub fn update_head_failed(&mut self, cx: &mut Cx<'_>, head: &HeadRef, why: &str) {
+        if self.heads.champion().is_some_and(|champion| champion.head == *head) {
+            self.take_out_of_service(cx, why);
+        }
     }
 
     fn went_back(&mut self, cx: &mut Cx<'_>, from: HeadRef, to: Option<HeadRef>, reason: String) {

@@ -294,6 +294,18 @@ fn a_head_that_cannot_be_loaded_is_taken_back_and_the_previous_update_is_install
 }
 
 #[test]
+fn a_head_of_an_update_that_cannot_be_loaded_takes_no_other_one_out_of_service() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    machine.install(&file, 5);
+    let (topic, payload) = ("request/promote".to_owned(), br#"{"head": 1}"#.to_vec());
+    let request = Inbound { topic, payload, retained: false, delivery: 7 };
+    machine.step(Event::Broker(BrokerEvent::Message(request)));
+    assert_eq!(machine.champion(), 1, "before the file of the other one was found to be damaged");
+    machine.step(Event::HeadLoadFailed { version: 3, reason: "its file cannot be read".into() });
+    assert_eq!(machine.champion(), 1);
+}
+
+#[test]
 fn a_first_head_that_fails_its_probation_leaves_none_in_service() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.stored.heads.clear();

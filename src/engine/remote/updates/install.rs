@@ -45,13 +45,13 @@ impl Remote {
     pub fn count_start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
         let memory = &mut self.updates.of(UpdateKind::Head).memory;
         // Somebody may have put another one in service while the daemon did not run.
-        let on_trial = memory.head.as_ref() == champion;
+        let on_trial = memory.head.clone().filter(|head| Some(head) == champion);
         let Some(trial) = memory.trial.as_mut() else { return };
         let goes_on = trial.count_start();
-        memory.trial = memory.trial.take().filter(|_| on_trial);
+        memory.trial = memory.trial.take().filter(|_| on_trial.is_some());
         self.write_update(cx, UpdateKind::Head);
-        if on_trial && !goes_on {
-            cx.post(Fact::UpdateHeadFailed { reason: failed_by_starts() });
+        if let Some(head) = on_trial.filter(|_| !goes_on) {
+            cx.post(Fact::UpdateHeadFailed { head, reason: failed_by_starts() });
         }
     }
 
@@ -78,9 +78,9 @@ impl Remote {
     /// A head that was to serve cannot be read.
     pub fn head_load_failed(&mut self, cx: &mut Cx<'_>, version: u64, reason: &str) {
         let memory = &self.updates.of(UpdateKind::Head).memory;
-        let on_trial = memory.trial.is_some() && memory.head.as_ref().is_some_and(|head| head.version == version);
-        if on_trial {
-            cx.post(Fact::UpdateHeadFailed { reason: reason.to_owned() });
+        let on_trial = memory.trial.as_ref().and(memory.head.clone()).filter(|head| head.version == version);
+        if let Some(head) = on_trial {
+            cx.post(Fact::UpdateHeadFailed { head, reason: reason.to_owned() });
         } else {
             let text = format!("head {version} does not serve: {reason}; train, or roll back to one that is kept");
             cx.error(Component::Serve, text.clone());
