@@ -156,14 +156,15 @@ impl Life {
         self.said.values_mut().for_each(Said::files_changed);
     }
 
-    /// Faults for half a minute, then long enough for a listing.
+    /// Faults for half a minute, then long enough for a listing, and for a file whose close was not seen.
     fn rests(&mut self) {
         let faults = self.world.faults;
-        for step in 0..1_000 {
-            if step == 300 {
-                self.world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
-            }
+        for _ in 0..300 {
             self.world.advance();
+        }
+        self.world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
+        for _ in 0..400 {
+            self.world.advance_by(500);
         }
         self.world.faults = faults;
     }

@@ -21,7 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::model::Model;
-use super::world::{Chances, Faults, World, class, signer, space_of};
+use super::world::{Chances, Faults, Refuses, World, class, signer, space_of};
 pub use checks::check;
 use people::Actions;
 
@@ -128,6 +128,13 @@ fn live(seed: u64) -> (World, Actions) {
     if actions.sets_clock && rng.random_bool(0.5) {
         world.start_in_1970();
     }
+    if rng.random_bool(0.15) {
+        let filters = world.filters();
+        let refuses = Refuses::random(&mut rng, &filters);
+        // What is subscribed to late comes after what was published later.
+        world.broker.not_taken = refuses.filter.is_some();
+        world.broker.refuses = Some(refuses);
+    }
     for _ in 0..STEPS {
         people::someone_acts(&mut world, &mut actions);
         let pauses = world.rng.random_bool(0.15);
@@ -145,6 +152,9 @@ fn come_to_rest(world: &mut World) {
     world.storage.refuses = None;
     world.set_folder_lost(false);
     world.sync_clock();
+    if world.broker.refuses.is_some() {
+        the_broker_relents(world);
+    }
     rest(world, 100, 100);
     rest(world, 1_000, 60);
     let left: Vec<_> = world.held.iter().map(|held| &held.topic).collect();
@@ -152,6 +162,21 @@ fn come_to_rest(world: &mut World) {
     // What the broker has got and the store could not note at a restart is sent again over the next connection.
     world.reconnect();
     rest(world, 1_000, 260);
+}
+
+/// The broker goes on refusing what it does not take, and everything else arrives; then it takes everything again, which
+/// is found out by trying it when the daemon is asked to reload.
+fn the_broker_relents(world: &mut World) {
+    rest(world, 2_000, 600);
+    world.only_what_is_refused_waits();
+    world.broker_relents();
+    let restarts = world.restarts;
+    while world.restarts == restarts {
+        world.reload();
+        rest(world, 1_000, 4);
+    }
+    rest(world, 1_000, 150);
+    world.nothing_is_set_aside();
 }
 
 /// Lets time pass in so many steps.

@@ -52,7 +52,8 @@ impl World {
             eprintln!("        {act:.200?}");
         }
         match act {
-            Act::SendOutbox | Act::AdaptToBroker(_) | Act::Systemd(_) | Act::LogEvent(_) => {}
+            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) => {}
+            Act::AdaptToBroker(terms) => self.adapt(*terms),
             Act::Publish { topic, payload } => {
                 if self.is_full {
                     self.receive(&topic, payload);
@@ -80,6 +81,7 @@ impl World {
             Act::Ingest { root, path } => {
                 assert!(self.in_flight.insert(path.clone()), "{} was handed to the worker twice", path.display());
                 assert!(self.in_flight.len() <= 8, "the worker's queue is bounded");
+                self.check_open(&path);
                 let ingested = self.read(root, path);
                 self.later(2_000, Event::Ingest(ingested));
             }

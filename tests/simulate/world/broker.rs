@@ -7,6 +7,7 @@ use edgetuned::engine::{BrokerEvent, DeliveryId, Event, Inbound, SocketRequest};
 use edgetuned::wire::Topic;
 
 use super::World;
+use super::refusing::Refuses;
 
 /// Messages that wait in the daemon while nothing can be stored.
 const DEFERRED_MAX: usize = 100;
@@ -16,7 +17,7 @@ const DEFERRED_MAX: usize = 100;
 pub struct Held {
     pub topic: String,
     pub payload: Vec<u8>,
-    ticket: DeliveryId,
+    pub(super) ticket: DeliveryId,
     /// Whether it is the copy of a retained message, which comes again by itself.
     retained: bool,
 }
@@ -42,6 +43,8 @@ pub struct Broker {
     acked: DeliveryId,
     /// Whether there were ever more messages than wait in the daemon while nothing can be stored.
     pub not_taken: bool,
+    /// What it does not take, in a life in which there is such a thing.
+    pub refuses: Option<Refuses>,
 }
 
 impl World {
@@ -56,6 +59,11 @@ impl World {
         if self.connected {
             self.deliver_held(self.held.len() - 1);
         }
+    }
+
+    /// What the daemon subscribes to.
+    pub fn filters(&self) -> Vec<String> {
+        self.settings.base.subscriptions(self.settings.home_assistant)
     }
 
     /// Somebody publishes a retained message for the daemon.
@@ -81,7 +89,10 @@ impl World {
         self.later(0, Event::Socket(request));
     }
 
-    fn deliver_held(&mut self, index: usize) {
+    pub(super) fn deliver_held(&mut self, index: usize) {
+        if !self.is_subscribed(&self.held[index].topic) {
+            return;
+        }
         let Held { topic, payload, ticket, retained } = self.held[index].clone();
         let retained = retained && self.broker.connected_at == self.now.mono;
         self.later(0, Event::Broker(BrokerEvent::Message(Inbound { topic, payload, retained, delivery: ticket })));
@@ -99,6 +110,9 @@ impl World {
 
     /// The link comes and goes; while it is there, the outbox drains in order.
     pub(super) fn link(&mut self) {
+        if self.broker.refuses.is_some() {
+            return self.refusing_link();
+        }
         if self.connected && self.happens(self.faults.link) {
             self.cut_link();
             let barred = self.chance(self.chances.barred);
@@ -132,7 +146,7 @@ impl World {
     }
 
     /// What is on its way over the link is lost with it.
-    fn cut_link(&mut self) {
+    pub(super) fn cut_link(&mut self) {
         self.connected = false;
         self.events.retain(|(_, event)| {
             !matches!(event, Event::Broker(BrokerEvent::Message(_) | BrokerEvent::Delivered { .. }))
@@ -143,7 +157,7 @@ impl World {
     }
 
     /// Over a new link every delivery has a new number, and retained messages come again.
-    fn renew_deliveries(&mut self) {
+    pub(super) fn renew_deliveries(&mut self) {
         if !self.is_full {
             return;
         }
@@ -163,15 +177,7 @@ impl World {
         let window: Vec<_> =
             self.model.outbox.range(after + 1..).map(|(_, message)| message).take(20).cloned().collect();
         for message in window {
-            let said = (message.topic.to_string(), message.payload);
-            if let Some(before) = self.received.get(&message.seq) {
-                assert_eq!(*before, said, "seq {} means two messages", message.seq);
-                self.redelivered += 1;
-            } else {
-                assert!(message.seq > self.broker.highest, "seq {} comes out of order", message.seq);
-                self.broker.highest = message.seq;
-                self.received.insert(message.seq, said);
-            }
+            self.received_by_broker(message.seq, (message.topic.to_string(), message.payload));
             if self.is_full {
                 self.broker.sent = message.seq;
             }
@@ -179,12 +185,30 @@ impl World {
         }
     }
 
+    /// A message of the outbox arrives; what was set aside comes after what is newer.
+    pub(super) fn received_by_broker(&mut self, seq: u64, said: (String, Vec<u8>)) {
+        if let Some(before) = self.received.get(&seq) {
+            assert_eq!(*before, said, "seq {seq} means two messages");
+            self.redelivered += 1;
+            return;
+        }
+        assert!(seq > self.broker.highest || self.broker.refuses.is_some(), "seq {seq} comes out of order");
+        self.broker.highest = self.broker.highest.max(seq);
+        self.received.insert(seq, said);
+    }
+
     /// The daemon publishes past the outbox: it is lost where the link is down.
     pub(super) fn receive(&mut self, topic: &Topic, payload: Vec<u8>) {
         self.check_publish(topic, &payload);
-        if !self.connected {
-            return;
+        if self.broker.refuses.is_some() {
+            self.publish_over_link(topic.clone(), payload);
+        } else if self.connected {
+            self.take_in(topic, payload);
         }
+    }
+
+    /// What was published arrives at the broker.
+    pub(super) fn take_in(&mut self, topic: &Topic, payload: Vec<u8>) {
         if topic.spooled() {
             self.broker.direct.push((topic.to_string(), payload));
         } else if let Topic::UpdateRequest(kind) = topic {

@@ -61,19 +61,37 @@ impl World {
                 );
             }
         }
+        // What is there is reported before what is gone.
+        let listed_at = self.now.mono + Duration::from_millis(300);
+        self.listed_at = listed_at;
         let recorded = self.model.files.keys().chain(self.model.evicted.keys());
         let gone: Vec<PathBuf> = recorded.filter(|path| !self.disk.contains_key(*path)).cloned().collect();
         if !gone.is_empty() && !held {
-            self.later(300, Event::Watch(WatchEvent::FilesGone(gone)));
+            self.push(listed_at, Event::Watch(WatchEvent::FilesGone(gone)));
         }
-        self.later(300, Event::Watch(WatchEvent::ScanFinished { ignored: Ignored::default(), unreadable: vec![] }));
+        self.push(
+            listed_at,
+            Event::Watch(WatchEvent::ScanFinished { ignored: Ignored::default(), unreadable: vec![] }),
+        );
     }
 
     /// Starts writing a file in so many chunks.
     pub fn create(&mut self, path: PathBuf, content: Content, chunks: u32) {
         let stamp = FileStamp { size: 1, mtime_ns: self.now.wall.0 * 1_000_000, ctime_ns: 0 };
         let slow = self.rng.random_bool(0.3);
-        self.disk.insert(path, File { content, stamp, missing: chunks, slow });
+        let before = self.disk.insert(path.clone(), File { content, stamp, missing: chunks, slow });
+        // The kernel does not tell that a file is opened that was there.
+        if before.is_none() && !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
+            let sighting = Sighting { root: 0, path, stamp: Some(stamp), closed: false, open: true };
+            self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
+        }
+    }
+
+    /// A file that is known to be open is not read, unless whoever opened it seems to have forgotten it.
+    pub(super) fn check_open(&self, path: &Path) {
+        let patience = self.settings.roots[0].settle * 240;
+        let is_open = self.open_files.get(path).is_some_and(|since| self.now.mono.saturating_sub(*since) < patience);
+        assert!(!is_open, "{} is read though its writer has not closed it", path.display());
     }
 
     /// Nobody takes long to write any more.
@@ -137,7 +155,8 @@ impl World {
         let is_asked = |fate: &FileDisposition| matches!(fate, FileDisposition::Sample(id) if images.contains(id));
         let of_them = self.model.files.iter().filter(|(_, (_, fate))| is_asked(fate)).map(|(path, _)| path);
         let gone: Vec<PathBuf> = of_them.filter(|path| !self.disk.contains_key(*path)).cloned().collect();
-        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=500));
+        // After a listing that is under way.
+        let at = self.listed_at.max(self.now.mono + Duration::from_millis(self.rng.random_range(0..=500)));
         if !gone.is_empty() && !self.folder_is_lost {
             self.push(at, Event::Watch(WatchEvent::FilesGone(gone)));
         }
@@ -147,16 +166,27 @@ impl World {
     /// Moves a file that is whole, or removes it; the kernel reports it, unless that is lost.
     pub fn moves(&mut self, from: &Path, to: Option<PathBuf>) {
         let Some(file) = self.disk.remove(from) else { return };
-        if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
-            self.later(20, Event::Watch(WatchEvent::FilesGone(vec![from.to_owned()])));
+        let gone = Event::Watch(WatchEvent::FilesGone(vec![from.to_owned()]));
+        let Some(to) = to else {
+            if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
+                self.later(20, gone);
+            }
+            return;
+        };
+        let sighting = Sighting { root: 0, path: to.clone(), stamp: Some(file.stamp), closed: true, open: false };
+        self.disk.insert(to, file);
+        if self.folder_is_lost {
+            return;
         }
-        let Some(to) = to else { return };
-        let stamp = Some(file.stamp);
-        self.disk.insert(to.clone(), file);
-        if !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
-            let sighting = Sighting { root: 0, path: to, stamp, closed: true, open: false };
-            self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
+        if self.happens(self.faults.lost_hint) {
+            // The kernel loses notices where there are too many, and says so: the folder is listed at once.
+            self.scan_at = self.now.mono;
+            return;
         }
+        if !self.happens(self.faults.lost_hint) {
+            self.later(20, gone);
+        }
+        self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
     }
 
     pub(super) fn read(&mut self, root: usize, path: PathBuf) -> Ingested {

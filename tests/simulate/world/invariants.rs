@@ -51,6 +51,8 @@ pub struct Observed {
     unlabelled: BTreeSet<SampleId>,
     /// Messages of the outbox that were dropped before they were delivered.
     pub dropped: u64,
+    /// Events that say that something was set aside for the broker.
+    pub set_aside_reports: u64,
 }
 
 impl Observed {
@@ -240,8 +242,15 @@ impl World {
                 }
             }
             Topic::Response(name) if name == "train" => self.check_trainable(payload),
+            Topic::Event => self.note_event(payload),
             _ => {}
         }
+    }
+
+    fn note_event(&mut self, payload: &[u8]) {
+        let json: Value = serde_json::from_slice(payload).unwrap_or_default();
+        let is_about_it = json["reason"].as_str().is_some_and(|reason| reason.contains("set aside"));
+        self.observed.set_aside_reports += u64::from(is_about_it);
     }
 
     /// A training is accepted where there are labels of two classes, and refused where there are not.
@@ -258,6 +267,9 @@ impl World {
 
     /// A message goes past the outbox.
     pub(super) fn check_publish(&mut self, topic: &Topic, payload: &[u8]) {
+        if *topic == Topic::Event {
+            self.note_event(payload);
+        }
         if *topic == Topic::Prediction {
             let id = image_of(payload);
             *self.observed.direct.entry(id).or_default() += 1;

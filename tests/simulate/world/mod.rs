@@ -12,6 +12,7 @@ mod disk;
 mod invariants;
 mod live;
 mod process;
+mod refusing;
 mod storage;
 mod updates;
 mod workers;
@@ -20,7 +21,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgetuned::engine::{BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket};
+use edgetuned::engine::{
+    BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket, WatchEvent,
+};
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
 use edgetuned::words::{Digest, HeadId, HeadRef, Now};
@@ -39,6 +42,7 @@ use workers::{Adapter, Work};
 
 pub use broker::Held;
 pub use disk::{Content, File, class, folder, image_id};
+pub use refusing::Refuses;
 pub use updates::{signer, space_of};
 
 /// How much goes wrong; zero everywhere at the end of a run, so that everything comes to rest.
@@ -80,6 +84,8 @@ pub struct Counts {
     pub damaged_heads: u64,
     pub clock_changes: u64,
     pub falls: u64,
+    /// Links that the broker cut at something it does not take.
+    pub refusals: u64,
 }
 
 pub struct World {
@@ -105,12 +111,15 @@ pub struct World {
     pub answered: Vec<Response>,
     pub broker: Broker,
     pub storage: Storage,
+    link: refusing::Link,
     pub observed: Observed,
     /// Heads whose file cannot be read.
     pub damaged: BTreeSet<u64>,
     /// Heads that err on live images.
     poor: BTreeSet<HeadId>,
     pub folder_is_lost: bool,
+    /// Files that were created and not closed as far as this engine knows, and since when.
+    open_files: BTreeMap<PathBuf, Duration>,
     is_full: bool,
     /// Whether what happens is printed, with `SIMULATE_TRACE`.
     is_traced: bool,
@@ -137,6 +146,8 @@ pub struct World {
     shadow: Option<u64>,
     connected: bool,
     scan_at: Duration,
+    /// When the listing under way has reported everything.
+    listed_at: Duration,
     metrics_at: Duration,
     tickets: u64,
     boots: u64,
@@ -176,12 +187,14 @@ impl World {
             answered: Vec::new(),
             broker: Broker::default(),
             storage: Storage::default(),
+            link: refusing::Link::default(),
+            open_files: BTreeMap::new(),
             observed: Observed::default(),
             damaged: BTreeSet::new(),
             poor: BTreeSet::new(),
             folder_is_lost: false,
             is_full,
-            is_traced: is_full && std::env::var_os("SIMULATE_TRACE").is_some(),
+            is_traced: std::env::var_os("SIMULATE_TRACE").is_some(),
             under_way: 0,
             found: 0,
             own: settings.backbone.clone(),
@@ -199,6 +212,7 @@ impl World {
             shadow: None,
             connected: false,
             scan_at: Duration::ZERO,
+            listed_at: Duration::ZERO,
             metrics_at: Duration::ZERO,
             tickets: 0,
             boots: 0,
@@ -291,6 +305,13 @@ impl World {
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
             Event::QueryAnswered { .. } => self.under_way -= 1,
+            Event::Watch(WatchEvent::FileSeen(seen)) if seen.closed || seen.stamp.is_none() => {
+                self.open_files.remove(&seen.path);
+            }
+            Event::Watch(WatchEvent::FileSeen(seen)) if seen.open => {
+                self.open_files.insert(seen.path.clone(), self.now.mono);
+            }
+            Event::Watch(WatchEvent::FilesGone(gone)) => gone.iter().for_each(|path| _ = self.open_files.remove(path)),
             Event::Socket(request) => self.observe_request(&request.name, &request.payload),
             Event::Broker(BrokerEvent::Message(inbound)) => {
                 self.counts_deferred();
@@ -305,7 +326,8 @@ impl World {
     /// While nothing is stored for some time, somebody at the broker sees it.
     fn alerts_are_up(&self) {
         let since = |at: Duration| self.now.mono.saturating_sub(at) >= Duration::from_secs(2);
-        if self.connected && since(self.broker.connected_at) && self.storage.waits_since().is_some_and(since) {
+        let is_seen = self.connected && self.broker.refuses.is_none() && since(self.broker.connected_at);
+        if is_seen && self.storage.waits_since().is_some_and(since) {
             let is_up = |id: &str| self.broker.retained.contains_key(&format!("alert/{id}"));
             assert!(is_up("disk_full") != is_up("store_unwritable"), "one alert says that nothing is stored");
         }

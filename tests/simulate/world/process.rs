@@ -18,6 +18,7 @@ impl World {
         self.in_flight.clear();
         self.waiting.clear();
         self.connected = false;
+        self.link = super::refusing::Link::default();
         self.lose_clock();
         self.storage.forget();
         self.forget_workers();
@@ -47,6 +48,7 @@ impl World {
     /// Drops the state of an engine's workers, and results that were on their way.
     fn forget_workers(&mut self) {
         self.under_way = 0;
+        self.open_files.clear();
         (self.serving, self.shadow, self.listings_are_held) = (None, None, false);
         self.feedback.clear();
         self.work.clear();
@@ -119,6 +121,7 @@ impl World {
     pub(super) fn process_ends(&mut self) {
         self.now.mono = Duration::ZERO;
         self.scan_at = Duration::ZERO;
+        self.listed_at = Duration::ZERO;
         self.metrics_at = Duration::ZERO;
         self.boot();
     }

@@ -167,6 +167,16 @@ impl World {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{Ingest, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
-    matches!(act, Publish { .. } | Ingest { .. } | Stat { .. } | Rescan | PauseScans(_) | Resume(_) | Systemd(_))
+    use Act::{AdaptToBroker, Ingest, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    matches!(
+        act,
+        Publish { .. }
+            | AdaptToBroker(_)
+            | Ingest { .. }
+            | Stat { .. }
+            | Rescan
+            | PauseScans(_)
+            | Resume(_)
+            | Systemd(_)
+    )
 }
