@@ -70,6 +70,12 @@ play() {
     name=$(basename "$case" .py)
     out="$lab/out/$name"
     mkdir -m 755 "$lab/$name"
+    if [ "$name" = x01_config ]; then
+        # Its configurations name a broker at the default port, which 'check' tries; this one ends if there is one already.
+        echo "listener 1883 localhost" >"$lab/$name/broker.conf"
+        echo "allow_anonymous true" >>"$lab/$name/broker.conf"
+        (mosquitto -c "$lab/$name/broker.conf" >/dev/null 2>&1 &)
+    fi
     LABDIR="$lab/$name" timeout --kill-after=10 "$SECONDS_MAX" "$python" "$case" >"$out" 2>&1 || status=$?
     sweep "$lab/$name"
     if [ "$status" = 0 ] && ! grep -q '^FAIL' "$out"; then
