@@ -56,7 +56,7 @@ export KEEP=0
 # Ends what a case left behind: the brokers and daemons whose files lie in this folder.
 sweep() {
     local process
-    for process in $(pgrep 'edgetuned|mosquitto'); do
+    for process in $(pgrep -x edgetuned; pgrep -x mosquitto); do
         # It may have ended meanwhile.
         if tr '\0' ' ' 2>/dev/null <"/proc/$process/cmdline" | grep --quiet --fixed-strings "$1/"; then
             kill -9 "$process" 2>/dev/null || true
