@@ -276,11 +276,11 @@ pub enum Heads {
         /// Its id or version
         id: String,
     },
-    /// Put a head in service; the daemon must not be running
+    /// Put a head in service, while the daemon runs or not
     Promote {
         /// Its id or version
         id: String,
     },
-    /// Put the previous head back in service; the daemon must not be running
+    /// Put the previous head back in service, while the daemon runs or not
     Rollback,
 }

@@ -16,7 +16,7 @@ use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::Output;
 use crate::config::Config;
-use crate::wire::command::{self, Effect, Spec as _};
+use crate::wire::command::{self, Effect, Spec};
 use crate::wire::{Answer, Command, ImagePrefix};
 use crate::words::Digest;
 use client::{Client, Frame};
@@ -76,6 +76,8 @@ pub enum CtlCommand {
         #[arg(value_name = "NEW")]
         to: String,
     },
+    /// Forget samples for good
+    Forget(ForgetWhat),
     /// List the images that are worth a label
     Review,
     /// List every head, oldest first
@@ -102,6 +104,27 @@ pub enum CtlCommand {
         #[arg(value_name = "JSON")]
         arguments: Option<String>,
     },
+}
+
+/// Which samples to forget.
+#[derive(Debug, clap::Args)]
+pub struct ForgetWhat {
+    /// Their SHA-256, or the first 8 or more digits
+    #[arg(value_name = "ID", required_unless_present = "class", conflicts_with = "class")]
+    pub images: Vec<ImagePrefix>,
+    /// Every image with this label
+    #[arg(long, value_name = "NAME")]
+    pub class: Option<String>,
+}
+
+impl ForgetWhat {
+    /// The arguments of the request.
+    pub fn arguments(&self) -> Value {
+        match &self.class {
+            Some(class) => json!({ "label": class }),
+            None => json!({ "images": self.images }),
+        }
+    }
 }
 
 /// `ctl samples`
@@ -166,9 +189,11 @@ fn with_others(parser: clap::Command, requests: impl Iterator<Item = (&'static s
 }
 
 /// Sends a request to the daemon of this configuration, in a transaction of its own; the data of its answer.
-pub fn ask(config: &Config, name: &str, mut arguments: Map<String, Value>) -> Result<Value, Failure> {
-    arguments.insert("transaction".into(), json!(new_word()));
-    data(Client::new(config)?.ask(name, arguments)?)
+pub fn ask<C: Spec>(config: &Config, mut arguments: Value) -> Result<C::Data, Failure> {
+    arguments["transaction"] = json!(new_word());
+    let Value::Object(arguments) = arguments else { unreachable!("arguments are an object") };
+    let data = data(Client::new(config)?.ask(C::NAME, arguments)?)?;
+    serde_json::from_value(data).map_err(Failure::failed)
 }
 
 pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
@@ -208,6 +233,7 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
             (command::Label::NAME, json!({ "items": [{ "image": image, "label": class }] }))
         }
         CtlCommand::Relabel { from, to } => (command::Relabel::NAME, json!({ "from": from, "to": to })),
+        CtlCommand::Forget(what) => (command::Forget::NAME, what.arguments()),
         CtlCommand::Review => (command::Review::NAME, json!({})),
         CtlCommand::Heads => (command::Heads::NAME, json!({})),
         CtlCommand::Samples(CtlSamples { limit, after, label, unlabelled }) => (

@@ -1,19 +1,22 @@
 //! `edgetuned heads`: the heads in the store.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::args::{Args, Heads as Command};
-use super::configuration;
 use super::failure::{Failure, one_line_chain};
 use super::now;
 use super::output::{self, Output};
+use super::ownership::{Ownership, owned};
 use super::report::write_figures;
+use super::{configuration, ctl};
 use crate::config::Config;
-use crate::engine::{HeadInfo, HeadStatus, Registry, Write};
-use crate::head::{BackboneRef, Figures, HeadRecord, TrainingFacts};
+use crate::engine::{HeadInfo, HeadStatus, Registry};
+use crate::head::{Figures, HeadRecord, TrainingFacts};
 use crate::shared::settings::precision;
-use crate::store::{OpenOptions, Reader, Store};
+use crate::store::{OpenOptions, Reader, Store, StoreError};
 use crate::wire::HeadEntry;
+use crate::wire::command;
 
 /// A head by itself.
 #[derive(Debug, Serialize)]
@@ -55,33 +58,42 @@ fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
 
 fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
     let info = find(reader, id)?;
-    let mut store = open(config, reader, &info)?;
-    let reason = "promoted by hand".to_owned();
-    let at = now();
-    let write = Registry::new(reader.heads()?, info.space).set(info.head.version, HeadStatus::Champion, reason, at);
-    store.commit(&[write])?;
+    match owned(open(config, &served(reader, &info)?))? {
+        Ownership::Here(mut store) => {
+            let (version, reason, at) = (info.head.version, "promoted by hand".to_owned(), now());
+            let write = Registry::new(reader.heads()?, info.space).set(version, HeadStatus::Champion, reason, at);
+            store.commit(&[write])?;
+        }
+        Ownership::Daemon => drop(ctl::ask::<command::Promote>(config, json!({ "head": info.head.version }))?),
+    }
     say(reader, info.head.version, output)
 }
 
 fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Failure> {
     let nothing = || Failure::failed("no earlier head is kept; 'edgetuned heads list' shows those that are");
     let champion = reader.champion()?.ok_or_else(nothing)?.info;
-    let mut store = open(config, reader, &champion)?;
-    let at = now();
-    let rollback = Registry::new(reader.heads()?, champion.space).roll_back(at, "by hand").ok_or_else(nothing)?;
-    let writes: [Write; 2] = rollback.writes;
-    store.commit(&writes)?;
-    say(reader, rollback.to.version, output)
+    let to = match owned(open(config, &served(reader, &champion)?))? {
+        Ownership::Here(mut store) => {
+            let mut heads = Registry::new(reader.heads()?, champion.space);
+            let rollback = heads.roll_back(now(), "by hand").ok_or_else(nothing)?;
+            store.commit(&rollback.writes)?;
+            rollback.to
+        }
+        Ownership::Daemon => ctl::ask::<command::Rollback>(config, json!({}))?.head.ok_or_else(nothing)?,
+    };
+    say(reader, to.version, output)
 }
 
-/// The store for writing; a running daemon keeps it for itself.
-fn open(config: &Config, reader: &Reader, info: &HeadInfo) -> Result<Store, Failure> {
+/// A head that is to be put in service, or taken out of it: nothing is done with one that cannot be read.
+fn served(reader: &Reader, info: &HeadInfo) -> Result<HeadRecord, Failure> {
     let stored = reader.head(info.head.version)?.ok_or_else(|| gone(&info.head.id.0))?;
-    // Nothing that cannot serve is put in service.
-    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))?;
-    let backbone: &BackboneRef = &record.backbone;
-    let options = OpenOptions { space: info.space, backbone, precision: precision(Some(config)) };
-    Ok(Store::open(&config.store.path, &options)?)
+    HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))
+}
+
+/// The store for writing.
+fn open(config: &Config, record: &HeadRecord) -> Result<Store, StoreError> {
+    let (space, backbone) = (record.dense.space, &record.backbone);
+    Store::open(&config.store.path, &OpenOptions { space, backbone, precision: precision(Some(config)) })
 }
 
 fn say(reader: &Reader, version: u64, output: Output) -> Result<(), Failure> {

@@ -18,6 +18,7 @@ mod failure;
 mod heads;
 mod log;
 mod output;
+mod ownership;
 mod predict;
 mod report;
 mod samples;

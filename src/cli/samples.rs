@@ -1,6 +1,7 @@
 //! `edgetuned samples`: lists stored samples and changes their labels.
 
 mod file;
+mod forget;
 mod import;
 
 use std::collections::BTreeMap;
@@ -9,18 +10,20 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::json;
 
 use super::args::Args;
+use super::ctl::ForgetWhat;
 use super::failure::{Failure, one_line};
 use super::now;
 use super::output::{self, Output, write_file};
+use super::ownership::{Ownership, owned};
 use super::{configuration, ctl};
 use crate::config::Config;
 use crate::engine::{LabelSource, PendingLabel, StoredSample, TrainingState, Write};
 use crate::shared;
-use crate::store::{LabelChange, Reader, Store, StoreError};
-use crate::wire::command::{self, Spec as _};
+use crate::store::{LabelChange, Reader, SampleRow, Store, StoreError};
+use crate::wire::command;
 use crate::wire::{ImagePrefix, LabelsTaken, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
 
@@ -59,6 +62,15 @@ Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are 
         #[arg(value_name = "NEW")]
         to: String,
     },
+    /// Forget samples for good, with their embeddings and labels, while the daemon runs or not
+    #[command(
+        long_about = "\
+Forget samples for good, with their embeddings and labels, while the daemon runs or not.
+
+No later training learns from them. Their files stay where they are and are not taken in again, unless they change, move or are copied.",
+        after_help = "Examples:\n  edgetuned samples forget 2cf24dba\n  edgetuned samples forget --class 2026-11-27"
+    )]
+    Forget(ForgetWhat),
     /// Undo the latest change of labels, repeat for the one before; the daemon must not be running
     Undo,
     /// List every label that an image was ever given
@@ -92,6 +104,7 @@ pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Fai
         Samples::Export { out } => export(&config, out, output),
         Samples::Import { file } => import::import(&config, file, output),
         Samples::Relabel { from, to } => relabel(&config, from, to, output),
+        Samples::Forget(what) => forget::forget(&config, what, output),
         Samples::Undo => undo(&config, output),
         Samples::History { image } => history(&config, image, output),
     }
@@ -138,14 +151,9 @@ struct Exported {
 fn relabel(config: &Config, from: &str, to: &str, output: Output) -> Result<(), Failure> {
     let [from, to] = [from, to].map(Label::new);
     let (from, to) = (&from.map_err(Failure::usage)?, &to.map_err(Failure::usage)?);
-    let taken = match Store::open_existing(&config.store.path) {
-        Ok(store) => relabel_stored(store, from, to)?,
-        Err(StoreError::Locked { .. }) => {
-            let request = command::Relabel { from: from.clone(), to: to.clone() };
-            let Ok(Value::Object(arguments)) = serde_json::to_value(request) else { unreachable!("two labels") };
-            serde_json::from_value(ctl::ask(config, command::Relabel::NAME, arguments)?).map_err(Failure::failed)?
-        }
-        Err(error) => return Err(error.into()),
+    let taken = match owned(Store::open_existing(&config.store.path))? {
+        Ownership::Here(store) => relabel_stored(*store, from, to)?,
+        Ownership::Daemon => ctl::ask::<command::Relabel>(config, json!({ "from": from, "to": to }))?,
     };
     let LabelsTaken { set, kept } = taken;
     output.print(&taken, |out| writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}"))
@@ -164,13 +172,17 @@ fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTa
     writes.extend(awaited.map(|awaited| Write::PendingLabel(PendingLabel { label: to.clone(), ..awaited })));
     let taken = LabelsTaken { set, kept: writes.len() - set };
     if writes.is_empty() {
-        return Err(Failure::failed(format!("no image has the label {from}; 'edgetuned samples list' shows all")));
+        return Err(no_such_label(from));
     }
     if from != to {
         writes.push(count_new_labels(&snapshot.training, set));
         store.commit(&writes)?;
     }
     Ok(taken)
+}
+
+fn no_such_label(label: &Label) -> Failure {
+    Failure::failed(format!("no image has the label {label}; 'edgetuned samples list' shows all"))
 }
 
 /// What was undone.
@@ -246,18 +258,7 @@ struct Change {
 
 fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
     let reader = reader(config)?;
-    let named = |id: &SampleId| id.to_string().starts_with(image.as_str());
-    let mut ids = reader.sample_rows()?.into_iter().map(|sample| sample.id).filter(named);
-    let id = match (ids.next(), ids.next()) {
-        (Some(id), None) => id,
-        (None, _) => {
-            let reason = format!("no sample's SHA-256 begins with {image}; 'edgetuned samples list' names them");
-            return Err(Failure::failed(reason));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::failed(format!("{image} is the start of more than one SHA-256; give more digits")));
-        }
-    };
+    let id = sample_named(&reader.sample_rows()?, image)?;
     let change = |LabelChange { at, label, source, undone, .. }: LabelChange| Change { at, label, source, undone };
     let changes: Vec<Change> = reader.label_history(&id)?.into_iter().map(change).collect();
     output.print(&changes, |out| {
@@ -271,6 +272,21 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
         }
         Ok(())
     })
+}
+
+/// The stored sample that is meant by the first digits of its digest.
+fn sample_named(rows: &[SampleRow], image: &ImagePrefix) -> Result<SampleId, Failure> {
+    let mut ids = rows.iter().map(|row| row.id).filter(|id| id.to_string().starts_with(image.as_str()));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => {
+            let reason = format!("no sample's SHA-256 begins with {image}; 'edgetuned samples list' names them");
+            Err(Failure::failed(reason))
+        }
+        (Some(_), Some(_)) => {
+            Err(Failure::failed(format!("{image} is the start of more than one SHA-256; give more digits")))
+        }
+    }
 }
 
 /// The store for changes of the labels that are in it; a running daemon keeps it for itself.

@@ -16,7 +16,9 @@ use super::workers::job::Job;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
 use super::workers::{backbone_swap, online_learning, update};
-use crate::engine::{Act, BrokerEvent, Event, Next, OutboxMessage, Step, SwapOrder, SystemMetrics, Systemd, Write};
+use crate::engine::{
+    Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, SwapOrder, SystemMetrics, Systemd, Write,
+};
 use crate::head::HeadRecord;
 use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
@@ -145,6 +147,7 @@ impl Runtime {
                     socket.handle.answer(ticket, *response);
                 }
             }
+            Act::Query { job, query: Query::Forget(ids) } => self.workers.online.forget(job, ids),
             Act::Query { job, query } => {
                 let handed_out = self.workers.queries.jobs.send(query::Job { job, query });
                 handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;

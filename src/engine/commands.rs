@@ -1,12 +1,12 @@
 //! Executes requests: each command goes to the machine that it concerns.
 
-use super::Engine;
 use super::context::Cx;
 use super::messages::{Admission, IncomingRequest};
 use super::step::{Act, Query};
+use super::{Engine, JobId};
 use crate::wire::command::{self, Command, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode, Request, StatusReport};
-use crate::words::Now;
+use crate::words::{Now, SampleId};
 
 /// The outcome of a request in its step.
 pub(super) enum Outcome {
@@ -31,7 +31,14 @@ impl Engine {
                 self.cx(now).answer(incoming.reply_to, request, answer);
                 true
             }
-            Outcome::Later(query) => !self.cx(now).find_out(incoming.reply_to, request, query),
+            Outcome::Later(query) => {
+                let leaving = if let Query::Forget(ids) = &query { ids.clone() } else { Vec::new() };
+                let is_begun = self.cx(now).find_out(incoming.reply_to, request, query);
+                if is_begun {
+                    self.labels.leaves(leaving);
+                }
+                !is_begun
+            }
         }
     }
 
@@ -56,12 +63,24 @@ impl Engine {
             Command::Status(_) => Outcome::Done(command::Status::answer(&self.status(now))),
             Command::Review(_) => Outcome::Done(self.labels.show_review_list()),
             Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
+            Command::Forget(forget) => self.labels.forget(forget),
             Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, relabel)),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
             }
         }
+    }
+
+    /// The statistics are without these samples, for a request to forget them.
+    pub(super) fn forgotten(&mut self, now: Now, job: JobId, ids: &[SampleId], file: Vec<u8>) {
+        let cx = self.cx(now);
+        let asked = match cx.command_of(job) {
+            Some(Command::Forget(forget)) => Some(forget.clone()),
+            _ => None,
+        };
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.labels.delete_forgotten(cx, job, asked.as_ref(), ids, file);
     }
 
     fn status(&mut self, now: Now) -> StatusReport {

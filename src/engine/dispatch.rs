@@ -43,6 +43,9 @@ impl Engine {
                 AdapterEvent::ReviewListReady(review) => self.labels.reviewed(cx, review),
                 AdapterEvent::EvictionCandidates(found) => self.labels.evict(cx, found),
                 AdapterEvent::StatsCheckpoint(file) => self.labels.statistics_stored(cx, file),
+                AdapterEvent::StatisticsWithout { job, ids, file } => {
+                    self.forgotten(now, job, &ids, file);
+                }
             },
             Event::Updater(checked) => self.remote.update_checked(cx, *checked),
             Event::Swap(event) => match event {
@@ -95,6 +98,10 @@ impl Engine {
                 Fact::SamplesEvicted { count, counts } => {
                     self.model.labels_counted(counts);
                     self.model.samples_evicted(cx, count);
+                }
+                Fact::SamplesForgotten { labelled, counts } => {
+                    self.model.labels_counted(counts);
+                    self.model.samples_forgotten(cx, labelled);
                 }
                 Fact::TrainingRuns(runs) => self.remote.training_runs(runs),
                 Fact::HeadJudged => self.labels.ask(cx, None),

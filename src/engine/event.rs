@@ -195,6 +195,15 @@ pub enum AdapterEvent {
     EvictionCandidates(Vec<EvictionCandidate>),
     /// The statistics of all labels changed.
     StatsCheckpoint(Vec<u8>),
+    /// The statistics of all labels without samples that are to be forgotten, for [`super::Query::Forget`].
+    StatisticsWithout {
+        /// Of the query.
+        job: JobId,
+        /// The samples, which are still stored.
+        ids: Vec<SampleId>,
+        /// The statistics.
+        file: Vec<u8>,
+    },
 }
 
 /// How far another backbone is.

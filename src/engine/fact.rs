@@ -58,6 +58,13 @@ pub(super) enum Fact {
         /// The labels that are left.
         counts: LabelCounts,
     },
+    /// Samples were forgotten by request: nothing is learned from them any more.
+    SamplesForgotten {
+        /// How many of them were labelled.
+        labelled: u64,
+        /// The labels that are left.
+        counts: LabelCounts,
+    },
 
     // From the model's machine.
     /// A training runs, or none does.

@@ -10,7 +10,7 @@
 //! | machine | decides | its files |
 //! | --- | --- | --- |
 //! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
-//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `index`, `living`, `review_list`, `eviction` |
+//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
 //! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `pending`, `systemd_status` |

@@ -180,6 +180,9 @@ pub enum Query {
     Predict(SampleId),
     /// The configuration, read again; where it is good, [`super::ProcessEvent::ConfigReady`] follows the answer.
     Reload,
+    /// The statistics of all labels without these samples, reported as [`super::AdapterEvent::StatisticsWithout`]: the
+    /// samples are deleted with them.
+    Forget(Vec<SampleId>),
     /// The backbone and this head as one ONNX file, answered as [`crate::wire::Exported`].
     Export(HeadRef),
 }

@@ -113,6 +113,8 @@ pub enum Write {
         /// As `train::LabelStats` writes them.
         file: Vec<u8>,
     },
+    /// Deletes the statistics of all labels in other embedding spaces than the current one.
+    DeleteOtherStatistics,
     /// Removes a stored head that is not the champion.
     DeleteHead {
         /// Its version.

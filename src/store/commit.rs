@@ -49,6 +49,7 @@ impl Applier<'_> {
             Write::DeleteSample { id } => self.evict(id),
             Write::DeleteFile { path } => self.forget_file(path_bytes(path)),
             Write::Statistics { file } => self.statistics(file),
+            Write::DeleteOtherStatistics => self.run("DELETE FROM statistics WHERE space <> ?1", [self.space]),
             Write::DeleteHead { version } => self.forget_head(*version),
             Write::ConfigPatchState(memory) => self.remember("UPDATE state SET twin = ?1", memory),
             Write::BackboneState(memory) => self.remember("UPDATE state SET backbone = ?1", memory),

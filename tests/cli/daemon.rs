@@ -8,7 +8,23 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::desk::Desk;
 
 /// A running daemon; killed when a test fails.
-struct Daemon(Child);
+pub struct Daemon(Child);
+
+impl Daemon {
+    /// Starts one by `config.yaml` and waits until it answers.
+    pub fn start(desk: &Desk) -> Self {
+        let mut daemon = Self(desk.command("run --config config.yaml").stderr(Stdio::null()).spawn().unwrap());
+        while desk.run("--config config.yaml ctl status").code != Some(0) {
+            assert!(daemon.0.try_wait().unwrap().is_none(), "the daemon ended by itself");
+        }
+        daemon
+    }
+
+    pub fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        assert_eq!(self.0.wait().unwrap().code(), Some(0));
+    }
+}
 
 impl Drop for Daemon {
     fn drop(&mut self) {

@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use edgetuned::engine::{LabelSource, NewSample, Predicted, Write};
-use edgetuned::head::BackboneRef;
+use edgetuned::engine::{FileDisposition, FileStamp, LabelSource, NewSample, Predicted, Write};
+use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::store::{OpenOptions, Precision, Reader, Store};
-use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use edgetuned::train::LabelStats;
+use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -291,6 +292,10 @@ fn a_running_daemon_keeps_its_labels_to_itself() {
     for words in ["import labels.csv", "undo"] {
         fails(&desk, words, 69, &["cannot change labels", &pid, "stop it", "over MQTT"]);
     }
+    // These are asked of the daemon, which has no socket here.
+    for words in ["relabel nut cog", "forget --class nut"] {
+        fails(&desk, words, 69, &["no daemon answers"]);
+    }
     let counts = Reader::open(&desk.path("state"), None).unwrap().counts().unwrap();
     assert_eq!(counts.labelled, 4);
     drop(held);
@@ -335,4 +340,64 @@ fn a_class_gets_another_name_and_what_waits_for_its_image_too() {
     assert_eq!(good(&desk, "list --class washer").as_array().unwrap().len(), 2);
     fails(&desk, "relabel nut washer", 1, &["no image has the label nut"]);
     assert_eq!(good(&desk, "undo")["restored"].as_array().unwrap().len(), 2, "it is one change");
+}
+
+/// A head of nuts and gears that tells nothing.
+fn head(space: EmbeddingSpace) -> HeadRecord {
+    HeadRecord {
+        head: HeadRef { id: HeadId("0123456789ab".into()), version: 1 },
+        created: Timestamp(0),
+        backbone: BackboneRef { name: "tiny".into(), sha256: space.backbone, dim: 1 },
+        dense: DenseHead {
+            space,
+            classes: ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect(),
+            hidden: None,
+            weights: ndarray::Array2::zeros((2, 1)),
+            bias: ndarray::Array1::zeros(2),
+            temperature: 1.0,
+        },
+        training: TrainingFacts::default(),
+        figures: None,
+        heldout: HeldOut::default(),
+        calibration: Calibration::default(),
+    }
+}
+
+/// The statistics of all labels, as they are in the store.
+fn statistics(desk: &Desk) -> LabelStats {
+    LabelStats::from_bytes(&store(desk).reader().unwrap().statistics().unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn samples_are_forgotten_with_what_the_statistics_have_of_them() {
+    let desk = prepared();
+    let space = {
+        let mut store = store(&desk);
+        let space = EmbeddingSpace { backbone: Digest::of(b"a"), preprocessing: Digest::of(b"b"), dim: 1 };
+        let mut statistics = LabelStats::new(space);
+        let nut = Label::new("nut").unwrap();
+        (1..4).for_each(|n| statistics.set(id(n), Some(&nut), &[f32::from(n)]));
+        store.commit(&[Write::Statistics { file: statistics.to_bytes() }]).unwrap();
+        space
+    };
+    store(&desk).commit(&[Write::Head(Box::new(head(space)))]).unwrap();
+    let stamp = FileStamp { size: 10, mtime_ns: 1, ctime_ns: 1 };
+    let fate = FileDisposition::Sample(id(3));
+    store(&desk).commit(&[Write::File { path: path(3), stamp, fate }]).unwrap();
+    desk.put("labels.csv", b"image,label\n01234567,nut\n");
+    good(&desk, "import labels.csv");
+
+    fails(&desk, "forget 00000000", 1, &["no sample's SHA-256 begins with 00000000"]);
+    fails(&desk, "forget --class cog", 1, &["no image has the label cog"]);
+    assert_eq!(good(&desk, "forget --class nut"), json!({"samples": 2, "awaited": 1}));
+    assert_eq!(good(&desk, &format!("forget {} {}", id(3), id(5))), json!({"samples": 2, "awaited": 0}));
+    let list = good(&desk, "list");
+    let left: Vec<&Value> = list.as_array().unwrap().iter().map(|row| &row["image"]).collect();
+    assert_eq!(left, [&json!(id(2)), &json!(id(4))]);
+    assert_eq!(statistics(&desk).contributors().map(|(id, _)| *id).collect::<Vec<_>>(), [id(2)]);
+    assert_eq!(new_labels(&desk), 3, "labels that went are changes too");
+    let store = store(&desk);
+    assert!(store.reader().unwrap().embedding(&id(3)).unwrap().is_none());
+    assert!(store.reader().unwrap().label_history(&id(3)).unwrap().is_empty());
+    assert!(store.reader().unwrap().file_is_known(&path(3), stamp).unwrap(), "its file is not taken in again");
 }

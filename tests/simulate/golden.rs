@@ -228,6 +228,7 @@ fn write(write: &Write) -> String {
         Write::DeleteSample { id } => format!("delete sample {id}"),
         Write::DeleteFile { path } => format!("delete file {}", path.display()),
         Write::Statistics { file } => format!("write statistics {}", file.len()),
+        Write::DeleteOtherStatistics => "delete other-statistics".into(),
         Write::DeleteHead { version } => format!("delete head {version}"),
         Write::BackboneState(state) => format!("write backbone {}", of(state)),
         Write::DeleteOtherSpaces => "delete other-spaces".into(),
@@ -289,6 +290,7 @@ fn asked(query: &Query) -> String {
             format!("samples {limit} {after} {label} {unlabelled}")
         }
         Query::Predict(id) => format!("predict {id}"),
+        Query::Forget(ids) => format!("forget {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
         Query::Reload => "reload".into(),
         Query::Export(head) => format!("export {head}"),
     }

@@ -177,6 +177,10 @@ impl Model {
             Write::DeleteChunks(kind) => {
                 self.chunks.remove(&kind);
             }
+            Write::DeleteOtherStatistics => {
+                let in_use = self.backbone_in_use;
+                self.statistics.retain(|backbone, _| Some(*backbone) == in_use);
+            }
             Write::DeleteHead { version } => self.forget_head(version),
             Write::LiveState(memory) => self.live = *memory,
             Write::ConfigPatchState(memory) => self.config_patch = memory,

@@ -10,8 +10,8 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::{self, Output};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
-    Exported, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack, StatusReport,
-    TrainAccepted,
+    Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack,
+    StatusReport, TrainAccepted,
 };
 use crate::words::HeadRef;
 
@@ -58,6 +58,10 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
         CtlCommand::Relabel { .. } => {
             let LabelsTaken { set, kept } = of::<command::Relabel>(data)?;
             writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}")
+        }
+        CtlCommand::Forget(_) => {
+            let Forgotten { samples, awaited } = of::<command::Forget>(data)?;
+            writeln!(out, "samples forgotten: {samples}, and labels that waited for their image: {awaited}")
         }
         CtlCommand::Review => review(&of::<command::Review>(data)?, out),
         CtlCommand::Heads => output::heads(&of::<command::Heads>(data)?, out),

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use super::{review_query, training_data};
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
-use crate::engine::{AdapterEvent, EmbeddingDrift, Event};
+use crate::engine::{AdapterEvent, EmbeddingDrift, Event, JobId};
 use crate::eval::budget::Why;
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
@@ -35,6 +35,7 @@ enum Job {
     FoldInLabels(Timestamp),
     Review(Option<Timestamp>),
     Evict(usize),
+    Forget(JobId, Vec<SampleId>),
     Observed(Observed),
 }
 
@@ -75,6 +76,10 @@ impl Handle {
 
     pub fn evict(&self, count: usize) {
         self.send(Job::Evict(count));
+    }
+
+    pub fn forget(&self, job: JobId, ids: Vec<SampleId>) {
+        self.send(Job::Forget(job, ids));
     }
 
     /// Passes on a new image, unless the worker is too far behind.
@@ -126,7 +131,8 @@ struct OnlineWorker {
     /// The time up to which a verdict has seen the labels.
     folded_in_until: Option<Timestamp>,
     monitor: Option<Monitor>,
-    /// Near-duplicates that are to be evicted and are still stored; the statistics no longer hold them.
+    /// Samples that are to go and are still stored: near-duplicates, and what is forgotten by request. The statistics no
+    /// longer hold them.
     leaving: Vec<SampleId>,
     /// Group and time of the images observed last.
     arrived: VecDeque<(SampleId, Timestamp)>,
@@ -169,6 +175,7 @@ impl OnlineWorker {
             Job::FoldInLabels(before) => self.fold_in_labels(before)?,
             Job::Review(since) => self.review(since)?,
             Job::Evict(count) => self.evict(count)?,
+            Job::Forget(job, ids) => self.forget(job, ids)?,
             Job::Observed(image) => {
                 observed.fetch_sub(1, Ordering::Relaxed);
                 self.observe(&image);
@@ -189,6 +196,8 @@ impl OnlineWorker {
     }
 
     fn learn(&mut self, ids: &[SampleId]) -> Result<(), StoreError> {
+        // What is learned stays after all.
+        self.leaving.retain(|id| !ids.contains(id));
         for sample in self.parts.reader.labels_of(ids)? {
             self.take(&sample);
         }
@@ -264,15 +273,31 @@ impl OnlineWorker {
         let found = review_query::evictable(&self.parts.reader, count, self.learner.statistics())?;
         let twins: Vec<SampleId> =
             found.iter().filter(|sample| sample.why == Why::NearDuplicate).map(|sample| sample.id).collect();
-        for ids in twins.chunks(CHUNK) {
-            let samples = self.parts.reader.labels_of(ids)?;
-            self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
-        }
-        self.leaving.extend(twins);
+        self.let_go(&twins)?;
         if !found.is_empty() {
             self.send_statistics();
         }
         self.send(Event::Adapter(AdapterEvent::EvictionCandidates(found)));
+        Ok(())
+    }
+
+    /// Takes samples out of the statistics and the corrections, as if they had never had a label. They are deleted with
+    /// the statistics that are sent.
+    fn forget(&mut self, job: JobId, ids: Vec<SampleId>) -> Result<(), StoreError> {
+        self.let_go(&ids)?;
+        self.correct();
+        let file = self.learner.statistics().to_bytes();
+        self.sent = Some(Digest::of(&file));
+        self.send(Event::Adapter(AdapterEvent::StatisticsWithout { job, ids, file }));
+        Ok(())
+    }
+
+    fn let_go(&mut self, ids: &[SampleId]) -> Result<(), StoreError> {
+        for ids in ids.chunks(CHUNK) {
+            let samples = self.parts.reader.labels_of(ids)?;
+            self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
+        }
+        self.leaving.extend(ids);
         Ok(())
     }
 
@@ -352,12 +377,8 @@ mod tests {
         store
     }
 
-    #[test]
-    fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = store(folder.path());
-        let (events, heard) = sync_channel(64);
-        let mut worker = OnlineWorker::start(Parts {
+    fn worker(store: &Store, events: SyncSender<Event>) -> OnlineWorker {
+        OnlineWorker::start(Parts {
             reader: store.reader().unwrap(),
             space: space(),
             serving: Serving::new(Scoring { top_k: 1, rates: DoubtRates::DEFAULT }),
@@ -367,7 +388,57 @@ mod tests {
             instant: true,
             seed: 0,
         })
-        .unwrap();
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_forgotten_is_in_no_statistics_before_and_after_it_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        let (events, heard) = sync_channel(64);
+        let mut worker = worker(&store, events);
+        worker.fold_in_labels(Timestamp(2)).unwrap();
+        store.commit(&[label(30, 3)]).unwrap();
+        worker.learn(&[id(30)]).unwrap();
+        assert_eq!((worker.learner.statistics().contributors().count(), worker.learner.evidence()), (20, 1));
+        worker.forget(7, vec![id(0), id(30), id(39)]).unwrap();
+        // A verdict comes before they are deleted.
+        worker.fold_in_labels(Timestamp(9)).unwrap();
+        let sent = |event: Event| match event {
+            Event::Adapter(AdapterEvent::StatisticsWithout { job: 7, ids, file }) => Some((ids, file)),
+            _ => None,
+        };
+        let (ids, file) = heard.try_iter().find_map(sent).unwrap();
+        store.commit(&ids.iter().map(|id| Write::DeleteSample { id: *id }).collect::<Vec<_>>()).unwrap();
+        worker.fold_in_labels(Timestamp(10)).unwrap();
+        let stored = train::LabelStats::from_bytes(&file).unwrap();
+        for statistics in [&stored, worker.learner.statistics()] {
+            let held: Vec<&SampleId> = statistics.contributors().map(|(id, _)| id).collect();
+            assert_eq!(held.len(), 19);
+            assert!(ids.iter().all(|id| !held.contains(&id)));
+        }
+        assert_eq!(worker.learner.evidence(), 0, "corrections let go of them too");
+    }
+
+    #[test]
+    fn what_stays_after_all_is_learned_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let (events, _heard) = sync_channel(64);
+        let mut worker = worker(&store, events);
+        worker.fold_in_labels(Timestamp(2)).unwrap();
+        worker.forget(7, vec![id(0)]).unwrap();
+        worker.learn(&[id(0)]).unwrap();
+        worker.fold_in_labels(Timestamp(9)).unwrap();
+        assert_eq!(worker.learner.statistics().contributors().count(), 20);
+    }
+
+    #[test]
+    fn statistics_are_written_when_they_changed_and_not_at_every_eviction() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        let (events, heard) = sync_channel(64);
+        let mut worker = worker(&store, events);
         let written = || {
             heard.try_iter().filter(|event| matches!(event, Event::Adapter(AdapterEvent::StatsCheckpoint(_)))).count()
         };

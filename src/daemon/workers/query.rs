@@ -92,6 +92,7 @@ impl Parts {
             }
             Query::Predict(id) => self.predict(id),
             Query::Export(head) => Ok(self.export(&head)),
+            Query::Forget(_) => unreachable!("the online worker does that"),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => command::Reload::answer(&Empty {}),
                 Err(reason) => {

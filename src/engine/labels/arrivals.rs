@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::event::EmbeddedImage;
 use super::super::fact::{Fact, ReadImage};
-use super::super::step::Act;
 use super::super::write::{FileDisposition, NewSample, Predicted, Write};
 use super::Labels;
 
@@ -27,7 +26,7 @@ impl Labels {
         if self.index.contains(&id) {
             if !image.embed.is_zero() {
                 cx.write(Write::Embedding { id, embedding: image.embedding });
-                cx.act(Act::UpdateOnline(vec![id]));
+                self.learn(cx, id);
             }
             self.file_lives(cx, &path, id);
         } else {

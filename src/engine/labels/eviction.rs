@@ -18,7 +18,7 @@ use super::super::write::Write;
 use super::Labels;
 use crate::eval::budget::Why;
 use crate::wire::EventKind;
-use crate::words::Component;
+use crate::words::{Component, SampleId};
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
@@ -68,17 +68,26 @@ impl Labels {
         self.eviction.verdicts += 1;
     }
 
+    /// Deletes a sample; false where it is not known. Its files are forgotten with `forget_files` of the index.
+    pub(super) fn delete_sample(&mut self, cx: &mut Cx<'_>, id: SampleId) -> bool {
+        let is_known = self.index.remove(&id);
+        if is_known {
+            cx.write(Write::DeleteSample { id });
+            self.doubts.forget(&id);
+        }
+        is_known
+    }
+
     /// Drops what was found and still is as it was.
     pub fn evict(&mut self, cx: &mut Cx<'_>, found: Vec<EvictionCandidate>) {
         let searched = self.eviction.running.take().unwrap_or_else(|| self.holdings());
         let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
         for EvictionCandidate { id, label, why } in found {
-            if self.index.label(&id) != label.as_ref() || !self.index.remove(&id) {
+            let is_as_it_was = self.index.label(&id) == label.as_ref() && !self.leaving.contains(&id);
+            if !is_as_it_was || !self.delete_sample(cx, id) {
                 continue;
             }
-            cx.write(Write::DeleteSample { id });
-            self.doubts.forget(&id);
-            self.no_longer_asked(cx, &id);
+            self.no_longer_asked(cx, &[id].into());
             *counts.entry(why).or_default() += 1;
         }
         let count: u64 = counts.values().sum();

@@ -2,7 +2,6 @@
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
-use super::super::step::Act;
 use super::super::write::{LabelSource, PendingLabel, Write};
 use super::Labels;
 use super::index::{Changed, PENDING_MAX, Resolved};
@@ -51,10 +50,7 @@ impl Labels {
         let command::Relabel { from, to } = relabel;
         let (images, awaited) = self.index.labelled_as(from);
         if images.is_empty() && awaited.is_empty() {
-            return Answer::error(
-                ErrorCode::NotFound,
-                format!("no image has the label {from}; request/samples lists them"),
-            );
+            return no_such_label(from);
         }
         let taken = LabelsTaken { set: images.len(), kept: awaited.len() };
         for id in images {
@@ -94,14 +90,19 @@ impl Labels {
         }
         let at = cx.stamp();
         cx.write(Write::Label { id, label: label.clone(), source, at });
-        cx.act(Act::UpdateOnline(vec![id]));
+        self.learn(cx, id);
         if changed == Changed::Label {
             self.review.outdated();
-            self.no_longer_asked(cx, &id);
+            self.no_longer_asked(cx, &[id].into());
             let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));
             cx.post(Fact::LabelSet { id, label, predicted, counts: self.counts() });
         }
     }
+}
+
+/// The answer to a label that no image has.
+pub(super) fn no_such_label(label: &Label) -> Answer {
+    Answer::error(ErrorCode::NotFound, format!("no image has the label {label}; 'edgetuned samples list' shows all"))
 }
 
 /// The answer to a prefix that means several images.

@@ -3,12 +3,14 @@
 mod arrivals;
 mod class_folders;
 mod eviction;
+mod forgetting;
 mod index;
 mod labelling;
 mod last_word;
 mod living;
 mod review_list;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::commands::Outcome;
@@ -34,6 +36,8 @@ pub(super) struct Labels {
     review: ReviewState,
     eviction: Eviction,
     doubts: Doubts,
+    /// Samples that are being forgotten: what is learned at once has let go of them, and they are still stored.
+    leaving: BTreeSet<SampleId>,
     /// Samples that were in doubt before the start.
     in_doubt: Vec<SampleId>,
     /// Files that wait to be read, as the files' machine posted.
@@ -67,6 +71,7 @@ impl Labels {
             review: ReviewState::default(),
             eviction: Eviction::default(),
             doubts: Doubts::new(judged_under),
+            leaving: BTreeSet::new(),
             in_doubt,
             files_waiting: 0,
             backlog_waits: false,

@@ -1,5 +1,6 @@
 //! The list of images that are worth a label: when it is renewed, and when an entry is done.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,10 +73,10 @@ impl Labels {
         self.show(cx, ReviewItems { items, advice });
     }
 
-    /// An image got a label, or is gone.
-    pub fn no_longer_asked(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
+    /// Images got a label, or are gone.
+    pub fn no_longer_asked(&mut self, cx: &mut Cx<'_>, ids: &BTreeSet<SampleId>) {
         let mut list = self.review.list.clone();
-        list.items.retain(|item| item.image != *id);
+        list.items.retain(|item| !ids.contains(&item.image));
         self.show(cx, list);
     }
 

@@ -60,6 +60,11 @@ impl PendingRequests {
         self.pending.keys().copied().collect()
     }
 
+    /// The request that this search is for.
+    pub fn request(&self, job: JobId) -> Option<&Request> {
+        self.pending.get(&job).map(|pending| &pending.request)
+    }
+
     /// The answer is there.
     pub fn end(&mut self, job: JobId) -> Option<PendingRequest> {
         self.pending.remove(&job)

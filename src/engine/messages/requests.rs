@@ -134,6 +134,11 @@ impl Cx<'_> {
         self.act(Act::Query { job, query });
     }
 
+    /// The command of a request that is being answered in the background.
+    pub fn command_of(&self, job: JobId) -> Option<&Command> {
+        self.messages.pending.request(job).map(|request| &request.command)
+    }
+
     /// An answer is ready: everybody who waits gets it; a configuration that was refused is reported to all.
     pub fn found_out(&mut self, job: JobId, answer: &Answer) {
         let Some(pending) = self.messages.pending.end(job) else { return };

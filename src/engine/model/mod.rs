@@ -47,6 +47,15 @@ pub(super) struct Model {
     /// Whether a head that came as an update is compared with the champion, as the remote machine posted: neither the
     /// champion nor the versions of heads change meanwhile.
     is_comparing: bool,
+    /// Whether samples were forgotten that a running training may have seen, or another backbone's head.
+    saw_forgotten: SawForgotten,
+}
+
+/// What began before samples were forgotten.
+#[derive(Debug, Default)]
+struct SawForgotten {
+    training: bool,
+    backbone: bool,
 }
 
 impl Model {
@@ -61,6 +70,7 @@ impl Model {
             files_wait: false,
             backlog_since: None,
             is_comparing: false,
+            saw_forgotten: SawForgotten::default(),
         }
     }
 
@@ -137,6 +147,14 @@ impl Model {
     pub fn samples_evicted(&mut self, cx: &mut Cx<'_>, count: u64) {
         self.live.evicted += count;
         self.write_live(cx);
+    }
+
+    /// Samples were forgotten, `labelled` of them with a label: what is being trained may have seen them, and is trained
+    /// again without them.
+    pub fn samples_forgotten(&mut self, cx: &mut Cx<'_>, labelled: u64) {
+        self.saw_forgotten = SawForgotten { training: true, backbone: true };
+        self.schedule.labels_changed(labelled);
+        self.write_training(cx);
     }
 
     /// The heads that are kept.

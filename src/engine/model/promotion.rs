@@ -25,6 +25,9 @@ impl Model {
         if cx.is_stopping() {
             return;
         }
+        if self.saw_forgotten.training {
+            return self.train_again(cx);
+        }
         let is_outdated = self.is_outdated(cx, &outcome);
         let (mut status, mut reason) = self.decide(cx, &outcome);
         let shadows = status == HeadStatus::Champion && self.shadows(cx, &outcome);
@@ -101,16 +104,18 @@ impl Model {
 
     /// Another backbone is to be prepared: its head gets the next version.
     pub fn prepare_backbone(&mut self, cx: &mut Cx<'_>, mut order: Box<SwapOrder>) {
+        self.saw_forgotten.backbone = false;
         order.version = self.heads.reserve_version(HeadOrigin::Backbone);
         cx.act(Act::PrepareBackbone(order));
     }
 
     /// Another backbone was compared with the pair in service. Training its head takes long, and trainings of this one
-    /// go on meanwhile: where another head serves by now, it is compared with that one before anything is decided. The
+    /// go on meanwhile: where another head serves by now, it is compared with that one before anything is decided; where
+    /// samples were forgotten meanwhile, it is trained without them. The
     /// head of the backbone that passes becomes champion, to serve from the start that follows.
     pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
         let former = self.heads.champion().map(|champion| champion.head.version);
-        if result.against != former {
+        if result.against != former || self.saw_forgotten.backbone {
             return cx.post(Fact::BackboneOutdated);
         }
         self.heads.release_version(HeadOrigin::Backbone);

@@ -107,6 +107,12 @@ impl Schedule {
         self.memory.settled
     }
 
+    /// The running training came to nothing, as by a crash: its order begins again.
+    pub fn interrupted(&mut self) {
+        self.begun = false;
+        self.memory.new_labels = 0;
+    }
+
     /// The running training ended, one way or the other.
     pub fn ended(&mut self, now: Now) {
         self.begun = false;

@@ -87,6 +87,7 @@ impl Model {
         }
         if let Some(order) = self.schedule.begin(cx.stamp()) {
             self.write_training(cx);
+            self.saw_forgotten.training = false;
             let version = self.heads.reserve_version(HeadOrigin::Training);
             cx.act(Act::Train { order, version });
             cx.post(Fact::TrainingRuns(true));
@@ -119,6 +120,13 @@ impl Model {
         if let Some(before) = self.schedule.fold_in() {
             cx.act(Act::FoldInLabels(before));
         }
+    }
+
+    /// The running training saw samples that were forgotten meanwhile: it is carried out again, without them.
+    pub fn train_again(&mut self, cx: &mut Cx<'_>) {
+        self.heads.release_version(HeadOrigin::Training);
+        self.schedule.interrupted();
+        self.begin_training(cx);
     }
 
     /// The running training ended, one way or the other.

@@ -5,6 +5,7 @@ mod alerts;
 mod backbone_swap;
 mod class_folders;
 mod config_patch;
+mod forgetting;
 mod home_assistant;
 mod requests;
 mod storage_outage;

@@ -6,6 +6,7 @@
 //! where the engine matches on [`Command`].
 
 mod export;
+mod forget;
 mod heads;
 mod label;
 mod predict;
@@ -25,6 +26,7 @@ use super::Answer;
 use super::payload::{BadPayload, from_json};
 
 pub use export::{Export, Exported};
+pub use forget::{Forget, Forgotten};
 pub use heads::{HeadEntry, Heads};
 pub use label::{BadImagePrefix, ImagePrefix, Label, LabelItem, LabelsTaken, MAX_LABEL_ITEMS, parse_labels};
 pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
@@ -91,6 +93,7 @@ commands! {
     Review,
     Label,
     Relabel,
+    Forget,
 }
 
 /// What a command states about itself.
@@ -226,7 +229,8 @@ mod tests {
     fn every_command_is_read_by_its_name() {
         for name in Command::NAMES {
             let request =
-                Request::parse(name, br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b"}"#).unwrap();
+                Request::parse(name, br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c"}"#)
+                    .unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
         }
         assert_eq!(Command::parse("fly", b"{}"), Ok(Command::Unknown));
@@ -252,7 +256,7 @@ mod tests {
         };
         assert_eq!(with(Effect::Reads), ["predict", "samples", "heads", "status", "review"]);
         assert_eq!(with(Effect::Works), ["rescan", "export"]);
-        assert_eq!(with(Effect::Changes), ["train", "reload", "rollback", "promote", "label", "relabel"]);
+        assert_eq!(with(Effect::Changes), ["train", "reload", "rollback", "promote", "label", "relabel", "forget"]);
     }
 
     /// Reads the arguments of one command; a refusal as text.

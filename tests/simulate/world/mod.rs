@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket, WatchEvent,
+    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket, WatchEvent,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
@@ -304,7 +304,7 @@ impl World {
         }
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
-            Event::QueryAnswered { .. } => self.under_way -= 1,
+            Event::QueryAnswered { .. } | Event::Adapter(AdapterEvent::StatisticsWithout { .. }) => self.under_way -= 1,
             Event::Watch(WatchEvent::FileSeen(seen)) if seen.closed || seen.stamp.is_none() => {
                 self.open_files.remove(&seen.path);
             }

@@ -225,6 +225,13 @@ impl World {
 
     /// Finds an answer out. What was read again and is good waits to be taken.
     pub(super) fn answer_query(&mut self, job: u64, query: &Query) {
+        if let Query::Forget(ids) = query {
+            self.adapter.learned.retain(|id, _| !ids.contains(id));
+            let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
+            self.adapter.sent.clone_from(&file);
+            let without = AdapterEvent::StatisticsWithout { job, ids: ids.clone(), file };
+            return self.adapter_reports(1_000, Event::Adapter(without));
+        }
         self.found += 1;
         let answer = Answer::ok(&self.found);
         if self.is_full && *query == Query::Reload {
