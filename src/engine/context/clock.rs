@@ -111,6 +111,8 @@ pub(in crate::engine) struct WallClock {
     looked: Option<Now>,
     /// When this run was first looked at.
     began: Option<Now>,
+    /// The latest time that the clock showed in this run.
+    highest: Option<Timestamp>,
     /// Whether the clock was known to be wrong, or set by nobody yet, before it was set in this run.
     began_in_doubt: bool,
     /// Whether the clock was set in this run.
@@ -168,12 +170,15 @@ impl WallClock {
                 let so_far = self.jump.map_or(0, |(by, _)| by);
                 self.jump = Some((so_far.saturating_add(step), now.mono));
                 self.was_set = true;
-                if step > 0 && before.wall > BORN {
+                // Before it was set ahead it may have been set back.
+                let highest = self.highest.map_or(before.wall, |highest| highest.max(before.wall));
+                if step > 0 && highest > BORN {
                     // What was stamped before is not as old as the present clock says, in later runs either.
-                    self.doubted.add(BORN, before.wall);
+                    self.doubted.add(BORN, highest);
                 }
             }
         }
+        self.highest = self.highest.max(Some(now.wall));
         self.jump = self.jump.filter(|(by, at)| {
             let stood = now.mono.saturating_sub(*at);
             by.saturating_abs() > JUMP_MS && stood < SETTLES && !(synced == Some(true) && stood >= AGREES)

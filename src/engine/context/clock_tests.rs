@@ -164,6 +164,18 @@ fn what_a_former_run_made_while_the_clock_was_wrong_has_no_age_in_a_later_one() 
 }
 
 #[test]
+fn what_was_made_before_a_clock_was_set_back_and_then_ahead_has_no_age_in_a_later_run() {
+    let hour = 3_600_000;
+    let mut clock = WallClock::default();
+    clock.begin(at(0));
+    for (mono_ms, by) in [(1_000, 0), (2_000, -2 * hour), (3_000, 240 * hour)] {
+        clock.look(set_by(mono_ms, by), None);
+    }
+    let ages = clock.ages(set_by(3_000, 240 * hour), None);
+    assert!(ages.doubted.contains(at(1_000).wall), "made before it was set back: {:?}", ages.doubted);
+}
+
+#[test]
 fn doubted_times_are_bounded_and_what_is_joined_still_holds_all_of_them() {
     let mut times = DoubtedTimes::default();
     let hour = |n: i64| Timestamp(n * 3_600_000);
