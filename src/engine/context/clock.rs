@@ -111,8 +111,8 @@ pub(in crate::engine) struct WallClock {
     looked: Option<Now>,
     /// When this run was first looked at.
     began: Option<Now>,
-    /// The latest time that the clock showed in this run.
-    highest: Option<Timestamp>,
+    /// When the clock showed the latest time of this run.
+    highest: Option<Now>,
     /// Whether the clock was known to be wrong, or set by nobody yet, before it was set in this run.
     began_in_doubt: bool,
     /// Whether the clock was set in this run.
@@ -133,6 +133,12 @@ enum Doubt {
     Jumped(i64),
     /// No time server has agreed yet.
     Unsynced,
+}
+
+/// How far the wall clock was set between two looks, in milliseconds.
+fn set_between(then: Now, now: Now) -> i64 {
+    let passed = i64::try_from(now.mono.saturating_sub(then.mono).as_millis()).unwrap_or(i64::MAX);
+    now.wall.0.saturating_sub(then.wall.0).saturating_sub(passed)
 }
 
 impl WallClock {
@@ -164,21 +170,23 @@ impl WallClock {
         let looked = self.looked.replace(now);
         self.began.get_or_insert(now);
         if let Some(before) = looked {
-            let passed = i64::try_from(now.mono.saturating_sub(before.mono).as_millis()).unwrap_or(i64::MAX);
-            let step = now.wall.0.saturating_sub(before.wall.0).saturating_sub(passed);
+            let step = set_between(before, now);
             if step.saturating_abs() > JUMP_MS {
                 let so_far = self.jump.map_or(0, |(by, _)| by);
                 self.jump = Some((so_far.saturating_add(step), now.mono));
                 self.was_set = true;
-                // Before it was set ahead it may have been set back.
-                let highest = self.highest.map_or(before.wall, |highest| highest.max(before.wall));
-                if step > 0 && highest > BORN {
-                    // What was stamped before is not as old as the present clock says, in later runs either.
-                    self.doubted.add(BORN, highest);
+                // What was stamped before the clock was set ahead is not as old as it says, in later runs either; nor is
+                // what was stamped before it had been set back.
+                let is_ahead_of = |then: &Now| then.wall > BORN && set_between(*then, now) > JUMP_MS;
+                let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall);
+                if let Some(latest) = before.max() {
+                    self.doubted.add(BORN, latest);
                 }
             }
         }
-        self.highest = self.highest.max(Some(now.wall));
+        if self.highest.is_none_or(|highest| now.wall > highest.wall) {
+            self.highest = Some(now);
+        }
         self.jump = self.jump.filter(|(by, at)| {
             let stood = now.mono.saturating_sub(*at);
             by.saturating_abs() > JUMP_MS && stood < SETTLES && !(synced == Some(true) && stood >= AGREES)
