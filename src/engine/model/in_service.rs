@@ -144,6 +144,8 @@ impl Model {
         if let Some(shadow) = &self.live.shadow {
             cx.act(Act::Shadow(Some(shadow.head.version)));
         }
+        // The label that showed it may have come when everything was about to restart.
+        self.roll_back_when_fallen(cx);
     }
 
     /// Changes a head's status; making one champion leaves no other.

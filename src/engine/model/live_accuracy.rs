@@ -99,7 +99,8 @@ impl Model {
         self.roll_back_when_fallen(cx);
     }
 
-    fn roll_back_when_fallen(&mut self, cx: &mut Cx<'_>) {
+    /// A head gives way when too few of its audited predictions were right.
+    pub(super) fn roll_back_when_fallen(&mut self, cx: &mut Cx<'_>) {
         // A head that is about to come into service is not rolled back.
         let Some(record) = self.live.record.as_ref().filter(|_| !cx.is_stopping()) else { return };
         let Some(why) = fell(record, self.live.tally.audit) else { return };

@@ -108,14 +108,17 @@ impl Registry {
     }
 
     /// Takes out the heads beyond `heads_max` and returns their versions: rejected ones first, then those that never
-    /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to.
+    /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to, nor
+    /// the last one that served with another backbone, which may come back.
     pub(super) fn prune(&mut self, shadow: Option<u64>, heads_max: usize) -> Vec<u64> {
         let back = self.previous().map(|head| head.head.version);
+        let others = self.stored.iter().filter(|head| head.space != self.space && head.promoted_at.is_some());
+        let other_backbone = others.max_by_key(|head| head.promoted_at).map(|head| head.head.version);
         let mut pruned = Vec::new();
         while self.stored.len() > heads_max {
             let spare = |head: &&HeadInfo| {
                 let version = Some(head.head.version);
-                head.status != HeadStatus::Champion && version != back && version != shadow
+                head.status != HeadStatus::Champion && ![back, shadow, other_backbone].contains(&version)
             };
             let rank = |head: &&HeadInfo| (head.status != HeadStatus::Rejected, head.promoted_at, head.head.version);
             let Some(oldest) = self.stored.iter().filter(spare).min_by_key(rank) else { break };
@@ -213,6 +216,21 @@ mod tests {
     fn a_small_quota_keeps_fewer_heads() {
         assert_eq!([0, 8, 20, 512].map(|mib| heads_max(mib << 20)), [4, 4, 10, 32]);
         assert_eq!(heads_max(u64::MAX), 32);
+    }
+
+    #[test]
+    fn the_head_that_served_with_another_backbone_last_is_not_pruned() {
+        let mut heads = heads();
+        let template = heads.all()[0].clone();
+        let other = EmbeddingSpace { dim: template.space.dim + 1, ..template.space };
+        for version in 3..9 {
+            let head = HeadRef { version, ..template.head.clone() };
+            let (space, promoted_at) =
+                (if version < 6 { other } else { template.space }, Some(Timestamp(version as i64)));
+            heads.add(HeadInfo { head, space, promoted_at, status: HeadStatus::Kept, ..template.clone() });
+        }
+        let pruned = heads.prune(None, 4);
+        assert!(pruned.contains(&4) && !pruned.contains(&5), "{pruned:?}: its backbone may come back");
     }
 
     #[test]

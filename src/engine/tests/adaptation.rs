@@ -126,6 +126,15 @@ fn a_head_whose_audited_accuracy_falls_is_rolled_back() {
     assert_eq!(engine.model.live_figures().audit.n, 0, "the results were the former head's");
 }
 
+#[test]
+fn a_head_that_fell_while_everything_was_about_to_restart_gives_way_at_the_start() {
+    let record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
+    let mut live = LiveAccuracy { champion: Some(2), record, ..LiveAccuracy::default() };
+    (0..15).for_each(|n| live.tally.add(n < 2, true));
+    let mut engine = engine(PromotionPolicy::Gated, Snapshot { live, ..snapshot() });
+    assert_eq!(serves(&engine.start(at(0))), Some(1), "the one before it");
+}
+
 fn shadowing() -> (Engine, Step) {
     let mut engine = started(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) });
     let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
