@@ -160,7 +160,7 @@ keys! {
     "mqtt" Mqtt {
         url: String = "mqtt://localhost:1883", or_null(BROKER_URL), "The broker; null switches MQTT off.";
         prefix: String = "edgetuned", TOPIC_PREFIX, "Prefix of all topics.";
-        client_id: Option<String> = "null", or_null(TEXT), "Client id at the broker; null: <prefix>-<device id>.";
+        client_id: Option<String> = "null", or_null(TEXT), "Client id at the broker; null: prefix and device id.";
         username: Option<String> = "null", or_null(TEXT), "User name at the broker.";
         password_file: Option<PathBuf> = "null", or_null(PATH), "File with the password.";
         ca_file: Option<PathBuf> = "null", or_null(PATH), "PEM with the broker's CAs; null: the system's.";

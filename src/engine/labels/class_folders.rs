@@ -3,7 +3,7 @@
 //! The first class folder of an image gives its label at once. Every later change waits in doubt until it is certain
 //! which files live: a file that is moved, or whose folder is renamed, is two changes, found in any order and perhaps
 //! by two listings. So an image is in doubt, which is durable, from the moment its set of places changes, until no
-//! file waits to be read and the watcher has looked at its files. [`last_word`](super::last_word) then decides.
+//! file waits to be read and the watcher has looked at its files. [`super::last_word`] then decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
