@@ -13,7 +13,7 @@
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
-//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `pending`, `systemd_status` |
+//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
 //!
 //! `context` is what all of them are handed: the time and the `clock`, settings, whether the store takes writes
 //! (`storage_outage`), and the step that they fill. This file, `commands` and `dispatch` only route.

@@ -1,4 +1,4 @@
-//! One connection, from connecting to its end.
+//! One connection, from connecting to its end, and what the broker answers; [`super::sending`] has what it is sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ConnectionError, Event as Packet, EventLoop, Incoming, MqttOptions, NetworkOptions, Outgoing, Publish,
-    QoS, SubscribeFilter, SubscribeReasonCode,
+    QoS, SubscribeReasonCode,
 };
 use tokio::time::{Instant, sleep_until};
 
 use super::connection_error;
 use super::connection_error::Fault;
 use super::mailbox::End;
-use super::outlet::{OUTBOX_RETRY, Outlet};
+use super::outlet::Outlet;
 use super::relay::{Oversized, Relay};
 use super::session::{self, Session};
 use super::settings::Settings;
-use super::window::{InFlight, Lane, Sent};
-use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, Item, OutboxMessage, Terms, Unanswered};
-use crate::wire::{Qos, Status, Topic, mark_replayed};
+use super::window::{InFlight, Sent};
+use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, Item, Terms, Unanswered};
+use crate::wire::{Status, Topic};
 
 /// Requests that the client may hold without having sent them.
-const CLIENT_QUEUE: usize = 64;
+pub(super) const CLIENT_QUEUE: usize = 64;
 
 /// Without anything to wait for, the link checks this often whether something is due.
 const IDLE: Duration = Duration::from_mins(1);
@@ -31,15 +31,8 @@ const IDLE: Duration = Duration::from_mins(1);
 /// How long the last message and the disconnect may take, each.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// After so many messages, or when there are no others, those go that wait for the others.
-const ENOUGH: usize = 20;
-
 /// A connection on which nothing was taken for so long has nothing else to send.
-const QUIET: Duration = Duration::from_secs(5);
-
-/// A filter that nobody subscribed to: giving it up changes nothing, and the broker's answer shows that it has
-/// processed all that was sent before.
-const BARRIER: &str = "none";
+pub(super) const QUIET: Duration = Duration::from_secs(5);
 
 /// What MQTT adds to topic and payload, at most.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -68,7 +61,7 @@ pub(super) enum Outcome {
 
 /// Where a link is between its first and its last packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Not subscribed yet.
     Opening,
     /// At work.
@@ -82,47 +75,47 @@ enum Phase {
 }
 
 /// One connection at work.
-struct Link<'s, 'a> {
-    session: &'s mut Session<'a>,
-    relay: &'s Relay,
+pub(super) struct Link<'s, 'a> {
+    pub(super) session: &'s mut Session<'a>,
+    pub(super) relay: &'s Relay,
     /// Messages received on this connection.
-    received: u64,
-    purpose: Purpose,
-    client: AsyncClient,
-    phase: Phase,
+    pub(super) received: u64,
+    pub(super) purpose: Purpose,
+    pub(super) client: AsyncClient,
+    pub(super) phase: Phase,
     /// Whether the broker accepted the connection.
-    accepted: bool,
+    pub(super) accepted: bool,
     /// Requests given to the client and not sent by it yet.
-    queued: usize,
+    pub(super) queued: usize,
     /// Packet ids of inbound messages that the engine has not acknowledged.
-    tickets: HashMap<DeliveryId, u16>,
-    outlet: Outlet,
+    pub(super) tickets: HashMap<DeliveryId, u16>,
+    pub(super) outlet: Outlet,
     /// When the broker was last given something to answer, or answered.
-    progress: Instant,
+    pub(super) progress: Instant,
     /// How to send, as the engine decided.
-    terms: Arc<Terms>,
+    pub(super) terms: Arc<Terms>,
     /// Filters that are still to be subscribed to.
-    filters: VecDeque<String>,
+    pub(super) filters: VecDeque<String>,
     /// Those that the broker was asked for and has not answered.
-    asked: Vec<String>,
+    pub(super) asked: Vec<String>,
     /// Those that it refused on this link, and those that it granted with `QoS` 0 only.
-    refused: Vec<String>,
-    downgraded: Vec<String>,
+    pub(super) refused: Vec<String>,
+    pub(super) downgraded: Vec<String>,
     /// Retained values that wait for everything else.
-    deferred: Vec<(Topic, Vec<u8>)>,
+    pub(super) deferred: Vec<(Topic, Vec<u8>)>,
     /// Whether the outbox holds messages that wait for everything else.
-    defers_spooled: bool,
+    pub(super) defers_spooled: bool,
     /// Whether it is the turn of what waited for everything else.
-    is_tail: bool,
+    pub(super) is_tail: bool,
     /// Whether the outbox has to be read from its beginning.
-    reread: bool,
-    subscriptions_taken: usize,
-    messages_taken: usize,
+    pub(super) reread: bool,
+    pub(super) subscriptions_taken: usize,
+    pub(super) messages_taken: usize,
     /// When the subscriptions were answered.
-    up_at: Instant,
+    pub(super) up_at: Instant,
     /// When the broker was asked for a sign that it has processed everything.
-    barrier: Option<Instant>,
-    pinged: Option<Instant>,
+    pub(super) barrier: Option<Instant>,
+    pub(super) pinged: Option<Instant>,
 }
 
 /// Connects and does what `purpose` says until the link ends.
@@ -257,26 +250,6 @@ impl Link<'_, '_> {
         since.map(|since| since + self.stalled())
     }
 
-    /// Takes in how the engine wants to send from now on.
-    fn adapt(&mut self) {
-        let terms = self.session.mailbox.terms();
-        if *terms != *self.terms {
-            let is_released = |item: &Item| !terms.held.contains(item);
-            self.reread |= self.terms.held.iter().any(is_released) || self.terms.last != terms.last;
-            self.is_tail = false;
-            self.terms = terms;
-        }
-        if self.reread && self.session.window.is_empty() {
-            self.reread = false;
-            self.begin_outbox_again();
-        }
-    }
-
-    fn begin_outbox_again(&mut self) {
-        self.session.window.begin_again();
-        self.outlet.refresh(true, Instant::now());
-    }
-
     /// When [`Link::drive`] has something to do though nothing happened.
     fn due(&self) -> Instant {
         let stalled = self.stalls_at();
@@ -298,170 +271,8 @@ impl Link<'_, '_> {
         self.session.settings.timeouts.stalled
     }
 
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.queued == 0 && self.session.window.is_empty() && !self.outlet.has_more() && self.asked.is_empty()
-    }
-
-    /// Gives the client what waits: acknowledgements, retained values, the outbox.
-    fn flush(&mut self, now: Instant) {
-        while self.queued < CLIENT_QUEUE
-            && let Some(delivery) = self.session.mailbox.next_ack()
-        {
-            if let Some(pkid) = self.tickets.remove(&delivery) {
-                let mut publish = Publish::new("", QoS::AtLeastOnce, Vec::new());
-                publish.pkid = pkid;
-                self.queued += usize::from(self.client.try_ack(&publish).is_ok());
-            }
-        }
-        if !matches!(self.phase, Phase::Up | Phase::Flushing(_)) {
-            return;
-        }
-        self.turn_to_deferred();
-        self.ask_for_next();
-        while self.room() > 0
-            && let Some((topic, payload)) = self.next_publish()
-        {
-            self.publish(topic, payload);
-        }
-        let changed = self.session.mailbox.take_outbox_changed();
-        self.outlet.refresh(changed, now);
-        while self.room() > 0
-            && let Some((lane, limit)) = self.outlet.next(&self.session.window, self.room(), now)
-        {
-            self.take_from_outbox(lane, limit, now);
-        }
-        let waits = self.session.window.needs_barrier()
-            || (self.session.without_qos && self.terms.one_at_a_time && !self.session.window.is_clear());
-        if waits && self.barrier.is_none() && self.queued < CLIENT_QUEUE {
-            let filter = format!("{}/{BARRIER}", self.session.settings.base);
-            if self.client.try_unsubscribe(filter).is_ok() {
-                self.queued += 1;
-                self.barrier = Some(Instant::now());
-            }
-        }
-    }
-
-    fn room(&self) -> usize {
-        if self.terms.one_at_a_time {
-            return usize::from(self.queued == 0 && self.session.window.is_clear() && self.asked.is_empty());
-        }
-        self.session.window.room().min(CLIENT_QUEUE.saturating_sub(self.queued))
-    }
-
-    /// Once everything else was sent, or enough of it, it is the turn of what waits for that.
-    fn turn_to_deferred(&mut self) {
-        if self.is_tail || self.terms.last.is_empty() {
-            return;
-        }
-        // What a new connection publishes comes a moment after it.
-        let has_begun = self.messages_taken > 0 || Instant::now() >= self.up_at + QUIET;
-        let is_idle = self.is_idle() && !self.session.mailbox.has_publishes() && self.filters.is_empty();
-        if !(is_idle && has_begun) && self.messages_taken < ENOUGH {
-            return;
-        }
-        self.is_tail = true;
-        let filters = self.session.settings.subscriptions();
-        self.filters
-            .extend(filters.into_iter().filter(|filter| self.terms.defers(&Item::Subscription(filter.clone()))));
-        self.reread |= std::mem::take(&mut self.defers_spooled);
-        self.adapt();
-    }
-
-    /// Asks for the next subscriptions: for all at once, or one at a time.
-    fn ask_for_next(&mut self) {
-        let singly = self.terms.one_at_a_time || self.session.subscribes_singly;
-        let is_free = self.asked.is_empty() && (!self.terms.one_at_a_time || self.session.window.is_clear());
-        if self.filters.is_empty() || !is_free || self.queued >= CLIENT_QUEUE {
-            return;
-        }
-        let number = if singly { 1 } else { self.filters.len() };
-        self.asked = self.filters.drain(..number).collect();
-        let filters = self.asked.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
-        self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
-        self.progress = Instant::now();
-    }
-
-    fn next_publish(&mut self) -> Option<(Topic, Vec<u8>)> {
-        if self.is_tail && !self.deferred.is_empty() {
-            return Some(self.deferred.remove(0));
-        }
-        self.session.mailbox.next_publish()
-    }
-
-    /// Sends a value that is published, unless it is to wait or not to be sent.
-    fn publish(&mut self, topic: Topic, payload: Vec<u8>) {
-        let item = Item::Topic { topic: topic.to_string(), bytes: self.bytes(&topic, &payload) };
-        if self.terms.holds(&item) {
-            return;
-        }
-        if self.terms.defers(&item) && !self.is_tail {
-            self.deferred.retain(|(other, _)| *other != topic);
-            self.deferred.push((topic, payload));
-            return;
-        }
-        let what = if topic.retain() { InFlight::Retained } else { InFlight::Passing };
-        if let Err(reason) = self.send(&topic, payload, what, item) {
-            self.session.fault(reason);
-        }
-    }
-
-    /// Length of a message's whole topic and payload.
-    fn bytes(&self, topic: &Topic, payload: &[u8]) -> usize {
-        self.session.settings.base.join(topic).len() + payload.len()
-    }
-
-    /// Sends the messages of a lane of the outbox that may go now.
-    fn take_from_outbox(&mut self, lane: Lane, limit: usize, now: Instant) {
-        let taken = self.outlet.take(lane, limit, &mut *self.session.outbox, &mut self.session.window, now);
-        match taken {
-            Ok(messages) => messages.into_iter().for_each(|message| self.send_spooled(lane, message)),
-            Err(error) => {
-                let seconds = OUTBOX_RETRY.as_secs();
-                self.session.fault(format!("the outbox cannot be read: {error}; trying again in {seconds} s"));
-            }
-        }
-    }
-
-    fn send_spooled(&mut self, lane: Lane, message: OutboxMessage) {
-        let OutboxMessage { seq, topic, mut payload, .. } = message;
-        let item = Item::Message { seq, topic: topic.to_string(), bytes: self.bytes(&topic, &payload) };
-        if self.terms.holds(&item) || (self.terms.defers(&item) && !self.is_tail) {
-            self.defers_spooled |= !self.terms.holds(&item);
-            self.session.window.skip(lane, seq);
-            return;
-        }
-        if seq <= self.session.settings.boot_seq {
-            payload = mark_replayed(payload);
-        }
-        if let Err(reason) = self.send(&topic, payload, InFlight::Spooled(lane, seq), item) {
-            // It would block all others for ever.
-            self.session.window.skip(lane, seq);
-            self.session.fault(reason);
-            (self.session.events)(Event::Broker(BrokerEvent::Delivered { seq }));
-        }
-    }
-
-    fn send(&mut self, topic: &Topic, payload: Vec<u8>, what: InFlight, item: Item) -> Result<(), String> {
-        let name = self.session.settings.base.join(topic);
-        let bytes = name.len() + payload.len() + HEADER_BYTES;
-        let limit = self.session.settings.max_packet_bytes;
-        if bytes > limit {
-            return Err(format!(
-                "a message on {topic} has {bytes} bytes, {limit} are allowed, so it is dropped; raise \
-                 mqtt.max_packet_kb"
-            ));
-        }
-        // Where each answer is waited for, all that can be are acknowledged.
-        let is_acknowledged =
-            !self.session.without_qos && (topic.qos() == Qos::AtLeastOnce || self.terms.one_at_a_time);
-        let qos = if is_acknowledged { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-        let retained = topic.retain() && !self.terms.unretained;
-        self.client
-            .try_publish(name, qos, retained, payload)
-            .map_err(|_| format!("a message on {topic:?} is dropped: MQTT has no such topic"))?;
-        self.queued += 1;
-        self.session.window.give(Sent::new(what, item, retained, is_acknowledged, Instant::now()));
-        Ok(())
     }
 
     fn send_farewell(&mut self, now: Instant) {

@@ -23,6 +23,7 @@ mod mailbox;
 mod outlet;
 mod pace;
 mod relay;
+mod sending;
 mod session;
 mod settings;
 mod tls;

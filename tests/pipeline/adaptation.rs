@@ -162,6 +162,31 @@ fn a_store_over_its_quota_evicts_images_counts_them_and_does_not_store_them_agai
 }
 
 #[test]
+fn the_state_folder_stays_within_its_quota_whatever_it_holds() {
+    const QUOTA_MIB: u64 = 8;
+    let Some(mut stage) = Stage::set(QUIET) else { return };
+    // The larger embeddings fill it with fewer images.
+    stage.home.configure(&format!("store: {{ quota_mb: {QUOTA_MIB}, precision: f32 }}"));
+    stage.restart();
+    for index in 0..1_500 {
+        let part = if index % 2 == 0 { Part::Nut } else { Part::Washer };
+        let folder = if index % 4 < 2 { format!("{part}/") } else { String::new() };
+        stage.home.put(&format!("{folder}{index}.jpg"), &picture(part, index));
+        if index == 700 {
+            stage.images(600);
+            stage.ears.send("request/train", &json!({ "transaction": "midway" }));
+        }
+    }
+    stage.images(1_500);
+    let health = stage.ears.wait("health", "with evicted images", |health| health["evicted"].as_u64() > Some(100)).json;
+    assert!(health["samples"].as_u64() > Some(800), "most of the quota is for samples: {health}");
+    for health in stage.ears.heard("health") {
+        let bytes = health.json["store_bytes"].as_u64().unwrap();
+        assert!(bytes * 4 < (QUOTA_MIB << 20) * 5, "{bytes} bytes are more than 1.25 times the quota: {}", health.json);
+    }
+}
+
+#[test]
 fn a_training_uses_the_statistics_of_evicted_labelled_images() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     leave_little_room(&mut stage);

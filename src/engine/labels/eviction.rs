@@ -36,7 +36,7 @@ pub(super) struct Eviction {
     /// Verdicts after which more labels are in the statistics, and their samples may go.
     verdicts: u64,
     /// Whether it was reported that nothing can be evicted.
-    told: bool,
+    reported: bool,
 }
 
 impl Labels {
@@ -46,7 +46,7 @@ impl Labels {
         let samples = self.index.len() as u64 * sample_bytes;
         let used = samples + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
         if used <= quota || samples <= quota / 4 {
-            (self.eviction.exhausted, self.eviction.told) = (None, false);
+            (self.eviction.exhausted, self.eviction.reported) = (None, false);
             return;
         }
         if self.eviction.running.is_some() || self.eviction.exhausted == Some(self.holdings()) || cx.is_stopping() {
@@ -94,14 +94,14 @@ impl Labels {
         if count == 0 {
             // What came during the search was not looked at.
             self.eviction.exhausted = Some(searched);
-            if std::mem::replace(&mut self.eviction.told, true) {
+            if std::mem::replace(&mut self.eviction.reported, true) {
                 return;
             }
             let reason = "the store is over its quota and nothing in it may be evicted: raise store.quota_mb, or \
                           remove labels";
             return cx.error(Component::Store, reason.to_owned());
         }
-        self.eviction.told = false;
+        self.eviction.reported = false;
         self.index.forget_files();
         cx.post(Fact::SamplesEvicted { count, counts: self.counts() });
         let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");

@@ -3,6 +3,7 @@
 //! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and
 //! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
+mod broker_terms;
 mod event_limiter;
 mod outbox_limits;
 mod pending;
@@ -19,13 +20,14 @@ use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
 use crate::wire::{AlertId, Ignored, TrainingPhase, Warning};
 use crate::words::Timestamp;
+pub use broker_terms::{Item, Terms, Unanswered};
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
 pub(super) use pending::ReplyTo;
 use pending::{Acks, IdempotencyCache, PendingRequests};
 pub use pending::{JobId, UNDER_WAY_MAX};
+pub use refusals::BrokerRecord;
 use refusals::Refusals;
-pub use refusals::{BrokerRecord, Item, Terms, Unanswered};
 pub use reports::prediction_body;
 use reports::{Alerts, Reports};
 pub(super) use requests::{Admission, IncomingRequest};

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use super::super::context::Cx;
 use super::super::step::Act;
 use super::super::write::Write;
-use crate::wire::{AlertId, Base, Severity, Topic};
+use super::broker_terms::{Item, Terms, Unanswered};
+use crate::wire::{AlertId, Severity, Topic};
 use crate::words::{Component, Timestamp};
 
 /// Cuts with the same first unanswered item after which items are sent one at a time.
@@ -28,131 +29,11 @@ const RETRY_MAX: Duration = Duration::from_hours(24);
 /// A connection that holds this long ends the search.
 const SETTLED: Duration = Duration::from_mins(1);
 /// Cuts of links on which nothing was waiting that make another client with the same id likely.
-const USURPED: u32 = 3;
+const UNEXPLAINED_MAX: u32 = 3;
 /// Items that are set aside at a time; past it the oldest is tried again.
 const HELD_MAX: usize = 256;
 /// Items that the alert names.
 const NAMED: usize = 5;
-
-/// Something that the broker answers, or closes the connection for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Item {
-    /// The subscription to this filter.
-    Subscription(String),
-    /// Messages on this topic (below the base) of at least so many bytes; as a message that was sent, one of so many.
-    Topic {
-        /// As text.
-        topic: String,
-        /// Of topic and payload.
-        bytes: usize,
-    },
-    /// One message of the outbox.
-    Message {
-        /// Its number.
-        seq: u64,
-        /// As text.
-        topic: String,
-        /// Of topic and payload.
-        bytes: usize,
-    },
-}
-
-impl Item {
-    /// Whether `other` is this item or one of those that it stands for.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Subscription(filter), Self::Subscription(other)) => filter == other,
-            (Self::Message { seq, .. }, Self::Message { seq: other, .. }) => seq == other,
-            (
-                Self::Topic { topic, bytes },
-                Self::Topic { topic: other, bytes: length } | Self::Message { topic: other, bytes: length, .. },
-            ) => topic == other && bytes <= length,
-            _ => false,
-        }
-    }
-
-    /// The whole name, and the length, for people.
-    #[must_use]
-    pub fn describe(&self, base: &Base) -> String {
-        let whole = |topic: &str| topic.parse::<Topic>().map_or_else(|_| topic.to_owned(), |topic| base.join(&topic));
-        match self {
-            Self::Subscription(filter) => format!("the subscription to {filter}"),
-            Self::Topic { topic, bytes: 0 } => whole(topic),
-            Self::Topic { topic, bytes } | Self::Message { topic, bytes, .. } => {
-                format!("{} ({bytes} bytes)", whole(topic))
-            }
-        }
-    }
-
-    /// The same item, or everything on its topic.
-    fn whole(&self) -> Self {
-        match self {
-            Self::Subscription(_) => self.clone(),
-            Self::Topic { topic, .. } | Self::Message { topic, .. } => Self::Topic { topic: topic.clone(), bytes: 0 },
-        }
-    }
-
-    fn topic(&self) -> Option<&str> {
-        match self {
-            Self::Subscription(_) => None,
-            Self::Topic { topic, .. } | Self::Message { topic, .. } => Some(topic),
-        }
-    }
-
-    /// Whether it is the same one in two cuts: a retained value is, whatever its contents by then.
-    fn is_same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Topic { topic, .. }, Self::Topic { topic: other, .. }) => topic == other,
-            (one, other) => one == other,
-        }
-    }
-}
-
-/// How the link sends, as the engine decided.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Terms {
-    /// Not sent at all.
-    pub held: Vec<Item>,
-    /// Sent when everything else was.
-    pub last: Vec<Item>,
-    /// One item at a time, each after the answer to the one before.
-    pub one_at_a_time: bool,
-    /// Without the retain flag.
-    pub unretained: bool,
-}
-
-impl Terms {
-    /// Whether `item` is not sent at all.
-    #[must_use]
-    pub fn holds(&self, item: &Item) -> bool {
-        self.held.iter().any(|held| held.covers(item))
-    }
-
-    /// Whether `item` waits for everything else.
-    #[must_use]
-    pub fn defers(&self, item: &Item) -> bool {
-        self.last.iter().any(|last| last.covers(item))
-    }
-}
-
-/// What waited for the broker's answer when a link broke.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unanswered {
-    /// The first of it.
-    pub first: Item,
-    /// Whether it was the only one.
-    pub alone: bool,
-    /// Whether it had the retain flag.
-    pub retained: bool,
-    /// Whether the broker had taken other items on this link: messages, or for a subscription, subscriptions as well.
-    pub others_taken: bool,
-    /// Whether the broker ever took a retained message of this process.
-    pub retained_taken: bool,
-    /// The longest message on this topic that the broker took from this process, in bytes of topic and payload.
-    pub longest_taken: usize,
-}
 
 /// What is remembered of the broker over restarts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -187,7 +68,7 @@ struct Search {
     /// Cut while alone, or tried again; with whether it had the retain flag.
     last: Vec<(Item, bool)>,
     /// Cuts after which nothing new is known.
-    barren: u32,
+    fruitless_cuts: u32,
 }
 
 /// What the broker refuses, and the search for it.
@@ -204,7 +85,7 @@ pub(super) struct Refusals {
     /// Filters for which it delivers without acknowledgements.
     downgraded: Vec<String>,
     /// Cuts in a row of links that had nothing to wait for.
-    usurped: u32,
+    unexplained_cuts: u32,
 }
 
 /// What follows from something that happened on the link.
@@ -227,8 +108,8 @@ impl Refusals {
 
     /// The same, replacing an earlier engine of this process whose link is still up.
     pub fn resume(&mut self, former: Self) {
-        let Self { up_since, refused, downgraded, usurped, .. } = former;
-        (self.up_since, self.usurped) = (up_since, usurped);
+        let Self { up_since, refused, downgraded, unexplained_cuts, .. } = former;
+        (self.up_since, self.unexplained_cuts) = (up_since, unexplained_cuts);
         (self.refused, self.downgraded) = (refused, downgraded);
     }
 
@@ -283,7 +164,7 @@ impl Refusals {
         let was_up = self.up_since.take();
         let Some(unanswered) = unanswered else {
             self.suspect = None;
-            self.usurped = was_up.map_or(self.usurped, |_| self.usurped.saturating_add(1));
+            self.unexplained_cuts = was_up.map_or(self.unexplained_cuts, |_| self.unexplained_cuts.saturating_add(1));
             return Consequence::default();
         };
         let Some(search) = &mut self.search else { return self.suspected(unanswered.first) };
@@ -298,8 +179,8 @@ impl Refusals {
             return self.set_aside(now, wall, &unanswered);
         }
         if was_last {
-            search.barren += 1;
-            if search.barren >= CUTS {
+            search.fruitless_cuts += 1;
+            if search.fruitless_cuts >= CUTS {
                 // It is not about one item: whatever is sent, the link does not last.
                 self.search = None;
                 self.suspect = None;
@@ -390,7 +271,7 @@ impl Refusals {
         let Some(up_since) = self.up_since else { return Consequence::default() };
         let holds = now.saturating_sub(up_since) >= SETTLED;
         if holds {
-            (self.usurped, self.suspect) = (0, None);
+            (self.unexplained_cuts, self.suspect) = (0, None);
         }
         if let Some(search) = &self.search {
             if !holds {
@@ -410,13 +291,13 @@ impl Refusals {
             return Consequence::default();
         }
         self.up_since = Some(now);
-        self.search = Some(Search { last, barren: 0 });
+        self.search = Some(Search { last, fruitless_cuts: 0 });
         Consequence { terms: true, publish_again: true, ..Consequence::default() }
     }
 
     /// Whether another client with the same id is the likely reason of the cuts.
-    pub fn is_usurped(&self) -> bool {
-        self.usurped >= USURPED
+    pub fn shares_client_id(&self) -> bool {
+        self.unexplained_cuts >= UNEXPLAINED_MAX
     }
 
     /// What the alert says; `None` where the broker takes everything. `name` gives an item's whole name.
@@ -477,7 +358,7 @@ impl Cx<'_> {
     /// The broker answered the subscriptions.
     pub fn subscribed(&mut self, refused: Vec<String>, downgraded: Vec<String>) {
         self.messages.refusals.connected(self.now.mono, refused, downgraded);
-        self.tell_refusals(false);
+        self.report_refusals(false);
     }
 
     /// The link broke.
@@ -522,16 +403,16 @@ impl Cx<'_> {
             );
             self.error(Component::Mqtt, reason);
         }
-        self.tell_refusals(is_reported);
+        self.report_refusals(is_reported);
         publish_again
     }
 
     /// Raises or clears the alert; an event of its own tells what was not reported yet.
-    fn tell_refusals(&mut self, is_reported: bool) {
+    fn report_refusals(&mut self, is_reported: bool) {
         let base = self.settings().base.clone();
         let refusals = &self.messages.refusals;
         let mut text = refusals.trouble(|item| item.describe(&base)).unwrap_or_default();
-        if refusals.is_usurped() {
+        if refusals.shares_client_id() {
             let separator = if text.is_empty() { "" } else { "; " };
             text.push_str(separator);
             text.push_str(
