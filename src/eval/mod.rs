@@ -8,6 +8,8 @@
 pub mod budget;
 mod calibrate;
 mod compare;
+#[cfg(test)]
+mod degenerate_tests;
 pub mod drift;
 mod figures;
 pub mod forgetting;

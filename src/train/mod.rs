@@ -37,7 +37,7 @@ use cv::model_choice::scorable_logits;
 pub use data::groups::{Frame, Grouper};
 use data::replay;
 pub use data::split::folds_of;
-pub use data::subset::choose as subset;
+pub use data::subset::{bounded, choose as subset};
 pub use data::{BadData, Dataset};
 use heads::{FittedHead, Layers, fit_kind};
 pub use online::catch_up::{LabelRow, LabelRows, catch_up, with_replay};
@@ -54,16 +54,20 @@ pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress
 /// zero: starting from the head in service, or from one another, would show them what is held out from them.
 ///
 /// # Errors
-/// [`FitError`] when a setting is out of range, `watch` ends the training, or Adam diverges.
+/// [`FitError`] when a setting is out of range, all embeddings are the same, `watch` ends the training, or Adam diverges.
 pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitted, FitError> {
     check(settings)?;
     let replayed = replay::extended(data, settings.seed);
-    let plan = CvPlan::new(replayed.as_ref().unwrap_or(data), data.n(), settings);
+    let samples = replayed.as_ref().unwrap_or(data);
+    if !samples.has_spread() {
+        return Err(FitError::SameEmbedding { images: data.n() });
+    }
+    let plan = CvPlan::new(samples, data.n(), settings);
     let FittedHead { layers, heldout, facts } = fit_kind(&plan, settings.kind, settings, watch)?;
     let Layers { hidden, weights, bias } = layers;
     let temperature = fit_temperature(&scorable_logits(&plan, &heldout)) as f32;
-    let heldout = heldout.slice(s![..data.n(), ..]).mapv(|logit| logit as f32);
-    let diverged = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l > f32::MAX);
+    let heldout = heldout.slice(s![..data.n(), ..]).to_owned();
+    let diverged = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l == f32::INFINITY);
     if let (true, Solver::Adam { epochs, lr, .. }) = (diverged, settings.solver) {
         return Err(FitError::Diverged { epoch: epochs, lr });
     }

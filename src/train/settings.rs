@@ -198,6 +198,15 @@ pub enum FitError {
     /// `watch` ended it.
     #[error("training was cancelled; the head in service stays")]
     Cancelled,
+    /// No feature varies by more than rounding.
+    #[error(
+        "cannot train: all {images} labelled images have the same embedding; are they one picture saved again, or is \
+         the lens covered? remove them and label images that differ"
+    )]
+    SameEmbedding {
+        /// So many.
+        images: usize,
+    },
     /// A setting out of range.
     #[error("cannot train with {what} {found}: it must be {expected}")]
     Setting {

@@ -131,3 +131,21 @@ fn labels_that_are_noise_make_no_head_serve() {
     let path = stage.home.put("after.jpg", &picture(Part::Pin, 90));
     assert!(stage.ears.prediction(&path)["label"].is_null());
 }
+
+#[test]
+fn images_that_all_look_the_same_fail_a_training_in_words_and_the_daemon_goes_on() {
+    let Some(mut stage) = Stage::set("training: { schedule: null, min_new_labels: 16, cooldown: 0s }") else { return };
+    for index in 0..16_u8 {
+        let class = ["left", "right"][usize::from(index % 2)];
+        // A byte behind the end makes it another file.
+        stage.home.put(&format!("{class}/{index}.jpg"), &[picture(Part::Pin, 0), vec![index]].concat());
+    }
+    let error = event(&mut stage, "error");
+    let reason = error["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("training 1 failed: cannot train: all 16 labelled images have the same embedding"),
+        "{error}"
+    );
+    let path = stage.home.put("after.jpg", &picture(Part::Pin, 90));
+    assert!(stage.ears.prediction(&path)["label"].is_null());
+}

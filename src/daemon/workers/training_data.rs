@@ -4,13 +4,14 @@ use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, LabelStats};
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, error_chain};
 
-/// At most `max` labelled samples, balanced and diverse.
+/// At most `max` labelled samples, balanced and diverse; fewer of many classes ([`train::bounded`]).
 pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
     let all = reader.labelled_ids()?;
+    let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
+    let max = train::bounded(max, classes.len());
     if all.len() <= max {
         return reader.labelled();
     }
-    let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
     let y: Vec<usize> = all.iter().filter_map(|(_, label, _)| classes.index_of(label)).collect();
     let (ids, groups): (Vec<_>, Vec<_>) = all.iter().map(|(id, _, group)| (*id, *group)).unzip();
     let chosen: Vec<_> = train::subset(&y, &groups, &ids, max, seed).into_iter().map(|place| ids[place]).collect();
@@ -34,12 +35,13 @@ pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Label
     Ok(LabelStats::new(space))
 }
 
-/// `data` with replay of the labels that are not in it, as far as `max` samples allow.
+/// `data` with replay of the labels that are not in it, as far as `max` samples allow, or as its classes do.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub(crate) fn with_replay(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
     let statistics = statistics(reader, data.space())?;
+    let max = train::bounded(max, data.classes().len());
     train::with_replay(reader, data, statistics, max)
 }
 

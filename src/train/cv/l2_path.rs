@@ -39,7 +39,7 @@ pub(crate) struct ChosenL2 {
     /// Each lambda tried with its mean log-loss.
     pub path: Vec<(f64, f64)>,
     /// Out-of-fold logits (n, k) at `lambda`; -inf where there is no prediction.
-    pub heldout: Array2<f64>,
+    pub heldout: Array2<f32>,
     /// The mean of the folds' models at `lambda`, a start for the fit on everything; zeros without folds.
     pub mean_model: Vec<f64>,
 }

@@ -79,16 +79,17 @@ impl<'a> CvPlan<'a> {
         (0..self.data.n()).filter(|&sample| self.scorable[sample])
     }
 
-    /// Logits (n, k) before any prediction: all -inf.
-    pub fn no_logits(&self) -> Array2<f64> {
-        Array2::from_elem((self.data.n(), self.data.classes().len()), f64::NEG_INFINITY)
+    /// Logits (n, k) before any prediction: all -inf. In single precision, as they are kept with the head: of many
+    /// classes they are most of the memory that a training takes.
+    pub fn no_logits(&self) -> Array2<f32> {
+        Array2::from_elem((self.data.n(), self.data.classes().len()), f32::NEG_INFINITY)
     }
 
     /// Writes the logits (m, k) that `model` gives the m scorable samples held out from `fold` into `logits` (n, k).
-    pub fn predict_held_out(&self, fold: usize, logits: &mut Array2<f64>, model: impl FnOnce(&[usize]) -> Array2<f64>) {
+    pub fn predict_held_out(&self, fold: usize, logits: &mut Array2<f32>, model: impl FnOnce(&[usize]) -> Array2<f64>) {
         let samples: Vec<usize> = self.scorable_samples().filter(|&sample| self.folds.of[sample] == fold).collect();
         for (row, &sample) in model(&samples).rows().into_iter().zip(&samples) {
-            logits.row_mut(sample).assign(&row);
+            logits.row_mut(sample).zip_mut_with(&row, |to, logit| *to = *logit as f32);
         }
     }
 }

@@ -24,7 +24,7 @@ const PATIENCE: usize = 2;
 /// One candidate, evaluated on all folds.
 pub(crate) struct Evaluated {
     /// Out-of-fold logits (n, k), before temperature; -inf where there is no prediction.
-    pub logits: Array2<f64>,
+    pub logits: Array2<f32>,
     /// The temperature at which it is compared: it makes logits of scores of any scale.
     pub temperature: f64,
     /// Weighted mean log-loss at that temperature.
@@ -40,23 +40,23 @@ pub(crate) struct Chosen {
     /// Its temperature.
     pub temperature: f64,
     /// Its out-of-fold logits (n, k) at that temperature.
-    pub heldout: Array2<f64>,
+    pub heldout: Array2<f32>,
 }
 
 impl Evaluated {
     /// Compared at temperature 1: `logits` of models that maximise the likelihood are calibrated as they are.
-    pub fn untempered(plan: &CvPlan<'_>, logits: Array2<f64>) -> Self {
-        let (losses, mean_loss) = log_losses(plan, &logits);
+    pub fn untempered(plan: &CvPlan<'_>, logits: Array2<f32>) -> Self {
+        let (losses, mean_loss) = log_losses(plan, &logits, 1.0);
         Self { logits, temperature: 1.0, mean_loss, losses }
     }
 
     /// Compared at the temperature that suits it best, as it would serve.
-    pub fn tempered(plan: &CvPlan<'_>, logits: Array2<f64>) -> Self {
-        let scorable = scorable_logits(plan, &logits);
+    pub fn tempered(plan: &CvPlan<'_>, logits: Array2<f32>) -> Self {
+        let mut scorable = scorable_logits(plan, &logits);
         let scale = typical_size(&scorable);
-        let scaled: Vec<(Vec<f64>, usize)> = scorable.into_iter().map(|(row, y)| (divided(&row, scale), y)).collect();
-        let temperature = scale * fit_temperature(&scaled);
-        let (losses, mean_loss) = log_losses(plan, &(&logits / temperature));
+        scorable.iter_mut().flat_map(|(row, _)| row).for_each(|logit| *logit /= scale);
+        let temperature = scale * fit_temperature(&scorable);
+        let (losses, mean_loss) = log_losses(plan, &logits, temperature);
         Self { logits, temperature, mean_loss, losses }
     }
 }
@@ -89,7 +89,7 @@ pub(crate) fn choose(plan: &CvPlan<'_>, mut candidates: Vec<Evaluated>) -> Optio
     }
     let index = simplest_not_worse(plan, &candidates);
     let Evaluated { logits, temperature, .. } = candidates.swap_remove(index);
-    Some(Chosen { index, temperature, heldout: logits / temperature })
+    Some(Chosen { index, temperature, heldout: logits.mapv(|logit| (f64::from(logit) / temperature) as f32) })
 }
 
 /// Standard error, over groups, of the difference between the mean losses of `a` and `b`.
@@ -104,12 +104,13 @@ pub(crate) fn paired_standard_error(plan: &CvPlan<'_>, a: &Evaluated, b: &Evalua
     by_group.values().map(|sum: &f64| sum * sum).sum::<f64>().sqrt() / weight
 }
 
-/// Log-loss of each sample (n,) at `logits` (n, k), 0 where it cannot be scored, and the weighted mean of the others.
-pub(crate) fn log_losses(plan: &CvPlan<'_>, logits: &Array2<f64>) -> (Vec<f64>, f64) {
+/// Log-loss of each sample (n,) at `logits` (n, k) divided by `temperature`, 0 where it cannot be scored, and the
+/// weighted mean of the others.
+pub(crate) fn log_losses(plan: &CvPlan<'_>, logits: &Array2<f32>, temperature: f64) -> (Vec<f64>, f64) {
     let mut losses = vec![0.0; plan.data.n()];
     let (mut sum, mut weight) = (0.0, 0.0);
     for sample in plan.scorable_samples() {
-        let row = logits.row(sample).to_vec();
+        let row: Vec<f64> = logits.row(sample).iter().map(|logit| f64::from(*logit) / temperature).collect();
         losses[sample] = log_sum_exp(&row) - row[plan.data.y()[sample]];
         sum += plan.all.weight[sample] * losses[sample];
         weight += plan.all.weight[sample];
@@ -118,8 +119,9 @@ pub(crate) fn log_losses(plan: &CvPlan<'_>, logits: &Array2<f64>) -> (Vec<f64>, 
 }
 
 /// The rows of `logits` (n, k) that can be scored, with their classes.
-pub(crate) fn scorable_logits(plan: &CvPlan<'_>, logits: &Array2<f64>) -> Vec<(Vec<f64>, usize)> {
-    plan.scorable_samples().map(|sample| (logits.row(sample).to_vec(), plan.data.y()[sample])).collect()
+pub(crate) fn scorable_logits(plan: &CvPlan<'_>, logits: &Array2<f32>) -> Vec<(Vec<f64>, usize)> {
+    let row = |sample: usize| logits.row(sample).iter().copied().map(f64::from).collect();
+    plan.scorable_samples().map(|sample| (row(sample), plan.data.y()[sample])).collect()
 }
 
 /// Weighted mean cross-entropy of `logits` (n, k) on the samples that they were fitted on.
@@ -145,10 +147,6 @@ fn typical_size(scorable: &[(Vec<f64>, usize)]) -> f64 {
     }
     let size = (sum / count as f64).sqrt();
     if size.is_finite() && size > 0.0 { size } else { 1.0 }
-}
-
-fn divided(row: &[f64], by: f64) -> Vec<f64> {
-    row.iter().map(|value| value / by).collect()
 }
 
 /// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none.

@@ -8,7 +8,7 @@ pub(crate) mod subset;
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array2, ArrayView1, Axis, concatenate};
 
 use super::LabelStats;
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
@@ -24,6 +24,9 @@ pub struct Dataset {
     ids: Vec<SampleId>,
     past: Option<Past>,
 }
+
+/// What single precision loses on the way through a network with another order of its sums.
+const ROUNDING: f32 = 1e-6;
 
 /// Evicted samples, of which only statistics are left.
 #[derive(Debug, Clone)]
@@ -47,6 +50,9 @@ pub enum BadData {
         /// What is there.
         found: usize,
     },
+    /// Embeddings without values.
+    #[error("cannot train: the backbone gives embeddings of no values; check its manifest's embedding.dim")]
+    NoWidth,
     /// A value that is not a number.
     #[error(
         "cannot train: the embedding of image {sample} has {value} at position {place}; remove the image or embed it \
@@ -98,6 +104,9 @@ impl Dataset {
             if expected == found { Ok(()) } else { Err(BadData::Shape { what, expected, found }) }
         };
         shape("the width of the embeddings", space.dim, x.ncols())?;
+        if space.dim == 0 {
+            return Err(BadData::NoWidth);
+        }
         shape("the number of labels", x.nrows(), y.len())?;
         shape("the number of groups", x.nrows(), groups.len())?;
         shape("the number of ids", x.nrows(), ids.len())?;
@@ -185,6 +194,16 @@ impl Dataset {
     #[must_use]
     pub fn ids(&self) -> &[SampleId] {
         &self.ids
+    }
+
+    /// Whether some value differs between two embeddings by more than rounding: by more than [`ROUNDING`] of the
+    /// largest value there is.
+    pub(crate) fn has_spread(&self) -> bool {
+        let largest = self.x.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let first = self.x.row(0);
+        let differs =
+            |row: ArrayView1<'_, f32>| row.iter().zip(&first).any(|(a, b)| (a - b).abs() > ROUNDING * largest);
+        self.x.rows().into_iter().any(differs)
     }
 
     /// How many samples there are.

@@ -79,7 +79,8 @@ const CONSTANT: f64 = 1e-6;
 const DEPENDENT: f64 = 1e-10;
 
 impl<'a> Features<'a> {
-    /// Standardises embeddings `z` (n, d); reduces them too when `may_reduce` and it pays.
+    /// Standardises embeddings `z` (n, d); reduces them too when `may_reduce` and it pays. Without spread there is
+    /// nothing to reduce to: all features are 0 then, (n, d).
     pub fn new(z: &'a Array2<f32>, may_reduce: bool) -> Self {
         let (n, d) = z.dim();
         let mut mean = Array1::<f64>::zeros(d);
@@ -102,9 +103,11 @@ impl<'a> Features<'a> {
         if may_reduce && 2 * n <= d {
             let x = features.rows().take(&(0..n).collect::<Vec<_>>());
             let (factor, order) = pivoted_cholesky(&x.dot(&x.t()));
-            let triangle = factor.select(Axis(0), &order);
-            let basis = Basis { pivots: x.select(Axis(0), &order), triangle };
-            features.reduced = Some((factor.mapv(|v| v as f32), basis));
+            if !order.is_empty() {
+                let triangle = factor.select(Axis(0), &order);
+                let basis = Basis { pivots: x.select(Axis(0), &order), triangle };
+                features.reduced = Some((factor.mapv(|v| v as f32), basis));
+            }
         }
         features
     }

@@ -91,7 +91,7 @@ impl Training<'_> {
     }
 
     /// The number of epochs, and the out-of-fold logits (n, k) at it; `watch` gets fractions of this part alone.
-    fn choose_epochs(&self, watch: Watch<'_>) -> Result<(usize, Array2<f64>), FitError> {
+    fn choose_epochs(&self, watch: Watch<'_>) -> Result<(usize, Array2<f32>), FitError> {
         let plan = self.plan;
         let mut models: Vec<Network> = (1..=plan.training_sets.len()).map(|stream| self.model(stream)).collect();
         let (mut candidates, mut done) = (Vec::<Evaluated>::new(), 0);

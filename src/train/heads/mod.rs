@@ -23,7 +23,7 @@ use crate::head::{Candidate, Hidden, TrainingFacts};
 pub(crate) struct FittedHead {
     pub layers: Layers,
     /// Out-of-fold logits (n, k); -inf where nothing could be held out or the fold did not know the class.
-    pub heldout: Array2<f64>,
+    pub heldout: Array2<f32>,
     /// What the kind records of its fit.
     pub facts: TrainingFacts,
 }

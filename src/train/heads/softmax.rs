@@ -27,7 +27,7 @@ const FAST: Stop = Stop { gradient: 0.9 * EXACT.gradient, noise: NOISE, ..EXACT 
 const SELECTION: f64 = 0.95;
 
 /// Parameters on features, out-of-fold logits (n, k), and the facts.
-type FittedTheta = (Vec<f64>, Array2<f64>, TrainingFacts);
+type FittedTheta = (Vec<f64>, Array2<f32>, TrainingFacts);
 
 /// The head on everything, with out-of-fold logits at the penalty that it is fitted with.
 pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<FittedHead, FitError> {
@@ -116,7 +116,7 @@ fn train_by_adam(
     plan: &CvPlan<'_>,
     settings: AdamSettings,
     watch: Watch<'_>,
-) -> Result<(Vec<f64>, Array2<f64>), FitError> {
+) -> Result<(Vec<f64>, Array2<f32>), FitError> {
     let AdamSettings { epochs, batch, lr, lambda, seed } = settings;
     let loss = plan.loss(&plan.all, lambda);
     let model = |stream: usize| {
@@ -146,18 +146,18 @@ fn train_by_adam(
 }
 
 /// The figures of an epoch from the served model's logits of all samples and the out-of-fold logits, (n, k) each.
-fn report(plan: &CvPlan<'_>, number: usize, of: usize, train: &Array2<f64>, heldout: &Array2<f64>) -> Epoch {
+fn report(plan: &CvPlan<'_>, number: usize, of: usize, train: &Array2<f64>, heldout: &Array2<f32>) -> Epoch {
     let (y, all_samples) = (plan.data.y(), vec![true; plan.data.n()]);
-    let heldout = plan.can_hold_out().then(|| (log_losses(plan, heldout).1, accuracy(heldout, y, &plan.scorable)));
+    let heldout = plan.can_hold_out().then(|| (log_losses(plan, heldout, 1.0).1, accuracy(heldout, y, &plan.scorable)));
     Epoch { number, of, loss: training_loss(plan, train), accuracy: accuracy(train, y, &all_samples), heldout }
 }
 
 /// Share of right predictions among the samples that `count`.
-fn accuracy(logits: &Array2<f64>, y: &[usize], count: &[bool]) -> f64 {
+fn accuracy<T: PartialOrd>(logits: &Array2<T>, y: &[usize], count: &[bool]) -> f64 {
     let counted = (0..y.len()).filter(|&i| count[i]);
     let right = counted.clone().filter(|&i| {
         let row = logits.row(i);
-        row.iter().enumerate().all(|(class, logit)| class == y[i] || *logit < row[y[i]])
+        row.iter().enumerate().all(|(class, logit)| class == y[i] || logit < &row[y[i]])
     });
     right.count() as f64 / counted.count() as f64
 }
