@@ -28,6 +28,7 @@ pub fn record(space: EmbeddingSpace) -> HeadRecord {
         head: HeadRef { id: dense.id(), version: 1 },
         created: Timestamp(1_700_000_000_000),
         backbone: BackboneRef { name: "net".into(), sha256: space.backbone, dim: space.dim },
+        manifest: Some("models/net.yaml".into()),
         dense,
         training: TrainingFacts::default(),
         figures: None,

@@ -12,11 +12,20 @@ pub fn find(name: &str) -> Result<PathBuf, BadManifest> {
     find_in(name, &places())
 }
 
-/// Every bundled backbone: its bundled name and its manifest, or why that is refused; sorted by name. A name that
-/// several places have counts in the first.
+/// The backbone of the project's own tests: it is found by its name, and nobody else is offered it.
+const FOR_TESTS: &str = "tiny-test";
+
+/// Every bundled backbone to offer: its bundled name and its manifest, or why that is refused; sorted by name. A name
+/// that several places have counts in the first.
 #[must_use]
 pub fn list() -> Vec<(String, Result<Manifest, BadManifest>)> {
-    names(&places()).into_iter().map(|(name, path)| (name, Manifest::load(&path))).collect()
+    all().into_iter().filter(|(name, _)| name != FOR_TESTS).map(|(name, path)| (name, Manifest::load(&path))).collect()
+}
+
+/// The same names with the paths of their manifests, that for tests included.
+#[must_use]
+pub fn all() -> Vec<(String, PathBuf)> {
+    names(&places()).into_iter().collect()
 }
 
 /// `models/` in the working folder, beside the binary, beside the `target` folder that the binary is in (a
@@ -40,7 +49,7 @@ fn find_in(name: &str, places: &[PathBuf]) -> Result<PathBuf, BadManifest> {
     let paths = places.iter().map(|place| place.join(format!("{name}.yaml")));
     let found = (!name.contains(['/', '\\'])).then(|| paths.into_iter().find(|path| path.is_file())).flatten();
     found.ok_or_else(|| {
-        let names: Vec<_> = names(places).into_keys().collect();
+        let names: Vec<_> = names(places).into_keys().filter(|name| name != FOR_TESTS).collect();
         let available = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         BadManifest::UnknownName { name: name.to_owned(), places: places.to_vec(), available }
     })

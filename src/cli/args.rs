@@ -164,7 +164,7 @@ pub struct HeadChoice {
 pub struct Embed {
     /// A folder of images, with or without subfolders
     pub dir: PathBuf,
-    /// Output file: .npz with the arrays ids, paths and embeddings
+    /// Output file: .npz with the arrays ids, paths and embeddings, or .parquet with columns of these names
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']

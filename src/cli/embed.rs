@@ -1,11 +1,13 @@
 //! `edgetuned embed`: embeddings for other programs.
 
-use std::io::{self, Seek, Write};
+mod npz;
+mod parquet;
+
+use std::ffi::OsStr;
+use std::path::Path;
 
 use ndarray::Array2;
 use serde::Serialize;
-use zip::CompressionMethod;
-use zip::write::{SimpleFileOptions, ZipWriter};
 
 use super::args::{Args, Embed};
 use super::configuration;
@@ -15,6 +17,34 @@ use super::failure::Failure;
 use super::output::{Output, write_file};
 use super::report::{Refused, refused};
 use crate::head::BackboneRef;
+
+/// What is written: a row an image.
+struct Table<'a> {
+    /// SHA-256 in hexadecimal (n,).
+    ids: &'a [String],
+    /// (n,)
+    paths: &'a [String],
+    /// (n, dim)
+    embeddings: &'a Array2<f32>,
+}
+
+/// How it is written.
+enum Format {
+    Npz,
+    Parquet,
+}
+
+impl Format {
+    /// By the file's extension.
+    fn of(out: &Path) -> Result<Self, Failure> {
+        let extension = out.extension().map(OsStr::to_ascii_lowercase);
+        match extension.as_deref().and_then(|extension| extension.to_str()) {
+            Some("npz") => Ok(Self::Npz),
+            Some("parquet") => Ok(Self::Parquet),
+            _ => Err(Failure::usage(format!("cannot write {}: name the file .npz or .parquet", out.display()))),
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 struct Done {
@@ -27,10 +57,7 @@ struct Done {
 }
 
 pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure> {
-    if command.out.extension().is_none_or(|extension| extension != "npz") {
-        let reason = format!("cannot write {}: this version writes .npz; name the file so", command.out.display());
-        return Err(Failure::usage(reason));
-    }
+    let format = Format::of(&command.out)?;
     let files = dataset::pictures(&command.dir)?;
     if files.is_empty() {
         return Err(Failure::failed(format!(
@@ -43,9 +70,12 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
     let embedded = embeddings.embed(&files, output)?;
     let ids: Vec<String> = embedded.ids.iter().map(ToString::to_string).collect();
     let paths: Vec<String> = embedded.files.iter().map(|file| files[*file].display().to_string()).collect();
-    let mut bytes = io::Cursor::new(Vec::new());
-    npz(&mut bytes, &ids, &paths, &embedded.embeddings).map_err(Failure::failed)?;
-    write_file(&command.out, bytes.get_ref())?;
+    let table = Table { ids: &ids, paths: &paths, embeddings: &embedded.embeddings };
+    let bytes = match format {
+        Format::Npz => npz::bytes(&table).map_err(Failure::failed)?,
+        Format::Parquet => parquet::bytes(&table).map_err(Failure::failed)?,
+    };
+    write_file(&command.out, &bytes)?;
     let done = Done {
         out: command.out.display().to_string(),
         backbone: embeddings.reference(),
@@ -62,58 +92,4 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
         )?;
         done.refused.iter().try_for_each(|refused| writeln!(out, "left out   {}", refused.line()))
     })
-}
-
-/// A `NumPy` archive: `ids` (n,) and `paths` (n,) as text, `embeddings` (n, dim) as 32-bit floats.
-///
-/// Source of the format: numpy.lib.format, version 1.0.
-fn npz(out: &mut (impl Write + Seek), ids: &[String], paths: &[String], embeddings: &Array2<f32>) -> io::Result<()> {
-    let mut zip = ZipWriter::new(out);
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-    for (name, texts) in [("ids.npy", ids), ("paths.npy", paths)] {
-        zip.start_file(name, stored)?;
-        let width = texts.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
-        zip.write_all(&npy_header(&format!("<U{width}"), &format!("({},)", texts.len())))?;
-        for text in texts {
-            let padding = std::iter::repeat_n('\0', width - text.chars().count());
-            let utf32: Vec<u8> = text.chars().chain(padding).flat_map(|c| u32::from(c).to_le_bytes()).collect();
-            zip.write_all(&utf32)?;
-        }
-    }
-    zip.start_file("embeddings.npy", stored)?;
-    zip.write_all(&npy_header("<f4", &format!("({}, {})", embeddings.nrows(), embeddings.ncols())))?;
-    for row in embeddings.rows() {
-        let bytes: Vec<u8> = row.iter().flat_map(|value| value.to_le_bytes()).collect();
-        zip.write_all(&bytes)?;
-    }
-    zip.finish()?;
-    Ok(())
-}
-
-/// Magic, version, length, and a Python dictionary padded so that the data begin at a multiple of 64.
-fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
-    let mut dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-    let unpadded = 10 + dictionary.len() + 1;
-    dictionary.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
-    dictionary.push('\n');
-    let mut header = b"\x93NUMPY\x01\x00".to_vec();
-    header.extend(u16::try_from(dictionary.len()).expect("a header of two hundred bytes").to_le_bytes());
-    header.extend(dictionary.bytes());
-    header
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_as_numpy_writes_them() {
-        // numpy 2.4: np.lib.format.write_array_header_1_0 for a float32 array of shape (3, 2).
-        let header = npy_header("<f4", "(3, 2)");
-        assert_eq!(header.len() % 64, 0);
-        assert!(
-            header.starts_with(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }")
-        );
-        assert_eq!(header.last(), Some(&b'\n'));
-    }
 }

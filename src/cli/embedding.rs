@@ -29,6 +29,7 @@ const BATCH: usize = 64;
 pub struct Embeddings {
     backbone: OnnxBackbone,
     cache: Cache,
+    manifest: Option<String>,
 }
 
 /// The embeddings of the files that are images: row i belongs to `files[i]`.
@@ -81,12 +82,17 @@ impl Embeddings {
         let reference = reference(&backbone);
         let precision = settings::precision(config);
         let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
-        Ok(Self { backbone, cache })
+        Ok(Self { backbone, cache, manifest: whereabouts(manifest) })
     }
 
     /// The backbone as reports name it.
     pub fn reference(&self) -> BackboneRef {
         reference(&self.backbone)
+    }
+
+    /// The path of its manifest, unless it is a bundled one: what a head remembers of its training.
+    pub fn manifest(&self) -> Option<String> {
+        self.manifest.clone()
     }
 
     /// Where its embeddings can be compared.
@@ -211,8 +217,26 @@ pub fn open_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     Ok((record, embeddings))
 }
 
-/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the bundled ones and the one that
-/// was named.
+/// The absolute path of a manifest, unless it is bundled or its path is not text.
+fn whereabouts(manifest: &Manifest) -> Option<String> {
+    let path = manifest.path.canonicalize().ok()?;
+    let is_bundled = bundled::all().iter().any(|(_, known)| known.canonicalize().is_ok_and(|known| known == path));
+    (!is_bundled).then(|| path.to_str().map(str::to_owned)).flatten()
+}
+
+/// The manifest that the head in `file` remembers: where it was at the training, else one of the same name beside the
+/// head; `None` when there is none that can be read.
+fn remembered(record: &HeadRecord, file: &Path) -> Option<Manifest> {
+    let path = Path::new(record.manifest.as_deref()?);
+    let beside = file.parent().zip(path.file_name()).map(|(folder, name)| folder.join(name));
+    let found = [Some(path.to_owned()), beside].into_iter().flatten().find(|path| path.is_file())?;
+    Manifest::load(&found)
+        .inspect_err(|error| tracing::debug!(error = one_line_chain(error), "the head's manifest"))
+        .ok()
+}
+
+/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the one that was named, the bundled
+/// ones, and the one that the head remembers.
 pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Manifest), Failure> {
     let path = choice.file.display();
     let bytes = std::fs::read(&choice.file).map_err(|error| {
@@ -222,7 +246,8 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
         .map_err(|error| Failure::failed(format!("cannot use {path}: {}", one_line_chain(&error))))?;
     let named = choice.backbone.as_deref().or(config.map(|config| config.backbone.model.as_str()));
     let mut manifests: Vec<Manifest> = named.map(Manifest::resolve).transpose()?.into_iter().collect();
-    manifests.extend(bundled::list().into_iter().filter_map(|(_, manifest)| manifest.ok()));
+    manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
+    manifests.extend(remembered(&record, &choice.file));
     let fits = manifests.iter().position(|manifest| manifest.space() == record.dense.space);
     let Some(fits) = fits else {
         let looked_at: BTreeSet<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();

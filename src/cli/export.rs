@@ -8,7 +8,7 @@ use super::args::{Args, Export};
 use super::configuration;
 use super::embedding;
 use super::failure::Failure;
-use super::output::{Output, write_checked};
+use super::output::{Output, listed, write_checked};
 use super::report::HeadFile;
 use crate::backbone::{OnnxBackbone, PROBABILITIES, Proof, with_head};
 use crate::head::{BackboneRef, HeadRecord};
@@ -72,11 +72,10 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     };
     output.print(&done, |out| {
         let (height, width) = manifest.preprocess.size;
-        let names: Vec<&str> = done.classes.iter().map(Label::as_str).collect();
         writeln!(out, "model      {} ({} bytes)", done.out, done.bytes)?;
         writeln!(out, "head       {} ({})", done.head.path, done.head.id)?;
         writeln!(out, "backbone   {} ({} values)", done.backbone.name, done.backbone.dim)?;
-        writeln!(out, "classes    {}: {}", names.len(), names.join(", "))?;
+        writeln!(out, "classes    {}: {}", done.classes.len(), listed(&done.classes))?;
         writeln!(out, "input      {}, {height}x{width}; its preparation is in the metadata", done.input)?;
         writeln!(out, "output     {PROBABILITIES}, in the order of the classes")?;
         writeln!(out, "checked    in ONNX Runtime on {} pictures: within {largest_difference:.1e}", done.probes)

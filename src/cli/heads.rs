@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::args::{Args, Heads as Command};
 use super::failure::{Failure, one_line_chain};
+use super::figures::write_figures;
 use super::now;
 use super::output::{self, Output};
 use super::ownership::{Ownership, owned};
-use super::report::write_figures;
 use super::{configuration, ctl};
 use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Registry};

@@ -15,6 +15,7 @@ mod embedding;
 mod evaluate;
 mod export;
 mod failure;
+mod figures;
 mod heads;
 mod log;
 mod output;

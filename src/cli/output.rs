@@ -56,6 +56,18 @@ impl Output {
     }
 }
 
+/// Names in a message at most.
+const NAMED: usize = 20;
+
+/// Class names for a message, of many the first ones and how many more there are.
+pub fn listed(classes: &[Label]) -> String {
+    let named: Vec<&str> = classes.iter().take(NAMED).map(Label::as_str).collect();
+    match classes.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
 /// Writes a file in place of the one that was there; durable when this returns.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_checked(path, bytes, |_| Ok(()))

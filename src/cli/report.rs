@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::dataset;
 use super::embedding::{Embedded, Embeddings};
 use super::failure::Failure;
-use super::output::Output;
+use super::figures::write_figures;
+use super::output::{Output, listed};
 use crate::eval::figures;
 use crate::head::{BackboneRef, Candidate, DenseHead, EvaluatedOn, Figures, HeadRecord};
 use crate::train::Grouper;
@@ -175,41 +176,6 @@ impl Report {
     }
 }
 
-/// Figures for a terminal: the summary, each class, and the confusion matrix.
-pub fn write_figures(figures: &Figures, classes: &[Label], out: &mut dyn Write) -> io::Result<()> {
-    let on = match figures.evaluated_on {
-        EvaluatedOn::Test => "test pictures",
-        EvaluatedOn::HeldOut => "held-out pictures",
-    };
-    let percent = |value: f64, [low, high]: [f64; 2]| {
-        format!("{:5.1} %  [{:.1}, {:.1}]", 100.0 * value, 100.0 * low, 100.0 * high)
-    };
-    writeln!(out, "measured on {} {on}, with 95 % intervals", figures.n)?;
-    writeln!(out, "  accuracy           {}", percent(figures.accuracy, figures.accuracy_interval))?;
-    writeln!(out, "  balanced accuracy  {}", percent(figures.balanced_accuracy, figures.balanced_accuracy_interval))?;
-    writeln!(out, "  macro F1           {}", percent(figures.macro_f1, figures.macro_f1_interval))?;
-    let [low, high] = figures.log_loss_interval;
-    writeln!(out, "  log-loss           {:5.3}    [{low:.3}, {high:.3}]", figures.log_loss)?;
-    let [low, high] = figures.ece_interval;
-    writeln!(out, "  ECE                {:5.3}    [{low:.3}, {high:.3}]", figures.ece)?;
-    let width = classes.iter().map(|class| class.as_str().chars().count()).max().unwrap_or(0).max(5);
-    writeln!(out, "  {:width$}  precision  recall     F1  support  called (columns in the same order)", "class")?;
-    for (class, row) in figures.per_class.iter().zip(&figures.confusion) {
-        let counts: Vec<String> = row.iter().map(|count| format!("{count:4}")).collect();
-        writeln!(
-            out,
-            "  {:width$}  {:8.1}%  {:5.1}%  {:4.1}%  {:7}  {}",
-            class.class.as_str(),
-            100.0 * class.precision,
-            100.0 * class.recall,
-            100.0 * class.f1,
-            class.support,
-            counts.join(" ")
-        )?;
-    }
-    Ok(())
-}
-
 /// Figures of a head on the images of `dir`.
 pub fn measure(
     embeddings: &mut Embeddings,
@@ -220,12 +186,11 @@ pub fn measure(
 ) -> Result<Measured, Failure> {
     let entries = dataset::classes(dir)?;
     if let Some(stranger) = entries.iter().find(|entry| head.classes.index_of(&entry.label).is_none()) {
-        let known: Vec<&str> = head.classes.labels().iter().map(Label::as_str).collect();
         return Err(Failure::failed(format!(
             "class folder {} of {} is not one of the head's classes ({}); rename or remove it, or train with it",
             stranger.label,
             dir.display(),
-            known.join(", ")
+            listed(head.classes.labels())
         )));
     }
     let files: Vec<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();

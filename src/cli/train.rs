@@ -18,6 +18,7 @@ use super::report::{Measured, Report, measure, refused};
 use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
+use crate::head::HeadRecord;
 use crate::train::{Dataset, Fitted, Grouper, HeadKind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, Label, SampleId};
 
@@ -41,7 +42,10 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
     let calibration = calibrate(&data, &fitted, command.seed);
-    let record = fitted.into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration);
+    let record = HeadRecord {
+        manifest: embeddings.manifest(),
+        ..fitted.into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration)
+    };
     let report = Report::new(&record, &command.out, measured);
     write_file(&command.out, &record.to_bytes())?;
     let report_file = command.out.with_extension("report.json");
@@ -97,17 +101,21 @@ fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> R
     let files: Vec<PathBuf> = entries.iter().map(|entry| entry.path.clone()).collect();
     let embedded = embeddings.embed(&files, output)?;
     let mut seen: BTreeMap<SampleId, &Entry> = BTreeMap::new();
-    let mut rows = Vec::new();
+    let (mut rows, mut contradictions) = (Vec::new(), Vec::new());
     for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
         let entry = &entries[*file];
-        match seen.insert(*id, entry) {
-            None => rows.push(row),
-            Some(first) if first.label == entry.label => {
-                tracing::warn!(path = %entry.path.display(), same_as = %first.path.display(), "the same picture again \
-                                                                                               counts once");
-            }
-            Some(first) => return Err(Failure::failed(contradiction(first, entry))),
+        let first = *seen.entry(*id).or_insert(entry);
+        if std::ptr::eq(first, entry) {
+            rows.push(row);
+        } else if first.label == entry.label {
+            let (path, first) = (entry.path.display(), first.path.display());
+            tracing::warn!(%path, same_as = %first, "the same picture again counts once");
+        } else {
+            contradictions.push((first, entry));
         }
+    }
+    if !contradictions.is_empty() {
+        return Err(Failure::failed(contradicting(&contradictions)));
     }
     let x = embedded.embeddings.select(ndarray::Axis(0), &rows);
     let ids: Vec<SampleId> = rows.iter().map(|row| embedded.ids[*row]).collect();
@@ -133,14 +141,20 @@ fn unusable(entry: &Entry, entries: &[Entry], embedded: &Embedded) -> String {
     )
 }
 
-fn contradiction(first: &Entry, second: &Entry) -> String {
-    format!(
-        "{} and {} are the same picture in the classes {} and {}; remove one of them",
-        first.path.display(),
-        second.path.display(),
-        first.label,
-        second.label
-    )
+/// Contradictions named in one error at most.
+const NAMED: usize = 50;
+
+/// The error for pictures in more than one class, each with its first file and another one.
+fn contradicting(pairs: &[(&Entry, &Entry)]) -> String {
+    let named = pairs.iter().take(NAMED).map(|(first, second)| {
+        let (path, again) = (first.path.display(), second.path.display());
+        format!("{path} and {again} are the same picture in the classes {} and {}", first.label, second.label)
+    });
+    let more = match pairs.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("{}{more}; remove one of each", named.collect::<Vec<_>>().join("; "))
 }
 
 /// Fits with a progress bar on a terminal; Adam also prints a line for each epoch.

@@ -77,6 +77,8 @@ struct Document {
     head: HeadRef,
     created: Timestamp,
     backbone: BackboneRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
     space: EmbeddingSpace,
     classes: Vec<Label>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,6 +128,7 @@ impl HeadRecord {
             head: self.head.clone(),
             created: self.created,
             backbone: self.backbone.clone(),
+            manifest: self.manifest.clone(),
             space: self.dense.space,
             classes: self.dense.classes.labels().to_vec(),
             hidden: layer,
@@ -175,6 +178,7 @@ impl HeadRecord {
             head: document.head,
             created: document.created,
             backbone: document.backbone,
+            manifest: document.manifest,
             dense,
             training: document.training,
             figures: document.figures,

@@ -16,6 +16,8 @@ pub struct HeadRecord {
     pub created: Timestamp,
     /// The backbone that it was trained on.
     pub backbone: BackboneRef,
+    /// Where the manifest of that backbone was, unless it is a bundled one: a hint, the digests decide.
+    pub manifest: Option<String>,
     /// The layer.
     pub dense: DenseHead,
     /// How it was fitted.
@@ -36,6 +38,7 @@ impl HeadRecord {
             head: HeadRef { id: dense.id(), version },
             created,
             backbone,
+            manifest: None,
             dense,
             training: TrainingFacts::default(),
             figures: None,

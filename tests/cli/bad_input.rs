@@ -49,7 +49,7 @@ fn a_model_that_differs_from_its_manifest_ends_with_78() {
     let says = ["m/cut.onnx", "truncated after 50000 bytes", "copy it again"];
     with_manifest(&desk, "file: tiny-test.onnx", "file: cut.onnx").failed(78, &says);
     with_manifest(&desk, "file: tiny-test.onnx", "file: gone.onnx").failed(78, &["gone.onnx", "correct 'file'"]);
-    desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, default-int8, tiny-test"]);
+    desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, default-int8; give one"]);
     desk.fails("backbone inspect m/cut.onnx", 1, &["truncated after 50000 bytes", "copy it again"]);
     desk.fails("backbone inspect gone", 1, &["cannot read the model gone", "give the path"]);
 }
@@ -71,11 +71,43 @@ fn a_folder_that_cannot_be_trained_on_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn the_same_picture_in_two_classes_is_refused_with_both_places() {
+fn pictures_in_two_classes_are_refused_all_at_once_with_both_places() {
     let desk = Desk::with_pictures();
-    desk.put("train/gear/again.jpg", &picture(Part::Nut, 0));
-    let says = ["train/gear/again.jpg and train/nut/000.jpg are the same picture", "gear and nut", "remove one"];
+    for index in 0..3 {
+        desk.put(&format!("train/gear/again{index}.jpg"), &picture(Part::Nut, index));
+    }
+    let says = [
+        "train/gear/again0.jpg and train/nut/000.jpg are the same picture in the classes gear and nut; train/gear/again1.jpg",
+        "train/gear/again2.jpg and train/nut/002.jpg",
+        "remove one of each",
+    ];
     desk.fails("train train", 1, &says);
+    // Enough of them to fill a screen are counted instead.
+    for index in 3..60 {
+        desk.put(&format!("many/nut/{index}.jpg"), &picture(Part::Nut, index));
+        desk.put(&format!("many/gear/{index}.jpg"), &picture(Part::Nut, index));
+    }
+    desk.fails("train many", 1, &["many/gear/3.jpg and many/nut/3.jpg", "and 7 more", "remove one of each"]);
+}
+
+/// A grey picture; bytes behind the end make it another file.
+fn grey(mark: u8) -> Vec<u8> {
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(40, 30, image::Rgb([90; 3])).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    [png.into_inner(), vec![mark]].concat()
+}
+
+#[test]
+fn pictures_that_all_look_the_same_are_refused_with_their_number_whatever_the_head() {
+    let desk = Desk::new();
+    for index in 0..16_u8 {
+        let class = ["a", "b"][usize::from(index % 2)];
+        desk.put(&format!("same/{class}/{index}.png"), &grey(index));
+    }
+    for head in ["softmax", "lda", "rp-ridge", "mlp", "auto"] {
+        let says = ["all 16 labelled images have the same embedding", "is the lens covered"];
+        desk.fails(&format!("train same --head {head}"), 1, &says);
+    }
 }
 
 #[test]

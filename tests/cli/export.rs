@@ -163,8 +163,11 @@ fn a_failed_export_has_its_reason_and_leaves_nothing_behind() {
     desk.fails("export --head gone --out m.onnx", 1, &["cannot read the head gone", "trained head"]);
     desk.fails("export --head 0.jpg --out m.onnx", 1, &["cannot read the head 0.jpg"]);
     desk.fails("export --head test/nut/100.jpg --out m.onnx", 1, &["not a head file", "train again"]);
+    // The manifest that the head remembers is no longer there.
+    fs::rename(desk.path("own/pooled.yaml"), desk.path("own/moved.yaml")).unwrap();
     let says = ["no matching backbone for own.safetensors", "--backbone"];
     desk.fails("export --head own.safetensors --out m.onnx", 78, &says);
+    fs::rename(desk.path("own/moved.yaml"), desk.path("own/pooled.yaml")).unwrap();
     let says = ["cannot write gone/m.onnx", "No such file", "check the folder"];
     desk.fails("export --head h.safetensors --out gone/m.onnx", 1, &says);
     // A file in the folder's place can be written into by nobody, root included.

@@ -160,8 +160,22 @@ fn predict_finds_the_backbone_by_digest_and_reports_when_none_matches() {
     let other = manifest.replace("name: tiny-test", "name: other").replace("resize: stretch", "resize: crop");
     desk.put("own/other.yaml", other.as_bytes());
     desk.good("train train --backbone own/other.yaml --out h.safetensors");
+    // The head remembers where its manifest was, and looks beside itself too.
+    let remembered = desk.good("predict test/nut/100.jpg --head h.safetensors");
+    assert_eq!(text(&remembered[0]["backbone"]), "other");
+    desk.good("evaluate test --head h.safetensors");
+    desk.good("export --head h.safetensors --out h.onnx");
+    fs::rename(desk.path("own"), desk.path("away")).unwrap();
     let says = ["no matching backbone for h.safetensors", "other", "--backbone"];
     desk.fails("predict test/nut/100.jpg --head h.safetensors", 78, &says);
+    fs::copy(desk.path("h.safetensors"), desk.path("away/h.safetensors")).unwrap();
+    desk.good("predict test/nut/100.jpg --head away/h.safetensors");
+    // The digests decide: a manifest of another preparation in its place is not taken.
+    desk.put("own/other.yaml", manifest.replace("resize: stretch", "resize: letterbox").as_bytes());
+    fs::copy(models().join("tiny-test.onnx"), desk.path("own/tiny-test.onnx")).unwrap();
+    desk.fails("predict test/nut/100.jpg --head h.safetensors", 78, &says);
+    fs::remove_dir_all(desk.path("own")).unwrap();
+    fs::rename(desk.path("away"), desk.path("own")).unwrap();
     let answers = desk.good("predict test/nut/100.jpg --head h.safetensors --backbone own/other.yaml");
     assert_eq!(text(&answers[0]["backbone"]), "other");
     desk.good("train train --out ours.safetensors");
@@ -206,11 +220,20 @@ fn embed_writes_what_numpy_reads() {
 }
 
 #[test]
+fn embed_writes_parquet_with_the_same_names_and_refuses_other_endings() {
+    let desk = Desk::with_pictures();
+    assert_eq!(desk.good("embed test --out e.Parquet")["n"], 12);
+    let file = fs::read(desk.path("e.Parquet")).unwrap();
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"));
+    desk.fails("embed test --out e.csv", 64, &["cannot write e.csv", ".npz or .parquet"]);
+}
+
+#[test]
 fn backbones_are_listed_and_inspected() {
     let desk = Desk::new();
     let list = desk.good("backbone list");
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|row| text(&row["name"])).collect();
-    assert!(names.contains(&"default") && names.contains(&"tiny-test"), "{names:?}");
+    assert!(names.contains(&"default") && !names.contains(&"tiny-test"), "{names:?}");
     let model = models().join("tiny-test.onnx");
     let found = desk.good(&format!("backbone inspect {}", model.display()));
     assert_eq!(text(&found["inputs"][0]["name"]), "input");

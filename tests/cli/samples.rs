@@ -348,6 +348,7 @@ fn head(space: EmbeddingSpace) -> HeadRecord {
         head: HeadRef { id: HeadId("0123456789ab".into()), version: 1 },
         created: Timestamp(0),
         backbone: BackboneRef { name: "tiny".into(), sha256: space.backbone, dim: 1 },
+        manifest: None,
         dense: DenseHead {
             space,
             classes: ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect(),

@@ -13,6 +13,7 @@ fn record() -> HeadRecord {
 fn record_of(dense: DenseHead) -> HeadRecord {
     let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 2 };
     HeadRecord {
+        manifest: Some("/home/pi/models/tiny.yaml".into()),
         training: TrainingFacts {
             solver: "lbfgs".into(),
             lambda: 0.1,
