@@ -25,7 +25,7 @@ pub trait Embedder: Send {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The network itself failed; nothing embeds until it is opened again.
-    #[error("the backbone failed on a batch of {n}; restart the daemon, and check the model with 'edgetuned check'")]
+    #[error("the backbone failed on {n} picture(s), so prove the model anew with 'edgetuned backbone add'")]
     Backend {
         /// Images in the batch.
         n: usize,
@@ -34,7 +34,7 @@ pub enum EmbedError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// This image makes the network emit a value that is not finite.
-    #[error("the backbone emits {value} at position {place} of the embedding; the image is quarantined")]
+    #[error("the backbone emits {value} at position {place} of the embedding, so the image has none")]
     NotFinite {
         /// Index of the image in the batch.
         image: usize,

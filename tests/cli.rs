@@ -16,6 +16,8 @@ mod daemon;
 mod desk;
 #[path = "cli/export.rs"]
 mod export;
+#[path = "cli/family.rs"]
+mod family;
 #[path = "cli/heads.rs"]
 mod heads;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
@@ -30,6 +32,8 @@ mod onnx;
 mod samples;
 #[path = "support/skip.rs"]
 mod skip;
+#[path = "cli/steady.rs"]
+mod steady;
 #[path = "cli/update.rs"]
 mod update;
 #[path = "cli/usage.rs"]

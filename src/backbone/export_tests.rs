@@ -78,8 +78,12 @@ impl Net {
     fn export(&self) -> Result<Vec<u8>, CannotExport> {
         let bytes = self.bytes();
         let manifest = self.manifest(Path::new("relu.onnx"), &bytes);
-        with_head(&bytes, &manifest, self.shape, &record(&manifest))
+        with_head(&bytes, &manifest, &cut(self.shape), &record(&manifest))
     }
+}
+
+fn cut(shape: &[i64]) -> Cut {
+    Cut { shape: shape.to_vec(), widening: None, alone: None }
 }
 
 fn record(manifest: &Manifest) -> HeadRecord {
@@ -128,7 +132,7 @@ fn difference_of(net: &Net, change: impl Fn(HeadRecord) -> HeadRecord) -> f32 {
     let embeddings = Array2::from_shape_vec((2, manifest.embedding.dim), embeddings).unwrap();
     let expected = record.dense.probabilities_of(&embeddings).unwrap();
 
-    let model = with_head(&bytes, &manifest, &OnnxBackbone::shape(&manifest).unwrap(), &record).unwrap();
+    let model = with_head(&bytes, &manifest, OnnxBackbone::open(&manifest, 1).unwrap().cut(), &record).unwrap();
     std::fs::write(&file, &model).unwrap();
     let mut exported = manifest.clone();
     exported.sha256 = Digest::of(&model);
@@ -170,7 +174,7 @@ fn units_below_zero_are_cut_off_by_a_node_of_their_own() {
     let bytes = RELU.bytes();
     let manifest = RELU.manifest(Path::new("relu.onnx"), &bytes);
     let deep = deepened(record(&manifest), Hidden::projection(9, 40, Array1::zeros(3), Array1::ones(3)));
-    let model = with_head(&bytes, &manifest, RELU.shape, &deep).unwrap();
+    let model = with_head(&bytes, &manifest, &cut(RELU.shape), &deep).unwrap();
     let fields = graph_fields(&model).unwrap();
     let nodes = fields.iter().filter(|field| field.number == super::super::onnx::reader::NODE);
     let ops: Vec<String> = nodes.map(|field| name_in(*field, 4).unwrap()).collect();
@@ -258,7 +262,7 @@ fn the_metadata_say_all_that_a_user_needs_and_replace_only_their_own_keys() {
     }
     let manifest = RELU.manifest(Path::new("relu.onnx"), &bytes);
     let record = record(&manifest);
-    let found = metadata_of(&with_head(&bytes, &manifest, RELU.shape, &record).unwrap());
+    let found = metadata_of(&with_head(&bytes, &manifest, &cut(RELU.shape), &record).unwrap());
     assert_eq!((found.len(), found["author"].as_str()), (5, "Zoë"));
     let json = |key: &str| -> serde_json::Value { serde_json::from_str(&found[key]).unwrap() };
     assert_eq!(json("classes"), serde_json::json!(NAMES));
@@ -293,6 +297,6 @@ fn a_damaged_model_is_refused() {
     let record = record(&manifest);
     for end in 0..bytes.len() {
         // Cut between two fields it may still be a model, one without versions.
-        assert!(with_head(&bytes[..end], &manifest, RELU.shape, &record).is_err(), "{end} bytes");
+        assert!(with_head(&bytes[..end], &manifest, &cut(RELU.shape), &record).is_err(), "{end} bytes");
     }
 }

@@ -1,7 +1,7 @@
 //! The frozen network: manifests, ONNX Runtime (`runtime`), and the inspection and editing of ONNX files (`onnx`).
 //!
 //! A backbone opens only if its manifest is correct: the SHA-256 of the model, the input's shape, the embedding's width,
-//! and a finite embedding of a probe image. Its identity covers the model's bytes, the tensor
+//! a finite embedding of a probe image, and embeddings that depend on one picture alone. Its identity covers the model's bytes, the tensor
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;
@@ -20,8 +20,11 @@ pub use inspect::{Candidate, InspectError, Inspection, inspect};
 pub use manifest::{BadManifest, Embedding, Manifest, ManifestProblem, Pool};
 pub use normalization::{NORMALIZATIONS, Normalization};
 pub use onnx::graph::{Axis, BadModel, Graph, Node, Tensor, expose};
+pub use onnx::widen::Widening;
 pub use propose::{BadProposal, Proposal, Wishes, complete, propose};
+pub use runtime::errors::OpenError;
 pub use runtime::pipeline::{ItemError, embed_all};
-pub use runtime::session::{OnnxBackbone, OpenError, read};
+pub use runtime::session::{Alone, Cut, OnnxBackbone, read};
 pub use runtime::verify::{Unfit, Verified, verify};
+pub use runtime::words::Said;
 pub use runtime::{RuntimeMissing, environment, runtime_version};

@@ -39,10 +39,10 @@ pub fn channels_last([second, last]: [usize; 2], dim: usize, layout: Layout) -> 
 /// `None` where it is not an embedding of anything.
 ///
 /// (1, d) and maps of one place need no pooling, maps the mean, lists of tokens their class token, where they have one.
-pub fn fitting(shape: &[i64], layout: Layout, size: (u32, u32)) -> Option<(Pool, usize)> {
+pub fn fitting(shape: &[i64], layout: Layout, size: (u32, u32), patch: Option<(u32, u32)>) -> Option<(Pool, usize)> {
     let (pool, dim) = match *shape {
         [d] | [1, d] | [1, 1, d] | [1, d, 1, 1] | [1, 1, 1, d] => (Pool::None, d),
-        [1, tokens, d] if !is_square(tokens) => (Pool::Cls, d),
+        [1, tokens, d] if has_class_token(tokens, size, patch) => (Pool::Cls, d),
         [1, a, b, c] if a.min(b).min(c) > 0 => {
             // The sides of a map are in the proportions of the picture.
             let apart = |h: i64, w: i64| (h as f64 / w as f64).ln() - (f64::from(size.0) / f64::from(size.1)).ln();
@@ -60,15 +60,24 @@ pub fn width(shape: &[i64], pool: Pool, layout: Layout, size: (u32, u32)) -> Opt
     let dim = match (pool, shape) {
         (Pool::None, _) => shape.iter().product(),
         (Pool::Cls, [1, _, d]) => *d,
-        (Pool::Avg, [1, _, _, _]) => return fitting(shape, layout, size).map(|(_, dim)| dim),
+        (Pool::Avg, [1, _, _, _]) => return fitting(shape, layout, size, None).map(|(_, dim)| dim),
         _ => return None,
     };
     usize::try_from(dim).ok().filter(|dim| *dim > 0)
 }
 
-/// Whether there are as many `tokens` as squares that a picture is cut into: then none of them is a class token.
-pub fn is_square(tokens: i64) -> bool {
-    (tokens as f64).sqrt().fract() == 0.0
+/// Whether `tokens` are one more than the patches that a picture of `size` (height, width) is cut into: the class token
+/// comes first then.
+///
+/// Where the `patch` (height, width) is not known, every square one is tried that fits the numbers; what could be either
+/// is no class token.
+pub fn has_class_token(tokens: i64, (height, width): (u32, u32), patch: Option<(u32, u32)>) -> bool {
+    let patches = |(h, w): (u32, u32)| i64::from(height / h.max(1)) * i64::from(width / w.max(1));
+    if let Some(patch) = patch {
+        return tokens == patches(patch) + 1;
+    }
+    let cut_into = |count: i64| (1..=height.max(width)).any(|side| patches((side, side)) == count);
+    tokens > 1 && cut_into(tokens - 1) && !cut_into(tokens)
 }
 
 #[cfg(test)]
@@ -128,11 +137,13 @@ mod tests {
             (&[1, 8, 8, 8], Layout::Nchw, square, Some((Pool::Avg, 8))),
             (&[1, 257, 384], Layout::Nchw, square, Some((Pool::Cls, 384))),
             (&[1, 256, 384], Layout::Nchw, square, None),
+            (&[1, 281, 384], Layout::Nchw, wide, Some((Pool::Cls, 384))),
+            (&[1, 280, 384], Layout::Nchw, wide, None),
             (&[1, 8, 0, 7], Layout::Nchw, square, None),
             (&[2, 3], Layout::Nchw, square, None),
             (&[], Layout::Nchw, square, None),
         ] {
-            assert_eq!(fitting(shape, layout, size), wanted, "{shape:?}");
+            assert_eq!(fitting(shape, layout, size, None), wanted, "{shape:?}");
             let same = wanted.and_then(|(pool, _)| width(shape, pool, layout, size));
             assert_eq!(same, wanted.map(|(_, dim)| dim), "{shape:?}");
         }

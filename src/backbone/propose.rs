@@ -2,7 +2,8 @@
 //!
 //! What the file leaves open the user has to say; it is never guessed.
 
-use super::inspect::Inspection;
+use super::export::OPSETS;
+use super::inspect::{Candidate, Inspection};
 use super::manifest::{Embedding, Pool};
 use super::onnx::graph::{Axis, Tensor};
 use super::pooling::{fitting, width};
@@ -36,6 +37,14 @@ pub struct Proposal {
     pub why: String,
     /// Pictures that the model takes at once, where the file fixes it.
     pub batch: Option<i64>,
+    /// The squares that a picture is cut into, where the file shows them.
+    pub patch: Option<(u32, u32)>,
+    /// The pooled tensor that the embedding, a declared output, depends on.
+    pub pooled: Option<String>,
+    /// Warnings for the user, the next one among them.
+    pub warnings: Vec<String>,
+    /// Why no head can be exported with the model, where that is so.
+    pub not_exportable: Option<String>,
 }
 
 /// Why nothing follows.
@@ -75,6 +84,17 @@ pub enum BadProposal {
          export it with such an input"
     )]
     NoPicture {
+        /// The input.
+        input: String,
+        /// Its shape.
+        shape: String,
+    },
+    /// The pictures are grey.
+    #[error(
+        "the model's input {input:?} has the shape {shape}, one channel, three are needed: train or export it for \
+         colour pictures (PyTorch: x.mean(1, keepdim=True) in front takes grey from them)"
+    )]
+    OneChannel {
         /// The input.
         input: String,
         /// Its shape.
@@ -143,7 +163,24 @@ impl BadProposal {
     /// True when other options help (exit code 64), false when another model is needed (78).
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        !matches!(self, Self::Inputs { .. } | Self::Element { .. } | Self::ExternalWeights | Self::NoPicture { .. })
+        !matches!(
+            self,
+            Self::Inputs { .. }
+                | Self::Element { .. }
+                | Self::ExternalWeights
+                | Self::NoPicture { .. }
+                | Self::OneChannel { .. }
+        )
+    }
+}
+
+impl Proposal {
+    /// The same with another tensor of the model.
+    #[must_use]
+    pub fn of(self, other: &Candidate) -> Self {
+        let (tensor, why) = (other.tensor.clone(), other.why.to_owned());
+        let warnings = other.doubt.iter().cloned().chain(self.not_exportable.clone()).collect();
+        Self { tensor, why, pooled: other.pooled.clone(), warnings, ..self }
     }
 }
 
@@ -167,21 +204,37 @@ pub fn propose(found: &Inspection, wishes: &Wishes) -> Result<Proposal, BadPropo
         return Err(BadProposal::Element { input: input.name.clone(), found: input.element });
     }
     let (layout, size) = picture(input, wishes)?;
-    let (tensor, why) = match &wishes.tensor {
+    let (tensor, why, known) = match &wishes.tensor {
         Some(tensor) => {
             let known = found.candidates.iter().find(|candidate| candidate.tensor == *tensor);
-            (tensor.clone(), format!("as asked{}", known.map_or(String::new(), |known| format!("; {}", known.why))))
+            let why = format!("as asked{}", known.map_or(String::new(), |known| format!("; {}", known.why)));
+            (tensor.clone(), why, known)
         }
         None => match found.candidates.first() {
-            Some(first) => (first.tensor.clone(), first.why.to_owned()),
+            Some(first) => (first.tensor.clone(), first.why.to_owned(), Some(first)),
             None => return Err(BadProposal::NoCandidate),
         },
     };
+    let doubt = known.and_then(|known| known.doubt.clone());
+    let not_exportable = not_exportable(found.opset);
+    let warnings = doubt.into_iter().chain(not_exportable.clone()).collect();
+    let pooled = known.and_then(|known| known.pooled.clone());
     let batch = match input.shape.as_deref() {
         Some([Axis::Fixed(batch), ..]) => Some(*batch),
         _ => None,
     };
-    Ok(Proposal { input: input.name.clone(), layout, size, tensor, why, batch })
+    let (input, patch) = (input.name.clone(), found.patch);
+    Ok(Proposal { input, layout, size, tensor, why, batch, patch, pooled, warnings, not_exportable })
+}
+
+/// What `export` will say of a model in operators of version `opset`; said before anything is trained on it.
+fn not_exportable(opset: Option<i64>) -> Option<String> {
+    let opset = opset.filter(|opset| !OPSETS.contains(opset))?;
+    let (least, most) = (OPSETS.start(), OPSETS.end());
+    Some(format!(
+        "the model uses ONNX operators of version {opset}, 'edgetuned export' adds heads to those of version {least} to \
+         {most}: for one ONNX file of backbone and head, export the model with opset_version={most} before you train"
+    ))
 }
 
 /// Layout, height and width of the picture that `input` takes.
@@ -194,6 +247,10 @@ fn picture(input: &Tensor, wishes: &Wishes) -> Result<(Layout, (u32, u32)), BadP
         Some([_, a, b, c]) => [a, b, c],
         Some(_) => return Err(BadProposal::NoPicture { input: name, shape }),
     };
+    let one = |axis: &Axis| *axis == Axis::Fixed(1);
+    if !axes.iter().any(|axis| is_colour(axis)) && (one(axes[0]) || one(axes[2])) {
+        return Err(BadProposal::OneChannel { input: name, shape });
+    }
     let layout = match (wishes.layout, is_colour(axes[0]), is_colour(axes[2])) {
         (Some(layout), ..) => layout,
         (None, true, false) => Layout::Nchw,
@@ -249,10 +306,10 @@ fn shown(input: &Tensor) -> String {
 /// # Errors
 /// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was requested and does not fit.
 pub fn complete(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Result<Embedding, BadProposal> {
-    let Proposal { tensor, layout, size, .. } = proposal;
+    let Proposal { tensor, layout, size, patch, .. } = proposal;
     let none = || BadProposal::NoEmbedding { tensor: tensor.clone(), shape: shape.to_vec() };
     let (pool, dim) = match pool {
-        None => fitting(shape, *layout, *size).ok_or_else(none)?,
+        None => fitting(shape, *layout, *size, *patch).ok_or_else(none)?,
         Some(pool) => {
             let wrong = || BadProposal::Pool { tensor: tensor.clone(), shape: shape.to_vec(), pool };
             (pool, width(shape, pool, *layout, *size).ok_or_else(wrong)?)
@@ -262,120 +319,5 @@ pub fn complete(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Resul
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backbone::Candidate;
-    use crate::words::Digest;
-
-    fn axes(shape: &str) -> Vec<Axis> {
-        let axis = |word: &str| word.parse().map_or_else(|_| Axis::Free(word.into()), Axis::Fixed);
-        shape.split(' ').map(axis).collect()
-    }
-
-    /// A model with an input of `shape`, one candidate, and nothing else.
-    fn model(shape: &str) -> Inspection {
-        let candidate =
-            Candidate { tensor: "pool".into(), op: "Flatten".into(), dim: Some(8), pool: Pool::None, why: "pooled" };
-        Inspection {
-            file: "net.onnx".into(),
-            bytes: 1,
-            sha256: Digest([0; 32]),
-            nodes: 1,
-            external_weights: false,
-            inputs: vec![Tensor { name: "x".into(), element: "float32", shape: Some(axes(shape)) }],
-            outputs: Vec::new(),
-            candidates: vec![candidate],
-        }
-    }
-
-    fn wishes(layout: Option<Layout>, size: Option<(u32, u32)>) -> Wishes {
-        Wishes { layout, size, ..Wishes::default() }
-    }
-
-    #[test]
-    fn what_the_file_states_needs_no_arguments() {
-        for (shape, layout, size) in [
-            ("n 3 224 192", Layout::Nchw, (224, 192)),
-            ("1 224 192 3", Layout::Nhwc, (224, 192)),
-            ("batch num_channels 96 96", Layout::Nchw, (96, 96)),
-        ] {
-            let proposal = propose(&model(shape), &Wishes::default()).unwrap();
-            let batch = shape.starts_with('1').then_some(1);
-            let wanted =
-                Proposal { input: "x".into(), layout, size, tensor: "pool".into(), why: "pooled".into(), batch };
-            assert_eq!(proposal, wanted, "{shape}");
-        }
-    }
-
-    #[test]
-    fn what_the_file_leaves_open_comes_from_its_owner() {
-        let size = Some((160, 192));
-        let proposal = propose(&model("n 3 h w"), &wishes(None, size)).unwrap();
-        assert_eq!((proposal.layout, proposal.size), (Layout::Nchw, (160, 192)));
-        let proposal = propose(&model("n a b c"), &wishes(Some(Layout::Nhwc), size)).unwrap();
-        assert_eq!((proposal.layout, proposal.size), (Layout::Nhwc, (160, 192)));
-        let mut unstated = model("n");
-        unstated.inputs[0].shape = None;
-        assert_eq!(propose(&unstated, &wishes(Some(Layout::Nchw), size)).unwrap().size, (160, 192));
-        let wishes = Wishes { tensor: Some("inner".into()), input: Some("x".into()), ..Wishes::default() };
-        let proposal = propose(&model("n 3 8 8"), &wishes).unwrap();
-        assert_eq!((proposal.tensor, proposal.why), ("inner".into(), "as asked".into()));
-    }
-
-    #[test]
-    fn what_cannot_be_known_is_required_and_what_cannot_be_used_is_refused() {
-        let (nchw, size) = (Some(Layout::Nchw), Some((32, 32)));
-        let refusal = |shape: &str, wishes: &Wishes| {
-            let error = propose(&model(shape), wishes).unwrap_err();
-            (error.to_string(), error.is_usage())
-        };
-        for (shape, wishes, words, usage) in [
-            ("n 3 h w", wishes(None, None), "[n, 3, h, w], which leaves its size open; give", true),
-            ("n 3 224 3", wishes(None, None), "give --layout nchw (PyTorch) or --layout nhwc", true),
-            ("n a b c", wishes(None, size), "give --layout", true),
-            ("n 3 224 224", wishes(None, size), "--size 32x32 does not fit it", true),
-            ("n 224 224 3", wishes(nchw, None), "--layout nchw does not fit it", true),
-            ("n 1 28 28", wishes(None, None), "give --layout", true),
-            ("n 1 28 28", wishes(nchw, None), "--layout nchw does not fit it", true),
-            ("n 3 224", wishes(None, None), "a picture has four axes", false),
-            ("n 3 0 224", wishes(None, None), "a picture has four axes", false),
-        ] {
-            let (message, is_usage) = refusal(shape, &wishes);
-            assert!(message.contains(words) && message.contains("\"x\""), "{shape}: {message}");
-            assert_eq!(is_usage, usage, "{message}");
-        }
-        let other_input = Wishes { input: Some("image".into()), ..Wishes::default() };
-        assert!(refusal("n 3 8 8", &other_input).0.contains("no input \"image\", its input is \"x\""));
-    }
-
-    #[test]
-    fn a_model_that_is_none_for_pictures_is_refused() {
-        let refused = |change: fn(&mut Inspection)| {
-            let mut model = model("n 3 8 8");
-            change(&mut model);
-            propose(&model, &Wishes::default()).unwrap_err().to_string()
-        };
-        let two = refused(|model| model.inputs.push(Tensor { name: "mask".into(), ..Tensor::default() }));
-        assert!(two.contains("the inputs \"x\", \"mask\" where one input, an image, is needed"), "{two}");
-        assert!(refused(|model| model.inputs.clear()).contains("has no input"));
-        assert!(refused(|model| model.inputs[0].element = "float16").contains("takes float16, float32 is needed"));
-        assert!(refused(|model| model.external_weights = true).contains("external_data=False"));
-        assert!(refused(|model| model.candidates.clear()).contains("name one with --tensor"));
-    }
-
-    #[test]
-    fn the_measured_shape_decides_width_and_pooling() {
-        let proposal = propose(&model("n 3 8 8"), &Wishes::default()).unwrap();
-        let of =
-            |shape: &[i64], pool| complete(&proposal, shape, pool).map(|embedding| (embedding.dim, embedding.pool));
-        assert_eq!(of(&[1, 1280], None), Ok((1280, Pool::None)));
-        assert_eq!(of(&[1, 1280, 7, 7], None), Ok((1280, Pool::Avg)));
-        assert_eq!(of(&[1, 257, 384], None), Ok((384, Pool::Cls)));
-        assert_eq!(of(&[1, 8, 2, 2], Some(Pool::None)), Ok((32, Pool::None)));
-        let message = of(&[1, 1280], Some(Pool::Avg)).unwrap_err().to_string();
-        assert!(message.contains("--pool avg does not fit") && message.contains("[1, 1280]"), "{message}");
-        let message = of(&[1, 512, 112, 112], Some(Pool::None)).unwrap_err().to_string();
-        assert!(message.contains("no embedding follows from that"), "{message}");
-        assert!(of(&[7], None).is_ok() && of(&[2, 3], None).is_err() && of(&[1, 0], None).is_err());
-    }
-}
+#[path = "propose_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use super::embedding;
 use super::failure::Failure;
 use super::output::{Output, listed, write_checked};
 use super::report::HeadFile;
-use crate::backbone::{OnnxBackbone, PROBABILITIES, Proof, with_head};
+use crate::backbone::{Alone, PROBABILITIES, Proof, with_head};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::words::{Digest, Label};
 
@@ -27,6 +27,9 @@ struct Done {
     probes: usize,
     /// Largest difference between a probability of the exported model and the program's own.
     largest_difference: f32,
+    /// Pictures that it takes at once, where it takes but one though its backbone's input takes more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<usize>,
 }
 
 pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failure> {
@@ -52,7 +55,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
     let threads = config.map_or(1, |config| config.backbone.threads);
     let proof = Proof::prepare(&manifest, threads, &record)?;
     let (bytes, _) = crate::backbone::read(&manifest)?;
-    let model = with_head(&bytes, &manifest, &OnnxBackbone::shape(&manifest)?, &record)
+    let model = with_head(&bytes, &manifest, proof.cut(), &record)
         .map_err(|error| Failure::failed(format!("cannot export {}: {error}", command.head.file.display())))?;
     let classes = record.dense.classes.labels().to_vec();
     let largest_difference = write_checked(out, &model, |written| {
@@ -69,6 +72,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
         output: PROBABILITIES,
         probes: proof.pictures(),
         largest_difference,
+        batch: proof.cut().alone.map(|_| 1),
     };
     output.print(&done, |out| {
         let (height, width) = manifest.preprocess.size;
@@ -77,6 +81,13 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
         writeln!(out, "backbone   {} ({} values)", done.backbone.name, done.backbone.dim)?;
         writeln!(out, "classes    {}: {}", done.classes.len(), listed(&done.classes))?;
         writeln!(out, "input      {}, {height}x{width}; its preparation is in the metadata", done.input)?;
+        if let Some(alone) = proof.cut().alone {
+            let why = match alone {
+                Alone::Written => "a batch of 1 is written into the backbone",
+                Alone::Quantised => "the backbone quantises by what is in the batch",
+            };
+            writeln!(out, "batch      one picture at a time: {why}")?;
+        }
         writeln!(out, "output     {PROBABILITIES}, in the order of the classes")?;
         writeln!(out, "checked    in ONNX Runtime on {} pictures: within {largest_difference:.1e}", done.probes)
     })

@@ -168,7 +168,7 @@ impl From<Unproved> for Failure {
         match error {
             Unproved::Open(error) => error.into(),
             Unproved::Embed(error) => error.into(),
-            Unproved::Head(_) | Unproved::Differs { .. } => Self::failed(error),
+            Unproved::Head(_) | Unproved::Differs { .. } | Unproved::Neighbours { .. } => Self::failed(error),
         }
     }
 }

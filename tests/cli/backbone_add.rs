@@ -142,7 +142,7 @@ fn a_model_that_cannot_be_used_ends_with_78_and_leaves_no_manifest() {
     let says = ["tensor \"flat\"", "the same embedding, all zeros", "check mean, std and scale"];
     refused(&blind, "", &says);
     let shapeless = body().node("Shape", "map", "shape").output("map", "n 8 16 16").bytes();
-    refused(&shapeless, "--tensor shape", &["wrote no manifest", "fails on a grey probe image"]);
+    refused(&shapeless, "--tensor shape", &["wrote no manifest", "\"shape\"", "is of int64", "choose another tensor"]);
 }
 
 #[test]

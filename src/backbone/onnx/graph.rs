@@ -2,7 +2,7 @@
 //!
 //! Files come from anywhere: damaged and hostile ones are refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -20,9 +20,9 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Inner tensors whose type the file states, by name.
     pub stated: HashMap<String, Tensor>,
-    /// Shapes of the weights, by name.
+    /// Shapes of the weights, by name; those that a Constant node makes are among them.
     pub weights: HashMap<String, Vec<i64>>,
-    /// Constant integers, by name, where they are few (axes, for one).
+    /// Constant integers, by name, where they are few (axes, for one), and truth values as 0 and 1.
     pub integers: HashMap<String, Vec<i64>>,
     /// Whether weights are in separate files.
     pub external_weights: bool,
@@ -52,20 +52,22 @@ pub enum Axis {
 /// One step of the computation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
-    /// `Conv`, `Gemm` …
+    /// `Conv`, `Gemm` …; behind its domain where that is neither ONNX's own nor ONNX Runtime's: `my.domain:Head`.
     pub op: String,
     /// Tensors it reads.
     pub inputs: Vec<String>,
     /// Tensors it makes.
     pub outputs: Vec<String>,
-    /// Attribute `transB` of `Gemm`.
-    pub transposed: bool,
+    /// Attributes that are one integer: `transB`, `keepdims`, `training_mode` …
+    pub ints: BTreeMap<String, i64>,
+    /// Attribute `equation` of `Einsum`.
+    pub equation: String,
     /// Attribute `axes`, of reductions for one.
     pub axes: Vec<i64>,
     /// Attribute `kernel_shape` of convolutions and poolings.
     pub kernel: Vec<i64>,
-    /// Attribute `keepdims` is there and 0: a reduction drops its axes.
-    pub drops_axes: bool,
+    /// Attribute `strides` of convolutions and poolings.
+    pub strides: Vec<i64>,
     /// Whether it runs graphs of its own (If, Loop), which may read any tensor outside.
     pub has_subgraph: bool,
 }
@@ -93,6 +95,20 @@ pub enum BadModel {
         /// Similar names, as text.
         near: String,
     },
+}
+
+impl Node {
+    /// The attribute `name`, where it is one integer.
+    #[must_use]
+    pub fn int(&self, name: &str) -> Option<i64> {
+        self.ints.get(name).copied()
+    }
+
+    /// Whether a reduction drops its axes.
+    #[must_use]
+    pub fn drops_axes(&self) -> bool {
+        self.int("keepdims") == Some(0)
+    }
 }
 
 impl Graph {

@@ -3,7 +3,11 @@
 //! Nothing here knows ONNX Runtime or manifests.
 
 pub(super) mod flow;
+pub(super) mod functions;
 pub(super) mod graph;
+pub(super) mod layer;
+pub(super) mod operators;
 pub(super) mod reader;
 pub(super) mod tail;
+pub(super) mod widen;
 pub(super) mod wire;

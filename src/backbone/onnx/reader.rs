@@ -9,11 +9,15 @@ use super::wire::{BadWire, Field, Value, fields, packed};
 /// More names than any network has; a file that goes beyond is hostile.
 const MOST_NAMES: usize = 500_000;
 
+/// Domains of ONNX's own operators and of those that ONNX Runtime adds, whose names are known here.
+const OWN_DOMAINS: [&str; 5] = ["", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"];
+
 /// Longest list of integers that is read: no tensor here has more axes.
 const MOST_INTEGERS: usize = 8;
 
-/// `TensorProto.DataType` of int64.
+/// `TensorProto.DataType`.
 const INT64: u64 = 7;
+const BOOL: u64 = 9;
 
 /// Everything that the graph in `bytes` states, weights among its inputs included.
 ///
@@ -180,6 +184,7 @@ impl Reader {
 
     fn node(&mut self, message: &[u8]) -> Result<Node, Stop> {
         let mut node = Node::default();
+        let (mut domain, mut constants) = (String::new(), Vec::new());
         for field in fields(message) {
             let field = field?;
             let Value::Bytes(bytes) = field.value else { continue };
@@ -188,42 +193,21 @@ impl Reader {
                 1 => node.inputs.push(text(bytes)),
                 2 => node.outputs.push(text(bytes)),
                 4 => node.op = text(bytes),
-                5 => self.attribute(bytes, &mut node)?,
+                5 => constants.extend(attribute(bytes, &mut node)?),
+                7 => domain = text(bytes),
                 _ => {}
             }
+        }
+        if let ("Constant", Some(output)) = (node.op.as_str(), node.outputs.first()) {
+            for Constant { shape, integers, .. } in constants {
+                self.graph.weights.insert(output.clone(), shape);
+                self.graph.integers.extend(integers.map(|integers| (output.clone(), integers)));
+            }
+        }
+        if !OWN_DOMAINS.contains(&domain.as_str()) {
+            node.op = format!("{domain}:{}", node.op);
         }
         Ok(node)
-    }
-
-    /// Reads an `AttributeProto`, as far as it matters for `node`, whose outputs come before it in the file.
-    fn attribute(&mut self, message: &[u8], node: &mut Node) -> Result<(), Stop> {
-        let mut name: &[u8] = &[];
-        let mut integers = Vec::new();
-        for field in fields(message) {
-            let field = field?;
-            match (field.number, field.value) {
-                (1, Value::Bytes(bytes)) => name = bytes,
-                (3, Value::Varint(value)) => {
-                    node.transposed |= name == b"transB" && value != 0;
-                    node.drops_axes |= name == b"keepdims" && value == 0;
-                }
-                (5, Value::Bytes(bytes)) if name == b"value" => {
-                    if let (Some(values), Some(output)) = (constant(bytes)?.integers, node.outputs.first()) {
-                        self.graph.integers.insert(output.clone(), values);
-                    }
-                }
-                (8, Value::Varint(value)) if integers.len() < MOST_INTEGERS => integers.push(value.cast_signed()),
-                (8, Value::Bytes(bytes)) => integers.extend(packed(bytes).take(MOST_INTEGERS)),
-                (6 | 11, Value::Bytes(_)) => node.has_subgraph = true,
-                _ => {}
-            }
-        }
-        match name {
-            b"axes" => node.axes = integers,
-            b"kernel_shape" => node.kernel = integers,
-            _ => {}
-        }
-        Ok(())
     }
 
     fn weight(&mut self, message: &[u8]) -> Result<(), Stop> {
@@ -243,8 +227,46 @@ impl Reader {
 struct Constant {
     name: String,
     shape: Vec<i64>,
-    /// Its values, where they are a few int64.
+    /// Its values, where they are a few int64 or truth values.
     integers: Option<Vec<i64>>,
+}
+
+/// Reads an `AttributeProto`, as far as it matters for `node`; the constant that it is, if it is one.
+fn attribute(message: &[u8], node: &mut Node) -> Result<Option<Constant>, Stop> {
+    let mut name = String::new();
+    let (mut integers, mut length, mut int, mut constant_in) = (Vec::new(), 0, None, None);
+    for field in fields(message) {
+        let field = field?;
+        match (field.number, field.value) {
+            (1, Value::Bytes(bytes)) => name = text(bytes),
+            (3, Value::Varint(value)) => int = Some(value.cast_signed()),
+            (4, Value::Bytes(bytes)) if name == "equation" => node.equation = text(bytes),
+            (5, Value::Bytes(bytes)) => constant_in = Some(bytes),
+            (7, Value::Fixed) => length += 1,
+            (7, Value::Bytes(packed)) => length += packed.len() as i64 / 4,
+            (8, Value::Varint(value)) if integers.len() < MOST_INTEGERS => integers.push(value.cast_signed()),
+            (8, Value::Bytes(bytes)) => integers.extend(packed(bytes).take(MOST_INTEGERS)),
+            (6 | 11, Value::Bytes(_)) => node.has_subgraph = true,
+            _ => {}
+        }
+    }
+    let scalar = |integers| Constant { name: String::new(), shape: Vec::new(), integers };
+    let list = |length, integers| Constant { name: String::new(), shape: vec![length], integers };
+    let made = match name.as_str() {
+        "value" | "sparse_value" => constant_in.map(constant).transpose()?,
+        "value_float" => Some(scalar(None)),
+        "value_int" => Some(scalar(int.map(|int| vec![int]))),
+        "value_floats" => Some(list(length, None)),
+        "value_ints" => Some(list(integers.len() as i64, (integers.len() < MOST_INTEGERS).then(|| integers.clone()))),
+        _ => None,
+    };
+    match name.as_str() {
+        "axes" => node.axes = integers,
+        "kernel_shape" => node.kernel = integers,
+        "strides" => node.strides = integers,
+        _ => node.ints.extend(int.map(|int| (name, int))),
+    }
+    Ok(made)
 }
 
 /// Reads a `TensorProto`.
@@ -255,8 +277,11 @@ fn constant(message: &[u8]) -> Result<Constant, Stop> {
         match (field.number, field.value) {
             (1, Value::Varint(length)) if shape.len() < 16 => shape.push(length.cast_signed()),
             (2, Value::Varint(kind)) => element = kind,
-            (7, Value::Varint(value)) if values.len() <= MOST_INTEGERS => values.push(value.cast_signed()),
-            (7, Value::Bytes(bytes)) => values.extend(packed(bytes).take(MOST_INTEGERS + 1)),
+            (5 | 7, Value::Varint(value)) if values.len() <= MOST_INTEGERS => values.push(value.cast_signed()),
+            (5 | 7, Value::Bytes(bytes)) => values.extend(packed(bytes).take(MOST_INTEGERS + 1)),
+            (9, Value::Bytes(raw)) if element == BOOL => {
+                values.extend(raw.iter().take(MOST_INTEGERS + 1).map(|byte| i64::from(*byte)));
+            }
             (8, Value::Bytes(bytes)) => name = text(bytes),
             (9, Value::Bytes(raw)) if raw.len() <= 8 * MOST_INTEGERS => {
                 let (words, _) = raw.as_chunks::<8>();
@@ -265,7 +290,7 @@ fn constant(message: &[u8]) -> Result<Constant, Stop> {
             _ => {}
         }
     }
-    let few = element == INT64 && (1..=MOST_INTEGERS).contains(&values.len());
+    let few = [INT64, BOOL].contains(&element) && (1..=MOST_INTEGERS).contains(&values.len());
     Ok(Constant { name, shape, integers: few.then_some(values) })
 }
 
@@ -303,7 +328,10 @@ fn tensor_type(message: &[u8], tensor: &mut Tensor) -> Result<(), Stop> {
                     let mut length = Axis::Free(String::new());
                     for field in fields(axis) {
                         match field.map(|field| (field.number, field.value))? {
-                            (1, Value::Varint(value)) => length = Axis::Fixed(value.cast_signed()),
+                            // Some exporters write -1 for a free axis.
+                            (1, Value::Varint(value)) if value.cast_signed() >= 0 => {
+                                length = Axis::Fixed(value.cast_signed());
+                            }
                             (2, Value::Bytes(name)) => length = Axis::Free(text(name)),
                             _ => {}
                         }

@@ -1,17 +1,21 @@
-//! ONNX Runtime: finding and loading the library, once a process; sessions, the pipeline for many images, and the check
-//! of a model that is new.
+//! ONNX Runtime: finding and loading the library, once a process; sessions and the proof that their embeddings depend on
+//! one picture alone, the pipeline for many images, and the check of a model that is new.
 //!
 //! The library is loaded by an explicit path: `ort`'s own lazy way panics or hangs when it is missing. Nothing that is no
 //! regular file is opened, so a pipe in its place cannot hang the program. Telemetry is switched off.
 
+pub(super) mod errors;
 pub(super) mod pipeline;
 pub(super) mod session;
+mod steady;
 pub(super) mod verify;
+pub(super) mod words;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ort::environment::Environment;
+use ort::logging::{LogLevel, LoggerFunction};
 
 /// The ONNX Runtime library cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +139,19 @@ fn library_at(path: &Path) -> Result<PathBuf, String> {
 
 fn load(library: &Path) -> Result<Environment, String> {
     let builder = ort::init_from(library).map_err(|error| why_not(&error))?;
-    builder.with_name("edgetuned").with_telemetry(false).build().map_err(|error| error.to_string())
+    let builder = builder.with_name("edgetuned").with_telemetry(false).with_logger(logger());
+    let environment = builder.build().map_err(|error| error.to_string())?;
+    // With a logger of one's own it would hand over every step that it takes.
+    environment.set_log_level(LogLevel::Warning);
+    Ok(environment)
+}
+
+/// Writes what ONNX Runtime logs into this program's log, where it is of use to developers alone: what fails is returned
+/// as an error too, and said by the caller.
+fn logger() -> LoggerFunction {
+    Arc::new(|level: LogLevel, _: &str, _: &str, place: &str, message: &str| {
+        tracing::debug!(?level, place, message, "ONNX Runtime");
+    })
 }
 
 fn why_not(error: &ort::LoadDynamicError) -> String {

@@ -1,15 +1,19 @@
 //! A model in ONNX Runtime that answers as an [`Embedder`].
 
-use std::path::PathBuf;
+use std::borrow::Cow;
 
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel as Level;
-use ort::value::TensorRef;
+use ort::value::{TensorElementType as Element, TensorRef};
 
-use super::{RuntimeMissing, environment};
+use super::environment;
+use super::errors::OpenError;
+use super::words::Said;
 use crate::backbone::manifest::{Manifest, Pool};
+use crate::backbone::onnx::functions::inlined;
 use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
+use crate::backbone::onnx::widen::{Widening, widened};
 use crate::backbone::pooling::pooled;
 use crate::image::{Layout, Preprocess, Rgb};
 use crate::ports::{EmbedError, Embedder};
@@ -18,102 +22,45 @@ use crate::words::{Digest, EmbeddingSpace};
 /// A frozen network in ONNX Runtime, proved on a probe image.
 #[derive(Debug)]
 pub struct OnnxBackbone {
-    session: Session,
-    name: String,
-    sha256: Digest,
-    space: EmbeddingSpace,
-    preprocess: Preprocess,
-    pool: Pool,
-    /// Images a run when the model's first axis is fixed.
-    batch: Option<usize>,
+    pub(super) session: Session,
+    pub(super) name: String,
+    pub(super) sha256: Digest,
+    pub(super) space: EmbeddingSpace,
+    pub(super) preprocess: Preprocess,
+    pub(super) pool: Pool,
+    /// Images a run when the model's first axis is fixed, or more at once are not to be had.
+    pub(super) batch: Option<usize>,
+    pub(super) cut: Cut,
 }
 
-/// Why a backbone does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The runtime library is missing: something needed is unavailable.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeMissing),
-    /// The model file cannot be read.
-    #[error("cannot read the model {}: correct 'file' in {}", .file.display(), .manifest.display())]
-    Unreadable {
-        /// The model.
-        file: PathBuf,
-        /// Its manifest.
-        manifest: PathBuf,
-        /// The system's own words.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Other bytes than the manifest promises.
-    #[error("the model {} has SHA-256 {found}, its manifest expects {expected}: fetch the model again, or correct \
-             'sha256' if the new file is meant", .file.display())]
-    Checksum {
-        /// The model.
-        file: PathBuf,
-        /// By the manifest.
-        expected: Digest,
-        /// Of the file.
-        found: Digest,
-    },
-    /// No ONNX model, a truncated one, or one without the tensor.
-    #[error("cannot use the model {}", .file.display())]
-    Model {
-        /// The model.
-        file: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: BadModel,
-    },
-    /// Something in the manifest is not true of the model.
-    #[error("{} does not fit its model: {key} says {expected}, the model has {found}; correct the manifest",
-        .manifest.display())]
-    Mismatch {
-        /// The manifest.
-        manifest: PathBuf,
-        /// The manifest's key.
-        key: &'static str,
-        /// By the manifest.
-        expected: String,
-        /// By the model.
-        found: String,
-    },
-    /// ONNX Runtime refuses the model at every optimisation level.
-    #[error("ONNX Runtime refuses the model {}: convert it again, or choose another backbone", .file.display())]
-    Refused {
-        /// The model.
-        file: PathBuf,
-        /// The runtime's own words, at the lowest level.
-        #[source]
-        source: ort::Error,
-    },
-    /// The probe image fails.
-    #[error("the model {} fails on a grey probe image: check mean, std and scale in its manifest", .file.display())]
-    Probe {
-        /// The model.
-        file: PathBuf,
-        /// How.
-        #[source]
-        source: EmbedError,
-    },
+/// What a backbone's embedding tensor turned out to be when it was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// For one picture.
+    pub shape: Vec<i64>,
+    /// How its values become float32, where they are of another type.
+    pub widening: Option<Widening>,
+    /// Why pictures go through the network one at a time, where they must though its input takes more.
+    pub alone: Option<Alone>,
 }
 
-impl OpenError {
-    /// True when the runtime library is what is missing (exit code 69), false when the model or its manifest is wrong
-    /// (exit code 78).
-    #[must_use]
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Runtime(_))
-    }
+/// Why a network whose input takes any number of pictures is given one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// It fails on two: a batch of 1 is written into one of its steps.
+    Written,
+    /// It quantises by the range that values have in the batch, so the pictures beside one change its embedding.
+    Quantised,
 }
 
 impl OnnxBackbone {
-    /// Opens the model of `manifest` on `threads` threads (0 counts as 1) and proves it on a mid-grey image.
+    /// Opens the model of `manifest` on `threads` threads (0 counts as 1) and proves it on a mid-grey image and on two
+    /// others: that an embedding depends on its picture alone.
     ///
     /// # Errors
     /// [`OpenError`]; nothing of the model stays in memory then.
     pub fn open(manifest: &Manifest, threads: usize) -> Result<Self, OpenError> {
-        Self::attempt(manifest, threads, |backbone| backbone.proved(manifest))
+        Self::attempt(manifest, threads, |backbone, model| backbone.proved(manifest)?.steady(manifest, model))
     }
 
     /// The shape that the manifest's embedding tensor has for one mid-grey image; `embedding.dim` and `embedding.pool`
@@ -122,39 +69,57 @@ impl OnnxBackbone {
     /// # Errors
     /// [`OpenError`], as of [`open`](Self::open).
     pub fn shape(manifest: &Manifest) -> Result<Vec<i64>, OpenError> {
-        Self::attempt(manifest, 1, |mut backbone| Ok(backbone.grey(manifest)?.0))
+        Self::attempt(manifest, 1, |mut backbone, _| Ok(backbone.grey(manifest)?.0))
     }
 
-    /// The result of `use_it` on the backbone, opened at the highest optimisation level at which both succeed.
+    /// The result of `use_it` on the backbone and the model that it runs, opened at the highest optimisation level at
+    /// which both succeed.
     fn attempt<T>(
         manifest: &Manifest,
         threads: usize,
-        use_it: impl Fn(Self) -> Result<T, OpenError>,
+        use_it: impl Fn(Self, &[u8]) -> Result<T, OpenError>,
     ) -> Result<T, OpenError> {
         let environment = environment()?;
         let file = manifest.file.clone();
         let unusable = |source| OpenError::Model { file: file.clone(), source };
         let (bytes, graph) = read(manifest)?;
         let batch = checked_input(&graph, manifest)?;
-        let model = expose(&bytes, &graph, &manifest.embedding.tensor).map_err(unusable)?;
-        drop((bytes, graph));
+        let tensor = &manifest.embedding.tensor;
+        let model = expose(&bytes, &graph, tensor).map_err(unusable)?;
+        drop(bytes);
         let (space, sha256) = (manifest.space(), manifest.sha256);
         let at = |level: Level| {
-            session(&environment, &model, threads, level)
-                .map_err(|source| OpenError::Refused { file: file.clone(), source })
-                .and_then(|session| {
-                    let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
-                    let pool = manifest.embedding.pool;
-                    use_it(Self { session, name, sha256, space, preprocess, pool, batch })
-                })
+            let refused = |source: ort::Error| OpenError::Refused { file: file.clone(), source: source.into() };
+            let mut opened = session(&environment, &model, threads, level).map_err(refused)?;
+            let mut widening = None;
+            match opened.outputs().first().and_then(|output| output.dtype().tensor_type()) {
+                Some(Element::Float32) | None => {}
+                Some(other) if is_number(other) => {
+                    let way = Widening::of(&graph, tensor);
+                    let wide = widened(&model, tensor, &way).map_err(unusable)?;
+                    opened = session(&environment, &wide, threads, level).map_err(refused)?;
+                    widening = Some(way);
+                }
+                Some(other) => {
+                    let (tensor, found) = (tensor.clone(), format!("{other:?}").to_lowercase());
+                    return Err(OpenError::Element { file: file.clone(), tensor, found });
+                }
+            }
+            let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
+            let (pool, cut) = (manifest.embedding.pool, Cut { shape: Vec::new(), widening, alone: None });
+            use_it(Self { session: opened, name, sha256, space, preprocess, pool, batch, cut }, &model)
         };
+        let mut refusals = Vec::new();
         for level in [Level::All, Level::Level2, Level::Level1] {
             match at(level) {
-                Err(error @ (OpenError::Refused { .. } | OpenError::Probe { .. })) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(model = %file.display(), ?level, cause, "refused, trying the next lower level");
+                Err(OpenError::Refused { source, .. }) => refusals.push((level, source.to_string())),
+                Err(OpenError::Probe { source, .. }) => refusals.push((level, source.to_string())),
+                opened => {
+                    for (level, cause) in refusals.into_iter().filter(|_| opened.is_ok()) {
+                        tracing::warn!(model = %file.display(), ?level, cause, "opened at a lower level, refused at this");
+                    }
+                    return opened;
                 }
-                opened => return opened,
             }
         }
         at(Level::Disable)
@@ -172,6 +137,12 @@ impl OnnxBackbone {
         self.sha256
     }
 
+    /// What its embedding tensor turned out to be.
+    #[must_use]
+    pub fn cut(&self) -> &Cut {
+        &self.cut
+    }
+
     /// Embeds a grey image; the width must be the manifest's and every value finite.
     fn proved(mut self, manifest: &Manifest) -> Result<Self, OpenError> {
         let (shape, values) = self.grey(manifest)?;
@@ -180,6 +151,7 @@ impl OnnxBackbone {
             Some(embedding) if embedding.len() == dim => {
                 finite(&embedding, dim, 0)
                     .map_err(|source| OpenError::Probe { file: manifest.file.clone(), source })?;
+                self.cut.shape = shape;
                 Ok(self)
             }
             other => Err(OpenError::Mismatch {
@@ -198,8 +170,15 @@ impl OnnxBackbone {
     fn grey(&mut self, manifest: &Manifest) -> Result<(Vec<i64>, Vec<f32>), OpenError> {
         let grey = Rgb::new(8, 8, vec![128; 3 * 64]).expect("8 x 8 pixels of three bytes");
         let tensor = self.preprocess.apply(&grey);
-        let failed = |source| OpenError::Probe { file: manifest.file.clone(), source: backend(1, source) };
-        self.run(&tensor, 1).map_err(failed)
+        self.run(&tensor, 1).map_err(|source| OpenError::Fails { file: manifest.file.clone(), source: source.into() })
+    }
+
+    /// The embeddings of `n` prepared pictures, whatever their values; `None` inside where the tensor has other axes.
+    pub(super) fn rows(&mut self, tensors: &[f32], n: usize) -> ort::Result<(Vec<i64>, Option<Vec<f32>>)> {
+        let (shape, values) = self.run(tensors, n)?;
+        let dim = self.space.dim;
+        let rows = pooled(&shape, &values, self.pool, dim, self.preprocess.layout);
+        Ok((shape, rows.filter(|rows| rows.len() == n * dim)))
     }
 
     /// Runs the network on `n` tensors; returns the output's shape and values.
@@ -244,20 +223,17 @@ impl Embedder for OnnxBackbone {
         if n == 0 {
             return Ok(Vec::new());
         }
-        let (shape, values) = self.run(tensors, n).map_err(|source| backend(n, source))?;
+        let failed = |source| EmbedError::Backend { n, source };
+        let (shape, rows) = self.rows(tensors, n).map_err(|source| failed(Box::new(Said::from(source))))?;
         let dim = self.space.dim;
-        let embeddings = pooled(&shape, &values, self.pool, dim, self.preprocess.layout)
-            .filter(|embeddings| embeddings.len() == n * dim)
-            .ok_or_else(|| EmbedError::Backend {
-                n,
-                source: format!("expected {n} embeddings of {dim} values, found a tensor of shape {shape:?}").into(),
-            })?;
+        let wrong = || format!("expected {n} embeddings of {dim} values, found a tensor of shape {shape:?}");
+        let embeddings = rows.ok_or_else(|| failed(wrong().into()))?;
         finite(&embeddings, dim, 0)?;
         Ok(embeddings)
     }
 }
 
-/// The model of `manifest`, whose bytes and outputs were verified against the manifest.
+/// The model of `manifest`, whose bytes were verified against the manifest, the functions in it replaced by their bodies.
 ///
 /// # Errors
 /// [`OpenError`] when the file cannot be read, is another one or no model.
@@ -269,8 +245,9 @@ pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
         source,
     })?;
     let found = Digest::of(&bytes);
-    match Graph::read(&bytes) {
-        Ok(graph) if found == manifest.sha256 => Ok((bytes, graph)),
+    let whole = inlined(&bytes).and_then(|whole| Ok((Graph::read(&whole)?, whole)));
+    match whole.map(|(graph, whole)| (graph, if let Cow::Owned(whole) = whole { Some(whole) } else { None })) {
+        Ok((graph, whole)) if found == manifest.sha256 => Ok((whole.unwrap_or(bytes), graph)),
         Err(source) if found == manifest.sha256 => Err(OpenError::Model { file, source }),
         // A truncated file is distinguished from a different one: the remedy differs.
         Err(source @ BadModel::Truncated { .. }) => Err(OpenError::Model { file, source }),
@@ -278,8 +255,10 @@ pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
     }
 }
 
-fn backend(n: usize, source: ort::Error) -> EmbedError {
-    EmbedError::Backend { n, source: Box::new(source) }
+/// Whether a tensor of this type stands for real numbers; integers of 32 bits and more are places, counts and sums.
+fn is_number(element: Element) -> bool {
+    use Element::{Bfloat16, Float16, Float64, Int8, Int16, Uint8, Uint16};
+    matches!(element, Bfloat16 | Float16 | Float64 | Int8 | Int16 | Uint8 | Uint16)
 }
 
 fn session(environment: &Environment, model: &[u8], threads: usize, level: Level) -> ort::Result<Session> {

@@ -60,7 +60,7 @@ pub fn verify(embedder: &mut dyn Embedder) -> Result<Verified, Unfit> {
 }
 
 /// 256 x 192: colours that flow into each other; a board of two colours.
-fn pictures() -> [Rgb; 2] {
+pub(super) fn pictures() -> [Rgb; 2] {
     let draw = |colour: fn(u32, u32) -> [u8; 3]| {
         let pixels = (0..192).flat_map(|y| (0..256).flat_map(move |x| colour(x, y))).collect();
         Rgb::new(256, 192, pixels).expect("256 x 192 pixels of three bytes")

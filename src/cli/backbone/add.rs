@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::backbone::{
-    BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Verified, Wishes,
-    complete, inspect, propose, verify,
+    Alone, BadProposal, Candidate, Embedding, Inspection, Manifest, OnnxBackbone, OpenError, Pool, Proposal, Verified,
+    Wishes, complete, inspect, propose, verify,
 };
 use crate::cli::args::Add;
 use crate::cli::failure::{Failure, one_line_chain};
@@ -52,9 +52,8 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     let resize = resize(options)?;
     let proposal = propose(&found, &wishes(options)).map_err(|error| refused(&options.file, &error))?;
     let pixels = pixels(options, output)?;
-    let mut draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
-    let shape = OnnxBackbone::shape(&draft).map_err(|error| unproved(&options.file, &error))?;
-    draft.embedding = complete(&proposal, &shape, options.pool).map_err(|error| refused(&options.file, &error))?;
+    let draft = draft(options, &found, &proposal, (&path, pixels, resize))?;
+    let (proposal, draft) = measured(options, &found, proposal, draft)?;
     let text = draft.text();
     let (manifest, verified) = prove(&text, &path, &proposal, &options.file)?;
     write_file(&path, text.as_bytes())?;
@@ -77,6 +76,35 @@ pub fn add(options: &Add, output: Output) -> Result<(), Failure> {
     output.print(&done, |out| describe(&done, options, out))
 }
 
+/// The proposal and the manifest with its embedding's width and pooling, as the tensor turned out to be; of the tensors
+/// that the model offers the first that is an embedding, unless the user chose one or its pooling.
+fn measured(
+    options: &Add,
+    found: &Inspection,
+    mut proposal: Proposal,
+    mut draft: Manifest,
+) -> Result<(Proposal, Manifest), Failure> {
+    let attempt = |proposal: &Proposal, draft: &Manifest| {
+        let shape = OnnxBackbone::shape(draft).map_err(|error| unproved(&options.file, &error))?;
+        complete(proposal, &shape, options.pool).map_err(|error| refused(&options.file, &error))
+    };
+    let free = options.tensor.is_none() && options.pool.is_none();
+    let mut others = found.candidates.iter().skip(1).filter(|_| free);
+    let mut first_failure = None;
+    loop {
+        match attempt(&proposal, &draft) {
+            Ok(embedding) => return Ok((proposal, Manifest { embedding, ..draft })),
+            Err(failure) => {
+                let failure = first_failure.take().unwrap_or(failure);
+                let Some(next) = others.next() else { return Err(failure) };
+                first_failure = Some(failure);
+                proposal = proposal.of(next);
+                draft.embedding.tensor.clone_from(&next.tensor);
+            }
+        }
+    }
+}
+
 /// Reads the manifest back as it will be written, opens its backbone and verifies that.
 fn prove(text: &str, path: &Path, proposal: &Proposal, model: &Path) -> Result<(Manifest, Verified), Failure> {
     let manifest = Manifest::parse(text, path)?;
@@ -86,6 +114,9 @@ fn prove(text: &str, path: &Path, proposal: &Proposal, model: &Path) -> Result<(
         let reason = one_line_chain(&error);
         Failure::configuration(format!("wrote no manifest for {}: tensor {tensor:?}: {reason}", model.display()))
     })?;
+    verified.warnings.splice(0..0, proposal.warnings.iter().cloned());
+    verified.warnings.extend(narrow(&manifest, proposal));
+    verified.warnings.extend(backbone.cut().alone.map(|alone| one_at_a_time(alone).to_owned()));
     if let Some(batch) = proposal.batch.filter(|batch| *batch > 1) {
         verified.warnings.push(format!(
             "the model takes exactly {batch} pictures at once, so one costs as much as {batch}: export it with a free \
@@ -95,8 +126,51 @@ fn prove(text: &str, path: &Path, proposal: &Proposal, model: &Path) -> Result<(
     Ok((manifest, verified))
 }
 
+/// What to know of a model that is given one picture at a time.
+fn one_at_a_time(alone: Alone) -> &'static str {
+    match alone {
+        Alone::Written => {
+            "the model takes one picture at a time, whatever its input says: a batch of 1 is written into one of its \
+             steps; it is used so, and 'edgetuned export' writes a model for one picture at a time"
+        }
+        Alone::Quantised => {
+            "the model quantises its values by their range in the batch (dynamic quantisation), so pictures beside one \
+             change its embedding: it is given one at a time, and 'edgetuned export' writes a model for one at a time"
+        }
+    }
+}
+
+/// A word about a declared output that has fewer values than the pooled tensor that it depends on, as class scores have.
+fn narrow(manifest: &Manifest, proposal: &Proposal) -> Option<String> {
+    let (tensor, dim) = (proposal.pooled.clone()?, manifest.embedding.dim);
+    let embedding = Embedding { tensor: tensor.clone(), ..manifest.embedding.clone() };
+    let shape = OnnxBackbone::shape(&Manifest { embedding, ..manifest.clone() }).ok()?;
+    let pooled = shape.iter().product::<i64>().unsigned_abs();
+    (dim < usize::try_from(pooled).ok()?).then(|| {
+        format!(
+            "the output {:?} has {dim} values, the pooled tensor {tensor:?} that leads to it {pooled}: if they are class \
+             scores, the pooled tensor carries more information; choose it with --tensor {tensor}",
+            manifest.embedding.tensor
+        )
+    })
+}
+
+/// What keeps the model from being used, in words for somebody who has no manifest of it yet.
 fn unproved(model: &Path, error: &OpenError) -> Failure {
-    let text = format!("wrote no manifest for {}: {}", model.display(), one_line_chain(error));
+    let reason = match error {
+        OpenError::Mismatch { expected, found, .. } => {
+            format!(
+                "the model has {found} where {expected} is needed; export it so, or choose another tensor with --tensor"
+            )
+        }
+        OpenError::Probe { source, .. } => format!(
+            "the model fails on a grey probe image with this normalisation; check --normalize, or --mean, --std and \
+             --scale: {}",
+            one_line_chain(source)
+        ),
+        error => one_line_chain(error),
+    };
+    let text = format!("wrote no manifest for {}: {reason}", model.display());
     if error.is_unavailable() { Failure::unavailable(text) } else { Failure::configuration(text) }
 }
 

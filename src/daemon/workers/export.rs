@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::backbone::{CannotExport, Manifest, OnnxBackbone, OpenError, Proof, Unproved, with_head};
+use crate::backbone::{CannotExport, Manifest, OpenError, Proof, Unproved, with_head};
 use crate::head::{BadHeadFile, HeadRecord};
 use crate::store::files::{self, NewFile};
 use crate::store::{Reader, StoreError};
@@ -50,7 +50,7 @@ pub(crate) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Resu
         HeadRecord::from_bytes(&stored.bytes).map_err(|source| ExportError::Head { head: head.clone(), source })?;
     let proof = Proof::prepare(manifest, threads, &record)?;
     let (bytes, _) = crate::backbone::read(manifest)?;
-    let model = with_head(&bytes, manifest, &OnnxBackbone::shape(manifest)?, &record)?;
+    let model = with_head(&bytes, manifest, proof.cut(), &record)?;
     drop(bytes);
     let sha256 = Digest::of(&model);
 
