@@ -118,6 +118,8 @@ pub(in crate::engine) struct WallClock {
     /// Whether the clock was set in this run.
     was_set: bool,
     doubted: DoubtedTimes,
+    /// Whether the store lacks some of them.
+    has_news: bool,
     /// How far it was set since it was last believed, in milliseconds, and when last.
     jump: Option<(i64, Duration)>,
     /// No stamp is earlier.
@@ -181,6 +183,7 @@ impl WallClock {
                 let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall);
                 if let Some(latest) = before.max() {
                     self.doubted.add(BORN, latest);
+                    self.has_news = true;
                 }
             }
         }
@@ -208,16 +211,21 @@ impl WallClock {
         Ages { now, is_believed: self.doubt(now, synced).is_none(), doubted: self.doubted.clone(), set_since }
     }
 
-    /// Records that what is stamped now has no age for later runs; returns what is to be stored, where that is news.
-    fn note_doubt(&mut self, now: Now) -> Option<DoubtedTimes> {
+    /// Records that what is stamped now has no age for later runs.
+    fn note_doubt(&mut self, now: Now) {
         self.began_in_doubt |= !self.was_set;
         if self.doubted.contains(now.wall) && self.doubted.contains(now.wall.plus(AHEAD / 2)) {
-            return None;
+            return;
         }
         // The kernel says only after a while that no time server was heard: until then the clock was doubtful as well.
         let began = self.began.filter(|began| !self.was_set && began.wall <= now.wall);
         self.doubted.add(began.map_or(now.wall, |began| began.wall), now.wall.plus(AHEAD));
-        Some(self.doubted.clone())
+        self.has_news = true;
+    }
+
+    /// What is to be stored, where the store lacks some of it.
+    fn take_news(&mut self) -> Option<DoubtedTimes> {
+        std::mem::take(&mut self.has_news).then(|| self.doubted.clone())
     }
 }
 
@@ -227,11 +235,13 @@ impl Cx<'_> {
         let synced = self.messages.time_synced();
         self.context.clock.look(self.now, synced);
         let doubt = self.context.clock.doubt(self.now, synced);
-        if doubt.is_some()
-            && !self.storage_is_out()
-            && let Some(doubted) = self.context.clock.note_doubt(self.now)
-        {
-            self.write(Write::DoubtedTimes(doubted));
+        if !self.storage_is_out() {
+            if doubt.is_some() {
+                self.context.clock.note_doubt(self.now);
+            }
+            if let Some(doubted) = self.context.clock.take_news() {
+                self.write(Write::DoubtedTimes(doubted));
+            }
         }
         let (severity, text) = match doubt {
             None | Some(Doubt::Unsynced) => return self.clear(AlertId::Clock),

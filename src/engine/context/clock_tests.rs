@@ -176,6 +176,26 @@ fn what_was_made_before_a_clock_was_set_back_and_then_ahead_has_no_age_in_a_late
 }
 
 #[test]
+fn what_was_made_before_a_clock_was_set_to_doubted_times_has_no_age_in_a_later_run() {
+    let mut engine = waiting();
+    // The ten days ahead are doubted; then the clock is right again, and then it is set to these days once more.
+    engine.step(set_by(1_000, 10 * DAY_MS), Event::Tick);
+    engine.step(set_by(2_000, 0), Event::Tick);
+    let made_at = at(600_000).wall;
+    engine.step(at(600_000), Event::Tick);
+    let step = engine.step(set_by(601_000, 10 * DAY_MS), Event::Tick);
+    let stored = step.writes.into_iter().find_map(|write| match write {
+        Write::DoubtedTimes(times) => Some(times),
+        _ => None,
+    });
+    let outbox = vec![Spooled { seq: 1, worth: Worth::Prediction, bytes: 10, made_at }];
+    let doubted = stored.expect("the store is told, though the time of now is doubted already");
+    let mut later = Engine::new(settings(PromotionPolicy::Gated), Snapshot { outbox, doubted, ..Snapshot::default() });
+    later.start(set_by(602_000, 10 * DAY_MS));
+    assert_eq!(expired(&later.step(set_by(603_000, 10 * DAY_MS), Event::Tick)), 0, "it is seconds old");
+}
+
+#[test]
 fn doubted_times_are_bounded_and_what_is_joined_still_holds_all_of_them() {
     let mut times = DoubtedTimes::default();
     let hour = |n: i64| Timestamp(n * 3_600_000);
