@@ -92,11 +92,12 @@ fn log(event: &Event) {
 }
 
 fn brief(ingested: &crate::engine::Ingested) -> String {
-    use crate::engine::IngestOutcome::{Bad, Changed, Gone, Image, Incomplete, Unreadable};
+    use crate::engine::IngestOutcome::{Bad, Changed, Gone, Image, Incomplete, LetGo, Unreadable};
     match &ingested.outcome {
         Image(image) => format!("image {:?} decoded in {:?}, embedded in {:?}", image.id, image.decode, image.embed),
         Bad { reason } | Incomplete { reason } | Unreadable { reason } => reason.clone(),
         Changed => "changed while it was read".into(),
         Gone => "gone".into(),
+        LetGo => "its sample was let go".into(),
     }
 }

@@ -100,6 +100,7 @@ impl Engine {
                     self.model.samples_evicted(cx, count);
                 }
                 Fact::SamplesForgotten { labelled, counts } => {
+                    self.files.samples_forgotten();
                     self.model.labels_counted(counts);
                     self.model.samples_forgotten(cx, labelled);
                 }

@@ -395,6 +395,8 @@ pub enum IngestOutcome {
     Changed,
     /// It no longer exists.
     Gone,
+    /// Its sample was evicted or forgotten, and it is as it was then: it is not taken in again.
+    LetGo,
     /// It will never be an image: hostile, of another kind, too large.
     Bad {
         /// Why.

@@ -81,6 +81,17 @@ impl Reader {
         })
     }
 
+    /// Whether the sample of this file was evicted or forgotten, and the file is as it was then.
+    pub fn file_was_let_go(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let mut find = connection.prepare_cached(
+                "SELECT 1 FROM files
+                 WHERE path = ?1 AND evicted = 1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?4)",
+            )?;
+            Ok(find.exists(params![path_bytes(path), stamp.size, stamp.mtime_ns, stamp.ctime_ns])?)
+        })
+    }
+
     /// The files of this sample, in the order of their paths.
     pub fn files_of(&self, id: &SampleId) -> Result<Vec<PathBuf>, StoreError> {
         self.read(|connection| {

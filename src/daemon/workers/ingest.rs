@@ -124,8 +124,11 @@ impl Reading {
             Err(error) => return Err(failed(job, no_stamp, unread(&error))),
         };
         let (id, stamp) = (picture.id, picture.stamp);
-        let cached = match self.reader.embedding(&id) {
-            Ok(cached) => cached,
+        // A listing passes over such files; this one was found before its sample went.
+        let was_let_go = self.reader.file_was_let_go(&job.path, stamp);
+        let cached = match was_let_go.and_then(|was_let_go| Ok((was_let_go, self.reader.embedding(&id)?))) {
+            Ok((true, _)) => return Err(failed(job, stamp, IngestOutcome::LetGo)),
+            Ok((false, cached)) => cached,
             Err(error) => {
                 return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: error_chain(&error) }));
             }

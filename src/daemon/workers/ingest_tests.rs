@@ -1,4 +1,4 @@
-//! Workers whose backbone panics or never returns.
+//! Workers whose backbone panics or never returns, and files of samples that were let go.
 
 use std::fs;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::daemon::serving::Scoring;
+use crate::engine::{FileDisposition, NewSample, Write};
 use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
 use crate::store::{OpenOptions, Precision, Store};
@@ -57,6 +58,17 @@ fn picture() -> Vec<u8> {
 
 /// An ingest worker with one picture in hand; its heartbeats, and what it reports.
 fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
+    working_on(folder, does, |_| Vec::new())
+}
+
+/// The same with a store that has what is `known` of the picture at this path.
+fn working_on(
+    folder: &Path,
+    does: Does,
+    known: impl FnOnce(&Path) -> Vec<Write>,
+) -> (Ingest, Heartbeats, Receiver<Event>) {
+    let path = folder.join("picture.bmp");
+    fs::write(&path, picture()).unwrap();
     let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
     let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
     let preprocess = Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch };
@@ -64,7 +76,8 @@ fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
     let space = embedder.space();
     let backbone = BackboneRef { name: "faulty".into(), sha256: Digest::of(b"m"), dim: 2 };
     let options = OpenOptions { space, backbone: &backbone, precision: Precision::F32 };
-    let store = Store::open(folder, &options).unwrap();
+    let mut store = Store::open(folder, &options).unwrap();
+    store.commit(&known(&path)).unwrap();
     let serving = Serving::new(Scoring { top_k: 3, rates: DoubtRates::DEFAULT });
     let (events, heard) = sync_channel(64);
     let heartbeats = Heartbeats::default();
@@ -85,8 +98,6 @@ fn working(folder: &Path, does: Does) -> (Ingest, Heartbeats, Receiver<Event>) {
     let ingest =
         spawn(Parts { embedder, reader, grouper, serving, burst_gaps, online, heartbeats: heartbeats_of, events })
             .unwrap();
-    let path = folder.join("picture.bmp");
-    fs::write(&path, picture()).unwrap();
     ingest.jobs.send(Job { root: 0, path }).unwrap();
     (ingest, heartbeats, heard)
 }
@@ -124,4 +135,33 @@ fn a_backbone_that_does_not_return_shows_in_its_heartbeat_for_as_long_as_it_does
         "{ingested:?}"
     );
     wait_until("its rest", || heartbeats.embed.busy().is_none());
+}
+
+#[test]
+fn a_file_whose_sample_was_let_go_is_not_taken_in_until_it_changes() {
+    for changes in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (word, released) = channel();
+        let known = |path: &Path| {
+            let id = SampleId::of(&picture());
+            let sample = NewSample {
+                id,
+                path: path.to_owned(),
+                bytes: 70,
+                arrived_at: Timestamp(1),
+                embedding: vec![1.0, 2.0],
+                group: id,
+                predicted: None,
+            };
+            let mut stamp = read_picture(path, &Limits::default()).unwrap().stamp;
+            stamp.mtime_ns -= i64::from(changes);
+            let file = Write::File { path: path.to_owned(), stamp, fate: FileDisposition::Sample(id) };
+            vec![Write::Sample(Box::new(sample)), file, Write::DeleteSample { id }]
+        };
+        let (_ingest, _, heard) = working_on(folder.path(), Does::Hang(released), known);
+        word.send(()).unwrap();
+        let Event::Ingest(ingested) = heard.recv_timeout(PATIENCE).unwrap() else { panic!("it reports the file") };
+        let is_taken_in = matches!(ingested.outcome, IngestOutcome::Image(_));
+        assert!(is_taken_in == changes && (changes || matches!(ingested.outcome, IngestOutcome::LetGo)));
+    }
 }

@@ -90,6 +90,7 @@ impl Files {
     /// The ingest worker finished with a file.
     pub fn ingested(&mut self, cx: &mut Cx<'_>, ingested: Ingested) {
         let Ingested { root, path, stamp, outcome } = ingested;
+        let outcome = if self.ready.is_outdated(&path) { IngestOutcome::Changed } else { outcome };
         let settle = settle_of(cx, root);
         match outcome {
             IngestOutcome::Image(image) => {
@@ -108,7 +109,7 @@ impl Files {
                 self.ready.postponed(cx.now, &path, settle, Some(reason));
             }
             IngestOutcome::Changed => self.ready.postponed(cx.now, &path, settle, None),
-            IngestOutcome::Gone => {
+            IngestOutcome::Gone | IngestOutcome::LetGo => {
                 self.ready.finished(cx.now, &path);
             }
             IngestOutcome::Bad { reason } => {
@@ -117,6 +118,12 @@ impl Files {
             }
         }
         self.post_waiting(cx);
+    }
+
+    /// Samples were forgotten: what the worker has in hand may be files of theirs, and is read again when the store says
+    /// which are.
+    pub fn samples_forgotten(&mut self) {
+        self.ready.outdate();
     }
 
     /// Time passed: looks again at files that are due.

@@ -73,8 +73,9 @@ enum Stage {
     Looked,
     /// In the queue of ready files.
     Ready,
-    /// With the ingest worker; `touched` when it was seen to change since.
-    InFlight { touched: bool },
+    /// With the ingest worker; `touched` when it was seen to change since, `outdated` when what comes of it does not
+    /// count any more.
+    InFlight { touched: bool, outdated: bool },
 }
 
 /// A file that is not waited for any longer.
@@ -115,7 +116,7 @@ impl ReadyQueue {
         }
         match file.stage {
             // A second notice of the same writing says nothing new, where the file's time tells writings apart.
-            Stage::InFlight { ref mut touched } => *touched |= changed || (sighting.closed && stamp.is_coarse()),
+            Stage::InFlight { ref mut touched, .. } => *touched |= changed || (sighting.closed && stamp.is_coarse()),
             Stage::Ready => {}
             Stage::Watched { .. } | Stage::Looked if sighting.closed => self.make_ready(now, &sighting.path),
             Stage::Watched { ref mut look_at } => {
@@ -196,7 +197,7 @@ impl ReadyQueue {
             let Some(path) = self.next() else { break };
             // A file that vanished while it waited in the queue is no longer known.
             let Some(file) = self.waiting.get_mut(&path).filter(|file| file.stage == Stage::Ready) else { continue };
-            file.stage = Stage::InFlight { touched: false };
+            file.stage = Stage::InFlight { touched: false, outdated: false };
             self.in_flight += 1;
             effects.push(Act::Ingest { root: file.root, path });
         }
@@ -230,10 +231,24 @@ impl ReadyQueue {
         effects
     }
 
+    /// Whatever comes of the files that are with the worker does not count: they are looked at again.
+    pub fn outdate(&mut self) {
+        for file in self.waiting.values_mut() {
+            if let Stage::InFlight { outdated, .. } = &mut file.stage {
+                *outdated = true;
+            }
+        }
+    }
+
+    /// Whether what comes of a file does not count.
+    pub fn is_outdated(&self, path: &Path) -> bool {
+        self.waiting.get(path).is_some_and(|file| matches!(file.stage, Stage::InFlight { outdated: true, .. }))
+    }
+
     /// The worker is done with a file; returns when it was found ready. It is forgotten, unless it changed meanwhile.
     pub fn finished(&mut self, now: Now, path: &Path) -> Option<Duration> {
         let file = self.waiting.get_mut(path)?;
-        let Stage::InFlight { touched } = file.stage else { return None };
+        let Stage::InFlight { touched, .. } = file.stage else { return None };
         self.in_flight -= 1;
         let ready_at = file.ready_at;
         if touched {
@@ -248,7 +263,7 @@ impl ReadyQueue {
     /// The worker could not read a file yet; it is checked again until it changes or time runs out.
     pub fn postponed(&mut self, now: Now, path: &Path, settle: Duration, reason: Option<String>) {
         let Some(file) = self.waiting.get_mut(path) else { return };
-        let Stage::InFlight { touched } = file.stage else { return };
+        let Stage::InFlight { touched, .. } = file.stage else { return };
         self.in_flight -= 1;
         file.complaint = if touched { None } else { reason };
         file.stage = Stage::Watched { look_at: now.mono + if touched { Duration::ZERO } else { settle } };

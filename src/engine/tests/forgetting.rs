@@ -115,3 +115,47 @@ fn a_training_that_began_before_is_carried_out_again_without_them() {
     assert_eq!(ordered(&step), Some(order.clone()), "the same order, from the samples that are left");
     assert_eq!(serves(&engine.step(at(10), outcome(order, "head-3", 3))), Some(3));
 }
+
+/// A file with the bytes of `bolt` that is read once more, when a second notice of it comes.
+fn noticed(engine: &mut Engine) -> Step {
+    let stamp = FileStamp { size: 1, mtime_ns: 1, ctime_ns: 1 };
+    let sighting = Sighting { root: 0, path: "/in/bolt.jpg".into(), stamp: Some(stamp), closed: true, open: false };
+    engine.step(at(3), Event::Watch(WatchEvent::FileSeen(sighting)))
+}
+
+fn read() -> Event {
+    let image = EmbeddedImage {
+        id: bolt(),
+        bytes: 1,
+        embedding: vec![1.0],
+        group: bolt(),
+        prediction: None,
+        decode: Duration::ZERO,
+        embed: Duration::ZERO,
+    };
+    let stamp = FileStamp { size: 1, mtime_ns: 1, ctime_ns: 1 };
+    let outcome = IngestOutcome::Image(Box::new(image));
+    Event::Ingest(Ingested { root: 0, path: "/in/bolt.jpg".into(), stamp, outcome })
+}
+
+#[test]
+fn a_file_that_was_being_read_meanwhile_is_not_taken_in_again() {
+    let mut engine = started();
+    let query = query(&ask(&mut engine, "forget", &json!({"images": [bolt()]})));
+    let is_handed_out = |step: &Step| step.acts.iter().any(|act| matches!(act, Act::Ingest { .. }));
+    assert!(is_handed_out(&noticed(&mut engine)));
+    assert_eq!(deleted(&without(&mut engine, query)), [bolt()]);
+    let step = engine.step(at(6), read());
+    assert!(!step.writes.iter().any(|write| matches!(write, Write::Sample(_))), "it was read before: {step:?}");
+    // It is read again, now that the store can tell that its sample was let go.
+    let step = engine.step(at(7), Event::Tick);
+    assert!(!is_handed_out(&step), "it settles first");
+    let step = engine.step(at(1_000), Event::Tick);
+    assert!(step.acts.iter().any(|act| matches!(act, Act::Stat { .. })), "{step:?}");
+    assert!(is_handed_out(&noticed(&mut engine)));
+    let stamp = FileStamp { size: 1, mtime_ns: 1, ctime_ns: 1 };
+    let outcome = IngestOutcome::LetGo;
+    let let_go = Ingested { root: 0, path: "/in/bolt.jpg".into(), stamp, outcome };
+    assert!(engine.step(at(1_001), Event::Ingest(let_go)).writes.is_empty());
+    assert!(!engine.waits_for_files(), "and that is all");
+}

@@ -17,7 +17,10 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
     for n in [1, 8] {
         assert!(reader.file_is_known(&path(n), stamp(n)).unwrap(), "a scan passes file {n} over");
         assert!(!reader.file_is_known(&path(n), stamp(77)).unwrap(), "file {n} is looked at when it changes");
+        assert!(reader.file_was_let_go(&path(n), stamp(n)).unwrap(), "file {n} is not taken in as it is");
+        assert!(!reader.file_was_let_go(&path(n), stamp(77)).unwrap(), "and is when it changes");
     }
+    assert!(!reader.file_was_let_go(&path(2), stamp(2)).unwrap(), "its sample is there");
     assert_eq!(reader.counts().unwrap(), Counts { samples: 1, labelled: 0, unlabelled: 1, ..reader.counts().unwrap() });
     assert_eq!(reader.counts().unwrap().quarantined, 0);
     assert_eq!(reader.embedding(&id(1)).unwrap(), None);
