@@ -25,6 +25,7 @@ mod backbone_update;
 mod configuration;
 mod credentials;
 mod ending;
+mod forgetting;
 mod home_assistant;
 mod images;
 mod labels;
