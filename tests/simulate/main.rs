@@ -202,5 +202,9 @@ fn nothing_is_lost_while_everything_is_played() {
     if let Some(seed) = number_from_environment("SIMULATE_SEED") {
         return drop(full::check(seed));
     }
-    many::play(0..number_from_environment("SIMULATE_LIVES").unwrap_or(1_000), |seed| drop(full::check(seed)));
+    let lives = number_from_environment("SIMULATE_LIVES").unwrap_or(1_000);
+    let counts = many::play(0..lives, |seed| full::check(seed).counts);
+    let sum = |of: fn(&world::Counts) -> u64| counts.iter().map(of).sum::<u64>();
+    let rare = [sum(|c| c.evictions), sum(|c| c.forgotten), sum(|c| c.outages), sum(|c| c.refusals), sum(|c| c.floods)];
+    assert!(lives < 100 || rare.iter().all(|count| *count > lives / 20), "what is rare hardly happens: {rare:?}");
 }

@@ -18,6 +18,8 @@ pub fn check(seed: u64) -> World {
     images_are_stored_and_reported(&world);
     messages_arrive(&world);
     labels_are_kept(&world, &actions);
+    what_is_forgotten_stays_away(&world);
+    counts_are_right(&world);
     broken_files_are_quarantined(&world, &actions);
     transactions_act_once(&world);
     trainings_end(&world);
@@ -32,8 +34,11 @@ pub fn check(seed: u64) -> World {
 fn images_are_stored_and_reported(world: &World) {
     let observed = &world.observed;
     for id in world.finished() {
-        let is_there = world.model.samples.contains_key(&id) || observed.evicted.contains(&id);
-        assert!(is_there, "image {id} is neither a sample nor evicted");
+        let is_there = world.model.samples.contains_key(&id) || observed.was_let_go(&id);
+        assert!(is_there, "image {id} is neither a sample nor evicted nor forgotten");
+    }
+    for (path, file) in world.disk.iter().filter(|(path, _)| world.image_at(path).is_some()) {
+        assert!(world.model.is_known(path, file.stamp), "{} was never read as it is now", path.display());
     }
     for (id, stored) in &observed.stored {
         let reported = observed.reported.get(id).copied().unwrap_or_default();
@@ -73,11 +78,33 @@ fn labels_are_kept(world: &World, actions: &Actions) {
     for (path, file) in world.disk.iter().filter(|(path, file)| folder(path).is_some() && file.missing == 0) {
         let Content::Image(number) = file.content else { continue };
         let id = image_id(number);
-        if !world.observed.evicted.contains(&id) {
+        if !world.observed.was_let_go(&id) {
             let kept = world.model.samples[&id].as_ref().map(|(label, _)| label.to_string());
             assert_eq!(kept, folder(path), "{} is labelled by its folder", path.display());
         }
     }
+}
+
+fn what_is_forgotten_stays_away(world: &World) {
+    let model = &world.model;
+    for id in &world.observed.forgetting.gone {
+        let is_listed = model.samples.contains_key(id) || model.arrived.contains(id);
+        let is_known = model.predicted.contains_key(id) || model.embeddings.iter().any(|(of, _)| of == id);
+        let has_files = model.files.values().any(|(_, fate)| *fate == FileDisposition::Sample(*id));
+        assert!(!is_listed && !is_known && !has_files, "sample {id} was forgotten, and something of it is left");
+    }
+}
+
+/// Counts that people see are of what is stored, however it came to that.
+fn counts_are_right(world: &World) {
+    let model = &world.model;
+    let health = json(&world.broker.retained["health"]);
+    let labelled = model.samples.values().flatten().count();
+    let is_put_aside = |fate: &FileDisposition| matches!(fate, FileDisposition::Quarantined(_));
+    let put_aside = model.files.values().filter(|(_, fate)| is_put_aside(fate)).count();
+    assert_eq!(health["samples"], model.samples.len(), "samples are counted");
+    assert_eq!(health["labelled"], labelled, "labelled samples are counted");
+    assert_eq!(health["quarantined"], put_aside, "files that are put aside now are counted");
 }
 
 fn broken_files_are_quarantined(world: &World, actions: &Actions) {

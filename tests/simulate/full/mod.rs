@@ -4,6 +4,7 @@
 //! `world::invariants` looks at every change while it lives; `checks` at what is left when everything has come to rest.
 
 mod checks;
+mod floods;
 mod people;
 
 use std::sync::Arc;
@@ -135,13 +136,21 @@ fn live(seed: u64) -> (World, Actions) {
         world.broker.not_taken = refuses.filter.is_some();
         world.broker.refuses = Some(refuses);
     }
-    for _ in 0..STEPS {
+    let flood = floods::Flood::random(&mut rng, STEPS);
+    actions.forgets = rng.random_bool(0.3);
+    for step in 0..STEPS {
+        if flood.broken == Some(step) {
+            floods::broken_pictures(&mut world, &mut actions);
+        }
         people::someone_acts(&mut world, &mut actions);
         let pauses = world.rng.random_bool(0.15);
         world.advance_by(if pauses { 1_000 } else { 100 });
     }
     come_to_rest(&mut world);
     people::answer_drift(&mut world, &mut actions);
+    if flood.repeated {
+        floods::repeated_pictures(&mut world, &mut actions);
+    }
     (world, actions)
 }
 

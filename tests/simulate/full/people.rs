@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::{SampleId, is_audit};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 
 use super::super::world::{Content, World, class, folder, image_id};
 use super::rest;
@@ -19,6 +20,10 @@ pub struct Actions {
     pub audits_only: bool,
     /// Whether somebody sets the clock.
     pub sets_clock: bool,
+    /// Whether somebody has samples forgotten.
+    pub forgets: bool,
+    /// What was asked so far.
+    pub(super) forgettings: Vec<String>,
     /// The last label of each image, `None` where it was taken away.
     pub labelled: BTreeMap<SampleId, Option<String>>,
     pub transactions: Vec<String>,
@@ -94,7 +99,31 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
                 world.moves(from, Some(to));
             }
         }
+        85..=87 if actions.forgets => a_forgetting(world, actions),
         _ => {}
+    }
+}
+
+/// Has a few images forgotten, or a class; the same again at times, through either door.
+fn a_forgetting(world: &mut World, actions: &mut Actions) {
+    let before = actions.forgettings.len();
+    let payload = if before > 0 && world.rng.random_bool(0.3) {
+        actions.forgettings[world.rng.random_range(0..before)].clone()
+    } else if world.rng.random_bool(0.2) {
+        format!(r#"{{"transaction": "f{before}", "label": "{}"}}"#, class(world.rng.random_range(0..3)))
+    } else {
+        let count = world.rng.random_range(1..4);
+        // Rather one that arrived just now.
+        let known = world.model.arrived.iter().rev().take(2 * count).copied().collect::<Vec<_>>();
+        let some = (0..count).filter_map(|_| known.choose(&mut world.rng));
+        let images: Vec<String> = some.map(ToString::to_string).collect();
+        serde_json::json!({"transaction": format!("f{before}"), "images": images}).to_string()
+    };
+    actions.forgettings.push(payload.clone());
+    if world.rng.random_bool(0.5) {
+        world.publish("request/forget", payload);
+    } else {
+        world.ask("forget", payload);
     }
 }
 
@@ -121,7 +150,7 @@ impl Actions {
     }
 
     /// The next image.
-    fn next_number(&mut self) -> u32 {
+    pub(super) fn next_number(&mut self) -> u32 {
         self.images += 1;
         self.number(self.images - 1)
     }
@@ -140,7 +169,7 @@ impl Actions {
     }
 }
 
-fn an_image(world: &mut World, actions: &mut Actions) {
+pub(super) fn an_image(world: &mut World, actions: &mut Actions) {
     let number = actions.next_number();
     let in_folder = !is_disputed(number) && world.rng.random_bool(0.3);
     let folder = if in_folder { format!("/in/{}", class(number)) } else { "/in".into() };

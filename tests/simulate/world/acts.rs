@@ -99,8 +99,9 @@ impl World {
             }
             Act::UpdateOnline(ids) => {
                 // A sample may go in the same commit.
-                let known = |id: &SampleId| self.model.samples.contains_key(id) || self.observed.evicted.contains(id);
+                let known = |id: &SampleId| self.model.samples.contains_key(id) || self.observed.was_let_go(id);
                 assert!(ids.iter().all(known), "only what is stored can be learned");
+                self.learn_after_all(&ids);
             }
             Act::Review { .. } if self.is_full => self.review(),
             Act::Review { .. } => self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review::default()))),

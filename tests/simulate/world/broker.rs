@@ -43,6 +43,8 @@ pub struct Broker {
     acked: DeliveryId,
     /// Whether there were ever more messages than wait in the daemon while nothing can be stored.
     pub not_taken: bool,
+    /// Whether it is not there, and for how long nobody knows.
+    pub is_away: bool,
     /// What it does not take, in a life in which there is such a thing.
     pub refuses: Option<Refuses>,
 }
@@ -118,7 +120,7 @@ impl World {
             let barred = self.chance(self.chances.barred);
             return self.later(0, Event::Broker(BrokerEvent::disconnected("reset by the simulation", barred)));
         }
-        if !self.connected && self.happens(0.2) {
+        if !self.connected && !self.broker.is_away && self.happens(0.2) {
             self.connected = true;
             self.later(0, Event::Broker(BrokerEvent::connected()));
             self.renew_deliveries();
@@ -137,6 +139,12 @@ impl World {
             self.cut_link();
             self.later(0, Event::Broker(BrokerEvent::disconnected("once more", false)));
         }
+    }
+
+    /// The broker goes, until it is back.
+    pub fn broker_goes(&mut self) {
+        self.reconnect();
+        self.broker.is_away = true;
     }
 
     /// A message is handed over: while nothing can be stored only so many wait in the daemon, the others come again with
@@ -215,6 +223,8 @@ impl World {
             self.send_chunks(*kind, &payload);
         } else if topic.retain() {
             let name = topic.to_string();
+            // A link to a broker that refuses something may have an earlier list in hand.
+            self.observed.forgetting.is_reviewed |= name == "review" && self.broker.refuses.is_none();
             if payload.is_empty() {
                 self.broker.retained.remove(&name);
             } else {

@@ -154,7 +154,9 @@ impl World {
     pub(super) fn check_files(&mut self, images: Vec<SampleId>) {
         let is_asked = |fate: &FileDisposition| matches!(fate, FileDisposition::Sample(id) if images.contains(id));
         let of_them = self.model.files.iter().filter(|(_, (_, fate))| is_asked(fate)).map(|(path, _)| path);
-        let gone: Vec<PathBuf> = of_them.filter(|path| !self.disk.contains_key(*path)).cloned().collect();
+        let of_them: Vec<&PathBuf> = of_them.collect();
+        self.observed.bounds.work += of_them.len() as u64;
+        let gone: Vec<PathBuf> = of_them.into_iter().filter(|path| !self.disk.contains_key(*path)).cloned().collect();
         // After a listing that is under way.
         let at = self.listed_at.max(self.now.mono + Duration::from_millis(self.rng.random_range(0..=500)));
         if !gone.is_empty() && !self.folder_is_lost {
@@ -199,6 +201,7 @@ impl World {
             };
         };
         let outcome = match file.content {
+            _ if self.model.evicted.get(&path) == Some(&file.stamp) => IngestOutcome::LetGo,
             _ if file.missing > 0 => IngestOutcome::Incomplete { reason: "ends early".into() },
             Content::Hostile => IngestOutcome::Bad { reason: "no image".into() },
             Content::Image(number) => {

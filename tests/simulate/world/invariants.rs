@@ -11,6 +11,8 @@ use edgetuned::words::{Digest, HeadId, Label, SampleId};
 use serde_json::Value;
 
 use super::World;
+use super::bounds::Bounds;
+use super::forgetting::Forgetting;
 use super::live::Live;
 
 /// What the workers found and the world has seen so far.
@@ -53,6 +55,10 @@ pub struct Observed {
     pub dropped: u64,
     /// Events that say that something was set aside for the broker.
     pub set_aside_reports: u64,
+    pub forgetting: Forgetting,
+    pub bounds: Bounds,
+    /// Images that were ever named in a label.
+    named: BTreeSet<SampleId>,
 }
 
 impl Observed {
@@ -67,16 +73,24 @@ impl Observed {
     /// Somebody gives a label; what an eviction took before does not count any more.
     pub fn labelled_again(&mut self, id: &SampleId) {
         self.unlabelled.remove(id);
+        self.named.insert(*id);
     }
 
-    /// Whether the last label of an image went with its sample.
+    /// Whether a sample was there and was evicted or forgotten.
+    pub fn was_let_go(&self, id: &SampleId) -> bool {
+        self.evicted.contains(id) || self.forgetting.ever.contains(id)
+    }
+
+    /// Whether the last label of an image went with its sample, or with its class.
     pub fn lost_its_label(&self, id: &SampleId) -> bool {
         self.unlabelled.contains(id)
     }
 
     /// Another engine begins and does not know what the former one reported.
-    pub(super) fn engine_begins(&mut self) {
+    pub(super) fn engine_begins(&mut self, now: Duration) {
         self.predicted_unstored.clear();
+        self.forgetting.engine_begins();
+        self.bounds.engine_begins(now);
     }
 }
 
@@ -86,6 +100,7 @@ impl World {
         match Request::parse(name, payload).map(|request| request.command) {
             Ok(Command::Promote(promote)) => _ = self.observed.asked_for.insert(promote.head),
             Ok(Command::Rollback(_)) => self.observed.asked_back = true,
+            Ok(Command::Forget(forget)) => self.observed.forgetting.asked(forget),
             _ => {}
         }
     }
@@ -96,6 +111,7 @@ impl World {
 
     /// Looks at a change before it is made.
     pub(super) fn check_write(&mut self, write: &Write) {
+        let is_forgotten = self.check_forgotten(write);
         match write {
             Write::Head(record) => {
                 let before = self.observed.versions.insert(record.head.version, record.head.id.clone());
@@ -107,7 +123,14 @@ impl World {
             Write::HeadStatus { version, .. } => {
                 self.observed.champion.1 |= self.observed.champion.0 == Some(*version);
             }
-            Write::DeleteSample { id } => self.check_eviction(id),
+            Write::DeleteSample { id } => {
+                if !is_forgotten {
+                    self.check_eviction(id);
+                }
+                self.observed.unlabelled.insert(*id);
+                self.observed.predicted_unstored.remove(id);
+            }
+            Write::DeletePendingLabel { prefix } => self.note_withdrawn(prefix),
             Write::Sample(sample) => {
                 *self.observed.stored.entry(sample.id).or_default() += 1;
             }
@@ -195,9 +218,9 @@ impl World {
 
     /// No message goes that was not received, but for want of room or because it is old.
     fn check_dropped(&mut self, seq: u64) {
-        if !self.model.outbox.contains_key(&seq) || self.received.contains_key(&seq) {
+        let Some(dropped) = self.model.outbox.get(&seq).filter(|_| !self.received.contains_key(&seq)).cloned() else {
             return;
-        }
+        };
         self.observed.dropped += 1;
         let bytes = |message: &OutboxMessage| message.payload.len() + message.topic.to_string().len();
         let kept: usize = self.model.outbox.values().map(bytes).sum();
@@ -205,6 +228,9 @@ impl World {
         let is_old = age > self.settings.spool_age_max || self.clock.was_set_unseen;
         let may_go = is_old || kept as u64 > self.settings.spool_bytes_max;
         assert!(may_go, "message {seq} is dropped after {age:?} with {kept} bytes in the outbox");
+        if !is_old {
+            self.check_worth(&dropped);
+        }
     }
 
     /// Nothing goes that was not offered with the label that it has, nor a label that the statistics do not hold.
@@ -220,9 +246,16 @@ impl World {
             assert_eq!(learned.get(id), label.as_ref(), "the label of {id} goes with it");
         }
         self.observed.evicted.insert(*id);
-        self.observed.unlabelled.insert(*id);
-        self.observed.predicted_unstored.remove(id);
         self.counts.evictions += 1;
+    }
+
+    /// A label waits no longer; it may have gone with its class.
+    fn note_withdrawn(&mut self, prefix: &str) {
+        let Some(awaited) = self.model.awaited.get(prefix) else { return };
+        if self.observed.forgetting.was_class(&awaited.label) {
+            let of_it = self.observed.named.iter().filter(|id| id.to_string().starts_with(prefix));
+            self.observed.unlabelled.extend(of_it);
+        }
     }
 
     /// A message goes into the outbox.
@@ -251,6 +284,7 @@ impl World {
         let json: Value = serde_json::from_slice(payload).unwrap_or_default();
         let is_about_it = json["reason"].as_str().is_some_and(|reason| reason.contains("set aside"));
         self.observed.set_aside_reports += u64::from(is_about_it);
+        self.observed.bounds.count_event(self.now.mono, &json);
     }
 
     /// A training is accepted where there are labels of two classes, and refused where there are not.
@@ -281,6 +315,7 @@ impl World {
     /// Looks at what a commit left.
     pub(super) fn check_commit(&mut self) {
         self.model.check();
+        self.check_statistics();
         for kind in UpdateKind::ALL {
             let is_over = self.model.updates.get(&kind).is_none_or(|memory| memory.desired.is_none());
             let chunks = self.model.chunks.get(&kind).map_or(0, BTreeMap::len);
@@ -290,6 +325,7 @@ impl World {
 
     /// Looks at a batch that was carried out: what serves is what the store says serves.
     pub(super) fn check_batch(&mut self) {
+        self.check_asked_about();
         if self.storage.waits_since().is_none() && self.feedback.is_empty() {
             self.observed.asked_for.clear();
             self.observed.asked_back = false;

@@ -6,9 +6,11 @@
 //! plain one ([`World::chance`]).
 
 mod acts;
+mod bounds;
 mod broker;
 mod clock;
 mod disk;
+mod forgetting;
 mod invariants;
 mod live;
 mod process;
@@ -79,11 +81,14 @@ pub struct Chances {
 pub struct Counts {
     pub outages: u64,
     pub evictions: u64,
+    pub forgotten: u64,
     pub stops: u64,
     pub backbones_reverted: u64,
     pub damaged_heads: u64,
     pub clock_changes: u64,
     pub falls: u64,
+    /// Bursts of broken pictures, and of repeated ones.
+    pub floods: u64,
     /// Links that the broker cut at something it does not take.
     pub refusals: u64,
 }
@@ -269,7 +274,9 @@ impl World {
             let mut together = Step::default();
             for event in events {
                 self.handed_over(&event);
+                let is_arrival = matches!(event, Event::Ingest(_));
                 let step = self.engine.step(self.now, event);
+                self.observed.bounds.count_step(is_arrival, &step);
                 self.recorded(&step);
                 together.append(step);
             }
@@ -304,7 +311,11 @@ impl World {
         }
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
-            Event::QueryAnswered { .. } | Event::Adapter(AdapterEvent::StatisticsWithout { .. }) => self.under_way -= 1,
+            Event::QueryAnswered { .. } => self.under_way -= 1,
+            Event::Adapter(AdapterEvent::StatisticsWithout { ids, .. }) => {
+                self.under_way -= 1;
+                self.observed.forgetting.leave(ids);
+            }
             Event::Watch(WatchEvent::FileSeen(seen)) if seen.closed || seen.stamp.is_none() => {
                 self.open_files.remove(&seen.path);
             }

@@ -52,7 +52,7 @@ impl World {
         (self.serving, self.shadow, self.listings_are_held) = (None, None, false);
         self.feedback.clear();
         self.work.clear();
-        self.observed.engine_begins();
+        self.observed.engine_begins(self.now.mono);
     }
 
     /// What comes before an engine: which settings and which backbone are to be tried.

@@ -214,6 +214,7 @@ impl World {
         let challenger = has_head.then(|| self.head_record(version, space_of(sha256), backbone.clone()));
         if let Some(challenger) = &challenger {
             self.observed.judged(&challenger.head.id, against, promote);
+            self.learns(&challenger.head.id);
         }
         self.observed.pairs.insert(sha256, (against, promote));
         let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == sha256).count() as u64, 0);

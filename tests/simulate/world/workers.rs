@@ -1,7 +1,7 @@
 //! The workers beside the ingestion: who trains, who adapts and cleans up, who finds answers out. Each reads what is
 //! durable when it begins, and what it finds comes back later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use edgetuned::engine::{
@@ -37,6 +37,8 @@ pub(super) enum Work {
 pub struct Adapter {
     /// Labels in the statistics.
     learned: BTreeMap<SampleId, Label>,
+    /// Samples that are being forgotten and are still stored.
+    leaving: BTreeSet<SampleId>,
     sent: Vec<u8>,
     settled: Option<Timestamp>,
     /// One thing after another.
@@ -93,6 +95,7 @@ impl World {
         let promote = champion.is_none() || self.chance(self.chances.better);
         let provisional = promote && self.chance(0.1);
         self.observed.judged(&challenger.head.id, champion, promote);
+        self.learns(&challenger.head.id);
         self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
         self.later(5_000, outcome(order, challenger, champion, verdict(promote, provisional)));
     }
@@ -138,7 +141,8 @@ impl World {
     pub(super) fn start_adapter(&mut self) {
         let file = self.model.statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
         let learned = serde_json::from_slice(&file).unwrap_or_default();
-        self.adapter = Adapter { learned, sent: file, settled: self.model.training.settled, free_at: Duration::ZERO };
+        let settled = self.model.training.settled;
+        self.adapter = Adapter { learned, sent: file, settled, ..Adapter::default() };
         self.catch_up();
     }
 
@@ -151,7 +155,8 @@ impl World {
 
     fn catch_up(&mut self) {
         let Some(settled) = self.adapter.settled else { return };
-        for (id, labelled) in &self.model.samples {
+        self.adapter.leaving.retain(|id| self.model.samples.contains_key(id));
+        for (id, labelled) in self.model.samples.iter().filter(|(id, _)| !self.adapter.leaving.contains(id)) {
             let Some((label, _)) = labelled else {
                 self.adapter.learned.remove(id);
                 continue;
@@ -159,6 +164,15 @@ impl World {
             if self.model.labelled_at.get(id).is_some_and(|at| *at < settled) && self.model.has_embedding(id) {
                 self.adapter.learned.insert(*id, label.clone());
             }
+        }
+    }
+
+    /// What was to be forgotten stays after all, where it is learned again.
+    pub(super) fn learn_after_all(&mut self, ids: &[SampleId]) {
+        let before = self.adapter.leaving.len();
+        self.adapter.leaving.retain(|id| !ids.contains(id));
+        if self.adapter.leaving.len() < before {
+            self.catch_up();
         }
     }
 
@@ -226,7 +240,9 @@ impl World {
     /// Finds an answer out. What was read again and is good waits to be taken.
     pub(super) fn answer_query(&mut self, job: u64, query: &Query) {
         if let Query::Forget(ids) = query {
+            self.observed.forgetting.check_asked(ids);
             self.adapter.learned.retain(|id, _| !ids.contains(id));
+            self.adapter.leaving.extend(ids);
             let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
             self.adapter.sent.clone_from(&file);
             let without = AdapterEvent::StatisticsWithout { job, ids: ids.clone(), file };
