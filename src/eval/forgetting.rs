@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Tally, score_rows};
 use super::gate::PairedPredictions;
-use super::live::wilson;
+use super::proportion::clopper_pearson;
 use crate::head::ClassFigures;
 use crate::words::Label;
 
@@ -61,7 +61,7 @@ impl Records {
             change.best = best;
             change.under_best = best.map(|best| change.recall - best.recall);
             change.forgotten =
-                best.is_some_and(|best| is_below(change.recall, wilson(right, change.support)[1], &best));
+                best.is_some_and(|best| is_below(change.recall, clopper_pearson(right, change.support)[1], &best));
         }
     }
 
@@ -86,8 +86,8 @@ pub struct Change {
     pub best: Option<Best>,
     /// Recall minus the best on record.
     pub under_best: Option<f64>,
-    /// Whether the 95 % interval of `under_best` is below zero (Newcombe 1998, method 10: from the Wilson intervals
-    /// of both): a loss beyond luck. The best of many heads is a little lucky itself, so this is a reason to look, not
+    /// Whether the 95 % interval of `under_best` is below zero (as Newcombe 1998, method 10, from the
+    /// Clopper-Pearson intervals of both): a loss beyond luck. The best of many heads is a little lucky itself, so this is a reason to look, not
     /// to refuse.
     pub forgotten: bool,
 }
@@ -118,7 +118,7 @@ pub fn changes(predictions: &PairedPredictions<'_>) -> Vec<Change> {
 
 /// Whether `recall`, with the upper bound `high`, is significantly below the best.
 fn is_below(recall: f64, high: f64, best: &Best) -> bool {
-    let low = wilson((best.recall * best.support as f64).round() as u64, best.support)[0];
+    let low = clopper_pearson((best.recall * best.support as f64).round() as u64, best.support)[0];
     recall - best.recall + (high - recall).hypot(best.recall - low) < 0.0
 }
 

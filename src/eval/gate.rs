@@ -22,8 +22,8 @@ use std::collections::BTreeSet;
 
 use ndarray::Array2;
 
-use super::figures::{Tally, score_rows};
-use super::statistics::{quantile, resample};
+use super::figures::{Tally, score_rows, worst};
+use super::statistics::{Draw, quantile, resample};
 use crate::words::{Label, SampleId};
 use differences::Differences;
 use verdict::verdict;
@@ -116,9 +116,13 @@ pub fn judge_first(
         return Verdict { promote: true, provisional: true, ..verdict(VerdictCode::TooFewHeldout, reason, None) };
     }
     let answers = score_rows(probabilities, y);
-    let balanced = |counts: &[u32]| Tally::count(&answers, counts, probabilities.ncols()).summary().balanced_accuracy;
-    let measured = balanced(&vec![1; y.len()]);
-    let bound = quantile(&resample(groups, rules.seed, balanced), 0.05);
+    let wrong = worst(&answers);
+    let count = |counts: &[u32]| Tally::count(&answers, counts, probabilities.ncols());
+    let measured = count(&vec![1; y.len()]).summary().balanced_accuracy;
+    let many = resample(y, groups, rules.seed, |Draw { counts, unseen }| {
+        count(counts).and(&wrong, unseen).summary().balanced_accuracy
+    });
+    let bound = quantile(&many, 0.05);
     let chance = 1.0 / y.iter().collect::<BTreeSet<_>>().len() as f64;
     let figures = format!(
         "balanced accuracy {:.1} % on {} held-out images, at least {:.1} % (5 % bound), chance {:.1} %",
@@ -256,7 +260,8 @@ impl Differences<'_> {
     fn decide_on_same_classes(&self, rules: &Rules) -> Decision {
         let [log_loss, low, high] = self.log_loss;
         let is_sharper = high < 0.0 && self.balanced[0] >= -rules.margin;
-        if self.balanced[1] <= -rules.margin && !is_sharper {
+        // No bound on few images is above the margin; but what loses nothing has learnt from newer labels for nothing.
+        if self.balanced[1] <= -rules.margin && !is_sharper && self.lost > 0 {
             return Err((
                 VerdictCode::Worse,
                 format!("may be worse, the margin is {:+.1} points", -100.0 * rules.margin),

@@ -18,6 +18,7 @@ pub mod label_errors;
 pub mod live;
 pub mod next_class;
 mod novelty;
+pub mod proportion;
 pub mod review;
 mod statistics;
 

@@ -1,6 +1,6 @@
-//! Uncertainty: a bootstrap that resamples whole groups, and the sign test.
+//! Uncertainty: a bootstrap that resamples whole groups and knows that it has not seen all of them, and the sign test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -10,23 +10,54 @@ use crate::words::SampleId;
 /// Resamples a statistic is computed on.
 const RESAMPLES: usize = 1000;
 
-/// Draws as many groups as there are, with replacement, a thousand times, and hands `statistic` how often each sample
-/// (n,) was drawn; returns what it gave, resample by resample.
-pub(super) fn resample<T>(groups: &[SampleId], seed: u64, mut statistic: impl FnMut(&[u32]) -> T) -> Vec<T> {
+/// One resample.
+pub(super) struct Draw<'a> {
+    /// How often each sample was drawn (n,).
+    pub counts: &'a [u32],
+    /// How often each sample stands for what was not seen (n,).
+    pub unseen: &'a [u32],
+}
+
+/// Draws as many groups as there are, with replacement, a thousand times, and hands each [`Draw`] to `statistic`;
+/// returns what it gave, resample by resample.
+///
+/// Samples alone say that nothing happens which did not happen among them: of 24 right answers every resample is right.
+/// So one more group is drawn from, the unseen one: of n groups each draw is it with chance 1/(n + 1), once a resample
+/// on average. It is like a group drawn among those with samples of one class of `y` (n,), each class alike, so that
+/// rare ones have their share of doubt. The caller counts them as whatever would hurt its bound, such as wrong answers. Of n right answers, each a
+/// group, the lower 5 % bound is 1 - 3/n, as by the rule of three (Hanley & Lippman-Hand 1983); of a single group
+/// nothing is known.
+pub(super) fn resample<T>(
+    y: &[usize],
+    groups: &[SampleId],
+    seed: u64,
+    mut statistic: impl FnMut(&Draw<'_>) -> T,
+) -> Vec<T> {
     let mut index = BTreeMap::new();
     for group in groups {
         let next = index.len();
         index.entry(*group).or_insert(next);
     }
     let of: Vec<usize> = groups.iter().map(|group| index[group]).collect();
+    let mut by_class: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (&class, &group) in y.iter().zip(&of) {
+        by_class.entry(class).or_default().insert(group);
+    }
+    let by_class: Vec<Vec<usize>> = by_class.into_values().map(|groups| groups.into_iter().collect()).collect();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut draw = |_| {
-        let mut drawn = vec![0_u32; index.len()];
+        let (mut drawn, mut unseen) = (vec![0_u32; index.len()], vec![0_u32; index.len()]);
         for _ in 0..index.len() {
-            drawn[rng.random_range(0..index.len())] += 1;
+            let place = rng.random_range(0..=index.len());
+            if let Some(count) = drawn.get_mut(place) {
+                *count += 1;
+            } else {
+                let class = &by_class[rng.random_range(0..by_class.len())];
+                unseen[class[rng.random_range(0..class.len())]] += 1;
+            }
         }
-        let counts: Vec<u32> = of.iter().map(|&group| drawn[group]).collect();
-        statistic(&counts)
+        let [counts, unseen] = [drawn, unseen].map(|drawn| of.iter().map(|&group| drawn[group]).collect::<Vec<u32>>());
+        statistic(&Draw { counts: &counts, unseen: &unseen })
     };
     (0..RESAMPLES).map(&mut draw).collect()
 }
@@ -72,14 +103,28 @@ mod tests {
     #[test]
     fn a_group_is_drawn_whole_and_the_mean_has_the_spread_of_groups() {
         let groups: Vec<_> = (0..200_u8).map(|i| SampleId::of(&[i / 4])).collect();
-        let means = resample(&groups, 1, |counts| {
-            assert!(counts.chunks(4).all(|burst| burst.iter().all(|count| *count == burst[0])));
+        let means = resample(&[0; 200], &groups, 1, |Draw { counts, unseen }| {
+            for drawn in [counts, unseen] {
+                assert!(drawn.chunks(4).all(|burst| burst.iter().all(|count| *count == burst[0])));
+            }
+            assert_eq!(counts.iter().chain(*unseen).sum::<u32>(), 200);
             let right: u32 = counts.iter().enumerate().map(|(i, count)| if i / 4 % 2 == 0 { *count } else { 0 }).sum();
             f64::from(right) / 200.0
         });
         // 50 independent groups, half of them right: standard error .5/sqrt(50) = .0707.
         let width = quantile(&means, 0.975) - quantile(&means, 0.025);
         assert!((width / (2.0 * 1.96 * 0.0707) - 1.0).abs() < 0.1, "{width}");
+    }
+
+    #[test]
+    fn what_was_not_seen_is_drawn_once_a_resample_and_from_each_class_alike() {
+        let groups: Vec<_> = (0..100_u8).map(|i| SampleId::of(&[i])).collect();
+        let y: Vec<usize> = (0..100).map(|i| usize::from(i < 4)).collect();
+        let unseen = resample(&y, &groups, 2, |draw| {
+            [draw.unseen.iter().sum::<u32>(), draw.unseen[..4].iter().sum::<u32>()].map(f64::from)
+        });
+        let mean = |which: usize| unseen.iter().map(|found| found[which]).sum::<f64>() / 1000.0;
+        assert!((mean(0) - 1.0).abs() < 0.1 && (mean(1) - 0.5).abs() < 0.1, "{} {}", mean(0), mean(1));
     }
 
     #[test]

@@ -200,6 +200,6 @@ pub struct LiveFigure {
     /// Their share; null without any.
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
-    /// Its 95 % interval (Wilson); null without any.
+    /// Its 95 % interval (Clopper-Pearson); null without any.
     pub accuracy_interval: Option<[f64; 2]>,
 }

@@ -92,7 +92,25 @@ fn a_clearly_better_challenger_is_promoted_with_its_numbers() {
 fn a_challenger_with_the_same_answers_is_promoted_as_not_worse() {
     let verdict = Pair::new(&[30, 30, 30], &[25, 25, 25], &[25, 25, 25]).verdict();
     assert_eq!((verdict.promote, verdict.code), (true, VerdictCode::NotWorse));
-    assert_eq!(verdict.change, Some([0.0, 0.0]));
+    // It is no proof: what happened to none of 90 images may happen to three.
+    assert!(
+        verdict.change.is_some_and(|[change, low]| change.abs() < 1e-9 && (-0.05..-0.02).contains(&low)),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn a_challenger_that_gains_a_little_and_loses_nothing_is_promoted_and_one_loss_more_is_too_many() {
+    let (gains, loses) = (Pair::new(&[30, 30], &[24, 24], &[25, 24]), Pair::new(&[30, 30], &[24, 24], &[25, 23]));
+    assert_eq!((gains.verdict().code, loses.verdict().code), (VerdictCode::NotWorse, VerdictCode::Worse));
+}
+
+#[test]
+fn frames_of_one_burst_do_not_show_that_a_class_is_lost() {
+    let mut pair = Pair::new(&[60, 20], &[50, 18], &[56, 9]);
+    assert_eq!(pair.verdict().code, VerdictCode::ClassRecallLoss);
+    pair.groups[60..].fill(SampleId::of(b"burst"));
+    assert_ne!(pair.verdict().code, VerdictCode::ClassRecallLoss, "{:?}", pair.verdict());
 }
 
 #[test]
@@ -180,9 +198,7 @@ fn a_new_class_does_not_excuse_a_loss_on_the_others() {
     let verdict = Pair::new(&[19, 19, 19], &[19, 19, 0], &[14, 14, 19]).verdict_with_last_class_new(&Rules::default());
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::Worse), "{verdict:?}");
     assert!(
-        verdict
-            .reason
-            .starts_with("kept head 6: head 7 is worse on the classes that both know, at best by -15.4 points: "),
+        verdict.reason.starts_with("kept head 6: head 7 is worse on the classes that both know, at best by -"),
         "{verdict:?}"
     );
     let verdict = Pair::new(&[40, 40, 40], &[40, 40, 0], &[40, 30, 40]).verdict_with_last_class_new(&Rules::default());
