@@ -61,7 +61,7 @@ fn step(n: u64) -> Vec<Write> {
             stamp: FileStamp { size: n, mtime_ns: 1, ctime_ns: 0 },
             fate: FileDisposition::Sample(id(n)),
         },
-        Write::Label { id: id(n), label: Some(class(n)), source: LabelSource::Mqtt, at },
+        Write::Label { id: id(n), label: Some(class(n)), source: LabelSource::Mqtt, at, change: None },
         Write::SeqReserved(n + 1),
         Write::Outbox(OutboxMessage { seq: n, topic: Topic::Event, payload: vec![n as u8; 100], made_at: at }),
         Write::Reply(RememberedReply { transaction: n.to_string(), name: "train".into(), answer: vec![n as u8], at }),

@@ -76,6 +76,11 @@ pub enum CtlCommand {
         #[arg(value_name = "NEW")]
         to: String,
     },
+    /// Take back the latest change of labels, or the one with this number
+    Undo {
+        /// Its number, as 'samples history' shows it
+        change: Option<u64>,
+    },
     /// Forget samples for good
     Forget(ForgetWhat),
     /// List the images that are worth a label
@@ -233,6 +238,7 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
             (command::Label::NAME, json!({ "items": [{ "image": image, "label": class }] }))
         }
         CtlCommand::Relabel { from, to } => (command::Relabel::NAME, json!({ "from": from, "to": to })),
+        CtlCommand::Undo { change } => (command::Undo::NAME, json!({ "change": change })),
         CtlCommand::Forget(what) => (command::Forget::NAME, what.arguments()),
         CtlCommand::Review => (command::Review::NAME, json!({})),
         CtlCommand::Heads => (command::Heads::NAME, json!({})),

@@ -79,6 +79,17 @@ impl Failure {
         Self { code, kind: Kind::AlreadyPrinted }
     }
 
+    /// The same, with a second sentence that says how things stand.
+    pub fn and(self, how: &str) -> Self {
+        match self.kind {
+            Kind::Error(error) => {
+                let error = format!("{}; {how}", one_line_chain(&*error)).into();
+                Self { kind: Kind::Error(error), ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Reports it on standard error, and with `--json` as the document on standard output; the exit code.
     pub fn report(self, output: Output) -> ExitCode {
         let (lines, document): (Vec<String>, _) = match &self.kind {

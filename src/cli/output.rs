@@ -11,6 +11,7 @@ use super::failure::{Failure, one_line};
 use crate::backbone::Candidate;
 use crate::engine::LabelSource;
 use crate::store::files::NewFile;
+use crate::wire::command::{Restored, Undone};
 use crate::wire::{HeadEntry, SampleEntry};
 use crate::words::Label;
 
@@ -106,6 +107,27 @@ pub fn heads(rows: &[HeadEntry], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// One line a sample, under a headline.
+/// What was undone.
+pub fn undone(undone: &Undone, out: &mut dyn Write) -> io::Result<()> {
+    let Undone { change, source, at, changed, kept, awaited, restored } = undone;
+    let source = source.as_str();
+    writeln!(out, "change {change} of {at}, by {source}, is undone; labels changed: {changed}")?;
+    if *kept > 0 {
+        writeln!(out, "images that got a label after it, which they keep: {kept}")?;
+    }
+    if *awaited > 0 {
+        writeln!(out, "labels that wait for their image: {awaited}")?;
+    }
+    let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
+    for Restored { image, label, instead_of } in restored {
+        writeln!(out, "{}  {}, not {}", image.0.short(), name(label), name(instead_of))?;
+    }
+    if *changed > restored.len() {
+        writeln!(out, "and {} more", changed - restored.len())?;
+    }
+    Ok(())
+}
+
 pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no such samples");

@@ -3,9 +3,8 @@
 mod file;
 mod forget;
 mod import;
+mod undo;
 
-use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -22,7 +21,7 @@ use super::{configuration, ctl};
 use crate::config::Config;
 use crate::engine::{LabelSource, PendingLabel, StoredSample, TrainingState, Write};
 use crate::shared;
-use crate::store::{LabelChange, Reader, SampleRow, Store, StoreError};
+use crate::store::{LabelLine, Reader, SampleRow, Store};
 use crate::wire::command;
 use crate::wire::{ImagePrefix, LabelsTaken, SampleEntry};
 use crate::words::{Label, SampleId, Timestamp};
@@ -40,10 +39,10 @@ pub enum Samples {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Import the labels in a file; the daemon must not be running
+    /// Import the labels in a file, while the daemon runs or not
     #[command(
         long_about = "\
-Import the labels in a file; the daemon must not be running.
+Import the labels in a file, while the daemon runs or not.
 
 Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are read; an empty label removes the current one. Other columns are ignored, so an exported file can be edited and imported. If any line is bad, nothing changes.",
         after_help = "Example:\n  edgetuned samples import labels.csv"
@@ -71,8 +70,18 @@ No later training learns from them. Their files stay where they are and are not 
         after_help = "Examples:\n  edgetuned samples forget 2cf24dba\n  edgetuned samples forget --class 2026-11-27"
     )]
     Forget(ForgetWhat),
-    /// Undo the latest change of labels, repeat for the one before; the daemon must not be running
-    Undo,
+    /// Undo the latest change of labels, or the one with this number, while the daemon runs or not
+    #[command(
+        long_about = "\
+Undo the latest change of labels, or the one with this number, while the daemon runs or not.
+
+A change is everything that one message, request or import did. Images that got a label after it keep that. Repeat without a number for the change before.",
+        after_help = "Examples:\n  edgetuned samples undo\n  edgetuned samples undo 12"
+    )]
+    Undo {
+        /// Its number, as 'samples history' and 'samples import' show it
+        change: Option<u64>,
+    },
     /// List every label that an image was ever given
     History {
         /// Its SHA-256, or the first 8 or more digits
@@ -105,7 +114,7 @@ pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Fai
         Samples::Import { file } => import::import(&config, file, output),
         Samples::Relabel { from, to } => relabel(&config, from, to, output),
         Samples::Forget(what) => forget::forget(&config, what, output),
-        Samples::Undo => undo(&config, output),
+        Samples::Undo { change } => undo::undo(&config, *change, output),
         Samples::History { image } => history(&config, image, output),
     }
 }
@@ -161,15 +170,18 @@ fn relabel(config: &Config, from: &str, to: &str, output: Output) -> Result<(), 
 
 fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTaken, Failure> {
     let snapshot = store.snapshot()?;
-    let at = now();
+    let (at, change) = (now(), Some(snapshot.changes + 1));
     let (label, source) = (Some(to.clone()), LabelSource::Mqtt);
     let has_it = |sample: &&StoredSample| sample.label.as_ref().is_some_and(|(label, _)| label == from);
     let mut writes: Vec<Write> = (snapshot.samples.iter().filter(has_it))
-        .map(|sample| Write::Label { id: sample.id, label: label.clone(), source, at })
+        .map(|sample| Write::Label { id: sample.id, label: label.clone(), source, at, change })
         .collect();
     let set = writes.len();
     let awaited = snapshot.awaited.into_iter().filter(|awaited| awaited.label == *from);
-    writes.extend(awaited.map(|awaited| Write::PendingLabel(PendingLabel { label: to.clone(), ..awaited })));
+    writes.extend(awaited.map(|awaited| {
+        let renamed = PendingLabel { label: to.clone(), change, ..awaited.clone() };
+        Write::PendingLabel(renamed.in_place_of(Some(&awaited)))
+    }));
     let taken = LabelsTaken { set, kept: writes.len() - set };
     if writes.is_empty() {
         return Err(no_such_label(from));
@@ -185,90 +197,32 @@ fn no_such_label(label: &Label) -> Failure {
     Failure::failed(format!("no image has the label {label}; 'edgetuned samples list' shows all"))
 }
 
-/// What was undone.
-#[derive(Debug, Serialize)]
-struct Undone {
-    /// The source and time of the change.
-    source: LabelSource,
-    at: Timestamp,
-    restored: Vec<Restored>,
-}
-
-#[derive(Debug, Serialize)]
-struct Restored {
-    image: SampleId,
-    /// The label that it has again.
-    label: Option<Label>,
-    /// The label that was undone.
-    instead_of: Option<Label>,
-}
-
-fn undo(config: &Config, output: Output) -> Result<(), Failure> {
-    let mut store = open_for_labels(config)?;
-    let changes = store.reader()?.last_changes()?;
-    let Some((LabelChange { source, at, .. }, _)) = changes.first().cloned() else {
-        return Err(Failure::failed("there is no change of labels to undo"));
-    };
-    let snapshot = store.snapshot()?;
-    let numbers: Vec<u64> = changes.iter().map(|(change, _)| change.number).collect();
-    let before: BTreeMap<SampleId, Option<Label>> =
-        changes.into_iter().map(|(change, before)| (change.id, before)).collect();
-    let restored: Vec<Restored> = snapshot
-        .samples
-        .into_iter()
-        .filter_map(|sample| {
-            let (instead_of, label) = (sample.label.map(|(label, _)| label), before.get(&sample.id)?.clone());
-            (instead_of != label).then_some(Restored { image: sample.id, label, instead_of })
-        })
-        .collect();
-    let present = now();
-    let mut writes: Vec<Write> = restored
-        .iter()
-        .map(|Restored { image, label, .. }| Write::Label {
-            id: *image,
-            label: label.clone(),
-            source: LabelSource::Undo,
-            at: present,
-        })
-        .collect();
-    writes.push(count_new_labels(&snapshot.training, restored.len()));
-    store.commit_undoing(&numbers, &writes)?;
-    let undone = Undone { source, at, restored };
-    output.print(&undone, |out| write_undone(&undone, out))
-}
-
-fn write_undone(undone: &Undone, out: &mut dyn io::Write) -> io::Result<()> {
-    let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
-    let (source, changed) = (undone.source.as_str(), undone.restored.len());
-    writeln!(out, "undid the labels of {} that came by {source}: {changed} changed", undone.at)?;
-    undone.restored.iter().try_for_each(|restored| {
-        let (label, instead_of) = (name(&restored.label), name(&restored.instead_of));
-        writeln!(out, "{}  {label}, not {instead_of}", restored.image.0.short())
-    })
-}
-
 /// A line of an image's history.
 #[derive(Debug, Serialize)]
-struct Change {
+struct HistoryLine {
     at: Timestamp,
     label: Option<Label>,
     source: LabelSource,
+    /// The number of the change that it belongs to.
+    change: Option<u64>,
     undone: bool,
 }
 
 fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
     let reader = reader(config)?;
     let id = sample_named(&reader.sample_rows()?, image)?;
-    let change = |LabelChange { at, label, source, undone, .. }: LabelChange| Change { at, label, source, undone };
-    let changes: Vec<Change> = reader.label_history(&id)?.into_iter().map(change).collect();
+    let change =
+        |LabelLine { at, label, source, change, undone }: LabelLine| HistoryLine { at, label, source, change, undone };
+    let changes: Vec<HistoryLine> = reader.label_history(&id)?.into_iter().map(change).collect();
     output.print(&changes, |out| {
         if changes.is_empty() {
             writeln!(out, "image {id} never had a label")?;
         }
         for change in &changes {
             let label = change.label.as_ref().map_or("(removed)", Label::as_str);
+            let number = change.change.map_or_else(String::new, |number| format!("  change {number}"));
             let undone = if change.undone { "  (taken back)" } else { "" };
-            writeln!(out, "{}  {:6}  {label}{undone}", change.at, change.source.as_str())?;
+            writeln!(out, "{}  {:6}  {label}{undone}{number}", change.at, change.source.as_str())?;
         }
         Ok(())
     })
@@ -286,27 +240,6 @@ fn sample_named(rows: &[SampleRow], image: &ImagePrefix) -> Result<SampleId, Fai
         (Some(_), Some(_)) => {
             Err(Failure::failed(format!("{image} is the start of more than one SHA-256; give more digits")))
         }
-    }
-}
-
-/// The store for changes of the labels that are in it; a running daemon keeps it for itself.
-fn open_for_labels(config: &Config) -> Result<Store, Failure> {
-    Store::open_existing(&config.store.path).map_err(refused)
-}
-
-/// The same for labels of images that may be still to come: on a new device it makes the store.
-fn open_or_make_for_labels(config: &Config) -> Result<Store, Failure> {
-    Store::open_for_labels(&config.store.path).map_err(refused)
-}
-
-fn refused(error: StoreError) -> Failure {
-    match error {
-        StoreError::Locked { folder, holder } => Failure::unavailable(format!(
-            "cannot change labels in {}: {holder} works on it; stop it first, or send it the labels over MQTT, to its \
-             topic 'label'",
-            folder.display()
-        )),
-        error => error.into(),
     }
 }
 

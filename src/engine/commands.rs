@@ -3,7 +3,7 @@
 use super::context::Cx;
 use super::messages::{Admission, IncomingRequest};
 use super::step::{Act, Query};
-use super::{Engine, JobId};
+use super::{Engine, JobId, StoredChange};
 use crate::wire::command::{self, Command, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode, Request, StatusReport};
 use crate::words::{Now, SampleId};
@@ -32,10 +32,11 @@ impl Engine {
                 true
             }
             Outcome::Later(query) => {
-                let leaving = if let Query::Forget(ids) = &query { ids.clone() } else { Vec::new() };
-                let is_begun = self.cx(now).find_out(incoming.reply_to, request, query);
-                if is_begun {
-                    self.labels.leaves(leaving);
+                let is_begun = self.cx(now).find_out(incoming.reply_to, request, query.clone());
+                match query {
+                    Query::Forget(ids) if is_begun => self.labels.leaves(ids),
+                    Query::Undo { .. } if is_begun => self.labels.undo_begins(),
+                    _ => {}
                 }
                 !is_begun
             }
@@ -65,11 +66,29 @@ impl Engine {
             Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
             Command::Forget(forget) => self.labels.forget(forget),
             Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, relabel)),
+            Command::Import(import) => Outcome::Done(self.labels.import(cx, import)),
+            Command::Undo(undo) => self.labels.undo(undo),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
             }
         }
+    }
+
+    /// The answer to a request was found out.
+    pub(super) fn query_answered(&mut self, now: Now, job: JobId, answer: &Answer) {
+        if let Some(Command::Undo(_)) = self.cx(now).command_of(job) {
+            self.labels.undo_ends();
+        }
+        self.cx(now).found_out(job, answer);
+    }
+
+    /// A change of labels was found, for a request to undo it; nothing is undone where nobody waits for the answer any
+    /// more.
+    pub(super) fn change_found(&mut self, now: Now, job: JobId, found: Option<StoredChange>) {
+        let Some(Command::Undo(undo)) = self.cx(now).command_of(job).cloned() else { return };
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.labels.undo_change(cx, job, &undo, found);
     }
 
     /// The statistics are without these samples, for a request to forget them.

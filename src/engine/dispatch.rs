@@ -32,7 +32,8 @@ impl Engine {
                 let reply_to = ReplyTo::Socket(ticket);
                 self.request(now, &IncomingRequest { reply_to, name: &name, payload: &payload, retained: false });
             }
-            Event::QueryAnswered { job, answer } => cx.found_out(job, &answer),
+            Event::QueryAnswered { job, answer } => self.query_answered(now, job, &answer),
+            Event::ChangeFound { job, found } => self.change_found(now, job, found),
             Event::Trainer(event) => match event {
                 TrainerEvent::Progress { phase, progress } => self.model.training_progress(cx, phase, progress),
                 TrainerEvent::Finished(outcome) => self.model.trained(cx, *outcome),

@@ -10,7 +10,7 @@
 //! | machine | decides | its files |
 //! | --- | --- | --- |
 //! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
-//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `class_folders`, `last_word`, `labelling`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
+//! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `awaited`, `class_folders`, `last_word`, `labelling`, `importing`, `undoing`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
 //! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
@@ -46,7 +46,7 @@ pub use event::{
     UpdateChecked, WatchEvent, WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
-pub use labels::PENDING_MAX;
+pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
 pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, prediction_body};
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
 pub use remote::{
@@ -108,8 +108,8 @@ impl Engine {
         let clock = WallClock::new(&snapshot);
         let remote = Remote::new(&mut snapshot);
         let files = Files::new(&settings, &snapshot.files);
-        let labels =
-            Labels::new(&settings, snapshot.samples, snapshot.awaited, &snapshot.files, snapshot.class_folders);
+        let Snapshot { samples, awaited, class_folders, changes, .. } = snapshot;
+        let labels = Labels::new(&settings, samples, awaited, &snapshot.files, class_folders, changes);
         let mut model = Model::new(&settings, snapshot.heads, snapshot.training, snapshot.live);
         model.labels_counted(labels.counts());
         let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);

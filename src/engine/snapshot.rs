@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub samples: Vec<StoredSample>,
     /// Labels for images not seen yet, oldest first.
     pub awaited: Vec<PendingLabel>,
+    /// No change of labels has a number above this.
+    pub changes: u64,
     /// Remembered answers, oldest first.
     pub ledger: Vec<RememberedReply>,
     /// Unsent messages, oldest first.

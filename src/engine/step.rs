@@ -180,6 +180,13 @@ pub enum Query {
     Predict(SampleId),
     /// The configuration, read again; where it is good, [`super::ProcessEvent::ConfigReady`] follows the answer.
     Reload,
+    /// A change of labels, reported as [`super::Event::ChangeFound`].
+    Undo {
+        /// Its number; the latest one that is not undone where there is none.
+        change: Option<u64>,
+        /// The latest change when the request came: later ones are not meant.
+        newest: u64,
+    },
     /// The statistics of all labels without these samples, reported as [`super::AdapterEvent::StatisticsWithout`]: the
     /// samples are deleted with them.
     Forget(Vec<SampleId>),

@@ -47,6 +47,15 @@ pub enum Write {
         source: LabelSource,
         /// When.
         at: Timestamp,
+        /// The number of the change that it belongs to: everything that a person did at once has the same one, so that
+        /// it is undone at once. `None` where nobody can undo it: what a folder gives, and what undoing brings back.
+        change: Option<u64>,
+    },
+    /// Marks every line of the history that belongs to this change as undone; the present labels are written
+    /// separately.
+    ChangeUndone {
+        /// Its number.
+        change: u64,
     },
     /// The class by folder of a sample was judged, or has to be judged anew.
     Folder {
@@ -206,6 +215,39 @@ pub struct PendingLabel {
     pub source: LabelSource,
     /// When.
     pub at: Timestamp,
+    /// As in [`Write::Label`].
+    pub change: Option<u64>,
+    /// The label that waited for the image before, with its change: it waits again when this one is undone.
+    pub former: Option<(Label, Option<u64>)>,
+}
+
+impl PendingLabel {
+    /// This label, for an image that `former` waited for until now: the same label again stays in the change that it
+    /// came with, as a label does that an image has.
+    #[must_use]
+    pub fn in_place_of(self, former: Option<&Self>) -> Self {
+        match former {
+            None => self,
+            Some(same) if same.label == self.label => Self { change: same.change, former: same.former.clone(), ..self },
+            Some(former) => Self { former: Some((former.label.clone(), former.change)), ..self },
+        }
+    }
+
+    /// Whether it, or the one that it replaced, came by this change.
+    #[must_use]
+    pub fn is_of(&self, change: u64) -> bool {
+        self.change == Some(change) || self.former.as_ref().is_some_and(|(_, former)| *former == Some(change))
+    }
+
+    /// What waits for the image when this change is undone.
+    #[must_use]
+    pub fn without(self, change: u64) -> Option<Self> {
+        if self.change == Some(change) {
+            let (label, change) = self.former?;
+            return Some(Self { label, change, former: None, ..self });
+        }
+        Some(Self { former: self.former.filter(|(_, former)| *former != Some(change)), ..self })
+    }
 }
 
 /// A message that must reach the broker at least once.

@@ -29,7 +29,10 @@ impl Applier<'_> {
             Write::Sample(sample) => self.sample(sample),
             Write::Embedding { id, embedding } => self.embedding(id, embedding),
             Write::File { path, stamp, fate } => self.file(path_bytes(path), *stamp, fate),
-            Write::Label { id, label, source, at } => self.label(id, label.as_ref(), *source, *at),
+            Write::Label { id, label, source, at, change } => self.label(id, label.as_ref(), *source, *at, *change),
+            Write::ChangeUndone { change } => {
+                self.run("UPDATE label_history SET undone = 1 WHERE change = ?1", [change])
+            }
             Write::Folder { id, class, in_doubt } => {
                 self.run("UPDATE samples SET folder = ?2, in_doubt = ?3 WHERE image = ?1", params![id, class, in_doubt])
             }
@@ -116,7 +119,14 @@ impl Applier<'_> {
         )
     }
 
-    fn label(&self, id: &SampleId, label: Option<&Label>, source: LabelSource, at: Timestamp) -> Result<(), Fault> {
+    fn label(
+        &self,
+        id: &SampleId,
+        label: Option<&Label>,
+        source: LabelSource,
+        at: Timestamp,
+        change: Option<u64>,
+    ) -> Result<(), Fault> {
         let (source_now, at_now) = label.map(|_| (source, at)).unzip();
         let changed = self
             .transaction
@@ -126,22 +136,27 @@ impl Applier<'_> {
             return Err(Fault::Refused(format!("image {id:?} is to be labelled but is no sample")));
         }
         self.run(
-            "INSERT INTO label_history (image, label, source, at) SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS
-             (SELECT 1 FROM label_history WHERE image = ?1 AND label IS ?2 AND source = ?3 AND at = ?4)",
-            params![id, label, source, at],
-        )
+            "INSERT INTO label_history (image, label, source, at, change) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS
+             (SELECT 1 FROM label_history
+              WHERE image = ?1 AND label IS ?2 AND source = ?3 AND at = ?4 AND change IS ?5)",
+            params![id, label, source, at, change],
+        )?;
+        self.changed_by(change)
     }
 
-    /// Marks a change in the history as undone; the sample's present label is written separately.
-    pub(super) fn undo(&self, number: u64) -> Result<(), Fault> {
-        self.run("UPDATE label_history SET undone = 1 WHERE number = ?1", [number])
+    /// No later change gets this number, even when every trace of it is gone.
+    fn changed_by(&self, change: Option<u64>) -> Result<(), Fault> {
+        self.run("UPDATE state SET changes = ?1 WHERE changes < ?1", [change])
     }
 
     fn await_label(&self, awaited: &PendingLabel) -> Result<(), Fault> {
+        let (former, former_change) = awaited.former.as_ref().map(|(label, change)| (label, *change)).unzip();
         self.run(
-            "INSERT OR REPLACE INTO awaited_labels (prefix, label, source, at) VALUES (?1, ?2, ?3, ?4)",
-            params![awaited.prefix, awaited.label, awaited.source, awaited.at],
-        )
+            "INSERT OR REPLACE INTO awaited_labels (prefix, label, source, at, change, former, former_change)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![awaited.prefix, awaited.label, awaited.source, awaited.at, awaited.change, former, former_change],
+        )?;
+        self.changed_by(awaited.change)
     }
 
     fn outbox(&self, message: &OutboxMessage) -> Result<(), Fault> {

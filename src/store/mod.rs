@@ -13,6 +13,7 @@ mod commit;
 mod database;
 mod error;
 pub mod files;
+mod label_changes;
 mod reader;
 mod sample_queries;
 mod sequence;
@@ -33,8 +34,9 @@ pub use crate::words::Precision;
 use crate::words::{EmbeddingSpace, SampleId};
 use database::Database;
 pub use error::StoreError;
+pub use label_changes::LabelLine;
 pub use reader::{Counts, Reader, Recent, StoredHead};
-pub use sample_queries::{LabelChange, ListedSample, SampleFilter, SampleRow};
+pub use sample_queries::{ListedSample, SampleFilter, SampleRow};
 pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
 
 /// The embeddings of this process.
@@ -141,14 +143,6 @@ impl Store {
     /// [`StoreError`]; nothing of the list is then applied and the store can be used as before.
     /// [`StoreError::Full`] passes when there is room again.
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        self.commit_undoing(&[], writes)
-    }
-
-    /// The same, and marks the changes of labels with these numbers as taken back.
-    ///
-    /// # Errors
-    /// As [`Store::commit`].
-    pub fn commit_undoing(&mut self, changes: &[u64], writes: &[Write]) -> Result<(), StoreError> {
         let (space, dim, precision) = (self.space_number, self.space.map_or(0, |space| space.dim), self.precision);
         let reserved = |write: &Write| if let Write::SeqReserved(seq) = write { Some(*seq) } else { None };
         if let Some(seq) = writes.iter().filter_map(reserved).max() {
@@ -156,7 +150,6 @@ impl Store {
         }
         self.database.write("write to", |transaction| {
             let applier = commit::Applier { transaction, space, dim, precision };
-            changes.iter().try_for_each(|number| applier.undo(*number))?;
             writes.iter().try_for_each(|write| applier.apply(write))
         })?;
         // A large value, such as the statistics, leaves a log of its size.

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
 use super::database::{self, Database};
 use super::error::{Fault, StoreError};
-use super::files;
-use crate::engine::{FileStamp, HeadInfo, OutboxMessage};
+use super::{files, snapshot};
+use crate::engine::{FileStamp, HeadInfo, OutboxMessage, Snapshot};
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
 
 /// A connection that only reads. Every answer is one consistent view of what was committed before it.
@@ -149,6 +149,11 @@ impl Reader {
                 .optional()?;
             Ok(predicted)
         })
+    }
+
+    /// What [`super::Store::snapshot`] reads, but for numbers of messages that are reserved beside the database.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.read(snapshot::snapshot)
     }
 
     /// All heads without their weights, oldest version first.

@@ -1,11 +1,11 @@
-//! Queries for lists of samples, for eviction, and for the history of labels.
+//! Queries for lists of samples and for eviction.
 
 use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, params};
 
 use super::columns::PathBytes;
-use super::error::{Fault, StoreError};
+use super::error::StoreError;
 use super::reader::Reader;
 use crate::engine::{LabelSource, Predicted};
 use crate::words::{Label, SampleId, Timestamp};
@@ -53,23 +53,6 @@ pub struct SampleRow {
     pub number: u64,
 }
 
-/// A change of a label.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelChange {
-    /// Rises with the order of changes; what [`super::Store::commit_undoing`] takes.
-    pub number: u64,
-    /// The sample.
-    pub id: SampleId,
-    /// The new label; `None` when it was removed.
-    pub label: Option<Label>,
-    /// Where the label came from.
-    pub source: LabelSource,
-    /// When.
-    pub at: Timestamp,
-    /// Whether it was undone.
-    pub undone: bool,
-}
-
 const SAMPLE: &str = "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
                              coalesce(predicted_head, 0), burst
                       FROM samples";
@@ -87,19 +70,6 @@ fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
             .map(|label| Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(7)?, head: row.get(8)? }))
             .transpose()?,
         group: row.get(9)?,
-    })
-}
-
-const CHANGE: &str = "SELECT number, image, label, source, at, undone FROM label_history";
-
-fn change(row: &rusqlite::Row<'_>) -> rusqlite::Result<LabelChange> {
-    Ok(LabelChange {
-        number: row.get(0)?,
-        id: row.get(1)?,
-        label: row.get(2)?,
-        source: row.get(3)?,
-        at: row.get(4)?,
-        undone: row.get(5)?,
     })
 }
 
@@ -150,41 +120,6 @@ impl Reader {
         self.read(|connection| {
             let mut find = connection.prepare_cached("SELECT path FROM samples WHERE image = ?1")?;
             Ok(find.query_row([id], |row| row.get(0).map(|PathBytes(path)| path)).optional()?)
-        })
-    }
-
-    /// Every label that a sample was ever given, oldest first.
-    pub fn label_history(&self, id: &SampleId) -> Result<Vec<LabelChange>, StoreError> {
-        self.read(|connection| {
-            let mut select = connection.prepare_cached(&format!("{CHANGE} WHERE image = ?1 ORDER BY number"))?;
-            Ok(select.query_map([id], change)?.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// The changes made together with the last one that can be undone: same time, same source. Oldest first, each with
-    /// the label that its sample had before; empty when there is nothing to undo.
-    pub fn last_changes(&self) -> Result<Vec<(LabelChange, Option<Label>)>, StoreError> {
-        self.read(|connection| {
-            let mut find = connection.prepare_cached(
-                "SELECT at, source FROM label_history WHERE undone = 0 AND source <> ?1
-                                 ORDER BY number DESC LIMIT 1",
-            )?;
-            let last = find
-                .query_row([LabelSource::Undo], |row| Ok((row.get::<_, Timestamp>(0)?, row.get::<_, LabelSource>(1)?)));
-            let Some((at, source)) = last.optional()? else { return Ok(Vec::new()) };
-            let sql = format!("{CHANGE} WHERE undone = 0 AND at = ?1 AND source = ?2 ORDER BY number");
-            let mut select = connection.prepare_cached(&sql)?;
-            let changes = select.query_map(params![at, source], change)?.collect::<Result<Vec<_>, _>>()?;
-            let mut before = connection.prepare_cached(
-                "SELECT label FROM label_history
-                 WHERE image = ?1 AND undone = 0 AND source <> ?4 AND NOT (at = ?2 AND source = ?3)
-                 ORDER BY number DESC LIMIT 1",
-            )?;
-            let with_label = |change: LabelChange| -> Result<_, Fault> {
-                let found = before.query_row(params![change.id, at, source, LabelSource::Undo], |row| row.get(0));
-                Ok((change, found.optional()?.flatten()))
-            };
-            changes.into_iter().map(with_label).collect()
         })
     }
 }

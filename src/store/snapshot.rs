@@ -12,10 +12,10 @@ use crate::engine::{
 use crate::words::Label;
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let sql = "SELECT seq, training, live, class_folders, doubted, broker FROM state";
-    let (seq, training, live, class_folders, doubted, broker) = connection.query_row(sql, [], |row| {
+    let sql = "SELECT seq, training, live, class_folders, doubted, broker, changes FROM state";
+    let (seq, training, live, class_folders, doubted, broker, changes) = connection.query_row(sql, [], |row| {
         let (class_folders, doubted, broker) = (from_json(row, 3)?, from_json(row, 4)?, from_json(row, 5)?);
-        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, class_folders, doubted, broker))
+        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, class_folders, doubted, broker, row.get(6)?))
     })?;
     let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
@@ -30,9 +30,18 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
                 predicted: predicted.zip(row.get(4)?),
             })
         })?,
-        awaited: all(connection, "SELECT prefix, label, source, at FROM awaited_labels ORDER BY number", |row| {
-            Ok(PendingLabel { prefix: row.get(0)?, label: row.get(1)?, source: row.get(2)?, at: row.get(3)? })
+        awaited: all(connection, AWAITED, |row| {
+            let former: Option<Label> = row.get(5)?;
+            Ok(PendingLabel {
+                prefix: row.get(0)?,
+                label: row.get(1)?,
+                source: row.get(2)?,
+                at: row.get(3)?,
+                change: row.get(4)?,
+                former: former.map(|label| Ok::<_, rusqlite::Error>((label, row.get(6)?))).transpose()?,
+            })
         })?,
+        changes,
         ledger: all(connection, r#"SELECT "transaction", name, answer, at FROM ledger ORDER BY number"#, |row| {
             Ok(RememberedReply { transaction: row.get(0)?, name: row.get(1)?, answer: row.get(2)?, at: row.get(3)? })
         })?,
@@ -79,6 +88,9 @@ const SAMPLES: &str = "
            folder, in_doubt
     FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples) AS many
     ORDER BY number";
+
+const AWAITED: &str =
+    "SELECT prefix, label, source, at, change, former, former_change FROM awaited_labels ORDER BY number";
 
 /// The value of a column with JSON; the default where it is NULL.
 fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

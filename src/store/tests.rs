@@ -72,7 +72,11 @@ fn file(n: u64) -> Write {
 }
 
 fn labelled(n: u64, text: Option<&str>, at: i64) -> Write {
-    Write::Label { id: id(n), label: text.map(label), source: LabelSource::Mqtt, at: Timestamp(at) }
+    labelled_by(n, text, LabelSource::Mqtt, at, Some(1))
+}
+
+fn labelled_by(n: u64, text: Option<&str>, source: LabelSource, at: i64, change: Option<u64>) -> Write {
+    Write::Label { id: id(n), label: text.map(label), source, at: Timestamp(at), change }
 }
 
 fn message(seq: u64, topic: Topic) -> OutboxMessage {
@@ -84,7 +88,14 @@ fn entry(transaction: &str) -> RememberedReply {
 }
 
 fn awaited(prefix: &str, text: &str) -> PendingLabel {
-    PendingLabel { prefix: prefix.into(), label: label(text), source: LabelSource::Mqtt, at: Timestamp(4) }
+    PendingLabel {
+        prefix: prefix.into(),
+        label: label(text),
+        source: LabelSource::Mqtt,
+        at: Timestamp(4),
+        change: Some(2),
+        former: None,
+    }
 }
 
 fn head(version: u64) -> Box<HeadRecord> {
@@ -131,6 +142,7 @@ fn every_write() -> Vec<Write> {
         Write::PendingLabel(awaited("0123abcd", "gear")),
         Write::PendingLabel(awaited("eeee0000", "gear")),
         Write::DeletePendingLabel { prefix: "eeee0000".into() },
+        Write::ChangeUndone { change: 1 },
         Write::SeqReserved(100),
         Write::SeqReserved(50),
         Write::Outbox(message(7, Topic::Event)),
@@ -361,6 +373,7 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
 }
 
 mod files;
+mod label_changes;
 mod migration;
 mod opening;
 mod room;

@@ -53,6 +53,7 @@ fn prepared() -> Desk {
         label: Some(Label::new(if n < 2 { "nut" } else { "gear" }).unwrap()),
         source: LabelSource::Mqtt,
         at: Timestamp(1_000),
+        change: Some(1),
     };
     let writes: Vec<Write> = (0..6).map(sample).chain((0..4).map(label)).collect();
     store(&desk).commit(&writes).unwrap();
@@ -125,7 +126,7 @@ fn exported_labels_are_edited_imported_and_undone() {
     let text = std::fs::read_to_string(desk.path("labels.csv")).unwrap();
     assert!(text.starts_with(&format!("{COLUMNS}\n")), "{text}");
     assert!(text.contains("\"/srv/a \"\"b\"\", c\nd.jpg\",nut,mqtt,1970-01-01T00:00:01.000Z"), "{text}");
-    let unchanged = json!({"changed": 0, "unchanged": 6, "awaited": 0, "dropped": 0});
+    let unchanged = json!({"change": null, "changed": 0, "unchanged": 6, "awaited": 0, "dropped": 0});
     assert_eq!(good(&desk, "import labels.csv"), unchanged);
     assert_eq!(new_labels(&desk), 0);
 
@@ -133,7 +134,7 @@ fn exported_labels_are_edited_imported_and_undone() {
     let mut edited = text.replace("d.jpg\",nut,", "d.jpg\",cog,").replace("/srv/3.jpg,gear,", "/srv/3.jpg,,");
     edited = edited.replace("/srv/5.jpg,,", "/srv/5.jpg,nut,").replace('\n', "\r\n");
     desk.put("edited.csv", format!("\u{feff}{edited}").as_bytes());
-    let done = json!({"changed": 3, "unchanged": 3, "awaited": 0, "dropped": 0});
+    let done = json!({"change": 2, "changed": 3, "unchanged": 3, "awaited": 0, "dropped": 0});
     assert_eq!(good(&desk, "import edited.csv"), done);
     assert_eq!(labels(&desk), named(["nut", "cog", "gear", "", "", "nut"]));
     assert_eq!(new_labels(&desk), 3);
@@ -143,6 +144,7 @@ fn exported_labels_are_edited_imported_and_undone() {
 
     let undone = good(&desk, "undo");
     assert_eq!((&undone["source"], undone["restored"].as_array().unwrap().len()), (&"import".into(), 3));
+    assert_eq!((&undone["change"], &undone["changed"], &undone["kept"]), (&json!(2), &json!(3), &json!(0)));
     let first = json!({"image": id(1), "label": "nut", "instead_of": "cog"});
     assert_eq!(undone["restored"][0], first);
     assert_eq!(labels(&desk), named(["nut", "nut", "gear", "gear", "", ""]));
@@ -268,12 +270,18 @@ fn labels_for_images_to_come_wait_up_to_their_bound_and_the_oldest_go() {
         lines.concat()
     };
     desk.put("one.csv", format!("image,label\n{}", lines(0..9_999, "nut")).as_bytes());
-    assert_eq!(good(&desk, "import one.csv"), json!({"changed": 0, "unchanged": 0, "awaited": 9_999, "dropped": 0}));
+    assert_eq!(
+        good(&desk, "import one.csv"),
+        json!({"change": 2, "changed": 0, "unchanged": 0, "awaited": 9_999, "dropped": 0})
+    );
     assert_eq!(good(&desk, "import one.csv")["unchanged"], 9_999);
     assert_eq!(new_labels(&desk), 0, "they count when their images come");
     let text = format!("image,label\n{}{}00000001,\n", lines(20_000..20_004, "gear"), lines(2..3, "gear"));
     desk.put("two.csv", text.as_bytes());
-    assert_eq!(good(&desk, "import two.csv"), json!({"changed": 0, "unchanged": 0, "awaited": 6, "dropped": 2}));
+    assert_eq!(
+        good(&desk, "import two.csv"),
+        json!({"change": 3, "changed": 0, "unchanged": 0, "awaited": 6, "dropped": 2})
+    );
     let waiting = store(&desk).snapshot().unwrap().awaited;
     assert_eq!(waiting.len(), 10_000);
     let two = waiting.iter().find(|awaited| awaited.prefix == "00000002").unwrap();
@@ -284,22 +292,47 @@ fn labels_for_images_to_come_wait_up_to_their_bound_and_the_oldest_go() {
 }
 
 #[test]
-fn a_running_daemon_keeps_its_labels_to_itself() {
+fn what_changes_labels_is_asked_of_a_running_daemon() {
     let desk = prepared();
     desk.put("labels.csv", format!("image,label\n{},cog\n", id(0)).as_bytes());
     let held = store(&desk);
-    let pid = format!("process {}", std::process::id());
-    for words in ["import labels.csv", "undo"] {
-        fails(&desk, words, 69, &["cannot change labels", &pid, "stop it", "over MQTT"]);
-    }
-    // These are asked of the daemon, which has no socket here.
-    for words in ["relabel nut cog", "forget --class nut"] {
+    // The daemon has no socket here.
+    for words in ["import labels.csv", "undo", "undo 1", "relabel nut cog", "forget --class nut"] {
         fails(&desk, words, 69, &["no daemon answers"]);
     }
     let counts = Reader::open(&desk.path("state"), None).unwrap().counts().unwrap();
     assert_eq!(counts.labelled, 4);
+    desk.put("bad.csv", b"image,label\nxyz,cog\n");
+    fails(&desk, "import bad.csv", 1, &["bad.csv:2: expected an image's SHA-256"]);
     drop(held);
     assert_eq!(good(&desk, "import labels.csv")["changed"], 1);
+}
+
+#[test]
+fn an_older_change_is_undone_where_its_labels_still_are() {
+    let desk = prepared();
+    desk.put("labels.csv", format!("image,label\n{},cog\n{},cog\n0123abcd,cog\n", id(1), id(4)).as_bytes());
+    assert_eq!(good(&desk, "import labels.csv")["change"], 2);
+    good(&desk, "relabel cog pin");
+    let undone = good(&desk, "undo 1");
+    assert_eq!((&undone["changed"], &undone["kept"]), (&json!(3), &json!(1)), "1 has a later label");
+    assert_eq!(labels(&desk), named(["", "pin", "", "", "pin", ""]));
+    fails(&desk, "undo 1", 1, &["change 1 is undone already"]);
+    fails(&desk, "undo 9", 1, &["there is no change 9 of labels"]);
+    let undone = good(&desk, "undo");
+    assert_eq!((&undone["change"], &undone["changed"], &undone["awaited"]), (&json!(3), &json!(2), &json!(1)));
+    assert_eq!(labels(&desk), named(["", "cog", "", "", "cog", ""]));
+    let waiting = || -> Vec<_> {
+        let awaited = store(&desk).snapshot().unwrap().awaited;
+        awaited.into_iter().map(|awaited| (awaited.prefix, awaited.label.to_string())).collect()
+    };
+    assert_eq!(waiting(), [("0123abcd".to_owned(), "cog".to_owned())]);
+    let people = desk.run("--config config.yaml samples undo");
+    assert!(people.out.contains("change 2 of") && people.out.contains("no label, not cog"), "{}", people.out);
+    assert!(people.out.contains("labels that wait for their image: 1"), "{}", people.out);
+    assert_eq!((labels(&desk), waiting()), (named([""; 6]), vec![]), "and not the labels of change 1");
+    let history = desk.run(&format!("--config config.yaml samples history {}", id(1)));
+    assert!(history.out.contains("import  cog  (taken back)  change 2"), "{}", history.out);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod ending;
 mod forgetting;
 mod home_assistant;
 mod images;
+mod label_changes;
 mod labels;
 mod no_room;
 mod requests;

@@ -17,7 +17,7 @@ use crate::daemon::{Home, PATIENCE};
 use crate::{ENDING, QUIET, Stage, home, name, picture};
 
 /// A home whose daemon has no broker.
-fn alone() -> Home {
+pub fn alone() -> Home {
     let home = home(1, QUIET);
     home.configure("mqtt: { url: null }");
     home
@@ -59,7 +59,7 @@ fn ask(home: &Home, method: &str, path: &str, body: &str) -> (u16, Value) {
 }
 
 /// The data of an answer that must be good.
-fn good(home: &Home, request: &str, arguments: &Value) -> Value {
+pub fn good(home: &Home, request: &str, arguments: &Value) -> Value {
     let (status, said) = ask(home, "POST", request, &arguments.to_string());
     assert_eq!((status, &said["status"]), (200, &json!("ok")), "{request}: {said}");
     said["data"].clone()
@@ -94,7 +94,7 @@ fn prediction_of(said: &mut impl Iterator<Item = Value>, path: &Path) -> Value {
 }
 
 /// Waits until a status has these values.
-fn until(home: &Home, is: impl Fn(&Value) -> bool) -> Value {
+pub fn until(home: &Home, is: impl Fn(&Value) -> bool) -> Value {
     let until = Instant::now() + PATIENCE;
     loop {
         let status = good(home, "status", &json!({}));

@@ -209,7 +209,14 @@ impl Life {
         let (source, at) = (LabelSource::Mqtt, self.at());
         if self.images.is_empty() || self.dice.random_bool(0.2) {
             let prefix = SampleId::of(&self.next.to_be_bytes()).to_string()[..16].to_owned();
-            return vec![Write::PendingLabel(PendingLabel { prefix, label: label(0), source, at })];
+            return vec![Write::PendingLabel(PendingLabel {
+                prefix,
+                label: label(0),
+                source,
+                at,
+                change: None,
+                former: None,
+            })];
         }
         let count = self.dice.random_range(1..=4);
         let one = |dice: &mut ChaCha8Rng, images: &[SampleId]| Write::Label {
@@ -217,6 +224,7 @@ impl Life {
             label: dice.random_bool(0.9).then(|| label(dice.random_range(0..3))),
             source,
             at,
+            change: None,
         };
         (0..count).map(|_| one(&mut self.dice, &self.images)).collect()
     }

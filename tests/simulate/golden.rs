@@ -188,7 +188,7 @@ fn write(write: &Write) -> String {
             };
             format!("write file {} {} {} {fate}", path.display(), stamp.size, stamp.mtime_ns)
         }
-        Write::Label { id, label, source: by, at } => {
+        Write::Label { id, label, source: by, at, .. } => {
             let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
             format!("write label {id} {label} {} {}", source(*by), at.0)
         }
@@ -206,6 +206,7 @@ fn write(write: &Write) -> String {
             format!("write folder {id} {class} {in_doubt}")
         }
         Write::ClassFolders(folders) => format!("write class-folders {}", of(folders)),
+        Write::ChangeUndone { change } => format!("undo change {change}"),
         Write::DeletePendingLabel { prefix } => format!("delete pending-label {prefix}"),
         Write::Outbox(message) => format!(
             "write outbox seq={} {} {} {}",
@@ -291,6 +292,7 @@ fn asked(query: &Query) -> String {
         }
         Query::Predict(id) => format!("predict {id}"),
         Query::Forget(ids) => format!("forget {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+        Query::Undo { change, newest } => format!("undo {change:?} of {newest}"),
         Query::Reload => "reload".into(),
         Query::Export(head) => format!("export {head}"),
     }

@@ -28,6 +28,8 @@ pub struct Model {
     /// Files whose sample was evicted.
     pub evicted: BTreeMap<PathBuf, FileStamp>,
     pub awaited: BTreeMap<String, PendingLabel>,
+    /// The number of the latest change of labels.
+    pub changes: u64,
     pub outbox: BTreeMap<u64, OutboxMessage>,
     pub ledger: Vec<RememberedReply>,
     pub heads: Vec<HeadInfo>,
@@ -105,7 +107,8 @@ impl Model {
                 self.evicted.remove(&path);
                 self.files.insert(path, (stamp, fate));
             }
-            Write::Label { id, label, source, at } => {
+            Write::Label { id, label, source, at, change } => {
+                self.changes = self.changes.max(change.unwrap_or(0));
                 let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
                 self.labelled_at.insert(id, at);
                 if label.is_none() {
@@ -121,7 +124,9 @@ impl Model {
                 self.folders.insert(id, (class, in_doubt));
             }
             Write::ClassFolders(folders) => self.class_folders = Some(folders),
+            Write::ChangeUndone { change } => assert!(change <= self.changes, "nobody made change {change}"),
             Write::PendingLabel(awaited) => {
+                self.changes = self.changes.max(awaited.change.unwrap_or(0));
                 self.awaited.insert(awaited.prefix.clone(), awaited);
             }
             Write::DeletePendingLabel { prefix } => {
@@ -245,6 +250,7 @@ impl Model {
         Snapshot {
             samples: self.arrived.iter().map(stored).collect(),
             awaited: self.awaited.values().cloned().collect(),
+            changes: self.changes,
             ledger: self.ledger.clone(),
             outbox: self.outbox.values().map(spooled).collect(),
             seq: self.seq,

@@ -59,6 +59,7 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
             let LabelsTaken { set, kept } = of::<command::Relabel>(data)?;
             writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}")
         }
+        CtlCommand::Undo { .. } => output::undone(&of::<command::Undo>(data)?, out),
         CtlCommand::Forget(_) => {
             let Forgotten { samples, awaited } = of::<command::Forget>(data)?;
             writeln!(out, "samples forgotten: {samples}, and labels that waited for their image: {awaited}")

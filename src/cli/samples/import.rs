@@ -4,171 +4,274 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::file::{self, LabelLine};
-use super::{count_new_labels, open_for_labels, open_or_make_for_labels};
+use super::{Ownership, count_new_labels, owned, reader};
+use crate::cli::ctl;
 use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::now;
 use crate::cli::output::Output;
 use crate::config::Config;
-use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, Write};
+use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, StoredSample, Write};
+use crate::store::Store;
+use crate::wire::MAX_LABEL_ITEMS;
+use crate::wire::command::{Import, ImportCounts, Imported};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// What an import did.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 struct Done {
-    /// Samples with another label than before, or without one.
-    changed: usize,
-    /// Lines that change nothing.
-    unchanged: usize,
-    /// Labels that now wait for images that have not arrived, or wait no more.
-    awaited: usize,
-    /// Older ones that had to go for them.
-    dropped: usize,
+    /// Its number, where it changed anything.
+    change: Option<u64>,
+    #[serde(flatten)]
+    counts: ImportCounts,
 }
 
 pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failure> {
     let (lines, wrong) = file::read(path)?;
+    let folder = &config.store.path;
     // Labels may come before the first image, on a device that has no store yet.
-    let mut store = if lines.is_empty() { open_for_labels(config)? } else { open_or_make_for_labels(config)? };
-    let mut plan = Plan::new(store.snapshot()?, now(), wrong);
-    for line in lines {
-        plan.take(line);
-    }
-    let (writes, done) = plan.finish(path)?;
-    if !writes.is_empty() {
-        store.commit(&writes)?;
-    }
-    output.print(&done, |out| {
-        writeln!(out, "labels changed: {}, unchanged: {}", done.changed, done.unchanged)?;
-        if done.awaited > 0 {
-            writeln!(out, "for images that have not arrived: {}", done.awaited)?;
+    let opened = if lines.is_empty() { Store::open_existing(folder) } else { Store::open_for_labels(folder) };
+    let Imported { change, counts } = match owned(opened)? {
+        Ownership::Here(mut store) => {
+            let snapshot = store.snapshot()?;
+            let (writes, imported) = Stored::new(&snapshot, now()).import(check(path, lines, wrong, &snapshot)?);
+            store.commit(&writes)?;
+            imported
         }
-        if done.dropped > 0 {
-            let dropped = done.dropped;
+        Ownership::Daemon => {
+            let checked = check(path, lines, wrong, &reader(config)?.snapshot()?)?;
+            send(checked, |arguments| ctl::ask::<Import>(config, arguments))?
+        }
+    };
+    let done = Done { change: (counts.changed + counts.awaited > 0).then_some(change), counts };
+    output.print(&done, |out| {
+        let ImportCounts { changed, unchanged, awaited, dropped } = done.counts;
+        writeln!(out, "labels changed: {changed}, unchanged: {unchanged}")?;
+        if awaited > 0 {
+            writeln!(out, "for images that have not arrived: {awaited}")?;
+        }
+        if dropped > 0 {
             writeln!(out, "dropped, oldest first: {dropped}, at most {PENDING_MAX} labels wait for their image")?;
+        }
+        if let Some(change) = done.change {
+            writeln!(out, "'edgetuned samples undo {change}' takes it back")?;
         }
         Ok(())
     })
 }
 
-/// A sample, its label and who gave it.
-type Found = (SampleId, Option<(Label, LabelSource)>);
-
-/// What a file's labels change.
-struct Plan {
-    snapshot: Snapshot,
-    /// Every sample, its label and who gave it.
-    labels: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
-    awaited: BTreeMap<String, PendingLabel>,
-    at: Timestamp,
-    /// Digits of each image that the file has named, with the line and the label.
-    named: BTreeMap<String, (u64, Option<Label>)>,
-    writes: Vec<Write>,
-    wrong: Vec<LineProblem>,
-    done: Done,
+/// A label of a file, the only one there for its image.
+struct Item {
+    /// The sample; `None` where it has not arrived.
+    sample: Option<SampleId>,
+    /// All digits of the sample, or those that the file has.
+    digits: String,
+    label: Option<Label>,
 }
 
-impl Plan {
-    fn new(mut snapshot: Snapshot, at: Timestamp, wrong: Vec<LineProblem>) -> Self {
-        let samples = std::mem::take(&mut snapshot.samples).into_iter();
-        let awaited = std::mem::take(&mut snapshot.awaited).into_iter();
-        Self {
-            labels: samples.map(|sample| (sample.id, sample.label)).collect(),
-            awaited: awaited.map(|label| (label.prefix.clone(), label)).collect(),
-            snapshot,
-            at,
-            named: BTreeMap::new(),
-            writes: Vec::new(),
-            wrong,
-            done: Done::default(),
-        }
-    }
+/// The labels of a file, checked.
+struct Checked {
+    items: Vec<Item>,
+    /// Lines that repeat an earlier one.
+    repeated: usize,
+}
 
-    fn take(&mut self, line: LabelLine) {
-        let LabelLine { line, image, label } = line;
-        let sample = match self.sample(image.as_str()) {
+/// The labels of the file at `path`, or what is wrong with it: nothing changes then.
+fn check(
+    path: &Path,
+    lines: Vec<LabelLine>,
+    mut wrong: Vec<LineProblem>,
+    snapshot: &Snapshot,
+) -> Result<Checked, Failure> {
+    let samples: BTreeSet<SampleId> = snapshot.samples.iter().map(|sample| sample.id).collect();
+    let mut named: BTreeMap<String, (u64, Option<Label>)> = BTreeMap::new();
+    let mut checked = Checked { items: Vec::new(), repeated: 0 };
+    for LabelLine { line, image, label } in lines {
+        let sample = match sample_in(&samples, image.as_str()) {
             Ok(sample) => sample,
-            Err(reason) => return self.wrong.push(LineProblem { line, reason }),
+            Err(reason) => {
+                wrong.push(LineProblem { line, reason });
+                continue;
+            }
         };
-        let digits = sample.as_ref().map_or_else(|| image.to_string(), |(id, _)| id.to_string());
-        match self.named.get(&digits) {
+        let digits = sample.map_or_else(|| image.to_string(), |id| id.to_string());
+        match named.get(&digits) {
             Some((first, other)) if *other != label => {
                 let other = other.as_ref().map_or("none", Label::as_str);
                 let reason =
                     format!("line {first} gives image {image} another label, {other}; remove one of the lines");
-                return self.wrong.push(LineProblem { line, reason });
+                wrong.push(LineProblem { line, reason });
             }
-            Some(_) => return self.done.unchanged += 1,
-            None => self.named.insert(digits, (line, label.clone())),
-        };
-        match sample {
-            Some((id, present)) => {
-                let (present, source) = present.unzip();
-                let is_same = present == label;
-                *(if is_same { &mut self.done.unchanged } else { &mut self.done.changed }) += 1;
-                // Whoever imports a folder's label gives it from now on.
-                if !is_same || source == Some(LabelSource::Folder) {
-                    self.writes.push(Write::Label { id, label, source: LabelSource::Import, at: self.at });
-                }
+            Some(_) => checked.repeated += 1,
+            None => {
+                named.insert(digits.clone(), (line, label.clone()));
+                checked.items.push(Item { sample, digits, label });
             }
-            None => self.awaited(image.to_string(), label),
+        }
+    }
+    if !wrong.is_empty() {
+        wrong.sort_by_key(|problem| problem.line);
+        return Err(Failure::lines(path, wrong));
+    }
+    let to_come = checked.items.iter().filter(|item| item.sample.is_none() && item.label.is_some()).count();
+    if to_come > PENDING_MAX {
+        return Err(Failure::failed(format!(
+            "{} labels {to_come} images that have not arrived, at most {PENDING_MAX} labels are kept for such; import \
+             the others later",
+            path.display(),
+        )));
+    }
+    Ok(checked)
+}
+
+/// The sample whose identity begins so; `None` when it has not arrived.
+fn sample_in(samples: &BTreeSet<SampleId>, prefix: &str) -> Result<Option<SampleId>, String> {
+    let first = format!("{prefix:0<64}").parse::<SampleId>().map_err(|error| error.to_string())?;
+    let mut found = samples.range(first..).take_while(|id| id.to_string().starts_with(prefix));
+    match (found.next(), found.next()) {
+        (Some(_), Some(_)) => Err(format!("{prefix} is the start of more than one image's SHA-256; give more digits")),
+        (found, _) => Ok(found.copied()),
+    }
+}
+
+/// Asks the daemon to import the labels, in as many requests as that takes.
+fn send(
+    Checked { items, repeated }: Checked,
+    mut ask: impl FnMut(Value) -> Result<Imported, Failure>,
+) -> Result<Imported, Failure> {
+    let mut imported: Option<Imported> = None;
+    for (sent, part) in items.chunks(MAX_LABEL_ITEMS).enumerate() {
+        let labels = part.iter().map(|item| json!({ "image": item.digits, "label": item.label }));
+        let change = imported.map(|imported| imported.change);
+        let arguments = json!({ "items": labels.collect::<Vec<Value>>(), "change": change });
+        let answer = ask(arguments).map_err(|failure| match change {
+            None => failure,
+            Some(change) => failure.and(&format!(
+                "{} of {} labels are imported, 'edgetuned samples undo {change}' takes them back",
+                sent * MAX_LABEL_ITEMS,
+                items.len()
+            )),
+        })?;
+        imported.get_or_insert(Imported { counts: ImportCounts::default(), ..answer }).counts += answer.counts;
+    }
+    let mut imported = imported.unwrap_or(Imported { change: 0, counts: ImportCounts::default() });
+    imported.counts.unchanged += repeated;
+    Ok(imported)
+}
+
+/// The store while no daemon runs, and what an import changes in it.
+struct Stored<'a> {
+    snapshot: &'a Snapshot,
+    samples: BTreeMap<SampleId, &'a StoredSample>,
+    awaited: BTreeMap<String, PendingLabel>,
+    at: Timestamp,
+    change: u64,
+    writes: Vec<Write>,
+    counts: ImportCounts,
+}
+
+impl<'a> Stored<'a> {
+    fn new(snapshot: &'a Snapshot, at: Timestamp) -> Self {
+        let awaited = snapshot.awaited.iter().map(|label| (label.prefix.clone(), label.clone()));
+        Self {
+            snapshot,
+            samples: snapshot.samples.iter().map(|sample| (sample.id, sample)).collect(),
+            awaited: awaited.collect(),
+            at,
+            change: snapshot.changes + 1,
+            writes: Vec::new(),
+            counts: ImportCounts::default(),
         }
     }
 
-    /// The sample whose identity begins so, with its label; `None` when it has not arrived.
-    fn sample(&self, prefix: &str) -> Result<Option<Found>, String> {
-        let first = format!("{prefix:0<64}").parse::<SampleId>().map_err(|error| error.to_string())?;
-        let mut found = self.labels.range(first..).take_while(|(id, _)| id.to_string().starts_with(prefix));
-        match (found.next(), found.next()) {
-            (Some(_), Some(_)) => {
-                Err(format!("{prefix} is the start of more than one image's SHA-256; give more digits"))
+    /// All writes, and what they do.
+    fn import(mut self, Checked { items, repeated }: Checked) -> (Vec<Write>, Imported) {
+        let named: BTreeSet<String> = items.iter().map(|item| item.digits.clone()).collect();
+        for Item { sample, digits, label } in items {
+            match sample.and_then(|id| self.samples.get(&id).copied()) {
+                Some(sample) => self.label(sample, label),
+                None => self.await_label(digits, label),
             }
-            (found, _) => Ok(found.map(|(id, label)| (*id, label.clone()))),
+        }
+        let mut older: Vec<&PendingLabel> =
+            self.awaited.values().filter(|awaited| !named.contains(&awaited.prefix)).collect();
+        older.sort_by_key(|awaited| awaited.at);
+        self.counts.dropped = self.awaited.len().saturating_sub(PENDING_MAX);
+        for awaited in &older[..self.counts.dropped] {
+            self.writes.push(Write::DeletePendingLabel { prefix: awaited.prefix.clone() });
+        }
+        if self.counts.changed > 0 {
+            self.writes.push(count_new_labels(&self.snapshot.training, self.counts.changed));
+        }
+        self.counts.unchanged += repeated;
+        (self.writes, Imported { change: self.change, counts: self.counts })
+    }
+
+    fn label(&mut self, sample: &StoredSample, label: Option<Label>) {
+        let (present, source) = sample.label.as_ref().map(|(label, source)| (label, *source)).unzip();
+        let is_same = present == label.as_ref();
+        *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.changed }) += 1;
+        // Whoever imports what a folder said says it from now on.
+        if !is_same || source.or(sample.removed_by) == Some(LabelSource::Folder) {
+            let (id, source, at, change) = (sample.id, LabelSource::Import, self.at, Some(self.change));
+            self.writes.push(Write::Label { id, label, source, at, change });
         }
     }
 
-    fn awaited(&mut self, prefix: String, label: Option<Label>) {
-        if self.awaited.get(&prefix).map(|awaited| &awaited.label) == label.as_ref() {
-            self.done.unchanged += 1;
-            return;
-        }
-        self.done.awaited += 1;
+    fn await_label(&mut self, prefix: String, label: Option<Label>) {
+        let former = self.awaited.remove(&prefix);
+        let is_same = former.as_ref().map(|awaited| &awaited.label) == label.as_ref();
+        *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.awaited }) += 1;
         if let Some(label) = label {
-            let awaited = PendingLabel { prefix: prefix.clone(), label, source: LabelSource::Import, at: self.at };
+            let (source, at, change) = (LabelSource::Import, self.at, Some(self.change));
+            let awaited = PendingLabel { prefix: prefix.clone(), label, source, at, change, former: None };
+            let awaited = awaited.in_place_of(former.as_ref());
             self.writes.push(Write::PendingLabel(awaited.clone()));
             self.awaited.insert(prefix, awaited);
-        } else {
-            self.awaited.remove(&prefix);
+        } else if former.is_some() {
             self.writes.push(Write::DeletePendingLabel { prefix });
         }
     }
+}
 
-    /// All writes, or why there are none.
-    fn finish(mut self, file: &Path) -> Result<(Vec<Write>, Done), Failure> {
-        if !self.wrong.is_empty() {
-            self.wrong.sort_by_key(|problem| problem.line);
-            return Err(Failure::lines(file, self.wrong));
-        }
-        let new: BTreeSet<&String> = self.named.keys().filter(|digits| self.awaited.contains_key(*digits)).collect();
-        if new.len() > PENDING_MAX {
-            return Err(Failure::failed(format!(
-                "{} labels {} images that have not arrived, at most {PENDING_MAX} labels are kept for such; import the \
-                 others later",
-                file.display(),
-                new.len()
-            )));
-        }
-        let mut older: Vec<&PendingLabel> =
-            self.awaited.values().filter(|awaited| !new.contains(&awaited.prefix)).collect();
-        older.sort_by_key(|awaited| awaited.at);
-        self.done.dropped = self.awaited.len().saturating_sub(PENDING_MAX);
-        for awaited in &older[..self.done.dropped] {
-            self.writes.push(Write::DeletePendingLabel { prefix: awaited.prefix.clone() });
-        }
-        if self.done.changed > 0 {
-            self.writes.push(count_new_labels(&self.snapshot.training, self.done.changed));
-        }
-        Ok((self.writes, self.done))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(count: usize) -> Checked {
+        let item = |n: usize| Item { sample: None, digits: format!("{n:08x}"), label: None };
+        Checked { items: (0..count).map(item).collect(), repeated: 5 }
+    }
+
+    #[test]
+    fn all_requests_name_the_change_of_the_first_and_their_counts_add_up() {
+        let mut asked = Vec::new();
+        let imported = send(checked(2_001), |arguments| {
+            let unchanged = arguments["items"].as_array().unwrap().len();
+            asked.push((unchanged, arguments["change"].as_u64()));
+            Ok(Imported { change: 7, counts: ImportCounts { unchanged, ..ImportCounts::default() } })
+        });
+        assert_eq!(asked, [(1_000, None), (1_000, Some(7)), (1, Some(7))]);
+        let counts = ImportCounts { unchanged: 2_006, ..ImportCounts::default() };
+        assert_eq!(imported.unwrap(), Imported { change: 7, counts });
+        let none = send(checked(0), |_| panic!("there is nothing to ask for")).unwrap();
+        assert_eq!(none.counts.unchanged, 5);
+    }
+
+    #[test]
+    fn an_import_that_is_interrupted_says_how_to_take_its_beginning_back() {
+        let mut answers = 0;
+        let failure = send(checked(2_001), |_| {
+            answers += 1;
+            let counts = ImportCounts::default();
+            if answers > 2 { Err(Failure::failed("the daemon is gone")) } else { Ok(Imported { change: 7, counts }) }
+        });
+        let said = format!("{:?}", failure.unwrap_err());
+        let words = "the daemon is gone; 2000 of 2001 labels are imported, 'edgetuned samples undo 7' takes them back";
+        assert!(said.contains(words), "{said}");
+        let first = format!("{:?}", send(checked(1), |_| Err(Failure::failed("no daemon"))).unwrap_err());
+        assert!(!first.contains("imported"), "{first}");
     }
 }

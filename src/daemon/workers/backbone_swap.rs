@@ -316,7 +316,7 @@ mod tests {
                 predicted: None,
             };
             let label = Label::new(if n.is_multiple_of(2) { "gear" } else { "nut" }).ok();
-            let label = Write::Label { id, label, source: LabelSource::Mqtt, at: Timestamp(1) };
+            let label = Write::Label { id, label, source: LabelSource::Mqtt, at: Timestamp(1), change: None };
             store.commit(&[Write::Sample(Box::new(sample)), label]).unwrap();
         }
         store

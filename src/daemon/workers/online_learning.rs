@@ -355,7 +355,7 @@ mod tests {
 
     fn label(n: u8, at: i64) -> Write {
         let label = Label::new(if n.is_multiple_of(2) { "gear" } else { "nut" }).ok();
-        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at) }
+        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at), change: None }
     }
 
     /// Forty samples, of which the first twenty are labelled.

@@ -66,22 +66,29 @@ impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
         for Job { job, query } in jobs {
             let reloads = matches!(query, Query::Reload);
-            let answer = self.heartbeat.during(|| catch_panic(|| self.answer(query)));
-            let answer = answer.unwrap_or_else(|_| {
-                Answer::error(
-                    ErrorCode::Failed,
-                    "answering failed unexpectedly; send the request again, and report it with the log if it happens \
-                     again",
-                )
+            let found = self.heartbeat.during(|| catch_panic(|| self.find(job, query)));
+            let found_out = found.unwrap_or_else(|_| {
+                let reason = "answering failed unexpectedly; send the request again, and report it with the log if it \
+                              happens again";
+                Event::QueryAnswered { job, answer: Answer::error(ErrorCode::Failed, reason) }
             });
-            let restart = reloads && matches!(answer, Answer::Ok { .. });
-            let found_out = Event::QueryAnswered { job, answer };
+            let restart = reloads && matches!(found_out, Event::QueryAnswered { answer: Answer::Ok { .. }, .. });
             // The loop ends only when this engine does.
             if self.events.send(found_out).is_err()
                 || (restart && self.events.send(Event::Process(ProcessEvent::ConfigReady)).is_err())
             {
                 break;
             }
+        }
+    }
+
+    fn find(&self, job: JobId, query: Query) -> Event {
+        match query {
+            Query::Undo { change, newest } => match self.reader.change(change, newest) {
+                Ok(found) => Event::ChangeFound { job, found },
+                Err(error) => Event::QueryAnswered { job, answer: failed(&error) },
+            },
+            query => Event::QueryAnswered { job, answer: self.answer(query) },
         }
     }
 
@@ -93,6 +100,7 @@ impl Parts {
             Query::Predict(id) => self.predict(id),
             Query::Export(head) => Ok(self.export(&head)),
             Query::Forget(_) => unreachable!("the online worker does that"),
+            Query::Undo { .. } => unreachable!("the engine makes the answer of what was found"),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => command::Reload::answer(&Empty {}),
                 Err(reason) => {
@@ -100,7 +108,7 @@ impl Parts {
                 }
             }),
         };
-        answer.unwrap_or_else(|error| Answer::error(ErrorCode::Failed, error_chain(&error)))
+        answer.unwrap_or_else(|error| failed(&error))
     }
 
     fn samples(&self, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
@@ -126,9 +134,13 @@ impl Parts {
         let source = export::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
         match export::export(&source, head, &self.exports) {
             Ok(exported) => command::Export::answer(&exported),
-            Err(error) => Answer::error(ErrorCode::Failed, error_chain(&error)),
+            Err(error) => failed(&error),
         }
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> Answer {
+    Answer::error(ErrorCode::Failed, error_chain(error))
 }
 
 fn gone(what: &str) -> Answer {

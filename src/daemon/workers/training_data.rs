@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn labelled_as(n: u8, label: Option<Label>, at: i64) -> Write {
-        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at) }
+        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at), change: None }
     }
 
     fn sample(n: u8) -> [Write; 2] {

@@ -68,7 +68,7 @@ fn labelled() -> Vec<Write> {
             predicted: None,
         };
         let label = Some(Label::new(class).unwrap());
-        let label = Write::Label { id: sample.id, label, source: LabelSource::Mqtt, at: Timestamp(1) };
+        let label = Write::Label { id: sample.id, label, source: LabelSource::Mqtt, at: Timestamp(1), change: None };
         [Write::Sample(Box::new(sample)), label]
     };
     (0..40).flat_map(one).collect()

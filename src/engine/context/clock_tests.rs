@@ -25,6 +25,8 @@ fn waiting() -> Engine {
         label: Label::new("nut").unwrap(),
         source: LabelSource::Mqtt,
         at: made_at,
+        change: None,
+        former: None,
     };
     let outbox = vec![Spooled { seq: 1, worth: Worth::Prediction, bytes: 10, made_at }];
     let mut engine =

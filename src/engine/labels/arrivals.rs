@@ -61,9 +61,9 @@ impl Labels {
             predicted,
         })));
         self.file_lives(cx, path, id);
-        for awaited in self.index.claim(&id) {
+        for awaited in self.index.awaited.claim(&id) {
             cx.write(Write::DeletePendingLabel { prefix: awaited.prefix });
-            self.set_label(cx, id, Some(awaited.label), awaited.source);
+            self.set_label(cx, id, Some(awaited.label), awaited.source, awaited.change);
         }
         self.keep_within_quota(cx);
     }

@@ -171,9 +171,11 @@ impl Labels {
                 if looks_like_a_date(label.as_str()) && !std::mem::replace(&mut self.doubts.reported_dates, true) {
                     cx.error(Component::Watch, dates_advice(&label));
                 }
-                self.set_label(cx, id, Some(label), LabelSource::Folder);
+                self.set_label(cx, id, Some(label), LabelSource::Folder, None);
             }
-            FolderAct::TakesBack => self.set_label(cx, id, None, LabelSource::Folder),
+            FolderAct::TakesBack => {
+                self.set_label(cx, id, None, LabelSource::Folder, None);
+            }
             FolderAct::Contradicts if was_divided => {}
             FolderAct::Contradicts => cx.error(Component::Watch, self.contradiction(id)),
         }

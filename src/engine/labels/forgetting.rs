@@ -69,7 +69,7 @@ impl Labels {
             let (_, awaited) = self.index.labelled_as(label);
             forgotten.awaited = awaited.len();
             for awaited in awaited {
-                self.index.forget_awaited(&awaited.prefix);
+                self.index.awaited.remove(&awaited.prefix);
                 cx.write(Write::DeletePendingLabel { prefix: awaited.prefix });
             }
         }

@@ -2,19 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
-use super::super::context::{Ages, Made};
 use super::super::snapshot::StoredSample;
 use super::super::write::{LabelSource, PendingLabel};
+use super::awaited::AwaitedLabels;
 use super::last_word::{Lies, Standing, is_person};
 use super::living::{LivingFile, LivingFiles, Places};
-use crate::words::{Label, Now, SampleId, Timestamp};
-
-/// Labels kept for images not seen yet.
-pub const PENDING_MAX: usize = 10_000;
-/// How long they are kept.
-const PENDING_AGE_MAX: Duration = Duration::from_hours(30 * 24);
+use crate::words::{Label, SampleId};
 
 /// All samples with their labels and files, in memory: about 250 bytes each.
 #[derive(Debug, Default)]
@@ -22,23 +16,9 @@ pub(super) struct SampleIndex {
     samples: BTreeMap<SampleId, Known>,
     files: LivingFiles,
     counts: BTreeMap<Label, usize>,
-    awaited: BTreeMap<String, Awaited>,
+    /// Labels that wait for their image.
+    pub awaited: AwaitedLabels,
     classes: Classes,
-}
-
-/// A label that waits for its image.
-#[derive(Debug)]
-struct Awaited {
-    label: PendingLabel,
-    made: Made,
-}
-
-impl Awaited {
-    /// By when they came, even if the clock was set between two of them.
-    fn order(&self) -> (Duration, Timestamp) {
-        let Made::InThisRun(made) = self.made else { return (Duration::ZERO, self.label.at) };
-        (made, self.label.at)
-    }
 }
 
 /// What deciding needs of a sample.
@@ -113,8 +93,7 @@ impl SampleIndex {
                 known.spoke_last = removed_by;
             }
         }
-        let awaited = awaited.into_iter().map(|label| Awaited { made: Made::Before(label.at), label });
-        index.awaited = awaited.map(|awaited| (awaited.label.prefix.clone(), awaited)).collect();
+        index.awaited = AwaitedLabels::new(awaited);
         index
     }
 
@@ -143,8 +122,7 @@ impl SampleIndex {
     pub fn labelled_as(&self, label: &Label) -> (Vec<SampleId>, Vec<PendingLabel>) {
         let class = self.classes.numbers.get(label);
         let samples = self.samples.iter().filter(|(_, known)| class.is_some() && known.label.as_ref() == class);
-        let awaited = self.awaited.values().map(|awaited| &awaited.label).filter(|awaited| awaited.label == *label);
-        (samples.map(|(id, _)| *id).collect(), awaited.cloned().collect())
+        (samples.map(|(id, _)| *id).collect(), self.awaited.of_class(label))
     }
 
     /// Adds a sample without a label, with its prediction and its head; no effect when it is known.
@@ -275,38 +253,6 @@ impl SampleIndex {
             (Some(_), Some(_)) => Resolved::Ambiguous,
         }
     }
-
-    /// Keeps a label for an image to come; returns the prefix that had to go for it.
-    pub fn await_label(&mut self, label: PendingLabel, now: Now) -> Option<String> {
-        self.awaited.insert(label.prefix.clone(), Awaited { label, made: Made::InThisRun(now.mono) });
-        if self.awaited.len() <= PENDING_MAX {
-            return None;
-        }
-        let oldest =
-            self.awaited.iter().min_by_key(|(_, awaited)| awaited.order()).map(|(prefix, _)| prefix.clone())?;
-        self.awaited.remove(&oldest);
-        Some(oldest)
-    }
-
-    /// Forgets the label kept under exactly this prefix; whether there was one.
-    pub fn forget_awaited(&mut self, prefix: &str) -> bool {
-        self.awaited.remove(prefix).is_some()
-    }
-
-    /// Takes out every label that was kept for this image: the latest is the one that counts, the rest is older.
-    pub fn claim(&mut self, id: &SampleId) -> Vec<PendingLabel> {
-        let digits = id.to_string();
-        let prefixes: Vec<String> = (8..=64).map(|length| digits[..length].to_owned()).collect();
-        let mut claimed: Vec<_> = prefixes.iter().filter_map(|prefix| self.awaited.remove(prefix)).collect();
-        claimed.sort_by_key(Awaited::order);
-        claimed.into_iter().map(|awaited| awaited.label).collect()
-    }
-
-    /// Takes out the labels whose image did not come within thirty days.
-    pub fn expire(&mut self, ages: &Ages) -> Vec<String> {
-        let is_old = |_: &String, awaited: &mut Awaited| ages.of(awaited.made).is_some_and(|age| age > PENDING_AGE_MAX);
-        self.awaited.extract_if(.., is_old).map(|(prefix, _)| prefix).collect()
-    }
 }
 
 #[cfg(test)]
@@ -366,29 +312,5 @@ mod tests {
         index.add(id(1, 0), Some((label("gear"), 8)));
         assert_eq!(index.take_predicted(&id(1, 0)), Some((label("nut"), 7)));
         assert_eq!(index.take_predicted(&id(1, 0)), None);
-    }
-
-    #[test]
-    fn labels_wait_for_their_image_and_the_oldest_go_past_the_bound() {
-        let mut index = SampleIndex::default();
-        let awaited = |n: usize| PendingLabel {
-            prefix: format!("{n:08x}"),
-            label: label("nut"),
-            source: LabelSource::Mqtt,
-            at: Timestamp(i64::try_from(n).unwrap()),
-        };
-        let now = |ms: u64| Now { wall: Timestamp(0), mono: Duration::from_millis(ms) };
-        for n in 0..PENDING_MAX {
-            assert_eq!(index.await_label(awaited(n), now(0)), None);
-        }
-        assert_eq!(index.await_label(awaited(PENDING_MAX), now(0)), Some("00000000".into()));
-        let mut bytes = [0; 32];
-        bytes[3] = 7;
-        let image = SampleId(crate::words::Digest(bytes));
-        assert_eq!(index.claim(&image), [awaited(7)]);
-        assert_eq!(index.claim(&image), [], "a label is claimed once");
-        assert_eq!(index.await_label(awaited(PENDING_MAX + 1), now(5)), None);
-        let expired = index.expire(&Ages::believing(now(30 * 24 * 3_600_000 + 5)));
-        assert_eq!(expired.len(), PENDING_MAX - 1, "all but the last one");
     }
 }

@@ -4,7 +4,8 @@ use super::super::context::Cx;
 use super::super::fact::Fact;
 use super::super::write::{LabelSource, PendingLabel, Write};
 use super::Labels;
-use super::index::{Changed, PENDING_MAX, Resolved};
+use super::awaited::PENDING_MAX;
+use super::index::{Changed, Resolved};
 use crate::wire::command::{self, Spec as _};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, SampleId};
@@ -17,10 +18,13 @@ impl Labels {
             Ok(items) => items,
             Err(why) => return cx.error_on_topic("label", why.to_string()),
         };
+        let change = self.begin_change();
         for item in items {
             match self.index.resolve(item.image.as_str()) {
-                Resolved::Known(id) => self.set_label(cx, id, item.label, LabelSource::Mqtt),
-                Resolved::Unknown => self.await_label(cx, item),
+                Resolved::Known(id) => {
+                    self.set_label(cx, id, item.label, LabelSource::Mqtt, Some(change));
+                }
+                Resolved::Unknown => self.await_item(cx, item, change),
                 Resolved::Ambiguous => cx.error_on_topic("label", several(&item.image)),
             }
         }
@@ -32,14 +36,15 @@ impl Labels {
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&items[doubtful].image);
         }
+        let change = self.begin_change();
         let mut taken = LabelsTaken::default();
         for (item, resolved) in items.iter().zip(resolved) {
             if let Resolved::Known(id) = resolved {
                 taken.set += 1;
-                self.set_label(cx, id, item.label.clone(), LabelSource::Mqtt);
+                self.set_label(cx, id, item.label.clone(), LabelSource::Mqtt, Some(change));
             } else {
                 taken.kept += usize::from(item.label.is_some());
-                self.await_label(cx, item.clone());
+                self.await_item(cx, item.clone(), change);
             }
         }
         command::Label::answer(&taken)
@@ -53,43 +58,70 @@ impl Labels {
             return no_such_label(from);
         }
         let taken = LabelsTaken { set: images.len(), kept: awaited.len() };
+        let change = self.begin_change();
         for id in images {
-            self.set_label(cx, id, Some(to.clone()), LabelSource::Mqtt);
+            self.set_label(cx, id, Some(to.clone()), LabelSource::Mqtt, Some(change));
         }
         for awaited in awaited {
-            let awaited = PendingLabel { label: to.clone(), ..awaited };
-            cx.write(Write::PendingLabel(awaited.clone()));
-            self.index.await_label(awaited, cx.now);
+            self.await_label(cx, PendingLabel { label: to.clone(), change: Some(change), ..awaited });
         }
         command::Relabel::answer(&taken)
     }
 
-    fn await_label(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem) {
+    /// A number for everything that a person does now.
+    pub(super) fn begin_change(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+
+    fn await_item(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem, change: u64) {
         let prefix = item.image.as_str().to_owned();
         let Some(label) = item.label else {
-            if self.index.forget_awaited(&prefix) {
+            if self.index.awaited.remove(&prefix) {
                 cx.write(Write::DeletePendingLabel { prefix });
             }
             return;
         };
-        let awaited = PendingLabel { prefix, label, source: LabelSource::Mqtt, at: cx.now.wall };
-        cx.write(Write::PendingLabel(awaited.clone()));
-        if let Some(prefix) = self.index.await_label(awaited, cx.now) {
+        let (source, at, change) = (LabelSource::Mqtt, cx.now.wall, Some(change));
+        let awaited = PendingLabel { prefix, label, source, at, change, former: None };
+        if let Some(prefix) = self.await_label(cx, awaited) {
             let reason =
                 format!("the label kept for image {prefix} was dropped: at most {PENDING_MAX} wait for their image");
-            cx.write(Write::DeletePendingLabel { prefix });
             cx.error_on_topic("label", reason);
         }
     }
 
-    /// Sets or removes a known image's label; the same label again is no change, but for who gave it.
-    pub fn set_label(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, source: LabelSource) {
+    /// Keeps a label for an image to come; returns the prefix of the one that had to go for it.
+    pub(super) fn await_label(&mut self, cx: &mut Cx<'_>, awaited: PendingLabel) -> Option<String> {
+        let former = self.index.awaited.get(&awaited.prefix);
+        let awaited = awaited.in_place_of(former);
+        cx.write(Write::PendingLabel(awaited.clone()));
+        let dropped = self.index.awaited.insert(awaited, cx.now);
+        if let Some(prefix) = dropped.clone() {
+            cx.write(Write::DeletePendingLabel { prefix });
+        }
+        dropped
+    }
+
+    /// Sets or removes a known image's label, as a part of a change; the same label again is no change, but for who gave
+    /// it.
+    pub(super) fn set_label(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: SampleId,
+        label: Option<Label>,
+        source: LabelSource,
+        change: Option<u64>,
+    ) -> Changed {
         let changed = self.index.set_label(id, label.clone(), source);
         if changed == Changed::Nothing {
-            return;
+            return changed;
+        }
+        if let Some(labelled_since) = &mut self.undoing {
+            labelled_since.insert(id);
         }
         let at = cx.stamp();
-        cx.write(Write::Label { id, label: label.clone(), source, at });
+        cx.write(Write::Label { id, label: label.clone(), source, at, change });
         self.learn(cx, id);
         if changed == Changed::Label {
             self.review.outdated();
@@ -97,6 +129,7 @@ impl Labels {
             let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));
             cx.post(Fact::LabelSet { id, label, predicted, counts: self.counts() });
         }
+        changed
     }
 }
 

@@ -1,14 +1,17 @@
 //! Samples and their labels: which are known, which images are worth a label, and which samples have to go.
 
 mod arrivals;
+mod awaited;
 mod class_folders;
 mod eviction;
 mod forgetting;
+mod importing;
 mod index;
 mod labelling;
 mod last_word;
 mod living;
 mod review_list;
+mod undoing;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -23,11 +26,12 @@ use super::write::{ClassFolders, FileDisposition, PendingLabel, Write};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
 use crate::words::SampleId;
+pub use awaited::PENDING_MAX;
 use class_folders::Doubts;
 use eviction::Eviction;
-pub use index::PENDING_MAX;
 use index::{Resolved, SampleIndex};
 use review_list::ReviewState;
+pub use undoing::{ChangedImage, NothingToUndo, StoredChange};
 
 /// The machine of samples and labels.
 #[derive(Debug)]
@@ -38,6 +42,12 @@ pub(super) struct Labels {
     doubts: Doubts,
     /// Samples that are being forgotten: what is learned at once has let go of them, and they are still stored.
     leaving: BTreeSet<SampleId>,
+    /// The number of the latest change by a person.
+    changes: u64,
+    /// The change of the import that further requests may belong to.
+    importing: Option<u64>,
+    /// While the store is asked what is to be undone: the images whose labels changed since.
+    undoing: Option<BTreeSet<SampleId>>,
     /// Samples that were in doubt before the start.
     in_doubt: Vec<SampleId>,
     /// Files that wait to be read, as the files' machine posted.
@@ -54,6 +64,7 @@ impl Labels {
         pending: Vec<PendingLabel>,
         files: &[(PathBuf, FileDisposition)],
         judged_under: Option<ClassFolders>,
+        changes: u64,
     ) -> Self {
         let in_doubt = samples.iter().filter(|sample| sample.in_doubt).map(|sample| sample.id).collect();
         let mut index = SampleIndex::new(samples, pending);
@@ -72,6 +83,9 @@ impl Labels {
             eviction: Eviction::default(),
             doubts: Doubts::new(judged_under),
             leaving: BTreeSet::new(),
+            changes,
+            importing: None,
+            undoing: None,
             in_doubt,
             files_waiting: 0,
             backlog_waits: false,
@@ -107,7 +121,7 @@ impl Labels {
 
     /// Forgets the labels whose image did not come in time.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
-        for prefix in self.index.expire(&cx.ages()) {
+        for prefix in self.index.awaited.expire(&cx.ages()) {
             cx.write(Write::DeletePendingLabel { prefix });
         }
     }

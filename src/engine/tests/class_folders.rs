@@ -225,12 +225,25 @@ impl Desk {
             }
             By::Import if self.kept.samples.contains_key(&image()) => {
                 let said = Some(label(said));
-                self.kept.apply(&Write::Label { id: image(), label: said, source, at: at(self.now_ms).wall });
+                self.kept.apply(&Write::Label {
+                    id: image(),
+                    label: said,
+                    source,
+                    at: at(self.now_ms).wall,
+                    change: None,
+                });
                 self.starts();
             }
             By::Import => {
                 let prefix = image().to_string();
-                let awaited = PendingLabel { prefix, label: label(said), source, at: at(self.now_ms).wall };
+                let awaited = PendingLabel {
+                    prefix,
+                    label: label(said),
+                    source,
+                    at: at(self.now_ms).wall,
+                    change: None,
+                    former: None,
+                };
                 self.kept.apply(&Write::PendingLabel(awaited));
                 self.starts();
             }

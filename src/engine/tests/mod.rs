@@ -7,8 +7,10 @@ mod class_folders;
 mod config_patch;
 mod forgetting;
 mod home_assistant;
+mod importing;
 mod requests;
 mod storage_outage;
+mod undoing;
 mod updates;
 
 use std::path::PathBuf;

@@ -100,6 +100,11 @@ fn a_file_of_version_1_comes_through_whole() {
     assert_eq!(number(indices), 2);
     assert_eq!(number("SELECT (SELECT sum(undone) FROM label_history) + (SELECT sum(evicted) FROM files)"), 0);
 
+    let changes =
+        "SELECT group_concat(coalesce(change, 'none')) FROM (SELECT change FROM label_history ORDER BY number)";
+    let changes: String = connection.query_row(changes, [], |row| row.get(0)).unwrap();
+    assert_eq!((changes.as_str(), number("SELECT changes FROM state")), ("1,2,none", 2), "a folder makes none");
+
     let snapshot = store.snapshot().unwrap();
     let gear = StoredSample {
         label: Some((label("gear"), LabelSource::Folder)),
@@ -116,8 +121,13 @@ fn a_file_of_version_1_comes_through_whole() {
     assert_eq!((predicted.head, predicted.probability), (0, 0.75), "who predicted was not noted");
 
     // Numbers go on behind the highest ever given, and all that is new can be written.
-    let import =
-        |n| Write::Label { id: id(n), label: Some(label("nut")), source: LabelSource::Import, at: Timestamp(99) };
+    let import = |n| Write::Label {
+        id: id(n),
+        label: Some(label("nut")),
+        source: LabelSource::Import,
+        at: Timestamp(99),
+        change: Some(9),
+    };
     store.commit(&[sample(8), import(8), Write::PendingLabel(awaited("eeee0000", "nut"))]).unwrap();
     let connection = &store.database.connection;
     let numbers = "SELECT max(samples.number), max(label_history.number), max(awaited_labels.number)
@@ -151,4 +161,22 @@ fn a_file_whose_rows_refer_to_nothing_is_not_migrated() {
     assert!(crate::words::error_chain(&error).contains("refers to a row that is not there"), "{error:?}");
     assert_eq!(rows(&old, &columns), before);
     assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[test]
+fn labels_that_a_person_gave_at_one_time_are_one_change_of_a_former_version() {
+    let folder = folder();
+    let old = version_1(folder.path());
+    let one = format!("x'{}'", id(1).0);
+    let more = format!(
+        "INSERT INTO label_history VALUES (5, {one}, 'nut', 'mqtt', 40), (6, {one}, 'gear', 'folder', 40),
+                                          (7, {one}, 'cog', 'mqtt', 40), (8, {one}, 'nut', 'mqtt', 25);"
+    );
+    old.execute_batch(&more).unwrap();
+    drop(old);
+    let store = open(folder.path()).unwrap();
+    let history = store.reader().unwrap().label_history(&id(1)).unwrap();
+    let changes: Vec<_> = history.iter().map(|line| line.change).collect();
+    assert_eq!(changes, [Some(1), Some(2), None, Some(5), None, Some(5), Some(1)]);
+    assert_eq!(store.snapshot().unwrap().changes, 5);
 }

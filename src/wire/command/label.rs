@@ -70,7 +70,7 @@ pub fn parse_labels(payload: &[u8]) -> Result<Vec<LabelItem>, BadPayload> {
     }
 }
 
-fn not_too_many(items: Vec<LabelItem>) -> Result<Vec<LabelItem>, BadPayload> {
+pub(super) fn not_too_many(items: Vec<LabelItem>) -> Result<Vec<LabelItem>, BadPayload> {
     match items.len() {
         0..=MAX_LABEL_ITEMS => Ok(items),
         items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),

@@ -8,6 +8,7 @@
 mod export;
 mod forget;
 mod heads;
+mod import;
 mod label;
 mod predict;
 mod promote;
@@ -19,6 +20,7 @@ mod rollback;
 mod samples;
 mod status;
 mod train;
+mod undo;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -28,6 +30,7 @@ use super::payload::{BadPayload, from_json};
 pub use export::{Export, Exported};
 pub use forget::{Forget, Forgotten};
 pub use heads::{HeadEntry, Heads};
+pub use import::{Import, ImportCounts, Imported};
 pub use label::{BadImagePrefix, ImagePrefix, Label, LabelItem, LabelsTaken, MAX_LABEL_ITEMS, parse_labels};
 pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use promote::{Promote, Promoted};
@@ -41,6 +44,7 @@ pub use rollback::{Rollback, RolledBack};
 pub use samples::{MAX_SAMPLES, SampleEntry, Samples};
 pub use status::{Link, Status, StatusReport};
 pub use train::{Train, TrainAccepted};
+pub use undo::{MAX_RESTORED, Restored, Undo, Undone};
 
 /// Makes [`Command`] and its table from the list of the types that are commands.
 macro_rules! commands {
@@ -93,6 +97,8 @@ commands! {
     Review,
     Label,
     Relabel,
+    Import,
+    Undo,
     Forget,
 }
 
@@ -256,7 +262,10 @@ mod tests {
         };
         assert_eq!(with(Effect::Reads), ["predict", "samples", "heads", "status", "review"]);
         assert_eq!(with(Effect::Works), ["rescan", "export"]);
-        assert_eq!(with(Effect::Changes), ["train", "reload", "rollback", "promote", "label", "relabel", "forget"]);
+        assert_eq!(
+            with(Effect::Changes),
+            ["train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget"]
+        );
     }
 
     /// Reads the arguments of one command; a refusal as text.
