@@ -3,7 +3,7 @@
 # line for each: ok, or FAIL with what failed. Ends with 1 when one fails, and with 0 where there are none.
 #
 #   tools/field.sh                  all of them
-#   tools/field.sh c12 m0           those whose names begin so
+#   tools/field.sh c12 m0           those whose names begin so; images-models are those of pictures, models and training
 #
 # FIELD_JOBS=4       so many at a time
 # FIELD_SECONDS=600  a case that takes longer fails
@@ -11,6 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 CASES=../shared/cases/daemon
+# One script of many cases, each a line.
+MODELS=../shared/cases/images-models/check.py
 JOBS=${FIELD_JOBS:-4}
 SECONDS_MAX=${FIELD_SECONDS:-600}
 TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -37,9 +39,9 @@ END
 tools/setup.sh
 "${CARGO:-cargo}" build --locked --package edgetuned --bin edgetuned
 python="$TARGET/field-venv/bin/python"
-if ! "$python" -c 'import PIL, paho.mqtt, pyftpdlib' 2>/dev/null; then
+if ! "$python" -c 'import PIL, paho.mqtt, pyftpdlib, numpy, onnx, onnxruntime' 2>/dev/null; then
     python3 -m venv "$TARGET/field-venv"
-    "$python" -m pip install --quiet --disable-pip-version-check pillow paho-mqtt pyftpdlib
+    "$python" -m pip install --quiet --disable-pip-version-check pillow paho-mqtt pyftpdlib numpy onnx onnxruntime
 fi
 
 # Readable for the users that some cases become.
@@ -68,6 +70,9 @@ sweep() {
 play() {
     local case=$1 name out status=0 began=$SECONDS
     name=$(basename "$case" .py)
+    if [ "$name" = check ]; then
+        name=$(basename "$(dirname "$case")")
+    fi
     out="$lab/out/$name"
     mkdir -m 755 "$lab/$name"
     if [ "$name" = x01_config ]; then
@@ -96,8 +101,12 @@ trap 'sweep "$lab"' EXIT
 export python SECONDS_MAX
 
 chosen=()
-for case in "$CASES"/*.py "$CASES"/pass/*.py; do
+for case in "$CASES"/*.py "$CASES"/pass/*.py "$MODELS"; do
     name=$(basename "$case")
+    if [ "$case" = "$MODELS" ]; then
+        [ -f "$case" ] || continue
+        name=images-models
+    fi
     for prefix in "${@:-}"; do
         if [[ $name == "$prefix"* ]]; then chosen+=("$case") && break; fi
     done

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use edgetuned::backbone::{
-    BadModel, CannotExport, Graph, Inspection, Manifest, PROBABILITIES, Wishes, expose, propose, settle, with_head,
+    BadModel, CannotExport, Cut, Graph, Inspection, Manifest, PROBABILITIES, Wishes, complete, expose, propose, with_head,
 };
 use edgetuned_fuzz::{fits_on_a_screen, record};
 use libfuzzer_sys::fuzz_target;
@@ -37,7 +37,7 @@ fn proposed(model: &[u8]) {
         Ok(proposal) => {
             assert!(inspection.candidates.iter().any(|candidate| candidate.tensor == proposal.tensor));
             for shape in [[1, 8, 1, 1].as_slice(), &[1, 8, 4, 4], &[1, 17, 8], &[1, 8], &[-1, 0]] {
-                if let Ok(embedding) = settle(&proposal, shape, None) {
+                if let Ok(embedding) = complete(&proposal, shape, None) {
                     assert!((1..=65_536).contains(&embedding.dim), "{embedding:?}");
                 }
             }
@@ -61,7 +61,8 @@ fn cut(model: &[u8], graph: &Graph, tensor: &str) {
     assert!(after.nodes.iter().all(|node| graph.nodes.contains(node)), "a node that was not there");
     assert_eq!(expose(&cut, &after, tensor).as_ref(), Ok(&cut), "{tensor:?} is cut out twice");
     let manifest = manifest(tensor);
-    match with_head(model, &manifest, &[1, 4, 2, 2], &record(manifest.space())) {
+    let shape = Cut { shape: vec![1, 4, 2, 2], widening: None, alone: None };
+    match with_head(model, &manifest, &shape, &record(manifest.space())) {
         Ok(whole) => {
             let whole = Graph::read(&whole).unwrap_or_else(|bad| panic!("{tensor:?}: {bad}"));
             assert_eq!(outputs(&whole), [PROBABILITIES]);

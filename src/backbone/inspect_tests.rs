@@ -2,12 +2,8 @@
 
 use super::*;
 
-#[allow(dead_code, reason = "shared with the tests that run such files")]
-#[path = "../../tests/support/onnx.rs"]
-mod onnx;
-
-use onnx::Attribute::{Int, Integers, Ints};
-use onnx::{Net, body};
+use crate::backbone::drawn::Attribute::{Int, Integers, Ints};
+use crate::backbone::drawn::{Net, body};
 
 /// The likeliest candidate of `net` as `tensor dim pool`, dim being ? where the file does not state it.
 fn first(net: Net) -> String {

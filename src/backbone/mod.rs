@@ -5,6 +5,10 @@
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;
+#[cfg(test)]
+#[allow(dead_code, reason = "shared with the tests that run such files")]
+#[path = "../../tests/support/onnx.rs"]
+mod drawn;
 mod export;
 mod inspect;
 mod manifest;

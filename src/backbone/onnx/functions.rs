@@ -225,3 +225,7 @@ fn messages(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
 fn text_in(message: &[u8], number: u64) -> String {
     messages(message, number).last().map(text).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "functions_tests.rs"]
+mod tests;
