@@ -18,6 +18,13 @@ for tool in "${TOOLS[@]}"; do
     fi
 done
 
+# The assembler of libjpeg-turbo's SIMD code for amd64; without it the program would be another one, and slower.
+if ! command -v nasm >/dev/null; then
+    say "installing nasm"
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends nasm >/dev/null ||
+        { say "nasm is missing: apt-get install nasm" && exit 1; }
+fi
+
 if [ ! -x target/tools/zig/zig ]; then
     say "getting zig, once"
     python3 -m pip --version >/dev/null || { say "pip is missing: apt-get install python3-pip" && exit 1; }

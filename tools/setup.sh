@@ -3,7 +3,8 @@
 # where the program finds it by itself. Nothing happens when it is there already.
 #
 #   tools/setup.sh          the library
-#   tools/setup.sh tests    the library, and the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf
+#   tools/setup.sh tests    the library, and the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf, and
+#                           other decoders of pictures (cjpeg, djpeg, convert, Pillow)
 #
 # EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere.
 set -euo pipefail
@@ -109,7 +110,10 @@ mosquitto_passwd mosquitto
 openssl openssl
 mkfs.ext4 e2fsprogs
 readelf binutils
+cjpeg libjpeg-turbo-progs
+convert imagemagick
 EOF
+    { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
     # shellcheck disable=SC2046 # one word a package
     set -- $(printf '%s\n' "${missing[@]}" | sort -u)

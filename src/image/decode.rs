@@ -2,17 +2,20 @@
 //!
 //! The format is recognised by content. Orientation (EXIF) is applied, 16 bits become 8, grey and CMYK become RGB, of
 //! an animation the first frame is taken, colour profiles are ignored. Alpha is laid over black: fully transparent
-//! pixels are commonly stored as black, so this agrees with programs that drop alpha.
+//! pixels are commonly stored as black, so this agrees with programs that drop alpha. A BMP whose alpha is 0 throughout
+//! has none: programs reserve its bits without writing any.
 //!
-//! Decoders are lenient: half a JPEG decodes to a picture with a grey lower half. A file that is still being
-//! written must not become a sample, so its structure is walked before it is decoded. Bytes behind the end are
-//! fine, cameras put thumbnails and notes there.
+//! A file that is still being written must not become a sample, so its structure is walked before it is decoded
+//! ([`super::whole`], [`super::jpeg`]). Bytes behind the end are fine, cameras put thumbnails and notes there.
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
 
+use super::jpeg;
+use super::whole::{is_whole, may_become_an_image};
 use crate::words::on_one_line;
 
 /// Upright pixels, 8 bits a channel: (height, width, 3), red first; never empty.
@@ -85,6 +88,14 @@ pub enum BadImage {
         /// Bytes there are.
         bytes: usize,
     },
+    /// Nothing but the end marker is missing; it may still be being written.
+    #[error(
+        "the JPEG file has all its pixels but no end marker after {bytes} bytes; save it again, or wait until it is written"
+    )]
+    Unended {
+        /// Bytes there are.
+        bytes: usize,
+    },
     /// None of the four formats, whatever its name is.
     #[error("the file is not a JPEG, PNG, WebP or BMP image: it begins with {begins}; remove it or convert it")]
     Format {
@@ -123,7 +134,7 @@ impl BadImage {
     /// True when the file may still be being written, so that it is worth reading again later.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
-        matches!(self, Self::Empty | Self::Truncated { .. })
+        matches!(self, Self::Empty | Self::Truncated { .. } | Self::Unended { .. })
     }
 }
 
@@ -161,6 +172,25 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
 }
 
 fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
+    let (stored, orientation) = if format == ImageFormat::Jpeg {
+        jpeg::decode(bytes, limits)?
+    } else {
+        decode_other(format, name, bytes, limits)?
+    };
+    let mut upright = DynamicImage::ImageRgb8(stored);
+    upright.apply_orientation(orientation);
+    let (width, height) = (upright.width(), upright.height());
+    Rgb::new(width, height, upright.into_rgb8().into_raw())
+        .ok_or_else(|| BadImage::Decode { format: name, reason: "it has no pixels".into() })
+}
+
+/// PNG, WebP and BMP: the pixels as they are stored, and how they have to be turned.
+fn decode_other(
+    format: ImageFormat,
+    name: &'static str,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<(RgbImage, Orientation), BadImage> {
     let truncated = || BadImage::Truncated { format: name, bytes: bytes.len() };
     let damaged = |error: image::ImageError| {
         if is_whole(format, bytes) {
@@ -183,14 +213,20 @@ fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Lim
     decoder.set_limits(memory).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     let decoded = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    let mut upright = DynamicImage::ImageRgb8(over_black(decoded));
-    upright.apply_orientation(orientation);
-    let (width, height) = (upright.width(), upright.height());
-    Rgb::new(width, height, upright.into_rgb8().into_raw())
-        .ok_or_else(|| BadImage::Decode { format: name, reason: "it has no pixels".into() })
+    Ok((if format == ImageFormat::Bmp { opaque_or_over_black(decoded) } else { over_black(decoded) }, orientation))
 }
 
-fn over_black(image: DynamicImage) -> image::RgbImage {
+/// A BMP's pixels: without alpha where it is 0 in each, since then nobody wrote any.
+fn opaque_or_over_black(image: DynamicImage) -> RgbImage {
+    match image {
+        DynamicImage::ImageRgba8(pixels) if pixels.pixels().all(|pixel| pixel[3] == 0) => {
+            DynamicImage::ImageRgba8(pixels).into_rgb8()
+        }
+        other => over_black(other),
+    }
+}
+
+fn over_black(image: DynamicImage) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }
@@ -202,107 +238,6 @@ fn over_black(image: DynamicImage) -> image::RgbImage {
         }
     }
     DynamicImage::ImageRgba8(rgba).into_rgb8()
-}
-
-/// True when `bytes`, a file of this `format`, ends where its structure says or later.
-///
-/// JPEG: the end marker is met by walking segments and scans. PNG: the chunk `IEND` is there. WebP: as long as its
-/// RIFF header and each chunk in it say. BMP: the pixel array is there in full; compressed ones are as long as their
-/// header says.
-pub fn is_whole(format: ImageFormat, bytes: &[u8]) -> bool {
-    match format {
-        ImageFormat::Jpeg => jpeg(bytes),
-        ImageFormat::Png => png(bytes),
-        ImageFormat::WebP => webp(bytes),
-        ImageFormat::Bmp => bmp(bytes),
-        _ => Some(true),
-    }
-    .unwrap_or(false)
-}
-
-/// True when `bytes` may be the first few of one of the four formats, too few to be sure.
-pub fn may_become_an_image(bytes: &[u8]) -> bool {
-    let begins = |magic: &[Option<u8>]| {
-        bytes.len() < magic.len() && bytes.iter().zip(magic).all(|(byte, want)| want.is_none_or(|want| want == *byte))
-    };
-    let exact = |magic: &[u8]| begins(&magic.iter().copied().map(Some).collect::<Vec<_>>());
-    let webp: Vec<_> = b"RIFF".iter().copied().map(Some).chain([None; 4]).chain(b"WEBP".map(Some)).collect();
-    exact(b"\xff\xd8\xff") || exact(b"\x89PNG\r\n\x1a\n") || exact(b"BM") || begins(&webp)
-}
-
-fn u16_be(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
-}
-
-fn u16_le(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
-}
-
-fn u32_le(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-/// `None` and `Some(false)` both mean: the end is missing.
-fn jpeg(bytes: &[u8]) -> Option<bool> {
-    const START: u8 = 0xd8;
-    const END: u8 = 0xd9;
-    let mut at = 0;
-    loop {
-        // To the next marker: 0xff, any number of fill bytes 0xff, then the code. Inside a scan 0xff00 is data.
-        at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;
-        at += bytes.get(at..)?.iter().position(|&byte| byte != 0xff)?;
-        let code = *bytes.get(at)?;
-        at += 1;
-        match code {
-            END => return Some(true),
-            0x00 | 0x01 | 0xd0..=0xd7 | START => {}
-            _ => at += u16_be(bytes, at)?.max(2),
-        }
-    }
-}
-
-fn png(bytes: &[u8]) -> Option<bool> {
-    let mut at = 8;
-    loop {
-        let length = u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?) as usize;
-        let kind = bytes.get(at + 4..at + 8)?;
-        at = at.checked_add(length)?.checked_add(12)?;
-        if kind == b"IEND" {
-            return Some(at <= bytes.len());
-        }
-    }
-}
-
-fn webp(bytes: &[u8]) -> Option<bool> {
-    let mut end = u64::from(u32_le(bytes, 4)?) + 8;
-    let mut at = 12;
-    while at + 8 <= end {
-        let chunk_end = at + 8 + u64::from(u32_le(bytes, usize::try_from(at).ok()? + 4)?);
-        // The decoder reads a chunk to its own end, also where the header of the file has an earlier one.
-        end = end.max(chunk_end);
-        at = chunk_end + (chunk_end & 1);
-    }
-    Some(end <= bytes.len() as u64)
-}
-
-fn bmp(bytes: &[u8]) -> Option<bool> {
-    const RGB: u32 = 0;
-    const BITFIELDS: u32 = 3;
-    const ALPHA_BITFIELDS: u32 = 6;
-    let (file_size, pixels_at, header_size) = (u32_le(bytes, 2)?, u32_le(bytes, 10)?, u32_le(bytes, 14)?);
-    let (width, height, depth, compression) = if header_size == 12 {
-        (u16_le(bytes, 18)?, u16_le(bytes, 20)?, u16_le(bytes, 24)?, RGB)
-    } else {
-        let size = |at| Some(u64::from(u32_le(bytes, at)?.cast_signed().unsigned_abs()));
-        (size(18)?, size(22)?, u16_le(bytes, 28)?, u32_le(bytes, 30)?)
-    };
-    let end = if matches!(compression, RGB | BITFIELDS | ALPHA_BITFIELDS) {
-        let row = (width * depth).div_ceil(32) * 4;
-        u64::from(pixels_at).saturating_add(row.saturating_mul(height))
-    } else {
-        u64::from(file_size)
-    };
-    Some(end <= bytes.len() as u64)
 }
 
 #[cfg(test)]

@@ -200,3 +200,44 @@ fn a_webp_file_whose_pixels_go_on_behind_its_end_is_not_whole() {
     assert!(error.is_incomplete(), "{error}");
     assert!(!shown.is_err_and(|error| error.is_incomplete()), "with its hundred bytes it is whole");
 }
+
+/// A BMP with a header of 124 bytes (version 5) and masks, one row of `pixels` as they lie in the file.
+fn bmp(width: u32, bits: u16, masks: [u32; 4], pixels: &[u8]) -> Vec<u8> {
+    let mut header = [0; 124];
+    header[..4].copy_from_slice(&124u32.to_le_bytes());
+    header[4..8].copy_from_slice(&width.to_le_bytes());
+    header[8..12].copy_from_slice(&1u32.to_le_bytes());
+    header[12..14].copy_from_slice(&1u16.to_le_bytes());
+    header[14..16].copy_from_slice(&bits.to_le_bytes());
+    header[16..20].copy_from_slice(&3u32.to_le_bytes());
+    for (place, mask) in header[40..56].chunks_exact_mut(4).zip(masks) {
+        place.copy_from_slice(&mask.to_le_bytes());
+    }
+    let size = (14 + 124 + pixels.len() as u32).to_le_bytes();
+    [b"BM", &size[..], &[0; 4], &138u32.to_le_bytes(), &header, pixels].concat()
+}
+
+#[test]
+fn alpha_that_is_zero_throughout_a_bmp_is_none() {
+    let deep = |alphas: [u8; 2]| {
+        let masks = [0xff_0000, 0xff00, 0xff, 0xff00_0000];
+        decoded(&bmp(2, 32, masks, &[50, 100, 200, alphas[0], 30, 20, 10, alphas[1]])).unwrap().pixels().to_vec()
+    };
+    assert_eq!(deep([0, 0]), [200, 100, 50, 10, 20, 30], "nobody wrote any");
+    assert_eq!(deep([255, 255]), [200, 100, 50, 10, 20, 30]);
+    assert_eq!(deep([255, 0]), [200, 100, 50, 0, 0, 0], "the second is transparent");
+    let flat = |pixels: [u16; 2]| {
+        let pixels: Vec<u8> = pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect();
+        decoded(&bmp(2, 16, [0x7c00, 0x3e0, 0x1f, 0x8000], &pixels)).unwrap().pixels().to_vec()
+    };
+    assert_eq!(flat([0x7c00, 0x001f]), [255, 0, 0, 0, 0, 255]);
+    assert_eq!(flat([0xfc00, 0x001f]), [255, 0, 0, 0, 0, 0], "the second is transparent");
+}
+
+#[test]
+fn transparent_pngs_and_webps_stay_what_their_files_say() {
+    let clear = image::RgbaImage::from_pixel(3, 2, image::Rgba([200, 100, 50, 0]));
+    for format in [ImageFormat::Png, ImageFormat::WebP] {
+        assert_eq!(decoded(&file(clear.clone(), format)).unwrap().pixels(), [0; 18], "{format:?}");
+    }
+}

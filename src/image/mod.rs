@@ -4,7 +4,9 @@
 //! pixels into numbers. The same bytes give the same tensor on every run. Nothing here opens files.
 
 mod decode;
+mod jpeg;
 mod preprocess;
+mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};
