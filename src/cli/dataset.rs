@@ -9,7 +9,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::failure::Failure;
-use crate::watch::is_image_name;
+use super::output::by_ending;
+use crate::watch::{NameKind, name_kind};
 use crate::words::Label;
 
 /// One picture of a class.
@@ -35,6 +36,15 @@ pub enum BadFolder {
     /// A class without images.
     #[error("class folder {} has no pictures; put some into it or remove it", .0.display())]
     EmptyClass(PathBuf),
+    /// Pictures, but none that can be read.
+    #[error(
+        "{} has only pictures of kinds that are not read ({passed_over}); convert them to JPEG or PNG, or remove it",
+        .folder.display()
+    )]
+    OtherPictures { folder: PathBuf, passed_over: String },
+    /// Nothing to embed.
+    #[error("no pictures below {}; name a folder that has some", .0.display())]
+    NoPictures(PathBuf),
     /// A folder whose name is not text.
     #[error("folder {} cannot name a class: its name is not UTF-8; rename it", .0.display())]
     NotText(PathBuf),
@@ -53,44 +63,102 @@ impl From<BadFolder> for Failure {
     }
 }
 
-/// Every picture below `dir` with the name of the first folder below it, in the order of paths.
+/// Pictures that are not read, by the endings of their names.
+pub type PassedOver = BTreeMap<&'static str, u64>;
+
+/// What lies below a folder.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// Pictures by their names, in the order of paths.
+    pub pictures: Vec<T>,
+    /// Those of kinds that are not read.
+    pub passed_over: PassedOver,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Self {
+        Self { pictures: Vec::new(), passed_over: PassedOver::new() }
+    }
+}
+
+/// Every picture below `dir` with the name of the first folder below it, and a warning of those that are not read.
 ///
 /// # Errors
 /// [`BadFolder`] when there are no classes, one of them is empty, or something cannot be listed.
-pub fn classes(dir: &Path) -> Result<Vec<Entry>, BadFolder> {
-    let mut entries = Vec::new();
+pub fn classes(dir: &Path) -> Result<Found<Entry>, BadFolder> {
+    let mut found = Found::default();
     for folder in list(dir)?.into_iter().filter(|path| path.is_dir()) {
         let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
             return Err(BadFolder::NotText(folder));
         };
         let label = Label::new(name).map_err(|source| BadFolder::BadName { folder: folder.clone(), source })?;
-        let before = entries.len();
-        entries.extend(pictures(&folder)?.into_iter().map(|path| Entry { path, label: label.clone() }));
-        if entries.len() == before {
-            return Err(BadFolder::EmptyClass(folder));
+        let mut of_class = Found::default();
+        find(&folder, &mut of_class)?;
+        if of_class.pictures.is_empty() {
+            return Err(match by_ending(&of_class.passed_over) {
+                passed_over if passed_over.is_empty() => BadFolder::EmptyClass(folder),
+                passed_over => BadFolder::OtherPictures { folder, passed_over },
+            });
         }
+        found.pictures.extend(of_class.pictures.into_iter().map(|path| Entry { path, label: label.clone() }));
+        merge(&mut found.passed_over, of_class.passed_over);
     }
-    if entries.is_empty() {
+    if found.pictures.is_empty() {
         return Err(BadFolder::NoClasses(dir.to_owned()));
     }
-    Ok(entries)
+    warn_of(dir, &found.passed_over);
+    Ok(found)
 }
 
-/// Every picture below `dir`, by name, in the order of paths; hidden files and folders are skipped.
+/// Every picture below `dir`, and a warning of those that are not read; hidden files and folders are skipped.
 ///
 /// # Errors
-/// [`BadFolder::Unreadable`] when a folder cannot be listed.
-pub fn pictures(dir: &Path) -> Result<Vec<PathBuf>, BadFolder> {
-    let mut found = Vec::new();
-    for path in list(dir)? {
+/// [`BadFolder::Unreadable`] when a folder cannot be listed, [`BadFolder::NoPictures`] and
+/// [`BadFolder::OtherPictures`] when there is nothing that can be read.
+pub fn pictures(dir: &Path) -> Result<Found<PathBuf>, BadFolder> {
+    let mut found = Found::default();
+    find(dir, &mut found)?;
+    if found.pictures.is_empty() {
+        return Err(match by_ending(&found.passed_over) {
+            passed_over if passed_over.is_empty() => BadFolder::NoPictures(dir.to_owned()),
+            passed_over => BadFolder::OtherPictures { folder: dir.to_owned(), passed_over },
+        });
+    }
+    warn_of(dir, &found.passed_over);
+    Ok(found)
+}
+
+/// Adds the counts of `more`.
+pub fn merge(counts: &mut PassedOver, more: PassedOver) {
+    for (ending, count) in more {
+        *counts.entry(ending).or_default() += count;
+    }
+}
+
+fn find(folder: &Path, found: &mut Found<PathBuf>) -> Result<(), BadFolder> {
+    for path in list(folder)? {
         // A link to a folder is skipped: it may lead back up.
         if path.is_dir() && !path.is_symlink() {
-            found.extend(pictures(&path)?);
-        } else if is_image_name(&path) {
-            found.push(path);
+            find(&path, found)?;
+            continue;
+        }
+        match name_kind(&path) {
+            NameKind::Image => found.pictures.push(path),
+            NameKind::OtherPicture(ending) => *found.passed_over.entry(ending).or_default() += 1,
+            NameKind::Other => {}
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+fn warn_of(dir: &Path, passed_over: &PassedOver) {
+    if !passed_over.is_empty() {
+        tracing::warn!(
+            folder = %dir.display(),
+            pictures = by_ending(passed_over),
+            "pictures of kinds that are not read are passed over; convert them to JPEG or PNG"
+        );
+    }
 }
 
 fn list(folder: &Path) -> Result<Vec<PathBuf>, BadFolder> {
@@ -151,6 +219,24 @@ mod tests {
         fs::create_dir(dir.path().join("nut/m8")).unwrap();
         fs::write(dir.path().join("nut/m8/1.JPG"), b"").unwrap();
         fs::write(dir.path().join("nut/m8/.2.jpg"), b"").unwrap();
-        assert_eq!(classes(dir.path()).unwrap().len(), 1);
+        assert_eq!(classes(dir.path()).unwrap().pictures.len(), 1);
+    }
+
+    #[test]
+    fn pictures_that_are_not_read_are_counted_by_their_endings() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("nut")).unwrap();
+        let write = |name: &str| fs::write(dir.path().join(name), b"").unwrap();
+        write("nut/1.tif");
+        write("nut/2.TIF");
+        write("nut/notes.txt");
+        let bad = classes(dir.path()).unwrap_err().to_string();
+        assert!(bad.contains("nut has only pictures of kinds that are not read (2 .tif); convert"), "{bad}");
+        assert!(pictures(dir.path()).unwrap_err().to_string().contains("(2 .tif)"));
+        write("nut/3.jfif");
+        write("nut/4.heic");
+        let found = classes(dir.path()).unwrap();
+        assert_eq!((found.pictures.len(), found.passed_over), (1, BTreeMap::from([("heic", 1), ("tif", 2)])));
+        assert_eq!(pictures(dir.path()).unwrap().pictures.len(), 1);
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::args::{Args, Embed};
 use super::configuration;
-use super::dataset;
+use super::dataset::{self, Found, PassedOver};
 use super::embedding::Embeddings;
 use super::failure::Failure;
 use super::output::{Output, write_file};
@@ -54,17 +54,13 @@ struct Done {
     embedded: usize,
     embed_seconds: f64,
     refused: Vec<Refused>,
+    /// Pictures of kinds that are not read, by ending.
+    passed_over: PassedOver,
 }
 
 pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure> {
     let format = Format::of(&command.out)?;
-    let files = dataset::pictures(&command.dir)?;
-    if files.is_empty() {
-        return Err(Failure::failed(format!(
-            "no pictures below {}; name a folder that has some",
-            command.dir.display()
-        )));
-    }
+    let Found { pictures: files, passed_over } = dataset::pictures(&command.dir)?;
     let config = configuration::if_named(args)?;
     let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref())?;
     let embedded = embeddings.embed(&files, output)?;
@@ -83,6 +79,7 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
         embedded: embedded.computed,
         embed_seconds: embedded.seconds,
         refused: refused(&embedded, |index| files[index].clone()),
+        passed_over,
     };
     output.print(&done, |out| {
         writeln!(

@@ -1,6 +1,7 @@
 //! What commands write: results to standard output, everything else to standard error, files whole or not at all; and
 //! the lists and lines that several of them print.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
@@ -67,6 +68,11 @@ pub fn listed(classes: &[Label]) -> String {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
     }
+}
+
+/// Counts of files by the endings of their names: `1 .heic and 3 .tif`.
+pub fn by_ending<T: std::fmt::Display>(counts: &BTreeMap<T, u64>) -> String {
+    counts.iter().map(|(ending, count)| format!("{count} .{ending}")).collect::<Vec<_>>().join(" and ")
 }
 
 /// Writes a file in place of the one that was there; durable when this returns.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::dataset;
+use super::dataset::{self, Found, PassedOver};
 use super::embedding::{Embedded, Embeddings};
 use super::failure::Failure;
 use super::figures::write_figures;
@@ -48,6 +48,8 @@ pub struct Report {
     pub seed: u64,
     /// Files that are not images.
     pub refused: Vec<Refused>,
+    /// Pictures of kinds that are not read, by ending.
+    pub passed_over: PassedOver,
 }
 
 /// A head and its file.
@@ -100,6 +102,7 @@ pub struct Measured {
     pub embed_seconds: f64,
     pub embedded: usize,
     pub refused: Vec<Refused>,
+    pub passed_over: PassedOver,
 }
 
 impl Report {
@@ -131,6 +134,7 @@ impl Report {
             temperature: record.dense.temperature,
             seed: record.training.seed,
             refused: measured.refused,
+            passed_over: measured.passed_over,
         }
     }
 
@@ -184,7 +188,7 @@ pub fn measure(
     seed: u64,
     output: Output,
 ) -> Result<Measured, Failure> {
-    let entries = dataset::classes(dir)?;
+    let Found { pictures: entries, passed_over } = dataset::classes(dir)?;
     if let Some(stranger) = entries.iter().find(|entry| head.classes.index_of(&entry.label).is_none()) {
         return Err(Failure::failed(format!(
             "class folder {} of {} is not one of the head's classes ({}); rename or remove it, or train with it",
@@ -212,6 +216,7 @@ pub fn measure(
         embed_seconds: embedded.seconds,
         embedded: embedded.computed,
         refused: refused(&embedded, |index| files[index].clone()),
+        passed_over,
     })
 }
 

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 
 use super::args::{Args, Train};
 use super::configuration;
-use super::dataset::{self, Entry};
+use super::dataset::{self, Entry, Found};
 use super::embedding::{Embedded, Embeddings};
 use super::failure::Failure;
 use super::now;
@@ -25,7 +25,7 @@ use crate::words::{ClassSet, Label, SampleId};
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
     let config = configuration::if_named(args)?;
     let settings = settings(config.as_ref(), command)?;
-    let mut entries = dataset::classes(&command.dir)?;
+    let Found { pictures: mut entries, passed_over } = dataset::classes(&command.dir)?;
     if let Some(shots) = command.shots {
         entries = dataset::draw(entries, shots as usize, command.seed);
     }
@@ -41,6 +41,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
+    dataset::merge(&mut measured.passed_over, passed_over);
     let calibration = calibrate(&data, &fitted, command.seed);
     let record = HeadRecord {
         manifest: embeddings.manifest(),

@@ -10,6 +10,7 @@ use notify::{Config, ErrorKind, EventHandler, EventKind, INotifyWatcher, Recursi
 
 use super::lister::WorkQueue;
 use super::listing::{self, Target};
+use super::names::{NameKind, name_kind};
 use super::{Emit, Root};
 use crate::engine::{Event, Sighting, WatchEvent};
 
@@ -147,7 +148,7 @@ impl Listener {
             return;
         }
         match listing::target(&self.root.path, &path) {
-            Some(Target::File(stamp)) if listing::is_image_name(&path) => {
+            Some(Target::File(stamp)) if name_kind(&path) == NameKind::Image => {
                 (self.emit)(Event::Watch(WatchEvent::FileSeen(Sighting {
                     root: self.root.index,
                     path,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::inotify::Refusal;
 use super::listing::{self, Tally};
@@ -96,8 +96,9 @@ impl Lister {
         self.has_unreadable = !tally.unreadable.is_empty();
         if !self.queue.is_stopped() {
             let Tally { ignored, unreadable } = tally;
-            if std::mem::replace(&mut self.ignored, ignored) != ignored {
-                info!(?ignored, "passed over in the watched folders");
+            if self.ignored != ignored {
+                say_passed_over(&self.ignored, &ignored);
+                self.ignored = ignored.clone();
             }
             (self.emit)(Event::Watch(WatchEvent::ScanFinished { ignored, unreadable }));
         }
@@ -349,5 +350,14 @@ impl WorkQueue {
             work = self.changed.wait_timeout(work, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         std::mem::take(&mut work)
+    }
+}
+
+/// One line a listing, where what it passes over has changed; a warning where pictures are lost by it.
+fn say_passed_over(before: &Ignored, ignored: &Ignored) {
+    info!(?ignored, "passed over in the watched folders");
+    let pictures = &ignored.other_pictures;
+    if *pictures != before.other_pictures && !pictures.is_empty() {
+        warn!(?pictures, "pictures of kinds that are not read are passed over; convert them to JPEG or PNG");
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::vec;
 
 use super::Root;
+use super::names::{NameKind, name_kind};
 use crate::engine::FileStamp;
 use crate::wire::Ignored;
 
@@ -28,6 +29,16 @@ pub(super) struct Tally {
     pub(super) ignored: Ignored,
     /// Folders that could not be read: path and reason; no more than a hundred.
     pub(super) unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Tally {
+    /// Counts a file that is none of the images that are read.
+    fn pass_over(&mut self, kind: NameKind) {
+        self.ignored.other_names += 1;
+        if let NameKind::OtherPicture(ending) = kind {
+            *self.ignored.other_pictures.entry(ending.to_owned()).or_default() += 1;
+        }
+    }
 }
 
 /// Shows every considered file in `start` and, for a recursive root, below it, until `see` returns false.
@@ -70,8 +81,11 @@ fn list_by(
             }
         };
         match (level.pass, target(&root.path, &path)) {
-            (Pass::Files, Some(Target::File(_))) if !is_image_name(&path) => tally.ignored.other_names += 1,
-            (Pass::Files, Some(Target::File(stamp))) if !see(&path, stamp) => return,
+            (Pass::Files, Some(Target::File(stamp))) => match name_kind(&path) {
+                NameKind::Image if see(&path, stamp) => {}
+                NameKind::Image => return,
+                other => tally.pass_over(other),
+            },
             (Pass::Files, Some(Target::Outside)) => tally.ignored.links += 1,
             (Pass::Files, Some(Target::Special)) => tally.ignored.special += 1,
             // A link to a folder above it ends here.
@@ -172,14 +186,6 @@ impl Pass {
     }
 }
 
-/// Whether the name ends as an image's does. The content decides later.
-#[must_use]
-pub fn is_image_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        ["jpg", "jpeg", "png", "webp", "bmp"].iter().any(|known| extension.eq_ignore_ascii_case(known))
-    })
-}
-
 fn is_folder(entry: &fs::DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_dir())
 }
@@ -270,7 +276,7 @@ mod tests {
                 fs::write(folder.path().join(inner).join(format!("{number}.jpg")), b"x").unwrap();
             }
         }
-        for name in ["1.jpg", "0.txt", "2.jpg", "3.png", "4.txt", "5.bmp", ".6.jpg"] {
+        for name in ["1.jpg", "0.txt", "2.jpg", "3.png", "4.TIF", "5.bmp", ".6.jpg", "8.tif", "9.heic"] {
             fs::write(folder.path().join(name), b"x").unwrap();
         }
         fs::create_dir(folder.path().join("@eaDir")).unwrap();
@@ -280,8 +286,9 @@ mod tests {
         }
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("7.jpg")).unwrap();
         let whole = listed(folder.path(), NAMES);
-        let ignored = Ignored { other_names: 2, links: 2, excluded: 2, special: 1, unreadable: 0 };
-        assert_eq!((whole.0.len(), whole.1), (32, ignored));
+        let other_pictures = [("heic", 1), ("tif", 2)].map(|(ending, count)| (ending.to_owned(), count)).into();
+        let ignored = Ignored { other_names: 4, other_pictures, links: 2, excluded: 2, special: 1, unreadable: 0 };
+        assert_eq!((whole.0.len(), &whole.1), (32, &ignored));
         for names_max in [1, 2, 3, 6, 9] {
             assert_eq!(listed(folder.path(), names_max), whole, "with {names_max} names at once");
         }

@@ -5,7 +5,8 @@
 //! where the kernel does not report what other machines write, are listed every few seconds instead. What was recorded
 //! and is no longer there is reported, too.
 //!
-//! Regular files named .jpg .jpeg .png .webp .bmp in any case are reported. Excluded names, links that lead out of the
+//! Regular files whose names end as those of JPEG, PNG, WebP and BMP files do ([`name_kind`]) are reported; other kinds of
+//! pictures are counted by their endings. Excluded names, links that lead out of the
 //! watched folder, FIFOs, sockets and devices are passed over and counted. A folder below that may not be entered costs
 //! itself alone; network file systems mounted below a local folder are listed on their own. Nothing here opens
 //! a file, and nothing is changed. Memory is bounded: a few thousand names of a folder are held at once.
@@ -16,6 +17,7 @@
 mod inotify;
 mod lister;
 mod listing;
+mod names;
 mod watched_folder;
 
 #[cfg(test)]
@@ -33,7 +35,8 @@ use crate::engine::{Event, FileStamp, Sighting, WatchEvent};
 pub use crate::words::Poll;
 use crate::words::{SampleId, wildcard};
 use lister::{Lister, WorkQueue};
-pub use listing::{is_image_name, stamp_of};
+pub use listing::stamp_of;
+pub use names::{NameKind, name_kind};
 
 /// One watched folder.
 #[derive(Debug, Clone)]

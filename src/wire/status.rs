@@ -1,5 +1,6 @@
 //! What the daemon reports about itself: `status`, `info`, `health`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -162,11 +163,14 @@ pub struct HealthFigures {
 }
 
 /// What a listing passed over, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Ignored {
     /// Files whose names do not end as those of images do.
     pub other_names: u64,
+    /// Of these, pictures of kinds that are not read, by ending; left out without any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_pictures: BTreeMap<String, u64>,
     /// Links that lead out of the watched folder, or nowhere.
     pub links: u64,
     /// Files and folders whose names are excluded; what lies in such a folder is not counted.

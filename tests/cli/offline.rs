@@ -240,3 +240,18 @@ fn backbones_are_listed_and_inspected() {
     assert_eq!(text(&found["outputs"][0]["name"]), "embedding");
     assert_eq!((text(&found["candidates"][0]["tensor"]), &found["candidates"][0]["dim"]), ("embedding", &210.into()));
 }
+
+#[test]
+fn pictures_under_rarer_names_are_used_and_other_kinds_are_counted() {
+    let desk = Desk::with_pictures();
+    fs::rename(desk.path("train/nut/000.jpg"), desk.path("train/nut/000.JFIF")).unwrap();
+    desk.put("train/nut/a.tif", b"II*");
+    desk.put("train/gear/b.HEIC", b"");
+    desk.put("train/gear/notes.txt", b"");
+    let report = desk.good("train train --out h.safetensors");
+    assert_eq!((&report["n_train"], &report["passed_over"]), (&24.into(), &serde_json::json!({"heic": 1, "tif": 1})));
+    let ran = desk.run("embed train --out e.npz");
+    assert!(ran.err.contains("not read") && ran.err.contains("1 .heic and 1 .tif"), "{}", ran.err);
+    desk.put("train/pin/a.tif", b"II*");
+    desk.fails("train train --out h.safetensors", 1, &["train/pin", "(1 .tif)", "convert them to JPEG or PNG"]);
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::CtlCommand;
 use crate::cli::failure::{Failure, one_line};
-use crate::cli::output::{self, Output};
+use crate::cli::output::{self, Output, by_ending};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
     Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack,
@@ -122,9 +122,13 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
 
 /// What a listing passed over, in words.
 fn ignored(ignored: &Ignored) -> String {
-    let Ignored { other_names, links, excluded, special, unreadable } = ignored;
+    let Ignored { other_names, other_pictures, links, excluded, special, unreadable } = ignored;
+    let other_kinds = match by_ending(other_pictures) {
+        pictures if pictures.is_empty() => "other kinds of files".to_owned(),
+        pictures => format!("other kinds of files, of these pictures: {pictures}"),
+    };
     let counts = [
-        (other_names, "other kinds of files"),
+        (other_names, other_kinds.as_str()),
         (links, "links that lead out of the folder"),
         (excluded, "excluded names"),
         (special, "pipes, sockets and devices"),

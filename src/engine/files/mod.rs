@@ -63,7 +63,7 @@ impl Files {
 
     /// What the last listing passed over.
     pub fn ignored(&self) -> Ignored {
-        self.ignored
+        self.ignored.clone()
     }
 
     /// Files that wait to be read.
