@@ -128,6 +128,13 @@ pub fn pictures(dir: &Path) -> Result<Found<PathBuf>, BadFolder> {
     Ok(found)
 }
 
+/// Adds the pictures of `entries` to counts by the endings of their names.
+pub fn count_endings(entries: &[Entry], counts: &mut BTreeMap<String, u64>) {
+    for ending in entries.iter().filter_map(|entry| entry.path.extension()) {
+        *counts.entry(ending.to_string_lossy().to_lowercase()).or_default() += 1;
+    }
+}
+
 /// Adds the counts of `more`.
 pub fn merge(counts: &mut PassedOver, more: PassedOver) {
     for (ending, count) in more {

@@ -46,6 +46,8 @@ pub struct Report {
     pub loss: f64,
     pub temperature: f32,
     pub seed: u64,
+    /// Files that were looked at, by ending.
+    pub pictures: BTreeMap<String, u64>,
     /// Files that are not images.
     pub refused: Vec<Refused>,
     /// Pictures of kinds that are not read, by ending.
@@ -101,6 +103,7 @@ pub struct Measured {
     pub note: Option<String>,
     pub embed_seconds: f64,
     pub embedded: usize,
+    pub pictures: BTreeMap<String, u64>,
     pub refused: Vec<Refused>,
     pub passed_over: PassedOver,
 }
@@ -133,6 +136,7 @@ impl Report {
             loss: record.training.loss,
             temperature: record.dense.temperature,
             seed: record.training.seed,
+            pictures: measured.pictures,
             refused: measured.refused,
             passed_over: measured.passed_over,
         }
@@ -203,6 +207,8 @@ pub fn measure(
         let why = embedded.refused.first().map_or("", |(_, reason)| reason);
         return Err(Failure::failed(format!("there is no usable image below {}: {why}", dir.display())));
     }
+    let mut pictures = BTreeMap::new();
+    dataset::count_endings(&entries, &mut pictures);
     let truth: Vec<usize> =
         embedded.files.iter().filter_map(|file| head.classes.index_of(&entries[*file].label)).collect();
     let probabilities = head.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
@@ -215,6 +221,7 @@ pub fn measure(
         note: None,
         embed_seconds: embedded.seconds,
         embedded: embedded.computed,
+        pictures,
         refused: refused(&embedded, |index| files[index].clone()),
         passed_over,
     })

@@ -41,6 +41,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
+    dataset::count_endings(&entries, &mut measured.pictures);
     dataset::merge(&mut measured.passed_over, passed_over);
     let calibration = calibrate(&data, &fitted, command.seed);
     let record = HeadRecord {

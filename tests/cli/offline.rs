@@ -250,6 +250,7 @@ fn pictures_under_rarer_names_are_used_and_other_kinds_are_counted() {
     desk.put("train/gear/notes.txt", b"");
     let report = desk.good("train train --out h.safetensors");
     assert_eq!((&report["n_train"], &report["passed_over"]), (&24.into(), &serde_json::json!({"heic": 1, "tif": 1})));
+    assert_eq!(report["pictures"], serde_json::json!({"jfif": 1, "jpg": 23}));
     let ran = desk.run("embed train --out e.npz");
     assert!(ran.err.contains("not read") && ran.err.contains("1 .heic and 1 .tif"), "{}", ran.err);
     desk.put("train/pin/a.tif", b"II*");
