@@ -106,6 +106,7 @@ impl Engine {
                     self.model.samples_forgotten(cx, labelled);
                 }
                 Fact::TrainingRuns(runs) => self.remote.training_runs(runs),
+                Fact::LabelsLeftOut(images) => self.labels.left_out(images),
                 Fact::HeadJudged => self.labels.ask(cx, None),
                 Fact::HeadRolledBack { from, reason } => self.remote.update_rolled_back(cx, &from, &reason),
                 Fact::UpdateHeadOutdated => self.remote.update_head_outdated(),

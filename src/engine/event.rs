@@ -5,7 +5,7 @@ mod files;
 use super::labels::StoredChange;
 use super::messages::{Item, JobId, Unanswered};
 use super::remote::SwapResult;
-use super::write::TrainingOrder;
+use super::write::{LabelSource, TrainingOrder};
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
@@ -314,6 +314,39 @@ pub struct TrainingOutcome {
     pub changes: Vec<Change>,
     /// Labels that the out-of-fold answers contradict.
     pub suspicious_labels: u64,
+    /// New labels that it left out; `None` where it believed all.
+    pub left_out: Option<LeftOut>,
+}
+
+/// New labels that a training left out, since they are no evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOut {
+    /// Their images.
+    pub images: Vec<SampleId>,
+    /// How many labels were new.
+    pub of: u64,
+    /// How many of those that were left out came from where, most first.
+    pub sources: Vec<(LabelSource, u64)>,
+    /// The label that most of them have, and what older labels make of the same images.
+    pub mostly: (Label, Label),
+}
+
+impl LeftOut {
+    /// How many, from where, what about them, and what to do.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let from: Vec<String> =
+            self.sources.iter().map(|(source, count)| format!("{count} by {}", source.as_str())).collect();
+        let (given, expected) = &self.mostly;
+        format!(
+            "{} of {} new labels ({}) contradict the older ones and cannot be learned, mostly '{given}' on images like \
+             '{expected}'; the head was trained without them: look at 'review', and correct them or give them again to \
+             confirm",
+            self.images.len(),
+            self.of,
+            from.join(", ")
+        )
+    }
 }
 
 /// One request over the socket.

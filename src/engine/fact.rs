@@ -3,6 +3,7 @@
 //! A machine puts a fact into the queue of the step ([`super::context::Cx::post`]); when it is done, [`super::Engine`]
 //! hands the facts to the machines concerned, first in, first out. A fact states what is true, not what to do about it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub(super) enum Fact {
     // From the model's machine.
     /// A training runs, or none does.
     TrainingRuns(bool),
+    /// A training left out the labels of these images; those of all others are believed.
+    LabelsLeftOut(BTreeSet<SampleId>),
     /// A new head has its verdict.
     HeadJudged,
     /// A head went out of service.

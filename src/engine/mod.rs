@@ -41,9 +41,9 @@ use std::collections::BTreeMap;
 pub use context::DoubtedTimes;
 pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
-    EvictionCandidate, FileStamp, FolderHealth, Inbound, IngestOutcome, Ingested, ProcessEvent, Review, Scored,
-    Shadowed, Sighting, SocketRequest, StoreEvent, SwapEvent, SystemMetrics, Ticket, TrainerEvent, TrainingOutcome,
-    UpdateChecked, WatchEvent, WatchState,
+    EvictionCandidate, FileStamp, FolderHealth, Inbound, IngestOutcome, Ingested, LeftOut, ProcessEvent, Review,
+    Scored, Shadowed, Sighting, SocketRequest, StoreEvent, SwapEvent, SystemMetrics, Ticket, TrainerEvent,
+    TrainingOutcome, UpdateChecked, WatchEvent, WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
 pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
@@ -58,8 +58,8 @@ pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, Worth};
 pub use startup::{StartDecision, StartupState, reverted_notice};
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{
-    ClassFolders, FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel, Predicted,
-    RememberedReply, TrainingOrder, TrainingState, Write,
+    ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel,
+    Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
 use crate::wire::{AlertId, EventKind, UpdateKind};
@@ -109,13 +109,17 @@ impl Engine {
         let remote = Remote::new(&mut snapshot);
         let files = Files::new(&settings, &snapshot.files);
         let Snapshot { samples, awaited, class_folders, changes, .. } = snapshot;
-        let labels = Labels::new(&settings, samples, awaited, &snapshot.files, class_folders, changes);
+        let mut labels = Labels::new(&settings, samples, awaited, &snapshot.files, class_folders, changes);
         let mut model = Model::new(&settings, snapshot.heads, snapshot.training, snapshot.live);
         model.labels_counted(labels.counts());
         let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);
         if let Some(warning) = model.drift_alert() {
             messages.restore_alert(AlertId::Drift, warning);
         }
+        if let Some(warning) = model.labels_alert() {
+            messages.restore_alert(AlertId::Labels, warning);
+        }
+        labels.left_out(model.disbelieved().map(|disbelieved| disbelieved.images.clone()).unwrap_or_default());
         Self { files, labels, model, remote, messages, context: Context::new(settings, clock) }
     }
 
@@ -207,6 +211,7 @@ fn overview<'a>(files: &Files, labels: &Labels, model: &'a Model) -> Overview<'a
         quarantined: files.quarantined(),
         ignored: files.ignored(),
         evicted: model.evicted(),
+        disbelieved: model.disbelieved().map_or(0, |disbelieved| disbelieved.count),
         last_train: model.last_train(),
         phase: model.phase(),
         champion: model.champion(),

@@ -2,6 +2,7 @@
 //!
 //! All writes of a step, or of several, are one transaction. Applying one twice is the same as once.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -298,6 +299,27 @@ pub struct TrainingState {
     /// The highest version of a head that was deleted: no later head gets it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_version: Option<u64>,
+    /// New labels that the last training left out, until they change or are confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disbelieved: Option<Disbelieved>,
+}
+
+/// Labels that are no evidence ([`crate::eval::belief`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disbelieved {
+    /// The images; of more than [`Disbelieved::MAX`], some. What is left out here is found again by the next training.
+    pub images: BTreeSet<SampleId>,
+    /// How many there were.
+    pub count: u64,
+    /// What the alert says.
+    pub text: String,
+    /// Since when there have been any.
+    pub since: Timestamp,
+}
+
+impl Disbelieved {
+    /// Images that are remembered: they are written with every label.
+    pub const MAX: usize = 1_000;
 }
 
 /// An order to train.

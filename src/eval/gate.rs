@@ -235,6 +235,17 @@ pub fn judge_without_head(champion: Option<u64>) -> Verdict {
     verdict(VerdictCode::NoLabels, reason, None)
 }
 
+/// The verdict on a challenger where `left_out` labels are no evidence and `left` remain, fewer than the `known` that the
+/// champion learned from.
+#[must_use]
+pub fn judge_left_out(challenger: u64, champion: u64, left_out: usize, left: usize, known: usize) -> Verdict {
+    let reason = format!(
+        "kept head {champion}: {left_out} new labels are no evidence, and without them head {challenger} has {left} images \
+         to learn from, head {champion} had {known}; correct the labels, or give them again to confirm them"
+    );
+    verdict(VerdictCode::LabelsLeftOut, reason, None)
+}
+
 /// A verdict's code and why, in words: reasons for promotion, or against it.
 type Decision = Result<(VerdictCode, String), (VerdictCode, String)>;
 

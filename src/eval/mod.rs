@@ -3,8 +3,10 @@
 //!
 //! Every figure carries an interval from a bootstrap over groups, since frames of one burst are not independent
 //! evidence. [`compare()`] scores challenger and champion on the same samples, each by a model that had not seen them;
-//! `gate` alone decides. [`calibrate()`] makes the prediction sets and the threshold for unknown images.
+//! `gate` alone decides, on the labels that
+//! [`belief`] takes for evidence. [`calibrate()`] makes the prediction sets and the threshold for unknown images.
 
+pub mod belief;
 pub mod budget;
 mod calibrate;
 mod compare;

@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use reader::{Counts, Reader, Recent, StoredHead};
 pub use sample_queries::{ListedSample, SampleFilter, SampleRow};
-pub use training_queries::{CurrentLabel, LabelledSamples, UnlabelledSamples};
+pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};
 
 /// The embeddings of this process.
 #[derive(Debug, Clone, Copy)]

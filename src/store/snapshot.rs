@@ -93,7 +93,7 @@ const AWAITED: &str =
     "SELECT prefix, label, source, at, change, former, former_change FROM awaited_labels ORDER BY number";
 
 /// The value of a column with JSON; the default where it is NULL.
-fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub(super) fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let json = row.get_ref(column)?.as_str_or_null()?;
     json.map_or_else(|| Ok(T::default()), serde_json::from_str).map_err(|error| damaged(column, error))
 }

@@ -124,6 +124,7 @@ fn every_write() -> Vec<Write> {
         began: Some(Timestamp(50)),
         settled: Some(Timestamp(40)),
         deleted_version: Some(3),
+        disbelieved: None,
     };
     vec![
         sample(2),

@@ -2,13 +2,17 @@
 //!
 //! Embeddings are those of the reader's space; a sample without one is left out where a row needs one.
 
-use ndarray::Array2;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ndarray::{Array2, Axis};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{PathBytes, damaged};
 use super::error::{Fault, StoreError};
 use super::reader::{Reader, append_vector, embedding};
+use super::snapshot::from_json;
+use crate::engine::{LabelSource, TrainingState};
 use crate::words::{Label, SampleId, Timestamp};
 
 /// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
@@ -37,6 +41,31 @@ pub struct CurrentLabel {
     pub labelled_at: Option<Timestamp>,
     /// The first image of its burst.
     pub group: SampleId,
+}
+
+/// How a sample came by its present label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelOrigin {
+    /// When it was given last.
+    pub at: Timestamp,
+    /// By whom.
+    pub source: LabelSource,
+    /// Whether it was given twice running, as by a person who confirms it.
+    pub is_confirmed: bool,
+}
+
+impl LabelledSamples {
+    /// Those that `keep` names, in the same order.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&SampleId) -> bool) -> Self {
+        let places: Vec<usize> = (0..self.ids.len()).filter(|&place| keep(&self.ids[place])).collect();
+        Self {
+            ids: places.iter().map(|&place| self.ids[place]).collect(),
+            labels: places.iter().map(|&place| self.labels[place].clone()).collect(),
+            groups: places.iter().map(|&place| self.groups[place]).collect(),
+            embeddings: self.embeddings.select(Axis(0), &places),
+        }
+    }
 }
 
 /// Samples without a label, oldest first: row i belongs to `ids[i]`.
@@ -126,6 +155,33 @@ impl Reader {
             }
             found.embeddings = matrix(found.ids.len(), dim, values)?;
             Ok(found)
+        })
+    }
+
+    /// How every labelled sample came by its label.
+    pub fn label_origins(&self) -> Result<BTreeMap<SampleId, LabelOrigin>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT image, labelled_at, label_source,
+                        (SELECT count(label) = 2 AND min(label) = max(label)
+                         FROM (SELECT label FROM label_history
+                               WHERE image = samples.image AND undone = 0 AND source <> ?1
+                               ORDER BY number DESC LIMIT 2))
+                 FROM samples WHERE label IS NOT NULL",
+            )?;
+            let rows = select.query_map([LabelSource::Undo], |row| {
+                Ok((row.get(0)?, LabelOrigin { at: row.get(1)?, source: row.get(2)?, is_confirmed: row.get(3)? }))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The images whose labels the last training left out.
+    pub fn disbelieved(&self) -> Result<BTreeSet<SampleId>, StoreError> {
+        self.read(|connection| {
+            let state: TrainingState =
+                connection.query_row("SELECT training FROM state", [], |row| from_json(row, 0))?;
+            Ok(state.disbelieved.map_or_else(BTreeSet::new, |disbelieved| disbelieved.images))
         })
     }
 

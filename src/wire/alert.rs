@@ -19,6 +19,8 @@ keywords! {
         StoreUnwritable = "store_unwritable",
         /// The camera's images, or the head's accuracy on them, have changed.
         Drift = "drift",
+        /// New labels are left out of trainings: older ones contradict them, and no model can learn them.
+        Labels = "labels",
         /// The clock is wrong, or was until just now.
         Clock = "clock",
         /// The head that should be in service cannot be.

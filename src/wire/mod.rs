@@ -46,3 +46,9 @@ pub use status::{
 };
 pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
 pub use training::{BestRecall, RecallChange, TrainResult, TrainState, TrainingPhase};
+
+/// For counts that are absent when they are zero.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

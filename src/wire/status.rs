@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload};
+use super::{Envelope, Payload, is_zero};
 use crate::head::BackboneRef;
 use crate::words::{HeadId, Label, Timestamp};
 
@@ -152,6 +152,9 @@ pub struct HealthFigures {
     pub images_total: u64,
     /// Errors since the start.
     pub errors_total: u64,
+    /// New labels that trainings leave out until they change or are confirmed; absent while there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disbelieved: u64,
     /// When the last training ended.
     pub last_train: Option<Timestamp>,
     /// Since the start.

@@ -97,6 +97,7 @@ pub(super) fn train_result() -> TrainResult {
         champion: None,
         forgetting: vec![],
         suspicious_labels: 2,
+        disbelieved_labels: 0,
     }
 }
 

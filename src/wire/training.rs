@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload};
+use super::{Envelope, Payload, is_zero};
 use crate::head::{BackboneRef, Figures, TrainingFacts};
 use crate::words::{HeadRef, Label};
 
@@ -83,6 +83,9 @@ pub struct TrainResult {
     /// Labels that contradict the out-of-fold predictions; the worst of them are on `review`.
     #[serde(default)]
     pub suspicious_labels: u64,
+    /// New labels that were left out of this training; absent when none was.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disbelieved_labels: u64,
 }
 
 impl Payload for TrainResult {

@@ -213,7 +213,7 @@ impl Preparation {
         let against = champion.as_ref().map(|champion| champion.head.version);
         let fresh = Reader::open(folder, Some(&space))?;
         let labelled = training_data::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
-        let data = match training_data::dataset(labelled, space) {
+        let data = match training_data::dataset(training_data::believed(reader, &labelled)?, space) {
             Ok(data) if data.classes().len() > 1 => data,
             _ => return Ok(Some(Compared { challenger: None, verdict: judge_without_head(against), against })),
         };

@@ -4,6 +4,7 @@
 //! for each, with pauses and a time limit.
 
 pub(crate) mod backbone_swap;
+mod belief;
 mod export;
 pub(crate) mod ingest;
 pub(crate) mod job;

@@ -1,7 +1,7 @@
 //! What the online worker reads from the store for a decision: the reference of drift, the images to review, the
 //! samples that can be evicted. The choices are `eval`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, Axis};
 
@@ -59,7 +59,8 @@ pub(crate) fn review(
     let classes = champion.map_or(&none, |champion| &champion.dense.classes);
     let UnlabelledSamples { ids, groups, embeddings, .. } = &unlabelled;
     let candidates = review::candidates(ids, groups, embeddings, champion, unknown_percentile);
-    let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion));
+    let left_out = reader.disbelieved()?;
+    let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion, &left_out));
     let doubts: Vec<Doubt> = doubted.iter().map(|label| label.doubt.clone()).collect();
     let pool = Pool {
         candidates: &candidates,
@@ -108,10 +109,10 @@ fn published(reason: Reason) -> ReviewReason {
     }
 }
 
-/// Labels that are flagged, most suspicious first.
-fn doubted(labelled: &LabelledSamples, champion: &HeadRecord) -> Vec<DoubtedLabel> {
+/// Labels that the last training left out, and those that are flagged; of both the most suspicious first.
+fn doubted(labelled: &LabelledSamples, champion: &HeadRecord, left_out: &BTreeSet<SampleId>) -> Vec<DoubtedLabel> {
     let data = training_data::dataset(labelled.clone(), champion.dense.space);
-    data.map_or_else(|_| Vec::new(), |data| review::doubted(&data, champion))
+    data.map_or_else(|_| Vec::new(), |data| review::doubted(&data, champion, left_out))
 }
 
 fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {

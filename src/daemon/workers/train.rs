@@ -5,10 +5,12 @@
 
 use std::sync::mpsc::SyncSender;
 
+use super::belief::Origins;
 use super::job::{self, AnyError, Control, Job, fit};
 use super::training_data;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
+use crate::eval::belief::doubted;
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, compare};
@@ -70,12 +72,26 @@ impl TrainingRun {
         let data = training_data::dataset(labelled, settings.space)?;
         let data = training_data::with_replay(&reader, data, settings.max_samples)?;
         let (against, champion) = champion(&reader, settings.space)?;
+        let origins = Origins::read(&reader, &data)?;
         // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
         drop(reader);
         let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &settings.fit, control, progress)? else { return Ok(None) };
+        let doubted = champion.as_ref().map(|champion| doubted(&data, &origins.given, champion, &fitted));
+        let doubted = doubted.unwrap_or_default();
+        let left_out = origins.report(&data, &doubted);
+        let (data, fitted) = match doubted.believed(&data).filter(|_| left_out.is_some()) {
+            None => (data, fitted),
+            Some(believed) => {
+                let Some(fitted) = fit(&believed, &settings.fit, control, progress)? else { return Ok(None) };
+                (believed, fitted)
+            }
+        };
         report(TrainingPhase::Evaluating, 0.9);
-        let comparison = compare(&data, &fitted, version, champion.as_ref(), &settings.rules);
+        let mut comparison = compare(&data, &fitted, version, champion.as_ref(), &settings.rules);
+        if let Some(verdict) = champion.as_ref().and_then(|champion| doubted.verdict(version, champion)) {
+            comparison.verdict = verdict;
+        }
         let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
         let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;
         let calibration = calibrate(&data, &fitted, settings.fit.seed);
@@ -83,7 +99,16 @@ impl TrainingRun {
         let backbone = settings.backbone;
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
         let Comparison { champion, verdict, changes, .. } = comparison;
-        Ok(Some(TrainingOutcome { order, challenger, champion, against, verdict, changes, suspicious_labels }))
+        Ok(Some(TrainingOutcome {
+            order,
+            challenger,
+            champion,
+            against,
+            verdict,
+            changes,
+            suspicious_labels,
+            left_out,
+        }))
     }
 }
 

@@ -25,6 +25,12 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
     Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
 }
 
+/// Those that the last training believed, or has not seen.
+pub(crate) fn believed(reader: &Reader, labelled: &LabelledSamples) -> Result<LabelledSamples, StoreError> {
+    let disbelieved = reader.disbelieved()?;
+    Ok(labelled.only(|id| !disbelieved.contains(id)))
+}
+
 /// The statistics as they were last written; none yet where they are of another space or cannot be read.
 pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
     match reader.statistics()?.map(|file| LabelStats::from_bytes(&file)) {

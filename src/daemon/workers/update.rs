@@ -124,7 +124,7 @@ fn head(
     }
     let (against, champion) = champion(reader, settings.space)?;
     let labelled = training_data::labelled(reader, settings.max_samples, settings.fit.seed)?;
-    let data = training_data::dataset(labelled, settings.space);
+    let data = training_data::dataset(training_data::believed(reader, &labelled)?, settings.space);
     let data = match data {
         Ok(data) => Some(data),
         // Labels of one class, or none, measure nothing.

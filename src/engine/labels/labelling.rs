@@ -104,7 +104,7 @@ impl Labels {
     }
 
     /// Sets or removes a known image's label, as a part of a change; the same label again is no change, but for who gave
-    /// it.
+    /// it, and for one that trainings leave out: a person confirms it.
     pub(super) fn set_label(
         &mut self,
         cx: &mut Cx<'_>,
@@ -114,7 +114,9 @@ impl Labels {
         change: Option<u64>,
     ) -> Changed {
         let changed = self.index.set_label(id, label.clone(), source);
-        if changed == Changed::Nothing {
+        let is_said_again = changed != Changed::Label && !matches!(source, LabelSource::Folder | LabelSource::Undo);
+        let is_confirmed = is_said_again && self.left_out.contains(&id);
+        if changed == Changed::Nothing && !is_confirmed {
             return changed;
         }
         if let Some(labelled_since) = &mut self.undoing {
@@ -123,7 +125,8 @@ impl Labels {
         let at = cx.stamp();
         cx.write(Write::Label { id, label: label.clone(), source, at, change });
         self.learn(cx, id);
-        if changed == Changed::Label {
+        if changed == Changed::Label || is_confirmed {
+            self.left_out.remove(&id);
             self.review.outdated();
             self.no_longer_asked(cx, &[id].into());
             let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));

@@ -48,6 +48,8 @@ pub(super) struct Labels {
     importing: Option<u64>,
     /// While the store is asked what is to be undone: the images whose labels changed since.
     undoing: Option<BTreeSet<SampleId>>,
+    /// Samples whose labels the last training left out.
+    left_out: BTreeSet<SampleId>,
     /// Samples that were in doubt before the start.
     in_doubt: Vec<SampleId>,
     /// Files that wait to be read, as the files' machine posted.
@@ -86,6 +88,7 @@ impl Labels {
             changes,
             importing: None,
             undoing: None,
+            left_out: BTreeSet::new(),
             in_doubt,
             files_waiting: 0,
             backlog_waits: false,
@@ -105,6 +108,12 @@ impl Labels {
             classes: classes.len(),
             only: classes.keys().next().filter(|_| classes.len() == 1).cloned(),
         }
+    }
+
+    /// A training left out the labels of these images, and believed all others.
+    pub fn left_out(&mut self, images: BTreeSet<SampleId>) {
+        self.left_out = images;
+        self.review.outdated();
     }
 
     /// The engine starts: a new review list is due, and a look at the class folders.

@@ -82,6 +82,8 @@ pub(super) struct Overview<'a> {
     pub ignored: Ignored,
     /// Samples ever dropped to keep the store within its quota.
     pub evicted: u64,
+    /// New labels that trainings leave out.
+    pub disbelieved: u64,
     /// When the last training ended.
     pub last_train: Option<Timestamp>,
     pub phase: TrainingPhase,

@@ -252,7 +252,7 @@ impl Cx<'_> {
         reason: &str,
         forgetting: Vec<Change>,
     ) {
-        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, .. } = outcome;
+        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, .. } = outcome;
         let result = self.spool(Topic::TrainResult, |envelope| TrainResult {
             envelope,
             training: order.id,
@@ -270,6 +270,7 @@ impl Cx<'_> {
             champion: champion.clone(),
             forgetting: forgetting.into_iter().map(RecallChange::from).collect(),
             suspicious_labels: *suspicious_labels,
+            disbelieved_labels: left_out.as_ref().map_or(0, |left_out| left_out.images.len() as u64),
         });
         self.messages.reports.latest_result = Some(result);
         self.emit_event(EventKind::Trained { training: order.id, head: challenger.head.clone() });
@@ -292,6 +293,7 @@ impl Cx<'_> {
             rss_bytes: reports.metrics.rss_bytes,
             images_total: reports.images_total,
             errors_total: reports.errors_total,
+            disbelieved: overview.disbelieved,
             last_train: overview.last_train,
             uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
             temperature_c: reports.metrics.temperature_c,

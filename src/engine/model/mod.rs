@@ -1,5 +1,6 @@
 //! Heads and their training: when to train, which head serves, and how right it is.
 
+mod belief;
 mod drift;
 mod in_service;
 mod live_accuracy;
@@ -18,7 +19,7 @@ use super::fact::LabelCounts;
 use super::settings::Settings;
 use super::snapshot::HeadInfo;
 use super::step::Query;
-use super::write::TrainingState;
+use super::write::{Disbelieved, TrainingState};
 use crate::wire::command::{self, Command, Spec as _};
 use crate::wire::{Answer, ErrorCode, HeadEntry, Info, InfoHead, LiveFigures, Topic, TrainingPhase, Versions, Warning};
 use crate::words::{HeadRef, Label, SampleId, Timestamp};
@@ -104,6 +105,11 @@ impl Model {
         self.live.shadow.as_ref().map(|shadow| shadow.head.clone())
     }
 
+    /// Labels that the last training left out and that neither changed nor were confirmed since.
+    pub fn disbelieved(&self) -> Option<&Disbelieved> {
+        self.schedule.memory().disbelieved.as_ref()
+    }
+
     /// The alert of a drift that was found before a restart.
     pub fn drift_alert(&self) -> Option<Warning> {
         self.live.drift.as_ref().map(|drift| drift.warning.clone())
@@ -136,6 +142,7 @@ impl Model {
     /// A label was set or removed; `predicted` is the prediction for its image at arrival, and its head.
     pub fn label_set(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, predicted: Option<(Label, u64)>) {
         self.schedule.labels_changed(1);
+        self.label_spoken_for(cx, &id);
         self.write_training(cx);
         if let Some(label) = label {
             self.answered(cx, id, &label, predicted);

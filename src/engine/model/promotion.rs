@@ -58,6 +58,7 @@ impl Model {
         }
         self.prune(cx);
         self.fold_in_labels(cx);
+        self.report_left_out(cx, outcome.left_out.as_ref());
         self.end_training(cx);
         if is_outdated {
             self.schedule.request("another head serves");

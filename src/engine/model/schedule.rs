@@ -6,7 +6,7 @@ use croner::Cron;
 use jiff::tz::TimeZone;
 
 use super::super::context::{Ages, Made};
-use super::super::write::{TrainingOrder, TrainingState};
+use super::super::write::{Disbelieved, TrainingOrder, TrainingState};
 use crate::words::{Now, Timestamp};
 
 /// Settings of the schedule.
@@ -47,6 +47,11 @@ impl Schedule {
     /// A head was deleted: its version is not given again.
     pub fn head_deleted(&mut self, version: u64) {
         self.memory.deleted_version = self.memory.deleted_version.max(Some(version));
+    }
+
+    /// Labels that trainings leave out.
+    pub fn disbelieved(&mut self) -> &mut Option<Disbelieved> {
+        &mut self.memory.disbelieved
     }
 
     pub fn running(&self) -> Option<&TrainingOrder> {

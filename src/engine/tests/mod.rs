@@ -8,6 +8,7 @@ mod config_patch;
 mod forgetting;
 mod home_assistant;
 mod importing;
+mod left_out;
 mod requests;
 mod storage_outage;
 mod undoing;
@@ -140,6 +141,7 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
         verdict,
         changes: vec![],
         suspicious_labels: 0,
+        left_out: None,
     })))
 }
 

@@ -331,9 +331,22 @@ fn challengers_that_only_lost_a_rare_class_are_never_promoted() {
 #[test]
 fn a_code_is_the_same_word_in_reports_and_in_json_and_a_verdict_promotes_by_its_code() {
     use VerdictCode::{
-        Better, Chance, ClassLost, ClassRecallLoss, First, LogLoss, NoLabels, NotWorse, TooFewHeldout, Worse,
+        Better, Chance, ClassLost, ClassRecallLoss, First, LabelsLeftOut, LogLoss, NoLabels, NotWorse, TooFewHeldout,
+        Worse,
     };
-    let all = [Better, NotWorse, First, Worse, ClassLost, ClassRecallLoss, LogLoss, TooFewHeldout, Chance, NoLabels];
+    let all = [
+        Better,
+        NotWorse,
+        First,
+        Worse,
+        ClassLost,
+        ClassRecallLoss,
+        LogLoss,
+        TooFewHeldout,
+        Chance,
+        NoLabels,
+        LabelsLeftOut,
+    ];
     for code in all {
         assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         assert_eq!(verdict(code, String::new(), None).promote, [Better, NotWorse, First].contains(&code), "{code}");

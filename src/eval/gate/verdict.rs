@@ -47,6 +47,8 @@ pub enum VerdictCode {
     Chance,
     /// Too few labelled images to make a head at all.
     NoLabels,
+    /// New labels were left out, and fewer are left than the champion learned from.
+    LabelsLeftOut,
 }
 
 impl VerdictCode {
@@ -62,7 +64,8 @@ impl VerdictCode {
             | Self::LogLoss
             | Self::TooFewHeldout
             | Self::Chance
-            | Self::NoLabels => false,
+            | Self::NoLabels
+            | Self::LabelsLeftOut => false,
         }
     }
 
@@ -80,6 +83,7 @@ impl VerdictCode {
             Self::TooFewHeldout => "too_few_heldout",
             Self::Chance => "chance",
             Self::NoLabels => "no_labels",
+            Self::LabelsLeftOut => "labels_left_out",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What there is to choose from for a review, by the head in service.
 
+use std::collections::BTreeSet;
+
 use ndarray::Array2;
 
 use super::{Candidate, Doubt};
@@ -58,9 +60,10 @@ pub fn candidates(
     embeddings.rows().into_iter().enumerate().map(one).collect()
 }
 
-/// The labels of `data` that are flagged by models and neighbours that had not seen them, most suspicious first.
+/// The labels of `data` that the last training left out, then those that are flagged by models and neighbours that had
+/// not seen them; of both the most suspicious first.
 #[must_use]
-pub fn doubted(data: &Dataset, champion: &HeadRecord) -> Vec<DoubtedLabel> {
+pub fn doubted(data: &Dataset, champion: &HeadRecord, left_out: &BTreeSet<SampleId>) -> Vec<DoubtedLabel> {
     let label = |class: usize| data.classes().labels()[class].clone();
     let doubted = |suspect: Suspect| DoubtedLabel {
         doubt: Doubt {
@@ -76,8 +79,10 @@ pub fn doubted(data: &Dataset, champion: &HeadRecord) -> Vec<DoubtedLabel> {
             .map(|near| Near { id: data.ids()[near.sample], label: label(near.label), distance: near.distance })
             .collect(),
     };
+    let is_left_out = |suspect: &Suspect| left_out.contains(&data.ids()[suspect.sample]);
     let suspects = label_errors(data, &champion.dense, &champion.heldout);
-    suspects.into_iter().filter(|suspect| suspect.flagged).map(doubted).collect()
+    let (first, then): (Vec<Suspect>, Vec<Suspect>) = suspects.into_iter().partition(is_left_out);
+    first.into_iter().chain(then.into_iter().filter(|suspect| suspect.flagged)).map(doubted).collect()
 }
 
 #[cfg(test)]

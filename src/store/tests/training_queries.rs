@@ -1,6 +1,7 @@
 //! What is read to learn from.
 
 use super::*;
+use crate::engine::Disbelieved;
 
 /// Ten samples; those that 3 divides have a label, given at 100 and their number; 9 lacks an embedding in space "a".
 fn prepared(folder: &Path) -> Store {
@@ -115,4 +116,45 @@ fn embeddings_cached_offline_beside_the_daemon_are_no_samples() {
     assert_eq!(reader.labelled().unwrap().ids, [id(2)]);
     let other = OpenOptions { space: space("b"), ..options(&backbone) };
     assert_eq!(Cache::open(folder.path(), &other).unwrap().get(&id(1)).unwrap(), None);
+}
+
+#[test]
+fn a_label_given_twice_running_is_confirmed_unless_the_second_was_undone() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let by = |n: u64, text: &str, source: LabelSource, at: i64| Write::Label {
+        id: id(n),
+        label: Some(label(text)),
+        source,
+        at: Timestamp(at),
+        change: None,
+    };
+    let samples = (1..=4).map(sample);
+    let labels = [
+        by(1, "nut", LabelSource::Mqtt, 10),
+        by(2, "nut", LabelSource::Folder, 11),
+        by(2, "nut", LabelSource::Mqtt, 12),
+        by(3, "nut", LabelSource::Mqtt, 13),
+        by(3, "gear", LabelSource::Mqtt, 14),
+        by(4, "nut", LabelSource::Mqtt, 15),
+        by(4, "nut", LabelSource::Undo, 16),
+    ];
+    store.commit(&samples.chain(labels).collect::<Vec<_>>()).unwrap();
+    let origins = store.reader().unwrap().label_origins().unwrap();
+    let confirmed: Vec<bool> = (1..=4).map(|n| origins[&id(n)].is_confirmed).collect();
+    assert_eq!(confirmed, [false, true, false, false]);
+    assert_eq!((origins[&id(3)].at, origins[&id(3)].source), (Timestamp(14), LabelSource::Mqtt));
+}
+
+#[test]
+fn the_images_that_a_training_left_out_are_those_of_its_state() {
+    let folder = folder();
+    let mut store = open(folder.path()).unwrap();
+    let reader = store.reader().unwrap();
+    assert!(reader.disbelieved().unwrap().is_empty());
+    let images = [id(1), id(2)].into();
+    let disbelieved = Disbelieved { images, count: 2, text: "two".into(), since: Timestamp(5) };
+    let state = TrainingState { disbelieved: Some(disbelieved), ..TrainingState::default() };
+    store.commit(&[Write::TrainingState(state)]).unwrap();
+    assert_eq!(reader.disbelieved().unwrap(), [id(1), id(2)].into());
 }

@@ -141,6 +141,21 @@ impl Dataset {
         Self { past: Some(Past { statistics, max }), ..self }
     }
 
+    /// The same without the samples at the places `left_out`, and without classes that have no other; what was evicted is
+    /// learned from as before.
+    ///
+    /// # Errors
+    /// [`BadData::OneClass`] when fewer than two classes are left.
+    pub fn without(&self, left_out: &BTreeSet<usize>) -> Result<Self, BadData> {
+        let places: Vec<usize> = (0..self.n()).filter(|place| !left_out.contains(place)).collect();
+        let name = |place: usize| &self.classes.labels()[self.y[place]];
+        let classes: ClassSet = places.iter().map(|&place| name(place).clone()).collect();
+        let y = places.iter().filter_map(|&place| classes.index_of(name(place))).collect();
+        let of = |all: &[SampleId]| places.iter().map(|&place| all[place]).collect();
+        let rest = Self::new(self.space, self.x.select(Axis(0), &places), y, classes, of(&self.groups), of(&self.ids))?;
+        Ok(Self { past: self.past.clone(), ..rest })
+    }
+
     pub(crate) fn past(&self) -> Option<&Past> {
         self.past.as_ref()
     }

@@ -277,5 +277,6 @@ fn outcome(order: TrainingOrder, challenger: HeadRecord, against: Option<u64>, v
         verdict,
         changes: vec![],
         suspicious_labels: 0,
+        left_out: None,
     })))
 }
