@@ -149,3 +149,35 @@ fn images_that_all_look_the_same_fail_a_training_in_words_and_the_daemon_goes_on
     let path = stage.home.put("after.jpg", &picture(Part::Pin, 90));
     assert!(stage.ears.prediction(&path)["label"].is_null());
 }
+
+#[test]
+fn a_batch_with_names_drawn_at_random_is_left_out_and_shown() {
+    let Some(mut stage) = Stage::set("training: { schedule: null, min_new_labels: 45, cooldown: 0s }") else { return };
+    put_classes(&stage, 0, 15);
+    let first = stage.ears.wait("train/result", "there", |_| true).json;
+    assert_eq!(first["promoted"], true, "{first}");
+    stage.ears.forget();
+    // The name is drawn by a digit of the picture's digest, which knows nothing of what is on it.
+    let mut wrong = Vec::new();
+    for index in 15..30 {
+        for part in PARTS {
+            let bytes = picture(part, index);
+            let drawn = PARTS[usize::from(name(&bytes).as_bytes()[0]) % 3];
+            stage.home.put(&format!("{drawn}/{part}-{index}.jpg"), &bytes);
+            if drawn != part {
+                wrong.push(name(&bytes));
+            }
+        }
+    }
+    let second = stage.ears.wait("train/result", "there", |_| true).json;
+    let left_out = second["disbelieved_labels"].as_u64().unwrap();
+    assert!(left_out as usize * 2 > wrong.len(), "{left_out} left out, {} are wrong: {second}", wrong.len());
+    assert_eq!(second["n_train"].as_u64().unwrap() + left_out, 90, "{second}");
+    let alert = stage.ears.wait("alert/labels", "raised", Value::is_object).json;
+    assert!(alert["text"].as_str().unwrap().contains("folder"), "it says where they are from: {alert}");
+    let health = stage.ears.wait("health", "with them", |health| health["disbelieved"] == left_out).json;
+    assert_eq!(health["labelled"], 90);
+    let list = stage.ears.ask("review", "list")["data"]["items"].clone();
+    assert_eq!(list[0]["reason"], "suspicious", "{list}");
+    assert!(wrong.contains(&list[0]["image"].as_str().unwrap().to_owned()), "{list}");
+}
