@@ -116,6 +116,8 @@ impl Stage {
 
     /// Waits until the daemon has seen every image and nothing waits in its outbox any more.
     pub fn settle(&mut self, images: u64) {
+        // Too little may be left to send for a loss of many acknowledgements to come to its end.
+        self.proxy.lose_no_more();
         let until = Instant::now() + PATIENCE;
         for number in 0.. {
             let status = self.answered(&format!("settle-{number}"));

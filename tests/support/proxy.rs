@@ -117,6 +117,14 @@ impl Proxy {
         self.shared.state().lost = count;
     }
 
+    /// Ends that before so many came by, as the last of them would have: by a cut.
+    pub fn lose_no_more(&self) {
+        let mut state = self.shared.state();
+        if std::mem::take(&mut state.lost) > 0 {
+            state.cut();
+        }
+    }
+
     /// The next so many messages of the broker arrive twice.
     pub fn repeat(&self, count: u32) {
         self.shared.state().repeated = count;
