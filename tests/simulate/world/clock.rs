@@ -51,7 +51,8 @@ impl World {
 
     /// A process ends.
     pub(super) fn lose_clock(&mut self) {
-        let is_forgotten = self.counts.clock_changes > 0 && self.storage.waits_since().is_some();
+        let is_lost = self.storage.waits_since().is_some() || self.storage.refuses.is_some();
+        let is_forgotten = self.counts.clock_changes > 0 && is_lost;
         self.clock.was_set_unseen |= self.clock.is_news || is_forgotten;
     }
 }

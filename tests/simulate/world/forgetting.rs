@@ -52,6 +52,11 @@ impl Forgetting {
         self.leaving.extend(ids);
     }
 
+    /// They are not forgotten after all: a later deletion of one is an eviction.
+    pub(super) fn stay(&mut self, ids: &[SampleId]) {
+        self.leaving.retain(|id| !ids.contains(id));
+    }
+
     /// Another engine begins.
     pub(super) fn engine_begins(&mut self) {
         self.leaving.clear();

@@ -169,6 +169,7 @@ impl World {
 
     /// What was to be forgotten stays after all, where it is learned again.
     pub(super) fn learn_after_all(&mut self, ids: &[SampleId]) {
+        self.observed.forgetting.stay(ids);
         let before = self.adapter.leaving.len();
         self.adapter.leaving.retain(|id| !ids.contains(id));
         if self.adapter.leaving.len() < before {
