@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use edgetuned::engine::{Event, StoreEvent};
 use edgetuned::words::Timestamp;
 
 use super::World;
@@ -51,8 +52,9 @@ impl World {
 
     /// A process ends.
     pub(super) fn lose_clock(&mut self) {
-        let is_lost = self.storage.waits_since().is_some() || self.storage.refuses.is_some();
-        let is_forgotten = self.counts.clock_changes > 0 && is_lost;
+        let has_not_heard = self.feedback.iter().any(|event| matches!(event, Event::Store(StoreEvent::Recovered)));
+        let is_outage = self.storage.waits_since().is_some() || has_not_heard;
+        let is_forgotten = self.counts.clock_changes > 0 && is_outage;
         self.clock.was_set_unseen |= self.clock.is_news || is_forgotten;
     }
 }
