@@ -13,7 +13,6 @@ fn record() -> HeadRecord {
 fn record_of(dense: DenseHead) -> HeadRecord {
     let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 2 };
     HeadRecord {
-        manifest: Some("/home/pi/models/tiny.yaml".into()),
         training: TrainingFacts {
             solver: "lbfgs".into(),
             lambda: 0.1,
@@ -138,6 +137,15 @@ fn heads_with_a_hidden_layer_come_back_and_of_a_projection_only_the_seed_is_kept
     assert!(length < 3 * 4 * 4096 + 4096, "{length} bytes hold more than the output layer");
     dense.hidden.as_mut().unwrap().origin = Origin::Learned;
     assert!(record_of(dense).to_bytes().len() > 6 * 4 * 4096);
+}
+
+#[test]
+fn the_path_of_a_manifest_comes_back_and_is_in_the_way_of_nothing() {
+    let record = HeadRecord { manifest: Some("/home/pi/models/tiny.yaml".into()), ..record() };
+    let bytes = record.to_bytes();
+    assert_eq!(HeadRecord::from_bytes(&bytes).unwrap(), record);
+    let without = HeadRecord::from_bytes(&edited_of(&record, |d| _ = d.as_object_mut().unwrap().remove("manifest")));
+    assert_eq!(without.unwrap(), HeadRecord { manifest: None, ..record });
 }
 
 #[test]
