@@ -29,7 +29,8 @@ const BATCH: usize = 64;
 pub struct Embeddings {
     backbone: OnnxBackbone,
     cache: Cache,
-    manifest: Option<String>,
+    /// Where its manifest was read.
+    manifest: PathBuf,
 }
 
 /// The embeddings of the files that are images: row i belongs to `files[i]`.
@@ -82,7 +83,7 @@ impl Embeddings {
         let reference = reference(&backbone);
         let precision = settings::precision(config);
         let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
-        Ok(Self { backbone, cache, manifest: whereabouts(manifest) })
+        Ok(Self { backbone, cache, manifest: manifest.path.clone() })
     }
 
     /// The backbone as reports name it.
@@ -92,7 +93,7 @@ impl Embeddings {
 
     /// The path of its manifest, unless it is a bundled one: what a head remembers of its training.
     pub fn manifest(&self) -> Option<String> {
-        self.manifest.clone()
+        whereabouts(&self.manifest)
     }
 
     /// Where its embeddings can be compared.
@@ -217,9 +218,9 @@ pub fn open_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     Ok((record, embeddings))
 }
 
-/// The absolute path of a manifest, unless it is bundled or its path is not text.
-fn whereabouts(manifest: &Manifest) -> Option<String> {
-    let path = manifest.path.canonicalize().ok()?;
+/// The absolute path of a `manifest`, unless it is bundled or its path is not text.
+fn whereabouts(manifest: &Path) -> Option<String> {
+    let path = manifest.canonicalize().ok()?;
     let is_bundled = bundled::all().iter().any(|(_, known)| known.canonicalize().is_ok_and(|known| known == path));
     (!is_bundled).then(|| path.to_str().map(str::to_owned)).flatten()
 }

@@ -3,7 +3,7 @@
 //! A head learns from wrong labels too, and the gate, which measures by the same labels, cannot see it. So before a
 //! challenger is judged, its new labels (those that the champion did not learn from) are held against two heads: the
 //! champion, a model of the older labels, and the challenger's folds, models of all labels that had not seen the image.
-//! Labels are doubted together, all new ones of a class and then all others, when
+//! Labels are disbelieved together, all new ones of a class and then all others, when
 //!
 //! - the champion contradicts more of them than it errs (a one-sided 1 % bound), and
 //! - the folds do not learn what is beyond that: of these labels they get fewer than half right by the 2 % bound, where
@@ -12,9 +12,9 @@
 //! So right labels that the champion could not know (a new class, another camera, its own mistakes put right) are
 //! learned and cost the older ones little; random ones are not learned; names exchanged are learned at the expense of
 //! the older labels of the same images. One exchange leaves nothing to learn it by: when most images that the champion
-//! learned as one known class are relabelled as another. That is doubted as such.
+//! learned as one known class are relabelled as another. That is disbelieved as such.
 //!
-//! Whatever a person confirms is believed. Names that the champion does not know are not doubted here: the gate demands
+//! Whatever a person confirms is believed. Names that the champion does not know are not disbelieved here: the gate demands
 //! that they are found. A burst counts once. Nothing here has state: every training decides anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,7 @@ pub struct Given {
 
 /// New labels that are no evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Doubted {
+pub struct Disbelief {
     /// By place in the data set, what the champion calls the image.
     pub samples: BTreeMap<usize, Label>,
     /// How many labels were new.
@@ -67,7 +67,7 @@ pub struct Doubted {
     known: usize,
 }
 
-impl Doubted {
+impl Disbelief {
     /// `data` without them; `None` where there is none, or too little is left to train on.
     #[must_use]
     pub fn believed(&self, data: &Dataset) -> Option<Dataset> {
@@ -89,31 +89,32 @@ impl Doubted {
 /// # Panics
 /// When the lengths disagree.
 #[must_use]
-pub fn doubted(data: &Dataset, given: &[Given], champion: &HeadRecord, fitted: &Fitted) -> Doubted {
+pub fn disbelieved(data: &Dataset, given: &[Given], champion: &HeadRecord, fitted: &Fitted) -> Disbelief {
     assert_eq!(data.n(), given.len(), "one origin a label");
-    let Some(evidence) = Evidence::new(data, given, champion, fitted) else { return Doubted::default() };
+    let Some(evidence) = Evidence::new(data, given, champion, fitted) else { return Disbelief::default() };
     let mut found: BTreeSet<usize> = evidence.exchanged();
     for was_left_out in [false, true] {
         let batch = evidence.new.iter().copied().filter(|&i| given[i].was_left_out == was_left_out);
         let batch: Vec<usize> = batch.filter(|i| !found.contains(i)).collect();
         found.extend(evidence.unlearned(&batch));
     }
-    let said = |sample: usize| champion.dense.classes.labels()[evidence.said[sample].unwrap_or_default()].clone();
-    Doubted {
+    let predicted =
+        |sample: usize| champion.dense.classes.labels()[evidence.predicted[sample].unwrap_or_default()].clone();
+    Disbelief {
         of: evidence.new.len(),
         left: data.n() - found.len(),
         known: evidence.known.iter().filter(|known| **known).count(),
-        samples: found.into_iter().map(|sample| (sample, said(sample))).collect(),
+        samples: found.into_iter().map(|sample| (sample, predicted(sample))).collect(),
     }
 }
 
-/// What the champion and the challenger's folds say of each label.
+/// What the champion and the challenger's folds make of each label.
 struct Evidence<'a> {
     data: &'a Dataset,
     /// Whether the champion learned from the sample (n,).
     known: Vec<bool>,
     /// The champion's answer as one of its classes, by a model that had not seen the image (n,).
-    said: Vec<Option<usize>>,
+    predicted: Vec<Option<usize>>,
     /// The given label as one of the champion's classes (n,).
     label: Vec<Option<usize>>,
     /// The folds' answer as one of the classes of the data (n,).
@@ -134,22 +135,22 @@ impl<'a> Evidence<'a> {
         let rows: BTreeMap<SampleId, usize> = champion.heldout.ids.iter().copied().zip(0..).collect();
         let known: Vec<bool> = data.ids().iter().map(|id| rows.contains_key(id)).collect();
         let mut scores = vec![0.0; champion.dense.classes.len()];
-        let mut said = |i: usize| {
+        let mut predicted = |i: usize| {
             if let Some(&row) = rows.get(&data.ids()[i]) {
                 return likeliest(&champion.heldout.logits.row(row));
             }
             champion.dense.logits(&data.x().row(i).to_vec(), &mut scores).ok()?;
             likeliest(&ArrayView1::from(&scores))
         };
-        let said: Vec<Option<usize>> = (0..data.n()).map(&mut said).collect();
+        let predicted: Vec<Option<usize>> = (0..data.n()).map(&mut predicted).collect();
         let of = |i: usize| champion.dense.classes.index_of(&data.classes().labels()[data.y()[i]]);
         let label: Vec<Option<usize>> = (0..data.n()).map(of).collect();
         let learned: Vec<Option<usize>> = fitted.heldout.logits.rows().into_iter().map(|row| likeliest(&row)).collect();
         let is_new = |i: usize| !given[i].is_confirmed && (!known[i] || given[i].at >= champion.created);
-        let judged = (0..data.n()).filter(|&i| said[i].is_some() && label[i].is_some());
+        let judged = (0..data.n()).filter(|&i| predicted[i].is_some() && label[i].is_some());
         let (new, old): (Vec<usize>, Vec<usize>) = judged.partition(|&i| is_new(i));
         let old: Vec<usize> = one_a_burst(data, &old).into_iter().filter(|&i| learned[i].is_some()).collect();
-        let mut evidence = Self { data, known, said, label, learned, new, old, errors: 0.0, mended: 0.0 };
+        let mut evidence = Self { data, known, predicted, label, learned, new, old, errors: 0.0, mended: 0.0 };
         let wrong: Vec<usize> = evidence.old.iter().copied().filter(|&i| evidence.is_contradicted(i)).collect();
         let mended = wrong.iter().filter(|&&i| evidence.is_learned(i)).count();
         // Half a case more of either kind, so that no share of a few is 0 or 1.
@@ -160,7 +161,7 @@ impl<'a> Evidence<'a> {
     }
 
     fn is_contradicted(&self, sample: usize) -> bool {
-        self.said[sample] != self.label[sample]
+        self.predicted[sample] != self.label[sample]
     }
 
     fn is_learned(&self, sample: usize) -> bool {
@@ -171,17 +172,17 @@ impl<'a> Evidence<'a> {
     fn exchanged(&self) -> BTreeSet<usize> {
         let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
         for sample in (0..self.data.n()).filter(|&sample| self.known[sample]) {
-            *sizes.entry(self.said[sample].unwrap_or(usize::MAX)).or_default() += 1;
+            *sizes.entry(self.predicted[sample].unwrap_or(usize::MAX)).or_default() += 1;
         }
         let mut moved: BTreeMap<(Option<usize>, Option<usize>), Vec<usize>> = BTreeMap::new();
         for &sample in self.new.iter().filter(|&&sample| self.known[sample] && self.is_contradicted(sample)) {
-            moved.entry((self.said[sample], self.label[sample])).or_default().push(sample);
+            moved.entry((self.predicted[sample], self.label[sample])).or_default().push(sample);
         }
-        let is_renamed = |said: Option<usize>, moved: usize| {
-            let size = said.and_then(|said| sizes.get(&said)).copied().unwrap_or(0);
+        let is_renamed = |predicted: Option<usize>, moved: usize| {
+            let size = predicted.and_then(|predicted| sizes.get(&predicted)).copied().unwrap_or(0);
             moved >= MIN_RENAMED && moved as f64 > RENAMED * size as f64
         };
-        let renamed = moved.into_iter().filter(|((said, _), samples)| is_renamed(*said, samples.len()));
+        let renamed = moved.into_iter().filter(|((predicted, _), samples)| is_renamed(*predicted, samples.len()));
         renamed.flat_map(|(_, samples)| samples).collect()
     }
 
@@ -196,8 +197,7 @@ impl<'a> Evidence<'a> {
         let together: Vec<usize> = rest.iter().flatten().copied().collect();
         let all_are = self.is_unlearned(&together);
         for class in rest {
-            let is_odd = self.is_mostly_contradicted(&class);
-            if is_odd && (all_are || !found.is_empty()) {
+            if self.is_mostly_contradicted(&class) && (all_are || !found.is_empty()) {
                 // Where one name is wrong, others that are contradicted as much are no better.
                 found.push(class);
             } else if all_are {
@@ -214,24 +214,24 @@ impl<'a> Evidence<'a> {
 
     fn is_unlearned(&self, samples: &[usize]) -> bool {
         let samples = one_a_burst(self.data, samples);
-        let odd: Vec<usize> = samples.iter().copied().filter(|&sample| self.is_contradicted(sample)).collect();
-        if lower_bound(odd.len() as u64, samples.len() as u64, CONTRADICTED) <= self.errors {
+        let contradicted: Vec<usize> = samples.iter().copied().filter(|&sample| self.is_contradicted(sample)).collect();
+        if lower_bound(contradicted.len() as u64, samples.len() as u64, CONTRADICTED) <= self.errors {
             return false;
         }
         let ordinary = self.errors * samples.len() as f64;
-        let beyond = odd.len() as f64 - ordinary;
-        let learned = odd.iter().filter(|&&sample| self.is_learned(sample)).count() as f64;
+        let beyond = contradicted.len() as f64 - ordinary;
+        let learned = contradicted.iter().filter(|&&sample| self.is_learned(sample)).count() as f64;
         let learned = (learned - self.mended * ordinary).clamp(0.0, beyond);
         let most = 1.0 - lower_bound((beyond - learned).floor() as u64, beyond.ceil() as u64, UNLEARNED);
-        most < LEARNED + GIVEN_UP * self.given_up(&odd)
+        most < LEARNED + GIVEN_UP * self.given_up(&contradicted)
     }
 
-    /// Share of the older labels that the champion knows, of classes for which it takes the images of `odd`, that the
-    /// folds now call by the labels of those.
-    fn given_up(&self, odd: &[usize]) -> f64 {
+    /// Share of older labels that the folds now call by the new names: of labels that the champion gets right, in the
+    /// classes for which it takes the images of the `contradicted` ones.
+    fn given_up(&self, contradicted: &[usize]) -> f64 {
         let mut names: BTreeMap<Option<usize>, BTreeSet<usize>> = BTreeMap::new();
-        for &sample in odd {
-            names.entry(self.said[sample]).or_default().insert(self.data.y()[sample]);
+        for &sample in contradicted {
+            names.entry(self.predicted[sample]).or_default().insert(self.data.y()[sample]);
         }
         let affected = self.old.iter().filter(|&&sample| !self.is_contradicted(sample));
         let affected = affected.filter_map(|&sample| Some((sample, names.get(&self.label[sample])?)));

@@ -37,7 +37,7 @@ use cv::model_choice::scorable_logits;
 pub use data::groups::{Frame, Grouper};
 use data::replay;
 pub use data::split::folds_of;
-pub use data::subset::{bounded, choose as subset};
+pub use data::subset::{choose as subset, sample_limit};
 pub use data::{BadData, Dataset};
 use heads::{FittedHead, Layers, fit_kind};
 pub use online::catch_up::{LabelRow, LabelRows, catch_up, with_replay};

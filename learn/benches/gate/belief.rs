@@ -1,6 +1,6 @@
 //! Labels that are no evidence: what they cost, and what honest labels that look odd are taken for.
 
-use edgetuned_learn::eval::belief::{Given, doubted};
+use edgetuned_learn::eval::belief::{Given, disbelieved};
 use edgetuned_learn::eval::compare;
 use edgetuned_learn::eval::gate::Rules;
 use edgetuned_learn::words::Timestamp;
@@ -36,8 +36,8 @@ fn row(name: &str, outcomes: &[Outcome]) -> String {
         "| {name} | {} | {} | {worst:.1} | {} | {} of {} | {} | {:.1} | {:.1} |\n",
         count(&|outcome| outcome.promoted),
         count(&|outcome| outcome.before - outcome.after > 0.02),
-        count(&|outcome| outcome.doubted > 0),
-        sum(&|outcome| outcome.doubted),
+        count(&|outcome| outcome.disbelieved > 0),
+        sum(&|outcome| outcome.disbelieved),
         sum(&|outcome| outcome.new),
         sum(&|outcome| outcome.doubted_right),
         mean(&|outcome| outcome.before),
@@ -88,7 +88,7 @@ impl Honest {
 /// What became of one device.
 struct Outcome {
     new: usize,
-    doubted: usize,
+    disbelieved: usize,
     doubted_right: usize,
     promoted: bool,
     /// True accuracy before, and of what serves afterwards.
@@ -195,7 +195,7 @@ fn outcome(mut world: World, k: usize, old: &[Labelled], samples: &[Labelled], s
     let champion = champion(&dataset(old).expect("two classes"));
     let before = accuracy(&champion.dense, &test);
     let new = samples.iter().filter(|sample| sample.is_new).count();
-    let mut result = Outcome { new, doubted: 0, doubted_right: 0, promoted: false, before, after: before };
+    let mut result = Outcome { new, disbelieved: 0, doubted_right: 0, promoted: false, before, after: before };
     let Some(data) = dataset(samples) else { return result };
     let given: Vec<Given> = samples
         .iter()
@@ -207,9 +207,9 @@ fn outcome(mut world: World, k: usize, old: &[Labelled], samples: &[Labelled], s
         .collect();
     let (mut data, mut fitted) = (data, None);
     let all = trained(&data);
-    let found = doubted(&data, &given, &champion, &all);
+    let found = disbelieved(&data, &given, &champion, &all);
     let is_right = |&&sample: &&usize| samples[sample].label == samples[sample].picture.truth;
-    result.doubted = found.samples.len();
+    result.disbelieved = found.samples.len();
     result.doubted_right = found.samples.keys().filter(is_right).count();
     if found.verdict(2, &champion).is_some() {
         return result;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::RuntimeMissing;
-use super::words::Said;
+use super::message::RuntimeMessage;
 use crate::backbone::onnx::graph::BadModel;
 use crate::ports::EmbedError;
 use crate::words::Digest;
@@ -65,7 +65,7 @@ pub enum OpenError {
         file: PathBuf,
         /// Why, at the lowest level.
         #[source]
-        source: Said,
+        source: RuntimeMessage,
     },
     /// The network fails on the probe image.
     #[error("the model {} fails on a grey probe image, so export it again or choose another tensor or backbone",
@@ -75,7 +75,7 @@ pub enum OpenError {
         file: PathBuf,
         /// Why.
         #[source]
-        source: Said,
+        source: RuntimeMessage,
     },
     /// The embedding tensor holds no numbers to compute with.
     #[error("the tensor {tensor:?} of the model {} is of {found}, an embedding is of float32, or of numbers that become so: \

@@ -5,11 +5,11 @@
 //! regular file is opened, so a pipe in its place cannot hang the program. Telemetry is switched off.
 
 pub(super) mod errors;
+pub(super) mod message;
 pub(super) mod pipeline;
 pub(super) mod session;
 mod steady;
 pub(super) mod verify;
-pub(super) mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -9,7 +9,7 @@ use ort::value::{TensorElementType as Element, TensorRef};
 
 use super::environment;
 use super::errors::OpenError;
-use super::words::Said;
+use super::message::RuntimeMessage;
 use crate::backbone::manifest::{Manifest, Pool};
 use crate::backbone::onnx::functions::inlined;
 use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
@@ -224,7 +224,7 @@ impl Embedder for OnnxBackbone {
             return Ok(Vec::new());
         }
         let failed = |source| EmbedError::Backend { n, source };
-        let (shape, rows) = self.rows(tensors, n).map_err(|source| failed(Box::new(Said::from(source))))?;
+        let (shape, rows) = self.rows(tensors, n).map_err(|source| failed(Box::new(RuntimeMessage::from(source))))?;
         let dim = self.space.dim;
         let wrong = || format!("expected {n} embeddings of {dim} values, found a tensor of shape {shape:?}");
         let embeddings = rows.ok_or_else(|| failed(wrong().into()))?;

@@ -4,9 +4,9 @@
 //! the same session differs by nothing, or by the order of sums; with float16 inside, beside others, by a thousandth.
 
 use super::errors::OpenError;
+use super::message::RuntimeMessage;
 use super::session::{Alone, OnnxBackbone};
 use super::verify::pictures;
-use super::words::Said;
 use crate::backbone::manifest::Manifest;
 use crate::backbone::onnx::graph::{Graph, Node};
 use crate::ports::Embedder;
@@ -30,7 +30,7 @@ impl OnnxBackbone {
             return Err(OpenError::Training { file: file(), what });
         }
         let by_batch = quantises_by_batch(&graph);
-        let failed = |source: ort::Error| OpenError::Fails { file: file(), source: Said::from(source) };
+        let failed = |source: ort::Error| OpenError::Fails { file: file(), source: RuntimeMessage::from(source) };
         let alone = self.rows(&picture, 1).map_err(failed)?.1.unwrap_or_default();
         let together = self.batch.unwrap_or(2);
         // In another place, beside another picture.

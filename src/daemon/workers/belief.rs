@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::{LabelSource, LeftOut};
-use crate::eval::belief::{Doubted, Given};
+use crate::eval::belief::{Disbelief, Given};
 use crate::store::{LabelOrigin, Reader, StoreError};
 use crate::train::Dataset;
 use crate::words::{Label, SampleId, Timestamp};
@@ -38,11 +38,11 @@ impl Origins {
         })
     }
 
-    /// The report about `doubted` labels of `data`; `None` where none is.
-    pub fn report(&self, data: &Dataset, doubted: &Doubted) -> Option<LeftOut> {
+    /// The report about `disbelieved` labels of `data`; `None` where none is.
+    pub fn report(&self, data: &Dataset, disbelieved: &Disbelief) -> Option<LeftOut> {
         let mut sources: BTreeMap<&str, (LabelSource, u64)> = BTreeMap::new();
         let mut pairs: BTreeMap<(&Label, &Label), u64> = BTreeMap::new();
-        for (&sample, expected) in &doubted.samples {
+        for (&sample, expected) in &disbelieved.samples {
             let source = self.sources[sample];
             sources.entry(source.as_str()).or_insert((source, 0)).1 += 1;
             *pairs.entry((&data.classes().labels()[data.y()[sample]], expected)).or_default() += 1;
@@ -52,8 +52,8 @@ impl Origins {
         let mut sources: Vec<(LabelSource, u64)> = sources.into_values().collect();
         sources.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         Some(LeftOut {
-            images: doubted.samples.keys().map(|&sample| data.ids()[sample]).collect(),
-            of: doubted.of as u64,
+            images: disbelieved.samples.keys().map(|&sample| data.ids()[sample]).collect(),
+            of: disbelieved.of as u64,
             sources,
             mostly: (given.clone(), expected.clone()),
         })

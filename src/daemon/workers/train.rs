@@ -10,7 +10,7 @@ use super::job::{self, AnyError, Control, Job, fit};
 use super::training_data;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
-use crate::eval::belief::doubted;
+use crate::eval::belief::disbelieved;
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, compare};
@@ -77,10 +77,10 @@ impl TrainingRun {
         drop(reader);
         let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &settings.fit, control, progress)? else { return Ok(None) };
-        let doubted = champion.as_ref().map(|champion| doubted(&data, &origins.given, champion, &fitted));
-        let doubted = doubted.unwrap_or_default();
-        let left_out = origins.report(&data, &doubted);
-        let (data, fitted) = match doubted.believed(&data).filter(|_| left_out.is_some()) {
+        let disbelieved = champion.as_ref().map(|champion| disbelieved(&data, &origins.given, champion, &fitted));
+        let disbelieved = disbelieved.unwrap_or_default();
+        let left_out = origins.report(&data, &disbelieved);
+        let (data, fitted) = match disbelieved.believed(&data).filter(|_| left_out.is_some()) {
             None => (data, fitted),
             Some(believed) => {
                 let Some(fitted) = fit(&believed, &settings.fit, control, progress)? else { return Ok(None) };
@@ -89,7 +89,7 @@ impl TrainingRun {
         };
         report(TrainingPhase::Evaluating, 0.9);
         let mut comparison = compare(&data, &fitted, version, champion.as_ref(), &settings.rules);
-        if let Some(verdict) = champion.as_ref().and_then(|champion| doubted.verdict(version, champion)) {
+        if let Some(verdict) = champion.as_ref().and_then(|champion| disbelieved.verdict(version, champion)) {
             comparison.verdict = verdict;
         }
         let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);

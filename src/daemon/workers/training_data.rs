@@ -4,11 +4,11 @@ use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, LabelStats};
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, error_chain};
 
-/// At most `max` labelled samples, balanced and diverse; fewer of many classes ([`train::bounded`]).
+/// At most `max` labelled samples, balanced and diverse; fewer of many classes ([`train::sample_limit`]).
 pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
     let all = reader.labelled_ids()?;
     let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
-    let max = train::bounded(max, classes.len());
+    let max = train::sample_limit(max, classes.len());
     if all.len() <= max {
         return reader.labelled();
     }
@@ -47,7 +47,7 @@ pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Label
 /// [`StoreError`] when the store cannot be read.
 pub(crate) fn with_replay(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
     let statistics = statistics(reader, data.space())?;
-    let max = train::bounded(max, data.classes().len());
+    let max = train::sample_limit(max, data.classes().len());
     train::with_replay(reader, data, statistics, max)
 }
 

@@ -32,7 +32,7 @@ impl Model {
     }
 
     /// The label of an image changed, or was confirmed.
-    pub(super) fn label_spoken_for(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
+    pub(super) fn label_changed_or_confirmed(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
         let Some(disbelieved) = self.schedule.disbelieved() else { return };
         if disbelieved.images.remove(id) {
             disbelieved.count -= 1;

@@ -142,7 +142,7 @@ impl Model {
     /// A label was set or removed; `predicted` is the prediction for its image at arrival, and its head.
     pub fn label_set(&mut self, cx: &mut Cx<'_>, id: SampleId, label: Option<Label>, predicted: Option<(Label, u64)>) {
         self.schedule.labels_changed(1);
-        self.label_spoken_for(cx, &id);
+        self.label_changed_or_confirmed(cx, &id);
         self.write_training(cx);
         if let Some(label) = label {
             self.answered(cx, id, &label, predicted);

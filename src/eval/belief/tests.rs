@@ -61,9 +61,9 @@ impl Device {
         fitted.into_record(1, CREATED, backbone, figures, Calibration::default())
     }
 
-    fn doubted(&self, champion: &HeadRecord) -> Doubted {
+    fn disbelieved(&self, champion: &HeadRecord) -> Disbelief {
         let data = self.data(self.y.len());
-        doubted(&data, &self.given, champion, &trained(&data))
+        disbelieved(&data, &self.given, champion, &trained(&data))
     }
 
     /// Deals the labels of the new pictures out anew.
@@ -85,7 +85,7 @@ fn a_batch_labelled_at_random_is_left_out_and_nothing_of_the_older_labels() {
         let mut device = Device::new(seed);
         let (champion, truth) = (device.champion(), device.y.clone());
         device.shuffle();
-        let found = device.doubted(&champion);
+        let found = device.disbelieved(&champion);
         assert_eq!(found.of, NEW, "seed {seed}");
         assert!(found.samples.keys().all(|&sample| sample >= OLD), "seed {seed}");
         let wrong = (OLD..OLD + NEW).filter(|&i| device.y[i] != truth[i]);
@@ -103,7 +103,7 @@ fn two_classes_exchanged_in_a_batch_are_left_out_and_the_third_is_not() {
         let mut device = Device::new(seed);
         let champion = device.champion();
         device.y[OLD..].iter_mut().filter(|class| **class < 2).for_each(|class| *class = 1 - *class);
-        let found = device.doubted(&champion);
+        let found = device.disbelieved(&champion);
         let third = found.samples.keys().filter(|&&sample| device.y[sample] == 2).count();
         assert!(
             found.samples.len() >= 30 && third == 0,
@@ -117,16 +117,16 @@ fn two_classes_exchanged_in_a_batch_are_left_out_and_the_third_is_not() {
 fn right_labels_are_believed_whatever_the_champion_thinks() {
     for seed in 0..20 {
         let plain = Device::new(seed);
-        assert_eq!(plain.doubted(&plain.champion()).samples.len(), 0, "seed {seed}: more of the same");
+        assert_eq!(plain.disbelieved(&plain.champion()).samples.len(), 0, "seed {seed}: more of the same");
         let mut other = Device::new(seed);
         let champion = other.champion();
         other.y[OLD..].iter_mut().filter(|class| **class == 2).for_each(|class| *class = 3);
         (OLD..OLD + NEW).filter(|&i| other.y[i] == 3).for_each(|i| other.x[[i, 5]] += 5.0);
-        assert_eq!(other.doubted(&champion).samples.len(), 0, "seed {seed}: a new class");
+        assert_eq!(other.disbelieved(&champion).samples.len(), 0, "seed {seed}: a new class");
         let mut moved = Device::new(seed);
         let champion = moved.champion();
         (OLD..OLD + NEW).for_each(|i| moved.x[[i, 6]] += 4.0);
-        assert_eq!(moved.doubted(&champion).samples.len(), 0, "seed {seed}: another camera");
+        assert_eq!(moved.disbelieved(&champion).samples.len(), 0, "seed {seed}: another camera");
     }
 }
 
@@ -143,7 +143,7 @@ fn a_mistake_of_the_champion_is_put_right_on_the_very_same_images() {
     for &i in &odd {
         (device.y[i], device.given[i].at) = (0, Timestamp(2_000));
     }
-    let found = device.doubted(&champion);
+    let found = device.disbelieved(&champion);
     assert_eq!((found.samples.len(), found.of), (0, NEW + odd.len()));
 }
 
@@ -156,13 +156,13 @@ fn a_whole_class_that_is_renamed_to_a_known_one_waits_for_a_person() {
     for i in (0..OLD).filter(|i| i % 3 < 2) {
         (device.y[i], device.given[i].at) = (1 - device.y[i], Timestamp(2_000));
     }
-    let found = device.doubted(&champion);
+    let found = device.disbelieved(&champion);
     assert!(found.samples.len() > 40, "{}", found.samples.len());
     let verdict = found.verdict(2, &champion).unwrap();
     assert_eq!((verdict.promote, verdict.code), (false, VerdictCode::LabelsLeftOut));
     // Confirmed, they are believed.
     device.given.iter_mut().for_each(|given| given.is_confirmed = true);
-    assert_eq!(device.doubted(&champion).samples.len(), 0);
+    assert_eq!(device.disbelieved(&champion).samples.len(), 0);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn one_burst_of_a_hard_picture_is_no_batch_of_wrong_labels() {
         device.x.row_mut(i).assign(&like);
         (device.y[i], device.groups[i]) = (0, SampleId::of(b"burst"));
     }
-    assert_eq!(device.doubted(&champion).samples.len(), 0);
+    assert_eq!(device.disbelieved(&champion).samples.len(), 0);
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn a_champion_that_was_never_measured_contradicts_nobody() {
     let mut device = Device::new(6);
     let champion = HeadRecord { figures: None, ..device.champion() };
     device.shuffle();
-    assert_eq!(device.doubted(&champion), Doubted::default());
+    assert_eq!(device.disbelieved(&champion), Disbelief::default());
 }

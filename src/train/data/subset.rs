@@ -1,6 +1,6 @@
 //! The samples of a training when there are more than `training.max_samples`.
 //!
-//! A bound on samples is a bound on time and memory; of many classes [`bounded`] is the narrower one. Samples are left out evenly: no class gives up one
+//! A bound on samples is a bound on time and memory; of many classes [`sample_limit`] is the narrower one. Samples are left out evenly: no class gives up one
 //! while another keeps more, and a burst is thinned before single images are. The choice depends on identities alone,
 //! so it hardly changes when samples are added.
 
@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 
 use crate::words::{SampleId, draw};
 
-/// Samples times classes at most. A training keeps a few logits of every pair, about 60 bytes: half a gigabyte.
+/// Samples times classes at most. A training keeps a few logits of every pair, ten of 4 bytes along the
+/// path of penalties and some more, up to 60 bytes: half a gigabyte.
 const MAX_PAIRS: usize = 8_000_000;
 
 /// The most samples in a training on `classes` classes whose setting allows `max`: at least one of every class.
 #[must_use]
-pub fn bounded(max: usize, classes: usize) -> usize {
+pub fn sample_limit(max: usize, classes: usize) -> usize {
     max.min((MAX_PAIRS / classes.max(1)).max(classes))
 }
 
@@ -122,10 +123,10 @@ mod tests {
 
     #[test]
     fn hundreds_of_classes_bound_the_samples_and_never_below_one_of_each() {
-        assert_eq!([2, 400].map(|classes| bounded(20_000, classes)), [20_000; 2]);
-        assert_eq!(bounded(20_000, 1_000), 8_000);
-        assert_eq!(bounded(20_000, 5_000), 5_000);
-        assert_eq!(bounded(300, 1_000), 300, "the setting is never exceeded");
+        assert_eq!([2, 400].map(|classes| sample_limit(20_000, classes)), [20_000; 2]);
+        assert_eq!(sample_limit(20_000, 1_000), 8_000);
+        assert_eq!(sample_limit(20_000, 5_000), 5_000);
+        assert_eq!(sample_limit(300, 1_000), 300, "the setting is never exceeded");
     }
 
     #[test]

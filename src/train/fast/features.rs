@@ -238,6 +238,13 @@ mod tests {
     }
 
     #[test]
+    fn samples_that_are_all_the_same_have_features_of_zero_and_are_not_reduced() {
+        let z = Array2::from_elem((4, 40), 0.25);
+        let features = Features::new(&z, true);
+        assert_eq!(features.matrix(), Array2::<f32>::zeros((4, 40)));
+    }
+
+    #[test]
     fn reduction_keeps_the_penalty() {
         let (z, w) = (embeddings(9, 40), Array2::from_elem((1, 7), 0.5));
         let features = Features::new(&z, true);

@@ -6,9 +6,9 @@ const LONGEST: usize = 300;
 /// ONNX Runtime's reason, and the remedy where the reason is a known one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Said(String);
+pub struct RuntimeMessage(String);
 
-impl From<ort::Error> for Said {
+impl From<ort::Error> for RuntimeMessage {
     fn from(error: ort::Error) -> Self {
         Self(explained(error.message()))
     }
