@@ -5,6 +5,8 @@
 mod backbone_add;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/bundled.rs"]
+mod bundled;
 #[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
 #[path = "support/camera/mod.rs"]
 mod camera;

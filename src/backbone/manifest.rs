@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
+use super::bundled::StandIn;
 use crate::image::{Channels, Layout, Preprocess, Resize};
 use crate::words::{Digest, EmbeddingSpace, Keyword as _, keywords, on_one_line};
 
@@ -31,6 +32,8 @@ pub struct Manifest {
     pub preprocess: Preprocess,
     /// Which tensor is the embedding.
     pub embedding: Embedding,
+    /// The bundled backbone that this one was found for, where that one's model file is missing.
+    pub stands_in: Option<StandIn>,
 }
 
 /// Which tensor is the embedding.
@@ -214,7 +217,7 @@ impl Manifest {
     }
 
     /// The manifest that `--backbone` or `backbone.model` means: a path when it has a slash or ends in `.yaml` or
-    /// `.yml`, else a bundled name.
+    /// `.yml`, else a bundled name, which another one may [stand in](Self::stands_in) for.
     ///
     /// # Errors
     /// [`BadManifest`] when there is none or it is wrong.
@@ -223,8 +226,7 @@ impl Manifest {
             || Path::new(name_or_path).extension().is_some_and(|extension| {
                 extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
             });
-        let path = if is_path { PathBuf::from(name_or_path) } else { super::bundled::find(name_or_path)? };
-        Self::load(&path)
+        if is_path { Self::load(Path::new(name_or_path)) } else { super::bundled::resolve(name_or_path) }
     }
 
     /// Checks `text`, the content of the manifest at `path`; touches no file.
@@ -289,6 +291,7 @@ impl Manifest {
             input: tensor,
             preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize },
             embedding: raw.embedding,
+            stands_in: None,
         })
     }
 }

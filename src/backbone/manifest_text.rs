@@ -194,6 +194,7 @@ mod tests {
                 dim: random.random_range(1..65_537),
                 pool: *[Pool::None, Pool::Avg, Pool::Cls].choose(random).unwrap(),
             },
+            stands_in: None,
         }
     }
 

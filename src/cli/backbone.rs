@@ -29,6 +29,9 @@ struct Model {
     license: String,
     dim: usize,
     size: (u32, u32),
+    /// How to get the model file, where it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'static str>,
 }
 
 pub fn backbone(command: &Backbone, output: Output) -> Result<(), Failure> {
@@ -58,10 +61,16 @@ fn list(output: Output) -> Result<(), Failure> {
             match (&row.model, &row.error) {
                 (Some(model), _) => {
                     let (height, width) = model.size;
+                    let missing =
+                        model.missing.map(|remedy| format!(", its model {} is not there: {remedy}", model.file));
                     writeln!(
                         out,
-                        "{:16} {}, {height}x{width}, {} values, {}",
-                        row.name, model.backbone, model.dim, model.manifest
+                        "{:16} {}, {height}x{width}, {} values, {}{}",
+                        row.name,
+                        model.backbone,
+                        model.dim,
+                        model.manifest,
+                        missing.unwrap_or_default()
                     )?;
                 }
                 (None, error) => writeln!(out, "{:16} {}", row.name, error.as_deref().unwrap_or("unreadable"))?,
@@ -80,6 +89,7 @@ fn model(manifest: &Manifest) -> Model {
         license: manifest.license.clone(),
         dim: manifest.embedding.dim,
         size: manifest.preprocess.size,
+        missing: bundled::remedy_of(&manifest.path).filter(|_| !manifest.file.is_file()),
     }
 }
 

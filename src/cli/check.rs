@@ -180,6 +180,17 @@ impl World {
                 return self.model(config, &one_line_chain(&error), "name a bundled backbone or a manifest's path");
             }
         };
+        if let Some(stand_in) = &manifest.stands_in {
+            let (file, line) = self.place("backbone.model");
+            self.warnings.push(Problem {
+                file,
+                line,
+                key: "backbone.model".to_owned(),
+                found: format!("{}, whose model {} is not there", stand_in.asked, stand_in.missing.display()),
+                expected: format!("a backbone with its model; {} serves until then", stand_in.serves),
+                remedy: stand_in.remedy.to_owned(),
+            });
+        }
         if let Err(error) = OnnxBackbone::open(&manifest, config.backbone.threads) {
             self.unavailable += usize::from(error.is_unavailable());
             let remedy =

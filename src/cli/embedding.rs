@@ -73,6 +73,9 @@ impl Embeddings {
 
     /// The same for a manifest that was found.
     pub fn open_with(config: Option<&Config>, manifest: &Manifest) -> Result<Self, Failure> {
+        if let Some(stand_in) = &manifest.stands_in {
+            tracing::warn!("{stand_in}");
+        }
         let backbone = OnnxBackbone::open(manifest, config.map_or(1, |config| config.backbone.threads))?;
         let folder = match config {
             Some(config) => config.store.path.clone(),
@@ -247,9 +250,15 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
         .map_err(|error| Failure::failed(format!("cannot use {path}: {}", one_line_chain(&error))))?;
     let named = choice.backbone.as_deref().or(config.map(|config| config.backbone.model.as_str()));
     let mut manifests: Vec<Manifest> = named.map(Manifest::resolve).transpose()?.into_iter().collect();
+    // A stand-in that the head needs is no stand-in.
+    for manifest in &mut manifests {
+        manifest.stands_in = None;
+    }
     manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
     manifests.extend(remembered(&record, &choice.file));
-    let fits = manifests.iter().position(|manifest| manifest.space() == record.dense.space);
+    let fits = |manifest: &Manifest| manifest.space() == record.dense.space;
+    let whole = manifests.iter().position(|manifest| fits(manifest) && manifest.file.is_file());
+    let fits = whole.or_else(|| manifests.iter().position(fits));
     let Some(fits) = fits else {
         let looked_at: BTreeSet<&str> = manifests.iter().map(|manifest| manifest.name.as_str()).collect();
         let looked_at: Vec<&str> = looked_at.into_iter().collect();

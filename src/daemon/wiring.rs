@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::RunError;
 use super::commit::Committer;
@@ -56,6 +56,9 @@ pub(super) fn assemble(
         Some(installed) => Manifest::load(&installed.manifest)?,
         None => Manifest::resolve(&config.backbone.model)?,
     };
+    if let Some(stand_in) = &manifest.stands_in {
+        warn!("{stand_in}");
+    }
     starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
     starting("opening the store");

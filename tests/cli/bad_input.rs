@@ -49,7 +49,11 @@ fn a_model_that_differs_from_its_manifest_ends_with_78() {
     let says = ["m/cut.onnx", "truncated after 50000 bytes", "copy it again"];
     with_manifest(&desk, "file: tiny-test.onnx", "file: cut.onnx").failed(78, &says);
     with_manifest(&desk, "file: tiny-test.onnx", "file: gone.onnx").failed(78, &["gone.onnx", "correct 'file'"]);
-    desk.fails("train train --backbone defualt", 78, &["\"defualt\"", "default, default-int8; give one"]);
+    desk.fails(
+        "train train --backbone defualt",
+        78,
+        &["\"defualt\"", "default, default-int8, photo, photo-int8; give one"],
+    );
     desk.fails("backbone inspect m/cut.onnx", 1, &["truncated after 50000 bytes", "copy it again"]);
     desk.fails("backbone inspect gone", 1, &["cannot read the model gone", "give the path"]);
 }

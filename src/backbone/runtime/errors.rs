@@ -25,6 +25,14 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+    /// The model file of a bundled backbone was never made, or is lost.
+    #[error("the model {} is not there: {remedy}", .file.display())]
+    NotMade {
+        /// The model.
+        file: PathBuf,
+        /// How to get it.
+        remedy: &'static str,
+    },
     /// Other bytes than the manifest promises.
     #[error("the model {} has SHA-256 {found}, its manifest expects {expected}: fetch the model again, or correct \
              'sha256' if the new file is meant", .file.display())]

@@ -10,6 +10,7 @@ use ort::value::{TensorElementType as Element, TensorRef};
 use super::environment;
 use super::errors::OpenError;
 use super::message::RuntimeMessage;
+use crate::backbone::bundled;
 use crate::backbone::manifest::{Manifest, Pool};
 use crate::backbone::onnx::functions::inlined;
 use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
@@ -239,10 +240,9 @@ impl Embedder for OnnxBackbone {
 /// [`OpenError`] when the file cannot be read, is another one or no model.
 pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
     let file = manifest.file.clone();
-    let bytes = std::fs::read(&file).map_err(|source| OpenError::Unreadable {
-        file: file.clone(),
-        manifest: manifest.path.clone(),
-        source,
+    let bytes = std::fs::read(&file).map_err(|source| match bundled::remedy_of(&manifest.path) {
+        Some(remedy) if !file.exists() => OpenError::NotMade { file: file.clone(), remedy },
+        _ => OpenError::Unreadable { file: file.clone(), manifest: manifest.path.clone(), source },
     })?;
     let found = Digest::of(&bytes);
     let whole = inlined(&bytes).and_then(|whole| Ok((Graph::read(&whole)?, whole)));

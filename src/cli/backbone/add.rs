@@ -271,6 +271,7 @@ fn draft(
         input: proposal.input.clone(),
         preprocess: Preprocess { size, layout, channels, mean, std, scale, resize },
         embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None },
+        stands_in: None,
     })
 }
 
