@@ -6,6 +6,7 @@ ARCH ?=
 TESTS ?=
 DEMO_ARGS ?=
 FIELD ?=
+SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
@@ -47,8 +48,8 @@ deny: ## licences and sources of dependencies, where cargo-deny is installed
 bench: setup ## the program's own speed
 	$(CARGO) bench --locked
 
-evaluation: setup ## measure every claim about learning beside its peer, into docs/evaluation.md
-	$(CARGO) bench --locked --bench evaluation -- --write docs/evaluation.md
+evaluation: setup ## measure every claim about learning beside its peer, into docs/evaluation.md; SECTION=accuracy one part
+	$(CARGO) bench --locked --profile dev --bench evaluation -- $(if $(SECTION),--only $(SECTION)) --write docs/evaluation.md
 
 link-faults: setup ## 500 faults of the link while 2,000 images are predicted; LINK_SEED=17 plays other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test link_faults -- --ignored --nocapture

@@ -154,3 +154,17 @@ fn bounds_in_the_architecture_are_those_of_the_code() {
     }
     assert!(count > 9, "only {count} bounds were found");
 }
+
+#[test]
+fn figures_of_the_readme_are_those_of_the_evaluation() {
+    let block = |page: &str| {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let start = text.find("<!-- evaluation").unwrap_or_else(|| panic!("{page} has no table of accuracy"));
+        let end = text.find("<!-- /evaluation").unwrap_or_else(|| panic!("{page} does not end its table"));
+        text[start..end].to_owned()
+    };
+    let (readme, evaluation) = (block("README.md"), block("docs/evaluation.md"));
+    assert_eq!(readme, evaluation, "make evaluation writes both");
+    let rows = readme.lines().filter(|line| line.starts_with("| ")).count();
+    assert!(rows >= 6, "a heading, and a row for 5, 10, 30 and all labels:\n{readme}");
+}

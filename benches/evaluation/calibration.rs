@@ -4,18 +4,20 @@ use std::ops::ControlFlow;
 
 use edgetuned::eval::calibrate;
 use edgetuned::train::{Settings, fit};
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::data::{Photographs, Set};
-use super::table::{Table, mean, percent};
+use super::data::{Data, Set};
+use super::figures::{calibration_error, calibration_floor, mean};
+use super::parallel;
+use super::table::{Table, percent};
 
 /// Divisions of all pictures of a set into training and test, in the proportion of the given split.
 const SPLITS: u64 = 10;
 const ALPHAS: [f64; 3] = [0.05, 0.1, 0.2];
 
-pub fn section(photographs: &[Photographs]) -> String {
+pub fn section(data: &Data) -> String {
     let mut text = format!(
         "The calibration error (ECE, 15 bins) of one split of 80 to 108 pictures is mostly the estimate's own error: \
          `floor` is what a perfectly calibrated head with the same probabilities would show. So the figure that counts is \
@@ -34,20 +36,21 @@ pub fn section(photographs: &[Photographs]) -> String {
         "size 1",
     ]);
     let mut all = Pool::default();
-    for photographs in photographs {
-        for set in ["trashnet", "corn-color"] {
-            let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
-            let mut pool = Pool::default();
-            pool.add(train, test, 0);
-            let given = pool.splits[0];
-            let whole = train.with(test);
-            for seed in 1..=SPLITS {
-                let (train, test) = divided(&whole, test.n() as f64 / whole.n() as f64, seed);
-                pool.add(&train, &test, seed);
-            }
-            table.row(&pool.row(&format!("{}, {set}", photographs.backbone), given));
-            all.merge(pool);
+    let jobs = data.backbones_and_sets();
+    let pools = parallel::map(&jobs, |(photographs, set)| {
+        let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
+        let mut pool = Pool::default();
+        pool.add(train, test, 0);
+        let whole = train.with(test);
+        for seed in 1..=SPLITS {
+            let (train, test) = divided(&whole, test.n() as f64 / whole.n() as f64, seed);
+            pool.add(&train, &test, seed);
         }
+        pool
+    });
+    for ((photographs, set), pool) in jobs.iter().zip(pools) {
+        table.row(&pool.row(&format!("{}, {set}", photographs.backbone), pool.splits[0]));
+        all.merge(pool);
     }
     let given = mean(&all.splits);
     table.row(&all.row("everything", given));
@@ -73,7 +76,7 @@ impl Pool {
         let conformal = calibrate(&data, &fitted, 0).conformal.expect("enough is held out");
         let p = fitted.dense.probabilities_of(&test.z).expect("one space");
         let y = test.y(data.classes());
-        let (mut answers, mut random) = (Vec::new(), ChaCha8Rng::seed_from_u64(seed));
+        let mut answers = Vec::new();
         for (row, &truth) in p.rows().into_iter().zip(&y) {
             let row = row.to_vec();
             let predicted = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
@@ -83,9 +86,9 @@ impl Pool {
             }
             self.single.push(conformal.set(&row, 0.1).len() == 1);
         }
-        let played: Vec<_> = answers.iter().map(|(p, _)| (*p, random.random_bool(*p))).collect();
-        self.splits.push(ece(&answers));
-        self.floors.push(ece(&played));
+        self.splits.push(calibration_error(&answers));
+        let confidences: Vec<_> = answers.iter().map(|(p, _)| *p).zip(0..).collect();
+        self.floors.push(calibration_floor(&confidences, 1, seed));
         self.answers.extend(answers);
     }
 
@@ -101,23 +104,13 @@ impl Pool {
 
     fn row(&self, name: &str, given: f64) -> Vec<String> {
         let share = |held: &[bool]| percent(held.iter().filter(|held| **held).count() as f64 / held.len() as f64);
-        let number = |ece: f64| format!("{ece:.3}");
+        let number = |error: f64| format!("{error:.3}");
         let mut row = vec![name.to_owned(), number(given), number(mean(&self.splits))];
-        row.extend([number(mean(&self.floors)), number(ece(&self.answers))]);
+        row.extend([number(mean(&self.floors)), number(calibration_error(&self.answers))]);
         row.extend(self.covered.iter().map(|covered| share(covered)));
         row.push(share(&self.single));
         row
     }
-}
-
-/// Calibration error of answers: probability, and whether it was right; as `eval::figures` has it, 15 bins.
-fn ece(answers: &[(f64, bool)]) -> f64 {
-    let mut gaps = [0.0; 15];
-    for (p, right) in answers {
-        let bin = ((p * 15.0).ceil() as usize).clamp(1, 15) - 1;
-        gaps[bin] += f64::from(u8::from(*right)) - p;
-    }
-    gaps.iter().map(|gap: &f64| gap.abs()).sum::<f64>() / answers.len() as f64
 }
 
 /// A stratified division; `share` of each class is for testing.

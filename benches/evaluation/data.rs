@@ -1,5 +1,5 @@
 //! Photographs as embeddings: `../shared/data` holds `splits/<set>.<part>.txt` (path, tab, label), the photographs, and
-//! `models/*.onnx` (`MODELS.md` there says how each is fed).
+//! `models/*.onnx` (`MODELS.md` there says how each is fed). The bundled backbones come first, each by its bundled name.
 //!
 //! Embeddings are rounded to half precision, as the store keeps them, and kept in `target/evaluation`.
 
@@ -8,7 +8,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use edgetuned::backbone::{Manifest, OnnxBackbone, embed_all};
+use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use edgetuned::head::BackboneRef;
 use edgetuned::image::{Limits, decode};
 use edgetuned::ports::Embedder;
@@ -20,6 +20,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::parallel;
+
 /// Name, size, mean, standard deviation, channels and width of each model.
 const MODELS: [(&str, u32, &str, &str, &str, usize); 4] = [
     ("mobilenetv2-1.0-224-tf2-fp32", 224, "127.5", "127.5", "rgb", 1280),
@@ -28,13 +30,20 @@ const MODELS: [(&str, u32, &str, &str, &str, usize); 4] = [
     ("mobilenetv1-0.25-128-fp32", 128, "128.0", "128.0", "rgb", 256),
 ];
 
-/// Set, and what its splits are called.
+/// Those that have a training split.
+pub const SETS: [&str; 2] = ["trashnet", "corn-color"];
+
+/// Backbones that stand for the others where a measurement takes long.
+const SOME: [&str; 4] = ["default", "photo", "mobilenetv2-1.0-224-tf2-fp32", "squeezenet1.1-227-fp32"];
+
 const SPLITS: [&str; 5] =
     ["trashnet.train", "trashnet.test", "corn-color.train", "corn-color.test", "corn-segmented.test"];
 
 /// One backbone's embeddings of all splits.
 pub struct Photographs {
+    /// The bundled name, or the model's.
     pub backbone: String,
+    pub manifest: Manifest,
     sets: BTreeMap<&'static str, Set>,
 }
 
@@ -102,15 +111,25 @@ impl Set {
         rows
     }
 
-    /// `shots` of each class, drawn with `seed`.
-    pub fn draw(&self, shots: usize, seed: u64) -> Self {
+    /// Rows of `shots` of each class, drawn with `seed` as `edgetuned train --shots` does it.
+    pub fn draw(&self, shots: usize, seed: u64) -> Vec<usize> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut drawn = Vec::new();
         for mut rows in self.by_class().into_values() {
             rows.shuffle(&mut random);
-            drawn.extend(rows.into_iter().take(shots));
+            rows.truncate(shots);
+            rows.sort_unstable();
+            drawn.append(&mut rows);
         }
-        self.select(&drawn)
+        drawn
+    }
+
+    /// The same, with groups as they are where there are no other pictures.
+    pub fn regrouped(self) -> Self {
+        let mut grouper = Grouper::default();
+        let rows = self.ids.iter().zip(self.z.rows());
+        let groups = rows.map(|(id, z)| grouper.assign(*id, &z.to_vec())).collect();
+        Self { groups, ..self }
     }
 
     pub fn dataset(&self) -> Dataset {
@@ -120,32 +139,73 @@ impl Set {
     }
 }
 
+/// What there is to measure with.
+pub struct Data {
+    pub photographs: Vec<Photographs>,
+    /// Bundled backbones that are not measured, and why.
+    pub left_out: Vec<String>,
+}
+
+impl Data {
+    /// Those of [`SOME`] backbones.
+    pub fn some(&self) -> Vec<&Photographs> {
+        self.photographs.iter().filter(|photographs| SOME.contains(&photographs.backbone.as_str())).collect()
+    }
+
+    /// Each of [`SOME`] backbones with each of [`SETS`].
+    pub fn backbones_and_sets(&self) -> Vec<(&Photographs, &'static str)> {
+        self.some().into_iter().flat_map(|photographs| SETS.map(|set| (photographs, set))).collect()
+    }
+}
+
 /// Everything, once for each backbone; `None` where the data are not.
-pub fn load() -> Result<Option<Vec<Photographs>>, Box<dyn Error>> {
+pub fn load() -> Result<Option<Data>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let data = root.join("../shared/data");
     if !data.is_dir() {
         return Ok(None);
     }
     let cache = root.join(option_env!("CARGO_TARGET_DIR").unwrap_or("target")).join("evaluation");
-    let mut all = Vec::new();
-    for (name, size, mean, std, channels, dim) in MODELS {
-        let file = data.join(format!("models/{name}.onnx")).canonicalize()?;
-        let sha256 = edgetuned::words::Digest::of(&std::fs::read(&file)?);
-        let text = format!(
-            "name: {name}\nfile: {}\nsha256: {sha256}\ninput: {{ tensor: input, layout: nchw, size: [{size}, {size}], \
-             channels: {channels}, mean: {mean}, std: {std}, resize: crop }}\n\
-             embedding: {{ tensor: embedding, dim: {dim} }}\n",
-            file.display()
-        );
-        let manifest = Manifest::parse(&text, &data.join("models").join(format!("{name}.yaml")))?;
-        all.push(photographs(&manifest, &data, &cache)?);
+    let mut models: Vec<(String, Manifest)> = Vec::new();
+    let mut left_out = Vec::new();
+    for (name, manifest) in bundled::list() {
+        match manifest {
+            Ok(manifest) if manifest.file.is_file() => {
+                match models.iter().find(|(_, other)| other.sha256 == manifest.sha256) {
+                    Some((same, _)) => left_out.push(format!("{name}: it is the model of {same}")),
+                    None => models.push((name, manifest)),
+                }
+            }
+            Ok(manifest) => left_out.push(format!("{name}: {} is not there", manifest.file.display())),
+            Err(reason) => left_out.push(format!("{name}: {reason}")),
+        }
     }
-    all.push(photographs(&Manifest::resolve("default")?, &data, &cache)?);
-    Ok(Some(all))
+    for model in MODELS {
+        models.push((model.0.to_owned(), reference(&data, model)?));
+    }
+    let measured = parallel::map(&models, |(name, manifest)| {
+        photographs(name, manifest, &data, &cache).map_err(|reason| format!("{name}: {reason}"))
+    });
+    Ok(Some(Data { photographs: measured.into_iter().collect::<Result<_, _>>()?, left_out }))
 }
 
-fn photographs(manifest: &Manifest, data: &Path, cache: &Path) -> Result<Photographs, Box<dyn Error>> {
+/// The manifest of one of [`MODELS`].
+fn reference(
+    data: &Path,
+    (name, size, mean, std, channels, dim): (&str, u32, &str, &str, &str, usize),
+) -> Result<Manifest, Box<dyn Error>> {
+    let file = data.join(format!("models/{name}.onnx")).canonicalize()?;
+    let sha256 = edgetuned::words::Digest::of(&std::fs::read(&file)?);
+    let text = format!(
+        "name: {name}\nfile: {}\nsha256: {sha256}\ninput: {{ tensor: input, layout: nchw, size: [{size}, {size}], \
+         channels: {channels}, mean: {mean}, std: {std}, resize: crop }}\n\
+         embedding: {{ tensor: embedding, dim: {dim} }}\n",
+        file.display()
+    );
+    Ok(Manifest::parse(&text, &data.join("models").join(format!("{name}.yaml")))?)
+}
+
+fn photographs(name: &str, manifest: &Manifest, data: &Path, cache: &Path) -> Result<Photographs, Box<dyn Error>> {
     let mut backbone = OnnxBackbone::open(manifest, 1)?;
     let space = backbone.space();
     let reference = BackboneRef { name: manifest.name.clone(), sha256: backbone.sha256(), dim: space.dim };
@@ -155,7 +215,7 @@ fn photographs(manifest: &Manifest, data: &Path, cache: &Path) -> Result<Photogr
     for split in SPLITS {
         sets.insert(split, set(&mut backbone, &mut cache, data, split)?);
     }
-    Ok(Photographs { backbone: manifest.name.clone(), sets })
+    Ok(Photographs { backbone: name.to_owned(), manifest: manifest.clone(), sets })
 }
 
 fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str) -> Result<Set, Box<dyn Error>> {

@@ -9,7 +9,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::data::{Photographs, Set};
+use super::data::{Data, Set};
+use super::parallel;
 use super::table::{Table, percent};
 
 const ORDERS: u64 = 100;
@@ -18,7 +19,7 @@ const DIVISIONS: u64 = 20;
 const RUNS: u64 = 50;
 const LENGTH: usize = 200;
 
-pub fn section(photographs: &[Photographs]) -> String {
+pub fn section(data: &Data) -> String {
     let mut text = format!(
         "The reference is what the champion learned from (corn-color, training split). `found` within 60 pictures after \
          the camera changed to leaves without background, in {ORDERS} orders of the pictures, with the median and the \
@@ -28,7 +29,7 @@ pub fn section(photographs: &[Photographs]) -> String {
         DIVISIONS * RUNS
     );
     let mut table = Table::new(&["backbone", "found", "median", "latest", "false alarms"]);
-    for photographs in photographs {
+    let rows = parallel::map(&data.some(), |photographs| {
         let (train, test) = (photographs.get("corn-color.train"), photographs.get("corn-color.test"));
         let segmented = photographs.get("corn-segmented.test");
         let learned = head(train);
@@ -39,13 +40,16 @@ pub fn section(photographs: &[Photographs]) -> String {
         let within = found.iter().filter(|found| found.is_some_and(|images| images <= 60)).count();
         let whole = train.with(test);
         let alarms: usize = (0..DIVISIONS).map(|seed| false_alarms(&whole, seed)).sum();
-        table.row(&[
+        [
             photographs.backbone.clone(),
             percent(within as f64 / ORDERS as f64),
             shown(found[found.len() / 2]),
             shown(found[found.len() - 1]),
             percent(alarms as f64 / (DIVISIONS * RUNS) as f64),
-        ]);
+        ]
+    });
+    for row in rows {
+        table.row(&row);
     }
     text += &table.finish();
     text

@@ -14,7 +14,8 @@ use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::accuracy;
-use super::data::{Photographs, Set};
+use super::data::{Data, Set};
+use super::parallel;
 use super::table::{Table, percent};
 
 /// As `training.min_new_labels`.
@@ -24,7 +25,7 @@ const ORDERS: u64 = 5;
 /// As `training.max_samples`.
 const MAX_SAMPLES: usize = 20_000;
 
-pub fn section(photographs: &[Photographs]) -> String {
+pub fn section(data: &Data) -> String {
     let mut text = format!(
         "All labels of one class come before the first of the next. A training follows every {EVERY} labels, the gate \
          decides, and the last one is at the end, as the nightly one. Means over {ORDERS} orders of the classes, with the \
@@ -46,25 +47,27 @@ pub fn section(photographs: &[Photographs]) -> String {
         "forgetful",
         "of offline",
     ]);
-    let (mut means, count) = ([0.0; 3], photographs.len());
-    for photographs in photographs {
-        for set in ["trashnet", "corn-color"] {
-            let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
-            let offline = accuracy::of(train, test);
-            let lives = |max, remembers| Lives::of((0..ORDERS).map(|seed| stream(train, test, max, remembers, seed)));
-            let tenth = train.n() / 10;
-            let [whole, tenth, forgetful] = [lives(usize::MAX, true), lives(tenth, true), lives(tenth, false)];
-            let share = |accuracy: f64| format!("{:.3}", accuracy / offline);
-            let range = |lives: &Lives| format!("{}-{}", share(lives.lowest), share(lives.highest));
-            let mut row = vec![format!("{}, {set}", photographs.backbone), percent(offline)];
-            row.extend([percent(whole.accuracy), share(whole.accuracy), range(&whole)]);
-            row.extend([format!("{:.1}", whole.promoted), format!("{:.1}", whole.refused)]);
-            row.extend([percent(tenth.accuracy), share(tenth.accuracy), range(&tenth)]);
-            row.extend([percent(forgetful.accuracy), share(forgetful.accuracy)]);
-            table.row(&row);
-            for (mean, lives) in means.iter_mut().zip([whole, tenth, forgetful]) {
-                *mean += lives.accuracy / offline / (2 * count) as f64;
-            }
+    let jobs = data.backbones_and_sets();
+    let measured = parallel::map(&jobs, |(photographs, set)| {
+        let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
+        let offline = accuracy::accuracy(&accuracy::head(train, 0), test);
+        let lives = |max, remembers| Lives::of((0..ORDERS).map(|seed| stream(train, test, max, remembers, seed)));
+        let tenth = train.n() / 10;
+        (offline, [lives(usize::MAX, true), lives(tenth, true), lives(tenth, false)])
+    });
+    let mut means = [0.0; 3];
+    for ((photographs, set), (offline, all)) in jobs.iter().zip(&measured) {
+        let [whole, tenth, forgetful] = all;
+        let share = |accuracy: f64| format!("{:.3}", accuracy / offline);
+        let range = |lives: &Lives| format!("{}-{}", share(lives.lowest), share(lives.highest));
+        let mut row = vec![format!("{}, {set}", photographs.backbone), percent(*offline)];
+        row.extend([percent(whole.accuracy), share(whole.accuracy), range(whole)]);
+        row.extend([format!("{:.1}", whole.promoted), format!("{:.1}", whole.refused)]);
+        row.extend([percent(tenth.accuracy), share(tenth.accuracy), range(tenth)]);
+        row.extend([percent(forgetful.accuracy), share(forgetful.accuracy)]);
+        table.row(&row);
+        for (mean, lives) in means.iter_mut().zip(all) {
+            *mean += lives.accuracy / offline / jobs.len() as f64;
         }
     }
     text += &table.finish();

@@ -9,37 +9,39 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::accuracy;
-use super::data::{Photographs, Set};
-use super::table::{Table, mean, percent};
+use super::data::{Data, SETS, Set};
+use super::figures::mean;
+use super::parallel;
+use super::table::{Table, percent};
 
 const DRAWS: u64 = 5;
 const FLIPPED: f64 = 0.1;
 const LOOKED_AT: f64 = 0.15;
 
-pub fn section(photographs: &[Photographs]) -> String {
+pub fn section(data: &Data) -> String {
     let mut text = format!(
         "A tenth of the labels is changed to another class at random ({DRAWS} draws). `found` is the share of the changed \
          ones among the first 15 % of the suspicious list; a list in random order finds 15. `loss` is the accuracy on \
          test pictures that the wrong labels cost.\n\n"
     );
     let mut table = Table::new(&["backbone, set", "found", "clean", "noisy", "loss"]);
-    let mut summary = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-    for photographs in photographs {
-        for (place, set) in ["trashnet", "corn-color"].into_iter().enumerate() {
-            let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
-            let clean = accuracy::of(train, test);
-            let outcomes: Vec<(f64, f64)> = (0..DRAWS).map(|seed| noisy(train, test, seed)).collect();
-            let found = mean(&outcomes.iter().map(|(found, _)| *found).collect::<Vec<_>>());
-            let noisy = mean(&outcomes.iter().map(|(_, accuracy)| *accuracy).collect::<Vec<_>>());
-            summary[place].push(found);
-            summary[2 + place].push(clean - noisy);
-            let name = format!("{}, {set}", photographs.backbone);
-            table.row(&[name, percent(found), percent(clean), percent(noisy), percent(clean - noisy)]);
-        }
+    let jobs = data.backbones_and_sets();
+    let measured = parallel::map(&jobs, |(photographs, set)| {
+        let (train, test) = (photographs.get(&format!("{set}.train")), photographs.get(&format!("{set}.test")));
+        let clean = accuracy::accuracy(&accuracy::head(train, 0), test);
+        let outcomes: Vec<(f64, f64)> = (0..DRAWS).map(|seed| noisy(train, test, seed)).collect();
+        let of = |pick: fn(&(f64, f64)) -> f64| mean(&outcomes.iter().map(pick).collect::<Vec<_>>());
+        (of(|outcome| outcome.0), clean, of(|outcome| outcome.1))
+    });
+    for ((photographs, set), (found, clean, noisy)) in jobs.iter().zip(&measured) {
+        let name = format!("{}, {set}", photographs.backbone);
+        table.row(&[name, percent(*found), percent(*clean), percent(*noisy), percent(clean - noisy)]);
     }
-    for (place, set) in ["trashnet", "corn-color"].into_iter().enumerate() {
-        let (found, loss) = (mean(&summary[place]), mean(&summary[2 + place]));
-        table.row(&[format!("mean, {set}"), percent(found), String::new(), String::new(), percent(loss)]);
+    for name in SETS {
+        let of_set: Vec<_> = jobs.iter().zip(&measured).filter(|((_, set), _)| *set == name).collect();
+        let of = |pick: fn(&(f64, f64, f64)) -> f64| mean(&of_set.iter().map(|(_, row)| pick(row)).collect::<Vec<_>>());
+        let (found, loss) = (of(|row| row.0), of(|row| row.1 - row.2));
+        table.row(&[format!("mean, {name}"), percent(found), String::new(), String::new(), percent(loss)]);
     }
     text += &table.finish();
     text

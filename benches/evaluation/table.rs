@@ -31,13 +31,3 @@ pub fn percent(share: f64) -> String {
 pub fn percent_or(share: Option<f64>) -> String {
     share.map_or_else(|| "not run".to_owned(), percent)
 }
-
-pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// Standard deviation of the values themselves.
-pub fn spread(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
-}
