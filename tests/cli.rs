@@ -3,6 +3,8 @@
 
 #[path = "cli/backbone_add.rs"]
 mod backbone_add;
+#[path = "cli/backbone_switch.rs"]
+mod backbone_switch;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/bundled.rs"]

@@ -33,7 +33,13 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("mqtt", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("http", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("systemd", &[]),
-    ("shared", &["words", "image", "head", "train", "wire", "update", "config", "engine", "store", "watch", "mqtt"]),
+    (
+        "shared",
+        &[
+            "words", "image", "head", "train", "wire", "update", "config", "engine", "backbone", "store", "watch",
+            "mqtt",
+        ],
+    ),
     (
         "daemon",
         &[

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::bundled::StandIn;
 use crate::image::{Channels, Layout, Preprocess, Resize};
-use crate::words::{Digest, EmbeddingSpace, Keyword as _, keywords, on_one_line};
+use crate::words::{Digest, EmbeddingSpace, Keyword as _, is_manifest_path, keywords, on_one_line};
 
 /// A model's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -222,11 +222,11 @@ impl Manifest {
     /// # Errors
     /// [`BadManifest`] when there is none or it is wrong.
     pub fn resolve(name_or_path: &str) -> Result<Self, BadManifest> {
-        let is_path = name_or_path.contains('/')
-            || Path::new(name_or_path).extension().is_some_and(|extension| {
-                extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
-            });
-        if is_path { Self::load(Path::new(name_or_path)) } else { super::bundled::resolve(name_or_path) }
+        if is_manifest_path(name_or_path) {
+            Self::load(Path::new(name_or_path))
+        } else {
+            super::bundled::resolve(name_or_path)
+        }
     }
 
     /// Checks `text`, the content of the manifest at `path`; touches no file.

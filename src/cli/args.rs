@@ -62,7 +62,7 @@ Examples:
     /// Export a head and its backbone as one ONNX file, for any runtime
     #[command(after_help = "Example:\n  edgetuned export --head parts.safetensors --out parts.onnx")]
     Export(Export),
-    /// List bundled backbones, inspect a model, write a model's manifest
+    /// List bundled backbones, inspect a model, write its manifest, change over to another one
     #[command(subcommand)]
     Backbone(Backbone),
     /// List, show, promote and roll back the heads in the store
@@ -94,7 +94,7 @@ pub struct Train {
     /// Another such folder to evaluate on; without it metrics are cross-validated
     #[arg(long, value_name = "DIR")]
     pub test: Option<PathBuf>,
-    /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
+    /// A bundled backbone's name or a manifest's path [default: what serves with the configuration, else 'default']
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
     /// Kind of head [default: the configuration's, else softmax]
@@ -167,7 +167,7 @@ pub struct Embed {
     /// Output file: .npz with the arrays ids, paths and embeddings, or .parquet with columns of these names
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// A bundled backbone's name or a manifest's path [default: the configuration's, else 'default']
+    /// A bundled backbone's name or a manifest's path [default: what serves with the configuration, else 'default']
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
 }
@@ -188,7 +188,7 @@ pub struct Export {
 /// `backbone`
 #[derive(Debug, Subcommand)]
 pub enum Backbone {
-    /// List the bundled backbones
+    /// List the bundled backbones; with --config, which one serves there
     List,
     /// Show inputs, outputs and tensors that could be the embedding
     Inspect {
@@ -202,6 +202,22 @@ Examples:
   edgetuned backbone add mobilenet.onnx --mean 127.5 --std 127.5 --license Apache-2.0
   edgetuned backbone add dinov2.onnx --normalize imagenet --size 224 --tensor pooler_output")]
     Add(Box<Add>),
+    /// Have the running daemon change over to another backbone, if it is no worse
+    #[command(
+        long_about = "\
+Have the running daemon change over to another backbone, if it is no worse.
+
+Beside the one in service it embeds every stored image again and trains a head, and compares the two pairs on the labelled images as it does with signed updates. The new pair serves from then on, or the reason why not is printed and nothing has changed. This command waits for that; when it is interrupted, the daemon goes on, and 'edgetuned ctl status' shows how.",
+        after_help = "\
+Examples:
+  edgetuned --config edgetuned.yaml backbone switch default
+  edgetuned --config edgetuned.yaml backbone switch ./resnet18.yaml"
+    )]
+    Switch {
+        /// A bundled backbone's name or a manifest's path
+        #[arg(value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
+        backbone: String,
+    },
 }
 
 /// `backbone add`

@@ -1,19 +1,25 @@
-//! `edgetuned backbone`: lists backbones, inspects a model, writes the manifest of a new one.
+//! `edgetuned backbone`: lists backbones, inspects a model, writes the manifest of a new one, has the daemon change over.
 
 mod add;
+mod switch;
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::args::Backbone;
+use super::args::{Args, Backbone};
+use super::configuration;
 use super::failure::{Failure, one_line_chain};
 use super::output::{self, Output};
 use crate::backbone::{Inspection, Manifest, Tensor, bundled, inspect};
+use crate::shared::backbone::BackboneInUse;
 
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
+    /// Whether it serves the store of the configuration; left out without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serves: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Model>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,23 +40,27 @@ struct Model {
     missing: Option<&'static str>,
 }
 
-pub fn backbone(command: &Backbone, output: Output) -> Result<(), Failure> {
+pub fn backbone(args: &Args, command: &Backbone, output: Output) -> Result<(), Failure> {
     match command {
-        Backbone::List => list(output),
+        Backbone::List => list(args, output),
         Backbone::Inspect { file } => {
             let found = inspect(file)?;
             output.print(&found, |out| describe(&found, out))
         }
         Backbone::Add(options) => add::add(options, output),
+        Backbone::Switch { backbone } => switch::switch(args, backbone, output),
     }
 }
 
-fn list(output: Output) -> Result<(), Failure> {
+fn list(args: &Args, output: Output) -> Result<(), Failure> {
+    // What keeps the daemon from starting is for 'check' to say.
+    let in_use = configuration::if_named(args)?.and_then(|config| BackboneInUse::find(&config).ok());
+    let serves = |manifest: &Manifest| in_use.as_ref().map(|in_use| in_use.manifest.space() == manifest.space());
     let rows: Vec<Row> = bundled::list()
         .into_iter()
         .map(|(name, manifest)| match manifest {
-            Ok(manifest) => Row { name, model: Some(model(&manifest)), error: None },
-            Err(error) => Row { name, model: None, error: Some(one_line_chain(&error)) },
+            Ok(manifest) => Row { name, serves: serves(&manifest), model: Some(model(&manifest)), error: None },
+            Err(error) => Row { name, serves: None, model: None, error: Some(one_line_chain(&error)) },
         })
         .collect();
     output.print(&rows, |out| {
@@ -63,9 +73,10 @@ fn list(output: Output) -> Result<(), Failure> {
                     let (height, width) = model.size;
                     let missing =
                         model.missing.map(|remedy| format!(", its model {} is not there: {remedy}", model.file));
+                    let serves = if row.serves == Some(true) { ", serves" } else { "" };
                     writeln!(
                         out,
-                        "{:16} {}, {height}x{width}, {} values, {}{}",
+                        "{:16} {}, {height}x{width}, {} values, {}{}{serves}",
                         row.name,
                         model.backbone,
                         model.dim,

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::args::{self, Args};
 use super::configuration;
-use super::failure::{Failure, one_line_chain};
+use super::failure::{Failure, one_line, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
-use crate::backbone::{BadManifest, Manifest, OnnxBackbone};
+use crate::backbone::{BadManifest, OnnxBackbone};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
+use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
 use crate::shared::settings::{broker, credentials_folder, password_file};
 use crate::store::{Reader, StoreError};
@@ -36,12 +37,15 @@ struct Checked {
     ok: bool,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// What could be better, and is no fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
 }
 
 pub fn check(args: &Args, check: &args::Check, output: Output) -> Result<(), Failure> {
     let path = configuration::path(args);
-    let (problems, warnings, unavailable) = match configuration::read_valid(&path) {
-        Err(problems) => (problems, Vec::new(), 0),
+    let (problems, warnings, hints, unavailable) = match configuration::read_valid(&path) {
+        Err(problems) => (problems, Vec::new(), Vec::new(), 0),
         Ok((loaded, mut problems)) => {
             let file = path.display().to_string();
             let mut world = World { file, places: loaded.places, ..World::default() };
@@ -53,13 +57,14 @@ pub fn check(args: &Args, check: &args::Check, output: Output) -> Result<(), Fai
                 world.broker(&loaded.config);
             }
             problems.append(&mut world.problems);
-            (problems, [loaded.warnings, world.warnings].concat(), world.unavailable)
+            (problems, [loaded.warnings, world.warnings].concat(), world.hints, world.unavailable)
         }
     };
-    let checked = Checked { ok: problems.is_empty(), problems, warnings };
+    let checked = Checked { ok: problems.is_empty(), problems, warnings, hints };
     output.print(&checked, |out| {
         // As the service's first command it writes to the journal.
         let [warned, failed] = [Priority::Warning, Priority::Error].map(|priority| priority.mark(io::stdout()));
+        checked.hints.iter().try_for_each(|hint| writeln!(out, "hint: {}", one_line(hint)))?;
         checked.warnings.iter().try_for_each(|warning| writeln!(out, "{warned}warning: {warning}"))?;
         checked.problems.iter().try_for_each(|problem| writeln!(out, "{failed}{problem}"))?;
         match checked.problems.len() {
@@ -85,6 +90,7 @@ struct World {
     places: BTreeMap<String, (String, Option<u64>)>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
+    hints: Vec<String>,
     /// How many of the problems are none of the configuration's.
     unavailable: usize,
 }
@@ -163,9 +169,14 @@ impl World {
 
     /// Opens the backbone as the daemon would: library, model, digest, tensor, probe image.
     fn backbone(&mut self, config: &Config) {
-        let manifest = match Manifest::resolve(&config.backbone.model) {
-            Ok(manifest) => manifest,
-            Err(BadManifest::Wrong(problem)) => {
+        let in_use = match BackboneInUse::find(config) {
+            // That is looked at for itself.
+            Err(NoBackbone::Store(_)) => BackboneInUse::configured(config),
+            found => found,
+        };
+        let in_use = match in_use {
+            Ok(in_use) => in_use,
+            Err(NoBackbone::Manifest(BadManifest::Wrong(problem))) => {
                 let problem = *problem;
                 return self.problems.push(Problem {
                     file: problem.file.display().to_string(),
@@ -176,11 +187,18 @@ impl World {
                     remedy: problem.remedy,
                 });
             }
+            Err(NoBackbone::Gone(error)) => {
+                self.unavailable += 1;
+                let error = one_line_chain(&error);
+                let (found, remedy) = error.split_once("; ").unwrap_or((&error, "put its model back"));
+                return self.model(config, found, remedy);
+            }
             Err(error) => {
                 return self.model(config, &one_line_chain(&error), "name a bundled backbone or a manifest's path");
             }
         };
-        if let Some(stand_in) = &manifest.stands_in {
+        self.hints.extend(in_use.hint());
+        if let Some(stand_in) = &in_use.manifest.stands_in {
             let (file, line) = self.place("backbone.model");
             self.warnings.push(Problem {
                 file,
@@ -191,7 +209,7 @@ impl World {
                 remedy: stand_in.remedy.to_owned(),
             });
         }
-        if let Err(error) = OnnxBackbone::open(&manifest, config.backbone.threads) {
+        if let Err(error) = OnnxBackbone::open(&in_use.manifest, config.backbone.threads) {
             self.unavailable += usize::from(error.is_unavailable());
             let remedy =
                 if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };

@@ -193,9 +193,12 @@ fn with_others(parser: clap::Command, requests: impl Iterator<Item = (&'static s
     })
 }
 
-/// Sends a request to the daemon of this configuration, in a transaction of its own; the data of its answer.
+/// Sends a request to the daemon of this configuration, in a transaction of its own where it is more than a question; the
+/// data of its answer.
 pub fn ask<C: Spec>(config: &Config, mut arguments: Value) -> Result<C::Data, Failure> {
-    arguments["transaction"] = json!(new_word());
+    if C::EFFECT != Effect::Reads {
+        arguments["transaction"] = json!(new_word());
+    }
     let Value::Object(arguments) = arguments else { unreachable!("arguments are an object") };
     let data = data(Client::new(config)?.ask(C::NAME, arguments)?)?;
     serde_json::from_value(data).map_err(Failure::failed)

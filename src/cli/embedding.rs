@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits};
 use crate::ports::Embedder;
+use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
 use crate::store::{Cache, OpenOptions};
@@ -64,11 +65,14 @@ enum BadFile {
 }
 
 impl Embeddings {
-    /// Opens the backbone called `model`, or else the configuration's, and the cache: the configuration's store, or
-    /// else the user's cache folder.
+    /// Opens the backbone called `model`, or else the one that serves the configuration's store, and the cache: that
+    /// store, or else the user's cache folder.
     pub fn open(config: Option<&Config>, model: Option<&str>) -> Result<Self, Failure> {
-        let named = model.or(config.map(|config| config.backbone.model.as_str()));
-        Self::open_with(config, &Manifest::resolve(named.unwrap_or("default"))?)
+        let manifest = match (model, config) {
+            (None, Some(config)) => BackboneInUse::find(config)?.manifest,
+            (model, _) => Manifest::resolve(model.unwrap_or("default"))?,
+        };
+        Self::open_with(config, &manifest)
     }
 
     /// The same for a manifest that was found.
@@ -239,8 +243,8 @@ fn remembered(record: &HeadRecord, file: &Path) -> Option<Manifest> {
         .ok()
 }
 
-/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the one that was named, the bundled
-/// ones, and the one that the head remembers.
+/// Reads a head and finds the backbone whose embeddings it uses: by digest, among the one that was named or serves the
+/// configuration's store, the bundled ones, and the one that the head remembers.
 pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Manifest), Failure> {
     let path = choice.file.display();
     let bytes = std::fs::read(&choice.file).map_err(|error| {
@@ -248,8 +252,17 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     })?;
     let record = HeadRecord::from_bytes(&bytes)
         .map_err(|error| Failure::failed(format!("cannot use {path}: {}", one_line_chain(&error))))?;
-    let named = choice.backbone.as_deref().or(config.map(|config| config.backbone.model.as_str()));
-    let mut manifests: Vec<Manifest> = named.map(Manifest::resolve).transpose()?.into_iter().collect();
+    let named = match (choice.backbone.as_deref(), config) {
+        (Some(named), _) => Some(Manifest::resolve(named)?),
+        (None, Some(config)) => match BackboneInUse::find(config) {
+            Ok(in_use) => Some(in_use.manifest),
+            // Another one may be what the head needs.
+            Err(NoBackbone::Gone(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+        (None, None) => None,
+    };
+    let mut manifests: Vec<Manifest> = named.into_iter().collect();
     // A stand-in that the head needs is no stand-in.
     for manifest in &mut manifests {
         manifest.stands_in = None;

@@ -13,6 +13,7 @@ use crate::backbone::{BadManifest, InspectError, OpenError, Unproved};
 use crate::config::Problem;
 use crate::daemon::RunError;
 use crate::ports::EmbedError;
+use crate::shared::backbone::NoBackbone;
 use crate::store::StoreError;
 
 /// A command that failed.
@@ -77,6 +78,11 @@ impl Failure {
     /// Failed, and the printed result already says how.
     pub fn already_printed(code: u8) -> Self {
         Self { code, kind: Kind::AlreadyPrinted }
+    }
+
+    /// Whether something needed is not there.
+    pub fn is_unavailable(&self) -> bool {
+        self.code == 69
     }
 
     /// The same, with a second sentence that says how things stand.
@@ -168,6 +174,17 @@ impl From<BadManifest> for Failure {
     }
 }
 
+impl From<NoBackbone> for Failure {
+    fn from(error: NoBackbone) -> Self {
+        match error {
+            NoBackbone::Manifest(error) => error.into(),
+            // It may come back: a service manager goes on trying.
+            NoBackbone::Gone(error) => Self::unavailable(error),
+            NoBackbone::Store(error) => error.into(),
+        }
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         if error.is_unavailable() { Self::unavailable(error) } else { Self::configuration(error) }
@@ -200,7 +217,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Configuration(problems) => Self::problems(problems),
-            RunError::Manifest(error) => error.into(),
+            RunError::NoBackbone(error) => error.into(),
             RunError::Backbone(error) => error.into(),
             RunError::Store(error) => error.into(),
             RunError::Socket(_) => Self::unavailable(error),

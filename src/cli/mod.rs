@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(evaluate) => evaluate::evaluate(&args, evaluate, output),
         Command::Embed(embed) => embed::embed(&args, embed, output),
         Command::Export(export) => export::export(&args, export, output),
-        Command::Backbone(command) => backbone::backbone(command, output),
+        Command::Backbone(command) => backbone::backbone(&args, command, output),
         Command::Heads(command) => heads::heads(&args, command, output),
         Command::Ctl(ctl) => ctl::ctl(&args, ctl, output),
         Command::Samples(command) => samples::samples(&args, command, output),

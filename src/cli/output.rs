@@ -13,7 +13,7 @@ use crate::backbone::Candidate;
 use crate::engine::LabelSource;
 use crate::store::files::NewFile;
 use crate::wire::command::{Restored, Undone};
-use crate::wire::{HeadEntry, SampleEntry};
+use crate::wire::{HeadEntry, SampleEntry, SwitchPhase, SwitchReport};
 use crate::words::Label;
 
 /// How results are printed.
@@ -163,6 +163,26 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Where a switch to another backbone is, in one line.
+pub fn switch(report: &SwitchReport) -> String {
+    let SwitchReport { backbone, name, phase, embedded, of, reason, since } = report;
+    let how = match phase {
+        SwitchPhase::Preparing => match embedded.zip(*of) {
+            Some((embedded, of)) => format!("is prepared, {embedded} of {of} images are embedded"),
+            None => "is prepared".to_owned(),
+        },
+        SwitchPhase::Starting => "is accepted, and everything restarts with it".to_owned(),
+        SwitchPhase::Trial => "serves, on probation for a minute".to_owned(),
+        SwitchPhase::Installed => "serves".to_owned(),
+        SwitchPhase::Refused => "was refused".to_owned(),
+        SwitchPhase::Failed => "could not be prepared".to_owned(),
+        SwitchPhase::Reverted => "did not hold, and the former backbone serves again".to_owned(),
+        SwitchPhase::Cancelled => "was cancelled".to_owned(),
+    };
+    let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{backbone} ({name}) {how}, since {since}{why}")
 }
 
 /// A tensor that could be the embedding, in one line.

@@ -22,7 +22,7 @@ use crate::engine::{
 use crate::head::HeadRecord;
 use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
-use crate::words::{Component, error_chain};
+use crate::words::{Component, Digest, error_chain};
 use crate::{systemd, watch};
 
 /// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
@@ -45,9 +45,11 @@ pub(super) struct Runtime {
     pub training: Option<Job>,
     /// The preparation of another backbone in progress or ended last.
     pub backbone_swap: Option<Job>,
+    /// What the files of that backbone are called.
+    pub preparing: Option<Digest>,
     /// The check of an update in progress or ended last.
     pub update: Option<Job>,
-    /// Where backbones that came as updates are stored.
+    /// Where backbones that took over are stored.
     pub backbone_dir: backbone_swap::BackboneDir,
     /// The queue of the loop, for workers that are started later.
     pub events: SyncSender<Event>,
@@ -182,7 +184,10 @@ impl Runtime {
             Act::Review { since } => self.workers.online.review(since),
             Act::Evict { count } => self.workers.online.evict(count),
             Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
-            Act::DeleteBackbone(sha256) => self.backbone_dir.forget(&sha256),
+            Act::DeleteBackbone(sha256) => {
+                self.backbone_swap.iter().filter(|_| self.preparing == Some(sha256)).for_each(Job::cancel);
+                self.backbone_dir.forget(&sha256);
+            }
             Act::Systemd(word) => self.notify_systemd(&word),
             Act::LogEvent(report) => log_event(&report),
             Act::VerifyUpdate { manifest, version } => {
@@ -236,6 +241,7 @@ impl Runtime {
             trainer: self.trainer.clone(),
             events: self.events.clone(),
         };
+        self.preparing = Some(parts.order.sha256);
         self.backbone_swap = Some(backbone_swap::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
     }

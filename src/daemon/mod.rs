@@ -30,10 +30,11 @@ mod throttle;
 mod wiring;
 mod workers;
 
-use crate::backbone::{BadManifest, OpenError};
+use crate::backbone::OpenError;
 use crate::config::Problem;
 use crate::http::SocketError;
 use crate::ports::EmbedError;
+use crate::shared::backbone::NoBackbone;
 use crate::shared::settings::BadSettings;
 use crate::store::StoreError;
 pub use lifecycle::run;
@@ -45,9 +46,9 @@ pub enum RunError {
     /// The configuration is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Configuration(Vec<Problem>),
-    /// The backbone's manifest is wrong.
+    /// There is no backbone for the store, or its manifest is wrong.
     #[error(transparent)]
-    Manifest(#[from] BadManifest),
+    NoBackbone(#[from] NoBackbone),
     /// The backbone did not open.
     #[error(transparent)]
     Backbone(#[from] OpenError),

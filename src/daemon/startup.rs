@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{Configure, InstalledBackbone, StartupState, Write};
+use crate::engine::{Configure, StartupState, Write};
+use crate::shared::backbone::BackboneInUse;
 use crate::store::{Store, StoreError};
 use crate::wire::RejectedKey;
 use crate::words::{Timestamp, error_chain};
@@ -31,8 +32,8 @@ pub(super) type PendingConfig = Arc<Mutex<Option<ConfigLayers>>>;
 /// Everything that a start depends on.
 pub(super) struct StartPlan {
     pub config: Config,
-    /// A backbone that was installed by an update, in place of the configuration's.
-    pub installed: Option<InstalledBackbone>,
+    /// Of the backbone that serves.
+    pub manifest: Manifest,
     pub configure: Configure,
     /// What to report of settings that were reverted.
     pub notice: Option<String>,
@@ -61,8 +62,11 @@ impl ConfigLayers {
         });
         commit(&folder, &decision.writes)?;
         let config = decision.patched.as_ref().unwrap_or(&own).clone();
-        let installed = decision.installed(&config.backbone.model).cloned();
-        Ok(StartPlan { config, installed, configure: self.configure(), notice: decision.notice })
+        let in_use = BackboneInUse::find(&config)?;
+        if let Some(hint) = in_use.hint() {
+            info!("{hint}");
+        }
+        Ok(StartPlan { config, manifest: in_use.manifest, configure: self.configure(), notice: decision.notice })
     }
 
     fn configure(&self) -> Configure {
@@ -106,8 +110,8 @@ fn now() -> Timestamp {
 pub(super) fn read_again(read: &Read, pending: &PendingConfig) -> Result<(), String> {
     let checked = read().map_err(RunError::Configuration).and_then(|sources| {
         let config = sources.own()?;
-        let manifest = Manifest::resolve(&config.backbone.model)?;
-        OnnxBackbone::open(&manifest, config.backbone.threads)?;
+        let in_use = BackboneInUse::find(&config)?;
+        OnnxBackbone::open(&in_use.manifest, config.backbone.threads)?;
         Ok(sources)
     });
     let sources = checked.map_err(|error| error_chain(&error))?;

@@ -23,7 +23,9 @@ use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::Config;
-use crate::engine::{self, Configure, Engine, Event, FileStamp, OutboxMessage, Snapshot};
+use crate::engine::{
+    self, BackboneState, Configure, Engine, Event, FileStamp, OutboxMessage, ServedBackbone, Snapshot,
+};
 use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
@@ -51,24 +53,22 @@ pub(super) fn assemble(
     events: SyncSender<Event>,
     carryover: &mut Option<Carryover>,
 ) -> Result<(Engine, Runtime), RunError> {
-    let StartPlan { config, installed, configure, notice } = plan;
-    let manifest = match &installed {
-        Some(installed) => Manifest::load(&installed.manifest)?,
-        None => Manifest::resolve(&config.backbone.model)?,
-    };
+    let StartPlan { config, manifest, configure, notice } = plan;
     if let Some(stand_in) = &manifest.stands_in {
         warn!("{stand_in}");
     }
     starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
     starting("opening the store");
-    let wiring = Wiring::open(&config, process, &backbone, events)?;
-    let snapshot = wiring.store.snapshot()?;
+    let mut wiring = Wiring::open(&config, process, &backbone, events)?;
+    let mut snapshot = wiring.store.snapshot()?;
     starting("loading the state from the store");
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
     let grouper = wiring.grouper()?;
+    // Last, so that a start which fails does not count as one that worked.
+    wiring.remember_backbone(&mut snapshot.backbone)?;
 
     let (online, online_thread) = wiring.start_online_worker(snapshot.training.settled)?;
     let ingest = wiring.start_ingest(backbone, grouper, online.clone())?;
@@ -122,6 +122,13 @@ impl<'a> Wiring<'a> {
     fn engine_settings(&self, configure: Configure) -> Result<engine::Settings, RunError> {
         let boot = self.process.boot.clone();
         Ok(super::settings::engine(self.config, self.backbone.clone(), self.space, boot, configure)?)
+    }
+
+    /// Makes durable what serves under which setting.
+    fn remember_backbone(&mut self, state: &mut BackboneState) -> Result<(), StoreError> {
+        let (over, name) = (self.config.backbone.model.clone(), self.backbone.name.clone());
+        let write = state.serves(ServedBackbone { over, name, space: self.space });
+        write.map_or(Ok(()), |write| self.store.commit(&[write]))
     }
 
     /// The groups of near-duplicates, as far as the images stored last tell them.
@@ -253,6 +260,7 @@ impl<'a> Wiring<'a> {
             },
             training: None,
             backbone_swap: None,
+            preparing: None,
             update: None,
             backbone_dir: BackboneDir {
                 folder: config.store.path.clone(),

@@ -1,9 +1,9 @@
 //! Executes requests: each command goes to the machine that it concerns.
 
 use super::context::Cx;
-use super::messages::{Admission, IncomingRequest};
+use super::messages::{Admission, IncomingRequest, ReplyTo};
 use super::step::{Act, Query};
-use super::{Engine, JobId, StoredChange};
+use super::{Engine, FoundBackbone, JobId, StoredChange};
 use crate::wire::command::{self, Command, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode, Request, StatusReport};
 use crate::words::{Now, SampleId};
@@ -24,7 +24,7 @@ impl Engine {
             Admission::Answered => return true,
             Admission::Waits => return false,
         };
-        match self.execute(now, &request) {
+        match self.execute(now, &request, incoming.reply_to) {
             Outcome::Done(answer) => {
                 // What it changes comes before its answer.
                 self.hand_out_facts(now);
@@ -43,7 +43,7 @@ impl Engine {
         }
     }
 
-    fn execute(&mut self, now: Now, request: &Request) -> Outcome {
+    fn execute(&mut self, now: Now, request: &Request, reply_to: ReplyTo) -> Outcome {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         match &request.command {
             Command::Train(_) => Outcome::Done(self.model.train_on_request(cx)),
@@ -68,6 +68,7 @@ impl Engine {
             Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, relabel)),
             Command::Import(import) => Outcome::Done(self.labels.import(cx, import)),
             Command::Undo(undo) => self.labels.undo(undo),
+            Command::Switch(switch) => switch_asked(switch, reply_to),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
@@ -91,6 +92,21 @@ impl Engine {
         self.labels.undo_change(cx, job, &undo, found);
     }
 
+    /// The backbone of a request to switch was looked up.
+    pub(super) fn backbone_found(&mut self, now: Now, job: JobId, found: Result<Box<FoundBackbone>, String>) {
+        if self.cx(now).command_of(job).is_none() {
+            return;
+        }
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        let answer = match found {
+            Ok(found) => self.remote.switch_to(cx, *found),
+            Err(reason) => Answer::error(ErrorCode::NotPossible, reason),
+        };
+        // What it changes comes before its answer.
+        self.hand_out_facts(now);
+        self.cx(now).found_out(job, &answer);
+    }
+
     /// The statistics are without these samples, for a request to forget them.
     pub(super) fn forgotten(&mut self, now: Now, job: JobId, ids: &[SampleId], file: Vec<u8>) {
         let cx = self.cx(now);
@@ -112,9 +128,21 @@ impl Engine {
             phase: overview.phase,
             live: self.model.live_figures(),
             shadow: self.model.shadow_head(),
+            switch: self.remote.switch_report(&cx),
             broker: cx.link(),
             broker_reason: cx.broker_reason(),
             alerts: cx.raised(),
         }
     }
+}
+
+/// A backbone is to be looked up. Manifests by path are for people at the device: what lies in its folders may have come
+/// over the network.
+fn switch_asked(asked: &command::Switch, reply_to: ReplyTo) -> Outcome {
+    if asked.is_path() && matches!(reply_to, ReplyTo::Broker(_)) {
+        let reason = "over the broker a backbone is named by its bundled name; on the device 'edgetuned backbone switch' \
+                      takes a manifest's path, and a signed update brings another model";
+        return Outcome::Done(Answer::error(ErrorCode::NotPossible, reason));
+    }
+    Outcome::Later(Query::Backbone(asked.backbone.clone()))
 }

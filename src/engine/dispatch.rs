@@ -50,6 +50,7 @@ impl Engine {
             },
             Event::Updater(checked) => self.remote.update_checked(cx, *checked),
             Event::Swap(event) => match event {
+                SwapEvent::Found { job, found } => self.backbone_found(now, job, found),
                 SwapEvent::Progress { embedded, of } => self.remote.swap_progress(cx, embedded, of),
                 SwapEvent::Ready(result) => self.remote.swap_ready(cx, *result),
                 SwapEvent::Failed { sha256, reason } => {

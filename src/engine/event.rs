@@ -4,7 +4,7 @@ mod files;
 
 use super::labels::StoredChange;
 use super::messages::{Item, JobId, Unanswered};
-use super::remote::SwapResult;
+use super::remote::{FoundBackbone, SwapResult};
 use super::write::{LabelSource, TrainingOrder};
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
@@ -179,6 +179,13 @@ pub enum AdapterEvent {
 /// How far another backbone is.
 #[derive(Debug)]
 pub enum SwapEvent {
+    /// The backbone of a request to switch was looked up.
+    Found {
+        /// Of the query.
+        job: JobId,
+        /// It, or why there is none, with the remedy.
+        found: Result<Box<FoundBackbone>, String>,
+    },
     /// It embeds the stored images.
     Progress {
         /// Images embedded.
@@ -190,7 +197,7 @@ pub enum SwapEvent {
     Ready(Box<SwapResult>),
     /// It cannot be prepared.
     Failed {
-        /// SHA-256 of its model file.
+        /// What its files are called.
         sha256: Digest,
         /// Why, with the remedy.
         reason: String,

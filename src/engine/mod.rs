@@ -12,7 +12,7 @@
 //! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `awaited`, `class_folders`, `last_word`, `labelling`, `importing`, `undoing`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
-//! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap` |
+//! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap`, `backbone_switch` |
 //! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
 //!
 //! `context` is what all of them are handed: the time and the `clock`, settings, whether the store takes writes
@@ -50,12 +50,16 @@ pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
 pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, prediction_body};
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
 pub use remote::{
-    BackboneState, ConfigPatch, Configure, InstalledBackbone, Judge, PreviousBackbone, Probation, Refused,
-    RevertedBackbone, StoredUpdate, SwapOrder, SwapResult, UpdateRecord, UpdateSettings,
+    BackboneState, BackboneSwitch, ConfigPatch, Configure, FoundBackbone, InstalledBackbone, Judge, ModelSource,
+    PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapResult, SwitchEnd,
+    UpdateRecord, UpdateSettings,
 };
 pub use settings::{PromotionPolicy, Root, Settings};
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, Worth};
-pub use startup::{StartDecision, StartupState, reverted_notice};
+pub use startup::{
+    BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone, StartDecision, StartupState,
+    reverted_notice,
+};
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{
     ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel,

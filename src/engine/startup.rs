@@ -1,13 +1,16 @@
-//! Which settings and which backbone a start uses, decided before there is an engine.
+//! Which settings and which backbone ([`BackboneState::choose`]) a start uses, decided before there is an engine.
 //!
 //! As pure as the engine: the caller reads the state, and commits the writes before anything is started, so that a
 //! start that fails is counted.
 
+mod backbone;
+
 use serde_json::{Map, Value};
 
-use super::remote::{BackboneState, ConfigPatch, InstalledBackbone};
+use super::remote::{BackboneState, ConfigPatch};
 use super::write::Write;
 use crate::words::Timestamp;
+pub use backbone::{BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone};
 
 /// The part of the stored state that a start depends on.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,13 +21,11 @@ pub struct StartupState {
     pub backbone: BackboneState,
 }
 
-/// The settings and backbone of a start.
+/// The settings of a start.
 #[derive(Debug)]
 pub struct StartDecision<C> {
     /// The configuration with the remote patch; `None` for the device's own.
     pub patched: Option<C>,
-    /// The backbone that an update has installed, whatever `backbone.model` says.
-    backbone: BackboneState,
     /// What has to be committed before the start.
     pub writes: Vec<Write>,
     /// What to report of settings that were reverted by this start.
@@ -44,7 +45,7 @@ impl StartupState {
         writes.extend(self.twin.starting());
         let patched = self.apply_patch(&mut writes, apply);
         let notice = self.twin.reverted().filter(|_| !was_reverted).map(reverted_notice);
-        StartDecision { patched, backbone: self.backbone, writes, notice }
+        StartDecision { patched, writes, notice }
     }
 
     /// The patch in force on the device's configuration. One that no longer fits, because a person changed the
@@ -71,14 +72,6 @@ impl StartupState {
         let mut writes = self.backbone.revert(reason, at);
         writes.extend(self.twin.revert(reason));
         writes
-    }
-}
-
-impl<C> StartDecision<C> {
-    /// The installed backbone, if the configuration's `backbone.model` is still the one that it replaced.
-    #[must_use]
-    pub fn installed(&self, configured: &str) -> Option<&InstalledBackbone> {
-        self.backbone.model(configured)
     }
 }
 

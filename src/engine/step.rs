@@ -128,7 +128,7 @@ pub enum Act {
     },
     /// Prepare this backbone while the current one serves.
     PrepareBackbone(Box<SwapOrder>),
-    /// Remove the files of a backbone that came as an update; this is the SHA-256 of its model.
+    /// Remove the files of a backbone in the state folder that are called so, and prepare it no further.
     DeleteBackbone(Digest),
     /// Verify the chunks in the store against this manifest, and compare a head with the one in service.
     VerifyUpdate {
@@ -178,6 +178,9 @@ pub enum Query {
     },
     /// The prediction for a stored image now, as [`crate::wire::PredictionBody`].
     Predict(SampleId),
+    /// A backbone of this device, by its bundled name or the path of its manifest, reported as
+    /// [`super::SwapEvent::Found`].
+    Backbone(String),
     /// The configuration, read again; where it is good, [`super::ProcessEvent::ConfigReady`] follows the answer.
     Reload,
     /// A change of labels, reported as [`super::Event::ChangeFound`].

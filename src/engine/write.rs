@@ -130,8 +130,8 @@ pub enum Write {
         /// Its version.
         version: u64,
     },
-    /// What is remembered of backbones that came as updates.
-    BackboneState(BackboneState),
+    /// What is remembered of backbones.
+    BackboneState(Box<BackboneState>),
     /// Deletes the embeddings of samples in other spaces than the current one.
     DeleteOtherSpaces,
     /// State of remote settings.

@@ -1,6 +1,7 @@
-//! What the daemon and the commands both do: settings from the configuration, files that both read, and samples as
-//! lists show them, with the fold in which training holds each out.
+//! What the daemon and the commands both do: settings from the configuration, the backbone that serves its store, files
+//! that both read, and samples as lists show them, with the fold in which training holds each out.
 
+pub mod backbone;
 pub mod files;
 pub mod settings;
 

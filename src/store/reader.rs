@@ -8,7 +8,7 @@ use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
 use super::database::{self, Database};
 use super::error::{Fault, StoreError};
 use super::{files, snapshot};
-use crate::engine::{FileStamp, HeadInfo, OutboxMessage, Snapshot};
+use crate::engine::{FileStamp, HeadInfo, OutboxMessage, Snapshot, StartupState};
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
 
 /// A connection that only reads. Every answer is one consistent view of what was committed before it.
@@ -154,6 +154,27 @@ impl Reader {
     /// What [`super::Store::snapshot`] reads, but for numbers of messages that are reserved beside the database.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.read(snapshot::snapshot)
+    }
+
+    /// What [`super::Store::startup_state`] reads.
+    pub fn startup_state(&self) -> Result<StartupState, StoreError> {
+        self.read(snapshot::startup_state)
+    }
+
+    /// The space of the champion, or else the one in which most samples have an embedding; `None` without either.
+    pub fn prevailing_space(&self) -> Result<Option<EmbeddingSpace>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT backbone, preprocessing, dim FROM spaces WHERE number = coalesce(
+                     (SELECT space FROM heads WHERE status = 'champion'),
+                     (SELECT space FROM embeddings WHERE image IN (SELECT image FROM samples)
+                      GROUP BY space ORDER BY count(*) DESC, space LIMIT 1))",
+            )?;
+            let space = select.query_row([], |row| {
+                Ok(EmbeddingSpace { backbone: row.get(0)?, preprocessing: row.get(1)?, dim: row.get(2)? })
+            });
+            Ok(space.optional()?)
+        })
     }
 
     /// All heads without their weights, oldest version first.

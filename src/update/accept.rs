@@ -31,6 +31,8 @@ keywords! {
         TooLarge = "too_large",
         /// Its chunks do not fit into a packet.
         ChunkTooLarge = "chunk_too_large",
+        /// Somebody is switching to another backbone.
+        Switching = "switching",
         /// It is for another backbone or another preprocessing.
         WrongBackbone = "wrong_backbone",
         /// The file does not match the manifest.

@@ -31,8 +31,8 @@ pub use alert::{Alert, AlertId, Raised, Severity, Warning};
 pub use command::{
     BadImagePrefix, Command, Exported, Forgotten, HeadEntry, ImagePrefix, LabelItem, LabelsTaken, Link,
     MAX_LABEL_ITEMS, MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewAdvice, ReviewItem,
-    ReviewItems, ReviewList, ReviewNeighbour, ReviewReason, RolledBack, SampleEntry, StatusReport, TopLabel,
-    TrainAccepted, mark_replayed, parse_labels,
+    ReviewItems, ReviewList, ReviewNeighbour, ReviewReason, RolledBack, SampleEntry, StatusReport, SwitchPhase,
+    SwitchReport, Switching, TopLabel, TrainAccepted, mark_replayed, parse_labels,
 };
 pub use event::{EventKind, EventReport, Level};
 pub use home_assistant::{Announced, BIRTH_ONLINE};

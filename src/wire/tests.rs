@@ -230,6 +230,15 @@ fn answers_are_read_back_equal_alone_and_within_a_response() {
         phase: TrainingPhase::Idle,
         live: LiveFigures::default(),
         shadow: Some(head()),
+        switch: Some(SwitchReport {
+            backbone: "default".into(),
+            name: "tiny".into(),
+            phase: SwitchPhase::Preparing,
+            embedded: Some(3),
+            of: Some(7),
+            reason: None,
+            since: Timestamp(0),
+        }),
         broker: Link::Connected,
         broker_reason: None,
         alerts: vec![Raised {

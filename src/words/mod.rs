@@ -18,5 +18,5 @@ pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
 pub use keyword::{Component, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
-pub use text::{error_chain, on_one_line};
+pub use text::{error_chain, is_manifest_path, on_one_line};
 pub use timestamp::{Now, Timestamp};

@@ -1,4 +1,4 @@
-//! Errors and foreign text on one line.
+//! Errors and foreign text on one line; what a text names.
 
 use std::error::Error;
 
@@ -12,6 +12,14 @@ pub fn error_chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Whether the value of `backbone.model`, or of `--backbone`, is a manifest's path: it has a slash, or ends in `.yaml`
+/// or `.yml`. Any other one is a bundled backbone's name.
+#[must_use]
+pub fn is_manifest_path(value: &str) -> bool {
+    let ending = value.rsplit_once('.').map_or("", |(_, ending)| ending);
+    value.contains('/') || ["yaml", "yml"].iter().any(|yaml| ending.eq_ignore_ascii_case(yaml))
 }
 
 /// The most characters of a foreign text that are shown.
@@ -38,6 +46,16 @@ pub fn on_one_line(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_is_named_by_a_path_and_a_bundled_backbone_by_a_word() {
+        for path in ["/srv/mine.yaml", "./default", "mine.yml", "MINE.YAML", "a/b"] {
+            assert!(is_manifest_path(path), "{path}");
+        }
+        for name in ["default", "default-int8", "yaml", "mine.v2", ""] {
+            assert!(!is_manifest_path(name), "{name}");
+        }
+    }
 
     #[test]
     fn foreign_text_comes_on_one_line_and_is_cut() {

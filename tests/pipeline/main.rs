@@ -21,6 +21,7 @@ mod onnx;
 mod proxy;
 
 mod adaptation;
+mod backbone_switch;
 mod backbone_update;
 mod configuration;
 mod credentials;

@@ -335,13 +335,10 @@ impl Life {
         files.push((place("onnx"), model));
         files.push((manifest.clone(), format!("file: {sha256}.onnx").into_bytes()));
         let mut writes = self.promoted(sha256);
-        let installed = InstalledBackbone { sha256, manifest, over: "default".into() };
+        let installed = InstalledBackbone { sha256, manifest, over: "default".into(), asked: None };
         let trial = Some(Probation::new(PreviousBackbone::default()));
-        writes.push(Write::BackboneState(BackboneState {
-            installed: Some(installed),
-            trial,
-            ..BackboneState::default()
-        }));
+        let state = BackboneState { installed: Some(installed), trial, ..BackboneState::default() };
+        writes.push(Write::BackboneState(Box::new(state)));
         self.backbone = sha256;
         writes
     }

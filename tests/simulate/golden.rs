@@ -293,6 +293,7 @@ fn asked(query: &Query) -> String {
         Query::Predict(id) => format!("predict {id}"),
         Query::Forget(ids) => format!("forget {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
         Query::Undo { change, newest } => format!("undo {change:?} of {newest}"),
+        Query::Backbone(asked) => format!("backbone {asked}"),
         Query::Reload => "reload".into(),
         Query::Export(head) => format!("export {head}"),
     }

@@ -191,7 +191,7 @@ impl Model {
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
             Write::DoubtedTimes(memory) => self.doubted = memory,
-            Write::BackboneState(memory) => self.backbone = memory,
+            Write::BackboneState(memory) => self.backbone = *memory,
             Write::DeleteOtherSpaces => {
                 let in_use = self.backbone_in_use;
                 self.embeddings.retain(|(_, backbone)| Some(*backbone) == in_use);

@@ -76,6 +76,29 @@ impl Home {
         path
     }
 
+    /// Puts a file into the folder `models` in which the programs of this home look for bundled backbones first; its path.
+    pub fn bundle(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let folder = self.folder.path().join("models");
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        fs::write(&path, bytes).expect("a file");
+        path
+    }
+
+    /// Runs a command of the program with this home's configuration where its daemon runs.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--config").arg(self.config()).args(words).current_dir(self.working_folder());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The repository, unless this home has bundled backbones of its own.
+    fn working_folder(&self) -> &Path {
+        let own = self.folder.path();
+        if own.join("models").exists() { own } else { Path::new(env!("CARGO_MANIFEST_DIR")) }
+    }
+
     /// Starts the daemon.
     pub fn start(&self) -> Daemon {
         self.start_with(&[])
@@ -88,7 +111,7 @@ impl Home {
             .args(["run", "--config"])
             .arg(self.config())
             .envs(variables.iter().copied())
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .current_dir(self.working_folder())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -116,9 +139,9 @@ impl Daemon {
         self.child.wait().expect("it ends");
     }
 
-    /// Waits until it is gone.
-    pub fn gone(&mut self) {
-        self.child.wait().expect("it ends");
+    /// Waits until it is gone; how it ended.
+    pub fn gone(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
     }
 
     /// Asks it to end and waits; fails when it takes longer than `within` or ends with anything but 0.

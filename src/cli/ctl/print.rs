@@ -85,7 +85,7 @@ fn named(head: Option<&HeadRef>) -> String {
 }
 
 fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
-    let StatusReport { health, head, backbone, phase, live, shadow, broker, broker_reason, alerts } = report;
+    let StatusReport { health, head, backbone, phase, live, shadow, switch, broker, broker_reason, alerts } = report;
     let phase = format!("{phase:?}").to_lowercase();
     let broker = match (broker, broker_reason) {
         (Link::Off, _) => "off: mqtt.url is null".to_owned(),
@@ -103,6 +103,9 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
         writeln!(out, "shadow     {shadow}")?;
     }
     writeln!(out, "backbone   {}", one_line(backbone))?;
+    if let Some(switch) = switch {
+        writeln!(out, "switch     {}", one_line(&output::switch(switch)))?;
+    }
     if let Some(accuracy) = live.prequential.accuracy {
         let n = live.prequential.n;
         writeln!(out, "live       {:.1} % of {n} images that got a label later", 100.0 * accuracy)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use tracing::{debug, info, warn};
@@ -17,7 +17,7 @@ use super::job::{self, AnyError, Control, Job, fit};
 use super::train::TrainerSettings;
 use super::training_data;
 use crate::backbone::{Manifest, OnnxBackbone, embed_all};
-use crate::engine::{Event, SwapEvent, SwapOrder, SwapResult};
+use crate::engine::{Event, ModelSource, SwapEvent, SwapOrder, SwapResult};
 use crate::eval::gate::{Verdict, judge_without_head};
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
@@ -52,7 +52,7 @@ pub(crate) struct BackboneDir {
 }
 
 impl BackboneDir {
-    /// Removes the files of the backbone with this model.
+    /// Removes the files of a backbone that are called so.
     pub fn forget(&self, sha256: &Digest) {
         for extension in ["onnx", "yaml"] {
             let path = self.folder.join(FOLDER).join(format!("{sha256}.{extension}"));
@@ -131,18 +131,31 @@ impl Preparation {
         let model = folder.join(format!("{}.onnx", order.sha256));
         if !model.exists() {
             let mut file = NewFile::begin(&model)?;
-            let mut written = Ok(());
-            reader.chunks(UpdateKind::Backbone, |_, bytes| {
-                written = file.write_all(bytes);
-                if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            })?;
-            written?;
+            match &order.model {
+                ModelSource::Chunks => {
+                    let mut written = Ok(());
+                    reader.chunks(UpdateKind::Backbone, |_, bytes| {
+                        written = file.write_all(bytes);
+                        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                    })?;
+                    written?;
+                }
+                ModelSource::File { path, .. } => copy(path, &mut file)?,
+            }
             file.put()?;
         }
         let path = folder.join(format!("{}.yaml", order.sha256));
         // JSON is YAML.
         files::write(&path, text(order).as_bytes())?;
-        Ok(Manifest::load(&path)?)
+        let manifest = Manifest::load(&path)?;
+        match order.model {
+            ModelSource::File { space, .. } if space != manifest.space() => Err(format!(
+                "the manifest that was written from the one of {} makes other embeddings; report this with that manifest",
+                order.name
+            )
+            .into()),
+            _ => Ok(manifest),
+        }
     }
 
     /// Embeds what has no embedding in `space` yet; how many have one now, and of how many no file can be read any
@@ -236,18 +249,34 @@ impl Preparation {
     }
 }
 
-/// The manifest file of the model: the signed fields, with name, file and digest from the update.
+/// The manifest file of the model: its keys, with name, file and digest of the order.
 fn text(order: &SwapOrder) -> String {
+    let model = match order.model {
+        ModelSource::Chunks => order.sha256,
+        ModelSource::File { sha256, .. } => sha256,
+    };
     let mut fields = order.manifest.clone();
     if let Some(fields) = fields.as_object_mut() {
         fields.insert("name".into(), order.name.clone().into());
         fields.insert("file".into(), format!("{}.onnx", order.sha256).into());
-        fields.insert("sha256".into(), order.sha256.to_string().into());
+        fields.insert("sha256".into(), model.to_string().into());
     }
     fields.to_string()
 }
 
-/// The folder of models that came as updates, below the state folder.
+/// Writes the model at `path` into `file`.
+fn copy(path: &Path, file: &mut NewFile) -> Result<(), AnyError> {
+    let copied = fs::File::open(path).and_then(|mut model| std::io::copy(&mut model, file));
+    copied.map(drop).map_err(|error| {
+        format!(
+            "cannot copy the model {} into the state folder: {error}; check that it is there, and the room",
+            path.display()
+        )
+        .into()
+    })
+}
+
+/// The folder of models that took over on this device, below the state folder.
 pub(crate) const FOLDER: &str = "backbones";
 
 /// The image of a sample from the first of its files that still has it.
@@ -277,7 +306,6 @@ fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::mpsc::sync_channel;
     use std::time::Duration;
 
@@ -326,8 +354,13 @@ mod tests {
     fn compared(throttle: ThrottleSettings) -> Result<Option<Compared>, AnyError> {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
-        let order =
-            SwapOrder { sha256: Digest::of(b"next"), name: "tiny".into(), manifest: serde_json::json!({}), version: 7 };
+        let order = SwapOrder {
+            sha256: Digest::of(b"next"),
+            name: "tiny".into(),
+            manifest: serde_json::json!({}),
+            model: ModelSource::Chunks,
+            version: 7,
+        };
         let trainer = TrainerSettings {
             fit: train::Settings::default(),
             rules: Rules::default(),

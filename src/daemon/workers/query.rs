@@ -4,19 +4,23 @@
 //! so that queueing one never blocks. Every failure, even a panic, becomes an error answer and never ends the daemon:
 //! the broker would only send the request again.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use serde_json::{Map, Value};
+
 use super::export;
-use super::job::catch_panic;
+use super::job::{AnyError, catch_panic};
 use crate::backbone::Manifest;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::serving::Serving;
 use crate::daemon::startup::{self, PendingConfig, Read};
-use crate::engine::{Event, JobId, ProcessEvent, Query, UNDER_WAY_MAX, prediction_body};
+use crate::engine::{Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, prediction_body};
+use crate::head::BackboneRef;
 use crate::shared::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
@@ -88,6 +92,10 @@ impl Parts {
                 Ok(found) => Event::ChangeFound { job, found },
                 Err(error) => Event::QueryAnswered { job, answer: failed(&error) },
             },
+            Query::Backbone(asked) => {
+                let found = found_backbone(asked).map(Box::new).map_err(|error| error_chain(&*error));
+                Event::Swap(SwapEvent::Found { job, found })
+            }
             query => Event::QueryAnswered { job, answer: self.answer(query) },
         }
     }
@@ -100,7 +108,7 @@ impl Parts {
             Query::Predict(id) => self.predict(id),
             Query::Export(head) => Ok(self.export(&head)),
             Query::Forget(_) => unreachable!("the online worker does that"),
-            Query::Undo { .. } => unreachable!("the engine makes the answer of what was found"),
+            Query::Undo { .. } | Query::Backbone(_) => unreachable!("the engine makes the answer of what was found"),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
                 Ok(()) => command::Reload::answer(&Empty {}),
                 Err(reason) => {
@@ -137,6 +145,28 @@ impl Parts {
             Err(error) => failed(&error),
         }
     }
+}
+
+/// The backbone of this device that is asked for; its model is not read, but it is there.
+fn found_backbone(asked: String) -> Result<FoundBackbone, AnyError> {
+    let manifest = Manifest::resolve(&asked)?;
+    if let Some(stand_in) = manifest.stands_in {
+        return Err(format!(
+            "the model {} of the backbone {asked} is not there: {}",
+            stand_in.missing.display(),
+            stand_in.remedy
+        )
+        .into());
+    }
+    let model = std::path::absolute(&manifest.file)?;
+    let bytes = fs::metadata(&model).map_err(|error| {
+        format!("the model {} of the backbone {asked} cannot be read: {error}; put it there", model.display())
+    })?;
+    let space = manifest.space();
+    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
+    let mut keys: Map<String, Value> = serde_yaml::from_str(&fs::read_to_string(&manifest.path)?)?;
+    keys.retain(|key, _| !["name", "file", "sha256"].contains(&key.as_str()));
+    Ok(FoundBackbone { asked, backbone, space, model, bytes: bytes.len(), manifest: keys.into() })
 }
 
 fn failed(error: &dyn std::error::Error) -> Answer {

@@ -11,36 +11,52 @@ use serde::{Deserialize, Serialize};
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
+use super::super::settings::Settings;
+use super::super::startup::ServedBackbone;
 use super::super::step::Act;
 use super::super::write::{HeadStatus, Write};
 use super::Remote;
+use super::backbone_switch::{BackboneSwitch, SwitchEnd};
 use super::{PROBATION, Probation, failed_by_starts};
 use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::update::{Code, Refusal};
 use crate::wire::{EventKind, UpdateKind};
-use crate::words::{Digest, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Timestamp};
 
-/// What is remembered of backbones that came as updates.
+/// What is remembered of backbones.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct BackboneState {
-    /// The one in force; `None` for the configuration's own.
+    /// The one that took over on this device; `None` for the configuration's own.
     pub installed: Option<InstalledBackbone>,
     /// While the daemon has not worked with it: what was before.
     pub trial: Option<Probation<PreviousBackbone>>,
     /// Why the last one was rolled back, until that was reported.
     pub reverted: Option<RevertedBackbone>,
+    /// What served when the daemon last worked; stores of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ServedBackbone>,
+    /// The switch that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<BackboneSwitch>,
+    /// How the last switch ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<SwitchEnd>,
 }
 
-/// A backbone that came as an update.
+/// A backbone that took over on this device: a signed update, or one that a person switched to. Its files are in the
+/// state folder, so that it depends on nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstalledBackbone {
-    /// SHA-256 of its model file.
+    /// What its files are called: the SHA-256 of the model of an update, [`BackboneSwitch::files`] of the others.
     pub sha256: Digest,
     /// Its manifest in the state folder.
     pub manifest: PathBuf,
     /// The value of `backbone.model` when it came: where a person changes it later, the new value wins.
     pub over: String,
+    /// What a person asked for; `None` where it came as an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// What is restored when a backbone fails its probation.
@@ -55,29 +71,50 @@ pub struct PreviousBackbone {
 /// A backbone that had to go again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevertedBackbone {
-    /// SHA-256 of its model file.
+    /// What its files are called.
     pub sha256: Digest,
     /// Why.
     pub reason: String,
+    /// What a person asked for; `None` where it came as an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
-/// A backbone to ready: its file is whole and as signed, in the chunks of the store.
+/// A backbone to ready.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SwapOrder {
-    /// SHA-256 of the model file.
+    /// What its files are called.
     pub sha256: Digest,
-    /// Name of the update; the backbone gets it.
+    /// The name that the backbone gets.
     pub name: String,
-    /// The keys of its manifest, as they were signed.
+    /// The keys of its manifest but for name, file and digest.
     pub manifest: serde_json::Value,
+    /// Where its model is.
+    pub model: ModelSource,
     /// The version that its head gets.
     pub version: u64,
+}
+
+/// Where the model of a backbone is that is prepared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// In the chunks of the store, whole and as signed.
+    Chunks,
+    /// In a file, of which a copy is made.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What its bytes must hash to.
+        sha256: Digest,
+        /// The embeddings that come out of it, with its manifest.
+        space: EmbeddingSpace,
+    },
 }
 
 /// A backbone that is ready, with a head on its embeddings.
 #[derive(Debug, Clone)]
 pub struct SwapResult {
-    /// SHA-256 of the model file.
+    /// What its files are called.
     pub sha256: Digest,
     /// It.
     pub backbone: BackboneRef,
@@ -107,7 +144,8 @@ impl BackboneState {
         self.installed.as_ref().filter(|installed| installed.over == configured)
     }
 
-    /// Whether the model with this SHA-256 is in force, or is restored when the one in force fails its probation.
+    /// Whether the files that are called so are those of the backbone in force, or of the one that is restored when that
+    /// one fails its probation.
     pub(super) fn uses(&self, sha256: Digest) -> bool {
         let before = self.trial.as_ref().and_then(|trial| trial.before.installed.as_ref());
         self.installed.iter().chain(before).any(|installed| installed.sha256 == sha256)
@@ -118,7 +156,7 @@ impl BackboneState {
     pub fn starting(&mut self, at: Timestamp) -> Vec<Write> {
         let Some(trial) = &mut self.trial else { return Vec::new() };
         if trial.count_start() {
-            return vec![Write::BackboneState(self.clone())];
+            return vec![Write::BackboneState(Box::new(self.clone()))];
         }
         self.revert(&failed_by_starts(), at)
     }
@@ -127,14 +165,15 @@ impl BackboneState {
     #[must_use]
     pub fn revert(&mut self, reason: &str, at: Timestamp) -> Vec<Write> {
         let Some(Probation { before, .. }) = self.trial.take() else { return Vec::new() };
-        if let Some(InstalledBackbone { sha256, .. }) = std::mem::replace(&mut self.installed, before.installed) {
-            self.reverted = Some(RevertedBackbone { sha256, reason: reason.to_owned() });
+        if let Some(InstalledBackbone { sha256, asked, .. }) = std::mem::replace(&mut self.installed, before.installed)
+        {
+            self.reverted = Some(RevertedBackbone { sha256, reason: reason.to_owned(), asked });
         }
         let champion = before.champion.map(|version| {
             let reason = format!("back in service: the new backbone was rolled back: {reason}");
             Write::HeadStatus { version, status: HeadStatus::Champion, reason, at }
         });
-        champion.into_iter().chain([Write::BackboneState(self.clone())]).collect()
+        champion.into_iter().chain([Write::BackboneState(Box::new(self.clone()))]).collect()
     }
 }
 
@@ -157,37 +196,53 @@ impl Remote {
     pub fn backbone_accepted(&mut self, cx: &mut Cx<'_>, result: SwapResult, former: Option<u64>) {
         let images = result.images();
         let SwapResult { sha256, backbone, manifest, verdict, .. } = result;
+        let reason = format!("{}; {images}", verdict.reason);
         let former = PreviousBackbone { installed: self.backbone.installed.take(), champion: former };
         let over = cx.settings().backbone_model.clone();
-        self.backbone.installed = Some(InstalledBackbone { sha256, manifest, over });
+        let asked = self.switch_accepted(cx, sha256, &reason);
+        let is_update = asked.is_none();
+        self.backbone.installed = Some(InstalledBackbone { sha256, manifest, over, asked });
         self.backbone.trial = Some(Probation::new(former));
         self.backbone.reverted = None;
-        cx.write(Write::BackboneState(self.backbone.clone()));
-        self.backbone_taken(cx);
-        self.restart(cx, EventKind::BackboneChanged { backbone, reason: format!("{}; {images}", verdict.reason) });
+        cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
+        self.swap_progress = None;
+        if is_update {
+            self.backbone_taken(cx);
+        }
+        self.restart(cx, EventKind::BackboneChanged { backbone, reason });
     }
 
     /// The next backbone is not taken; nothing of it stays.
     pub fn swap_failed(&mut self, cx: &mut Cx<'_>, sha256: Digest, code: Code, reason: String) {
-        if self.is_next(sha256) {
-            cx.act(Act::DeleteBackbone(sha256));
-            self.fail_update(cx, UpdateKind::Backbone, Refusal::new(code, reason));
+        if !self.is_next(sha256) {
+            return;
         }
+        self.swap_progress = None;
+        if self.switches_to(sha256) {
+            return self.switch_failed(cx, code, reason);
+        }
+        self.delete_backbone(cx, sha256);
+        self.fail_update(cx, UpdateKind::Backbone, Refusal::new(code, reason));
     }
 
     /// At startup: reports a backbone that was rolled back.
     pub fn report_reverted(&mut self, cx: &mut Cx<'_>) {
-        let Some(RevertedBackbone { sha256, reason }) = self.backbone.reverted.take() else { return };
-        cx.write(Write::BackboneState(self.backbone.clone()));
-        cx.act(Act::DeleteBackbone(sha256));
-        self.backbone_did_not_hold(cx, &reason);
+        let Some(RevertedBackbone { sha256, reason, asked }) = self.backbone.reverted.take() else { return };
+        if asked.is_some() {
+            self.switch_reverted(cx, &reason);
+        }
+        cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
+        self.delete_backbone(cx, sha256);
+        if asked.is_none() {
+            self.backbone_did_not_hold(cx, &reason);
+        }
     }
 
     /// The next backbone gets on.
     pub fn swap_progress(&mut self, cx: &mut Cx<'_>, embedded: u64, of: u64) {
         let percent = |(embedded, of): (u64, u64)| 100 * embedded / of.max(1);
         let said = self.swap_progress.replace((embedded, of)).map(percent);
-        if said != Some(percent((embedded, of))) {
+        if said != Some(percent((embedded, of))) && self.backbone.switch.is_none() {
             self.publish_update(cx, UpdateKind::Backbone);
         }
     }
@@ -199,10 +254,20 @@ impl Remote {
         }
         let Some(trial) = self.backbone.trial.take() else { return };
         if let Some(former) = trial.before.installed {
-            cx.act(Act::DeleteBackbone(former.sha256));
+            self.delete_backbone(cx, former.sha256);
         }
-        cx.write(Write::BackboneState(self.backbone.clone()));
+        let Settings { backbone, space, backbone_model, .. } = cx.settings();
+        let served = ServedBackbone { over: backbone_model.clone(), name: backbone.name.clone(), space: *space };
+        self.backbone.served = Some(served);
+        cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
         cx.write(Write::DeleteOtherSpaces);
         self.backbone_held(cx);
+    }
+
+    /// Removes the files of a backbone that is neither in force nor comes back.
+    pub(super) fn delete_backbone(&self, cx: &mut Cx<'_>, sha256: Digest) {
+        if !self.backbone.uses(sha256) {
+            cx.act(Act::DeleteBackbone(sha256));
+        }
     }
 }

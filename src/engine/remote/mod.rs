@@ -6,6 +6,7 @@
 //! they cannot be told apart, and three in a row within a minute are rare.
 
 mod backbone_swap;
+mod backbone_switch;
 mod config_patch;
 mod updates;
 
@@ -22,7 +23,10 @@ use super::step::{Next, Systemd};
 use super::write::Write;
 use crate::wire::{EventKind, UpdateKind};
 use crate::words::{Digest, HeadRef};
-pub use backbone_swap::{BackboneState, InstalledBackbone, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult};
+pub use backbone_swap::{
+    BackboneState, InstalledBackbone, ModelSource, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult,
+};
+pub use backbone_switch::{BackboneSwitch, FoundBackbone, SwitchEnd};
 pub use config_patch::{ConfigPatch, Configure, Judge};
 pub use updates::{Refused, StoredUpdate, UpdateRecord, UpdateSettings};
 
@@ -66,6 +70,7 @@ impl Remote {
     /// on probation.
     pub fn start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
         self.report_reverted(cx);
+        self.resume_switch(cx);
         self.start_updates(cx, champion);
     }
 
@@ -105,7 +110,7 @@ impl Remote {
         }
         if let Some(probation) = &mut self.backbone.trial {
             probation.uncount_start();
-            cx.write(Write::BackboneState(self.backbone.clone()));
+            cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
         }
         self.uncount_head_start(cx);
     }

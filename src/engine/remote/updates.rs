@@ -187,7 +187,12 @@ impl Remote {
             return self.publish_update(cx, kind);
         }
         match self.looked_at(cx, kind, payload) {
-            Ok((manifest, Accepted::Begin)) => self.begin_update(cx, kind, manifest, payload, digest),
+            Ok((manifest, Accepted::Begin)) => match self.refused_by_switch() {
+                Err(refusal) if kind == UpdateKind::Backbone => {
+                    self.refuse_update(cx, kind, Some(&manifest), digest, refusal);
+                }
+                _ => self.begin_update(cx, kind, manifest, payload, digest),
+            },
             Ok((_, Accepted::Nothing)) => {
                 let progress = self.updates.of(kind);
                 if progress.memory.refused.take().is_some() || progress.fetch.is_some() {
@@ -293,6 +298,7 @@ impl Remote {
 
     /// Publishes the state of this kind's update.
     pub fn publish_update(&mut self, cx: &mut Cx<'_>, kind: UpdateKind) {
+        let is_backbone_on_trial = self.backbone_update_is_on_trial();
         let progress = self.updates.of(kind);
         let (memory, fetch) = (&progress.memory, progress.fetch.as_ref());
         let version = |version: u64| version.to_string();
@@ -309,7 +315,7 @@ impl Remote {
         });
         let on_trial = match kind {
             UpdateKind::Head => memory.trial.is_some(),
-            UpdateKind::Backbone => self.backbone.trial.is_some(),
+            UpdateKind::Backbone => is_backbone_on_trial,
         };
         let phase = match fetch.map(|fetch| fetch.stage) {
             Some(Stage::Chunks) => UpdatePhase::Downloading,

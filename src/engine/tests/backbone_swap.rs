@@ -4,13 +4,19 @@ use super::*;
 use crate::engine::remote::STARTS_MAX;
 
 fn installed(name: &[u8]) -> InstalledBackbone {
-    InstalledBackbone { sha256: Digest::of(name), manifest: "/state/net.yaml".into(), over: "default".into() }
+    InstalledBackbone {
+        sha256: Digest::of(name),
+        manifest: "/state/net.yaml".into(),
+        over: "default".into(),
+        asked: None,
+    }
 }
 
 /// The second backbone that came, on trial, with the first one and head 4 before it.
 fn on_trial() -> BackboneState {
     let before = PreviousBackbone { installed: Some(installed(b"first")), champion: Some(4) };
-    BackboneState { installed: Some(installed(b"second")), trial: Some(Probation::new(before)), reverted: None }
+    let trial = Some(Probation::new(before));
+    BackboneState { installed: Some(installed(b"second")), trial, ..BackboneState::default() }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod backbone;
 mod machine;
+mod switch;
 
 use serde_json::{Value, json};
 

@@ -225,14 +225,23 @@ fn values_out_of_bounds_and_unknown_words_are_refused() {
     assert_eq!((judges["label"].accepts(&many(1_000)), judges["label"].accepts(&many(1_001))), (true, false));
 }
 
-fn report(health: &HealthFigures, head: Option<crate::words::HeadRef>) -> StatusReport {
+fn report(health: &HealthFigures, head: Option<&crate::words::HeadRef>) -> StatusReport {
     StatusReport {
         health: health.clone(),
-        head,
+        head: head.cloned(),
         backbone: "tiny".into(),
         phase: TrainingPhase::Idle,
         live: LiveFigures::default(),
         shadow: None,
+        switch: head.map(|_| SwitchReport {
+            backbone: "default".into(),
+            name: "tiny".into(),
+            phase: SwitchPhase::Refused,
+            embedded: None,
+            of: None,
+            reason: Some("worse".into()),
+            since: Timestamp(0),
+        }),
         broker: Link::Connected,
         broker_reason: None,
         alerts: vec![Raised {
@@ -298,7 +307,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         ("train", Answer::error(ErrorCode::NotPossible, "no")),
         ("rollback", Answer::ok(&RolledBack { head: None, from: hex(head()) })),
         ("status", Answer::ok(&report(&health, None))),
-        ("status", Answer::ok(&report(&health, Some(hex(head()))))),
+        ("status", Answer::ok(&report(&health, Some(&hex(head()))))),
         ("review", Answer::ok(&ReviewItems::default())),
         ("rescan", Answer::ok(&json!({}))),
     ] {

@@ -19,6 +19,7 @@ mod review;
 mod rollback;
 mod samples;
 mod status;
+mod switch;
 mod train;
 mod undo;
 
@@ -43,6 +44,7 @@ pub use review::{
 pub use rollback::{Rollback, RolledBack};
 pub use samples::{MAX_SAMPLES, SampleEntry, Samples};
 pub use status::{Link, Status, StatusReport};
+pub use switch::{Switch, SwitchPhase, SwitchReport, Switching};
 pub use train::{Train, TrainAccepted};
 pub use undo::{MAX_RESTORED, Restored, Undo, Undone};
 
@@ -100,6 +102,7 @@ commands! {
     Import,
     Undo,
     Forget,
+    Switch,
 }
 
 /// What a command states about itself.
@@ -234,9 +237,11 @@ mod tests {
     #[test]
     fn every_command_is_read_by_its_name() {
         for name in Command::NAMES {
-            let request =
-                Request::parse(name, br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c"}"#)
-                    .unwrap();
+            let request = Request::parse(
+                name,
+                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d"}"#,
+            )
+            .unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
         }
         assert_eq!(Command::parse("fly", b"{}"), Ok(Command::Unknown));
@@ -264,7 +269,7 @@ mod tests {
         assert_eq!(with(Effect::Works), ["rescan", "export"]);
         assert_eq!(
             with(Effect::Changes),
-            ["train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget"]
+            ["train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget", "switch"]
         );
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadPayload, Effect, Empty, Spec};
+use super::{BadPayload, Effect, Empty, Spec, SwitchReport};
 use crate::wire::{HealthFigures, LiveFigures, Raised, TrainingPhase};
 use crate::words::HeadRef;
 
@@ -39,6 +39,10 @@ pub struct StatusReport {
     pub live: LiveFigures,
     /// The head in shadow mode beside the one in service; null without one.
     pub shadow: Option<HeadRef>,
+    /// The switch to another backbone that is under way, or the last one; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "SwitchReport"))]
+    pub switch: Option<SwitchReport>,
     /// Whether the broker is connected.
     pub broker: Link,
     /// Why it is disconnected.

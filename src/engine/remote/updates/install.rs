@@ -7,7 +7,7 @@
 
 use super::super::super::context::Cx;
 use super::super::super::fact::Fact;
-use super::super::backbone_swap::SwapOrder;
+use super::super::backbone_swap::{ModelSource, SwapOrder};
 use super::super::{PROBATION, Probation, Remote, failed_by_starts};
 use super::fetch::Stage;
 use super::{FAILED_MAX, Refused};
@@ -111,21 +111,32 @@ impl Remote {
             return self.fail_update(cx, UpdateKind::Backbone, Refusal::new(Code::NotPossible, reason));
         }
         let (sha256, name) = (manifest.sha256, manifest.name.clone());
-        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { sha256, name, manifest: keys.clone(), version: 0 })));
+        let (manifest, model) = (keys.clone(), ModelSource::Chunks);
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { sha256, name, manifest, model, version: 0 })));
         self.publish_update(cx, UpdateKind::Backbone);
     }
 
     /// It was compared with a head that no longer serves: it is compared with the one that does; its embeddings are kept.
     pub fn backbone_outdated(&mut self, cx: &mut Cx<'_>) {
+        if self.backbone.switch.is_some() {
+            return self.prepare_switch(cx);
+        }
         let Some(fetch) = &self.updates.of(UpdateKind::Backbone).fetch else { return };
         let manifest = fetch.manifest.clone();
         self.backbone_verified(cx, &manifest);
     }
 
-    /// Whether the backbone with this model is the one that is being prepared.
+    /// Whether the backbone whose files are called so is the one that is being prepared.
     pub fn is_next(&mut self, sha256: Digest) -> bool {
         let fetch = self.updates.of(UpdateKind::Backbone).fetch.as_ref();
-        fetch.is_some_and(|fetch| fetch.stage == Stage::Verified && fetch.manifest.sha256 == sha256)
+        let is_update = fetch.is_some_and(|fetch| fetch.stage == Stage::Verified && fetch.manifest.sha256 == sha256);
+        is_update || self.switches_to(sha256)
+    }
+
+    /// The update of the backbone that is under way.
+    pub fn backbone_update(&mut self) -> Option<String> {
+        let Manifest { name, version, .. } = &self.updates.of(UpdateKind::Backbone).fetch.as_ref()?.manifest;
+        Some(format!("{name} {version}"))
     }
 
     /// It takes over; it is on probation until [`Remote::backbone_held`].
@@ -136,7 +147,6 @@ impl Remote {
         let memory = &mut progress.memory;
         memory.former = memory.installed.replace(Installed { name, version, sha256 });
         memory.refused = None;
-        self.swap_progress = None;
         self.drop_update(cx, UpdateKind::Backbone);
         self.publish_update(cx, UpdateKind::Backbone);
     }
@@ -144,6 +154,11 @@ impl Remote {
     /// Its probation has ended.
     pub fn backbone_held(&mut self, cx: &mut Cx<'_>) {
         self.publish_update(cx, UpdateKind::Backbone);
+    }
+
+    /// Whether the backbone of an update is on probation.
+    pub fn backbone_update_is_on_trial(&self) -> bool {
+        self.backbone.trial.is_some() && self.backbone.installed.as_ref().is_none_or(|it| it.asked.is_none())
     }
 
     /// It was reverted: that version is not installed again.

@@ -152,7 +152,7 @@ impl Machine {
                 heads.set(*version, *status, reason.clone(), *at);
                 self.stored.heads = heads.all().to_vec();
             }
-            Write::BackboneState(memory) => self.stored.backbone = memory.clone(),
+            Write::BackboneState(memory) => self.stored.backbone = (**memory).clone(),
             Write::LiveState(live) => self.stored.live = (**live).clone(),
             _ => {}
         }
