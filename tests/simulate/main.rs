@@ -206,5 +206,7 @@ fn nothing_is_lost_while_everything_is_played() {
     let counts = many::play(0..lives, |seed| full::check(seed).counts);
     let sum = |of: fn(&world::Counts) -> u64| counts.iter().map(of).sum::<u64>();
     let rare = [sum(|c| c.evictions), sum(|c| c.forgotten), sum(|c| c.outages), sum(|c| c.refusals), sum(|c| c.floods)];
+    let switches = sum(|c| c.switches);
+    assert!(lives < 100 || switches > lives / 20, "hardly any switch is accepted: {switches}");
     assert!(lives < 100 || rare.iter().all(|count| *count > lives / 20), "what is rare hardly happens: {rare:?}");
 }

@@ -190,6 +190,8 @@ fn settings_come_to_rest(world: &World) {
 
 fn updates_come_to_rest(world: &World) {
     assert!(world.model.backbone.trial.is_none(), "the probation of a backbone ends");
+    let switch = &world.model.backbone.switch;
+    assert!(switch.is_none(), "a switch to another backbone ends: {switch:?}");
     for kind in UpdateKind::ALL {
         let state = json(&world.broker.retained[&format!("update/{kind}/state")]);
         let is_at_rest = state["phase"] == "idle" && state["in_progress"] == false;

@@ -138,6 +138,8 @@ fn live(seed: u64) -> (World, Actions) {
     }
     let flood = floods::Flood::random(&mut rng, STEPS);
     actions.forgets = rng.random_bool(0.3);
+    // Drawn apart, so that the other lives are what they were.
+    actions.switches = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_7769_7463_6865).random_bool(0.3);
     for step in 0..STEPS {
         if flood.broken == Some(step) {
             floods::broken_pictures(&mut world, &mut actions);

@@ -22,6 +22,8 @@ pub struct Actions {
     pub sets_clock: bool,
     /// Whether somebody has samples forgotten.
     pub forgets: bool,
+    /// Whether somebody switches to other backbones.
+    pub switches: bool,
     /// What was asked so far.
     pub(super) forgettings: Vec<String>,
     /// The last label of each image, `None` where it was taken away.
@@ -100,6 +102,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
             }
         }
         85..=87 if actions.forgets => a_forgetting(world, actions),
+        88 | 89 if actions.switches => world.ask_for_backbone(),
         _ => {}
     }
 }

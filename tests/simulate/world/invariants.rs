@@ -160,6 +160,9 @@ impl World {
             }
             Write::BackboneState(memory) => {
                 self.observed.live = None;
+                let is_asked = memory.installed.as_ref().is_some_and(|installed| installed.asked.is_some());
+                let is_new = memory.trial.is_some() && self.model.backbone.trial.is_none();
+                self.counts.switches += u64::from(is_asked && is_new);
                 if let Some(installed) = &memory.installed {
                     let sha256 = installed.sha256;
                     assert!(self.observed.verified.contains(&sha256), "a backbone is in force unverified");

@@ -24,7 +24,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SystemMetrics, Ticket, WatchEvent,
+    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, Ticket,
+    WatchEvent,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
@@ -84,6 +85,8 @@ pub struct Counts {
     pub forgotten: u64,
     pub stops: u64,
     pub backbones_reverted: u64,
+    /// Switches to another backbone that were accepted.
+    pub switches: u64,
     pub damaged_heads: u64,
     pub clock_changes: u64,
     pub falls: u64,
@@ -311,7 +314,7 @@ impl World {
         }
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
-            Event::QueryAnswered { .. } => self.under_way -= 1,
+            Event::QueryAnswered { .. } | Event::Swap(SwapEvent::Found { .. }) => self.under_way -= 1,
             Event::Adapter(AdapterEvent::StatisticsWithout { ids, .. }) => {
                 self.under_way -= 1;
                 self.observed.forgetting.leave(ids);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::{Engine, Event, InstalledBackbone, ProcessEvent, Write};
+use edgetuned::engine::{
+    BackboneChoice, BackboneFacts, Engine, Event, InstalledBackbone, ProcessEvent, ServedBackbone, Settings, Write,
+};
 use edgetuned::head::BackboneRef;
 
 use super::World;
@@ -82,13 +84,33 @@ impl World {
             assert!(!writes.is_empty(), "the daemon does not start, and nothing is in probation");
             self.commit_start(&writes);
         }
-        let installed = self.model.backbone.model(&self.settings.backbone_model);
-        let named =
-            |installed: &InstalledBackbone| BackboneRef { name: "remote".into(), sha256: installed.sha256, dim: 1 };
-        self.settings.backbone = installed.map_or_else(|| self.own.clone(), named);
+        self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
+        self.remember_backbone();
         self.model.backbone_in_use = Some(self.settings.backbone.sha256);
         self.start_adapter();
+    }
+
+    /// The backbone of a start: one that took over, or the device's own, which never stops meaning the same.
+    fn chosen_backbone(&self) -> BackboneRef {
+        let (configured, meant) = (&*self.settings.backbone_model, Some(space_of(self.own.sha256)));
+        let facts = BackboneFacts { configured, is_path: false, meant, stored: None };
+        match self.model.backbone.choose(facts, Vec::new) {
+            Ok(BackboneChoice::Installed(InstalledBackbone { sha256, .. })) => {
+                BackboneRef { name: "remote".into(), sha256: self.model_of(sha256), dim: 1 }
+            }
+            Ok(BackboneChoice::Configured) => self.own.clone(),
+            other => panic!("a backbone is kept or missed that nobody replaced: {other:?}"),
+        }
+    }
+
+    fn remember_backbone(&mut self) {
+        let Settings { backbone, backbone_model, space, .. } = &self.settings;
+        let served = ServedBackbone { over: backbone_model.clone(), name: backbone.name.clone(), space: *space };
+        let write = self.model.backbone.clone().serves(served);
+        if let Some(Write::BackboneState(state)) = write {
+            self.model.backbone = *state;
+        }
     }
 
     /// What a start changes; a store that refuses would end the process, so it does so no longer.

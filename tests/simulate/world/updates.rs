@@ -1,9 +1,13 @@
 //! Who publishes signed updates, and the workers that verify them and prepare a backbone beside the present one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use edgetuned::engine::{Checked, CheckedHead, Event, SwapEvent, SwapOrder, SwapResult, UpdateChecked};
+use edgetuned::engine::{
+    BackboneSwitch, Checked, CheckedHead, Event, FoundBackbone, ModelSource, SwapEvent, SwapOrder, SwapResult,
+    UpdateChecked,
+};
 use edgetuned::head::BackboneRef;
 use edgetuned::update::{Code, Contents, Manifest, Refusal, Signer, sign};
 use edgetuned::wire::UpdateKind;
@@ -32,6 +36,10 @@ pub struct Vendor {
     latest: BTreeMap<UpdateKind, (u64, Digest)>,
     /// What was signed with the right key.
     pub(super) signed: BTreeSet<String>,
+    /// Backbones that are on the device, by name.
+    bundled: BTreeMap<String, Digest>,
+    /// The models of those that were asked for, by what their files in the state folder are called.
+    asked: BTreeMap<Digest, Digest>,
 }
 
 /// A file that was published.
@@ -92,6 +100,56 @@ impl World {
         let sha256 = Digest::of(&bytes);
         self.vendor.releases.insert(sha256, Release { bytes, behaviour });
         sha256
+    }
+
+    /// Somebody asks for another backbone of the device, for the one in service, for one that is not there, or for the
+    /// same again.
+    pub fn ask_for_backbone(&mut self) {
+        let count = self.vendor.bundled.len();
+        let name = match self.rng.random_range(0..10) {
+            0 => "gone".to_owned(),
+            1 => self.settings.backbone.name.clone(),
+            2..=5 if count > 0 => format!("bundled-{}", self.rng.random_range(0..count)),
+            _ => {
+                let (name, sha256) = (format!("bundled-{count}"), self.release());
+                self.vendor.bundled.insert(name.clone(), sha256);
+                name
+            }
+        };
+        let payload = json!({ "backbone": name }).to_string();
+        if self.rng.random_bool(0.5) {
+            self.publish("request/switch", payload);
+        } else {
+            self.ask("switch", payload);
+        }
+    }
+
+    /// The backbone of that name, as the worker that answers finds it.
+    pub(super) fn found_backbone(&mut self, asked: &str) -> Result<Box<FoundBackbone>, String> {
+        let sha256 = match self.vendor.bundled.get(asked) {
+            Some(sha256) => *sha256,
+            None if asked == self.settings.backbone.name => self.settings.backbone.sha256,
+            None => return Err(format!("there is no bundled backbone {asked}")),
+        };
+        let (backbone, space) = (BackboneRef { name: asked.to_owned(), sha256, dim: 1 }, space_of(sha256));
+        let (model, manifest) = (PathBuf::from("/models/net.onnx"), json!({ "embedding": { "dim": 1 } }));
+        let switch = BackboneSwitch {
+            asked: asked.to_owned(),
+            backbone: backbone.clone(),
+            space,
+            model: model.clone(),
+            manifest: manifest.clone(),
+            over: String::new(),
+            since: self.now.wall,
+        };
+        self.vendor.asked.insert(switch.files(), sha256);
+        self.observed.verified.insert(switch.files());
+        Ok(Box::new(FoundBackbone { asked: asked.to_owned(), backbone, space, model, bytes: 1_000, manifest }))
+    }
+
+    /// The model of the files that are called so in the state folder.
+    pub(super) fn model_of(&self, files: Digest) -> Digest {
+        self.vendor.asked.get(&files).copied().unwrap_or(files)
     }
 
     fn manifest(&mut self, kind: UpdateKind, version: u64, sha256: Digest, is_forged: bool) -> String {
@@ -169,7 +227,8 @@ impl World {
     /// Writes its files, embeds the stored images in parts, and compares the pair with the one that serves by then.
     pub(super) fn prepare(&mut self, mut preparation: Preparation) {
         let sha256 = preparation.order.sha256;
-        if preparation.part == 0 && !self.stage(sha256) {
+        let model = self.model_of(sha256);
+        if preparation.part == 0 && !self.stage(&preparation.order) {
             let reason = "no backbone comes out of it".to_owned();
             return self.later(500, Event::Swap(SwapEvent::Failed { sha256, reason }));
         }
@@ -181,7 +240,7 @@ impl World {
         let ids: Vec<SampleId> = self.model.arrived.clone();
         for id in ids.iter().take(ids.len() * preparation.part / PARTS) {
             if self.finished().contains(id) {
-                self.model.embeddings.insert((*id, sha256));
+                self.model.embeddings.insert((*id, model));
             }
         }
         let embedded = ids.len() * preparation.part / PARTS;
@@ -190,34 +249,37 @@ impl World {
     }
 
     /// Puts the model and its manifest beside those that are there.
-    fn stage(&mut self, sha256: Digest) -> bool {
+    fn stage(&mut self, order: &SwapOrder) -> bool {
+        let sha256 = order.sha256;
+        let is_file = matches!(order.model, ModelSource::File { .. });
         let chunks = self.model.chunks.get(&UpdateKind::Backbone);
         let is_whole =
             chunks.is_some_and(|chunks| Digest::of(&chunks.values().flatten().copied().collect::<Vec<u8>>()) == sha256);
-        if !is_whole && !self.staged.contains(&sha256) {
+        if !is_whole && !is_file && !self.staged.contains(&sha256) {
             return false;
         }
         self.staged.insert(sha256);
-        self.vendor.releases[&sha256].behaviour != Behaviour::Unreadable
+        self.vendor.releases[&self.model_of(sha256)].behaviour != Behaviour::Unreadable
     }
 
     fn compare_pair(&mut self, order: SwapOrder) {
         let SwapOrder { sha256, name, version, .. } = order;
         let against = self.champion_in(self.settings.space);
-        let backbone = BackboneRef { name, sha256, dim: 1 };
+        let model = self.model_of(sha256);
+        let backbone = BackboneRef { name, sha256: model, dim: 1 };
         let classes: BTreeSet<_> = (self.model.samples.iter())
-            .filter(|(id, _)| self.model.embeddings.contains(&(**id, sha256)))
+            .filter(|(id, _)| self.model.embeddings.contains(&(**id, model)))
             .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
             .collect();
         let has_head = classes.len() > 1;
         let promote = against.is_none() || (has_head && self.chance(self.chances.better));
-        let challenger = has_head.then(|| self.head_record(version, space_of(sha256), backbone.clone()));
+        let challenger = has_head.then(|| self.head_record(version, space_of(model), backbone.clone()));
         if let Some(challenger) = &challenger {
             self.observed.judged(&challenger.head.id, against, promote);
             self.learns(&challenger.head.id);
         }
         self.observed.pairs.insert(sha256, (against, promote));
-        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == sha256).count() as u64, 0);
+        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
         let succession = SwapResult {
             sha256,
             backbone,
@@ -239,19 +301,22 @@ impl World {
             assert_ne!(in_use.sha256, sha256, "the files of a backbone in use are removed");
         }
         self.staged.remove(&sha256);
+        self.work.retain(|(_, work)| !matches!(work, Work::Prepare(it) if it.order.sha256 == sha256));
     }
 
     /// Whether the daemon comes up with the backbone in force, which has to be there.
     pub(super) fn backbone_opens(&self) -> bool {
         let Some(installed) = self.model.backbone.model(&self.settings.backbone_model) else { return true };
         assert!(self.staged.contains(&installed.sha256), "the backbone in force has no files");
-        self.vendor.releases[&installed.sha256].behaviour != Behaviour::Fatal
+        self.vendor.releases[&self.model_of(installed.sha256)].behaviour != Behaviour::Fatal
     }
 
     /// Whether what is in probation makes the daemon crash.
     pub(super) fn is_unstable(&self) -> bool {
         let installed = self.model.backbone.trial.as_ref().and(self.model.backbone.installed.as_ref());
-        installed.is_some_and(|installed| self.vendor.releases[&installed.sha256].behaviour == Behaviour::Unstable)
+        installed.is_some_and(|installed| {
+            self.vendor.releases[&self.model_of(installed.sha256)].behaviour == Behaviour::Unstable
+        })
     }
 }
 

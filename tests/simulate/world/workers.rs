@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use edgetuned::engine::{
-    AdapterEvent, Event, EvictionCandidate, HeadStatus, ProcessEvent, PromotionPolicy, Query, Review, TrainerEvent,
-    TrainingOrder, TrainingOutcome,
+    AdapterEvent, Event, EvictionCandidate, HeadStatus, ProcessEvent, PromotionPolicy, Query, Review, SwapEvent,
+    TrainerEvent, TrainingOrder, TrainingOutcome,
 };
 use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
@@ -248,6 +248,10 @@ impl World {
             self.adapter.sent.clone_from(&file);
             let without = AdapterEvent::StatisticsWithout { job, ids: ids.clone(), file };
             return self.adapter_reports(1_000, Event::Adapter(without));
+        }
+        if let Query::Backbone(asked) = query {
+            let found = self.found_backbone(asked);
+            return self.later(1_000, Event::Swap(SwapEvent::Found { job, found }));
         }
         self.found += 1;
         let answer = Answer::ok(&self.found);
