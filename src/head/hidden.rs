@@ -30,7 +30,7 @@ pub enum Origin {
         seed: u64,
         /// m (d,), subtracted from an embedding.
         mean: Array1<f32>,
-        /// 1 / s (d,), multiplied with what is left; 0 for a feature that never varied.
+        /// 1 / scale (d,), multiplied with what is left; 0 for a feature that never varied.
         inverse: Array1<f32>,
     },
 }

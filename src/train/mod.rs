@@ -63,9 +63,9 @@ pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitt
         return Err(FitError::SameEmbedding { images: data.n() });
     }
     let plan = CvPlan::new(samples, data.n(), settings);
-    let FittedHead { layers, heldout, facts } = fit_kind(&plan, settings.kind, settings, watch)?;
+    let FittedHead { layers, is_tempered, heldout, facts } = fit_kind(&plan, settings.kind, settings, watch)?;
     let Layers { hidden, weights, bias } = layers;
-    let temperature = fit_temperature(&scorable_logits(&plan, &heldout)) as f32;
+    let temperature = if is_tempered { 1.0 } else { fit_temperature(&scorable_logits(&plan, &heldout)) as f32 };
     let heldout = heldout.slice(s![..data.n(), ..]).to_owned();
     let diverged = weights.iter().chain(&bias).any(|w| !w.is_finite()) || heldout.iter().any(|l| *l == f32::INFINITY);
     if let (true, Solver::Adam { epochs, lr, .. }) = (diverged, settings.solver) {

@@ -158,6 +158,34 @@ fn linear_heads_keep_the_bytes_that_they_had_before_there_were_hidden_layers() {
     assert!(refusal(&edited(|d| d["format"] = 2.into())).contains("hidden layer is none"));
 }
 
+/// Heads of 6 values and 3 classes that were fitted when each value was divided by its own deviation, and what they said
+/// of two pictures.
+#[test]
+fn a_head_keeps_the_scale_that_it_was_fitted_with() {
+    let pictures = array![
+        [1.036_455_5, 0.036_927_063, 1.512_726_1, 0.000_704_883_25, 0.025_271_803, 0.369_518_34],
+        [0.590_690_2, 0.083_693_36, 3.105_227_7, 0.000_980_846, 0.430_443_53, 0.326_875_45],
+    ];
+    let softmax = include_bytes!("../../../tests/data/heads/softmax.safetensors").as_slice();
+    let lda = include_bytes!("../../../tests/data/heads/lda.safetensors").as_slice();
+    let rp_ridge = include_bytes!("../../../tests/data/heads/rp-ridge.safetensors").as_slice();
+    let mlp = include_bytes!("../../../tests/data/heads/mlp.safetensors").as_slice();
+    for (kind, bytes, said) in [
+        ("softmax", softmax, [[0.986_573_04, 0.007_749_908], [0.001_349_547_1, 0.055_675_387]]),
+        ("lda", lda, [[0.990_043_2, 0.005_396_226_4], [0.003_856_113_6, 0.142_215_28]]),
+        ("rp-ridge", rp_ridge, [[0.993_524_2, 0.002_041_081_7], [0.001_431_384_4, 0.101_738_47]]),
+        ("mlp", mlp, [[0.923_097_7, 0.039_084_435], [0.017_839_497, 0.047_781_833]]),
+    ] {
+        let record = HeadRecord::from_bytes(bytes).unwrap();
+        assert_eq!(record.training.kind, kind);
+        assert_eq!(record.to_bytes(), bytes, "{kind}");
+        let p = record.dense.probabilities_of(&pictures).unwrap();
+        for (found, said) in p.rows().into_iter().zip(said) {
+            assert!(found.iter().zip(said).all(|(p, said)| (p - said).abs() < 1e-5), "{kind}: {found} {said:?}");
+        }
+    }
+}
+
 #[test]
 fn hidden_layers_of_wrong_shape_or_size_or_without_their_tensors_are_refused() {
     let refused = |dense: DenseHead, part: &str, edit: &dyn Fn(&mut serde_json::Value)| {

@@ -5,9 +5,10 @@
 //! over groups, that is, when its 95 % interval is above zero: the one-standard-error rule (Breiman et al. 1984) with
 //! a paired error. On a few hundred images the curve of the losses is flat and its minimum an accident.
 //!
-//! Temperature scaling makes probabilities as cautious as the model is uncertain: `T = argmin NLL(softmax(logits / T))`
-//! on out-of-fold logits, by golden section on log T in [-3, 3] (Guo et al. 2017, arXiv 1706.04599). It changes no
-//! answer, only how sure the answer is.
+//! Temperature scaling makes probabilities as cautious as the model is uncertain: `T = argmin NLL(softmax(logits / T)) +
+//! 2 (log T)^2` on out-of-fold logits, by golden section on log T in [-3, 3] (Guo et al. 2017, arXiv 1706.04599). It
+//! changes no answer, only how sure the answer is. The second term is the prior log T ~ N(0, 0.5^2), T the maximum a
+//! posteriori: where all of a few answers are right, the likelihood alone has no minimum. (Decision 37.)
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ use crate::train::softmax_loss::log_sum_exp;
 
 /// Half the width of a 95 % interval in standard errors.
 const Z95: f64 = 1.96;
+/// `1 / (2 s^2)` of the prior of log T, s = 0.5.
+const PRIOR: f64 = 2.0;
 /// A path of candidates ends when this many in a row brought no smaller loss.
 const PATIENCE: usize = 2;
 
@@ -135,8 +138,7 @@ pub(crate) fn training_loss(plan: &CvPlan<'_>, logits: &Array2<f64>) -> f64 {
 
 /// Root mean square of logits about the mean of their row; 1 where that is zero.
 ///
-/// In units of it the search for a temperature finds scores of any scale, and still ends within bounds where every
-/// prediction is right and no temperature would be small enough.
+/// In units of it the search for a temperature finds scores of any scale, and the prior expects logits of about 1.
 fn typical_size(scorable: &[(Vec<f64>, usize)]) -> f64 {
     let (mut sum, mut count) = (0.0, 0_usize);
     for (row, _) in scorable {
@@ -149,7 +151,8 @@ fn typical_size(scorable: &[(Vec<f64>, usize)]) -> f64 {
     if size.is_finite() && size > 0.0 { size } else { 1.0 }
 }
 
-/// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none.
+/// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none, and near it when they
+/// are few.
 ///
 /// Samples whose own class has logit -inf carry no information about T and must be left out.
 #[must_use]
@@ -163,7 +166,7 @@ pub fn fit_temperature(scored: &[(Vec<f64>, usize)]) -> f64 {
             let scaled: Vec<f64> = logits.iter().map(|logit| beta * logit).collect();
             log_sum_exp(&scaled) - scaled[*y]
         };
-        scored.iter().map(nll).sum()
+        scored.iter().map(nll).sum::<f64>() + PRIOR * log_t * log_t
     };
     golden_section(-3.0, 3.0, loss).exp()
 }
@@ -210,6 +213,24 @@ mod tests {
             let scored: Vec<(Vec<f64>, usize)> = (0..20_000).map(draw).collect();
             let found = fit_temperature(&scored);
             assert!((found / factor - 1.0).abs() < 0.05, "factor {factor}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_few_answers_that_are_all_right_are_no_reason_to_be_certain() {
+        for seed in 0..20 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            for k in [2, 4, 10] {
+                // As sure as out-of-fold logits of well separated classes are: 0.8 to 0.99 for the right class.
+                let draw = |i: usize| {
+                    let p = 0.8 + 0.19 * rng.random::<f64>();
+                    let mut logits = vec![((1.0 - p) / (k - 1) as f64).ln(); k];
+                    logits[i % k] = p.ln();
+                    (logits, i % k)
+                };
+                let found = fit_temperature(&(0..20).map(draw).collect::<Vec<_>>());
+                assert!(found >= 0.5, "seed {seed}, {k} classes: {found}");
+            }
         }
     }
 

@@ -1,20 +1,21 @@
 //! Standardised features of embeddings, and the way back from weights on features to weights on embeddings.
 //!
-//! `x = (z - m) / s`, m and s over all samples, whatever their labels. With fewer samples than half the width, the same
-//! problem is stated in the space that the samples span: `X = R Q^T` with orthonormal Q, so an L2-penalised fit on R
-//! (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
+//! `x = (z - m) / t`, m the mean and t the scale (`scale`) over all samples, whatever their labels. With fewer samples
+//! than half the width, the same problem is stated in the space that the samples span: `X = R Q^T` with orthonormal Q,
+//! so an L2-penalised fit on R (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
 
 use std::borrow::Cow;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
+use super::scale::inverse_scales;
 use super::simd::standardise;
 
 /// The features of a training, and the way back to embeddings.
 pub(crate) struct Features<'a> {
     /// Embeddings (n, d).
     z: &'a Array2<f32>,
-    /// The mean in two parts, so that f32 keeps its small digits, and 1 / s; 0 for a feature that never varied, whose
+    /// The mean in two parts, so that f32 keeps its small digits, and 1 / t; 0 for a feature that never varied, whose
     /// weight then stays 0. (d,) each.
     high: Vec<f32>,
     low: Vec<f32>,
@@ -34,7 +35,7 @@ struct Basis {
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a> {
     values: ArrayView2<'a, f32>,
-    /// High and low part of the mean, and 1 / s.
+    /// High and low part of the mean, and 1 / t.
     scale: Option<[&'a [f32]; 3]>,
 }
 
@@ -73,8 +74,6 @@ impl Rows<'_> {
     }
 }
 
-/// Standard deviations below this share of the largest one are taken for rounding noise of a constant.
-const CONSTANT: f64 = 1e-6;
 /// Squared lengths below this share of the largest one are taken for rounding noise of a dependent sample.
 const DEPENDENT: f64 = 1e-10;
 
@@ -94,9 +93,8 @@ impl<'a> Features<'a> {
                 *v += (f64::from(*z) - m).powi(2);
             }
         }
-        let deviation = variance.mapv(|v| (v / n as f64).sqrt());
-        let largest = deviation.iter().copied().fold(0.0, f64::max);
-        let inverse = deviation.iter().map(|s| if *s > CONSTANT * largest { (1.0 / s) as f32 } else { 0.0 }).collect();
+        let deviations: Vec<f64> = variance.iter().map(|v| (v / n as f64).sqrt()).collect();
+        let inverse = inverse_scales(&deviations).into_iter().map(|inverse| inverse as f32).collect();
         let high: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
         let low = mean.iter().zip(&high).map(|(m, high)| (m - f64::from(*high)) as f32).collect();
         let mut features = Self { z, high, low, inverse, reduced: None };
@@ -135,7 +133,7 @@ impl<'a> Features<'a> {
         self.high.iter().zip(&self.low).map(|(high, low)| f64::from(*high) + f64::from(*low)).collect()
     }
 
-    /// 1 / s (d,); 0 for a feature that never varied.
+    /// 1 / t (d,); 0 for a feature that never varied.
     pub fn inverse(&self) -> Array1<f64> {
         self.inverse.iter().map(|v| f64::from(*v)).collect()
     }

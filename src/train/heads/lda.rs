@@ -64,7 +64,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
         converged: true,
         ..TrainingFacts::default()
     };
-    Ok(FittedHead { layers: Layers { hidden: None, weights, bias }, heldout, facts })
+    Ok(FittedHead { layers: Layers { hidden: None, weights, bias }, is_tempered: true, heldout, facts })
 }
 
 /// Statistics of each fold's features `x` (n, r), then of those in no fold; of everything where nothing is held out.

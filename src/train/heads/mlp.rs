@@ -66,7 +66,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
         converged: true,
         ..TrainingFacts::default()
     };
-    Ok(FittedHead { layers: training.unfold(&served), heldout, facts })
+    Ok(FittedHead { layers: training.unfold(&served), is_tempered: false, heldout, facts })
 }
 
 struct Training<'a> {

@@ -22,6 +22,8 @@ use crate::head::{Candidate, Hidden, TrainingFacts};
 /// A fitted head, before its temperature.
 pub(crate) struct FittedHead {
     pub layers: Layers,
+    /// Whether layers and out-of-fold logits are at a temperature already.
+    pub is_tempered: bool,
     /// Out-of-fold logits (n, k); -inf where nothing could be held out or the fold did not know the class.
     pub heldout: Array2<f32>,
     /// What the kind records of its fit.
@@ -100,4 +102,65 @@ fn fit_auto(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<
     head.heldout = evaluated.swap_remove(chosen).logits;
     head.facts.candidates = candidates;
     Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use rand::{RngExt as _, SeedableRng as _};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::train::{Dataset, fit};
+    use crate::words::{Digest, EmbeddingSpace, Label, SampleId};
+
+    /// Samples a class, and classes.
+    const SHOTS: usize = 5;
+    const CLASSES: usize = 4;
+    /// Width of the embeddings.
+    const D: usize = 64;
+    /// The value that hardly varies, its deviation in the samples, and what it is in a picture.
+    const QUIET: usize = D - 1;
+    const DEVIATION: f32 = 1e-4;
+    const AWAKE: f32 = 0.1;
+
+    /// A picture of `class`: each class has values of its own, a little larger than the others'.
+    fn picture(rng: &mut ChaCha8Rng, class: usize) -> Vec<f32> {
+        let own = |i: usize| if i % CLASSES == class { 0.05 } else { 0.0 };
+        let mut z: Vec<f32> = (0..D).map(|i| own(i) + 0.3 * rng.random::<f32>()).collect();
+        z[QUIET] = DEVIATION * 3.4 * (rng.random::<f32>() - 0.5);
+        z
+    }
+
+    #[test]
+    fn a_value_that_hardly_varied_in_a_few_samples_moves_no_logit_by_much() {
+        let mut worst = KINDS.map(|kind| (kind, 0.0_f32));
+        for seed in 0..10 {
+            let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+            let n = SHOTS * CLASSES;
+            let y: Vec<usize> = (0..n).map(|i| i % CLASSES).collect();
+            let x: Vec<f32> = y.iter().flat_map(|&class| picture(rng, class)).collect();
+            let ids: Vec<SampleId> = (0..n).map(|i| SampleId::of(&i.to_le_bytes())).collect();
+            let classes = (0..CLASSES).map(|class| Label::new(&format!("class {class}")).unwrap()).collect();
+            let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: D };
+            let x = Array2::from_shape_vec((n, D), x).unwrap();
+            let data = Dataset::new(space, x, y, classes, ids.clone(), ids).unwrap();
+            let usual = picture(rng, 0);
+            let mut awake = usual.clone();
+            awake[QUIET] = AWAKE;
+            for (kind, worst) in &mut worst {
+                let settings = Settings { kind: *kind, ..Settings::default() };
+                let dense = fit(&data, &settings, &mut |_| ControlFlow::Continue(())).unwrap().dense;
+                let logits = |z: &[f32]| {
+                    let mut out = vec![0.0; CLASSES];
+                    dense.logits(z, &mut out).unwrap();
+                    out.iter().map(|logit| logit / dense.temperature).collect::<Vec<f32>>()
+                };
+                let moved = logits(&usual).iter().zip(logits(&awake)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                *worst = worst.max(moved);
+            }
+        }
+        assert!(worst.iter().all(|(_, moved)| *moved < 5.0), "seeds 0 to 9, the largest move of a logit: {worst:?}");
+    }
 }

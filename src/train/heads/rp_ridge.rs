@@ -85,7 +85,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
         converged: true,
         ..TrainingFacts::default()
     };
-    Ok(FittedHead { layers: Layers { hidden: Some(hidden), weights, bias }, heldout, facts })
+    Ok(FittedHead { layers: Layers { hidden: Some(hidden), weights, bias }, is_tempered: true, heldout, facts })
 }
 
 /// Random units on standardised embeddings, for embeddings `z` (n, d) as they come.

@@ -39,7 +39,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
         }
     };
     let (weights, bias) = plan.features.unfold(&theta, plan.data.classes().len());
-    Ok(FittedHead { layers: Layers { hidden: None, weights, bias }, heldout, facts })
+    Ok(FittedHead { layers: Layers { hidden: None, weights, bias }, is_tempered: false, heldout, facts })
 }
 
 fn by_lbfgs(plan: &CvPlan<'_>, l2: L2, watch: Watch<'_>) -> Result<FittedTheta, FitError> {

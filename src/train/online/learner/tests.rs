@@ -51,6 +51,11 @@ fn answer(overlay: &Overlay, z: &[f32]) -> (ClassSet, Vec<f32>) {
     overlay.blend(&champion(), &predict(z), z).unwrap_or_else(|| (champion(), predict(z)))
 }
 
+/// Probabilities over the union of classes for the embedding `z`, of which the champion says `p`.
+fn answer_of(overlay: &Overlay, p: &[f32], z: &[f32]) -> Vec<f32> {
+    overlay.blend(&champion(), p, z).unwrap().1
+}
+
 fn top(answer: &(ClassSet, Vec<f32>)) -> &str {
     let best = (0..answer.1.len()).max_by(|&a, &b| answer.1[a].total_cmp(&answer.1[b])).unwrap();
     answer.0.labels()[best].as_str()
@@ -76,6 +81,40 @@ fn a_correction_shows_on_like_images_and_leaves_all_others_alone() {
             let moved = before.iter().zip(&after.1).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(moved < 1e-3, "seed {seed}: image {number} moved by {moved}");
             assert_eq!(top(&(champion(), before)), top(&after), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_hardly_varied_moves_no_answer_by_much() {
+    for seed in 0..20 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: D };
+        let mut statistics = LabelStats::new(space);
+        let mut quiet = |class| {
+            let mut z = picture(&mut rng, class);
+            z[D - 1] = 3.4e-4 * (rng.random::<f32>() - 0.5);
+            z
+        };
+        // From fewer samples than values, whose covariance is nearly all shrunk, to many.
+        let n = [15, 90, 2_000][seed as usize % 3];
+        let samples: Vec<_> = (0..n).map(|i| (id(i), i % 3, quiet(i % 3))).collect();
+        let labels = ["a", "b", "c"].map(label);
+        statistics.add_all(samples.iter().map(|(id, class, z)| (*id, &labels[*class], z.as_slice())));
+        let mut learner = OnlineLearner::new(statistics);
+        learner.refactorise().unwrap();
+        let wrong = quiet(0);
+        learner.learn(id(10_000), Timestamp(1), Some(&label("b")), &wrong);
+        learner.learn(id(10_001), Timestamp(1), Some(&label("new")), &quiet(3));
+        let overlay = learner.overlay(&champion(), &predict);
+        for z in [wrong, quiet(1), quiet(3)] {
+            let mut awake = z.clone();
+            awake[D - 1] = 0.1;
+            // The champion's own answer is left out: it is the same before and after.
+            let logits =
+                |of: &[f32]| answer_of(&overlay, &predict(&z), of).iter().map(|p| p.ln()).collect::<Vec<f32>>();
+            let moved = logits(&z).iter().zip(logits(&awake)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(moved < 5.0, "seed {seed}, {n} samples: a logit moved by {moved}");
         }
     }
 }
