@@ -124,8 +124,17 @@ impl<'a> Wiring<'a> {
         Ok(super::settings::engine(self.config, self.backbone.clone(), self.space, boot, configure)?)
     }
 
-    /// Makes durable what serves under which setting.
+    fn backbone_dir(&self) -> BackboneDir {
+        BackboneDir {
+            folder: self.config.store.path.clone(),
+            threads: self.config.backbone.threads,
+            precision: settings::precision(Some(self.config)),
+        }
+    }
+
+    /// Makes durable what serves under which setting, and removes the files of backbones that do not count any more.
     fn remember_backbone(&mut self, state: &mut BackboneState) -> Result<(), StoreError> {
+        self.backbone_dir().tidy(|files| state.keeps(files));
         let (over, name) = (self.config.backbone.model.clone(), self.backbone.name.clone());
         let write = state.serves(ServedBackbone { over, name, space: self.space });
         write.map_or(Ok(()), |write| self.store.commit(&[write]))
@@ -242,7 +251,7 @@ impl<'a> Wiring<'a> {
     }
 
     fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {
-        let config = self.config;
+        let (config, backbone_dir) = (self.config, self.backbone_dir());
         Ok(Runtime {
             reader: self.store.reader()?,
             committer: Committer::new(self.store),
@@ -262,11 +271,7 @@ impl<'a> Wiring<'a> {
             backbone_swap: None,
             preparing: None,
             update: None,
-            backbone_dir: BackboneDir {
-                folder: config.store.path.clone(),
-                threads: config.backbone.threads,
-                precision: settings::precision(Some(config)),
-            },
+            backbone_dir,
             events: self.events,
             feedback: Vec::new(),
             outbox_changed: false,

@@ -316,6 +316,10 @@ fn a_crash_while_images_are_embedded_again_and_one_at_the_change_lose_nothing() 
     assert!(state.contains("\"switch\":{") || state.contains("\"switched\":{"), "{state}");
     assert_eq!(stage.holdings(), holdings);
 
+    // What another crash may have left.
+    let stray = stage.home.state().join(format!("backbones/{}.onnx", Digest::of(b"stray")));
+    fs::write(&stray, "").unwrap();
+
     // It goes on by itself, and the command that waits sees its end.
     stage.home.configure("training: {}");
     stage.start();
@@ -325,6 +329,7 @@ fn a_crash_while_images_are_embedded_again_and_one_at_the_change_lose_nothing() 
     let head = stage.serves("large");
     assert!(head["id"].is_string() && head["id"] != stage.head["id"], "{head}");
     assert_eq!(command.wait().unwrap().code(), Some(0));
+    assert!(!stray.exists(), "it belongs to no backbone");
     assert_eq!(stage.predicts(700), "large");
     stage.stop();
     assert_eq!(stage.holdings(), (holdings.0 + 1, holdings.1));

@@ -55,14 +55,29 @@ impl BackboneDir {
     /// Removes the files of a backbone that are called so.
     pub fn forget(&self, sha256: &Digest) {
         for extension in ["onnx", "yaml"] {
-            let path = self.folder.join(FOLDER).join(format!("{sha256}.{extension}"));
-            if let Err(error) = fs::remove_file(&path)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                warn!(path = %path.display(), %error, "cannot remove a file of a previous backbone; remove it \
-                                                       yourself");
+            remove(&self.folder.join(FOLDER).join(format!("{sha256}.{extension}")));
+        }
+    }
+
+    /// Removes what a crash left of backbones that were not taken; `keeps` says whose files stay. Files that are called
+    /// otherwise are not ours.
+    pub fn tidy(&self, keeps: impl Fn(Digest) -> bool) {
+        let Ok(entries) = fs::read_dir(self.folder.join(FOLDER)) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let digest = name.split('.').next().and_then(|digest| digest.parse::<Digest>().ok());
+            if digest.is_some_and(|digest| !keeps(digest)) {
+                remove(&path);
             }
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        warn!(path = %path.display(), %error, "cannot remove a file of a previous backbone; remove it yourself");
     }
 }
 
@@ -386,6 +401,27 @@ mod tests {
         pause_above_c: None,
         pause_above_load: None,
     };
+
+    #[test]
+    fn what_a_crash_left_of_other_backbones_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = BackboneDir { folder: folder.path().to_owned(), threads: 1, precision: Precision::F32 };
+        let (kept, left) = (Digest::of(b"kept"), Digest::of(b"left"));
+        dir.tidy(|_| false);
+        let place = folder.path().join(FOLDER);
+        fs::create_dir(&place).unwrap();
+        let names = |digest: Digest| ["onnx", "yaml", "onnx.part"].map(|ending| format!("{digest}.{ending}"));
+        for name in [names(kept), names(left)].concat().iter().map(String::as_str).chain(["notes.txt", "mine.onnx"]) {
+            fs::write(place.join(name), "").unwrap();
+        }
+        dir.tidy(|digest| digest == kept);
+        let mut there: Vec<String> =
+            fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut expected = [names(kept).to_vec(), vec!["notes.txt".into(), "mine.onnx".into()]].concat();
+        there.sort();
+        expected.sort();
+        assert_eq!(there, expected);
+    }
 
     #[test]
     fn a_head_for_the_next_backbone_is_fitted_within_the_time_limit_of_trainings() {

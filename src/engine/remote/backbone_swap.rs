@@ -151,6 +151,13 @@ impl BackboneState {
         self.installed.iter().chain(before).any(|installed| installed.sha256 == sha256)
     }
 
+    /// Whether the files in the state folder that are called so are needed: for the backbone in force, the one before it,
+    /// or a switch that is under way. Those of an update are made anew from its chunks.
+    #[must_use]
+    pub fn keeps(&self, files: Digest) -> bool {
+        self.uses(files) || self.switch.as_ref().is_some_and(|switch| switch.files() == files)
+    }
+
     /// A start with this memory: what has to be made durable before it is tried. Nothing when none is on trial.
     #[must_use]
     pub fn starting(&mut self, at: Timestamp) -> Vec<Write> {
