@@ -15,7 +15,7 @@ SECTION ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## get the ONNX Runtime library into .ort/
+setup: ## get the ONNX Runtime library into .ort/ and make the backbones in models/
 	@tools/setup.sh
 
 demo: setup ## show the main job in under a minute; PHOTOS=dir takes your own folder-per-class photographs

@@ -32,7 +32,10 @@ stage() {
     stage=$BUILD/$triple/release/package
     rm -rf "$stage/man" "$stage/completions" "$stage/doc"
     mkdir -p "$stage/doc"
-    EDGETUNED_SETUP_ARCH=${triple%%-*} EDGETUNED_SETUP_DIR=$stage/onnxruntime tools/setup.sh
+    EDGETUNED_SETUP_ARCH=${triple%%-*} EDGETUNED_SETUP_DIR=$stage/onnxruntime EDGETUNED_SETUP_MODELS=$stage/models \
+        tools/setup.sh
+    # tools/setup.sh only warns; the packaged program would, too, at every start.
+    [ -f "$stage/models/efficientnet-lite0.LICENSE" ] || die "no package without the models of EfficientNet-Lite0"
     gzip --best --no-name --force --keep "$stage/onnxruntime/ThirdPartyNotices.txt"
 
     package_files man "$stage/man" --date "$(date --utc --date="@$SOURCE_DATE_EPOCH" +%F)"
@@ -43,7 +46,7 @@ stage() {
     # It writes beside the Cargo.toml of every package.
     cargo cyclonedx --quiet --quiet --format json --spec-version 1.5 --no-build-deps --target "$triple" \
         --override-filename "components-$arch"
-    package_files components models/edgetuned-photo.onnx models/edgetuned-photo-int8.onnx \
+    package_files components models/edgetuned-photo.onnx models/edgetuned-photo-int8.onnx "$stage"/models/*.onnx \
         "$stage"/onnxruntime/libonnxruntime.so.*[0-9] <"components-$arch.json" >"$stage/doc/components.cdx.json"
     rm -f "components-$arch.json" {learn,demo}/"components-$arch.json"
 }

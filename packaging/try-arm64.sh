@@ -26,7 +26,7 @@ foreign() { in_tree qemu-aarch64 "/edgetuned/$scratch/arm64/usr/bin/edgetuned" "
 in_tree qemu-aarch64 --version | head -1
 foreign --version
 
-for model in default default-int8; do
+for model in default default-int8 fast faster photo photo-int8; do
     models=usr/share/edgetuned/models
     library=usr/lib/edgetuned/libonnxruntime.so
     EDGETUNED_ORT=$scratch/amd64/$library XDG_CACHE_HOME=$checkout/$scratch/cache "$scratch/amd64/usr/bin/edgetuned" embed \

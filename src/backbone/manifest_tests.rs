@@ -95,9 +95,15 @@ fn a_missing_manifest_says_what_to_give_instead() {
 
 #[test]
 fn the_bundled_manifests_are_true_of_the_bundled_model() {
-    for name in ["default", "tiny-test"] {
+    for name in ["default", "default-int8", "fast", "faster", "photo", "photo-int8", "tiny-test"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("models/{name}.yaml"));
         let manifest = Manifest::load(&path).unwrap();
+        if crate::backbone::bundled::remedy_of(Path::new(&format!("models/{name}.yaml"))).is_some()
+            && !manifest.file.is_file()
+        {
+            // Set-up could not make it; tests/efficientnet.rs reports that.
+            continue;
+        }
         assert_eq!(Digest::of(&std::fs::read(&manifest.file).unwrap()), manifest.sha256, "{name}");
     }
 }

@@ -12,7 +12,7 @@ use super::configuration;
 use super::failure::{Failure, one_line, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
-use crate::backbone::{BadManifest, OnnxBackbone};
+use crate::backbone::{BadManifest, OnnxBackbone, SLOW, Slow};
 use crate::config::{Config, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
@@ -199,21 +199,24 @@ impl World {
         };
         self.hints.extend(in_use.hint());
         if let Some(stand_in) = &in_use.manifest.stands_in {
-            let (file, line) = self.place("backbone.model");
-            self.warnings.push(Problem {
-                file,
-                line,
-                key: "backbone.model".to_owned(),
-                found: format!("{}, whose model {} is not there", stand_in.asked, stand_in.missing.display()),
-                expected: format!("a backbone with its model; {} serves until then", stand_in.serves),
-                remedy: stand_in.remedy.to_owned(),
-            });
+            let found = format!("{}, whose model {} is not there", stand_in.asked, stand_in.missing.display());
+            let expected = format!("a backbone with its model; {} serves until then", stand_in.serves);
+            self.warning("backbone.model", found, expected, stand_in.remedy.to_owned());
         }
-        if let Err(error) = OnnxBackbone::open(&in_use.manifest, config.backbone.threads) {
-            self.unavailable += usize::from(error.is_unavailable());
-            let remedy =
-                if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };
-            self.model(config, &one_line_chain(&error), remedy);
+        match OnnxBackbone::open(&in_use.manifest, config.backbone.threads) {
+            Ok(backbone) => {
+                if let Some(slow) = Slow::of(&in_use.manifest.path, backbone.one_picture()) {
+                    let found = format!("one picture takes {} ms", slow.one_picture.as_millis());
+                    let expected = format!("{} ms at most", SLOW.as_millis());
+                    self.warning("backbone.model", found, expected, slow.remedy());
+                }
+            }
+            Err(error) => {
+                self.unavailable += usize::from(error.is_unavailable());
+                let remedy =
+                    if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };
+                self.model(config, &one_line_chain(&error), remedy);
+            }
         }
     }
 
@@ -251,15 +254,14 @@ impl World {
     /// What the service cannot see, though this process can.
     fn sandbox(&mut self, key: &str, path: &Path) {
         let Some((_, why)) = HIDDEN.iter().find(|(folder, _)| path.starts_with(folder)) else { return };
+        let expected = format!("a folder that the service's sandbox shows ({why})");
+        let remedy = "use another folder, or let the service see it by systemd/examples/watched-folder.conf".to_owned();
+        self.warning(key, path.display().to_string(), expected, remedy);
+    }
+
+    fn warning(&mut self, key: &str, found: String, expected: String, remedy: String) {
         let (file, line) = self.place(key);
-        self.warnings.push(Problem {
-            file,
-            line,
-            key: key.to_owned(),
-            found: path.display().to_string(),
-            expected: format!("a folder that the service's sandbox shows ({why})"),
-            remedy: "use another folder, or let the service see it by systemd/examples/watched-folder.conf".to_owned(),
-        });
+        self.warnings.push(Problem { file, line, key: key.to_owned(), found, expected, remedy });
     }
 
     fn place(&self, key: &str) -> (String, Option<u64>) {

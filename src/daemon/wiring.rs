@@ -21,7 +21,7 @@ use super::workers::ingest::{self, Ingest};
 use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
-use crate::backbone::{Manifest, OnnxBackbone};
+use crate::backbone::{Manifest, OnnxBackbone, Slow};
 use crate::config::Config;
 use crate::engine::{
     self, BackboneState, Configure, Engine, Event, FileStamp, OutboxMessage, ServedBackbone, Snapshot,
@@ -59,6 +59,9 @@ pub(super) fn assemble(
     }
     starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
+    if let Some(slow) = Slow::of(&manifest.path, backbone.one_picture()) {
+        warn!("{slow}");
+    }
     starting("opening the store");
     let mut wiring = Wiring::open(&config, process, &backbone, events)?;
     let mut snapshot = wiring.store.snapshot()?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use edgetuned::backbone::Manifest;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -119,6 +120,11 @@ impl Ran {
 /// A small picture as the bytes of a JPEG.
 pub fn picture(part: Part, index: u64) -> Vec<u8> {
     Camera::new(SEED).with_size(96, 72).jpeg(part, index, &Light::DAY)
+}
+
+/// What `default` is on this machine: where its model could not be made, another backbone serves.
+pub fn default_backbone() -> Manifest {
+    Manifest::resolve("default").unwrap()
 }
 
 /// The repository's folder of models.

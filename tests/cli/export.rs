@@ -12,7 +12,7 @@ use ort::value::{Outlet, TensorRef};
 use serde_json::Value;
 
 use crate::camera::Part;
-use crate::desk::{Desk, models};
+use crate::desk::{Desk, default_backbone, models};
 
 /// Class folders whose names need escaping.
 const NAMES: [&str; 3] = ["Feder, \"lang\"", "Mutter's", "Zahnräder ⚙"];
@@ -120,7 +120,8 @@ fn the_metadata_can_be_read_by_any_program() {
     let head = desk.good("train train --out h.safetensors")["head"]["id"].clone();
     let people = desk.run("export --head h.safetensors --out m.onnx");
     assert_eq!(people.code, Some(0), "{}", people.err);
-    for words in ["m.onnx", "edgetuned-photo", NAMES[2], "probabilities", "within "] {
+    let manifest = default_backbone();
+    for words in ["m.onnx", &manifest.name, NAMES[2], "probabilities", "within "] {
         assert!(people.out.contains(words), "{words:?} is not in {}", people.out);
     }
     let session = Session::builder(&environment().unwrap()).unwrap().commit_from_file(desk.path("m.onnx")).unwrap();
@@ -128,11 +129,12 @@ fn the_metadata_can_be_read_by_any_program() {
     let json = |key| -> Value { serde_json::from_str(&metadata.custom(key).unwrap()).unwrap() };
     assert_eq!(json("classes"), serde_json::json!(NAMES));
     assert_eq!(json("head")["id"], head);
-    let manifest = Manifest::load(&models().join("default.yaml")).unwrap();
     assert_eq!(json("backbone")["sha256"], manifest.sha256.to_string());
     let way = json("preprocessing");
-    assert_eq!((&way["size"], &way["resize"]), (&serde_json::json!([128, 128]), &"stretch".into()));
-    assert_eq!(way["mean"], serde_json::json!([127.5, 127.5, 127.5]));
+    let (height, width) = manifest.preprocess.size;
+    let resize = if manifest.stands_in.is_some() { "stretch" } else { "crop" };
+    assert_eq!((&way["size"], &way["resize"]), (&serde_json::json!([height, width]), &resize.into()));
+    assert_eq!(way["mean"], serde_json::json!(manifest.preprocess.mean));
 }
 
 #[test]

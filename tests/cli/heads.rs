@@ -1,18 +1,17 @@
 //! `heads` on a store that the library prepared.
 
-use edgetuned::backbone::Manifest;
 use edgetuned::engine::{HeadStatus, Write};
 use edgetuned::head::{BackboneRef, HeadRecord};
 use edgetuned::store::{OpenOptions, Precision, Store};
 use edgetuned::words::Timestamp;
 
 use crate::daemon::Daemon;
-use crate::desk::{Desk, models};
+use crate::desk::{Desk, default_backbone};
 
 /// A desk whose store has three heads: 1 kept (served once), 2 champion, 3 rejected; with the store, still held.
 fn prepared() -> (Desk, Store) {
     let desk = Desk::with_pictures();
-    let manifest = Manifest::load(&models().join("default.yaml")).unwrap();
+    let manifest = default_backbone();
     let space = manifest.space();
     let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
     let options = OpenOptions { space, backbone: &backbone, precision: Precision::F16 };
@@ -45,7 +44,7 @@ fn heads_are_listed_and_shown_beside_a_running_daemon() {
     let mut names: Vec<_> = second.as_object().unwrap().keys().collect();
     names.sort();
     assert_eq!(names, ["accuracy", "backbone", "classes", "created", "id", "reason", "status", "version"]);
-    assert_eq!((&second["version"], &second["backbone"]), (&2.into(), &"edgetuned-photo".into()));
+    assert_eq!((&second["version"], &second["backbone"]), (&2.into(), &default_backbone().name.into()));
     assert_eq!((&second["status"], &second["reason"]), (&"champion".into(), &"verdict on head 2".into()));
     assert_eq!(statuses(&desk), ["kept", "champion", "rejected"]);
     let id = second["id"].as_str().unwrap();

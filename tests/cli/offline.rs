@@ -7,7 +7,7 @@ use std::io::Read;
 use edgetuned::head::HeadRecord;
 use serde_json::Value;
 
-use crate::desk::{Desk, SEED, models};
+use crate::desk::{Desk, SEED, default_backbone, models};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
@@ -18,7 +18,9 @@ fn train_reports_every_figure_under_its_promised_name() {
     let desk = Desk::with_pictures();
     let report = desk.good("train train --out h.safetensors");
     assert_eq!((text(&report["head"]["path"]), &report["head"]["version"]), ("h.safetensors", &1.into()));
-    assert_eq!((text(&report["backbone"]["name"]), &report["backbone"]["dim"]), ("edgetuned-photo", &512.into()));
+    let backbone = default_backbone();
+    assert_eq!(text(&report["backbone"]["name"]), backbone.name);
+    assert_eq!(report["backbone"]["dim"], backbone.embedding.dim);
     assert_eq!(text(&report["backbone"]["sha256"]).len(), 64);
     assert_eq!(report["classes"], serde_json::json!(["gear", "nut", "spring"]));
     assert_eq!((&report["n_train"], &report["embedded"]), (&24.into(), &24.into()));
@@ -198,10 +200,11 @@ fn embed_writes_what_numpy_reads() {
     let desk = Desk::with_pictures();
     let done = desk.good("embed test --out e.npz");
     assert_eq!((&done["n"], &done["embedded"]), (&12.into(), &12.into()));
+    let dim = default_backbone().embedding.dim;
     let (header, data) = array(&desk, "embeddings");
-    assert!(header.contains("'descr': '<f4'") && header.contains("'shape': (12, 512)"), "{header}");
+    assert!(header.contains("'descr': '<f4'") && header.contains(&format!("'shape': (12, {dim})")), "{header}");
     let values: Vec<f32> = data.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
-    assert!(values.len() == 12 * 512 && values.iter().all(|value| value.is_finite()));
+    assert!(values.len() == 12 * dim && values.iter().all(|value| value.is_finite()));
     assert!(values.iter().any(|value| (value - values[0]).abs() > 1e-3));
     let (header, data) = array(&desk, "ids");
     assert!(header.contains("'descr': '<U64'") && header.contains("'shape': (12,)"), "{header}");
@@ -213,7 +216,8 @@ fn embed_writes_what_numpy_reads() {
     let python = std::process::Command::new("/usr/bin/python3").args(["-c", script]).current_dir(desk.root()).output();
     match python {
         Ok(output) if output.status.success() => {
-            assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "(12, 512) test/gear/100.jpg 64");
+            let said = String::from_utf8(output.stdout).unwrap();
+            assert_eq!(said.trim(), format!("(12, {dim}) test/gear/100.jpg 64"));
         }
         _ => eprintln!("numpy is not at hand; the archive was read in Rust only"),
     }

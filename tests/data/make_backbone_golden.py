@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes backbone.json: what the bundled backbone says of three generated pictures, by Pillow and ONNX Runtime's Python.
+"""Makes backbone.json: what the backbone photo says of three generated pictures, by Pillow and ONNX Runtime's Python.
 
     python3 make_backbone_golden.py          # writes backbone.json beside itself; needs numpy, pillow and onnxruntime
 
 The pictures are drawn by whole-number formulas that tests/golden.rs repeats, so no decoder stands between: colour
-ramps, a checkerboard of many frequencies, rings. The preparation is what models/default.yaml says of it.
+ramps, a checkerboard of many frequencies, rings. The preparation is what models/photo.yaml says of it.
 """
 
 import json

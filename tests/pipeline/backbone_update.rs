@@ -42,7 +42,7 @@ impl Stage {
         let home = Home::new(
             env!("CARGO_BIN_EXE_edgetuned"),
             wire.port,
-            "training: { schedule: null, min_new_labels: 36, cooldown: 0s }",
+            "backbone: { model: photo }\ntraining: { schedule: null, min_new_labels: 36, cooldown: 0s }",
         );
         let key = home.state().with_file_name("key");
         edgetuned(&["update", "keygen", "--out", text(&key)]);
@@ -64,7 +64,7 @@ impl Stage {
         let (key, out) = (self.home.state().with_file_name("key"), file.with_extension("json"));
         let yaml = file.with_extension("yaml");
         let model = fs::read(file).unwrap();
-        let bundled = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/models/default.yaml")).unwrap();
+        let bundled = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/models/photo.yaml")).unwrap();
         let mut lines: Vec<String> = bundled
             .lines()
             .filter(|line| !["file:", "sha256:"].iter().any(|key| line.starts_with(key)))

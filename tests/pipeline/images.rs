@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use edgetuned::backbone::Manifest;
 use serde_json::{Value, json};
 
 use crate::camera::Part;
@@ -12,7 +13,8 @@ use crate::{QUIET, Stage, name, picture};
 fn a_new_device_publishes_its_info_and_predictions_without_a_label() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let info = stage.ears.wait("info", "there", |_| true).json;
-    assert_eq!(info["backbone"]["dim"], 512, "{info}");
+    let backbone = Manifest::resolve("default").unwrap();
+    assert_eq!(info["backbone"]["dim"], backbone.embedding.dim, "{info}");
     assert_eq!(info["head"], Value::Null);
     assert_eq!(info["configuration"]["device"]["id"], "line-3");
     for key in ["v", "ts", "seq", "boot", "versions", "capabilities"] {

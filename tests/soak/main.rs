@@ -65,7 +65,10 @@ fn half_an_hour_of_everything_leaves_nothing_larger() {
     let proxy = Proxy::to(broker.port);
     let more = "training: { schedule: null, min_new_labels: 1000000, cooldown: 0s }";
     let home = Home::new(env!("CARGO_BIN_EXE_edgetuned"), proxy.port, more);
-    home.configure(&format!("store: {{ quota_mb: {QUOTA_MIB}, precision: f32 }}\nmqtt: {{ reconnect_max: 2s }}\n"));
+    // The statistics of 1,280 values would take most of the quota.
+    home.configure(&format!(
+        "backbone: {{ model: photo }}\nstore: {{ quota_mb: {QUOTA_MIB}, precision: f32 }}\nmqtt: {{ reconnect_max: 2s }}\n"
+    ));
     let ears = Listener::new(broker.port);
     let mut stage = Stage { broker, proxy, ears, deaths: Vec::new() };
     let mut daemon = home.start();

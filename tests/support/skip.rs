@@ -19,7 +19,8 @@ pub fn skip(why: impl Display) {
     record(&why);
 }
 
-/// The same for want of something that no set-up brings: photographs beside the checkout, a package built before.
+/// The same for want of something that a set-up cannot promise: photographs beside the checkout, a package built before,
+/// weights that a package index has or has not.
 #[allow(dead_code, reason = "not every test program needs it")]
 pub fn not_here(why: impl Display) {
     record(&why);

@@ -139,7 +139,7 @@ def main() -> None:
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
         )
-    for file, manifest, words in ((whole, "default", "float32"), (small, "default-int8", "8-bit integers (QDQ)")):
+    for file, manifest, words in ((whole, "photo", "float32"), (small, "photo-int8", "8-bit integers (QDQ)")):
         text = MANIFEST.format(name=file.stem, words=words, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
                                side=side, width=network.shape.width)
         (given.out / f"{manifest}.yaml").write_text(text)

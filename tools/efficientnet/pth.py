@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
-# Of one storage; the largest that is meant has 409,600 values.
+# Of one storage, and of all tensors together; those that are meant have 4,694,000 values, the largest of them 1,280,000.
 MAX_VALUES = 1 << 24
+MAX_AXES = 8
 
 
 class BadFile(Exception):
@@ -59,7 +60,7 @@ def _view(storage, offset, shape, strides, *_):
     if not isinstance(storage, Storage):
         raise BadFile("a tensor without a storage")
     numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or any(type(number) is not int or number < 0 for number in numbers):
+    if len(shape) != len(strides) or len(shape) > MAX_AXES or any(type(number) is not int or number < 0 for number in numbers):
         raise BadFile(f"a tensor of shape {shape} and strides {strides}")
     last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
     if 0 in shape or last >= storage.count or math.prod(shape) > storage.count:
@@ -67,7 +68,8 @@ def _view(storage, offset, shape, strides, *_):
     return View(storage, offset, tuple(shape), tuple(strides))
 
 
-class _Unpickler(pickle.Unpickler):
+# Not `pickle.Unpickler`: its memo is a list, which one instruction (`r\xff\xff\xff\xff`) makes 64 GB long.
+class _Unpickler(pickle._Unpickler):
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
@@ -81,34 +83,45 @@ class _Unpickler(pickle.Unpickler):
         tag, kind, key, _, count, _ = pid
         if tag != "storage" or not isinstance(kind, Kind) or type(count) is not int or not 0 < count <= MAX_VALUES:
             raise BadFile("a storage of an unknown kind or size")
-        return Storage(str(key), kind, count)
+        if not isinstance(key, str):
+            raise BadFile("a storage without a name")
+        return Storage(key, kind, count)
 
 
 def read(content):
     """The tensors in `content` by name, as `Tensor`. Raises `BadFile`."""
-    file = io.BytesIO(content)
     try:
-        for expected in (MAGIC, PROTOCOL):
-            if _Unpickler(file).load() != expected:
-                raise BadFile("it is no PyTorch file of the old format")
-        sizes, views, keys = (_Unpickler(file).load() for _ in range(3))
+        return _read(io.BytesIO(content))
     except BadFile:
         raise
     except Exception as error:  # whatever a damaged pickle comes up with
         raise BadFile(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def _read(file):
+    for expected in (MAGIC, PROTOCOL):
+        if _Unpickler(file).load() != expected:
+            raise BadFile("it is no PyTorch file of the old format")
+    sizes, views, keys = (_Unpickler(file).load() for _ in range(3))
     if not isinstance(sizes, dict) or sizes.get("little_endian") is not True:
         raise BadFile("its values are not little-endian")
-    if not isinstance(views, dict) or not all(isinstance(view, View) for view in views.values()):
+    if not isinstance(views, dict) or not all(
+        isinstance(name, str) and isinstance(view, View) for name, view in views.items()
+    ):
         raise BadFile("it has more than names and tensors")
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise BadFile("it has no list of storages")
+    if sum(math.prod(view.shape) for view in views.values()) > MAX_VALUES:
+        raise BadFile(f"its tensors have more than {MAX_VALUES} values")
     wanted = {view.storage.key: view.storage for view in views.values()}
-    if sorted(map(str, keys)) != sorted(wanted):
+    if any(wanted[view.storage.key] != view.storage for view in views.values()):
+        raise BadFile("two storages have the same key")
+    if sorted(keys) != sorted(wanted):
         raise BadFile("its list of storages is not that of its tensors")
-    storages = {str(key): _values(file, wanted[str(key)]) for key in keys}
+    storages = {key: _values(file, wanted[key]) for key in keys}
     if file.read(1):
         raise BadFile("there is something behind its end")
-    return {str(name): Tensor(view.shape, _ordered(view, storages[view.storage.key])) for name, view in views.items()}
+    return {name: Tensor(view.shape, _ordered(view, storages[view.storage.key])) for name, view in views.items()}
 
 
 def _values(file, storage):
@@ -126,17 +139,20 @@ def _values(file, storage):
 def _ordered(view, values):
     """The values of a view, row by row: of any axis but the last, one part after another."""
     out = array(view.storage.kind.code)
+    axes = [(length, stride) for length, stride in zip(view.shape, view.strides) if length > 1]
 
-    def add(offset, shape, strides):
-        if not shape:
+    def add(offset, axes):
+        if not axes:
             out.append(values[offset])
-        elif len(shape) == 1:
-            stride = strides[0] or 1
-            part = values[offset : offset + (shape[0] - 1) * stride + 1 : stride]
-            out.extend(part if strides[0] else array(out.typecode, part[:1] * shape[0]))
+            return
+        (length, stride), *inner = axes
+        if inner:
+            for index in range(length):
+                add(offset + index * stride, inner)
+        elif stride == 0:
+            out.extend(array(out.typecode, [values[offset]]) * length)
         else:
-            for index in range(shape[0]):
-                add(offset + index * strides[0], shape[1:], strides[1:])
+            out.extend(values[offset : offset + (length - 1) * stride + 1 : stride])
 
-    add(view.offset, view.shape, view.strides)
+    add(view.offset, axes)
     return out

@@ -1,6 +1,7 @@
 //! A model in ONNX Runtime that answers as an [`Embedder`].
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use ort::environment::Environment;
 use ort::session::Session;
@@ -32,6 +33,7 @@ pub struct OnnxBackbone {
     /// Images a run when the model's first axis is fixed, or more at once are not to be had.
     pub(super) batch: Option<usize>,
     pub(super) cut: Cut,
+    pub(super) one_picture: Duration,
 }
 
 /// What a backbone's embedding tensor turned out to be when it was run.
@@ -108,7 +110,20 @@ impl OnnxBackbone {
             }
             let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
             let (pool, cut) = (manifest.embedding.pool, Cut { shape: Vec::new(), widening, alone: None });
-            use_it(Self { session: opened, name, sha256, space, preprocess, pool, batch, cut }, &model)
+            use_it(
+                Self {
+                    session: opened,
+                    name,
+                    sha256,
+                    space,
+                    preprocess,
+                    pool,
+                    batch,
+                    cut,
+                    one_picture: Duration::ZERO,
+                },
+                &model,
+            )
         };
         let mut refusals = Vec::new();
         for level in [Level::All, Level::Level2, Level::Level1] {
@@ -136,6 +151,12 @@ impl OnnxBackbone {
     #[must_use]
     pub fn sha256(&self) -> Digest {
         self.sha256
+    }
+
+    /// How long one picture took in the network when the backbone was opened, its first run left out.
+    #[must_use]
+    pub fn one_picture(&self) -> Duration {
+        self.one_picture
     }
 
     /// What its embedding tensor turned out to be.

@@ -3,6 +3,8 @@
 //! The distance of two embeddings is that of vectors, as a share of the first one's length. The same picture computed by
 //! the same session differs by nothing, or by the order of sums; with float16 inside, beside others, by a thousandth.
 
+use std::time::Instant;
+
 use super::errors::OpenError;
 use super::message::RuntimeMessage;
 use super::session::{Alone, OnnxBackbone};
@@ -31,7 +33,9 @@ impl OnnxBackbone {
         }
         let by_batch = quantises_by_batch(&graph);
         let failed = |source: ort::Error| OpenError::Fails { file: file(), source: RuntimeMessage::from(source) };
+        let started = Instant::now();
         let alone = self.rows(&picture, 1).map_err(failed)?.1.unwrap_or_default();
+        self.one_picture = started.elapsed();
         let together = self.batch.unwrap_or(2);
         // In another place, beside another picture.
         let tensors = [other.repeat(together - 1), picture.clone()].concat();
