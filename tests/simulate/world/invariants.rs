@@ -278,6 +278,11 @@ impl World {
                 }
             }
             Topic::Response(name) if name == "train" => self.check_trainable(payload),
+            Topic::Response(name) if name == "switch" => {
+                let json: Value = serde_json::from_slice(payload).unwrap_or_default();
+                let is_stored = self.model.backbone.switch.is_some();
+                assert!(is_stored || json["data"]["begun"] != true, "a switch is accepted that is not stored");
+            }
             Topic::Event => self.note_event(payload),
             _ => {}
         }
