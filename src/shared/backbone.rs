@@ -55,8 +55,7 @@ impl BackboneInUse {
         Self::of_store(config, &BackboneState::default(), || Ok(None))
     }
 
-    /// The same for a store that remembers `state`; `stored` looks up the embeddings of one that does not remember what
-    /// served.
+    /// The same for a store that remembers `state`; `stored` looks up the embeddings in it, which is seldom needed.
     fn of_store(
         config: &Config,
         state: &BackboneState,
@@ -64,11 +63,13 @@ impl BackboneInUse {
     ) -> Result<Self, NoBackbone> {
         let configured = &config.backbone.model;
         let meant = Manifest::resolve(configured);
+        let is_as_before =
+            state.served.as_ref().is_some_and(|served| meant.as_ref().is_ok_and(|meant| meant.space() == served.space));
         let facts = BackboneFacts {
             configured,
             is_path: is_manifest_path(configured),
             meant: meant.as_ref().ok().map(Manifest::space),
-            stored: if state.served.is_none() { stored()? } else { None },
+            stored: if is_as_before { None } else { stored()? },
         };
         let choice = match (state.choose(facts, bundled_ones), &meant) {
             (Ok(choice), _) => choice,

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::daemon::Daemon;
 use crate::desk::{Desk, models};
 
 /// What every warning of a stand-in has in it.
@@ -74,4 +75,23 @@ fn a_missing_model_of_a_manifest_named_by_path_or_without_a_stand_in_is_an_error
     desk.fails("train train --backbone models/default.yaml", 78, &says);
     desk.put("own/net.yaml", &std::fs::read(desk.path("models/default.yaml")).unwrap());
     desk.fails("train train --backbone own/net.yaml", 78, &["own/gone.onnx", "correct 'file' in own/net.yaml"]);
+}
+
+#[test]
+fn a_model_that_is_made_later_serves_where_nothing_is_stored_yet() {
+    let desk = without_a_model();
+    let serves = || {
+        let mut daemon = Daemon::start(&desk);
+        let status = desk.good("--config config.yaml ctl status");
+        daemon.stop();
+        status["backbone"].clone()
+    };
+    assert_eq!(serves(), "edgetuned-photo");
+    let made = std::fs::read_to_string(models().join("tiny-test.yaml")).unwrap();
+    desk.put("models/default.yaml", made.as_bytes());
+    desk.put("models/tiny-test.onnx", &std::fs::read(models().join("tiny-test.onnx")).unwrap());
+    assert_eq!(serves(), "tiny-test");
+    let checked = desk.good("--config config.yaml check --offline");
+    let warned = checked["warnings"].as_array().unwrap().iter().any(|warning| warning["key"] == "backbone.model");
+    assert!(!warned && checked.get("hints").is_none(), "{checked}");
 }

@@ -45,7 +45,8 @@ pub struct BackboneFacts<'a> {
     pub is_path: bool,
     /// The embeddings of what it means now; `None` where there is no such backbone.
     pub meant: Option<EmbeddingSpace>,
-    /// The embeddings of the champion, or else of most samples; `None` in a store without either.
+    /// The embeddings of the champion, or else of most samples; `None` in a store without either, which has nothing to
+    /// lose.
     pub stored: Option<EmbeddingSpace>,
 }
 
@@ -96,9 +97,8 @@ impl BackboneState {
             Some(_) => None,
             None => facts.stored.filter(|_| NAMES_BEFORE.contains(&facts.configured)),
         };
-        let Some(space) = space.filter(|space| facts.meant != Some(*space) && !facts.is_path) else {
-            return Ok(BackboneChoice::Configured);
-        };
+        let is_kept = |space: &EmbeddingSpace| facts.meant != Some(*space) && !facts.is_path && facts.stored.is_some();
+        let Some(space) = space.filter(is_kept) else { return Ok(BackboneChoice::Configured) };
         let known = bundled().into_iter().find(|bundled| bundled.space == space);
         match (known, &self.served) {
             (Some(BundledBackbone { name, .. }), _) => Ok(BackboneChoice::Kept { name }),
@@ -160,7 +160,7 @@ mod tests {
 
     fn start(configured: &'static str, meant: &'static str) -> Start<'static> {
         let configured = (configured, Some(meant).filter(|meant| !meant.is_empty()));
-        Start { configured, served: None, stored: None, bundled: NOW, installed: None }
+        Start { configured, served: None, stored: Some("any"), bundled: NOW, installed: None }
     }
 
     fn check(what: &str, start: &Start<'_>, expected: &str) {
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn an_upgrade_keeps_the_backbone_and_a_person_changes_it() {
         let (default, small) = (|| start("default", "large"), served("default", "small"));
-        check("a new device", &default(), "configured");
+        check("a new device", &Start { stored: None, ..default() }, "configured");
         check("nothing changed", &Start { served: Some(small.clone()), ..start("default", "small") }, "configured");
         check("the name means another one since", &Start { served: Some(small.clone()), ..default() }, "kept photo");
         check(
@@ -226,6 +226,11 @@ mod tests {
         check("the fallback serves", &without(fallback()), "configured");
         check("the file has come", &Start { served: fallback(), ..start("default", "large") }, "kept photo");
         check("the file has gone", &without(Some(served("default", "large"))), "large is gone");
+        let empty = |start| Start { stored: None, ..start };
+        let come = Start { served: fallback(), ..start("default", "large") };
+        check("the file has come, and nothing is stored yet", &empty(come), "configured");
+        let gone = without(Some(served("default", "large")));
+        check("the file has gone, and nothing was stored", &empty(gone), "configured");
         let replaced = Start { served: Some(served("default", "former")), ..start("default", "large") };
         check("a package replaced it, and the former one is bundled nowhere", &replaced, "former is gone");
         let unknown = Start { served: Some(served("old", "former")), ..start("old", "") };
@@ -244,7 +249,7 @@ mod tests {
             &Start { stored: Some("signed"), ..start("default", "large") },
             "configured",
         );
-        check("without samples", &start("default", "large"), "configured");
+        check("without samples", &Start { stored: None, ..start("default", "large") }, "configured");
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl World {
     /// The backbone of a start: one that took over, or the device's own, which never stops meaning the same.
     fn chosen_backbone(&self) -> BackboneRef {
         let (configured, meant) = (&*self.settings.backbone_model, Some(space_of(self.own.sha256)));
-        let facts = BackboneFacts { configured, is_path: false, meant, stored: None };
+        let facts = BackboneFacts { configured, is_path: false, meant, stored: meant };
         match self.model.backbone.choose(facts, Vec::new) {
             Ok(BackboneChoice::Installed(InstalledBackbone { sha256, .. })) => {
                 BackboneRef { name: "remote".into(), sha256: self.model_of(sha256), dim: 1 }
