@@ -1,9 +1,11 @@
 //! What the daemon and the commands both do: settings from the configuration, the backbone that serves its store, files
-//! that both read, and samples as lists show them, with the fold in which training holds each out.
+//! that both read, samples as lists show them, with the fold in which training holds each out, and views of labelled
+//! pictures.
 
 pub mod backbone;
 pub mod files;
 pub mod settings;
+pub mod views;
 
 use std::collections::BTreeMap;
 

@@ -14,3 +14,4 @@ mod review_query;
 pub(crate) mod train;
 mod training_data;
 pub(crate) mod update;
+pub(crate) mod views;
