@@ -81,7 +81,7 @@ pub(super) fn engine(
         quota_bytes,
         sample_bytes: sample_bytes(config, space.dim),
         view_bytes: view_bytes(config, space.dim),
-        viewed_max: VIEWED_MAX,
+        viewed_max: viewed_max(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(SPOOL_AGE_WHILE_OFF, |mqtt| mqtt.spool_max_age),
         base: base(config)?,
         device_name: config.device.name.clone(),
@@ -132,6 +132,12 @@ fn sample_bytes(config: &Config, dim: usize) -> u64 {
 fn view_bytes(config: &Config, dim: usize) -> u64 {
     let has_views = config.training.views && fit_settings(config).learns_from_views();
     if has_views { embedding_bytes(config, VIEWS * dim) } else { 0 }
+}
+
+/// The most samples with views: in a small store as many as an eighth of its quota has room for.
+pub(super) fn viewed_max(config: &Config, dim: usize) -> usize {
+    let room = ((config.store.quota_mb << 20) / 8).checked_div(view_bytes(config, dim)).unwrap_or(0);
+    VIEWED_MAX.min(usize::try_from(room).unwrap_or(VIEWED_MAX))
 }
 
 fn embedding_bytes(config: &Config, dim: usize) -> u64 {

@@ -276,7 +276,11 @@ impl<'a> Wiring<'a> {
                 space: self.space,
                 max_samples: config.training.max_samples,
                 throttle: super::settings::throttle(config),
-                views: config.training.views.then(|| ViewSettings { manifest, dir: backbone_dir.clone() }),
+                views: config.training.views.then(|| ViewSettings {
+                    manifest,
+                    dir: backbone_dir.clone(),
+                    max: super::settings::viewed_max(config, self.space.dim),
+                }),
             },
             training: None,
             backbone_swap: None,

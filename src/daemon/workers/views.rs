@@ -16,7 +16,7 @@ use crate::backbone::{Manifest, OnnxBackbone};
 use crate::ports::Embedder;
 use crate::shared::views::Views;
 use crate::store::{OpenOptions, Reader};
-use crate::train::{Dataset, VIEWED_MAX};
+use crate::train::Dataset;
 use crate::words::{SampleId, error_chain};
 
 /// What views are made with.
@@ -25,6 +25,8 @@ pub(crate) struct ViewSettings {
     /// Of the backbone that serves.
     pub manifest: Manifest,
     pub dir: BackboneDir,
+    /// The most samples whose views a training uses.
+    pub max: usize,
 }
 
 /// The views of a training's images, before those that are missing are embedded.
@@ -39,7 +41,7 @@ impl TrainingViews {
     /// `None` where the training learns from none. Reads what it needs of the store.
     pub fn begin(settings: &TrainerSettings, reader: &Reader, data: &Dataset) -> Option<Self> {
         let views = settings.views.as_ref()?;
-        if !settings.fit.learns_from_views() || data.n() > VIEWED_MAX {
+        if !settings.fit.learns_from_views() || data.n() > views.max {
             return None;
         }
         Self::open(views, settings, reader, data)
