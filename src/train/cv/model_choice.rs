@@ -8,7 +8,8 @@
 //! Temperature scaling makes probabilities as cautious as the model is uncertain: `T = argmin NLL(softmax(logits / T)) +
 //! 2 (log T)^2` on out-of-fold logits, by golden section on log T in [-3, 3] (Guo et al. 2017, arXiv 1706.04599). It
 //! changes no answer, only how sure the answer is. The second term is the prior log T ~ N(0, 0.5^2), T the maximum a
-//! posteriori: where all of a few answers are right, the likelihood alone has no minimum. (Decision 37.)
+//! posteriori: where all of a few answers are right, the likelihood alone has no minimum. And twenty answers at most halve
+//! T, whatever they say. (Decision 37.)
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,10 @@ use crate::train::softmax_loss::log_sum_exp;
 const Z95: f64 = 1.96;
 /// `1 / (2 s^2)` of the prior of log T, s = 0.5.
 const PRIOR: f64 = 2.0;
+/// Bounds of log T.
+const LOG_T: (f64, f64) = (-3.0, 3.0);
+/// Answers that may halve T.
+const HALVING: f64 = 20.0;
 /// A path of candidates ends when this many in a row brought no smaller loss.
 const PATIENCE: usize = 2;
 
@@ -58,7 +63,7 @@ impl Evaluated {
         let mut scorable = scorable_logits(plan, &logits);
         let scale = typical_size(&scorable);
         scorable.iter_mut().flat_map(|(row, _)| row).for_each(|logit| *logit /= scale);
-        let temperature = scale * fit_temperature(&scorable);
+        let temperature = scale * most_likely_temperature(&scorable, LOG_T.0);
         let (losses, mean_loss) = log_losses(plan, &logits, temperature);
         Self { logits, temperature, mean_loss, losses }
     }
@@ -151,12 +156,17 @@ fn typical_size(scorable: &[(Vec<f64>, usize)]) -> f64 {
     if size.is_finite() && size > 0.0 { size } else { 1.0 }
 }
 
-/// T for `scored`: the logits (k,) of held-out samples with their classes; 1 when there are none, and near it when they
-/// are few.
+/// T for `scored`: the logits (k,) of n held-out samples with their classes; 1 when there are none, and never below
+/// 2^(-n/20): logits of a strongly penalised head are small, and a few right answers would make them certain.
 ///
 /// Samples whose own class has logit -inf carry no information about T and must be left out.
 #[must_use]
 pub fn fit_temperature(scored: &[(Vec<f64>, usize)]) -> f64 {
+    most_likely_temperature(scored, LOG_T.0.max(-(scored.len() as f64) / HALVING * 2_f64.ln()))
+}
+
+/// The same, with log T from `low` on.
+fn most_likely_temperature(scored: &[(Vec<f64>, usize)], low: f64) -> f64 {
     if scored.is_empty() {
         return 1.0;
     }
@@ -168,7 +178,7 @@ pub fn fit_temperature(scored: &[(Vec<f64>, usize)]) -> f64 {
         };
         scored.iter().map(nll).sum::<f64>() + PRIOR * log_t * log_t
     };
-    golden_section(-3.0, 3.0, loss).exp()
+    golden_section(low, LOG_T.1, loss).exp()
 }
 
 /// The minimum of a unimodal function on [low, high], to 1e-4.
@@ -221,15 +231,18 @@ mod tests {
         for seed in 0..20 {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             for k in [2, 4, 10] {
-                // As sure as out-of-fold logits of well separated classes are: 0.8 to 0.99 for the right class.
-                let draw = |i: usize| {
-                    let p = 0.8 + 0.19 * rng.random::<f64>();
-                    let mut logits = vec![((1.0 - p) / (k - 1) as f64).ln(); k];
-                    logits[i % k] = p.ln();
-                    (logits, i % k)
-                };
-                let found = fit_temperature(&(0..20).map(draw).collect::<Vec<_>>());
-                assert!(found >= 0.5, "seed {seed}, {k} classes: {found}");
+                // From hardly more likely than another class to certain.
+                for sureness in [0.0, 0.3, 0.6, 0.9] {
+                    let draw = |i: usize| {
+                        let share = sureness + (0.999 - sureness) * rng.random::<f64>();
+                        let p = (1.0 + share * (k - 1) as f64) / k as f64;
+                        let mut logits = vec![((1.0 - p) / (k - 1) as f64).ln(); k];
+                        logits[i % k] = p.ln();
+                        (logits, i % k)
+                    };
+                    let found = fit_temperature(&(0..20).map(draw).collect::<Vec<_>>());
+                    assert!(found >= 0.5, "seed {seed}, {k} classes, sureness {sureness}: {found}");
+                }
             }
         }
     }
