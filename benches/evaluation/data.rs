@@ -60,7 +60,7 @@ pub struct Set {
     pub space: EmbeddingSpace,
     /// (n, d)
     pub z: Array2<f32>,
-    /// Embeddings of the views of each picture (n, 3 * d); `None` of pictures that nothing is trained on.
+    /// Embeddings of the views of each picture (n, 2 * d); `None` of pictures that nothing is trained on.
     views: Option<Array2<f32>>,
     /// (n,)
     pub labels: Vec<Label>,
@@ -154,7 +154,7 @@ impl Set {
         let Some(views) = self.views.as_ref().filter(|_| n <= VIEWED_MAX) else { return data };
         let views = views.as_standard_layout().into_owned().into_shape_with_order((VIEWS * n, self.space.dim));
         let of = (0..n).flat_map(|place| [place; VIEWS]).collect();
-        data.seen_as(views.expect("three views a picture"), of).expect("sound data")
+        data.seen_as(views.expect("two views a picture"), of).expect("sound data")
     }
 }
 
@@ -289,7 +289,7 @@ fn set(
     Ok((Set { space, z, views: None, labels, ids, groups }, paths))
 }
 
-/// Embeddings of the views of the pictures `ids` (n, 3 * d).
+/// Embeddings of the views of the pictures `ids` (n, 2 * d).
 fn views(
     backbone: &mut OnnxBackbone,
     folder: &Path,

@@ -138,7 +138,7 @@ impl Preprocess {
     }
 
     /// (h, w, 3) pixels, red first.
-    pub(super) fn resized(&self, image: &Rgb) -> Vec<u8> {
+    fn resized(&self, image: &Rgb) -> Vec<u8> {
         let (height, width) = self.size;
         let (from_w, from_h) = (f64::from(image.width()), f64::from(image.height()));
         match self.resize {
@@ -161,7 +161,7 @@ impl Preprocess {
     }
 
     /// Writes `(pixel * scale - mean) / std` of `pixels` (h, w, 3) into `tensor`.
-    pub(super) fn normalise(&self, pixels: &[u8], tensor: &mut [f32]) {
+    fn normalise(&self, pixels: &[u8], tensor: &mut [f32]) {
         let plane = pixels.len() / 3;
         for channel in 0..3 {
             let source = match self.channels {

@@ -1,16 +1,15 @@
-//! Views of a picture for trainings on few labels: mirrored, and two crops of 60 to 90 % of its area, one of them
-//! mirrored.
+//! Views of a picture for trainings on few labels: two crops of 60 to 90 % of its area.
 //!
 //! Where the crops lie is drawn from the image's identity: the same picture has the same views on every machine, and
-//! nothing about them has to be stored.
+//! nothing about them has to be stored. None is mirrored: left and right may be what a head is to tell apart.
 
 use super::{Preprocess, Rgb};
 use crate::words::{Digest, EmbeddingSpace, SampleId, draw};
 
 /// Views of a picture.
-pub const VIEWS: usize = 3;
+pub const VIEWS: usize = 2;
 
-/// Where the embeddings of a picture's views are kept, one behind another (3 * dim,): never together with those of
+/// Where the embeddings of a picture's views are kept, one behind another (2 * dim,): never together with those of
 /// pictures, whose space has the same digest with views as without.
 #[must_use]
 pub fn space_of_views(space: EmbeddingSpace) -> EmbeddingSpace {
@@ -19,25 +18,15 @@ pub fn space_of_views(space: EmbeddingSpace) -> EmbeddingSpace {
 }
 
 impl Preprocess {
-    /// The tensors of the views of `image`, whose identity is `id`, one behind another (3, 3*h*w).
+    /// The tensors of the views of `image`, whose identity is `id`, one behind another (2, 3*h*w).
     #[must_use]
     pub fn apply_to_views(&self, image: &Rgb, id: &SampleId) -> Vec<f32> {
-        let mut tensors = vec![0.0; VIEWS * self.tensor_len()];
-        let (first, second) = (crop(image, id, 1), crop(image, id, 2));
-        let views = [(image, true), (&first, false), (&second, true)];
-        for (tensor, (view, is_mirrored)) in tensors.chunks_exact_mut(self.tensor_len()).zip(views) {
-            let mut pixels = self.resized(view);
-            if is_mirrored {
-                mirror(&mut pixels, self.size.1 as usize);
-            }
-            self.normalise(&pixels, tensor);
-        }
-        tensors
+        (0..VIEWS).flat_map(|number| self.apply(&crop(image, id, number))).collect()
     }
 }
 
 /// The `number`th crop: its share of the area uniform in 0.6..0.9, in the proportions of the picture, its place uniform.
-fn crop(image: &Rgb, id: &SampleId, number: u32) -> Rgb {
+fn crop(image: &Rgb, id: &SampleId, number: usize) -> Rgb {
     let uniform = |what: &str| draw(id, &format!("crop {number} {what}")) as f64 / 2.0_f64.powi(64);
     let side = (0.6 + 0.3 * uniform("area")).sqrt();
     let span = |whole: u32, what: &str| {
@@ -49,14 +38,6 @@ fn crop(image: &Rgb, id: &SampleId, number: u32) -> Rgb {
     let rows = image.pixels().chunks_exact(3 * image.width() as usize).skip(top).take(height as usize);
     let pixels = rows.flat_map(|row| &row[3 * left..3 * (left + width as usize)]).copied().collect();
     Rgb::new(width, height, pixels).expect("a part of a picture with sides of at least one")
-}
-
-/// Turns `pixels` (h, w, 3) around, left to right.
-fn mirror(pixels: &mut [u8], width: usize) {
-    for row in pixels.chunks_exact_mut(3 * width) {
-        row.reverse();
-        row.chunks_exact_mut(3).for_each(<[u8]>::reverse);
-    }
 }
 
 #[cfg(test)]
@@ -83,22 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_view_is_the_picture_from_right_to_left() {
-        let (image, preprocess) = (ramp(40, 30), preprocess());
-        let views = preprocess.apply_to_views(&image, &SampleId::of(b"a"));
-        let whole = preprocess.apply(&image);
-        assert_eq!(views.len(), VIEWS * whole.len());
-        for (mirrored, row) in views.chunks_exact(6 * 3).zip(whole.chunks_exact(6 * 3)) {
-            let expected: Vec<f32> = row.chunks_exact(3).rev().flatten().copied().collect();
-            assert_eq!(mirrored, expected);
-        }
-    }
-
-    #[test]
     fn crops_have_the_area_and_the_proportions_that_are_promised_and_lie_anywhere() {
         let (image, mut corners) = (ramp(200, 100), vec![]);
-        for seed in 0..200_u32 {
-            let crop = crop(&image, &SampleId::of(&seed.to_le_bytes()), 1 + seed % 2);
+        for seed in 0..200_usize {
+            let crop = crop(&image, &SampleId::of(&seed.to_le_bytes()), seed % VIEWS);
             let area = f64::from(crop.width() * crop.height()) / 20_000.0;
             assert!((0.59..0.91).contains(&area), "image {seed}: {area}");
             assert!(crop.width().abs_diff(2 * crop.height()) <= 1, "image {seed}: {crop:?}");
@@ -127,7 +96,7 @@ mod tests {
     fn views_are_kept_apart_from_pictures() {
         let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 5 };
         let views = space_of_views(space);
-        assert_eq!((views.backbone, views.dim), (space.backbone, 15));
+        assert_eq!((views.backbone, views.dim), (space.backbone, VIEWS * 5));
         assert_ne!(views.preprocessing, space.preprocessing);
     }
 }

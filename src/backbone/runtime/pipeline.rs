@@ -44,7 +44,7 @@ where
     embed_tensors(embedder, jobs, move |job| read(job).map(|image| preprocess.apply(&image)), sink)
 }
 
-/// The same for the views of the image of every job, whose embeddings come one behind another (3 * dim,).
+/// The same for the views of the image of every job, whose embeddings come one behind another (2 * dim,).
 ///
 /// # Errors
 /// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
