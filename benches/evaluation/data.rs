@@ -3,18 +3,17 @@
 //!
 //! Embeddings are rounded to half precision, as the store keeps them, and kept in `target/evaluation`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use edgetuned::head::BackboneRef;
-use edgetuned::image::{Limits, VIEWS, decode, space_of_views};
+use edgetuned::image::{Limits, decode};
 use edgetuned::ports::Embedder;
-use edgetuned::shared::views::Views;
 use edgetuned::store::{Cache, OpenOptions, Precision};
-use edgetuned::train::{Dataset, Grouper, VIEWED_MAX};
+use edgetuned::train::{Dataset, Grouper};
 use edgetuned::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 use ndarray::{Array2, Axis};
 use rand::SeedableRng;
@@ -37,14 +36,8 @@ pub const SETS: [&str; 2] = ["trashnet", "corn-color"];
 /// Backbones that stand for the others where a measurement takes long.
 const SOME: [&str; 4] = ["default", "photo", "mobilenetv2-1.0-224-tf2-fp32", "squeezenet1.1-227-fp32"];
 
-/// Each split, and whether something is trained on it.
-const SPLITS: [(&str, bool); 5] = [
-    ("trashnet.train", true),
-    ("trashnet.test", true),
-    ("corn-color.train", true),
-    ("corn-color.test", true),
-    ("corn-segmented.test", false),
-];
+const SPLITS: [&str; 5] =
+    ["trashnet.train", "trashnet.test", "corn-color.train", "corn-color.test", "corn-segmented.test"];
 
 /// One backbone's embeddings of all splits.
 pub struct Photographs {
@@ -60,8 +53,6 @@ pub struct Set {
     pub space: EmbeddingSpace,
     /// (n, d)
     pub z: Array2<f32>,
-    /// Embeddings of the views of each picture (n, 2 * d); `None` of pictures that nothing is trained on.
-    views: Option<Array2<f32>>,
     /// (n,)
     pub labels: Vec<Label>,
     pub ids: Vec<SampleId>,
@@ -93,7 +84,6 @@ impl Set {
         Self {
             space: self.space,
             z: self.z.select(Axis(0), rows),
-            views: self.views.as_ref().map(|views| views.select(Axis(0), rows)),
             labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
             ids: rows.iter().map(|row| self.ids[*row]).collect(),
             groups: rows.iter().map(|row| self.groups[*row]).collect(),
@@ -102,13 +92,10 @@ impl Set {
 
     /// Both, one behind the other.
     pub fn with(&self, other: &Self) -> Self {
-        let both = |one: &Array2<f32>, other: &Array2<f32>| {
-            ndarray::concatenate(Axis(0), &[one.view(), other.view()]).expect("one width")
-        };
+        let z = ndarray::concatenate(Axis(0), &[self.z.view(), other.z.view()]).expect("one width");
         Self {
             space: self.space,
-            z: both(&self.z, &other.z),
-            views: self.views.as_ref().zip(other.views.as_ref()).map(|(one, other)| both(one, other)),
+            z,
             labels: [&self.labels[..], &other.labels].concat(),
             ids: [&self.ids[..], &other.ids].concat(),
             groups: [&self.groups[..], &other.groups].concat(),
@@ -145,16 +132,10 @@ impl Set {
         Self { groups, ..self }
     }
 
-    /// With views up to the number of pictures to which `edgetuned train` uses them.
     pub fn dataset(&self) -> Dataset {
         let classes = self.classes();
-        let (n, y) = (self.n(), self.y(&classes));
-        let data = Dataset::new(self.space, self.z.clone(), y, classes, self.groups.clone(), self.ids.clone());
-        let data = data.expect("sound data");
-        let Some(views) = self.views.as_ref().filter(|_| n <= VIEWED_MAX) else { return data };
-        let views = views.as_standard_layout().into_owned().into_shape_with_order((VIEWS * n, self.space.dim));
-        let of = (0..n).flat_map(|place| [place; VIEWS]).collect();
-        data.seen_as(views.expect("two views a picture"), of).expect("sound data")
+        let y = self.y(&classes);
+        Dataset::new(self.space, self.z.clone(), y, classes, self.groups.clone(), self.ids.clone()).expect("sound data")
     }
 }
 
@@ -229,26 +210,15 @@ fn photographs(name: &str, manifest: &Manifest, data: &Path, cache: &Path) -> Re
     let space = backbone.space();
     let reference = BackboneRef { name: manifest.name.clone(), sha256: backbone.sha256(), dim: space.dim };
     let options = OpenOptions { space, backbone: &reference, precision: Precision::F16 };
-    let folder = cache;
-    let mut cache = Cache::open(folder, &options)?;
+    let mut cache = Cache::open(cache, &options)?;
     let mut sets = BTreeMap::new();
-    for (split, is_trained_on) in SPLITS {
-        let (mut set, paths) = set(&mut backbone, &mut cache, data, split)?;
-        if is_trained_on {
-            set.views = Some(views(&mut backbone, folder, &options, &set.ids, paths)?);
-        }
-        sets.insert(split, set);
+    for split in SPLITS {
+        sets.insert(split, set(&mut backbone, &mut cache, data, split)?);
     }
     Ok(Photographs { backbone: name.to_owned(), manifest: manifest.clone(), sets })
 }
 
-/// The pictures of a split, and their files.
-fn set(
-    backbone: &mut OnnxBackbone,
-    cache: &mut Cache,
-    data: &Path,
-    split: &str,
-) -> Result<(Set, Vec<PathBuf>), Box<dyn Error>> {
+fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str) -> Result<Set, Box<dyn Error>> {
     let mut files: Vec<(PathBuf, SampleId)> = Vec::new();
     let mut labels = Vec::new();
     for line in std::fs::read_to_string(data.join(format!("splits/{split}.txt")))?.lines() {
@@ -285,27 +255,5 @@ fn set(
     }
     let space = backbone.space();
     let z = Array2::from_shape_vec((files.len(), space.dim), values)?;
-    let (paths, ids) = files.into_iter().unzip();
-    Ok((Set { space, z, views: None, labels, ids, groups }, paths))
-}
-
-/// Embeddings of the views of the pictures `ids` (n, 2 * d).
-fn views(
-    backbone: &mut OnnxBackbone,
-    folder: &Path,
-    options: &OpenOptions<'_>,
-    ids: &[SampleId],
-    paths: Vec<PathBuf>,
-) -> Result<Array2<f32>, Box<dyn Error>> {
-    let mut views = Views::open(folder, options)?;
-    let missing: BTreeSet<SampleId> = views.missing(ids)?.into_iter().collect();
-    let jobs = ids.iter().zip(paths).filter(|(id, _)| missing.contains(*id)).map(|(id, path)| (*id, vec![path]));
-    views.embed(backbone, jobs.collect(), || ControlFlow::Continue(()))?;
-    let space = space_of_views(options.space);
-    let cache = Cache::open(folder, &OpenOptions { space, ..*options })?;
-    let mut values = Vec::new();
-    for id in ids {
-        values.extend(cache.get(id)?.ok_or("the photographs are whole")?);
-    }
-    Ok(Array2::from_shape_vec((ids.len(), space.dim), values)?)
+    Ok(Set { space, z, labels, ids: files.into_iter().map(|(_, id)| id).collect(), groups })
 }

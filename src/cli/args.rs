@@ -109,9 +109,6 @@ pub struct Train {
     /// Random seed
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Do not learn from crops of the images (up to 500); they take two further embeddings an image, once
-    #[arg(long)]
-    pub no_views: bool,
     /// How a softmax head is fitted [default: lbfgs, or adam when --epochs, --batch or --lr are given]
     #[arg(long, value_parser = keyword::<Solver>())]
     pub solver: Option<Solver>,

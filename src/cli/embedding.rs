@@ -20,10 +20,8 @@ use crate::ports::Embedder;
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
-use crate::shared::views::Views;
 use crate::store::{Cache, OpenOptions};
-use crate::train::Dataset;
-use crate::words::{Precision, SampleId};
+use crate::words::SampleId;
 
 /// Embeddings put into the cache at a time: work that a crash can cost.
 const BATCH: usize = 64;
@@ -32,9 +30,6 @@ const BATCH: usize = 64;
 pub struct Embeddings {
     backbone: OnnxBackbone,
     cache: Cache,
-    /// Of the cache.
-    folder: PathBuf,
-    precision: Precision,
     /// Where its manifest was read.
     manifest: PathBuf,
 }
@@ -95,7 +90,7 @@ impl Embeddings {
         let reference = reference(&backbone);
         let precision = settings::precision(config);
         let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
-        Ok(Self { backbone, cache, folder, precision, manifest: manifest.path.clone() })
+        Ok(Self { backbone, cache, manifest: manifest.path.clone() })
     }
 
     /// The backbone as reports name it.
@@ -142,27 +137,6 @@ impl Embeddings {
         let failed: HashMap<SampleId, String> =
             first_of.into_iter().filter_map(|(id, index)| Some((id, found[index].clone().err()?))).collect();
         self.collect(found, &failed, computed, started.elapsed().as_secs_f64())
-    }
-
-    /// `data` with views of its pictures, whose files are in `paths`; those in the cache are not embedded again.
-    pub fn with_views(
-        &mut self,
-        data: &Dataset,
-        paths: &HashMap<SampleId, PathBuf>,
-        output: Output,
-    ) -> Result<Dataset, Failure> {
-        let (space, backbone) = (self.backbone.space(), reference(&self.backbone));
-        let mut views =
-            Views::open(&self.folder, &OpenOptions { space, backbone: &backbone, precision: self.precision })?;
-        let missing = views.missing(data.ids())?;
-        let bar = output.progress(missing.len() as u64, "embedding crops");
-        let jobs = missing.iter().filter_map(|id| Some((*id, vec![paths.get(id)?.clone()]))).collect();
-        views.embed(&mut self.backbone, jobs, || {
-            bar.inc(1);
-            ControlFlow::Continue(())
-        })?;
-        bar.finish_and_clear();
-        Ok(views.of(data)?)
     }
 
     /// Embeds the files that are not in the cache, and stores them there in batches.

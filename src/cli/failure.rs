@@ -14,7 +14,6 @@ use crate::config::Problem;
 use crate::daemon::RunError;
 use crate::ports::EmbedError;
 use crate::shared::backbone::NoBackbone;
-use crate::shared::views::ViewsError;
 use crate::store::StoreError;
 
 /// A command that failed.
@@ -211,16 +210,6 @@ impl From<InspectError> for Failure {
 impl From<EmbedError> for Failure {
     fn from(error: EmbedError) -> Self {
         Self::failed(error)
-    }
-}
-
-impl From<ViewsError> for Failure {
-    fn from(error: ViewsError) -> Self {
-        match error {
-            ViewsError::Store(error) => error.into(),
-            ViewsError::Embed(error) => error.into(),
-            ViewsError::Data(error) => Self::failed(error),
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare};
 use crate::head::HeadRecord;
-use crate::train::{Dataset, Fitted, Grouper, HeadKind, L2, Progress, Settings, Solver, VIEWED_MAX, fit};
+use crate::train::{Dataset, Fitted, Grouper, HeadKind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, Label, SampleId};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
@@ -30,15 +30,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
         entries = dataset::draw(entries, shots as usize, command.seed);
     }
     let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref())?;
-    let (mut data, embedded) = labelled(&mut embeddings, &entries, output)?;
-    let views_started = Instant::now();
-    let learns_from_views = settings.learns_from_views() && config.as_ref().is_none_or(|config| config.training.views);
-    if learns_from_views && !command.no_views && data.n() <= VIEWED_MAX {
-        let path = |row: usize| entries[embedded.files[row]].path.clone();
-        let paths = embedded.ids.iter().enumerate().map(|(row, id)| (*id, path(row))).collect();
-        data = embeddings.with_views(&data, &paths, output)?;
-    }
-    let views_seconds = views_started.elapsed().as_secs_f64();
+    let (data, embedded) = labelled(&mut embeddings, &entries, output)?;
     let started = Instant::now();
     let mut fitted = fit_with_progress(&data, &settings, output)?;
     fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
@@ -46,7 +38,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
         Some(dir) => measure(&mut embeddings, &fitted.dense, dir, command.seed, output)?,
         None => held_out(&data, &fitted, command.seed),
     };
-    measured.embed_seconds += embedded.seconds + views_seconds;
+    measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
     dataset::count_endings(&entries, &mut measured.pictures);

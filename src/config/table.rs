@@ -132,7 +132,6 @@ keys! {
         class_weights: ClassWeights = "balanced", word::<ClassWeights>(), "Whether rare classes count as much.";
         seed: u64 = "0", integer(0, u64::MAX), "Seed of a training.";
         max_samples: usize = "20000", integer(20, 1_000_000), "Most samples in a training.";
-        views: bool = "true", BOOL, "Whether crops of up to 500 labelled images are learned from too.";
         time_limit: Duration = "30m", duration(ms(1000), hours(24)), "Longest time of a training.";
         priority: Priority = "low", word::<Priority>(), "Priority of the training's thread.";
         pause_above_c: Option<f64> = "null", or_null(number(30.0, 150.0)), "Pauses while hotter than this, in Celsius.";

@@ -8,11 +8,9 @@ use crate::config::{self, Config};
 use crate::engine::{self, Configure, Root, ScheduleSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
-use crate::image::VIEWS;
 use crate::mqtt;
 use crate::shared::files::read_keys;
-use crate::shared::settings::{BadSettings, bad, base, doubt_rates, fit_settings};
-use crate::train::VIEWED_MAX;
+use crate::shared::settings::{BadSettings, bad, base, doubt_rates};
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
@@ -80,8 +78,6 @@ pub(super) fn engine(
         shadow_images: config.promotion.shadow_images,
         quota_bytes,
         sample_bytes: sample_bytes(config, space.dim),
-        view_bytes: view_bytes(config, space.dim),
-        viewed_max: viewed_max(config, space.dim),
         spool_age_max: config.mqtt.as_ref().map_or(SPOOL_AGE_WHILE_OFF, |mqtt| mqtt.spool_max_age),
         base: base(config)?,
         device_name: config.device.name.clone(),
@@ -125,25 +121,9 @@ const PAGE: usize = 4_096;
 /// Measured with the store's tables after 400 times one sample in twenty was dropped at random and replaced: 2,534 bytes
 /// for 512 values of 2 bytes, where this is 2,638; 4,993 bytes for 1,280 values, where this is 5,915.
 fn sample_bytes(config: &Config, dim: usize) -> u64 {
-    embedding_bytes(config, dim) + 1_000
-}
-
-/// The size of the views of one sample: a longer embedding.
-fn view_bytes(config: &Config, dim: usize) -> u64 {
-    let has_views = config.training.views && fit_settings(config).learns_from_views();
-    if has_views { embedding_bytes(config, VIEWS * dim) } else { 0 }
-}
-
-/// The most samples with views: in a small store as many as an eighth of its quota has room for.
-pub(super) fn viewed_max(config: &Config, dim: usize) -> usize {
-    let room = ((config.store.quota_mb << 20) / 8).checked_div(view_bytes(config, dim)).unwrap_or(0);
-    VIEWED_MAX.min(usize::try_from(room).unwrap_or(VIEWED_MAX))
-}
-
-fn embedding_bytes(config: &Config, dim: usize) -> u64 {
     let row = dim * config.store.precision.bytes() + 45;
     let on_pages = if row < PAGE { PAGE / (PAGE / row) } else { row.next_multiple_of(PAGE) };
-    (on_pages * 6 / 5) as u64
+    (on_pages * 6 / 5 + 1_000) as u64
 }
 
 /// The watcher's settings.

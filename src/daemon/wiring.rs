@@ -21,7 +21,6 @@ use super::workers::ingest::{self, Ingest};
 use super::workers::online_learning;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
-use super::workers::views::ViewSettings;
 use crate::backbone::{Manifest, OnnxBackbone, Slow};
 use crate::config::Config;
 use crate::engine::{
@@ -76,12 +75,12 @@ pub(super) fn assemble(
 
     let (online, online_thread) = wiring.start_online_worker(snapshot.training.settled)?;
     let ingest = wiring.start_ingest(backbone, grouper, online.clone())?;
-    let queries = wiring.start_queries(manifest.clone())?;
+    let queries = wiring.start_queries(manifest)?;
     let watch = wiring.start_watch()?;
     let former_socket = carryover.as_mut().and_then(|carryover| carryover.socket.take());
     let (engine, link) = wiring.start_engine(carryover.take(), engine_settings, snapshot, link)?;
     let workers = Workers { ingest, queries, online, online_thread: Some(online_thread), watch };
-    Ok((engine, wiring.into_runtime(workers, link, socket.or(former_socket), manifest)?))
+    Ok((engine, wiring.into_runtime(workers, link, socket.or(former_socket))?))
 }
 
 /// What is open when the workers are started, and what each of them gets a part of.
@@ -254,13 +253,7 @@ impl<'a> Wiring<'a> {
         Ok(Some(Socket { path, store: store.clone(), handle }))
     }
 
-    fn into_runtime(
-        self,
-        workers: Workers,
-        link: Option<Link>,
-        socket: Option<Socket>,
-        manifest: Manifest,
-    ) -> Result<Runtime, RunError> {
+    fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {
         let (config, backbone_dir) = (self.config, self.backbone_dir());
         Ok(Runtime {
             reader: self.store.reader()?,
@@ -276,11 +269,6 @@ impl<'a> Wiring<'a> {
                 space: self.space,
                 max_samples: config.training.max_samples,
                 throttle: super::settings::throttle(config),
-                views: config.training.views.then(|| ViewSettings {
-                    manifest,
-                    dir: backbone_dir.clone(),
-                    max: super::settings::viewed_max(config, self.space.dim),
-                }),
             },
             training: None,
             backbone_swap: None,

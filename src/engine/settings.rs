@@ -34,10 +34,6 @@ pub struct Settings {
     pub quota_bytes: u64,
     /// What one sample takes of it, about.
     pub sample_bytes: u64,
-    /// What the views of one labelled sample take beside that; 0 where trainings learn from none.
-    pub view_bytes: u64,
-    /// The most samples with views.
-    pub viewed_max: usize,
     /// The broker with the client and the user that this device is there; `None` where MQTT is off, so that nothing is
     /// spooled.
     pub broker: Option<String>,

@@ -6,9 +6,7 @@
 mod decode;
 mod jpeg;
 mod preprocess;
-mod views;
 mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};
-pub use views::{VIEWS, space_of_views};

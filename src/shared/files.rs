@@ -5,10 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use tracing::debug;
-
 use crate::engine::FileStamp;
-use crate::image::{self, BadImage, Limits, Rgb};
+use crate::image::Limits;
 use crate::update::{BadKey, TrustedKey, TrustedKeys};
 use crate::watch::stamp_of;
 use crate::words::SampleId;
@@ -84,33 +82,6 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
         return Err(PictureError::Changed(path.to_owned()));
     }
     Ok(Picture { id: SampleId::of(&bytes), bytes, stamp: after })
-}
-
-/// Why a stored image cannot be embedded again.
-#[derive(Debug, thiserror::Error)]
-pub enum StoredImageError {
-    /// The one file that has its bytes is no image any more.
-    #[error(transparent)]
-    Image(#[from] BadImage),
-    /// No file has its bytes.
-    #[error("no file has its bytes any more")]
-    Gone,
-}
-
-/// The image of a sample from the first of its files that still has it.
-///
-/// # Errors
-/// [`StoredImageError`].
-pub(crate) fn stored_image(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, StoredImageError> {
-    let limits = Limits::default();
-    for path in paths {
-        match read_picture(path, &limits) {
-            Ok(picture) if picture.id == id => return Ok(image::decode(&picture.bytes, &limits)?),
-            Ok(_) => {}
-            Err(error) => debug!(%error, "a file of a stored image"),
-        }
-    }
-    Err(StoredImageError::Gone)
 }
 
 /// Why a key's file cannot be used.

@@ -1,11 +1,9 @@
 //! What the daemon and the commands both do: settings from the configuration, the backbone that serves its store, files
-//! that both read, samples as lists show them, with the fold in which training holds each out, and views of labelled
-//! pictures.
+//! that both read, and samples as lists show them, with the fold in which training holds each out.
 
 pub mod backbone;
 pub mod files;
 pub mod settings;
-pub mod views;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples, views of the images |
+//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
 //! | `cv/` | the plan of one training, the path of L2 penalties, the rule of model choice, temperature scaling |
 //! | `heads/` | softmax (by L-BFGS or Adam), lda, rp-ridge, mlp, and `auto`, which chooses one of them |
 //! | `online/` | sufficient statistics, an LDA that is updated sample by sample, and [`OnlineLearner`]: labels that take effect before the next training |
@@ -38,7 +38,6 @@ pub use data::groups::{Frame, Grouper};
 use data::replay;
 pub use data::split::folds_of;
 pub use data::subset::{choose as subset, sample_limit};
-pub use data::views::VIEWED_MAX;
 pub use data::{BadData, Dataset};
 use heads::{FittedHead, Layers, fit_kind};
 pub use online::catch_up::{LabelRow, LabelRows, catch_up, with_replay};
@@ -73,10 +72,7 @@ pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitt
         return Err(FitError::Diverged { epoch: epochs, lr });
     }
     let mut facts = TrainingFacts { n_train: data.n(), seed: settings.seed, ..facts };
-    if plan.features.views() > 0 {
-        facts.hyper.insert("views".to_owned(), plan.features.views() as f64);
-    }
-    if let Some(replayed) = &replayed {
+    if let Some(replayed) = replayed {
         facts.hyper.insert("replayed".to_owned(), (replayed.n() - data.n()) as f64);
     }
     Ok(Fitted {

@@ -22,16 +22,6 @@ pub struct Settings {
     pub folds: usize,
 }
 
-impl Settings {
-    /// Whether views of the images change the head ([`super::Dataset::seen_as`]): they are part of the penalty of linear
-    /// heads.
-    #[must_use]
-    pub fn learns_from_views(&self) -> bool {
-        let is_linear = matches!(self.kind, HeadKind::Softmax | HeadKind::Lda | HeadKind::Auto);
-        is_linear && self.solver == Solver::Lbfgs
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {

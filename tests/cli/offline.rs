@@ -64,31 +64,6 @@ fn training_again_embeds_nothing_and_the_same_seed_gives_the_same_head() {
 }
 
 #[test]
-fn linear_heads_learn_from_crops_of_their_pictures_unless_they_are_not_to() {
-    let desk = Desk::with_pictures();
-    let trained = |words: &str| {
-        let report = desk.good(words);
-        (text(&report["head"]["id"]).to_owned(), report["hyper"]["views"].clone())
-    };
-    let (without, none) = trained("train train --no-views");
-    assert_eq!(none, Value::Null);
-    let (with, views) = trained("train train");
-    assert_eq!(views, 2.0 * 24.0);
-    assert_ne!(with, without);
-    assert_eq!(trained("train train").0, with, "views from the cache give the same head");
-    assert_eq!(trained("train train --head lda").1, 2.0 * 24.0);
-    for kind in ["--head mlp", "--head rp-ridge", "--epochs 2"] {
-        assert_eq!(trained(&format!("train train {kind}")).1, Value::Null, "{kind}");
-    }
-    fs::write(
-        desk.path("off.yaml"),
-        format!("store: {{ path: {} }}\ntraining: {{ views: false }}\n", desk.path("s").display()),
-    )
-    .unwrap();
-    assert_eq!(trained("--config off.yaml train train").1, Value::Null);
-}
-
-#[test]
 fn every_kind_of_head_is_trained_and_used_alike_and_auto_reports_what_it_tried() {
     let desk = Desk::with_pictures();
     for kind in ["softmax", "mlp", "lda", "rp-ridge"] {

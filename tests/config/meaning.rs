@@ -27,7 +27,7 @@ fn without_any_file_the_defaults_of_the_contract_hold() {
     assert!((config.promotion.max_class_recall_loss - 0.05).abs() < 1e-15);
     assert_eq!((config.promotion.shadow_images, config.promotion.instant), (0, true));
     assert_eq!(config.store.quota_mb, 512);
-    assert_eq!((training.max_samples, training.views, training.time_limit), (20_000, true, Duration::from_mins(30)));
+    assert_eq!((training.max_samples, training.time_limit), (20_000, Duration::from_mins(30)));
     assert_eq!((training.priority, training.pause_above_c, training.pause_above_load), (Priority::Low, None, None));
     let Prediction { top_k, unknown_percentile, abstain_alpha } = config.prediction;
     assert_eq!(top_k, 3);
@@ -52,7 +52,7 @@ watch:
   - path: /srv/b
 store: { path: /data/./state, precision: f32, quota_mb: 20 }
 training: { schedule: null, min_new_labels: 1, cooldown: 0s, head: rp-ridge, solver: adam, l2: 1e-3, class_weights: none, seed: 18446744073709551615,
-            max_samples: 50, views: false, time_limit: 5s, priority: normal, pause_above_c: 75, pause_above_load: 1.5 }
+            max_samples: 50, time_limit: 5s, priority: normal, pause_above_c: 75, pause_above_load: 1.5 }
 promotion: { policy: manual, margin: 0, max_class_recall_loss: 1, shadow_images: 40, instant: false }
 prediction: { top_k: 5, unknown: { percentile: 97.5 }, abstain: { alpha: 0.2 } }
 updates: { trusted_keys: [/etc/keys/a.pub, /etc/keys//b.pub] }
@@ -75,7 +75,7 @@ mqtt: { url: "mqtts://b:8884", prefix: plant/hall-2, username: "007", password_f
     assert_eq!((training.cooldown, training.solver, training.l2), (Duration::ZERO, Solver::ADAM, L2::Fixed(1e-3)));
     assert_eq!((training.class_weights, training.seed), (ClassWeights::None, u64::MAX));
     assert_eq!(training.head, HeadKind::RpRidge);
-    assert_eq!((training.max_samples, training.views, training.time_limit), (50, false, Duration::from_secs(5)));
+    assert_eq!((training.max_samples, training.time_limit), (50, Duration::from_secs(5)));
     assert_eq!((training.priority, training.pause_above_c), (Priority::Normal, Some(75.0)));
     assert_eq!((training.pause_above_load, config.store.quota_mb), (Some(1.5), 20));
     assert_eq!(config.promotion.policy, PromotionPolicy::Manual);

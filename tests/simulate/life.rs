@@ -34,8 +34,6 @@ pub fn settings() -> Settings {
         shadow_images: 3,
         quota_bytes: u64::MAX,
         sample_bytes: 1,
-        view_bytes: 0,
-        viewed_max: 500,
         broker: Some("played".into()),
         spool_bytes_max: 1 << 24,
         spool_age_max: Duration::from_hours(7 * 24),

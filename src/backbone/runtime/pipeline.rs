@@ -8,7 +8,6 @@ use std::sync::mpsc::sync_channel;
 
 use crate::image::Rgb;
 use crate::ports::{EmbedError, Embedder};
-use crate::words::SampleId;
 
 /// Prepared images waiting for the network at most: enough to ride out one slow file, a few MB.
 const AHEAD: usize = 4;
@@ -34,64 +33,30 @@ pub fn embed_all<J, E>(
     embedder: &mut dyn Embedder,
     jobs: impl IntoIterator<Item = J, IntoIter: Send>,
     read: impl Fn(&J) -> Result<Rgb, E> + Send,
-    sink: impl FnMut(J, Result<Vec<f32>, ItemError<E>>) -> ControlFlow<()>,
-) -> Result<(), EmbedError>
-where
-    J: Send,
-    E: std::error::Error + Send + 'static,
-{
-    let preprocess = embedder.preprocess().clone();
-    embed_tensors(embedder, jobs, move |job| read(job).map(|image| preprocess.apply(&image)), sink)
-}
-
-/// The same for the views of the image of every job, whose embeddings come one behind another (2 * dim,).
-///
-/// # Errors
-/// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
-pub fn embed_views<J, E>(
-    embedder: &mut dyn Embedder,
-    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
-    read: impl Fn(&J) -> Result<(SampleId, Rgb), E> + Send,
-    sink: impl FnMut(J, Result<Vec<f32>, ItemError<E>>) -> ControlFlow<()>,
-) -> Result<(), EmbedError>
-where
-    J: Send,
-    E: std::error::Error + Send + 'static,
-{
-    let preprocess = embedder.preprocess().clone();
-    embed_tensors(embedder, jobs, move |job| read(job).map(|(id, image)| preprocess.apply_to_views(&image, &id)), sink)
-}
-
-/// Embeds the tensors that `prepare` makes of every job, one after another.
-fn embed_tensors<J, E>(
-    embedder: &mut dyn Embedder,
-    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
-    prepare: impl Fn(&J) -> Result<Vec<f32>, E> + Send,
     mut sink: impl FnMut(J, Result<Vec<f32>, ItemError<E>>) -> ControlFlow<()>,
 ) -> Result<(), EmbedError>
 where
     J: Send,
     E: std::error::Error + Send + 'static,
 {
-    let one = embedder.preprocess().tensor_len();
+    let preprocess = embedder.preprocess().clone();
     let jobs = jobs.into_iter();
     std::thread::scope(|scope| {
         let (sender, prepared) = sync_channel(AHEAD);
         scope.spawn(move || {
             for job in jobs {
-                let tensors = prepare(&job);
+                let tensor = read(&job).map(|image| preprocess.apply(&image));
                 // The receiver is gone when the run has ended early.
-                if sender.send((job, tensors)).is_err() {
+                if sender.send((job, tensor)).is_err() {
                     break;
                 }
             }
         });
-        for (job, tensors) in prepared {
-            let result = match tensors {
+        for (job, tensor) in prepared {
+            let result = match tensor {
                 Err(error) => Err(ItemError::Read(error)),
-                // Singly: with several at once a network may round otherwise.
-                Ok(tensors) => match tensors.chunks_exact(one).map(|tensor| embedder.embed(tensor, 1)).collect() {
-                    Ok::<Vec<Vec<f32>>, _>(embeddings) => Ok(embeddings.concat()),
+                Ok(tensor) => match embedder.embed(&tensor, 1) {
+                    Ok(embedding) => Ok(embedding),
                     Err(error @ EmbedError::Backend { .. }) => return Err(error),
                     Err(error) => Err(ItemError::Embed(error)),
                 },

@@ -21,8 +21,9 @@ use crate::engine::{Event, ModelSource, SwapEvent, SwapOrder, SwapResult};
 use crate::eval::gate::{Verdict, judge_without_head};
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
+use crate::image::{self, BadImage, Limits, Rgb};
 use crate::ports::Embedder;
-use crate::shared::files::stored_image;
+use crate::shared::files::{PictureError, read_picture};
 use crate::store::files::{self, NewFile};
 use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
 use crate::wire::UpdateKind;
@@ -78,6 +79,17 @@ fn remove(path: &Path) {
     {
         warn!(path = %path.display(), %error, "cannot remove a file of a previous backbone; remove it yourself");
     }
+}
+
+/// Why an image cannot be embedded again.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    File(#[from] PictureError),
+    #[error(transparent)]
+    Image(#[from] BadImage),
+    #[error("no file has its bytes any more")]
+    Gone,
 }
 
 /// Starts to prepare a backbone; it ends with [`SwapEvent::Ready`] or [`SwapEvent::Failed`], unless it is
@@ -190,7 +202,7 @@ impl Preparation {
         embed_all(
             backbone,
             jobs,
-            |(id, paths)| stored_image(*id, paths),
+            |(id, paths)| read(*id, paths),
             |(id, _), embedding| {
                 match embedding {
                     Ok(embedding) => {
@@ -282,6 +294,19 @@ fn copy(path: &Path, file: &mut NewFile) -> Result<(), AnyError> {
 /// The folder of models that took over on this device, below the state folder.
 pub(crate) const FOLDER: &str = "backbones";
 
+/// The image of a sample from the first of its files that still has it.
+fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
+    let limits = Limits::default();
+    for path in paths {
+        match read_picture(path, &limits) {
+            Ok(picture) if picture.id == id => return Ok(image::decode(&picture.bytes, &limits)?),
+            Ok(_) => {}
+            Err(error) => debug!(%error, "a file of a stored image"),
+        }
+    }
+    Err(ReadError::Gone)
+}
+
 fn store_batch(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Result<(), crate::store::StoreError> {
     cache.put(batch.iter().map(|(id, embedding)| (id, embedding.as_slice())))?;
     batch.clear();
@@ -357,7 +382,6 @@ mod tests {
             backbone: reference(b"b"),
             space: space(b"b"),
             max_samples: 1_000,
-            views: None,
             throttle,
         };
         let parts = Parts {

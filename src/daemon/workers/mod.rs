@@ -14,4 +14,3 @@ mod review_query;
 pub(crate) mod train;
 mod training_data;
 pub(crate) mod update;
-pub(crate) mod views;

@@ -8,7 +8,6 @@ use std::sync::mpsc::SyncSender;
 use super::belief::Origins;
 use super::job::{self, AnyError, Control, Job, fit};
 use super::training_data;
-use super::views::{TrainingViews, ViewSettings};
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
 use crate::eval::belief::disbelieved;
@@ -31,8 +30,6 @@ pub(crate) struct TrainerSettings {
     /// The largest number of samples in a training.
     pub max_samples: usize,
     pub throttle: ThrottleSettings,
-    /// `None` where trainings learn from no views.
-    pub views: Option<ViewSettings>,
 }
 
 /// Starts a training whose challenger gets this version; it ends with [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
@@ -76,13 +73,8 @@ impl TrainingRun {
         let data = training_data::with_replay(&reader, data, settings.max_samples)?;
         let (against, champion) = champion(&reader, settings.space)?;
         let origins = Origins::read(&reader, &data)?;
-        let views = TrainingViews::begin(&settings, &reader, &data);
         // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
         drop(reader);
-        let data = match views {
-            Some(views) => views.added_to(data, control),
-            None => data,
-        };
         let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
         let Some(fitted) = fit(&data, &settings.fit, control, progress)? else { return Ok(None) };
         let disbelieved = champion.as_ref().map(|champion| disbelieved(&data, &origins.given, champion, &fitted));

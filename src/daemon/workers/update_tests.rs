@@ -29,7 +29,6 @@ fn settings() -> TrainerSettings {
         backbone: backbone(),
         space: space(b"b"),
         max_samples: 1_000,
-        views: None,
         throttle: ThrottleSettings {
             time_limit: Duration::from_mins(1),
             low_priority: false,

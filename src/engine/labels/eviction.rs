@@ -1,9 +1,9 @@
 //! Keeping the store within its quota: when samples are evicted, and what is reported about it.
 //!
-//! The quota is that of the state folder. Samples, and views of labelled ones, count at the size that they take when many
-//! were dropped between them; unsent messages, and what else is in the folder by measurement, count beside them: heads,
-//! statistics, backbones, the log, names of files. The size of the database's file says little, since pages that dropped
-//! samples left behind in part are neither free nor full. A quarter of the quota is left to samples whatever else there is.
+//! The quota is that of the state folder. Samples count at the size that they take when many were dropped between them;
+//! unsent messages, and what else is in the folder by measurement, count beside them: heads, statistics, backbones, the
+//! log, names of files. The size of the database's file says little, since pages that dropped samples left behind in
+//! part are neither free nor full. A quarter of the quota is left to samples whatever else there is.
 //!
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
@@ -43,8 +43,7 @@ impl Labels {
     /// Over the quota, samples are looked for that can go.
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
         let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
-        let viewed = self.index.labelled().min(cx.settings().viewed_max) as u64;
-        let samples = self.index.len() as u64 * sample_bytes + viewed * cx.settings().view_bytes;
+        let samples = self.index.len() as u64 * sample_bytes;
         let used = samples + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
         if used <= quota || samples <= quota / 4 {
             (self.eviction.exhausted, self.eviction.reported) = (None, false);

@@ -242,21 +242,6 @@ fn labelled_images_leave_the_review_list() {
 }
 
 #[test]
-fn views_of_labelled_samples_count_for_the_quota_up_to_the_most_that_there_can_be() {
-    let asks = |effects: &Step| effects.acts.iter().any(|act| matches!(act, Act::Evict { .. }));
-    for (viewed_max, over) in [(0, false), (1, false), (2, true)] {
-        let tight = Settings { quota_bytes: 16 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };
-        let mut engine = started(Settings { view_bytes: 6 << 20, viewed_max, spool_bytes_max: 1 << 10, ..tight });
-        let mut asked = false;
-        for number in 0..3 {
-            asked |= asks(&arrives(&mut engine, number, scored("nut", None)));
-            asked |= asks(&gets(&mut engine, image(number), "bolt", 5 + u64::from(number)));
-        }
-        assert_eq!(asked, over, "views of at most {viewed_max}");
-    }
-}
-
-#[test]
 fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     // Two samples are there at the start; messages wait too, in a spool that is bounded far below a sample's size.
     let tight = Settings { quota_bytes: 4 << 20, sample_bytes: 1 << 20, ..settings(PromotionPolicy::Gated) };

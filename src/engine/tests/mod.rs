@@ -51,8 +51,6 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         shadow_images: 0,
         quota_bytes: 1 << 20,
         sample_bytes: 1 << 10,
-        view_bytes: 0,
-        viewed_max: 500,
         broker: Some("broker".into()),
         spool_bytes_max: 1 << 20,
         spool_age_max: Duration::from_hours(24),

@@ -1,11 +1,10 @@
 //! What a head is trained on: embeddings with classes and groups, checked once; groups of near-duplicates, the split
-//! into folds, the subset of a bounded training, replay of evicted samples, views of the labelled images.
+//! into folds, the subset of a bounded training, replay of evicted samples.
 
 pub(crate) mod groups;
 pub(crate) mod replay;
 pub(crate) mod split;
 pub(crate) mod subset;
-pub(crate) mod views;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +12,6 @@ use ndarray::{Array2, ArrayView1, Axis, concatenate};
 
 use super::LabelStats;
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
-use views::Views;
 
 /// Labelled embeddings of one space. At least two classes, each with a sample; every value finite; ids distinct.
 #[derive(Debug, Clone)]
@@ -25,7 +23,6 @@ pub struct Dataset {
     groups: Vec<SampleId>,
     ids: Vec<SampleId>,
     past: Option<Past>,
-    views: Views,
 }
 
 /// What single precision loses on the way through a network with another order of its sums.
@@ -129,8 +126,7 @@ impl Dataset {
         if let Some(((row, place), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(BadData::NotFinite { sample: ids[row], place, value: value.to_string() });
         }
-        let views = Views::none(space.dim);
-        Ok(Self { space, x, y, classes, groups, ids, past: None, views })
+        Ok(Self { space, x, y, classes, groups, ids, past: None })
     }
 
     /// Lets a training learn from the `statistics` of other samples too, by `max` draws from them at most
@@ -145,20 +141,6 @@ impl Dataset {
         Self { past: Some(Past { statistics, max }), ..self }
     }
 
-    /// Lets a training learn from `views` too: embeddings (m, d) of crops of the same images, each with the place of its
-    /// sample `of` (m,). Figures rest on the samples alone, as before.
-    ///
-    /// # Errors
-    /// [`BadData`] naming the first thing that is wrong.
-    pub fn seen_as(self, views: Array2<f32>, of: Vec<usize>) -> Result<Self, BadData> {
-        let views = Views::new(&self, views, of)?;
-        Ok(Self { views, ..self })
-    }
-
-    pub(crate) fn views(&self) -> &Views {
-        &self.views
-    }
-
     /// The same without the samples at the places `left_out`, and without classes that have no other; what was evicted is
     /// learned from as before.
     ///
@@ -171,7 +153,7 @@ impl Dataset {
         let y = places.iter().filter_map(|&place| classes.index_of(name(place))).collect();
         let of = |all: &[SampleId]| places.iter().map(|&place| all[place]).collect();
         let rest = Self::new(self.space, self.x.select(Axis(0), &places), y, classes, of(&self.groups), of(&self.ids))?;
-        Ok(Self { past: self.past.clone(), views: self.views.only(&places), ..rest })
+        Ok(Self { past: self.past.clone(), ..rest })
     }
 
     pub(crate) fn past(&self) -> Option<&Past> {
@@ -190,7 +172,6 @@ impl Dataset {
             groups: [&self.groups[..], &made].concat(),
             ids: [&self.ids[..], &made].concat(),
             past: None,
-            views: self.views.clone(),
         }
     }
 

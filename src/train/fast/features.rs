@@ -3,13 +3,6 @@
 //! `x = (z - m) / t`, m the mean and t the scale (`scale`) over all samples, whatever their labels. With fewer samples
 //! than half the width, the same problem is stated in the space that the samples span: `X = R Q^T` with orthonormal Q,
 //! so an L2-penalised fit on R (n, r) has the same logits and penalty as one on X (n, d), at a fraction of the work.
-//!
-//! Views of the images add to the penalty, whose `||W||^2` becomes `||W||^2 + a sum_v ||W v||^2` with v the movements of
-//! the views, standardised: by how much a head may answer a crop otherwise than its image. `a = 0.15 d / sum_v ||v||^2`,
-//! so that as a whole it is 0.15 of the penalty there is. It is the same fit on features `M^(1/2) x` with
-//! `M = (I + a V^T V)^-1`, of which only the products `x M x^T` are needed. (Tangent propagation: Simard et al. 1991,
-//! *Tangent Prop*, with steps in place of tangents; nuisance attribute projection, Solomonoff et al. 2005, with a soft
-//! bound; decision 38.)
 
 use std::borrow::Cow;
 
@@ -17,8 +10,6 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use super::scale::inverse_scales;
 use super::simd::standardise;
-use crate::train::Cholesky;
-use crate::train::data::views::Views;
 
 /// The features of a training, and the way back to embeddings.
 pub(crate) struct Features<'a> {
@@ -30,13 +21,11 @@ pub(crate) struct Features<'a> {
     low: Vec<f32>,
     inverse: Vec<f32>,
     reduced: Option<(Array2<f32>, Basis)>,
-    /// How many views shaped the penalty.
-    views: usize,
 }
 
 /// `R = L`, the pivoted Cholesky factor of the Gram matrix, and the samples it is built on.
 struct Basis {
-    /// Standardised samples at the pivots (r, d), times M where there are views.
+    /// Standardised samples at the pivots (r, d).
     pivots: Array2<f64>,
     /// Rows of R at the pivots (r, r), lower triangular.
     triangle: Array2<f64>,
@@ -85,8 +74,6 @@ impl Rows<'_> {
     }
 }
 
-/// What views add to the penalty, as a share of what it is without.
-const VIEWS: f64 = 0.15;
 /// Squared lengths below this share of the largest one are taken for rounding noise of a dependent sample.
 const DEPENDENT: f64 = 1e-10;
 
@@ -94,11 +81,6 @@ impl<'a> Features<'a> {
     /// Standardises embeddings `z` (n, d); reduces them too when `may_reduce` and it pays. Without spread there is
     /// nothing to reduce to: all features are 0 then, (n, d).
     pub fn new(z: &'a Array2<f32>, may_reduce: bool) -> Self {
-        Self::with_views(z, may_reduce, None)
-    }
-
-    /// The same with `views` in the penalty, which takes reduced features.
-    pub fn with_views(z: &'a Array2<f32>, may_reduce: bool, views: Option<&Views>) -> Self {
         let (n, d) = z.dim();
         let mut mean = Array1::<f64>::zeros(d);
         for row in z.rows() {
@@ -115,29 +97,17 @@ impl<'a> Features<'a> {
         let inverse = inverse_scales(&deviations).into_iter().map(|inverse| inverse as f32).collect();
         let high: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
         let low = mean.iter().zip(&high).map(|(m, high)| (m - f64::from(*high)) as f32).collect();
-        let mut features = Self { z, high, low, inverse, reduced: None, views: 0 };
-        if !may_reduce {
-            return features;
-        }
-        let views = views.and_then(|views| Penalty::new(views, &features.inverse));
-        if views.is_some() || 2 * n <= d {
+        let mut features = Self { z, high, low, inverse, reduced: None };
+        if may_reduce && 2 * n <= d {
             let x = features.rows().take(&(0..n).collect::<Vec<_>>());
-            let shaped = views.as_ref().map(|penalty| penalty.shape(&x));
-            let shaped = shaped.as_ref().unwrap_or(&x);
-            let (factor, order) = pivoted_cholesky(&shaped.dot(&x.t()));
+            let (factor, order) = pivoted_cholesky(&x.dot(&x.t()));
             if !order.is_empty() {
                 let triangle = factor.select(Axis(0), &order);
-                let basis = Basis { pivots: shaped.select(Axis(0), &order), triangle };
+                let basis = Basis { pivots: x.select(Axis(0), &order), triangle };
                 features.reduced = Some((factor.mapv(|v| v as f32), basis));
-                features.views = views.map_or(0, |penalty| penalty.v.nrows());
             }
         }
         features
-    }
-
-    /// How many views shaped the penalty.
-    pub fn views(&self) -> usize {
-        self.views
     }
 
     /// Features (n, r); r is d, or the rank of the standardised samples.
@@ -179,38 +149,6 @@ impl<'a> Features<'a> {
         let mean = self.mean();
         let bias = Array1::from_iter(w.rows().into_iter().zip(b).map(|(row, b)| (b - row.dot(&mean)) as f32));
         (w.mapv(|v| v as f32), bias)
-    }
-}
-
-/// What views add to the penalty.
-struct Penalty {
-    /// Standardised movements (m, d).
-    v: Array2<f64>,
-    /// `I / a + V V^T`.
-    factor: Cholesky,
-}
-
-impl Penalty {
-    /// `None` without views, or when none of them moves.
-    fn new(views: &Views, inverse: &[f32]) -> Option<Self> {
-        let mut v = views.movements().mapv(f64::from);
-        for mut row in v.rows_mut() {
-            row.iter_mut().zip(inverse).for_each(|(v, inverse)| *v *= f64::from(*inverse));
-        }
-        let size = v.iter().map(|v| v * v).sum::<f64>() / v.ncols() as f64;
-        let mut system = v.dot(&v.t());
-        system.diag_mut().mapv_inplace(|value| value + size / VIEWS);
-        let factor = (size > 0.0).then(|| Cholesky::of(system).ok()).flatten()?;
-        Some(Self { v, factor })
-    }
-
-    /// `x M / s` of standardised samples x (n, d), s such that `x M x^T / s` has the trace of `x x^T`: the path of
-    /// penalties means the same with views as without.
-    fn shape(&self, x: &Array2<f64>) -> Array2<f64> {
-        let shaped = x - self.factor.solve(self.v.dot(&x.t())).t().dot(&self.v);
-        let trace = |a: &Array2<f64>, b: &Array2<f64>| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let s = trace(&shaped, x) / trace(x, x);
-        if s > 0.0 { shaped / s } else { shaped }
     }
 }
 
@@ -266,8 +204,6 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::train::Dataset;
-    use crate::words::{Digest, EmbeddingSpace, Label, SampleId};
 
     /// Embeddings with a constant feature and two equal samples.
     fn embeddings(n: usize, d: usize) -> Array2<f32> {
@@ -297,56 +233,6 @@ mod tests {
             assert!(worst < 1e-4, "n {n}: {worst}");
             assert!(weights.column(1).iter().all(|w| *w == 0.0), "a constant feature got a weight");
         }
-    }
-
-    /// Embeddings (n, d) with two views of each, in directions of their own.
-    fn seen(n: usize, d: usize, seed: u64) -> Dataset {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let z = Array2::from_shape_simple_fn((n, d), || rng.random::<f32>());
-        let directions = Array2::from_shape_simple_fn((3, d), || rng.random::<f32>() - 0.5);
-        let along = Array2::from_shape_simple_fn((2 * n, 3), || rng.random::<f32>() - 0.5);
-        let of: Vec<usize> = (0..2 * n).map(|view| view % n).collect();
-        let views = z.select(Axis(0), &of) + along.dot(&directions);
-        let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: d };
-        let ids: Vec<_> = (0..n).map(|i| SampleId::of(&i.to_le_bytes())).collect();
-        let classes = ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect();
-        let y = (0..n).map(|i| i % 2).collect();
-        Dataset::new(space, z, y, classes, ids.clone(), ids).unwrap().seen_as(views, of).unwrap()
-    }
-
-    #[test]
-    fn with_views_the_penalty_is_that_of_the_weights_and_of_what_they_make_of_the_movements() {
-        for (seed, n, d) in [(1, 9, 40), (2, 40, 9), (3, 20, 20)] {
-            let data = seen(n, d, seed);
-            let features = Features::with_views(data.x(), true, Some(data.views()));
-            assert_eq!(features.views(), 2 * n);
-            let r = features.rows().width();
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let w = Array2::from_shape_simple_fn((1, r), || rng.random::<f64>() - 0.5);
-            let (_, basis) = features.reduced.as_ref().unwrap();
-            let weights = basis.expand(&w.view());
-            let v = data.views().movements().mapv(f64::from) * &features.inverse();
-            let squares = |values: &Array2<f64>| values.iter().map(|v| v * v).sum::<f64>();
-            let a = VIEWS * d as f64 / squares(&v);
-            // The scale that keeps the trace, by the inverse of the whole matrix.
-            let x = Features::new(data.x(), false).matrix().mapv(f64::from);
-            let whole = Cholesky::of(v.t().dot(&v) * a + Array2::<f64>::eye(d)).unwrap();
-            let s = (&whole.solve(x.t().to_owned()).t() * &x).sum() / squares(&x);
-            let expected = s * (squares(&weights) + a * squares(&v.dot(&weights.t())));
-            assert!((squares(&w) / expected - 1.0).abs() < 1e-5, "seed {seed}: {} {expected}", squares(&w));
-            // The logits are those of the weights.
-            let found = features.matrix().mapv(f64::from).dot(&w.t());
-            let worst = (found - x.dot(&weights.t())).iter().map(|gap| gap.abs()).fold(0.0, f64::max);
-            assert!(worst < 1e-4, "seed {seed}: {worst}");
-        }
-    }
-
-    #[test]
-    fn views_that_do_not_move_change_nothing() {
-        let data = seen(12, 9, 4);
-        let still = data.clone().seen_as(data.x().clone(), (0..12).collect()).unwrap();
-        let features = Features::with_views(still.x(), true, Some(still.views()));
-        assert_eq!((features.views(), features.matrix()), (0, Features::new(data.x(), true).matrix()));
     }
 
     #[test]

@@ -54,8 +54,6 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         // Some 40 samples, beside what the outbox holds.
         quota_bytes: if rng.random_bool(0.6) { 80_000 } else { u64::MAX },
         sample_bytes: 2_000,
-        view_bytes: 0,
-        viewed_max: 500,
         broker: Some("played".into()),
         spool_bytes_max: if rng.random_bool(0.2) { 20_000 } else { 1 << 24 },
         spool_age_max: Duration::from_hours(7 * 24),
