@@ -32,9 +32,15 @@ pub fn head(train: &Set, seed: u64) -> DenseHead {
     fit(&train.dataset(), &settings, &mut |_| ControlFlow::Continue(())).expect("sound data").dense
 }
 
-/// Share of test pictures named rightly.
+/// Share of test pictures named rightly; those of a class that the head does not know are not.
 pub fn accuracy(head: &DenseHead, test: &Set) -> f64 {
-    mean(&answers(head, test).right)
+    let is_known = |row: &usize| head.classes.index_of(&test.labels[*row]).is_some();
+    let known: Vec<usize> = (0..test.n()).filter(is_known).collect();
+    if known.is_empty() {
+        return 0.0;
+    }
+    let right = mean(&answers(head, &test.select(&known)).right);
+    right * known.len() as f64 / test.n() as f64
 }
 
 fn answers(head: &DenseHead, test: &Set) -> Answers {
