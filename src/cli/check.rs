@@ -205,7 +205,7 @@ impl World {
         }
         match OnnxBackbone::open(&in_use.manifest, config.backbone.threads) {
             Ok(backbone) => {
-                if let Some(slow) = Slow::of(&in_use.manifest.path, backbone.one_picture()) {
+                if let Some(slow) = Slow::of(&in_use.manifest.name, backbone.one_picture()) {
                     let found = format!("one picture takes {} ms", slow.one_picture.as_millis());
                     let expected = format!("{} ms at most", SLOW.as_millis());
                     self.warning("backbone.model", found, expected, slow.remedy());

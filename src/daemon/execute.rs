@@ -184,9 +184,9 @@ impl Runtime {
             Act::Review { since } => self.workers.online.review(since),
             Act::Evict { count } => self.workers.online.evict(count),
             Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
-            Act::DeleteBackbone(sha256) => {
-                self.backbone_swap.iter().filter(|_| self.preparing == Some(sha256)).for_each(Job::cancel);
-                self.backbone_dir.forget(&sha256);
+            Act::DeleteBackbone(files) => {
+                self.backbone_swap.iter().filter(|_| self.preparing == Some(files)).for_each(Job::cancel);
+                self.backbone_dir.forget(&files);
             }
             Act::Systemd(word) => self.notify_systemd(&word),
             Act::LogEvent(report) => log_event(&report),
@@ -241,7 +241,7 @@ impl Runtime {
             trainer: self.trainer.clone(),
             events: self.events.clone(),
         };
-        self.preparing = Some(parts.order.sha256);
+        self.preparing = Some(parts.order.files);
         self.backbone_swap = Some(backbone_swap::spawn(parts).map_err(RunError::Thread)?);
         Ok(())
     }

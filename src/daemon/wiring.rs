@@ -59,7 +59,7 @@ pub(super) fn assemble(
     }
     starting("opening the backbone");
     let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
-    if let Some(slow) = Slow::of(&manifest.path, backbone.one_picture()) {
+    if let Some(slow) = Slow::of(&manifest.name, backbone.one_picture()) {
         warn!("{slow}");
     }
     starting("opening the store");

@@ -53,8 +53,8 @@ impl Engine {
                 SwapEvent::Found { job, found } => self.backbone_found(now, job, found),
                 SwapEvent::Progress { embedded, of } => self.remote.swap_progress(cx, embedded, of),
                 SwapEvent::Ready(result) => self.remote.swap_ready(cx, *result),
-                SwapEvent::Failed { sha256, reason } => {
-                    self.remote.swap_failed(cx, sha256, Code::BadContent, reason);
+                SwapEvent::Failed { files, reason } => {
+                    self.remote.swap_failed(cx, files, Code::BadContent, reason);
                 }
             },
             Event::HeadLoadFailed { version, reason } => self.remote.head_load_failed(cx, version, &reason),

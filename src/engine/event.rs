@@ -198,7 +198,7 @@ pub enum SwapEvent {
     /// It cannot be prepared.
     Failed {
         /// What its files are called.
-        sha256: Digest,
+        files: Digest,
         /// Why, with the remedy.
         reason: String,
     },

@@ -100,7 +100,7 @@ impl Life {
         let store = open(folder, first_backbone())?;
         let snapshot = store.snapshot()?;
         let installed = snapshot.backbone.installed.as_ref();
-        let backbone = installed.map_or_else(first_backbone, |installed| installed.sha256);
+        let backbone = installed.map_or_else(first_backbone, |installed| installed.files);
         let mut life = Self {
             folder: folder.to_owned(),
             store: Some(store),
@@ -335,7 +335,7 @@ impl Life {
         files.push((place("onnx"), model));
         files.push((manifest.clone(), format!("file: {sha256}.onnx").into_bytes()));
         let mut writes = self.promoted(sha256);
-        let installed = InstalledBackbone { sha256, manifest, over: "default".into(), asked: None };
+        let installed = InstalledBackbone { files: sha256, manifest, over: "default".into(), asked: None };
         let trial = Some(Probation::new(PreviousBackbone::default()));
         let state = BackboneState { installed: Some(installed), trial, ..BackboneState::default() };
         writes.push(Write::BackboneState(Box::new(state)));

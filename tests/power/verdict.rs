@@ -142,7 +142,7 @@ fn whole(connection: &Connection, check: &str) -> Result<(), String> {
 /// The head in service is a whole one of the backbone in force, and that one's files are there.
 fn serves(snapshot: &Snapshot, champion: Option<&[u8]>, state: &State) -> Result<(), String> {
     let installed = snapshot.backbone.installed.as_ref();
-    let backbone = installed.map_or_else(life::first_backbone, |installed| installed.sha256);
+    let backbone = installed.map_or_else(life::first_backbone, |installed| installed.files);
     if installed.is_some() {
         let name = |ending| PathBuf::from(format!("backbones/{backbone}.{ending}"));
         let manifest = Digest::of(format!("file: {backbone}.onnx").as_bytes());

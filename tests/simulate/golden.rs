@@ -267,8 +267,8 @@ fn act(act: &Act) -> String {
             format!("check-files {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
         Act::Evict { count } => format!("evict {count}"),
-        Act::PrepareBackbone(order) => format!("prepare-backbone {}", order.sha256),
-        Act::DeleteBackbone(sha256) => format!("delete-backbone {sha256}"),
+        Act::PrepareBackbone(order) => format!("prepare-backbone {}", order.files),
+        Act::DeleteBackbone(files) => format!("delete-backbone {files}"),
         Act::VerifyUpdate { manifest, .. } => format!("verify-update {}", manifest.sha256),
         Act::SendOutbox => "send-outbox".into(),
         Act::AdaptToBroker(terms) => format!("adapt-to-broker {terms:?}"),

@@ -53,9 +53,9 @@ pub(crate) struct BackboneDir {
 
 impl BackboneDir {
     /// Removes the files of a backbone that are called so.
-    pub fn forget(&self, sha256: &Digest) {
+    pub fn forget(&self, files: &Digest) {
         for extension in ["onnx", "yaml"] {
-            remove(&self.folder.join(FOLDER).join(format!("{sha256}.{extension}")));
+            remove(&self.folder.join(FOLDER).join(format!("{files}.{extension}")));
         }
     }
 
@@ -98,13 +98,13 @@ enum ReadError {
 /// # Errors
 /// When the system refuses a thread.
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<Job> {
-    let (throttle, events, sha256) = (parts.trainer.throttle, parts.events.clone(), parts.order.sha256);
+    let (throttle, events, files) = (parts.trainer.throttle, parts.events.clone(), parts.order.files);
     let work = move |control: &Control| Preparation { parts, control: control.clone() }.run();
     job::spawn("succeed", throttle, events, work, move |result| match result {
         Ok(Ok(Some(succession))) => Some(Event::Swap(SwapEvent::Ready(Box::new(succession)))),
         Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::Swap(SwapEvent::Failed { sha256, reason: error_chain(&*error) })),
-        Err(panicked) => Some(Event::Swap(SwapEvent::Failed { sha256, reason: panicked.to_string() })),
+        Ok(Err(error)) => Some(Event::Swap(SwapEvent::Failed { files, reason: error_chain(&*error) })),
+        Err(panicked) => Some(Event::Swap(SwapEvent::Failed { files, reason: panicked.to_string() })),
     })
 }
 
@@ -133,9 +133,9 @@ impl Preparation {
         let Some((embedded, missing)) = self.embed(&mut backbone, space, &reference)? else { return Ok(None) };
         drop(backbone);
         let Some(Compared { challenger, verdict, against }) = self.compare(space, &reference)? else { return Ok(None) };
-        let sha256 = self.parts.order.sha256;
+        let files = self.parts.order.files;
         let manifest = manifest.path;
-        Ok(Some(SwapResult { sha256, backbone: reference, manifest, challenger, verdict, against, embedded, missing }))
+        Ok(Some(SwapResult { files, backbone: reference, manifest, challenger, verdict, against, embedded, missing }))
     }
 
     /// Writes the model and its manifest into the state folder, whole or not at all.
@@ -143,7 +143,7 @@ impl Preparation {
         let Parts { order, reader, dir, .. } = &self.parts;
         let folder = dir.folder.join(FOLDER);
         files::create_folder(&folder)?;
-        let model = folder.join(format!("{}.onnx", order.sha256));
+        let model = folder.join(format!("{}.onnx", order.files));
         if !model.exists() {
             let mut file = NewFile::begin(&model)?;
             match &order.model {
@@ -159,7 +159,7 @@ impl Preparation {
             }
             file.put()?;
         }
-        let path = folder.join(format!("{}.yaml", order.sha256));
+        let path = folder.join(format!("{}.yaml", order.files));
         // JSON is YAML.
         files::write(&path, text(order).as_bytes())?;
         let manifest = Manifest::load(&path)?;
@@ -267,13 +267,13 @@ impl Preparation {
 /// The manifest file of the model: its keys, with name, file and digest of the order.
 fn text(order: &SwapOrder) -> String {
     let model = match order.model {
-        ModelSource::Chunks => order.sha256,
+        ModelSource::Chunks => order.files,
         ModelSource::File { sha256, .. } => sha256,
     };
     let mut fields = order.manifest.clone();
     if let Some(fields) = fields.as_object_mut() {
         fields.insert("name".into(), order.name.clone().into());
-        fields.insert("file".into(), format!("{}.onnx", order.sha256).into());
+        fields.insert("file".into(), format!("{}.onnx", order.files).into());
         fields.insert("sha256".into(), model.to_string().into());
     }
     fields.to_string()
@@ -370,7 +370,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path());
         let order = SwapOrder {
-            sha256: Digest::of(b"next"),
+            files: Digest::of(b"next"),
             name: "tiny".into(),
             manifest: serde_json::json!({}),
             model: ModelSource::Chunks,

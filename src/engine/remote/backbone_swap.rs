@@ -49,7 +49,8 @@ pub struct BackboneState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstalledBackbone {
     /// What its files are called: the SHA-256 of the model of an update, [`BackboneSwitch::files`] of the others.
-    pub sha256: Digest,
+    #[serde(rename = "sha256")]
+    pub files: Digest,
     /// Its manifest in the state folder.
     pub manifest: PathBuf,
     /// The value of `backbone.model` when it came: where a person changes it later, the new value wins.
@@ -72,7 +73,8 @@ pub struct PreviousBackbone {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevertedBackbone {
     /// What its files are called.
-    pub sha256: Digest,
+    #[serde(rename = "sha256")]
+    pub files: Digest,
     /// Why.
     pub reason: String,
     /// What a person asked for; `None` where it came as an update.
@@ -84,7 +86,7 @@ pub struct RevertedBackbone {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SwapOrder {
     /// What its files are called.
-    pub sha256: Digest,
+    pub files: Digest,
     /// The name that the backbone gets.
     pub name: String,
     /// The keys of its manifest but for name, file and digest.
@@ -115,7 +117,7 @@ pub enum ModelSource {
 #[derive(Debug, Clone)]
 pub struct SwapResult {
     /// What its files are called.
-    pub sha256: Digest,
+    pub files: Digest,
     /// It.
     pub backbone: BackboneRef,
     /// Its manifest in the state folder.
@@ -146,9 +148,9 @@ impl BackboneState {
 
     /// Whether the files that are called so are those of the backbone in force, or of the one that is restored when that
     /// one fails its probation.
-    pub(super) fn uses(&self, sha256: Digest) -> bool {
+    pub(super) fn uses(&self, files: Digest) -> bool {
         let before = self.trial.as_ref().and_then(|trial| trial.before.installed.as_ref());
-        self.installed.iter().chain(before).any(|installed| installed.sha256 == sha256)
+        self.installed.iter().chain(before).any(|installed| installed.files == files)
     }
 
     /// Whether the files in the state folder that are called so are needed: for the backbone in force, the one before it,
@@ -172,9 +174,8 @@ impl BackboneState {
     #[must_use]
     pub fn revert(&mut self, reason: &str, at: Timestamp) -> Vec<Write> {
         let Some(Probation { before, .. }) = self.trial.take() else { return Vec::new() };
-        if let Some(InstalledBackbone { sha256, asked, .. }) = std::mem::replace(&mut self.installed, before.installed)
-        {
-            self.reverted = Some(RevertedBackbone { sha256, reason: reason.to_owned(), asked });
+        if let Some(InstalledBackbone { files, asked, .. }) = std::mem::replace(&mut self.installed, before.installed) {
+            self.reverted = Some(RevertedBackbone { files, reason: reason.to_owned(), asked });
         }
         let champion = before.champion.map(|version| {
             let reason = format!("back in service: the new backbone was rolled back: {reason}");
@@ -187,7 +188,7 @@ impl BackboneState {
 impl Remote {
     /// The next backbone is ready, and the gate has judged it with its head.
     pub fn swap_ready(&mut self, cx: &mut Cx<'_>, result: SwapResult) {
-        if !self.is_next(result.sha256) || cx.is_stopping() {
+        if !self.is_next(result.files) || cx.is_stopping() {
             return;
         }
         cx.post(Fact::BackboneCompared(Box::new(result)));
@@ -196,19 +197,19 @@ impl Remote {
     /// The gate keeps it out.
     pub fn backbone_refused(&mut self, cx: &mut Cx<'_>, result: &SwapResult) {
         let reason = format!("{}; {}", result.verdict.reason, result.images());
-        self.swap_failed(cx, result.sha256, Code::Worse, reason);
+        self.swap_failed(cx, result.files, Code::Worse, reason);
     }
 
     /// Its head is champion in the place of `former`: it takes over by a restart.
     pub fn backbone_accepted(&mut self, cx: &mut Cx<'_>, result: SwapResult, former: Option<u64>) {
         let images = result.images();
-        let SwapResult { sha256, backbone, manifest, verdict, .. } = result;
+        let SwapResult { files, backbone, manifest, verdict, .. } = result;
         let reason = format!("{}; {images}", verdict.reason);
         let former = PreviousBackbone { installed: self.backbone.installed.take(), champion: former };
         let over = cx.settings().backbone_model.clone();
-        let asked = self.switch_accepted(cx, sha256, &reason);
+        let asked = self.switch_accepted(cx, files, &reason);
         let is_update = asked.is_none();
-        self.backbone.installed = Some(InstalledBackbone { sha256, manifest, over, asked });
+        self.backbone.installed = Some(InstalledBackbone { files, manifest, over, asked });
         self.backbone.trial = Some(Probation::new(former));
         self.backbone.reverted = None;
         cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
@@ -219,27 +220,27 @@ impl Remote {
         self.restart(cx, EventKind::BackboneChanged { backbone, reason });
     }
 
-    /// The next backbone is not taken; nothing of it stays.
-    pub fn swap_failed(&mut self, cx: &mut Cx<'_>, sha256: Digest, code: Code, reason: String) {
-        if !self.is_next(sha256) {
+    /// The next backbone is not taken; its files go, its embeddings stay until another backbone takes over.
+    pub fn swap_failed(&mut self, cx: &mut Cx<'_>, files: Digest, code: Code, reason: String) {
+        if !self.is_next(files) {
             return;
         }
         self.swap_progress = None;
-        if self.switches_to(sha256) {
+        if self.switches_to(files) {
             return self.switch_failed(cx, code, reason);
         }
-        self.delete_backbone(cx, sha256);
+        self.delete_backbone(cx, files);
         self.fail_update(cx, UpdateKind::Backbone, Refusal::new(code, reason));
     }
 
     /// At startup: reports a backbone that was rolled back.
     pub fn report_reverted(&mut self, cx: &mut Cx<'_>) {
-        let Some(RevertedBackbone { sha256, reason, asked }) = self.backbone.reverted.take() else { return };
+        let Some(RevertedBackbone { files, reason, asked }) = self.backbone.reverted.take() else { return };
         if asked.is_some() {
             self.switch_reverted(cx, &reason);
         }
         cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
-        self.delete_backbone(cx, sha256);
+        self.delete_backbone(cx, files);
         if asked.is_none() {
             self.backbone_did_not_hold(cx, &reason);
         }
@@ -261,7 +262,7 @@ impl Remote {
         }
         let Some(trial) = self.backbone.trial.take() else { return };
         if let Some(former) = trial.before.installed {
-            self.delete_backbone(cx, former.sha256);
+            self.delete_backbone(cx, former.files);
         }
         let Settings { backbone, space, backbone_model, .. } = cx.settings();
         let served = ServedBackbone { over: backbone_model.clone(), name: backbone.name.clone(), space: *space };
@@ -272,9 +273,9 @@ impl Remote {
     }
 
     /// Removes the files of a backbone that is neither in force nor comes back.
-    pub(super) fn delete_backbone(&self, cx: &mut Cx<'_>, sha256: Digest) {
-        if !self.backbone.uses(sha256) {
-            cx.act(Act::DeleteBackbone(sha256));
+    pub(super) fn delete_backbone(&self, cx: &mut Cx<'_>, files: Digest) {
+        if !self.backbone.uses(files) {
+            cx.act(Act::DeleteBackbone(files));
         }
     }
 }

@@ -147,8 +147,8 @@ impl Remote {
         let Some(switch) = &self.backbone.switch else { return };
         let BackboneSwitch { backbone, space, model, manifest, .. } = switch.clone();
         let model = ModelSource::File { path: model, sha256: backbone.sha256, space };
-        let (sha256, name) = (switch.files(), backbone.name);
-        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { sha256, name, manifest, model, version: 0 })));
+        let (files, name) = (switch.files(), backbone.name);
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { files, name, manifest, model, version: 0 })));
     }
 
     /// At startup: goes on with the switch, unless its time has passed.
@@ -163,8 +163,8 @@ impl Remote {
     }
 
     /// Whether the files of the switch that is under way are called so.
-    pub(super) fn switches_to(&self, sha256: Digest) -> bool {
-        self.backbone.switch.as_ref().is_some_and(|switch| switch.files() == sha256)
+    pub(super) fn switches_to(&self, files: Digest) -> bool {
+        self.backbone.switch.as_ref().is_some_and(|switch| switch.files() == files)
     }
 
     /// What keeps an update of the backbone out: a switch that is under way.
@@ -184,8 +184,8 @@ impl Remote {
     }
 
     /// The backbone that is accepted is the one of the switch: what was asked for.
-    pub(super) fn switch_accepted(&mut self, cx: &Cx<'_>, sha256: Digest, reason: &str) -> Option<String> {
-        if !self.switches_to(sha256) {
+    pub(super) fn switch_accepted(&mut self, cx: &Cx<'_>, files: Digest, reason: &str) -> Option<String> {
+        if !self.switches_to(files) {
             return None;
         }
         let end = self.backbone.switch.take()?.ended(SwitchPhase::Installed, reason, cx.now.wall);

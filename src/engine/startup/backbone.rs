@@ -138,7 +138,7 @@ mod tests {
 
     fn installed(over: &str) -> InstalledBackbone {
         let manifest = "/state/backbones/net.yaml".into();
-        InstalledBackbone { sha256: Digest::of(b"net"), manifest, over: over.into(), asked: None }
+        InstalledBackbone { files: Digest::of(b"net"), manifest, over: over.into(), asked: None }
     }
 
     /// What a device is started with.

@@ -5,7 +5,7 @@ use crate::engine::remote::STARTS_MAX;
 
 fn installed(name: &[u8]) -> InstalledBackbone {
     InstalledBackbone {
-        sha256: Digest::of(name),
+        files: Digest::of(name),
         manifest: "/state/net.yaml".into(),
         over: "default".into(),
         asked: None,
@@ -33,7 +33,7 @@ fn a_backbone_with_which_no_start_works_is_reverted_with_the_previous_head() {
         writes.iter().any(back) && writes.iter().any(|write| matches!(write, Write::BackboneState(_))),
         "{writes:?}"
     );
-    assert!(memory.reverted.as_ref().is_some_and(|reverted| reverted.sha256 == Digest::of(b"second")));
+    assert!(memory.reverted.as_ref().is_some_and(|reverted| reverted.files == Digest::of(b"second")));
     assert!(memory.starting(Timestamp(3)).is_empty(), "nothing is on trial any more");
 }
 
@@ -49,10 +49,7 @@ fn a_backbone_is_confirmed_after_a_minute_and_the_previous_file_is_deleted() {
     let mut engine = engine(PromotionPolicy::Gated, Snapshot { backbone: on_trial(), ..snapshot() });
     engine.start(at(0));
     let forgets = |effects: &Step| {
-        effects
-            .acts
-            .iter()
-            .any(|effect| matches!(effect, Act::DeleteBackbone(sha256) if *sha256 == Digest::of(b"first")))
+        effects.acts.iter().any(|effect| matches!(effect, Act::DeleteBackbone(files) if *files == Digest::of(b"first")))
     };
     assert!(!forgets(&engine.step(at(59_000), Event::Tick)));
     let effects = engine.step(at(60_000), Event::Tick);
@@ -71,7 +68,7 @@ fn a_reverted_backbone_is_reported_once() {
         .iter()
         .filter(|effect| matches!(effect, Write::BackboneState(memory) if memory.reverted.is_none()));
     assert_eq!(told.count(), 1);
-    let file = |effect: &Act| matches!(effect, Act::DeleteBackbone(sha256) if *sha256 == Digest::of(b"second"));
+    let file = |effect: &Act| matches!(effect, Act::DeleteBackbone(files) if *files == Digest::of(b"second"));
     assert!(effects.acts.iter().any(file), "its file goes");
 }
 
@@ -80,6 +77,6 @@ fn a_prepared_backbone_that_is_not_expected_changes_nothing() {
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     engine.start(at(0));
     let effects =
-        engine.step(at(1), Event::Swap(SwapEvent::Failed { sha256: Digest::of(b"old"), reason: "late".into() }));
+        engine.step(at(1), Event::Swap(SwapEvent::Failed { files: Digest::of(b"old"), reason: "late".into() }));
     assert!(effects.is_empty(), "{effects:?}");
 }

@@ -2,8 +2,9 @@
 //!
 //! `t = (s^2 + (FLOOR mean(s))^2)^(1/4)`, s the standard deviation of a value over the samples and `mean(s)` that of all
 //! values, and then all t times one number, so that the mean square of what is divided is 1, as with the deviations
-//! themselves: a penalty means the same with either. It is the square root of the deviation (Pareto scaling, van den Berg et al. 2006,
-//! doi 10.1186/1471-2164-7-142), half-way between the deviation and one number for all, with a small floor.
+//! themselves: a penalty means the same with either. It is the square root of the deviation (Pareto scaling, van den
+//! Berg et al. 2006, doi 10.1186/1471-2164-7-142), half-way between the deviation and one number for all, with a small
+//! floor.
 //! Divided by its own deviation, a value that is nearly constant in a few samples is blown up to the weight of all
 //! others, and one image in which it is not gets logits of some hundred. Where penalties do not bound what a value can
 //! do (random projections, the start of a network), the floor does. (Decision 37.)

@@ -164,7 +164,7 @@ impl World {
                 let is_new = memory.trial.is_some() && self.model.backbone.trial.is_none();
                 self.counts.switches += u64::from(is_asked && is_new);
                 if let Some(installed) = &memory.installed {
-                    let sha256 = installed.sha256;
+                    let sha256 = installed.files;
                     assert!(self.observed.verified.contains(&sha256), "a backbone is in force unverified");
                     assert!(self.staged.contains(&sha256), "a backbone is in force without its files");
                     assert!(self.observed.pairs[&sha256].1, "a backbone is in force that the gate refused");

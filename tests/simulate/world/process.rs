@@ -96,8 +96,8 @@ impl World {
         let (configured, meant) = (&*self.settings.backbone_model, Some(space_of(self.own.sha256)));
         let facts = BackboneFacts { configured, is_path: false, meant, stored: meant };
         match self.model.backbone.choose(facts, Vec::new) {
-            Ok(BackboneChoice::Installed(InstalledBackbone { sha256, .. })) => {
-                BackboneRef { name: "remote".into(), sha256: self.model_of(sha256), dim: 1 }
+            Ok(BackboneChoice::Installed(InstalledBackbone { files, .. })) => {
+                BackboneRef { name: "remote".into(), sha256: self.model_of(files), dim: 1 }
             }
             Ok(BackboneChoice::Configured) => self.own.clone(),
             other => panic!("a backbone is kept or missed that nobody replaced: {other:?}"),

@@ -226,11 +226,11 @@ impl World {
 
     /// Writes its files, embeds the stored images in parts, and compares the pair with the one that serves by then.
     pub(super) fn prepare(&mut self, mut preparation: Preparation) {
-        let sha256 = preparation.order.sha256;
-        let model = self.model_of(sha256);
+        let files = preparation.order.files;
+        let model = self.model_of(files);
         if preparation.part == 0 && !self.stage(&preparation.order) {
             let reason = "no backbone comes out of it".to_owned();
-            return self.later(500, Event::Swap(SwapEvent::Failed { sha256, reason }));
+            return self.later(500, Event::Swap(SwapEvent::Failed { files, reason }));
         }
         if preparation.part == PARTS {
             return self.compare_pair(preparation.order);
@@ -250,22 +250,22 @@ impl World {
 
     /// Puts the model and its manifest beside those that are there.
     fn stage(&mut self, order: &SwapOrder) -> bool {
-        let sha256 = order.sha256;
+        let files = order.files;
         let is_file = matches!(order.model, ModelSource::File { .. });
         let chunks = self.model.chunks.get(&UpdateKind::Backbone);
         let is_whole =
-            chunks.is_some_and(|chunks| Digest::of(&chunks.values().flatten().copied().collect::<Vec<u8>>()) == sha256);
-        if !is_whole && !is_file && !self.staged.contains(&sha256) {
+            chunks.is_some_and(|chunks| Digest::of(&chunks.values().flatten().copied().collect::<Vec<u8>>()) == files);
+        if !is_whole && !is_file && !self.staged.contains(&files) {
             return false;
         }
-        self.staged.insert(sha256);
-        self.vendor.releases[&self.model_of(sha256)].behaviour != Behaviour::Unreadable
+        self.staged.insert(files);
+        self.vendor.releases[&self.model_of(files)].behaviour != Behaviour::Unreadable
     }
 
     fn compare_pair(&mut self, order: SwapOrder) {
-        let SwapOrder { sha256, name, version, .. } = order;
+        let SwapOrder { files, name, version, .. } = order;
         let against = self.champion_in(self.settings.space);
-        let model = self.model_of(sha256);
+        let model = self.model_of(files);
         let backbone = BackboneRef { name, sha256: model, dim: 1 };
         let classes: BTreeSet<_> = (self.model.samples.iter())
             .filter(|(id, _)| self.model.embeddings.contains(&(**id, model)))
@@ -278,12 +278,12 @@ impl World {
             self.observed.judged(&challenger.head.id, against, promote);
             self.learns(&challenger.head.id);
         }
-        self.observed.pairs.insert(sha256, (against, promote));
+        self.observed.pairs.insert(files, (against, promote));
         let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
         let succession = SwapResult {
-            sha256,
+            files,
             backbone,
-            manifest: format!("/state/backbones/{sha256}.yaml").into(),
+            manifest: format!("/state/backbones/{files}.yaml").into(),
             challenger,
             verdict: verdict(promote, false),
             against,
@@ -294,28 +294,28 @@ impl World {
     }
 
     /// The files of a backbone are removed; never those that the daemon runs with or may go back to.
-    pub(super) fn delete_backbone(&mut self, sha256: Digest) {
+    pub(super) fn delete_backbone(&mut self, files: Digest) {
         let memory = &self.model.backbone;
         let before = memory.trial.as_ref().and_then(|trial| trial.before.installed.as_ref());
         for in_use in memory.installed.iter().chain(before) {
-            assert_ne!(in_use.sha256, sha256, "the files of a backbone in use are removed");
+            assert_ne!(in_use.files, files, "the files of a backbone in use are removed");
         }
-        self.staged.remove(&sha256);
-        self.work.retain(|(_, work)| !matches!(work, Work::Prepare(it) if it.order.sha256 == sha256));
+        self.staged.remove(&files);
+        self.work.retain(|(_, work)| !matches!(work, Work::Prepare(it) if it.order.files == files));
     }
 
     /// Whether the daemon comes up with the backbone in force, which has to be there.
     pub(super) fn backbone_opens(&self) -> bool {
         let Some(installed) = self.model.backbone.model(&self.settings.backbone_model) else { return true };
-        assert!(self.staged.contains(&installed.sha256), "the backbone in force has no files");
-        self.vendor.releases[&self.model_of(installed.sha256)].behaviour != Behaviour::Fatal
+        assert!(self.staged.contains(&installed.files), "the backbone in force has no files");
+        self.vendor.releases[&self.model_of(installed.files)].behaviour != Behaviour::Fatal
     }
 
     /// Whether what is in probation makes the daemon crash.
     pub(super) fn is_unstable(&self) -> bool {
         let installed = self.model.backbone.trial.as_ref().and(self.model.backbone.installed.as_ref());
         installed.is_some_and(|installed| {
-            self.vendor.releases[&self.model_of(installed.sha256)].behaviour == Behaviour::Unstable
+            self.vendor.releases[&self.model_of(installed.files)].behaviour == Behaviour::Unstable
         })
     }
 }

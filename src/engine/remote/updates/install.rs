@@ -110,9 +110,9 @@ impl Remote {
                           another file";
             return self.fail_update(cx, UpdateKind::Backbone, Refusal::new(Code::NotPossible, reason));
         }
-        let (sha256, name) = (manifest.sha256, manifest.name.clone());
+        let (files, name) = (manifest.sha256, manifest.name.clone());
         let (manifest, model) = (keys.clone(), ModelSource::Chunks);
-        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { sha256, name, manifest, model, version: 0 })));
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { files, name, manifest, model, version: 0 })));
         self.publish_update(cx, UpdateKind::Backbone);
     }
 
@@ -127,10 +127,10 @@ impl Remote {
     }
 
     /// Whether the backbone whose files are called so is the one that is being prepared.
-    pub fn is_next(&mut self, sha256: Digest) -> bool {
+    pub fn is_next(&mut self, files: Digest) -> bool {
         let fetch = self.updates.of(UpdateKind::Backbone).fetch.as_ref();
-        let is_update = fetch.is_some_and(|fetch| fetch.stage == Stage::Verified && fetch.manifest.sha256 == sha256);
-        is_update || self.switches_to(sha256)
+        let is_update = fetch.is_some_and(|fetch| fetch.stage == Stage::Verified && fetch.manifest.sha256 == files);
+        is_update || self.switches_to(files)
     }
 
     /// The update of the backbone that is under way.

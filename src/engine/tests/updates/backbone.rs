@@ -43,7 +43,7 @@ fn succeeds_against(
     let reason = "as the test says".to_owned();
     let verdict = Verdict { promote, provisional: false, code: code(promote), reason, change: None };
     machine.step(Event::Swap(SwapEvent::Ready(Box::new(SwapResult {
-        sha256: Digest::of(file),
+        files: Digest::of(file),
         backbone: backbone(),
         manifest: "/state/backbones/net.yaml".into(),
         challenger,
@@ -65,7 +65,7 @@ fn chunks(machine: &Machine) -> usize {
 
 fn forgets(machine: &Machine, file: &[u8]) -> bool {
     let gone = Digest::of(file);
-    machine.effects.acts.iter().any(|effect| matches!(effect, Act::DeleteBackbone(sha256) if *sha256 == gone))
+    machine.effects.acts.iter().any(|effect| matches!(effect, Act::DeleteBackbone(files) if *files == gone))
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_verified_backbone_is_prepared_beside_the_present_one_and_reports_its_progre
         _ => None,
     });
     let order = order.expect("it is readied");
-    assert_eq!((order.sha256, order.manifest["embedding"]["dim"].clone()), (Digest::of(&file), json!(1)));
+    assert_eq!((order.files, order.manifest["embedding"]["dim"].clone()), (Digest::of(&file), json!(1)));
     assert_eq!((&state(&machine)["phase"], &state(&machine)["update_percentage"]), (&json!("verified"), &json!(0)));
     machine.step(Event::Swap(SwapEvent::Progress { embedded: 16, of: 40 }));
     assert_eq!(state(&machine)["update_percentage"], 40);
@@ -93,7 +93,7 @@ fn a_pair_that_passes_takes_over_by_one_commit_and_a_restart() {
     assert!(machine.effects.then == Next::Restart);
     assert_eq!(machine.events("backbone_changed").len(), 1);
     assert_eq!(machine.events("promoted").len(), 1);
-    let installed = machine.stored.backbone.installed.as_ref().map(|installed| installed.sha256);
+    let installed = machine.stored.backbone.installed.as_ref().map(|installed| installed.files);
     assert_eq!((installed, chunks(&machine)), (Some(Digest::of(&file)), 0), "no chunk is left");
     assert!(machine.stored.backbone.trial.is_some());
     assert_eq!((&state(&machine)["installed_version"], &state(&machine)["phase"]), (&json!("1"), &json!("trial")));
@@ -125,7 +125,7 @@ fn a_pair_is_compared_again_when_another_head_serves_than_the_one_it_was_compare
     succeeds_against(&mut machine, &file, Some(2), challenger, true);
     assert!(machine.effects.then != Next::Restart);
     assert_eq!((machine.champion(), machine.events("promoted").len()), (1, 0), "nothing is promoted");
-    let again = |act: &Act| matches!(act, Act::PrepareBackbone(order) if order.sha256 == Digest::of(&file));
+    let again = |act: &Act| matches!(act, Act::PrepareBackbone(order) if order.files == Digest::of(&file));
     assert!(machine.effects.acts.iter().any(again), "{:?}", machine.effects);
     assert_eq!((&state(&machine)["phase"], chunks(&machine)), (&json!("verified"), 41), "nothing is fetched again");
     succeeds(&mut machine, &file, true, true);
@@ -155,7 +155,7 @@ fn the_head_of_a_pair_has_the_version_that_its_verdict_names_though_a_training_e
 fn a_model_that_does_not_open_is_bad_content() {
     let (mut machine, file) = (Machine::new(), file(1));
     verified(&mut machine, &file, 1);
-    machine.step(Event::Swap(SwapEvent::Failed { sha256: Digest::of(&file), reason: "no model".into() }));
+    machine.step(Event::Swap(SwapEvent::Failed { files: Digest::of(&file), reason: "no model".into() }));
     assert_eq!(machine.events("update_failed")[0]["code"], "bad_content");
     assert!(forgets(&machine, &file) && chunks(&machine) == 0);
 }

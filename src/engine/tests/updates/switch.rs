@@ -85,7 +85,7 @@ fn succeeds(machine: &mut Machine, promote: bool) {
     let reason = "as the test says".to_owned();
     let verdict = Verdict { promote, provisional: false, code: code(promote), reason, change: None };
     machine.step(Event::Swap(SwapEvent::Ready(Box::new(SwapResult {
-        sha256: switch.files(),
+        files: switch.files(),
         backbone: switch.backbone.clone(),
         manifest: "/state/backbones/net.yaml".into(),
         challenger: Some(challenger),
@@ -115,7 +115,7 @@ fn a_switch_is_durable_before_anything_is_done_for_it_and_reports_where_it_is() 
     let answer = switch(&mut machine, "large");
     assert!(matches!(&answer, Answer::Ok { data } if data["begun"] == true), "{answer:?}");
     let order = order(&machine).expect("it is readied");
-    assert_eq!((order.sha256, order.name.as_str()), (files(&machine), "net-large"));
+    assert_eq!((order.files, order.name.as_str()), (files(&machine), "net-large"));
     let ModelSource::File { path, sha256, space } = order.model else { panic!("no chunks come") };
     assert_eq!(
         (path, sha256, space),
@@ -147,7 +147,7 @@ fn a_pair_that_passes_takes_over_and_the_switch_is_on_trial_when_it_serves() {
     assert!(machine.effects.then == Next::Restart);
     assert_eq!(machine.events("backbone_changed").len(), 1);
     let installed = machine.stored.backbone.installed.clone().unwrap();
-    assert_eq!((installed.sha256, installed.asked.as_deref(), &*installed.over), (files, Some("large"), "played"));
+    assert_eq!((installed.files, installed.asked.as_deref(), &*installed.over), (files, Some("large"), "played"));
     assert!(machine.stored.backbone.trial.is_some() && machine.stored.backbone.switch.is_none());
     let said = report(&mut machine);
     assert_eq!(said["phase"], "starting", "the former one serves until the restart");
@@ -191,7 +191,7 @@ fn a_model_that_does_not_open_ends_the_switch() {
     let mut machine = Machine::new();
     switch(&mut machine, "large");
     let files = files(&machine);
-    machine.step(Event::Swap(SwapEvent::Failed { sha256: files, reason: "no model".into() }));
+    machine.step(Event::Swap(SwapEvent::Failed { files, reason: "no model".into() }));
     assert_eq!(machine.events("update_failed")[0]["code"], "bad_content");
     assert!(deletes(&machine, files));
     assert_eq!(
@@ -205,7 +205,7 @@ fn a_restart_goes_on_with_the_switch_and_another_setting_ends_it() {
     let mut machine = Machine::new();
     switch(&mut machine, "large");
     machine.boot();
-    assert_eq!(order(&machine).map(|order| order.sha256), Some(files(&machine)), "it goes on");
+    assert_eq!(order(&machine).map(|order| order.files), Some(files(&machine)), "it goes on");
     assert!(machine.stored.backbone.switch.is_some());
     let files = files(&machine);
     machine.settings.backbone_model = "/srv/mine.yaml".into();
