@@ -22,7 +22,7 @@ use crate::shared::files::read_key;
 use crate::store::files::sync_folder_of;
 use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, VERSION_MAX, in_time};
 use crate::wire::UpdateKind;
-use crate::words::{Digest, Timestamp};
+use crate::words::{Digest, TaskId, Timestamp};
 /// `update`
 #[derive(Debug, Subcommand)]
 pub enum Update {
@@ -88,6 +88,9 @@ pub struct Sign {
     /// A device that it is for, with * for any characters; may be given several times [default: every device]
     #[arg(long, value_name = "ID")]
     pub device: Vec<String>,
+    /// For a head: the task that it answers [default: the one called default, or the only one]
+    #[arg(long, value_name = "ID")]
+    pub task: Option<TaskId>,
     /// For a backbone: its manifest
     #[arg(long, value_name = "YAML", required_if_eq("kind", "backbone"))]
     pub backbone_manifest: Option<PathBuf>,

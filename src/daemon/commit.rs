@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::engine::{Act, Next, OutboxMessage, Step, StoreEvent, Write};
 use crate::mqtt::WINDOW;
 use crate::store::{Reader, Store, StoreError};
-use crate::wire::Topic;
+use crate::wire::TaskTopic;
 use crate::words::error_chain;
 
 /// How long to wait before a commit that failed because the disk is full is tried again.
@@ -209,7 +209,7 @@ impl Unstored {
 fn publish_predictions(mut writes: Vec<Write>, publish: &dyn Fn(&OutboxMessage) -> bool) -> (Vec<Write>, Vec<u64>) {
     let mut published = Vec::new();
     writes.retain(|write| match write {
-        Write::Outbox(message) if message.topic == Topic::Prediction && publish(message) => {
+        Write::Outbox(message) if message.topic.of_task() == Some(TaskTopic::Prediction) && publish(message) => {
             published.push(message.seq);
             false
         }
@@ -285,7 +285,7 @@ mod tests {
     fn the_journal_has_an_event_with_its_commit_and_at_once_while_nothing_can_be_stored() {
         let envelope = Envelope::new(Timestamp(0), 1, "boot");
         let kind = EventKind::Stopped { reason: "asked to stop".into() };
-        let log = Act::LogEvent(Box::new(EventReport { envelope, kind }));
+        let log = Act::LogEvent(Box::new(EventReport { envelope, task: None, kind }));
         assert!(!promises_nothing(&log), "what the batch changed is not durable yet");
         assert!(is_free_in_an_outage(&log), "it goes to the broker as it is, and to the journal too");
     }

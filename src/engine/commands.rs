@@ -123,6 +123,7 @@ impl Engine {
         let cx = Cx::new(now, &mut self.messages, &mut self.context);
         StatusReport {
             health: cx.health(&overview),
+            task: None,
             head: overview.champion.map(|champion| champion.head.clone()),
             backbone: cx.settings().backbone.name.clone(),
             phase: overview.phase,

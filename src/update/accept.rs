@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::manifest::{Contents, Manifest};
-use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, Timestamp, keywords, wildcard};
+use crate::wire::{Unsettled, UpdateKind, settle};
+use crate::words::{Digest, EmbeddingSpace, TaskId, Timestamp, keywords, wildcard};
 
 keywords! {
     /// Why an update is refused, not finished, or rolled back; the code for programs.
@@ -31,6 +31,8 @@ keywords! {
         TooLarge = "too_large",
         /// Its chunks do not fit into a packet.
         ChunkTooLarge = "chunk_too_large",
+        /// It is for a task that this device does not have, or does not say for which of several.
+        UnknownTask = "unknown_task",
         /// Somebody is switching to another backbone.
         Switching = "switching",
         /// It is for another backbone or another preprocessing.
@@ -70,8 +72,8 @@ impl Refusal {
 pub struct Device<'a> {
     /// Its id.
     pub id: &'a str,
-    /// The embeddings that its backbone makes.
-    pub space: EmbeddingSpace,
+    /// Its tasks, each with the embeddings that its heads read; `default` alone where the configuration names none.
+    pub tasks: &'a [(TaskId, EmbeddingSpace)],
     /// Bytes of a chunk that fit into a packet.
     pub chunk_bytes_max: u64,
     /// Bytes of a file that its store has room for.
@@ -107,7 +109,7 @@ pub enum Accepted {
 /// A clock that is earlier than the manifest's creation is wrong, so it cannot expire the manifest.
 ///
 /// # Errors
-/// The first [`Refusal`] there is: kind, device, version, backbone, chunks, time.
+/// The first [`Refusal`] there is: kind, device, version, task, backbone, chunks, time.
 pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: Timestamp) -> Result<Accepted, Refusal> {
     let refuse = |code, reason: String| Err(Refusal::new(code, reason));
     let found = manifest.contents.kind();
@@ -136,8 +138,8 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
         let reason = format!("version {version} was installed and rolled back; sign another file as a higher version");
         return refuse(Code::FailedBefore, reason);
     }
-    if let Contents::Head { backbone, space } = &manifest.contents
-        && *space != device.space
+    if let Contents::Head { task, backbone, space } = &manifest.contents
+        && *space != space_of(task.as_ref(), device)?
     {
         let (name, sha256) = (&backbone.name, backbone.sha256.short());
         let reason = format!(
@@ -163,6 +165,18 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
     }
     in_time(manifest, now)?;
     Ok(Accepted::Begin)
+}
+
+/// The embeddings that heads of the task read which is meant by the one that is `asked` for.
+fn space_of(asked: Option<&TaskId>, device: &Device<'_>) -> Result<EmbeddingSpace, Refusal> {
+    let ids: Vec<TaskId> = device.tasks.iter().map(|(task, _)| task.clone()).collect();
+    let refused = |why: Unsettled| {
+        let reason = format!("it is for no task of this device: {why}; sign it with --task");
+        Refusal::new(Code::UnknownTask, reason)
+    };
+    let meant = settle(asked, &ids).map_err(refused)?;
+    let (_, space) = device.tasks.iter().find(|(task, _)| task == meant).expect("it is one of these");
+    Ok(*space)
 }
 
 /// Whether the manifest has not expired; checked again before installing, since fetching can take days.

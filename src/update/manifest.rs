@@ -10,7 +10,7 @@ use super::canonical::{EXACT_MAX, canonical, read_strictly};
 use super::keys::{Signer, TrustedKeys};
 use crate::head::BackboneRef;
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, TaskId, Timestamp};
 
 /// Bytes of a manifest at most.
 pub const MANIFEST_BYTES_MAX: usize = 64 << 10;
@@ -68,6 +68,8 @@ pub struct Manifest {
 pub enum Contents {
     /// A head that reads the embeddings of this backbone, prepared this way.
     Head {
+        /// The task that it answers; the one called `default`, or the only one, where left out.
+        task: Option<TaskId>,
         /// As people know it.
         backbone: BackboneRef,
         /// The embeddings that the head must read, whatever its file states.
@@ -104,6 +106,7 @@ struct Fields {
     created: Timestamp,
     expires: Timestamp,
     devices: Option<Vec<String>>,
+    task: Option<TaskId>,
     backbone: Option<BackboneRef>,
     space: Option<EmbeddingSpace>,
     manifest: Option<Value>,
@@ -212,7 +215,7 @@ fn read_members(members: Map<String, Value>, signed_by: String) -> Result<Manife
         )));
     }
     let contents = match (kind, fields.backbone, fields.space, fields.manifest) {
-        (UpdateKind::Head, Some(backbone), Some(space), _) => Contents::Head { backbone, space },
+        (UpdateKind::Head, Some(backbone), Some(space), _) => Contents::Head { task: fields.task, backbone, space },
         (UpdateKind::Head, ..) => return Err(malformed("a head needs 'backbone' and 'space'")),
         (UpdateKind::Backbone, _, _, Some(manifest @ Value::Object(_))) => Contents::Backbone { manifest },
         (UpdateKind::Backbone, ..) => return Err(malformed("a backbone needs 'manifest', an object")),

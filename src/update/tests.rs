@@ -2,12 +2,14 @@
 
 mod vectors;
 
+use std::sync::LazyLock;
+
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, TaskId, Timestamp};
 
 const FILE: &[u8] = b"a head of some bytes";
 /// 2026-03-01T00:00:00Z.
@@ -56,10 +58,13 @@ fn opened(text: &str) -> Result<Manifest, Code> {
     Manifest::open(text.as_bytes(), &trusted()).map_err(|refusal| refusal.code)
 }
 
+/// What a device without named tasks has.
+static DEFAULT: LazyLock<[(TaskId, EmbeddingSpace); 1]> = LazyLock::new(|| [(TaskId::default(), space(b"b"))]);
+
 fn device() -> Device<'static> {
     Device {
         id: "line-3",
-        space: space(b"b"),
+        tasks: &*DEFAULT,
         chunk_bytes_max: 65_536,
         bytes_max: 64 << 20,
         installed: None,
@@ -218,6 +223,8 @@ fn fields_out_of_their_range_are_refused_though_signed() {
         (json!({ "devices": "line-3" }), Code::Malformed),
         (json!({ "devices": ["Line 3"] }), Code::Malformed),
         (json!({ "space": null }), Code::Malformed),
+        (json!({ "task": "A" }), Code::Malformed),
+        (json!({ "task": 7 }), Code::Malformed),
         (json!({ "kind": "backbone" }), Code::Malformed),
         (json!({ "kind": "backbone", "manifest": [] }), Code::Malformed),
     ] {
@@ -290,11 +297,29 @@ fn a_wrong_target_is_refused() {
 }
 
 #[test]
+fn a_head_is_for_the_task_that_it_names_and_reads_the_embeddings_of_that_one() {
+    let task = |name: &str| TaskId::new(name).unwrap();
+    let tasks = [(task("door"), space(b"b")), (task("bin"), space(b"lower part"))];
+    let several = Device { tasks: &tasks, ..device() };
+    assert_eq!(taken(json!({ "task": "door" }), &several, 1), Ok(Accepted::Begin));
+    assert_eq!(taken(json!({ "task": "bin" }), &several, 1), Err(Code::WrongBackbone));
+    assert_eq!(taken(json!({ "task": "gate" }), &several, 1), Err(Code::UnknownTask));
+    assert_eq!(taken(json!({}), &several, 1), Err(Code::UnknownTask), "which of the two nobody can tell");
+    assert_eq!(taken(json!({}), &Device { tasks: &tasks[..1], ..device() }, 1), Ok(Accepted::Begin), "the only one");
+    assert_eq!(taken(json!({ "task": "default" }), &device(), 1), Ok(Accepted::Begin));
+    let manifest = opened(&signed(json!({ "task": "gate" }))).unwrap();
+    let refusal = accept(&manifest, UpdateKind::Head, &several, MADE).unwrap_err();
+    assert!(refusal.reason.contains("there are door, bin") && refusal.reason.ends_with("--task"), "{refusal}");
+}
+
+#[test]
 fn mix_and_match_of_head_and_backbone_is_refused() {
-    let other = Device { space: space(b"another"), ..device() };
+    let other = [(TaskId::default(), space(b"another"))];
+    let other = Device { tasks: &other, ..device() };
     assert_eq!(taken(json!({}), &other, 1), Err(Code::WrongBackbone));
     let prepared = EmbeddingSpace { preprocessing: Digest::of(b"other"), ..space(b"b") };
-    assert_eq!(taken(json!({}), &Device { space: prepared, ..device() }, 1), Err(Code::WrongBackbone));
+    let prepared = [(TaskId::default(), prepared)];
+    assert_eq!(taken(json!({}), &Device { tasks: &prepared, ..device() }, 1), Err(Code::WrongBackbone));
     let manifest = opened(&signed(json!({}))).unwrap();
     let refusal = accept(&manifest, UpdateKind::Backbone, &device(), MADE).unwrap_err();
     assert_eq!(refusal.code, Code::WrongKind, "a head on the backbone's topic");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload, UpdateKind};
 use crate::head::BackboneRef;
-use crate::words::{HeadRef, SampleId};
+use crate::words::{HeadRef, SampleId, TaskId};
 
 /// `event`: an event with its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,10 @@ pub struct EventReport {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
+    /// The task that it is about; left out where the configuration names no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// The event itself.
     #[serde(flatten)]
     pub kind: EventKind,

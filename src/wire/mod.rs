@@ -10,6 +10,7 @@
 //! daemon understands a newer sender; a field given twice is refused, because it has two meanings.
 
 mod alert;
+mod base;
 pub mod command;
 mod event;
 mod home_assistant;
@@ -17,6 +18,7 @@ mod payload;
 mod remote;
 mod request;
 mod status;
+mod task;
 mod topic;
 mod training;
 
@@ -25,9 +27,12 @@ mod asyncapi;
 #[cfg(test)]
 mod documented_tests;
 #[cfg(test)]
+mod task_tests;
+#[cfg(test)]
 mod tests;
 
-pub use alert::{Alert, AlertId, Raised, Severity, Warning};
+pub use alert::{Alert, AlertId, BadAlertId, Raised, Severity, TaskAlert, Warning};
+pub use base::Base;
 pub use command::{
     BadImagePrefix, Command, Exported, Forgotten, HeadEntry, ImagePrefix, LabelItem, LabelsTaken, Link,
     MAX_LABEL_ITEMS, MAX_REVIEW_ITEMS, MAX_SAMPLES, Prediction, PredictionBody, Promoted, ReviewAdvice, ReviewItem,
@@ -42,10 +47,18 @@ pub use remote::{
 };
 pub use request::{Answer, BadRequest, ErrorCode, Failure, Request, Response};
 pub use status::{
-    BadStatus, Health, HealthFigures, Ignored, Info, InfoHead, LiveFigure, LiveFigures, Status, Versions,
+    BadStatus, Health, HealthFigures, Ignored, Info, InfoHead, InfoTask, LiveFigure, LiveFigures, SourceHealth, Status,
+    TaskHealth, Versions,
 };
-pub use topic::{BadTopic, Base, InboundTopic, Qos, Topic, UpdateKind};
+pub use task::{StateName, TaskState, UNKNOWN, Unsettled, settle};
+pub use topic::{BadTopic, InboundTopic, Qos, TaskTopic, Topic, UpdateKind};
 pub use training::{BestRecall, RecallChange, TrainResult, TrainState, TrainingPhase};
+
+/// For flags that are absent when they are not set.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
 
 /// For counts that are absent when they are zero.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::payload::{BadPayload, bounded, from_json, shortened};
-use super::{Command, Envelope, Payload};
-use crate::words::Timestamp;
+use super::{Command, Envelope, Payload, Unsettled, settle};
+use crate::words::{TaskId, Timestamp};
 
 /// The most characters in a transaction.
 const MAX_TRANSACTION_CHARS: usize = 128;
@@ -21,6 +21,8 @@ pub struct Request {
     pub transaction: Option<String>,
     /// The request is refused after this time.
     pub expires: Option<Timestamp>,
+    /// The task that it is about, as it says; labels have it too. See [`Request::settle`].
+    pub task: Option<TaskId>,
 }
 
 /// Why a request is refused.
@@ -51,14 +53,18 @@ pub(super) struct Fields {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "Option<Timestamp>"))]
     expires: Option<String>,
+    /// The task that it is about; the one called `default`, or the only one, where left out.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<TaskId>"))]
+    task: Option<String>,
 }
 
 impl Request {
     /// Reads the payload of `request/<name>`; an empty one means `{}`.
     ///
     /// # Errors
-    /// [`BadRequest`] when the payload is no JSON object, or `transaction`, `expires` or an argument is not what it should
-    /// be.
+    /// [`BadRequest`] when the payload is no JSON object, or `transaction`, `expires`, `task` or an argument is not what
+    /// it should be.
     pub fn parse(name: &str, payload: &[u8]) -> Result<Self, BadRequest> {
         let payload = bounded(payload)?;
         let fields = match payload {
@@ -79,11 +85,28 @@ impl Request {
                 return Err(BadRequest { transaction, reason });
             }
         };
-        let command = match Command::parse(name, if payload.is_empty() { b"{}" } else { payload }) {
+        let task = match fields.task.as_deref().map(str::parse::<TaskId>).transpose() {
+            Ok(task) => task,
+            Err(bad) => return Err(BadRequest { transaction, reason: format!("'task' names no task: {bad}") }),
+        };
+        let mut command = match Command::parse(name, if payload.is_empty() { b"{}" } else { payload }) {
             Ok(command) => command,
             Err(bad) => return Err(BadRequest { transaction, reason: bad.to_string() }),
         };
-        Ok(Self { name: name.to_owned(), command, transaction, expires })
+        if let Some(Err(reason)) = task.as_ref().map(|task| command.be_about(task)) {
+            return Err(BadRequest { transaction, reason });
+        }
+        Ok(Self { name: name.to_owned(), command, transaction, expires, task })
+    }
+
+    /// Which of the device's `tasks` it is about: the one that it names, else the one that is meant; `None` where it is
+    /// about none. Labels in it are each settled by themselves.
+    ///
+    /// # Errors
+    /// [`Unsettled`] when there is no such task, or it needs one and nobody can tell which.
+    pub fn settle<'a>(&self, tasks: &'a [TaskId]) -> Result<Option<&'a TaskId>, Unsettled> {
+        let matters = self.task.is_some() || self.command.needs_task();
+        matters.then(|| settle(self.task.as_ref(), tasks)).transpose()
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload, is_zero};
 use crate::head::BackboneRef;
-use crate::words::{HeadId, Label, Timestamp};
+use crate::words::{HeadId, HeadRef, Label, SourceId, TaskId, Timestamp};
 
 /// Plain text on `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +68,12 @@ pub struct Info {
     pub versions: Versions,
     /// The backbone in service.
     pub backbone: BackboneRef,
-    /// The head in service; null while there is none.
+    /// The head in service; null while there is none. Of several tasks, that of `default`, or null.
     pub head: Option<InfoHead>,
+    /// The tasks that the configuration names, in its order; left out where it names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub tasks: Vec<InfoTask>,
     /// Names of the requests and features of this version.
     pub capabilities: Vec<String>,
     /// The configuration in force, without secrets.
@@ -105,6 +109,18 @@ pub struct InfoHead {
     #[serde(default)]
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub accuracy: Option<f64>,
+}
+
+/// A task, as `info` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct InfoTask {
+    /// Its name.
+    pub id: TaskId,
+    /// Its head in service; null while there is none.
+    pub head: Option<InfoHead>,
+    /// The classes that this head distinguishes, in class order; empty while there is none.
+    pub classes: Vec<Label>,
 }
 
 /// `health`: health counters.
@@ -155,6 +171,14 @@ pub struct HealthFigures {
     /// New labels that trainings leave out until they change or are confirmed; absent while there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disbelieved: u64,
+    /// Each task that the configuration names; left out where it names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(extend("minProperties" = 1)))]
+    pub tasks: BTreeMap<TaskId, TaskHealth>,
+    /// Each source that the configuration names; left out where it names none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(test, schemars(extend("minProperties" = 1)))]
+    pub sources: BTreeMap<SourceId, SourceHealth>,
     /// When the last training ended.
     pub last_train: Option<Timestamp>,
     /// Since the start.
@@ -163,6 +187,41 @@ pub struct HealthFigures {
     pub temperature_c: Option<f64>,
     /// Whether the system's clock is synchronised; null where that is not known.
     pub time_synced: Option<bool>,
+}
+
+/// The figures of one task.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct TaskHealth {
+    /// Stored images that the task looks at.
+    pub samples: u64,
+    /// Of them, with a label of this task.
+    pub labelled: u64,
+    /// Of them, without.
+    pub unlabelled: u64,
+    /// New labels that its trainings leave out; absent while there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub disbelieved: u64,
+    /// When its last training ended.
+    pub last_train: Option<Timestamp>,
+    /// Its head in service; null while there is none.
+    pub head: Option<HeadRef>,
+}
+
+/// The figures of one source, since the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SourceHealth {
+    /// Frames that were looked at.
+    pub frames: u64,
+    /// Frames that a newer one replaced before they were looked at.
+    pub skipped: u64,
+    /// Frames that are the one before.
+    pub frozen: u64,
+    /// Frames that could not be had, or are no pictures.
+    pub failed: u64,
+    /// When the last frame came; null before the first.
+    pub last: Option<Timestamp>,
 }
 
 /// What a listing passed over, by reason.

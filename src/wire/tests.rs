@@ -31,8 +31,11 @@ pub(super) fn prediction() -> Prediction {
 
 fn body() -> PredictionBody {
     PredictionBody {
+        task: None,
         image: SampleId::of(b"image"),
-        path: "/srv/camera/gear/1.jpg".into(),
+        path: Some("/srv/camera/gear/1.jpg".into()),
+        source: None,
+        stale: false,
         label: Some(label("gear")),
         probability: Some(0.1 + 0.2),
         top: vec![TopLabel { label: label("gear"), probability: 0.3 }],
@@ -82,6 +85,7 @@ pub(super) fn train_result() -> TrainResult {
     };
     TrainResult {
         envelope: envelope(),
+        task: None,
         training: 3,
         trigger: "12 new labels".into(),
         head: head(),
@@ -130,7 +134,7 @@ pub(super) fn event_kinds() -> Vec<EventKind> {
 }
 
 /// What is written is read back equal, and is a JSON object with the envelope's four fields.
-fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
+pub(super) fn check<P: Payload + PartialEq + std::fmt::Debug>(payload: &P) -> Value {
     let bytes = payload.encode();
     assert_eq!(P::decode(&bytes).as_ref(), Ok(payload), "{}", String::from_utf8_lossy(&bytes));
     let value: Value = serde_json::from_slice(&bytes).unwrap();
@@ -160,6 +164,7 @@ fn reports_are_read_back_equal() {
         versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
         backbone: backbone(),
         head: Some(InfoHead { id: head().id, version: 7, classes: vec![label("gear")], accuracy: Some(0.9) }),
+        tasks: vec![],
         capabilities: vec!["label".into()],
         configuration: json!({"device": {"id": "line-3"}}),
     });
@@ -169,6 +174,7 @@ fn reports_are_read_back_equal() {
     assert!(value["temperature_c"].is_null());
     check(&TrainState {
         envelope: envelope(),
+        task: None,
         phase: TrainingPhase::Fitting,
         progress: 0.25,
         reason: "schedule".into(),
@@ -189,8 +195,10 @@ fn review_lists_and_alerts_are_read_back_equal() {
         neighbours: vec![ReviewNeighbour { image: SampleId::of(b"other"), label: label("gear"), distance: 0.1 }],
     };
     let plain = ReviewItem { label: None, neighbours: vec![], ..item.clone() };
-    let value =
-        check(&ReviewList { envelope: envelope(), body: ReviewItems { items: vec![item, plain], advice: None } });
+    let value = check(&ReviewList {
+        envelope: envelope(),
+        body: ReviewItems { task: None, items: vec![item, plain], advice: None },
+    });
     assert_eq!(value["items"][0]["reason"], "suspicious");
     assert!(value["items"][1].get("neighbours").is_none() && value["advice"].is_null());
     let warning = Warning { severity: Severity::Warning, text: "look".into(), since: Timestamp(0) };
@@ -217,7 +225,7 @@ fn reports_on_updates_are_read_back_equal() {
 #[test]
 fn every_kind_of_event_is_read_back_equal() {
     for kind in event_kinds() {
-        check(&EventReport { envelope: envelope(), kind });
+        check(&EventReport { envelope: envelope(), task: None, kind });
     }
 }
 
@@ -225,6 +233,7 @@ fn every_kind_of_event_is_read_back_equal() {
 fn answers_are_read_back_equal_alone_and_within_a_response() {
     let report = StatusReport {
         health: HealthFigures::default(),
+        task: None,
         head: Some(head()),
         backbone: "tiny".into(),
         phase: TrainingPhase::Idle,
@@ -430,22 +439,30 @@ fn status_is_plain_text() {
 }
 
 /// Reads `bytes` as everything; nothing of it may panic.
-fn read_as_everything(bytes: &[u8]) {
+pub(super) fn read_as_everything(bytes: &[u8]) {
     let _ = (parse_labels(bytes), mark_replayed(bytes.to_vec()));
     for name in Command::NAMES {
         let _ = Request::parse(name, bytes);
     }
     let _ = (Prediction::decode(bytes), TrainResult::decode(bytes), EventReport::decode(bytes));
     let _ = (Info::decode(bytes), Health::decode(bytes), TrainState::decode(bytes));
-    let _ = (UpdateState::decode(bytes), ChunkRequest::decode(bytes));
+    let _ = (UpdateState::decode(bytes), ChunkRequest::decode(bytes), TaskState::decode(bytes));
     let _ = (Response::decode(bytes), Answer::decode(bytes));
     let text = String::from_utf8_lossy(bytes);
-    let _ = (text.parse::<Topic>(), text.parse::<InboundTopic>(), text.parse::<Status>(), Base::new(&text, &text));
+    let _ = (
+        text.parse::<Topic>(),
+        text.parse::<InboundTopic>(),
+        text.parse::<AlertId>(),
+        text.parse::<Status>(),
+        Base::new(&text, &text),
+    );
 }
 
 #[test]
 fn no_mutation_of_a_payload_makes_a_reader_panic() {
     let mut seeds = vec![
+        task_tests::state().encode(),
+        br#"{"task":"door","items":[{"image":"abcdef01","label":"a","task":"door"}]}"#.to_vec(),
         prediction().encode(),
         train_result().encode(),
         br#"[{"image":"abcdef0123","label":"gear"},{"image":"abcdef0124","label":null}]"#.to_vec(),
@@ -454,7 +471,7 @@ fn no_mutation_of_a_payload_makes_a_reader_panic() {
             .to_vec(),
         Response { envelope: envelope(), transaction: None, answer: Answer::ok(&1) }.encode(),
     ];
-    seeds.extend(event_kinds().into_iter().map(|kind| EventReport { envelope: envelope(), kind }.encode()));
+    seeds.extend(event_kinds().into_iter().map(|kind| EventReport { envelope: envelope(), task: None, kind }.encode()));
     for seed in 0..5_000_u64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut bytes = seeds[rng.random_range(0..seeds.len())].clone();

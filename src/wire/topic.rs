@@ -6,19 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::AlertId;
-use crate::words::{Digest, Keyword as _};
-
-/// Filters below the base under which what is for this device comes.
-const FILTERS: [&str; 5] = ["label", "request/+", "config/desired", "update/+/desired", "update/+/chunk/+/+"];
+use crate::words::{Digest, Keyword as _, TaskId, keywords};
 
 /// Where Home Assistant says that it is there, below its own prefix and not below the base.
-const BIRTH: &str = "homeassistant/status";
+pub(super) const BIRTH: &str = "homeassistant/status";
 
-/// The prefix of Home Assistant's topics, unless it is told another one.
-const DISCOVERY_PREFIX: &str = "homeassistant";
-
-/// What the text of a former discovery topic begins with.
-const FORMER: &str = "former/";
+/// The first level of the text of a former discovery topic.
+const FORMER: &str = "former";
 
 /// How hard a message is tried to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +44,8 @@ pub enum Topic {
     Event,
     /// `review`: retained.
     Review,
+    /// `task/<id>/…`: as the topic of this name is where the configuration names no tasks.
+    Task(TaskId, TaskTopic),
     /// `alert/<id>`: retained; an empty payload clears it.
     Alert(AlertId),
     /// `response/<name>`: spooled.
@@ -64,6 +60,46 @@ pub enum Topic {
     Discovery,
     /// A discovery topic of earlier settings, whole: spooled, and cleared by an empty payload.
     FormerDiscovery(String),
+}
+
+keywords! {
+    /// What is said of each task; the last part of its topic.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum TaskTopic {
+        /// Each prediction.
+        Prediction = "prediction",
+        /// The present state, or the latest prediction.
+        State = "state",
+        /// Progress of a training.
+        TrainState = "train/state",
+        /// Result of a training.
+        TrainResult = "train/result",
+        /// Images that are worth a label.
+        Review = "review",
+    }
+}
+
+impl TaskTopic {
+    /// The topic where the configuration names no tasks.
+    #[must_use]
+    pub fn plain(self) -> Topic {
+        match self {
+            Self::Prediction => Topic::Prediction,
+            Self::State => Topic::State,
+            Self::TrainState => Topic::TrainState,
+            Self::TrainResult => Topic::TrainResult,
+            Self::Review => Topic::Review,
+        }
+    }
+
+    /// Where it is said: the plain topic where the configuration names no tasks, else the topic of `task`, and the plain
+    /// one too for a task called `default`.
+    #[must_use]
+    pub fn topics(self, task: Option<&TaskId>) -> Vec<Topic> {
+        let named = task.map(|task| Topic::Task(task.clone(), self));
+        let plain = task.is_none_or(TaskId::is_default).then(|| self.plain());
+        named.into_iter().chain(plain).collect()
+    }
 }
 
 /// What can be updated.
@@ -97,7 +133,7 @@ impl fmt::Display for UpdateKind {
 }
 
 impl Topic {
-    /// All but alerts and responses.
+    /// All but alerts, responses and topics of tasks.
     const FIXED: [Self; 15] = [
         Self::Status,
         Self::Info,
@@ -119,11 +155,24 @@ impl Topic {
     /// One of every kind but responses.
     #[cfg(test)]
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        Self::FIXED.into_iter().chain(AlertId::ALL.iter().copied().map(Self::Alert))
+        let of_tasks = TaskTopic::ALL.iter().map(|topic| Self::Task(TaskId::default(), *topic));
+        Self::FIXED.into_iter().chain(AlertId::PLAIN.iter().cloned().map(Self::Alert)).chain(of_tasks)
+    }
+
+    /// Which of the topics that each task has it is, with or without the task.
+    #[must_use]
+    pub fn of_task(&self) -> Option<TaskTopic> {
+        match self {
+            Self::Task(_, topic) => Some(*topic),
+            plain => TaskTopic::ALL.iter().copied().find(|topic| topic.plain() == *plain),
+        }
     }
 
     /// Whether the broker keeps the latest message for those who come later.
     pub fn retain(&self) -> bool {
+        if let Self::Task(_, topic) = self {
+            return topic.plain().retain();
+        }
         !matches!(self, Self::Prediction | Self::Event | Self::Response(_) | Self::UpdateRequest(_))
     }
 
@@ -134,6 +183,9 @@ impl Topic {
 
     /// Whether a message is kept in the outbox until the broker acknowledges it.
     pub fn spooled(&self) -> bool {
+        if let Self::Task(_, topic) = self {
+            return topic.plain().spooled();
+        }
         matches!(
             self,
             Self::Prediction | Self::TrainResult | Self::Event | Self::Response(_) | Self::FormerDiscovery(_)
@@ -153,13 +205,14 @@ impl fmt::Display for Topic {
             Self::TrainResult => f.write_str("train/result"),
             Self::Event => f.write_str("event"),
             Self::Review => f.write_str("review"),
+            Self::Task(task, topic) => write!(f, "task/{task}/{}", topic.as_str()),
             Self::Alert(id) => write!(f, "alert/{id}"),
             Self::Response(name) => write!(f, "response/{name}"),
             Self::ConfigReported => f.write_str("config/reported"),
             Self::UpdateRequest(kind) => write!(f, "update/{kind}/request"),
             Self::UpdateState(kind) => write!(f, "update/{kind}/state"),
             Self::Discovery => f.write_str("homeassistant/device"),
-            Self::FormerDiscovery(topic) => write!(f, "{FORMER}{topic}"),
+            Self::FormerDiscovery(topic) => write!(f, "{FORMER}/{topic}"),
         }
     }
 }
@@ -171,14 +224,17 @@ impl FromStr for Topic {
         if let Some(topic) = Self::FIXED.into_iter().find(|topic| topic.to_string() == text) {
             return Ok(topic);
         }
-        if let Some(alert) = AlertId::ALL.iter().copied().map(Self::Alert).find(|topic| topic.to_string() == text) {
-            return Ok(alert);
-        }
-        match (text.strip_prefix("response/"), text.strip_prefix(FORMER)) {
-            (Some(name), _) if is_name(name) => Ok(Self::Response(name.to_owned())),
-            (_, Some(topic)) => Ok(Self::FormerDiscovery(topic.to_owned())),
-            _ => Err(BadTopic::new("a topic of this daemon", text)),
-        }
+        let (first, rest) = text.split_once('/').ok_or_else(|| BadTopic::new("a topic of this daemon", text))?;
+        let found = match first {
+            "task" => rest
+                .split_once('/')
+                .and_then(|(task, topic)| Some(Self::Task(task.parse().ok()?, TaskTopic::from_word(topic)?))),
+            "alert" => rest.parse().ok().map(Self::Alert),
+            "response" if is_name(rest) => Some(Self::Response(rest.to_owned())),
+            FORMER => Some(Self::FormerDiscovery(rest.to_owned())),
+            _ => None,
+        };
+        found.ok_or_else(|| BadTopic::new("a topic of this daemon", text))
     }
 }
 
@@ -237,87 +293,6 @@ impl FromStr for InboundTopic {
     }
 }
 
-/// What all topics of one device begin with: `<prefix>/<device id>`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Base {
-    prefix: String,
-    device: String,
-    discovery: String,
-}
-
-impl Base {
-    /// The base of `device` under `prefix`, which may have several levels.
-    ///
-    /// # Errors
-    /// [`BadTopic`] when the prefix has an empty level, a wildcard or a control character, begins with `$` or is
-    /// longer than 256 bytes, or the device is not 1 to 64 of `a-z`, `0-9`, `_` and `-`.
-    pub fn new(prefix: &str, device: &str) -> Result<Self, BadTopic> {
-        let odd = |c: char| c.is_control() || matches!(c, '+' | '#');
-        if prefix.len() > 256
-            || prefix.starts_with('$')
-            || prefix.split('/').any(|level| level.is_empty() || level.contains(odd))
-        {
-            return Err(BadTopic::new("a prefix without empty levels, '+', '#' and a leading '$'", prefix));
-        }
-        if !is_name(device) {
-            return Err(BadTopic::new("a device id of 1 to 64 of a-z, 0-9, _ and -", device));
-        }
-        Ok(Self { prefix: prefix.to_owned(), device: device.to_owned(), discovery: DISCOVERY_PREFIX.to_owned() })
-    }
-
-    /// The same with another prefix of Home Assistant's topics.
-    ///
-    /// # Errors
-    /// [`BadTopic`] when it cannot begin a topic, as in [`Base::new`].
-    pub fn with_discovery(self, prefix: &str) -> Result<Self, BadTopic> {
-        let Self { prefix: discovery, .. } = Self::new(prefix, &self.device)?;
-        Ok(Self { discovery, ..self })
-    }
-
-    /// The whole name of a topic.
-    pub fn join(&self, topic: &Topic) -> String {
-        match topic {
-            Topic::Discovery => format!("{}/device/{}/config", self.discovery, self.device),
-            Topic::FormerDiscovery(topic) => topic.clone(),
-            below => format!("{self}/{below}"),
-        }
-    }
-
-    /// The device id.
-    pub fn device(&self) -> &str {
-        &self.device
-    }
-
-    /// Filters under which everything inbound comes; Home Assistant's birth among them where it is listened to.
-    pub fn subscriptions(&self, home_assistant: bool) -> Vec<String> {
-        let birth = home_assistant.then(|| self.birth());
-        FILTERS.iter().map(|filter| format!("{self}/{filter}")).chain(birth).collect()
-    }
-
-    fn birth(&self) -> String {
-        format!("{}/status", self.discovery)
-    }
-
-    /// What of a whole name is below the base; a topic that is for everybody stays whole.
-    pub fn strip<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        if topic == self.birth() {
-            return Some(BIRTH);
-        }
-        topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.strip_prefix(&self.device)?.strip_prefix('/')
-    }
-
-    /// The client id that belongs to it: `<prefix>-<device id>`.
-    pub fn client_id(&self) -> String {
-        format!("{}-{}", self.prefix, self.device)
-    }
-}
-
-impl fmt::Display for Base {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.prefix, self.device)
-    }
-}
-
 /// What is wrong with a topic or a part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found:?}")]
@@ -329,11 +304,12 @@ pub struct BadTopic {
 }
 
 impl BadTopic {
-    fn new(expected: &'static str, found: &str) -> Self {
+    pub(super) fn new(expected: &'static str, found: &str) -> Self {
         Self { expected, found: found.chars().take(80).collect() }
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether it is 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+pub(super) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }

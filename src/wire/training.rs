@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Envelope, Payload, is_zero};
 use crate::head::{BackboneRef, Figures, TrainingFacts};
-use crate::words::{HeadRef, Label};
+use crate::words::{HeadRef, Label, TaskId};
 
 /// Phases of `train/state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,10 @@ pub struct TrainState {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
+    /// The task that it is about; left out where the configuration names no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// Its phase.
     pub phase: TrainingPhase,
     /// 0..1 over the whole training; 0 while idle.
@@ -50,6 +54,10 @@ pub struct TrainResult {
     /// Schema version, time, number and start of the daemon.
     #[serde(flatten)]
     pub envelope: Envelope,
+    /// The task that it is about; left out where the configuration names no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// Number of the training, as in the answer to `request/train`.
     pub training: u64,
     /// Why it ran: `schedule`, `12 new labels`, `request`.

@@ -13,7 +13,7 @@ use crate::wire::{
     Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack,
     StatusReport, TrainAccepted,
 };
-use crate::words::HeadRef;
+use crate::words::{HeadRef, SourceId};
 
 /// Prints an answer's data: unchanged for programs, as text for people.
 pub fn print(command: &CtlCommand, data: &Value, output: Output) -> Result<(), Failure> {
@@ -85,7 +85,8 @@ fn named(head: Option<&HeadRef>) -> String {
 }
 
 fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
-    let StatusReport { health, head, backbone, phase, live, shadow, switch, broker, broker_reason, alerts } = report;
+    let StatusReport { health, task, head, backbone, phase, live, shadow, switch, broker, broker_reason, alerts } =
+        report;
     let phase = format!("{phase:?}").to_lowercase();
     let broker = match (broker, broker_reason) {
         (Link::Off, _) => "off: mqtt.url is null".to_owned(),
@@ -97,6 +98,9 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     };
     for Raised { id, warning } in alerts {
         writeln!(out, "ALERT      {id} since {}: {}", warning.since, one_line(&warning.text))?;
+    }
+    if let Some(task) = task {
+        writeln!(out, "task       {task}")?;
     }
     writeln!(out, "head       {}", named(head.as_ref()))?;
     if let Some(shadow) = shadow {
@@ -161,7 +165,7 @@ fn review(list: &ReviewItems, out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 fn predicted(said: &PredictionBody, out: &mut Vec<u8>) -> io::Result<()> {
-    let path = one_line(&said.path);
+    let path = one_line(said.path.as_deref().unwrap_or_else(|| said.source.as_ref().map_or("-", SourceId::as_str)));
     if said.top.is_empty() {
         return writeln!(out, "{path}: no head is in service");
     }

@@ -46,6 +46,9 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
         expires: created.plus(wish.expires),
         key_id: signer.public().id(),
     };
+    if wish.kind == Kind::Backbone && wish.task.is_some() {
+        return Err(Failure::usage("every task has the same backbone; leave --task out, or sign a head"));
+    }
     let mut members = match wish.kind {
         Kind::Head => head(&wish.file)?,
         Kind::Backbone => backbone(wish, sha256)?,
@@ -59,6 +62,9 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     members.extend(common);
     if !wish.device.is_empty() {
         members.insert("devices".into(), json!(wish.device));
+    }
+    if let Some(task) = &wish.task {
+        members.insert("task".into(), json!(task));
     }
     let text = update::sign(members, &signer).map_err(Failure::usage)?;
     write_file(&wish.out, text.as_bytes())?;

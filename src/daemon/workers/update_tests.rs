@@ -90,7 +90,7 @@ fn found(chunks: &[(u32, &[u8])], signed: &[u8], more: &[Write]) -> Result<Check
         created: Timestamp(0),
         expires: Timestamp(1),
         devices: None,
-        contents: Contents::Head { backbone: backbone(), space: space(b"b") },
+        contents: Contents::Head { task: None, backbone: backbone(), space: space(b"b") },
         signed_by: "0".into(),
     };
     check(&manifest, 2, &store.reader().unwrap(), &settings()).unwrap().map_err(|refusal| refusal.code)

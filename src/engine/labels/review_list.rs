@@ -70,7 +70,7 @@ impl Labels {
             (ReviewReason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
             (_, label) => self.index.contains(&item.image) && label.is_none(),
         });
-        self.show(cx, ReviewItems { items, advice });
+        self.show(cx, ReviewItems { task: None, items, advice });
     }
 
     /// Images got a label, or are gone.

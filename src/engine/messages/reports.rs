@@ -22,7 +22,7 @@ use crate::wire::{
     Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic,
     TrainResult, Warning,
 };
-use crate::words::{Keyword as _, Now, SampleId};
+use crate::words::{Now, SampleId};
 
 /// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least,
 /// for a time in which nothing can be stored: nine hours at five images a second.
@@ -131,7 +131,7 @@ impl Cx<'_> {
 
     /// Queues an event that the limits let through.
     pub(super) fn spool_event(&mut self, kind: EventKind) {
-        let report = self.spool(Topic::Event, |envelope| EventReport { envelope, kind });
+        let report = self.spool(Topic::Event, |envelope| EventReport { envelope, task: None, kind });
         self.act(Act::LogEvent(Box::new(report)));
     }
 
@@ -166,8 +166,8 @@ impl Cx<'_> {
 
     /// What was published last of alerts, predictions and trainings, again.
     pub fn publish_latest(&mut self) {
-        for &id in AlertId::ALL {
-            self.publish_alert(id);
+        for id in AlertId::PLAIN {
+            self.publish_alert(id.clone());
         }
         if let Some(latest) = self.messages.reports.latest.clone() {
             self.publish(Topic::State, |envelope| Prediction { envelope, body: latest });
@@ -255,6 +255,7 @@ impl Cx<'_> {
         let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, .. } = outcome;
         let result = self.spool(Topic::TrainResult, |envelope| TrainResult {
             envelope,
+            task: None,
             training: order.id,
             trigger: order.reason.clone(),
             head: challenger.head.clone(),
@@ -294,6 +295,8 @@ impl Cx<'_> {
             images_total: reports.images_total,
             errors_total: reports.errors_total,
             disbelieved: overview.disbelieved,
+            tasks: BTreeMap::new(),
+            sources: BTreeMap::new(),
             last_train: overview.last_train,
             uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
             temperature_c: reports.metrics.temperature_c,
@@ -353,7 +356,7 @@ impl Cx<'_> {
         let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
         if is_news {
             let since = former.map_or(self.now.wall, |former| former.since);
-            self.messages.alerts.0.insert(id, Warning { severity, text, since });
+            self.messages.alerts.0.insert(id.clone(), Warning { severity, text, since });
             self.publish_alert(id);
         }
         is_news
@@ -368,19 +371,16 @@ impl Cx<'_> {
 
     /// The alerts that are up.
     pub fn raised(&self) -> Vec<Raised> {
-        AlertId::ALL.iter().filter_map(|&id| Some(Raised { id, warning: self.warning(id)? })).collect()
+        let raised = self.messages.alerts.0.iter();
+        raised.map(|(id, warning)| Raised { id: id.clone(), warning: warning.clone() }).collect()
     }
 
     /// Updates an alert's text; nothing clears it.
     pub fn publish_alert(&mut self, id: AlertId) {
-        match self.warning(id) {
+        match self.messages.alerts.0.get(&id).cloned() {
             Some(warning) => self.publish(Topic::Alert(id), |envelope| Alert { envelope, warning }),
             None => self.act(Act::Publish { topic: Topic::Alert(id), payload: Vec::new() }),
         }
-    }
-
-    fn warning(&self, id: AlertId) -> Option<Warning> {
-        self.messages.alerts.0.get(&id).cloned()
     }
 }
 
@@ -400,8 +400,11 @@ pub fn prediction_body(
     let top = scored.map_or(&[][..], |scored| &scored.top);
     let top = top.iter().map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability });
     PredictionBody {
+        task: None,
         image,
-        path: path.to_string_lossy().into_owned(),
+        path: Some(path.to_string_lossy().into_owned()),
+        source: None,
+        stale: false,
         label: best.map(|(label, _)| label.clone()),
         probability: best.map(|(_, probability)| *probability),
         top: top.collect(),

@@ -116,7 +116,7 @@ impl Cx<'_> {
             return self.error(Component::Config, reason.to_owned());
         }
         let (name, command) = (Reload::NAME.to_owned(), Reload.into());
-        let request = Request { name, command, transaction: None, expires: None };
+        let request = Request { name, command, transaction: None, expires: None, task: None };
         match self.messages.pending.begin(request, None).filter(|_| !self.is_stopping()) {
             Some(job) => self.start_query(job, Query::Reload),
             None => self.error(

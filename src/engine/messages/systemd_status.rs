@@ -42,7 +42,7 @@ impl Cx<'_> {
 
     /// Alerts first.
     fn status_line(&self, overview: &Overview<'_>) -> String {
-        let alerts: Vec<&str> = self.raised().iter().map(|raised| raised.id.as_str()).collect();
+        let alerts: Vec<_> = self.raised().into_iter().map(|raised| raised.id.to_string()).collect();
         let alerts = if alerts.is_empty() { String::new() } else { format!("ALERT {}; ", alerts.join(", ")) };
         let head = match overview.champion {
             Some(champion) => format!("head {} knows {} classes", champion.head, champion.classes.len()),

@@ -188,6 +188,14 @@ impl Model {
             accuracy: champion.accuracy,
         });
         let capabilities = Command::NAMES.iter().copied().chain(["update"]).map(str::to_owned).collect();
-        cx.publish(Topic::Info, |envelope| Info { envelope, versions, backbone, head, capabilities, configuration });
+        cx.publish(Topic::Info, |envelope| Info {
+            envelope,
+            versions,
+            backbone,
+            head,
+            tasks: Vec::new(),
+            capabilities,
+            configuration,
+        });
     }
 }

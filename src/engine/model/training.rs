@@ -105,7 +105,13 @@ impl Model {
     /// Publishes where the training is.
     pub fn publish_train_state(&self, cx: &mut Cx<'_>) {
         let Progress { phase, share: progress, ref reason } = self.progress;
-        cx.publish(Topic::TrainState, |envelope| TrainState { envelope, phase, progress, reason: reason.clone() });
+        cx.publish(Topic::TrainState, |envelope| TrainState {
+            envelope,
+            task: None,
+            phase,
+            progress,
+            reason: reason.clone(),
+        });
     }
 
     /// The worker could not finish.

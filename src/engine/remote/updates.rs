@@ -25,7 +25,7 @@ use super::Probation;
 use super::Remote;
 use crate::update::{Accepted, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
 use crate::wire::{EventKind, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
-use crate::words::{Digest, HeadRef};
+use crate::words::{Digest, HeadRef, TaskId};
 use fetch::{Fetch, Stage};
 
 /// Versions that were rolled back and are remembered.
@@ -211,7 +211,7 @@ impl Remote {
         let memory = &self.updates.of(kind).memory;
         let device = Device {
             id: &settings.device,
-            space: cx.settings().space,
+            tasks: &[(TaskId::default(), cx.settings().space)],
             chunk_bytes_max: settings.chunk_bytes_max,
             bytes_max: settings.bytes_max,
             installed: memory.installed.as_ref(),

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::wire::{AlertId, Severity, Warning};
-use crate::words::Keyword as _;
 
 /// What is published about an alert.
 #[derive(Debug, PartialEq)]
@@ -22,8 +21,9 @@ impl Published {
 }
 
 fn published(effects: &Step, id: AlertId) -> Published {
+    let alert = Topic::Alert(id);
     let payload = effects.acts.iter().rev().find_map(|effect| match effect {
-        Act::Publish { topic, payload } if *topic == Topic::Alert(id) => Some(payload),
+        Act::Publish { topic, payload } if *topic == alert => Some(payload),
         _ => None,
     });
     match payload {
@@ -66,8 +66,8 @@ fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
     let effects = engine.step(at(1), Event::Broker(BrokerEvent::connected()));
-    for &id in AlertId::ALL {
-        assert_eq!(published(&effects, id), Published::Over, "{id}");
+    for id in AlertId::PLAIN {
+        assert_eq!(published(&effects, id.clone()), Published::Over, "{id}");
     }
 }
 

@@ -146,6 +146,7 @@ impl Message {
 fn address(topic: &Topic) -> String {
     match topic {
         Topic::Alert(_) => "alert/{id}".to_owned(),
+        Topic::Task(_, topic) => format!("task/{{task}}/{}", topic.as_str()),
         Topic::UpdateRequest(_) => "update/{kind}/request".to_owned(),
         Topic::UpdateState(_) => "update/{kind}/state".to_owned(),
         Topic::Discovery => "homeassistant/device/{device}/config".to_owned(),

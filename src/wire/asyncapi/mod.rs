@@ -20,9 +20,10 @@ use super::home_assistant;
 use super::request::Fields;
 use super::{
     Alert, AlertId, ChunkRequest, Command, Desired, EventReport, Health, Info, LabelItem, MAX_LABEL_ITEMS, Prediction,
-    Reported, Response, ReviewList, Status, Topic, TrainResult, TrainState, UpdateKind, UpdateState,
+    Reported, Response, ReviewList, Status, TaskState, TaskTopic, Topic, TrainResult, TrainState, UpdateKind,
+    UpdateState,
 };
-use crate::words::Keyword as _;
+use crate::words::TaskId;
 use channel::Channel;
 pub(super) use schema::{SchemaSet, received};
 
@@ -93,6 +94,15 @@ fn channels(schemas: &mut SchemaSet) -> Vec<Channel> {
         Channel::sent(&Topic::TrainResult, "Result of a training.", schemas.of::<TrainResult>()),
         Channel::sent(&Topic::Event, "An event.", schemas.of::<EventReport>()),
         Channel::sent(&Topic::Review, "Images that are worth a label.", schemas.of::<ReviewList>()),
+        of_task(TaskTopic::Prediction, "Every prediction of a task.", schemas.of::<Prediction>()),
+        of_task(
+            TaskTopic::State,
+            "The present state of a task, or its latest prediction where it has no state.",
+            json!({ "anyOf": [schemas.of::<TaskState>(), schemas.of::<Prediction>()] }),
+        ),
+        of_task(TaskTopic::TrainState, "Progress of a task's training.", schemas.of::<TrainState>()),
+        of_task(TaskTopic::TrainResult, "Result of a task's training.", schemas.of::<TrainResult>()),
+        of_task(TaskTopic::Review, "Images that are worth a label of a task.", schemas.of::<ReviewList>()),
         Channel::sent(&Topic::Alert(AlertId::Drift), "A condition that needs a person.", schemas.of::<Alert>())
             .or_empty("The condition is over."),
         Channel::sent(&Topic::Discovery, "The device for Home Assistant.", home_assistant::schema())
@@ -132,12 +142,22 @@ fn channels(schemas: &mut SchemaSet) -> Vec<Channel> {
     channels
 }
 
+/// What the daemon says of each task that the configuration names.
+fn of_task(topic: TaskTopic, about: &'static str, schema: Value) -> Channel {
+    Channel::sent(&Topic::Task(TaskId::default(), topic), about, schema)
+}
+
 /// What a parameter of an address may be.
 fn parameter(name: &str) -> Value {
     match name {
         "prefix" => json!({ "description": "mqtt.prefix; it may have several levels.", "default": "edgetuned" }),
         "device" => json!({ "description": "device.id: 1 to 64 of a-z, 0-9, _ and -." }),
-        "id" => json!({ "description": "What the alert is about.", "enum": AlertId::WORDS }),
+        "id" => json!({
+            "description": "What the alert is about; of a task drift_<task>, labels_<task> or model_<task>, of a source \
+                            source_<source>.",
+            "examples": AlertId::PLAIN,
+        }),
+        "task" => json!({ "description": "Name of a task: 1 to 32 of a-z, 0-9, _ and -." }),
         "kind" => json!({ "description": "What is updated.", "enum": UpdateKind::ALL.map(UpdateKind::as_str) }),
         "sha256" => json!({ "description": "SHA-256 of the whole file, in hexadecimal digits." }),
         "n" => json!({ "description": "Number of the chunk, from 0." }),

@@ -50,6 +50,9 @@ fn judges() -> BTreeMap<String, Judge> {
 fn address(topic: &str) -> String {
     match topic.split_once('/') {
         Some(("alert", _)) => "alert/{id}".to_owned(),
+        Some(("task", rest)) => {
+            rest.split_once('/').map_or(topic.to_owned(), |(_, said)| format!("task/{{task}}/{said}"))
+        }
         Some(("update", rest)) => {
             rest.split_once('/').map_or(topic.to_owned(), |(_, word)| format!("update/{{kind}}/{word}"))
         }
@@ -228,6 +231,7 @@ fn values_out_of_bounds_and_unknown_words_are_refused() {
 fn report(health: &HealthFigures, head: Option<&crate::words::HeadRef>) -> StatusReport {
     StatusReport {
         health: health.clone(),
+        task: None,
         head: head.cloned(),
         backbone: "tiny".into(),
         phase: TrainingPhase::Idle,
@@ -271,7 +275,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         passes("state", serde_json::to_value(value).unwrap());
     }
     for kind in event_kinds() {
-        passes("event", serde_json::to_value(EventReport { envelope: envelope(), kind }).unwrap());
+        passes("event", serde_json::to_value(EventReport { envelope: envelope(), task: None, kind }).unwrap());
     }
     let mut result = train_result();
     result.facts.kind = "lda".into();
@@ -298,7 +302,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
         "review",
         serde_json::to_value(ReviewList {
             envelope: envelope(),
-            body: ReviewItems { items: vec![item], advice: None },
+            body: ReviewItems { task: None, items: vec![item], advice: None },
         })
         .unwrap(),
     );
@@ -336,7 +340,12 @@ fn number(topic: &Topic) -> usize {
         Topic::UpdateState(_) => 12,
         // Nothing but an empty payload goes to a former one.
         Topic::Discovery | Topic::FormerDiscovery(_) => 13,
-        Topic::Response(_) => 14,
+        Topic::Task(_, TaskTopic::Prediction) => 14,
+        Topic::Task(_, TaskTopic::State) => 15,
+        Topic::Task(_, TaskTopic::TrainState) => 16,
+        Topic::Task(_, TaskTopic::TrainResult) => 17,
+        Topic::Task(_, TaskTopic::Review) => 18,
+        Topic::Response(_) => 19,
     }
 }
 

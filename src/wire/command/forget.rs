@@ -52,6 +52,11 @@ impl Spec for Forget {
             Arguments { images: Some(_), label: Some(_) } => wrong("both"),
         }
     }
+
+    /// An image is forgotten in every task.
+    fn needs_task(&self) -> bool {
+        matches!(self, Self::Class(_))
+    }
 }
 
 /// Data of `response/forget`.

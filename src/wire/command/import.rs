@@ -30,6 +30,10 @@ impl Spec for Import {
     fn check(Self { items, change }: Self) -> Result<Self, BadPayload> {
         Ok(Self { items: not_too_many(items)?, change })
     }
+
+    fn needs_task(&self) -> bool {
+        self.items.iter().any(|item| item.task.is_none())
+    }
 }
 
 /// Data of `response/import`.

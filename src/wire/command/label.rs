@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{BadPayload, Effect, Spec};
 use crate::wire::payload::{bounded, from_json};
-use crate::words;
+use crate::words::{self, TaskId};
 
 /// The most labels in one message.
 pub const MAX_LABEL_ITEMS: usize = 1_000;
@@ -32,6 +32,10 @@ impl Spec for Label {
     fn check(Self { items }: Self) -> Result<Self, BadPayload> {
         Ok(Self { items: not_too_many(items)? })
     }
+
+    fn needs_task(&self) -> bool {
+        self.items.iter().any(|item| item.task.is_none())
+    }
 }
 
 /// Data of `response/label`.
@@ -51,12 +55,29 @@ pub struct LabelsTaken {
 pub struct LabelItem {
     /// Which image.
     pub image: ImagePrefix,
+    /// Which task's label it is; as in a request where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
     /// Its class; null removes its label. A message without this field is refused rather than read as null.
     #[serde(deserialize_with = "Option::deserialize")]
     pub label: Option<words::Label>,
 }
 
-/// Reads one `{image, label}` or a list of them, in the order in which they count.
+/// Lets every item be about `task`, the task of the request that they come in.
+///
+/// # Errors
+/// The reason, where an item names another one.
+pub(super) fn all_about(items: &mut [LabelItem], task: &TaskId) -> Result<(), String> {
+    if let Some(other) = items.iter().filter_map(|item| item.task.as_ref()).find(|named| *named != task) {
+        return Err(format!("the request is about task {task}, and an item about {other}; name the task once"));
+    }
+    for item in items {
+        item.task = Some(task.clone());
+    }
+    Ok(())
+}
+
+/// Reads one `{image, label}`, with or without a `task`, or a list of them, in the order in which they count.
 ///
 /// # Errors
 /// [`BadPayload`] when anything in it is wrong; then nothing of it counts.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Answer;
 use super::payload::{BadPayload, from_json};
+use crate::words::TaskId;
 
 pub use export::{Export, Exported};
 pub use forget::{Forget, Forgotten};
@@ -70,6 +71,15 @@ macro_rules! commands {
             pub fn changes(&self) -> bool {
                 match self {
                     $(Self::$command(_) => $command::EFFECT == Effect::Changes,)+
+                    Self::Unknown => false,
+                }
+            }
+
+            /// Whether it is about one task, and does not say itself which.
+            #[must_use]
+            pub fn needs_task(&self) -> bool {
+                match self {
+                    $(Self::$command(command) => command.needs_task(),)+
                     Self::Unknown => false,
                 }
             }
@@ -129,6 +139,11 @@ pub trait Spec: Sized {
     /// # Errors
     /// [`BadPayload`] when an argument is out of bounds or contradicts another one.
     fn check(arguments: Self::Arguments) -> Result<Self, BadPayload>;
+
+    /// Whether it is about one task, so that it cannot be carried out where nobody can tell which.
+    fn needs_task(&self) -> bool {
+        true
+    }
 
     /// The answer that carries `data`.
     fn answer(data: &Self::Data) -> Answer {
@@ -215,6 +230,17 @@ impl Command {
     /// [`BadPayload`] when an argument is missing or not what it should be.
     pub(super) fn parse(name: &str, payload: &[u8]) -> Result<Self, BadPayload> {
         Self::entry(name).map_or(Ok(Self::Unknown), |entry| (entry.read)(payload))
+    }
+
+    /// Lets it be about `task`, as the request says that carries it.
+    ///
+    /// # Errors
+    /// The reason, where it says itself that it is about another one.
+    pub(super) fn be_about(&mut self, task: &TaskId) -> Result<(), String> {
+        match self {
+            Self::Label(Label { items }) | Self::Import(Import { items, .. }) => label::all_about(items, task),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, ImagePrefix, Spec};
-use crate::wire::{Envelope, Payload};
-use crate::words::{HeadId, Label, SampleId};
+use crate::wire::{Envelope, Payload, is_false};
+use crate::words::{HeadId, Label, SampleId, SourceId, TaskId};
 
 /// Classify a stored image with the head in service.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,10 +47,23 @@ impl Payload for Prediction {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PredictionBody {
+    /// The task that it is about; left out where the configuration names no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// SHA-256 of the file.
     pub image: SampleId,
-    /// Its path; bytes that are not UTF-8 are shown as U+FFFD.
-    pub path: String,
+    /// Its path; bytes that are not UTF-8 are shown as U+FFFD. Left out for a frame that is not a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub path: Option<String>,
+    /// The source that it is a frame of; left out for a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "SourceId"))]
+    pub source: Option<SourceId>,
+    /// Whether it was kept by the broker, so that nobody knows how old it is; left out when false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stale: bool,
     /// The best class; null while no head exists.
     pub label: Option<Label>,
     /// Its calibrated probability; null while no head exists.

@@ -16,4 +16,8 @@ impl Spec for Reload {
     fn check(_: Empty) -> Result<Self, BadPayload> {
         Ok(Self)
     }
+
+    fn needs_task(&self) -> bool {
+        false
+    }
 }

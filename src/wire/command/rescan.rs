@@ -18,4 +18,8 @@ impl Spec for Rescan {
     fn check(_: Empty) -> Result<Self, BadPayload> {
         Ok(Self)
     }
+
+    fn needs_task(&self) -> bool {
+        false
+    }
 }

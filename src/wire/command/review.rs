@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, Empty, Spec};
 use crate::wire::{Envelope, Payload};
-use crate::words::{Label, SampleId};
+use crate::words::{Label, SampleId, TaskId};
 
 /// The most images on the list.
 pub const MAX_REVIEW_ITEMS: usize = 20;
@@ -45,6 +45,10 @@ impl Payload for ReviewList {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ReviewItems {
+    /// The task that it is about; left out where the configuration names no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// At most [`MAX_REVIEW_ITEMS`].
     #[cfg_attr(test, schemars(length(max = 20), description = "At most 20, the most urgent first."))]
     pub items: Vec<ReviewItem>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, Empty, Spec, SwitchReport};
 use crate::wire::{HealthFigures, LiveFigures, Raised, TrainingPhase};
-use crate::words::HeadRef;
+use crate::words::{HeadRef, TaskId};
 
 /// Report health counters and what is in service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,10 @@ impl Spec for Status {
     fn check(_: Empty) -> Result<Self, BadPayload> {
         Ok(Self)
     }
+
+    fn needs_task(&self) -> bool {
+        false
+    }
 }
 
 /// Data of `response/status`: `health`, and what is in service now.
@@ -29,6 +33,11 @@ pub struct StatusReport {
     /// As on `health`.
     #[serde(flatten)]
     pub health: HealthFigures,
+    /// The task that `head`, `phase`, `live` and `shadow` are of: the one asked for, `default`, or the only one. Left out
+    /// where the configuration names no tasks, and where none is meant; then they are empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
     /// The head in service; null while there is none.
     pub head: Option<HeadRef>,
     /// Name of the backbone.

@@ -45,6 +45,10 @@ impl Spec for Switch {
         }
         Ok(Self { backbone })
     }
+
+    fn needs_task(&self) -> bool {
+        false
+    }
 }
 
 /// Data of `response/switch`: it is accepted; `request/status` shows how it gets on and how it ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
 use edgetuned::wire::{AlertId, PatchState, ReviewList, ReviewReason, UpdateKind};
-use edgetuned::words::{Digest, Keyword as _};
+use edgetuned::words::Digest;
 use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
@@ -212,7 +212,7 @@ fn updates_come_to_rest(world: &World) {
 }
 
 fn alerts_end(world: &World) {
-    for &id in AlertId::ALL {
+    for id in AlertId::PLAIN {
         let is_up = world.broker.retained.contains_key(&format!("alert/{id}"));
         let champion = world.model.champion().map(|head| head.head.version);
         let has_cause = match id {

@@ -204,7 +204,7 @@ impl World {
             _ if !is_whole => Err(Refusal::new(Code::Sha256, "other bytes")),
             Contents::Backbone { .. } => Ok(Checked::Backbone),
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
-            Contents::Head { backbone, space } => {
+            Contents::Head { backbone, space, .. } => {
                 let against = self.champion_in(*space);
                 let record = self.head_record(version, *space, backbone.clone());
                 let promote = against.is_none() || self.chance(self.chances.better);
