@@ -3,7 +3,7 @@
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
 //! device. `ARCHITECTURE.md` says which module does what; dependencies run one way:
 //! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `update`, `config`, `engine`) <- `ports` <- adapters
-//! (`backbone`, `store`, `watch`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
+//! (`backbone`, `store`, `watch`, `source`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
 
 pub mod backbone;
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod http;
 pub mod mqtt;
 pub mod ports;
 pub mod shared;
+pub mod source;
 pub mod store;
 pub mod systemd;
 pub mod update;

@@ -4,7 +4,7 @@
 //! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
 
 use crate::image::Preprocess;
-use crate::words::EmbeddingSpace;
+use crate::words::{EmbeddingSpace, SourceId};
 
 /// A frozen network that turns prepared images into embeddings.
 pub trait Embedder: Send {
@@ -19,6 +19,15 @@ pub trait Embedder: Send {
     /// # Errors
     /// [`EmbedError`] when the network fails or emits a value that is not finite.
     fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError>;
+}
+
+/// Where frames of sources go that come beside other messages. No call waits.
+pub trait FrameSink: Send + Sync {
+    /// A message came on a topic of `source`; the broker had kept it where it is `retained`.
+    fn bring(&self, source: &SourceId, payload: Vec<u8>, retained: bool);
+
+    /// One was longer than a message may be, and was thrown away.
+    fn too_large(&self, source: &SourceId, bytes: usize);
 }
 
 /// Why a prepared image has no embedding.

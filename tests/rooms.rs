@@ -16,7 +16,7 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
@@ -30,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("backbone", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("store", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("watch", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
+    ("source", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("mqtt", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("http", &["words", "image", "head", "train", "eval", "wire", "update", "engine", "ports"]),
     ("systemd", &[]),
@@ -44,14 +45,14 @@ const ARROWS: [(&str, &[&str]); 19] = [
         "daemon",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http", "systemd", "shared",
+            "store", "watch", "source", "mqtt", "http", "systemd", "shared",
         ],
     ),
     (
         "cli",
         &[
             "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "mqtt", "http", "systemd", "shared", "daemon",
+            "store", "watch", "source", "mqtt", "http", "systemd", "shared", "daemon",
         ],
     ),
 ];
@@ -60,7 +61,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
 const PURE: [&str; 9] = ["words", "image", "head", "train", "eval", "wire", "update", "config", "engine"];
 
 /// Crates that reach the world.
-const WORLDLY_CRATES: [&str; 7] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper"];
+const WORLDLY_CRATES: [&str; 8] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper", "ureq"];
 
 /// What else reaches the world, the present time or unseeded randomness; matched anywhere within a path.
 const WORLDLY_PATHS: [&str; 13] = [

@@ -13,6 +13,7 @@ mod slug;
 mod sql;
 mod text;
 mod timestamp;
+mod topic_filter;
 pub mod wildcard;
 
 pub use crate::keywords;
@@ -24,3 +25,4 @@ pub use region::{BadRegion, Region};
 pub use slug::{BadSlug, SourceId, TaskId};
 pub use text::{error_chain, is_manifest_path, on_one_line};
 pub use timestamp::{Now, Timestamp};
+pub use topic_filter::{BadTopicFilter, TopicFilter};
