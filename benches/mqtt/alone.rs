@@ -1,12 +1,14 @@
 //! Outbox and link without the daemon around them, and a client that keeps nothing.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use edgetuned::engine::{BrokerEvent, Event, OutboxMessage, Write};
 use edgetuned::head::BackboneRef;
 use edgetuned::mqtt::{self, Lane, OutboxError, Retry, Settings, Timeouts, Tls};
+use edgetuned::source::Slots;
 use edgetuned::store::{OpenOptions, Precision, Reader, Store};
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::{Digest, EmbeddingSpace, Timestamp};
@@ -63,6 +65,7 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         base: Base::new("edgetuned", "line-3")?,
         client_id: "edgetuned-line-3".into(),
         home_assistant: false,
+        frames: Vec::new(),
         credentials: None,
         tls: Tls::default(),
         max_packet_bytes: 1 << 20,
@@ -70,7 +73,12 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
         timeouts: Timeouts::default(),
         boot_seq: 0,
     };
-    let link = mqtt::spawn(settings, Box::new(Outbox(store.reader()?)), move |event| drop(sender.send(event)))?;
+    let link = mqtt::spawn(
+        settings,
+        Box::new(Outbox(store.reader()?)),
+        move |event| drop(sender.send(event)),
+        Arc::new(Slots::new(|| true)),
+    )?;
     while !matches!(events.recv()?, Event::Broker(BrokerEvent::Connected { .. })) {}
 
     let (started, before) = (Instant::now(), own_cpu_seconds()?);

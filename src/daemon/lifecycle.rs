@@ -11,6 +11,7 @@ use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back};
 use super::wiring::assemble;
 use super::{RunError, main_loop};
 use crate::engine::{Event, Next, ProcessEvent, reverted_notice};
+use crate::source::Slots;
 use crate::words::{Digest, error_chain};
 
 /// Runs the daemon until it is asked to stop.
@@ -25,6 +26,7 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
     let mut attempt = Attempt { layers: read().map_err(RunError::Configuration)?, origin: Origin::Unchanged };
     let (mut sender, mut events) = sync_channel(EVENTS);
     let process = Process {
+        slots: Arc::new(Slots::new(|| true)),
         read,
         pending_config: PendingConfig::default(),
         events: EventSender::new(sender.clone()),

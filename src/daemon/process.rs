@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use super::event_sender::EventSender;
 use super::startup::{PendingConfig, Read};
 use crate::engine::{Carried, SystemMetrics};
+use crate::source::Slots;
 use crate::words::{Now, Timestamp};
 use crate::{http, mqtt};
 
@@ -25,6 +26,8 @@ pub(super) struct Process {
     pub pending_config: PendingConfig,
     /// Sends to the engine that runs now.
     pub events: EventSender,
+    /// Frames that came from sources and wait.
+    pub slots: Arc<Slots>,
     /// Its monotonic half began with the process.
     pub clock: Clock,
     /// Another identifier at every start of the process.

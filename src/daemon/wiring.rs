@@ -237,7 +237,8 @@ impl<'a> Wiring<'a> {
         let Some(settings) = settings else { return Ok(None) };
         let outbox = StoreOutbox(self.store.reader()?);
         let events = self.process.events.clone();
-        let handle = mqtt::spawn(settings.clone(), Box::new(outbox), move |event| events.send(event));
+        let frames = Arc::clone(&self.process.slots);
+        let handle = mqtt::spawn(settings.clone(), Box::new(outbox), move |event| events.send(event), frames);
         Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
     }
 

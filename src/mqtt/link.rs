@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::window::{InFlight, Sent};
 use crate::engine::{BrokerEvent, DeliveryId, Event, Inbound, Item, Terms, Unanswered};
 use crate::wire::{Status, Topic};
+use crate::words::SourceId;
 
 /// Requests that the client may hold without having sent them.
 pub(super) const CLIENT_QUEUE: usize = 64;
@@ -349,7 +350,9 @@ impl Link<'_, '_> {
             self.subscriptions_taken += 1;
             match code {
                 SubscribeReasonCode::Failure => self.refused.push(filter.clone()),
-                SubscribeReasonCode::Success(QoS::AtMostOnce) => self.downgraded.push(filter.clone()),
+                SubscribeReasonCode::Success(QoS::AtMostOnce) if !self.session.settings.is_of_frames(&filter) => {
+                    self.downgraded.push(filter.clone());
+                }
                 SubscribeReasonCode::Success(_) => {}
             }
             self.report_taken(Item::Subscription(filter));
@@ -381,6 +384,10 @@ impl Link<'_, '_> {
     fn receive(&mut self, publish: &Publish) {
         self.received += 1;
         let oversized = self.relay.oversized(self.received);
+        if let Some(source) = self.session.settings.source_of(&publish.topic) {
+            self.receive_frame(source, publish, oversized);
+            return;
+        }
         let Some(topic) = self.session.settings.base.strip(&publish.topic) else { return };
         self.session.last_ticket += 1;
         let delivery = self.session.last_ticket;
@@ -396,6 +403,18 @@ impl Link<'_, '_> {
         let inbound =
             Inbound { topic: topic.to_owned(), payload: publish.payload.to_vec(), retained: publish.retain, delivery };
         (self.session.events)(Event::Broker(BrokerEvent::Message(inbound)));
+    }
+
+    /// Hands a frame to its source. It takes no part in what is acknowledged or waited for: no event, no ticket.
+    fn receive_frame(&mut self, source: &SourceId, publish: &Publish, oversized: Option<Oversized>) {
+        if publish.qos != QoS::AtMostOnce {
+            // A session from before may have asked for it.
+            self.queued += usize::from(self.client.try_ack(publish).is_ok());
+        }
+        match oversized {
+            Some(Oversized { bytes, .. }) => self.session.frames.too_large(source, bytes),
+            None => self.session.frames.bring(source, publish.payload.to_vec(), publish.retain),
+        }
     }
 
     fn acknowledged(&mut self, pkid: u16) {

@@ -13,6 +13,8 @@
 //!   receiver of events is busy, nothing is read from the broker.
 //! - What the broker had not answered when it cut the link is reported; the engine decides what is sent in which order
 //!   from then on, and what not at all ([`Terms`], decision 28).
+//! - Frames of sources come over the same connection with `QoS` 0, and go to their slots instead of the engine: they are
+//!   in no window, and no label waits for one.
 //! - An inbound message is acknowledged when the engine says so, on the connection on which it came; the broker
 //!   delivers it again otherwise.
 
@@ -34,6 +36,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::engine::{DeliveryId, Event, OutboxMessage, Terms};
+use crate::ports::FrameSink;
 use crate::wire::Topic;
 pub use courier::{Courier, LinkEvent};
 pub(crate) use link::HEADER_BYTES;
@@ -92,7 +95,8 @@ pub fn try_broker(mut settings: Settings) -> Result<(), String> {
 ///
 /// `events` receives each [`BrokerEvent`] (`Connected` after the subscriptions are made, `Disconnected` when a link broke, and
 /// while there is none whenever the reason changes) and [`Event::ComponentError`]. It may wait; meanwhile nothing is read
-/// from the broker. What the broker kept for us can come as a `Message` before `Connected`.
+/// from the broker. What the broker kept for us can come as a `Message` before `Connected`. `frames` gets what comes on the
+/// topics of sources, which is no event.
 ///
 /// [`BrokerEvent`]: crate::engine::BrokerEvent
 ///
@@ -102,13 +106,14 @@ pub fn spawn(
     settings: Settings,
     outbox: Box<dyn Outbox + Send>,
     events: impl Fn(Event) + Send + 'static,
+    frames: Arc<dyn FrameSink>,
 ) -> std::io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mailbox = Arc::new(Mailbox::default());
     let thread = thread::Builder::new().name("mqtt".into()).spawn({
         let mailbox = Arc::clone(&mailbox);
         move || {
-            runtime.block_on(session::run(&settings, &mailbox, outbox, &events));
+            runtime.block_on(session::run(&settings, &mailbox, outbox, &events, &*frames));
             // A name look-up that hangs must not hold up the end of the process.
             runtime.shutdown_background();
         }

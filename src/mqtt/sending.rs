@@ -112,7 +112,9 @@ impl Link<'_, '_> {
         }
         let number = if singly { 1 } else { self.filters.len() };
         self.asked = self.filters.drain(..number).collect();
-        let filters = self.asked.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
+        let settings = self.session.settings;
+        let qos = |filter: &str| if settings.is_of_frames(filter) { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let filters = self.asked.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos(filter)));
         self.queued += usize::from(self.client.try_subscribe_many(filters).is_ok());
         self.progress = Instant::now();
     }

@@ -14,8 +14,9 @@ use super::settings::Settings;
 use super::window::Window;
 use super::{Lane, Outbox, OutboxError, tls};
 use crate::engine::{BrokerEvent, Event, Item, OutboxMessage, Unanswered};
+use crate::ports::FrameSink;
 use crate::wire::{Status, Topic};
-use crate::words::Component;
+use crate::words::{Component, SourceId};
 
 /// A link that lasted this long was good: the next failure counts as the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ pub(super) struct Session<'a> {
     pub(super) mailbox: &'a Mailbox,
     pub(super) outbox: Box<dyn Outbox + Send>,
     pub(super) events: &'a dyn Fn(Event),
+    /// Where the frames of sources go.
+    pub(super) frames: &'a dyn FrameSink,
     pub(super) window: Window,
     /// The last ticket given to an inbound message; never used twice.
     pub(super) last_ticket: u64,
@@ -59,8 +62,9 @@ pub(super) async fn run(
     mailbox: &Mailbox,
     outbox: Box<dyn Outbox + Send>,
     events: &dyn Fn(Event),
+    frames: &dyn FrameSink,
 ) {
-    let mut session = Session::new(settings, mailbox, outbox, events);
+    let mut session = Session::new(settings, mailbox, outbox, events, frames);
     let mut backoff = Backoff::new(settings.retry);
     let mut purpose = Purpose::Serve;
     loop {
@@ -105,14 +109,14 @@ pub(super) async fn run(
 /// Why that failed, with the remedy.
 pub(super) async fn try_once(settings: &Settings) -> Result<(), String> {
     let mailbox = Mailbox::default();
-    let mut session = Session::new(settings, &mailbox, Box::new(Empty), &|_| {});
+    let mut session = Session::new(settings, &mailbox, Box::new(Empty), &|_| {}, &Empty);
     match link::run(&mut session, Purpose::Purge).await {
         Outcome::Ended | Outcome::Purged => Ok(()),
         Outcome::Poisoned { reason } | Outcome::Lost { reason, .. } => Err(reason),
     }
 }
 
-/// An outbox in which nothing waits.
+/// An outbox in which nothing waits, and nobody who looks at frames.
 struct Empty;
 
 impl Outbox for Empty {
@@ -123,6 +127,12 @@ impl Outbox for Empty {
     fn newest(&mut self) -> Result<u64, OutboxError> {
         Ok(0)
     }
+}
+
+impl FrameSink for Empty {
+    fn bring(&self, _source: &SourceId, _payload: Vec<u8>, _retained: bool) {}
+
+    fn too_large(&self, _source: &SourceId, _bytes: usize) {}
 }
 
 /// Waits for the next delay; true as soon as the end is requested. Where the engine decides meanwhile to send in another
@@ -149,12 +159,14 @@ impl<'a> Session<'a> {
         mailbox: &'a Mailbox,
         outbox: Box<dyn Outbox + Send>,
         events: &'a dyn Fn(Event),
+        frames: &'a dyn FrameSink,
     ) -> Self {
         Self {
             settings,
             mailbox,
             outbox,
             events,
+            frames,
             window: Window::default(),
             last_ticket: 0,
             reported: BTreeSet::new(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::wire::Base;
-use crate::words::BrokerUrl;
+use crate::words::{BrokerUrl, SourceId, TopicFilter};
 
 /// Everything about the link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub client_id: String,
     /// Whether Home Assistant is listened to.
     pub home_assistant: bool,
+    /// The topics on which frames of sources come; no two overlap, and none reaches below the base.
+    pub frames: Vec<(SourceId, TopicFilter)>,
     /// Who we are; `None` connects without a name.
     pub credentials: Option<Credentials>,
     /// For `mqtts://`; without effect otherwise.
@@ -32,9 +34,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Filters under which everything inbound comes.
+    /// Filters under which everything inbound comes, the frames of sources last.
     pub(super) fn subscriptions(&self) -> Vec<String> {
-        self.base.subscriptions(self.home_assistant)
+        let own = self.base.subscriptions(self.home_assistant);
+        own.into_iter().chain(self.frames.iter().map(|(_, filter)| filter.to_string())).collect()
+    }
+
+    /// Whether frames come under `filter`: these may be lost, so they are asked for with `QoS` 0.
+    pub(super) fn is_of_frames(&self, filter: &str) -> bool {
+        self.frames.iter().any(|(_, frames)| frames.as_str() == filter)
+    }
+
+    /// The source whose frames come on `topic`.
+    pub(super) fn source_of(&self, topic: &str) -> Option<&SourceId> {
+        self.frames.iter().find(|(_, filter)| filter.matches(topic)).map(|(source, _)| source)
     }
 }
 

@@ -105,6 +105,7 @@ pub(crate) fn mqtt(
         base: base(config)?,
         client_id: mqtt.client_id.clone().unwrap_or_else(|| format!("{}-{}", mqtt.prefix, config.device.id)),
         home_assistant: mqtt.home_assistant,
+        frames: Vec::new(),
         credentials: mqtt.username.as_ref().map(|username| Credentials {
             username: username.clone(),
             password_file: password_file(mqtt, credentials),

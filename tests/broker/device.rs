@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{BrokerEvent, Event, Inbound, OutboxMessage};
 use edgetuned::mqtt::{self, Handle, Lane, Outbox, OutboxError, Retry, Settings, Timeouts, Tls};
+use edgetuned::source::Slots;
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::Timestamp;
 
@@ -60,6 +61,7 @@ pub struct Device {
     pub link: Handle,
     pub events: Receiver<Event>,
     pub shelf: Shelf,
+    pub slots: Arc<Slots>,
 }
 
 impl Device {
@@ -70,8 +72,11 @@ impl Device {
     pub fn start_with(settings: Settings, shelf: Shelf, event_queue: usize) -> Self {
         let (sender, events): (SyncSender<Event>, _) = sync_channel(event_queue);
         let outbox = shelf.clone();
-        let link = mqtt::spawn(settings, Box::new(outbox), move |event| drop(sender.send(event))).unwrap();
-        Self { link, events, shelf }
+        let slots = Arc::new(Slots::new(|| true));
+        slots.keep(&settings.frames.iter().map(|(source, _)| source.clone()).collect::<Vec<_>>());
+        let frames = Arc::clone(&slots);
+        let link = mqtt::spawn(settings, Box::new(outbox), move |event| drop(sender.send(event)), frames).unwrap();
+        Self { link, events, shelf, slots }
     }
 
     /// The next event; the outbox forgets what was delivered.
@@ -146,6 +151,7 @@ pub fn settings(port: u16) -> Settings {
         base: Base::new("edgetuned", "line-3").unwrap(),
         client_id: "edgetuned-line-3".into(),
         home_assistant: true,
+        frames: Vec::new(),
         credentials: None,
         tls: Tls::default(),
         max_packet_bytes: 64 * 1024,

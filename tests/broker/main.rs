@@ -11,6 +11,7 @@ mod proxy;
 
 mod access;
 mod device;
+mod frames;
 mod inbound;
 mod links;
 mod outbox;
