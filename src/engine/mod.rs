@@ -15,6 +15,8 @@
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap`, `backbone_switch` |
 //! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
 //!
+//! `states` turns the predictions of a task into what is so; it is handed the time as [`Ages`] and publishes nothing itself.
+//!
 //! `context` is what all of them are handed: the time and the `clock`, settings, whether the store takes writes
 //! (`storage_outage`), and the step that they fill. This file, `commands` and `dispatch` only route.
 
@@ -31,6 +33,7 @@ mod remote;
 mod settings;
 mod snapshot;
 mod startup;
+mod states;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -38,7 +41,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub use context::DoubtedTimes;
+pub use context::{Ages, DoubtedTimes};
 pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
     EvictionCandidate, FileStamp, FolderHealth, Inbound, IngestOutcome, Ingested, LeftOut, ProcessEvent, Review,
@@ -59,6 +62,9 @@ pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, Worth};
 pub use startup::{
     BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone, StartDecision, StartupState,
     reverted_notice,
+};
+pub use states::{
+    BadConfirm, Change, Confirm, Judgement, State, StateMachine, StateRecord, StateSettings, StateView, UNMEASURED,
 };
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{

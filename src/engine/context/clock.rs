@@ -73,9 +73,9 @@ pub(in crate::engine) enum Made {
     Before(Timestamp),
 }
 
-/// Tells how old things are, as far as that can be told.
+/// The present, and how old things are as far as that can be told.
 #[derive(Debug)]
-pub(in crate::engine) struct Ages {
+pub struct Ages {
     now: Now,
     is_believed: bool,
     doubted: DoubtedTimes,
@@ -85,13 +85,18 @@ pub(in crate::engine) struct Ages {
 
 impl Ages {
     /// With a clock that was always right.
-    #[cfg(test)]
+    #[must_use]
     pub fn believing(now: Now) -> Self {
         Self { now, is_believed: true, doubted: DoubtedTimes::default(), set_since: None }
     }
 
+    /// The present.
+    pub(in crate::engine) fn now(&self) -> Now {
+        self.now
+    }
+
     /// The age of what was made then; `None` where it is not known, so that nothing may expire by it.
-    pub fn of(&self, made: Made) -> Option<Duration> {
+    pub(in crate::engine) fn of(&self, made: Made) -> Option<Duration> {
         let stamp = match made {
             Made::InThisRun(mono) => return Some(self.now.mono.saturating_sub(mono)),
             Made::Before(stamp) => stamp,
@@ -143,6 +148,11 @@ fn set_between(then: Now, now: Now) -> i64 {
     now.wall.0.saturating_sub(then.wall.0).saturating_sub(passed)
 }
 
+/// The same where the clock did not only drift.
+pub(in crate::engine) fn jump_between(then: Now, now: Now) -> Option<i64> {
+    Some(set_between(then, now)).filter(|by| by.saturating_abs() > JUMP_MS)
+}
+
 impl WallClock {
     /// A clock that stamps nothing earlier than what is stored.
     pub fn new(snapshot: &Snapshot) -> Self {
@@ -171,20 +181,19 @@ impl WallClock {
     fn look(&mut self, now: Now, synced: Option<bool>) {
         let looked = self.looked.replace(now);
         self.began.get_or_insert(now);
-        if let Some(before) = looked {
-            let step = set_between(before, now);
-            if step.saturating_abs() > JUMP_MS {
-                let so_far = self.jump.map_or(0, |(by, _)| by);
-                self.jump = Some((so_far.saturating_add(step), now.mono));
-                self.was_set = true;
-                // What was stamped before the clock was set ahead is not as old as it says, in later runs either; nor is
-                // what was stamped before it had been set back.
-                let is_ahead_of = |then: &Now| then.wall > BORN && set_between(*then, now) > JUMP_MS;
-                let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall);
-                if let Some(latest) = before.max() {
-                    self.doubted.add(BORN, latest);
-                    self.has_news = true;
-                }
+        if let Some(before) = looked
+            && let Some(step) = jump_between(before, now)
+        {
+            let so_far = self.jump.map_or(0, |(by, _)| by);
+            self.jump = Some((so_far.saturating_add(step), now.mono));
+            self.was_set = true;
+            // What was stamped before the clock was set ahead is not as old as it says, in later runs either; nor is
+            // what was stamped before it had been set back.
+            let is_ahead_of = |then: &Now| then.wall > BORN && set_between(*then, now) > JUMP_MS;
+            let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall);
+            if let Some(latest) = before.max() {
+                self.doubted.add(BORN, latest);
+                self.has_news = true;
             }
         }
         if self.highest.is_none_or(|highest| now.wall > highest.wall) {

@@ -12,8 +12,8 @@ use super::settings::Settings;
 use super::step::{Act, Next, Step};
 use super::write::Write;
 use crate::words::{Now, Timestamp};
-pub use clock::DoubtedTimes;
-pub(super) use clock::{Ages, Made, WallClock};
+pub use clock::{Ages, DoubtedTimes};
+pub(super) use clock::{Made, WallClock, jump_between};
 use storage_outage::StorageOutage;
 #[cfg(test)]
 pub(super) use storage_outage::{DEFERRED_MAX, PREDICTED_MAX};
