@@ -18,7 +18,7 @@ use super::output::Output;
 use crate::config::Config;
 use crate::wire::command::{self, Effect, Spec};
 use crate::wire::{Answer, Command, ImagePrefix};
-use crate::words::Digest;
+use crate::words::{Digest, TaskId};
 use client::{Client, Frame};
 
 /// `ctl`
@@ -27,6 +27,7 @@ use client::{Client, Frame};
 Examples:
   edgetuned ctl status
   edgetuned ctl label 2cf24dba gear
+  edgetuned ctl train --task door
   edgetuned ctl watch --json | grep prediction
 
 It finds the daemon through the same configuration: in $RUNTIME_DIRECTORY, else in the folder store.path.")]
@@ -34,6 +35,9 @@ pub struct Ctl {
     /// Transaction of this request: repeating it has no second effect [default: a new one]
     #[arg(long, global = true, value_name = "WORD")]
     pub transaction: Option<String>,
+    /// The task that it is about [default: the one called default, or the only one]
+    #[arg(long, global = true, value_name = "ID")]
+    pub task: Option<TaskId>,
     /// What to ask
     #[command(subcommand)]
     pub command: CtlRequest,
@@ -208,17 +212,26 @@ pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     let client = Client::new(&configuration::load(args)?)?;
     let CtlRequest(command) = &ctl.command;
     if let CtlCommand::Watch = command {
-        return watch(&client, output);
+        return watch(&client, ctl.task.as_ref(), output);
     }
-    let (name, mut arguments) = request(command)?;
+    let (name, arguments) = asked(ctl)?;
+    let data = data(client.ask(&name, arguments)?)?;
+    print::print(command, &data, output)
+}
+
+/// The request's name and arguments, with the task and a transaction.
+fn asked(ctl: &Ctl) -> Result<(String, Map<String, Value>), Failure> {
+    let (name, mut arguments) = request(&ctl.command.0)?;
+    if let Some(task) = &ctl.task {
+        arguments.insert("task".into(), json!(task));
+    }
     let only_reads = Command::entry(&name).is_some_and(|command| command.effect == Effect::Reads);
     if let Some(word) = &ctl.transaction {
         arguments.insert("transaction".into(), json!(word));
     } else if !only_reads {
         arguments.entry("transaction").or_insert_with(|| json!(new_word()));
     }
-    let data = data(client.ask(&name, arguments)?)?;
-    print::print(command, &data, output)
+    Ok((name, arguments))
 }
 
 /// The data of an answer.
@@ -280,12 +293,13 @@ fn new_word() -> String {
     format!("ctl-{}", Digest::of(seed.as_bytes()).short())
 }
 
-fn watch(client: &Client, output: Output) -> Result<(), Failure> {
+fn watch(client: &Client, task: Option<&TaskId>, output: Output) -> Result<(), Failure> {
     let closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
     let mut stdout = std::io::stdout().lock();
     let mut gone = false;
     let ended = client.watch(|frame| {
         let line = match frame {
+            Frame::Message(message) if task.is_some_and(|task| !print::is_about(message, task)) => return Ok(()),
             Frame::Message(message) if output.json => message.to_owned(),
             Frame::Message(message) => print::message(message),
             Frame::Skipped(count) => {
@@ -325,6 +339,39 @@ mod tests {
         assert_eq!((name.as_str(), Value::Object(arguments)), ("fly", json!({ "far": true })));
         assert_eq!(request(&parsed(&["fly"])).unwrap(), ("fly".to_owned(), Map::new()));
         assert!(matches!(parsed(&["train"]), CtlCommand::Train));
+    }
+
+    #[test]
+    fn every_request_can_name_its_task() {
+        let parser = <Ctl as clap::Args>::augment_args(clap::Command::new("ctl"));
+        for line in [
+            "status",
+            "train",
+            "review",
+            "heads",
+            "promote 3",
+            "rollback",
+            "samples --limit 3",
+            "forget abcdef01",
+            "undo",
+            "label abcdef01 open",
+            "relabel shut closed",
+            "predict abcdef01",
+            "export",
+            "import {}",
+            "request train",
+        ] {
+            for words in [format!("ctl {line} --task door"), format!("ctl --task door {line}")] {
+                let matches = parser.clone().try_get_matches_from(words.split(' ')).unwrap();
+                let (name, arguments) = asked(&Ctl::from_arg_matches(&matches).unwrap()).unwrap();
+                assert_eq!(arguments["task"], "door", "{words}");
+                let reads = Command::entry(&name).unwrap().effect == Effect::Reads;
+                assert_eq!(arguments.contains_key("transaction"), !reads, "{words}");
+            }
+        }
+        let plain = parser.clone().try_get_matches_from(["ctl", "train"]).unwrap();
+        assert!(!asked(&Ctl::from_arg_matches(&plain).unwrap()).unwrap().1.contains_key("task"));
+        assert!(parser.try_get_matches_from(["ctl", "train", "--task", "Door"]).is_err());
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
         match topic.as_str() {
             "info" => is_documented_in_full::<Info>(&text),
             "health" => is_documented_in_full::<Health>(&text),
-            "state" | "prediction" => is_documented_in_full::<Prediction>(&text),
+            "state" | "prediction" | "task/door/prediction" => is_documented_in_full::<Prediction>(&text),
             "train/state" => is_documented_in_full::<TrainState>(&text),
             "train/result" => is_documented_in_full::<TrainResult>(&text),
             "event" => is_documented_in_full::<EventReport>(&text),
@@ -47,6 +47,7 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
             "update/head/state" => is_documented_in_full::<UpdateState>(&text),
             "update/head/request" => is_documented_in_full::<ChunkRequest>(&text),
             "label" => assert!(!parse_labels(text.as_bytes()).unwrap().is_empty(), "{text}"),
+            "task/door/state" => is_documented_in_full::<TaskState>(&text),
             other => match other.split_once('/') {
                 Some(("request", name)) => {
                     let request = Request::parse(name, text.as_bytes()).unwrap();
@@ -66,7 +67,13 @@ fn every_example_in_the_documentation_is_what_the_codec_reads_and_writes() {
         seen.insert(topic);
     }
     let plain = ["info", "health", "state", "prediction", "train/state", "train/result", "event", "label", "review"];
-    for topic in plain.into_iter().chain(["alert/drift", "update/head/state", "update/head/request"]) {
+    for topic in plain.into_iter().chain([
+        "alert/drift",
+        "update/head/state",
+        "update/head/request",
+        "task/door/prediction",
+        "task/door/state",
+    ]) {
         assert!(seen.contains(topic), "docs/mqtt.md has no example of {topic}");
     }
     for name in Command::NAMES {

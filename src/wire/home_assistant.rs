@@ -2,18 +2,29 @@
 //! `homeassistant/device/<device id>/config`.
 //!
 //! Every entity reads a topic that the daemon publishes anyway; nothing is published for Home Assistant but this
-//! document. Templates bear missing fields and null: they render `None`, which Home Assistant shows as unknown. What
+//! document. Where the configuration names tasks, each has entities of its own ([`tasks`]). Templates bear missing fields and null: they render `None`, which Home Assistant shows as unknown. What
 //! Home Assistant accepts is written down as rules in the tests.
+
+#[cfg(test)]
+mod schema;
+mod tasks;
 
 use serde_json::{Map, Value, json};
 
+use super::command::{Spec as _, Train};
 use super::{Base, Command, EventKind, Status, Topic, UpdateKind};
+#[cfg(test)]
+pub(super) use schema::schema;
+pub use tasks::AnnouncedTask;
 
 /// What Home Assistant says on `homeassistant/status` when it is there.
 pub const BIRTH_ONLINE: &[u8] = b"online";
 
 /// `health` comes every 30 s; what reads it is unavailable after so many seconds without one.
 const HEALTH_EXPIRES_S: u32 = 120;
+
+/// What is about the one task there is where the configuration names none; beside the button for trainings.
+const BY_TASK: [&str; 4] = ["label", "confidence", "unknown", "accuracy"];
 
 /// Who is announced.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +35,8 @@ pub struct Announced<'a> {
     pub name: &'a str,
     /// Name of its backbone.
     pub backbone: &'a str,
+    /// The tasks that the configuration names; none where it names none.
+    pub tasks: &'a [AnnouncedTask],
 }
 
 impl Announced<'_> {
@@ -110,7 +123,14 @@ impl Announced<'_> {
         ]
         .into_iter()
         .chain(Command::ALL.iter().filter_map(|command| Some(self.button(command.name, command.button?))))
+        .map(|(key, entity)| if self.is_by_task(&key) { retired(key, &entity) } else { (key, entity) })
+        .chain(self.tasks.iter().flat_map(|task| self.of_task(task)))
         .collect()
+    }
+
+    /// Whether each task has an entity in place of this one.
+    fn is_by_task(&self, key: &str) -> bool {
+        !self.tasks.is_empty() && [&BY_TASK[..], &[Train::NAME]].concat().contains(&key)
     }
 
     fn sensor(&self, key: &str, name: &str, topic: &Topic, template: &str, more: &[&Value]) -> (String, Value) {
@@ -161,30 +181,9 @@ impl Announced<'_> {
     }
 }
 
-/// The document's JSON Schema, as far as it is this program's and not Home Assistant's.
-#[cfg(test)]
-pub(super) fn schema() -> Value {
-    let texts = |names: &[&str]| {
-        let fields: Map<String, Value> =
-            names.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
-        json!({ "type": "object", "properties": fields, "required": names })
-    };
-    let mut device = texts(&["name", "manufacturer", "model", "sw_version"]);
-    device["properties"]["identifiers"] = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 });
-    let mut component = texts(&["p", "unique_id", "name"]);
-    component["properties"]["p"]["enum"] = json!(["sensor", "binary_sensor", "button", "update", "event"]);
-    let availability = texts(&["topic", "payload_available", "payload_not_available", "value_template"]);
-    json!({
-        "type": "object",
-        "description": "Home Assistant's device discovery; without the envelope of other messages.",
-        "properties": {
-            "dev": device,
-            "o": texts(&["name", "sw"]),
-            "availability": { "type": "array", "items": availability, "minItems": 1 },
-            "cmps": { "type": "object", "additionalProperties": component, "minProperties": 1 },
-        },
-        "required": ["dev", "o", "availability", "cmps"],
-    })
+/// An entity of an earlier document that is to go: nothing but its platform.
+fn retired(key: String, entity: &Value) -> (String, Value) {
+    (key, json!({ "p": entity["p"] }))
 }
 
 /// The field as it is; unknown where it is missing or null.

@@ -40,7 +40,7 @@ pub use command::{
     SwitchReport, Switching, TopLabel, TrainAccepted, mark_replayed, parse_labels,
 };
 pub use event::{EventKind, EventReport, Level};
-pub use home_assistant::{Announced, BIRTH_ONLINE};
+pub use home_assistant::{Announced, AnnouncedTask, BIRTH_ONLINE};
 pub use payload::{BadPayload, Envelope, MAX_INBOUND_BYTES, Payload, SchemaVersion};
 pub use remote::{
     ChunkRequest, Desired, PatchAnswer, PatchState, RejectedKey, Reported, UpdateError, UpdatePhase, UpdateState,

@@ -63,6 +63,18 @@ fn a_manifest_describes_what_was_signed_and_verifies_with_its_key_only() {
 }
 
 #[test]
+fn a_head_is_signed_for_a_task() {
+    let desk = desk();
+    let manifest = || -> Value { serde_json::from_slice(&fs::read(desk.path("parts.json")).unwrap()).unwrap() };
+    desk.good(&format!("{SIGN} --version 5"));
+    assert!(manifest().get("task").is_none());
+    desk.good(&format!("{SIGN} --version 5 --task door"));
+    assert_eq!(manifest()["task"], "door");
+    desk.good("update verify parts.json --key signing.key.pub --file parts.safetensors");
+    assert_eq!(desk.run(&format!("{SIGN} --version 5 --task Door")).code, Some(64));
+}
+
+#[test]
 fn a_backbone_is_signed_with_its_manifest_and_only_with_its_own() {
     let desk = desk();
     for name in ["tiny-test.onnx", "tiny-test.yaml"] {
@@ -75,6 +87,8 @@ fn a_backbone_is_signed_with_its_manifest_and_only_with_its_own() {
     assert_eq!(manifest["manifest"]["sha256"], manifest["sha256"]);
     assert!(manifest["manifest"].get("file").is_none(), "where it lies is the device's matter");
     desk.good("update verify tiny.json --key signing.key.pub --file tiny-test.onnx");
+    let of_a_task = format!("{sign} --file tiny-test.onnx --backbone-manifest tiny-test.yaml --task door");
+    desk.fails(&of_a_task, 64, &["leave --task out"]);
     let other = format!("{sign} --file parts.safetensors --backbone-manifest tiny-test.yaml");
     desk.fails(&other, 1, &["is of a model with SHA-256", "give the manifest of this model"]);
 }

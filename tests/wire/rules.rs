@@ -2,8 +2,8 @@
 //!
 //! They were read from Home Assistant's own schemas, in `homeassistant/components/mqtt/` of its repository
 //! home-assistant/core: `schemas.py` (device, origin, availability, what all entities share), `config.py` (topics and
-//! templates), `discovery.py` (the topic), `abbreviations.py`, `sensor.py`, `binary_sensor.py`, `button.py`, `update.py`
-//! and `event.py`. The device classes are a part of those in `components/sensor/const.py` and its like. Home Assistant
+//! templates), `discovery.py` (the topic), `abbreviations.py`, `sensor.py`, `binary_sensor.py`, `button.py`, `update.py`,
+//! `event.py` and `select.py`. The device classes are a part of those in `components/sensor/const.py` and its like. Home Assistant
 //! itself drops keys that it does not know without a word; here they are faults, since a misspelt key has no effect.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// A platform, the keys that it needs, and those that it may have beside [`SHARED`].
-const PLATFORMS: [(&str, &[&str], &[&str]); 5] = [
+const PLATFORMS: [(&str, &[&str], &[&str]); 6] = [
     (
         "sensor",
         &["state_topic"],
@@ -51,6 +51,11 @@ const PLATFORMS: [(&str, &[&str], &[&str]); 5] = [
         ],
     ),
     ("event", &["state_topic", "event_types"], &["value_template", "device_class"]),
+    (
+        "select",
+        &["command_topic", "options"],
+        &["command_template", "optimistic", "retain", "state_topic", "value_template"],
+    ),
 ];
 
 /// Keys of every entity. In a device's document each needs a unique id.
@@ -192,6 +197,10 @@ fn check_component(key: &str, component: &Map<String, Value>, faults: &mut Vec<S
         faults.push(format!("{key}: there is no platform '{platform}'"));
         return;
     };
+    if component.len() == 1 {
+        // An entity that is to go.
+        return;
+    }
     let missing = needed.iter().chain(&["unique_id"]).filter(|name| !component.contains_key(**name));
     faults.extend(missing.map(|name| format!("{key}: it has no {name}")));
     let known = |name: &str| needed.contains(&name) || allowed.contains(&name) || SHARED.contains(&name);
@@ -201,10 +210,11 @@ fn check_component(key: &str, component: &Map<String, Value>, faults: &mut Vec<S
         let fits = match name.as_str() {
             "qos" => value.as_u64().is_some_and(|qos| qos <= 2),
             "expire_after" | "suggested_display_precision" | "off_delay" => value.is_u64(),
-            "retain" | "force_update" | "enabled_by_default" => value.is_boolean(),
-            "event_types" | "options" => {
-                value.as_array().is_some_and(|words| !words.is_empty() && words.iter().all(Value::is_string))
-            }
+            "retain" | "force_update" | "enabled_by_default" | "optimistic" => value.is_boolean(),
+            "event_types" | "options" => value.as_array().is_some_and(|words| {
+                let distinct: BTreeSet<&str> = words.iter().filter_map(Value::as_str).collect();
+                !words.is_empty() && distinct.len() == words.len()
+            }),
             "entity_category" => ["diagnostic", "config"].iter().any(|word| value == word),
             "state_class" => STATE_CLASSES.iter().any(|word| value == word),
             "availability" => value.is_array(),
@@ -213,8 +223,10 @@ fn check_component(key: &str, component: &Map<String, Value>, faults: &mut Vec<S
         if !fits {
             faults.push(format!("{key}: {name} cannot be {value}"));
         }
-        if name.ends_with("_topic") {
-            check_topic(key, Some(value), faults);
+        match name.as_str() {
+            "json_attributes_topic" => check_filter(key, value, faults),
+            name if name.ends_with("_topic") => check_topic(key, Some(value), faults),
+            _ => {}
         }
         if name.ends_with("_template") {
             check_template(key, Some(value), faults);
@@ -246,6 +258,9 @@ fn check_classes(key: &str, platform: &str, component: &Map<String, Value>, faul
         }
         _ => {}
     }
+    if platform == "sensor" && component.contains_key("options") != (class == Some("enum")) {
+        faults.push(format!("{key}: options belong to an enum, and an enum has some"));
+    }
     if platform.ends_with("sensor") && text("entity_category") == Some("config") {
         faults.push(format!("{key}: what cannot be set is no configuration"));
     }
@@ -257,6 +272,13 @@ fn check_topic(place: &str, topic: Option<&Value>, faults: &mut Vec<String>) {
     if topic.is_empty() || topic.starts_with('/') || topic.contains(['+', '#', '\0', '~']) {
         faults.push(format!("{place}: '{topic}' is no topic"));
     }
+}
+
+/// A topic, or a filter of topics: Home Assistant subscribes to it as it is.
+fn check_filter(place: &str, filter: &Value, faults: &mut Vec<String>) {
+    let levels = filter.as_str().unwrap_or_default().split('/');
+    let plain: Vec<_> = levels.map(|level| if level == "+" { "level" } else { level }).collect();
+    check_topic(place, Some(&plain.join("/").into()), faults);
 }
 
 fn check_template(place: &str, template: Option<&Value>, faults: &mut Vec<String>) {

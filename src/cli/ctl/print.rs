@@ -10,10 +10,10 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::{self, Output, by_ending};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
-    Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems, RolledBack,
-    StatusReport, TrainAccepted,
+    AlertId, Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems,
+    RolledBack, SourceHealth, StatusReport, TaskHealth, Topic, TrainAccepted,
 };
-use crate::words::{HeadRef, SourceId};
+use crate::words::{HeadRef, SourceId, TaskId, Timestamp};
 
 /// Prints an answer's data: unchanged for programs, as text for people.
 pub fn print(command: &CtlCommand, data: &Value, output: Output) -> Result<(), Failure> {
@@ -80,6 +80,10 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
     }
 }
 
+fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "never yet".into(), |at| at.to_string())
+}
+
 fn named(head: Option<&HeadRef>) -> String {
     head.map_or_else(|| "none".into(), ToString::to_string)
 }
@@ -99,10 +103,8 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     for Raised { id, warning } in alerts {
         writeln!(out, "ALERT      {id} since {}: {}", warning.since, one_line(&warning.text))?;
     }
-    if let Some(task) = task {
-        writeln!(out, "task       {task}")?;
-    }
-    writeln!(out, "head       {}", named(head.as_ref()))?;
+    let of_task = task.as_ref().map_or_else(String::new, |task| format!(", of task {task}"));
+    writeln!(out, "head       {}{of_task}", named(head.as_ref()))?;
     if let Some(shadow) = shadow {
         writeln!(out, "shadow     {shadow}")?;
     }
@@ -119,7 +121,20 @@ fn status(report: &StatusReport, out: &mut Vec<u8>) -> io::Result<()> {
     if health.ignored != Ignored::default() {
         writeln!(out, "           passed over: {}", ignored(&health.ignored))?;
     }
-    let last = health.last_train.map_or_else(|| "never yet".into(), |at| at.to_string());
+    for (id, task) in &health.tasks {
+        let TaskHealth { samples, labelled, last_train, head, .. } = task;
+        let (head, last) = (named(head.as_ref()), time(*last_train));
+        writeln!(out, "task       {id}: {samples} samples, {labelled} labelled, head {head}, last training {last}")?;
+    }
+    for (id, source) in &health.sources {
+        let SourceHealth { frames, skipped, frozen, failed, last } = source;
+        let last = time(*last);
+        writeln!(
+            out,
+            "source     {id}: {frames} frames, {skipped} skipped, {frozen} frozen, {failed} failed, last {last}"
+        )?;
+    }
+    let last = time(health.last_train);
     writeln!(out, "training   {phase}, last {last}")?;
     writeln!(out, "broker     {broker}")?;
     let (store, memory) = (health.store_bytes as f64 / 1e6, health.rss_bytes as f64 / 1e6);
@@ -175,6 +190,15 @@ fn predicted(said: &PredictionBody, out: &mut Vec<u8>) -> io::Result<()> {
     writeln!(out, "{path}: {}{unknown}", top.join(", "))
 }
 
+/// Whether a message is about this task.
+pub fn is_about(line: &str, task: &TaskId) -> bool {
+    let said = serde_json::from_str::<Value>(line).unwrap_or_default();
+    match said["topic"].as_str().map(str::parse) {
+        Some(Ok(Topic::Task(of, _) | Topic::Alert(AlertId::OfTask(_, of)))) => of == *task,
+        _ => said["payload"]["task"] == task.as_str(),
+    }
+}
+
 /// A message in one line: its topic and its fields, without the envelope.
 pub fn message(line: &str) -> String {
     let Ok(Value::Object(mut said)) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
@@ -203,5 +227,22 @@ mod tests {
         assert_eq!(message(line), r#"event {"event_type":"stopped"}"#);
         assert_eq!(message(r#"{"topic":"status","payload":"online"}"#), "status online");
         assert_eq!(message(r#"{"topic":"alert/drift","payload":null}"#), "alert/drift (cleared)");
+    }
+
+    #[test]
+    fn a_message_is_about_the_task_of_its_topic_or_its_field() {
+        let door = TaskId::new("door").unwrap();
+        for (line, is) in [
+            (r#"{"topic":"task/door/state","payload":{"task":"door"}}"#, true),
+            (r#"{"topic":"event","payload":{"task":"door","event_type":"trained"}}"#, true),
+            (r#"{"topic":"alert/drift_door","payload":null}"#, true),
+            (r#"{"topic":"task/bin/state","payload":{"task":"bin"}}"#, false),
+            (r#"{"topic":"event","payload":{"event_type":"started"}}"#, false),
+            (r#"{"topic":"alert/drift","payload":null}"#, false),
+            (r#"{"topic":"status","payload":"online"}"#, false),
+            ("nonsense", false),
+        ] {
+            assert_eq!(is_about(line, &door), is, "{line}");
+        }
     }
 }

@@ -221,7 +221,7 @@ impl Cx<'_> {
             return;
         }
         let Settings { base, device_name, backbone, .. } = self.settings();
-        let announced = Announced { base, name: device_name, backbone: &backbone.name };
+        let announced = Announced { base, name: device_name, backbone: &backbone.name, tasks: &[] };
         let payload = announced.document().to_string().into_bytes();
         self.act(Act::Publish { topic: Topic::Discovery, payload });
     }

@@ -76,7 +76,7 @@ fn understood(topic: &str, value: &Value) -> Option<Value> {
     match topic {
         "info" => again::<Info>(&bytes),
         "health" => again::<Health>(&bytes),
-        "state" | "prediction" => again::<Prediction>(&bytes),
+        "state" | "prediction" | "task/door/prediction" => again::<Prediction>(&bytes),
         "train/state" => again::<TrainState>(&bytes),
         "train/result" => again::<TrainResult>(&bytes),
         "event" => again::<EventReport>(&bytes),
@@ -86,6 +86,7 @@ fn understood(topic: &str, value: &Value) -> Option<Value> {
         "config/desired" => Desired::parse(&bytes).ok()?.map(|desired| serde_json::to_value(desired).unwrap()),
         "update/head/state" => again::<UpdateState>(&bytes),
         "update/head/request" => again::<ChunkRequest>(&bytes),
+        "task/door/state" => again::<TaskState>(&bytes),
         "label" => parse_labels(&bytes).ok().map(|_| value.clone()),
         other => match (other.split_once('/')?, again::<Response>(&bytes)) {
             (("request", name), _) => Request::parse(name, &bytes).ok().map(|_| value.clone()),
@@ -160,9 +161,11 @@ fn examples_pass_and_what_the_codec_refuses_or_rewrites_does_not() {
 #[test]
 fn the_document_for_home_assistant_passes() {
     let base = Base::new("plant/edgetuned", "line-3").unwrap();
-    let document = Announced { base: &base, name: "Line 3", backbone: "tiny" }.document();
+    let document = Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[] }.document();
     let judge = &judges()["homeassistant/device/{device}/config"];
     assert!(judge.accepts(&document));
+    let door = AnnouncedTask { id: "door".parse().unwrap(), classes: vec![label("open")], has_state: true };
+    assert!(judge.accepts(&Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[door] }.document()));
     for part in ["dev", "o", "availability", "cmps"] {
         let mut without = document.clone();
         without.as_object_mut().unwrap().remove(part);
@@ -184,9 +187,11 @@ fn event_types_are_those_announced_to_home_assistant() {
 #[test]
 fn values_out_of_bounds_and_unknown_words_are_refused() {
     let judges = judges();
-    let of = |topic: &str| {
-        let (_, text) = documented().into_iter().find(|(found, _)| found == topic).unwrap();
-        serde_json::from_str::<Value>(&text).unwrap()
+    // The first example on the topic that has something there.
+    let of = |topic: &str, pointer: &str| {
+        let examples = documented().into_iter().filter(|(found, _)| found == topic);
+        let mut values = examples.map(|(_, text)| serde_json::from_str::<Value>(&text).unwrap());
+        values.find(|value| value.pointer(pointer).is_some()).unwrap_or_else(|| panic!("{topic}{pointer} is there"))
     };
     for (topic, pointer, odd) in [
         ("prediction", "/probability", json!(1.5)),
@@ -217,11 +222,25 @@ fn values_out_of_bounds_and_unknown_words_are_refused() {
         ("label", "/image", json!("2cf24db")),
         ("request/train", "/expires", json!("tomorrow")),
         ("request/train", "/transaction", json!("x".repeat(129))),
+        ("task/door/prediction", "/source", json!("a/b")),
+        ("task/door/state", "/state", json!("")),
+        ("task/door/state", "/votes", json!([1])),
+        ("task/door/state", "/votes/0", json!(-1)),
+        ("task/door/state", "/confidence", json!(1.01)),
+        ("task/door/state", "/task", json!("Door")),
+        ("request/train", "/task", json!("a/b")),
+        ("request/label", "/task", json!("x".repeat(33))),
+        ("label", "/task", json!("")),
+        ("health", "/tasks/door/labelled", json!(-1)),
+        ("health", "/sources/garage/last", json!("yesterday")),
+        ("info", "/tasks/0/id", json!("")),
+        ("response/status", "/data/alerts/0/id", json!("drift_Door")),
+        ("response/status", "/data/alerts/0/id", json!("clock_door")),
         ("response/train", "/data/training", json!("four")),
         ("response/train", "/status", json!("perhaps")),
     ] {
-        let mut value = of(topic);
-        *value.pointer_mut(pointer).unwrap_or_else(|| panic!("{topic}{pointer} is there")) = odd.clone();
+        let mut value = of(topic, pointer);
+        *value.pointer_mut(pointer).unwrap() = odd.clone();
         assert!(!judges[&address(topic)].accepts(&value), "{topic}{pointer}: {odd}");
     }
     let many = |n: usize| Value::Array(vec![json!({ "image": "abcdef01", "label": null }); n]);
@@ -249,7 +268,7 @@ fn report(health: &HealthFigures, head: Option<&crate::words::HeadRef>) -> Statu
         broker: Link::Connected,
         broker_reason: None,
         alerts: vec![Raised {
-            id: AlertId::Clock,
+            id: head.map_or(AlertId::Clock, |_| TaskAlert::Drift.of("door".parse().ok().as_ref())),
             warning: Warning { severity: Severity::Error, text: "it is 1970".into(), since: Timestamp(0) },
         }],
     }
