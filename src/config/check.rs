@@ -6,9 +6,9 @@ use super::key::{self, Kind, PROVIDER};
 use super::table::KEYS;
 use super::value::{Located, Value, Values, parse_duration, show_duration};
 use super::yaml::{Content, Node};
-use super::{Problem, quoted};
+use super::{Problem, quoted, sources, tasks, written};
 use crate::wire::Base;
-use crate::words::BrokerUrl;
+use crate::words::{BrokerUrl, SourceId, TopicFilter};
 
 /// What is wrong, where a problem is more than kind and node.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn remedy(text: impl Into<String>) -> Self {
+    pub fn remedy(text: impl Into<String>) -> Self {
         Self { found: None, remedy: Some(text.into()) }
     }
 }
@@ -33,6 +33,11 @@ pub(super) fn is_text(kind: Kind) -> bool {
             | Kind::BrokerUrl
             | Kind::DeviceId
             | Kind::TopicPrefix
+            | Kind::Slug
+            | Kind::TopicFilter
+            | Kind::HttpUrl
+            | Kind::Rate
+            | Kind::Confirm { .. }
             | Kind::Choice { .. }
             | Kind::Poll { .. }
     )
@@ -64,7 +69,17 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::BrokerUrl => "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
         Kind::DeviceId => "1 to 64 of a-z, 0-9, _ and -".to_owned(),
         Kind::TopicPrefix => "topic levels without '+', '#', a leading '$' and a '/' at either end".to_owned(),
-        Kind::Items { max } => format!("a list of at most {max} items"),
+        Kind::Slug => "1 to 32 of a-z, 0-9, _ and -".to_owned(),
+        Kind::TopicFilter => "a topic, in which + may stand for a level but the first".to_owned(),
+        Kind::HttpUrl => {
+            "http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without a user and a password".to_owned()
+        }
+        Kind::Rate => "a rate from 100/s to 1/1d, such as 2/s, 30/m or 1/10s".to_owned(),
+        Kind::Region => "[left, top, right, bottom] or [[x, y], …] in parts of width and height".to_owned(),
+        Kind::Confirm { max } => format!("N of M with M from 1 to {max} and N more than half of it, such as 2 of 3"),
+        Kind::Shares { max } => format!("a map of at most {max} labels, each with a number from 0 to 1"),
+        Kind::Items { max, .. } => format!("a list of at most {max} items"),
+        Kind::Section | Kind::Over { .. } => "a map".to_owned(),
         Kind::Reserved => "nothing".to_owned(),
     }
 }
@@ -83,6 +98,11 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
     }
     if let Kind::LabelFrom { max } = kind {
         return label_from(node, max);
+    }
+    match kind {
+        Kind::Region => return written::region(node),
+        Kind::Shares { max } => return written::shares(node, max),
+        _ => {}
     }
     let Content::Scalar { text, .. } = &node.content else { return Err(Refusal::default()) };
     let plain = node.plain();
@@ -110,6 +130,8 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
             duration.map(Value::Duration).ok_or_else(Refusal::default)
         }
         _ if node.is_null() => Err(Refusal::default()),
+        Kind::Rate => written::rate(text).map(Value::Rate),
+        Kind::Confirm { max } => written::confirm(text, max).map(Value::Confirm),
         _ => checked_text(kind, text).map(|()| Value::Text(text.clone())),
     }
 }
@@ -145,6 +167,9 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
             Ok(_) => Ok(()),
             Err(bad) => Err(Refusal { found: None, remedy: bad.remedy.map(str::to_owned) }),
         },
+        Kind::HttpUrl => written::http_url(text),
+        Kind::TopicFilter => TopicFilter::new(text).map(|_| ()).map_err(|bad| Refusal::remedy(bad.to_string())),
+        Kind::Slug => require(SourceId::new(text).is_ok()),
         Kind::DeviceId => require(Base::new("prefix", text).is_ok()),
         Kind::TopicPrefix => require(Base::new(text, "device").is_ok()),
         _ => require(!text.is_empty() && text.chars().count() <= 256 && !text.contains(char::is_control)),
@@ -220,12 +245,12 @@ pub(super) fn suggestion(section: &str, word: &str) -> String {
     }
 }
 
-fn meant(word: &str) -> String {
+pub(super) fn meant(word: &str) -> String {
     format!("did you mean {}?", quoted(word).replace('"', "'"))
 }
 
 /// The entry of `words` that `word` was probably meant to be.
-fn nearest(word: &str, words: &[&str]) -> Option<String> {
+pub(super) fn nearest(word: &str, words: &[&str]) -> Option<String> {
     const ALIKE: f64 = 0.8;
     let word: String = word.chars().take(64).collect::<String>().to_lowercase();
     let likeness = |other: &&str| {
@@ -238,12 +263,38 @@ fn nearest(word: &str, words: &[&str]) -> Option<String> {
 }
 
 /// Adds the contradictions in the merged layers; invalid values, which have a problem already, are left out.
-pub(super) fn contradictions(values: &Values, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+///
+/// `device_id` is the one that the device will have.
+pub(super) fn contradictions(
+    values: &Values,
+    device_id: &str,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) {
     needs(values, "mqtt.password_file", "mqtt.username", problems);
     needs(values, "mqtt.cert_file", "mqtt.key_file", problems);
     needs(values, "mqtt.key_file", "mqtt.cert_file", problems);
     folders(values, problems);
     unused_tls(values, warnings);
+    sources::contradictions(values, device_id, problems, warnings);
+    tasks::contradictions(values, problems, warnings);
+}
+
+/// The id of `item` in `list` is none of those of the `former` ones.
+pub(super) fn unique_id(list: &str, item: &Values, former: &[Values], problems: &mut Vec<Problem>) {
+    let name = format!("{list}[].id");
+    let Some(id) = item.text(&name) else { return };
+    if let Some(first) = former.iter().position(|other| other.text(&name).as_ref() == Some(&id)) {
+        let key = format!("{list}[{}].id", former.len());
+        let found = format!("{} again, after {list}[{first}].id", quoted(&id));
+        problems.push(problem(
+            item.located(&name),
+            &key,
+            found,
+            "an id of its own".into(),
+            "change one of the two".into(),
+        ));
+    }
 }
 
 /// `key` has no meaning without `other`.
@@ -307,6 +358,6 @@ fn unused_tls(values: &Values, warnings: &mut Vec<Problem>) {
     }
 }
 
-fn problem(located: &Located, key: &str, found: String, expected: String, remedy: String) -> Problem {
+pub(super) fn problem(located: &Located, key: &str, found: String, expected: String, remedy: String) -> Problem {
     Problem { file: located.file.clone(), line: located.line, key: key.to_owned(), found, expected, remedy }
 }

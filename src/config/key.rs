@@ -36,6 +36,11 @@ impl Key {
     pub fn is_reserved(&self) -> bool {
         matches!(self.kind, Kind::Reserved)
     }
+
+    /// Whether a value has to be given.
+    pub fn is_required(&self) -> bool {
+        self.default.is_none() && !matches!(self.kind, Kind::Reserved | Kind::Section | Kind::Over { .. })
+    }
 }
 
 /// The values a key accepts. Ranges include their ends.
@@ -112,10 +117,39 @@ pub enum Kind {
     DeviceId,
     /// What all topics begin with.
     TopicPrefix,
+    /// The name of a task or a source.
+    Slug,
+    /// What [`crate::words::TopicFilter`] reads.
+    TopicFilter,
+    /// `http://` or `https://`, without secrets.
+    HttpUrl,
+    /// `2/s`, `30/m`, `1/10s`.
+    Rate,
+    /// A box or a polygon, for [`crate::words::Region`].
+    Region,
+    /// `2 of 3`: more than half, of at most `max`.
+    Confirm {
+        /// The most predictions.
+        max: usize,
+    },
+    /// A map from labels to parts of a whole.
+    Shares {
+        /// Labels at most.
+        max: usize,
+    },
     /// A list of maps, whose keys are below `name[]`.
     Items {
         /// Items at most.
         max: usize,
+        /// The beginning of an item, for remedies.
+        example: &'static str,
+    },
+    /// A map, whose keys are below `name`, that says something even when it is empty.
+    Section,
+    /// A map of keys of another section, over what they are there.
+    Over {
+        /// That section.
+        section: &'static str,
     },
     /// Belongs to a later version.
     Reserved,
@@ -143,6 +177,12 @@ pub(super) const CRON: Rule = rule(Kind::Cron);
 pub(super) const BROKER_URL: Rule = rule(Kind::BrokerUrl);
 pub(super) const DEVICE_ID: Rule = rule(Kind::DeviceId);
 pub(super) const TOPIC_PREFIX: Rule = rule(Kind::TopicPrefix);
+pub(super) const SLUG: Rule = rule(Kind::Slug);
+pub(super) const TOPIC_FILTER: Rule = rule(Kind::TopicFilter);
+pub(super) const HTTP_URL: Rule = rule(Kind::HttpUrl);
+pub(super) const RATE: Rule = rule(Kind::Rate);
+pub(super) const REGION: Rule = rule(Kind::Region);
+pub(super) const SECTION: Rule = rule(Kind::Section);
 pub(super) const RESERVED: Rule = or_null(rule(Kind::Reserved));
 /// A part of a whole.
 pub(super) const SHARE: Rule = number(0.0, 1.0);
@@ -193,9 +233,24 @@ pub(super) const fn label_from(max: u64) -> Rule {
     rule(Kind::LabelFrom { max })
 }
 
-/// A list of at most `max` maps.
-pub(super) const fn items(max: usize) -> Rule {
-    rule(Kind::Items { max })
+/// A list of at most `max` maps, of which each begins as `example` does.
+pub(super) const fn items(max: usize, example: &'static str) -> Rule {
+    rule(Kind::Items { max, example })
+}
+
+/// Votes of at most `max` predictions.
+pub(super) const fn confirm(max: usize) -> Rule {
+    rule(Kind::Confirm { max })
+}
+
+/// Parts of a whole for at most `max` labels.
+pub(super) const fn shares(max: usize) -> Rule {
+    rule(Kind::Shares { max })
+}
+
+/// Keys of `section`.
+pub(super) const fn over(section: &'static str) -> Rule {
+    rule(Kind::Over { section })
 }
 
 pub(super) const fn ms(ms: u64) -> Duration {
@@ -234,7 +289,7 @@ pub(super) fn defaults(list: &str) -> Values {
     let mut values = Values::default();
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for key in KEYS {
-        let owner = key.name.split_once("[].").map_or("", |(list, _)| list);
+        let owner = key.name.rsplit_once("[].").map_or("", |(list, _)| list);
         if let Some(default) = key.default.filter(|_| owner == list) {
             values.extend(Reader::new("", &mut problems, &mut warnings).default(key, default));
         }
@@ -251,18 +306,17 @@ mod tests {
     fn keys_of_a_section_stand_together_and_none_comes_twice() {
         let sections: Vec<_> = below("");
         let expected =
-            ["device", "backbone", "watch", "store", "training", "promotion", "prediction", "mqtt", "http", "updates"];
-        assert_eq!(sections, expected);
+            "device backbone watch store training promotion prediction mqtt http updates sources tasks".split(' ');
+        assert_eq!(sections, expected.collect::<Vec<_>>());
         for (at, key) in KEYS.iter().enumerate() {
             assert!(KEYS[..at].iter().all(|former| former.name != key.name), "{}", key.name);
         }
     }
 
     #[test]
-    fn every_key_but_the_path_of_a_watched_folder_has_a_default() {
-        let without: Vec<_> =
-            KEYS.iter().filter(|key| key.default.is_none() && !key.is_reserved()).map(|key| key.name).collect();
-        assert_eq!(without, ["watch[].path"]);
+    fn every_key_but_what_names_an_item_has_a_default() {
+        let without: Vec<_> = KEYS.iter().filter(|key| key.is_required()).map(|key| key.name).collect();
+        assert_eq!(without, ["watch[].path", "sources[].id", "tasks[].id"]);
         assert_eq!(defaults("watch").names().count(), below("watch[]").len() - 1);
     }
 }

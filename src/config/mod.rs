@@ -12,8 +12,11 @@ mod check;
 mod key;
 mod patch;
 mod reader;
+mod sources;
 mod table;
+mod tasks;
 mod value;
+mod written;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -22,9 +25,11 @@ use std::fmt;
 pub use key::{Key, Kind, PROVIDER};
 pub use patch::{BadKey, Patched, patched};
 use reader::Reader;
+pub use sources::{Access, Burst, Feed, Http, ImageSource, Rate};
 pub use table::{
     Backbone, Config, Device, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates, Watch,
 };
+pub use tasks::{Confirm, Origin, State, Task, View};
 use value::Values;
 
 /// Environment variables that are settings begin with this; see [`env_pairs`].
@@ -81,9 +86,10 @@ pub fn load_valid(layers: &[Layer], host_name: &str) -> (Loaded, Vec<Problem>) {
             Source::Pairs(pairs) => reader.pairs(pairs),
         });
     }
-    check::contradictions(&values, &mut problems, &mut warnings);
+    let id = values.text("device.id").unwrap_or_else(|| id_from_host_name(host_name));
+    check::contradictions(&values, &id, &mut problems, &mut warnings);
     values.replace_invalid(&key::defaults(""));
-    let set = values.places().filter(|(_, located)| !located.file.is_empty());
+    let set = values.places().into_iter().filter(|(_, located)| !located.file.is_empty());
     let places = set.map(|(key, located)| (key, (located.file.clone(), located.line))).collect();
     values.set_if_null("device.id", || id_from_host_name(host_name));
     let id = values.read::<String>("device.id");

@@ -8,8 +8,10 @@ use super::{Config, Layer, Loaded, Problem, Source, key, load};
 /// Name of the layer in problems.
 const LAYER: &str = "config/desired";
 
-/// Sections and keys that may be set remotely; the others could cut the device off, or are its owner's to decide.
-const PATCHABLE: [&str; 6] = ["training", "promotion", "prediction", "watch", "device.name", "mqtt.home_assistant"];
+/// Sections and keys that may be set remotely; the others could cut the device off, or are its owner's to decide: among
+/// them `sources`, by which anybody at the broker could have the device fetch what its network reaches.
+const PATCHABLE: [&str; 7] =
+    ["training", "promotion", "prediction", "watch", "tasks", "device.name", "mqtt.home_assistant"];
 
 /// Settings with a patch over them.
 #[derive(Debug, Clone)]
@@ -146,12 +148,34 @@ mod tests {
             json!({ "device": { "id": "line-4" } }),
             json!({ "store": { "path": "/tmp" } }),
             json!({ "updates": { "trusted_keys": ["/tmp/mine.pem"] } }),
+            json!({ "sources": [{ "id": "a", "http": "http://intranet/" }] }),
+            json!({ "sources": [] }),
             json!({ "trainingx": { "seed": 1 } }),
         ] {
             let found = errors(&patch);
             assert!(found.iter().all(|(_, error)| error.contains("cannot be set remotely")), "{patch}: {found:?}");
         }
         assert!(errors(&json!([1]))[0].1.contains("object"));
+    }
+
+    #[test]
+    fn a_patch_replaces_the_tasks_and_draws_their_regions() {
+        let text = "sources: [{ id: garage }]\ntasks: [{ id: door }, { id: light, training: { seed: 3 } }]\n";
+        let layers = [base(), vec![Layer { name: "tasks.yaml".into(), source: Source::Yaml(text.into()) }]].concat();
+        let region = json!([0.0, 0.25, 0.3, 0.85]);
+        let patch =
+            json!({ "tasks": [{ "id": "door", "from": [{ "source": "garage", "region": region }], "state": {} }] });
+        let Patched { config, applied } = patched(&layers, "host", &patch).unwrap();
+        assert_eq!(applied, ["tasks"]);
+        let [door] = &config.tasks[..] else { panic!("{:?}", config.tasks) };
+        assert_eq!((serde_json::to_value(&door.from[0].region).unwrap(), door.state.is_some()), (region, true));
+        let wrong = json!({ "tasks": [{ "id": "door", "from": [{ "source": "garden" }], "training": { "seed": "x" } }],
+                            "sources": [{ "id": "garden" }] });
+        let keys: Vec<_> = patched(&layers, "host", &wrong).unwrap_err().into_iter().map(|bad| bad.key).collect();
+        assert_eq!(keys, ["sources", "tasks[0].training.seed"], "a source cannot come with it");
+        let unseen = json!({ "tasks": [{ "id": "door", "from": [{ "watch": "/srv/camera" }] }], "watch": [] });
+        let keys: Vec<_> = patched(&layers, "host", &unseen).unwrap_err().into_iter().map(|bad| bad.key).collect();
+        assert_eq!(keys, ["tasks[0].from[0].watch"]);
     }
 
     #[test]

@@ -43,7 +43,9 @@ impl<'a> Reader<'a> {
         for (dotted, text) in pairs {
             let node = self.pair_node(key::find(dotted), text, dotted);
             if let Some(node) = node {
-                let (section, word) = dotted.rsplit_once('.').unwrap_or(("", dotted));
+                // Keys of items stand in items, so none is found by its name in the table.
+                let split = if dotted.contains("[]") { None } else { dotted.rsplit_once('.') };
+                let (section, word) = split.unwrap_or(("", dotted));
                 let key = MapKey { line: 1, text: word.to_owned() };
                 let shown = if section.is_empty() { String::new() } else { shown_key(section) };
                 self.entry(&key, &node, &Path { name: section, shown: &shown }, &mut values);
@@ -113,11 +115,16 @@ impl<'a> Reader<'a> {
     fn entry(&mut self, key: &MapKey, node: &Node, at: &Path<'_>, values: &mut Values) {
         let name = join(at.name, &key.text);
         let shown = join(at.shown, &shown_key(&key.text));
-        match key::find(&name) {
+        // Keys of items stand in items.
+        let is_plain = !key.text.contains("[]");
+        match key::find(&name).filter(|_| is_plain) {
             Some(found) => self.setting(found, node, &shown, values),
-            None if !key::below(&name).is_empty() => self.section(node, &Path { name: &name, shown: &shown }, values),
+            None if is_plain && !key::below(&name).is_empty() => {
+                self.section(node, &Path { name: &name, shown: &shown }, values);
+            }
             None => {
-                let (expected, remedy) = match key::find(at.name) {
+                let whole = key::find(at.name).filter(|key| !matches!(key.kind, Kind::Section));
+                let (expected, remedy) = match whole {
                     Some(whole) => (check::expected(whole.kind), format!("set {} as a whole", at.shown)),
                     None => (map_of(at.name), check::suggestion(at.name, &key.text)),
                 };
@@ -140,7 +147,16 @@ impl<'a> Reader<'a> {
                 return self.warnings.push(warning);
             }
             _ if node.is_null() && key.nullable => Value::Null,
-            Kind::Items { max } => self.items(key, max, node, shown),
+            Kind::Items { max, example } => self.items(key, (max, example), node, shown),
+            Kind::Section => {
+                self.section(node, &Path { name: key.name, shown }, values);
+                Value::Bool(true)
+            }
+            Kind::Over { section } => {
+                let mut given = Values::default();
+                self.section(node, &Path { name: section, shown }, &mut given);
+                Value::Section(given)
+            }
             kind => check::check(kind, node).unwrap_or_else(|refusal| {
                 let example = key.default.filter(|default| *default != "null");
                 let remedy = refusal.remedy.unwrap_or_else(|| match example {
@@ -156,7 +172,7 @@ impl<'a> Reader<'a> {
         values.insert(key.name, Located { value, file: self.file.to_owned(), line: self.line(node.line) });
     }
 
-    fn items(&mut self, key: &'static Key, max: usize, node: &Node, shown: &str) -> Value {
+    fn items(&mut self, key: &'static Key, (max, example): (usize, &str), node: &Node, shown: &str) -> Value {
         let below = format!("{}[]", key.name);
         let nodes: &[Node] = match &node.content {
             Content::List(nodes) if nodes.len() <= max => nodes,
@@ -167,7 +183,7 @@ impl<'a> Reader<'a> {
                     _ => node.describe(),
                 };
                 let expected = format!("a list of at most {max} items, each {}", map_of(&below));
-                self.problem(node.line, shown, found, expected, "write - path: /srv/camera below it".into());
+                self.problem(node.line, shown, found, expected, format!("write - {example} below it"));
                 return Value::Invalid;
             }
         };
@@ -178,22 +194,23 @@ impl<'a> Reader<'a> {
             if matches!(node.content, Content::Map(_)) {
                 self.section(node, &Path { name: &below, shown: &shown }, given);
             } else {
-                self.problem(node.line, &shown, node.describe(), map_of(&below), "write path: /srv/camera".into());
+                self.problem(node.line, &shown, node.describe(), map_of(&below), format!("write {example}"));
             }
             item.extend(std::mem::take(given));
-            self.require(&below, node, &shown, &mut item);
+            self.require((&below, example), node, &shown, &mut item);
             item
         });
         Value::Items(items.collect())
     }
 
     /// Keys of an item that have no default have to be there.
-    fn require(&mut self, below: &str, node: &Node, shown: &str, item: &mut Values) {
+    fn require(&mut self, (below, example): (&str, &str), node: &Node, shown: &str, item: &mut Values) {
         for word in key::below(below) {
             let name = join(below, word);
-            let Some(key) = key::find(&name).filter(|key| !item.has(key.name)) else { continue };
+            let is_missing = |key: &&Key| key.is_required() && !item.has(key.name);
+            let Some(key) = key::find(&name).filter(is_missing) else { continue };
             if matches!(node.content, Content::Map(_)) {
-                let remedy = format!("add {word}: /srv/camera");
+                let remedy = format!("add {example}");
                 self.problem(node.line, &join(shown, word), "nothing".into(), check::expected(key.kind), remedy);
             }
             let (file, line) = (self.file.to_owned(), self.line(node.line));

@@ -10,13 +10,16 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 
 use super::key::{
-    BOOL, BROKER_URL, CRON, DEVICE_ID, Key, PATH, PROVIDERS, RESERVED, SHARE, TEXT, TOPIC_PREFIX, auto_or_number, days,
-    duration, hours, integer, items, label_from, ms, names, number, or_null, paths, poll, word,
+    BOOL, BROKER_URL, CRON, DEVICE_ID, HTTP_URL, Key, PATH, PROVIDERS, RATE, REGION, RESERVED, SECTION, SHARE, SLUG,
+    TEXT, TOPIC_FILTER, TOPIC_PREFIX, auto_or_number, confirm, days, duration, hours, integer, items, label_from, ms,
+    names, number, or_null, over, paths, poll, shares, word,
 };
+use super::sources::ImageSource;
+use super::tasks::Task;
 use super::value::{Setting, Value, Values};
 use crate::engine::PromotionPolicy;
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
-use crate::words::{Poll, Precision, keywords};
+use crate::words::{Keep, Poll, Precision, keywords};
 
 /// The default of a row; `none` where a value has to be given.
 macro_rules! default_of {
@@ -62,12 +65,12 @@ macro_rules! keys {
 
             impl $section {
                 /// Reads `values`, in which every key is and none is invalid.
-                fn read(values: &Values) -> Self {
+                pub(super) fn read(values: &Values) -> Self {
                     Self { $($field: values.read(concat!($prefix, ".", last_part!($field $($part)?))),)* }
                 }
 
                 /// As it is written in YAML.
-                fn to_json(&self) -> Json {
+                pub(super) fn to_json(&self) -> Json {
                     let mut section = Map::new();
                     $(put(&mut section, last_part!($field $($part)?), Setting::to_json(&self.$field));)*
                     Json::Object(section)
@@ -96,7 +99,7 @@ keys! {
         execution_providers: Vec<String> = "[cpu]", PROVIDERS, "Where inference runs; this build: cpu only.";
     }
     without_field {
-        "watch" = "[]", items(256), "Folders whose images are processed.";
+        "watch" = "[]", items(256, "path: /srv/camera"), "Folders whose images are processed.";
     }
 
     /// A watched folder.
@@ -183,6 +186,39 @@ keys! {
     "updates" Updates {
         trusted_keys: Vec<PathBuf> = "[]", paths(16), "PEM files with the public keys that may sign updates.";
     }
+    without_field {
+        "sources" = "[]", items(64, "id: garage"), "Images that come otherwise than as files.";
+        "sources[].id" = none, SLUG, "Its name in tasks, topics and requests.";
+        "sources[].mqtt" = "null", or_null(TOPIC_FILTER), "Topic of its frames; + stands for one level.";
+        "sources[].http" = "null", or_null(HTTP_URL), "Address of its present picture.";
+        "sources[].username" = "null", or_null(TEXT), "User name at the camera.";
+        "sources[].password_file" = "null", or_null(PATH), "File with the password.";
+        "sources[].token_file" = "null", or_null(PATH), "File with the token that is sent instead of a user.";
+        "sources[].ca_file" = "null", or_null(PATH), "PEM with the camera's CAs; null: the system's.";
+        "sources[].rate" = "2/s", RATE, "Most frames that are looked at.";
+        "sources[].every" = "10s", duration(ms(100), days(1)), "Time between two pictures that are fetched.";
+        "sources[].timeout" = "5s", duration(ms(100), ms(120_000)), "Longest time of one request.";
+        "sources[].burst.every" = "1s", duration(ms(100), hours(1)), "The same while something changes.";
+        "sources[].burst.for" = "20s", duration(ms(0), hours(1)), "How long that lasts; 0s: never.";
+        "sources[].keep" = "changed", word::<Keep>(), "Which frames are kept as files.";
+
+        "tasks" = "[]", items(16, "id: door"), "Several questions about one picture.";
+        "tasks[].id" = none, SLUG, "Its name in topics and requests.";
+        "tasks[].from" = "[]", items(320, "source: garage"), "What it looks at; nothing: everything, whole.";
+        "tasks[].from[].watch" = "null", or_null(PATH), "A watched folder, by its path.";
+        "tasks[].from[].source" = "null", or_null(SLUG), "A source, by its id.";
+        "tasks[].from[].region" = "null", or_null(REGION), "A part of the picture; null: the whole.";
+        "tasks[].label_from" = "null", or_null(label_from(8)), "Which level of subfolders names its class; null: none, \
+                                                                and for the task default what the folder says.";
+        "tasks[].state" = none, SECTION, "When an answer is a state; without it each prediction is.";
+        "tasks[].state.confirm" = "2 of 3", confirm(100), "Votes that a state needs, of the last predictions.";
+        "tasks[].state.hold" = "0s", duration(ms(0), days(1)), "How long it has to have them without a break.";
+        "tasks[].state.thresholds" = "{}", shares(256), "Least probability of a vote, by class.";
+        "tasks[].state.unknown_after" = "5m", duration(ms(1000), days(30)), "Unknown after this long without a vote.";
+        "tasks[].training" = none, over("training"), "Keys of training for this task alone.";
+        "tasks[].promotion" = none, over("promotion"), "Keys of promotion for this task alone.";
+        "tasks[].prediction" = none, over("prediction"), "Keys of prediction for this task alone.";
+    }
 }
 
 /// Where the labels of a watched folder's images come from.
@@ -225,6 +261,10 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// Keys that may sign updates; without any trusted key there are no updates.
     pub updates: Updates,
+    /// Images that come otherwise than as files.
+    pub sources: Vec<ImageSource>,
+    /// Questions about the images; empty where the configuration names none, see [`Config::all_tasks`].
+    pub tasks: Vec<Task>,
 }
 
 impl Config {
@@ -240,13 +280,15 @@ impl Config {
             prediction: Prediction::read(values),
             mqtt: (*values.value("mqtt.url") != Value::Null).then(|| Mqtt::read(values)),
             updates: Updates::read(values),
+            sources: values.items("sources").iter().map(ImageSource::read).collect(),
+            tasks: values.items("tasks").iter().map(|task| Task::read(task, values)).collect(),
         }
     }
 
     /// The settings under the keys of the YAML, without secrets; names of files that hold them are in it. Read as a
     /// layer, it gives these settings again.
     pub fn to_json(&self) -> Json {
-        json!({
+        let mut settings = json!({
             "device": self.device.to_json(),
             "backbone": self.backbone.to_json(),
             "watch": self.watch.iter().map(Watch::to_json).collect::<Vec<_>>(),
@@ -256,7 +298,15 @@ impl Config {
             "prediction": self.prediction.to_json(),
             "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), Mqtt::to_json),
             "updates": self.updates.to_json(),
-        })
+        });
+        // Who has none of these is told nothing of them.
+        if !self.sources.is_empty() {
+            settings["sources"] = self.sources.iter().map(ImageSource::to_json).collect();
+        }
+        if self.names_tasks() {
+            settings["tasks"] = self.tasks_to_json();
+        }
+        settings
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use super::sources::Rate;
 use super::table::{LabelFrom, Priority};
+use super::tasks::Confirm;
 use crate::engine::PromotionPolicy;
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
-use crate::words::{Keyword, Poll, Precision};
+use crate::words::{Keep, Keyword, Label, Poll, Precision, Region, SourceId, TaskId, TopicFilter};
 
 /// A value of its key's kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +26,25 @@ pub(super) enum Value {
     Duration(Duration),
     Text(String),
     Texts(Vec<String>),
+    Region(Region),
+    Rate(Rate),
+    Confirm(Confirm),
+    Shares(BTreeMap<Label, f64>),
     Items(Vec<Values>),
+    /// Keys of another section.
+    Section(Values),
+}
+
+impl Value {
+    /// Whether nothing in it is invalid.
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Invalid => false,
+            Self::Items(items) => items.iter().all(Values::are_valid),
+            Self::Section(values) => values.are_valid(),
+            _ => true,
+        }
+    }
 }
 
 /// A value and its position.
@@ -55,17 +75,34 @@ impl Values {
     }
 
     /// Every key as a person finds it (`watch[2].path`), with the position of its value.
-    pub fn places(&self) -> impl Iterator<Item = (String, &Located)> {
-        self.0.iter().flat_map(|(name, located)| {
-            let items = match &located.value {
-                Value::Items(items) => items.as_slice(),
-                _ => &[],
-            };
-            let below = items.iter().enumerate().flat_map(move |(index, item)| {
-                item.0.iter().map(move |(key, located)| (key.replacen("[]", &format!("[{index}]"), 1), located))
-            });
-            std::iter::once(((*name).to_owned(), located)).chain(below)
-        })
+    pub fn places(&self) -> Vec<(String, &Located)> {
+        let mut places = Vec::new();
+        self.places_below("", "", &mut places);
+        places
+    }
+
+    /// The places of keys of which all begin with `name`, which a person finds as `shown`.
+    fn places_below<'a>(&'a self, name: &str, shown: &str, into: &mut Vec<(String, &'a Located)>) {
+        for (key, located) in &self.0 {
+            let place = format!("{shown}{}", key.strip_prefix(name).unwrap_or(key));
+            match &located.value {
+                Value::Items(items) => {
+                    for (index, item) in items.iter().enumerate() {
+                        item.places_below(&format!("{key}[]"), &format!("{place}[{index}]"), into);
+                    }
+                }
+                // Its keys begin with the section that they are of, which is the last part of this key.
+                Value::Section(values) => {
+                    values.places_below(key.rsplit('.').next().unwrap_or(key), &place, into);
+                }
+                _ => {}
+            }
+            into.push((place, located));
+        }
+    }
+
+    fn are_valid(&self) -> bool {
+        self.0.values().all(|located| located.value.is_valid())
     }
 
     #[cfg(test)]
@@ -99,7 +136,7 @@ impl Values {
     pub fn replace_invalid(&mut self, defaults: &Self) {
         for (name, located) in &mut self.0 {
             if let Value::Items(items) = &mut located.value {
-                items.retain(|item| item.0.values().all(|located| located.value != Value::Invalid));
+                items.retain(Self::are_valid);
             }
             if located.value == Value::Invalid
                 && let Some(default) = defaults.0.get(name)
@@ -124,6 +161,14 @@ impl Values {
         match self.value(name) {
             Value::Items(items) => items,
             _ => &[],
+        }
+    }
+
+    /// The keys of another section that are given at `name`; `None` where there are none.
+    pub fn section(&self, name: &str) -> Option<&Self> {
+        match &self.0.get(name)?.value {
+            Value::Section(values) => Some(values),
+            _ => None,
         }
     }
 }
@@ -274,7 +319,34 @@ macro_rules! words {
     };
 }
 
-words!(ClassWeights, HeadKind, Precision, Priority, PromotionPolicy, Solver);
+words!(ClassWeights, HeadKind, Keep, Precision, Priority, PromotionPolicy, Solver);
+
+/// A type that is made of text and shown as it.
+macro_rules! texts {
+    ($($type:ty),+) => {
+        $(impl Setting for $type {
+            fn read(value: &Value) -> Option<Self> {
+                if let Value::Text(text) = value { Self::new(text).ok() } else { None }
+            }
+
+            fn to_json(&self) -> Json {
+                json!(self.as_str())
+            }
+        })+
+    };
+}
+
+texts!(SourceId, TaskId, TopicFilter);
+
+impl Setting for Region {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Region(region) = value { Some(region.clone()) } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self)
+    }
+}
 
 impl Setting for Poll {
     fn read(value: &Value) -> Option<Self> {

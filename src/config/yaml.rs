@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::quoted;
+use super::{quoted, written};
 
 /// Bytes of a text at most.
 pub(super) const BYTES_MAX: usize = 256 * 1024;
@@ -64,7 +64,10 @@ impl Node {
         match &self.content {
             _ if self.is_empty() => "nothing".to_owned(),
             Content::Scalar { text, plain: true } if self.is_null() => text.clone(),
-            // It may hold a password, which no message repeats.
+            // They may hold a password, which no message repeats.
+            Content::Scalar { text, .. } if written::has_secret(text) => {
+                "a URL with a password or a token in it".to_owned()
+            }
             Content::Scalar { text, .. } if text.contains("://") && text.contains('@') => {
                 "a URL with a user in it".to_owned()
             }

@@ -143,6 +143,22 @@ keywords! {
     }
 }
 
+keywords! {
+    /// Which frames of a source are kept as files, until the quota needs their room.
+    #[derive(Default)]
+    pub enum Keep {
+        /// None: a sample has its embedding and a thumbnail.
+        None = "none",
+        /// Those that differ from the last one kept.
+        #[default]
+        Changed = "changed",
+        /// Each until it has a label.
+        Labelled = "labelled",
+        /// All.
+        All = "all",
+    }
+}
+
 impl Precision {
     /// What one value takes.
     #[must_use]

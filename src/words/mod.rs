@@ -19,7 +19,7 @@ pub mod wildcard;
 pub use crate::keywords;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
-pub use keyword::{Component, Keyword, Poll, Precision};
+pub use keyword::{Component, Keep, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
 pub use region::{BadRegion, Region};
 pub use slug::{BadSlug, SourceId, TaskId};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use edgetuned::config::KEYS;
+use edgetuned::config::{KEYS, State};
 
 use crate::schema::schema;
 use crate::{good, load, load_text};
@@ -38,13 +38,49 @@ fn written(text: &str, section: &str, word: &str) -> bool {
 
 #[test]
 fn the_watched_folder_in_default_yaml_shows_every_key_with_its_default() {
-    let example: String = DEFAULT
-        .lines()
-        .filter(|line| line.starts_with("#watch") || line.starts_with("#  "))
-        .fold(String::new(), |text, line| text + &line[1..] + "\n");
+    let example = example("watch");
     assert_eq!(good(&example).watch, good("watch: [{path: /srv/camera}]").watch);
-    for word in KEYS.iter().filter_map(|key| key.name.strip_prefix("watch[].")) {
-        assert!(example.contains(&format!("    {word}: ")), "{word} in\n{example}");
+    shows_every_key(&example, "watch[].");
+}
+
+#[test]
+fn the_sources_in_default_yaml_show_every_key_with_its_default() {
+    let example = example("sources");
+    let [fetched, published] = &good(&example).sources[..] else { panic!("{example}") };
+    let plain = "sources:\n- {id: garage, http: 'http://go2rtc:1984/api/frame.jpeg?src=garage'}\n\
+                 - {id: driveway, mqtt: frigate/driveway/car/snapshot}";
+    assert_eq!([fetched.clone(), published.clone()].to_vec(), good(plain).sources);
+    shows_every_key(&example, "sources[].");
+}
+
+#[test]
+fn the_task_in_default_yaml_shows_every_key_and_states_by_their_defaults() {
+    let places = example("watch") + &example("sources");
+    let text = places.clone() + &example("tasks");
+    let [door] = &good(&text).tasks[..] else { panic!("{text}") };
+    let plain = good(&(places + "tasks: [{id: door, state: {}}]"));
+    let state = plain.tasks[0].state.clone().unwrap();
+    assert_eq!(door.state.clone().map(|shown| State { thresholds: state.thresholds.clone(), ..shown }), Some(state));
+    assert_eq!(door.label_from, plain.tasks[0].label_from);
+    shows_every_key(&text, "tasks[].");
+}
+
+/// The commented example of `list` in default.yaml, without the comments' marks.
+fn example(list: &str) -> String {
+    let lines = DEFAULT.lines().skip_while(|line| *line != format!("#{list}:"));
+    let lines = lines.enumerate().take_while(|(at, line)| *at == 0 || line.starts_with("#  "));
+    lines.fold(String::new(), |text, (_, line)| text + &line[1..] + "\n")
+}
+
+/// `example` has a value, or keys, for each key below `list`.
+fn shows_every_key(example: &str, list: &str) {
+    let keys = KEYS.iter().filter_map(|key| key.name.strip_prefix(list));
+    let words: Vec<&str> = keys.filter_map(|key| key.rsplit('.').next()).collect();
+    assert!(words.len() > 5, "{list}");
+    for word in words {
+        let is_key = |before: char| before.is_whitespace() || before == '{';
+        let found = example.match_indices(&format!("{word}:")).any(|(at, _)| example[..at].ends_with(is_key));
+        assert!(found, "{word} in\n{example}");
     }
 }
 

@@ -50,13 +50,31 @@ fn the_line_of_a_control_character_is_told() {
     assert_eq!(fault("training:\n  seed: 1\n  cooldown: 5\u{7}m\n").line, Some(3));
 }
 
+/// Every key of lists, too.
+const LISTS: &str = "watch: [{path: /srv/a, label_from: {folder: 2}}]
+sources:
+- {id: a, http: 'http://h:1/a?b=c', username: u, password_file: /p, every: 4s, burst: {every: 2s, for: 9s}, rate: 30/m}
+- {id: b, mqtt: 'cam/+/jpg', keep: labelled}
+tasks:
+- id: default
+  from: [{source: a, region: [0, 0.1, 0.5, 1]}, {watch: /srv/a, region: [[0, 0], [1, 0], [0, 1]]}]
+  state: {confirm: 3 of 5, hold: 1s, thresholds: {open: 0.9, ä: 0}, unknown_after: 1m}
+- {id: c, label_from: {folder: 1}, training: {l2: auto, schedule: null}, prediction: {unknown: {percentile: 98}}}
+";
+
 #[test]
 fn mutations_of_a_good_file_never_panic() {
+    good(LISTS);
+    mutate(include_str!("../../config/default.yaml"), 5_000);
+    mutate(LISTS, 3_000);
+}
+
+fn mutate(original: &str, seeds: u64) {
     const PIECES: [&str; 16] =
         ["\n", "  ", "\t", ":", "- ", "[", "{", "}", "\"", "'", "&a ", "*a", "#", "null", "|\n", "\u{0}"];
-    for seed in 0..5_000 {
+    for seed in 0..seeds {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-        let mut text: Vec<char> = include_str!("../../config/default.yaml").chars().collect();
+        let mut text: Vec<char> = original.chars().collect();
         for _ in 0..rng.random_range(1..8) {
             let at = rng.random_range(0..text.len());
             let end = (at + rng.random_range(0..40)).min(text.len());

@@ -6,6 +6,8 @@ mod layers;
 mod meaning;
 mod problems;
 mod schema;
+mod sources;
+mod tasks;
 
 use edgetuned::config::{self, Config, Layer, Loaded, Problem, Source};
 

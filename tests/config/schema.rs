@@ -29,7 +29,7 @@ fn place(schema: &mut Map<String, Value>, name: &str, key: &Key) {
     let properties = fields(schema, "properties");
     let Some(rest) = rest else {
         properties.insert(word.to_owned(), key_schema(key));
-        if key.default.is_none() && !key.is_reserved() {
+        if key.is_required() {
             schema.insert("required".into(), json!([word]));
         }
         return;
@@ -61,8 +61,12 @@ fn key_schema(key: &Key) -> Value {
         fields.insert("default".into(), default_value(key.kind, default));
     }
     if key.nullable && !key.is_reserved() {
-        let single = fields["type"].clone();
-        fields.insert("type".into(), json!([single, "null"]));
+        if let Some(Value::Array(ways)) = fields.get_mut("oneOf") {
+            ways.push(json!({ "type": "null" }));
+        } else {
+            let single = fields["type"].clone();
+            fields.insert("type".into(), json!([single, "null"]));
+        }
     }
     schema
 }
@@ -110,7 +114,28 @@ fn kind_schema(kind: Kind) -> Value {
         Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),
         Kind::DeviceId => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,64}$" }),
         Kind::TopicPrefix => json!({ "type": "string", "pattern": "^[^+#/$][^+#]*$" }),
-        Kind::Items { max } => json!({ "type": "array", "maxItems": max, "items": object() }),
+        Kind::Slug => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,32}$" }),
+        Kind::TopicFilter => json!({ "type": "string", "pattern": "^[^+#$][^#]*$", "maxLength": 256 }),
+        Kind::HttpUrl => json!({ "type": "string", "pattern": "^https?://[^@/?#]+([/?]|$)", "maxLength": 2048 }),
+        Kind::Rate => json!({ "type": "string", "pattern": "^[0-9]+/[0-9]*(ms|s|m|h|d)$" }),
+        Kind::Region => {
+            let part = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+            let edges = json!({ "type": "array", "items": part, "minItems": 4, "maxItems": 4 });
+            let corner = json!({ "type": "array", "items": part, "minItems": 2, "maxItems": 2 });
+            json!({ "oneOf": [edges, { "type": "array", "items": corner, "minItems": 3, "maxItems": 64 }] })
+        }
+        Kind::Confirm { .. } => json!({ "type": "string", "pattern": "^ *[0-9]+ +of +[0-9]+ *$" }),
+        Kind::Shares { max } => {
+            let share = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+            json!({ "type": "object", "additionalProperties": share, "maxProperties": max })
+        }
+        Kind::Section => {
+            let mut section = object();
+            section.insert("type".into(), json!(["object", "null"]));
+            Value::Object(section)
+        }
+        Kind::Over { section } => json!({ "$ref": format!("#/properties/{section}") }),
+        Kind::Items { max, .. } => json!({ "type": "array", "maxItems": max, "items": object() }),
         Kind::Reserved => json!({}),
     }
 }
