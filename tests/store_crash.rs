@@ -8,22 +8,29 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use edgetuned::engine::{
-    FileDisposition, FileStamp, LabelSource, NewSample, OutboxMessage, RememberedReply, StoredSample, Write,
+    FileDisposition, FileStamp, LabelSource, Look, NewSample, OutboxMessage, RememberedReply, StoredSample, Write,
 };
 use edgetuned::head::BackboneRef;
-use edgetuned::store::{OpenOptions, Precision, Store};
+use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
 use edgetuned::wire::Topic;
-use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const DIM: usize = 64;
 const CHILD: &str = "EDGETUNED_CRASH_TEST_FOLDER";
 
+fn space() -> EmbeddingSpace {
+    EmbeddingSpace { backbone: Digest::of(b"a"), preprocessing: Digest::of(b"b"), dim: DIM }
+}
+
 fn open(folder: &Path) -> Store {
     let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: DIM };
-    let space = EmbeddingSpace { backbone: Digest::of(b"a"), preprocessing: Digest::of(b"b"), dim: DIM };
-    Store::open(folder, &OpenOptions { space, backbone: &backbone, precision: Precision::F16 }).expect("opens")
+    Store::open(
+        folder,
+        &OpenOptions { spaces: SpacesInUse::whole(space()), backbone: &backbone, precision: Precision::F16 },
+    )
+    .expect("opens")
 }
 
 fn id(n: u64) -> SampleId {
@@ -52,16 +59,23 @@ fn step(n: u64) -> Vec<Write> {
             path: path(n).into(),
             bytes: n,
             arrived_at: at,
-            embedding: embedding(n),
+            embeddings: vec![(space(), embedding(n))],
             group: id(n),
-            predicted: None,
+            looks: vec![Look { task: TaskId::default(), space: space(), predicted: None }],
         })),
         Write::File {
             path: path(n).into(),
             stamp: FileStamp { size: n, mtime_ns: 1, ctime_ns: 0 },
             fate: FileDisposition::Sample(id(n)),
         },
-        Write::Label { id: id(n), label: Some(class(n)), source: LabelSource::Mqtt, at, change: None },
+        Write::Label {
+            task: TaskId::default(),
+            id: id(n),
+            label: Some(class(n)),
+            source: LabelSource::Mqtt,
+            at,
+            change: None,
+        },
         Write::SeqReserved(n + 1),
         Write::Outbox(OutboxMessage { seq: n, topic: Topic::Event, payload: vec![n as u8; 100], made_at: at }),
         Write::Reply(RememberedReply { transaction: n.to_string(), name: "train".into(), answer: vec![n as u8], at }),
@@ -114,7 +128,7 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     assert!((n..=n + 1).contains(&snapshot.seq), "{context}: {} numbers for {n} steps", snapshot.seq);
     let label = |n| Some((class(n), LabelSource::Mqtt));
     let samples = (0..n).map(|n| StoredSample { label: label(n), ..StoredSample::new(id(n)) });
-    assert_eq!(snapshot.samples, samples.collect::<Vec<_>>(), "{context}");
+    assert_eq!(snapshot.tasks[&TaskId::default()].samples, samples.collect::<Vec<_>>(), "{context}");
     let seqs: Vec<_> = snapshot.outbox.iter().map(|spooled| spooled.seq).collect();
     assert_eq!(seqs, (0..n).collect::<Vec<_>>(), "{context}");
     let transactions: Vec<_> = snapshot.ledger.iter().map(|entry| entry.transaction.clone()).collect();
@@ -123,11 +137,11 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     messages.extend(reader.answers_after(0, usize::MAX >> 1).expect("reads"));
     assert!(messages.iter().all(|message| message.payload == [message.seq as u8; 100]), "{context}");
     for n in 0..n {
-        assert_eq!(reader.embedding(&id(n)).expect("reads"), Some(embedding(n)), "{context}, step {n}");
+        assert_eq!(reader.embedding(&id(n), &space()).expect("reads"), Some(embedding(n)), "{context}, step {n}");
         let stamp = FileStamp { size: n, mtime_ns: 1, ctime_ns: 0 };
         assert!(reader.file_is_known(path(n).as_ref(), stamp).expect("reads"), "{context}, step {n}");
     }
-    assert_eq!(reader.labelled().expect("reads").ids.len() as u64, n, "{context}");
+    assert_eq!(reader.labelled(&TaskId::default()).expect("reads").ids.len() as u64, n, "{context}");
     n
 }
 

@@ -12,7 +12,7 @@ use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use edgetuned::head::BackboneRef;
 use edgetuned::image::{Limits, decode};
 use edgetuned::ports::Embedder;
-use edgetuned::store::{Cache, OpenOptions, Precision};
+use edgetuned::store::{Cache, CacheOptions, Precision};
 use edgetuned::train::{Dataset, Grouper};
 use edgetuned::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 use ndarray::{Array2, Axis};
@@ -209,7 +209,7 @@ fn photographs(name: &str, manifest: &Manifest, data: &Path, cache: &Path) -> Re
     let mut backbone = OnnxBackbone::open(manifest, 1)?;
     let space = backbone.space();
     let reference = BackboneRef { name: manifest.name.clone(), sha256: backbone.sha256(), dim: space.dim };
-    let options = OpenOptions { space, backbone: &reference, precision: Precision::F16 };
+    let options = CacheOptions { space, backbone: &reference, precision: Precision::F16 };
     let mut cache = Cache::open(cache, &options)?;
     let mut sets = BTreeMap::new();
     for split in SPLITS {

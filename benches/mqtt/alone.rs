@@ -9,7 +9,7 @@ use edgetuned::engine::{BrokerEvent, Event, OutboxMessage, Write};
 use edgetuned::head::BackboneRef;
 use edgetuned::mqtt::{self, Lane, OutboxError, Retry, Settings, Timeouts, Tls};
 use edgetuned::source::Slots;
-use edgetuned::store::{OpenOptions, Precision, Reader, Store};
+use edgetuned::store::{OpenOptions, Precision, Reader, SpacesInUse, Store};
 use edgetuned::wire::{Base, Topic};
 use edgetuned::words::{Digest, EmbeddingSpace, Timestamp};
 use rumqttc::{Client, Incoming, MqttOptions, QoS};
@@ -57,7 +57,7 @@ fn durable(batch: u64) -> Result<(f64, f64), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 1 };
     let backbone = BackboneRef { name: "none".into(), sha256: Digest::of(b"b"), dim: 1 };
-    let options = OpenOptions { space, backbone: &backbone, precision: Precision::F16 };
+    let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F16 };
     let mut store = Store::open(folder.path(), &options)?;
     let (sender, events) = channel();
     let settings = Settings {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use edgetuned::store::Reader;
+use edgetuned::store::{Reader, SpacesInUse};
 
 use crate::daemon::{Home, Listener};
 use crate::mosquitto::Mosquitto;
@@ -84,7 +84,7 @@ fn without_broker() -> Result<Measured, Box<dyn Error>> {
     home.configure("mqtt: { url: null }\n");
     let mut daemon = home.start();
     let reader = loop {
-        match Reader::open(&home.state(), None) {
+        match Reader::open(&home.state(), SpacesInUse::default()) {
             Ok(reader) => break reader,
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }

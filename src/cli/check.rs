@@ -18,7 +18,7 @@ use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
 use crate::shared::settings::{broker, credentials_folder, password_file};
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, SpacesInUse, StoreError};
 
 /// MiB that a quota has at least, for the whole of the state folder to stay within it.
 const QUOTA_MIN: u64 = 8;
@@ -236,7 +236,7 @@ impl World {
         let Some(there) = path.ancestors().find(|folder| folder.exists()) else { return };
         let probe = there.join(format!(".edgetuned-check-{}", std::process::id()));
         let unusable = match fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)) {
-            Ok(()) => Reader::open(path, None).err(),
+            Ok(()) => Reader::open(path, SpacesInUse::default()).err(),
             Err(error) => {
                 let remedy = "let the daemon's user write there, or set another store.path";
                 self.unavailable += 1;

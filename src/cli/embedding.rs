@@ -20,7 +20,7 @@ use crate::ports::Embedder;
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
-use crate::store::{Cache, OpenOptions};
+use crate::store::{Cache, CacheOptions};
 use crate::words::SampleId;
 
 /// Embeddings put into the cache at a time: work that a crash can cost.
@@ -89,7 +89,7 @@ impl Embeddings {
         };
         let reference = reference(&backbone);
         let precision = settings::precision(config);
-        let cache = Cache::open(&folder, &OpenOptions { space: backbone.space(), backbone: &reference, precision })?;
+        let cache = Cache::open(&folder, &CacheOptions { space: backbone.space(), backbone: &reference, precision })?;
         Ok(Self { backbone, cache, manifest: manifest.path.clone() })
     }
 

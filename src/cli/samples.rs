@@ -21,10 +21,10 @@ use super::{configuration, ctl};
 use crate::config::Config;
 use crate::engine::{LabelSource, PendingLabel, StoredSample, TrainingState, Write};
 use crate::shared;
-use crate::store::{LabelLine, Reader, SampleRow, Store};
+use crate::store::{LabelLine, Reader, SampleRow, SpacesInUse, Store};
 use crate::wire::command;
 use crate::wire::{ImagePrefix, LabelsTaken, SampleEntry};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// `samples`
 #[derive(Debug, Subcommand)]
@@ -120,7 +120,7 @@ pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Fai
 }
 
 fn reader(config: &Config) -> Result<Reader, Failure> {
-    Ok(Reader::open(&config.store.path, None)?)
+    Ok(Reader::open(&config.store.path, SpacesInUse::default())?)
 }
 
 /// Every sample with its fold, in the order of arrival.
@@ -169,15 +169,15 @@ fn relabel(config: &Config, from: &str, to: &str, output: Output) -> Result<(), 
 }
 
 fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTaken, Failure> {
-    let snapshot = store.snapshot()?;
+    let mut snapshot = store.snapshot()?;
     let (at, change) = (now(), Some(snapshot.changes + 1));
     let (label, source) = (Some(to.clone()), LabelSource::Mqtt);
     let has_it = |sample: &&StoredSample| sample.label.as_ref().is_some_and(|(label, _)| label == from);
-    let mut writes: Vec<Write> = (snapshot.samples.iter().filter(has_it))
-        .map(|sample| Write::Label { id: sample.id, label: label.clone(), source, at, change })
+    let mut writes: Vec<Write> = (snapshot.default_task().samples.iter().filter(has_it))
+        .map(|sample| Write::Label { task: TaskId::default(), id: sample.id, label: label.clone(), source, at, change })
         .collect();
     let set = writes.len();
-    let awaited = snapshot.awaited.into_iter().filter(|awaited| awaited.label == *from);
+    let awaited = std::mem::take(&mut snapshot.awaited).into_iter().filter(|awaited| awaited.label == *from);
     writes.extend(awaited.map(|awaited| {
         let renamed = PendingLabel { label: to.clone(), change, ..awaited.clone() };
         Write::PendingLabel(renamed.in_place_of(Some(&awaited)))
@@ -187,7 +187,7 @@ fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTa
         return Err(no_such_label(from));
     }
     if from != to {
-        writes.push(count_new_labels(&snapshot.training, set));
+        writes.push(count_new_labels(&snapshot.default_task().training, set));
         store.commit(&writes)?;
     }
     Ok(taken)
@@ -210,10 +210,10 @@ struct HistoryLine {
 
 fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
     let reader = reader(config)?;
-    let id = sample_named(&reader.sample_rows()?, image)?;
+    let id = sample_named(&reader.sample_rows(&TaskId::default())?, image)?;
     let change =
         |LabelLine { at, label, source, change, undone }: LabelLine| HistoryLine { at, label, source, change, undone };
-    let changes: Vec<HistoryLine> = reader.label_history(&id)?.into_iter().map(change).collect();
+    let changes: Vec<HistoryLine> = reader.label_history(&TaskId::default(), &id)?.into_iter().map(change).collect();
     output.print(&changes, |out| {
         if changes.is_empty() {
             writeln!(out, "image {id} never had a label")?;
@@ -245,5 +245,6 @@ fn sample_named(rows: &[SampleRow], image: &ImagePrefix) -> Result<SampleId, Fai
 
 /// The write that counts `changed` labels as new, as the daemon does when it changes them.
 pub fn count_new_labels(memory: &TrainingState, changed: usize) -> Write {
-    Write::TrainingState(TrainingState { new_labels: memory.new_labels + changed as u64, ..memory.clone() })
+    let state = TrainingState { new_labels: memory.new_labels + changed as u64, ..memory.clone() };
+    Write::TrainingState { task: TaskId::default(), state }
 }

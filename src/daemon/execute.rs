@@ -22,7 +22,7 @@ use crate::engine::{
 use crate::head::HeadRecord;
 use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
-use crate::words::{Component, Digest, error_chain};
+use crate::words::{Component, Digest, TaskId, error_chain};
 use crate::{systemd, watch};
 
 /// Everything around one engine that touches the world. It lives until the daemon ends or restarts within the process.
@@ -267,7 +267,7 @@ impl Runtime {
 
     /// A stored head; `None`, and a line in the log, when it is missing or cannot be read.
     fn head(&self, version: u64) -> Result<Option<HeadRecord>, RunError> {
-        let Some(stored) = self.reader.head(version)? else {
+        let Some(stored) = self.reader.head(&TaskId::default(), version)? else {
             warn!(version, "the head to serve is not in the store");
             return Ok(None);
         };

@@ -127,7 +127,7 @@ mod tests {
     use crate::config::Source;
     use crate::engine::ConfigPatch;
     use crate::head::BackboneRef;
-    use crate::store::{OpenOptions, Precision};
+    use crate::store::{OpenOptions, Precision, SpacesInUse};
     use crate::wire::PatchState;
     use crate::words::{Digest, EmbeddingSpace};
 
@@ -136,7 +136,7 @@ mod tests {
         let digest = Digest::of(b"backbone");
         let space = EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 };
         let backbone = BackboneRef { name: "played".into(), sha256: digest, dim: 1 };
-        let options = OpenOptions { space, backbone: &backbone, precision: Precision::F32 };
+        let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F32 };
         Store::open(folder, &options).unwrap().commit(&[Write::ConfigPatchState(twin)]).unwrap();
         let text = format!("store: {{ path: {} }}\n{more}\n", folder.display());
         let layer = Layer { name: "config.yaml".into(), source: Source::Yaml(text) };

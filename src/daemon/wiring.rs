@@ -30,7 +30,7 @@ use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::settings;
-use crate::store::{OpenOptions, Reader, Store, StoreError, files};
+use crate::store::{OpenOptions, Reader, SpacesInUse, Store, StoreError, files};
 use crate::train::Grouper;
 use crate::words::{EmbeddingSpace, SampleId, Timestamp};
 use crate::{http, systemd, watch};
@@ -73,7 +73,7 @@ pub(super) fn assemble(
     // Last, so that a start which fails does not count as one that worked.
     wiring.remember_backbone(&mut snapshot.backbone)?;
 
-    let (online, online_thread) = wiring.start_online_worker(snapshot.training.settled)?;
+    let (online, online_thread) = wiring.start_online_worker(snapshot.default_task().training.settled)?;
     let ingest = wiring.start_ingest(backbone, grouper, online.clone())?;
     let queries = wiring.start_queries(manifest)?;
     let watch = wiring.start_watch()?;
@@ -107,7 +107,10 @@ impl<'a> Wiring<'a> {
         let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
         info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
         let precision = settings::precision(Some(config));
-        let mut store = Store::open(&config.store.path, &OpenOptions { space, backbone: &reference, precision })?;
+        let mut store = Store::open(
+            &config.store.path,
+            &OpenOptions { spaces: SpacesInUse::whole(space), backbone: &reference, precision },
+        )?;
         store.keep_within(config.store.quota_mb << 20)?;
         let serving = Serving::new(super::settings::scoring(config));
         Ok(Self {
@@ -145,7 +148,7 @@ impl<'a> Wiring<'a> {
 
     /// The groups of near-duplicates, as far as the images stored last tell them.
     fn grouper(&self) -> Result<Grouper, RunError> {
-        let recent = self.store.reader()?.recent(Grouper::MEMORY)?;
+        let recent = self.store.reader()?.recent(&self.space, Grouper::MEMORY)?;
         Ok(Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))))
     }
 

@@ -58,7 +58,7 @@ pub use remote::{
     UpdateRecord, UpdateSettings,
 };
 pub use settings::{PromotionPolicy, Root, Settings};
-pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, Worth};
+pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, StoredTask, Worth};
 pub use startup::{
     BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone, StartDecision, StartupState,
     reverted_notice,
@@ -68,7 +68,7 @@ pub use states::{
 };
 pub use step::{Act, Next, Query, Step, Systemd};
 pub use write::{
-    ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, NewSample, OutboxMessage, PendingLabel,
+    ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, Look, NewSample, OutboxMessage, PendingLabel,
     Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
@@ -118,9 +118,10 @@ impl Engine {
         let clock = WallClock::new(&snapshot);
         let remote = Remote::new(&mut snapshot);
         let files = Files::new(&settings, &snapshot.files);
-        let Snapshot { samples, awaited, class_folders, changes, .. } = snapshot;
+        let StoredTask { samples, heads, training, live } = std::mem::take(snapshot.default_task());
+        let Snapshot { awaited, class_folders, changes, .. } = snapshot;
         let mut labels = Labels::new(&settings, samples, awaited, &snapshot.files, class_folders, changes);
-        let mut model = Model::new(&settings, snapshot.heads, snapshot.training, snapshot.live);
+        let mut model = Model::new(&settings, heads, training, live);
         model.labels_counted(labels.counts());
         let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);
         if let Some(warning) = model.drift_alert() {

@@ -12,13 +12,15 @@ use super::write::{
 };
 use crate::head::HeadRecord;
 use crate::wire::{HeadEntry, Topic, UpdateKind};
-use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, TaskId, Timestamp};
 
 /// The store's memory at start.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Every sample, in the order of arrival.
-    pub samples: Vec<StoredSample>,
+    pub samples: Vec<SampleId>,
+    /// What each task knows; a store has at least the default task.
+    pub tasks: BTreeMap<TaskId, StoredTask>,
     /// Labels for images not seen yet, oldest first.
     pub awaited: Vec<PendingLabel>,
     /// No change of labels has a number above this.
@@ -29,16 +31,10 @@ pub struct Snapshot {
     pub outbox: Vec<Spooled>,
     /// No `seq` above this has been used.
     pub seq: u64,
-    /// All heads, oldest first.
-    pub heads: Vec<HeadInfo>,
-    /// What the schedule remembers.
-    pub training: TrainingState,
     /// Every recorded file but those whose sample was evicted: path and what it is.
     pub files: Vec<(PathBuf, FileDisposition)>,
     /// The settings under which the samples' folders were judged last; `None` before the first time.
     pub class_folders: Option<ClassFolders>,
-    /// What is remembered of the head in service.
-    pub live: LiveAccuracy,
     /// What is remembered of backbones that came as updates.
     pub backbone: BackboneState,
     /// State of remote settings.
@@ -51,7 +47,20 @@ pub struct Snapshot {
     pub updates: BTreeMap<UpdateKind, StoredUpdate>,
 }
 
-/// A sample as deciding needs it.
+/// What a task knows.
+#[derive(Debug, Clone, Default)]
+pub struct StoredTask {
+    /// The samples that it looks at, in the order of arrival.
+    pub samples: Vec<StoredSample>,
+    /// Its heads, oldest first.
+    pub heads: Vec<HeadInfo>,
+    /// What its schedule remembers.
+    pub training: TrainingState,
+    /// What is remembered of its head in service.
+    pub live: LiveAccuracy,
+}
+
+/// A sample as a task's decisions need it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredSample {
     /// Its identity.
@@ -67,6 +76,22 @@ pub struct StoredSample {
     /// Class predicted at arrival and version of the head that predicted it; `None` also when a label has answered it
     /// already.
     pub predicted: Option<(Label, u64)>,
+}
+
+impl Snapshot {
+    /// What the only task knows where the configuration names none.
+    #[must_use]
+    pub fn default_task(&mut self) -> &mut StoredTask {
+        self.tasks.entry(TaskId::default()).or_default()
+    }
+}
+
+impl From<StoredTask> for Snapshot {
+    /// A store with the default task alone.
+    fn from(task: StoredTask) -> Self {
+        let samples = task.samples.iter().map(|sample| sample.id).collect();
+        Self { samples, tasks: BTreeMap::from([(TaskId::default(), task)]), ..Self::default() }
+    }
 }
 
 impl StoredSample {

@@ -14,20 +14,32 @@ use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
 use crate::head::HeadRecord;
 use crate::wire::{Topic, UpdateKind};
+use crate::words::{EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
 pub use crate::words::{HeadStatus, LabelSource};
-use crate::words::{Label, SampleId, Timestamp};
 
 /// One durable change. Applying a list of them is atomic; applying it twice is the same as once.
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// A new sample (ignored when its id is known), its embedding and what was predicted.
+    /// A new sample (ignored when its id is known), its embeddings and the tasks that look at it.
     Sample(Box<NewSample>),
-    /// The embedding (dim,) of a known sample in the current embedding space.
+    /// The embedding (dim,) of a known sample in a space in use.
     Embedding {
         /// The sample.
         id: SampleId,
+        /// The space.
+        space: EmbeddingSpace,
         /// (dim,)
         embedding: Vec<f32>,
+    },
+    /// A task looks at a known sample through this space; what it knows of the sample stays. Ignored when the sample is
+    /// not stored.
+    Look {
+        /// The task.
+        task: TaskId,
+        /// The sample.
+        id: SampleId,
+        /// A space in use.
+        space: EmbeddingSpace,
     },
     /// What a file turned out to be, so that a scan passes it over until its stamp changes.
     File {
@@ -38,8 +50,10 @@ pub enum Write {
         /// What it is.
         fate: FileDisposition,
     },
-    /// Sets or removes a sample's label and adds a line to the history.
+    /// Sets or removes a sample's label in one task and adds a line to the history.
     Label {
+        /// The task.
+        task: TaskId,
         /// The sample.
         id: SampleId,
         /// `None` removes it.
@@ -52,7 +66,7 @@ pub enum Write {
         /// it is undone at once. `None` where nobody can undo it: what a folder gives, and what undoing brings back.
         change: Option<u64>,
     },
-    /// Marks every line of the history that belongs to this change as undone; the present labels are written
+    /// Marks every line of the history that belongs to this change as undone, in all tasks; the present labels are written
     /// separately.
     ChangeUndone {
         /// Its number.
@@ -60,6 +74,8 @@ pub enum Write {
     },
     /// The class by folder of a sample was judged, or has to be judged anew.
     Folder {
+        /// The task whose labels the folders give.
+        task: TaskId,
         /// The sample.
         id: SampleId,
         /// The class as it was judged last.
@@ -69,10 +85,12 @@ pub enum Write {
     },
     /// Under these settings the folders of all samples were judged.
     ClassFolders(ClassFolders),
-    /// Keeps a label for an image that has not arrived; replaces one for the same prefix.
+    /// Keeps a label for an image that has not arrived; replaces one for the same prefix and task.
     PendingLabel(PendingLabel),
     /// Forgets a kept label.
     DeletePendingLabel {
+        /// The task.
+        task: TaskId,
         /// As in [`PendingLabel::prefix`].
         prefix: String,
     },
@@ -92,22 +110,34 @@ pub enum Write {
         /// The transaction.
         transaction: String,
     },
-    /// Stores a head.
-    Head(Box<HeadRecord>),
+    /// Stores a head of a task; ignored when the task has one of its version.
+    Head {
+        /// The task.
+        task: TaskId,
+        /// The head.
+        record: Box<HeadRecord>,
+    },
     /// Changes a head's status and why.
     HeadStatus {
+        /// The task.
+        task: TaskId,
         /// Its version.
         version: u64,
-        /// The new status; making one champion leaves no other.
+        /// The new status; making one champion leaves its task no other.
         status: HeadStatus,
         /// As text, with numbers.
         reason: String,
         /// When; for a champion, the time of promotion.
         at: Timestamp,
     },
-    /// What the training schedule remembers.
-    TrainingState(TrainingState),
-    /// Removes a sample with its embeddings and its labels' history; its files are remembered, so that they are not
+    /// What the training schedule of a task remembers.
+    TrainingState {
+        /// The task.
+        task: TaskId,
+        /// All of it.
+        state: TrainingState,
+    },
+    /// Removes a sample with its embeddings and what every task knows of it; its files are remembered, so that they are not
     /// taken in again.
     DeleteSample {
         /// The sample.
@@ -118,26 +148,41 @@ pub enum Write {
         /// Absolute path.
         path: PathBuf,
     },
-    /// The statistics of all labels ever seen, in the current embedding space; replaces the former ones.
+    /// The statistics of all labels that a task has ever seen, in its present space; replaces the former ones.
     Statistics {
+        /// The task.
+        task: TaskId,
         /// As `train::LabelStats` writes them.
         file: Vec<u8>,
     },
-    /// Deletes the statistics of all labels in other embedding spaces than the current one.
+    /// Deletes the statistics of labels but for those of each task in its present space.
     DeleteOtherStatistics,
     /// Removes a stored head that is not the champion.
     DeleteHead {
+        /// The task.
+        task: TaskId,
         /// Its version.
         version: u64,
     },
     /// What is remembered of backbones.
     BackboneState(Box<BackboneState>),
-    /// Deletes the embeddings of samples in other spaces than the current one.
+    /// Deletes the embeddings of samples in spaces that are not in use.
     DeleteOtherSpaces,
     /// State of remote settings.
     ConfigPatchState(ConfigPatch),
-    /// What is remembered of the head in service and of the stream that it sees.
-    LiveState(Box<LiveAccuracy>),
+    /// What is remembered of a task's head in service and of the stream that it sees.
+    LiveState {
+        /// The task.
+        task: TaskId,
+        /// All of it.
+        state: Box<LiveAccuracy>,
+    },
+    /// Deletes all that a task knows: its labels with their history, those that wait, heads, statistics, memory. No sample
+    /// goes.
+    PurgeTask {
+        /// The task.
+        task: TaskId,
+    },
     /// What is remembered of the broker.
     BrokerRecord(BrokerRecord),
     /// Times in which the clock was doubted.
@@ -173,10 +218,21 @@ pub struct NewSample {
     pub bytes: u64,
     /// When it was first seen.
     pub arrived_at: Timestamp,
-    /// (dim,)
-    pub embedding: Vec<f32>,
+    /// (dim,) in each of the spaces that it is looked at through.
+    pub embeddings: Vec<(EmbeddingSpace, Vec<f32>)>,
     /// The first image of its burst.
     pub group: SampleId,
+    /// The tasks that look at it.
+    pub looks: Vec<Look>,
+}
+
+/// A task looks at a sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// The task.
+    pub task: TaskId,
+    /// Through the embeddings of this space.
+    pub space: EmbeddingSpace,
     /// Prediction at arrival, for live accuracy.
     pub predicted: Option<Predicted>,
 }
@@ -208,6 +264,8 @@ pub struct ClassFolders(pub Vec<(String, usize)>);
 /// A label for an image that has not been seen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingLabel {
+    /// The task.
+    pub task: TaskId,
     /// 8 to 64 lowercase hexadecimal digits: the start of the image's SHA-256.
     pub prefix: String,
     /// The label.

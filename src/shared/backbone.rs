@@ -4,7 +4,7 @@
 use crate::backbone::{BadManifest, Manifest, bundled};
 use crate::config::Config;
 use crate::engine::{BackboneChoice, BackboneFacts, BackboneGone, BackboneState, BundledBackbone};
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, SpacesInUse, StoreError};
 use crate::words::{EmbeddingSpace, is_manifest_path};
 
 /// The backbone that the daemon of a configuration runs with.
@@ -40,7 +40,7 @@ impl BackboneInUse {
     /// # Errors
     /// [`NoBackbone`].
     pub fn find(config: &Config) -> Result<Self, NoBackbone> {
-        match Reader::open(&config.store.path, None) {
+        match Reader::open(&config.store.path, SpacesInUse::default()) {
             Ok(reader) => Self::of_store(config, &reader.startup_state()?.backbone, || reader.prevailing_space()),
             Err(StoreError::Missing { .. }) => Self::configured(config),
             Err(error) => Err(error.into()),

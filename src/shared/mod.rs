@@ -10,14 +10,14 @@ use std::collections::BTreeMap;
 use crate::store::{ListedSample, Reader, SampleFilter, StoreError};
 use crate::train::folds_of;
 use crate::wire::SampleEntry;
-use crate::words::{Label, SampleId};
+use crate::words::{Label, SampleId, TaskId};
 
 /// Every sample, in the order of arrival; `seed` is `training.seed`.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
-    with_folds(reader, reader.samples()?, seed)
+    with_folds(reader, reader.samples(&TaskId::default())?, seed)
 }
 
 /// The samples that match `choice`; `None` when the sample to start after is not stored.
@@ -26,7 +26,7 @@ pub(crate) fn samples_of(
     choice: &SampleFilter<'_>,
     seed: u64,
 ) -> Result<Option<Vec<SampleEntry>>, StoreError> {
-    let rows = reader.samples_of(choice)?;
+    let rows = reader.samples_of(&TaskId::default(), choice)?;
     rows.map(|rows| with_folds(reader, rows, seed)).transpose()
 }
 
@@ -56,8 +56,11 @@ fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec
 
 /// The fold of every labelled sample.
 fn folds(reader: &Reader, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
-    let labelled: Vec<(SampleId, SampleId, Label)> =
-        reader.sample_rows()?.into_iter().filter_map(|sample| Some((sample.id, sample.group, sample.label?))).collect();
+    let labelled: Vec<(SampleId, SampleId, Label)> = reader
+        .sample_rows(&TaskId::default())?
+        .into_iter()
+        .filter_map(|sample| Some((sample.id, sample.group, sample.label?)))
+        .collect();
     let labels: Vec<Label> = labelled.iter().map(|(_, _, label)| label.clone()).collect();
     let groups: Vec<SampleId> = labelled.iter().map(|(_, group, _)| *group).collect();
     Ok(labelled.iter().map(|(id, ..)| *id).zip(folds_of(&labels, &groups, seed)).collect())

@@ -9,13 +9,11 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
-use super::OpenOptions;
 use super::columns::damaged;
 use super::error::{Fault, StoreError, io_error};
 use super::write_ahead_log;
-use crate::words::EmbeddingSpace;
 
 /// Name of the file in the state folder.
 const FILE: &str = "edgetuned.db";
@@ -152,11 +150,6 @@ impl Database {
         Ok(self.number("freelist_count")? * self.number("page_size")?)
     }
 
-    /// The number of `options.space`, which is added if it is new.
-    pub(super) fn add_space(&mut self, options: &OpenOptions<'_>) -> Result<i64, StoreError> {
-        self.write("open", |transaction| add_space(transaction, &options.space, &options.backbone.name))
-    }
-
     /// Reads in one consistent view.
     pub(super) fn read<T>(
         &self,
@@ -222,25 +215,6 @@ pub(super) fn refuse_damaged_log(folder: &Path) -> Result<(), StoreError> {
         None => Ok(()),
         Some(found) => Err(StoreError::DamagedLog { path, found }),
     }
-}
-
-/// The number of a space, which is added if it is new.
-pub(super) fn add_space(transaction: &Transaction<'_>, space: &EmbeddingSpace, name: &str) -> Result<i64, Fault> {
-    if let Some(number) = space_number(transaction, space)? {
-        return Ok(number);
-    }
-    transaction
-        .prepare_cached("INSERT INTO spaces (backbone, preprocessing, dim, name) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![space.backbone, space.preprocessing, space.dim, name])?;
-    Ok(transaction.last_insert_rowid())
-}
-
-/// The number of a space in the file.
-pub(super) fn space_number(connection: &Connection, space: &EmbeddingSpace) -> Result<Option<i64>, Fault> {
-    let mut find = connection
-        .prepare_cached("SELECT number FROM spaces WHERE backbone = ?1 AND preprocessing = ?2 AND dim = ?3")?;
-    let mut rows = find.query(params![space.backbone, space.preprocessing, space.dim])?;
-    Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
 }
 
 /// Refuses a file that does not begin as an `SQLite` database does: `SQLite` itself overwrites short ones.
@@ -332,6 +306,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// The kind of a file, by its header.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use crate::engine::{ChangedImage, LabelSource, StoredChange};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// A line of an image's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,23 +35,26 @@ const MADE: &str = "
           UNION ALL SELECT source, at, 0, 1 FROM awaited_labels WHERE ?1 IN (change, former_change))
     ORDER BY undone, waits, at LIMIT 1";
 
-/// The images of a change in its order: whether the present label of each came by it, and the label that the image has
-/// without it. What was undone, and what undoing brought back, has no part in either.
+/// The images of a change in its order, each in the tasks that it labels it in: whether the present label came by it, and
+/// the label that the image has without it. What was undone, and what undoing brought back, has no part in either.
 const IMAGES: &str = "
-    SELECT image, (SELECT change FROM label_history WHERE image = changed.image AND undone = 0 AND source <> ?2
-                   ORDER BY number DESC LIMIT 1) IS ?1,
+    SELECT task, image,
+           (SELECT change FROM label_history
+            WHERE image = changed.image AND task = changed.task AND undone = 0 AND source <> ?2
+            ORDER BY number DESC LIMIT 1) IS ?1,
            (SELECT label FROM label_history
-            WHERE image = changed.image AND undone = 0 AND source <> ?2 AND change IS NOT ?1
+            WHERE image = changed.image AND task = changed.task AND undone = 0 AND source <> ?2 AND change IS NOT ?1
             ORDER BY number DESC LIMIT 1)
-    FROM (SELECT image, min(number) AS first FROM label_history WHERE change = ?1 GROUP BY image) AS changed
+    FROM (SELECT task, image, min(number) AS first FROM label_history WHERE change = ?1 GROUP BY image, task) AS changed
     ORDER BY first";
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// Every label that a sample was ever given, oldest first.
-    pub fn label_history(&self, id: &SampleId) -> Result<Vec<LabelLine>, StoreError> {
+    /// Every label that a sample was ever given in a task, oldest first.
+    pub fn label_history(&self, task: &TaskId, id: &SampleId) -> Result<Vec<LabelLine>, StoreError> {
         self.read(|connection| {
-            let sql = "SELECT label, source, at, change, undone FROM label_history WHERE image = ?1 ORDER BY number";
+            let sql = "SELECT label, source, at, change, undone FROM label_history
+                       WHERE image = ?1 AND task = ?2 ORDER BY number";
             let line = |row: &Row<'_>| {
                 Ok(LabelLine {
                     label: row.get(0)?,
@@ -61,7 +64,7 @@ impl Reader {
                     undone: row.get(4)?,
                 })
             };
-            Ok(connection.prepare_cached(sql)?.query_map([id], line)?.collect::<Result<_, _>>()?)
+            Ok(connection.prepare_cached(sql)?.query_map(params![id, task], line)?.collect::<Result<_, _>>()?)
         })
     }
 
@@ -83,7 +86,9 @@ fn stored_change(connection: &Connection, number: u64) -> Result<Option<StoredCh
         .query_row([number], |row| Ok((row.get::<_, LabelSource>(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((source, at, is_undone)) = made else { return Ok(None) };
-    let image = |row: &Row<'_>| Ok(ChangedImage { id: row.get(0)?, is_present: row.get(1)?, before: row.get(2)? });
+    let image = |row: &Row<'_>| {
+        Ok(ChangedImage { task: row.get(0)?, id: row.get(1)?, is_present: row.get(2)?, before: row.get(3)? })
+    };
     let mut select = connection.prepare_cached(IMAGES)?;
     let images = select.query_map(params![number, LabelSource::Undo], image)?.collect::<Result<_, _>>()?;
     Ok(Some(StoredChange { number, source, at, is_undone, images }))

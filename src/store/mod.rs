@@ -18,6 +18,7 @@ mod reader;
 mod sample_queries;
 mod sequence;
 mod snapshot;
+mod spaces;
 mod training_queries;
 mod updates;
 mod write_ahead_log;
@@ -28,25 +29,39 @@ mod tests;
 use sequence::Sequence;
 use std::path::Path;
 
+use rusqlite::Transaction;
+
 use crate::engine::{Snapshot, StartupState, Write};
 use crate::head::BackboneRef;
 pub use crate::words::Precision;
-use crate::words::{EmbeddingSpace, SampleId};
+use crate::words::{EmbeddingSpace, Region, SampleId};
 use database::Database;
 pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use reader::{Counts, Reader, Recent, StoredHead};
-pub use sample_queries::{ListedSample, SampleFilter, SampleRow};
+pub use sample_queries::{EvictableSample, ListedSample, SampleFilter, SampleRow, UnseenSample};
+pub use spaces::SpacesInUse;
 pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};
 
 /// The embeddings of this process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OpenOptions<'a> {
-    /// The space in which they can be compared; embeddings of other spaces in the file are left alone.
-    pub space: EmbeddingSpace,
+    /// What tasks look through; embeddings of other spaces in the file are left alone.
+    pub spaces: SpacesInUse,
     /// The backbone's name, for people who read the file.
     pub backbone: &'a BackboneRef,
     /// How new ones are stored; those already stored are read whatever they are.
+    pub precision: Precision,
+}
+
+/// The embeddings that a [`Cache`] is for.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheOptions<'a> {
+    /// The space in which they can be compared.
+    pub space: EmbeddingSpace,
+    /// The backbone's name, for people who read the file.
+    pub backbone: &'a BackboneRef,
+    /// How new ones are stored.
     pub precision: Precision,
 }
 
@@ -54,8 +69,9 @@ pub struct OpenOptions<'a> {
 #[derive(Debug)]
 pub struct Store {
     database: Database,
-    space: Option<EmbeddingSpace>,
-    space_number: i64,
+    in_use: SpacesInUse,
+    /// The spaces in use with their numbers.
+    numbers: Vec<(EmbeddingSpace, i64)>,
     precision: Precision,
     sequence: Sequence,
     /// Bytes of the log after which it is emptied.
@@ -72,13 +88,20 @@ impl Store {
     pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
         let mut store = files::with_reserve(folder, || Self::open_files(folder))?;
-        store.space_number = store.database.add_space(options)?;
-        (store.space, store.precision) = (Some(options.space), options.precision);
+        let name = &options.backbone.name;
+        let add = |transaction: &Transaction<'_>| {
+            let number = |(region, space): (Region, EmbeddingSpace)| {
+                Ok((space, spaces::add_space(transaction, &space, name, Some(&region))?))
+            };
+            options.spaces.all().into_iter().map(number).collect()
+        };
+        store.numbers = store.database.write("open", add)?;
+        (store.in_use, store.precision) = (options.spaces.clone(), options.precision);
         Ok(store)
     }
 
     /// Opens the store that is in `folder` for changes that have nothing to do with embeddings, and keeps daemons out
-    /// until dropped. It takes no [`Write::Sample`], [`Write::Embedding`] or [`Write::Statistics`].
+    /// until dropped. It takes no embedding, no [`Write::Look`] and no [`Write::Statistics`].
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Missing`] where none is, and nothing is made then.
@@ -96,7 +119,7 @@ impl Store {
         files::with_reserve(folder, || Self::open_files(folder))
     }
 
-    /// The files of the store, without a space: no row has its number.
+    /// The files of the store, without a space.
     fn open_files(folder: &Path) -> Result<Self, StoreError> {
         let lock = database::DaemonLock::take(folder)?;
         database::refuse_damaged_log(folder)?;
@@ -105,8 +128,8 @@ impl Store {
         let sequence = Sequence::open(folder).map_err(|error| error::io_error("open", &path, error))?;
         Ok(Self {
             database,
-            space: None,
-            space_number: 0,
+            in_use: SpacesInUse::default(),
+            numbers: Vec::new(),
             precision: Precision::default(),
             sequence,
             log_max: u64::MAX,
@@ -143,13 +166,13 @@ impl Store {
     /// [`StoreError`]; nothing of the list is then applied and the store can be used as before.
     /// [`StoreError::Full`] passes when there is room again.
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        let (space, dim, precision) = (self.space_number, self.space.map_or(0, |space| space.dim), self.precision);
         let reserved = |write: &Write| if let Write::SeqReserved(seq) = write { Some(*seq) } else { None };
         if let Some(seq) = writes.iter().filter_map(reserved).max() {
             self.reserve(seq)?;
         }
+        let (in_use, numbers, precision) = (&self.in_use, &self.numbers[..], self.precision);
         self.database.write("write to", |transaction| {
-            let applier = commit::Applier { transaction, space, dim, precision };
+            let applier = commit::Applier { transaction, in_use, numbers, precision };
             writes.iter().try_for_each(|write| applier.apply(write))
         })?;
         // A large value, such as the statistics, leaves a log of its size.
@@ -184,7 +207,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be opened again.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::open(self.database.folder(), self.space.as_ref())
+        Reader::open(self.database.folder(), self.in_use.clone())
     }
 }
 
@@ -204,10 +227,11 @@ impl Cache {
     ///
     /// # Errors
     /// [`StoreError`] when the folder or its file cannot be used.
-    pub fn open(folder: &Path, options: &OpenOptions<'_>) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, options: &CacheOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
         let mut database = Database::open(folder)?;
-        let space_number = database.add_space(options)?;
+        let (space, name) = (&options.space, &options.backbone.name);
+        let space_number = database.write("open", |transaction| spaces::add_space(transaction, space, name, None))?;
         Ok(Self { database, space: options.space, space_number, precision: options.precision })
     }
 

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
-use super::database::{self, Database};
+use super::database::Database;
 use super::error::{Fault, StoreError};
+use super::spaces::{Looked, SpacesInUse, looked, space_number};
 use super::{files, snapshot};
 use crate::engine::{FileStamp, HeadInfo, OutboxMessage, Snapshot, StartupState};
-use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
+use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId};
 
 /// A connection that only reads. Every answer is one consistent view of what was committed before it.
 ///
@@ -17,7 +18,7 @@ use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId};
 #[derive(Debug)]
 pub struct Reader {
     database: Database,
-    space: Option<EmbeddingSpace>,
+    in_use: SpacesInUse,
 }
 
 /// A sample that arrived not long ago.
@@ -36,7 +37,7 @@ pub struct Recent {
 pub struct Counts {
     /// Samples.
     pub samples: u64,
-    /// Of these, the ones with a label.
+    /// Of these, the ones with a label in any task.
     pub labelled: u64,
     /// And the ones without.
     pub unlabelled: u64,
@@ -58,24 +59,36 @@ const FILE_ROW_BYTES: u64 = 170;
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// Opens an existing store; without a space nothing in it has an embedding.
-    pub fn open(folder: &Path, space: Option<&EmbeddingSpace>) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open_reader(folder)?, space: space.copied() })
+    /// Opens an existing store; for a task without a space in use nothing in it has an embedding.
+    pub fn open(folder: &Path, in_use: SpacesInUse) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open_reader(folder)?, in_use })
     }
 
-    /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so is its
-    /// embedding in the present space.
+    /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so are the
+    /// embeddings through which tasks look at it now.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
-        self.read_in_space(|connection, number, _| {
+        self.read(|connection| {
+            let tasks: Vec<String> = self.in_use.tasks().map(|task| format!("'{task}'")).collect();
+            let now = |task| Ok(format!(" WHEN '{task}' THEN {}", looked(connection, &self.in_use, task)?.space));
+            let now: String = self.in_use.tasks().map(now).collect::<Result<_, Fault>>()?;
+            let is_whole = if tasks.is_empty() {
+                "false".to_owned()
+            } else {
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM samples CROSS JOIN task_samples ON sample = number
+                                 WHERE samples.image = files.image AND task IN ({})
+                                 AND task_samples.space IS NOT NULL AND NOT EXISTS
+                                     (SELECT 1 FROM embeddings WHERE embeddings.image = samples.image
+                                      AND embeddings.space = CASE task{now} END))",
+                    tasks.join(", ")
+                )
+            };
             let known = connection
-                .prepare_cached(
-                    "SELECT image IS NULL OR EXISTS
-                         (SELECT 1 FROM embeddings WHERE embeddings.image = files.image AND space = ?4)
-                     FROM files WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?5)",
-                )?
-                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns, number, stamp.ctime_ns], |row| {
-                    row.get(0)
-                })
+                .prepare_cached(&format!(
+                    "SELECT image IS NULL OR {is_whole} FROM files
+                     WHERE path = ?1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?4)"
+                ))?
+                .query_row(params![path_bytes(path), stamp.size, stamp.mtime_ns, stamp.ctime_ns], |row| row.get(0))
                 .optional()?;
             Ok(known.unwrap_or(false))
         })
@@ -119,12 +132,13 @@ impl Reader {
         })
     }
 
-    /// The last `limit` samples to arrive that have an embedding in the present space, oldest first.
-    pub fn recent(&self, limit: usize) -> Result<Vec<Recent>, StoreError> {
-        self.read_in_space(|connection, number, dim| {
+    /// The last `limit` samples to arrive that have an embedding in this space, oldest first.
+    pub fn recent(&self, space: &EmbeddingSpace, limit: usize) -> Result<Vec<Recent>, StoreError> {
+        self.read(|connection| {
+            let (number, dim) = (space_number(connection, space)?.unwrap_or(0), space.dim);
             let mut select = connection.prepare_cached(
                 "SELECT samples.image, burst, vector
-                 FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
+                 FROM samples CROSS JOIN embeddings ON embeddings.image = samples.image AND space = ?1
                  ORDER BY number DESC LIMIT ?2",
             )?;
             let rows = select.query_map(params![number, limit], |row| {
@@ -138,14 +152,15 @@ impl Reader {
         })
     }
 
-    /// What was predicted of a sample when it arrived.
-    pub fn predicted(&self, id: &SampleId) -> Result<Option<(Label, f32)>, StoreError> {
+    /// What a task predicted of a sample when it arrived.
+    pub fn predicted(&self, task: &TaskId, id: &SampleId) -> Result<Option<(Label, f32)>, StoreError> {
         self.read(|connection| {
             let predicted = connection
                 .prepare_cached(
-                    "SELECT predicted, probability FROM samples WHERE image = ?1 AND predicted IS NOT NULL",
+                    "SELECT predicted, probability FROM samples JOIN task_samples ON sample = number
+                     WHERE image = ?1 AND task = ?2 AND predicted IS NOT NULL",
                 )?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row(params![id, task], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             Ok(predicted)
         })
@@ -161,12 +176,12 @@ impl Reader {
         self.read(snapshot::startup_state)
     }
 
-    /// The space of the champion, or else the one in which most samples have an embedding; `None` without either.
+    /// The space of the champion, first of the default task's, or else the one in which most samples have an embedding; `None` without either.
     pub fn prevailing_space(&self) -> Result<Option<EmbeddingSpace>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT backbone, preprocessing, dim FROM spaces WHERE number = coalesce(
-                     (SELECT space FROM heads WHERE status = 'champion'),
+                     (SELECT space FROM heads WHERE status = 'champion' ORDER BY task <> 'default', task LIMIT 1),
                      (SELECT space FROM embeddings WHERE image IN (SELECT image FROM samples)
                       GROUP BY space ORDER BY count(*) DESC, space LIMIT 1))",
             )?;
@@ -177,19 +192,19 @@ impl Reader {
         })
     }
 
-    /// All heads without their weights, oldest version first.
-    pub fn heads(&self) -> Result<Vec<HeadInfo>, StoreError> {
-        self.read(list_heads)
+    /// All heads of a task without their weights, oldest version first.
+    pub fn heads(&self, task: &TaskId) -> Result<Vec<HeadInfo>, StoreError> {
+        self.read(|connection| list_heads(connection, task))
     }
 
-    /// The head of this version.
-    pub fn head(&self, version: u64) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| one_head(connection, "version = ?1", [version]))
+    /// The head of this version of a task.
+    pub fn head(&self, task: &TaskId, version: u64) -> Result<Option<StoredHead>, StoreError> {
+        self.read(|connection| one_head(connection, "task = ?1 AND version = ?2", params![task, version]))
     }
 
-    /// The head in service, whatever its space.
-    pub fn champion(&self) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| one_head(connection, "status = 'champion'", []))
+    /// The head of a task that is in service, whatever its space.
+    pub fn champion(&self, task: &TaskId) -> Result<Option<StoredHead>, StoreError> {
+        self.read(|connection| one_head(connection, "task = ?1 AND status = 'champion'", [task]))
     }
 
     /// The oldest unsent answers to requests whose `seq` is above `seq`, at most `limit`.
@@ -230,10 +245,9 @@ impl Reader {
         let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
         let other_files = store_bytes.saturating_sub(self.database.file_bytes());
         self.read(|connection| {
-            let (samples, labelled): (u64, u64) =
-                connection.query_row("SELECT count(*), count(label) FROM samples", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
+            let samples: u64 = connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0))?;
+            let labelled = "SELECT count(DISTINCT sample) FROM task_samples WHERE label IS NOT NULL";
+            let labelled: u64 = connection.query_row(labelled, [], |row| row.get(0))?;
             let (quarantined, without_sample): (u64, u64) =
                 connection.query_row("SELECT count(reason), count(*) - count(image) FROM files", [], |row| {
                     Ok((row.get(0)?, row.get(1)?))
@@ -249,16 +263,13 @@ impl Reader {
         self.database.read("read", read)
     }
 
-    /// Reads with the number and width of the present space; a space that the file does not know has number 0, which
-    /// no row has.
-    pub(super) fn read_in_space<T>(
+    /// Reads with the present spaces of a task.
+    pub(super) fn read_for<T>(
         &self,
-        read: impl FnOnce(&Connection, i64, usize) -> Result<T, Fault>,
+        task: &TaskId,
+        read: impl FnOnce(&Connection, Looked) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.read(|connection| match &self.space {
-            Some(space) => read(connection, database::space_number(connection, space)?.unwrap_or(0), space.dim),
-            None => read(connection, 0, 0),
-        })
+        self.read(|connection| read(connection, looked(connection, &self.in_use, task)?))
     }
 }
 
@@ -298,10 +309,11 @@ pub struct StoredHead {
 const COLUMNS: &str = "heads.version, heads.id, created, spaces.backbone, preprocessing, dim, heads.backbone, classes, \
                        accuracy, status, reason, promoted_at";
 
-/// All heads, oldest version first.
-pub(super) fn list_heads(connection: &Connection) -> Result<Vec<HeadInfo>, Fault> {
-    let sql = format!("SELECT {COLUMNS} FROM heads JOIN spaces ON number = heads.space ORDER BY version");
-    let heads = connection.prepare_cached(&sql)?.query_map([], head_info)?.collect::<Result<_, _>>()?;
+/// All heads of a task, oldest version first.
+pub(super) fn list_heads(connection: &Connection, task: &TaskId) -> Result<Vec<HeadInfo>, Fault> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM heads JOIN spaces ON number = heads.space WHERE task = ?1 ORDER BY version");
+    let heads = connection.prepare_cached(&sql)?.query_map([task], head_info)?.collect::<Result<_, _>>()?;
     Ok(heads)
 }
 

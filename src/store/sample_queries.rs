@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::PathBytes;
-use super::error::StoreError;
+use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use crate::engine::{LabelSource, Predicted};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, SourceId, TaskId, Timestamp};
 
-/// Everything that is known of a sample but its embedding.
+/// Everything that a task knows of a sample but its embedding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListedSample {
     /// The sample.
@@ -40,7 +40,7 @@ pub struct SampleFilter<'a> {
     pub unlabelled: bool,
 }
 
-/// A sample without its path and prediction: what eviction and folds need.
+/// A sample without its path and prediction: what folds need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRow {
     /// The sample.
@@ -53,9 +53,35 @@ pub struct SampleRow {
     pub number: u64,
 }
 
+/// A sample as eviction sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvictableSample {
+    /// The sample.
+    pub id: SampleId,
+    /// The first image of its burst.
+    pub group: SampleId,
+    /// Its labels in all tasks, in the order of their names.
+    pub labels: Vec<(TaskId, Label)>,
+    /// Rises with the order of arrival.
+    pub number: u64,
+}
+
+/// A sample that has no embedding through which a task looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnseenSample {
+    /// The sample.
+    pub id: SampleId,
+    /// Where it was first seen; `None` for a frame of a source.
+    pub path: Option<PathBuf>,
+    /// The source that it is a frame of.
+    pub source: Option<SourceId>,
+    /// Rises with the order of arrival.
+    pub number: u64,
+}
+
 const SAMPLE: &str = "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
                              coalesce(predicted_head, 0), burst
-                      FROM samples";
+                      FROM task_samples CROSS JOIN samples ON number = sample";
 
 fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
     let PathBytes(path) = row.get(1)?;
@@ -75,41 +101,91 @@ fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// Every sample, in the order of arrival.
-    pub fn samples(&self) -> Result<Vec<ListedSample>, StoreError> {
+    /// Every sample that a task looks at, in the order of arrival.
+    pub fn samples(&self, task: &TaskId) -> Result<Vec<ListedSample>, StoreError> {
         self.read(|connection| {
-            let mut select = connection.prepare_cached(&format!("{SAMPLE} ORDER BY number"))?;
-            Ok(select.query_map([], sample)?.collect::<Result<_, _>>()?)
+            let mut select = connection.prepare_cached(&format!("{SAMPLE} WHERE task = ?1 ORDER BY sample"))?;
+            Ok(select.query_map([task], sample)?.collect::<Result<_, _>>()?)
         })
     }
 
-    /// The first samples that match, in the order of arrival; `None` when the sample to start after is not stored.
-    pub fn samples_of(&self, choice: &SampleFilter<'_>) -> Result<Option<Vec<ListedSample>>, StoreError> {
+    /// The first samples of a task that match, in the order of arrival; `None` when the sample to start after is not
+    /// stored.
+    pub fn samples_of(
+        &self,
+        task: &TaskId,
+        choice: &SampleFilter<'_>,
+    ) -> Result<Option<Vec<ListedSample>>, StoreError> {
         self.read(|connection| {
-            let after: Option<i64> = match choice.after {
-                None => Some(i64::MIN),
-                Some(id) => connection
-                    .prepare_cached("SELECT number FROM samples WHERE image = ?1")?
-                    .query_row([id], |row| row.get(0))
-                    .optional()?,
-            };
-            let Some(after) = after else { return Ok(None) };
+            let Some(after) = place(connection, choice.after)? else { return Ok(None) };
             let mut select = connection.prepare_cached(&format!(
-                "{SAMPLE} WHERE number > ?1 AND (?2 IS NULL OR label = ?2) AND (label IS NULL OR NOT ?3)
-                 ORDER BY number LIMIT ?4"
+                "{SAMPLE} WHERE sample > ?1 AND task = ?2 AND (?3 IS NULL OR label = ?3) AND (label IS NULL OR NOT ?4)
+                 ORDER BY sample LIMIT ?5"
             ))?;
-            let rows = select.query_map(params![after, choice.label, choice.unlabelled, choice.limit], sample)?;
-            Ok(Some(rows.collect::<Result<_, _>>()?))
+            let choice = params![after, task, choice.label, choice.unlabelled, choice.limit];
+            Ok(Some(select.query_map(choice, sample)?.collect::<Result<_, _>>()?))
         })
     }
 
-    /// Every sample, without path and prediction, in the order of arrival.
-    pub fn sample_rows(&self) -> Result<Vec<SampleRow>, StoreError> {
+    /// Every sample that a task looks at, without path and prediction, in the order of arrival.
+    pub fn sample_rows(&self, task: &TaskId) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
-            let mut select =
-                connection.prepare_cached("SELECT image, burst, label, number FROM samples ORDER BY number")?;
-            let rows = select.query_map([], |row| {
+            let mut select = connection.prepare_cached(
+                "SELECT image, burst, label, number FROM task_samples CROSS JOIN samples ON number = sample
+                 WHERE task = ?1 ORDER BY sample",
+            )?;
+            let rows = select.query_map([task], |row| {
                 Ok(SampleRow { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, number: row.get(3)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Every sample with its labels in all tasks, in the order of arrival.
+    pub fn evictable(&self) -> Result<Vec<EvictableSample>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT image, burst, number, task, label
+                 FROM samples LEFT JOIN task_samples ON sample = number AND label IS NOT NULL ORDER BY number, task",
+            )?;
+            let mut found: Vec<EvictableSample> = Vec::new();
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let number = row.get(2)?;
+                if found.last().is_none_or(|last| last.number != number) {
+                    let (id, group) = (row.get(0)?, row.get(1)?);
+                    found.push(EvictableSample { id, group, labels: Vec::new(), number });
+                }
+                if let (Some(task), Some(last)) = (row.get(3)?, found.last_mut()) {
+                    last.labels.push((task, row.get(4)?));
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The first `limit` samples, in the order of arrival after `after`, that have no embedding through which this task
+    /// looks at them: it never did, or through a part of the picture that is no longer in use. Whether it is to look at
+    /// one is not known here. None for a sample to start after that is not stored.
+    pub fn unseen(
+        &self,
+        task: &TaskId,
+        after: Option<&SampleId>,
+        limit: usize,
+    ) -> Result<Vec<UnseenSample>, StoreError> {
+        self.read_for(task, |connection, looked| {
+            let Some(after) = place(connection, after)? else { return Ok(Vec::new()) };
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT samples.image, path, source, number
+                 FROM samples LEFT JOIN task_samples ON sample = number AND task = ?2
+                 WHERE number > ?1 AND NOT EXISTS
+                     (SELECT 1 FROM embeddings WHERE embeddings.image = samples.image AND space = {})
+                 ORDER BY number LIMIT ?3",
+                looked.space
+            ))?;
+            let rows = select.query_map(params![after, task, limit], |row| {
+                let path = row.get::<_, Option<PathBytes>>(1)?.map(|PathBytes(path)| path);
+                Ok(UnseenSample { id: row.get(0)?, path, source: row.get(2)?, number: row.get(3)? })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -122,4 +198,11 @@ impl Reader {
             Ok(find.query_row([id], |row| row.get(0).map(|PathBytes(path)| path)).optional()?)
         })
     }
+}
+
+/// The number of a sample, before all of them without one; `None` where it is not stored.
+fn place(connection: &Connection, sample: Option<&SampleId>) -> Result<Option<i64>, Fault> {
+    let Some(id) = sample else { return Ok(Some(i64::MIN)) };
+    let mut find = connection.prepare_cached("SELECT number FROM samples WHERE image = ?1")?;
+    Ok(find.query_row([id], |row| row.get(0)).optional()?)
 }

@@ -1,5 +1,7 @@
 //! The tables as the state that the engine starts from.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
 
@@ -7,38 +9,29 @@ use super::columns::{PathBytes, TopicText, damaged};
 use super::error::Fault;
 use super::{reader, updates};
 use crate::engine::{
-    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample, Worth,
+    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample, StoredTask, Worth,
 };
-use crate::words::Label;
+use crate::words::{Label, TaskId};
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
-    let sql = "SELECT seq, training, live, class_folders, doubted, broker, changes FROM state";
-    let (seq, training, live, class_folders, doubted, broker, changes) = connection.query_row(sql, [], |row| {
-        let (class_folders, doubted, broker) = (from_json(row, 3)?, from_json(row, 4)?, from_json(row, 5)?);
-        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, class_folders, doubted, broker, row.get(6)?))
+    let sql = "SELECT seq, class_folders, doubted, broker, changes FROM state";
+    let (seq, class_folders, doubted, broker, changes) = connection.query_row(sql, [], |row| {
+        Ok((row.get(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?, row.get(4)?))
     })?;
     let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
-        samples: all(connection, SAMPLES, |row| {
-            let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
-            Ok(StoredSample {
-                id: row.get(0)?,
-                label: label.zip(row.get(2)?),
-                removed_by: row.get(5)?,
-                folder: row.get(6)?,
-                in_doubt: row.get(7)?,
-                predicted: predicted.zip(row.get(4)?),
-            })
-        })?,
+        samples: all(connection, "SELECT image FROM samples ORDER BY number", |row| row.get(0))?,
+        tasks: tasks(connection)?,
         awaited: all(connection, AWAITED, |row| {
-            let former: Option<Label> = row.get(5)?;
+            let former: Option<Label> = row.get(6)?;
             Ok(PendingLabel {
-                prefix: row.get(0)?,
-                label: row.get(1)?,
-                source: row.get(2)?,
-                at: row.get(3)?,
-                change: row.get(4)?,
-                former: former.map(|label| Ok::<_, rusqlite::Error>((label, row.get(6)?))).transpose()?,
+                task: row.get(0)?,
+                prefix: row.get(1)?,
+                label: row.get(2)?,
+                source: row.get(3)?,
+                at: row.get(4)?,
+                change: row.get(5)?,
+                former: former.map(|label| Ok::<_, rusqlite::Error>((label, row.get(7)?))).transpose()?,
             })
         })?,
         changes,
@@ -54,8 +47,6 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
             },
         )?,
         seq,
-        heads: reader::list_heads(connection)?,
-        training,
         files: all(connection, "SELECT path, image, reason FROM files WHERE evicted = 0", |row| {
             let PathBytes(path) = row.get(0)?;
             let fate = match row.get(1)? {
@@ -65,7 +56,6 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
             Ok((path, fate))
         })?,
         class_folders,
-        live,
         doubted,
         broker,
         twin,
@@ -80,17 +70,45 @@ pub(super) fn startup_state(connection: &Connection) -> Result<StartupState, Fau
     Ok(connection.query_row("SELECT twin, backbone FROM state", [], read)?)
 }
 
+/// What each task knows; the default one is always there.
+fn tasks(connection: &Connection) -> Result<BTreeMap<TaskId, StoredTask>, Fault> {
+    let known = all(connection, "SELECT task, training, live FROM tasks", |row| {
+        Ok((row.get::<_, TaskId>(0)?, from_json(row, 1)?, from_json(row, 2)?))
+    })?;
+    let mut samples = connection.prepare(SAMPLES)?;
+    let mut tasks = BTreeMap::from([(TaskId::default(), StoredTask::default())]);
+    for (task, training, live) in known {
+        let samples = samples.query_map([&task], stored_sample)?.collect::<Result<_, _>>()?;
+        let heads = reader::list_heads(connection, &task)?;
+        tasks.insert(task, StoredTask { samples, heads, training, live });
+    }
+    Ok(tasks)
+}
+
+fn stored_sample(row: &Row<'_>) -> rusqlite::Result<StoredSample> {
+    let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
+    Ok(StoredSample {
+        id: row.get(0)?,
+        label: label.zip(row.get(2)?),
+        removed_by: row.get(5)?,
+        folder: row.get(6)?,
+        in_doubt: row.get(7)?,
+        predicted: predicted.zip(row.get(4)?),
+    })
+}
+
 /// A prediction that was answered by a label is no longer open. Version 1 did not store the head that predicted: 0.
 const SAMPLES: &str = "
     SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0),
            CASE WHEN answered AND label IS NULL THEN
-               (SELECT source FROM label_history WHERE image = many.image ORDER BY number DESC LIMIT 1) END,
+               (SELECT source FROM label_history WHERE image = many.image AND task = ?1 ORDER BY number DESC LIMIT 1) END,
            folder, in_doubt
-    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image) AS answered FROM samples) AS many
-    ORDER BY number";
+    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image AND task = ?1) AS answered
+          FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?1) AS many
+    ORDER BY sample";
 
 const AWAITED: &str =
-    "SELECT prefix, label, source, at, change, former, former_change FROM awaited_labels ORDER BY number";
+    "SELECT task, prefix, label, source, at, change, former, former_change FROM awaited_labels ORDER BY number";
 
 /// The value of a column with JSON; the default where it is NULL.
 pub(super) fn from_json<T: DeserializeOwned + Default>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -6,12 +6,12 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{
-    ClassFolders, FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, NewSample, OutboxMessage,
+    ClassFolders, FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, Look, NewSample, OutboxMessage,
     PendingLabel, Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
 };
 use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
-use crate::words::{ClassSet, Digest, Label, SampleId, Timestamp};
+use crate::words::{ClassSet, Digest, Label, SampleId, TaskId, Timestamp};
 
 const DIM: usize = 4;
 
@@ -19,12 +19,22 @@ fn space(backbone: &str) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone.as_bytes()), preprocessing: Digest::of(b"crop"), dim: DIM }
 }
 
+fn task() -> TaskId {
+    TaskId::default()
+}
+
 fn backbone() -> BackboneRef {
     BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: DIM }
 }
 
 fn options(backbone: &BackboneRef) -> OpenOptions<'_> {
-    OpenOptions { space: space("a"), backbone, precision: Precision::F16 }
+    OpenOptions { spaces: SpacesInUse::whole(space("a")), backbone, precision: Precision::F16 }
+}
+
+fn cache(folder: &Path, backbone: &str) -> Cache {
+    let reference = self::backbone();
+    let options = CacheOptions { space: space(backbone), backbone: &reference, precision: Precision::F16 };
+    Cache::open(folder, &options).unwrap()
 }
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
@@ -52,15 +62,23 @@ fn embedding(n: u64) -> Vec<f32> {
 }
 
 fn sample(n: u64) -> Write {
+    sample_in(n, "a")
+}
+
+fn sample_in(n: u64, backbone: &str) -> Write {
     Write::Sample(Box::new(NewSample {
         id: id(n),
         path: path(n),
         bytes: 1000 + n,
         arrived_at: Timestamp(n as i64),
-        embedding: embedding(n),
+        embeddings: vec![(space(backbone), embedding(n))],
         group: id(n / 2 * 2),
-        predicted: n.is_multiple_of(2).then(|| Predicted { label: label("nut"), probability: 0.75, head: 1 + n }),
+        looks: vec![Look { task: task(), space: space(backbone), predicted: predicted(n) }],
     }))
+}
+
+fn predicted(n: u64) -> Option<Predicted> {
+    n.is_multiple_of(2).then(|| Predicted { label: label("nut"), probability: 0.75, head: 1 + n })
 }
 
 fn stamp(n: u64) -> FileStamp {
@@ -76,7 +94,7 @@ fn labelled(n: u64, text: Option<&str>, at: i64) -> Write {
 }
 
 fn labelled_by(n: u64, text: Option<&str>, source: LabelSource, at: i64, change: Option<u64>) -> Write {
-    Write::Label { id: id(n), label: text.map(label), source, at: Timestamp(at), change }
+    Write::Label { task: task(), id: id(n), label: text.map(label), source, at: Timestamp(at), change }
 }
 
 fn message(seq: u64, topic: Topic) -> OutboxMessage {
@@ -89,6 +107,7 @@ fn entry(transaction: &str) -> RememberedReply {
 
 fn awaited(prefix: &str, text: &str) -> PendingLabel {
     PendingLabel {
+        task: task(),
         prefix: prefix.into(),
         label: label(text),
         source: LabelSource::Mqtt,
@@ -110,7 +129,7 @@ fn head(version: u64) -> Box<HeadRecord> {
 }
 
 fn status(version: u64, status: HeadStatus, at: i64) -> Write {
-    Write::HeadStatus { version, status, reason: format!("because of {version}"), at: Timestamp(at) }
+    Write::HeadStatus { task: task(), version, status, reason: format!("because of {version}"), at: Timestamp(at) }
 }
 
 /// One of every kind, ending with less than was put in.
@@ -131,18 +150,18 @@ fn every_write() -> Vec<Write> {
         file(2),
         sample(1),
         file(1),
-        Write::Embedding { id: id(1), embedding: embedding(1) },
+        Write::Embedding { id: id(1), space: space("a"), embedding: embedding(1) },
         Write::File { path: path(9), stamp: stamp(9), fate: FileDisposition::Quarantined("no image".into()) },
         labelled(1, Some("gear"), 10),
         labelled(2, Some("nut"), 11),
         labelled(2, None, 12),
-        Write::Folder { id: id(1), class: Some(label("nut")), in_doubt: true },
+        Write::Folder { task: task(), id: id(1), class: Some(label("nut")), in_doubt: true },
         Write::ClassFolders(ClassFolders(vec![("/in".into(), 1)])),
         Write::PendingLabel(awaited("0123abcd", "nut")),
         Write::PendingLabel(awaited("ffff0000", "gear")),
         Write::PendingLabel(awaited("0123abcd", "gear")),
         Write::PendingLabel(awaited("eeee0000", "gear")),
-        Write::DeletePendingLabel { prefix: "eeee0000".into() },
+        Write::DeletePendingLabel { task: task(), prefix: "eeee0000".into() },
         Write::ChangeUndone { change: 1 },
         Write::SeqReserved(100),
         Write::SeqReserved(50),
@@ -154,20 +173,20 @@ fn every_write() -> Vec<Write> {
         Write::Reply(entry("a")),
         Write::Reply(entry("c")),
         Write::DeleteReply { transaction: "c".into() },
-        Write::Head(head(1)),
-        Write::Head(head(2)),
+        Write::Head { task: task(), record: head(1) },
+        Write::Head { task: task(), record: head(2) },
         status(1, HeadStatus::Champion, 80),
         status(2, HeadStatus::Champion, 81),
-        Write::TrainingState(training),
+        Write::TrainingState { task: task(), state: training },
         sample(4),
         file(4),
         labelled(4, Some("nut"), 13),
         Write::DeleteSample { id: id(4) },
-        Write::Statistics { file: b"sums".to_vec() },
-        Write::Statistics { file: b"other sums".to_vec() },
-        Write::Head(head(3)),
-        Write::DeleteHead { version: 3 },
-        Write::LiveState(serde_json::from_str(r#"{"evicted": 5}"#).unwrap()),
+        Write::Statistics { task: task(), file: b"sums".to_vec() },
+        Write::Statistics { task: task(), file: b"other sums".to_vec() },
+        Write::Head { task: task(), record: head(3) },
+        Write::DeleteHead { task: task(), version: 3 },
+        Write::LiveState { task: task(), state: serde_json::from_str(r#"{"evicted": 5}"#).unwrap() },
         Write::DoubtedTimes(serde_json::from_str(r#"[["1970-01-01T00:00:00Z", "1970-01-01T01:00:00Z"]]"#).unwrap()),
     ]
 }
@@ -175,7 +194,7 @@ fn every_write() -> Vec<Write> {
 /// Every row of every table, for comparing.
 fn dump(store: &Store) -> Vec<String> {
     let mut rows = Vec::new();
-    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state statistics";
+    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state statistics tasks task_samples";
     for table in tables.split(' ') {
         let mut select = store.database.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = select.column_count();
@@ -202,9 +221,9 @@ fn every_write_comes_back_after_a_restart() {
     let removed = StoredSample { removed_by: Some(LabelSource::Mqtt), ..StoredSample::new(id(2)) };
     let gear = Some((label("gear"), LabelSource::Mqtt));
     let labelled = StoredSample { label: gear, folder: Some(label("nut")), in_doubt: true, ..StoredSample::new(id(1)) };
-    assert_eq!(snapshot.samples, [removed, labelled]);
+    assert_eq!(snapshot.tasks[&task()].samples, [removed, labelled]);
     assert_eq!(snapshot.class_folders, Some(ClassFolders(vec![("/in".into(), 1)])));
-    assert_eq!(snapshot.live.evicted, 5);
+    assert_eq!(snapshot.tasks[&task()].live.evicted, 5);
     assert_eq!(snapshot.awaited, [awaited("ffff0000", "gear"), awaited("0123abcd", "gear")]);
     assert_eq!(snapshot.ledger, [entry("b"), entry("a")]);
     assert_eq!(
@@ -212,13 +231,16 @@ fn every_write_comes_back_after_a_restart() {
         [(8, 23), (9, 21)]
     );
     assert_eq!(snapshot.seq, 100);
-    assert_eq!((snapshot.training.next_id, snapshot.training.last), (4, Some(Timestamp(55))));
-    assert_eq!(snapshot.training.running.map(|order| order.id), Some(2));
-    assert_eq!(snapshot.training.due.map(|order| order.id), Some(3));
+    assert_eq!(
+        (snapshot.tasks[&task()].training.next_id, snapshot.tasks[&task()].training.last),
+        (4, Some(Timestamp(55)))
+    );
+    assert_eq!(snapshot.tasks[&task()].training.running.as_ref().map(|order| order.id), Some(2));
+    assert_eq!(snapshot.tasks[&task()].training.due.as_ref().map(|order| order.id), Some(3));
     let quarantined = snapshot.files.iter().filter(|(_, fate)| matches!(fate, FileDisposition::Quarantined(_)));
     assert_eq!(quarantined.count(), 1);
 
-    let [first, second] = &snapshot.heads[..] else { panic!("{:?}", snapshot.heads) };
+    let [first, second] = &snapshot.tasks[&task()].heads[..] else { panic!("{:?}", snapshot.tasks[&task()].heads) };
     assert_eq!((first.status, first.promoted_at), (HeadStatus::Kept, Some(Timestamp(80))));
     assert_eq!((second.status, second.promoted_at), (HeadStatus::Champion, Some(Timestamp(81))));
     assert_eq!((&second.head, second.space, &second.backbone[..]), (&head(2).head, space("a"), "tiny"));
@@ -233,24 +255,25 @@ fn readers_find_what_was_written() {
     store.commit(&every_write()).unwrap();
     let reader = store.reader().unwrap();
 
-    assert_eq!(reader.embedding(&id(2)).unwrap(), Some(embedding(2)));
-    assert_eq!(reader.embedding(&id(3)).unwrap(), None);
-    assert_eq!(reader.predicted(&id(2)).unwrap(), Some((label("nut"), 0.75)));
-    assert_eq!(reader.predicted(&id(1)).unwrap(), None);
+    assert_eq!(reader.embedding(&id(2), &space("a")).unwrap(), Some(embedding(2)));
+    assert_eq!(reader.embedding(&id(3), &space("a")).unwrap(), None);
+    assert_eq!(reader.predicted(&task(), &id(2)).unwrap(), Some((label("nut"), 0.75)));
+    assert_eq!(reader.predicted(&task(), &id(1)).unwrap(), None);
     assert_eq!(reader.answers_after(0, 9).unwrap(), [message(8, Topic::Response("train".into()))]);
     assert_eq!(reader.reports_after(0, 9).unwrap(), [message(9, Topic::TrainResult)]);
     assert_eq!(reader.reports_after(9, 9).unwrap(), []);
     assert_eq!(reader.reports_after(0, 0).unwrap(), []);
-    let stored = reader.head(1).unwrap().unwrap();
+    let stored = reader.head(&task(), 1).unwrap().unwrap();
     assert_eq!(HeadRecord::from_bytes(&stored.bytes).unwrap(), *head(1));
-    assert_eq!(reader.champion().unwrap().map(|head| head.info.head.version), Some(2));
-    assert_eq!(reader.head(3).unwrap(), None);
+    assert_eq!(reader.champion(&task()).unwrap().map(|head| head.info.head.version), Some(2));
+    assert_eq!(reader.head(&task(), 3).unwrap(), None);
     let counts = reader.counts().unwrap();
     assert_eq!((counts.samples, counts.labelled, counts.unlabelled, counts.quarantined), (2, 1, 1, 1));
     assert!(counts.store_bytes > 4096);
-    let recent: Vec<_> = reader.recent(64).unwrap().into_iter().map(|recent| (recent.id, recent.group)).collect();
+    let recent: Vec<_> =
+        reader.recent(&space("a"), 64).unwrap().into_iter().map(|recent| (recent.id, recent.group)).collect();
     assert_eq!(recent, [(id(2), id(2)), (id(1), id(0))]);
-    assert_eq!(reader.recent(1).unwrap()[0].id, id(1));
+    assert_eq!(reader.recent(&space("a"), 1).unwrap()[0].id, id(1));
 }
 
 #[test]
@@ -259,7 +282,7 @@ fn what_is_trained_on_comes_in_the_order_of_identities() {
     let mut store = open(folder.path()).unwrap();
     let writes: Vec<_> = (0..40).flat_map(|n| [sample(n), labelled(n, (n % 3 > 0).then_some("nut"), 1)]).collect();
     store.commit(&writes).unwrap();
-    let found = store.reader().unwrap().labelled().unwrap();
+    let found = store.reader().unwrap().labelled(&task()).unwrap();
     let mut expected: Vec<_> = (0..40).filter(|n| n % 3 > 0).map(|n| (id(n), n)).collect();
     expected.sort();
     assert_eq!(found.ids, expected.iter().map(|(id, _)| *id).collect::<Vec<_>>());
@@ -276,7 +299,7 @@ fn applied_twice_is_applied_once() {
     twice.commit(&every_write()).unwrap();
     twice.commit(&every_write()).unwrap();
     assert_eq!(dump(&once), dump(&twice));
-    assert_eq!(dump(&once).len(), 22, "rows of every table are compared");
+    assert_eq!(dump(&once).len(), 25, "rows of every table are compared");
 }
 
 #[test]
@@ -288,8 +311,8 @@ fn a_refused_write_takes_its_whole_list_with_it() {
     let refused = [
         labelled(77, Some("nut"), 1),
         status(77, HeadStatus::Kept, 1),
-        Write::DeleteHead { version: 2 },
-        Write::Embedding { id: id(5), embedding: vec![1.0] },
+        Write::DeleteHead { task: task(), version: 2 },
+        Write::Embedding { id: id(5), space: space("a"), embedding: vec![1.0] },
         Write::File { path: path(5), stamp: stamp(5), fate: FileDisposition::Sample(id(5)) },
         Write::PendingLabel(awaited("nothexa!", "nut")),
     ];
@@ -335,20 +358,20 @@ fn a_file_is_known_until_it_or_the_backbone_changes() {
     drop(store);
 
     let backbone = backbone();
-    let options = OpenOptions { space: space("b"), ..options(&backbone) };
+    let options = OpenOptions { spaces: SpacesInUse::whole(space("b")), ..options(&backbone) };
     let mut store = Store::open(folder.path(), &options).unwrap();
     let reader = store.reader().unwrap();
     assert!(!reader.file_is_known(&path(1), stamp(1)).unwrap(), "no embedding in the new space");
     assert!(reader.file_is_known(&path(9), stamp(9)).unwrap(), "still no image");
-    assert_eq!(reader.embedding(&id(1)).unwrap(), None);
-    assert!(reader.labelled().unwrap().ids.is_empty() && reader.recent(64).unwrap().is_empty());
-    store.commit(&[Write::Embedding { id: id(1), embedding: vec![9.0; DIM] }]).unwrap();
+    assert_eq!(reader.embedding(&id(1), &space("b")).unwrap(), None);
+    assert!(reader.labelled(&task()).unwrap().ids.is_empty() && reader.recent(&space("b"), 64).unwrap().is_empty());
+    store.commit(&[Write::Embedding { id: id(1), space: space("b"), embedding: vec![9.0; DIM] }]).unwrap();
     assert!(reader.file_is_known(&path(1), stamp(1)).unwrap());
-    assert_eq!(reader.labelled().unwrap().embeddings.row(0).to_vec(), [9.0; DIM]);
+    assert_eq!(reader.labelled(&task()).unwrap().embeddings.row(0).to_vec(), [9.0; DIM]);
     drop(store);
 
     let reader = open(folder.path()).unwrap().reader().unwrap();
-    assert_eq!(reader.embedding(&id(1)).unwrap(), Some(embedding(1)), "the old space is kept");
+    assert_eq!(reader.embedding(&id(1), &space("a")).unwrap(), Some(embedding(1)), "the old space is kept");
 }
 
 #[test]
@@ -379,6 +402,7 @@ mod migration;
 mod opening;
 mod room;
 mod sample_queries;
+mod tasks;
 mod training_queries;
 mod updates;
 
@@ -404,7 +428,7 @@ fn a_damaged_log_is_refused_and_stays_and_moving_it_away_goes_on_with_what_the_d
     for error in [
         open(folder.path()).unwrap_err(),
         Store::open_existing(folder.path()).unwrap_err(),
-        Reader::open(folder.path(), None).unwrap_err(),
+        Reader::open(folder.path(), SpacesInUse::default()).unwrap_err(),
     ] {
         assert!(matches!(error, StoreError::DamagedLog { .. }), "{error}");
         assert!(error.to_string().contains("edgetuned.db-wal"), "{error}");
@@ -456,7 +480,7 @@ fn a_quota_that_was_lowered_gives_the_free_pages_back() {
     store.keep_within(400_000).unwrap();
     assert_eq!(store.database.free_bytes().unwrap(), 0);
     // A value that is larger than the log may be.
-    store.commit(&[Write::Statistics { file: vec![7; 300_000] }]).unwrap();
+    store.commit(&[Write::Statistics { task: task(), file: vec![7; 300_000] }]).unwrap();
     assert!(store.database.log_bytes() < 100_000, "{}", store.database.log_bytes());
     assert!(store.reader().unwrap().counts().unwrap().beside_bytes > (256 << 10) + 300_000);
 }

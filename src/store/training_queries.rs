@@ -1,6 +1,6 @@
 //! Queries for training and for the review list: labelled and unlabelled samples with their embeddings.
 //!
-//! Embeddings are those of the reader's space; a sample without one is left out where a row needs one.
+//! Embeddings are those through which the task looks at a sample now; a sample without one is left out where a row needs one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +12,9 @@ use super::columns::{PathBytes, damaged};
 use super::error::{Fault, StoreError};
 use super::reader::{Reader, append_vector, embedding};
 use super::snapshot::from_json;
+use super::spaces::{Looked, space_number};
 use crate::engine::{LabelSource, TrainingState};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
 
 /// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -85,66 +86,75 @@ pub struct UnlabelledSamples {
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
 impl Reader {
-    /// All labelled samples with an embedding in the present space.
-    pub fn labelled(&self) -> Result<LabelledSamples, StoreError> {
-        self.read_in_space(|connection, number, dim| {
-            let ids: Vec<SampleId> = labelled_ids(connection, number)?.into_iter().map(|(id, ..)| id).collect();
-            labelled_of(connection, number, dim, &ids)
+    /// All samples that are labelled in a task, with an embedding.
+    pub fn labelled(&self, task: &TaskId) -> Result<LabelledSamples, StoreError> {
+        self.read_for(task, |connection, looked| {
+            let ids: Vec<SampleId> = labelled_ids(connection, task, &looked)?.into_iter().map(|(id, ..)| id).collect();
+            labelled_of(connection, task, &looked, &ids)
         })
     }
 
     /// Identity, label and group of the same samples, in the order of identities.
-    pub fn labelled_ids(&self) -> Result<Vec<(SampleId, Label, SampleId)>, StoreError> {
-        self.read_in_space(|connection, number, _| labelled_ids(connection, number))
+    pub fn labelled_ids(&self, task: &TaskId) -> Result<Vec<(SampleId, Label, SampleId)>, StoreError> {
+        self.read_for(task, |connection, looked| labelled_ids(connection, task, &looked))
     }
 
-    /// Those of `ids` that are labelled and have an embedding; each once, in the order of identities.
-    pub fn labelled_of(&self, ids: &[SampleId]) -> Result<LabelledSamples, StoreError> {
+    /// Those of `ids` that are labelled in a task and have an embedding; each once, in the order of identities.
+    pub fn labelled_of(&self, task: &TaskId, ids: &[SampleId]) -> Result<LabelledSamples, StoreError> {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        self.read_in_space(|connection, number, dim| labelled_of(connection, number, dim, &ids))
+        self.read_for(task, |connection, looked| labelled_of(connection, task, &looked, &ids))
     }
 
-    /// The present labels of these samples, in their order; those that are not stored are left out.
-    pub fn labels_of(&self, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
-        self.read_in_space(|connection, number, dim| {
-            let mut find = connection.prepare_cached(
+    /// The present labels in a task of these samples, in their order; those that are not stored are left out.
+    pub fn labels_of(&self, task: &TaskId, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
+        self.read_for(task, |connection, Looked { space, dim, .. }| {
+            let mut find = connection.prepare_cached(&format!(
                 "SELECT samples.image, burst, label, labelled_at, vector
-                 FROM samples LEFT JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-                 WHERE samples.image = ?2",
-            )?;
-            let found = ids.iter().map(|id| find.query_row(params![number, id], |row| now(row, dim)).optional());
+                 FROM samples LEFT JOIN task_samples ON sample = number AND task = ?1
+                 LEFT JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
+                 WHERE samples.image = ?2"
+            ))?;
+            let found = ids.iter().map(|id| find.query_row(params![task, id], |row| now(row, dim)).optional());
             Ok(found.filter_map(Result::transpose).collect::<Result<_, _>>()?)
         })
     }
 
-    /// The labelled samples with an embedding whose label was given at or after `since`, the earliest label first;
-    /// all of them without a time.
-    pub fn labelled_since(&self, since: Option<Timestamp>) -> Result<Vec<CurrentLabel>, StoreError> {
-        self.read_in_space(|connection, number, dim| {
-            let mut select = connection.prepare_cached(
+    /// The samples with an embedding whose label in a task was given at or after `since`, the earliest label first;
+    /// all that are labelled without a time.
+    pub fn labelled_since(&self, task: &TaskId, since: Option<Timestamp>) -> Result<Vec<CurrentLabel>, StoreError> {
+        self.read_for(task, |connection, Looked { space, dim, .. }| {
+            let mut select = connection.prepare_cached(&format!(
                 "SELECT samples.image, burst, label, labelled_at, vector
-                 FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-                 WHERE labelled_at >= ?2 ORDER BY labelled_at, number",
-            )?;
-            let rows =
-                select.query_map(params![number, since.map_or(i64::MIN, |since| since.0)], |row| now(row, dim))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                 FROM task_samples CROSS JOIN samples ON number = sample
+                 CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
+                 WHERE task = ?1 AND labelled_at >= ?2 ORDER BY labelled_at, sample"
+            ))?;
+            let since = since.map_or(i64::MIN, |since| since.0);
+            Ok(select.query_map(params![task, since], |row| now(row, dim))?.collect::<Result<_, _>>()?)
         })
     }
 
-    /// The latest `limit` samples without a label that arrived at or after `since`, oldest first.
-    pub fn unlabelled(&self, limit: usize, since: Option<Timestamp>) -> Result<UnlabelledSamples, StoreError> {
-        self.read_in_space(|connection, number, dim| {
-            let mut select = connection.prepare_cached(
-                "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, vector, number
-                                FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-                                WHERE label IS NULL AND arrived_at >= ?2 ORDER BY number DESC LIMIT ?3)
-                 ORDER BY number",
-            )?;
+    /// The latest `limit` samples without a label in a task that arrived at or after `since`, oldest first.
+    pub fn unlabelled(
+        &self,
+        task: &TaskId,
+        limit: usize,
+        since: Option<Timestamp>,
+    ) -> Result<UnlabelledSamples, StoreError> {
+        self.read_for(task, |connection, Looked { space, dim, .. }| {
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, vector, sample
+                                FROM task_samples CROSS JOIN samples ON number = sample
+                                CROSS JOIN embeddings
+                                    ON embeddings.image = samples.image AND embeddings.space = {space}
+                                WHERE task = ?1 AND label IS NULL AND arrived_at >= ?2
+                                ORDER BY sample DESC LIMIT ?3)
+                 ORDER BY sample"
+            ))?;
             let (mut found, mut values) = (UnlabelledSamples::default(), Vec::new());
-            let mut rows = select.query(params![number, since.map_or(i64::MIN, |since| since.0), sql_limit(limit)])?;
+            let mut rows = select.query(params![task, since.map_or(i64::MIN, |since| since.0), sql_limit(limit)])?;
             while let Some(row) = rows.next()? {
                 found.ids.push(row.get(0)?);
                 found.groups.push(row.get(1)?);
@@ -158,74 +168,89 @@ impl Reader {
         })
     }
 
-    /// How every labelled sample came by its label.
-    pub fn label_origins(&self) -> Result<BTreeMap<SampleId, LabelOrigin>, StoreError> {
+    /// How every sample that is labelled in a task came by its label.
+    pub fn label_origins(&self, task: &TaskId) -> Result<BTreeMap<SampleId, LabelOrigin>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT image, labelled_at, label_source,
                         (SELECT count(label) = 2 AND min(label) = max(label)
                          FROM (SELECT label FROM label_history
-                               WHERE image = samples.image AND undone = 0 AND source <> ?1
+                               WHERE image = samples.image AND task = ?2 AND undone = 0 AND source <> ?1
                                ORDER BY number DESC LIMIT 2))
-                 FROM samples WHERE label IS NOT NULL",
+                 FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?2 AND label IS NOT NULL",
             )?;
-            let rows = select.query_map([LabelSource::Undo], |row| {
+            let rows = select.query_map(params![LabelSource::Undo, task], |row| {
                 Ok((row.get(0)?, LabelOrigin { at: row.get(1)?, source: row.get(2)?, is_confirmed: row.get(3)? }))
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
-    /// The images whose labels the last training left out.
-    pub fn disbelieved(&self) -> Result<BTreeSet<SampleId>, StoreError> {
+    /// The images whose labels the last training of a task left out.
+    pub fn disbelieved(&self, task: &TaskId) -> Result<BTreeSet<SampleId>, StoreError> {
         self.read(|connection| {
-            let state: TrainingState =
-                connection.query_row("SELECT training FROM state", [], |row| from_json(row, 0))?;
-            Ok(state.disbelieved.map_or_else(BTreeSet::new, |disbelieved| disbelieved.images))
+            let mut find = connection.prepare_cached("SELECT training FROM tasks WHERE task = ?1")?;
+            let state: Option<TrainingState> = find.query_row([task], |row| from_json(row, 0)).optional()?;
+            let disbelieved = state.and_then(|state| state.disbelieved);
+            Ok(disbelieved.map_or_else(BTreeSet::new, |disbelieved| disbelieved.images))
         })
     }
 
-    /// The statistics of all labels in the present space, as they were last written.
-    pub fn statistics(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_in_space(|connection, number, _| {
-            let mut find = connection.prepare_cached("SELECT file FROM statistics WHERE space = ?1")?;
-            Ok(find.query_row([number], |row| row.get(0)).optional()?)
+    /// The statistics of all labels of a task in its present space, as they were last written.
+    pub fn statistics(&self, task: &TaskId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_for(task, |connection, looked| {
+            let mut find = connection.prepare_cached("SELECT file FROM statistics WHERE task = ?1 AND space = ?2")?;
+            Ok(find.query_row(params![task, looked.first], |row| row.get(0)).optional()?)
         })
     }
 
-    /// The embedding (dim,) of an image in the present space, whether it is a sample or not.
-    pub fn embedding(&self, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
-        self.read_in_space(|connection, number, dim| embedding(connection, number, dim, id))
+    /// The embedding (dim,) of an image in a space, whether it is a sample or not.
+    pub fn embedding(&self, id: &SampleId, space: &EmbeddingSpace) -> Result<Option<Vec<f32>>, StoreError> {
+        self.read(|connection| match space_number(connection, space)? {
+            Some(number) => embedding(connection, number, space.dim, id),
+            None => Ok(None),
+        })
     }
 }
 
-fn labelled_ids(connection: &Connection, number: i64) -> Result<Vec<(SampleId, Label, SampleId)>, Fault> {
-    let mut select = connection.prepare_cached(
-        "SELECT samples.image, label, burst
-         FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-         WHERE label IS NOT NULL ORDER BY samples.image",
-    )?;
-    let rows = select.query_map([number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+fn labelled_ids(
+    connection: &Connection,
+    task: &TaskId,
+    looked: &Looked,
+) -> Result<Vec<(SampleId, Label, SampleId)>, Fault> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT samples.image, label, burst FROM task_samples CROSS JOIN samples ON number = sample
+         CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {}
+         WHERE task = ?1 AND label IS NOT NULL ORDER BY samples.image",
+        looked.space
+    ))?;
+    let rows = select.query_map([task], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Of `ids` those with a label and an embedding, in their order.
-fn labelled_of(connection: &Connection, number: i64, dim: usize, ids: &[SampleId]) -> Result<LabelledSamples, Fault> {
-    let mut find = connection.prepare_cached(
-        "SELECT label, burst, vector FROM samples JOIN embeddings ON embeddings.image = samples.image AND space = ?1
-         WHERE samples.image = ?2 AND label IS NOT NULL",
-    )?;
+/// Of `ids` those with a label in the task and an embedding, in their order.
+fn labelled_of(
+    connection: &Connection,
+    task: &TaskId,
+    Looked { space, dim, .. }: &Looked,
+    ids: &[SampleId],
+) -> Result<LabelledSamples, Fault> {
+    let mut find = connection.prepare_cached(&format!(
+        "SELECT label, burst, vector FROM samples CROSS JOIN task_samples ON sample = number
+         CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
+         WHERE samples.image = ?2 AND task = ?1 AND label IS NOT NULL"
+    ))?;
     let (mut found, mut values) = (LabelledSamples::default(), Vec::with_capacity(ids.len() * dim));
     for id in ids {
-        let mut rows = find.query(params![number, id])?;
+        let mut rows = find.query(params![task, id])?;
         if let Some(row) = rows.next()? {
             found.ids.push(*id);
             found.labels.push(row.get(0)?);
             found.groups.push(row.get(1)?);
-            append_vector(row, 2, dim, &mut values)?;
+            append_vector(row, 2, *dim, &mut values)?;
         }
     }
-    found.embeddings = matrix(found.ids.len(), dim, values)?;
+    found.embeddings = matrix(found.ids.len(), *dim, values)?;
     Ok(found)
 }
 

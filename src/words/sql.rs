@@ -5,7 +5,7 @@
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
-use super::{Digest, HeadStatus, Keyword, Label, LabelSource, SampleId, Timestamp};
+use super::{Digest, HeadStatus, Keyword, Label, LabelSource, SampleId, SourceId, TaskId, Timestamp};
 
 impl ToSql for Digest {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -79,5 +79,29 @@ impl FromSql for HeadStatus {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let found = value.as_str()?;
         Self::from_word(found).ok_or_else(|| FromSqlError::Other(format!("no head status is called {found:?}").into()))
+    }
+}
+
+impl ToSql for TaskId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.as_str().to_sql()
+    }
+}
+
+impl FromSql for TaskId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::new(value.as_str()?).map_err(FromSqlError::other)
+    }
+}
+
+impl ToSql for SourceId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.as_str().to_sql()
+    }
+}
+
+impl FromSql for SourceId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::new(value.as_str()?).map_err(FromSqlError::other)
     }
 }

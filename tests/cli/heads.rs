@@ -2,8 +2,8 @@
 
 use edgetuned::engine::{HeadStatus, Write};
 use edgetuned::head::{BackboneRef, HeadRecord};
-use edgetuned::store::{OpenOptions, Precision, Store};
-use edgetuned::words::Timestamp;
+use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
+use edgetuned::words::{TaskId, Timestamp};
 
 use crate::daemon::Daemon;
 use crate::desk::{Desk, default_backbone};
@@ -14,7 +14,7 @@ fn prepared() -> (Desk, Store) {
     let manifest = default_backbone();
     let space = manifest.space();
     let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
-    let options = OpenOptions { space, backbone: &backbone, precision: Precision::F16 };
+    let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F16 };
     let mut store = Store::open(&desk.path("state"), &options).unwrap();
     for version in 1..=3 {
         desk.good(&format!("train train --shots {} --out h.safetensors", version + 4));
@@ -24,7 +24,12 @@ fn prepared() -> (Desk, Store) {
         let status = if version == 3 { HeadStatus::Rejected } else { HeadStatus::Champion };
         let reason = format!("verdict on head {version}");
         let at = Timestamp(1_000 * version as i64);
-        store.commit(&[Write::Head(Box::new(record)), Write::HeadStatus { version, status, reason, at }]).unwrap();
+        store
+            .commit(&[
+                Write::Head { task: TaskId::default(), record: Box::new(record) },
+                Write::HeadStatus { task: TaskId::default(), version, status, reason, at },
+            ])
+            .unwrap();
     }
     let config = format!("store: {{ path: {} }}\nmqtt: {{ url: null }}\n", desk.path("state").display());
     desk.put("config.yaml", config.as_bytes());

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use edgetuned::engine::{FileDisposition, FileStamp, LabelSource, NewSample, Predicted, Write};
+use edgetuned::engine::{FileDisposition, FileStamp, LabelSource, Look, NewSample, Predicted, Write};
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use edgetuned::store::{OpenOptions, Precision, Reader, Store};
+use edgetuned::store::{OpenOptions, Precision, Reader, SpacesInUse, Store};
 use edgetuned::train::LabelStats;
-use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -19,10 +19,17 @@ fn id(n: u8) -> SampleId {
     SampleId::of(&[n])
 }
 
+fn space() -> EmbeddingSpace {
+    EmbeddingSpace { backbone: Digest::of(b"a"), preprocessing: Digest::of(b"b"), dim: 1 }
+}
+
 fn store(desk: &Desk) -> Store {
     let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"model"), dim: 1 };
-    let space = EmbeddingSpace { backbone: Digest::of(b"a"), preprocessing: Digest::of(b"b"), dim: 1 };
-    Store::open(&desk.path("state"), &OpenOptions { space, backbone: &backbone, precision: Precision::F16 }).unwrap()
+    Store::open(
+        &desk.path("state"),
+        &OpenOptions { spaces: SpacesInUse::whole(space()), backbone: &backbone, precision: Precision::F16 },
+    )
+    .unwrap()
 }
 
 /// The path of sample `n`: 1 has what CSV must quote, 2 what is not UTF-8.
@@ -43,12 +50,21 @@ fn prepared() -> Desk {
             path: path(n),
             bytes: 10,
             arrived_at: Timestamp(i64::from(n)),
-            embedding: vec![f32::from(n)],
+            embeddings: vec![(space(), vec![f32::from(n)])],
             group: id(n),
-            predicted: (n == 3).then(|| Predicted { label: Label::new("nut").unwrap(), probability: 0.75, head: 4 }),
+            looks: vec![Look {
+                task: TaskId::default(),
+                space: space(),
+                predicted: (n == 3).then(|| Predicted {
+                    label: Label::new("nut").unwrap(),
+                    probability: 0.75,
+                    head: 4,
+                }),
+            }],
         }))
     };
     let label = |n: u8| Write::Label {
+        task: TaskId::default(),
         id: id(n),
         label: Some(Label::new(if n < 2 { "nut" } else { "gear" }).unwrap()),
         source: LabelSource::Mqtt,
@@ -81,7 +97,7 @@ fn named(names: [&str; 6]) -> Vec<Option<String>> {
 }
 
 fn new_labels(desk: &Desk) -> u64 {
-    store(desk).snapshot().unwrap().training.new_labels
+    store(desk).snapshot().unwrap().default_task().training.new_labels
 }
 
 #[test]
@@ -300,7 +316,7 @@ fn what_changes_labels_is_asked_of_a_running_daemon() {
     for words in ["import labels.csv", "undo", "undo 1", "relabel nut cog", "forget --class nut"] {
         fails(&desk, words, 69, &["no daemon answers"]);
     }
-    let counts = Reader::open(&desk.path("state"), None).unwrap().counts().unwrap();
+    let counts = Reader::open(&desk.path("state"), SpacesInUse::default()).unwrap().counts().unwrap();
     assert_eq!(counts.labelled, 4);
     desk.put("bad.csv", b"image,label\nxyz,cog\n");
     fails(&desk, "import bad.csv", 1, &["bad.csv:2: expected an image's SHA-256"]);
@@ -399,7 +415,7 @@ fn head(space: EmbeddingSpace) -> HeadRecord {
 
 /// The statistics of all labels, as they are in the store.
 fn statistics(desk: &Desk) -> LabelStats {
-    LabelStats::from_bytes(&store(desk).reader().unwrap().statistics().unwrap().unwrap()).unwrap()
+    LabelStats::from_bytes(&store(desk).reader().unwrap().statistics(&TaskId::default()).unwrap().unwrap()).unwrap()
 }
 
 #[test]
@@ -411,10 +427,10 @@ fn samples_are_forgotten_with_what_the_statistics_have_of_them() {
         let mut statistics = LabelStats::new(space);
         let nut = Label::new("nut").unwrap();
         (1..4).for_each(|n| statistics.set(id(n), Some(&nut), &[f32::from(n)]));
-        store.commit(&[Write::Statistics { file: statistics.to_bytes() }]).unwrap();
+        store.commit(&[Write::Statistics { task: TaskId::default(), file: statistics.to_bytes() }]).unwrap();
         space
     };
-    store(&desk).commit(&[Write::Head(Box::new(head(space)))]).unwrap();
+    store(&desk).commit(&[Write::Head { task: TaskId::default(), record: Box::new(head(space)) }]).unwrap();
     let stamp = FileStamp { size: 10, mtime_ns: 1, ctime_ns: 1 };
     let fate = FileDisposition::Sample(id(3));
     store(&desk).commit(&[Write::File { path: path(3), stamp, fate }]).unwrap();
@@ -431,7 +447,7 @@ fn samples_are_forgotten_with_what_the_statistics_have_of_them() {
     assert_eq!(statistics(&desk).contributors().map(|(id, _)| *id).collect::<Vec<_>>(), [id(2)]);
     assert_eq!(new_labels(&desk), 3, "labels that went are changes too");
     let store = store(&desk);
-    assert!(store.reader().unwrap().embedding(&id(3)).unwrap().is_none());
-    assert!(store.reader().unwrap().label_history(&id(3)).unwrap().is_empty());
+    assert!(store.reader().unwrap().embedding(&id(3), &space).unwrap().is_none());
+    assert!(store.reader().unwrap().label_history(&TaskId::default(), &id(3)).unwrap().is_empty());
     assert!(store.reader().unwrap().file_is_known(&path(3), stamp).unwrap(), "its file is not taken in again");
 }

@@ -26,8 +26,8 @@ use camera::{Camera, Light, Part};
 use daemon::{Daemon, Home, Listener, Message, PATIENCE};
 use edgetuned::backbone::{Manifest, OnnxBackbone};
 use edgetuned::ports::Embedder;
-use edgetuned::store::Reader;
-use edgetuned::words::{EmbeddingSpace, SampleId};
+use edgetuned::store::{Reader, SpacesInUse};
+use edgetuned::words::{EmbeddingSpace, SampleId, TaskId};
 use mosquitto::Mosquitto;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -217,15 +217,15 @@ fn what_was_never_kept_is_missed(life: &Life) {
 }
 
 fn check_store(life: &Life) {
-    let reader = Reader::open(&life.home.state(), Some(&life.space)).unwrap();
+    let reader = Reader::open(&life.home.state(), SpacesInUse::whole(life.space)).unwrap();
     let counts = reader.counts().unwrap();
     assert_eq!((counts.samples, counts.quarantined), (life.deeds.images.len() as u64, 0));
-    let labelled = reader.labelled().unwrap();
+    let labelled = reader.labelled(&TaskId::default()).unwrap();
     let labels: BTreeMap<SampleId, String> =
         labelled.ids.iter().copied().zip(labelled.labels.iter().map(ToString::to_string)).collect();
     assert_eq!(labels, life.deeds.labels);
     for image in &life.deeds.images {
-        assert!(reader.embedding(image).unwrap().is_some(), "{image} has an embedding");
+        assert!(reader.embedding(image, &life.space).unwrap().is_some(), "{image} has an embedding");
     }
     let mut unsent = reader.reports_after(0, 100).unwrap();
     unsent.extend(reader.answers_after(0, 100).unwrap());

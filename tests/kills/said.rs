@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use edgetuned::engine::Snapshot;
 use edgetuned::head::{BackboneRef, HeadRecord};
-use edgetuned::store::{OpenOptions, Precision, Store};
+use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{EmbeddingSpace, SampleId};
+use edgetuned::words::{EmbeddingSpace, SampleId, TaskId};
 use serde_json::{Map, Value};
 
 use crate::daemon::Message;
@@ -115,7 +115,7 @@ impl Said {
             }
         }
         let backbone = BackboneRef { name: "default".into(), sha256: space.backbone, dim: space.dim };
-        let options = OpenOptions { space, backbone: &backbone, precision: Precision::F16 };
+        let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F16 };
         let store = Store::open(copy.path(), &options).map_err(|error| format!("it does not open: {error}"))?;
         let snapshot = store.snapshot().map_err(|error| format!("it cannot be read: {error}"))?;
         let connection = rusqlite::Connection::open(copy.path().join("edgetuned.db")).unwrap();
@@ -124,13 +124,13 @@ impl Said {
             return Err(check);
         }
         self.is_in(&snapshot)?;
-        let Some(head) = store.reader().unwrap().champion().unwrap() else { return Ok(()) };
+        let Some(head) = store.reader().unwrap().champion(&TaskId::default()).unwrap() else { return Ok(()) };
         let record = HeadRecord::from_bytes(&head.bytes).map_err(|error| format!("the head in service: {error}"))?;
         if record.dense.space == space { Ok(()) } else { Err("the head in service is of another backbone".into()) }
     }
 
     fn is_in(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let samples: Vec<String> = snapshot.samples.iter().map(|sample| sample.id.to_string()).collect();
+        let samples: Vec<String> = snapshot.samples.iter().map(ToString::to_string).collect();
         if let Some(image) = self.predictions.keys().find(|image| !samples.contains(image)) {
             return Err(format!("image {image} was predicted and is no sample"));
         }

@@ -147,7 +147,7 @@ impl Stage {
 
     /// Samples and labels in the store.
     fn holdings(&self) -> (u64, u64) {
-        let sql = "SELECT count(*), count(label) FROM samples";
+        let sql = "SELECT count(*), count(label) FROM task_samples";
         self.database().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     }
 

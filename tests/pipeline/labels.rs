@@ -37,7 +37,13 @@ fn path_of(stage: &Stage, bytes: &[u8]) -> PathBuf {
 fn label_of(stage: &Stage, bytes: &[u8]) -> Option<String> {
     let database = rusqlite::Connection::open(stage.home.state().join("edgetuned.db")).unwrap();
     let digest = edgetuned::words::Digest::of(bytes).0;
-    database.query_row("SELECT label FROM samples WHERE image = ?1", [&digest[..]], |row| row.get(0)).unwrap()
+    database
+        .query_row(
+            "SELECT label FROM samples JOIN task_samples ON sample = number WHERE image = ?1",
+            [&digest[..]],
+            |row| row.get(0),
+        )
+        .unwrap()
 }
 
 #[test]

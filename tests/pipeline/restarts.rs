@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use edgetuned::store::{Reader, SpacesInUse};
 use serde_json::{Value, json};
 
 use crate::camera::Part;
@@ -74,7 +75,7 @@ fn without_a_broker_it_works_and_catches_up_when_one_comes() {
     let paths: Vec<_> = (0..5).map(|n| home.put(&format!("{n}.jpg"), &picture(Part::Gear, n))).collect();
     let mut daemon = home.start();
     // Nobody listens yet; what it did shows in its state folder.
-    let samples = || edgetuned::store::Reader::open(&home.state(), None).ok()?.counts().ok().map(|c| c.samples);
+    let samples = || Reader::open(&home.state(), SpacesInUse::default()).ok()?.counts().ok().map(|c| c.samples);
     let until = std::time::Instant::now() + crate::daemon::PATIENCE;
     while samples() != Some(5) {
         assert!(std::time::Instant::now() < until, "{:?} samples without a broker", samples());

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use edgetuned::store::Reader;
+use edgetuned::store::{Reader, SpacesInUse};
 use edgetuned::update::{Signer, sign};
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::Digest;
@@ -112,7 +112,7 @@ impl Workshop {
 
 /// Chunks that the device's store holds.
 fn chunks(home: &Path) -> usize {
-    let reader = Reader::open(home, None).unwrap();
+    let reader = Reader::open(home, SpacesInUse::default()).unwrap();
     let mut count = 0;
     for kind in UpdateKind::ALL {
         reader

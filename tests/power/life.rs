@@ -7,14 +7,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadStatus, InstalledBackbone, LabelSource, NewSample,
-    OutboxMessage, PendingLabel, Predicted, PreviousBackbone, Probation, RememberedReply, TrainingOrder, TrainingState,
-    UpdateRecord, Write,
+    BackboneState, ConfigPatch, FileDisposition, FileStamp, HeadStatus, InstalledBackbone, LabelSource, Look,
+    NewSample, OutboxMessage, PendingLabel, Predicted, PreviousBackbone, Probation, RememberedReply, TrainingOrder,
+    TrainingState, UpdateRecord, Write,
 };
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
-use edgetuned::store::{OpenOptions, Precision, Store, StoreError, files};
+use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store, StoreError, files};
 use edgetuned::wire::{Topic, UpdateKind};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -83,7 +83,10 @@ pub fn first_backbone() -> Digest {
 /// Opens the store in `folder` for the embeddings of this backbone.
 pub fn open(folder: &Path, backbone: Digest) -> Result<Store, StoreError> {
     let (space, reference) = (space(backbone), reference(backbone));
-    Store::open(folder, &OpenOptions { space, backbone: &reference, precision: Precision::F16 })
+    Store::open(
+        folder,
+        &OpenOptions { spaces: SpacesInUse::whole(space), backbone: &reference, precision: Precision::F16 },
+    )
 }
 
 fn reference(backbone: Digest) -> BackboneRef {
@@ -106,8 +109,8 @@ impl Life {
             store: Some(store),
             dice: ChaCha8Rng::seed_from_u64(seed),
             backbone,
-            images: snapshot.samples.iter().map(|sample| sample.id).collect(),
-            heads: snapshot.heads.iter().map(|head| head.head.version).collect(),
+            images: snapshot.samples.clone(),
+            heads: snapshot.tasks[&TaskId::default()].heads.iter().map(|head| head.head.version).collect(),
             outbox: snapshot.outbox.iter().map(|message| message.seq).collect(),
             seq: snapshot.outbox.last().map_or(snapshot.seq, |message| message.seq.max(snapshot.seq)),
             chunks: snapshot.updates[&UpdateKind::Head].chunks.last().map_or(0, |n| n + 1),
@@ -150,7 +153,7 @@ impl Life {
             83..=85 => self.update_taken(),
             86..=89 => self.patched(),
             90..=92 => self.evicted(),
-            93..=94 => vec![Write::Statistics { file: self.bytes(9_000) }],
+            93..=94 => vec![Write::Statistics { task: TaskId::default(), file: self.bytes(9_000) }],
             95 => {
                 let model = self.bytes(60_000);
                 self.succession(model, &mut files)
@@ -193,9 +196,9 @@ impl Life {
             path: path.clone(),
             bytes: 1000,
             arrived_at: at,
-            embedding,
+            embeddings: vec![(space(self.backbone), embedding)],
             group: id,
-            predicted: Some(predicted),
+            looks: vec![Look { task: TaskId::default(), space: space(self.backbone), predicted: Some(predicted) }],
         };
         let file = Write::File {
             path,
@@ -210,6 +213,7 @@ impl Life {
         if self.images.is_empty() || self.dice.random_bool(0.2) {
             let prefix = SampleId::of(&self.next.to_be_bytes()).to_string()[..16].to_owned();
             return vec![Write::PendingLabel(PendingLabel {
+                task: TaskId::default(),
                 prefix,
                 label: label(0),
                 source,
@@ -220,6 +224,7 @@ impl Life {
         }
         let count = self.dice.random_range(1..=4);
         let one = |dice: &mut ChaCha8Rng, images: &[SampleId]| Write::Label {
+            task: TaskId::default(),
             id: images[dice.random_range(0..images.len())],
             label: dice.random_bool(0.9).then(|| label(dice.random_range(0..3))),
             source,
@@ -234,7 +239,11 @@ impl Life {
         let order = TrainingOrder { id: self.next, reason: "request".into() };
         let training = TrainingState { running: Some(order), next_id: self.next, ..TrainingState::default() };
         let entry = RememberedReply { transaction, name: "train".into(), answer: self.bytes(200), at };
-        vec![Write::Reply(entry), Write::TrainingState(training), self.message(Topic::Response("train".into()))]
+        vec![
+            Write::Reply(entry),
+            Write::TrainingState { task: TaskId::default(), state: training },
+            self.message(Topic::Response("train".into())),
+        ]
     }
 
     fn delivered(&mut self) -> Vec<Write> {
@@ -258,20 +267,30 @@ impl Life {
     fn promoted(&mut self, backbone: Digest) -> Vec<Write> {
         let (version, record) = self.head(backbone);
         let champion = self.status(version, HeadStatus::Champion);
-        vec![Write::Head(Box::new(record)), champion, self.message(Topic::Event)]
+        vec![Write::Head { task: TaskId::default(), record: Box::new(record) }, champion, self.message(Topic::Event)]
     }
 
     fn status(&self, version: u64, status: HeadStatus) -> Write {
-        Write::HeadStatus { version, status, reason: format!("at {}", self.next), at: self.at() }
+        Write::HeadStatus {
+            task: TaskId::default(),
+            version,
+            status,
+            reason: format!("at {}", self.next),
+            at: self.at(),
+        }
     }
 
     fn training(&mut self) -> Vec<Write> {
-        let ended = Write::TrainingState(TrainingState { last: Some(self.at()), ..TrainingState::default() });
+        let state = TrainingState { last: Some(self.at()), ..TrainingState::default() };
+        let ended = Write::TrainingState { task: TaskId::default(), state };
         let mut writes = if self.dice.random_bool(0.7) {
             self.promoted(self.backbone)
         } else {
             let (version, record) = self.head(self.backbone);
-            vec![Write::Head(Box::new(record)), self.status(version, HeadStatus::Rejected)]
+            vec![
+                Write::Head { task: TaskId::default(), record: Box::new(record) },
+                self.status(version, HeadStatus::Rejected),
+            ]
         };
         writes.extend([ended, self.message(Topic::TrainResult)]);
         writes
@@ -280,7 +299,7 @@ impl Life {
     /// An earlier head of the same backbone serves again, and what came before it is forgotten.
     fn rollback(&mut self) -> Vec<Write> {
         let reader = self.store.as_ref().expect("it is open").reader().expect("it can be read");
-        let mut kept = reader.heads().expect("it can be read");
+        let mut kept = reader.heads(&TaskId::default()).expect("it can be read");
         kept.retain(|head| head.space == space(self.backbone));
         let Some(chosen) = (!kept.is_empty()).then(|| kept.swap_remove(self.dice.random_range(0..kept.len()))) else {
             return self.training();
@@ -288,7 +307,7 @@ impl Life {
         let version = chosen.head.version;
         let old: Vec<u64> = self.heads.iter().copied().filter(|other| other + 6 < version).collect();
         self.heads.retain(|head| !old.contains(head));
-        let forget = old.into_iter().map(|version| Write::DeleteHead { version });
+        let forget = old.into_iter().map(|version| Write::DeleteHead { task: TaskId::default(), version });
         [self.status(version, HeadStatus::Champion), self.message(Topic::Event)].into_iter().chain(forget).collect()
     }
 

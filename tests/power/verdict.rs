@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{Snapshot, Write};
 use edgetuned::head::HeadRecord;
-use edgetuned::words::Digest;
+use edgetuned::words::{Digest, TaskId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
@@ -115,7 +115,10 @@ pub fn judge(folder: &Path, last: &State, under_way: &State) -> Result<(), Strin
     if let Some(stray) = state.strays(last, under_way) {
         return Err(stray);
     }
-    let champion = store.reader().and_then(|reader| reader.champion()).map_err(|error| say("no head")(&error))?;
+    let champion = store
+        .reader()
+        .and_then(|reader| reader.champion(&TaskId::default()))
+        .map_err(|error| say("no head")(&error))?;
     serves(&snapshot, champion.as_ref().map(|head| head.bytes.as_slice()), &state)?;
     // It works on: what is written now is there afterwards, and what was there as well.
     store.commit(&[Write::SeqReserved(u64::MAX >> 2)]).map_err(|error| say("it takes no more writes")(&error))?;

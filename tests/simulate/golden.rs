@@ -170,17 +170,18 @@ fn source(source: LabelSource) -> String {
 fn write(write: &Write) -> String {
     match write {
         Write::Sample(sample) => {
-            let predicted = sample.predicted.as_ref().map_or_else(
+            let [look] = &sample.looks[..] else { panic!("one task looks at {}", sample.id) };
+            let predicted = look.predicted.as_ref().map_or_else(
                 || "none".to_owned(),
                 |predicted| format!("{} {:.6} {}", predicted.label, predicted.probability, predicted.head),
             );
             let (id, path, group) = (sample.id, sample.path.display(), sample.group);
             format!(
                 "write sample {id} {path} {} {} {:?} {group} {predicted}",
-                sample.bytes, sample.arrived_at.0, sample.embedding
+                sample.bytes, sample.arrived_at.0, sample.embeddings[0].1
             )
         }
-        Write::Embedding { id, embedding } => format!("write embedding {id} {embedding:?}"),
+        Write::Embedding { id, embedding, .. } => format!("write embedding {id} {embedding:?}"),
         Write::File { path, stamp, fate } => {
             let fate = match fate {
                 FileDisposition::Sample(id) => format!("sample {id}"),
@@ -201,13 +202,13 @@ fn write(write: &Write) -> String {
                 awaited.at.0
             )
         }
-        Write::Folder { id, class, in_doubt } => {
+        Write::Folder { id, class, in_doubt, .. } => {
             let class = class.as_ref().map_or("none", |class| class.as_str());
             format!("write folder {id} {class} {in_doubt}")
         }
         Write::ClassFolders(folders) => format!("write class-folders {}", of(folders)),
         Write::ChangeUndone { change } => format!("undo change {change}"),
-        Write::DeletePendingLabel { prefix } => format!("delete pending-label {prefix}"),
+        Write::DeletePendingLabel { prefix, .. } => format!("delete pending-label {prefix}"),
         Write::Outbox(message) => format!(
             "write outbox seq={} {} {} {}",
             message.seq,
@@ -221,22 +222,24 @@ fn write(write: &Write) -> String {
             format!("write reply {} {} {} {}", entry.transaction, entry.name, entry.at.0, payload(&entry.answer))
         }
         Write::DeleteReply { transaction } => format!("delete reply {transaction}"),
-        Write::Head(record) => format!("write head {}", record.head),
-        Write::HeadStatus { version, status: now, reason, at } => {
+        Write::Head { record, .. } => format!("write head {}", record.head),
+        Write::HeadStatus { version, status: now, reason, at, .. } => {
             format!("write head-status {version} {} {} {}", status(*now), figures(reason), at.0)
         }
-        Write::TrainingState(state) => format!("write training {}", of(state)),
+        Write::TrainingState { state, .. } => format!("write training {}", of(state)),
         Write::DeleteSample { id } => format!("delete sample {id}"),
         Write::DeleteFile { path } => format!("delete file {}", path.display()),
-        Write::Statistics { file } => format!("write statistics {}", file.len()),
+        Write::Statistics { file, .. } => format!("write statistics {}", file.len()),
         Write::DeleteOtherStatistics => "delete other-statistics".into(),
-        Write::DeleteHead { version } => format!("delete head {version}"),
+        Write::DeleteHead { version, .. } => format!("delete head {version}"),
+        Write::Look { task, id, .. } => format!("write look {task} {id}"),
+        Write::PurgeTask { task } => format!("purge {task}"),
         Write::BackboneState(state) => format!("write backbone {}", of(state)),
         Write::DeleteOtherSpaces => "delete other-spaces".into(),
         Write::ConfigPatchState(state) => format!("write settings {}", of(state)),
         Write::BrokerRecord(record) => format!("write broker {}", of(record)),
         Write::DoubtedTimes(times) => format!("write doubted times {}", of(times)),
-        Write::LiveState(state) => format!("write live {}", of(&**state)),
+        Write::LiveState { state, .. } => format!("write live {}", of(&**state)),
         Write::UpdateState { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
         Write::Chunk { kind, n, bytes } => format!("write chunk {} {n} {}", of(kind), bytes.len()),
         Write::DeleteChunks(kind) => format!("delete chunks {}", of(kind)),

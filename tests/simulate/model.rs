@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use edgetuned::engine::{
     BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, HeadInfo,
     HeadStatus, LabelSource, LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled,
-    StoredSample, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
+    StoredSample, StoredTask, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
@@ -95,7 +95,7 @@ impl Model {
                 self.samples.insert(sample.id, None);
                 self.arrived.push(sample.id);
                 self.embedded(sample.id);
-                if let Some(predicted) = sample.predicted {
+                if let Some(predicted) = sample.looks.into_iter().find_map(|look| look.predicted) {
                     self.predicted.insert(sample.id, (predicted.label, predicted.head));
                 }
             }
@@ -107,7 +107,7 @@ impl Model {
                 self.evicted.remove(&path);
                 self.files.insert(path, (stamp, fate));
             }
-            Write::Label { id, label, source, at, change } => {
+            Write::Label { id, label, source, at, change, .. } => {
                 self.changes = self.changes.max(change.unwrap_or(0));
                 let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
                 self.labelled_at.insert(id, at);
@@ -119,7 +119,7 @@ impl Model {
                 *slot = label.map(|label| (label, source));
                 self.predicted.remove(&id);
             }
-            Write::Folder { id, class, in_doubt } => {
+            Write::Folder { id, class, in_doubt, .. } => {
                 assert!(self.samples.contains_key(&id), "the folder of an unknown sample");
                 self.folders.insert(id, (class, in_doubt));
             }
@@ -129,7 +129,7 @@ impl Model {
                 self.changes = self.changes.max(awaited.change.unwrap_or(0));
                 self.awaited.insert(awaited.prefix.clone(), awaited);
             }
-            Write::DeletePendingLabel { prefix } => {
+            Write::DeletePendingLabel { prefix, .. } => {
                 self.awaited.remove(&prefix);
             }
             Write::Outbox(message) => {
@@ -142,7 +142,7 @@ impl Model {
             Write::SeqReserved(seq) => self.seq = self.seq.max(seq),
             Write::Reply(entry) => self.ledger.push(entry),
             Write::DeleteReply { transaction } => self.ledger.retain(|entry| entry.transaction != transaction),
-            Write::Head(record) => self.heads.push(HeadInfo {
+            Write::Head { record, .. } => self.heads.push(HeadInfo {
                 head: record.head.clone(),
                 created: record.created,
                 space: record.dense.space,
@@ -153,7 +153,7 @@ impl Model {
                 reason: String::new(),
                 promoted_at: None,
             }),
-            Write::HeadStatus { version, status, reason, at } => {
+            Write::HeadStatus { version, status, reason, at, .. } => {
                 for head in &mut self.heads {
                     if head.head.version == version {
                         head.status = status;
@@ -166,13 +166,15 @@ impl Model {
                     }
                 }
             }
-            Write::TrainingState(memory) => self.training = memory,
+            Write::TrainingState { state, .. } => self.training = state,
             Write::DeleteSample { id } => self.evict(id),
             Write::DeleteFile { path } => {
                 self.evicted.remove(&path);
                 self.files.remove(&path);
             }
-            Write::Statistics { file } => self.statistics.extend(self.backbone_in_use.map(|backbone| (backbone, file))),
+            Write::Statistics { file, .. } => {
+                self.statistics.extend(self.backbone_in_use.map(|backbone| (backbone, file)));
+            }
             Write::UpdateState { kind, memory } => {
                 self.updates.insert(kind, *memory);
             }
@@ -186,8 +188,9 @@ impl Model {
                 let in_use = self.backbone_in_use;
                 self.statistics.retain(|backbone, _| Some(*backbone) == in_use);
             }
-            Write::DeleteHead { version } => self.forget_head(version),
-            Write::LiveState(memory) => self.live = *memory,
+            Write::DeleteHead { version, .. } => self.forget_head(version),
+            Write::LiveState { state, .. } => self.live = *state,
+            Write::Look { .. } | Write::PurgeTask { .. } => panic!("there is one task: {write:?}"),
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
             Write::DoubtedTimes(memory) => self.doubted = memory,
@@ -247,23 +250,26 @@ impl Model {
             in_doubt: self.folders.get(id).is_some_and(|(_, in_doubt)| *in_doubt),
             predicted: self.predicted.get(id).cloned(),
         };
-        Snapshot {
+        let task = StoredTask {
             samples: self.arrived.iter().map(stored).collect(),
+            heads: self.heads.clone(),
+            training: self.training.clone(),
+            live: self.live.clone(),
+        };
+        Snapshot {
             awaited: self.awaited.values().cloned().collect(),
             changes: self.changes,
             ledger: self.ledger.clone(),
             outbox: self.outbox.values().map(spooled).collect(),
             seq: self.seq,
-            heads: self.heads.clone(),
-            training: self.training.clone(),
             files: self.files.iter().map(|(path, (_, fate))| (path.clone(), fate.clone())).collect(),
             class_folders: self.class_folders.clone(),
             twin: self.config_patch.clone(),
             backbone: self.backbone.clone(),
-            live: self.live.clone(),
             doubted: self.doubted.clone(),
             broker: self.broker.clone(),
             updates: UpdateKind::ALL.into_iter().filter_map(|kind| Some((kind, self.update(kind)?))).collect(),
+            ..Snapshot::from(task)
         }
     }
 

@@ -5,14 +5,14 @@ use crate::cli::ctl::{self, ForgetWhat};
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::config::Config;
-use crate::engine::{StoredSample, Write};
+use crate::engine::{StoredSample, StoredTask, Write};
 use crate::head::BackboneRef;
 use crate::shared::settings::precision;
-use crate::store::{OpenOptions, Reader, Store, StoreError};
+use crate::store::{OpenOptions, Reader, SpacesInUse, Store, StoreError};
 use crate::train::LabelStats;
 use crate::wire::Forgotten;
 use crate::wire::command::Forget;
-use crate::words::{Label, SampleId};
+use crate::words::{Label, SampleId, TaskId};
 
 /// Samples read at a time.
 const CHUNK: usize = 256;
@@ -28,7 +28,7 @@ pub fn forget(config: &Config, what: &ForgetWhat, output: Output) -> Result<(), 
     let chosen = if let Some(class) = &what.class {
         Chosen::Class(Label::new(class).map_err(Failure::usage)?)
     } else {
-        let rows = reader.sample_rows()?;
+        let rows = reader.sample_rows(&TaskId::default())?;
         Chosen::Images(what.images.iter().map(|image| sample_named(&rows, image)).collect::<Result<_, _>>()?)
     };
     let forgotten = match owned(open(config, &reader))? {
@@ -43,20 +43,24 @@ pub fn forget(config: &Config, what: &ForgetWhat, output: Output) -> Result<(), 
 
 /// The store with the embeddings that its statistics are of: those of the head in service, or of the latest one.
 fn open(config: &Config, reader: &Reader) -> Result<Store, StoreError> {
-    let champion = reader.champion()?.map(|champion| champion.info);
-    let Some(head) = champion.or(reader.heads()?.pop()) else { return Store::open_existing(&config.store.path) };
+    let champion = reader.champion(&TaskId::default())?.map(|champion| champion.info);
+    let Some(head) = champion.or(reader.heads(&TaskId::default())?.pop()) else {
+        return Store::open_existing(&config.store.path);
+    };
     let backbone = BackboneRef { name: head.backbone, sha256: head.space.backbone, dim: head.space.dim };
-    let options = OpenOptions { space: head.space, backbone: &backbone, precision: precision(Some(config)) };
+    let options =
+        OpenOptions { spaces: SpacesInUse::whole(head.space), backbone: &backbone, precision: precision(Some(config)) };
     Store::open(&config.store.path, &options)
 }
 
 fn forget_stored(mut store: Store, chosen: &Chosen) -> Result<Forgotten, Failure> {
-    let snapshot = store.snapshot()?;
+    let mut snapshot = store.snapshot()?;
+    let StoredTask { samples, training, .. } = std::mem::take(snapshot.default_task());
     let is_chosen = |sample: &&StoredSample| match chosen {
         Chosen::Images(ids) => ids.contains(&sample.id),
         Chosen::Class(class) => sample.label.as_ref().is_some_and(|(label, _)| label == class),
     };
-    let samples: Vec<&StoredSample> = snapshot.samples.iter().filter(is_chosen).collect();
+    let samples: Vec<&StoredSample> = samples.iter().filter(is_chosen).collect();
     let ids: Vec<SampleId> = samples.iter().map(|sample| sample.id).collect();
     let labelled = samples.iter().filter(|sample| sample.label.is_some()).count();
     let class = if let Chosen::Class(class) = chosen { Some(class) } else { None };
@@ -68,22 +72,26 @@ fn forget_stored(mut store: Store, chosen: &Chosen) -> Result<Forgotten, Failure
     if let Some(class) = class.filter(|_| forgotten == Forgotten::default()) {
         return Err(no_such_label(class));
     }
-    let mut writes: Vec<Write> = awaited.into_iter().map(|prefix| Write::DeletePendingLabel { prefix }).collect();
-    writes.extend(statistics_without(&store.reader()?, &ids)?.map(|file| Write::Statistics { file }));
+    let mut writes: Vec<Write> =
+        awaited.into_iter().map(|prefix| Write::DeletePendingLabel { task: TaskId::default(), prefix }).collect();
+    writes.extend(
+        statistics_without(&store.reader()?, &ids)?.map(|file| Write::Statistics { task: TaskId::default(), file }),
+    );
     writes.push(Write::DeleteOtherStatistics);
     writes.extend(ids.into_iter().map(|id| Write::DeleteSample { id }));
-    writes.push(count_new_labels(&snapshot.training, labelled));
+    writes.push(count_new_labels(&training, labelled));
     store.commit(&writes)?;
     Ok(forgotten)
 }
 
 /// The statistics of all labels without these samples; `None` where there are none that can be read.
 fn statistics_without(reader: &Reader, ids: &[SampleId]) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some(Ok(mut statistics)) = reader.statistics()?.map(|file| LabelStats::from_bytes(&file)) else {
+    let Some(Ok(mut statistics)) = reader.statistics(&TaskId::default())?.map(|file| LabelStats::from_bytes(&file))
+    else {
         return Ok(None);
     };
     for ids in ids.chunks(CHUNK) {
-        let samples = reader.labels_of(ids)?;
+        let samples = reader.labels_of(&TaskId::default(), ids)?;
         statistics.remove_all(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
     }
     Ok(Some(statistics.to_bytes()))

@@ -13,11 +13,11 @@ use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::now;
 use crate::cli::output::Output;
 use crate::config::Config;
-use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, StoredSample, Write};
+use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, StoredSample, TrainingState, Write};
 use crate::store::Store;
 use crate::wire::MAX_LABEL_ITEMS;
 use crate::wire::command::{Import, ImportCounts, Imported};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// What an import did.
 #[derive(Debug, Serialize)]
@@ -85,7 +85,7 @@ fn check(
     mut wrong: Vec<LineProblem>,
     snapshot: &Snapshot,
 ) -> Result<Checked, Failure> {
-    let samples: BTreeSet<SampleId> = snapshot.samples.iter().map(|sample| sample.id).collect();
+    let samples: BTreeSet<SampleId> = snapshot.samples.iter().copied().collect();
     let mut named: BTreeMap<String, (u64, Option<Label>)> = BTreeMap::new();
     let mut checked = Checked { items: Vec::new(), repeated: 0 };
     for LabelLine { line, image, label } in lines {
@@ -163,7 +163,7 @@ fn send(
 
 /// The store while no daemon runs, and what an import changes in it.
 struct Stored<'a> {
-    snapshot: &'a Snapshot,
+    training: &'a TrainingState,
     samples: BTreeMap<SampleId, &'a StoredSample>,
     awaited: BTreeMap<String, PendingLabel>,
     at: Timestamp,
@@ -174,10 +174,11 @@ struct Stored<'a> {
 
 impl<'a> Stored<'a> {
     fn new(snapshot: &'a Snapshot, at: Timestamp) -> Self {
+        let task = &snapshot.tasks[&TaskId::default()];
         let awaited = snapshot.awaited.iter().map(|label| (label.prefix.clone(), label.clone()));
         Self {
-            snapshot,
-            samples: snapshot.samples.iter().map(|sample| (sample.id, sample)).collect(),
+            training: &task.training,
+            samples: task.samples.iter().map(|sample| (sample.id, sample)).collect(),
             awaited: awaited.collect(),
             at,
             change: snapshot.changes + 1,
@@ -200,10 +201,10 @@ impl<'a> Stored<'a> {
         older.sort_by_key(|awaited| awaited.at);
         self.counts.dropped = self.awaited.len().saturating_sub(PENDING_MAX);
         for awaited in &older[..self.counts.dropped] {
-            self.writes.push(Write::DeletePendingLabel { prefix: awaited.prefix.clone() });
+            self.writes.push(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix.clone() });
         }
         if self.counts.changed > 0 {
-            self.writes.push(count_new_labels(&self.snapshot.training, self.counts.changed));
+            self.writes.push(count_new_labels(self.training, self.counts.changed));
         }
         self.counts.unchanged += repeated;
         (self.writes, Imported { change: self.change, counts: self.counts })
@@ -216,7 +217,7 @@ impl<'a> Stored<'a> {
         // Whoever imports what a folder said says it from now on.
         if !is_same || source.or(sample.removed_by) == Some(LabelSource::Folder) {
             let (id, source, at, change) = (sample.id, LabelSource::Import, self.at, Some(self.change));
-            self.writes.push(Write::Label { id, label, source, at, change });
+            self.writes.push(Write::Label { task: TaskId::default(), id, label, source, at, change });
         }
     }
 
@@ -226,12 +227,20 @@ impl<'a> Stored<'a> {
         *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.awaited }) += 1;
         if let Some(label) = label {
             let (source, at, change) = (LabelSource::Import, self.at, Some(self.change));
-            let awaited = PendingLabel { prefix: prefix.clone(), label, source, at, change, former: None };
+            let awaited = PendingLabel {
+                task: TaskId::default(),
+                prefix: prefix.clone(),
+                label,
+                source,
+                at,
+                change,
+                former: None,
+            };
             let awaited = awaited.in_place_of(former.as_ref());
             self.writes.push(Write::PendingLabel(awaited.clone()));
             self.awaited.insert(prefix, awaited);
         } else if former.is_some() {
-            self.writes.push(Write::DeletePendingLabel { prefix });
+            self.writes.push(Write::DeletePendingLabel { task: TaskId::default(), prefix });
         }
     }
 }

@@ -25,9 +25,9 @@ use crate::image::{self, BadImage, Limits, Rgb};
 use crate::ports::Embedder;
 use crate::shared::files::{PictureError, read_picture};
 use crate::store::files::{self, NewFile};
-use crate::store::{Cache, OpenOptions, Precision, Reader, StoredHead};
+use crate::store::{Cache, CacheOptions, Precision, Reader, SpacesInUse, StoredHead};
 use crate::wire::UpdateKind;
-use crate::words::{Digest, EmbeddingSpace, SampleId, Timestamp, error_chain};
+use crate::words::{Digest, EmbeddingSpace, SampleId, TaskId, Timestamp, error_chain};
 
 /// Embeddings in one commit.
 const BATCH: usize = 16;
@@ -182,8 +182,8 @@ impl Preparation {
         reference: &BackboneRef,
     ) -> Result<Option<(u64, u64)>, AnyError> {
         let Parts { reader, dir: BackboneDir { folder, precision, .. }, .. } = &self.parts;
-        let mut cache = Cache::open(folder, &OpenOptions { space, backbone: reference, precision: *precision })?;
-        let mut kept = reader.sample_rows()?;
+        let mut cache = Cache::open(folder, &CacheOptions { space, backbone: reference, precision: *precision })?;
+        let mut kept = reader.sample_rows(&TaskId::default())?;
         // Labelled images first, then the newest.
         kept.sort_by_key(|sample| (sample.label.is_none(), std::cmp::Reverse(sample.number)));
         let of = kept.len() as u64;
@@ -239,7 +239,7 @@ impl Preparation {
         let Parts { reader, dir: BackboneDir { folder, .. }, trainer, .. } = &self.parts;
         let champion = champion(reader, trainer.space)?;
         let against = champion.as_ref().map(|champion| champion.head.version);
-        let fresh = Reader::open(folder, Some(&space))?;
+        let fresh = Reader::open(folder, SpacesInUse::whole(space))?;
         let labelled = training_data::labelled(&fresh, trainer.max_samples, trainer.fit.seed)?;
         let data = match training_data::dataset(training_data::believed(reader, &labelled)?, space) {
             Ok(data) if data.classes().len() > 1 => data,
@@ -247,7 +247,7 @@ impl Preparation {
         };
         let Some(fitted) = fit(&data, &trainer.fit, &self.control, |_| {})? else { return Ok(None) };
         let version = self.parts.order.version;
-        let before = reader.labelled_of(data.ids())?;
+        let before = reader.labelled_of(&TaskId::default(), data.ids())?;
         let rows: BTreeMap<SampleId, usize> = before.ids.iter().copied().zip(0..).collect();
         let old = |id: &SampleId| rows.get(id).map(|&row| before.embeddings.row(row).to_vec());
         let Comparison { challenger: figures, verdict, .. } =
@@ -315,7 +315,7 @@ fn store_batch(cache: &mut Cache, batch: &mut Vec<(SampleId, Vec<f32>)>) -> Resu
 
 /// The head in service.
 fn champion(reader: &Reader, space: EmbeddingSpace) -> Result<Option<HeadRecord>, AnyError> {
-    let Some(StoredHead { info, bytes }) = reader.champion()? else { return Ok(None) };
+    let Some(StoredHead { info, bytes }) = reader.champion(&TaskId::default())? else { return Ok(None) };
     Ok(if info.space == space { Some(HeadRecord::from_bytes(&bytes)?) } else { None })
 }
 
@@ -326,9 +326,9 @@ mod tests {
 
     use super::*;
     use crate::daemon::throttle::ThrottleSettings;
-    use crate::engine::{LabelSource, NewSample, Write};
+    use crate::engine::{LabelSource, Look, NewSample, Write};
     use crate::eval::gate::Rules;
-    use crate::store::Store;
+    use crate::store::{OpenOptions, Store};
     use crate::train;
     use crate::words::Label;
 
@@ -343,8 +343,10 @@ mod tests {
     /// Twenty labelled samples, embedded by the present backbone and by the next one.
     fn store(folder: &Path) -> Store {
         let (present, next) = (reference(b"b"), reference(b"next"));
-        let options = |space, backbone| OpenOptions { space, backbone, precision: Precision::F32 };
-        let mut store = Store::open(folder, &options(space(b"b"), &present)).unwrap();
+        let options = |space, backbone| CacheOptions { space, backbone, precision: Precision::F32 };
+        let spaces = SpacesInUse::whole(space(b"b"));
+        let now = OpenOptions { spaces, backbone: &present, precision: Precision::F32 };
+        let mut store = Store::open(folder, &now).unwrap();
         let mut cache = Cache::open(folder, &options(space(b"next"), &next)).unwrap();
         for n in 0..20_u8 {
             let (id, embedding) = (SampleId::of(&[n]), vec![f32::from(n % 2), f32::from(n) / 20.0]);
@@ -354,12 +356,19 @@ mod tests {
                 path: PathBuf::from(format!("/srv/{n}.jpg")),
                 bytes: 1,
                 arrived_at: Timestamp(0),
-                embedding,
+                embeddings: vec![(space(b"b"), embedding)],
                 group: id,
-                predicted: None,
+                looks: vec![Look { task: TaskId::default(), space: space(b"b"), predicted: None }],
             };
             let label = Label::new(if n.is_multiple_of(2) { "gear" } else { "nut" }).ok();
-            let label = Write::Label { id, label, source: LabelSource::Mqtt, at: Timestamp(1), change: None };
+            let label = Write::Label {
+                task: TaskId::default(),
+                id,
+                label,
+                source: LabelSource::Mqtt,
+                at: Timestamp(1),
+                change: None,
+            };
             store.commit(&[Write::Sample(Box::new(sample)), label]).unwrap();
         }
         store

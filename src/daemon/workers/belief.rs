@@ -6,7 +6,7 @@ use crate::engine::{LabelSource, LeftOut};
 use crate::eval::belief::{Disbelief, Given};
 use crate::store::{LabelOrigin, Reader, StoreError};
 use crate::train::Dataset;
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// How the labels of a data set came about.
 pub(super) struct Origins {
@@ -20,7 +20,7 @@ impl Origins {
     /// [`StoreError`] when the store cannot be read.
     pub fn read(reader: &Reader, data: &Dataset) -> Result<Self, StoreError> {
         let (origins, left_out): (BTreeMap<SampleId, LabelOrigin>, _) =
-            (reader.label_origins()?, reader.disbelieved()?);
+            (reader.label_origins(&TaskId::default())?, reader.disbelieved(&TaskId::default())?);
         // A label that went since the data set was read is an old one: the next training sees that it went.
         let gone = LabelOrigin { at: Timestamp(i64::MIN), source: LabelSource::Undo, is_confirmed: true };
         let of = |id: &SampleId| origins.get(id).copied().unwrap_or(gone);

@@ -10,7 +10,7 @@ use crate::head::{BadHeadFile, HeadRecord};
 use crate::store::files::{self, NewFile};
 use crate::store::{Reader, StoreError};
 use crate::wire::Exported;
-use crate::words::{Digest, HeadRef};
+use crate::words::{Digest, HeadRef, TaskId};
 
 /// Exported models that are kept.
 const EXPORTS: usize = 3;
@@ -45,7 +45,8 @@ pub(crate) enum ExportError {
 /// program says, and removes the oldest beyond [`EXPORTS`].
 pub(crate) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Result<Exported, ExportError> {
     let Source { reader, manifest, threads } = *source;
-    let stored = reader.head(head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
+    let stored =
+        reader.head(&TaskId::default(), head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
     let record =
         HeadRecord::from_bytes(&stored.bytes).map_err(|source| ExportError::Head { head: head.clone(), source })?;
     let proof = Proof::prepare(manifest, threads, &record)?;

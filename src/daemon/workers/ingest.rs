@@ -18,7 +18,7 @@ use crate::ports::{EmbedError, Embedder};
 use crate::shared::files::{PictureError, read_picture};
 use crate::store::Reader;
 use crate::train::{Frame, Grouper};
-use crate::words::{SampleId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, SampleId, Timestamp, error_chain};
 
 /// Decoded images waiting for the backbone: a few hundred KB each.
 const DECODED: usize = 2;
@@ -72,11 +72,11 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     // Room for all files in flight, so that queueing one never blocks.
     let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX);
     let (decoded, awaiting) = sync_channel(DECODED);
-    let preprocess = parts.embedder.preprocess().clone();
+    let (preprocess, space) = (parts.embedder.preprocess().clone(), parts.embedder.space());
     let (reader, events) = (parts.reader, parts.events.clone());
     let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, preprocess, limits: Limits::default(), heartbeat };
+        let reading = Reading { reader, preprocess, space, limits: Limits::default(), heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -96,6 +96,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
 struct Reading {
     reader: Reader,
     preprocess: Preprocess,
+    space: EmbeddingSpace,
     limits: Limits,
     heartbeat: Heartbeat,
 }
@@ -126,7 +127,8 @@ impl Reading {
         let (id, stamp) = (picture.id, picture.stamp);
         // A listing passes over such files; this one was found before its sample went.
         let was_let_go = self.reader.file_was_let_go(&job.path, stamp);
-        let cached = match was_let_go.and_then(|was_let_go| Ok((was_let_go, self.reader.embedding(&id)?))) {
+        let cached = match was_let_go.and_then(|was_let_go| Ok((was_let_go, self.reader.embedding(&id, &self.space)?)))
+        {
             Ok((true, _)) => return Err(failed(job, stamp, IngestOutcome::LetGo)),
             Ok((false, cached)) => cached,
             Err(error) => {

@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::daemon::serving::Scoring;
-use crate::engine::{FileDisposition, NewSample, Write};
+use crate::engine::{FileDisposition, Look, NewSample, Write};
 use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
-use crate::store::{OpenOptions, Precision, Store};
-use crate::words::{Digest, EmbeddingSpace};
+use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
+use crate::words::{Digest, EmbeddingSpace, TaskId};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -26,9 +26,19 @@ struct Faulty {
     does: Does,
 }
 
+fn preprocess() -> Preprocess {
+    let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
+    let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
+    Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch }
+}
+
+fn space(preprocess: &Preprocess) -> EmbeddingSpace {
+    EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: preprocess.digest(), dim: 2 }
+}
+
 impl Embedder for Faulty {
     fn space(&self) -> EmbeddingSpace {
-        EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: self.preprocess.digest(), dim: 2 }
+        space(&self.preprocess)
     }
 
     fn preprocess(&self) -> &Preprocess {
@@ -69,13 +79,10 @@ fn working_on(
 ) -> (Ingest, Heartbeats, Receiver<Event>) {
     let path = folder.join("picture.bmp");
     fs::write(&path, picture()).unwrap();
-    let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
-    let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-    let preprocess = Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch };
-    let embedder = Box::new(Faulty { preprocess, does });
+    let embedder = Box::new(Faulty { preprocess: preprocess(), does });
     let space = embedder.space();
     let backbone = BackboneRef { name: "faulty".into(), sha256: Digest::of(b"m"), dim: 2 };
-    let options = OpenOptions { space, backbone: &backbone, precision: Precision::F32 };
+    let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F32 };
     let mut store = Store::open(folder, &options).unwrap();
     store.commit(&known(&path)).unwrap();
     let serving = Serving::new(Scoring { top_k: 3, rates: DoubtRates::DEFAULT });
@@ -149,9 +156,9 @@ fn a_file_whose_sample_was_let_go_is_not_taken_in_until_it_changes() {
                 path: path.to_owned(),
                 bytes: 70,
                 arrived_at: Timestamp(1),
-                embedding: vec![1.0, 2.0],
+                embeddings: vec![(space(&preprocess()), vec![1.0, 2.0])],
                 group: id,
-                predicted: None,
+                looks: vec![Look { task: TaskId::default(), space: space(&preprocess()), predicted: None }],
             };
             let mut stamp = read_picture(path, &Limits::default()).unwrap().stamp;
             stamp.mtime_ns -= i64::from(changes);

@@ -21,7 +21,7 @@ use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
 use crate::store::{CurrentLabel, Reader, StoreError};
 use crate::train::{self, OnlineLearner};
-use crate::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
 
 /// Samples read at a time.
 const CHUNK: usize = 256;
@@ -156,7 +156,7 @@ impl OnlineWorker {
         worker.catch_up()?;
         // Before the first verdict there is no head to correct.
         if worker.folded_in_until.is_some() {
-            for sample in worker.parts.reader.labelled_since(worker.folded_in_until)? {
+            for sample in worker.parts.reader.labelled_since(&TaskId::default(), worker.folded_in_until)? {
                 worker.take(&sample);
             }
         }
@@ -198,7 +198,7 @@ impl OnlineWorker {
     fn learn(&mut self, ids: &[SampleId]) -> Result<(), StoreError> {
         // What is learned stays after all.
         self.leaving.retain(|id| !ids.contains(id));
-        for sample in self.parts.reader.labels_of(ids)? {
+        for sample in self.parts.reader.labels_of(&TaskId::default(), ids)? {
             self.take(&sample);
         }
         self.correct();
@@ -229,12 +229,13 @@ impl OnlineWorker {
     fn catch_up(&mut self) -> Result<(), StoreError> {
         let reader = &self.parts.reader;
         if let Some(folded_in_until) = self.folded_in_until {
-            let newer = reader.labelled_since(Some(folded_in_until))?;
-            let still = reader.labels_of(&self.leaving)?;
+            let newer = reader.labelled_since(&TaskId::default(), Some(folded_in_until))?;
+            let still = reader.labels_of(&TaskId::default(), &self.leaving)?;
             self.leaving = still.into_iter().map(|sample| sample.id).collect();
             let waiting: BTreeSet<SampleId> =
                 newer.iter().map(|sample| sample.id).chain(self.leaving.clone()).collect();
-            if let Some(statistics) = train::catch_up(reader, self.learner.statistics(), &waiting)? {
+            let rows = training_data::TaskRows { reader, task: &TaskId::default() };
+            if let Some(statistics) = train::catch_up(&rows, self.learner.statistics(), &waiting)? {
                 self.learner = OnlineLearner::new(statistics);
                 for sample in &newer {
                     self.take(sample);
@@ -294,7 +295,7 @@ impl OnlineWorker {
 
     fn let_go(&mut self, ids: &[SampleId]) -> Result<(), StoreError> {
         for ids in ids.chunks(CHUNK) {
-            let samples = self.parts.reader.labels_of(ids)?;
+            let samples = self.parts.reader.labels_of(&TaskId::default(), ids)?;
             self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
         }
         self.leaving.extend(ids);
@@ -341,9 +342,9 @@ mod tests {
 
     use super::*;
     use crate::daemon::serving::Scoring;
-    use crate::engine::{LabelSource, NewSample, Write};
+    use crate::engine::{LabelSource, Look, NewSample, Write};
     use crate::head::{BackboneRef, DoubtRates};
-    use crate::store::{OpenOptions, Precision, Store};
+    use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
 
     fn id(n: u8) -> SampleId {
         SampleId::of(&[n])
@@ -355,22 +356,30 @@ mod tests {
 
     fn label(n: u8, at: i64) -> Write {
         let label = Label::new(if n.is_multiple_of(2) { "gear" } else { "nut" }).ok();
-        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at), change: None }
+        Write::Label {
+            task: TaskId::default(),
+            id: id(n),
+            label,
+            source: LabelSource::Mqtt,
+            at: Timestamp(at),
+            change: None,
+        }
     }
 
     /// Forty samples, of which the first twenty are labelled.
     fn store(folder: &Path) -> Store {
         let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"b"), dim: 2 };
-        let options = OpenOptions { space: space(), backbone: &backbone, precision: Precision::F32 };
+        let options =
+            OpenOptions { spaces: SpacesInUse::whole(space()), backbone: &backbone, precision: Precision::F32 };
         let mut store = Store::open(folder, &options).unwrap();
         let sample = |n: u8| NewSample {
             id: id(n),
             path: PathBuf::from(format!("/srv/{n}.jpg")),
             bytes: 1,
             arrived_at: Timestamp(0),
-            embedding: vec![1.0, f32::from(n)],
+            embeddings: vec![(space(), vec![1.0, f32::from(n)])],
             group: id(n),
-            predicted: None,
+            looks: vec![Look { task: TaskId::default(), space: space(), predicted: None }],
         };
         let samples = (0..40).map(|n| Write::Sample(Box::new(sample(n))));
         store.commit(&samples.chain((0..20).map(|n| label(n, 1))).collect::<Vec<_>>()).unwrap();

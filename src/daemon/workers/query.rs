@@ -127,7 +127,7 @@ impl Parts {
     /// The current prediction for a stored image; without a head it has no label.
     fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
         let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
-        let Some(embedding) = self.reader.embedding(&id)? else {
+        let Some(embedding) = self.reader.embedding(&id, &self.manifest.space())? else {
             let reason = "the image has an embedding of another backbone only; it is embedded again when its file is \
                           read";
             return Ok(Answer::error(ErrorCode::NotPossible, reason));

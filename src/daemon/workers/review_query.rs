@@ -12,10 +12,10 @@ use crate::eval::drift::{Monitor, Reference};
 use crate::eval::next_class::{Advice, next_class};
 use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
 use crate::head::HeadRecord;
-use crate::store::{LabelledSamples, Reader, SampleRow, StoreError, UnlabelledSamples};
+use crate::store::{EvictableSample, LabelledSamples, Reader, StoreError, UnlabelledSamples};
 use crate::train::LabelStats;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewAdvice, ReviewItem, ReviewNeighbour, ReviewReason};
-use crate::words::{ClassSet, Label, SampleId, Timestamp, is_audit};
+use crate::words::{ClassSet, Label, SampleId, TaskId, Timestamp, is_audit};
 
 /// Images without a label that are considered for the review list, the latest first.
 const CANDIDATES: usize = 1_000;
@@ -36,7 +36,7 @@ pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Resu
         .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
         .collect();
     let ids: Vec<SampleId> = heldout.keys().copied().collect();
-    let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(&ids)?;
+    let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(&TaskId::default(), &ids)?;
     let predicted: Vec<usize> = ids.iter().map(|id| heldout[id]).collect();
     let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
     Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
@@ -54,12 +54,12 @@ pub(crate) fn review(
     seed: u64,
 ) -> Result<Review, StoreError> {
     let labelled = training_data::labelled(reader, LABELLED, seed)?;
-    let unlabelled = reader.unlabelled(CANDIDATES, since)?;
+    let unlabelled = reader.unlabelled(&TaskId::default(), CANDIDATES, since)?;
     let none = ClassSet::default();
     let classes = champion.map_or(&none, |champion| &champion.dense.classes);
     let UnlabelledSamples { ids, groups, embeddings, .. } = &unlabelled;
     let candidates = review::candidates(ids, groups, embeddings, champion, unknown_percentile);
-    let left_out = reader.disbelieved()?;
+    let left_out = reader.disbelieved(&TaskId::default())?;
     let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion, &left_out));
     let doubts: Vec<Doubt> = doubted.iter().map(|label| label.doubt.clone()).collect();
     let pool = Pool {
@@ -89,7 +89,7 @@ pub(crate) fn review(
         });
     }
     let mut counts: BTreeMap<Label, u64> = BTreeMap::new();
-    for (_, label, _) in reader.labelled_ids()? {
+    for (_, label, _) in reader.labelled_ids(&TaskId::default())? {
         *counts.entry(label).or_default() += 1;
     }
     let figures = champion.and_then(|champion| champion.figures.as_ref());
@@ -121,18 +121,23 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
     label.neighbours.iter().map(shown).collect()
 }
 
-/// This many samples that can be evicted, or fewer where no more can. Those with a label that `statistics` do not
-/// contain yet stay.
+/// This many samples that can be evicted, or fewer where no more can. Those with a label that `statistics`, those of the
+/// default task, do not contain yet stay.
 pub(crate) fn evictable(
     reader: &Reader,
     count: usize,
     statistics: &LabelStats,
 ) -> Result<Vec<EvictionCandidate>, StoreError> {
-    let held = |sample: &SampleRow| sample.label.is_none() || statistics.class_of(&sample.id) == sample.label.as_ref();
-    let kept = reader.sample_rows()?.into_iter().filter(held).map(|sample| Kept {
+    let held = |sample: &EvictableSample| {
+        let is_held = |(task, label): &(TaskId, Label)| {
+            task.is_default() && statistics.class_of(&sample.id).is_some_and(|class| class == label)
+        };
+        sample.labels.iter().all(is_held)
+    };
+    let kept = reader.evictable()?.into_iter().filter(held).map(|sample| Kept {
         id: sample.id,
         group: sample.group,
-        label: sample.label,
+        label: sample.labels.into_iter().map(|(_, label)| label).next(),
         arrived: sample.number,
         audit: is_audit(&sample.id),
     });
@@ -156,7 +161,7 @@ pub(crate) fn evictable(
 
 /// Embeddings (m, d) of labelled samples, in the order of `ids`; zeros where there is none.
 fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
-    let found = reader.labelled_of(ids)?;
+    let found = reader.labelled_of(&TaskId::default(), ids)?;
     let place: BTreeMap<SampleId, usize> = found.ids.iter().copied().zip(0..).collect();
     let mut rows = Array2::zeros((ids.len(), found.embeddings.ncols().max(1)));
     for (mut row, id) in rows.axis_iter_mut(Axis(0)).zip(ids) {

@@ -18,7 +18,7 @@ use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
 use crate::wire::TrainingPhase;
-use crate::words::{EmbeddingSpace, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, TaskId, Timestamp, error_chain};
 
 /// What every training needs.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ pub(super) fn champion(
     reader: &Reader,
     space: EmbeddingSpace,
 ) -> Result<(Option<u64>, Option<HeadRecord>), StoreError> {
-    let stored = reader.champion()?.filter(|stored| stored.info.space == space);
+    let stored = reader.champion(&TaskId::default())?.filter(|stored| stored.info.space == space);
     Ok(stored.as_ref().map_or((None, None), champion_of))
 }
 

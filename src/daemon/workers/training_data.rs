@@ -2,20 +2,20 @@
 
 use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, LabelStats};
-use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, error_chain};
+use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, TaskId, error_chain};
 
 /// At most `max` labelled samples, balanced and diverse; fewer of many classes ([`train::sample_limit`]).
 pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
-    let all = reader.labelled_ids()?;
+    let all = reader.labelled_ids(&TaskId::default())?;
     let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
     let max = train::sample_limit(max, classes.len());
     if all.len() <= max {
-        return reader.labelled();
+        return reader.labelled(&TaskId::default());
     }
     let y: Vec<usize> = all.iter().filter_map(|(_, label, _)| classes.index_of(label)).collect();
     let (ids, groups): (Vec<_>, Vec<_>) = all.iter().map(|(id, _, group)| (*id, *group)).unzip();
     let chosen: Vec<_> = train::subset(&y, &groups, &ids, max, seed).into_iter().map(|place| ids[place]).collect();
-    reader.labelled_of(&chosen)
+    reader.labelled_of(&TaskId::default(), &chosen)
 }
 
 /// Samples of the store as what a training takes.
@@ -27,13 +27,13 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
 
 /// Those that the last training believed, or has not seen.
 pub(crate) fn believed(reader: &Reader, labelled: &LabelledSamples) -> Result<LabelledSamples, StoreError> {
-    let disbelieved = reader.disbelieved()?;
+    let disbelieved = reader.disbelieved(&TaskId::default())?;
     Ok(labelled.only(|id| !disbelieved.contains(id)))
 }
 
 /// The statistics as they were last written; none yet where they are of another space or cannot be read.
 pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
-    match reader.statistics()?.map(|file| LabelStats::from_bytes(&file)) {
+    match reader.statistics(&TaskId::default())?.map(|file| LabelStats::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
         Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are rebuilt from the labels"),
         _ => {}
@@ -48,18 +48,24 @@ pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<Label
 pub(crate) fn with_replay(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
     let statistics = statistics(reader, data.space())?;
     let max = train::sample_limit(max, data.classes().len());
-    train::with_replay(reader, data, statistics, max)
+    train::with_replay(&TaskRows { reader, task: &TaskId::default() }, data, statistics, max)
 }
 
-impl LabelRows for Reader {
+/// The labels of a task.
+pub(crate) struct TaskRows<'a> {
+    pub reader: &'a Reader,
+    pub task: &'a TaskId,
+}
+
+impl LabelRows for TaskRows<'_> {
     type Error = StoreError;
 
     fn labels(&self) -> Result<Vec<(SampleId, Label)>, StoreError> {
-        Ok(self.labelled_ids()?.into_iter().map(|(id, label, _)| (id, label)).collect())
+        Ok(self.reader.labelled_ids(self.task)?.into_iter().map(|(id, label, _)| (id, label)).collect())
     }
 
     fn rows(&self, ids: &[SampleId]) -> Result<Vec<LabelRow>, StoreError> {
-        let samples = self.labels_of(ids)?.into_iter();
+        let samples = self.reader.labels_of(self.task, ids)?.into_iter();
         Ok(samples.map(|now| LabelRow { id: now.id, label: now.label, embedding: now.embedding }).collect())
     }
 }
@@ -70,9 +76,9 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::engine::{LabelSource, NewSample, Write};
+    use crate::engine::{LabelSource, Look, NewSample, Write};
     use crate::head::BackboneRef;
-    use crate::store::{OpenOptions, Precision, Store};
+    use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
     use crate::train::{Settings, fit};
     use crate::words::{Digest, Timestamp};
 
@@ -93,7 +99,14 @@ mod tests {
     }
 
     fn labelled_as(n: u8, label: Option<Label>, at: i64) -> Write {
-        Write::Label { id: id(n), label, source: LabelSource::Mqtt, at: Timestamp(at), change: None }
+        Write::Label {
+            task: TaskId::default(),
+            id: id(n),
+            label,
+            source: LabelSource::Mqtt,
+            at: Timestamp(at),
+            change: None,
+        }
     }
 
     fn sample(n: u8) -> [Write; 2] {
@@ -102,9 +115,9 @@ mod tests {
             path: PathBuf::from(format!("/srv/{n}.jpg")),
             bytes: 1,
             arrived_at: Timestamp(0),
-            embedding: embedding(n),
+            embeddings: vec![(space(), embedding(n))],
             group: id(n),
-            predicted: None,
+            looks: vec![Look { task: TaskId::default(), space: space(), predicted: None }],
         };
         [Write::Sample(Box::new(sample)), labelled_as(n, Some(label(n)), 1)]
     }
@@ -112,12 +125,13 @@ mod tests {
     /// A store of sixteen labelled samples whose statistics were written.
     fn store(folder: &std::path::Path) -> Store {
         let backbone = BackboneRef { name: "tiny".into(), sha256: Digest::of(b"b"), dim: 4 };
-        let options = OpenOptions { space: space(), backbone: &backbone, precision: Precision::F32 };
+        let options =
+            OpenOptions { spaces: SpacesInUse::whole(space()), backbone: &backbone, precision: Precision::F32 };
         let mut store = Store::open(folder, &options).unwrap();
         store.commit(&(0..16).flat_map(sample).collect::<Vec<_>>()).unwrap();
         let mut statistics = LabelStats::new(space());
         (0..16).for_each(|n| statistics.set(id(n), Some(&label(n)), &embedding(n)));
-        store.commit(&[Write::Statistics { file: statistics.to_bytes() }]).unwrap();
+        store.commit(&[Write::Statistics { task: TaskId::default(), file: statistics.to_bytes() }]).unwrap();
         store
     }
 

@@ -114,7 +114,7 @@ fn head(
     settings: &TrainerSettings,
 ) -> Result<Result<CheckedHead, Refusal>, StoreError> {
     let dim = settings.space.dim;
-    let recent = reader.recent(PROBES)?;
+    let recent = reader.recent(&settings.space, PROBES)?;
     let probes = [vec![0.0; dim], vec![1.0; dim], vec![-1.0; dim]];
     let embeddings = probes.iter().map(Vec::as_slice).chain(recent.iter().map(|recent| recent.embedding.as_slice()));
     for embedding in embeddings {

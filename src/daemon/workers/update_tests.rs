@@ -6,13 +6,13 @@ use ndarray::{Array1, Array2};
 use super::super::train::champion_of;
 use super::*;
 use crate::daemon::throttle::ThrottleSettings;
-use crate::engine::{HeadInfo, LabelSource, NewSample, Write};
+use crate::engine::{HeadInfo, LabelSource, Look, NewSample, Write};
 use crate::eval::gate::{Rules, VerdictCode};
 use crate::head::{BackboneRef, DenseHead};
-use crate::store::{OpenOptions, Precision, Store, StoredHead};
+use crate::store::{OpenOptions, Precision, SpacesInUse, Store, StoredHead};
 use crate::train;
 use crate::wire::UpdateKind;
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 fn space(backbone: &[u8]) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -51,7 +51,11 @@ fn head(labels: &[&str], sign: f32, backbone_digest: &[u8]) -> HeadRecord {
 
 fn store(folder: &Path) -> Store {
     let backbone = backbone();
-    Store::open(folder, &OpenOptions { space: space(b"b"), backbone: &backbone, precision: Precision::F32 }).unwrap()
+    Store::open(
+        folder,
+        &OpenOptions { spaces: SpacesInUse::whole(space(b"b")), backbone: &backbone, precision: Precision::F32 },
+    )
+    .unwrap()
 }
 
 /// Forty labelled images of two classes, told apart by the sign of their first value.
@@ -63,12 +67,19 @@ fn labelled() -> Vec<Write> {
             path: format!("/srv/{n}.jpg").into(),
             bytes: 1,
             arrived_at: Timestamp(0),
-            embedding: vec![side, f32::from(n) / 40.0],
+            embeddings: vec![(space(b"b"), vec![side, f32::from(n) / 40.0])],
             group: SampleId::of(&[n]),
-            predicted: None,
+            looks: vec![Look { task: TaskId::default(), space: space(b"b"), predicted: None }],
         };
         let label = Some(Label::new(class).unwrap());
-        let label = Write::Label { id: sample.id, label, source: LabelSource::Mqtt, at: Timestamp(1), change: None };
+        let label = Write::Label {
+            task: TaskId::default(),
+            id: sample.id,
+            label,
+            source: LabelSource::Mqtt,
+            at: Timestamp(1),
+            change: None,
+        };
         [Write::Sample(Box::new(sample)), label]
     };
     (0..40).flat_map(one).collect()
@@ -121,9 +132,9 @@ fn a_whole_head_is_found_and_measured_on_the_labels_that_are_here() {
 fn a_head_is_held_against_the_one_in_service() {
     let champion = head(&["bolt", "nut"], 1.0, b"b");
     let mut writes = labelled();
-    writes.push(Write::Head(Box::new(champion)));
+    writes.push(Write::Head { task: TaskId::default(), record: Box::new(champion) });
     let (status, reason) = (crate::engine::HeadStatus::Champion, String::new());
-    writes.push(Write::HeadStatus { version: 1, status, reason, at: Timestamp(0) });
+    writes.push(Write::HeadStatus { task: TaskId::default(), version: 1, status, reason, at: Timestamp(0) });
     let wrong = head_found(&head(&["bolt", "nut"], -1.0, b"b").to_bytes(), &writes);
     assert_eq!((wrong.verdict.promote, wrong.against, wrong.record.head.version), (false, Some(1), 2));
     let other = head_found(&head(&["bolt", "nut", "washer"], 1.0, b"b").to_bytes(), &writes);

@@ -156,8 +156,9 @@ pub(in crate::engine) fn jump_between(then: Now, now: Now) -> Option<i64> {
 impl WallClock {
     /// A clock that stamps nothing earlier than what is stored.
     pub fn new(snapshot: &Snapshot) -> Self {
-        let promoted = snapshot.heads.iter().filter_map(|head| head.promoted_at);
-        let trained = [snapshot.training.began, snapshot.training.settled].into_iter().flatten();
+        let tasks = || snapshot.tasks.values();
+        let promoted = tasks().flat_map(|task| &task.heads).filter_map(|head| head.promoted_at);
+        let trained = tasks().flat_map(|task| [task.training.began, task.training.settled]).flatten();
         Self { latest: promoted.chain(trained).max(), doubted: snapshot.doubted.clone(), ..Self::default() }
     }
 

@@ -4,7 +4,7 @@ use crate::engine::{
     BrokerEvent, Engine, Event, Inbound, LabelSource, OutboxMessage, PendingLabel, PromotionPolicy, Snapshot, Spooled,
     Step, SystemMetrics, Worth, Write,
 };
-use crate::words::Label;
+use crate::words::{Label, TaskId};
 
 /// A message, a label, and that the daemon started.
 const WAITING: usize = 3;
@@ -21,6 +21,7 @@ fn set_by(mono_ms: u64, by_ms: i64) -> Now {
 fn waiting() -> Engine {
     let made_at = at(0).wall;
     let awaited = PendingLabel {
+        task: TaskId::default(),
         prefix: "0123456789abcdef".into(),
         label: Label::new("nut").unwrap(),
         source: LabelSource::Mqtt,

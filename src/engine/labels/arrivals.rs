@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::event::EmbeddedImage;
 use super::super::fact::{Fact, ReadImage};
-use super::super::write::{FileDisposition, NewSample, Predicted, Write};
+use super::super::write::{FileDisposition, Look, NewSample, Predicted, Write};
 use super::Labels;
+use crate::words::TaskId;
 
 impl Labels {
     /// A new image is stored, predicted and reported in one transaction; a known one only gains a path, an embedding
@@ -25,7 +26,8 @@ impl Labels {
         cx.write(Write::File { path: path.clone(), stamp, fate: FileDisposition::Sample(id) });
         if self.index.contains(&id) {
             if !image.embed.is_zero() {
-                cx.write(Write::Embedding { id, embedding: image.embedding });
+                let space = cx.settings().space;
+                cx.write(Write::Embedding { id, space, embedding: image.embedding });
                 self.learn(cx, id);
             }
             self.file_lives(cx, &path, id);
@@ -51,18 +53,19 @@ impl Labels {
             cx.report_novel(id, &scored);
             cx.post(Fact::ImagePredicted { id, scored });
         }
+        let space = cx.settings().space;
         cx.write(Write::Sample(Box::new(NewSample {
             id,
             path: path.to_owned(),
             bytes: image.bytes,
             arrived_at: cx.now.wall,
-            embedding: image.embedding,
+            embeddings: vec![(space, image.embedding)],
             group: image.group,
-            predicted,
+            looks: vec![Look { task: TaskId::default(), space, predicted }],
         })));
         self.file_lives(cx, path, id);
         for awaited in self.index.awaited.claim(&id) {
-            cx.write(Write::DeletePendingLabel { prefix: awaited.prefix });
+            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix });
             self.set_label(cx, id, Some(awaited.label), awaited.source, awaited.change);
         }
         self.keep_within_quota(cx);

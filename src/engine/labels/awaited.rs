@@ -95,11 +95,13 @@ impl AwaitedLabels {
 mod tests {
     use super::super::super::write::LabelSource;
     use super::*;
+    use crate::words::TaskId;
 
     #[test]
     fn labels_wait_for_their_image_and_the_oldest_go_past_the_bound() {
         let mut labels = AwaitedLabels::default();
         let awaited = |n: usize| PendingLabel {
+            task: TaskId::default(),
             prefix: format!("{n:08x}"),
             label: Label::new("nut").unwrap(),
             source: LabelSource::Mqtt,

@@ -16,7 +16,7 @@ use super::super::write::{ClassFolders, LabelSource, Write};
 use super::Labels;
 use super::index::ClassNumber;
 use super::last_word::{self, FolderAct, Lies, Standing};
-use crate::words::{Component, Label, SampleId};
+use crate::words::{Component, Label, SampleId, TaskId};
 
 /// Images whose files are looked at together.
 const LOOKED_AT: usize = 256;
@@ -184,7 +184,7 @@ impl Labels {
     /// Notes in the store what a sample's class by folder is, where that changes.
     fn note_folder(&mut self, cx: &mut Cx<'_>, id: SampleId, folder: Option<ClassNumber>, in_doubt: bool) {
         let class = folder.map(|folder| self.index.class(folder).clone());
-        cx.write(Write::Folder { id, class, in_doubt });
+        cx.write(Write::Folder { task: TaskId::default(), id, class, in_doubt });
     }
 
     fn contradiction(&self, id: SampleId) -> String {

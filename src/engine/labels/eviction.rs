@@ -18,7 +18,7 @@ use super::super::write::Write;
 use super::Labels;
 use crate::eval::budget::Why;
 use crate::wire::EventKind;
-use crate::words::{Component, SampleId};
+use crate::words::{Component, SampleId, TaskId};
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
@@ -64,7 +64,7 @@ impl Labels {
 
     /// The statistics hold the labels that a verdict saw: what had to wait for that may go.
     pub fn statistics_stored(&mut self, cx: &mut Cx<'_>, file: Vec<u8>) {
-        cx.write(Write::Statistics { file });
+        cx.write(Write::Statistics { task: TaskId::default(), file });
         self.eviction.verdicts += 1;
     }
 

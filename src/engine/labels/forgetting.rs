@@ -14,7 +14,7 @@ use super::super::write::Write;
 use super::Labels;
 use crate::wire::command::{Forget, Spec as _};
 use crate::wire::{Answer, ErrorCode, Forgotten};
-use crate::words::SampleId;
+use crate::words::{SampleId, TaskId};
 
 impl Labels {
     /// The samples that a request means; nothing changes yet.
@@ -70,10 +70,10 @@ impl Labels {
             forgotten.awaited = awaited.len();
             for awaited in awaited {
                 self.index.awaited.remove(&awaited.prefix);
-                cx.write(Write::DeletePendingLabel { prefix: awaited.prefix });
+                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix });
             }
         }
-        cx.write(Write::Statistics { file });
+        cx.write(Write::Statistics { task: TaskId::default(), file });
         // Those of another backbone, which may serve again, are made anew from the labels that are left.
         cx.write(Write::DeleteOtherStatistics);
         let labelled = self.index.labelled();

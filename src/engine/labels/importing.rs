@@ -7,6 +7,7 @@ use super::index::{Changed, Resolved};
 use super::labelling::ambiguous;
 use crate::wire::command::{Import, ImportCounts, Imported, Spec as _};
 use crate::wire::{Answer, ErrorCode, LabelItem};
+use crate::words::TaskId;
 
 impl Labels {
     /// Labels of one request: all of them or, where one may mean several images, none.
@@ -45,10 +46,18 @@ impl Labels {
         let mut dropped = None;
         if let Some(label) = item.label.clone() {
             let (source, at, change) = (LabelSource::Import, cx.now.wall, Some(change));
-            let awaited = PendingLabel { prefix: prefix.to_owned(), label, source, at, change, former: None };
+            let awaited = PendingLabel {
+                task: TaskId::default(),
+                prefix: prefix.to_owned(),
+                label,
+                source,
+                at,
+                change,
+                former: None,
+            };
             dropped = self.await_label(cx, awaited);
         } else if self.index.awaited.remove(prefix) {
-            cx.write(Write::DeletePendingLabel { prefix: prefix.to_owned() });
+            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: prefix.to_owned() });
         }
         ImportCounts {
             unchanged: usize::from(is_same),

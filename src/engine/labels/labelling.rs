@@ -8,7 +8,7 @@ use super::awaited::PENDING_MAX;
 use super::index::{Changed, Resolved};
 use crate::wire::command::{self, Spec as _};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
-use crate::words::{Label, SampleId};
+use crate::words::{Label, SampleId, TaskId};
 
 impl Labels {
     /// Labels from the broker: those that mean one image, or one that is still to come, count; the others are
@@ -78,12 +78,12 @@ impl Labels {
         let prefix = item.image.as_str().to_owned();
         let Some(label) = item.label else {
             if self.index.awaited.remove(&prefix) {
-                cx.write(Write::DeletePendingLabel { prefix });
+                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
             }
             return;
         };
         let (source, at, change) = (LabelSource::Mqtt, cx.now.wall, Some(change));
-        let awaited = PendingLabel { prefix, label, source, at, change, former: None };
+        let awaited = PendingLabel { task: TaskId::default(), prefix, label, source, at, change, former: None };
         if let Some(prefix) = self.await_label(cx, awaited) {
             let reason =
                 format!("the label kept for image {prefix} was dropped: at most {PENDING_MAX} wait for their image");
@@ -98,7 +98,7 @@ impl Labels {
         cx.write(Write::PendingLabel(awaited.clone()));
         let dropped = self.index.awaited.insert(awaited, cx.now);
         if let Some(prefix) = dropped.clone() {
-            cx.write(Write::DeletePendingLabel { prefix });
+            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
         }
         dropped
     }
@@ -123,7 +123,7 @@ impl Labels {
             labelled_since.insert(id);
         }
         let at = cx.stamp();
-        cx.write(Write::Label { id, label: label.clone(), source, at, change });
+        cx.write(Write::Label { task: TaskId::default(), id, label: label.clone(), source, at, change });
         self.learn(cx, id);
         if changed == Changed::Label || is_confirmed {
             self.left_out.remove(&id);

@@ -25,7 +25,7 @@ use super::step::Query;
 use super::write::{ClassFolders, FileDisposition, PendingLabel, Write};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
-use crate::words::SampleId;
+use crate::words::{SampleId, TaskId};
 pub use awaited::PENDING_MAX;
 use class_folders::Doubts;
 use eviction::Eviction;
@@ -131,7 +131,7 @@ impl Labels {
     /// Forgets the labels whose image did not come in time.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
         for prefix in self.index.awaited.expire(&cx.ages()) {
-            cx.write(Write::DeletePendingLabel { prefix });
+            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
         }
     }
 

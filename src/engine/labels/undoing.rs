@@ -15,7 +15,7 @@ use super::Labels;
 use super::index::Changed;
 use crate::wire::command::{Restored, Spec as _, Undo, Undone};
 use crate::wire::{Answer, ErrorCode};
-use crate::words::{Label, SampleId, Timestamp};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// A change of labels as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct StoredChange {
 /// An image of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedImage {
+    /// The task that it was labelled in.
+    pub task: TaskId,
     /// The sample.
     pub id: SampleId,
     /// Whether its present label, or that it has none, came by the change.
@@ -117,7 +119,7 @@ impl Labels {
         };
         let mut undone = change.begin();
         cx.write(Write::ChangeUndone { change: change.number });
-        for ChangedImage { id, is_present, before } in change.images {
+        for ChangedImage { id, is_present, before, .. } in change.images {
             if !self.index.contains(&id) {
                 continue;
             }
@@ -138,7 +140,7 @@ impl Labels {
                 cx.write(Write::PendingLabel(label.clone()));
                 self.index.awaited.insert(label, cx.now);
             } else {
-                cx.write(Write::DeletePendingLabel { prefix: prefix.clone() });
+                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: prefix.clone() });
                 self.index.awaited.remove(&prefix);
             }
         }

@@ -17,7 +17,7 @@ use crate::eval::forgetting::Records;
 use crate::eval::live::{Record, Score, Tally, fell};
 use crate::head::{ClassFigures, Figures};
 use crate::wire::{LiveFigure, LiveFigures};
-use crate::words::{Label, SampleId, is_audit};
+use crate::words::{Label, SampleId, TaskId, is_audit};
 
 /// Kept over restarts, as JSON.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -113,6 +113,6 @@ impl Model {
 
     /// Makes the state durable.
     pub fn write_live(&self, cx: &mut Cx<'_>) {
-        cx.write(Write::LiveState(Box::new(self.live.clone())));
+        cx.write(Write::LiveState { task: TaskId::default(), state: Box::new(self.live.clone()) });
     }
 }

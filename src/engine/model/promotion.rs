@@ -17,6 +17,7 @@ use super::live_accuracy::Measured;
 use super::registry::{HeadOrigin, heads_max};
 use crate::update::Manifest;
 use crate::wire::{EventKind, TrainingPhase, UpdateKind};
+use crate::words::TaskId;
 
 impl Model {
     /// A training has its verdict. One that ends while everything is about to restart is carried out again afterwards,
@@ -44,7 +45,7 @@ impl Model {
         self.live.best.compare_with(&mut forgetting);
         cx.report_training(&outcome, status == HeadStatus::Champion, &reason, forgetting);
         let measured = Measured::of(outcome.challenger.figures.as_ref());
-        cx.write(Write::Head(Box::new(outcome.challenger)));
+        cx.write(Write::Head { task: TaskId::default(), record: Box::new(outcome.challenger) });
         if status == HeadStatus::Champion {
             self.training_progress(cx, TrainingPhase::Promoting, 1.0);
             self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
@@ -86,7 +87,7 @@ impl Model {
         let (head, measured) = (record.head.clone(), Measured::of(record.figures.as_ref()));
         let reason = format!("update {update}: {}", found.verdict.reason);
         self.heads.add(HeadInfo::of(&record, reason.clone()));
-        cx.write(Write::Head(Box::new(record)));
+        cx.write(Write::Head { task: TaskId::default(), record: Box::new(record) });
         self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
         self.prune(cx);
         cx.post(Fact::HeadJudged);
@@ -126,7 +127,7 @@ impl Model {
         if let Some(record) = result.challenger.take() {
             let (head, reason) = (record.head.clone(), result.verdict.reason.clone());
             self.heads.add(HeadInfo::of(&record, reason.clone()));
-            cx.write(Write::Head(Box::new(record)));
+            cx.write(Write::Head { task: TaskId::default(), record: Box::new(record) });
             self.set_status(cx, head.version, HeadStatus::Champion, reason.clone());
             cx.emit_event(EventKind::Promoted { head, reason });
         }
@@ -140,7 +141,7 @@ impl Model {
         self.schedule.head_deleted(*highest);
         self.write_training(cx);
         for version in pruned {
-            cx.write(Write::DeleteHead { version });
+            cx.write(Write::DeleteHead { task: TaskId::default(), version });
         }
     }
 

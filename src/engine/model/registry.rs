@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::snapshot::HeadInfo;
 use super::super::write::{HeadStatus, Write};
-use crate::words::{EmbeddingSpace, HeadId, HeadRef, Timestamp};
+use crate::words::{EmbeddingSpace, HeadId, HeadRef, TaskId, Timestamp};
 
 /// Heads that are kept, where the quota has room for them.
 pub(in crate::engine) const HEADS_MAX: usize = 32;
@@ -178,7 +178,7 @@ impl Registry {
                 head.status = HeadStatus::Kept;
             }
         }
-        Write::HeadStatus { version, status, reason, at }
+        Write::HeadStatus { task: TaskId::default(), version, status, reason, at }
     }
 
     /// Goes back to the head before the present one; the present one is rejected, so that a second rollback goes
@@ -200,7 +200,7 @@ mod tests {
     use crate::engine::tests::snapshot;
 
     fn heads() -> Registry {
-        let stored = snapshot().heads;
+        let stored = snapshot().default_task().heads.clone();
         let space = stored[0].space;
         Registry::new(stored, space)
     }

@@ -10,7 +10,7 @@ use super::Model;
 use super::registry::HeadOrigin;
 use crate::wire::command::{Spec as _, Train};
 use crate::wire::{Answer, ErrorCode, Topic, TrainAccepted, TrainState, TrainingPhase};
-use crate::words::Component;
+use crate::words::{Component, TaskId};
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
@@ -146,6 +146,6 @@ impl Model {
 
     /// Makes the schedule's state durable.
     pub fn write_training(&self, cx: &mut Cx<'_>) {
-        cx.write(Write::TrainingState(self.schedule.memory().clone()));
+        cx.write(Write::TrainingState { task: TaskId::default(), state: self.schedule.memory().clone() });
     }
 }

@@ -22,7 +22,7 @@ use crate::eval::gate::Verdict;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::update::{Code, Refusal};
 use crate::wire::{EventKind, UpdateKind};
-use crate::words::{Digest, EmbeddingSpace, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, TaskId, Timestamp};
 
 /// What is remembered of backbones.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -179,7 +179,7 @@ impl BackboneState {
         }
         let champion = before.champion.map(|version| {
             let reason = format!("back in service: the new backbone was rolled back: {reason}");
-            Write::HeadStatus { version, status: HeadStatus::Champion, reason, at }
+            Write::HeadStatus { task: TaskId::default(), version, status: HeadStatus::Champion, reason, at }
         });
         champion.into_iter().chain([Write::BackboneState(Box::new(self.clone()))]).collect()
     }

@@ -51,7 +51,7 @@ impl Remote {
             updates: Updates::new(std::mem::take(&mut snapshot.updates)),
             backbone: std::mem::take(&mut snapshot.backbone),
             swap_progress: None,
-            training_runs: snapshot.training.running.is_some(),
+            training_runs: snapshot.default_task().training.running.is_some(),
             posted_comparing: false,
         }
     }

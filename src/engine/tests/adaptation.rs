@@ -108,7 +108,7 @@ fn a_label_is_learned_at_once_and_settled_by_the_verdict_of_a_training_that_saw_
 fn a_head_whose_audited_accuracy_falls_is_rolled_back() {
     let record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
     let live = LiveAccuracy { champion: Some(2), record, ..LiveAccuracy::default() };
-    let mut engine = engine(PromotionPolicy::Gated, Snapshot { live, ..snapshot() });
+    let mut engine = engine(PromotionPolicy::Gated, with(|task| task.live = live));
     engine.start(at(0));
     let audits: Vec<u32> = (0..5000).filter(|number| crate::words::is_audit(&image(*number))).collect();
     let mut rolled_back = None;
@@ -131,7 +131,7 @@ fn a_head_that_fell_while_everything_was_about_to_restart_gives_way_at_the_start
     let record = Some(crate::eval::live::Record { accuracy: 0.95, low: 0.9 });
     let mut live = LiveAccuracy { champion: Some(2), record, ..LiveAccuracy::default() };
     (0..15).for_each(|n| live.tally.add(n < 2, true));
-    let mut engine = engine(PromotionPolicy::Gated, Snapshot { live, ..snapshot() });
+    let mut engine = engine(PromotionPolicy::Gated, with(|task| task.live = live));
     assert_eq!(serves(&engine.start(at(0))), Some(1), "the one before it");
 }
 
@@ -176,12 +176,18 @@ fn shadow_mode_continues_after_a_restart() {
     let mut written = None;
     for number in 0..10 {
         let step = arrives(&mut engine, number, scored("nut", Some((3, "nut"))));
-        let live = |write: &Write| if let Write::LiveState(live) = write { Some(live.clone()) } else { None };
+        let live = |write: &Write| if let Write::LiveState { state, .. } = write { Some(state.clone()) } else { None };
         written = step.writes.iter().rev().find_map(live);
     }
     let live: LiveAccuracy = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
-    let kept = HeadInfo { head: HeadRef { id: HeadId("head-3".into()), version: 3 }, ..snapshot().heads[0].clone() };
-    let snapshot = Snapshot { heads: [snapshot().heads, vec![kept]].concat(), live, ..snapshot() };
+    let kept = HeadInfo {
+        head: HeadRef { id: HeadId("head-3".into()), version: 3 },
+        ..snapshot().default_task().heads[0].clone()
+    };
+    let snapshot = with(|task| {
+        task.heads.push(kept);
+        task.live = live;
+    });
     let mut again = Engine::new(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) }, snapshot);
     assert!(again.start(at(0)).acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
     let served = (100..120).filter_map(|number| serves(&arrives(&mut again, number, scored("nut", Some((3, "nut"))))));

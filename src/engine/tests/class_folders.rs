@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::wire::Ignored;
+use crate::words::TaskId;
 
 /// How changes of files are noticed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,24 +47,24 @@ impl Kept {
                 sample.removed_by = label.is_none().then_some(source);
                 sample.label = label.map(|label| (label, source));
             }
-            Write::Folder { id, class, in_doubt } => {
+            Write::Folder { id, class, in_doubt, .. } => {
                 let sample = self.samples.get_mut(&id).unwrap();
                 (sample.folder, sample.in_doubt) = (class, in_doubt);
             }
             Write::ClassFolders(folders) => self.class_folders = Some(folders),
             Write::PendingLabel(label) => drop(self.awaited.insert(label.prefix.clone(), label)),
-            Write::DeletePendingLabel { prefix } => drop(self.awaited.remove(&prefix)),
+            Write::DeletePendingLabel { prefix, .. } => drop(self.awaited.remove(&prefix)),
             _ => {}
         }
     }
 
     fn snapshot(&self) -> Snapshot {
+        let samples = self.samples.values().cloned().collect();
         Snapshot {
-            samples: self.samples.values().cloned().collect(),
             files: self.files.iter().map(|(path, fate)| (path.clone(), fate.clone())).collect(),
             awaited: self.awaited.values().cloned().collect(),
             class_folders: self.class_folders.clone(),
-            ..Snapshot::default()
+            ..Snapshot::from(StoredTask { samples, ..StoredTask::default() })
         }
     }
 }
@@ -226,6 +227,7 @@ impl Desk {
             By::Import if self.kept.samples.contains_key(&image()) => {
                 let said = Some(label(said));
                 self.kept.apply(&Write::Label {
+                    task: TaskId::default(),
                     id: image(),
                     label: said,
                     source,
@@ -237,6 +239,7 @@ impl Desk {
             By::Import => {
                 let prefix = image().to_string();
                 let awaited = PendingLabel {
+                    task: TaskId::default(),
                     prefix,
                     label: label(said),
                     source,

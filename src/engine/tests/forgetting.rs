@@ -66,10 +66,10 @@ fn samples_go_in_one_commit_with_the_statistics_without_them_and_the_answer() {
         let done = without(&mut engine, query);
         assert_eq!(deleted(&done), [bolt()]);
         let has = |is: fn(&Write) -> bool| done.writes.iter().any(is);
-        assert!(has(|write| matches!(write, Write::Statistics { file } if file == b"without")));
+        assert!(has(|write| matches!(write, Write::Statistics { file, .. } if file == b"without")));
         assert!(has(|write| matches!(write, Write::DeleteOtherStatistics)));
         assert!(has(|write| matches!(write, Write::Reply(_))), "a repeated request gets the same answer");
-        assert!(has(|write| matches!(write, Write::TrainingState(state) if state.new_labels == 1)));
+        assert!(has(|write| matches!(write, Write::TrainingState { state, .. } if state.new_labels == 1)));
         let awaited = usize::from(arguments.get("label").is_some());
         assert_eq!(answer(&done).unwrap()["data"], json!({"samples": 1, "awaited": awaited}));
         assert_eq!((engine.health().samples, engine.health().labelled), (1, 1));
@@ -111,7 +111,7 @@ fn a_training_that_began_before_is_carried_out_again_without_them() {
     without(&mut engine, query);
     let step = engine.step(at(9), outcome(order.clone(), "head-3", 3));
     assert_eq!(serves(&step), None);
-    assert!(!step.writes.iter().any(|write| matches!(write, Write::Head(_))), "a head that learned from them");
+    assert!(!step.writes.iter().any(|write| matches!(write, Write::Head { .. })), "a head that learned from them");
     assert_eq!(ordered(&step), Some(order.clone()), "the same order, from the samples that are left");
     assert_eq!(serves(&engine.step(at(10), outcome(order, "head-3", 3))), Some(3));
 }

@@ -81,8 +81,8 @@ fn what_was_announced_is_taken_away_once_and_nothing_where_nothing_was() {
 #[test]
 fn info_has_the_accuracy_of_the_head_in_service_after_a_rollback_too() {
     let mut snapshot = snapshot();
-    snapshot.heads[0].accuracy = Some(0.75);
-    snapshot.heads[1].accuracy = Some(0.9);
+    snapshot.default_task().heads[0].accuracy = Some(0.75);
+    snapshot.default_task().heads[1].accuracy = Some(0.9);
     let mut engine = engine(PromotionPolicy::Gated, snapshot);
     let accuracy = |effects: &Step| {
         let info = effects.acts.iter().find_map(|effect| match effect {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::undoing::{answer, ask, awaited, labels};
 use super::*;
+use crate::words::TaskId;
 
 fn items(items: &[(&str, Option<&str>)]) -> Vec<Value> {
     items.iter().map(|(image, label)| json!({"image": image, "label": label})).collect()
@@ -62,7 +63,7 @@ fn an_ambiguous_image_refuses_all_of_its_request() {
     for last in [1, 2] {
         let mut bytes = [0xab; 32];
         bytes[31] = last;
-        snapshot.samples.push(StoredSample::new(SampleId(Digest(bytes))));
+        snapshot.default_task().samples.push(StoredSample::new(SampleId(Digest(bytes))));
     }
     let mut engine = engine(PromotionPolicy::Gated, snapshot);
     let bolt = SampleId::of(b"bolt").to_string();
@@ -73,6 +74,7 @@ fn an_ambiguous_image_refuses_all_of_its_request() {
 #[test]
 fn past_their_bound_the_oldest_waiting_labels_go_and_are_counted() {
     let waiting = |n: usize| PendingLabel {
+        task: TaskId::default(),
         prefix: format!("{n:08x}"),
         label: label("nut"),
         source: LabelSource::Mqtt,
@@ -87,6 +89,6 @@ fn past_their_bound_the_oldest_waiting_labels_go_and_are_counted() {
         ask(&mut engine, "import", &json!({"items": items(&[("00000000", Some("nut")), ("ffffffff", Some("nut"))])}));
     assert_eq!(counts(&step), [2, 0, 1, 1, 1]);
     let gone =
-        |write: &Write| if let Write::DeletePendingLabel { prefix } = write { Some(prefix.clone()) } else { None };
+        |write: &Write| if let Write::DeletePendingLabel { prefix, .. } = write { Some(prefix.clone()) } else { None };
     assert_eq!(step.writes.iter().filter_map(gone).collect::<Vec<_>>(), ["00000001"]);
 }

@@ -49,7 +49,10 @@ fn labelled(engine: &mut Engine, image: &[u8], name: &str) -> Step {
 }
 
 fn training_state(step: &Step) -> Option<&TrainingState> {
-    step.writes.iter().rev().find_map(|write| if let Write::TrainingState(state) = write { Some(state) } else { None })
+    step.writes
+        .iter()
+        .rev()
+        .find_map(|write| if let Write::TrainingState { state, .. } = write { Some(state) } else { None })
 }
 
 fn started() -> Engine {
@@ -108,7 +111,7 @@ fn the_alert_and_the_way_to_end_it_survive_a_restart() {
     let step = trained_without(&mut engine, Some(bolt()), 3);
     let training = training_state(&step).expect("the schedule's state").clone();
     let since = raised(&step).map(|warning| warning.since);
-    let mut engine = Engine::new(settings(PromotionPolicy::Gated), Snapshot { training, ..snapshot() });
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), with(|task| task.training = training));
     engine.start(at(7));
     let connected = engine.step(at(7), Event::Broker(BrokerEvent::connected()));
     assert_eq!(raised(&connected).map(|warning| warning.since), since);

@@ -111,7 +111,7 @@ pub(super) fn snapshot() -> Snapshot {
         reason: "better".into(),
         promoted_at: Some(Timestamp(promoted_ms)),
     };
-    Snapshot {
+    Snapshot::from(StoredTask {
         samples: ["bolt", "nut"]
             .map(|class| StoredSample {
                 label: Some((label(class), LabelSource::Folder)),
@@ -119,8 +119,15 @@ pub(super) fn snapshot() -> Snapshot {
             })
             .into(),
         heads: vec![head(1, HeadStatus::Kept, 10), head(2, HeadStatus::Champion, 20)],
-        ..Snapshot::default()
-    }
+        ..StoredTask::default()
+    })
+}
+
+/// The same with other memories of the task.
+fn with(change: impl FnOnce(&mut StoredTask)) -> Snapshot {
+    let mut snapshot = snapshot();
+    change(snapshot.default_task());
+    snapshot
 }
 
 fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {

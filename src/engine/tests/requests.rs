@@ -85,7 +85,7 @@ fn a_head_is_promoted_by_its_version_or_the_start_of_its_id() {
 #[test]
 fn what_cannot_be_promoted_is_refused_and_nothing_changes() {
     let mut snapshot = snapshot();
-    snapshot.heads[0].space.dim = 9;
+    snapshot.default_task().heads[0].space.dim = 9;
     let mut engine = engine(PromotionPolicy::Gated, snapshot);
     for (name, why) in [("9", "no head 9"), ("hea", "no head hea"), ("head", "more than one"), ("1", "not in service")]
     {
@@ -198,7 +198,7 @@ fn labels_by_request_count_all_or_not_at_all() {
     for last in [1, 2] {
         let mut bytes = [0xab; 32];
         bytes[31] = last;
-        snapshot.samples.push(StoredSample::new(SampleId(Digest(bytes))));
+        snapshot.default_task().samples.push(StoredSample::new(SampleId(Digest(bytes))));
     }
     let mut engine = super::engine(PromotionPolicy::Gated, snapshot);
     let items = json!([{"image": one, "label": "nut"}, {"image": "abababab", "label": "nut"}]);

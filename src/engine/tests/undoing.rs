@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::wire::{Answer, ErrorCode};
+use crate::words::TaskId;
 
 fn bolt() -> SampleId {
     SampleId::of(b"bolt")
@@ -60,7 +61,7 @@ fn query(step: &Step) -> (JobId, Option<u64>, u64) {
 
 /// A change that labelled both images, which had no label before.
 fn change(number: u64) -> StoredChange {
-    let image = |id| ChangedImage { id, is_present: true, before: None };
+    let image = |id| ChangedImage { task: TaskId::default(), id, is_present: true, before: None };
     let images = [bolt(), nut()].map(image).to_vec();
     StoredChange { number, source: LabelSource::Mqtt, at: at(0).wall, is_undone: false, images }
 }
@@ -107,7 +108,7 @@ fn a_change_is_undone_in_one_commit_and_learned_as_any_change_of_a_label() {
     let learned = |act: &Act| if let Act::UpdateOnline(ids) = act { ids.clone() } else { Vec::new() };
     assert_eq!(step.acts.iter().flat_map(learned).collect::<Vec<_>>(), [bolt(), nut()]);
     let new_labels =
-        |write: &Write| if let Write::TrainingState(state) = write { Some(state.new_labels) } else { None };
+        |write: &Write| if let Write::TrainingState { state, .. } = write { Some(state.new_labels) } else { None };
     assert_eq!(step.writes.iter().filter_map(new_labels).max(), Some(2));
     assert_eq!(engine.health().labelled, 0);
 }
@@ -120,7 +121,12 @@ fn labels_that_came_later_stay_though_the_store_did_not_know_of_them() {
     ask(&mut engine, "label", &again);
     ask(&mut engine, "label", &json!({"items": [{"image": bolt(), "label": "bolt"}]}));
     let mut older = change(2);
-    older.images.push(ChangedImage { id: SampleId::of(b"evicted"), is_present: true, before: None });
+    older.images.push(ChangedImage {
+        task: TaskId::default(),
+        id: SampleId::of(b"evicted"),
+        is_present: true,
+        before: None,
+    });
     let step = found(&mut engine, job, Some(older));
     assert_eq!(labels(&step), [(nut(), None, LabelSource::Undo, None)], "bolt was labelled in between");
     let data = &answer(&step)["data"];
@@ -129,7 +135,8 @@ fn labels_that_came_later_stay_though_the_store_did_not_know_of_them() {
     let (job, ..) = query(&ask(&mut engine, "undo", &json!({"change": 1})));
     let mut oldest = change(1);
     oldest.images[0].is_present = false;
-    oldest.images[1] = ChangedImage { id: nut(), is_present: true, before: Some(label("pin")) };
+    oldest.images[1] =
+        ChangedImage { task: TaskId::default(), id: nut(), is_present: true, before: Some(label("pin")) };
     let step = found(&mut engine, job, Some(oldest));
     assert_eq!(labels(&step), [(nut(), Some(label("pin")), LabelSource::Undo, None)]);
     assert_eq!(answer(&step)["data"]["kept"], 1, "the label of bolt is not of this change");
@@ -151,7 +158,7 @@ fn a_label_that_waits_for_its_image_goes_and_the_one_before_waits_again() {
         let step = found(&mut engine, job, Some(nothing));
         assert_eq!(answer(&step)["data"]["awaited"], if number == 7 { 2 } else { 1 });
         let deleted = step.writes.iter().find_map(|write| match write {
-            Write::DeletePendingLabel { prefix } => Some(prefix.clone()),
+            Write::DeletePendingLabel { prefix, .. } => Some(prefix.clone()),
             _ => None,
         });
         (awaited(&step), deleted)

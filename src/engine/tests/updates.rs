@@ -227,8 +227,8 @@ fn an_updated_head_is_compared_with_the_one_in_service_and_no_training_runs_mean
     let against = machine.champion();
     machine.ask("rollback");
     assert_eq!((against, machine.champion()), (2, 1));
-    machine.stored.heads[0].status = HeadStatus::Kept;
-    machine.stored.heads[1].status = HeadStatus::Champion;
+    machine.stored.default_task().heads[0].status = HeadStatus::Kept;
+    machine.stored.default_task().heads[1].status = HeadStatus::Champion;
     machine.finds(&file, true);
     assert_eq!(machine.champion(), 2, "nothing was installed");
     machine.later(100);
@@ -309,7 +309,7 @@ fn a_head_of_an_update_that_cannot_be_loaded_takes_no_other_one_out_of_service()
 #[test]
 fn a_first_head_that_fails_its_probation_leaves_none_in_service() {
     let (mut machine, file) = (Machine::new(), file(1));
-    machine.stored.heads.clear();
+    machine.stored.default_task().heads.clear();
     machine.boot();
     machine.install(&file, 5);
     assert_eq!(machine.champion(), 1);

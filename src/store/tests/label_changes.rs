@@ -56,7 +56,7 @@ fn one_number_is_one_change_whatever_the_times_are_and_the_latest_comes_first() 
     undo(&mut store, 2, &[(1, None)]);
     undo(&mut store, 1, &[(0, None)]);
     assert_eq!(reader.change(None, 99).unwrap(), None);
-    let history = reader.label_history(&id(1)).unwrap();
+    let history = reader.label_history(&task(), &id(1)).unwrap();
     let history: Vec<_> = history.iter().map(|line| (line.source, line.change, line.undone)).collect();
     let undone = (LabelSource::Undo, None, false);
     assert_eq!(history, [(MQTT, Some(2), true), (LabelSource::Import, Some(3), true), undone, undone]);
@@ -108,7 +108,7 @@ fn a_label_that_waits_for_its_image_is_a_change_too_and_no_number_is_given_twice
     assert_eq!((before.label.as_str(), before.change), ("gear", Some(3)));
     assert_eq!((before.without(3), waits.without(3).unwrap().former), (None, None));
     assert!(store.reader().unwrap().change(Some(3), 99).unwrap().is_some(), "another one came in its place");
-    store.commit(&[Write::DeletePendingLabel { prefix: "0123abcd".into() }]).unwrap();
+    store.commit(&[Write::DeletePendingLabel { task: task(), prefix: "0123abcd".into() }]).unwrap();
     store.commit(&[labelled_by(3, Some("nut"), MQTT, 1, Some(5)), Write::DeleteSample { id: id(3) }]).unwrap();
     assert_eq!(store.reader().unwrap().change(None, 99).unwrap(), None);
     assert_eq!(store.snapshot().unwrap().changes, 7, "though every trace of it is gone");

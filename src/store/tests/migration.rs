@@ -45,6 +45,12 @@ fn version_1(folder: &Path) -> Connection {
     connection
 }
 
+/// Where the columns of former versions are that are no longer where they were.
+const NOW: &[(&str, &str)] = &[
+    ("samples", "samples JOIN task_samples ON sample = number AND task = 'default'"),
+    ("state", "state JOIN tasks ON task = 'default'"),
+];
+
 mod hex {
     use std::fmt::Write as _;
 
@@ -56,11 +62,13 @@ mod hex {
     }
 }
 
-/// Every value of every row of the tables of version 1, in the columns that version 1 had.
-fn rows(connection: &Connection, columns: &[(String, String)]) -> Vec<String> {
+/// Every value of every row of the tables of a former version, in the columns that it had; what they are rows of is
+/// given by `now` where they are elsewhere now.
+fn rows(connection: &Connection, columns: &[(String, String)], now: &[(&str, &str)]) -> Vec<String> {
     let mut found = Vec::new();
     for (table, columns) in columns {
-        let mut select = connection.prepare(&format!("SELECT {columns} FROM {table} ORDER BY 1, 2")).unwrap();
+        let from = now.iter().find(|(former, _)| former == table).map_or(table.as_str(), |(_, from)| from);
+        let mut select = connection.prepare(&format!("SELECT {columns} FROM {from} ORDER BY 1, 2")).unwrap();
         let count = select.column_count();
         let mut rows = select.query([]).unwrap();
         while let Some(row) = rows.next().unwrap() {
@@ -84,7 +92,7 @@ fn a_file_of_version_1_comes_through_whole() {
     let folder = folder();
     let old = version_1(folder.path());
     let columns = columns(&old);
-    let before = rows(&old, &columns);
+    let before = rows(&old, &columns, &[]);
     for table in TABLES.split(' ') {
         assert!(before.iter().any(|row| row.starts_with(&format!("{table}: "))), "{table} has a row");
     }
@@ -92,7 +100,7 @@ fn a_file_of_version_1_comes_through_whole() {
 
     let mut store = open(folder.path()).unwrap();
     let connection = &store.database.connection;
-    assert_eq!(rows(connection, &columns), before);
+    assert_eq!(rows(connection, &columns, NOW), before);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!((number("PRAGMA user_version"), number("PRAGMA foreign_keys")), (database::NEWEST, 1));
     assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'new_%'"), 0);
@@ -111,17 +119,18 @@ fn a_file_of_version_1_comes_through_whole() {
         folder: Some(label("gear")),
         ..StoredSample::new(id(1))
     };
-    assert_eq!(snapshot.samples, [gear, StoredSample::new(id(2))]);
-    assert_eq!((snapshot.training.new_labels, snapshot.training.began), (12, None));
-    assert_eq!((snapshot.live, snapshot.class_folders), (LiveAccuracy::default(), None));
+    assert_eq!(snapshot.tasks[&task()].samples, [gear, StoredSample::new(id(2))]);
+    assert_eq!((snapshot.tasks[&task()].training.new_labels, snapshot.tasks[&task()].training.began), (12, None));
+    assert_eq!((&snapshot.tasks[&task()].live, snapshot.class_folders), (&LiveAccuracy::default(), None));
     let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/\xff"));
     let quarantined = ("A".into(), FileDisposition::Quarantined("no image".into()));
     assert_eq!(snapshot.files, [(odd, FileDisposition::Sample(id(1))), quarantined]);
-    let predicted = store.reader().unwrap().samples().unwrap()[0].predicted.clone().unwrap();
+    let predicted = store.reader().unwrap().samples(&task()).unwrap()[0].predicted.clone().unwrap();
     assert_eq!((predicted.head, predicted.probability), (0, 0.75), "who predicted was not noted");
 
     // Numbers go on behind the highest ever given, and all that is new can be written.
     let import = |n| Write::Label {
+        task: task(),
         id: id(n),
         label: Some(label("nut")),
         source: LabelSource::Import,
@@ -135,7 +144,7 @@ fn a_file_of_version_1_comes_through_whole() {
     let numbers: (i64, i64, i64) =
         connection.query_row(numbers, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
     assert_eq!(numbers, (7, 5, 10));
-    store.commit(&[Write::DeleteSample { id: id(1) }, Write::Statistics { file: vec![1] }]).unwrap();
+    store.commit(&[Write::DeleteSample { id: id(1) }, Write::Statistics { task: task(), file: vec![1] }]).unwrap();
     drop(store);
     assert_eq!(open(folder.path()).unwrap().snapshot().unwrap().samples.len(), 2);
 }
@@ -144,8 +153,8 @@ fn a_file_of_version_1_comes_through_whole() {
 fn reading_a_file_of_version_1_brings_it_up_to_date_too() {
     let folder = folder();
     drop(version_1(folder.path()));
-    let reader = Reader::open(folder.path(), Some(&space("a"))).unwrap();
-    assert_eq!(reader.labelled().unwrap().ids, [id(1)]);
+    let reader = Reader::open(folder.path(), SpacesInUse::whole(space("a"))).unwrap();
+    assert_eq!(reader.labelled(&task()).unwrap().ids, [id(1)]);
 }
 
 #[test]
@@ -155,11 +164,11 @@ fn a_file_whose_rows_refer_to_nothing_is_not_migrated() {
     old.pragma_update(None, "foreign_keys", false).unwrap();
     old.execute("DELETE FROM samples WHERE number = 3", []).unwrap();
     let columns = columns(&old);
-    let before = rows(&old, &columns);
+    let before = rows(&old, &columns, &[]);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { action: "migrate", .. }), "{error:?}");
     assert!(crate::words::error_chain(&error).contains("refers to a row that is not there"), "{error:?}");
-    assert_eq!(rows(&old, &columns), before);
+    assert_eq!(rows(&old, &columns, &[]), before);
     assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
@@ -175,7 +184,7 @@ fn labels_that_a_person_gave_at_one_time_are_one_change_of_a_former_version() {
     old.execute_batch(&more).unwrap();
     drop(old);
     let store = open(folder.path()).unwrap();
-    let history = store.reader().unwrap().label_history(&id(1)).unwrap();
+    let history = store.reader().unwrap().label_history(&task(), &id(1)).unwrap();
     let changes: Vec<_> = history.iter().map(|line| line.change).collect();
     assert_eq!(changes, [Some(1), Some(2), None, Some(5), None, Some(5), Some(1)]);
     assert_eq!(store.snapshot().unwrap().changes, 5);

@@ -60,7 +60,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
     assert!(matches!(error, StoreError::Newer { found, known, .. } if found == known + 1), "{error}");
     let words = error.to_string();
     assert!(words.contains("a newer edgetuned wrote it") && words.contains("update edgetuned"), "{words}");
-    assert!(matches!(Reader::open(folder.path(), None), Err(StoreError::Newer { .. })));
+    assert!(matches!(Reader::open(folder.path(), SpacesInUse::default()), Err(StoreError::Newer { .. })));
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -112,9 +112,9 @@ fn a_file_cut_short_is_reported() {
 #[test]
 fn a_value_that_makes_no_sense_is_damage_and_not_a_panic() {
     let damages = [
-        "UPDATE samples SET label = 'a/b' WHERE label IS NOT NULL",
+        "UPDATE task_samples SET label = 'a/b' WHERE label IS NOT NULL",
         "UPDATE heads SET classes = 'nut'",
-        "UPDATE state SET training = '{'",
+        "UPDATE tasks SET training = '{'",
     ];
     for damage in damages {
         let folder = folder();
@@ -128,7 +128,7 @@ fn a_value_that_makes_no_sense_is_damage_and_not_a_panic() {
     store.commit(&every_write()).unwrap();
     let reader = store.reader().unwrap();
     store.database.connection.execute_batch("UPDATE embeddings SET vector = x'0102'").unwrap();
-    assert!(matches!(reader.labelled(), Err(StoreError::Corrupt { .. })));
+    assert!(matches!(reader.labelled(&task()), Err(StoreError::Corrupt { .. })));
     store.database.connection.execute_batch("UPDATE outbox SET topic = 'nothing'").unwrap();
     assert!(matches!(reader.reports_after(0, 9), Err(StoreError::Corrupt { .. })));
 }
@@ -136,7 +136,7 @@ fn a_value_that_makes_no_sense_is_damage_and_not_a_panic() {
 #[test]
 fn no_store_is_made_by_reading() {
     let folder = folder();
-    let error = Reader::open(folder.path(), None).unwrap_err();
+    let error = Reader::open(folder.path(), SpacesInUse::default()).unwrap_err();
     assert!(matches!(error, StoreError::Missing { .. }));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

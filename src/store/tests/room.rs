@@ -8,9 +8,7 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
     let mut store = open(folder.path()).unwrap();
     let copy = Write::File { path: path(8), stamp: stamp(8), fate: FileDisposition::Sample(id(1)) };
     store.commit(&[sample(1), file(1), copy, labelled(1, Some("nut"), 1), sample(2), file(2)]).unwrap();
-    let backbone = backbone();
-    let other = OpenOptions { space: space("b"), ..options(&backbone) };
-    Cache::open(folder.path(), &other).unwrap().put([(&id(1), &embedding(1)[..])]).unwrap();
+    cache(folder.path(), "b").put([(&id(1), &embedding(1)[..])]).unwrap();
     store.commit(&[Write::DeleteSample { id: id(1) }]).unwrap();
 
     let reader = store.reader().unwrap();
@@ -23,10 +21,10 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
     assert!(!reader.file_was_let_go(&path(2), stamp(2)).unwrap(), "its sample is there");
     assert_eq!(reader.counts().unwrap(), Counts { samples: 1, labelled: 0, unlabelled: 1, ..reader.counts().unwrap() });
     assert_eq!(reader.counts().unwrap().quarantined, 0);
-    assert_eq!(reader.embedding(&id(1)).unwrap(), None);
-    assert_eq!(Cache::open(folder.path(), &other).unwrap().get(&id(1)).unwrap(), None, "in no other space either");
-    assert!(reader.label_history(&id(1)).unwrap().is_empty() && reader.files_of(&id(1)).unwrap().is_empty());
-    assert_eq!(store.snapshot().unwrap().samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [id(2)]);
+    assert_eq!(reader.embedding(&id(1), &space("a")).unwrap(), None);
+    assert_eq!(cache(folder.path(), "b").get(&id(1)).unwrap(), None, "in no other space either");
+    assert!(reader.label_history(&task(), &id(1)).unwrap().is_empty() && reader.files_of(&id(1)).unwrap().is_empty());
+    assert_eq!(store.snapshot().unwrap().samples, [id(2)]);
 
     let before = dump(&store);
     store.commit(&[Write::DeleteSample { id: id(1) }, Write::DeleteSample { id: id(77) }]).unwrap();
@@ -41,7 +39,7 @@ fn an_evicted_image_that_comes_again_is_a_new_sample() {
     let again = Write::File { path: path(1), stamp: stamp(3), fate: FileDisposition::Sample(id(1)) };
     store.commit(&[again, sample(1)]).unwrap();
     let reader = store.reader().unwrap();
-    assert_eq!(reader.sample_rows().unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
+    assert_eq!(reader.sample_rows(&task()).unwrap().iter().map(|kept| kept.id).collect::<Vec<_>>(), [id(2), id(1)]);
     assert!(reader.file_is_known(&path(1), stamp(3)).unwrap());
     store
         .commit(&[Write::File { path: path(1), stamp: stamp(4), fate: FileDisposition::Quarantined("cut".into()) }])
@@ -53,12 +51,15 @@ fn an_evicted_image_that_comes_again_is_a_new_sample() {
 fn a_forgotten_head_is_gone_and_the_champion_cannot_be() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();
-    let heads = [1, 2].map(|version| Write::Head(head(version)));
+    let heads = [1, 2].map(|version| Write::Head { task: task(), record: head(version) });
     store.commit(&[&heads[..], &[status(2, HeadStatus::Champion, 1)]].concat()).unwrap();
-    store.commit(&[Write::DeleteHead { version: 1 }, Write::DeleteHead { version: 1 }]).unwrap();
-    let error = store.commit(&[Write::DeleteHead { version: 2 }]).unwrap_err();
+    store
+        .commit(&[Write::DeleteHead { task: task(), version: 1 }, Write::DeleteHead { task: task(), version: 1 }])
+        .unwrap();
+    let error = store.commit(&[Write::DeleteHead { task: task(), version: 2 }]).unwrap_err();
     assert!(error.to_string().contains("head 2 is to be forgotten but is the champion"), "{error}");
-    let versions: Vec<_> = store.snapshot().unwrap().heads.iter().map(|head| head.head.version).collect();
+    let versions: Vec<_> =
+        store.snapshot().unwrap().tasks[&task()].heads.iter().map(|head| head.head.version).collect();
     assert_eq!(versions, [2]);
 }
 
@@ -66,14 +67,14 @@ fn a_forgotten_head_is_gone_and_the_champion_cannot_be() {
 fn statistics_belong_to_their_space_and_the_last_ones_count() {
     let folder = folder();
     let backbone = backbone();
-    let other = OpenOptions { space: space("b"), ..options(&backbone) };
+    let other = OpenOptions { spaces: SpacesInUse::whole(space("b")), ..options(&backbone) };
     for (options, text) in [(&options(&backbone), "a"), (&other, "b"), (&other, "c")] {
         let mut store = Store::open(folder.path(), options).unwrap();
-        store.commit(&[Write::Statistics { file: text.into() }]).unwrap();
-        assert_eq!(store.reader().unwrap().statistics().unwrap(), Some(text.into()));
+        store.commit(&[Write::Statistics { task: task(), file: text.into() }]).unwrap();
+        assert_eq!(store.reader().unwrap().statistics(&task()).unwrap(), Some(text.into()));
     }
-    assert_eq!(open(folder.path()).unwrap().reader().unwrap().statistics().unwrap(), Some("a".into()));
-    assert_eq!(Reader::open(folder.path(), Some(&space("d"))).unwrap().statistics().unwrap(), None);
+    assert_eq!(open(folder.path()).unwrap().reader().unwrap().statistics(&task()).unwrap(), Some("a".into()));
+    assert_eq!(Reader::open(folder.path(), SpacesInUse::whole(space("d"))).unwrap().statistics(&task()).unwrap(), None);
 }
 
 #[test]
@@ -87,13 +88,13 @@ fn a_store_opened_for_labels_alone_takes_no_embeddings_and_keeps_daemons_out() {
     store.commit(&[labelled(1, Some("nut"), 1)]).unwrap();
     let refused = [
         sample(2),
-        Write::Embedding { id: id(1), embedding: vec![] },
-        Write::Embedding { id: id(1), embedding: embedding(1) },
-        Write::Statistics { file: vec![] },
+        Write::Embedding { id: id(1), space: space("a"), embedding: vec![] },
+        Write::Embedding { id: id(1), space: space("a"), embedding: embedding(1) },
+        Write::Statistics { task: task(), file: vec![] },
     ];
     for write in refused {
         assert!(matches!(store.commit(std::slice::from_ref(&write)), Err(StoreError::Refused { .. })), "{write:?}");
     }
     drop(store);
-    assert_eq!(open(folder.path()).unwrap().reader().unwrap().labelled().unwrap().ids, [id(1)]);
+    assert_eq!(open(folder.path()).unwrap().reader().unwrap().labelled(&task()).unwrap().ids, [id(1)]);
 }

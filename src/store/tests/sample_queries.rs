@@ -33,10 +33,10 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
             group: id(0),
         },
     ];
-    assert_eq!(reader.samples().unwrap(), expected);
+    assert_eq!(reader.samples(&task()).unwrap(), expected);
     let kept = [(2, 2, None, 1), (1, 0, Some(label("nut")), 2)];
     let kept = kept.map(|(n, group, label, number)| SampleRow { id: id(n), group: id(group), label, number });
-    assert_eq!(reader.sample_rows().unwrap(), kept);
+    assert_eq!(reader.sample_rows(&task()).unwrap(), kept);
     assert_eq!((reader.path(&id(2)).unwrap(), reader.path(&id(3)).unwrap()), (Some(odd), None));
 }
 
@@ -49,7 +49,7 @@ fn a_choice_of_samples_goes_on_after_the_last_one() {
     store.commit(&labels.map(|(n, text)| labelled(n, Some(text), 9))).unwrap();
     let reader = store.reader().unwrap();
     let listed = |choice: SampleFilter<'_>| {
-        let rows = reader.samples_of(&choice).unwrap();
+        let rows = reader.samples_of(&task(), &choice).unwrap();
         rows.map(|rows| rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
     };
     let all = SampleFilter { limit: 9, after: None, label: None, unlabelled: false };

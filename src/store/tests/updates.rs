@@ -62,8 +62,8 @@ fn reading_chunks_ends_when_enough_was_read() {
 #[test]
 fn the_prevailing_space_is_that_of_the_champion_or_else_of_most_samples() {
     let folder = folder();
-    let prevails = || Reader::open(folder.path(), None).unwrap().prevailing_space().unwrap();
-    let mut cache = Cache::open(folder.path(), &OpenOptions { space: space("b"), ..options(&backbone()) }).unwrap();
+    let prevails = || Reader::open(folder.path(), SpacesInUse::default()).unwrap().prevailing_space().unwrap();
+    let mut cache = cache(folder.path(), "b");
     let embeddings: Vec<_> = (1..=5).map(|n| (id(n), embedding(n))).collect();
     cache.put(embeddings.iter().map(|(id, embedding)| (id, embedding.as_slice()))).unwrap();
     assert_eq!(prevails(), None, "what commands embedded is no sample");
@@ -73,8 +73,13 @@ fn the_prevailing_space_is_that_of_the_champion_or_else_of_most_samples() {
     assert_eq!(prevails(), Some(space("a")), "three samples have an embedding there, two one of the other");
     let mut other = head(3);
     other.dense.space = space("b");
-    let champion =
-        Write::HeadStatus { version: 3, status: HeadStatus::Champion, reason: String::new(), at: Timestamp(1) };
-    store.commit(&[Write::Head(other), champion]).unwrap();
+    let champion = Write::HeadStatus {
+        task: task(),
+        version: 3,
+        status: HeadStatus::Champion,
+        reason: String::new(),
+        at: Timestamp(1),
+    };
+    store.commit(&[Write::Head { task: task(), record: other }, champion]).unwrap();
     assert_eq!(prevails(), Some(space("b")));
 }

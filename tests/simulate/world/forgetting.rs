@@ -94,7 +94,7 @@ impl World {
             }
             Write::DeleteFile { path } => _ = forgetting.files.remove(path),
             Write::Statistics { .. } => forgetting.is_news = true,
-            Write::Head(record) => {
+            Write::Head { record, .. } => {
                 let (_, is_outdated) = forgetting.challengers.remove(&record.head.id).unwrap_or_default();
                 assert!(!is_outdated, "head {} learned from a sample that was forgotten", record.head);
             }

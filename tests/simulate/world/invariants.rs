@@ -113,7 +113,7 @@ impl World {
     pub(super) fn check_write(&mut self, write: &Write) {
         let is_forgotten = self.check_forgotten(write);
         match write {
-            Write::Head(record) => {
+            Write::Head { record, .. } => {
                 let before = self.observed.versions.insert(record.head.version, record.head.id.clone());
                 assert!(before.is_none(), "version {} is given again, after {before:?}", record.head.version);
             }
@@ -130,7 +130,7 @@ impl World {
                 self.observed.unlabelled.insert(*id);
                 self.observed.predicted_unstored.remove(id);
             }
-            Write::DeletePendingLabel { prefix } => self.note_withdrawn(prefix),
+            Write::DeletePendingLabel { prefix, .. } => self.note_withdrawn(prefix),
             Write::Sample(sample) => {
                 *self.observed.stored.entry(sample.id).or_default() += 1;
             }

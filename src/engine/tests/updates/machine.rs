@@ -6,6 +6,7 @@ use super::super::*;
 use crate::eval::gate::{Verdict, VerdictCode};
 use crate::update::{Refusal, Signer, TrustedKeys, sign};
 use crate::wire::UpdateKind;
+use crate::words::TaskId;
 
 pub const KIND: UpdateKind = UpdateKind::Head;
 /// Forty chunks and a bit.
@@ -146,14 +147,15 @@ impl Machine {
             }
             Write::Chunk { kind, n, .. } => self.stored.updates.entry(*kind).or_default().chunks.push(*n),
             Write::DeleteChunks(kind) => self.stored.updates.entry(*kind).or_default().chunks.clear(),
-            Write::Head(record) => self.stored.heads.push(HeadInfo::of(record, String::new())),
-            Write::HeadStatus { version, status, reason, at } => {
-                let mut heads = Registry::new(std::mem::take(&mut self.stored.heads), space());
+            Write::Head { record, .. } => self.stored.default_task().heads.push(HeadInfo::of(record, String::new())),
+            Write::HeadStatus { version, status, reason, at, .. } => {
+                let stored = &mut self.stored.default_task().heads;
+                let mut heads = Registry::new(std::mem::take(stored), space());
                 heads.set(*version, *status, reason.clone(), *at);
-                self.stored.heads = heads.all().to_vec();
+                *stored = heads.all().to_vec();
             }
             Write::BackboneState(memory) => self.stored.backbone = (**memory).clone(),
-            Write::LiveState(live) => self.stored.live = (**live).clone(),
+            Write::LiveState { state, .. } => self.stored.default_task().live = (**state).clone(),
             _ => {}
         }
     }
@@ -181,7 +183,11 @@ impl Machine {
     }
 
     pub fn champion(&self) -> u64 {
-        self.stored.heads.iter().find(|head| head.status == HeadStatus::Champion).map_or(0, |head| head.head.version)
+        self.stored.tasks[&TaskId::default()]
+            .heads
+            .iter()
+            .find(|head| head.status == HeadStatus::Champion)
+            .map_or(0, |head| head.head.version)
     }
 
     pub fn is_checking(&self) -> bool {
