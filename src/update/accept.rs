@@ -171,7 +171,13 @@ pub fn accept(manifest: &Manifest, kind: UpdateKind, device: &Device<'_>, now: T
 fn space_of(asked: Option<&TaskId>, device: &Device<'_>) -> Result<EmbeddingSpace, Refusal> {
     let ids: Vec<TaskId> = device.tasks.iter().map(|(task, _)| task.clone()).collect();
     let refused = |why: Unsettled| {
-        let reason = format!("it is for no task of this device: {why}; sign it with --task");
+        let here = ids.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ");
+        let reason = match why {
+            Unsettled::NotFound { asked, .. } => {
+                format!("it is for task {asked}, and this device has {here}; sign it with --task for one of these")
+            }
+            Unsettled::Several { .. } => format!("it does not say for which of {here} it is; sign it with --task"),
+        };
         Refusal::new(Code::UnknownTask, reason)
     };
     let meant = settle(asked, &ids).map_err(refused)?;

@@ -309,7 +309,9 @@ fn a_head_is_for_the_task_that_it_names_and_reads_the_embeddings_of_that_one() {
     assert_eq!(taken(json!({ "task": "default" }), &device(), 1), Ok(Accepted::Begin));
     let manifest = opened(&signed(json!({ "task": "gate" }))).unwrap();
     let refusal = accept(&manifest, UpdateKind::Head, &several, MADE).unwrap_err();
-    assert!(refusal.reason.contains("there are door, bin") && refusal.reason.ends_with("--task"), "{refusal}");
+    assert!(refusal.reason.contains("task gate, and this device has door, bin"), "{refusal}");
+    let refusal = accept(&opened(&signed(json!({}))).unwrap(), UpdateKind::Head, &several, MADE).unwrap_err();
+    assert!(refusal.reason.contains("for which of door, bin"), "{refusal}");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! `homeassistant/device/<device id>/config`.
 //!
 //! Every entity reads a topic that the daemon publishes anyway; nothing is published for Home Assistant but this
-//! document. Where the configuration names tasks, each has entities of its own ([`tasks`]). Templates bear missing fields and null: they render `None`, which Home Assistant shows as unknown. What
-//! Home Assistant accepts is written down as rules in the tests.
+//! document. Where the configuration names tasks, each has entities of its own (`tasks`). Templates bear missing fields
+//! and null: they render `None`, which Home Assistant shows as unknown. What Home Assistant accepts is written down as
+//! rules in the tests.
 
 #[cfg(test)]
 mod schema;

@@ -60,8 +60,10 @@ impl From<&Unsettled> for Answer {
 }
 
 fn listed(tasks: &[TaskId]) -> String {
-    let verb = if tasks.len() == 1 { "is" } else { "are" };
-    format!("{verb} {}", joined(tasks))
+    match tasks {
+        [only] => format!("is {only}: leave 'task' out"),
+        several => format!("are {}: name one of these in 'task'", joined(several)),
+    }
 }
 
 fn joined(tasks: &[TaskId]) -> String {
@@ -81,16 +83,16 @@ pub struct TaskState {
     pub state: StateName,
     /// Since when.
     pub since: Timestamp,
-    /// The state before it; null before the first change.
+    /// The state before it, which may be unknown; null before the first change.
     pub previous: Option<StateName>,
     /// Probability of the state in the last vote for it; null while it is unknown.
     #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
     pub confidence: Option<f32>,
     /// Votes for the state among the last predictions, and how many predictions these are.
     pub votes: [u32; 2],
-    /// The image of the last vote; null before the first.
+    /// The image of the last vote for the state; of the last vote while it is unknown; null before the first.
     pub image: Option<SampleId>,
-    /// When the last image of the task was seen; null before the first.
+    /// When that image was taken in; null before the first.
     pub last_seen: Option<Timestamp>,
 }
 
@@ -182,11 +184,11 @@ mod tests {
     fn what_is_not_there_or_not_told_apart_is_refused_with_the_list() {
         let (tasks, gone) = (ids(&["bin", "door"]), "gate".parse().unwrap());
         let refused = settle(Some(&gone), &tasks).unwrap_err();
-        assert_eq!(refused.to_string(), "there is no task gate; there are bin, door");
+        assert_eq!(refused.to_string(), "there is no task gate; there are bin, door: name one of these in 'task'");
         assert!(Answer::from(&refused).is(ErrorCode::NotFound));
         assert_eq!(
             settle(Some(&gone), &ids(&["default"])).unwrap_err().to_string(),
-            "there is no task gate; there is default"
+            "there is no task gate; there is default: leave 'task' out"
         );
         let refused = settle(None, &tasks).unwrap_err();
         assert!(refused.to_string().ends_with("name one of bin, door in 'task'"), "{refused}");
