@@ -10,7 +10,7 @@ SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: placeholder field fuzz fuzz-deep soak camera packages try-arm64 simulate
+.PHONY: bench-states placeholder field fuzz fuzz-deep soak camera packages try-arm64 simulate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: setup ## the program's own speed
 
 evaluation: setup ## measure every claim about learning beside its peer, into docs/evaluation.md; SECTION=accuracy one part
 	$(CARGO) bench --locked --profile dev --bench evaluation -- $(if $(SECTION),--only $(SECTION)) --write docs/evaluation.md
+
+bench-states: setup ## states from frames beside the rules of its peers, into docs/evaluation.md
+	$(CARGO) bench --locked --profile dev --bench states -- --write docs/evaluation.md
 
 link-faults: setup ## 500 faults of the link while 2,000 images are predicted; LINK_SEED=17 plays other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test link_faults -- --ignored --nocapture

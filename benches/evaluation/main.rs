@@ -37,6 +37,9 @@ const SECTIONS: [(&str, &str, Measure); 6] = [
     ("labels", "Wrong labels, and which images to label", labels::section),
 ];
 
+/// Sections that other programs write, behind those of this one.
+const OTHERS: [&str; 1] = ["States from frames"];
+
 const HEAD: &str = "\
 # Evaluation
 
@@ -86,7 +89,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn write(file: &Path, section: Section) -> Result<(), Box<dyn Error>> {
     let old = std::fs::read_to_string(file).unwrap_or_default();
     let block = find_block(&section.body).map(str::to_owned);
-    std::fs::write(file, assemble(HEAD, &SECTIONS.map(|(_, heading, _)| heading), section, &old))?;
+    let headings: Vec<&str> = SECTIONS.into_iter().map(|(_, heading, _)| heading).chain(OTHERS).collect();
+    std::fs::write(file, assemble(HEAD, &headings, section, &old))?;
     if let Some(block) = block {
         let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
         let text = std::fs::read_to_string(&readme)?;
