@@ -9,7 +9,7 @@
 //! | a vote without a conformal set (too little held out) | its probability reaches the class's threshold, or [`UNMEASURED`] where there is none |
 //! | a retained frame | it shows no present: it neither votes nor counts among M |
 //! | several classes with N votes (N at most M / 2) | the one with most, the present state first, then the newest |
-//! | several sources | one window: a task has one answer; with two cameras of which one may see nothing, `2 of 6` instead of `2 of 3` |
+//! | several sources | one window: a task has one answer; where one of two cameras may see nothing, N has to be at most half of M |
 //! | old votes after a silence | they count, but a state comes back from unknown only with a vote for it that came since |
 //! | fewer than N votes for the present state | it stays until another one has N, or no vote comes at all |
 //! | `previous` | the state published before, `unknown` too |

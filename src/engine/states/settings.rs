@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::words::Label;
 
 /// The most predictions that are looked back at.
-const OF_MAX: u8 = 64;
+const OF_MAX: u8 = 100;
 
 /// How many of the last predictions have to vote for a state; written `2 of 3`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Confirm {
     /// `votes` of the last `of` predictions.
     ///
     /// # Errors
-    /// [`BadConfirm`] unless 1 <= votes <= of <= 64.
+    /// [`BadConfirm`] unless 1 <= votes <= of <= 100.
     pub fn new(votes: u8, of: u8) -> Result<Self, BadConfirm> {
         if (1..=of).contains(&votes) && of <= OF_MAX {
             Ok(Self { votes, of })
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_the_rest_is_refused() {
-        for text in ["1 of 1", "2 of 3", "64 of 64"] {
+        for text in ["1 of 1", "2 of 3", "100 of 100"] {
             assert_eq!(text.parse::<Confirm>().map(|confirm| confirm.to_string()), Ok(text.to_owned()));
         }
-        for text in ["", "2", "0 of 3", "4 of 3", "1 of 65", "2of3", "-1 of 3", "2 of 3 of 4", "300 of 300"] {
+        for text in ["", "2", "0 of 3", "4 of 3", "1 of 101", "2of3", "-1 of 3", "2 of 3 of 4", "300 of 300"] {
             let error = text.parse::<Confirm>().unwrap_err();
             assert!(error.to_string().contains("2 of 3"), "{error}");
         }
