@@ -19,6 +19,27 @@ pub trait Embedder: Send {
     /// # Errors
     /// [`EmbedError`] when the network fails or emits a value that is not finite.
     fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError>;
+
+    /// Embeds as [`Embedder::embed`] does, but a value that is not finite costs its own image alone: n results in order,
+    /// each (dim,), or [`EmbedError::NotFinite`].
+    ///
+    /// # Errors
+    /// [`EmbedError::Backend`] when the network fails.
+    fn embed_each(&mut self, tensors: &[f32], n: usize) -> Result<Vec<Result<Vec<f32>, EmbedError>>, EmbedError> {
+        let dim = self.space().dim;
+        match self.embed(tensors, n) {
+            Ok(rows) => Ok(rows.chunks_exact(dim).map(|row| Ok(row.to_vec())).collect()),
+            Err(error @ EmbedError::Backend { .. }) => Err(error),
+            Err(error) if n == 1 => Ok(vec![Err(error)]),
+            Err(_) => {
+                let one_by_one = tensors.chunks_exact(tensors.len() / n).map(|tensor| match self.embed(tensor, 1) {
+                    Err(error @ EmbedError::Backend { .. }) => Err(error),
+                    result => Ok(result),
+                });
+                one_by_one.collect()
+            }
+        }
+    }
 }
 
 /// Where frames of sources go that come beside other messages. No call waits.

@@ -32,6 +32,8 @@ mod offline;
 #[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]
 #[path = "support/onnx.rs"]
 mod onnx;
+#[path = "cli/regions.rs"]
+mod regions;
 #[path = "cli/samples.rs"]
 mod samples;
 #[path = "support/skip.rs"]

@@ -1,12 +1,13 @@
 //! The backbone `photo` gives generated pictures the embeddings of another implementation of its manifest: Pillow's
 //! resizing and ONNX Runtime's Python, in `tests/data/make_backbone_golden.py`. Preprocessing and model are guarded
-//! together. And the bundled models in 8-bit integers are near those in float32.
+//! together, for whole pictures and for regions of them. And the bundled models in 8-bit integers are near those in float32.
 
 use std::collections::BTreeMap;
 
-use edgetuned::backbone::{Manifest, OnnxBackbone};
+use edgetuned::backbone::{Manifest, OnnxBackbone, bundled};
 use edgetuned::image::Rgb;
 use edgetuned::ports::Embedder;
+use edgetuned::words::Region;
 
 #[path = "support/skip.rs"]
 mod skip;
@@ -14,6 +15,15 @@ mod skip;
 /// Of a cosine of int8 to float32: generated pictures are further apart than photographs.
 const LEAST: f64 = 0.9;
 const GOLDEN: &str = include_str!("data/backbone.json");
+const REGIONS_GOLDEN: &str = include_str!("data/regions.json");
+
+/// The regions of the script: name, picture, region.
+const REGIONS: [(&str, &str, &str); 4] = [
+    ("ramps box", "ramps", "0,0.25,0.3,0.85"),
+    ("checks box", "checks", "0.501,0.1,0.999,0.333333"),
+    ("checks triangle", "checks", "[[0.1,0.1],[0.9,0.2],[0.4,0.95]]"),
+    ("rings star", "rings", "[[0.5,0],[0.8,1],[0,0.4],[1,0.4],[0.2,1]]"),
+];
 
 /// A picture of `width` x `height` whose pixels are `colour(x, y)`.
 fn drawn(width: u32, height: u32, colour: impl Fn(i64, i64) -> [i64; 3]) -> Rgb {
@@ -41,12 +51,19 @@ fn pictures() -> BTreeMap<&'static str, Rgb> {
     ])
 }
 
+fn region(text: &str) -> Region {
+    text.parse().expect("a region")
+}
+
+/// The embeddings of the pictures, and of their regions.
 fn embedded(name: &str) -> BTreeMap<&'static str, Vec<f32>> {
     let manifest = Manifest::resolve(name).expect("bundled");
     let mut backbone = OnnxBackbone::open(&manifest, 1).expect("opens");
-    let pictures = pictures();
-    let tensors = pictures.into_iter().map(|(name, picture)| (name, backbone.preprocess().apply(&picture)));
-    let tensors: Vec<_> = tensors.collect();
+    let (preprocess, pictures) = (backbone.preprocess().clone(), pictures());
+    let whole = pictures.iter().map(|(name, picture)| (*name, preprocess.apply(picture)));
+    let parts =
+        REGIONS.iter().map(|(name, of, text)| (*name, preprocess.apply_regions(&pictures[of], &[region(text)])));
+    let tensors: Vec<_> = whole.chain(parts).collect();
     tensors.into_iter().map(|(name, tensor)| (name, backbone.embed(&tensor, 1).expect("embeds"))).collect()
 }
 
@@ -67,6 +84,47 @@ fn generated_pictures_have_their_golden_embeddings() {
         let cosine = cosine(embedding, wanted);
         println!("{name}: cosine {cosine:.7}, largest difference {apart:.4}");
         assert!(cosine > 0.9999 && apart < 0.05, "{name}: cosine {cosine}, largest difference {apart}");
+    }
+}
+
+#[test]
+fn regions_have_the_golden_size_and_the_golden_number_of_pixels() {
+    let golden: BTreeMap<String, serde_json::Value> = serde_json::from_str(REGIONS_GOLDEN).expect("the script's file");
+    assert_eq!(golden.len(), REGIONS.len());
+    // No pixel of the regions has this grey on all channels, so what has it was filled.
+    let pad = 114;
+    for (name, of, text) in REGIONS {
+        let part = pictures()[of].part(&region(text), pad).into_owned();
+        let kept = part.pixels().chunks_exact(3).filter(|pixel| *pixel != [pad; 3]).count();
+        assert_eq!(serde_json::json!({ "size": [part.width(), part.height()], "kept": kept }), golden[name], "{name}");
+    }
+}
+
+/// Largest difference of pictures embedded together from the same alone, as a share of the largest value, in all bundled
+/// backbones; more of them than go through one run.
+#[test]
+fn pictures_together_have_the_embeddings_that_they_have_alone() {
+    let pictures = pictures();
+    let regions: Vec<Region> = REGIONS.iter().map(|(_, _, text)| region(text)).collect();
+    for (name, manifest) in bundled::list() {
+        let Some(manifest) = manifest.ok().filter(|manifest| manifest.file.is_file()) else {
+            println!("{name} is not here");
+            continue;
+        };
+        for threads in [1, 2] {
+            let mut backbone = OnnxBackbone::open(&manifest, threads).expect("opens");
+            let tensors: Vec<f32> =
+                pictures.values().flat_map(|picture| backbone.preprocess().apply_regions(picture, &regions)).collect();
+            let (n, len) = (pictures.len() * regions.len(), backbone.preprocess().tensor_len());
+            let together = backbone.embed(&tensors, n).expect("embeds");
+            let alone: Vec<f32> =
+                tensors.chunks(len).flat_map(|tensor| backbone.embed(tensor, 1).expect("embeds")).collect();
+            let largest = alone.iter().map(|value| value.abs()).fold(0.0, f32::max);
+            let apart = alone.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            println!("{name}, {threads} threads: {apart:e} of {largest}, same bits: {}", alone == together);
+            assert_eq!(alone.len(), together.len());
+            assert!(apart <= 1e-5 * largest, "{name}, {threads} threads: {apart} of {largest}");
+        }
     }
 }
 

@@ -16,6 +16,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from fractions import Fraction
 
 import numpy as np
 import onnxruntime
@@ -29,6 +30,50 @@ def cover(way):
     """Height and width that a picture has to be resized to at least before the crop, or to exactly."""
     ratio = way["crop_ratio"] if way["resize"] == "crop" else 1.0
     return [round(side / ratio) for side in way["size"]]
+
+
+def exact(part):
+    """A part of width or height in millionths, as the program keeps it."""
+    return Fraction(round(part * 1_000_000), 1_000_000)
+
+
+def polygon_of(region):
+    """The corners of a region; of a box all four."""
+    if isinstance(region[0], list):
+        return [[exact(part) for part in corner] for corner in region]
+    left, top, right, bottom = map(exact, region)
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def within(corners, axis, length):
+    """The rows or columns, of so many, whose centres lie in the box of a polygon; where none does, the one in its middle."""
+    low, high = (limit(corner[axis] for corner in corners) for limit in (min, max))
+    found = [at for at in range(length) if low <= Fraction(2 * at + 1, 2 * length) < high]
+    return found or [min(length - 1, int((low + high) / 2 * length))]
+
+
+def cut(picture, region, grey):
+    """The box of a region, grey where the centre of a pixel is not in it by the even-odd rule."""
+    corners = polygon_of(region)
+    columns, rows = (within(corners, axis, picture.size[axis]) for axis in (0, 1))
+    part = np.asarray(picture)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    kept = np.zeros(part.shape[:2], bool)
+    x = [Fraction(2 * at + 1, 2 * picture.size[0]) for at in columns]
+    for row, at in enumerate(rows):
+        y = Fraction(2 * at + 1, 2 * picture.size[1])
+        crossings = [
+            ax + (y - ay) * (bx - ax) / (by - ay)
+            for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1])
+            if (ay <= y) != (by <= y)
+        ]
+        kept[row] = [sum(crossing <= centre for crossing in crossings) % 2 for centre in x]
+    return Image.fromarray(np.where(kept[..., None], part, np.uint8(grey)) if kept.any() else part)
+
+
+def showing(region, axis, length):
+    """Width or height of a picture whose region is so long."""
+    corners = polygon_of(region)
+    return next(whole for whole in range(length, 100 * length + 1) if len(within(corners, axis, whole)) == length)
 
 
 def resized(picture, way):
@@ -91,10 +136,12 @@ def main():
     metadata = session.get_modelmeta().custom_metadata_map
     classes, way = json.loads(metadata["classes"]), json.loads(metadata["preprocessing"])
     kind = json.loads(metadata["head"]).get("kind", "softmax")
+    region = json.loads(metadata.get("region", "[0, 0, 1, 1]"))
     batch = session.get_inputs()[0].shape[0]
 
     def probabilities(picture):
-        fed = np.repeat(tensor(picture, way), batch if isinstance(batch, int) else 1, axis=0)
+        part = cut(picture, region, 114 if way["pad"] is None else way["pad"])
+        fed = np.repeat(tensor(part, way), batch if isinstance(batch, int) else 1, axis=0)
         return session.run(["probabilities"], {way["tensor"]: fed})[0][0]
 
     if arguments.head is None:
@@ -107,7 +154,7 @@ def main():
         folder, plain = pathlib.Path(folder), []
         for index, path in enumerate(arguments.pictures):
             plain.append(folder / f"{index}.png")
-            height, width = cover(way)
+            height, width = (showing(region, axis, length) for axis, length in zip((1, 0), cover(way)))
             opened(path).resize((width, height), Image.BILINEAR).save(plain[-1])
         worst, agreed = 0.0, 0
         for path, expected in zip(plain, predicted(arguments, plain, folder)):

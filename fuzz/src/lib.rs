@@ -1,7 +1,7 @@
 //! What the targets in `fuzz_targets/` share.
 
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use edgetuned::words::{Digest, EmbeddingSpace, HeadRef, Label, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, HeadRef, Label, Region, Timestamp};
 use ndarray::{Array1, Array2};
 use safetensors::SafeTensors;
 
@@ -29,6 +29,7 @@ pub fn record(space: EmbeddingSpace) -> HeadRecord {
         created: Timestamp(1_700_000_000_000),
         backbone: BackboneRef { name: "net".into(), sha256: space.backbone, dim: space.dim },
         manifest: Some("models/net.yaml".into()),
+        region: Region::WHOLE,
         dense,
         training: TrainingFacts::default(),
         figures: None,

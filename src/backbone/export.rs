@@ -21,7 +21,7 @@ use super::runtime::session::{Cut, OnnxBackbone};
 use crate::head::{DenseHead, HeadRecord, SpaceMismatch};
 use crate::image::{Channels, Layout, Resize, Rgb};
 use crate::ports::{EmbedError, Embedder};
-use crate::words::Digest;
+use crate::words::{Digest, Region};
 
 /// The output of an exported model: probabilities (n, k), in the order of its classes.
 pub const PROBABILITIES: &str = "probabilities";
@@ -56,8 +56,9 @@ pub enum CannotExport {
 
 /// The model in `bytes`, which `manifest` describes and whose embedding tensor `cut` does, with the head of `record`
 /// behind it: input as before, but for one picture where the backbone takes no more at a time; [`PROBABILITIES`] as the
-/// only output; and the metadata keys `classes`, `backbone`, `head` and `preprocessing`, which replace those of the
-/// model's own of these names.
+/// only output; and the metadata keys `classes`, `backbone`, `head`, `preprocessing` and, where the head looks at a region,
+/// `region`, which replace those of the model's own of these names. The region itself is not in the graph: who runs the
+/// model cuts it out.
 ///
 /// # Errors
 /// [`CannotExport`].
@@ -156,21 +157,24 @@ fn layers(tail: &mut Tail, head: &DenseHead, rows: &str) {
 }
 
 /// Keys of the metadata and their values, JSON documents: what a user of the file needs besides the graph.
-fn metadata(manifest: &Manifest, record: &HeadRecord) -> [(&'static str, String); 4] {
+fn metadata(manifest: &Manifest, record: &HeadRecord) -> Vec<(&'static str, String)> {
     let Manifest { name, sha256, license, source, embedding, .. } = manifest;
     let backbone = json!({
         "name": name, "sha256": sha256, "tensor": embedding.tensor, "dim": embedding.dim, "pool": embedding.pool,
         "license": license, "source": source,
     });
-    let HeadRecord { head, created, training, .. } = record;
+    let HeadRecord { head, created, training, region, .. } = record;
     let head = json!({ "id": head.id, "version": head.version, "created": created, "kind": training.kind });
-    let preprocessing = serde_json::to_string(&Preprocessing::of(manifest)).expect("strings, numbers and lists");
-    [
+    let preprocessing =
+        serde_json::to_string(&Preprocessing::of(manifest, region)).expect("strings, numbers and lists");
+    let part = (!region.is_whole()).then(|| ("region", json!(region).to_string()));
+    let always = [
         ("classes", json!(record.dense.classes.labels()).to_string()),
         ("backbone", backbone.to_string()),
         ("head", head.to_string()),
         ("preprocessing", preprocessing),
-    ]
+    ];
+    always.into_iter().chain(part).collect()
 }
 
 /// The manifest's section `input`, defaults filled in, with a description.
@@ -191,8 +195,17 @@ struct Preprocessing<'a> {
 }
 
 impl<'a> Preprocessing<'a> {
-    fn of(manifest: &'a Manifest) -> Self {
+    fn of(manifest: &'a Manifest, region: &Region) -> Self {
         let way = &manifest.preprocess;
+        let cut = match region.corners() {
+            _ if region.is_whole() => String::new(),
+            None => "cut to the pixels whose centres lie in region, then ".to_owned(),
+            Some(_) => format!(
+                "cut to the box around the pixels whose centres lie in region by the even-odd rule, its other pixels \
+                 {grey} on all channels, then ",
+                grey = way.pad()
+            ),
+        };
         let (resize, crop_ratio, pad, words) = match way.resize {
             Resize::Stretch => ("stretch", None, None, "to size, whatever the proportions"),
             Resize::Crop { ratio } => (
@@ -217,7 +230,7 @@ impl<'a> Preprocessing<'a> {
             crop_ratio,
             pad,
             resizing: format!(
-                "turned upright as EXIF says, then {words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
+                "turned upright as EXIF says, then {cut}{words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
                  on 8-bit values"
             ),
             formula: "(pixel * scale - mean) / std in float32, pixels 0..255, each in the order of channels",

@@ -30,7 +30,7 @@ pub use pace::{SLOW, Slow};
 pub use propose::{BadProposal, Proposal, Wishes, complete, propose};
 pub use runtime::errors::OpenError;
 pub use runtime::message::RuntimeMessage;
-pub use runtime::pipeline::{ItemError, embed_all};
+pub use runtime::pipeline::{ItemError, OfRegions, embed_all, embed_regions};
 pub use runtime::session::{Alone, Cut, OnnxBackbone, read};
 pub use runtime::verify::{Unfit, Verified, verify};
 pub use runtime::{RuntimeMissing, environment, runtime_version};

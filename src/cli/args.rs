@@ -9,6 +9,7 @@ use super::values::{divisor, keyword, manifest, normalization, normalizations, p
 use crate::backbone::{Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
 use crate::train::{HeadKind, Solver};
+use crate::words::Region;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -121,6 +122,24 @@ pub struct Train {
     pub batch: Option<u32>,
     #[arg(long, help = format!("Learning rate (adam) [default: {}]", Solver::LEARNING_RATE), value_parser = positive)]
     pub lr: Option<f64>,
+    #[command(flatten)]
+    pub region: RegionChoice,
+}
+
+/// The part of pictures that is looked at.
+#[derive(Debug, clap::Args)]
+pub struct RegionChoice {
+    /// Part of each image to look at: LEFT,TOP,RIGHT,BOTTOM in parts of its width and height, or a polygon's corners
+    /// [[X,Y],…] [default: the whole image, or what the head looks at]
+    #[arg(long, value_name = "REGION", allow_hyphen_values = true)]
+    pub region: Option<Region>,
+}
+
+impl RegionChoice {
+    /// The one that was named, else the whole picture.
+    pub fn region(&self) -> Region {
+        self.region.clone().unwrap_or(Region::WHOLE)
+    }
 }
 
 /// `predict`
@@ -134,6 +153,8 @@ pub struct Predict {
     /// Classes to list for each image [default: the configuration's, else 3]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     pub top_k: Option<u32>,
+    #[command(flatten)]
+    pub region: RegionChoice,
 }
 
 /// `evaluate`
@@ -146,6 +167,8 @@ pub struct Evaluate {
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    #[command(flatten)]
+    pub region: RegionChoice,
 }
 
 /// A head and the backbone that it needs.
@@ -170,6 +193,8 @@ pub struct Embed {
     /// A bundled backbone's name or a manifest's path [default: what serves with the configuration, else 'default']
     #[arg(long, value_name = "MODEL")]
     pub backbone: Option<String>,
+    #[command(flatten)]
+    pub region: RegionChoice,
 }
 
 /// `export`

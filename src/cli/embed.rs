@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::output::{Output, write_file};
 use super::report::{Refused, refused};
 use crate::head::BackboneRef;
+use crate::words::Region;
 
 /// What is written: a row an image.
 struct Table<'a> {
@@ -50,6 +51,9 @@ impl Format {
 struct Done {
     out: String,
     backbone: BackboneRef,
+    /// What of each picture was embedded, unless it is the whole.
+    #[serde(skip_serializing_if = "Region::is_whole")]
+    region: Region,
     n: usize,
     embedded: usize,
     embed_seconds: f64,
@@ -62,7 +66,8 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
     let format = Format::of(&command.out)?;
     let Found { pictures: files, passed_over } = dataset::pictures(&command.dir)?;
     let config = configuration::if_named(args)?;
-    let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref())?;
+    let region = command.region.region();
+    let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref(), &region)?;
     let embedded = embeddings.embed(&files, output)?;
     let ids: Vec<String> = embedded.ids.iter().map(ToString::to_string).collect();
     let paths: Vec<String> = embedded.files.iter().map(|file| files[*file].display().to_string()).collect();
@@ -75,6 +80,7 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
     let done = Done {
         out: command.out.display().to_string(),
         backbone: embeddings.reference(),
+        region,
         n: ids.len(),
         embedded: embedded.computed,
         embed_seconds: embedded.seconds,
@@ -82,9 +88,10 @@ pub fn embed(args: &Args, command: &Embed, output: Output) -> Result<(), Failure
         passed_over,
     };
     output.print(&done, |out| {
+        let of = if done.region.is_whole() { String::new() } else { format!(" of {}", done.region.in_words()) };
         writeln!(
             out,
-            "{}: {} embeddings of {} values ({} new) in {:.2} s",
+            "{}: {} embeddings{of} of {} values ({} new) in {:.2} s",
             done.out, done.n, done.backbone.dim, done.embedded, done.embed_seconds
         )?;
         done.refused.iter().try_for_each(|refused| writeln!(out, "left out   {}", refused.line()))

@@ -12,7 +12,7 @@ use super::args::HeadChoice;
 use super::configuration;
 use super::failure::{Failure, one_line_chain};
 use super::output::Output;
-use crate::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
+use crate::backbone::{ItemError, Manifest, OnnxBackbone, bundled, embed_regions};
 use crate::config::Config;
 use crate::head::{BackboneRef, HeadRecord};
 use crate::image::{self, BadImage, Limits};
@@ -21,14 +21,15 @@ use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
 use crate::store::{Cache, CacheOptions};
-use crate::words::SampleId;
+use crate::words::{EmbeddingSpace, Region, SampleId};
 
 /// Embeddings put into the cache at a time: work that a crash can cost.
 const BATCH: usize = 64;
 
-/// A backbone with the cache of its embeddings.
+/// A backbone with the cache of its embeddings of one region.
 pub struct Embeddings {
     backbone: OnnxBackbone,
+    region: Region,
     cache: Cache,
     /// Where its manifest was read.
     manifest: PathBuf,
@@ -65,18 +66,18 @@ enum BadFile {
 }
 
 impl Embeddings {
-    /// Opens the backbone called `model`, or else the one that serves the configuration's store, and the cache: that
-    /// store, or else the user's cache folder.
-    pub fn open(config: Option<&Config>, model: Option<&str>) -> Result<Self, Failure> {
+    /// Opens the backbone called `model`, or else the one that serves the configuration's store, for this region of
+    /// pictures, and the cache: that store, or else the user's cache folder.
+    pub fn open(config: Option<&Config>, model: Option<&str>, region: &Region) -> Result<Self, Failure> {
         let manifest = match (model, config) {
             (None, Some(config)) => BackboneInUse::find(config)?.manifest,
             (model, _) => Manifest::resolve(model.unwrap_or("default"))?,
         };
-        Self::open_with(config, &manifest)
+        Self::open_with(config, &manifest, region)
     }
 
     /// The same for a manifest that was found.
-    pub fn open_with(config: Option<&Config>, manifest: &Manifest) -> Result<Self, Failure> {
+    pub fn open_with(config: Option<&Config>, manifest: &Manifest, region: &Region) -> Result<Self, Failure> {
         if let Some(stand_in) = &manifest.stands_in {
             tracing::warn!("{stand_in}");
         }
@@ -89,8 +90,9 @@ impl Embeddings {
         };
         let reference = reference(&backbone);
         let precision = settings::precision(config);
-        let cache = Cache::open(&folder, &CacheOptions { space: backbone.space(), backbone: &reference, precision })?;
-        Ok(Self { backbone, cache, manifest: manifest.path.clone() })
+        let space = backbone.space().within(region);
+        let cache = Cache::open(&folder, &CacheOptions { space, backbone: &reference, precision })?;
+        Ok(Self { backbone, region: region.clone(), cache, manifest: manifest.path.clone() })
     }
 
     /// The backbone as reports name it.
@@ -103,9 +105,14 @@ impl Embeddings {
         whereabouts(&self.manifest)
     }
 
+    /// What of a picture is embedded.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// Where its embeddings can be compared.
-    pub fn space(&self) -> crate::words::EmbeddingSpace {
-        self.backbone.space()
+    pub fn space(&self) -> EmbeddingSpace {
+        self.backbone.space().within(&self.region)
     }
 
     /// Embeds the images among `files`; those in the cache are not embedded again.
@@ -150,13 +157,17 @@ impl Embeddings {
         let mut batch: Vec<(SampleId, Vec<f32>)> = Vec::new();
         let mut kept = Ok(());
         let cache = &mut self.cache;
-        embed_all(
+        embed_regions(
             &mut self.backbone,
+            std::slice::from_ref(&self.region),
             missing.iter().copied(),
             |(_, path)| read(path),
             |(index, _), result| {
                 bar.inc(1);
-                match result {
+                let embedded = result
+                    .map_err(ItemError::Read)
+                    .and_then(|mut of_region| of_region.swap_remove(0).map_err(ItemError::Embed));
+                match embedded {
                     Err(error) => found[index] = Err(one_line_chain(&error)),
                     Ok(embedding) => {
                         computed += 1;
@@ -218,10 +229,23 @@ fn read(path: &Path) -> Result<image::Rgb, BadFile> {
     image::decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })
 }
 
-/// Reads a head and opens the backbone whose embeddings it uses.
-pub fn open_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRecord, Embeddings), Failure> {
+/// Reads a head and opens the backbone whose embeddings it uses, for the head's region; where one is `expected`, it must
+/// be that.
+pub fn open_head(
+    config: Option<&Config>,
+    choice: &HeadChoice,
+    expected: Option<&Region>,
+) -> Result<(HeadRecord, Embeddings), Failure> {
     let (record, manifest) = find_head(config, choice)?;
-    let embeddings = Embeddings::open_with(config, &manifest)?;
+    if let Some(expected) = expected.filter(|expected| **expected != record.region) {
+        return Err(Failure::usage(format!(
+            "the head {} looks at {}, --region names {}: leave --region out, or train a head for it",
+            choice.file.display(),
+            record.region.in_words(),
+            expected.in_words()
+        )));
+    }
+    let embeddings = Embeddings::open_with(config, &manifest, &record.region)?;
     Ok((record, embeddings))
 }
 
@@ -269,7 +293,7 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     }
     manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
     manifests.extend(remembered(&record, &choice.file));
-    let fits = |manifest: &Manifest| manifest.space() == record.dense.space;
+    let fits = |manifest: &Manifest| manifest.space().within(&record.region) == record.dense.space;
     let whole = manifests.iter().position(|manifest| fits(manifest) && manifest.file.is_file());
     let fits = whole.or_else(|| manifests.iter().position(fits));
     let Some(fits) = fits else {

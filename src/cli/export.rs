@@ -12,7 +12,7 @@ use super::output::{Output, listed, write_checked};
 use super::report::HeadFile;
 use crate::backbone::{Alone, PROBABILITIES, Proof, with_head};
 use crate::head::{BackboneRef, HeadRecord};
-use crate::words::{Digest, Label};
+use crate::words::{Digest, Label, Region};
 
 #[derive(Debug, Serialize)]
 struct Done {
@@ -20,6 +20,9 @@ struct Done {
     bytes: usize,
     head: HeadFile,
     backbone: BackboneRef,
+    /// What has to be cut out of a picture before it is prepared, unless it is the whole.
+    #[serde(skip_serializing_if = "Region::is_whole")]
+    region: Region,
     classes: Vec<Label>,
     input: String,
     output: &'static str,
@@ -67,6 +70,7 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
         bytes: model.len(),
         head: head_file(&record, &command.head.file),
         backbone: record.backbone.clone(),
+        region: record.region.clone(),
         classes,
         input: manifest.input.clone(),
         output: PROBABILITIES,
@@ -81,6 +85,9 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
         writeln!(out, "backbone   {} ({} values)", done.backbone.name, done.backbone.dim)?;
         writeln!(out, "classes    {}: {}", done.classes.len(), listed(&done.classes))?;
         writeln!(out, "input      {}, {height}x{width}; its preparation is in the metadata", done.input)?;
+        if !done.region.is_whole() {
+            writeln!(out, "region     {}; cut it out before, as the metadata says", done.region)?;
+        }
         if let Some(alone) = proof.cut().alone {
             let why = match alone {
                 Alone::Written => "a batch of 1 is written into the backbone",

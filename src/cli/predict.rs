@@ -48,7 +48,8 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
     let top_k =
         command.top_k.map_or(config.as_ref().map_or(3, |config| config.prediction.top_k), |top_k| top_k as usize);
     let rates = doubt_rates(config.as_ref());
-    let (record, mut embeddings) = embedding::open_head(config.as_ref(), &command.head)?;
+    let (record, mut embeddings) =
+        embedding::open_head(config.as_ref(), &command.head, command.region.region.as_ref())?;
     let embedded = embeddings.embed(&command.files, output)?;
     let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
     let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();

@@ -15,13 +15,16 @@ use super::output::{Output, listed};
 use crate::eval::figures;
 use crate::head::{BackboneRef, Candidate, DenseHead, EvaluatedOn, Figures, HeadRecord};
 use crate::train::Grouper;
-use crate::words::{HeadId, Label};
+use crate::words::{HeadId, Label, Region};
 
 /// What `train` and `evaluate` report.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub head: HeadFile,
     pub backbone: BackboneRef,
+    /// What of each picture the head looks at, unless it is the whole.
+    #[serde(skip_serializing_if = "Region::is_whole")]
+    pub region: Region,
     pub classes: Vec<Label>,
     pub n_train: usize,
     pub n_test: usize,
@@ -118,6 +121,7 @@ impl Report {
                 path: path.display().to_string(),
             },
             backbone: record.backbone.clone(),
+            region: record.region.clone(),
             classes: record.dense.classes.labels().to_vec(),
             n_train: record.training.n_train,
             n_test: measured.n_test,
@@ -154,6 +158,9 @@ impl Report {
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "head       {} ({})", self.head.path, self.head.id)?;
         writeln!(out, "backbone   {} ({} values)", self.backbone.name, self.backbone.dim)?;
+        if !self.region.is_whole() {
+            writeln!(out, "region     {}", self.region)?;
+        }
         writeln!(
             out,
             "fitted     {} pictures of {} classes in {:.2} s ({}); embedding took {:.2} s ({} new)",

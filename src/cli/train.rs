@@ -29,7 +29,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     if let Some(shots) = command.shots {
         entries = dataset::draw(entries, shots as usize, command.seed);
     }
-    let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref())?;
+    let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref(), &command.region.region())?;
     let (data, embedded) = labelled(&mut embeddings, &entries, output)?;
     let started = Instant::now();
     let mut fitted = fit_with_progress(&data, &settings, output)?;
@@ -46,6 +46,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     let calibration = calibrate(&data, &fitted, command.seed);
     let record = HeadRecord {
         manifest: embeddings.manifest(),
+        region: embeddings.region().clone(),
         ..fitted.into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration)
     };
     let report = Report::new(&record, &command.out, measured);

@@ -21,7 +21,7 @@ use super::{
     BackboneRef, Calibration, Conformal, DenseHead, Figures, HeadRecord, HeldOut, Hidden, Novelty, NoveltyParts,
     Origin, Ranked, TrainingFacts,
 };
-use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, HeadRef, Label, Region, SampleId, Timestamp};
 
 /// Of linear heads.
 const LINEAR: u32 = 1;
@@ -80,6 +80,8 @@ struct Document {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     manifest: Option<String>,
     space: EmbeddingSpace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<Part>,
     classes: Vec<Label>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hidden: Option<Layer>,
@@ -97,6 +99,21 @@ struct Document {
 enum Layer {
     Learned { width: usize },
     Projection { width: usize, seed: u64 },
+}
+
+/// A region that is not the whole picture.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    shape: Region,
+    /// Of the space's preprocessing and the shape: a head of one region does not pass for one of another.
+    sha256: Digest,
+}
+
+impl Part {
+    fn of(region: &Region, space: &EmbeddingSpace) -> Option<Self> {
+        let sha256 = region.within(space.preprocessing);
+        (!region.is_whole()).then(|| Self { shape: region.clone(), sha256 })
+    }
 }
 
 /// Read before the rest, so that a newer file is distinguished from a damaged one.
@@ -130,6 +147,7 @@ impl HeadRecord {
             backbone: self.backbone.clone(),
             manifest: self.manifest.clone(),
             space: self.dense.space,
+            region: Part::of(&self.region, &self.dense.space),
             classes: self.dense.classes.labels().to_vec(),
             hidden: layer,
             training: self.training.clone(),
@@ -172,6 +190,7 @@ impl HeadRecord {
             return Err(wrong("hidden layer", if format == LINEAR { "none in format 1" } else { "one" }, found));
         }
         let dense = read_dense(&tensors, &document)?;
+        let region = read_region(document.region.as_ref(), &document.space)?;
         let heldout = read_heldout(&tensors, &document)?;
         let calibration = read_calibration(&tensors, document.calibration.as_ref(), document.space.dim)?;
         Ok(Self {
@@ -179,12 +198,22 @@ impl HeadRecord {
             created: document.created,
             backbone: document.backbone,
             manifest: document.manifest,
+            region,
             dense,
             training: document.training,
             figures: document.figures,
             heldout,
             calibration,
         })
+    }
+}
+
+fn read_region(part: Option<&Part>, space: &EmbeddingSpace) -> Result<Region, BadHeadFile> {
+    let Some(Part { shape, sha256 }) = part else { return Ok(Region::WHOLE) };
+    match Part::of(shape, space) {
+        Some(part) if part.sha256 == *sha256 => Ok(shape.clone()),
+        Some(part) => Err(BadHeadFile::Checksum { expected: sha256.short(), found: part.sha256.short() }),
+        None => Err(wrong("region", "left out for the whole picture", shape)),
     }
 }
 

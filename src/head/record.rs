@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Calibration, DenseHead};
-use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Digest, HeadRef, Label, Region, SampleId, Timestamp};
 
 /// A head, where it comes from and how good it was found to be; one safetensors file.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub struct HeadRecord {
     pub backbone: BackboneRef,
     /// Where the manifest of that backbone was, unless it is a bundled one: a hint, the digests decide.
     pub manifest: Option<String>,
+    /// What it looks at; `dense.space` is the backbone's [`within`](crate::words::EmbeddingSpace::within) it.
+    pub region: Region,
     /// The layer.
     pub dense: DenseHead,
     /// How it was fitted.
@@ -31,7 +33,7 @@ pub struct HeadRecord {
 }
 
 impl HeadRecord {
-    /// `dense` by its own id; nothing is known yet of its training, its figures and its calibration.
+    /// `dense` by its own id, of whole pictures; nothing is known yet of its training, its figures and its calibration.
     #[must_use]
     pub fn new(dense: DenseHead, version: u64, created: Timestamp, backbone: BackboneRef) -> Self {
         Self {
@@ -39,6 +41,7 @@ impl HeadRecord {
             created,
             backbone,
             manifest: None,
+            region: Region::WHOLE,
             dense,
             training: TrainingFacts::default(),
             figures: None,

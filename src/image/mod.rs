@@ -1,11 +1,12 @@
 //! From a file's bytes to the tensor that a backbone reads.
 //!
 //! [`decode()`] refuses what is unfinished, hostile or no image, before memory is spent on it; [`Preprocess`] turns
-//! pixels into numbers. The same bytes give the same tensor on every run. Nothing here opens files.
+//! pixels, or regions of them, into numbers. The same bytes give the same tensor on every run. Nothing here opens files.
 
 mod decode;
 mod jpeg;
 mod preprocess;
+mod region;
 mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::Rgb;
 use crate::words::{Digest, Keyword, keywords};
 
+/// Grey of what is filled where nothing else is said.
+pub(super) const PAD: u8 = 114;
+
 keywords! {
     /// Order of the tensor's axes.
     #[derive(Serialize, Deserialize)]
@@ -54,7 +57,7 @@ impl Resize {
     /// The crop by which classification models are mostly evaluated.
     pub const CROP: Self = Self::Crop { ratio: 0.875 };
     /// A grey border, as in YOLO.
-    pub const LETTERBOX: Self = Self::Letterbox { pad: 114 };
+    pub const LETTERBOX: Self = Self::Letterbox { pad: PAD };
 }
 
 impl Keyword for Resize {

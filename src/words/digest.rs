@@ -12,7 +12,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::keywords;
+use super::{Region, keywords};
 
 /// A SHA-256 digest; shown and serialised as 64 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +143,14 @@ pub struct EmbeddingSpace {
     pub preprocessing: Digest,
     /// Width of one embedding.
     pub dim: usize,
+}
+
+impl EmbeddingSpace {
+    /// The space of embeddings of this part of pictures: of the whole picture the same.
+    #[must_use]
+    pub fn within(&self, region: &Region) -> Self {
+        Self { preprocessing: region.within(self.preprocessing), ..*self }
+    }
 }
 
 /// Identity of a head by content: the first twelve hexadecimal digits of the SHA-256 of its weights and classes.

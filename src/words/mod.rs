@@ -21,7 +21,7 @@ pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
 pub use keyword::{Component, Keep, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
-pub use region::{BadRegion, Region};
+pub use region::{BadRegion, BadRegionText, Region};
 pub use slug::{BadSlug, SourceId, TaskId};
 pub use text::{error_chain, is_manifest_path, on_one_line};
 pub use timestamp::{Now, Timestamp};

@@ -1,6 +1,9 @@
 //! Which part of a picture is looked at.
 
+mod pixels;
+
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +35,7 @@ enum Shape {
 
 /// As a region is written: `[left, top, right, bottom]`, or `[[x, y], …]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected [left, top, right, bottom], or the corners [[x, y], …], in parts of one")]
 enum Written {
     Box([f64; 4]),
     Polygon(Vec<[f64; 2]>),
@@ -68,6 +71,19 @@ pub enum BadRegion {
     Flat,
 }
 
+/// Why a text is no region.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BadRegionText {
+    /// Neither a box nor a polygon.
+    #[error(
+        "expected left,top,right,bottom, such as 0,0.25,0.3,0.85, or the corners of a polygon, [[x,y],[x,y],[x,y]]"
+    )]
+    Form,
+    /// One that shows nothing.
+    #[error(transparent)]
+    Region(#[from] BadRegion),
+}
+
 impl Region {
     /// The whole picture.
     pub const WHOLE: Self = Self(Shape::Box([0, 0], [PARTS as u32, PARTS as u32]));
@@ -78,7 +94,7 @@ impl Region {
     /// [`BadRegion`] when an edge is beyond the picture, or the part is narrower or lower than a hundredth of it.
     pub fn rectangle([left, top, right, bottom]: [f64; 4]) -> Result<Self, BadRegion> {
         let (low, high) = (corner([left, top])?, corner([right, bottom])?);
-        wide_enough(right - left, bottom - top)?;
+        wide_enough(low, high)?;
         Ok(Self(Shape::Box(low, high)))
     }
 
@@ -93,8 +109,8 @@ impl Region {
         }
         let kept = corners.iter().map(|at| corner(*at)).collect::<Result<Vec<_>, _>>()?;
         let region = Self(Shape::Polygon(kept));
-        let [left, top, right, bottom] = region.bounds();
-        wide_enough(right - left, bottom - top)?;
+        let (low, high) = region.extent();
+        wide_enough(low, high)?;
         if region.is_flat() { Err(BadRegion::Flat) } else { Ok(region) }
     }
 
@@ -104,15 +120,16 @@ impl Region {
         *self == Self::WHOLE
     }
 
+    /// What reports call it: `the region [0.0, 0.25, 0.3, 0.85]`, or `the whole picture`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        if self.is_whole() { "the whole picture".to_owned() } else { format!("the region {self}") }
+    }
+
     /// Its box: left, top, right, bottom in parts of width and height.
     #[must_use]
     pub fn bounds(&self) -> [f64; 4] {
-        let (low, high) = match &self.0 {
-            Shape::Box(low, high) => (*low, *high),
-            Shape::Polygon(corners) => corners.iter().fold(([u32::MAX; 2], [0; 2]), |(low, high), at| {
-                ([low[0].min(at[0]), low[1].min(at[1])], [high[0].max(at[0]), high[1].max(at[1])])
-            }),
-        };
+        let (low, high) = self.extent();
         [low[0], low[1], high[0], high[1]].map(part)
     }
 
@@ -135,7 +152,17 @@ impl Region {
         Digest::of(&[&preprocessing.0[..], b"region", self.to_string().as_bytes()].concat())
     }
 
-    /// Twice the area by the shoelace formula is zero.
+    /// The least and the greatest x and y.
+    fn extent(&self) -> (Corner, Corner) {
+        match &self.0 {
+            Shape::Box(low, high) => (*low, *high),
+            Shape::Polygon(corners) => corners.iter().fold(([u32::MAX; 2], [0; 2]), |(low, high), at| {
+                ([low[0].min(at[0]), low[1].min(at[1])], [high[0].max(at[0]), high[1].max(at[1])])
+            }),
+        }
+    }
+
+    /// Whether all corners lie on one line.
     fn is_flat(&self) -> bool {
         let Shape::Polygon(corners) = &self.0 else { return false };
         let [first, rest @ ..] = corners.as_slice() else { return true };
@@ -154,6 +181,21 @@ impl fmt::Display for Region {
         match self.corners() {
             None => write!(f, "{:?}", self.bounds()),
             Some(corners) => write!(f, "{corners:?}"),
+        }
+    }
+}
+
+impl FromStr for Region {
+    type Err = BadRegionText;
+
+    /// `left,top,right,bottom`, or a box or polygon as JSON.
+    fn from_str(text: &str) -> Result<Self, BadRegionText> {
+        let text = text.trim();
+        let json = if text.starts_with('[') { text.to_owned() } else { format!("[{text}]") };
+        match serde_json::from_str(&json) {
+            Ok(Written::Polygon(corners)) if corners.is_empty() => Err(BadRegionText::Form),
+            Ok(written) => Ok(Self::try_from(written)?),
+            Err(_) => Err(BadRegionText::Form),
         }
     }
 }
@@ -186,9 +228,14 @@ fn part(millionths: u32) -> f64 {
     f64::from(millionths) / PARTS
 }
 
-fn wide_enough(width: f64, height: f64) -> Result<(), BadRegion> {
-    // A rounding error beside the bound is no fault of who wrote it.
-    if width + 1e-9 < LEAST || height + 1e-9 < LEAST { Err(BadRegion::TooSmall { width, height }) } else { Ok(()) }
+/// Counted in millionths: a rounding error of the numbers as they were written is no fault of who wrote them.
+fn wide_enough(low: Corner, high: Corner) -> Result<(), BadRegion> {
+    let [width, height] = [0, 1].map(|axis| i64::from(high[axis]) - i64::from(low[axis]));
+    let least = (LEAST * PARTS) as i64;
+    if width.min(height) >= least {
+        return Ok(());
+    }
+    Err(BadRegion::TooSmall { width: width as f64 / PARTS, height: height as f64 / PARTS })
 }
 
 #[cfg(test)]
@@ -227,7 +274,28 @@ mod tests {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(Region::rectangle([0.0, 0.0, f64::NAN, 1.0]).is_err());
+        assert!(Region::rectangle([0.69, 0.0, 0.7, 1.0]).is_ok(), "0.7 - 0.69 is a little less than 0.01");
         assert!(Region::polygon(&vec![[0.0, 0.0]; 65]).is_err());
+    }
+
+    #[test]
+    fn a_region_can_be_typed_without_brackets_and_errors_say_how() {
+        let typed = |text: &str| text.parse::<Region>().map_err(|error| error.to_string());
+        assert_eq!(typed("0,0.25,0.3,0.85"), Ok(Region::rectangle([0.0, 0.25, 0.3, 0.85]).unwrap()));
+        assert_eq!(typed(" [0, 0.25, 0.3, 0.85]"), typed("0,0.25,0.3,0.85"));
+        assert_eq!(typed("[[0,0],[1,0],[0,1]]").unwrap().to_string(), "[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]");
+        for text in ["", "door", "0,0.25,0.3", "0,0,1,1,1", "0 0 1 1", "[[0,0],[1,0],[0]]", "[[[0]]]", "{}"] {
+            assert!(typed(text).unwrap_err().contains("0,0.25,0.3,0.85, or the corners"), "{text}");
+        }
+        for (text, says) in [
+            ("0,0,1,1.5", "from 0 to 1; found 1.5"),
+            ("-0.1,0,1,1", "found -0.1"),
+            ("0.7,0,0.1,1", "this one is -0.6 by 1"),
+            ("[[0,0],[1,1]]", "this one has 2"),
+        ] {
+            assert!(typed(text).unwrap_err().contains(says), "{text}: {}", typed(text).unwrap_err());
+        }
+        assert!(read("[0,0,1]").unwrap_err().contains("expected [left, top, right, bottom], or the corners"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use edgetuned::backbone::{Manifest, environment};
 use edgetuned::head::HeadRecord;
 use edgetuned::image::{Limits, decode};
-use edgetuned::words::Digest;
+use edgetuned::words::{Digest, Region};
 use ort::session::Session;
 use ort::value::{Outlet, TensorRef};
 use serde_json::Value;
@@ -59,11 +59,15 @@ fn soften(file: &Path) {
     fs::write(file, record.to_bytes()).unwrap();
 }
 
-/// Probabilities (k,) of a picture by the file `model`, run as any program would, prepared as `manifest` says.
+/// Probabilities (k,) of a picture by the file `model`, run as any program would, prepared as `manifest` and the file's
+/// own `region` say.
 fn run(model: &Path, manifest: &Manifest, picture: &Path) -> Vec<f32> {
     let way = &manifest.preprocess;
-    let tensor = way.apply(&decode(&fs::read(picture).unwrap(), &Limits::default()).unwrap());
     let mut session = Session::builder(&environment().unwrap()).unwrap().commit_from_file(model).unwrap();
+    let region = session.metadata().unwrap().custom("region");
+    let region = region.map_or(Region::WHOLE, |region| serde_json::from_str(&region).unwrap());
+    let picture = decode(&fs::read(picture).unwrap(), &Limits::default()).unwrap();
+    let tensor = way.apply_regions(&picture, &[region]);
     assert_eq!(session.outputs().iter().map(Outlet::name).collect::<Vec<_>>(), ["probabilities"]);
     assert_eq!(session.inputs().iter().map(Outlet::name).collect::<Vec<_>>(), [&manifest.input]);
     let (h, w) = (way.size.0 as usize, way.size.1 as usize);
@@ -135,6 +139,32 @@ fn the_metadata_can_be_read_by_any_program() {
     let resize = if manifest.stands_in.is_some() { "stretch" } else { "crop" };
     assert_eq!((&way["size"], &way["resize"]), (&serde_json::json!([height, width]), &resize.into()));
     assert_eq!(way["mean"], serde_json::json!(manifest.preprocess.mean));
+}
+
+#[test]
+fn a_head_of_a_region_is_exported_with_it_and_wants_it_cut_out() {
+    let desk = desk();
+    let bundled = models().join("tiny-test.yaml");
+    for (region, kept, how) in [
+        ("0.1,0.1,0.9,0.8", serde_json::json!([0.1, 0.1, 0.9, 0.8]), "whose centres lie in region, then to size"),
+        ("[[0.1,0],[0.9,0],[0.5,1]]", serde_json::json!([[0.1, 0.0], [0.9, 0.0], [0.5, 1.0]]), "114 on all channels"),
+    ] {
+        let options = "--head h.safetensors --config f32.yaml --backbone tiny-test";
+        let train = "train train --config f32.yaml --out h.safetensors --l2 1 --backbone tiny-test";
+        desk.good(&format!("{train} --region {region}"));
+        let done = desk.good(&format!("export --out m.onnx --force {options}"));
+        assert_eq!(done["region"], kept);
+        let apart = difference(&desk, options, "m.onnx", &bundled);
+        assert!(apart < 1e-4, "{region}: {apart}");
+        let session = Session::builder(&environment().unwrap()).unwrap().commit_from_file(desk.path("m.onnx")).unwrap();
+        let metadata = session.metadata().unwrap();
+        let json = |key| -> Value { serde_json::from_str(&metadata.custom(key).unwrap()).unwrap() };
+        assert_eq!(json("region"), kept);
+        let resizing = json("preprocessing")["resizing"].as_str().unwrap().to_owned();
+        assert!(resizing.contains(how), "{resizing}");
+        let people = desk.run(&format!("export --out m.onnx --force {options}"));
+        assert!(people.out.contains("region     [") && people.out.contains("cut it out before"), "{}", people.out);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use edgetuned::engine::{FileDisposition, FileStamp, LabelSource, Look, NewSample
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::store::{OpenOptions, Precision, Reader, SpacesInUse, Store};
 use edgetuned::train::LabelStats;
-use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, Region, SampleId, TaskId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -398,6 +398,7 @@ fn head(space: EmbeddingSpace) -> HeadRecord {
         created: Timestamp(0),
         backbone: BackboneRef { name: "tiny".into(), sha256: space.backbone, dim: 1 },
         manifest: None,
+        region: Region::WHOLE,
         dense: DenseHead {
             space,
             classes: ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect(),

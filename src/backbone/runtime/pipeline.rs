@@ -8,9 +8,13 @@ use std::sync::mpsc::sync_channel;
 
 use crate::image::Rgb;
 use crate::ports::{EmbedError, Embedder};
+use crate::words::Region;
 
-/// Prepared images waiting for the network at most: enough to ride out one slow file, a few MB.
+/// Prepared tensors waiting for the network at most: enough to ride out one slow file, a few MB.
 const AHEAD: usize = 4;
+
+/// The embeddings (dim,) of one image's regions, in their order; inside, what the network makes that is none.
+pub type OfRegions = Vec<Result<Vec<f32>, EmbedError>>;
 
 /// Why one image has no embedding.
 #[derive(Debug, thiserror::Error)]
@@ -39,27 +43,47 @@ where
     J: Send,
     E: std::error::Error + Send + 'static,
 {
+    embed_regions(embedder, &[Region::WHOLE], jobs, read, |job, result| {
+        let embedding = match result {
+            Ok(mut whole) => whole.swap_remove(0).map_err(ItemError::Embed),
+            Err(error) => Err(ItemError::Read(error)),
+        };
+        sink(job, embedding)
+    })
+}
+
+/// The same for `regions`, at least one, of every image: it is decoded once, and they go through the network together.
+///
+/// # Errors
+/// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
+pub fn embed_regions<J, E>(
+    embedder: &mut dyn Embedder,
+    regions: &[Region],
+    jobs: impl IntoIterator<Item = J, IntoIter: Send>,
+    read: impl Fn(&J) -> Result<Rgb, E> + Send,
+    mut sink: impl FnMut(J, Result<OfRegions, E>) -> ControlFlow<()>,
+) -> Result<(), EmbedError>
+where
+    J: Send,
+    E: std::error::Error + Send + 'static,
+{
     let preprocess = embedder.preprocess().clone();
     let jobs = jobs.into_iter();
     std::thread::scope(|scope| {
-        let (sender, prepared) = sync_channel(AHEAD);
+        let (sender, prepared) = sync_channel((AHEAD / regions.len()).max(1));
         scope.spawn(move || {
             for job in jobs {
-                let tensor = read(&job).map(|image| preprocess.apply(&image));
+                let tensors = read(&job).map(|image| preprocess.apply_regions(&image, regions));
                 // The receiver is gone when the run has ended early.
-                if sender.send((job, tensor)).is_err() {
+                if sender.send((job, tensors)).is_err() {
                     break;
                 }
             }
         });
-        for (job, tensor) in prepared {
-            let result = match tensor {
-                Err(error) => Err(ItemError::Read(error)),
-                Ok(tensor) => match embedder.embed(&tensor, 1) {
-                    Ok(embedding) => Ok(embedding),
-                    Err(error @ EmbedError::Backend { .. }) => return Err(error),
-                    Err(error) => Err(ItemError::Embed(error)),
-                },
+        for (job, tensors) in prepared {
+            let result = match tensors {
+                Err(error) => Err(error),
+                Ok(tensors) => Ok(embedder.embed_each(&tensors, regions.len())?),
             };
             if sink(job, result).is_break() {
                 break;
@@ -88,12 +112,16 @@ mod tests {
         }
 
         fn embed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<f32>, EmbedError> {
-            let mean = tensors.iter().sum::<f32>() / tensors.len() as f32;
-            match mean.round() as u8 {
-                13 => Err(EmbedError::Backend { n, source: "broken".into() }),
-                7 => Err(EmbedError::NotFinite { image: 0, place: 0, value: f32::NAN }),
-                _ => Ok(vec![mean]),
-            }
+            let rows = tensors.chunks(tensors.len() / n).enumerate();
+            let mean = |(image, row): (usize, &[f32])| {
+                let mean = row.iter().sum::<f32>() / row.len() as f32;
+                match mean.round() as u8 {
+                    13 => Err(EmbedError::Backend { n, source: "broken".into() }),
+                    7 => Err(EmbedError::NotFinite { image, place: 0, value: f32::NAN }),
+                    _ => Ok(mean),
+                }
+            };
+            rows.map(mean).collect()
         }
     }
 
@@ -118,6 +146,23 @@ mod tests {
         .unwrap();
         let wanted = [1, 99, 7, 4, 5, 6, 8, 9, 10].map(|job| (job, (job != 99 && job != 7).then_some(job)));
         assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn every_region_has_its_embedding_and_a_bad_one_costs_only_itself() {
+        // Left 7, right the job, in two rows.
+        let read = |job: &u8| Rgb::new(2, 2, [[7; 3], [*job; 3]].concat().repeat(2)).ok_or(std::fmt::Error);
+        let regions = ["0.5,0,1,1", "0,0,0.5,1", "0,0,1,1"].map(|text| text.parse().unwrap());
+        let mut seen = Vec::new();
+        embed_regions(&mut mean(), &regions, [5, 11], read, |job, result| {
+            let values = result.unwrap().into_iter().map(|embedding| embedding.ok().map(|values| values[0] as u8));
+            seen.push((job, values.collect::<Vec<_>>()));
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!(seen, [(5, vec![Some(5), None, Some(6)]), (11, vec![Some(11), None, Some(9)])]);
+        let broken = embed_regions(&mut mean(), &regions, [13], read, |_, _| ControlFlow::Continue(()));
+        assert!(matches!(broken, Err(EmbedError::Backend { .. })), "{broken:?}");
     }
 
     #[test]

@@ -21,6 +21,10 @@ use crate::image::{Layout, Preprocess, Rgb};
 use crate::ports::{EmbedError, Embedder};
 use crate::words::{Digest, EmbeddingSpace};
 
+/// Pictures that a network with a free batch is given in one run at most. A run keeps memory for each, 9 MB with
+/// EfficientNet-Lite0 (`docs/figures.md`), and more at once are hardly faster on a processor.
+pub const TOGETHER: usize = 4;
+
 /// A frozen network in ONNX Runtime, proved on a probe image.
 #[derive(Debug)]
 pub struct OnnxBackbone {
@@ -203,19 +207,29 @@ impl OnnxBackbone {
         Ok((shape, rows.filter(|rows| rows.len() == n * dim)))
     }
 
-    /// Runs the network on `n` tensors; returns the output's shape and values.
+    /// Runs the network on `n` tensors, [`TOGETHER`] at a time or as many as the model fixes; returns the output's shape
+    /// and values.
     fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<(Vec<i64>, Vec<f32>)> {
         let (h, w) = (self.preprocess.size.0 as usize, self.preprocess.size.1 as usize);
         let axes = |n| match self.preprocess.layout {
             Layout::Nchw => [n, 3, h, w],
             Layout::Nhwc => [n, h, w, 3],
         };
-        let Some(batch) = self.batch else {
-            let outputs = self.session.run(ort::inputs![TensorRef::from_array_view((axes(n), tensors))?])?;
-            let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
-            return Ok((shape.to_vec(), values.to_vec()));
-        };
         let (mut shape, mut all) = (Vec::new(), Vec::new());
+        let Some(batch) = self.batch else {
+            let mut found = 0;
+            for chunk in tensors.chunks(TOGETHER * 3 * h * w) {
+                let input = TensorRef::from_array_view((axes(chunk.len() / (3 * h * w)), chunk))?;
+                let outputs = self.session.run(ort::inputs![input])?;
+                let (axes, values) = outputs[0].try_extract_tensor::<f32>()?;
+                shape = axes.to_vec();
+                found += shape.first().copied().unwrap_or(0);
+                all.extend_from_slice(values);
+            }
+            // Not n: what gives another number of rows than it was given pictures must not look right.
+            shape.first_mut().into_iter().for_each(|first| *first = found);
+            return Ok((shape, all));
+        };
         for chunk in tensors.chunks(batch * 3 * h * w) {
             let mut padded = chunk.to_vec();
             padded.resize(batch * 3 * h * w, 0.0);

@@ -140,6 +140,29 @@ fn heads_with_a_hidden_layer_come_back_and_of_a_projection_only_the_seed_is_kept
 }
 
 #[test]
+fn a_region_comes_back_is_left_out_for_whole_pictures_and_is_refused_when_it_was_changed() {
+    let whole = record().to_bytes();
+    assert!(!whole.windows(6).any(|window| window == b"region"), "files are as before there were regions");
+    for text in ["0,0.25,0.3,0.85", "[[0.1,0.1],[0.9,0.2],[0.4,0.95]]"] {
+        let record = HeadRecord { region: text.parse().unwrap(), ..record() };
+        let bytes = record.to_bytes();
+        assert_eq!(HeadRecord::from_bytes(&bytes).unwrap(), record);
+        assert!((0..8).all(|_| record.to_bytes() == bytes));
+        let changes: [(&str, serde_json::Value, &str); 5] = [
+            ("shape", serde_json::json!([0.0, 0.25, 0.3, 0.86]), "checksum"),
+            ("shape", serde_json::json!([0.0, 0.0, 1.0, 1.0]), "left out for the whole picture"),
+            ("shape", serde_json::json!([0.0, 0.25, 0.3, 1.85]), "header does not describe a head"),
+            ("shape", "door".into(), "header does not describe a head"),
+            ("sha256", Digest::of(b"x").to_string().into(), "checksum"),
+        ];
+        for (field, value, expected) in changes {
+            let bytes = edited_of(&record, |document| document["region"][field] = value.clone());
+            assert!(refusal(&bytes).contains(expected), "{field} of {text}: {}", refusal(&bytes));
+        }
+    }
+}
+
+#[test]
 fn the_path_of_a_manifest_comes_back_and_is_in_the_way_of_nothing() {
     let record = HeadRecord { manifest: Some("/home/pi/models/tiny.yaml".into()), ..record() };
     let bytes = record.to_bytes();
