@@ -10,7 +10,7 @@ SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: bench-states placeholder field fuzz fuzz-deep soak camera packages try-arm64 simulate
+.PHONY: bench-states placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ fuzz: ## hostile messages against the codec alone, for FUZZ_SECONDS
 
 fuzz-deep: ## libFuzzer on all that comes from outside, FUZZ_SECONDS of processor time a target; needs nightly and cargo-fuzz
 	tools/fuzz.sh $${FUZZ_SECONDS:-600}
+
+sources: setup ## ten cameras, two pictures a second each, for SOURCES_SECONDS (600)
+	PATH="$$PATH:/usr/sbin" SOURCES_SECONDS=$${SOURCES_SECONDS:-600} $(CARGO) test --locked --test pipeline ten_cameras -- --ignored --nocapture
 
 soak: setup ## half an hour of everything at once, into docs/soak.svg; SOAK_MINUTES=60 plays more
 	PATH="$$PATH:/usr/sbin" SOAK_OUT=target/soak $(CARGO) test --locked --test soak -- --ignored --nocapture

@@ -3,8 +3,9 @@
 //! Durable changes have no trait: their port is the vocabulary [`crate::engine::Write`], which the store
 //! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
 
+use crate::engine::Ticket;
 use crate::image::Preprocess;
-use crate::words::{EmbeddingSpace, SourceId};
+use crate::words::{EmbeddingSpace, SampleId, SourceId};
 
 /// A frozen network that turns prepared images into embeddings.
 pub trait Embedder: Send {
@@ -49,6 +50,23 @@ pub trait FrameSink: Send + Sync {
 
     /// One was longer than a message may be, and was thrown away.
     fn too_large(&self, source: &SourceId, bytes: usize);
+
+    /// Somebody posted a picture, and waits for the answer where there is a `waiter`; it gets one in any case.
+    ///
+    /// # Errors
+    /// [`RefusedFrame`]; nobody is answered then.
+    fn post(&self, source: &SourceId, payload: Vec<u8>, waiter: Option<Ticket>) -> Result<SampleId, RefusedFrame>;
+}
+
+/// Why a posted picture was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusedFrame {
+    /// The configuration has no such source.
+    NoSuchSource,
+    /// It is none, with the next act.
+    NotAPicture(String),
+    /// Too many pictures wait.
+    NoRoom,
 }
 
 /// Why a prepared image has no embedding.

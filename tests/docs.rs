@@ -120,6 +120,11 @@ fn configurations_and_manifests_in_the_pages_are_good() {
     let (shown, minimal) = (load(&configurations[0]).to_json(), load(&minimal).to_json());
     assert_eq!(shown, minimal, "docs/operations.md and config/minimal.yaml differ");
 
+    let cameras = blocks(&fs::read_to_string(root().join("docs/cameras.md")).unwrap(), "yaml");
+    let sources: usize =
+        cameras.iter().map(|text| load(text)).map(|config| config.sources.len() + config.watch.len()).sum();
+    assert!(cameras.len() > 7 && sources > cameras.len(), "{sources} sources and folders in {} blocks", cameras.len());
+
     let shell = blocks(&readme, "sh").join("\n");
     let (_, rest) = shell.split_once("<<END\n").unwrap();
     let (written, _) = rest.split_once("\nEND").unwrap();

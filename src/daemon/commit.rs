@@ -237,12 +237,14 @@ fn is_full(error: &StoreError) -> bool {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{AdaptToBroker, Ingest, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    use Act::{AdaptToBroker, Burst, Ingest, IngestFrame, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
     matches!(
         act,
         Publish { .. }
             | AdaptToBroker(_)
             | Ingest { .. }
+            | IngestFrame { .. }
+            | Burst(_)
             | Stat { .. }
             | Rescan
             | PauseScans(_)

@@ -20,6 +20,7 @@ use crate::engine::{
     Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, SwapOrder, SystemMetrics, Systemd, Write,
 };
 use crate::head::HeadRecord;
+use crate::source::poll;
 use crate::store::{Reader, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
 use crate::words::{Component, Digest, TaskId, error_chain};
@@ -77,6 +78,8 @@ pub(super) struct Workers {
     pub online_thread: Option<JoinHandle<Result<(), StoreError>>>,
     /// Lists the watched folders and checks single files.
     pub watch: watch::Handle,
+    /// Ask cameras for their pictures.
+    pub cameras: poll::Handle,
 }
 
 impl Runtime {
@@ -156,12 +159,10 @@ impl Runtime {
             }
             Act::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
-                self.workers
-                    .ingest
-                    .jobs
-                    .send(ingest::Job { root, path })
-                    .map_err(|_| RunError::WorkerEnded { worker: "ingest" })?;
+                self.ingest(ingest::Job::File(ingest::File { root, path }))?;
             }
+            Act::IngestFrame { source } => self.ingest(ingest::Job::Frame(source))?,
+            Act::Burst(source) => self.workers.cameras.burst(&source),
             Act::Stat { root, path } => self.workers.watch.look(root, path),
             Act::CheckFiles(images) => self.workers.watch.check(images),
             Act::Rescan => self.workers.watch.scan(),
@@ -226,6 +227,11 @@ impl Runtime {
                 Some(_) => {}
             },
         }
+    }
+
+    /// Hands a file or a frame to the ingest worker.
+    fn ingest(&self, job: ingest::Job) -> Result<(), RunError> {
+        self.workers.ingest.jobs.send(job).map_err(|_| RunError::WorkerEnded { worker: "ingest" })
     }
 
     /// Starts to prepare another backbone, in place of one that was being prepared.

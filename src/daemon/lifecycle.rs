@@ -25,11 +25,14 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
     process::return_large_blocks();
     let mut attempt = Attempt { layers: read().map_err(RunError::Configuration)?, origin: Origin::Unchanged };
     let (mut sender, mut events) = sync_channel(EVENTS);
+    let sending = EventSender::new(sender.clone());
+    let wakes = sending.clone();
     let process = Process {
-        slots: Arc::new(Slots::new(|| true)),
+        // The loop looks what came.
+        slots: Arc::new(Slots::new(move || wakes.try_send(Event::Frames { news: Vec::new(), dropped: Vec::new() }))),
         read,
         pending_config: PendingConfig::default(),
-        events: EventSender::new(sender.clone()),
+        events: sending,
         clock: Clock::start(),
         boot: boot(),
         stop_asked: Arc::default(),

@@ -7,6 +7,7 @@ use super::RunError;
 use super::execute::Runtime;
 use super::process::Clock;
 use crate::engine::{Engine, Event, Next, Step, WatchEvent};
+use crate::source::News;
 
 /// Time between two ticks of the engine while there is work.
 const TICK: Duration = Duration::from_millis(100);
@@ -62,6 +63,10 @@ pub(super) fn run(
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(RunError::WorkerEnded { worker: "every worker" }),
+        }
+        let News { sources: news, dropped } = runtime.process.slots.news();
+        if !news.is_empty() || !dropped.is_empty() {
+            step.append(engine.step(clock.now(), Event::Frames { news, dropped }));
         }
         let now = clock.now();
         if now.mono >= vitals_at {

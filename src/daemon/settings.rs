@@ -1,23 +1,27 @@
 //! The settings that each module gets from the configuration; those that commands need too are in [`crate::shared::settings`].
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use super::serving::Scoring;
 use super::throttle::ThrottleSettings;
-use crate::config::{self, Config};
-use crate::engine::{self, Configure, Root, ScheduleSettings, UpdateSettings};
+use crate::config::{self, Config, Feed, ImageSource};
+use crate::engine::{self, Configure, Root, ScheduleSettings, SourceSettings, UpdateSettings};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
+use crate::image::Limits;
 use crate::mqtt;
 use crate::shared::files::read_keys;
 use crate::shared::settings::{BadSettings, bad, base, doubt_rates};
+use crate::source::{Access, Burst, Request, poll};
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace};
 
 /// How long messages stay that waited when MQTT was switched off.
-const SPOOL_AGE_WHILE_OFF: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+const SPOOL_AGE_WHILE_OFF: Duration = Duration::from_hours(7 * 24);
 
 /// When jobs may run.
 pub(super) fn throttle(config: &Config) -> ThrottleSettings {
@@ -65,6 +69,7 @@ pub(super) fn engine(
         space,
         onnxruntime: crate::backbone::runtime_version(),
         roots: config.watch.iter().map(root).collect(),
+        sources: config.sources.iter().map(|source| source_settings(config, source)).collect(),
         schedule: ScheduleSettings {
             cron: cron.map_err(bad::<croner::errors::CronError>("training.schedule"))?,
             zone: TimeZone::system(),
@@ -124,6 +129,39 @@ fn sample_bytes(config: &Config, dim: usize) -> u64 {
     let row = dim * config.store.precision.bytes() + 45;
     let on_pages = if row < PAGE { PAGE / (PAGE / row) } else { row.next_multiple_of(PAGE) };
     (on_pages * 6 / 5 + 1_000) as u64
+}
+
+/// Without a new frame for so long, nothing is known of what a source sees, unless a task says otherwise.
+const UNKNOWN_AFTER: Duration = Duration::from_mins(5);
+
+/// A source as the engine knows it; the shortest patience of the tasks that look at it counts.
+fn source_settings(config: &Config, source: &ImageSource) -> SourceSettings {
+    let tasks = config.tasks.iter().filter(|task| task.region_of_source(&source.id).is_some());
+    let unknown_after = tasks.filter_map(|task| Some(task.state.as_ref()?.unknown_after)).min();
+    let unknown_after = unknown_after.unwrap_or(UNKNOWN_AFTER);
+    let bursts = matches!(&source.feed, Feed::Http(http) if http.burst.is_some());
+    SourceSettings { id: source.id.clone(), gap: source.rate.gap(), bursts, unknown_after }
+}
+
+/// The cameras that are asked for their pictures.
+pub(super) fn cameras(config: &Config) -> Vec<poll::Camera> {
+    let camera = |source: &ImageSource| {
+        let Feed::Http(http) = &source.feed else { return None };
+        let access = http.access.clone().map(|access| match access {
+            config::Access::Basic { username, password_file } => Access::Basic { username, password_file },
+            config::Access::Bearer { token_file } => Access::Bearer { token_file },
+        });
+        let request = Request {
+            url: http.url.clone(),
+            timeout: http.timeout,
+            access,
+            ca_file: http.ca_file.clone(),
+            max_bytes: Limits::default().bytes,
+        };
+        let burst = http.burst.map(|burst| Burst { every: burst.every, length: burst.length });
+        Some(poll::Camera { source: source.id.clone(), request, every: http.every, burst })
+    };
+    config.sources.iter().filter_map(camera).collect()
 }
 
 /// The watcher's settings.

@@ -72,6 +72,9 @@ impl Runtime {
         if self.socket.as_ref().is_some_and(|socket| socket.handle.is_finished()) {
             return Err(RunError::WorkerEnded { worker: "http" });
         }
+        if self.workers.cameras.is_finished() {
+            return Err(RunError::WorkerEnded { worker: "poll" });
+        }
         if self.workers.watch.is_finished() {
             return Err(RunError::WorkerEnded { worker: "watch" });
         }
@@ -99,8 +102,9 @@ impl Runtime {
         // From here on no worker waits for space in the queue.
         drop(events);
         let Self { committer, reader, workers, training, backbone_swap, update, .. } = self;
-        let Workers { ingest, queries, online, online_thread, watch } = workers;
-        drop((reader, ingest.jobs, queries.jobs, online));
+        let Workers { ingest, queries, online, online_thread, watch, cameras } = workers;
+        // A camera that does not answer is not waited for.
+        drop((reader, ingest.jobs, queries.jobs, online, cameras));
         let watch = watch.stopping();
         // ONNX Runtime is unloaded with the process, so no thread may be inside it then; and the store is one file when
         // those that read it end before it.
@@ -137,6 +141,7 @@ impl Runtime {
         // The last events of the workers no longer matter, but sending them must not block.
         drop(self.workers.ingest.jobs);
         drop(self.workers.watch);
+        drop(self.workers.cameras);
         drop(self.workers.online);
         drop(self.workers.queries.jobs);
         let workers = self.workers.ingest.threads;

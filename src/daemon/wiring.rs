@@ -30,9 +30,10 @@ use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::settings;
+use crate::source::poll;
 use crate::store::{OpenOptions, Reader, SpacesInUse, Store, StoreError, files};
 use crate::train::Grouper;
-use crate::words::{EmbeddingSpace, SampleId, Timestamp};
+use crate::words::{EmbeddingSpace, SampleId, SourceId, Timestamp};
 use crate::{http, systemd, watch};
 
 /// How long one step of the start may take on a slow machine.
@@ -79,7 +80,8 @@ pub(super) fn assemble(
     let watch = wiring.start_watch()?;
     let former_socket = carryover.as_mut().and_then(|carryover| carryover.socket.take());
     let (engine, link) = wiring.start_engine(carryover.take(), engine_settings, snapshot, link)?;
-    let workers = Workers { ingest, queries, online, online_thread: Some(online_thread), watch };
+    let cameras = wiring.start_cameras()?;
+    let workers = Workers { ingest, queries, online, online_thread: Some(online_thread), watch, cameras };
     Ok((engine, wiring.into_runtime(workers, link, socket.or(former_socket))?))
 }
 
@@ -179,6 +181,7 @@ impl<'a> Wiring<'a> {
         let parts = ingest::Parts {
             embedder: Box::new(backbone),
             reader: self.store.reader()?,
+            slots: Arc::clone(&self.process.slots),
             grouper,
             serving: self.serving.clone(),
             burst_gaps: self.config.watch.iter().map(|watch| watch.burst_gap).collect(),
@@ -209,6 +212,14 @@ impl<'a> Wiring<'a> {
         let recorded = Recorded(self.store.reader()?);
         let watched = super::settings::watched(self.config);
         watch::spawn(&watched, recorded, queue(self.events.clone())).map_err(RunError::Thread)
+    }
+
+    /// The cameras that are asked; what came from them and from others is known from here on.
+    fn start_cameras(&self) -> Result<poll::Handle, RunError> {
+        let sources: Vec<SourceId> = self.config.sources.iter().map(|source| source.id.clone()).collect();
+        self.process.slots.keep(&sources);
+        let cameras = super::settings::cameras(self.config);
+        poll::spawn(cameras, &self.process.slots, settings::seed(self.config)).map_err(RunError::Thread)
     }
 
     /// The engine, in the place of a former one if there was one, and its link: the former one's where it leads to the
@@ -253,7 +264,8 @@ impl<'a> Wiring<'a> {
             return Ok(None);
         }
         let events = self.process.events.clone();
-        let handle = http::spawn(&path, store, move |event| events.try_send(event))?;
+        let frames = Arc::clone(&self.process.slots);
+        let handle = http::spawn(&path, store, move |event| events.try_send(event), frames)?;
         Ok(Some(Socket { path, store: store.clone(), handle }))
     }
 

@@ -69,6 +69,7 @@ impl Engine {
             Command::Import(import) => Outcome::Done(self.labels.import(cx, import)),
             Command::Undo(undo) => self.labels.undo(undo),
             Command::Switch(switch) => switch_asked(switch, reply_to),
+            Command::Burst(burst) => Outcome::Done(self.sources.burst_on_request(cx, &burst.source)),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
@@ -119,7 +120,7 @@ impl Engine {
     }
 
     fn status(&mut self, now: Now) -> StatusReport {
-        let overview = super::overview(&self.files, &self.labels, &self.model);
+        let overview = super::overview(&self.files, &self.sources, &self.labels, &self.model);
         let cx = Cx::new(now, &mut self.messages, &mut self.context);
         StatusReport {
             health: cx.health(&overview),

@@ -27,6 +27,8 @@ impl Engine {
             Event::Watch(WatchEvent::FilesChecked(images)) => self.labels.files_checked(cx, &images),
             Event::Watch(event) => self.files.on_watch(cx, event),
             Event::Ingest(ingested) => self.files.ingested(cx, ingested),
+            Event::Frames { news, dropped } => self.sources.on_news(cx, news, dropped),
+            Event::Frame(read) => self.sources.frame_read(cx, read),
             Event::Broker(event) => self.broker(now, event),
             Event::Socket(SocketRequest { name, payload, ticket }) => {
                 let reply_to = ReplyTo::Socket(ticket);
@@ -131,6 +133,7 @@ impl Engine {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         cx.look_at_clock();
         self.files.tick(cx);
+        self.sources.tick(cx);
         if cx.try_refused_again() {
             self.connected(now);
         }
@@ -138,7 +141,7 @@ impl Engine {
         if !cx.storage_is_out() {
             self.tick_of_what_is_stored(now);
         }
-        let overview = overview(&self.files, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.report_left_out_events();
         cx.publish_health_when_due(&overview);
@@ -220,7 +223,7 @@ impl Engine {
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.connected();
         self.model.publish_info(&mut cx);
-        cx.publish_health(&overview(&self.files, &self.labels, &self.model));
+        cx.publish_health(&overview(&self.files, &self.sources, &self.labels, &self.model));
         self.model.publish_train_state(&mut cx);
         self.labels.publish_review(&mut cx);
         self.remote.publish_reported(&mut cx);

@@ -1,6 +1,7 @@
 //! What the shell reports to the engine.
 
 mod files;
+mod sources;
 
 use super::labels::StoredChange;
 use super::messages::{Item, JobId, Unanswered};
@@ -16,6 +17,7 @@ use crate::words::{Component, Digest, Label, SampleId, Timestamp};
 pub use files::{
     EmbeddedImage, FileStamp, FolderHealth, IngestOutcome, Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
 };
+pub use sources::{FrameOutcome, FrameRead, SourceCounts, SourceNews};
 
 /// Ticket of one inbound MQTT message; the shell acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
@@ -32,6 +34,15 @@ pub enum Event {
     Watch(WatchEvent),
     /// The ingest worker finished with one file.
     Ingest(Ingested),
+    /// Frames came from sources, or did not.
+    Frames {
+        /// Of each source of which there is anything to say.
+        news: Vec<SourceNews>,
+        /// Who waited for the answer to a frame that is gone.
+        dropped: Vec<Ticket>,
+    },
+    /// The ingest worker finished with one frame.
+    Frame(FrameRead),
     /// From the link to the broker.
     Broker(BrokerEvent),
     /// A request over the socket.

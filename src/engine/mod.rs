@@ -4,12 +4,13 @@
 //! a whole life, faults included, runs in a test in milliseconds from one seed (`tests/simulate`). It never
 //! computes for long either: reading, embedding and fitting are effects whose results come back as events.
 //!
-//! Five machines decide, each with private state in a folder of its own (decision 21). Events and requests go to the
+//! Six machines decide, each with private state in a folder of its own (decision 21). Events and requests go to the
 //! machine that they concern; what one machine has to tell another is a `fact::Fact`, handed out first in, first out.
 //!
 //! | machine | decides | its files |
 //! | --- | --- | --- |
 //! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
+//! | `sources` | when a frame of a camera is looked at, how each camera fares, when it is looked at more closely | |
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `awaited`, `class_folders`, `last_word`, `labelling`, `importing`, `undoing`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap`, `backbone_switch` |
@@ -32,6 +33,7 @@ mod model;
 mod remote;
 mod settings;
 mod snapshot;
+mod sources;
 mod startup;
 mod states;
 mod step;
@@ -44,9 +46,9 @@ use std::collections::BTreeMap;
 pub use context::{Ages, DoubtedTimes};
 pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
-    EvictionCandidate, FileStamp, FolderHealth, Inbound, IngestOutcome, Ingested, LeftOut, ProcessEvent, Review,
-    Scored, Shadowed, Sighting, SocketRequest, StoreEvent, SwapEvent, SystemMetrics, Ticket, TrainerEvent,
-    TrainingOutcome, UpdateChecked, WatchEvent, WatchState,
+    EvictionCandidate, FileStamp, FolderHealth, FrameOutcome, FrameRead, Inbound, IngestOutcome, Ingested, LeftOut,
+    ProcessEvent, Review, Scored, Shadowed, Sighting, SocketRequest, SourceCounts, SourceNews, StoreEvent, SwapEvent,
+    SystemMetrics, Ticket, TrainerEvent, TrainingOutcome, UpdateChecked, WatchEvent, WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
 pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
@@ -57,8 +59,9 @@ pub use remote::{
     PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapResult, SwitchEnd,
     UpdateRecord, UpdateSettings,
 };
-pub use settings::{PromotionPolicy, Root, Settings};
+pub use settings::{PromotionPolicy, Root, Settings, SourceSettings};
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, StoredTask, Worth};
+pub use sources::FRAMES_IN_FLIGHT_MAX;
 pub use startup::{
     BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone, StartDecision, StartupState,
     reverted_notice,
@@ -80,6 +83,7 @@ use labels::Labels;
 use messages::{Messages, Overview};
 use model::Model;
 use remote::Remote;
+use sources::Sources;
 
 /// State that outlives an engine when everything but the broker's connection restarts.
 #[derive(Debug)]
@@ -104,6 +108,7 @@ impl Carried {
 #[derive(Debug)]
 pub struct Engine {
     files: Files,
+    sources: Sources,
     labels: Labels,
     model: Model,
     remote: Remote,
@@ -131,7 +136,8 @@ impl Engine {
             messages.restore_alert(AlertId::Labels, warning);
         }
         labels.left_out(model.disbelieved().map(|disbelieved| disbelieved.images.clone()).unwrap_or_default());
-        Self { files, labels, model, remote, messages, context: Context::new(settings, clock) }
+        let sources = Sources::new(&settings);
+        Self { files, sources, labels, model, remote, messages, context: Context::new(settings, clock) }
     }
 
     /// The same, replacing an earlier engine of this process.
@@ -174,6 +180,7 @@ impl Engine {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.model.start(cx, champion.map(|champion| champion.version));
         self.files.start(cx);
+        self.sources.start(now);
         self.labels.start(cx);
         self.model.begin_training(cx);
         self.hand_out_facts(now);
@@ -183,16 +190,16 @@ impl Engine {
         for inbound in self.cx(now).take_deferred() {
             self.message(now, &inbound);
         }
-        let overview = overview(&self.files, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.notify(Systemd::Ready);
         cx.notify_status(&overview);
         self.finish(now)
     }
 
-    /// Whether a file is waited for, so that ticks have to come often.
+    /// Whether a file or a frame is waited for, so that ticks have to come often.
     pub fn waits_for_files(&self) -> bool {
-        self.files.waiting() > 0
+        self.files.waiting() > 0 || self.sources.is_busy()
     }
 
     /// Takes in one event and returns what to do, in order.
@@ -203,7 +210,9 @@ impl Engine {
     }
 
     fn finish(&mut self, now: Now) -> Step {
-        self.files.hand_out(&mut Cx::new(now, &mut self.messages, &mut self.context));
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.files.hand_out(cx);
+        self.sources.hand_out(cx);
         self.context.take_step()
     }
 
@@ -213,7 +222,7 @@ impl Engine {
 }
 
 /// What messages say of the machines.
-fn overview<'a>(files: &Files, labels: &Labels, model: &'a Model) -> Overview<'a> {
+fn overview<'a>(files: &Files, sources: &Sources, labels: &Labels, model: &'a Model) -> Overview<'a> {
     let (samples, labelled) = labels.samples();
     Overview {
         samples,
@@ -222,6 +231,7 @@ fn overview<'a>(files: &Files, labels: &Labels, model: &'a Model) -> Overview<'a
         quarantined: files.quarantined(),
         ignored: files.ignored(),
         evicted: model.evicted(),
+        sources: sources.health(),
         disbelieved: model.disbelieved().map_or(0, |disbelieved| disbelieved.count),
         last_train: model.last_train(),
         phase: model.phase(),

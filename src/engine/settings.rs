@@ -7,7 +7,7 @@ use super::model::ScheduleSettings;
 use super::remote::{Configure, UpdateSettings};
 use crate::head::BackboneRef;
 use crate::wire::Base;
-use crate::words::{EmbeddingSpace, Label, keywords};
+use crate::words::{EmbeddingSpace, Label, SourceId, keywords};
 
 /// Everything that deciding depends on and that does not change while the daemon runs.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Settings {
     pub onnxruntime: String,
     /// Watched folders, in the order of the configuration.
     pub roots: Vec<Root>,
+    /// Where frames come from, beside files.
+    pub sources: Vec<SourceSettings>,
     /// When to train.
     pub schedule: ScheduleSettings,
     /// Who decides on promotion.
@@ -99,6 +101,19 @@ impl Root {
         };
         Label::new(name).map(Some).map_err(|why| format!("folder {name:?} cannot name a class: {why}; rename it"))
     }
+}
+
+/// A source of frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// Its name.
+    pub id: SourceId,
+    /// The shortest time between two frames that are looked at.
+    pub gap: Duration,
+    /// Whether it can be looked at more closely for a while.
+    pub bursts: bool,
+    /// Without a new frame for so long, nothing is known of what it sees.
+    pub unknown_after: Duration,
 }
 
 keywords! {

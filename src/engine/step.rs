@@ -11,7 +11,7 @@ use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
 use crate::wire::{EventReport, Response, Topic};
-use crate::words::{Digest, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Digest, HeadRef, Label, SampleId, SourceId, Timestamp};
 
 /// What one event, or several in a row, ask for.
 #[derive(Debug, Default)]
@@ -84,6 +84,13 @@ pub enum Act {
         /// Absolute path.
         path: PathBuf,
     },
+    /// Take the frame that waits at this source, decode and embed it, and report a [`super::FrameRead`].
+    IngestFrame {
+        /// Whose.
+        source: SourceId,
+    },
+    /// Ask this camera for its picture more often for a while, where that is how its frames come.
+    Burst(SourceId),
     /// Read this file's size and time again and report a [`super::Sighting`].
     Stat {
         /// Index of the watched folder.

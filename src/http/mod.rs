@@ -9,6 +9,7 @@
 //! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
 //! - Access control is the mode of the socket's file, 0660: every user who may open it may send every request.
 
+mod image;
 mod replies;
 mod routes;
 mod socket;
@@ -18,10 +19,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use routes::{PREFIX, WATCH};
+pub use routes::{IMAGE, PREFIX, WATCH};
 pub use socket::{Reachable, Socket, SocketError, path};
 
 use crate::engine::{Event, Ticket};
+use crate::ports::FrameSink;
 use crate::wire::{Response, Topic};
 use replies::ReplyRouter;
 
@@ -40,7 +42,8 @@ pub struct Handle {
 
 /// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own.
 ///
-/// `events` receives [`Event::Socket`] and returns whether it was accepted; it must not wait.
+/// `events` receives [`Event::Socket`] and returns whether it was accepted; it must not wait. `frames` gets the pictures
+/// that are posted.
 ///
 /// # Errors
 /// [`SocketError`] when the socket cannot be made, or the system gives no thread.
@@ -48,6 +51,7 @@ pub fn spawn(
     path: &Path,
     store: &Path,
     events: impl Fn(Event) -> bool + Send + Sync + 'static,
+    frames: Arc<dyn FrameSink>,
 ) -> Result<Handle, SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -61,7 +65,7 @@ pub fn spawn(
     let thread = thread::Builder::new().name("http".into()).spawn({
         let replies = Arc::clone(&replies);
         move || {
-            runtime.block_on(routes::serve(listener, replies));
+            runtime.block_on(routes::serve(listener, replies, frames));
             runtime.shutdown_background();
         }
     });

@@ -47,16 +47,19 @@ impl ReplyRouter {
 
     /// Hands a request to the engine; `None` when its queue is full.
     pub fn ask(&self, name: String, payload: Vec<u8>) -> Option<ReplyHandle<'_>> {
-        let (sender, answer) = oneshot::channel();
-        let ticket = {
-            let mut waiting = self.waiting();
-            waiting.last += 1;
-            let ticket = waiting.last;
-            waiting.answers.insert(ticket, sender);
-            ticket
-        };
-        let handle = ReplyHandle { replies: self, ticket, answer };
+        let handle = self.wait();
+        let ticket = handle.ticket;
         (self.events)(Event::Socket(SocketRequest { name, payload, ticket })).then_some(handle)
+    }
+
+    /// A ticket for an answer that the engine gives without a request.
+    pub fn wait(&self) -> ReplyHandle<'_> {
+        let (sender, answer) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.last += 1;
+        let ticket = waiting.last;
+        waiting.answers.insert(ticket, sender);
+        ReplyHandle { replies: self, ticket, answer }
     }
 
     /// Sends `response` to the client that holds `ticket`, if it still waits.
@@ -98,6 +101,11 @@ impl ReplyRouter {
 }
 
 impl ReplyHandle<'_> {
+    /// The ticket.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
     /// The reply; `None` when the daemon ends before there is one.
     pub async fn answer(&mut self) -> Option<Response> {
         (&mut self.answer).await.ok()

@@ -29,7 +29,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-use super::replies::ReplyRouter;
+use super::image::{self, Images};
+use super::replies::{ReplyHandle, ReplyRouter};
+use crate::ports::FrameSink;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
 
 /// The prefix of all paths; a request's name follows.
@@ -37,15 +39,20 @@ pub const PREFIX: &str = "/api/v1/";
 /// Every message of the daemon, as server-sent events.
 pub const WATCH: &str = "/api/v1/watch";
 
+/// A picture of a source.
+pub const IMAGE: &str = "/api/v1/image";
+
 /// From the head of a request to its end.
-const BODY: Duration = Duration::from_secs(10);
+pub(super) const BODY: Duration = Duration::from_secs(10);
 /// Until the daemon's answer.
 const ANSWER: Duration = Duration::from_mins(1);
 
 /// The routes.
-pub(super) fn routes(replies: Arc<ReplyRouter>) -> axum::Router {
+pub(super) fn routes(replies: Arc<ReplyRouter>, frames: Arc<dyn FrameSink>) -> axum::Router {
+    let images = Images::new(Arc::clone(&replies), frames);
     axum::Router::new()
         .route(WATCH, get(watch))
+        .route(IMAGE, post(image::take).with_state(images))
         .route("/api/v1/{name}", post(act).get(read))
         .fallback(nothing)
         .method_not_allowed_fallback(other_method)
@@ -107,6 +114,11 @@ async fn ask(replies: &ReplyRouter, name: String, payload: Vec<u8>) -> Response 
         let message = "the daemon is overloaded; try again later";
         return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy, message);
     };
+    answer(&mut handle).await
+}
+
+/// Waits for the engine's answer.
+pub(super) async fn answer(handle: &mut ReplyHandle<'_>) -> Response {
     match timeout(ANSWER, handle.answer()).await {
         Ok(Some(response)) => json(status_of(&response.answer), response.encode()),
         Ok(None) => {
@@ -173,11 +185,11 @@ fn status_of(answer: &Answer) -> StatusCode {
 }
 
 /// An error of the socket itself, without an envelope.
-fn refuse(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Response {
+pub(super) fn refuse(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Response {
     json(status, Answer::error(code, message).encode())
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
+pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -193,8 +205,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until the router of replies closes.
-pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>) {
-    let service = TowerToHyperService::new(routes(Arc::clone(&replies)));
+pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>, frames: Arc<dyn FrameSink>) {
+    let service = TowerToHyperService::new(routes(Arc::clone(&replies), frames));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let accept_all = async {
         loop {

@@ -13,10 +13,10 @@ use super::pace::Backoff;
 use super::settings::Settings;
 use super::window::Window;
 use super::{Lane, Outbox, OutboxError, tls};
-use crate::engine::{BrokerEvent, Event, Item, OutboxMessage, Unanswered};
-use crate::ports::FrameSink;
+use crate::engine::{BrokerEvent, Event, Item, OutboxMessage, Ticket, Unanswered};
+use crate::ports::{FrameSink, RefusedFrame};
 use crate::wire::{Status, Topic};
-use crate::words::{Component, SourceId};
+use crate::words::{Component, SampleId, SourceId};
 
 /// A link that lasted this long was good: the next failure counts as the first again.
 const GOOD_LINK: Duration = Duration::from_secs(10);
@@ -133,6 +133,10 @@ impl FrameSink for Empty {
     fn bring(&self, _source: &SourceId, _payload: Vec<u8>, _retained: bool) {}
 
     fn too_large(&self, _source: &SourceId, _bytes: usize) {}
+
+    fn post(&self, _: &SourceId, _: Vec<u8>, _: Option<Ticket>) -> Result<SampleId, RefusedFrame> {
+        Err(RefusedFrame::NoSuchSource)
+    }
 }
 
 /// Waits for the next delay; true as soon as the end is requested. Where the engine decides meanwhile to send in another

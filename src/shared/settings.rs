@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Feed, ImageSource};
 use crate::head::DoubtRates;
 use crate::mqtt::{self, ClientCertificate, Credentials, Retry, Timeouts, Tls};
 use crate::train;
 use crate::wire::Base;
-use crate::words::{BrokerUrl, Digest, Precision};
+use crate::words::{BrokerUrl, Digest, Precision, SourceId, TopicFilter};
 
 /// A setting that only its own module can check.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +98,12 @@ pub(crate) fn mqtt(
         cert_file: cert_file.clone(),
         key_file: key_file.clone(),
     };
-    let Digest(name) = Digest::of(config.device.id.as_bytes());
-    let seed = u64::from_le_bytes(name[..8].try_into().expect("eight of 32 bytes"));
     Ok(Some(mqtt::Settings {
         broker: mqtt.url.parse::<BrokerUrl>().map_err(bad("mqtt.url"))?,
         base: base(config)?,
         client_id: mqtt.client_id.clone().unwrap_or_else(|| format!("{}-{}", mqtt.prefix, config.device.id)),
         home_assistant: mqtt.home_assistant,
-        frames: Vec::new(),
+        frames: config.sources.iter().filter_map(published).collect(),
         credentials: mqtt.username.as_ref().map(|username| Credentials {
             username: username.clone(),
             password_file: password_file(mqtt, credentials),
@@ -116,10 +114,21 @@ pub(crate) fn mqtt(
         },
         max_packet_bytes: mqtt.max_packet_kb << 10,
         // Each device waits for a different time, so that a fleet does not reconnect all at once.
-        retry: Retry { seed, max: mqtt.reconnect_max, ..Retry::default() },
+        retry: Retry { seed: seed(config), max: mqtt.reconnect_max, ..Retry::default() },
         timeouts: Timeouts::default(),
         boot_seq,
     }))
+}
+
+/// Of what devices do at random, so that a fleet does not do it all at once.
+pub(crate) fn seed(config: &Config) -> u64 {
+    let Digest(name) = Digest::of(config.device.id.as_bytes());
+    u64::from_le_bytes(name[..8].try_into().expect("eight of 32 bytes"))
+}
+
+/// The topic of a source whose frames are published.
+fn published(source: &ImageSource) -> Option<(SourceId, TopicFilter)> {
+    if let Feed::Mqtt(filter) = &source.feed { Some((source.id.clone(), filter.clone())) } else { None }
 }
 
 #[cfg(test)]

@@ -17,4 +17,4 @@ mod slot;
 pub use fetch::{Access, Request};
 pub use frame::{BadFrame, picture};
 pub use schedule::Burst;
-pub use slot::{Counts, Frame, News, Offered, Slots, WAITING_BYTES};
+pub use slot::{Frame, News, Offered, Slots, WAITING_BYTES};

@@ -1,5 +1,6 @@
 //! Cameras that behave and cameras that do not, each a real server on this machine.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
@@ -7,6 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::super::fetch::Access;
 use super::*;
+use crate::engine::SourceCounts;
 
 /// What a request of the client said: its lines, without the empty one.
 type Asked = Vec<String>;
@@ -301,15 +303,15 @@ fn a_polled_camera_fills_its_slot_and_a_stalled_one_beside_it_is_told_of() {
         burst: None,
     };
     let handle = spawn(vec![camera(&good, server.request()), camera(&bad, broken.request())], &slots, 1).unwrap();
-    let mut counts = std::collections::BTreeMap::<SourceId, super::super::Counts>::new();
+    let mut counts = BTreeMap::<SourceId, SourceCounts>::new();
     let mut failure = None;
-    let enough = |counts: &std::collections::BTreeMap<SourceId, super::super::Counts>| {
+    let enough = |counts: &BTreeMap<SourceId, SourceCounts>| {
         let of = |source| counts.get(source).copied().unwrap_or_default();
         of(&good).frames >= 5 && of(&good).frozen >= 4 && of(&bad).failed >= 1
     };
     while !enough(&counts) {
         wakes.recv_timeout(Duration::from_mins(1)).unwrap();
-        for news in slots.news() {
+        for news in slots.news().sources {
             let sum = counts.entry(news.source.clone()).or_default();
             sum.frames += news.counts.frames;
             sum.frozen += news.counts.frozen;

@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::frame::picture;
-use crate::engine::Ticket;
+use crate::engine::{SourceCounts, SourceNews, Ticket};
 use crate::image::Limits;
-use crate::ports::FrameSink;
+use crate::ports::{FrameSink, RefusedFrame};
 use crate::words::{SampleId, SourceId};
 
 /// Bytes that wait in all slots together; a frame for which there is no room is skipped.
@@ -34,40 +34,20 @@ pub struct Frame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {
     /// It waits, in an empty slot or in the place of an older one.
-    Waits {
-        /// Who waited for the answer to the one that it replaced.
-        replaced: Option<Ticket>,
-    },
+    Waits,
     /// It is the one before once more, so it waits for nothing.
     Frozen,
     /// There is no room for it, or no such source any more.
     Skipped,
 }
 
-/// What came from a source since it was last asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Pictures that differ from the one before.
-    pub frames: u64,
-    /// Of these, replaced by a newer one before anybody looked.
-    pub skipped: u64,
-    /// Pictures that were the one before once more, and answers that nothing changed.
-    pub frozen: u64,
-    /// What was no picture, and attempts to get one that failed.
-    pub failed: u64,
-}
-
-/// The news of one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What happened since it was last asked.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Whose.
-    pub source: SourceId,
-    /// What came.
-    pub counts: Counts,
-    /// Whether a frame waits to be taken.
-    pub waits: bool,
-    /// Why the last failure was one; `None` where there was none, or a picture came after it.
-    pub failure: Option<String>,
+    /// Of each source of which there is any.
+    pub sources: Vec<SourceNews>,
+    /// Who waited for the answer to a frame that is gone: a newer one came, or the source is no more.
+    pub dropped: Vec<Ticket>,
 }
 
 /// The slots of all sources, shared by those that bring frames and those that take them. No call waits.
@@ -81,7 +61,9 @@ struct Inner {
     slots: BTreeMap<SourceId, Slot>,
     /// Bytes of all that wait.
     waiting: usize,
-    /// Whether there is news that [`Slots::news`] has not told, and whether somebody was woken for it.
+    /// Who waited for a frame that is gone.
+    dropped: Vec<Ticket>,
+    /// Whether somebody was woken for the news that [`Slots::news`] has not told.
     is_woken: bool,
 }
 
@@ -90,7 +72,7 @@ struct Slot {
     frame: Option<Frame>,
     /// The picture that came last.
     last: Option<SampleId>,
-    counts: Counts,
+    counts: SourceCounts,
     failure: Option<String>,
     is_news: bool,
 }
@@ -106,16 +88,18 @@ impl Slots {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has these sources from now on; those that were there before keep what waits. Those who waited for an answer to a
-    /// frame of another one are returned.
-    pub fn keep(&self, sources: &[SourceId]) -> Vec<Ticket> {
+    /// Has these sources from now on; those that were there before keep what waits.
+    pub fn keep(&self, sources: &[SourceId]) {
         let mut inner = self.inner();
         let mut former = std::mem::take(&mut inner.slots);
-        let mut kept: BTreeMap<_, _> =
+        inner.slots =
             sources.iter().map(|source| (source.clone(), former.remove(source).unwrap_or_default())).collect();
-        std::mem::swap(&mut inner.slots, &mut kept);
         inner.waiting = inner.slots.values().map(Slot::waiting).sum();
-        former.into_values().filter_map(|slot| slot.frame?.waiter).collect()
+        // Who looks now has not been told of it.
+        inner.slots.values_mut().for_each(|slot| slot.is_news |= slot.frame.is_some());
+        inner.dropped.extend(former.into_values().filter_map(|slot| slot.frame?.waiter));
+        drop(inner);
+        self.wake_up();
     }
 
     /// Whether there is a source of this name.
@@ -145,19 +129,20 @@ impl Slots {
         self.wake_up();
     }
 
-    /// What is new since the last call, for each source of which anything is.
-    pub fn news(&self) -> Vec<News> {
+    /// What is new since the last call.
+    pub fn news(&self) -> News {
         let mut inner = self.inner();
         inner.is_woken = false;
         let told = |(source, slot): (&SourceId, &mut Slot)| {
-            std::mem::take(&mut slot.is_news).then(|| News {
+            std::mem::take(&mut slot.is_news).then(|| SourceNews {
                 source: source.clone(),
                 counts: std::mem::take(&mut slot.counts),
                 waits: slot.frame.is_some(),
                 failure: slot.failure.take(),
             })
         };
-        inner.slots.iter_mut().filter_map(told).collect()
+        let sources = inner.slots.iter_mut().filter_map(told).collect();
+        News { sources, dropped: std::mem::take(&mut inner.dropped) }
     }
 
     /// The frame that waits.
@@ -171,7 +156,8 @@ impl Slots {
     /// Has the receiver woken if there is news and it does not know; called again where it did not hear.
     pub fn wake_up(&self) {
         let mut inner = self.inner();
-        if inner.is_woken || !inner.slots.values().any(|slot| slot.is_news) {
+        let is_news = !inner.dropped.is_empty() || inner.slots.values().any(|slot| slot.is_news);
+        if inner.is_woken || !is_news {
             return;
         }
         inner.is_woken = true;
@@ -195,6 +181,22 @@ impl FrameSink for Slots {
                 self.offer(source, frame);
             }
             Err(bad) => self.failed(source, bad.to_string()),
+        }
+    }
+
+    fn post(&self, source: &SourceId, payload: Vec<u8>, waiter: Option<Ticket>) -> Result<SampleId, RefusedFrame> {
+        if !self.has(source) {
+            return Err(RefusedFrame::NoSuchSource);
+        }
+        let bytes = picture(payload, Limits::default().bytes).map_err(|bad| {
+            let reason = bad.to_string();
+            self.failed(source, reason.clone());
+            RefusedFrame::NotAPicture(reason)
+        })?;
+        let id = SampleId::of(&bytes);
+        match self.offer(source, Frame { id, bytes, stale: false, waiter }) {
+            Offered::Waits | Offered::Frozen => Ok(id),
+            Offered::Skipped => Err(RefusedFrame::NoRoom),
         }
     }
 
@@ -233,9 +235,11 @@ impl Inner {
         }
         self.waiting = others + frame.bytes.len();
         slot.last = Some(frame.id);
-        let former = slot.frame.replace(frame);
-        slot.counts.skipped += u64::from(former.is_some());
-        Offered::Waits { replaced: former.and_then(|former| former.waiter) }
+        if let Some(former) = slot.frame.replace(frame) {
+            slot.counts.skipped += 1;
+            self.dropped.extend(former.waiter);
+        }
+        Offered::Waits
     }
 }
 
@@ -278,11 +282,11 @@ mod tests {
         for n in 0..100_u8 {
             slots.offer(&id("a"), frame(&[n]));
         }
-        let news = slots.news();
-        let counts = Counts { frames: 100, skipped: 99, ..Counts::default() };
-        assert_eq!(news, [News { source: id("a"), counts, waits: true, failure: None }]);
+        let counts = SourceCounts { frames: 100, skipped: 99, ..SourceCounts::default() };
+        let news = SourceNews { source: id("a"), counts, waits: true, failure: None };
+        assert_eq!(slots.news(), News { sources: vec![news], dropped: vec![] });
         assert_eq!(slots.take(&id("a")), Some(frame(&[99])));
-        assert_eq!((slots.take(&id("a")), slots.news()), (None, vec![]));
+        assert_eq!((slots.take(&id("a")), slots.news()), (None, News::default()));
     }
 
     #[test]
@@ -292,27 +296,28 @@ mod tests {
         slots.take(&id("a"));
         assert_eq!(slots.offer(&id("a"), frame(b"1")), Offered::Frozen);
         slots.frozen(&id("a"));
-        let news = slots.news();
+        let news = slots.news().sources;
         assert_eq!((news[0].counts.frames, news[0].counts.frozen, news[0].waits), (1, 2, false));
         // Somebody who waits for the answer gets one.
         let waited = Frame { waiter: Some(7), ..frame(b"1") };
-        assert_eq!(slots.offer(&id("a"), waited.clone()), Offered::Waits { replaced: None });
-        assert_eq!(slots.offer(&id("a"), frame(b"2")), Offered::Waits { replaced: Some(7) });
-        assert_eq!(slots.offer(&id("a"), frame(b"1")), Offered::Waits { replaced: None }, "it came back");
+        assert_eq!(slots.offer(&id("a"), waited), Offered::Waits);
+        assert_eq!(slots.offer(&id("a"), frame(b"2")), Offered::Waits);
+        assert_eq!(slots.news().dropped, [7], "nobody will look at what somebody waits for");
+        assert_eq!(slots.offer(&id("a"), frame(b"1")), Offered::Waits, "it came back");
     }
 
     #[test]
     fn what_waits_in_all_slots_has_a_bound() {
         let slots = slots(&["a", "b"]);
         let half = |n: u8| frame(&vec![n; WAITING_BYTES / 2]);
-        assert_eq!(slots.offer(&id("a"), half(1)), Offered::Waits { replaced: None });
-        assert_eq!(slots.offer(&id("b"), half(2)), Offered::Waits { replaced: None });
+        assert_eq!(slots.offer(&id("a"), half(1)), Offered::Waits);
+        assert_eq!(slots.offer(&id("b"), half(2)), Offered::Waits);
         let over = frame(&vec![3; WAITING_BYTES / 2 + 1]);
         assert_eq!(slots.offer(&id("b"), over.clone()), Offered::Skipped);
         assert_eq!(slots.take(&id("b")), Some(half(2)), "the one that waits stays");
-        assert_eq!(slots.offer(&id("a"), half(4)), Offered::Waits { replaced: None }, "its own room counts for it");
+        assert_eq!(slots.offer(&id("a"), half(4)), Offered::Waits, "its own room counts for it");
         assert!(slots.take(&id("a")).is_some());
-        assert_eq!(slots.offer(&id("b"), over), Offered::Waits { replaced: None });
+        assert_eq!(slots.offer(&id("b"), over), Offered::Waits);
     }
 
     #[test]
@@ -320,13 +325,13 @@ mod tests {
         let slots = slots(&["a"]);
         slots.failed(&id("a"), "no route".into());
         slots.failed(&id("a"), "refused".into());
-        let news = slots.news();
+        let news = slots.news().sources;
         assert_eq!((news[0].counts.failed, news[0].failure.as_deref()), (2, Some("refused")));
         slots.failed(&id("a"), "refused".into());
         slots.offer(&id("a"), frame(b"1"));
-        assert_eq!(slots.news()[0].failure, None);
+        assert_eq!(slots.news().sources[0].failure, None);
         slots.failed(&id("gone"), "x".into());
-        assert_eq!((slots.offer(&id("gone"), frame(b"1")), slots.news()), (Offered::Skipped, vec![]));
+        assert_eq!((slots.offer(&id("gone"), frame(b"1")), slots.news()), (Offered::Skipped, News::default()));
     }
 
     #[test]
@@ -350,7 +355,7 @@ mod tests {
             slots.offer(&id("a"), frame(&[n]));
         }
         assert_eq!(woken.load(Ordering::Relaxed), 3);
-        assert_eq!(slots.news().len(), 2);
+        assert_eq!(slots.news().sources.len(), 2);
         slots.offer(&id("a"), frame(b"new"));
         assert_eq!(woken.load(Ordering::Relaxed), 4);
     }
@@ -359,10 +364,10 @@ mod tests {
     fn a_message_becomes_a_frame_or_a_failure_and_an_empty_one_is_nothing() {
         let slots = slots(&["a"]);
         slots.bring(&id("a"), Vec::new(), false);
-        assert_eq!(slots.news(), []);
+        assert_eq!(slots.news(), News::default());
         slots.bring(&id("a"), b"not one".to_vec(), false);
         slots.too_large(&id("a"), 2_000_000);
-        let news = slots.news();
+        let news = slots.news().sources;
         assert_eq!(news[0].counts.failed, 2);
         assert!(news[0].failure.as_ref().unwrap().contains("2000000 bytes is longer than mqtt.max_packet_kb"));
         slots.bring(&id("a"), b"data:image/jpeg;base64,/9j/".to_vec(), true);
@@ -371,11 +376,29 @@ mod tests {
     }
 
     #[test]
+    fn a_posted_picture_is_named_and_what_is_none_is_refused_in_words() {
+        let slots = slots(&["a"]);
+        let jpeg = vec![0xff, 0xd8, 0xff];
+        assert_eq!(slots.post(&id("a"), jpeg.clone(), Some(1)), Ok(SampleId::of(&jpeg)));
+        assert_eq!(slots.take(&id("a")).unwrap().waiter, Some(1));
+        assert_eq!(slots.post(&id("a"), jpeg.clone(), None), Ok(SampleId::of(&jpeg)), "the same again");
+        assert_eq!(slots.take(&id("a")), None);
+        assert_eq!(slots.post(&id("b"), jpeg, None), Err(RefusedFrame::NoSuchSource));
+        let refused = slots.post(&id("a"), b"<html>".to_vec(), None);
+        assert!(matches!(&refused, Err(RefusedFrame::NotAPicture(why)) if why.contains("not a JPEG")), "{refused:?}");
+        assert_eq!(slots.news().sources[0].counts.failed, 1);
+    }
+
+    #[test]
     fn sources_that_stay_keep_their_frame_and_the_others_go_with_those_who_waited() {
         let slots = slots(&["a", "b"]);
         slots.offer(&id("a"), frame(b"1"));
         slots.offer(&id("b"), Frame { waiter: Some(3), ..frame(b"2") });
-        assert_eq!(slots.keep(&[id("a"), id("c")]), [3]);
+        slots.news();
+        slots.keep(&[id("a"), id("c")]);
+        let News { sources, dropped } = slots.news();
+        assert_eq!(dropped, [3]);
+        assert!(sources.len() == 1 && sources[0].waits, "who looks now is told of what waits: {sources:?}");
         assert!(slots.has(&id("c")) && !slots.has(&id("b")));
         assert_eq!(slots.take(&id("a")), Some(frame(b"1")));
         assert_eq!(slots.take(&id("b")), None);

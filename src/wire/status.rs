@@ -212,15 +212,15 @@ pub struct TaskHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SourceHealth {
-    /// Frames that were looked at.
+    /// Frames that came and differ from the one before.
     pub frames: u64,
-    /// Frames that a newer one replaced before they were looked at.
+    /// Of these, replaced by a newer one before they were looked at.
     pub skipped: u64,
     /// Frames that are the one before.
     pub frozen: u64,
     /// Frames that could not be had, or are no pictures.
     pub failed: u64,
-    /// When the last frame came; null before the first.
+    /// When the last frame that differs from the one before came; null before the first.
     pub last: Option<Timestamp>,
 }
 

@@ -1,8 +1,7 @@
 //! Frames of sources beside the device's own messages.
 
-use edgetuned::engine::{BrokerEvent, Event};
+use edgetuned::engine::{BrokerEvent, Event, SourceCounts, SourceNews};
 use edgetuned::mqtt::Settings;
-use edgetuned::source::{Counts, News};
 use edgetuned::words::{SourceId, TopicFilter};
 use rumqttc::QoS;
 
@@ -38,8 +37,14 @@ fn settle(device: &Device, peer: &Peer) {
 }
 
 /// What came of each source since the last call.
-fn counts(device: &Device) -> Vec<(String, Counts)> {
-    device.slots.news().into_iter().map(|News { source, counts, .. }| (source.to_string(), counts)).collect()
+fn counts(device: &Device) -> Vec<(String, SourceCounts)> {
+    device
+        .slots
+        .news()
+        .sources
+        .into_iter()
+        .map(|SourceNews { source, counts, .. }| (source.to_string(), counts))
+        .collect()
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn frames_come_to_their_source_by_topic_raw_or_as_base64_and_nothing_else_does()
     publish(&peer, "frigate/drive/person/snapshot", false, jpeg(3, 10));
     publish(&peer, "homeassistant/camera/hall/image", false, "/9j/4AAQSkZJRg==");
     settle(&device, &peer);
-    let of = |frames, skipped| Counts { frames, skipped, ..Counts::default() };
+    let of = |frames, skipped| SourceCounts { frames, skipped, ..SourceCounts::default() };
     assert_eq!(counts(&device), [("cars".into(), of(2, 1)), ("hall".into(), of(1, 0))]);
     let [cars, hall] = ["cars", "hall"].map(|id| device.slots.take(&SourceId::new(id).unwrap()).unwrap());
     assert_eq!((cars.bytes, cars.stale), (jpeg(2, 30_000), false), "the newest one");
@@ -76,8 +81,8 @@ fn a_frame_that_the_broker_kept_is_stale_and_too_long_or_odd_ones_are_failures()
     publish(&peer, "frigate/drive/car/snapshot", false, "no signal");
     settle(&device, &peer);
     assert!(!device.slots.take(&hall).unwrap().stale, "it came while we listened");
-    let news = device.slots.news();
-    assert_eq!(news[0].counts, Counts { failed: 2, ..Counts::default() });
+    let news = device.slots.news().sources;
+    assert_eq!(news[0].counts, SourceCounts { failed: 2, ..SourceCounts::default() });
     assert!(news[0].failure.as_ref().unwrap().contains("not a JPEG"), "{news:?}");
     // A link that breaks brings it again: the same picture is no news.
     publish(&peer, "homeassistant/camera/hall/image", true, Vec::new());
@@ -105,7 +110,7 @@ fn the_same_retained_frame_on_the_next_connection_is_the_one_before() {
     wire.cut();
     device.connected();
     settle(&device, &peer);
-    assert_eq!(counts(&device)[0].1, Counts { frozen: 1, ..Counts::default() });
+    assert_eq!(counts(&device)[0].1, SourceCounts { frozen: 1, ..SourceCounts::default() });
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod service;
 #[path = "../support/skip.rs"]
 mod skip;
 mod socket;
+mod sources;
 mod training;
 mod updates;
 

@@ -6,7 +6,7 @@ use super::paths::paths;
 use super::sources;
 
 /// The machines, each in a folder of its own.
-const MACHINES: [&str; 5] = ["files", "labels", "model", "remote", "messages"];
+const MACHINES: [&str; 6] = ["files", "sources", "labels", "model", "remote", "messages"];
 
 /// Files of the engine that know more than one machine, to hand events and facts to whom they concern.
 const DISPATCH: [&str; 3] = ["mod.rs", "commands.rs", "dispatch.rs"];

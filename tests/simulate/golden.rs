@@ -254,6 +254,8 @@ fn act(act: &Act) -> String {
         Act::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),
         Act::Query { job, query } => format!("query {job} {}", asked(query)),
         Act::Ingest { root, path } => format!("ingest {root} {}", path.display()),
+        Act::IngestFrame { source } => format!("ingest-frame {source}"),
+        Act::Burst(source) => format!("burst {source}"),
         Act::Stat { root, path } => format!("stat {root} {}", path.display()),
         Act::Rescan => "rescan".into(),
         Act::PauseScans(held) => format!("pause-scans {held}"),

@@ -24,6 +24,7 @@ pub fn settings() -> Settings {
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
         roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        sources: Vec::new(),
         schedule: ScheduleSettings {
             cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
             zone: jiff::tz::TimeZone::UTC,

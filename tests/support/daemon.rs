@@ -286,6 +286,11 @@ impl Listener {
         self.client.publish(format!("{BASE}/{topic}"), qos, retain, payload).expect("the client takes it");
     }
 
+    /// Publishes as somebody else's camera does, on a topic that is not below the base.
+    pub fn publish(&self, topic: &str, payload: Vec<u8>, retain: bool) {
+        self.client.publish(topic, QoS::AtLeastOnce, retain, payload).expect("the client takes it");
+    }
+
     /// Says, as Home Assistant does, that it is there or not.
     pub fn speak_as_home_assistant(&self, word: &str) {
         self.client.publish("homeassistant/status", QoS::AtLeastOnce, false, word).expect("the client takes it");

@@ -5,34 +5,51 @@
 //! [`IN_FLIGHT_MAX`] files are in flight, and at most two decoded images wait for the backbone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::frames::DecodedFrame;
 use super::online_learning::{self, Observed};
 use crate::daemon::heartbeat::{Heartbeat, Heartbeats};
 use crate::daemon::serving::Serving;
-use crate::engine::{EmbeddedImage, Event, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
+use crate::engine::{EmbeddedImage, Event, FRAMES_IN_FLIGHT_MAX, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested};
 use crate::image::{self, Limits, Preprocess};
 use crate::ports::{EmbedError, Embedder};
 use crate::shared::files::{PictureError, read_picture};
+use crate::source::Slots;
 use crate::store::Reader;
 use crate::train::{Frame, Grouper};
-use crate::words::{EmbeddingSpace, SampleId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, SampleId, SourceId, Timestamp, error_chain};
 
 /// Decoded images waiting for the backbone: a few hundred KB each.
 const DECODED: usize = 2;
 
+/// What to read.
+#[derive(Debug)]
+pub(crate) enum Job {
+    File(File),
+    /// The frame that waits at this source.
+    Frame(SourceId),
+}
+
 /// A file to read.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct File {
     pub root: usize,
     pub path: PathBuf,
 }
 
+/// What was decoded and awaits its embedding.
+enum Decoded {
+    File(Read),
+    Frame(DecodedFrame),
+}
+
 /// A file that was read and awaits its embedding.
 struct Read {
-    job: Job,
+    job: File,
     stamp: FileStamp,
     id: SampleId,
     bytes: u64,
@@ -57,6 +74,8 @@ pub(crate) struct Ingest {
 pub(crate) struct Parts {
     pub embedder: Box<dyn Embedder>,
     pub reader: Reader,
+    /// Where frames wait.
+    pub slots: Arc<Slots>,
     pub grouper: Grouper,
     pub serving: Serving,
     /// For each watched folder, the largest gap in time between images of one burst; zero where only similarity counts.
@@ -69,14 +88,14 @@ pub(crate) struct Parts {
 
 /// Starts the worker; it ends when `jobs` is dropped, or with an error when the backbone fails.
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
-    // Room for all files in flight, so that queueing one never blocks.
-    let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX);
+    // Room for all files and frames in flight, so that queueing one never blocks.
+    let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX + FRAMES_IN_FLIGHT_MAX);
     let (decoded, awaiting) = sync_channel(DECODED);
     let (preprocess, space) = (parts.embedder.preprocess().clone(), parts.embedder.space());
-    let (reader, events) = (parts.reader, parts.events.clone());
+    let (reader, slots, events) = (parts.reader, parts.slots, parts.events.clone());
     let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, preprocess, space, limits: Limits::default(), heartbeat };
+        let reading = Reading { reader, slots, preprocess, space, limits: Limits::default(), heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -93,21 +112,26 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     Ok(Ingest { jobs, threads: vec![reading, embedding] })
 }
 
-struct Reading {
-    reader: Reader,
-    preprocess: Preprocess,
-    space: EmbeddingSpace,
-    limits: Limits,
+pub(super) struct Reading {
+    pub(super) reader: Reader,
+    pub(super) slots: Arc<Slots>,
+    pub(super) preprocess: Preprocess,
+    pub(super) space: EmbeddingSpace,
+    pub(super) limits: Limits,
     heartbeat: Heartbeat,
 }
 
 impl Reading {
-    fn read_all(self, jobs: &Receiver<Job>, decoded: &SyncSender<Read>, events: &SyncSender<Event>) {
+    fn read_all(self, jobs: &Receiver<Job>, decoded: &SyncSender<Decoded>, events: &SyncSender<Event>) {
         for job in jobs {
             let heartbeat = self.heartbeat.clone();
-            let gone = match heartbeat.during(|| self.read(job)) {
+            let read = heartbeat.during(|| match job {
+                Job::File(file) => self.read(file).map(Decoded::File).map_err(|ingested| Event::Ingest(*ingested)),
+                Job::Frame(source) => self.read_frame(source).map(Decoded::Frame).map_err(|read| Event::Frame(*read)),
+            });
+            let gone = match read {
                 Ok(read) => decoded.send(read).is_err(),
-                Err(ingested) => events.send(Event::Ingest(*ingested)).is_err(),
+                Err(event) => events.send(event).is_err(),
             };
             // The receiver ends only when the daemon does.
             if gone {
@@ -116,10 +140,10 @@ impl Reading {
         }
     }
 
-    fn read(&self, job: Job) -> Result<Read, Box<Ingested>> {
+    fn read(&self, job: File) -> Result<Read, Box<Ingested>> {
         let started = Instant::now();
         let no_stamp = FileStamp { size: 0, mtime_ns: 0, ctime_ns: 0 };
-        let failed = |job: Job, stamp, outcome| Box::new(Ingested { root: job.root, path: job.path, stamp, outcome });
+        let failed = |job: File, stamp, outcome| Box::new(Ingested { root: job.root, path: job.path, stamp, outcome });
         let picture = match read_picture(&job.path, &self.limits) {
             Ok(picture) => picture,
             Err(error) => return Err(failed(job, no_stamp, unread(&error))),
@@ -160,22 +184,25 @@ fn unread(error: &PictureError) -> IngestOutcome {
     }
 }
 
-struct Embedding {
-    embedder: Box<dyn Embedder>,
-    grouper: Grouper,
-    serving: Serving,
+pub(super) struct Embedding {
+    pub(super) embedder: Box<dyn Embedder>,
+    pub(super) grouper: Grouper,
+    pub(super) serving: Serving,
     burst_gaps: Vec<Duration>,
-    online: online_learning::Handle,
+    pub(super) online: online_learning::Handle,
     heartbeat: Heartbeat,
     events: SyncSender<Event>,
 }
 
 impl Embedding {
-    fn embed_all(mut self, awaiting: &Receiver<Read>) -> Result<(), EmbedError> {
-        for read in awaiting {
+    fn embed_all(mut self, awaiting: &Receiver<Decoded>) -> Result<(), EmbedError> {
+        for decoded in awaiting {
             let heartbeat = self.heartbeat.clone();
-            let ingested = heartbeat.during(|| self.embed(read))?;
-            if self.events.send(Event::Ingest(ingested)).is_err() {
+            let event = heartbeat.during(|| match decoded {
+                Decoded::File(read) => self.embed(read).map(Event::Ingest),
+                Decoded::Frame(frame) => self.embed_frame(frame).map(Event::Frame),
+            })?;
+            if self.events.send(event).is_err() {
                 break;
             }
         }
@@ -183,7 +210,7 @@ impl Embedding {
     }
 
     /// The burst of an image: by similarity, and by time where the folder has a burst gap.
-    fn group(&mut self, job: &Job, stamp: FileStamp, id: SampleId, embedding: &[f32]) -> SampleId {
+    fn group(&mut self, job: &File, stamp: FileStamp, id: SampleId, embedding: &[f32]) -> SampleId {
         let gap = self.burst_gaps.get(job.root).copied().unwrap_or_default();
         if gap.is_zero() {
             return self.grouper.assign(id, embedding);

@@ -102,10 +102,20 @@ fn working_on(
     let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
     let heartbeats_of = heartbeats.clone();
     let burst_gaps = vec![Duration::ZERO];
-    let ingest =
-        spawn(Parts { embedder, reader, grouper, serving, burst_gaps, online, heartbeats: heartbeats_of, events })
-            .unwrap();
-    ingest.jobs.send(Job { root: 0, path }).unwrap();
+    let slots = Arc::new(Slots::new(|| true));
+    let ingest = spawn(Parts {
+        embedder,
+        reader,
+        slots,
+        grouper,
+        serving,
+        burst_gaps,
+        online,
+        heartbeats: heartbeats_of,
+        events,
+    })
+    .unwrap();
+    ingest.jobs.send(Job::File(File { root: 0, path })).unwrap();
     (ingest, heartbeats, heard)
 }
 

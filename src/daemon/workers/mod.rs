@@ -6,6 +6,7 @@
 pub(crate) mod backbone_swap;
 mod belief;
 mod export;
+mod frames;
 pub(crate) mod ingest;
 pub(crate) mod job;
 pub(crate) mod online_learning;

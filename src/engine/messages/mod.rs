@@ -12,14 +12,14 @@ mod reports;
 mod requests;
 mod systemd_status;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::SystemMetrics;
 use super::settings::Settings;
 use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
-use crate::wire::{AlertId, Ignored, TrainingPhase, Warning};
-use crate::words::Timestamp;
+use crate::wire::{AlertId, Ignored, SourceHealth, TrainingPhase, Warning};
+use crate::words::{SourceId, Timestamp};
 pub use broker_terms::{Item, Terms, Unanswered};
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
@@ -80,6 +80,8 @@ pub(super) struct Overview<'a> {
     pub quarantined: usize,
     /// What the last listing passed over.
     pub ignored: Ignored,
+    /// How each source fares.
+    pub sources: BTreeMap<SourceId, SourceHealth>,
     /// Samples ever dropped to keep the store within its quota.
     pub evicted: u64,
     /// New labels that trainings leave out.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::Cx;
-use super::super::event::{EmbeddedImage, Scored, SystemMetrics, TrainingOutcome};
+use super::super::event::{EmbeddedImage, Scored, SystemMetrics, Ticket, TrainingOutcome};
 use super::super::settings::Settings;
 use super::super::snapshot::Worth;
 use super::super::step::Act;
@@ -22,7 +22,10 @@ use crate::wire::{
     Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic,
     TrainResult, Warning,
 };
-use crate::words::{Now, SampleId};
+use crate::words::{Now, SampleId, SourceId};
+
+/// What the answer to a posted picture is called.
+const IMAGE: &str = "image";
 
 /// `seq` numbers taken from the store at a time, so that not every report is a write. Half of them are left at least,
 /// for a time in which nothing can be stored: nine hours at five images a second.
@@ -244,6 +247,30 @@ impl Cx<'_> {
         self.messages.reports.latest = Some(body);
     }
 
+    /// Queues the prediction of a frame, and publishes it as the latest one.
+    pub fn report_frame(
+        &mut self,
+        source: &SourceId,
+        stale: bool,
+        image: &EmbeddedImage,
+        latency: Duration,
+    ) -> PredictionBody {
+        let (scored, replayed) = (image.prediction.as_ref(), !self.messages.reports.connected);
+        let body = prediction_body(image.id, Path::new(""), scored, &self.settings().backbone.name, latency, replayed);
+        let body = PredictionBody { path: None, source: Some(source.clone()), stale, ..body };
+        self.spool(Topic::Prediction, |envelope| Prediction { envelope, body: body.clone() });
+        self.publish(Topic::State, |envelope| Prediction { envelope, body: body.clone() });
+        self.messages.reports.latest = Some(body.clone());
+        body
+    }
+
+    /// Answers somebody who posted a picture, where anybody waits.
+    pub fn answer_frame(&mut self, waiter: Option<Ticket>, answer: Answer) {
+        if let Some(ticket) = waiter {
+            self.respond(ReplyTo::Socket(ticket), IMAGE, None, answer);
+        }
+    }
+
     /// Queues the result of a training.
     pub fn report_training(
         &mut self,
@@ -296,7 +323,7 @@ impl Cx<'_> {
             errors_total: reports.errors_total,
             disbelieved: overview.disbelieved,
             tasks: BTreeMap::new(),
-            sources: BTreeMap::new(),
+            sources: overview.sources.clone(),
             last_train: overview.last_train,
             uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
             temperature_c: reports.metrics.temperature_c,

@@ -10,6 +10,7 @@ mod home_assistant;
 mod importing;
 mod left_out;
 mod requests;
+mod sources;
 mod storage_outage;
 mod undoing;
 mod updates;
@@ -41,6 +42,7 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         space: space(),
         onnxruntime: "none".into(),
         roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        sources: Vec::new(),
         schedule: ScheduleSettings {
             cron: None,
             zone: jiff::tz::TimeZone::UTC,
@@ -80,7 +82,7 @@ pub(super) fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
 
 impl Engine {
     pub(super) fn health(&mut self) -> HealthFigures {
-        let overview = overview(&self.files, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
         Cx::new(at(0), &mut self.messages, &mut self.context).health(&overview)
     }
 

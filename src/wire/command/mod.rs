@@ -5,6 +5,7 @@
 //! `GET` and `edgetuned ctl` offer, Home Assistant's buttons and `docs/asyncapi.yaml`. What a command does is decided
 //! where the engine matches on [`Command`].
 
+mod burst;
 mod export;
 mod forget;
 mod heads;
@@ -29,6 +30,7 @@ use super::Answer;
 use super::payload::{BadPayload, from_json};
 use crate::words::TaskId;
 
+pub use burst::Burst;
 pub use export::{Export, Exported};
 pub use forget::{Forget, Forgotten};
 pub use heads::{HeadEntry, Heads};
@@ -113,6 +115,7 @@ commands! {
     Undo,
     Forget,
     Switch,
+    Burst,
 }
 
 /// What a command states about itself.
@@ -265,7 +268,7 @@ mod tests {
         for name in Command::NAMES {
             let request = Request::parse(
                 name,
-                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d"}"#,
+                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e"}"#,
             )
             .unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
@@ -292,7 +295,7 @@ mod tests {
             Command::ALL.iter().filter(|entry| entry.effect == effect).map(|entry| entry.name).collect()
         };
         assert_eq!(with(Effect::Reads), ["predict", "samples", "heads", "status", "review"]);
-        assert_eq!(with(Effect::Works), ["rescan", "export"]);
+        assert_eq!(with(Effect::Works), ["rescan", "export", "burst"]);
         assert_eq!(
             with(Effect::Changes),
             ["train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget", "switch"]

@@ -43,6 +43,7 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: space_of(digest),
         roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        sources: Vec::new(),
         schedule: ScheduleSettings {
             cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
             zone: jiff::tz::TimeZone::UTC,

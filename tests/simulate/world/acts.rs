@@ -52,7 +52,8 @@ impl World {
             eprintln!("        {act:.200?}");
         }
         match act {
-            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) => {}
+            // The simulated device has no sources.
+            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) | Act::IngestFrame { .. } | Act::Burst(_) => {}
             Act::AdaptToBroker(terms) => self.adapt(*terms),
             Act::Publish { topic, payload } => {
                 if self.is_full {
