@@ -17,6 +17,8 @@ const FRAME_HEADER: usize = 24;
 /// The magic number; its last bit says that checksums are computed of big-endian words.
 const MAGIC: u32 = 0x377f_0682;
 const VERSION: u32 = 3_007_000;
+/// Bytes of the smallest page.
+const PAGE_MIN: usize = 512;
 /// The first salt grows by one with each round of the log, so frames of the rounds before are this close below it.
 const ROUNDS: u32 = 1 << 16;
 /// So many frames of the first transaction after the header may have been on their way when the power was cut, with
@@ -36,9 +38,10 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<&'static str>> {
 }
 
 fn damage_of(log: &[u8]) -> Option<&'static str> {
-    // Created, and its header not written yet.
+    // Created, and its header not synced yet, which is done before the first frame: nothing is in it, whatever the header
+    // is.
     let header = log.get(..HEADER)?;
-    if header.iter().all(|byte| *byte == 0) {
+    if log.len() < HEADER + FRAME_HEADER + PAGE_MIN || header.iter().all(|byte| *byte == 0) {
         return None;
     }
     let Some(header) = Header::read(header) else {
@@ -90,7 +93,7 @@ impl Header {
             checksum: [word(bytes, 24), word(bytes, 28)],
         };
         let known = magic & !1 == MAGIC && word(bytes, 4) == VERSION && page.is_power_of_two();
-        let whole = (512..=65_536).contains(&page) && header.sum([0, 0], &bytes[..24]) == header.checksum;
+        let whole = (PAGE_MIN..=65_536).contains(&page) && header.sum([0, 0], &bytes[..24]) == header.checksum;
         (known && whole).then_some(header)
     }
 
@@ -175,7 +178,7 @@ mod tests {
         for commits in [0, 1, 2, 9] {
             assert_eq!(damage_of(&log(commits)), None, "{commits} commits");
         }
-        for nothing in [&[][..], &[0; 32], &[0; 9_000]] {
+        for nothing in [&[][..], &[0; 32], &[0xa5; 32], &[0; 9_000]] {
             assert_eq!(damage_of(nothing), None);
         }
     }

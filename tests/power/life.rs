@@ -61,6 +61,8 @@ pub struct Life {
     dice: ChaCha8Rng,
     /// Of the backbone in force.
     backbone: Digest,
+    /// Of the backbone that the store was opened for: another one is in force, and not in use before a restart.
+    in_use: Digest,
     images: Vec<SampleId>,
     heads: Vec<u64>,
     outbox: Vec<u64>,
@@ -109,6 +111,7 @@ impl Life {
             store: Some(store),
             dice: ChaCha8Rng::seed_from_u64(seed),
             backbone,
+            in_use: backbone,
             images: snapshot.samples.clone(),
             heads: snapshot.tasks[&TaskId::default()].heads.iter().map(|head| head.head.version).collect(),
             outbox: snapshot.outbox.iter().map(|message| message.seq).collect(),
@@ -124,6 +127,7 @@ impl Life {
     fn restart(&mut self) -> Result<(), StoreError> {
         self.store = None;
         self.store = Some(open(&self.folder, self.backbone)?);
+        self.in_use = self.backbone;
         Ok(())
     }
 
@@ -196,9 +200,9 @@ impl Life {
             path: path.clone(),
             bytes: 1000,
             arrived_at: at,
-            embeddings: vec![(space(self.backbone), embedding)],
+            embeddings: vec![(space(self.in_use), embedding)],
             group: id,
-            looks: vec![Look { task: TaskId::default(), space: space(self.backbone), predicted: Some(predicted) }],
+            looks: vec![Look { task: TaskId::default(), space: space(self.in_use), predicted: Some(predicted) }],
         };
         let file = Write::File {
             path,
