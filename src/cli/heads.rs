@@ -63,6 +63,7 @@ fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result
         Ownership::Here(mut store) => {
             let (version, reason, at) = (info.head.version, "promoted by hand".to_owned(), now());
             let write = Registry::new(reader.heads(&TaskId::default())?, info.space).set(
+                TaskId::default(),
                 version,
                 HeadStatus::Champion,
                 reason,
@@ -81,7 +82,7 @@ fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Fai
     let to = match owned(open(config, &served(reader, &champion)?))? {
         Ownership::Here(mut store) => {
             let mut heads = Registry::new(reader.heads(&TaskId::default())?, champion.space);
-            let rollback = heads.roll_back(now(), "by hand").ok_or_else(nothing)?;
+            let rollback = heads.roll_back(TaskId::default(), now(), "by hand").ok_or_else(nothing)?;
             store.commit(&rollback.writes)?;
             rollback.to
         }

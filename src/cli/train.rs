@@ -61,7 +61,7 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
 
 /// The command line's choice of method, else the configuration's, else the default.
 fn settings(config: Option<&Config>, command: &Train) -> Result<Settings, Failure> {
-    let mut settings = config.map(crate::shared::settings::fit_settings).unwrap_or_default();
+    let mut settings = config.map(|config| crate::shared::settings::fit_settings(&config.training)).unwrap_or_default();
     settings.seed = command.seed;
     settings.kind = command.head.unwrap_or(settings.kind);
     let recipe = command.epochs.is_some() || command.batch.is_some() || command.lr.is_some();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
-use crate::engine::{Act, Next, OutboxMessage, Step, StoreEvent, Write};
+use crate::engine::{Act, Next, OutboxMessage, Step, StoreEvent, TaskAct, Write};
 use crate::mqtt::WINDOW;
 use crate::store::{Reader, Store, StoreError};
 use crate::wire::TaskTopic;
@@ -237,7 +237,9 @@ fn is_full(error: &StoreError) -> bool {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{AdaptToBroker, Burst, Ingest, IngestFrame, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    use Act::{
+        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, PauseScans, Publish, Rescan, Stat, Systemd, Task,
+    };
     matches!(
         act,
         Publish { .. }
@@ -248,7 +250,8 @@ fn promises_nothing(act: &Act) -> bool {
             | Stat { .. }
             | Rescan
             | PauseScans(_)
-            | Resume(_)
+            | FindUnseen { .. }
+            | Task(_, TaskAct::Resume(_))
             | Systemd(_)
     )
 }
@@ -263,7 +266,7 @@ fn is_free_in_an_outage(act: &Act) -> bool {
 mod tests {
     use super::*;
     use crate::wire::{Envelope, EventKind, EventReport};
-    use crate::words::Timestamp;
+    use crate::words::{TaskId, Timestamp};
 
     const REMOVE: Write = Write::DeleteMessage { seq: 7 };
 
@@ -294,8 +297,11 @@ mod tests {
 
     #[test]
     fn after_a_start_the_stored_champion_serves_though_nothing_can_be_stored() {
-        assert!(promises_nothing(&Act::Resume(3)));
-        assert!(!promises_nothing(&Act::Serve(Some(3))), "a promotion waits until it is durable");
+        assert!(promises_nothing(&Act::Task(TaskId::default(), TaskAct::Resume(3))));
+        assert!(
+            !promises_nothing(&Act::Task(TaskId::default(), TaskAct::Serve(Some(3)))),
+            "a promotion waits until it is durable"
+        );
     }
 
     #[test]

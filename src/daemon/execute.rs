@@ -1,5 +1,6 @@
 //! Carries out the engine's effects; [`super::commit`] decides which of them have to wait for the store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
@@ -10,14 +11,14 @@ use super::RunError;
 use super::commit::{Committer, Durable};
 use super::heartbeat::Heartbeats;
 use super::process::{self, Link, Process, Socket};
-use super::serving::Serving;
+use super::serving::Servings;
 use super::workers::ingest::{self, Ingest};
 use super::workers::job::Job;
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
 use super::workers::{backbone_swap, online_learning, update};
 use crate::engine::{
-    Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, SwapOrder, SystemMetrics, Systemd, Write,
+    Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, SwapOrder, SystemMetrics, Systemd, TaskAct, Write,
 };
 use crate::head::HeadRecord;
 use crate::source::poll;
@@ -33,15 +34,15 @@ pub(super) struct Runtime {
     /// Reads heads and counts, in parallel to the writer.
     pub reader: Reader,
     /// The heads that answer; shared with the workers that ask them.
-    pub serving: Serving,
+    pub servings: Servings,
     /// The threads that run all the time.
     pub workers: Workers,
     /// The link to the broker; `None` without one.
     pub link: Option<Link>,
     /// The socket for local requests; taken when the daemon is about to end.
     pub socket: Option<Socket>,
-    /// What each training, and each check of an update, gets.
-    pub trainer: TrainerSettings,
+    /// What each training of a task, and each check of an update for it, gets.
+    pub trainers: BTreeMap<TaskId, TrainerSettings>,
     /// The training in progress or ended last.
     pub training: Option<Job>,
     /// The preparation of another backbone in progress or ended last.
@@ -153,10 +154,8 @@ impl Runtime {
                 }
             }
             Act::Query { job, query: Query::Forget(ids) } => self.workers.online.forget(job, ids),
-            Act::Query { job, query } => {
-                let handed_out = self.workers.queries.jobs.send(query::Job { job, query });
-                handed_out.map_err(|_| RunError::WorkerEnded { worker: "answer" })?;
-            }
+            Act::Query { job, query } => self.answer_later(query::Job::Answer { job, query })?,
+            Act::FindUnseen { after, limit } => self.answer_later(query::Job::FindUnseen { after, limit })?,
             Act::Ingest { root, path } => {
                 debug!(path = %path.display(), "reading");
                 self.ingest(ingest::Job::File(ingest::File { root, path }))?;
@@ -167,22 +166,7 @@ impl Runtime {
             Act::CheckFiles(images) => self.workers.watch.check(images),
             Act::Rescan => self.workers.watch.scan(),
             Act::PauseScans(held) => self.workers.watch.hold(held),
-            Act::Train { order, version } => {
-                info!(training = order.id, reason = order.reason, "training");
-                // A former one has ended: the engine orders one at a time.
-                let reader = self.committer.reader()?;
-                let training = train::spawn(order, version, reader, self.trainer.clone(), self.events.clone());
-                self.training = Some(training.map_err(RunError::Thread)?);
-            }
-            Act::Serve(version) => self.serve(version)?,
-            Act::Resume(version) => self.serve(Some(version))?,
-            Act::Shadow(version) => {
-                let head = version.map(|version| self.head(version)).transpose()?.flatten();
-                self.serving.shadow(head);
-            }
-            Act::UpdateOnline(ids) => self.workers.online.learn(ids),
-            Act::FoldInLabels(before) => self.workers.online.fold_in_labels(before),
-            Act::Review { since } => self.workers.online.review(since),
+            Act::Task(task, act) => self.act_for_task(task, act)?,
             Act::Evict { count } => self.workers.online.evict(count),
             Act::PrepareBackbone(order) => self.prepare_backbone(*order)?,
             Act::DeleteBackbone(files) => {
@@ -191,14 +175,48 @@ impl Runtime {
             }
             Act::Systemd(word) => self.notify_systemd(&word),
             Act::LogEvent(report) => log_event(&report),
-            Act::VerifyUpdate { manifest, version } => {
+            Act::VerifyUpdate { task, manifest, version } => {
                 info!(update = %manifest, "all chunks have arrived");
-                let (reader, settings) = (self.committer.reader()?, self.trainer.clone());
-                let check = update::spawn(*manifest, version, reader, settings, self.events.clone());
+                let reader = self.committer.reader()?;
+                let check = update::spawn(*manifest, version, reader, self.trainer(&task), self.events.clone());
                 self.update = Some(check.map_err(RunError::Thread)?);
             }
         }
         Ok(())
+    }
+
+    fn act_for_task(&mut self, task: TaskId, act: TaskAct) -> Result<(), RunError> {
+        match act {
+            TaskAct::Train { order, version } => {
+                info!(%task, training = order.id, reason = order.reason, "training");
+                // A former one has ended: the engine orders one at a time.
+                let reader = self.committer.reader()?;
+                let training = train::spawn(order, version, reader, self.trainer(&task), self.events.clone());
+                self.training = Some(training.map_err(RunError::Thread)?);
+            }
+            TaskAct::Serve(version) => self.serve(task, version)?,
+            TaskAct::Resume(version) => self.serve(task, Some(version))?,
+            TaskAct::Shadow(version) => {
+                let head = version.map(|version| self.head(&task, version)).transpose()?.flatten();
+                if let Some(serving) = self.servings.of(&task) {
+                    serving.shadow(head);
+                }
+            }
+            TaskAct::UpdateOnline(ids) => self.workers.online.learn(&task, ids),
+            TaskAct::FoldInLabels(before) => self.workers.online.fold_in_labels(&task, before),
+            TaskAct::JudgeAgain(image) => self.workers.online.judge(&task, image),
+            TaskAct::Review { since } => self.workers.online.review(&task, since),
+        }
+        Ok(())
+    }
+
+    /// What a training of a task, or the check of an update for it, gets.
+    fn trainer(&self, task: &TaskId) -> TrainerSettings {
+        self.trainers.get(task).cloned().expect("the engine names tasks of its settings, and each has a trainer's")
+    }
+
+    fn answer_later(&self, job: query::Job) -> Result<(), RunError> {
+        self.workers.queries.jobs.send(job).map_err(|_| RunError::WorkerEnded { worker: "answer" })
     }
 
     /// Notifies the service manager; its watchdog is pinged only while no worker is stuck.
@@ -244,7 +262,7 @@ impl Runtime {
             order,
             reader: self.committer.reader()?,
             dir: self.backbone_dir.clone(),
-            trainer: self.trainer.clone(),
+            trainers: self.trainers.clone(),
             events: self.events.clone(),
         };
         self.preparing = Some(parts.order.files);
@@ -253,33 +271,35 @@ impl Runtime {
     }
 
     /// Puts a head in service; one whose file cannot be read is reported, and the one before it stays.
-    fn serve(&mut self, version: Option<u64>) -> Result<(), RunError> {
+    fn serve(&mut self, task: TaskId, version: Option<u64>) -> Result<(), RunError> {
         let champion = match version {
             None => None,
             Some(version) => {
-                let Some(record) = self.head(version)? else {
+                let Some(record) = self.head(&task, version)? else {
                     let reason = "its file is not in the store or cannot be read; the log says why".to_owned();
-                    self.feedback.push(Event::HeadLoadFailed { version, reason });
+                    self.feedback.push(Event::HeadLoadFailed { task, version, reason });
                     return Ok(());
                 };
-                info!(head = %record.head, classes = record.dense.classes.len(), "in service");
+                info!(%task, head = %record.head, classes = record.dense.classes.len(), "in service");
                 Some(Arc::new(record))
             }
         };
-        self.serving.set(champion.clone());
-        self.workers.online.serve(champion);
+        if let Some(serving) = self.servings.of(&task) {
+            serving.set(champion.clone());
+        }
+        self.workers.online.serve(&task, champion);
         Ok(())
     }
 
     /// A stored head; `None`, and a line in the log, when it is missing or cannot be read.
-    fn head(&self, version: u64) -> Result<Option<HeadRecord>, RunError> {
-        let Some(stored) = self.reader.head(&TaskId::default(), version)? else {
-            warn!(version, "the head to serve is not in the store");
+    fn head(&self, task: &TaskId, version: u64) -> Result<Option<HeadRecord>, RunError> {
+        let Some(stored) = self.reader.head(task, version)? else {
+            warn!(%task, version, "the head to serve is not in the store");
             return Ok(None);
         };
         let record = HeadRecord::from_bytes(&stored.bytes);
         if let Err(error) = &record {
-            error!(head = %stored.info.head, error = error_chain(error), "cannot serve; retrain or roll back");
+            error!(%task, head = %stored.info.head, error = error_chain(error), "cannot serve; retrain or roll back");
         }
         Ok(record.ok())
     }

@@ -11,6 +11,7 @@
 //! | `wiring` | opens everything and starts the threads |
 //! | `main_loop` | waits for events, steps the engine |
 //! | `commit`, `execute` | make writes durable, carry out effects |
+//! | `serving`, `view_plan` | the heads that answer for each task, and what each task looks at |
 //! | `supervisor` | notices workers that end, stops all of them |
 //! | `workers/` | background work, a file for each worker |
 //! | `heartbeat`, `throttle` | when a worker is stuck, when a job pauses |
@@ -27,6 +28,7 @@ mod settings;
 mod startup;
 mod supervisor;
 mod throttle;
+mod view_plan;
 mod wiring;
 mod workers;
 

@@ -1,15 +1,16 @@
 //! The heads in service, shared between the threads that replace them and the workers that ask them.
 //!
-//! Three parts answer together: the champion; the corrections from labels newer than the last verdict
-//! ([`crate::train::Overlay`]); and a challenger in shadow, whose answers are only compared. Each is replaced as a whole, so
-//! every image is scored by one consistent state of each.
+//! Each task has its own. Three parts answer together: the champion; the corrections from labels newer than the last
+//! verdict ([`crate::train::Overlay`]); and a challenger in shadow, whose answers are only compared. Each is replaced as a
+//! whole, so every image is scored by one consistent state of each, and nobody computes while others wait.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::engine::{Scored, Shadowed};
 use crate::head::{DenseHead, Doubt, DoubtRates, HeadRecord, SpaceMismatch};
 use crate::train::Overlay;
-use crate::words::{ClassSet, HeadRef};
+use crate::words::{ClassSet, HeadRef, TaskId};
 
 /// How images are scored.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +28,7 @@ struct State {
     shadow: Option<Arc<(HeadRef, DenseHead)>>,
 }
 
-/// The shared heads.
+/// The shared heads of a task.
 #[derive(Debug, Clone)]
 pub(super) struct Serving {
     state: Arc<RwLock<State>>,
@@ -87,6 +88,27 @@ impl Serving {
     }
 }
 
+/// The heads of every task of the configuration; another task has none.
+#[derive(Debug, Clone)]
+pub(super) struct Servings(Arc<BTreeMap<TaskId, Serving>>);
+
+impl Servings {
+    /// For these tasks, without a head yet.
+    pub fn new(tasks: impl IntoIterator<Item = (TaskId, Scoring)>) -> Self {
+        Self(Arc::new(tasks.into_iter().map(|(task, scoring)| (task, Serving::new(scoring))).collect()))
+    }
+
+    /// The heads of a task.
+    pub fn of(&self, task: &TaskId) -> Option<&Serving> {
+        self.0.get(task)
+    }
+
+    /// The prediction of a task for an embedding (dim,); `None` without a head.
+    pub fn score(&self, task: &TaskId, embedding: &[f32]) -> Option<Scored> {
+        self.of(task)?.score(embedding)
+    }
+}
+
 fn scored(
     champion: &HeadRecord,
     overlay: Option<&Overlay>,
@@ -118,4 +140,48 @@ fn scored(
             None => None,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::head::BackboneRef;
+    use crate::words::{Digest, EmbeddingSpace, Label, Timestamp};
+
+    const SCORING: Scoring = Scoring { top_k: 1, rates: DoubtRates::DEFAULT };
+
+    fn task(name: &str) -> TaskId {
+        name.parse().unwrap()
+    }
+
+    /// A head of two classes, the first where the first value is positive.
+    fn head(version: u64, labels: [&str; 2]) -> HeadRecord {
+        let space = EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 1 };
+        let classes = labels.iter().map(|label| Label::new(label).unwrap()).collect();
+        let weights = Array2::from_shape_vec((2, 1), vec![1.0, -1.0]).unwrap();
+        let backbone = BackboneRef { name: "played".into(), sha256: Digest::of(b"m"), dim: 1 };
+        HeadRecord::new(DenseHead::linear(space, classes, weights, Array1::zeros(2)), version, Timestamp(0), backbone)
+    }
+
+    fn best(servings: &Servings, of: &str) -> Option<String> {
+        servings.score(&task(of), &[1.0]).map(|scored| scored.top[0].0.to_string())
+    }
+
+    #[test]
+    fn each_task_answers_with_its_own_heads() {
+        let servings = Servings::new([(task("door"), SCORING), (task("bin"), Scoring { top_k: 2, ..SCORING })]);
+        let [door, bin] = ["door", "bin"].map(|of| servings.of(&task(of)).unwrap());
+        door.set(Some(Arc::new(head(1, ["closed", "open"]))));
+        assert_eq!((best(&servings, "door").as_deref(), best(&servings, "bin")), (Some("closed"), None));
+        bin.set(Some(Arc::new(head(1, ["empty", "full"]))));
+        bin.shadow(Some(head(2, ["empty", "full"])));
+        let [of_door, of_bin] = ["door", "bin"].map(|of| servings.score(&task(of), &[1.0]).unwrap());
+        assert_eq!((of_door.top.len(), of_bin.top.len()), (1, 2));
+        assert_eq!((of_door.shadow, of_bin.shadow.map(|shadow| shadow.version)), (None, Some(2)));
+        door.set(None);
+        assert_eq!((best(&servings, "door"), best(&servings, "bin").as_deref()), (None, Some("empty")));
+        assert!(servings.of(&task("van")).is_none() && best(&servings, "van").is_none());
+    }
 }

@@ -1,31 +1,34 @@
 //! The settings that each module gets from the configuration; those that commands need too are in [`crate::shared::settings`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::serving::Scoring;
 use super::throttle::ThrottleSettings;
-use crate::config::{self, Config, Feed, ImageSource};
-use crate::engine::{self, Configure, Root, ScheduleSettings, SourceSettings, UpdateSettings};
+use crate::config::{self, Config, Feed, ImageSource, Task};
+use crate::engine::{
+    self, Configure, Confirm, Root, ScheduleSettings, SourceSettings, StateSettings, TaskSettings, UpdateSettings,
+};
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
 use crate::image::Limits;
 use crate::mqtt;
 use crate::shared::files::read_keys;
-use crate::shared::settings::{BadSettings, bad, base, doubt_rates};
+use crate::shared::settings::{BadSettings, bad, base, rates};
+use crate::shared::views;
 use crate::source::{Access, Burst, Request, poll};
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
-use crate::words::{Digest, EmbeddingSpace};
+use crate::words::{Digest, EmbeddingSpace, Region};
 
 /// How long messages stay that waited when MQTT was switched off.
 const SPOOL_AGE_WHILE_OFF: Duration = Duration::from_hours(7 * 24);
 
-/// When jobs may run.
-pub(super) fn throttle(config: &Config) -> ThrottleSettings {
-    let training = &config.training;
+/// When the jobs of a task may run.
+pub(super) fn throttle(training: &config::Training) -> ThrottleSettings {
     ThrottleSettings {
         time_limit: training.time_limit,
         low_priority: training.priority == config::Priority::Low,
@@ -34,18 +37,18 @@ pub(super) fn throttle(config: &Config) -> ThrottleSettings {
     }
 }
 
-/// How images are scored.
-pub(super) fn scoring(config: &Config) -> Scoring {
-    Scoring { top_k: config.prediction.top_k, rates: doubt_rates(Some(config)) }
+/// How a task scores images.
+pub(super) fn scoring(prediction: &config::Prediction) -> Scoring {
+    Scoring { top_k: prediction.top_k, rates: rates(prediction) }
 }
 
-/// The gate's rules.
-pub(super) fn rules(config: &Config) -> Rules {
-    let config::Promotion { margin, max_class_recall_loss, .. } = config.promotion;
-    Rules { margin, max_class_recall_loss, seed: config.training.seed }
+/// The gate's rules for a task.
+pub(super) fn rules(task: &Task) -> Rules {
+    let config::Promotion { margin, max_class_recall_loss, .. } = task.promotion;
+    Rules { margin, max_class_recall_loss, seed: task.training.seed }
 }
 
-/// The engine's settings.
+/// The engine's settings; `space` is that of the embeddings of whole pictures.
 pub(super) fn engine(
     config: &Config,
     backbone: BackboneRef,
@@ -54,15 +57,8 @@ pub(super) fn engine(
     configure: Configure,
 ) -> Result<engine::Settings, BadSettings> {
     let quota_bytes = config.store.quota_mb << 20;
-    let cron = config.training.schedule.as_ref().map(|pattern| pattern.parse()).transpose();
-    let root = |watch: &config::Watch| Root {
-        path: watch.path.clone(),
-        label_level: match watch.label_from {
-            config::LabelFrom::Folder(level) => Some(level),
-            config::LabelFrom::None => None,
-        },
-        settle: watch.settle,
-    };
+    let root = |watch: &config::Watch| Root { path: watch.path.clone(), settle: watch.settle };
+    let tasks = config.all_tasks();
     Ok(engine::Settings {
         boot,
         backbone,
@@ -70,19 +66,13 @@ pub(super) fn engine(
         onnxruntime: crate::backbone::runtime_version(),
         roots: config.watch.iter().map(root).collect(),
         sources: config.sources.iter().map(|source| source_settings(config, source)).collect(),
-        schedule: ScheduleSettings {
-            cron: cron.map_err(bad::<croner::errors::CronError>("training.schedule"))?,
-            zone: TimeZone::system(),
-            min_new_labels: config.training.min_new_labels,
-            cooldown: config.training.cooldown,
-        },
-        promotion: config.promotion.policy,
+        names_tasks: config.names_tasks(),
         broker: config.mqtt.as_ref().map(identity),
         // What waited when MQTT was switched off stays for its age.
         spool_bytes_max: config.mqtt.as_ref().map_or(u64::MAX, |mqtt| (mqtt.spool_mb << 20).min(quota_bytes / 2)),
-        shadow_images: config.promotion.shadow_images,
         quota_bytes,
-        sample_bytes: sample_bytes(config, space.dim),
+        sample_bytes: sample_bytes(config, &tasks, space.dim),
+        tasks: tasks.iter().map(|of| task(config, of, space)).collect::<Result<_, _>>()?,
         spool_age_max: config.mqtt.as_ref().map_or(SPOOL_AGE_WHILE_OFF, |mqtt| mqtt.spool_max_age),
         base: base(config)?,
         device_name: config.device.name.clone(),
@@ -92,6 +82,39 @@ pub(super) fn engine(
         configure,
         opening: None,
         backbone_model: config.backbone.model.clone(),
+    })
+}
+
+/// The engine's settings of one task.
+fn task(config: &Config, task: &Task, whole: EmbeddingSpace) -> Result<TaskSettings, BadSettings> {
+    let config::Training { schedule, min_new_labels, cooldown, .. } = &task.training;
+    let cron = schedule.as_ref().map(|pattern| pattern.parse()).transpose();
+    Ok(TaskSettings {
+        id: task.id.clone(),
+        space: views::space(&views::regions(task), whole),
+        label_levels: config.watch.iter().map(|watch| task.label_level(watch)).collect(),
+        schedule: ScheduleSettings {
+            cron: cron.map_err(bad::<croner::errors::CronError>("training.schedule"))?,
+            zone: TimeZone::system(),
+            min_new_labels: *min_new_labels,
+            cooldown: *cooldown,
+        },
+        promotion: task.promotion.policy,
+        shadow_images: task.promotion.shadow_images,
+        state: task.state.as_ref().map(state).transpose()?,
+    })
+}
+
+/// When the predictions of a task become a state.
+fn state(state: &config::State) -> Result<StateSettings, BadSettings> {
+    let config::Confirm { votes, of } = state.confirm;
+    // What is no number of votes is refused as zero is.
+    let [votes, of] = [votes, of].map(|count| u8::try_from(count).unwrap_or(0));
+    Ok(StateSettings {
+        confirm: Confirm::new(votes, of).map_err(bad("tasks[].state.confirm"))?,
+        hold: state.hold,
+        thresholds: state.thresholds.iter().map(|(class, least)| (class.clone(), *least as f32)).collect(),
+        unknown_after: state.unknown_after,
     })
 }
 
@@ -120,15 +143,30 @@ fn updates(config: &Config) -> Result<UpdateSettings, BadSettings> {
 /// Bytes of a page of the database.
 const PAGE: usize = 4_096;
 
-/// The size of a sample in the store after many were dropped and stored, in bytes: its embedding, a fifth more for pages
-/// that are filled in part, and its rows and indices.
+/// What a sample takes for each further task that looks at it, in bytes: what the task knows, with a label and its line in
+/// the history. Measured with the store's tables as for a sample: 267 to 304.
+const LOOK: usize = 300;
+
+/// The size of a sample in the store after many were dropped and stored, in bytes: its embeddings, a fifth more for pages
+/// that are filled in part, and its rows and indices. Of several origins of images, those whose images have most of them
+/// count.
 ///
 /// Measured with the store's tables after 400 times one sample in twenty was dropped at random and replaced: 2,534 bytes
 /// for 512 values of 2 bytes, where this is 2,638; 4,993 bytes for 1,280 values, where this is 5,915.
-fn sample_bytes(config: &Config, dim: usize) -> u64 {
+fn sample_bytes(config: &Config, tasks: &[Task], dim: usize) -> u64 {
     let row = dim * config.store.precision.bytes() + 45;
     let on_pages = if row < PAGE { PAGE / (PAGE / row) } else { row.next_multiple_of(PAGE) };
-    (on_pages * 6 / 5 + 1_000) as u64
+    let watched = config.watch.iter().map(|watch| looks(tasks, |task| task.region_of_watch(&watch.path)));
+    let sources = config.sources.iter().map(|source| looks(tasks, |task| task.region_of_source(&source.id)));
+    let bytes = |(tasks, parts): (usize, usize)| parts * (on_pages * 6 / 5) + 1_000 + (tasks - 1) * LOOK;
+    watched.chain(sources).map(|(tasks, parts)| bytes((tasks.max(1), parts.max(1)))).max().unwrap_or(bytes((1, 1)))
+        as u64
+}
+
+/// How many tasks look at the images of an origin, and at how many parts of them.
+fn looks<'a>(tasks: &'a [Task], region: impl Fn(&'a Task) -> Option<&'a Region>) -> (usize, usize) {
+    let regions: Vec<&Region> = tasks.iter().filter_map(region).collect();
+    (regions.len(), regions.iter().collect::<BTreeSet<_>>().len())
 }
 
 /// Without a new frame for so long, nothing is known of what a source sees, unless a task says otherwise.

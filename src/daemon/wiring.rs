@@ -14,26 +14,27 @@ use super::commit::Committer;
 use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
 use super::process::{Carryover, Link, Process, Socket};
-use super::serving::Serving;
+use super::serving::Servings;
 use super::startup::StartPlan;
+use super::view_plan::ViewPlan;
 use super::workers::backbone_swap::BackboneDir;
-use super::workers::ingest::{self, Ingest};
-use super::workers::online_learning;
+use super::workers::ingest::{self, Groupers, Ingest};
+use super::workers::online_learning::{self, TaskParts};
 use super::workers::query::{self, QueryWorker};
 use super::workers::train::TrainerSettings;
+use super::workers::unseen::RootViews;
 use crate::backbone::{Manifest, OnnxBackbone, Slow};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine::{
     self, BackboneState, Configure, Engine, Event, FileStamp, OutboxMessage, ServedBackbone, Snapshot,
 };
 use crate::head::BackboneRef;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
-use crate::shared::settings;
+use crate::shared::{settings, views};
 use crate::source::poll;
-use crate::store::{OpenOptions, Reader, SpacesInUse, Store, StoreError, files};
-use crate::train::Grouper;
-use crate::words::{EmbeddingSpace, SampleId, SourceId, Timestamp};
+use crate::store::{OpenOptions, Reader, Store, StoreError, files};
+use crate::words::{EmbeddingSpace, SampleId, SourceId};
 use crate::{http, systemd, watch};
 
 /// How long one step of the start may take on a slow machine.
@@ -70,12 +71,12 @@ pub(super) fn assemble(
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
-    let grouper = wiring.grouper()?;
+    let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
     // Last, so that a start which fails does not count as one that worked.
     wiring.remember_backbone(&mut snapshot.backbone)?;
 
-    let (online, online_thread) = wiring.start_online_worker(snapshot.default_task().training.settled)?;
-    let ingest = wiring.start_ingest(backbone, grouper, online.clone())?;
+    let (online, online_thread) = wiring.start_online_worker(&snapshot)?;
+    let ingest = wiring.start_ingest(backbone, groupers, online.clone())?;
     let queries = wiring.start_queries(manifest)?;
     let watch = wiring.start_watch()?;
     let former_socket = carryover.as_mut().and_then(|carryover| carryover.socket.take());
@@ -92,8 +93,11 @@ struct Wiring<'a> {
     store: Store,
     /// The backbone, as reports name it.
     backbone: BackboneRef,
+    /// The embeddings that it makes of whole pictures.
     space: EmbeddingSpace,
-    serving: Serving,
+    tasks: Vec<config::Task>,
+    plan: ViewPlan,
+    servings: Servings,
     heartbeats: Heartbeats,
     events: SyncSender<Event>,
 }
@@ -109,19 +113,21 @@ impl<'a> Wiring<'a> {
         let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
         info!(backbone = reference.name, dim = reference.dim, "the backbone answered a probe image");
         let precision = settings::precision(Some(config));
-        let mut store = Store::open(
-            &config.store.path,
-            &OpenOptions { spaces: SpacesInUse::whole(space), backbone: &reference, precision },
-        )?;
+        let options = OpenOptions { spaces: views::spaces_in_use(config, space), backbone: &reference, precision };
+        let mut store = Store::open(&config.store.path, &options)?;
         store.keep_within(config.store.quota_mb << 20)?;
-        let serving = Serving::new(super::settings::scoring(config));
+        let tasks = config.all_tasks();
+        let scoring = |task: &config::Task| (task.id.clone(), super::settings::scoring(&task.prediction));
+        let servings = Servings::new(tasks.iter().map(scoring));
         Ok(Self {
             config,
             process,
             store,
             backbone: reference,
             space,
-            serving,
+            tasks,
+            plan: ViewPlan::new(config, space),
+            servings,
             heartbeats: Heartbeats::default(),
             events,
         })
@@ -148,42 +154,59 @@ impl<'a> Wiring<'a> {
         write.map_or(Ok(()), |write| self.store.commit(&[write]))
     }
 
-    /// The groups of near-duplicates, as far as the images stored last tell them.
-    fn grouper(&self) -> Result<Grouper, RunError> {
-        let recent = self.store.reader()?.recent(&self.space, Grouper::MEMORY)?;
-        Ok(Grouper::restore(recent.iter().map(|recent| (recent.group, recent.embedding.as_slice()))))
-    }
-
-    /// Labels given since `folded_in_until` are evidence that no verdict has seen.
+    /// Labels given since the last verdict of their task are evidence that no verdict has seen.
     fn start_online_worker(
         &self,
-        folded_in_until: Option<Timestamp>,
+        snapshot: &Snapshot,
     ) -> Result<(online_learning::Handle, JoinHandle<Result<(), StoreError>>), RunError> {
+        let of_task = |task: &config::Task| TaskParts {
+            task: task.id.clone(),
+            space: self.space_of(task),
+            serving: self.servings.of(&task.id).cloned().expect("it was made for every task"),
+            folded_in_until: snapshot.tasks.get(&task.id).and_then(|stored| stored.training.settled),
+            instant: task.promotion.instant,
+            seed: task.training.seed,
+        };
         let parts = online_learning::Parts {
             reader: self.store.reader()?,
-            space: self.space,
-            serving: self.serving.clone(),
+            tasks: self.tasks.iter().map(of_task).collect(),
             heartbeat: self.heartbeats.adapt.clone(),
             events: self.events.clone(),
-            folded_in_until,
-            instant: self.config.promotion.instant,
-            seed: self.config.training.seed,
         };
         online_learning::spawn(parts).map_err(RunError::Thread)
+    }
+
+    /// The space that the heads of a task read.
+    fn space_of(&self, task: &config::Task) -> EmbeddingSpace {
+        views::space(&views::regions(task), self.space)
+    }
+
+    /// What each training of a task gets.
+    fn trainer(&self, task: &config::Task) -> TrainerSettings {
+        TrainerSettings {
+            task: task.id.clone(),
+            fit: settings::fit_settings(&task.training),
+            rules: super::settings::rules(task),
+            backbone: self.backbone.clone(),
+            space: self.space_of(task),
+            max_samples: task.training.max_samples,
+            throttle: super::settings::throttle(&task.training),
+        }
     }
 
     fn start_ingest(
         &self,
         backbone: OnnxBackbone,
-        grouper: Grouper,
+        groupers: Groupers,
         online: online_learning::Handle,
     ) -> Result<Ingest, RunError> {
         let parts = ingest::Parts {
             embedder: Box::new(backbone),
             reader: self.store.reader()?,
             slots: Arc::clone(&self.process.slots),
-            grouper,
-            serving: self.serving.clone(),
+            plan: self.plan.clone(),
+            groupers,
+            servings: self.servings.clone(),
             burst_gaps: self.config.watch.iter().map(|watch| watch.burst_gap).collect(),
             online,
             heartbeats: self.heartbeats.clone(),
@@ -195,11 +218,16 @@ impl<'a> Wiring<'a> {
     fn start_queries(&self, manifest: Manifest) -> Result<QueryWorker, RunError> {
         let parts = query::Parts {
             reader: self.store.reader()?,
-            serving: self.serving.clone(),
+            servings: self.servings.clone(),
+            names_tasks: self.config.names_tasks(),
             manifest,
             threads: self.config.backbone.threads,
             exports: self.config.store.path.join(files::EXPORTS),
-            seed: self.config.training.seed,
+            seeds: self.tasks.iter().map(|task| (task.id.clone(), task.training.seed)).collect(),
+            views: RootViews {
+                roots: self.config.watch.iter().map(|watch| watch.path.clone()).collect(),
+                plan: self.plan.clone(),
+            },
             read: Arc::clone(&self.process.read),
             pending_config: Arc::clone(&self.process.pending_config),
             heartbeat: self.heartbeats.answer.clone(),
@@ -270,22 +298,16 @@ impl<'a> Wiring<'a> {
     }
 
     fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {
-        let (config, backbone_dir) = (self.config, self.backbone_dir());
+        let backbone_dir = self.backbone_dir();
+        let trainers = self.tasks.iter().map(|task| (task.id.clone(), self.trainer(task))).collect();
         Ok(Runtime {
             reader: self.store.reader()?,
             committer: Committer::new(self.store),
-            serving: self.serving,
+            servings: self.servings,
             workers,
             link,
             socket,
-            trainer: TrainerSettings {
-                fit: settings::fit_settings(config),
-                rules: super::settings::rules(config),
-                backbone: self.backbone,
-                space: self.space,
-                max_samples: config.training.max_samples,
-                throttle: super::settings::throttle(config),
-            },
+            trainers,
             training: None,
             backbone_swap: None,
             preparing: None,

@@ -6,7 +6,7 @@ use super::step::{Act, Query};
 use super::{Engine, FoundBackbone, JobId, StoredChange};
 use crate::wire::command::{self, Command, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode, Request, StatusReport};
-use crate::words::{Now, SampleId};
+use crate::words::{Now, SampleId, TaskId};
 
 /// The outcome of a request in its step.
 pub(super) enum Outcome {
@@ -44,28 +44,38 @@ impl Engine {
     }
 
     fn execute(&mut self, now: Now, request: &Request, reply_to: ReplyTo) -> Outcome {
-        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
+        let tasks = cx.settings().task_ids();
+        let task = match request.settle(&tasks) {
+            Ok(task) => task.cloned().unwrap_or_else(|| cx.settings().first_task()),
+            Err(why) => return Outcome::Done(Answer::from(&why)),
+        };
+        let cx = &mut cx.of(&task);
+        let model = self.models.of(&task).expect("it is one of the settings' tasks, and each has heads");
         match &request.command {
-            Command::Train(_) => Outcome::Done(self.model.train_on_request(cx)),
+            Command::Train(_) => Outcome::Done(model.train_on_request(cx)),
             Command::Rescan(_) => {
                 cx.act(Act::Rescan);
                 Outcome::Done(command::Rescan::answer(&Empty {}))
             }
             Command::Reload(_) => Outcome::Later(Query::Reload),
-            Command::Rollback(_) => Outcome::Done(self.model.roll_back_on_request(cx)),
-            Command::Promote(promote) => Outcome::Done(self.model.promote_on_request(cx, &promote.head)),
+            Command::Rollback(_) => Outcome::Done(model.roll_back_on_request(cx)),
+            Command::Promote(promote) => Outcome::Done(model.promote_on_request(cx, &promote.head)),
             Command::Predict(predict) => match self.labels.image_named(&predict.image) {
-                Ok(id) => Outcome::Later(Query::Predict(id)),
+                Ok(id) => Outcome::Later(Query::Predict(task.clone(), id)),
                 Err(answer) => Outcome::Done(answer),
             },
-            Command::Samples(samples) => self.labels.list_samples(samples),
-            Command::Heads(_) => Outcome::Done(self.model.list_heads()),
-            Command::Export(_) => self.model.export(),
-            Command::Status(_) => Outcome::Done(command::Status::answer(&self.status(now))),
-            Command::Review(_) => Outcome::Done(self.labels.show_review_list()),
+            Command::Samples(samples) => self.labels.list_samples(&task, samples),
+            Command::Heads(_) => Outcome::Done(model.list_heads()),
+            Command::Export(_) => model.export(&task),
+            Command::Status(_) => {
+                let task = request.task.clone().or_else(|| cx.settings().task_meant(None).ok());
+                Outcome::Done(command::Status::answer(&self.status(now, task)))
+            }
+            Command::Review(_) => Outcome::Done(self.labels.show_review_list(&task)),
             Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
-            Command::Forget(forget) => self.labels.forget(forget),
-            Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, relabel)),
+            Command::Forget(forget) => self.labels.forget(&task, forget),
+            Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, &task, relabel)),
             Command::Import(import) => Outcome::Done(self.labels.import(cx, import)),
             Command::Undo(undo) => self.labels.undo(undo),
             Command::Switch(switch) => switch_asked(switch, reply_to),
@@ -109,27 +119,31 @@ impl Engine {
     }
 
     /// The statistics are without these samples, for a request to forget them.
-    pub(super) fn forgotten(&mut self, now: Now, job: JobId, ids: &[SampleId], file: Vec<u8>) {
-        let cx = self.cx(now);
-        let asked = match cx.command_of(job) {
-            Some(Command::Forget(forget)) => Some(forget.clone()),
+    pub(super) fn forgotten(&mut self, now: Now, job: JobId, ids: &[SampleId], files: Vec<(TaskId, Vec<u8>)>) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        let asked = match cx.request_of(job) {
+            Some(Request { command: Command::Forget(forget), task, .. }) => {
+                let task = cx.settings().task_meant(task.as_ref()).ok();
+                task.map(|task| (task, forget.clone()))
+            }
             _ => None,
         };
-        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        self.labels.delete_forgotten(cx, job, asked.as_ref(), ids, file);
+        let asked = asked.as_ref().map(|(task, forget)| (task, forget));
+        self.labels.delete_forgotten(cx, job, asked, ids, files);
     }
 
-    fn status(&mut self, now: Now) -> StatusReport {
-        let overview = super::overview(&self.files, &self.sources, &self.labels, &self.model);
+    fn status(&mut self, now: Now, task: Option<TaskId>) -> StatusReport {
+        let overview = super::overview(&self.files, &self.sources, &self.labels, &self.models);
         let cx = Cx::new(now, &mut self.messages, &mut self.context);
+        let model = task.as_ref().and_then(|task| self.models.get(task));
         StatusReport {
             health: cx.health(&overview),
-            task: None,
-            head: overview.champion.map(|champion| champion.head.clone()),
+            task: task.filter(|_| cx.settings().names_tasks),
+            head: model.and_then(|model| model.champion()).map(|champion| champion.head.clone()),
             backbone: cx.settings().backbone.name.clone(),
             phase: overview.phase,
-            live: self.model.live_figures(),
-            shadow: self.model.shadow_head(),
+            live: model.map(|model| model.live_figures()).unwrap_or_default(),
+            shadow: model.and_then(|model| model.shadow_head()),
             switch: self.remote.switch_report(&cx),
             broker: cx.link(),
             broker_reason: cx.broker_reason(),

@@ -7,11 +7,12 @@ use super::event::{
 };
 use super::fact::Fact;
 use super::messages::{IncomingRequest, ReplyTo};
+use super::model::Model;
 use super::step::{Act, Next, Systemd};
 use super::{Engine, overview};
 use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, EventKind, InboundTopic};
-use crate::words::{Component, Now};
+use crate::words::{Component, Now, TaskId};
 
 /// Why a retained label is refused, as a retained request is.
 const RETAINED_LABEL: &str = "a retained label is ignored: the broker would deliver it at every connection and undo \
@@ -36,20 +37,21 @@ impl Engine {
             }
             Event::QueryAnswered { job, answer } => self.query_answered(now, job, &answer),
             Event::ChangeFound { job, found } => self.change_found(now, job, found),
-            Event::Trainer(event) => match event {
-                TrainerEvent::Progress { phase, progress } => self.model.training_progress(cx, phase, progress),
-                TrainerEvent::Finished(outcome) => self.model.trained(cx, *outcome),
-                TrainerEvent::Failed { reason } => self.model.training_failed(cx, &reason),
-            },
-            Event::Adapter(event) => match event {
-                AdapterEvent::EmbeddingDrift(drifted) => self.model.embeddings_drifted(cx, drifted),
-                AdapterEvent::ReviewListReady(review) => self.labels.reviewed(cx, review),
-                AdapterEvent::EvictionCandidates(found) => self.labels.evict(cx, found),
-                AdapterEvent::StatsCheckpoint(file) => self.labels.statistics_stored(cx, file),
-                AdapterEvent::StatisticsWithout { job, ids, file } => {
-                    self.forgotten(now, job, &ids, file);
+            Event::Trainer(task, event) => {
+                let Some(model) = self.models.of(&task) else { return };
+                let cx = &mut cx.of(&task);
+                match event {
+                    TrainerEvent::Progress { phase, progress } => model.training_progress(cx, phase, progress),
+                    TrainerEvent::Finished(outcome) => model.trained(cx, *outcome),
+                    TrainerEvent::Failed { reason } => model.training_failed(cx, &reason),
                 }
-            },
+            }
+            Event::Adapter(event) => self.adapted(now, event),
+            Event::JudgedAgain { task, image, scored } => {
+                if let Some(model) = self.models.of(&task) {
+                    model.judged_again(&mut cx.of(&task), image, &scored);
+                }
+            }
             Event::Updater(checked) => self.remote.update_checked(cx, *checked),
             Event::Swap(event) => match event {
                 SwapEvent::Found { job, found } => self.backbone_found(now, job, found),
@@ -59,7 +61,9 @@ impl Engine {
                     self.remote.swap_failed(cx, files, Code::BadContent, reason);
                 }
             },
-            Event::HeadLoadFailed { version, reason } => self.remote.head_load_failed(cx, version, &reason),
+            Event::HeadLoadFailed { task, version, reason } => {
+                self.remote.head_load_failed(&mut cx.of(&task), version, &reason);
+            }
             Event::Store(StoreEvent::Unavailable { full, reason }) => cx.storage_failed(full, &reason),
             Event::Store(StoreEvent::Recovered) => {
                 for inbound in cx.storage_recovered() {
@@ -80,51 +84,101 @@ impl Engine {
         }
     }
 
+    /// Hands over what the worker that learns between trainings found.
+    fn adapted(&mut self, now: Now, event: AdapterEvent) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        match event {
+            AdapterEvent::EmbeddingDrift(task, drifted) => {
+                if let Some(model) = self.models.of(&task) {
+                    model.embeddings_drifted(&mut cx.of(&task), drifted);
+                }
+            }
+            AdapterEvent::ReviewListReady(task, review) => self.labels.reviewed(cx, &task, review),
+            AdapterEvent::EvictionCandidates(found) => self.labels.evict(cx, found),
+            AdapterEvent::StatsCheckpoint(task, file) => self.labels.statistics_stored(cx, task, file),
+            AdapterEvent::StatisticsWithout { job, ids, files } => self.forgotten(now, job, &ids, files),
+        }
+    }
+
     /// Hands out the facts that the machines posted, until none is left.
     pub(super) fn hand_out_facts(&mut self, now: Now) {
         loop {
             let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
             self.remote.post_comparing(cx);
-            let Some(fact) = cx.next_fact() else { return };
-            match fact {
-                Fact::FilesWaiting { waiting, backlog_waits } => {
-                    self.labels.files_waiting(waiting, backlog_waits);
-                    self.model.files_waiting(waiting);
-                }
-                Fact::FilesGone(paths) => self.labels.files_gone(cx, &paths),
-                Fact::ImageRead(read) => self.labels.image_read(cx, *read),
-                Fact::WatchFailed { reason } => self.remote.watch_failed(cx, reason),
-                Fact::ImagePredicted { id, scored } => self.model.image_predicted(cx, id, &scored),
-                Fact::LabelSet { id, label, predicted, counts } => {
-                    self.model.labels_counted(counts);
-                    self.model.label_set(cx, id, label, predicted);
-                }
-                Fact::SamplesEvicted { count, counts } => {
-                    self.model.labels_counted(counts);
-                    self.model.samples_evicted(cx, count);
-                }
-                Fact::SamplesForgotten { labelled, counts } => {
-                    self.files.samples_forgotten();
-                    self.model.labels_counted(counts);
-                    self.model.samples_forgotten(cx, labelled);
-                }
-                Fact::TrainingRuns(runs) => self.remote.training_runs(runs),
-                Fact::LabelsLeftOut(images) => self.labels.left_out(images),
-                Fact::HeadJudged => self.labels.ask(cx, None),
-                Fact::HeadRolledBack { from, reason } => self.remote.update_rolled_back(cx, &from, &reason),
-                Fact::UpdateHeadOutdated => self.remote.update_head_outdated(),
-                Fact::UpdateHeadRefused { reason } => self.remote.update_head_refused(cx, reason),
-                Fact::UpdateHeadInstalled { head } => self.remote.update_head_installed(cx, head),
-                Fact::BackboneAccepted { result, former } => self.remote.backbone_accepted(cx, *result, former),
-                Fact::ComparingHead(is_comparing) => self.model.comparing(is_comparing),
-                Fact::UpdateHeadCompared { update, found } => self.model.update_compared(cx, &update, *found),
-                Fact::UpdateHeadFailed { head, reason } => self.model.update_head_failed(cx, &head, &reason),
-                Fact::UpdateWhole(manifest) => self.model.verify_update(cx, manifest),
-                Fact::BackboneVerified(order) => self.model.prepare_backbone(cx, order),
-                Fact::BackboneOutdated => self.remote.backbone_outdated(cx),
-                Fact::BackboneRefused(result) => self.remote.backbone_refused(cx, &result),
-                Fact::BackboneCompared(result) => self.model.backbone_compared(cx, *result),
+            let Some((task, fact)) = cx.next_fact() else { return };
+            match task {
+                None => self.fact(now, fact),
+                Some(task) => self.fact_of_task(now, &task, fact),
             }
+        }
+    }
+
+    /// A fact about the device.
+    fn fact(&mut self, now: Now, fact: Fact) {
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        match fact {
+            Fact::FilesWaiting { waiting, backlog_waits } => {
+                self.labels.files_waiting(waiting, backlog_waits);
+                self.models.files_waiting(waiting);
+            }
+            Fact::FilesGone(paths) => self.labels.files_gone(cx, &paths),
+            Fact::ImageRead(read) => self.labels.image_read(cx, *read),
+            Fact::WatchFailed { reason } => self.remote.watch_failed(cx, reason),
+            Fact::SamplesEvicted { count } => {
+                self.count_labels();
+                let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+                self.models.samples_evicted(cx, count);
+            }
+            Fact::ComparingHead(is_comparing) => self.models.comparing(is_comparing),
+            Fact::TrainingDue => self.models.begin_training(cx),
+            Fact::HeadsChanged => self.models.publish_info(cx),
+            Fact::TrainingRuns(runs) => self.remote.training_runs(runs),
+            Fact::BackboneVerified(order) => self.models.prepare_backbone(cx, order),
+            Fact::BackboneCompared(result) => self.models.backbone_compared(cx, *result),
+            Fact::BackboneAccepted { result, former } => self.remote.backbone_accepted(cx, *result, former),
+            Fact::BackboneOutdated => self.remote.backbone_outdated(cx),
+            Fact::BackboneRefused(result) => self.remote.backbone_refused(cx, &result),
+            Fact::UpdateHeadOutdated => self.remote.update_head_outdated(),
+            fact => unreachable!("{fact:?} is about a task, and is posted for it"),
+        }
+    }
+
+    /// A fact about a task.
+    fn fact_of_task(&mut self, now: Now, task: &TaskId, fact: Fact) {
+        let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
+        let cx = &mut cx.of(task);
+        let Some(model) = self.models.of(task) else { return };
+        match fact {
+            Fact::ImagePredicted { id, scored } => model.image_predicted(cx, id, &scored),
+            Fact::ImageJudged { id, scored } => model.judged(cx, id, &scored),
+            Fact::LabelSet { id, label, predicted, counts } => {
+                model.labels_counted(counts);
+                model.label_set(cx, id, label, predicted);
+            }
+            Fact::SamplesForgotten { labelled } => {
+                self.files.samples_forgotten();
+                model.samples_forgotten(cx, labelled);
+                self.count_labels();
+            }
+            Fact::LabelsLeftOut(images) => self.labels.left_out(task, images),
+            Fact::HeadJudged => {
+                let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+                self.labels.ask(cx, task);
+            }
+            Fact::HeadRolledBack { from, reason } => self.remote.update_rolled_back(cx, &from, &reason),
+            Fact::UpdateHeadRefused { reason } => self.remote.update_head_refused(cx, reason),
+            Fact::UpdateHeadInstalled { head } => self.remote.update_head_installed(cx, head),
+            Fact::UpdateHeadCompared { update, found } => model.update_compared(cx, &update, *found),
+            Fact::UpdateHeadFailed { head, reason } => model.update_head_failed(cx, &head, &reason),
+            Fact::UpdateWhole(manifest) => model.verify_update(cx, manifest),
+            // About the device, whichever task was acted for when it was found.
+            fact => self.fact(now, fact),
+        }
+    }
+
+    fn count_labels(&mut self) {
+        for (task, counts) in self.labels.counts() {
+            self.models.labels_counted(task, counts);
         }
     }
 
@@ -138,10 +192,12 @@ impl Engine {
             self.connected(now);
         }
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.models.each(cx, Model::look_at_state);
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         if !cx.storage_is_out() {
             self.tick_of_what_is_stored(now);
         }
-        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.models);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.report_left_out_events();
         cx.publish_health_when_due(&overview);
@@ -151,7 +207,7 @@ impl Engine {
     /// What is due and would have to be durable.
     fn tick_of_what_is_stored(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        self.model.tick(cx);
+        self.models.tick(cx);
         self.labels.look_at_doubts(cx);
         self.labels.ask_when_due(cx);
         self.hand_out_facts(now);
@@ -222,10 +278,13 @@ impl Engine {
     pub(super) fn connected(&mut self, now: Now) {
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.connected();
-        self.model.publish_info(&mut cx);
-        cx.publish_health(&overview(&self.files, &self.sources, &self.labels, &self.model));
-        self.model.publish_train_state(&mut cx);
-        self.labels.publish_review(&mut cx);
+        self.models.publish_info(&mut cx);
+        cx.publish_health(&overview(&self.files, &self.sources, &self.labels, &self.models));
+        self.models.each(&mut cx, |model, cx| {
+            model.publish_train_state(cx);
+            model.publish_state(cx);
+        });
+        self.labels.publish_reviews(&mut cx);
         self.remote.publish_reported(&mut cx);
         cx.publish_latest();
         self.remote.updates_connected(&mut cx);

@@ -13,9 +13,10 @@ use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
 use crate::update::Refusal;
 use crate::wire::{Answer, ReviewAdvice, ReviewItem, TrainingPhase, UpdateKind};
-use crate::words::{Component, Digest, Label, SampleId, Timestamp};
+use crate::words::{Component, Digest, Label, SampleId, TaskId, Timestamp};
 pub use files::{
-    EmbeddedImage, FileStamp, FolderHealth, IngestOutcome, Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
+    EmbeddedImage, FileStamp, FolderHealth, IngestOutcome, Ingested, Scored, Shadowed, Sighting, Unseen, View,
+    WatchEvent, WatchState,
 };
 pub use sources::{FrameOutcome, FrameRead, SourceCounts, SourceNews};
 
@@ -61,16 +62,27 @@ pub enum Event {
         /// As it is in the store; `None` where there is none.
         found: Option<StoredChange>,
     },
-    /// From the training worker.
-    Trainer(TrainerEvent),
+    /// From the training worker, about a training of this task.
+    Trainer(TaskId, TrainerEvent),
     /// From the worker that adapts between trainings.
     Adapter(AdapterEvent),
+    /// A stored image was classified again, for [`super::TaskAct::JudgeAgain`].
+    JudgedAgain {
+        /// In this task.
+        task: TaskId,
+        /// The image.
+        image: SampleId,
+        /// What the head in service says of it now.
+        scored: Scored,
+    },
     /// A whole update was compared with its manifest, for [`super::Act::VerifyUpdate`].
     Updater(Box<UpdateChecked>),
     /// From the worker that prepares another backbone.
     Swap(SwapEvent),
     /// A head could not be loaded; the previous one goes on, or the one in the store is loaded again.
     HeadLoadFailed {
+        /// Whose head.
+        task: TaskId,
         /// Its version.
         version: u64,
         /// Why.
@@ -168,22 +180,22 @@ pub enum TrainerEvent {
 /// What the worker that adapts between trainings finds.
 #[derive(Debug)]
 pub enum AdapterEvent {
-    /// Recent embeddings differ from the reference.
-    EmbeddingDrift(EmbeddingDrift),
-    /// The images that are worth a label now, and what would help most.
-    ReviewListReady(Review),
+    /// Recent embeddings of a task differ from its reference.
+    EmbeddingDrift(TaskId, EmbeddingDrift),
+    /// The images that are worth a label now in this task, and what would help most.
+    ReviewListReady(TaskId, Review),
     /// Samples that can go, for [`super::Act::Evict`].
     EvictionCandidates(Vec<EvictionCandidate>),
-    /// The statistics of all labels changed.
-    StatsCheckpoint(Vec<u8>),
+    /// The statistics of all labels of a task changed.
+    StatsCheckpoint(TaskId, Vec<u8>),
     /// The statistics of all labels without samples that are to be forgotten, for [`super::Query::Forget`].
     StatisticsWithout {
         /// Of the query.
         job: JobId,
         /// The samples, which are still stored.
         ids: Vec<SampleId>,
-        /// The statistics.
-        file: Vec<u8>,
+        /// The statistics of each task.
+        files: Vec<(TaskId, Vec<u8>)>,
     },
 }
 
@@ -271,13 +283,13 @@ pub struct CheckedHead {
     pub against: Option<u64>,
 }
 
-/// A sample that can go, if it still has the label that it was chosen with.
+/// A sample that can go, if it still has the labels that it was chosen with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvictionCandidate {
     /// Which one.
     pub id: SampleId,
-    /// Its label when it was chosen.
-    pub label: Option<Label>,
+    /// Its labels when it was chosen, in the order of the tasks' names.
+    pub labels: Vec<(TaskId, Label)>,
     /// Why it can go.
     pub why: Why,
 }

@@ -2,15 +2,16 @@
 //!
 //! A machine puts a fact into the queue of the step ([`super::context::Cx::post`]); when it is done, [`super::Engine`]
 //! hands the facts to the machines concerned, first in, first out. A fact states what is true, not what to do about it.
+//! It is about the task that was acted for, where there was one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::event::{CheckedHead, EmbeddedImage, FileStamp, Scored};
 use super::remote::{SwapOrder, SwapResult};
 use crate::update::Manifest;
-use crate::words::{HeadRef, Label, SampleId};
+use crate::words::{HeadRef, Label, SampleId, TaskId};
 
 /// Something that other machines have to know.
 #[derive(Debug)]
@@ -41,6 +42,13 @@ pub(super) enum Fact {
         /// Its prediction.
         scored: Scored,
     },
+    /// A new image was classified, whether or not it can be stored: it may vote for a state.
+    ImageJudged {
+        /// The image.
+        id: SampleId,
+        /// Its prediction.
+        scored: Scored,
+    },
     /// A label was set, changed or removed.
     LabelSet {
         /// Of this image.
@@ -56,18 +64,18 @@ pub(super) enum Fact {
     SamplesEvicted {
         /// How many.
         count: u64,
-        /// The labels that are left.
-        counts: LabelCounts,
     },
     /// Samples were forgotten by request: nothing is learned from them any more.
     SamplesForgotten {
         /// How many of them were labelled.
         labelled: u64,
-        /// The labels that are left.
-        counts: LabelCounts,
     },
 
     // From the model's machine.
+    /// A training was ordered.
+    TrainingDue,
+    /// Another head serves, or none, or one has other figures.
+    HeadsChanged,
     /// A training runs, or none does.
     TrainingRuns(bool),
     /// A training left out the labels of these images; those of all others are believed.
@@ -97,8 +105,8 @@ pub(super) enum Fact {
     BackboneAccepted {
         /// The backbone, without its head.
         result: Box<SwapResult>,
-        /// Version of the champion before it.
-        former: Option<u64>,
+        /// Versions of the champions before them.
+        former: BTreeMap<TaskId, u64>,
     },
 
     /// Another backbone was compared with a head that no longer serves.

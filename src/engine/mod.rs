@@ -9,7 +9,7 @@
 //!
 //! | machine | decides | its files |
 //! | --- | --- | --- |
-//! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `watch_health` |
+//! | `files` | which files are ready, what happens to them, the health of watched folders | `readiness`, `unseen`, `watch_health` |
 //! | `sources` | when a frame of a camera is looked at, how each camera fares, when it is looked at more closely | |
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `awaited`, `class_folders`, `last_word`, `labelling`, `importing`, `undoing`, `forgetting`, `index`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry` |
@@ -48,7 +48,7 @@ pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
     EvictionCandidate, FileStamp, FolderHealth, FrameOutcome, FrameRead, Inbound, IngestOutcome, Ingested, LeftOut,
     ProcessEvent, Review, Scored, Shadowed, Sighting, SocketRequest, SourceCounts, SourceNews, StoreEvent, SwapEvent,
-    SystemMetrics, Ticket, TrainerEvent, TrainingOutcome, UpdateChecked, WatchEvent, WatchState,
+    SystemMetrics, Ticket, TrainerEvent, TrainingOutcome, Unseen, UpdateChecked, View, WatchEvent, WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
 pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
@@ -56,10 +56,10 @@ pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, 
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
 pub use remote::{
     BackboneState, BackboneSwitch, ConfigPatch, Configure, FoundBackbone, InstalledBackbone, Judge, ModelSource,
-    PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapResult, SwitchEnd,
+    PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapPair, SwapResult, SwitchEnd,
     UpdateRecord, UpdateSettings,
 };
-pub use settings::{PromotionPolicy, Root, Settings, SourceSettings};
+pub use settings::{PromotionPolicy, Root, Settings, SourceSettings, TaskSettings};
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, StoredTask, Worth};
 pub use sources::FRAMES_IN_FLIGHT_MAX;
 pub use startup::{
@@ -69,19 +69,19 @@ pub use startup::{
 pub use states::{
     BadConfirm, Change, Confirm, Judgement, State, StateMachine, StateRecord, StateSettings, StateView, UNMEASURED,
 };
-pub use step::{Act, Next, Query, Step, Systemd};
+pub use step::{Act, Next, Query, Step, Systemd, TaskAct};
 pub use write::{
     ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, Look, NewSample, OutboxMessage, PendingLabel,
     Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
-use crate::wire::{AlertId, EventKind, UpdateKind};
+use crate::wire::{EventKind, TaskHealth, UpdateKind};
 use crate::words::{Digest, Now};
 use context::{Context, Cx, WallClock};
 use files::Files;
 use labels::Labels;
 use messages::{Messages, Overview};
-use model::Model;
+use model::Models;
 use remote::Remote;
 use sources::Sources;
 
@@ -110,7 +110,7 @@ pub struct Engine {
     files: Files,
     sources: Sources,
     labels: Labels,
-    model: Model,
+    models: Models,
     remote: Remote,
     messages: Messages,
     context: Context,
@@ -122,22 +122,27 @@ impl Engine {
     pub fn new(settings: Settings, mut snapshot: Snapshot) -> Self {
         let clock = WallClock::new(&snapshot);
         let remote = Remote::new(&mut snapshot);
-        let files = Files::new(&settings, &snapshot.files);
-        let StoredTask { samples, heads, training, live } = std::mem::take(snapshot.default_task());
-        let Snapshot { awaited, class_folders, changes, .. } = snapshot;
-        let mut labels = Labels::new(&settings, samples, awaited, &snapshot.files, class_folders, changes);
-        let mut model = Model::new(&settings, heads, training, live);
-        model.labels_counted(labels.counts());
+        let mut files = Files::new(&settings, &snapshot.files);
+        let Snapshot { samples, awaited, class_folders, changes, mut tasks, files: stored, .. } = snapshot;
+        let of_tasks = tasks.iter_mut().map(|(task, of_task)| (task.clone(), std::mem::take(&mut of_task.samples)));
+        let of_tasks = of_tasks.collect();
+        let mut labels = Labels::new(&settings, samples, of_tasks, awaited, &stored, class_folders.as_ref(), changes);
+        if settings.names_tasks || !labels.are_all_looked_at() {
+            files.search_unseen();
+        }
+        let mut models = Models::new(&settings, tasks);
+        for (task, counts) in labels.counts() {
+            models.labels_counted(task, counts);
+        }
         let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);
-        if let Some(warning) = model.drift_alert() {
-            messages.restore_alert(AlertId::Drift, warning);
+        for (task, alert, warning) in models.alerts() {
+            messages.restore_alert(alert.of(Some(task).filter(|_| settings.names_tasks)), warning);
         }
-        if let Some(warning) = model.labels_alert() {
-            messages.restore_alert(AlertId::Labels, warning);
+        for (task, model) in models.iter() {
+            labels.left_out(task, model.disbelieved().map(|left_out| left_out.images.clone()).unwrap_or_default());
         }
-        labels.left_out(model.disbelieved().map(|disbelieved| disbelieved.images.clone()).unwrap_or_default());
         let sources = Sources::new(&settings);
-        Self { files, sources, labels, model, remote, messages, context: Context::new(settings, clock) }
+        Self { files, sources, labels, models, remote, messages, context: Context::new(settings, clock) }
     }
 
     /// The same, replacing an earlier engine of this process.
@@ -173,16 +178,16 @@ impl Engine {
             cx.emit_event(EventKind::ConfigChanged { reason });
         }
         cx.begin_with_broker(resumes);
-        let champion = self.model.champion().map(|champion| champion.head.clone());
+        let stored = self.models.champions();
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        self.remote.start(cx, champion.as_ref());
+        self.remote.start(cx, &stored);
         self.hand_out_facts(now);
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
-        self.model.start(cx, champion.map(|champion| champion.version));
+        self.models.start(cx, &stored);
         self.files.start(cx);
         self.sources.start(now);
         self.labels.start(cx);
-        self.model.begin_training(cx);
+        self.models.begin_training(cx);
         self.hand_out_facts(now);
         if self.messages.is_connected() {
             self.connected(now);
@@ -190,7 +195,7 @@ impl Engine {
         for inbound in self.cx(now).take_deferred() {
             self.message(now, &inbound);
         }
-        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.models);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         cx.notify(Systemd::Ready);
         cx.notify_status(&overview);
@@ -222,19 +227,28 @@ impl Engine {
 }
 
 /// What messages say of the machines.
-fn overview<'a>(files: &Files, sources: &Sources, labels: &Labels, model: &'a Model) -> Overview<'a> {
+fn overview<'a>(files: &Files, sources: &Sources, labels: &Labels, models: &'a Models) -> Overview<'a> {
     let (samples, labelled) = labels.samples();
+    let tasks = models.health().map(|(task, health)| {
+        let (samples, labelled) = labels.samples_of(task);
+        let (samples, labelled) = (samples as u64, labelled as u64);
+        (
+            task.clone(),
+            TaskHealth { samples, labelled, unlabelled: samples - labelled, unseen: files.missing(task), ..health },
+        )
+    });
     Overview {
         samples,
         labelled,
         waiting_files: files.waiting(),
         quarantined: files.quarantined(),
         ignored: files.ignored(),
-        evicted: model.evicted(),
         sources: sources.health(),
-        disbelieved: model.disbelieved().map_or(0, |disbelieved| disbelieved.count),
-        last_train: model.last_train(),
-        phase: model.phase(),
-        champion: model.champion(),
+        evicted: models.evicted(),
+        disbelieved: models.disbelieved(),
+        last_train: models.last_train(),
+        phase: models.phase(),
+        champion: models.first().champion(),
+        tasks: tasks.collect(),
     }
 }

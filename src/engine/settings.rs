@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::model::ScheduleSettings;
 use super::remote::{Configure, UpdateSettings};
+use super::states::StateSettings;
 use crate::head::BackboneRef;
-use crate::wire::Base;
-use crate::words::{EmbeddingSpace, Label, SourceId, keywords};
+use crate::wire::{self, Base, Unsettled};
+use crate::words::{EmbeddingSpace, Label, SourceId, TaskId, keywords};
 
 /// Everything that deciding depends on and that does not change while the daemon runs.
 #[derive(Debug, Clone)]
@@ -18,7 +19,7 @@ pub struct Settings {
     pub backbone: BackboneRef,
     /// The value of `backbone.model`; the backbone may be another one, from an update.
     pub backbone_model: String,
-    /// The embeddings that it makes.
+    /// The embeddings that it makes of whole images.
     pub space: EmbeddingSpace,
     /// Version of ONNX Runtime, for `info`.
     pub onnxruntime: String,
@@ -26,12 +27,10 @@ pub struct Settings {
     pub roots: Vec<Root>,
     /// Where frames come from, beside files.
     pub sources: Vec<SourceSettings>,
-    /// When to train.
-    pub schedule: ScheduleSettings,
-    /// Who decides on promotion.
-    pub promotion: PromotionPolicy,
-    /// Live images that a challenger classifies in shadow mode before it may serve; 0: none.
-    pub shadow_images: u64,
+    /// The questions about images, at least one, each name once.
+    pub tasks: Vec<TaskSettings>,
+    /// Whether the configuration names its tasks; where it does not, there is the default one, and messages name none.
+    pub names_tasks: bool,
     /// Bound of the store in bytes.
     pub quota_bytes: u64,
     /// What one sample takes of it, about.
@@ -60,19 +59,64 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The innermost watched folder that a file lies in.
-    pub(super) fn root_of(&self, path: &Path) -> Option<&Root> {
-        let around = self.roots.iter().filter(|root| path.starts_with(&root.path));
-        around.max_by_key(|root| root.path.components().count())
+    /// The place of the innermost watched folder that a file lies in.
+    pub(super) fn root_of(&self, path: &Path) -> Option<usize> {
+        let around = self.roots.iter().enumerate().filter(|(_, root)| path.starts_with(&root.path));
+        around.max_by_key(|(_, root)| root.path.components().count()).map(|(place, _)| place)
     }
 
-    /// The class that the folder of a file gives it, wherever the file was found.
+    /// The class that the folder of a file gives it in a task, wherever the file was found.
     ///
     /// # Errors
     /// As [`Root::label_of`].
-    pub(super) fn class_by_folder(&self, path: &Path) -> Result<Option<Label>, String> {
-        self.root_of(path).map_or(Ok(None), |root| root.label_of(path))
+    pub(super) fn class_by_folder(&self, task: &TaskSettings, path: &Path) -> Result<Option<Label>, String> {
+        let Some(root) = self.root_of(path) else { return Ok(None) };
+        let level = task.label_levels.get(root).copied().flatten();
+        level.map_or(Ok(None), |level| self.roots[root].label_of(path, level))
     }
+
+    /// The task that stands for the device where only one can.
+    pub(super) fn first_task(&self) -> TaskId {
+        self.tasks.first().map_or_else(TaskId::default, |task| task.id.clone())
+    }
+
+    /// The task that is meant by a message about `asked`.
+    ///
+    /// # Errors
+    /// As [`wire::settle`].
+    pub(super) fn task_meant(&self, asked: Option<&TaskId>) -> Result<TaskId, Unsettled> {
+        wire::settle(asked, &self.task_ids()).cloned()
+    }
+
+    /// The names of all tasks, in their order.
+    pub(super) fn task_ids(&self) -> Vec<TaskId> {
+        self.tasks.iter().map(|task| task.id.clone()).collect()
+    }
+
+    /// The settings of a task.
+    pub(super) fn task(&self, id: &TaskId) -> Option<&TaskSettings> {
+        self.tasks.iter().find(|task| task.id == *id)
+    }
+}
+
+/// One question about images: what is its own.
+#[derive(Debug, Clone)]
+pub struct TaskSettings {
+    /// Its name.
+    pub id: TaskId,
+    /// The embeddings that its heads read.
+    pub space: EmbeddingSpace,
+    /// For each watched folder, the level below it whose folders name the class, 1 for the first; nothing where none
+    /// does.
+    pub label_levels: Vec<Option<usize>>,
+    /// When to train.
+    pub schedule: ScheduleSettings,
+    /// Who decides on promotion.
+    pub promotion: PromotionPolicy,
+    /// Live images that a challenger classifies in shadow mode before it may serve; 0: none.
+    pub shadow_images: u64,
+    /// How predictions become a state that holds; `None` where the latest prediction is what is said.
+    pub state: Option<StateSettings>,
 }
 
 /// A watched folder.
@@ -80,19 +124,17 @@ impl Settings {
 pub struct Root {
     /// Absolute path.
     pub path: PathBuf,
-    /// The level below it whose folders name the class, 1 for the first; nothing where none does.
-    pub label_level: Option<usize>,
     /// How long a file has to stay unchanged when nobody saw it being closed.
     pub settle: Duration,
 }
 
 impl Root {
-    /// The folder name that labels the file at `path`: the one of this root's level.
+    /// The folder name that labels the file at `path`: the one of this level.
     ///
     /// # Errors
     /// The folder's name when it cannot be a label, with the reason.
-    fn label_of(&self, path: &Path) -> Result<Option<Label>, String> {
-        let (Some(level), Ok(below)) = (self.label_level, path.strip_prefix(&self.path)) else { return Ok(None) };
+    fn label_of(&self, path: &Path, level: usize) -> Result<Option<Label>, String> {
+        let Ok(below) = path.strip_prefix(&self.path) else { return Ok(None) };
         let mut parts = below.components().skip(level - 1);
         let (Some(folder), Some(_)) = (parts.next(), parts.next()) else { return Ok(None) };
         let Some(name) = folder.as_os_str().to_str() else {
@@ -136,19 +178,16 @@ mod tests {
 
     #[test]
     fn the_first_folder_below_the_root_names_the_class() {
-        let root = Root { path: "/srv/camera".into(), label_level: Some(1), settle: Duration::ZERO };
-        let label = |path: &str| root.label_of(Path::new(path)).map(|label| label.map(|label| label.to_string()));
+        let root = Root { path: "/srv/camera".into(), settle: Duration::ZERO };
+        let label = |path: &str| root.label_of(Path::new(path), 1).map(|label| label.map(|label| label.to_string()));
         assert_eq!(label("/srv/camera/a.jpg"), Ok(None));
         assert_eq!(label("/srv/camera/nut/a.jpg"), Ok(Some("nut".into())));
         assert_eq!(label("/srv/camera/nut/m8/a.jpg"), Ok(Some("nut".into())));
         assert!(label("/srv/camera/a\u{7}b/a.jpg").is_err_and(|why| why.contains("rename")));
-        let second = Root { label_level: Some(2), ..root.clone() };
-        assert_eq!(second.label_of(Path::new("/srv/camera/nut/a.jpg")), Ok(None));
-        let deep = second.label_of(Path::new("/srv/camera/2026-11-27/nut/a.jpg")).unwrap();
+        assert_eq!(root.label_of(Path::new("/srv/camera/nut/a.jpg"), 2), Ok(None));
+        let deep = root.label_of(Path::new("/srv/camera/2026-11-27/nut/a.jpg"), 2).unwrap();
         assert_eq!(deep.as_ref().map(Label::as_str), Some("nut"));
         let latin = Path::new(std::ffi::OsStr::from_bytes(b"/srv/camera/Gr\xf6\xdfe/a.jpg"));
-        assert!(root.label_of(latin).is_err_and(|why| why.contains("not UTF-8; rename it")));
-        let none = Root { label_level: None, ..root };
-        assert_eq!(none.label_of(Path::new("/srv/camera/nut/a.jpg")), Ok(None));
+        assert!(root.label_of(latin, 1).is_err_and(|why| why.contains("not UTF-8; rename it")));
     }
 }

@@ -7,6 +7,7 @@ use super::context::DoubtedTimes;
 use super::messages::BrokerRecord;
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, StoredUpdate};
+use super::states::StateRecord;
 use super::write::{
     ClassFolders, FileDisposition, HeadStatus, LabelSource, PendingLabel, RememberedReply, TrainingState,
 };
@@ -58,6 +59,8 @@ pub struct StoredTask {
     pub training: TrainingState,
     /// What is remembered of its head in service.
     pub live: LiveAccuracy,
+    /// What is remembered of its state.
+    pub state: StateRecord,
 }
 
 /// A sample as a task's decisions need it.

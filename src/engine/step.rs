@@ -11,7 +11,7 @@ use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
 use crate::wire::{EventReport, Response, Topic};
-use crate::words::{Digest, HeadRef, Label, SampleId, SourceId, Timestamp};
+use crate::words::{Digest, HeadRef, Label, SampleId, SourceId, TaskId, Timestamp};
 
 /// What one event, or several in a row, ask for.
 #[derive(Debug, Default)]
@@ -102,32 +102,19 @@ pub enum Act {
     Rescan,
     /// Whether listings skip all but recent files from now on, because the queue is full.
     PauseScans(bool),
-    /// Train a challenger and compare it with the champion.
-    Train {
-        /// Which training.
-        order: TrainingOrder,
-        /// The version that the challenger gets.
-        version: u64,
-    },
-    /// Put the head of this version in service; `None` takes the current one out.
-    Serve(Option<u64>),
-    /// Put the stored champion, which has this version, in service again after a start. Unlike [`Act::Serve`] it depends
-    /// on no change, so it need not wait for the store.
-    Resume(u64),
-    /// Run the head of this version in shadow mode beside the champion; `None` ends that.
-    Shadow(Option<u64>),
-    /// The labels of these samples changed, or their embeddings came: what corrects at once learns them.
-    UpdateOnline(Vec<SampleId>),
-    /// A verdict saw every label given before this time; their instant effect ends.
-    FoldInLabels(Timestamp),
-    /// Look for images that are worth a label, among those that arrived since then where a time is given.
-    Review {
-        /// Earlier images are not considered.
-        since: Option<Timestamp>,
-    },
+    /// One thing to do for a task.
+    Task(TaskId, TaskAct),
     /// Look whether the recorded files of these images are still there, after the listing that is under way; report
     /// [`super::WatchEvent::FilesChecked`].
     CheckFiles(Vec<SampleId>),
+    /// Look through the next `limit` samples whose numbers are above `after` for some that a task should see and does not;
+    /// report [`super::WatchEvent::UnseenFound`].
+    FindUnseen {
+        /// 0 for the first samples.
+        after: u64,
+        /// How many are looked through.
+        limit: usize,
+    },
     /// Look for samples that can go.
     Evict {
         /// How many.
@@ -139,6 +126,8 @@ pub enum Act {
     DeleteBackbone(Digest),
     /// Verify the chunks in the store against this manifest, and compare a head with the one in service.
     VerifyUpdate {
+        /// Whose head is compared.
+        task: TaskId,
         /// What the file has to be.
         manifest: Box<Manifest>,
         /// The version that a head in it gets.
@@ -152,6 +141,36 @@ pub enum Act {
     LogEvent(Box<EventReport>),
     /// Tell the service manager.
     Systemd(Systemd),
+}
+
+/// One thing to do for a task: with its heads, its labels, or what was learned from them.
+#[derive(Debug)]
+pub enum TaskAct {
+    /// Train a challenger and compare it with the champion.
+    Train {
+        /// Which training.
+        order: TrainingOrder,
+        /// The version that the challenger gets.
+        version: u64,
+    },
+    /// Put the head of this version in service; `None` takes the current one out.
+    Serve(Option<u64>),
+    /// Put the stored champion, which has this version, in service again after a start. Unlike [`TaskAct::Serve`] it
+    /// depends on no change, so it need not wait for the store.
+    Resume(u64),
+    /// Run the head of this version in shadow mode beside the champion; `None` ends that.
+    Shadow(Option<u64>),
+    /// The labels of these samples changed, or their embeddings came: what corrects at once learns them.
+    UpdateOnline(Vec<SampleId>),
+    /// A verdict saw every label given before this time; their instant effect ends.
+    FoldInLabels(Timestamp),
+    /// Classify this stored image again, after what was asked for before, and report it as [`super::Event::JudgedAgain`].
+    JudgeAgain(SampleId),
+    /// Look for images that are worth a label, among those that arrived since then where a time is given.
+    Review {
+        /// Earlier images are not considered.
+        since: Option<Timestamp>,
+    },
 }
 
 /// A word to the service manager.
@@ -174,6 +193,8 @@ pub enum Systemd {
 pub enum Query {
     /// Samples in the order of their arrival, as [`crate::wire::SampleEntry`].
     Samples {
+        /// Whose labels.
+        task: TaskId,
         /// Maximum number.
         limit: usize,
         /// Only those that arrived after this one.
@@ -184,7 +205,7 @@ pub enum Query {
         unlabelled: bool,
     },
     /// The prediction for a stored image now, as [`crate::wire::PredictionBody`].
-    Predict(SampleId),
+    Predict(TaskId, SampleId),
     /// A backbone of this device, by its bundled name or the path of its manifest, reported as
     /// [`super::SwapEvent::Found`].
     Backbone(String),
@@ -201,5 +222,5 @@ pub enum Query {
     /// samples are deleted with them.
     Forget(Vec<SampleId>),
     /// The backbone and this head as one ONNX file, answered as [`crate::wire::Exported`].
-    Export(HeadRef),
+    Export(TaskId, HeadRef),
 }

@@ -12,6 +12,7 @@ use super::event::FileStamp;
 use super::messages::BrokerRecord;
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
+use super::states::StateRecord;
 use crate::head::HeadRecord;
 use crate::wire::{Topic, UpdateKind};
 use crate::words::{EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
@@ -176,6 +177,13 @@ pub enum Write {
         task: TaskId,
         /// All of it.
         state: Box<LiveAccuracy>,
+    },
+    /// What is remembered of a task's state.
+    StateRecord {
+        /// The task.
+        task: TaskId,
+        /// All of it.
+        record: Box<StateRecord>,
     },
     /// Deletes all that a task knows: its labels with their history, those that wait, heads, statistics, memory. No sample
     /// goes.

@@ -4,6 +4,7 @@
 pub mod backbone;
 pub mod files;
 pub mod settings;
+pub mod views;
 
 use std::collections::BTreeMap;
 
@@ -17,21 +18,28 @@ use crate::words::{Label, SampleId, TaskId};
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
-    with_folds(reader, reader.samples(&TaskId::default())?, seed)
+    let task = TaskId::default();
+    with_folds(reader, &task, reader.samples(&task)?, seed)
 }
 
-/// The samples that match `choice`; `None` when the sample to start after is not stored.
+/// The samples of a task that match `choice`; `None` when the sample to start after is not stored.
 pub(crate) fn samples_of(
     reader: &Reader,
+    task: &TaskId,
     choice: &SampleFilter<'_>,
     seed: u64,
 ) -> Result<Option<Vec<SampleEntry>>, StoreError> {
-    let rows = reader.samples_of(&TaskId::default(), choice)?;
-    rows.map(|rows| with_folds(reader, rows, seed)).transpose()
+    let rows = reader.samples_of(task, choice)?;
+    rows.map(|rows| with_folds(reader, task, rows, seed)).transpose()
 }
 
-fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
-    let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, seed)? } else { BTreeMap::new() };
+fn with_folds(
+    reader: &Reader,
+    task: &TaskId,
+    rows: Vec<ListedSample>,
+    seed: u64,
+) -> Result<Vec<SampleEntry>, StoreError> {
+    let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, task, seed)? } else { BTreeMap::new() };
     let entry = |row: ListedSample| {
         let fold = folds.get(&row.id).copied().filter(|_| row.label.is_some());
         let (predicted, probability) =
@@ -54,10 +62,10 @@ fn with_folds(reader: &Reader, rows: Vec<ListedSample>, seed: u64) -> Result<Vec
     Ok(rows.into_iter().map(entry).collect())
 }
 
-/// The fold of every labelled sample.
-fn folds(reader: &Reader, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
+/// The fold of every sample that is labelled in a task.
+fn folds(reader: &Reader, task: &TaskId, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
     let labelled: Vec<(SampleId, SampleId, Label)> = reader
-        .sample_rows(&TaskId::default())?
+        .sample_rows(task)?
         .into_iter()
         .filter_map(|sample| Some((sample.id, sample.group, sample.label?)))
         .collect();

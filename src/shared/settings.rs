@@ -36,16 +36,17 @@ pub fn precision(config: Option<&Config>) -> Precision {
 /// The rates at which predictions doubt; the defaults without a configuration.
 #[must_use]
 pub fn doubt_rates(config: Option<&Config>) -> DoubtRates {
-    config.map_or(DoubtRates::DEFAULT, |config| {
-        let prediction = &config.prediction;
-        DoubtRates { alpha: prediction.abstain_alpha, percentile: prediction.unknown_percentile }
-    })
+    config.map_or(DoubtRates::DEFAULT, |config| rates(&config.prediction))
+}
+
+/// The rates at which predictions with these settings doubt.
+pub(crate) fn rates(prediction: &config::Prediction) -> DoubtRates {
+    DoubtRates { alpha: prediction.abstain_alpha, percentile: prediction.unknown_percentile }
 }
 
 /// How heads are fitted.
 #[must_use]
-pub fn fit_settings(config: &Config) -> train::Settings {
-    let training = &config.training;
+pub fn fit_settings(training: &config::Training) -> train::Settings {
     train::Settings {
         kind: training.head,
         solver: training.solver,

@@ -68,6 +68,7 @@ impl Applier<'_> {
                 self.run(&format!("DELETE FROM embeddings WHERE {others}"), [])
             }
             Write::LiveState { task, state } => self.remember_of(task, "live", state),
+            Write::StateRecord { task, record } => self.remember_of(task, "state", record),
             Write::PurgeTask { task } => self.purge(task),
             Write::BrokerRecord(memory) => self.remember("UPDATE state SET broker = ?1", memory),
             Write::DoubtedTimes(memory) => self.remember("UPDATE state SET doubted = ?1", memory),

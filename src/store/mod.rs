@@ -14,6 +14,7 @@ mod database;
 mod error;
 pub mod files;
 mod label_changes;
+mod looks;
 mod reader;
 mod sample_queries;
 mod sequence;
@@ -38,8 +39,9 @@ use crate::words::{EmbeddingSpace, Region, SampleId};
 use database::Database;
 pub use error::StoreError;
 pub use label_changes::LabelLine;
+pub use looks::SeenSample;
 pub use reader::{Counts, Reader, Recent, StoredHead};
-pub use sample_queries::{EvictableSample, ListedSample, SampleFilter, SampleRow, UnseenSample};
+pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow, UnseenSample};
 pub use spaces::SpacesInUse;
 pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};
 

@@ -64,6 +64,12 @@ impl Reader {
         Ok(Self { database: Database::open_reader(folder)?, in_use })
     }
 
+    /// What tasks look through.
+    #[must_use]
+    pub fn spaces(&self) -> &SpacesInUse {
+        &self.in_use
+    }
+
     /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so are the
     /// embeddings through which tasks look at it now.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {

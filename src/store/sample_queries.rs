@@ -1,5 +1,6 @@
 //! Queries for lists of samples and for eviction.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -7,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::PathBytes;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
+use super::spaces::space_number;
 use crate::engine::{LabelSource, Predicted};
-use crate::words::{Label, SampleId, SourceId, TaskId, Timestamp};
+use crate::words::{Label, Region, SampleId, SourceId, TaskId, Timestamp};
 
 /// Everything that a task knows of a sample but its embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +64,19 @@ pub struct EvictableSample {
     pub group: SampleId,
     /// Its labels in all tasks, in the order of their names.
     pub labels: Vec<(TaskId, Label)>,
+    /// Rises with the order of arrival.
+    pub number: u64,
+}
+
+/// What tasks look at of a sample now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedAt {
+    /// The sample.
+    pub id: SampleId,
+    /// The parts of the picture, each once.
+    pub regions: Vec<Region>,
+    /// Whether one of these tasks has a label for it.
+    pub is_labelled: bool,
     /// Rises with the order of arrival.
     pub number: u64,
 }
@@ -162,6 +177,37 @@ impl Reader {
             }
             Ok(found)
         })
+    }
+
+    /// Every sample that a task looks at through a space in use, in the order of arrival.
+    pub fn looked_at(&self) -> Result<Vec<LookedAt>, StoreError> {
+        let mut found: BTreeMap<u64, LookedAt> = BTreeMap::new();
+        for task in self.spaces().tasks() {
+            let parts = self.spaces().of(task);
+            self.read_for(task, |connection, looked| {
+                let numbered = parts.iter().map(|(region, space)| Ok((space_number(connection, space)?, region)));
+                let regions = numbered.collect::<Result<BTreeMap<_, _>, Fault>>()?;
+                let mut select = connection.prepare_cached(&format!(
+                    "SELECT image, number, label IS NOT NULL, {} FROM task_samples CROSS JOIN samples ON number = sample
+                     WHERE task = ?1",
+                    looked.space
+                ))?;
+                let mut rows = select.query([task])?;
+                while let Some(row) = rows.next()? {
+                    let space: Option<i64> = row.get(3)?;
+                    let Some(region) = space.and_then(|space| regions.get(&Some(space))) else { continue };
+                    let (id, number, is_labelled) = (row.get(0)?, row.get(1)?, row.get::<_, bool>(2)?);
+                    let new = LookedAt { id, regions: Vec::new(), is_labelled, number };
+                    let sample = found.entry(number).or_insert(new);
+                    sample.is_labelled |= is_labelled;
+                    if !sample.regions.contains(region) {
+                        sample.regions.push((*region).clone());
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The first `limit` samples, in the order of arrival after `after`, that have no embedding through which this task

@@ -72,15 +72,15 @@ pub(super) fn startup_state(connection: &Connection) -> Result<StartupState, Fau
 
 /// What each task knows; the default one is always there.
 fn tasks(connection: &Connection) -> Result<BTreeMap<TaskId, StoredTask>, Fault> {
-    let known = all(connection, "SELECT task, training, live FROM tasks", |row| {
-        Ok((row.get::<_, TaskId>(0)?, from_json(row, 1)?, from_json(row, 2)?))
+    let known = all(connection, "SELECT task, training, live, state FROM tasks", |row| {
+        Ok((row.get::<_, TaskId>(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?))
     })?;
     let mut samples = connection.prepare(SAMPLES)?;
     let mut tasks = BTreeMap::from([(TaskId::default(), StoredTask::default())]);
-    for (task, training, live) in known {
+    for (task, training, live, state) in known {
         let samples = samples.query_map([&task], stored_sample)?.collect::<Result<_, _>>()?;
         let heads = reader::list_heads(connection, &task)?;
-        tasks.insert(task, StoredTask { samples, heads, training, live });
+        tasks.insert(task, StoredTask { samples, heads, training, live, state });
     }
     Ok(tasks)
 }

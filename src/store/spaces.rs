@@ -40,8 +40,24 @@ impl SpacesInUse {
         self.0.get(task).map_or(&[], Vec::as_slice)
     }
 
+    /// The space that a task's heads read and its statistics are of, with its part of the picture.
+    #[must_use]
+    pub fn first(&self, task: &TaskId) -> Option<&(Region, EmbeddingSpace)> {
+        self.of(task).first()
+    }
+
+    /// Where the same parts of pictures are embedded by another backbone, which embeds whole ones in `whole`.
+    #[must_use]
+    pub fn of_backbone(&self, whole: EmbeddingSpace) -> Self {
+        let of = |parts: &[(Region, EmbeddingSpace)]| {
+            parts.iter().map(|(region, _)| (region.clone(), whole.within(region))).collect()
+        };
+        Self(self.0.iter().map(|(task, parts)| (task.clone(), of(parts))).collect())
+    }
+
     /// Each space once.
-    pub(super) fn all(&self) -> Vec<(Region, EmbeddingSpace)> {
+    #[must_use]
+    pub fn all(&self) -> Vec<(Region, EmbeddingSpace)> {
         let mut seen = Vec::new();
         for (region, space) in self.0.values().flatten() {
             if !seen.iter().any(|(_, known)| known == space) {

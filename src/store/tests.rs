@@ -398,6 +398,7 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
 
 mod files;
 mod label_changes;
+mod looks;
 mod migration;
 mod opening;
 mod room;

@@ -202,6 +202,9 @@ pub struct TaskHealth {
     /// New labels that its trainings leave out; absent while there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disbelieved: u64,
+    /// Stored images that it does not see and whose files are gone; absent while there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unseen: u64,
     /// When its last training ended.
     pub last_train: Option<Timestamp>,
     /// Its head in service; null while there is none.

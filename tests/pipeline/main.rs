@@ -39,6 +39,7 @@ mod service;
 mod skip;
 mod socket;
 mod sources;
+mod tasks;
 mod training;
 mod updates;
 

@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 
-use edgetuned::engine::{Act, FileDisposition, Next, Query, Step, Systemd, Write};
+use edgetuned::engine::{Act, FileDisposition, Next, Query, Step, Systemd, TaskAct, Write};
 use edgetuned::words::{HeadStatus, LabelSource, Now};
 use serde::Serialize;
 use serde_json::Value;
@@ -239,6 +239,7 @@ fn write(write: &Write) -> String {
         Write::ConfigPatchState(state) => format!("write settings {}", of(state)),
         Write::BrokerRecord(record) => format!("write broker {}", of(record)),
         Write::DoubtedTimes(times) => format!("write doubted times {}", of(times)),
+        Write::StateRecord { record, .. } => format!("write state {}", of(&**record)),
         Write::LiveState { state, .. } => format!("write live {}", of(&**state)),
         Write::UpdateState { kind, memory } => format!("write update {} {}", of(kind), of(&**memory)),
         Write::Chunk { kind, n, bytes } => format!("write chunk {} {n} {}", of(kind), bytes.len()),
@@ -247,27 +248,22 @@ fn write(write: &Write) -> String {
 }
 
 fn act(act: &Act) -> String {
-    let version = |version: &Option<u64>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     match act {
         Act::Publish { topic, payload: bytes } => format!("publish {topic} {}", payload(bytes)),
         Act::Ack(delivery) => format!("acknowledge {delivery}"),
         Act::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),
         Act::Query { job, query } => format!("query {job} {}", asked(query)),
+        Act::FindUnseen { after, limit } => format!("find unseen {after} {limit}"),
         Act::Ingest { root, path } => format!("ingest {root} {}", path.display()),
         Act::IngestFrame { source } => format!("ingest-frame {source}"),
         Act::Burst(source) => format!("burst {source}"),
         Act::Stat { root, path } => format!("stat {root} {}", path.display()),
         Act::Rescan => "rescan".into(),
         Act::PauseScans(held) => format!("pause-scans {held}"),
-        Act::Train { order, .. } => format!("train {}", of(order)),
-        Act::Serve(head) => format!("serve {}", version(head)),
-        Act::Resume(head) => format!("serve {head}"),
-        Act::Shadow(head) => format!("shadow {}", version(head)),
-        Act::UpdateOnline(ids) => {
-            format!("learn {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        Act::Task(task, act) => {
+            let name = if task.is_default() { String::new() } else { format!("{task} ") };
+            name + &task_act(act)
         }
-        Act::FoldInLabels(before) => format!("fold-in {}", before.0),
-        Act::Review { since } => format!("review {:?}", since.map(|since| since.0)),
         Act::CheckFiles(ids) => {
             format!("check-files {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
@@ -288,19 +284,35 @@ fn act(act: &Act) -> String {
     }
 }
 
+fn task_act(act: &TaskAct) -> String {
+    let version = |version: &Option<u64>| version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+    match act {
+        TaskAct::Train { order, .. } => format!("train {}", of(order)),
+        TaskAct::Serve(head) => format!("serve {}", version(head)),
+        TaskAct::Resume(head) => format!("serve {head}"),
+        TaskAct::Shadow(head) => format!("shadow {}", version(head)),
+        TaskAct::UpdateOnline(ids) => {
+            format!("learn {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        }
+        TaskAct::FoldInLabels(before) => format!("fold-in {}", before.0),
+        TaskAct::JudgeAgain(image) => format!("judge {image}"),
+        TaskAct::Review { since } => format!("review {:?}", since.map(|since| since.0)),
+    }
+}
+
 fn asked(query: &Query) -> String {
     match query {
-        Query::Samples { limit, after, label, unlabelled } => {
+        Query::Samples { limit, after, label, unlabelled, .. } => {
             let after = after.map_or_else(|| "none".to_owned(), |id| id.to_string());
             let label = label.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
             format!("samples {limit} {after} {label} {unlabelled}")
         }
-        Query::Predict(id) => format!("predict {id}"),
+        Query::Predict(_, id) => format!("predict {id}"),
         Query::Forget(ids) => format!("forget {}", ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
         Query::Undo { change, newest } => format!("undo {change:?} of {newest}"),
         Query::Backbone(asked) => format!("backbone {asked}"),
         Query::Reload => "reload".into(),
-        Query::Export(head) => format!("export {head}"),
+        Query::Export(_, head) => format!("export {head}"),
     }
 }
 
@@ -322,11 +334,9 @@ fn another_order_and_another_act_are_told_apart() {
         );
         record.line(0).split(' ').skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
-    let (one, other, more) = (
-        of(vec![Act::Rescan, Act::Serve(None)]),
-        of(vec![Act::Serve(None), Act::Rescan]),
-        of(vec![Act::Serve(Some(1)), Act::Rescan]),
-    );
+    let serve = |version| Act::Task(edgetuned::words::TaskId::default(), TaskAct::Serve(version));
+    let (one, other, more) =
+        (of(vec![Act::Rescan, serve(None)]), of(vec![serve(None), Act::Rescan]), of(vec![serve(Some(1)), Act::Rescan]));
     assert!(one[0] != other[0] && one[1] == other[1], "the same in another order");
     assert!(other[0] != more[0] && other[1] != more[1], "another act");
 }

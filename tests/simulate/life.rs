@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetuned::engine::{Configure, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings};
+use edgetuned::engine::{Configure, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings};
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::{Base, RejectedKey};
-use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
+use edgetuned::words::{Digest, EmbeddingSpace, SampleId, TaskId};
 use rand::RngExt;
 use serde_json::{Map, Value};
 
@@ -23,16 +23,23 @@ pub fn settings() -> Settings {
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
-        roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),
-        schedule: ScheduleSettings {
-            cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
-            zone: jiff::tz::TimeZone::UTC,
-            min_new_labels: 4,
-            cooldown: Duration::from_secs(5),
-        },
-        promotion: PromotionPolicy::Gated,
-        shadow_images: 3,
+        tasks: vec![TaskSettings {
+            id: TaskId::default(),
+            space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
+            label_levels: vec![Some(1)],
+            schedule: ScheduleSettings {
+                cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
+                zone: jiff::tz::TimeZone::UTC,
+                min_new_labels: 4,
+                cooldown: Duration::from_secs(5),
+            },
+            promotion: PromotionPolicy::Gated,
+            shadow_images: 3,
+            state: None,
+        }],
+        names_tasks: false,
         quota_bytes: u64::MAX,
         sample_bytes: 1,
         broker: Some("played".into()),

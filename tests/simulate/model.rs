@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use edgetuned::engine::{
     BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, HeadInfo,
     HeadStatus, LabelSource, LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled,
-    StoredSample, StoredTask, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
+    StateRecord, StoredSample, StoredTask, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
 use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
@@ -35,6 +35,7 @@ pub struct Model {
     pub heads: Vec<HeadInfo>,
     pub training: TrainingState,
     pub live: LiveAccuracy,
+    pub state: StateRecord,
     pub config_patch: ConfigPatch,
     pub doubted: DoubtedTimes,
     pub broker: BrokerRecord,
@@ -190,6 +191,7 @@ impl Model {
             }
             Write::DeleteHead { version, .. } => self.forget_head(version),
             Write::LiveState { state, .. } => self.live = *state,
+            Write::StateRecord { record, .. } => self.state = *record,
             Write::Look { .. } | Write::PurgeTask { .. } => panic!("there is one task: {write:?}"),
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
@@ -255,6 +257,7 @@ impl Model {
             heads: self.heads.clone(),
             training: self.training.clone(),
             live: self.live.clone(),
+            state: self.state.clone(),
         };
         Snapshot {
             awaited: self.awaited.values().cloned().collect(),

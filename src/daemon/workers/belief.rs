@@ -16,11 +16,13 @@ pub(super) struct Origins {
 }
 
 impl Origins {
+    /// Of the labels in `data`, which `task` has.
+    ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    pub fn read(reader: &Reader, data: &Dataset) -> Result<Self, StoreError> {
+    pub fn read(reader: &Reader, task: &TaskId, data: &Dataset) -> Result<Self, StoreError> {
         let (origins, left_out): (BTreeMap<SampleId, LabelOrigin>, _) =
-            (reader.label_origins(&TaskId::default())?, reader.disbelieved(&TaskId::default())?);
+            (reader.label_origins(task)?, reader.disbelieved(task)?);
         // A label that went since the data set was read is an old one: the next training sees that it went.
         let gone = LabelOrigin { at: Timestamp(i64::MIN), source: LabelSource::Undo, is_confirmed: true };
         let of = |id: &SampleId| origins.get(id).copied().unwrap_or(gone);

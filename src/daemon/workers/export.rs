@@ -18,6 +18,8 @@ const EXPORTS: usize = 3;
 /// What a model is made of.
 pub(crate) struct Source<'a> {
     pub reader: &'a Reader,
+    /// Whose head it is.
+    pub task: &'a TaskId,
     pub manifest: &'a Manifest,
     pub threads: usize,
 }
@@ -44,9 +46,8 @@ pub(crate) enum ExportError {
 /// Writes the backbone and `head` as one ONNX file into `folder`, whole or not at all and only when it says what the
 /// program says, and removes the oldest beyond [`EXPORTS`].
 pub(crate) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Result<Exported, ExportError> {
-    let Source { reader, manifest, threads } = *source;
-    let stored =
-        reader.head(&TaskId::default(), head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
+    let Source { reader, task, manifest, threads } = *source;
+    let stored = reader.head(task, head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
     let record =
         HeadRecord::from_bytes(&stored.bytes).map_err(|source| ExportError::Head { head: head.clone(), source })?;
     let proof = Proof::prepare(manifest, threads, &record)?;

@@ -4,20 +4,26 @@
 
 use std::time::{Duration, Instant};
 
-use super::ingest::{Embedding, Reading};
+use super::ingest::{Embedding, Embeddings, Known, Part, Reading, of};
 use super::online_learning::Observed;
-use crate::engine::{EmbeddedImage, FrameOutcome, FrameRead, Ticket};
+use crate::daemon::view_plan::PlannedView;
+use crate::engine::{EmbeddedImage, FrameOutcome, FrameRead, Ticket, View};
 use crate::image;
 use crate::ports::EmbedError;
 use crate::source;
-use crate::words::{SampleId, SourceId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, Region, SampleId, SourceId, Timestamp, error_chain};
 
-/// A frame that was decoded and awaits its embedding.
+/// A frame that was decoded and awaits its embeddings.
 pub(super) struct DecodedFrame {
     about: About,
     id: SampleId,
     bytes: u64,
-    input: Input,
+    /// Each part that a task looks at.
+    parts: Vec<(EmbeddingSpace, Part)>,
+    /// Pixels (n, 3*h*w) of the n parts that are prepared.
+    tensors: Vec<f32>,
+    /// The views by which the store does not know it.
+    new: Vec<bool>,
     decode: Duration,
 }
 
@@ -26,13 +32,6 @@ struct About {
     source: SourceId,
     stale: bool,
     waiter: Option<Ticket>,
-}
-
-enum Input {
-    /// Prepared pixels, (3*h*w,).
-    Tensor(Vec<f32>),
-    /// The store has its embedding, (dim,).
-    Cached(Vec<f32>),
 }
 
 impl About {
@@ -51,19 +50,27 @@ impl Reading {
             return Err(Box::new(about.ended(FrameOutcome::Gone)));
         };
         let source::Frame { id, bytes, stale, waiter } = frame;
-        let about = About { source, stale, waiter };
-        let input = match self.reader.embedding(&id, &self.space) {
-            Ok(Some(embedding)) => Input::Cached(embedding),
-            Ok(None) => match image::decode(&bytes, &self.limits) {
-                Ok(pixels) => Input::Tensor(self.preprocess.apply(&pixels)),
-                Err(bad) => return Err(Box::new(about.ended(FrameOutcome::Bad { reason: in_words(&bad) }))),
-            },
+        let views = self.plan.of_source(&source);
+        let about = About { source: source.clone(), stale, waiter };
+        let Known { cached, new } = match self.known(views, &id) {
+            Ok(known) => known,
             Err(error) => {
                 let outcome = FrameOutcome::Unreadable { reason: error_chain(&error) };
                 return Err(Box::new(about.ended(outcome)));
             }
         };
-        Ok(DecodedFrame { about, id, bytes: bytes.len() as u64, input, decode: started.elapsed() })
+        let missing: Vec<Region> =
+            cached.iter().filter(|(_, _, cached)| cached.is_none()).map(|(region, ..)| region.clone()).collect();
+        let mut tensors = Vec::new();
+        if !missing.is_empty() || cached.is_empty() {
+            match image::decode(&bytes, &self.limits) {
+                Ok(pixels) => tensors = self.preprocess.apply_regions(&pixels, &missing),
+                Err(bad) => return Err(Box::new(about.ended(FrameOutcome::Bad { reason: in_words(&bad) }))),
+            }
+        }
+        let part = |(_, space, cached): (_, _, Option<Vec<f32>>)| (space, cached.map_or(Part::Prepared, Part::Cached));
+        let parts = cached.into_iter().map(part).collect();
+        Ok(DecodedFrame { about, id, bytes: bytes.len() as u64, parts, tensors, new, decode: started.elapsed() })
     }
 }
 
@@ -76,28 +83,37 @@ fn in_words(bad: &image::BadImage) -> String {
 }
 
 impl Embedding {
-    /// Embeds a frame and scores it.
+    /// Embeds a frame and scores it for each task that looks at it.
     pub(super) fn embed_frame(&mut self, frame: DecodedFrame) -> Result<FrameRead, EmbedError> {
-        let DecodedFrame { about, id, bytes, input, decode } = frame;
-        let (embedding, embed) = match input {
-            Input::Cached(embedding) => (embedding, Duration::ZERO),
-            Input::Tensor(tensor) => {
-                let started = Instant::now();
-                match self.embedder.embed(&tensor, 1) {
-                    Ok(embedding) => (embedding, started.elapsed()),
-                    Err(error @ EmbedError::NotFinite { .. }) => {
-                        return Ok(about.ended(FrameOutcome::Bad { reason: error_chain(&error) }));
-                    }
-                    Err(error) => return Err(error),
-                }
+        let DecodedFrame { about, id, bytes, parts, tensors, new, decode } = frame;
+        let n = parts.iter().filter(|(_, part)| matches!(part, Part::Prepared)).count();
+        let started = Instant::now();
+        let rows = if n == 0 { Vec::new() } else { self.embedder.embed_each(&tensors, n)? };
+        let embed = if n == 0 { Duration::ZERO } else { started.elapsed() };
+        let (mut rows, mut embeddings, mut failed) = (rows.into_iter(), Embeddings::new(), None);
+        for (space, part) in parts {
+            match part {
+                Part::Cached(embedding) => embeddings.push((space, embedding)),
+                Part::Prepared => match rows.next().expect("the backbone gives a row for each part") {
+                    Ok(embedding) => embeddings.push((space, embedding)),
+                    Err(error) => failed = Some(error_chain(&error)),
+                },
             }
-        };
-        let group = self.grouper.assign(id, &embedding);
-        let prediction = self.serving.score(&embedding);
-        let predicted = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
+        }
+        if let Some(reason) = failed.filter(|_| embeddings.is_empty()) {
+            return Ok(about.ended(FrameOutcome::Bad { reason }));
+        }
         let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
-        self.online.observe(Observed { group, embedding: embedding.clone(), predicted, arrived_at });
-        let image = EmbeddedImage { id, bytes, embedding, group, prediction, decode, embed };
+        let mut views = Vec::new();
+        for (PlannedView { task, space, .. }, is_new) in self.plan.of_source(&about.source).iter().zip(new) {
+            let Some(embedding) = of(&embeddings, space) else { continue };
+            let prediction = self.servings.score(task, embedding);
+            let predicted = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
+            // Nothing is stored of it, so it is a burst of its own.
+            self.online.observe(task, Observed { group: id, embedding: embedding.to_vec(), predicted, arrived_at });
+            views.push(View { task: task.clone(), space: *space, is_new, prediction });
+        }
+        let image = EmbeddedImage { id, bytes, views, embeddings, group: id, decode, embed };
         Ok(about.ended(FrameOutcome::Image(Box::new(image))))
     }
 }

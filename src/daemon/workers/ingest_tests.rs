@@ -4,13 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 
+use super::super::online_learning::TaskParts;
 use super::*;
+use crate::config::{self, Layer, Source};
 use crate::daemon::serving::Scoring;
 use crate::engine::{FileDisposition, Look, NewSample, Write};
 use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
-use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
+use crate::shared::views;
+use crate::store::{OpenOptions, Precision, Store};
 use crate::words::{Digest, EmbeddingSpace, TaskId};
+
+#[path = "ingest_view_tests.rs"]
+mod of_tasks;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -79,44 +85,77 @@ fn working_on(
 ) -> (Ingest, Heartbeats, Receiver<Event>) {
     let path = folder.join("picture.bmp");
     fs::write(&path, picture()).unwrap();
-    let embedder = Box::new(Faulty { preprocess: preprocess(), does });
-    let space = embedder.space();
-    let backbone = BackboneRef { name: "faulty".into(), sha256: Digest::of(b"m"), dim: 2 };
-    let options = OpenOptions { spaces: SpacesInUse::whole(space), backbone: &backbone, precision: Precision::F32 };
-    let mut store = Store::open(folder, &options).unwrap();
-    store.commit(&known(&path)).unwrap();
-    let serving = Serving::new(Scoring { top_k: 3, rates: DoubtRates::DEFAULT });
-    let (events, heard) = sync_channel(64);
-    let heartbeats = Heartbeats::default();
-    let parts = online_learning::Parts {
-        reader: store.reader().unwrap(),
-        space,
-        serving: serving.clone(),
-        heartbeat: heartbeats.adapt.clone(),
-        events: events.clone(),
-        folded_in_until: None,
-        instant: true,
-        seed: 0,
-    };
-    let (online, _) = online_learning::spawn(parts).unwrap();
-    let (reader, grouper) = (store.reader().unwrap(), Grouper::default());
-    let heartbeats_of = heartbeats.clone();
-    let burst_gaps = vec![Duration::ZERO];
-    let slots = Arc::new(Slots::new(|| true));
-    let ingest = spawn(Parts {
-        embedder,
-        reader,
-        slots,
-        grouper,
-        serving,
-        burst_gaps,
-        online,
-        heartbeats: heartbeats_of,
-        events,
-    })
-    .unwrap();
+    let embedder = Faulty { preprocess: preprocess(), does };
+    let Stage { ingest, heartbeats, heard, .. } = Stage::set(folder, Box::new(embedder), "", |_| known(&path));
     ingest.jobs.send(Job::File(File { root: 0, path })).unwrap();
     (ingest, heartbeats, heard)
+}
+
+/// An ingest worker with all that is around it.
+struct Stage {
+    ingest: Ingest,
+    heartbeats: Heartbeats,
+    heard: Receiver<Event>,
+    servings: Servings,
+}
+
+impl Stage {
+    /// It watches `folder/a` and `folder/b`, or only `folder` where the configuration names no tasks, and has in its
+    /// store what `known` makes of its plan; `tasks` are lines of the configuration.
+    fn set(
+        folder: &Path,
+        embedder: Box<dyn Embedder>,
+        tasks: &str,
+        known: impl FnOnce(&ViewPlan) -> Vec<Write>,
+    ) -> Self {
+        let (at, whole) = (folder.display(), embedder.space());
+        let watch = if tasks.is_empty() {
+            format!("watch: [{{ path: {at} }}]\nstore: {{ path: /state }}")
+        } else {
+            format!("watch: [{{ path: {at}/a }}, {{ path: {at}/b }}]\nstore: {{ path: {at}/state }}\n{tasks}")
+        };
+        let layer = Layer { name: "config.yaml".into(), source: Source::Yaml(watch) };
+        let config = config::load(&[layer], "host").unwrap().config;
+        let plan = ViewPlan::new(&config, whole);
+        let backbone = BackboneRef { name: "played".into(), sha256: Digest::of(b"m"), dim: whole.dim };
+        let spaces = views::spaces_in_use(&config, whole);
+        let options = OpenOptions { spaces, backbone: &backbone, precision: Precision::F32 };
+        let mut store = Store::open(&folder.join("state"), &options).unwrap();
+        store.commit(&known(&plan)).unwrap();
+        let scoring = Scoring { top_k: 3, rates: DoubtRates::DEFAULT };
+        let servings = Servings::new(config.all_tasks().into_iter().map(|task| (task.id, scoring)));
+        let (events, heard) = sync_channel(64);
+        let heartbeats = Heartbeats::default();
+        let of_task = |task: config::Task| TaskParts {
+            space: views::space(&views::regions(&task), whole),
+            serving: servings.of(&task.id).unwrap().clone(),
+            task: task.id,
+            folded_in_until: None,
+            instant: true,
+            seed: 0,
+        };
+        let parts = online_learning::Parts {
+            reader: store.reader().unwrap(),
+            tasks: config.all_tasks().into_iter().map(of_task).collect(),
+            heartbeat: heartbeats.adapt.clone(),
+            events: events.clone(),
+        };
+        let (online, _) = online_learning::spawn(parts).unwrap();
+        let ingest = spawn(Parts {
+            embedder,
+            reader: store.reader().unwrap(),
+            slots: Arc::new(Slots::new(|| true)),
+            plan,
+            groupers: Groupers::default(),
+            servings: servings.clone(),
+            burst_gaps: vec![Duration::ZERO; 2],
+            online,
+            heartbeats: heartbeats.clone(),
+            events,
+        })
+        .unwrap();
+        Self { ingest, heartbeats, heard, servings }
+    }
 }
 
 /// Waits until it is so.

@@ -62,6 +62,11 @@ impl Control {
         Throttle::begin(self.throttle)
     }
 
+    /// The same job, under other pauses and another time limit.
+    pub fn within(&self, throttle: ThrottleSettings) -> Self {
+        Self { throttle, cancelled: Arc::clone(&self.cancelled) }
+    }
+
     /// Waits while the machine is hot or busy, unless the job is cancelled.
     pub fn wait(&self, throttle: &mut Throttle) {
         throttle.wait(&|| self.is_cancelled());
@@ -70,6 +75,11 @@ impl Control {
     #[cfg(test)]
     pub fn for_test(throttle: ThrottleSettings) -> Self {
         Self { throttle, cancelled: Arc::default() }
+    }
+
+    #[cfg(test)]
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
@@ -140,6 +150,7 @@ mod tests {
 
     use super::*;
     use crate::engine::TrainerEvent;
+    use crate::words::TaskId;
 
     const SETTINGS: ThrottleSettings = ThrottleSettings {
         time_limit: Duration::from_hours(1),
@@ -149,9 +160,10 @@ mod tests {
     };
 
     fn ended(result: Result<&'static str, Panicked>) -> Event {
-        Event::Trainer(TrainerEvent::Failed {
-            reason: result.map_or_else(|panicked| panicked.to_string(), str::to_owned),
-        })
+        Event::Trainer(
+            TaskId::default(),
+            TrainerEvent::Failed { reason: result.map_or_else(|panicked| panicked.to_string(), str::to_owned) },
+        )
     }
 
     /// How the job ended; `None` when it sent nothing.
@@ -169,7 +181,7 @@ mod tests {
             job.cancel();
         }
         received.recv().ok().map(|event| match event {
-            Event::Trainer(TrainerEvent::Failed { reason }) => reason,
+            Event::Trainer(_, TrainerEvent::Failed { reason }) => reason,
             other => panic!("nobody sent {other:?}"),
         })
     }
@@ -192,10 +204,10 @@ mod tests {
         let (events, received) = sync_channel(1);
         let work = |_: &Control| rustix::process::getpriority_process(None).unwrap();
         let report = |result: Result<i32, Panicked>| {
-            result.ok().map(|nice| Event::Trainer(TrainerEvent::Failed { reason: nice.to_string() }))
+            result.ok().map(|nice| Event::Trainer(TaskId::default(), TrainerEvent::Failed { reason: nice.to_string() }))
         };
         spawn("job", SETTINGS, events, work, report).unwrap();
-        let Event::Trainer(TrainerEvent::Failed { reason }) = received.recv().unwrap() else {
+        let Event::Trainer(_, TrainerEvent::Failed { reason }) = received.recv().unwrap() else {
             panic!("the job sends only that")
         };
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);

@@ -12,6 +12,8 @@ pub(crate) mod job;
 pub(crate) mod online_learning;
 pub(crate) mod query;
 mod review_query;
+mod task_learner;
 pub(crate) mod train;
 mod training_data;
+pub(crate) mod unseen;
 pub(crate) mod update;

@@ -4,6 +4,7 @@
 //! so that queueing one never blocks. Every failure, even a panic, becomes an error answer and never ends the daemon:
 //! the broker would only send the request again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,24 +15,29 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::export;
-use super::job::{AnyError, catch_panic};
+use super::job::{AnyError, Panicked, catch_panic};
+use super::unseen::RootViews;
 use crate::backbone::Manifest;
 use crate::daemon::heartbeat::Heartbeat;
-use crate::daemon::serving::Serving;
+use crate::daemon::serving::Servings;
 use crate::daemon::startup::{self, PendingConfig, Read};
-use crate::engine::{Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, prediction_body};
+use crate::engine::{
+    Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, Unseen, WatchEvent, prediction_body,
+};
 use crate::head::BackboneRef;
 use crate::shared::samples_of;
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
-use crate::wire::{Answer, ErrorCode};
-use crate::words::{HeadRef, SampleId, error_chain};
+use crate::wire::{Answer, ErrorCode, PredictionBody};
+use crate::words::{HeadRef, SampleId, TaskId, error_chain};
 
-/// A query and its number.
+/// Something to find out.
 #[derive(Debug)]
-pub(crate) struct Job {
-    pub job: JobId,
-    pub query: Query,
+pub(crate) enum Job {
+    /// A query and its number.
+    Answer { job: JobId, query: Query },
+    /// Samples that a task does not see yet, for [`crate::engine::Act::FindUnseen`].
+    FindUnseen { after: u64, limit: usize },
 }
 
 /// The worker and its queue.
@@ -43,14 +49,18 @@ pub(crate) struct QueryWorker {
 /// Everything that the worker needs.
 pub(crate) struct Parts {
     pub reader: Reader,
-    pub serving: Serving,
+    pub servings: Servings,
+    /// Whether answers name their task.
+    pub names_tasks: bool,
     /// The backbone in service.
     pub manifest: Manifest,
     pub threads: usize,
     /// The folder for exported models.
     pub exports: PathBuf,
-    /// `training.seed`, which folds depend on.
-    pub seed: u64,
+    /// `training.seed` of each task, which folds depend on.
+    pub seeds: BTreeMap<TaskId, u64>,
+    /// Which tasks look at the images of a folder.
+    pub views: RootViews,
     /// Reads the configuration again.
     pub read: Arc<Read>,
     /// Holds a valid one for the restart.
@@ -61,21 +71,26 @@ pub(crate) struct Parts {
 
 /// Starts the worker; it ends when `jobs` is dropped.
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<QueryWorker> {
-    let (jobs, handed_out) = sync_channel(UNDER_WAY_MAX);
+    // And one search for what is unseen.
+    let (jobs, handed_out) = sync_channel(UNDER_WAY_MAX + 1);
     let thread = thread::Builder::new().name("answer".into()).spawn(move || parts.answer_all(&handed_out))?;
     Ok(QueryWorker { jobs, thread })
 }
 
 impl Parts {
     fn answer_all(self, jobs: &Receiver<Job>) {
-        for Job { job, query } in jobs {
-            let reloads = matches!(query, Query::Reload);
-            let found = self.heartbeat.during(|| catch_panic(|| self.find(job, query)));
-            let found_out = found.unwrap_or_else(|_| {
-                let reason = "answering failed unexpectedly; send the request again, and report it with the log if it \
-                              happens again";
-                Event::QueryAnswered { job, answer: Answer::error(ErrorCode::Failed, reason) }
-            });
+        for job in jobs {
+            let (found_out, reloads) = match job {
+                Job::Answer { job, query } => {
+                    let reloads = matches!(query, Query::Reload);
+                    (self.heartbeat.during(|| self.find_out(job, query)), reloads)
+                }
+                Job::FindUnseen { after, limit } => {
+                    let found =
+                        self.heartbeat.during(|| catch_panic(|| self.views.find_unseen(&self.reader, after, limit)));
+                    (found_unseen(found), false)
+                }
+            };
             let restart = reloads && matches!(found_out, Event::QueryAnswered { answer: Answer::Ok { .. }, .. });
             // The loop ends only when this engine does.
             if self.events.send(found_out).is_err()
@@ -84,6 +99,14 @@ impl Parts {
                 break;
             }
         }
+    }
+
+    fn find_out(&self, job: JobId, query: Query) -> Event {
+        catch_panic(|| self.find(job, query)).unwrap_or_else(|_| {
+            let reason = "answering failed unexpectedly; send the request again, and report it with the log if it \
+                          happens again";
+            Event::QueryAnswered { job, answer: Answer::error(ErrorCode::Failed, reason) }
+        })
     }
 
     fn find(&self, job: JobId, query: Query) -> Event {
@@ -102,11 +125,11 @@ impl Parts {
 
     fn answer(&self, query: Query) -> Answer {
         let answer = match query {
-            Query::Samples { limit, after, label, unlabelled } => {
-                self.samples(&SampleFilter { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
+            Query::Samples { task, limit, after, label, unlabelled } => {
+                self.samples(&task, &SampleFilter { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
             }
-            Query::Predict(id) => self.predict(id),
-            Query::Export(head) => Ok(self.export(&head)),
+            Query::Predict(task, id) => self.predict(&task, id),
+            Query::Export(task, head) => Ok(self.export(&task, &head)),
             Query::Forget(_) => unreachable!("the online worker does that"),
             Query::Undo { .. } | Query::Backbone(_) => unreachable!("the engine makes the answer of what was found"),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
@@ -119,32 +142,56 @@ impl Parts {
         answer.unwrap_or_else(|error| failed(&error))
     }
 
-    fn samples(&self, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
-        let found = samples_of(&self.reader, choice, self.seed)?;
+    fn samples(&self, task: &TaskId, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
+        let seed = self.seeds.get(task).copied().unwrap_or_default();
+        let found = samples_of(&self.reader, task, choice, seed)?;
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| command::Samples::answer(&entries)))
     }
 
-    /// The current prediction for a stored image; without a head it has no label.
-    fn predict(&self, id: SampleId) -> Result<Answer, StoreError> {
-        let Some(path) = self.reader.path(&id)? else { return Ok(gone("the image")) };
-        let Some(embedding) = self.reader.embedding(&id, &self.manifest.space())? else {
-            let reason = "the image has an embedding of another backbone only; it is embedded again when its file is \
-                          read";
+    /// The present prediction of a task for a stored image; without a head it has no label.
+    fn predict(&self, task: &TaskId, id: SampleId) -> Result<Answer, StoreError> {
+        let (Some(path), Some(now)) = (self.reader.path(&id)?, self.reader.labels_of(task, &[id])?.pop()) else {
+            return Ok(gone("the image"));
+        };
+        let Some(embedding) = now.embedding else {
+            let reason = if self.names_tasks {
+                format!(
+                    "the task {task} does not see the image yet: it looks at none of its files, or at another part of \
+                     them, or through another backbone than before; the image is embedded when its file is read"
+                )
+            } else {
+                "the image has an embedding of another backbone only; it is embedded again when its file is read".into()
+            };
             return Ok(Answer::error(ErrorCode::NotPossible, reason));
         };
         let begun = Instant::now();
-        let scored = self.serving.score(&embedding);
+        let scored = self.servings.score(task, &embedding);
         let backbone = &self.manifest.name;
-        Ok(command::Predict::answer(&prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false)))
+        let task = Some(task).filter(|_| self.names_tasks).cloned();
+        let body = prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false);
+        Ok(command::Predict::answer(&PredictionBody { task, ..body }))
     }
 
-    fn export(&self, head: &HeadRef) -> Answer {
-        let source = export::Source { reader: &self.reader, manifest: &self.manifest, threads: self.threads };
+    fn export(&self, task: &TaskId, head: &HeadRef) -> Answer {
+        let source = export::Source { reader: &self.reader, task, manifest: &self.manifest, threads: self.threads };
         match export::export(&source, head, &self.exports) {
             Ok(exported) => command::Export::answer(&exported),
             Err(error) => failed(&error),
         }
     }
+}
+
+/// What a search for unseen samples found; one that failed is at its end, and another is made at the next start.
+fn found_unseen(found: Result<Result<Unseen, StoreError>, Panicked>) -> Event {
+    let found = match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(error = error_chain(&error), "cannot look for samples that tasks do not see yet");
+            Unseen::default()
+        }
+        Err(_) => Unseen::default(),
+    };
+    Event::Watch(WatchEvent::UnseenFound(found))
 }
 
 /// The backbone of this device that is asked for; its model is not read, but it is there.

@@ -1,5 +1,5 @@
-//! What the online worker reads from the store for a decision: the reference of drift, the images to review, the
-//! samples that can be evicted. The choices are `eval`'s.
+//! What the online worker reads from the store for a decision: the reference of drift and the images to review of a task,
+//! the samples that can be evicted. The choices are `eval`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,12 +21,17 @@ use crate::words::{ClassSet, Label, SampleId, TaskId, Timestamp, is_audit};
 const CANDIDATES: usize = 1_000;
 /// Labelled samples that are considered for it.
 const LABELLED: usize = 2_000;
-/// A drift monitor with the training data of `champion` as its reference, grouped by the classes that models of other
+/// A drift monitor with the training data of a task's `champion` as its reference, grouped by the classes that models of other
 /// folds predicted; `None` with too little data.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Result<Option<Monitor>, StoreError> {
+pub(crate) fn monitor(
+    reader: &Reader,
+    task: &TaskId,
+    champion: &HeadRecord,
+    seed: u64,
+) -> Result<Option<Monitor>, StoreError> {
     let held = &champion.heldout;
     let heldout: BTreeMap<SampleId, usize> = held
         .ids
@@ -36,30 +41,31 @@ pub(crate) fn monitor(reader: &Reader, champion: &HeadRecord, seed: u64) -> Resu
         .map(|(id, row)| (*id, (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)))
         .collect();
     let ids: Vec<SampleId> = heldout.keys().copied().collect();
-    let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(&TaskId::default(), &ids)?;
+    let LabelledSamples { ids, groups, embeddings, .. } = reader.labelled_of(task, &ids)?;
     let predicted: Vec<usize> = ids.iter().map(|id| heldout[id]).collect();
     let reference = Reference { z: &embeddings, groups: &groups, predicted: &predicted };
     Ok(Monitor::new(&reference, seed).inspect_err(|why| tracing::debug!(%why)).ok())
 }
 
-/// The images worth a label now; those more novel than `unknown_percentile` of known images count as of no class.
+/// The images worth a label of a task now; those more novel than `unknown_percentile` of known images count as of no class.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub(crate) fn review(
     reader: &Reader,
+    task: &TaskId,
     champion: Option<&HeadRecord>,
     since: Option<Timestamp>,
     unknown_percentile: f64,
     seed: u64,
 ) -> Result<Review, StoreError> {
-    let labelled = training_data::labelled(reader, LABELLED, seed)?;
-    let unlabelled = reader.unlabelled(&TaskId::default(), CANDIDATES, since)?;
+    let labelled = training_data::labelled(reader, task, LABELLED, seed)?;
+    let unlabelled = reader.unlabelled(task, CANDIDATES, since)?;
     let none = ClassSet::default();
     let classes = champion.map_or(&none, |champion| &champion.dense.classes);
     let UnlabelledSamples { ids, groups, embeddings, .. } = &unlabelled;
     let candidates = review::candidates(ids, groups, embeddings, champion, unknown_percentile);
-    let left_out = reader.disbelieved(&TaskId::default())?;
+    let left_out = reader.disbelieved(task)?;
     let doubted = champion.map_or_else(Vec::new, |champion| doubted(&labelled, champion, &left_out));
     let doubts: Vec<Doubt> = doubted.iter().map(|label| label.doubt.clone()).collect();
     let pool = Pool {
@@ -89,7 +95,7 @@ pub(crate) fn review(
         });
     }
     let mut counts: BTreeMap<Label, u64> = BTreeMap::new();
-    for (_, label, _) in reader.labelled_ids(&TaskId::default())? {
+    for (_, label, _) in reader.labelled_ids(task)? {
         *counts.entry(label).or_default() += 1;
     }
     let figures = champion.and_then(|champion| champion.figures.as_ref());
@@ -121,29 +127,30 @@ fn neighbours(label: &DoubtedLabel) -> Vec<ReviewNeighbour> {
     label.neighbours.iter().map(shown).collect()
 }
 
-/// This many samples that can be evicted, or fewer where no more can. Those with a label that `statistics`, those of the
-/// default task, do not contain yet stay.
+/// This many samples that can be evicted, or fewer where no more can. Those with a label that the statistics of its task do
+/// not contain yet stay, and those with a label of a task that has none: it is not in the configuration now.
 pub(crate) fn evictable(
     reader: &Reader,
     count: usize,
-    statistics: &LabelStats,
+    statistics: &BTreeMap<&TaskId, &LabelStats>,
 ) -> Result<Vec<EvictionCandidate>, StoreError> {
-    let held = |sample: &EvictableSample| {
-        let is_held = |(task, label): &(TaskId, Label)| {
-            task.is_default() && statistics.class_of(&sample.id).is_some_and(|class| class == label)
-        };
-        sample.labels.iter().all(is_held)
-    };
-    let kept = reader.evictable()?.into_iter().filter(held).map(|sample| Kept {
-        id: sample.id,
-        group: sample.group,
-        label: sample.labels.into_iter().map(|(_, label)| label).next(),
-        arrived: sample.number,
-        audit: is_audit(&sample.id),
-    });
-    let kept: Vec<Kept> = kept.collect();
+    let kept: Vec<Kept> = reader
+        .evictable()?
+        .into_iter()
+        .filter(|EvictableSample { id, labels, .. }| {
+            let class = |task| statistics.get(task).and_then(|statistics| statistics.class_of(id));
+            labels.iter().all(|(task, label)| class(task) == Some(label))
+        })
+        .map(|EvictableSample { id, group, labels, number }| Kept {
+            id,
+            group,
+            labels,
+            arrived: number,
+            audit: is_audit(&id),
+        })
+        .collect();
     let mut failed = None;
-    let mut embeddings = |ids: &[SampleId]| match rows(reader, ids) {
+    let mut embeddings = |task: &TaskId, ids: &[SampleId]| match rows(reader, task, ids) {
         Ok(rows) => rows,
         Err(error) => {
             failed = Some(error);
@@ -154,14 +161,15 @@ pub(crate) fn evictable(
     if let Some(error) = failed {
         return Err(error);
     }
-    let mut labels: BTreeMap<SampleId, Option<Label>> = kept.into_iter().map(|kept| (kept.id, kept.label)).collect();
-    let going = |(id, why)| EvictionCandidate { id, label: labels.remove(&id).flatten(), why };
+    let mut labels: BTreeMap<SampleId, Vec<(TaskId, Label)>> =
+        kept.into_iter().map(|kept| (kept.id, kept.labels)).collect();
+    let going = |(id, why)| EvictionCandidate { id, labels: labels.remove(&id).unwrap_or_default(), why };
     Ok(evicted.gone.into_iter().map(going).collect())
 }
 
-/// Embeddings (m, d) of labelled samples, in the order of `ids`; zeros where there is none.
-fn rows(reader: &Reader, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
-    let found = reader.labelled_of(&TaskId::default(), ids)?;
+/// Embeddings (m, d) of samples with a label of the task, in the order of `ids`; zeros where there is none.
+fn rows(reader: &Reader, task: &TaskId, ids: &[SampleId]) -> Result<Array2<f32>, StoreError> {
+    let found = reader.labelled_of(task, ids)?;
     let place: BTreeMap<SampleId, usize> = found.ids.iter().copied().zip(0..).collect();
     let mut rows = Array2::zeros((ids.len(), found.embeddings.ncols().max(1)));
     for (mut row, id) in rows.axis_iter_mut(Axis(0)).zip(ids) {

@@ -18,21 +18,24 @@ use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
 use crate::wire::TrainingPhase;
-use crate::words::{EmbeddingSpace, TaskId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, Region, TaskId, Timestamp, error_chain};
 
-/// What every training needs.
+/// What every training of a task needs.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainerSettings {
+    pub task: TaskId,
     pub fit: train::Settings,
     pub rules: Rules,
     pub backbone: BackboneRef,
+    /// Of the embeddings that the task looks at.
     pub space: EmbeddingSpace,
     /// The largest number of samples in a training.
     pub max_samples: usize,
     pub throttle: ThrottleSettings,
 }
 
-/// Starts a training whose challenger gets this version; it ends with [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
+/// Starts a training of the task of `settings`, whose challenger gets this version; it ends with
+/// [`TrainerEvent::Finished`] or [`TrainerEvent::Failed`], unless it is cancelled.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -43,14 +46,17 @@ pub(crate) fn spawn(
     settings: TrainerSettings,
     events: SyncSender<Event>,
 ) -> std::io::Result<Job> {
-    let throttle = settings.throttle;
+    let (throttle, task) = (settings.throttle, settings.task.clone());
     let run = TrainingRun { reader, settings, events: events.clone() };
     let work = move |control: &Control| run.run(order, version, control);
-    job::spawn("train", throttle, events, work, |result| match result {
-        Ok(Ok(Some(outcome))) => Some(Event::Trainer(TrainerEvent::Finished(Box::new(outcome)))),
-        Ok(Ok(None)) => None,
-        Ok(Err(error)) => Some(Event::Trainer(TrainerEvent::Failed { reason: error_chain(&*error) })),
-        Err(panicked) => Some(Event::Trainer(TrainerEvent::Failed { reason: panicked.to_string() })),
+    job::spawn("train", throttle, events, work, |result| {
+        let event = match result {
+            Ok(Ok(Some(outcome))) => TrainerEvent::Finished(Box::new(outcome)),
+            Ok(Ok(None)) => return None,
+            Ok(Err(error)) => TrainerEvent::Failed { reason: error_chain(&*error) },
+            Err(panicked) => TrainerEvent::Failed { reason: panicked.to_string() },
+        };
+        Some(Event::Trainer(task, event))
     })
 }
 
@@ -64,15 +70,17 @@ impl TrainingRun {
     /// The challenger and its verdict; `None` when it was cancelled.
     fn run(self, order: TrainingOrder, version: u64, control: &Control) -> Result<Option<TrainingOutcome>, AnyError> {
         let Self { reader, settings, events } = self;
+        let task = &settings.task;
         // Progress is dropped when the queue is full.
         let report = |phase: TrainingPhase, progress: f64| {
-            let _ = events.try_send(Event::Trainer(TrainerEvent::Progress { phase, progress }));
+            let _ = events.try_send(Event::Trainer(task.clone(), TrainerEvent::Progress { phase, progress }));
         };
-        let labelled = training_data::labelled(&reader, settings.max_samples, settings.fit.seed)?;
+        let labelled = training_data::labelled(&reader, task, settings.max_samples, settings.fit.seed)?;
         let data = training_data::dataset(labelled, settings.space)?;
-        let data = training_data::with_replay(&reader, data, settings.max_samples)?;
-        let (against, champion) = champion(&reader, settings.space)?;
-        let origins = Origins::read(&reader, &data)?;
+        let data = training_data::with_replay(&reader, task, data, settings.max_samples)?;
+        let (against, champion) = champion(&reader, task, settings.space)?;
+        let region = reader.spaces().first(task).map_or(Region::WHOLE, |(region, _)| region.clone());
+        let origins = Origins::read(&reader, task, &data)?;
         // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
         drop(reader);
         let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
@@ -98,6 +106,7 @@ impl TrainingRun {
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
         let backbone = settings.backbone;
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
+        let challenger = HeadRecord { region, ..challenger };
         let Comparison { champion, verdict, changes, .. } = comparison;
         Ok(Some(TrainingOutcome {
             order,
@@ -112,12 +121,13 @@ impl TrainingRun {
     }
 }
 
-/// The version of the champion, unless it reads other embeddings, and the champion itself, unless its file is damaged.
+/// The version of a task's champion, unless it reads other embeddings, and the champion itself, unless its file is damaged.
 pub(super) fn champion(
     reader: &Reader,
+    task: &TaskId,
     space: EmbeddingSpace,
 ) -> Result<(Option<u64>, Option<HeadRecord>), StoreError> {
-    let stored = reader.champion(&TaskId::default())?.filter(|stored| stored.info.space == space);
+    let stored = reader.champion(task)?.filter(|stored| stored.info.space == space);
     Ok(stored.as_ref().map_or((None, None), champion_of))
 }
 
@@ -129,3 +139,7 @@ pub(super) fn champion_of(StoredHead { info, bytes }: &StoredHead) -> (Option<u6
     }
     (Some(info.head.version), record.ok())
 }
+
+#[cfg(test)]
+#[path = "train_tests.rs"]
+mod tests;

@@ -1,21 +1,21 @@
-//! The labels of the store as trainings and statistics take them.
+//! The labels that a task has in the store as trainings and statistics take them.
 
 use crate::store::{LabelledSamples, Reader, StoreError};
 use crate::train::{self, Dataset, LabelRow, LabelRows, LabelStats};
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId, TaskId, error_chain};
 
 /// At most `max` labelled samples, balanced and diverse; fewer of many classes ([`train::sample_limit`]).
-pub(crate) fn labelled(reader: &Reader, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
-    let all = reader.labelled_ids(&TaskId::default())?;
+pub(crate) fn labelled(reader: &Reader, task: &TaskId, max: usize, seed: u64) -> Result<LabelledSamples, StoreError> {
+    let all = reader.labelled_ids(task)?;
     let classes: ClassSet = all.iter().map(|(_, label, _)| label.clone()).collect();
     let max = train::sample_limit(max, classes.len());
     if all.len() <= max {
-        return reader.labelled(&TaskId::default());
+        return reader.labelled(task);
     }
     let y: Vec<usize> = all.iter().filter_map(|(_, label, _)| classes.index_of(label)).collect();
     let (ids, groups): (Vec<_>, Vec<_>) = all.iter().map(|(id, _, group)| (*id, *group)).unzip();
     let chosen: Vec<_> = train::subset(&y, &groups, &ids, max, seed).into_iter().map(|place| ids[place]).collect();
-    reader.labelled_of(&TaskId::default(), &chosen)
+    reader.labelled_of(task, &chosen)
 }
 
 /// Samples of the store as what a training takes.
@@ -25,30 +25,36 @@ pub(crate) fn dataset(labelled: LabelledSamples, space: EmbeddingSpace) -> Resul
     Dataset::new(space, labelled.embeddings, y, classes, labelled.groups, labelled.ids)
 }
 
-/// Those that the last training believed, or has not seen.
-pub(crate) fn believed(reader: &Reader, labelled: &LabelledSamples) -> Result<LabelledSamples, StoreError> {
-    let disbelieved = reader.disbelieved(&TaskId::default())?;
+/// Those that the last training of the task believed, or has not seen.
+pub(crate) fn believed(
+    reader: &Reader,
+    task: &TaskId,
+    labelled: &LabelledSamples,
+) -> Result<LabelledSamples, StoreError> {
+    let disbelieved = reader.disbelieved(task)?;
     Ok(labelled.only(|id| !disbelieved.contains(id)))
 }
 
-/// The statistics as they were last written; none yet where they are of another space or cannot be read.
-pub(crate) fn statistics(reader: &Reader, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
-    match reader.statistics(&TaskId::default())?.map(|file| LabelStats::from_bytes(&file)) {
+/// The statistics of a task as they were last written; none yet where they are of another space or cannot be read.
+pub(crate) fn statistics(reader: &Reader, task: &TaskId, space: EmbeddingSpace) -> Result<LabelStats, StoreError> {
+    match reader.statistics(task)?.map(|file| LabelStats::from_bytes(&file)) {
         Some(Ok(statistics)) if *statistics.space() == space => return Ok(statistics),
-        Some(Err(error)) => tracing::warn!(error = error_chain(&error), "the statistics are rebuilt from the labels"),
+        Some(Err(error)) => {
+            tracing::warn!(%task, error = error_chain(&error), "the statistics are rebuilt from the labels");
+        }
         _ => {}
     }
     Ok(LabelStats::new(space))
 }
 
-/// `data` with replay of the labels that are not in it, as far as `max` samples allow, or as its classes do.
+/// `data` with replay of the labels of the task that are not in it, as far as `max` samples allow, or as its classes do.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub(crate) fn with_replay(reader: &Reader, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
-    let statistics = statistics(reader, data.space())?;
+pub(crate) fn with_replay(reader: &Reader, task: &TaskId, data: Dataset, max: usize) -> Result<Dataset, StoreError> {
+    let statistics = statistics(reader, task, data.space())?;
     let max = train::sample_limit(max, data.classes().len());
-    train::with_replay(&TaskRows { reader, task: &TaskId::default() }, data, statistics, max)
+    train::with_replay(&TaskRows { reader, task }, data, statistics, max)
 }
 
 /// The labels of a task.
@@ -138,8 +144,9 @@ mod tests {
     /// How many samples a training of `max` learned from without having them.
     fn replayed(store: &Store, max: usize) -> Option<f64> {
         let reader = store.reader().unwrap();
-        let data = dataset(labelled(&reader, max.min(1_000), 0).unwrap(), space()).unwrap();
-        let data = with_replay(&reader, data, max).unwrap();
+        let task = TaskId::default();
+        let data = dataset(labelled(&reader, &task, max.min(1_000), 0).unwrap(), space()).unwrap();
+        let data = with_replay(&reader, &task, data, max).unwrap();
         let fitted = fit(&data, &Settings::default(), &mut |_| ControlFlow::Continue(())).unwrap();
         fitted.facts.hyper.get("replayed").copied()
     }

@@ -21,7 +21,7 @@ use crate::words::{Digest, EmbeddingSpace, error_chain};
 /// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
 
-/// Starts the check; a head in the update gets this version. It ends with [`Event::Updater`].
+/// Starts the check; a head in the update gets this version and is for the task of `settings`. It ends with [`Event::Updater`].
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -107,14 +107,15 @@ fn readable(bytes: &[u8], version: u64, space: EmbeddingSpace) -> Result<HeadRec
     Ok(record)
 }
 
-/// Runs the head on probe embeddings and stored ones, and compares it with the one in service.
+/// Runs the head on probe embeddings and stored ones, and compares it with the one in service for its task.
 fn head(
     mut record: HeadRecord,
     reader: &Reader,
     settings: &TrainerSettings,
 ) -> Result<Result<CheckedHead, Refusal>, StoreError> {
-    let dim = settings.space.dim;
-    let recent = reader.recent(&settings.space, PROBES)?;
+    let TrainerSettings { task, space, .. } = settings;
+    let dim = space.dim;
+    let recent = reader.recent(space, PROBES)?;
     let probes = [vec![0.0; dim], vec![1.0; dim], vec![-1.0; dim]];
     let embeddings = probes.iter().map(Vec::as_slice).chain(recent.iter().map(|recent| recent.embedding.as_slice()));
     for embedding in embeddings {
@@ -122,9 +123,9 @@ fn head(
             return Ok(Err(Refusal::new(Code::BadContent, why)));
         }
     }
-    let (against, champion) = champion(reader, settings.space)?;
-    let labelled = training_data::labelled(reader, settings.max_samples, settings.fit.seed)?;
-    let data = training_data::dataset(training_data::believed(reader, &labelled)?, settings.space);
+    let (against, champion) = champion(reader, task, *space)?;
+    let labelled = training_data::labelled(reader, task, settings.max_samples, settings.fit.seed)?;
+    let data = training_data::dataset(training_data::believed(reader, task, &labelled)?, *space);
     let data = match data {
         Ok(data) => Some(data),
         // Labels of one class, or none, measure nothing.

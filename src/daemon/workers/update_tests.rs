@@ -24,6 +24,7 @@ fn backbone() -> BackboneRef {
 
 fn settings() -> TrainerSettings {
     TrainerSettings {
+        task: TaskId::default(),
         fit: train::Settings::default(),
         rules: Rules::default(),
         backbone: backbone(),
@@ -141,6 +142,23 @@ fn a_head_is_held_against_the_one_in_service() {
     assert!(other.verdict.promote, "{:?}", other.verdict);
     let lost = head_found(&head(&["bolt", "gear"], 1.0, b"b").to_bytes(), &writes);
     assert_eq!(lost.verdict.code, VerdictCode::ClassLost);
+}
+
+#[test]
+fn a_head_is_held_against_the_one_of_its_own_task() {
+    let door = TaskId::new("door").unwrap();
+    let (status, reason) = (crate::engine::HeadStatus::Champion, String::new());
+    let bytes = head(&["bolt", "nut"], 1.0, b"b").to_bytes();
+    let with_champion_of = |task: TaskId| {
+        let mut writes = labelled();
+        writes.push(Write::Head { task: task.clone(), record: Box::new(head(&["bolt", "gear"], 1.0, b"b")) });
+        writes.push(Write::HeadStatus { task, version: 1, status, reason: reason.clone(), at: Timestamp(0) });
+        head_found(&bytes, &writes)
+    };
+    let other = with_champion_of(door);
+    assert_eq!((other.against, other.verdict.code), (None, VerdictCode::First));
+    let own = with_champion_of(TaskId::default());
+    assert_eq!((own.against, own.verdict.code), (Some(1), VerdictCode::ClassLost));
 }
 
 #[test]

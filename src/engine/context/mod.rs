@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::fact::Fact;
 use super::messages::Messages;
-use super::settings::Settings;
-use super::step::{Act, Next, Step};
+use super::settings::{Settings, TaskSettings};
+use super::step::{Act, Next, Step, TaskAct};
 use super::write::Write;
-use crate::words::{Now, Timestamp};
+use crate::words::{Now, TaskId, Timestamp};
 pub use clock::{Ages, DoubtedTimes};
 pub(super) use clock::{Made, WallClock, jump_between};
 use storage_outage::StorageOutage;
@@ -34,7 +34,7 @@ pub(super) struct Context {
     housekeeping_at: Duration,
     stopping: bool,
     step: Step,
-    facts: VecDeque<Fact>,
+    facts: VecDeque<(Option<TaskId>, Fact)>,
 }
 
 /// State for the next engine of this process.
@@ -98,20 +98,43 @@ impl Context {
     }
 }
 
-/// What a machine is handed besides an event or a fact: the time, the messages, and the context.
+/// What a machine is handed besides an event or a fact: the time, the messages, and the context; and which task it acts
+/// for, where it does: what it posts, publishes and asks for then is that task's.
 pub(super) struct Cx<'a> {
     pub now: Now,
     pub messages: &'a mut Messages,
     context: &'a mut Context,
+    task: Option<&'a TaskId>,
 }
 
 impl<'a> Cx<'a> {
     pub fn new(now: Now, messages: &'a mut Messages, context: &'a mut Context) -> Self {
-        Self { now, messages, context }
+        Self { now, messages, context, task: None }
+    }
+
+    /// The same, for a task.
+    pub fn of<'b>(&'b mut self, task: &'b TaskId) -> Cx<'b> {
+        Cx { now: self.now, messages: self.messages, context: self.context, task: Some(task) }
     }
 
     pub fn settings(&self) -> &Settings {
         &self.context.settings
+    }
+
+    /// The task that is acted for.
+    pub fn task_id(&self) -> TaskId {
+        self.task.cloned().unwrap_or_default()
+    }
+
+    /// The settings of the task that is acted for.
+    pub fn task(&self) -> &TaskSettings {
+        let task = self.task.and_then(|task| self.settings().task(task));
+        task.expect("every machine of a task has settings, and is handed its task")
+    }
+
+    /// The task that is acted for, where messages name tasks.
+    pub fn named_task(&self) -> Option<TaskId> {
+        self.task.filter(|_| self.settings().names_tasks).cloned()
     }
 
     /// To be made durable before anything else of this step is done.
@@ -124,13 +147,20 @@ impl<'a> Cx<'a> {
         self.context.step.acts.push(act);
     }
 
-    /// For the other machines, when this one is done.
-    pub fn post(&mut self, fact: Fact) {
-        self.context.facts.push_back(fact);
+    /// To be done for the task that is acted for, when all writes of this step are durable.
+    pub fn task_act(&mut self, act: TaskAct) {
+        let task = self.task_id();
+        self.act(Act::Task(task, act));
     }
 
-    /// The next fact.
-    pub fn next_fact(&mut self) -> Option<Fact> {
+    /// For the other machines, when this one is done: of the task that is acted for.
+    pub fn post(&mut self, fact: Fact) {
+        let task = self.task.cloned();
+        self.context.facts.push_back((task, fact));
+    }
+
+    /// The next fact, and the task that it is about.
+    pub fn next_fact(&mut self) -> Option<(Option<TaskId>, Fact)> {
         self.context.facts.pop_front()
     }
 

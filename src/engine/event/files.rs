@@ -1,10 +1,11 @@
 //! What is seen of files in the watched folders, and what they are when they are read.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::wire::Ignored;
-use crate::words::{HeadRef, Label, SampleId};
+use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, TaskId};
 
 /// Size and modification time of a file: while both are unchanged, the file is considered unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,8 +43,21 @@ pub enum WatchEvent {
     /// The recorded files of these images were looked at, for [`super::super::Act::CheckFiles`]; those that are gone were
     /// reported before.
     FilesChecked(Vec<SampleId>),
+    /// A part of the samples was looked through, for [`super::super::Act::FindUnseen`].
+    UnseenFound(Unseen),
     /// The state of a watched folder; sent when that changes.
     FolderHealth(FolderHealth),
+}
+
+/// Samples that a task should see and does not, among some of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unseen {
+    /// Files to read again: index of the watched folder, and absolute path.
+    pub files: Vec<(usize, PathBuf)>,
+    /// The number of the last sample that was looked through; `None` where it was the last of the store.
+    pub next: Option<u64>,
+    /// By task, samples without a file that could be read.
+    pub missing: BTreeMap<TaskId, u64>,
 }
 
 /// A file that may be an image, as the watcher or a scan saw it.
@@ -128,23 +142,36 @@ pub enum IngestOutcome {
     },
 }
 
-/// An image with its embedding and the prediction of the head in service.
+/// An image with its embeddings and the predictions of the heads in service.
 #[derive(Debug, Clone)]
 pub struct EmbeddedImage {
     /// SHA-256 of the file.
     pub id: SampleId,
     /// File size in bytes.
     pub bytes: u64,
-    /// The embedding (dim,), as the backbone gave it.
-    pub embedding: Vec<f32>,
+    /// What the tasks that look at it see, in the order of the settings.
+    pub views: Vec<View>,
+    /// The embeddings (dim,) of these views, each space once, as the backbone gave them.
+    pub embeddings: Vec<(EmbeddingSpace, Vec<f32>)>,
     /// The group (burst of near-duplicates) that it belongs to: the identity of the group's first image.
     pub group: SampleId,
-    /// Prediction of the head in service; `None` while there is none.
-    pub prediction: Option<Scored>,
     /// Reading and decoding.
     pub decode: Duration,
-    /// The backbone; zero when the embedding came from the cache.
+    /// The backbone; zero when all embeddings came from the cache.
     pub embed: Duration,
+}
+
+/// What a task sees of an image.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The task.
+    pub task: TaskId,
+    /// The embedding that it looks at: the whole image, or a region of it.
+    pub space: EmbeddingSpace,
+    /// Whether the store does not know yet that this task looks at this image through this space.
+    pub is_new: bool,
+    /// Prediction of its head in service; `None` while there is none.
+    pub prediction: Option<Scored>,
 }
 
 /// A head's opinion of one image.

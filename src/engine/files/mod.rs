@@ -4,6 +4,7 @@
 //! machine.
 
 mod readiness;
+mod unseen;
 mod watch_health;
 
 use std::collections::BTreeSet;
@@ -16,8 +17,10 @@ use super::fact::{Fact, ReadImage};
 use super::settings::Settings;
 use super::write::{FileDisposition, Write};
 use crate::wire::{EventKind, Ignored};
+use crate::words::TaskId;
 pub use readiness::IN_FLIGHT_MAX;
 use readiness::ReadyQueue;
+use unseen::UnseenSearch;
 use watch_health::WatchHealth;
 
 /// The machine of files.
@@ -33,6 +36,10 @@ pub(super) struct Files {
     outside: Vec<PathBuf>,
     /// How many files wait, and whether a backlog does, as the other machines know it.
     posted: (usize, bool),
+    /// Whether all watched folders were listed.
+    listed: bool,
+    /// Samples that a task does not see yet.
+    unseen: UnseenSearch,
 }
 
 impl Files {
@@ -56,6 +63,16 @@ impl Files {
         }
     }
 
+    /// There may be samples that a task does not see yet.
+    pub fn search_unseen(&mut self) {
+        self.unseen.begin();
+    }
+
+    /// Samples that a task should see and that cannot be read any more.
+    pub fn missing(&self, task: &TaskId) -> u64 {
+        self.unseen.missing(task)
+    }
+
     /// Files that are put aside now.
     pub fn quarantined(&self) -> usize {
         self.quarantined.len()
@@ -74,8 +91,17 @@ impl Files {
     /// What the watcher sees.
     pub fn on_watch(&mut self, cx: &mut Cx<'_>, event: WatchEvent) {
         match event {
-            WatchEvent::FileSeen(sighting) => self.seen(cx, &sighting),
+            WatchEvent::FileSeen(sighting) => {
+                self.unseen.looked_at(&sighting.path);
+                self.seen(cx, &sighting);
+            }
+            WatchEvent::UnseenFound(found) => {
+                for look in self.unseen.found(found) {
+                    cx.act(look);
+                }
+            }
             WatchEvent::ScanFinished { ignored, unreadable } => {
+                self.listed = true;
                 self.ignored = ignored;
                 self.scanned(cx, unreadable);
             }
@@ -99,6 +125,7 @@ impl Files {
                 if cx.storage_is_out() {
                     // It is found again by a listing when it can be stored.
                     self.ready.passed_over();
+                    self.unseen.again();
                 } else {
                     self.quarantined.remove(&path);
                 }
@@ -133,12 +160,20 @@ impl Files {
         }
     }
 
-    /// The step ends: hands files that are ready to the worker.
+    /// The step ends: hands files that are ready to the worker, and looks for more where nothing waits.
     pub fn hand_out(&mut self, cx: &mut Cx<'_>) {
-        if !cx.is_stopping() {
-            for act in self.ready.advance(cx.storage_is_out()) {
-                cx.act(act);
-            }
+        if cx.is_stopping() {
+            return;
+        }
+        for act in self.ready.advance(cx.storage_is_out()) {
+            cx.act(act);
+        }
+        if self.listed
+            && self.ready.len() == 0
+            && !cx.storage_is_out()
+            && let Some(search) = self.unseen.advance()
+        {
+            cx.act(search);
         }
     }
 

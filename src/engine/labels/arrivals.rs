@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::Cx;
-use super::super::event::EmbeddedImage;
+use super::super::event::{EmbeddedImage, Scored, View};
 use super::super::fact::{Fact, ReadImage};
 use super::super::write::{FileDisposition, Look, NewSample, Predicted, Write};
-use super::Labels;
-use crate::words::TaskId;
+use super::sheet::Sheet;
+use super::{Labels, UnderWay};
+use crate::words::{SampleId, TaskId};
 
 impl Labels {
     /// A new image is stored, predicted and reported in one transaction; a known one only gains a path, an embedding
@@ -17,22 +18,47 @@ impl Labels {
         let ReadImage { path, stamp, image, latency } = read;
         if cx.storage_is_out() {
             // It cannot be stored now and is predicted once.
-            if !self.index.contains(&image.id) && cx.predicts_unstored(image.id) {
-                cx.report_prediction(&path, &image, latency);
+            if !self.known.contains(&image.id) && cx.predicts_unstored(image.id) {
+                report_predictions(cx, &path, &image, latency);
+                for View { task, prediction, .. } in image.views {
+                    if let Some(scored) = prediction {
+                        cx.of(&task).post(Fact::ImageJudged { id: image.id, scored });
+                    }
+                }
             }
             return;
         }
-        let id = image.id;
-        cx.write(Write::File { path: path.clone(), stamp, fate: FileDisposition::Sample(id) });
-        if self.index.contains(&id) {
-            if !image.embed.is_zero() {
-                let space = cx.settings().space;
-                cx.write(Write::Embedding { id, space, embedding: image.embedding });
-                self.learn(cx, id);
-            }
-            self.file_lives(cx, &path, id);
+        cx.write(Write::File { path: path.clone(), stamp, fate: FileDisposition::Sample(image.id) });
+        if self.known.contains(&image.id) {
+            self.looked_at_again(cx, &path, image);
         } else {
             self.new_sample(cx, &path, image, latency);
+        }
+    }
+
+    /// A known image was read again: its file lives, and where a task looks at it for the first time, or another
+    /// backbone or region, it has an embedding now.
+    fn looked_at_again(&mut self, cx: &mut Cx<'_>, path: &Path, image: EmbeddedImage) {
+        let id = image.id;
+        let is_embedded = !image.embed.is_zero();
+        if is_embedded {
+            for (space, embedding) in image.embeddings {
+                cx.write(Write::Embedding { id, space, embedding });
+            }
+        }
+        for View { task, space, is_new, .. } in image.views {
+            let Some(sheet) = self.sheets.get_mut(&task) else { continue };
+            let cx = &mut cx.of(&task);
+            if is_new {
+                cx.write(Write::Look { task: task.clone(), id, space });
+                sheet.index.add(id, None);
+                sheet.review.outdated();
+            }
+            if is_new || is_embedded {
+                self.under_way.learn(cx, id);
+            }
+            sheet.file_lives(cx, &mut self.under_way, path, id);
+            sheet.claim_awaited(cx, &mut self.under_way, id);
         }
     }
 
@@ -40,34 +66,69 @@ impl Labels {
     /// after its folder's.
     fn new_sample(&mut self, cx: &mut Cx<'_>, path: &Path, image: EmbeddedImage, latency: Duration) {
         let id = image.id;
-        let predicted = image.prediction.as_ref().and_then(|scored| {
-            let (label, probability) = scored.top.first()?.clone();
-            Some(Predicted { label, probability, head: scored.head.version })
-        });
-        self.index.add(id, predicted.as_ref().map(|predicted| (predicted.label.clone(), predicted.head)));
-        self.review.outdated();
-        if !cx.was_predicted_unstored(&id) {
-            cx.report_prediction(path, &image, latency);
+        self.known.add(id);
+        let was_predicted = cx.was_predicted_unstored(&id);
+        if !was_predicted {
+            report_predictions(cx, path, &image, latency);
         }
-        if let Some(scored) = image.prediction {
-            cx.report_novel(id, &scored);
-            cx.post(Fact::ImagePredicted { id, scored });
+        let mut looks = Vec::new();
+        for View { task, space, prediction, .. } in image.views {
+            let predicted = prediction.as_ref().and_then(Predicted::of);
+            if let Some(sheet) = self.sheets.get_mut(&task) {
+                let at_arrival = predicted.as_ref().map(|predicted| (predicted.label.clone(), predicted.head));
+                sheet.index.add(id, at_arrival);
+                sheet.review.outdated();
+            }
+            if let Some(scored) = prediction {
+                let cx = &mut cx.of(&task);
+                cx.report_novel(id, &scored);
+                if !was_predicted {
+                    cx.post(Fact::ImageJudged { id, scored: scored.clone() });
+                }
+                cx.post(Fact::ImagePredicted { id, scored });
+            }
+            looks.push(Look { task, space, predicted });
         }
-        let space = cx.settings().space;
+        let tasks: Vec<TaskId> = looks.iter().map(|look| look.task.clone()).collect();
         cx.write(Write::Sample(Box::new(NewSample {
             id,
             path: path.to_owned(),
             bytes: image.bytes,
             arrived_at: cx.now.wall,
-            embeddings: vec![(space, image.embedding)],
+            embeddings: image.embeddings,
             group: image.group,
-            looks: vec![Look { task: TaskId::default(), space, predicted }],
+            looks,
         })));
-        self.file_lives(cx, path, id);
-        for awaited in self.index.awaited.claim(&id) {
-            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix });
-            self.set_label(cx, id, Some(awaited.label), awaited.source, awaited.change);
+        for task in tasks {
+            let Some(sheet) = self.sheets.get_mut(&task) else { continue };
+            let cx = &mut cx.of(&task);
+            sheet.file_lives(cx, &mut self.under_way, path, id);
+            sheet.claim_awaited(cx, &mut self.under_way, id);
         }
         self.keep_within_quota(cx);
+    }
+}
+
+impl Sheet {
+    /// Gives an image the labels that waited for it.
+    fn claim_awaited(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, id: SampleId) {
+        for awaited in self.index.awaited.claim(&id) {
+            cx.write(Write::DeletePendingLabel { task: cx.task_id(), prefix: awaited.prefix });
+            self.set_label(cx, under_way, id, Some(awaited.label), awaited.source, awaited.change);
+        }
+    }
+}
+
+impl Predicted {
+    /// The best class of a prediction.
+    fn of(scored: &Scored) -> Option<Self> {
+        let (label, probability) = scored.top.first()?.clone();
+        Some(Self { label, probability, head: scored.head.version })
+    }
+}
+
+fn report_predictions(cx: &mut Cx<'_>, path: &Path, image: &EmbeddedImage, latency: Duration) {
+    for view in &image.views {
+        cx.of(&view.task).report_prediction(path, image.id, view.prediction.as_ref(), latency);
     }
 }

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::context::Cx;
-use super::super::settings::Settings;
+use super::super::settings::{Root, Settings, TaskSettings};
 use super::super::step::Act;
 use super::super::write::{ClassFolders, LabelSource, Write};
-use super::Labels;
+use super::UnderWay;
 use super::index::ClassNumber;
 use super::last_word::{self, FolderAct, Lies, Standing};
-use crate::words::{Component, Label, SampleId, TaskId};
+use super::sheet::Sheet;
+use crate::words::{Component, Label, SampleId};
 
 /// Images whose files are looked at together.
 const LOOKED_AT: usize = 256;
@@ -58,11 +59,11 @@ impl Doubts {
     }
 }
 
-impl Labels {
+impl Sheet {
     /// At the start: what was in doubt still is, and where other folders are classes than before, every image is judged
-    /// by the new settings.
-    pub(super) fn judge_at_start(&mut self, cx: &mut Cx<'_>, in_doubt: Vec<SampleId>) {
-        for id in in_doubt {
+    /// by the new settings. Returns whether that was so.
+    pub(super) fn judge_at_start(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay) -> bool {
+        for id in std::mem::take(&mut self.in_doubt) {
             self.doubts.images.insert(id, Doubt { since: cx.now.mono, asked: false });
         }
         let settled: Vec<SampleId> = self.index.ids().filter(|id| !self.doubts.images.contains_key(id)).collect();
@@ -71,22 +72,22 @@ impl Labels {
             // What contradicts itself was reported when it was judged.
             let divided = settled.into_iter().filter(|id| self.index.lies(id) == Lies::Divided);
             self.doubts.divided = divided.collect();
-            return;
+            return false;
         }
         for id in settled {
-            self.judge(cx, id, last_word::by_settings);
+            self.judge(cx, under_way, id, last_word::by_settings);
         }
-        cx.write(Write::ClassFolders(settings.clone()));
         self.doubts.judged_under = Some(settings);
+        true
     }
 
     /// A file at `path` has the bytes of a known sample.
-    pub(super) fn file_lives(&mut self, cx: &mut Cx<'_>, path: &Path, id: SampleId) {
+    pub(super) fn file_lives(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, path: &Path, id: SampleId) {
         let class = class_by_folder(cx, path);
         for changed in self.index.file_lives(path, id, class.as_ref()) {
             let is_first = changed == id && self.index.standing(&id).is_some_and(|known| known.folder.is_none());
             if is_first && matches!(self.index.lies(&id), Lies::In(_)) {
-                self.judge(cx, id, last_word::by_files);
+                self.judge(cx, under_way, id, last_word::by_files);
             } else {
                 self.doubt(cx, changed);
             }
@@ -94,7 +95,7 @@ impl Labels {
     }
 
     /// At these paths there are no images any more.
-    pub fn files_gone(&mut self, cx: &mut Cx<'_>, paths: &[PathBuf]) {
+    pub(super) fn files_gone(&mut self, cx: &mut Cx<'_>, paths: &[PathBuf]) {
         for path in paths {
             self.review.file_is_gone(path);
             if let Some(id) = self.index.file_is_gone(path) {
@@ -120,10 +121,10 @@ impl Labels {
     }
 
     /// Has the files of images in doubt looked at, when all that is known of was read.
-    pub fn look_at_doubts(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn look_at_doubts(&mut self, cx: &mut Cx<'_>, under_way: &UnderWay) {
         let asked = self.doubts.images.values().filter(|doubt| doubt.asked).count();
         let due: Vec<SampleId> = (self.doubts.images.iter())
-            .filter(|(_, doubt)| !doubt.asked && self.may_judge(cx, **doubt))
+            .filter(|(_, doubt)| !doubt.asked && may_judge(cx, under_way, **doubt))
             .map(|(id, _)| *id)
             .take(LOOKED_AT.saturating_sub(asked))
             .collect();
@@ -136,25 +137,20 @@ impl Labels {
     }
 
     /// The files of these images were looked at, and those that are gone were reported before.
-    pub fn files_checked(&mut self, cx: &mut Cx<'_>, images: &[SampleId]) {
+    pub(super) fn files_checked(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, images: &[SampleId]) {
         for id in images {
             let Some(doubt) = self.doubts.images.get_mut(id) else { continue };
             doubt.asked = false;
             let doubt = *doubt;
-            if !cx.storage_is_out() && self.may_judge(cx, doubt) {
+            if !cx.storage_is_out() && may_judge(cx, under_way, doubt) {
                 self.doubts.images.remove(id);
-                self.judge(cx, *id, last_word::by_files);
+                self.judge(cx, under_way, *id, last_word::by_files);
             }
         }
     }
 
-    fn may_judge(&self, cx: &Cx<'_>, doubt: Doubt) -> bool {
-        let is_patient = cx.now.mono.saturating_sub(doubt.since) < PATIENCE;
-        self.files_waiting == 0 || !(is_patient || self.backlog_waits)
-    }
-
     /// Decides what the folders say of an image, and does it.
-    fn judge(&mut self, cx: &mut Cx<'_>, id: SampleId, rule: Rule) {
+    fn judge(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, id: SampleId, rule: Rule) {
         let Some(standing) = self.index.standing(&id) else { return };
         let lies = self.index.lies(&id);
         let (folder, act) = rule(standing, lies);
@@ -171,10 +167,10 @@ impl Labels {
                 if looks_like_a_date(label.as_str()) && !std::mem::replace(&mut self.doubts.reported_dates, true) {
                     cx.error(Component::Watch, dates_advice(&label));
                 }
-                self.set_label(cx, id, Some(label), LabelSource::Folder, None);
+                self.set_label(cx, under_way, id, Some(label), LabelSource::Folder, None);
             }
             FolderAct::TakesBack => {
-                self.set_label(cx, id, None, LabelSource::Folder, None);
+                self.set_label(cx, under_way, id, None, LabelSource::Folder, None);
             }
             FolderAct::Contradicts if was_divided => {}
             FolderAct::Contradicts => cx.error(Component::Watch, self.contradiction(id)),
@@ -184,7 +180,7 @@ impl Labels {
     /// Notes in the store what a sample's class by folder is, where that changes.
     fn note_folder(&mut self, cx: &mut Cx<'_>, id: SampleId, folder: Option<ClassNumber>, in_doubt: bool) {
         let class = folder.map(|folder| self.index.class(folder).clone());
-        cx.write(Write::Folder { task: TaskId::default(), id, class, in_doubt });
+        cx.write(Write::Folder { task: cx.task_id(), id, class, in_doubt });
     }
 
     fn contradiction(&self, id: SampleId) -> String {
@@ -195,12 +191,33 @@ impl Labels {
     }
 }
 
+/// Whether no file waits that may change what the folders of an image say.
+fn may_judge(cx: &Cx<'_>, under_way: &UnderWay, doubt: Doubt) -> bool {
+    let is_patient = cx.now.mono.saturating_sub(doubt.since) < PATIENCE;
+    under_way.files_waiting == 0 || !(is_patient || under_way.backlog_waits)
+}
+
+/// Under the present settings the folders of all samples were judged.
+pub(super) fn note_settings(cx: &mut Cx<'_>) {
+    let settings = ClassFolders::of(cx.settings());
+    cx.write(Write::ClassFolders(settings));
+}
+
 impl ClassFolders {
     fn of(settings: &Settings) -> Self {
-        let folder = |root: &super::super::settings::Root| {
-            (root.path.to_string_lossy().into_owned(), root.label_level.unwrap_or(0))
+        let folder = |(place, root): (usize, &Root)| {
+            let path = root.path.to_string_lossy().into_owned();
+            let level = |task: &TaskSettings| task.label_levels.get(place).copied().flatten().unwrap_or(0);
+            settings
+                .tasks
+                .iter()
+                .map(move |task| {
+                    let path = if settings.names_tasks { format!("{path} {}", task.id) } else { path.clone() };
+                    (path, level(task))
+                })
+                .collect::<Vec<_>>()
         };
-        Self(settings.roots.iter().map(folder).collect())
+        Self(settings.roots.iter().enumerate().flat_map(folder).collect())
     }
 }
 
@@ -235,7 +252,7 @@ fn dates_advice(label: &Label) -> String {
 
 /// The class that the folder of a file gives it; one that cannot be a class is reported.
 fn class_by_folder(cx: &mut Cx<'_>, path: &Path) -> Option<Label> {
-    match cx.settings().class_by_folder(path) {
+    match cx.settings().class_by_folder(cx.task(), path) {
         Ok(class) => class,
         Err(reason) => {
             cx.error(Component::Watch, reason);

@@ -8,7 +8,7 @@
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::context::Cx;
 use super::super::event::EvictionCandidate;
@@ -18,12 +18,12 @@ use super::super::write::Write;
 use super::Labels;
 use crate::eval::budget::Why;
 use crate::wire::EventKind;
-use crate::words::{Component, SampleId, TaskId};
+use crate::words::{Component, Label, SampleId, TaskId};
 
 /// What is freed at a time, as a share of the quota, so that it is not done for every image.
 const SLACK: f64 = 0.05;
 
-/// Samples, labelled ones, and verdicts.
+/// Samples, their labels in all tasks, and verdicts.
 type Holdings = (usize, usize, u64);
 
 /// Whether samples are being looked for, and whether there were none.
@@ -43,7 +43,7 @@ impl Labels {
     /// Over the quota, samples are looked for that can go.
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
         let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
-        let samples = self.index.len() as u64 * sample_bytes;
+        let samples = self.known.len() as u64 * sample_bytes;
         let used = samples + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
         if used <= quota || samples <= quota / 4 {
             (self.eviction.exhausted, self.eviction.reported) = (None, false);
@@ -59,31 +59,53 @@ impl Labels {
     }
 
     fn holdings(&self) -> Holdings {
-        (self.index.len(), self.index.labelled(), self.eviction.verdicts)
+        let labels = self.sheets.values().map(|sheet| sheet.index.labelled()).sum();
+        (self.known.len(), labels, self.eviction.verdicts)
     }
 
     /// The statistics hold the labels that a verdict saw: what had to wait for that may go.
-    pub fn statistics_stored(&mut self, cx: &mut Cx<'_>, file: Vec<u8>) {
-        cx.write(Write::Statistics { task: TaskId::default(), file });
+    pub fn statistics_stored(&mut self, cx: &mut Cx<'_>, task: TaskId, file: Vec<u8>) {
+        cx.write(Write::Statistics { task, file });
         self.eviction.verdicts += 1;
     }
 
-    /// Deletes a sample; false where it is not known. Its files are forgotten with `forget_files` of the index.
+    /// Deletes a sample; false where it is not known. Its files are forgotten with [`Labels::forget_files`].
     pub(super) fn delete_sample(&mut self, cx: &mut Cx<'_>, id: SampleId) -> bool {
-        let is_known = self.index.remove(&id);
+        let is_known = self.known.remove(&id);
         if is_known {
             cx.write(Write::DeleteSample { id });
-            self.doubts.forget(&id);
+            for sheet in self.sheets.values_mut() {
+                sheet.index.remove(&id);
+                sheet.doubts.forget(&id);
+            }
         }
         is_known
+    }
+
+    /// Forgets the files of samples that were deleted.
+    pub(super) fn forget_files(&mut self) {
+        self.sheets.values_mut().for_each(|sheet| sheet.index.forget_files());
+    }
+
+    /// These images need no label any more, in no task.
+    pub(super) fn no_longer_asked(&mut self, cx: &mut Cx<'_>, ids: &BTreeSet<SampleId>) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.no_longer_asked(&mut cx.of(task), ids);
+        }
+    }
+
+    /// The labels of a sample, in the order of the tasks' names.
+    fn labels_of(&self, id: &SampleId) -> Vec<(TaskId, Label)> {
+        let label = |(task, sheet): (&TaskId, &super::Sheet)| Some((task.clone(), sheet.index.label(id)?.clone()));
+        self.sheets.iter().filter_map(label).collect()
     }
 
     /// Drops what was found and still is as it was.
     pub fn evict(&mut self, cx: &mut Cx<'_>, found: Vec<EvictionCandidate>) {
         let searched = self.eviction.running.take().unwrap_or_else(|| self.holdings());
         let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
-        for EvictionCandidate { id, label, why } in found {
-            let is_as_it_was = self.index.label(&id) == label.as_ref() && !self.leaving.contains(&id);
+        for EvictionCandidate { id, labels, why } in found {
+            let is_as_it_was = self.labels_of(&id) == labels && !self.under_way.leaving.contains(&id);
             if !is_as_it_was || !self.delete_sample(cx, id) {
                 continue;
             }
@@ -102,8 +124,8 @@ impl Labels {
             return cx.error(Component::Store, reason.to_owned());
         }
         self.eviction.reported = false;
-        self.index.forget_files();
-        cx.post(Fact::SamplesEvicted { count, counts: self.counts() });
+        self.forget_files();
+        cx.post(Fact::SamplesEvicted { count });
         let why = counts.iter().map(|(why, count)| format!("{count} {why}")).collect::<Vec<_>>().join(", ");
         cx.emit_event(EventKind::Evicted { count, why });
     }

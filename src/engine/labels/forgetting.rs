@@ -9,7 +9,7 @@ use super::super::JobId;
 use super::super::commands::Outcome;
 use super::super::context::Cx;
 use super::super::fact::Fact;
-use super::super::step::{Act, Query};
+use super::super::step::{Query, TaskAct};
 use super::super::write::Write;
 use super::Labels;
 use crate::wire::command::{Forget, Spec as _};
@@ -18,11 +18,12 @@ use crate::words::{SampleId, TaskId};
 
 impl Labels {
     /// The samples that a request means; nothing changes yet.
-    pub fn forget(&self, forget: &Forget) -> Outcome {
+    pub fn forget(&self, task: &TaskId, forget: &Forget) -> Outcome {
         let ids = match forget {
             Forget::Images(images) => images.iter().map(|image| self.image_named(image)).collect(),
             Forget::Class(label) => {
-                let (ids, awaited) = self.index.labelled_as(label);
+                let found = self.sheets.get(task).map(|sheet| sheet.index.labelled_as(label));
+                let (ids, awaited) = found.unwrap_or_default();
                 if ids.is_empty() && awaited.is_empty() { Err(super::labelling::no_such_label(label)) } else { Ok(ids) }
             }
         };
@@ -35,14 +36,7 @@ impl Labels {
     /// These samples are being forgotten: they are not evicted meanwhile, which would leave them in the statistics, and
     /// their labels are not learned.
     pub fn leaves(&mut self, ids: Vec<SampleId>) {
-        self.leaving.extend(ids);
-    }
-
-    /// What corrects at once learns a sample as it is now, unless it is being forgotten.
-    pub(super) fn learn(&self, cx: &mut Cx<'_>, id: SampleId) {
-        if !self.leaving.contains(&id) {
-            cx.act(Act::UpdateOnline(vec![id]));
-        }
+        self.under_way.leaving.extend(ids);
     }
 
     /// The statistics are without these samples: they are deleted, and the request is answered; nothing is deleted where
@@ -51,40 +45,52 @@ impl Labels {
         &mut self,
         cx: &mut Cx<'_>,
         job: JobId,
-        asked: Option<&Forget>,
+        asked: Option<(&TaskId, &Forget)>,
         ids: &[SampleId],
-        file: Vec<u8>,
+        files: Vec<(TaskId, Vec<u8>)>,
     ) {
         for id in ids {
-            self.leaving.remove(id);
+            self.under_way.leaving.remove(id);
         }
-        if cx.storage_is_out() || asked.is_none() {
-            cx.act(Act::UpdateOnline(ids.iter().copied().filter(|id| self.index.contains(id)).collect()));
+        let Some((task, forget)) = asked.filter(|_| !cx.storage_is_out()) else {
+            for (task, sheet) in &self.sheets {
+                let stay = ids.iter().copied().filter(|id| sheet.index.contains(id)).collect();
+                cx.of(task).task_act(TaskAct::UpdateOnline(stay));
+            }
             let reason = "nothing can be stored now ('edgetuned ctl status' says why), so nothing was forgotten; send it \
                           again when that is over";
             return cx.found_out(job, &Answer::error(ErrorCode::Busy, reason));
-        }
+        };
         let mut forgotten = Forgotten::default();
-        if let Some(Forget::Class(label)) = asked {
-            let (_, awaited) = self.index.labelled_as(label);
+        if let Forget::Class(label) = forget
+            && let Some(sheet) = self.sheets.get_mut(task)
+        {
+            let (_, awaited) = sheet.index.labelled_as(label);
             forgotten.awaited = awaited.len();
             for awaited in awaited {
-                self.index.awaited.remove(&awaited.prefix);
-                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix });
+                sheet.index.awaited.remove(&awaited.prefix);
+                cx.write(Write::DeletePendingLabel { task: task.clone(), prefix: awaited.prefix });
             }
         }
-        cx.write(Write::Statistics { task: TaskId::default(), file });
+        for (task, file) in files {
+            cx.write(Write::Statistics { task, file });
+        }
         // Those of another backbone, which may serve again, are made anew from the labels that are left.
         cx.write(Write::DeleteOtherStatistics);
-        let labelled = self.index.labelled();
+        let labelled = self.labels_by_task();
         for id in ids {
             forgotten.samples += usize::from(self.delete_sample(cx, *id));
         }
-        self.index.forget_files();
-        self.review.outdated();
+        self.forget_files();
+        self.sheets.values_mut().for_each(|sheet| sheet.review.outdated());
         self.no_longer_asked(cx, &ids.iter().copied().collect());
-        let labelled = (labelled - self.index.labelled()) as u64;
-        cx.post(Fact::SamplesForgotten { labelled, counts: self.counts() });
+        for ((task, before), (_, after)) in labelled.into_iter().zip(self.labels_by_task()) {
+            cx.of(&task).post(Fact::SamplesForgotten { labelled: (before - after) as u64 });
+        }
         cx.found_out(job, &Forget::answer(&forgotten));
+    }
+
+    fn labels_by_task(&self) -> Vec<(TaskId, usize)> {
+        self.sheets.iter().map(|(task, sheet)| (task.clone(), sheet.index.labelled())).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Which images are known, how they are labelled and where their files lie; labels that wait for their image.
+//! Which images a task looks at, how they are labelled and where their files lie; labels that wait for their image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::last_word::{Lies, Standing, is_person};
 use super::living::{LivingFile, LivingFiles, Places};
 use crate::words::{Label, SampleId};
 
-/// All samples with their labels and files, in memory: about 250 bytes each.
+/// The samples of a task with their labels and files, in memory: about 250 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct SampleIndex {
     samples: BTreeMap<SampleId, Known>,
@@ -70,14 +70,6 @@ impl Classes {
     fn name(&self, number: ClassNumber) -> &Label {
         &self.names[number as usize]
     }
-}
-
-/// Which image a prefix of a digest means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resolved {
-    Known(SampleId),
-    Unknown,
-    Ambiguous,
 }
 
 impl SampleIndex {
@@ -241,18 +233,6 @@ impl SampleIndex {
             }
         }
     }
-
-    /// Which image is meant by the first digits of its digest (lowercase).
-    pub fn resolve(&self, prefix: &str) -> Resolved {
-        let Ok(first) = format!("{prefix:0<64}").parse::<SampleId>() else { return Resolved::Unknown };
-        let mut matches =
-            self.samples.range(first..).map(|(id, _)| *id).take_while(|id| id.to_string().starts_with(prefix));
-        match (matches.next(), matches.next()) {
-            (None, _) => Resolved::Unknown,
-            (Some(id), None) => Resolved::Known(id),
-            (Some(_), Some(_)) => Resolved::Ambiguous,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -267,15 +247,6 @@ mod tests {
         let mut bytes = [0; 32];
         (bytes[0], bytes[5]) = (first, second);
         SampleId(crate::words::Digest(bytes))
-    }
-
-    #[test]
-    fn a_prefix_means_an_image_only_when_it_means_one() {
-        let index = SampleIndex::new([id(0xab, 1), id(0xab, 2), id(0xac, 3)].map(StoredSample::new).into(), vec![]);
-        assert_eq!(index.resolve("ab000000"), Resolved::Ambiguous);
-        assert_eq!(index.resolve("ab0000000001"), Resolved::Known(id(0xab, 1)));
-        assert_eq!(index.resolve(&id(0xac, 3).to_string()), Resolved::Known(id(0xac, 3)));
-        assert_eq!(index.resolve("ff000000"), Resolved::Unknown);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
+use super::super::step::TaskAct;
 use super::super::write::{LabelSource, PendingLabel, Write};
-use super::Labels;
 use super::awaited::PENDING_MAX;
-use super::index::{Changed, Resolved};
+use super::index::Changed;
+use super::known::Resolved;
+use super::sheet::Sheet;
+use super::{Labels, UnderWay};
 use crate::wire::command::{self, Spec as _};
 use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, SampleId, TaskId};
@@ -18,13 +21,20 @@ impl Labels {
             Ok(items) => items,
             Err(why) => return cx.error_on_topic("label", why.to_string()),
         };
-        let change = self.begin_change();
+        let change = self.under_way.begin_change();
         for item in items {
-            match self.index.resolve(item.image.as_str()) {
-                Resolved::Known(id) => {
-                    self.set_label(cx, id, item.label, LabelSource::Mqtt, Some(change));
+            let task = match cx.settings().task_meant(item.task.as_ref()) {
+                Ok(task) => task,
+                Err(why) => {
+                    cx.error_on_topic("label", why.to_string());
+                    continue;
                 }
-                Resolved::Unknown => self.await_item(cx, item, change),
+            };
+            match self.known.resolve(item.image.as_str()) {
+                Resolved::Known(id) => {
+                    self.set_label(cx, &task, id, item.label, LabelSource::Mqtt, Some(change));
+                }
+                Resolved::Unknown => self.await_item(cx, &task, item, change),
                 Resolved::Ambiguous => cx.error_on_topic("label", several(&item.image)),
             }
         }
@@ -32,65 +42,98 @@ impl Labels {
 
     /// Labels by request: all of them or, where one may mean several images, none.
     pub fn take_labels(&mut self, cx: &mut Cx<'_>, items: &[wire::LabelItem]) -> Answer {
-        let resolved: Vec<Resolved> = items.iter().map(|item| self.index.resolve(item.image.as_str())).collect();
+        let tasks = match tasks_of(cx, items) {
+            Ok(tasks) => tasks,
+            Err(answer) => return answer,
+        };
+        let resolved: Vec<Resolved> = items.iter().map(|item| self.known.resolve(item.image.as_str())).collect();
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&items[doubtful].image);
         }
-        let change = self.begin_change();
+        let change = self.under_way.begin_change();
         let mut taken = LabelsTaken::default();
-        for (item, resolved) in items.iter().zip(resolved) {
+        for ((item, task), resolved) in items.iter().zip(&tasks).zip(resolved) {
             if let Resolved::Known(id) = resolved {
                 taken.set += 1;
-                self.set_label(cx, id, item.label.clone(), LabelSource::Mqtt, Some(change));
+                self.set_label(cx, task, id, item.label.clone(), LabelSource::Mqtt, Some(change));
             } else {
                 taken.kept += usize::from(item.label.is_some());
-                self.await_item(cx, item.clone(), change);
+                self.await_item(cx, task, item.clone(), change);
             }
         }
         command::Label::answer(&taken)
     }
 
-    /// Gives every image with one label another one, and every label that waits for its image.
-    pub fn relabel(&mut self, cx: &mut Cx<'_>, relabel: &command::Relabel) -> Answer {
-        let command::Relabel { from, to } = relabel;
-        let (images, awaited) = self.index.labelled_as(from);
+    /// Gives every image with one label in a task another one, and every label that waits for its image.
+    pub fn relabel(&mut self, cx: &mut Cx<'_>, task: &TaskId, relabel: &command::Relabel) -> Answer {
+        let command::Relabel { from, to, .. } = relabel;
+        let Some(sheet) = self.sheets.get_mut(task) else { return super::no_such_task(task) };
+        let (images, awaited) = sheet.index.labelled_as(from);
         if images.is_empty() && awaited.is_empty() {
             return no_such_label(from);
         }
         let taken = LabelsTaken { set: images.len(), kept: awaited.len() };
-        let change = self.begin_change();
+        let change = self.under_way.begin_change();
+        let cx = &mut cx.of(task);
         for id in images {
-            self.set_label(cx, id, Some(to.clone()), LabelSource::Mqtt, Some(change));
+            sheet.set_label(cx, &mut self.under_way, id, Some(to.clone()), LabelSource::Mqtt, Some(change));
         }
         for awaited in awaited {
-            self.await_label(cx, PendingLabel { label: to.clone(), change: Some(change), ..awaited });
+            sheet.await_label(cx, PendingLabel { label: to.clone(), change: Some(change), ..awaited });
         }
         command::Relabel::answer(&taken)
     }
 
-    /// A number for everything that a person does now.
-    pub(super) fn begin_change(&mut self) -> u64 {
-        self.changes += 1;
-        self.changes
+    /// Sets or removes a known image's label in a task, as a part of a change.
+    pub(super) fn set_label(
+        &mut self,
+        cx: &mut Cx<'_>,
+        task: &TaskId,
+        id: SampleId,
+        label: Option<Label>,
+        source: LabelSource,
+        change: Option<u64>,
+    ) -> Changed {
+        let Some(sheet) = self.sheets.get_mut(task) else { return Changed::Nothing };
+        sheet.set_label(&mut cx.of(task), &mut self.under_way, id, label, source, change)
     }
 
-    fn await_item(&mut self, cx: &mut Cx<'_>, item: wire::LabelItem, change: u64) {
-        let prefix = item.image.as_str().to_owned();
+    fn await_item(&mut self, cx: &mut Cx<'_>, task: &TaskId, item: wire::LabelItem, change: u64) {
+        let Some(sheet) = self.sheets.get_mut(task) else { return };
+        let cx = &mut cx.of(task);
+        let (prefix, task) = (item.image.as_str().to_owned(), task.clone());
         let Some(label) = item.label else {
-            if self.index.awaited.remove(&prefix) {
-                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
+            if sheet.index.awaited.remove(&prefix) {
+                cx.write(Write::DeletePendingLabel { task, prefix });
             }
             return;
         };
         let (source, at, change) = (LabelSource::Mqtt, cx.now.wall, Some(change));
-        let awaited = PendingLabel { task: TaskId::default(), prefix, label, source, at, change, former: None };
-        if let Some(prefix) = self.await_label(cx, awaited) {
+        let awaited = PendingLabel { task, prefix, label, source, at, change, former: None };
+        if let Some(prefix) = sheet.await_label(cx, awaited) {
             let reason =
                 format!("the label kept for image {prefix} was dropped: at most {PENDING_MAX} wait for their image");
             cx.error_on_topic("label", reason);
         }
     }
+}
 
+impl UnderWay {
+    /// A number for everything that a person does now.
+    pub fn begin_change(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+
+    /// What corrects at once in a task learns a sample as it is now, unless it is being forgotten.
+    pub fn learn(&self, cx: &mut Cx<'_>, id: SampleId) {
+        if !self.leaving.contains(&id) {
+            cx.task_act(TaskAct::UpdateOnline(vec![id]));
+        }
+    }
+}
+
+impl Sheet {
     /// Keeps a label for an image to come; returns the prefix of the one that had to go for it.
     pub(super) fn await_label(&mut self, cx: &mut Cx<'_>, awaited: PendingLabel) -> Option<String> {
         let former = self.index.awaited.get(&awaited.prefix);
@@ -98,16 +141,18 @@ impl Labels {
         cx.write(Write::PendingLabel(awaited.clone()));
         let dropped = self.index.awaited.insert(awaited, cx.now);
         if let Some(prefix) = dropped.clone() {
-            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
+            cx.write(Write::DeletePendingLabel { task: cx.task_id(), prefix });
         }
         dropped
     }
 
-    /// Sets or removes a known image's label, as a part of a change; the same label again is no change, but for who gave
-    /// it, and for one that trainings leave out: a person confirms it.
+    /// Sets or removes an image's label, as a part of a change; the same label again is no change, but for who gave
+    /// it, and for one that trainings leave out: a person confirms it. No effect on an image that the task does not look
+    /// at.
     pub(super) fn set_label(
         &mut self,
         cx: &mut Cx<'_>,
+        under_way: &mut UnderWay,
         id: SampleId,
         label: Option<Label>,
         source: LabelSource,
@@ -119,12 +164,13 @@ impl Labels {
         if changed == Changed::Nothing && !is_confirmed {
             return changed;
         }
-        if let Some(labelled_since) = &mut self.undoing {
-            labelled_since.insert(id);
+        let task = cx.task_id();
+        if let Some(labelled_since) = &mut under_way.undoing {
+            labelled_since.insert((task.clone(), id));
         }
         let at = cx.stamp();
-        cx.write(Write::Label { task: TaskId::default(), id, label: label.clone(), source, at, change });
-        self.learn(cx, id);
+        cx.write(Write::Label { task, id, label: label.clone(), source, at, change });
+        under_way.learn(cx, id);
         if changed == Changed::Label || is_confirmed {
             self.left_out.remove(&id);
             self.review.outdated();
@@ -134,6 +180,15 @@ impl Labels {
         }
         changed
     }
+}
+
+/// Which task each item is about.
+///
+/// # Errors
+/// The answer, where one is about none of the device's.
+pub(super) fn tasks_of(cx: &Cx<'_>, items: &[wire::LabelItem]) -> Result<Vec<TaskId>, Answer> {
+    let tasks = items.iter().map(|item| cx.settings().task_meant(item.task.as_ref()));
+    tasks.collect::<Result<_, _>>().map_err(|why| Answer::from(&why))
 }
 
 /// The answer to a label that no image has.

@@ -1,4 +1,6 @@
 //! Samples and their labels: which are known, which images are worth a label, and which samples have to go.
+//!
+//! Samples are shared by all tasks; what a task knows of those that it looks at is its [`Sheet`].
 
 mod arrivals;
 mod awaited;
@@ -7,51 +9,54 @@ mod eviction;
 mod forgetting;
 mod importing;
 mod index;
+mod known;
 mod labelling;
 mod last_word;
 mod living;
 mod review_list;
+mod sheet;
 mod undoing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::commands::Outcome;
 use super::context::Cx;
+use super::event::Review;
 use super::fact::LabelCounts;
 use super::settings::Settings;
 use super::snapshot::StoredSample;
 use super::step::Query;
-use super::write::{ClassFolders, FileDisposition, PendingLabel, Write};
+use super::write::{ClassFolders, FileDisposition, PendingLabel};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
 use crate::words::{SampleId, TaskId};
 pub use awaited::PENDING_MAX;
-use class_folders::Doubts;
 use eviction::Eviction;
-use index::{Resolved, SampleIndex};
-use review_list::ReviewState;
+use known::{KnownSamples, Resolved};
+use sheet::Sheet;
 pub use undoing::{ChangedImage, NothingToUndo, StoredChange};
 
 /// The machine of samples and labels.
 #[derive(Debug)]
 pub(super) struct Labels {
-    index: SampleIndex,
-    review: ReviewState,
+    known: KnownSamples,
+    sheets: BTreeMap<TaskId, Sheet>,
     eviction: Eviction,
-    doubts: Doubts,
+    under_way: UnderWay,
+}
+
+/// What concerns the labels of all tasks while it is under way.
+#[derive(Debug, Default)]
+struct UnderWay {
     /// Samples that are being forgotten: what is learned at once has let go of them, and they are still stored.
     leaving: BTreeSet<SampleId>,
     /// The number of the latest change by a person.
     changes: u64,
     /// The change of the import that further requests may belong to.
     importing: Option<u64>,
-    /// While the store is asked what is to be undone: the images whose labels changed since.
-    undoing: Option<BTreeSet<SampleId>>,
-    /// Samples whose labels the last training left out.
-    left_out: BTreeSet<SampleId>,
-    /// Samples that were in doubt before the start.
-    in_doubt: Vec<SampleId>,
+    /// While the store is asked what is to be undone: the images whose labels changed since, by task.
+    undoing: Option<BTreeSet<(TaskId, SampleId)>>,
     /// Files that wait to be read, as the files' machine posted.
     files_waiting: usize,
     /// Whether files of a listing are among them, or had to be left to another one.
@@ -62,87 +67,155 @@ impl Labels {
     /// The machine of what the store has; files outside of all watched folders are passed over.
     pub fn new(
         settings: &Settings,
-        samples: Vec<StoredSample>,
+        samples: Vec<SampleId>,
+        mut of_tasks: BTreeMap<TaskId, Vec<StoredSample>>,
         pending: Vec<PendingLabel>,
         files: &[(PathBuf, FileDisposition)],
-        judged_under: Option<ClassFolders>,
+        judged_under: Option<&ClassFolders>,
         changes: u64,
     ) -> Self {
-        let in_doubt = samples.iter().filter(|sample| sample.in_doubt).map(|sample| sample.id).collect();
-        let mut index = SampleIndex::new(samples, pending);
-        for (path, fate) in files {
-            if let FileDisposition::Sample(id) = fate
-                && settings.root_of(path).is_some()
-            {
-                // A folder that cannot be a class was reported when the file came.
-                let class = settings.class_by_folder(path).unwrap_or_default();
-                index.file_lives(path, *id, class.as_ref());
+        let known: KnownSamples = samples.into_iter().collect();
+        let mut awaited: BTreeMap<TaskId, Vec<PendingLabel>> = BTreeMap::new();
+        for label in pending {
+            awaited.entry(label.task.clone()).or_default().push(label);
+        }
+        let sheet = |task: &super::TaskSettings| {
+            let (samples, awaited) = (of_tasks.remove(&task.id), awaited.remove(&task.id));
+            let mut sheet = Sheet::new(samples.unwrap_or_default(), awaited.unwrap_or_default(), judged_under.cloned());
+            for (path, fate) in files {
+                if let FileDisposition::Sample(id) = fate
+                    && settings.root_of(path).is_some()
+                {
+                    // A folder that cannot be a class was reported when the file came.
+                    let class = settings.class_by_folder(task, path).unwrap_or_default();
+                    sheet.index.file_lives(path, *id, class.as_ref());
+                }
             }
-        }
-        Self {
-            index,
-            review: ReviewState::default(),
-            eviction: Eviction::default(),
-            doubts: Doubts::new(judged_under),
-            leaving: BTreeSet::new(),
-            changes,
-            importing: None,
-            undoing: None,
-            left_out: BTreeSet::new(),
-            in_doubt,
-            files_waiting: 0,
-            backlog_waits: false,
-        }
+            (task.id.clone(), sheet)
+        };
+        let sheets = settings.tasks.iter().map(sheet).collect();
+        Self { known, sheets, eviction: Eviction::default(), under_way: UnderWay { changes, ..UnderWay::default() } }
     }
 
-    /// Samples, and how many of them are labelled.
+    /// Samples, and how many of them are labelled in any task.
     pub fn samples(&self) -> (usize, usize) {
-        (self.index.len(), self.index.labelled())
+        let labelled = match self.sheets.values().collect::<Vec<_>>()[..] {
+            [only] => only.index.labelled(),
+            ref sheets => {
+                self.known.ids().filter(|id| sheets.iter().any(|sheet| sheet.index.label(id).is_some())).count()
+            }
+        };
+        (self.known.len(), labelled)
     }
 
-    /// What a training could learn from.
-    pub fn counts(&self) -> LabelCounts {
-        let classes = self.index.counts();
-        LabelCounts {
-            labelled: self.index.labelled(),
-            classes: classes.len(),
-            only: classes.keys().next().filter(|_| classes.len() == 1).cloned(),
+    /// Samples that a task looks at, and how many of them it has a label for.
+    pub fn samples_of(&self, task: &TaskId) -> (usize, usize) {
+        self.sheets.get(task).map_or((0, 0), |sheet| (sheet.index.len(), sheet.index.labelled()))
+    }
+
+    /// Whether every task looks at every sample.
+    pub fn are_all_looked_at(&self) -> bool {
+        self.sheets.values().all(|sheet| sheet.index.len() == self.known.len())
+    }
+
+    /// What each task could learn from in a training.
+    pub fn counts(&self) -> impl Iterator<Item = (&TaskId, LabelCounts)> {
+        self.sheets.iter().map(|(task, sheet)| (task, sheet.counts()))
+    }
+
+    /// A training of a task left out the labels of these images, and believed all others.
+    pub fn left_out(&mut self, task: &TaskId, images: BTreeSet<SampleId>) {
+        if let Some(sheet) = self.sheets.get_mut(task) {
+            sheet.left_out(images);
         }
-    }
-
-    /// A training left out the labels of these images, and believed all others.
-    pub fn left_out(&mut self, images: BTreeSet<SampleId>) {
-        self.left_out = images;
-        self.review.outdated();
     }
 
     /// The engine starts: a new review list is due, and a look at the class folders.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
-        self.review.outdated();
-        let in_doubt = std::mem::take(&mut self.in_doubt);
-        self.judge_at_start(cx, in_doubt);
+        let mut judged = false;
+        for (task, sheet) in &mut self.sheets {
+            sheet.review.outdated();
+            judged |= sheet.judge_at_start(&mut cx.of(task), &mut self.under_way);
+        }
+        if judged {
+            class_folders::note_settings(cx);
+        }
     }
 
     /// Files that wait to be read, and whether files that a listing found are among them.
     pub fn files_waiting(&mut self, waiting: usize, backlog_waits: bool) {
-        (self.files_waiting, self.backlog_waits) = (waiting, backlog_waits);
+        (self.under_way.files_waiting, self.under_way.backlog_waits) = (waiting, backlog_waits);
+    }
+
+    /// At these paths there are no images any more.
+    pub fn files_gone(&mut self, cx: &mut Cx<'_>, paths: &[PathBuf]) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.files_gone(&mut cx.of(task), paths);
+        }
+    }
+
+    /// Has the files of images in doubt looked at, when all that is known of was read.
+    pub fn look_at_doubts(&mut self, cx: &mut Cx<'_>) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.look_at_doubts(&mut cx.of(task), &self.under_way);
+        }
+    }
+
+    /// The files of these images were looked at, and those that are gone were reported before.
+    pub fn files_checked(&mut self, cx: &mut Cx<'_>, images: &[SampleId]) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.files_checked(&mut cx.of(task), &mut self.under_way, images);
+        }
     }
 
     /// Forgets the labels whose image did not come in time.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
-        for prefix in self.index.awaited.expire(&cx.ages()) {
-            cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix });
+        for (task, sheet) in &mut self.sheets {
+            sheet.expire(&mut cx.of(task));
         }
     }
 
+    /// Requests review lists that are out of date.
+    pub fn ask_when_due(&mut self, cx: &mut Cx<'_>) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.ask_when_due(&mut cx.of(task), self.under_way.files_waiting);
+        }
+    }
+
+    /// Requests a review list of a task now.
+    pub fn ask(&mut self, cx: &mut Cx<'_>, task: &TaskId) {
+        if let Some(sheet) = self.sheets.get_mut(task) {
+            sheet.ask(&mut cx.of(task), None);
+        }
+    }
+
+    /// A review list of a task was made.
+    pub fn reviewed(&mut self, cx: &mut Cx<'_>, task: &TaskId, review: Review) {
+        if let Some(sheet) = self.sheets.get_mut(task) {
+            sheet.reviewed(&mut cx.of(task), review);
+        }
+    }
+
+    /// Publishes all review lists as they are.
+    pub fn publish_reviews(&mut self, cx: &mut Cx<'_>) {
+        for (task, sheet) in &mut self.sheets {
+            sheet.publish_review(&mut cx.of(task));
+        }
+    }
+
+    /// The review list of a task, for requests.
+    pub fn show_review_list(&self, task: &TaskId) -> Answer {
+        self.sheets.get(task).map_or_else(|| no_such_task(task), Sheet::show_review_list)
+    }
+
     /// Samples in the order of their arrival.
-    pub fn list_samples(&self, samples: &Samples) -> Outcome {
-        let Samples { limit, after, label, unlabelled } = samples.clone();
+    pub fn list_samples(&self, task: &TaskId, samples: &Samples) -> Outcome {
+        let Samples { limit, after, label, unlabelled, .. } = samples.clone();
         let after = match after.map(|prefix| self.image_named(&prefix)).transpose() {
             Ok(after) => after,
             Err(answer) => return Outcome::Done(answer),
         };
-        Outcome::Later(Query::Samples { limit, after, label, unlabelled })
+        Outcome::Later(Query::Samples { task: task.clone(), limit, after, label, unlabelled })
     }
 
     /// The stored image that is meant by the first digits of its digest.
@@ -150,7 +223,7 @@ impl Labels {
     /// # Errors
     /// The answer, where it means none or several.
     pub fn image_named(&self, prefix: &ImagePrefix) -> Result<SampleId, Answer> {
-        match self.index.resolve(prefix.as_str()) {
+        match self.known.resolve(prefix.as_str()) {
             Resolved::Known(id) => Ok(id),
             Resolved::Unknown => {
                 let reason = format!("no sample's SHA-256 begins with {prefix}; request/samples names them");
@@ -159,4 +232,9 @@ impl Labels {
             Resolved::Ambiguous => Err(labelling::ambiguous(prefix)),
         }
     }
+}
+
+/// The answer to a request about a task that the configuration does not name.
+fn no_such_task(task: &TaskId) -> Answer {
+    Answer::error(ErrorCode::NotFound, format!("there is no task {task}"))
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::super::context::Cx;
 use super::super::event::Review;
-use super::super::step::Act;
-use super::Labels;
+use super::super::step::TaskAct;
+use super::sheet::Sheet;
 use crate::wire::command::{self, Spec as _};
-use crate::wire::{Answer, ReviewItems, ReviewList, ReviewReason, Topic};
+use crate::wire::{Answer, ReviewItems, ReviewList, ReviewReason, TaskTopic};
 use crate::words::{SampleId, Timestamp};
 
 /// A list is made at most this often while images and labels keep coming.
@@ -42,12 +42,12 @@ impl ReviewState {
     }
 }
 
-impl Labels {
+impl Sheet {
     /// Requests a list when the last one is out of date and no file waits.
-    pub fn ask_when_due(&mut self, cx: &mut Cx<'_>) {
+    pub fn ask_when_due(&mut self, cx: &mut Cx<'_>, files_waiting: usize) {
         let review = &self.review;
         let recent = review.made_at.is_some_and(|at| cx.now.mono.saturating_sub(at) < EVERY);
-        if review.stale && !review.running && !recent && self.files_waiting == 0 && !cx.is_stopping() {
+        if review.stale && !review.running && !recent && files_waiting == 0 && !cx.is_stopping() {
             let since = review.since;
             self.ask(cx, since);
         }
@@ -59,7 +59,7 @@ impl Labels {
         self.review.stale = false;
         self.review.running = true;
         self.review.made_at = Some(cx.now.mono);
-        cx.act(Act::Review { since });
+        cx.task_act(TaskAct::Review { since });
     }
 
     /// A list was made; what was labelled or dropped meanwhile is not on it.
@@ -90,7 +90,10 @@ impl Labels {
     /// Publishes the list as it is.
     pub fn publish_review(&mut self, cx: &mut Cx<'_>) {
         let body = self.review.list.clone();
-        cx.publish(Topic::Review, |envelope| ReviewList { envelope, body });
+        cx.publish_of_task(TaskTopic::Review, |envelope, task| ReviewList {
+            envelope,
+            body: ReviewItems { task, ..body.clone() },
+        });
     }
 
     /// The list, for requests.

@@ -35,7 +35,7 @@ pub struct StoredChange {
 /// An image of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedImage {
-    /// The task that it was labelled in.
+    /// Whose label.
     pub task: TaskId,
     /// The sample.
     pub id: SampleId,
@@ -84,27 +84,27 @@ impl StoredChange {
 impl Labels {
     /// A change is to be undone; nothing changes yet.
     pub fn undo(&self, undo: &Undo) -> Outcome {
-        if self.undoing.is_some() {
+        if self.under_way.undoing.is_some() {
             let reason = "another change of labels is being undone; send the request again in a second";
             return Outcome::Done(Answer::error(ErrorCode::Busy, reason));
         }
-        Outcome::Later(Query::Undo { change: undo.change, newest: self.changes })
+        Outcome::Later(Query::Undo { change: undo.change, newest: self.under_way.changes })
     }
 
     /// The store is asked what is to be undone. An import that is under way ends, so that no change is undone by half.
     pub fn undo_begins(&mut self) {
-        self.undoing = Some(BTreeSet::new());
-        self.importing = None;
+        self.under_way.undoing = Some(BTreeSet::new());
+        self.under_way.importing = None;
     }
 
     /// The store has no answer.
     pub fn undo_ends(&mut self) {
-        self.undoing = None;
+        self.under_way.undoing = None;
     }
 
     /// The store has the change: it is undone, and the request is answered.
     pub fn undo_change(&mut self, cx: &mut Cx<'_>, job: JobId, asked: &Undo, found: Option<StoredChange>) {
-        let labelled_since = self.undoing.take().unwrap_or_default();
+        let labelled_since = self.under_way.undoing.take().unwrap_or_default();
         if cx.storage_is_out() {
             let reason = "nothing can be stored now ('edgetuned ctl status' says why), so nothing was undone; send it \
                           again when that is over";
@@ -119,29 +119,29 @@ impl Labels {
         };
         let mut undone = change.begin();
         cx.write(Write::ChangeUndone { change: change.number });
-        for ChangedImage { id, is_present, before, .. } in change.images {
-            if !self.index.contains(&id) {
-                continue;
-            }
-            if !is_present || labelled_since.contains(&id) {
+        for ChangedImage { task, id, is_present, before } in change.images {
+            let Some(sheet) = self.sheets.get(&task).filter(|sheet| sheet.index.contains(&id)) else { continue };
+            if !is_present || labelled_since.contains(&(task.clone(), id)) {
                 undone.kept += 1;
                 continue;
             }
-            let instead_of = self.index.label(&id).cloned();
-            if self.set_label(cx, id, before.clone(), LabelSource::Undo, None) == Changed::Label {
+            let instead_of = sheet.index.label(&id).cloned();
+            if self.set_label(cx, &task, id, before.clone(), LabelSource::Undo, None) == Changed::Label {
                 undone.restore(Restored { image: id, label: before, instead_of });
             }
         }
-        for awaited in self.index.awaited.of_change(change.number) {
-            let prefix = awaited.prefix.clone();
-            let is_present = awaited.change == Some(change.number);
-            *(if is_present { &mut undone.awaited } else { &mut undone.kept }) += 1;
-            if let Some(label) = awaited.without(change.number) {
-                cx.write(Write::PendingLabel(label.clone()));
-                self.index.awaited.insert(label, cx.now);
-            } else {
-                cx.write(Write::DeletePendingLabel { task: TaskId::default(), prefix: prefix.clone() });
-                self.index.awaited.remove(&prefix);
+        for (task, sheet) in &mut self.sheets {
+            for awaited in sheet.index.awaited.of_change(change.number) {
+                let prefix = awaited.prefix.clone();
+                let is_present = awaited.change == Some(change.number);
+                *(if is_present { &mut undone.awaited } else { &mut undone.kept }) += 1;
+                if let Some(label) = awaited.without(change.number) {
+                    cx.write(Write::PendingLabel(label.clone()));
+                    sheet.index.awaited.insert(label, cx.now);
+                } else {
+                    cx.write(Write::DeletePendingLabel { task: task.clone(), prefix: prefix.clone() });
+                    sheet.index.awaited.remove(&prefix);
+                }
             }
         }
         cx.found_out(job, &Undo::answer(&undone));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::write::Write;
 use crate::wire::EventKind;
-use crate::words::Component;
+use crate::words::{Component, TaskId};
 
 /// Events of one kind that are reported one by one.
 const BURST: usize = 20;
@@ -30,34 +30,36 @@ const TOPICS: [&str; 5] = ["label", "request", "config", "update", "homeassistan
 struct Report {
     /// Those of one kind share a burst.
     kind: String,
+    /// The task that it is about, where messages name tasks.
+    task: Option<TaskId>,
     says: EventKind,
 }
 
 impl Report {
     fn of_type(says: EventKind) -> Self {
-        Self { kind: format!("event {}", says.event_type()), says }
+        Self { kind: format!("event {}", says.event_type()), task: None, says }
     }
 
     fn of_source(source: Component, reason: String) -> Self {
         let says = EventKind::Error { topic: None, source: Some(source.to_string()), reason };
-        Self { kind: format!("source {source}"), says }
+        Self { kind: format!("source {source}"), task: None, says }
     }
 
     fn of_topic(topic: &str, reason: String) -> Self {
         let first = topic.split('/').next().unwrap_or_default();
         let kind = format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default());
-        Self { kind, says: EventKind::Error { topic: Some(topic.to_owned()), source: None, reason } }
+        Self { kind, task: None, says: EventKind::Error { topic: Some(topic.to_owned()), source: None, reason } }
     }
 
     /// The event that reports it, and that `left_out` others were not reported.
-    fn into_event(mut self, left_out: u64) -> EventKind {
+    fn into_event(mut self, left_out: u64) -> (Option<TaskId>, EventKind) {
         let what = if matches!(self.says, EventKind::Error { .. }) { "errors" } else { "events" };
         if left_out > 0
             && let Some(reason) = self.says.reason_mut()
         {
             *reason = format!("{reason} ({left_out} more {what} like this were not reported)");
         }
-        self.says
+        (self.task, self.says)
     }
 }
 
@@ -101,7 +103,7 @@ pub(super) struct EventLimiter {
 
 impl EventLimiter {
     /// What to say of `report` now, if anything.
-    fn take(&mut self, now: Duration, report: Report) -> Option<EventKind> {
+    fn take(&mut self, now: Duration, report: Report) -> Option<(Option<TaskId>, EventKind)> {
         let bucket = self.buckets.entry(report.kind.clone()).or_insert_with(|| TokenBucket::new(now));
         if bucket.take(now) {
             bucket.latest = None;
@@ -113,7 +115,7 @@ impl EventLimiter {
     }
 
     /// Left-out events that may be reported now: the latest of each kind, with the number of the others.
-    fn due(&mut self, now: Duration) -> Vec<EventKind> {
+    fn due(&mut self, now: Duration) -> Vec<(Option<TaskId>, EventKind)> {
         let mut due = Vec::new();
         for bucket in self.buckets.values_mut() {
             if let Some(latest) = bucket.latest.take_if(|_| bucket.left_out > 0) {
@@ -152,7 +154,7 @@ impl Cx<'_> {
     /// they must not get in the way of signed ones.
     pub fn update_failed(&mut self, signed: bool, says: EventKind) {
         let kind = if signed { "signed updates" } else { "updates" };
-        self.report_error(Report { kind: kind.to_owned(), says });
+        self.report_error(Report { kind: kind.to_owned(), task: None, says });
     }
 
     /// Reports something that happened.
@@ -166,8 +168,9 @@ impl Cx<'_> {
     }
 
     fn report(&mut self, report: Report) {
-        if let Some(kind) = self.messages.events.take(self.now.mono, report) {
-            self.spool_event(kind);
+        let report = Report { task: self.named_task(), ..report };
+        if let Some((task, kind)) = self.messages.events.take(self.now.mono, report) {
+            self.spool_event(task, kind);
         }
     }
 
@@ -185,8 +188,8 @@ impl Cx<'_> {
     /// Reports what was left out. What the outbox dropped is reported while connected: the event itself takes space,
     /// and while the broker is away one such event after another would push out what it speaks of.
     pub fn report_left_out_events(&mut self) {
-        for kind in self.messages.events.due(self.now.mono) {
-            self.spool_event(kind);
+        for (task, kind) in self.messages.events.due(self.now.mono) {
+            self.spool_event(task, kind);
         }
         if self.messages.reports.connected
             && let Some(count) = self.messages.events.dropped_due(self.now.mono)

@@ -10,7 +10,7 @@ fn report(topic: &str) -> Report {
     Report::of_topic(topic, "broken".into())
 }
 
-fn reason(kind: &EventKind) -> &str {
+fn reason((_, kind): &(Option<TaskId>, EventKind)) -> &str {
     match kind {
         EventKind::Error { reason, .. } => reason,
         other => panic!("{other:?} is no error"),

@@ -18,8 +18,8 @@ use super::event::SystemMetrics;
 use super::settings::Settings;
 use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
-use crate::wire::{AlertId, Ignored, SourceHealth, TrainingPhase, Warning};
-use crate::words::{SourceId, Timestamp};
+use crate::wire::{AlertId, Ignored, SourceHealth, TaskHealth, TrainingPhase, Warning};
+use crate::words::{SourceId, TaskId, Timestamp};
 pub use broker_terms::{Item, Terms, Unanswered};
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
@@ -89,8 +89,10 @@ pub(super) struct Overview<'a> {
     /// When the last training ended.
     pub last_train: Option<Timestamp>,
     pub phase: TrainingPhase,
-    /// The head in service.
+    /// The head in service; of several tasks, that of the first.
     pub champion: Option<&'a HeadInfo>,
+    /// Each task.
+    pub tasks: BTreeMap<TaskId, TaskHealth>,
 }
 
 impl Messages {

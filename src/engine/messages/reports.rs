@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::Cx;
-use super::super::event::{EmbeddedImage, Scored, SystemMetrics, Ticket, TrainingOutcome};
+use super::super::event::{Scored, SystemMetrics, Ticket, TrainingOutcome};
 use super::super::settings::Settings;
 use super::super::snapshot::Worth;
 use super::super::step::Act;
@@ -19,10 +19,10 @@ use super::{Overview, ReplyTo, Unanswered};
 use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
     Alert, AlertId, Announced, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures, Link,
-    Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TopLabel, Topic,
-    TrainResult, Warning,
+    Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TaskAlert, TaskTopic,
+    TopLabel, Topic, TrainResult, Warning,
 };
-use crate::words::{Now, SampleId, SourceId};
+use crate::words::{Now, SampleId, SourceId, TaskId};
 
 /// What the answer to a posted picture is called.
 const IMAGE: &str = "image";
@@ -49,8 +49,10 @@ pub(super) struct Reports {
     pub connected: bool,
     /// Why there is no connection.
     broker_reason: Option<String>,
-    latest: Option<PredictionBody>,
-    latest_result: Option<TrainResult>,
+    /// The latest prediction of each task.
+    latest: BTreeMap<TaskId, PredictionBody>,
+    /// The latest result of a training of each task.
+    latest_result: BTreeMap<TaskId, TrainResult>,
     health_at: Duration,
     health_said: Option<HealthFigures>,
     pub metrics: SystemMetrics,
@@ -70,8 +72,8 @@ impl Reports {
             now: Duration::ZERO,
             connected: false,
             broker_reason: None,
-            latest: None,
-            latest_result: None,
+            latest: BTreeMap::new(),
+            latest_result: BTreeMap::new(),
             health_at: Duration::ZERO,
             health_said: None,
             metrics: SystemMetrics::default(),
@@ -132,9 +134,35 @@ impl Cx<'_> {
         self.act(Act::Publish { topic, payload });
     }
 
+    /// Publishes the latest value of something of the task that is acted for.
+    pub fn publish_of_task<P: Payload>(
+        &mut self,
+        topic: TaskTopic,
+        mut make: impl FnMut(Envelope, Option<TaskId>) -> P,
+    ) {
+        let task = self.named_task();
+        for topic in topic.topics(task.as_ref()) {
+            self.publish(topic, |envelope| make(envelope, task.clone()));
+        }
+    }
+
+    /// Queues a message of the task that is acted for; returns it.
+    fn spool_of_task<P: Payload>(
+        &mut self,
+        topic: TaskTopic,
+        mut make: impl FnMut(Envelope, Option<TaskId>) -> P,
+    ) -> Option<P> {
+        let task = self.named_task();
+        let mut message = None;
+        for topic in topic.topics(task.as_ref()) {
+            message = Some(self.spool(topic, |envelope| make(envelope, task.clone())));
+        }
+        message
+    }
+
     /// Queues an event that the limits let through.
-    pub(super) fn spool_event(&mut self, kind: EventKind) {
-        let report = self.spool(Topic::Event, |envelope| EventReport { envelope, task: None, kind });
+    pub(super) fn spool_event(&mut self, task: Option<TaskId>, kind: EventKind) {
+        let report = self.spool(Topic::Event, |envelope| EventReport { envelope, task, kind });
         self.act(Act::LogEvent(Box::new(report)));
     }
 
@@ -169,15 +197,18 @@ impl Cx<'_> {
 
     /// What was published last of alerts, predictions and trainings, again.
     pub fn publish_latest(&mut self) {
-        for id in AlertId::PLAIN {
-            self.publish_alert(id.clone());
+        let tasks = if self.settings().names_tasks { self.settings().task_ids() } else { Vec::new() };
+        for id in AlertId::possible(&tasks, &[]) {
+            self.publish_alert(id);
         }
-        if let Some(latest) = self.messages.reports.latest.clone() {
-            self.publish(Topic::State, |envelope| Prediction { envelope, body: latest });
+        for (task, latest) in self.messages.reports.latest.clone() {
+            self.of(&task).publish_latest_prediction(&latest);
         }
-        if let Some(result) = &self.messages.reports.latest_result {
+        for result in self.messages.reports.latest_result.clone().into_values() {
             let payload = result.encode();
-            self.act(Act::Publish { topic: Topic::TrainResult, payload });
+            for topic in TaskTopic::TrainResult.topics(result.task.as_ref()) {
+                self.act(Act::Publish { topic, payload: payload.clone() });
+            }
         }
     }
 
@@ -238,30 +269,41 @@ impl Cx<'_> {
         }
     }
 
-    /// Queues a prediction, and publishes it as the latest one.
-    pub fn report_prediction(&mut self, path: &Path, image: &EmbeddedImage, latency: Duration) {
-        let (scored, replayed) = (image.prediction.as_ref(), !self.messages.reports.connected);
-        let body = prediction_body(image.id, path, scored, &self.settings().backbone.name, latency, replayed);
-        self.spool(Topic::Prediction, |envelope| Prediction { envelope, body: body.clone() });
-        self.publish(Topic::State, |envelope| Prediction { envelope, body: body.clone() });
-        self.messages.reports.latest = Some(body);
+    /// Queues a prediction of the task that is acted for, and publishes it as the latest one.
+    pub fn report_prediction(&mut self, path: &Path, image: SampleId, scored: Option<&Scored>, latency: Duration) {
+        let replayed = !self.messages.reports.connected;
+        let body = prediction_body(image, path, scored, &self.settings().backbone.name, latency, replayed);
+        self.report_body(PredictionBody { task: self.named_task(), ..body });
     }
 
-    /// Queues the prediction of a frame, and publishes it as the latest one.
+    fn report_body(&mut self, body: PredictionBody) -> PredictionBody {
+        self.spool_of_task(TaskTopic::Prediction, |envelope, _| Prediction { envelope, body: body.clone() });
+        // Where the task has a state, that is what its topic says.
+        if self.task().state.is_none() {
+            self.publish_latest_prediction(&body);
+            let task = self.task_id();
+            self.messages.reports.latest.insert(task, body.clone());
+        }
+        body
+    }
+
+    fn publish_latest_prediction(&mut self, body: &PredictionBody) {
+        self.publish_of_task(TaskTopic::State, |envelope, _| Prediction { envelope, body: body.clone() });
+    }
+
+    /// The same for a frame of a source; its contents.
     pub fn report_frame(
         &mut self,
         source: &SourceId,
         stale: bool,
-        image: &EmbeddedImage,
+        image: SampleId,
+        scored: Option<&Scored>,
         latency: Duration,
     ) -> PredictionBody {
-        let (scored, replayed) = (image.prediction.as_ref(), !self.messages.reports.connected);
-        let body = prediction_body(image.id, Path::new(""), scored, &self.settings().backbone.name, latency, replayed);
+        let replayed = !self.messages.reports.connected;
+        let body = prediction_body(image, Path::new(""), scored, &self.settings().backbone.name, latency, replayed);
         let body = PredictionBody { path: None, source: Some(source.clone()), stale, ..body };
-        self.spool(Topic::Prediction, |envelope| Prediction { envelope, body: body.clone() });
-        self.publish(Topic::State, |envelope| Prediction { envelope, body: body.clone() });
-        self.messages.reports.latest = Some(body.clone());
-        body
+        self.report_body(PredictionBody { task: self.named_task(), ..body })
     }
 
     /// Answers somebody who posted a picture, where anybody waits.
@@ -272,17 +314,11 @@ impl Cx<'_> {
     }
 
     /// Queues the result of a training.
-    pub fn report_training(
-        &mut self,
-        outcome: &TrainingOutcome,
-        promoted: bool,
-        reason: &str,
-        forgetting: Vec<Change>,
-    ) {
+    pub fn report_training(&mut self, outcome: &TrainingOutcome, promoted: bool, reason: &str, forgetting: &[Change]) {
         let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, .. } = outcome;
-        let result = self.spool(Topic::TrainResult, |envelope| TrainResult {
+        let result = self.spool_of_task(TaskTopic::TrainResult, |envelope, task| TrainResult {
             envelope,
-            task: None,
+            task,
             training: order.id,
             trigger: order.reason.clone(),
             head: challenger.head.clone(),
@@ -296,11 +332,12 @@ impl Cx<'_> {
             change: verdict.change,
             challenger: challenger.figures.clone(),
             champion: champion.clone(),
-            forgetting: forgetting.into_iter().map(RecallChange::from).collect(),
+            forgetting: forgetting.iter().cloned().map(RecallChange::from).collect(),
             suspicious_labels: *suspicious_labels,
             disbelieved_labels: left_out.as_ref().map_or(0, |left_out| left_out.images.len() as u64),
         });
-        self.messages.reports.latest_result = Some(result);
+        let task = self.task_id();
+        self.messages.reports.latest_result.extend(result.map(|result| (task, result)));
         self.emit_event(EventKind::Trained { training: order.id, head: challenger.head.clone() });
     }
 
@@ -322,7 +359,7 @@ impl Cx<'_> {
             images_total: reports.images_total,
             errors_total: reports.errors_total,
             disbelieved: overview.disbelieved,
-            tasks: BTreeMap::new(),
+            tasks: if self.settings().names_tasks { overview.tasks.clone() } else { BTreeMap::new() },
             sources: overview.sources.clone(),
             last_train: overview.last_train,
             uptime_s: reports.now.saturating_sub(reports.started_at).as_secs(),
@@ -387,6 +424,18 @@ impl Cx<'_> {
             self.publish_alert(id);
         }
         is_news
+    }
+
+    /// Raises an alert of the task that is acted for.
+    pub fn raise_for_task(&mut self, alert: TaskAlert, severity: Severity, text: String) {
+        let id = alert.of(self.named_task().as_ref());
+        self.raise(id, severity, text);
+    }
+
+    /// Clears an alert of the task that is acted for.
+    pub fn clear_for_task(&mut self, alert: TaskAlert) {
+        let id = alert.of(self.named_task().as_ref());
+        self.clear(id);
     }
 
     /// Clears an alert that is up.

@@ -116,7 +116,7 @@ impl Cx<'_> {
             return self.error(Component::Config, reason.to_owned());
         }
         let (name, command) = (Reload::NAME.to_owned(), Reload.into());
-        let request = Request { name, command, transaction: None, expires: None, task: None };
+        let request = Request { name, command, task: None, transaction: None, expires: None };
         match self.messages.pending.begin(request, None).filter(|_| !self.is_stopping()) {
             Some(job) => self.start_query(job, Query::Reload),
             None => self.error(
@@ -132,6 +132,11 @@ impl Cx<'_> {
             self.notify(Systemd::Reloading);
         }
         self.act(Act::Query { job, query });
+    }
+
+    /// A request that is being answered in the background.
+    pub fn request_of(&self, job: JobId) -> Option<&Request> {
+        self.messages.pending.request(job)
     }
 
     /// The command of a request that is being answered in the background.

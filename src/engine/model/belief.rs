@@ -11,7 +11,7 @@ use super::super::event::LeftOut;
 use super::super::fact::Fact;
 use super::super::write::Disbelieved;
 use super::Model;
-use crate::wire::{AlertId, Severity, Warning};
+use crate::wire::{Severity, TaskAlert, Warning};
 use crate::words::SampleId;
 
 impl Model {
@@ -26,7 +26,7 @@ impl Model {
         let since = self.disbelieved().map_or(cx.now.wall, |former| former.since);
         let (count, text) = (left_out.images.len() as u64, left_out.text());
         let images: BTreeSet<SampleId> = left_out.images.iter().copied().take(Disbelieved::MAX).collect();
-        cx.raise(AlertId::Labels, Severity::Warning, text.clone());
+        cx.raise_for_task(TaskAlert::Labels, Severity::Warning, text.clone());
         cx.post(Fact::LabelsLeftOut(images.clone()));
         *self.schedule.disbelieved() = Some(Disbelieved { images, count, text, since });
     }
@@ -51,6 +51,6 @@ impl Model {
 }
 
 fn believed_again(cx: &mut Cx<'_>) {
-    cx.clear(AlertId::Labels);
+    cx.clear_for_task(TaskAlert::Labels);
     cx.post(Fact::LabelsLeftOut(BTreeSet::new()));
 }

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::context::Cx;
 use super::super::event::{EmbeddingDrift, Scored};
-use super::super::step::Act;
+use super::super::fact::Fact;
+use super::super::step::TaskAct;
 use super::Model;
 use crate::eval::drift::{Adwin, Cut};
-use crate::wire::{AlertId, EventKind, Severity, Warning};
+use crate::wire::{EventKind, Severity, TaskAlert, Warning};
 use crate::words::Timestamp;
 
 /// Labels since the alarm that make a training worth while, where `training.min_new_labels` asks for more.
@@ -138,21 +139,21 @@ impl Model {
         self.write_live(cx);
         let (kind, p_value, score) = (shift.kind().to_owned(), shift.p_value(), shift.score());
         cx.emit_event(EventKind::Drift { kind, p_value, score, reason });
-        cx.raise(AlertId::Drift, Severity::Warning, text);
+        cx.raise_for_task(TaskAlert::Drift, Severity::Warning, text);
         let since = if let Shift::Embedding { since, .. } = shift { *since } else { cx.now.wall };
-        cx.act(Act::Review { since: Some(since) });
+        cx.task_act(TaskAct::Review { since: Some(since) });
     }
 
     /// A label came while the alarm is up: a few of them are worth a training.
     pub fn label_after_drift(&mut self, cx: &mut Cx<'_>) {
         let Some(drift) = &mut self.live.drift else { return };
         drift.labels += 1;
-        let enough = drift.labels == LABELS.min(cx.settings().schedule.min_new_labels);
+        let enough = drift.labels == LABELS.min(cx.task().schedule.min_new_labels);
         self.write_live(cx);
         if enough && self.trainable().is_ok() {
             self.schedule.request("drift");
             self.write_training(cx);
-            self.begin_training(cx);
+            cx.post(Fact::TrainingDue);
         }
     }
 
@@ -161,7 +162,7 @@ impl Model {
     pub fn drift_answered(&mut self, cx: &mut Cx<'_>) {
         self.streams = Streams::default();
         if self.live.drift.take_if(|drift| drift.labels > 0).is_some() {
-            cx.clear(AlertId::Drift);
+            cx.clear_for_task(TaskAlert::Drift);
         }
     }
 }

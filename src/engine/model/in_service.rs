@@ -11,13 +11,13 @@
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
-use super::super::step::Act;
+use super::super::step::TaskAct;
 use super::super::write::HeadStatus;
 use super::Model;
 use super::live_accuracy::Measured;
 use super::registry::Rollback;
 use crate::wire::command::{self, Spec as _};
-use crate::wire::{AlertId, Answer, ErrorCode, EventKind, Promoted, RolledBack};
+use crate::wire::{Answer, ErrorCode, EventKind, Promoted, RolledBack, TaskAlert};
 use crate::words::HeadRef;
 
 /// Why a head comes into service.
@@ -55,14 +55,14 @@ impl Model {
         for write in writes {
             cx.write(write);
         }
-        cx.clear(AlertId::Model);
+        cx.clear_for_task(TaskAlert::Model);
         self.end_shadow(cx, "rolled back meanwhile");
         self.went_back(cx, from, Some(to), reason);
     }
 
     /// The head in service does not serve: the one before it does again, or none.
     fn take_out_of_service(&mut self, cx: &mut Cx<'_>, why: &str) {
-        if let Some(rollback) = self.heads.roll_back(cx.stamp(), why) {
+        if let Some(rollback) = self.heads.roll_back(cx.task_id(), cx.stamp(), why) {
             return self.roll_back(cx, rollback);
         }
         let Some(from) = self.heads.champion().map(|champion| champion.head.clone()) else { return };
@@ -82,7 +82,7 @@ impl Model {
         self.serve(cx, to.as_ref(), None);
         cx.emit_event(EventKind::RolledBack { head: to, from: from.clone(), reason: reason.clone() });
         self.write_live(cx);
-        self.publish_info(cx);
+        cx.post(Fact::HeadsChanged);
         cx.post(Fact::HeadRolledBack { from, reason });
     }
 
@@ -90,7 +90,8 @@ impl Model {
     fn serve(&mut self, cx: &mut Cx<'_>, head: Option<&HeadRef>, record: Option<crate::eval::live::Record>) {
         let version = head.map(|head| head.version);
         self.live.serves(version, record);
-        cx.act(Act::Serve(version));
+        cx.task_act(TaskAct::Serve(version));
+        self.judge_again(cx);
     }
 
     /// A request puts a stored head in service.
@@ -102,14 +103,14 @@ impl Model {
         let from = self.heads.champion().map(|champion| champion.head.clone());
         if from.as_ref() != Some(&head) {
             self.put_in_service(cx, &head, Why::Request, "promoted on request".to_owned());
-            self.publish_info(cx);
+            cx.post(Fact::HeadsChanged);
         }
         command::Promote::answer(&Promoted { head, from })
     }
 
     /// A request goes back to the previous head.
     pub fn roll_back_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
-        let Some(rollback) = self.heads.roll_back(cx.stamp(), "on request") else {
+        let Some(rollback) = self.heads.roll_back(cx.task_id(), cx.stamp(), "on request") else {
             let reason = "no earlier head is kept for this backbone; see 'edgetuned heads list'";
             return Answer::error(ErrorCode::NotPossible, reason);
         };
@@ -128,7 +129,7 @@ impl Model {
         if let Some(version) = champion {
             // Another one took its place just now and serves when that is durable.
             if stored == champion {
-                cx.act(Act::Resume(version));
+                cx.task_act(TaskAct::Resume(version));
             }
         } else if let Some(incompatible) = self.heads.incompatible_champion() {
             let (version, backbone) = (incompatible.head.version, incompatible.backbone.clone());
@@ -142,7 +143,7 @@ impl Model {
             self.live.serves(champion, None);
         }
         if let Some(shadow) = &self.live.shadow {
-            cx.act(Act::Shadow(Some(shadow.head.version)));
+            cx.task_act(TaskAct::Shadow(Some(shadow.head.version)));
         }
         // The label that showed it may have come when everything was about to restart.
         self.roll_back_when_fallen(cx);
@@ -151,9 +152,9 @@ impl Model {
     /// Changes a head's status; making one champion leaves no other.
     pub fn set_status(&mut self, cx: &mut Cx<'_>, version: u64, status: HeadStatus, reason: String) {
         if status == HeadStatus::Champion {
-            cx.clear(AlertId::Model);
+            cx.clear_for_task(TaskAlert::Model);
         }
         let at = cx.stamp();
-        cx.write(self.heads.set(version, status, reason, at));
+        cx.write(self.heads.set(cx.task_id(), version, status, reason, at));
     }
 }

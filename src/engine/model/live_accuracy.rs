@@ -17,7 +17,7 @@ use crate::eval::forgetting::Records;
 use crate::eval::live::{Record, Score, Tally, fell};
 use crate::head::{ClassFigures, Figures};
 use crate::wire::{LiveFigure, LiveFigures};
-use crate::words::{Label, SampleId, TaskId, is_audit};
+use crate::words::{Label, SampleId, is_audit};
 
 /// Kept over restarts, as JSON.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl Model {
         // A head that is about to come into service is not rolled back.
         let Some(record) = self.live.record.as_ref().filter(|_| !cx.is_stopping()) else { return };
         let Some(why) = fell(record, self.live.tally.audit) else { return };
-        if let Some(rollback) = self.heads.roll_back(cx.stamp(), &why) {
+        if let Some(rollback) = self.heads.roll_back(cx.task_id(), cx.stamp(), &why) {
             self.roll_back(cx, rollback);
         } else if self.live.drift.is_none() {
             self.drifted(cx, &Shift::Accuracy { why });
@@ -113,6 +113,6 @@ impl Model {
 
     /// Makes the state durable.
     pub fn write_live(&self, cx: &mut Cx<'_>) {
-        cx.write(Write::LiveState { task: TaskId::default(), state: Box::new(self.live.clone()) });
+        cx.write(Write::LiveState { task: cx.task_id(), state: Box::new(self.live.clone()) });
     }
 }

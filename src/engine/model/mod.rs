@@ -1,13 +1,18 @@
 //! Heads and their training: when to train, which head serves, and how right it is.
+//!
+//! A [`Model`] is that of one task, and knows of no other; what they share, the one training at a time, is in
+//! [`Models`].
 
 mod belief;
 mod drift;
 mod in_service;
 mod live_accuracy;
+mod models;
 mod promotion;
 mod registry;
 mod schedule;
 mod shadow;
+mod state;
 mod training;
 
 use std::time::Duration;
@@ -16,23 +21,25 @@ use super::commands::Outcome;
 use super::context::Cx;
 use super::event::Scored;
 use super::fact::LabelCounts;
-use super::settings::Settings;
-use super::snapshot::HeadInfo;
+use super::settings::TaskSettings;
+use super::snapshot::{HeadInfo, StoredTask};
+use super::states::StateMachine;
 use super::step::Query;
-use super::write::{Disbelieved, TrainingState};
-use crate::wire::command::{self, Command, Spec as _};
-use crate::wire::{Answer, ErrorCode, HeadEntry, Info, InfoHead, LiveFigures, Topic, TrainingPhase, Versions, Warning};
-use crate::words::{HeadRef, Label, SampleId, Timestamp};
+use super::write::Disbelieved;
+use crate::wire::command::{self, Spec as _};
+use crate::wire::{Answer, ErrorCode, HeadEntry, InfoHead, LiveFigures, TrainingPhase, Warning};
+use crate::words::{HeadRef, Label, SampleId, TaskId, Timestamp};
 pub use drift::DriftState;
 use drift::Streams;
 pub use live_accuracy::{LiveAccuracy, Measured};
+pub(super) use models::Models;
 pub use registry::{Registry, Rollback};
 use schedule::Schedule;
 pub use schedule::ScheduleSettings;
 pub use shadow::Shadow;
 use training::Progress;
 
-/// The machine of heads.
+/// The heads of one task.
 #[derive(Debug)]
 pub(super) struct Model {
     heads: Registry,
@@ -40,14 +47,13 @@ pub(super) struct Model {
     progress: Progress,
     live: LiveAccuracy,
     streams: Streams,
+    /// What makes a state of the predictions, where the task has one.
+    state: Option<StateMachine>,
     /// What a training could learn from, as the labels' machine posted.
     counts: LabelCounts,
     /// Whether files wait, as the files' machine posted, and since when without a pause.
     files_wait: bool,
     backlog_since: Option<Duration>,
-    /// Whether a head that came as an update is compared with the champion, as the remote machine posted: neither the
-    /// champion nor the versions of heads change meanwhile.
-    is_comparing: bool,
     /// Whether samples were forgotten that a running training may have seen, or another backbone's head.
     saw_forgotten: SawForgotten,
 }
@@ -60,17 +66,18 @@ struct SawForgotten {
 }
 
 impl Model {
-    pub fn new(settings: &Settings, heads: Vec<HeadInfo>, training: TrainingState, live: LiveAccuracy) -> Self {
+    pub fn new(settings: &TaskSettings, stored: StoredTask) -> Self {
+        let StoredTask { heads, training, live, state, .. } = stored;
         Self {
             heads: Registry::new(heads, settings.space).deleted_up_to(training.deleted_version.unwrap_or(0)),
             schedule: Schedule::new(settings.schedule.clone(), training),
             progress: Progress::default(),
             live,
             streams: Streams::default(),
+            state: settings.state.clone().map(|settings| StateMachine::new(settings, state)),
             counts: LabelCounts::default(),
             files_wait: false,
             backlog_since: None,
-            is_comparing: false,
             saw_forgotten: SawForgotten::default(),
         }
     }
@@ -125,12 +132,19 @@ impl Model {
         self.files_wait = waiting > 0;
     }
 
-    /// Whether a head that came as an update is being compared with the champion.
-    pub fn comparing(&mut self, is_comparing: bool) {
-        self.is_comparing = is_comparing;
-        if !is_comparing {
-            self.heads.release_version(registry::HeadOrigin::Update);
-        }
+    /// No head that came as an update is compared with the champion any more.
+    pub fn compared(&mut self) {
+        self.heads.release_version(registry::HeadOrigin::Update);
+    }
+
+    /// The head in service, as `info` shows it.
+    fn info(&self) -> Option<InfoHead> {
+        self.heads.champion().map(|champion| InfoHead {
+            id: champion.head.id.clone(),
+            version: champion.head.version,
+            classes: champion.classes.clone(),
+            accuracy: champion.accuracy,
+        })
     }
 
     /// A new image was predicted.
@@ -148,6 +162,7 @@ impl Model {
             self.answered(cx, id, &label, predicted);
             self.label_after_drift(cx);
         }
+        self.judge_again(cx);
     }
 
     /// Samples were dropped to keep the store within its quota.
@@ -170,32 +185,11 @@ impl Model {
     }
 
     /// The backbone and the head in service as one ONNX file.
-    pub fn export(&self) -> Outcome {
+    pub fn export(&self, task: &TaskId) -> Outcome {
         let reason = "no head is in service; label images of two classes and train";
         let refused = || Outcome::Done(Answer::error(ErrorCode::NotPossible, reason));
-        self.heads.champion().map_or_else(refused, |champion| Outcome::Later(Query::Export(champion.head.clone())))
-    }
-
-    /// Publishes what runs here: versions, backbone, and the head in service.
-    pub fn publish_info(&self, cx: &mut Cx<'_>) {
-        let Settings { onnxruntime, backbone, configuration, .. } = cx.settings();
-        let versions = Versions { edgetuned: env!("CARGO_PKG_VERSION").to_owned(), onnxruntime: onnxruntime.clone() };
-        let (backbone, configuration) = (backbone.clone(), configuration.clone());
-        let head = self.heads.champion().map(|champion| InfoHead {
-            id: champion.head.id.clone(),
-            version: champion.head.version,
-            classes: champion.classes.clone(),
-            accuracy: champion.accuracy,
-        });
-        let capabilities = Command::NAMES.iter().copied().chain(["update"]).map(str::to_owned).collect();
-        cx.publish(Topic::Info, |envelope| Info {
-            envelope,
-            versions,
-            backbone,
-            head,
-            tasks: Vec::new(),
-            capabilities,
-            configuration,
-        });
+        self.heads
+            .champion()
+            .map_or_else(refused, |champion| Outcome::Later(Query::Export(task.clone(), champion.head.clone())))
     }
 }

@@ -3,6 +3,7 @@
 //! The gate ([`crate::eval::gate`]) has compared the two; here its verdict, or the policy that overrides it, becomes a
 //! promotion.
 
+use super::super::SwapPair;
 use super::super::context::Cx;
 use super::super::event::{CheckedHead, TrainingOutcome};
 use super::super::fact::Fact;
@@ -10,14 +11,13 @@ use super::super::settings::PromotionPolicy;
 use super::super::snapshot::HeadInfo;
 use super::super::step::Act;
 use super::super::write::{HeadStatus, Write};
-use super::super::{SwapOrder, SwapResult};
 use super::Model;
 use super::in_service::Why;
 use super::live_accuracy::Measured;
 use super::registry::{HeadOrigin, heads_max};
+use crate::head::HeadRecord;
 use crate::update::Manifest;
 use crate::wire::{EventKind, TrainingPhase, UpdateKind};
-use crate::words::TaskId;
 
 impl Model {
     /// A training has its verdict. One that ends while everything is about to restart is carried out again afterwards,
@@ -33,7 +33,7 @@ impl Model {
         let (mut status, mut reason) = self.decide(cx, &outcome);
         let shadows = status == HeadStatus::Champion && self.shadows(cx, &outcome);
         if shadows {
-            let images = cx.settings().shadow_images;
+            let images = cx.task().shadow_images;
             status = HeadStatus::Kept;
             reason = format!("in shadow mode for the next {images} images before it may serve; {reason}");
         }
@@ -43,9 +43,9 @@ impl Model {
         self.heads.add(HeadInfo::of(record, reason.clone()));
         let mut forgetting = outcome.changes.clone();
         self.live.best.compare_with(&mut forgetting);
-        cx.report_training(&outcome, status == HeadStatus::Champion, &reason, forgetting);
+        cx.report_training(&outcome, status == HeadStatus::Champion, &reason, &forgetting);
         let measured = Measured::of(outcome.challenger.figures.as_ref());
-        cx.write(Write::Head { task: TaskId::default(), record: Box::new(outcome.challenger) });
+        cx.write(Write::Head { task: cx.task_id(), record: Box::new(outcome.challenger) });
         if status == HeadStatus::Champion {
             self.training_progress(cx, TrainingPhase::Promoting, 1.0);
             self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
@@ -65,7 +65,7 @@ impl Model {
             self.schedule.request("another head serves");
             self.write_training(cx);
         }
-        self.publish_info(cx);
+        cx.post(Fact::HeadsChanged);
         cx.post(Fact::HeadJudged);
     }
 
@@ -87,12 +87,12 @@ impl Model {
         let (head, measured) = (record.head.clone(), Measured::of(record.figures.as_ref()));
         let reason = format!("update {update}: {}", found.verdict.reason);
         self.heads.add(HeadInfo::of(&record, reason.clone()));
-        cx.write(Write::Head { task: TaskId::default(), record: Box::new(record) });
+        cx.write(Write::Head { task: cx.task_id(), record: Box::new(record) });
         self.put_in_service(cx, &head, Why::Verdict(&measured), reason);
         self.prune(cx);
         cx.post(Fact::HeadJudged);
         cx.post(Fact::UpdateHeadInstalled { head });
-        self.publish_info(cx);
+        cx.post(Fact::HeadsChanged);
     }
 
     /// The whole file of an update is to be verified: a head in it gets the next version.
@@ -101,37 +101,34 @@ impl Model {
             UpdateKind::Head => HeadOrigin::Update,
             UpdateKind::Backbone => HeadOrigin::Backbone,
         });
-        cx.act(Act::VerifyUpdate { manifest, version });
+        cx.act(Act::VerifyUpdate { task: cx.task_id(), manifest, version });
     }
 
     /// Another backbone is to be prepared: its head gets the next version.
-    pub fn prepare_backbone(&mut self, cx: &mut Cx<'_>, mut order: Box<SwapOrder>) {
+    pub fn prepare_backbone(&mut self) -> u64 {
         self.saw_forgotten.backbone = false;
-        order.version = self.heads.reserve_version(HeadOrigin::Backbone);
-        cx.act(Act::PrepareBackbone(order));
+        self.heads.reserve_version(HeadOrigin::Backbone)
     }
 
-    /// Another backbone was compared with the pair in service. Training its head takes long, and trainings of this one
-    /// go on meanwhile: where another head serves by now, it is compared with that one before anything is decided; where
-    /// samples were forgotten meanwhile, it is trained without them. The
-    /// head of the backbone that passes becomes champion, to serve from the start that follows.
-    pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
-        let former = self.heads.champion().map(|champion| champion.head.version);
-        if result.against != former || self.saw_forgotten.backbone {
-            return cx.post(Fact::BackboneOutdated);
-        }
+    /// Whether a head on another backbone was compared with one that no longer serves, or saw samples that were forgotten
+    /// since.
+    pub fn pair_is_outdated(&self, pair: &SwapPair) -> bool {
+        let champion = self.heads.champion().map(|champion| champion.head.version);
+        pair.against != champion || self.saw_forgotten.backbone
+    }
+
+    /// Another backbone has its verdict.
+    pub fn backbone_judged(&mut self) {
         self.heads.release_version(HeadOrigin::Backbone);
-        if !result.verdict.promote {
-            return cx.post(Fact::BackboneRefused(Box::new(result)));
-        }
-        if let Some(record) = result.challenger.take() {
-            let (head, reason) = (record.head.clone(), result.verdict.reason.clone());
-            self.heads.add(HeadInfo::of(&record, reason.clone()));
-            cx.write(Write::Head { task: TaskId::default(), record: Box::new(record) });
-            self.set_status(cx, head.version, HeadStatus::Champion, reason.clone());
-            cx.emit_event(EventKind::Promoted { head, reason });
-        }
-        cx.post(Fact::BackboneAccepted { result: Box::new(result), former });
+    }
+
+    /// The head of another backbone that takes over becomes champion, to serve from the start that follows.
+    pub fn take_over(&mut self, cx: &mut Cx<'_>, challenger: HeadRecord, reason: &str) {
+        let head = challenger.head.clone();
+        self.heads.add(HeadInfo::of(&challenger, reason.to_owned()));
+        cx.write(Write::Head { task: cx.task_id(), record: Box::new(challenger) });
+        self.set_status(cx, head.version, HeadStatus::Champion, reason.to_owned());
+        cx.emit_event(EventKind::Promoted { head, reason: reason.to_owned() });
     }
 
     fn prune(&mut self, cx: &mut Cx<'_>) {
@@ -141,14 +138,14 @@ impl Model {
         self.schedule.head_deleted(*highest);
         self.write_training(cx);
         for version in pruned {
-            cx.write(Write::DeleteHead { task: TaskId::default(), version });
+            cx.write(Write::DeleteHead { task: cx.task_id(), version });
         }
     }
 
     /// Whether another head serves than the challenger was compared with: a rollback or a promotion came meanwhile.
     fn is_outdated(&self, cx: &Cx<'_>, outcome: &TrainingOutcome) -> bool {
         let champion = self.heads.champion().map(|champion| champion.head.version);
-        cx.settings().promotion == PromotionPolicy::Gated && champion.is_some() && champion != outcome.against
+        cx.task().promotion == PromotionPolicy::Gated && champion.is_some() && champion != outcome.against
     }
 
     /// Promotion is decided here: by the gate, unless the policy says otherwise.
@@ -159,7 +156,7 @@ impl Model {
             return (HeadStatus::Kept, reason.to_owned());
         }
         let twin = self.heads.rejected_twin(&outcome.challenger.head.id);
-        match (cx.settings().promotion, twin) {
+        match (cx.task().promotion, twin) {
             (PromotionPolicy::Gated, Some(twin)) => {
                 let (version, reason) = (twin.head.version, &twin.reason);
                 (HeadStatus::Rejected, format!("identical to head {version}: {reason}; label more images"))

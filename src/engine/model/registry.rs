@@ -166,7 +166,7 @@ impl Registry {
 
     /// Sets a head's status and returns what makes it durable; making one champion keeps the present one for a
     /// rollback.
-    pub fn set(&mut self, version: u64, status: HeadStatus, reason: String, at: Timestamp) -> Write {
+    pub fn set(&mut self, task: TaskId, version: u64, status: HeadStatus, reason: String, at: Timestamp) -> Write {
         for head in &mut self.stored {
             if head.head.version == version {
                 head.status = status;
@@ -178,17 +178,17 @@ impl Registry {
                 head.status = HeadStatus::Kept;
             }
         }
-        Write::HeadStatus { task: TaskId::default(), version, status, reason, at }
+        Write::HeadStatus { task, version, status, reason, at }
     }
 
     /// Goes back to the head before the present one; the present one is rejected, so that a second rollback goes
     /// further back. `why` becomes part of the reason. `None` when there is no champion or no earlier head.
-    pub fn roll_back(&mut self, at: Timestamp, why: &str) -> Option<Rollback> {
+    pub fn roll_back(&mut self, task: TaskId, at: Timestamp, why: &str) -> Option<Rollback> {
         let (from, to) = (self.champion()?.head.clone(), self.previous()?.clone());
         let reason = format!("rolled back from head {} to head {}: {why}", from.version, to.head.version);
         let writes = [
-            self.set(from.version, HeadStatus::Rejected, reason.clone(), at),
-            self.set(to.head.version, HeadStatus::Champion, to.reason, at),
+            self.set(task.clone(), from.version, HeadStatus::Rejected, reason.clone(), at),
+            self.set(task, to.head.version, HeadStatus::Champion, to.reason, at),
         ];
         Some(Rollback { from, to: to.head, reason, writes })
     }

@@ -91,6 +91,16 @@ impl Schedule {
         true
     }
 
+    /// Whether the running order was given to a worker of this process.
+    pub fn is_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether there is an order to begin.
+    pub fn waits(&self) -> bool {
+        !self.begun && (self.memory.running.is_some() || self.memory.due.is_some())
+    }
+
     /// The order to begin now: the one that a crash interrupted, or the one that is due, unless one is under way. It
     /// sees every label with an earlier stamp.
     pub fn begin(&mut self, stamp: Timestamp) -> Option<TrainingOrder> {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::context::Cx;
 use super::super::event::{Scored, TrainingOutcome};
-use super::super::step::Act;
+use super::super::fact::Fact;
+use super::super::step::TaskAct;
 use super::super::write::HeadStatus;
 use super::Model;
 use super::in_service::Why;
@@ -62,13 +63,13 @@ impl Shadow {
 impl Model {
     /// Whether a challenger that may serve has to answer unseen first.
     pub fn shadows(&self, cx: &Cx<'_>, outcome: &TrainingOutcome) -> bool {
-        cx.settings().shadow_images > 0 && self.heads.champion().is_some() && !outcome.verdict.provisional
+        cx.task().shadow_images > 0 && self.heads.champion().is_some() && !outcome.verdict.provisional
     }
 
     /// Begins; a challenger in shadow already gives way.
     pub fn begin_shadow(&mut self, cx: &mut Cx<'_>, head: HeadRef, measured: Measured) {
         self.end_shadow(cx, &format!("head {} replaces it in shadow mode", head.version));
-        cx.act(Act::Shadow(Some(head.version)));
+        cx.task_act(TaskAct::Shadow(Some(head.version)));
         self.live.shadow = Some(Shadow::new(head, measured));
         self.write_live(cx);
     }
@@ -87,7 +88,7 @@ impl Model {
         } else {
             shadow.differing.insert(id, (champions.clone(), said.label.clone()));
         }
-        if shadow.seen < cx.settings().shadow_images {
+        if shadow.seen < cx.task().shadow_images {
             return self.write_live(cx);
         }
         self.conclude_shadow(cx);
@@ -105,7 +106,7 @@ impl Model {
         let Some(shadow) = self.live.shadow.take() else { return };
         let champion = self.heads.champion().map_or(0, |champion| champion.head.version);
         let (head, summary) = (shadow.head.clone(), shadow.summary());
-        cx.act(Act::Shadow(None));
+        cx.task_act(TaskAct::Shadow(None));
         if sign_test(shadow.won, shadow.lost) < SIGNIFICANCE {
             let reason =
                 format!("kept head {champion}: head {} was shown to be worse in shadow mode: {summary}", head.version);
@@ -116,14 +117,14 @@ impl Model {
             let reason = format!("promoted head {} after shadow mode beside head {champion}: {summary}", head.version);
             self.put_in_service(cx, &head, Why::Verdict(&shadow.measured), reason);
         }
-        self.publish_info(cx);
+        cx.post(Fact::HeadsChanged);
     }
 
     /// Ends it without a verdict; the head in shadow is kept.
     pub fn end_shadow(&mut self, cx: &mut Cx<'_>, why: &str) {
         let Some(shadow) = self.live.shadow.take() else { return };
-        let reason = format!("in shadow until {} of {} images: {why}", shadow.seen, cx.settings().shadow_images);
+        let reason = format!("in shadow until {} of {} images: {why}", shadow.seen, cx.task().shadow_images);
         self.set_status(cx, shadow.head.version, HeadStatus::Kept, reason);
-        cx.act(Act::Shadow(None));
+        cx.task_act(TaskAct::Shadow(None));
     }
 }

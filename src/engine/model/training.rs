@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
-use super::super::step::Act;
+use super::super::step::TaskAct;
 use super::super::write::Write;
 use super::Model;
 use super::registry::HeadOrigin;
 use crate::wire::command::{Spec as _, Train};
-use crate::wire::{Answer, ErrorCode, Topic, TrainAccepted, TrainState, TrainingPhase};
-use crate::words::{Component, TaskId};
+use crate::wire::{Answer, ErrorCode, TaskTopic, TrainAccepted, TrainState, TrainingPhase};
+use crate::words::Component;
 
 /// How long the schedule waits for files on their way; a camera that never pauses is not waited for longer.
 const BACKLOG_PATIENCE: Duration = Duration::from_secs(30);
@@ -38,12 +38,26 @@ impl Progress {
 }
 
 impl Model {
-    /// Time passed: orders a training when the schedule says so, and begins the one that is due.
-    pub fn tick(&mut self, cx: &mut Cx<'_>) {
+    /// Time passed: orders a training when the schedule says so.
+    pub fn order_when_due(&mut self, cx: &mut Cx<'_>) {
         if self.schedule_allows(cx) && self.schedule.look(cx.now, &cx.ages()) {
             self.write_training(cx);
         }
-        self.begin_training(cx);
+    }
+
+    /// Whether a training of this task runs.
+    pub fn trains(&self) -> bool {
+        self.schedule.is_begun()
+    }
+
+    /// Whether a training is due, or was interrupted by a crash.
+    pub fn waits_to_train(&self) -> bool {
+        self.schedule.waits()
+    }
+
+    /// Whether a crash interrupted a training.
+    pub fn is_interrupted(&self) -> bool {
+        self.schedule.running().is_some()
     }
 
     /// Orders a training on request.
@@ -53,7 +67,7 @@ impl Model {
         }
         let order = self.schedule.request("request");
         self.write_training(cx);
-        self.begin_training(cx);
+        cx.post(Fact::TrainingDue);
         Train::answer(&TrainAccepted { training: order.id })
     }
 
@@ -80,16 +94,13 @@ impl Model {
         !patient && self.trainable().is_ok()
     }
 
-    /// Begins the training that is due, or was interrupted by a crash, unless one runs.
+    /// Begins the training that is due, or was interrupted by a crash.
     pub fn begin_training(&mut self, cx: &mut Cx<'_>) {
-        if cx.is_stopping() || self.is_comparing {
-            return;
-        }
         if let Some(order) = self.schedule.begin(cx.stamp()) {
             self.write_training(cx);
             self.saw_forgotten.training = false;
             let version = self.heads.reserve_version(HeadOrigin::Training);
-            cx.act(Act::Train { order, version });
+            cx.task_act(TaskAct::Train { order, version });
             cx.post(Fact::TrainingRuns(true));
             self.training_progress(cx, TrainingPhase::Collecting, 0.0);
         }
@@ -105,9 +116,9 @@ impl Model {
     /// Publishes where the training is.
     pub fn publish_train_state(&self, cx: &mut Cx<'_>) {
         let Progress { phase, share: progress, ref reason } = self.progress;
-        cx.publish(Topic::TrainState, |envelope| TrainState {
+        cx.publish_of_task(TaskTopic::TrainState, |envelope, task| TrainState {
             envelope,
-            task: None,
+            task,
             phase,
             progress,
             reason: reason.clone(),
@@ -124,7 +135,7 @@ impl Model {
     /// There is a verdict: labels that the training saw no longer act as evidence.
     pub fn fold_in_labels(&mut self, cx: &mut Cx<'_>) {
         if let Some(before) = self.schedule.fold_in() {
-            cx.act(Act::FoldInLabels(before));
+            cx.task_act(TaskAct::FoldInLabels(before));
         }
     }
 
@@ -132,7 +143,7 @@ impl Model {
     pub fn train_again(&mut self, cx: &mut Cx<'_>) {
         self.heads.release_version(HeadOrigin::Training);
         self.schedule.interrupted();
-        self.begin_training(cx);
+        cx.post(Fact::TrainingDue);
     }
 
     /// The running training ended, one way or the other.
@@ -146,6 +157,6 @@ impl Model {
 
     /// Makes the schedule's state durable.
     pub fn write_training(&self, cx: &mut Cx<'_>) {
-        cx.write(Write::TrainingState { task: TaskId::default(), state: self.schedule.memory().clone() });
+        cx.write(Write::TrainingState { task: cx.task_id(), state: self.schedule.memory().clone() });
     }
 }

@@ -5,6 +5,7 @@
 //! ([`crate::eval::gate`]) judges the new pair on the same images. When it fails its probation, the previous backbone
 //! and its head come back in one commit.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -65,8 +66,22 @@ pub struct InstalledBackbone {
 pub struct PreviousBackbone {
     /// The one before.
     pub installed: Option<InstalledBackbone>,
-    /// Version of the head that served with it.
+    /// Version of the head of the default task that served with it.
     pub champion: Option<u64>,
+    /// Those of other tasks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub champions: BTreeMap<TaskId, u64>,
+}
+
+impl PreviousBackbone {
+    fn new(installed: Option<InstalledBackbone>, mut champions: BTreeMap<TaskId, u64>) -> Self {
+        let champion = champions.remove(&TaskId::default());
+        Self { installed, champion, champions }
+    }
+
+    fn champions(self) -> impl Iterator<Item = (TaskId, u64)> {
+        self.champion.map(|version| (TaskId::default(), version)).into_iter().chain(self.champions)
+    }
 }
 
 /// A backbone that had to go again.
@@ -93,8 +108,8 @@ pub struct SwapOrder {
     pub manifest: serde_json::Value,
     /// Where its model is.
     pub model: ModelSource,
-    /// The version that its head gets.
-    pub version: u64,
+    /// The versions that its heads get, by task.
+    pub versions: BTreeMap<TaskId, u64>,
 }
 
 /// Where the model of a backbone is that is prepared.
@@ -113,7 +128,7 @@ pub enum ModelSource {
     },
 }
 
-/// A backbone that is ready, with a head on its embeddings.
+/// A backbone that is ready, with a head for each task on its embeddings.
 #[derive(Debug, Clone)]
 pub struct SwapResult {
     /// What its files are called.
@@ -122,19 +137,42 @@ pub struct SwapResult {
     pub backbone: BackboneRef,
     /// Its manifest in the state folder.
     pub manifest: PathBuf,
-    /// The head; `None` with too few labels for one.
-    pub challenger: Option<HeadRecord>,
-    /// The gate's verdict on the pair.
-    pub verdict: Verdict,
-    /// Version of the champion that the pair was compared with; `None` where none served.
-    pub against: Option<u64>,
+    /// Its heads; each has its verdict.
+    pub pairs: Vec<SwapPair>,
     /// Stored images that it has embedded.
     pub embedded: u64,
     /// Stored images of which no file can be read any more.
     pub missing: u64,
 }
 
+/// A backbone with the head of one task, compared with what serves.
+#[derive(Debug, Clone)]
+pub struct SwapPair {
+    /// The task.
+    pub task: TaskId,
+    /// The head; `None` with too few labels for one.
+    pub challenger: Option<HeadRecord>,
+    /// The gate's verdict on the pair.
+    pub verdict: Verdict,
+    /// Version of the champion that the pair was compared with; `None` where none served.
+    pub against: Option<u64>,
+}
+
 impl SwapResult {
+    /// Whether it takes over: where it is worse for one task, it does not.
+    pub(in crate::engine) fn is_accepted(&self) -> bool {
+        self.pairs.iter().all(|pair| pair.verdict.promote)
+    }
+
+    /// Why, as text: of several tasks, those that decided.
+    fn reason(&self) -> String {
+        if let [only] = &self.pairs[..] {
+            return only.verdict.reason.clone();
+        }
+        let decided = self.pairs.iter().filter(|pair| pair.verdict.promote == self.is_accepted());
+        decided.map(|pair| format!("{}: {}", pair.task, pair.verdict.reason)).collect::<Vec<_>>().join("; ")
+    }
+
     fn images(&self) -> String {
         format!("{} images embedded again, {} have no file any more", self.embedded, self.missing)
     }
@@ -174,14 +212,15 @@ impl BackboneState {
     #[must_use]
     pub fn revert(&mut self, reason: &str, at: Timestamp) -> Vec<Write> {
         let Some(Probation { before, .. }) = self.trial.take() else { return Vec::new() };
-        if let Some(InstalledBackbone { files, asked, .. }) = std::mem::replace(&mut self.installed, before.installed) {
+        let former = std::mem::replace(&mut self.installed, before.installed.clone());
+        if let Some(InstalledBackbone { files, asked, .. }) = former {
             self.reverted = Some(RevertedBackbone { files, reason: reason.to_owned(), asked });
         }
-        let champion = before.champion.map(|version| {
+        let champions = before.champions().map(|(task, version)| {
             let reason = format!("back in service: the new backbone was rolled back: {reason}");
-            Write::HeadStatus { task: TaskId::default(), version, status: HeadStatus::Champion, reason, at }
+            Write::HeadStatus { task, version, status: HeadStatus::Champion, reason, at }
         });
-        champion.into_iter().chain([Write::BackboneState(Box::new(self.clone()))]).collect()
+        champions.chain([Write::BackboneState(Box::new(self.clone()))]).collect()
     }
 }
 
@@ -196,16 +235,15 @@ impl Remote {
 
     /// The gate keeps it out.
     pub fn backbone_refused(&mut self, cx: &mut Cx<'_>, result: &SwapResult) {
-        let reason = format!("{}; {}", result.verdict.reason, result.images());
+        let reason = format!("{}; {}", result.reason(), result.images());
         self.swap_failed(cx, result.files, Code::Worse, reason);
     }
 
-    /// Its head is champion in the place of `former`: it takes over by a restart.
-    pub fn backbone_accepted(&mut self, cx: &mut Cx<'_>, result: SwapResult, former: Option<u64>) {
-        let images = result.images();
-        let SwapResult { files, backbone, manifest, verdict, .. } = result;
-        let reason = format!("{}; {images}", verdict.reason);
-        let former = PreviousBackbone { installed: self.backbone.installed.take(), champion: former };
+    /// Its heads are champions in the place of the `former` ones: it takes over by a restart.
+    pub fn backbone_accepted(&mut self, cx: &mut Cx<'_>, result: SwapResult, former: BTreeMap<TaskId, u64>) {
+        let reason = format!("{}; {}", result.reason(), result.images());
+        let SwapResult { files, backbone, manifest, .. } = result;
+        let former = PreviousBackbone::new(self.backbone.installed.take(), former);
         let over = cx.settings().backbone_model.clone();
         let asked = self.switch_accepted(cx, files, &reason);
         let is_update = asked.is_none();

@@ -5,6 +5,7 @@
 //! accepted, refused, or cancelled by another value of `backbone.model`. It and an update of the backbone exclude each
 //! other, and neither begins while a backbone is on probation.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -148,7 +149,13 @@ impl Remote {
         let BackboneSwitch { backbone, space, model, manifest, .. } = switch.clone();
         let model = ModelSource::File { path: model, sha256: backbone.sha256, space };
         let (files, name) = (switch.files(), backbone.name);
-        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { files, name, manifest, model, version: 0 })));
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder {
+            files,
+            name,
+            manifest,
+            model,
+            versions: BTreeMap::new(),
+        })));
     }
 
     /// At startup: goes on with the switch, unless its time has passed.

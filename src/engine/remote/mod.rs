@@ -22,9 +22,9 @@ use super::snapshot::Snapshot;
 use super::step::{Next, Systemd};
 use super::write::Write;
 use crate::wire::{EventKind, UpdateKind};
-use crate::words::{Digest, HeadRef};
+use crate::words::{Digest, HeadRef, TaskId};
 pub use backbone_swap::{
-    BackboneState, InstalledBackbone, ModelSource, PreviousBackbone, RevertedBackbone, SwapOrder, SwapResult,
+    BackboneState, InstalledBackbone, ModelSource, PreviousBackbone, RevertedBackbone, SwapOrder, SwapPair, SwapResult,
 };
 pub use backbone_switch::{BackboneSwitch, FoundBackbone, SwitchEnd};
 pub use config_patch::{ConfigPatch, Configure, Judge};
@@ -51,7 +51,7 @@ impl Remote {
             updates: Updates::new(std::mem::take(&mut snapshot.updates)),
             backbone: std::mem::take(&mut snapshot.backbone),
             swap_progress: None,
-            training_runs: snapshot.default_task().training.running.is_some(),
+            training_runs: snapshot.tasks.values().any(|task| task.training.running.is_some()),
             posted_comparing: false,
         }
     }
@@ -66,12 +66,12 @@ impl Remote {
         self.updates.saw(seen);
     }
 
-    /// The engine starts, with this head in service: goes on with what was under way, and counts the start for what is
+    /// The engine starts, with these heads in service: goes on with what was under way, and counts the start for what is
     /// on probation.
-    pub fn start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
+    pub fn start(&mut self, cx: &mut Cx<'_>, champions: &BTreeMap<TaskId, HeadRef>) {
         self.report_reverted(cx);
         self.resume_switch(cx);
-        self.start_updates(cx, champion);
+        self.start_updates(cx, champions);
     }
 
     /// Time passed, and the store takes writes.

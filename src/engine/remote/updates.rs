@@ -23,7 +23,7 @@ use super::super::fact::Fact;
 use super::super::write::Write;
 use super::Probation;
 use super::Remote;
-use crate::update::{Accepted, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
+use crate::update::{Accepted, Contents, Device, Installed, Manifest, Refusal, TrustedKeys, accept, in_time};
 use crate::wire::{EventKind, Topic, UpdateError, UpdateKind, UpdatePhase, UpdateState};
 use crate::words::{Digest, HeadRef, TaskId};
 use fetch::{Fetch, Stage};
@@ -60,6 +60,9 @@ pub struct UpdateRecord {
     pub former: Option<Installed>,
     /// The head that the installed update became.
     pub head: Option<HeadRef>,
+    /// The task that it answers.
+    #[serde(skip_serializing_if = "TaskId::is_default")]
+    pub task: TaskId,
     /// While it has not proved itself: starts of the daemon since it came.
     pub trial: Option<Probation<()>>,
     /// Versions that were rolled back, the latest last.
@@ -145,7 +148,7 @@ impl Updates {
 impl Remote {
     /// At a start: goes on with what was under way, if its signature still counts, and counts the start for a head on
     /// trial.
-    pub fn start_updates(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
+    pub fn start_updates(&mut self, cx: &mut Cx<'_>, champions: &BTreeMap<TaskId, HeadRef>) {
         self.updates.trial_since = cx.now.mono;
         for kind in UpdateKind::ALL {
             let progress = self.updates.of(kind);
@@ -168,7 +171,7 @@ impl Remote {
                 }
             }
         }
-        self.count_start(cx, champion);
+        self.count_start(cx, champions);
     }
 
     /// `update/<kind>/desired`: a manifest to follow, or an empty payload to cancel the one in progress.
@@ -209,9 +212,10 @@ impl Remote {
         let settings = &cx.settings().updates;
         let manifest = Manifest::open(payload, &settings.keys).map_err(|refusal| (None, refusal))?;
         let memory = &self.updates.of(kind).memory;
+        let tasks: Vec<_> = cx.settings().tasks.iter().map(|task| (task.id.clone(), task.space)).collect();
         let device = Device {
             id: &settings.device,
-            tasks: &[(TaskId::default(), cx.settings().space)],
+            tasks: &tasks,
             chunk_bytes_max: settings.chunk_bytes_max,
             bytes_max: settings.bytes_max,
             installed: memory.installed.as_ref(),
@@ -241,7 +245,8 @@ impl Remote {
         let found = in_time(&manifest, cx.now.wall).and(outcome);
         match found {
             Ok(Checked::Head(found)) => {
-                cx.post(Fact::UpdateHeadCompared { update: manifest.to_string(), found });
+                let task = task_of(cx, &manifest);
+                cx.of(&task).post(Fact::UpdateHeadCompared { update: manifest.to_string(), found });
             }
             Ok(Checked::Backbone) => {
                 fetch.stage = Stage::Verified;
@@ -355,9 +360,19 @@ impl Remote {
             if fetch.stage == Stage::Whole && (kind == UpdateKind::Backbone || !training) && !cx.is_stopping() {
                 fetch.stage = Stage::Checking;
                 let manifest = Box::new(fetch.manifest.clone());
-                cx.post(Fact::UpdateWhole(manifest));
+                let task = task_of(cx, &manifest);
+                cx.of(&task).post(Fact::UpdateWhole(manifest));
             }
         }
         self.end_trial_when_due(cx);
     }
+}
+
+/// The task that an accepted update is for.
+fn task_of(cx: &Cx<'_>, manifest: &Manifest) -> TaskId {
+    let asked = match &manifest.contents {
+        Contents::Head { task, .. } => task.as_ref(),
+        Contents::Backbone { .. } => None,
+    };
+    cx.settings().task_meant(asked).unwrap_or_else(|_| cx.settings().first_task())
 }

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::context::Cx;
-use super::event::{FrameOutcome, FrameRead, SourceNews, Ticket};
+use super::event::{EmbeddedImage, FrameOutcome, FrameRead, SourceNews, Ticket, View};
+use super::fact::Fact;
 use super::settings::{Settings, SourceSettings};
 use super::step::Act;
 use crate::wire::command::{Burst, Empty, Spec as _};
@@ -112,11 +113,8 @@ impl Sources {
                 cx.messages.count_image();
                 // What the camera sees now, whether that was seen before or not.
                 let latency = cx.now.mono.saturating_sub(since);
-                let body = cx.report_frame(&id, stale, &image, latency);
-                if let Some(scored) = &image.prediction {
-                    cx.report_novel(image.id, scored);
-                }
-                cx.answer_frame(waiter, Answer::ok(&body));
+                let answer = predict(cx, &id, stale, *image, latency);
+                cx.answer_frame(waiter, answer);
             }
             FrameOutcome::Bad { reason } | FrameOutcome::Unreadable { reason } => {
                 source.health.failed += 1;
@@ -197,6 +195,25 @@ impl Source {
         };
         self.reported = true;
         cx.raise(AlertId::Source(id.clone()), Severity::Warning, text);
+    }
+}
+
+/// Reports what each task makes of a frame; the answer to who waits for it: a map by task where the configuration names
+/// several. A stale one is no evidence of the present.
+fn predict(cx: &mut Cx<'_>, source: &SourceId, stale: bool, image: EmbeddedImage, latency: Duration) -> Answer {
+    let mut bodies = BTreeMap::new();
+    for View { task, prediction, .. } in image.views {
+        let cx = &mut cx.of(&task);
+        let body = cx.report_frame(source, stale, image.id, prediction.as_ref(), latency);
+        if let Some(scored) = prediction.filter(|_| !stale) {
+            cx.report_novel(image.id, &scored);
+            cx.post(Fact::ImageJudged { id: image.id, scored });
+        }
+        bodies.insert(task, body);
+    }
+    match bodies.first_key_value() {
+        Some((_, body)) if bodies.len() == 1 => Answer::ok(body),
+        _ => Answer::ok(&bodies),
     }
 }
 

@@ -128,6 +128,12 @@ impl StateMachine {
         }
     }
 
+    /// The last image that counts.
+    #[must_use]
+    pub fn latest_image(&self) -> Option<SampleId> {
+        self.record.window.back().map(|seen| seen.image)
+    }
+
     /// What is to be stored.
     #[must_use]
     pub fn record(&self) -> &StateRecord {

@@ -31,9 +31,9 @@ fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
     let picture = EmbeddedImage {
         id,
         bytes: 1,
-        embedding: vec![0.0],
+        embeddings: vec![(space(), vec![0.0])],
         group: id,
-        prediction: Some(scored),
+        views: views(Some(scored)),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
     };
@@ -83,7 +83,7 @@ fn a_label_scores_the_prediction_that_it_answers_once_and_only_for_the_head_in_s
     let former = Scored { head: HeadRef { id: HeadId("head-1".into()), version: 1 }, ..scored("nut", None) };
     arrives(&mut engine, 4, former);
     gets(&mut engine, image(4), "nut", 12);
-    let figures = engine.model.live_figures().prequential;
+    let figures = engine.models.first().live_figures().prequential;
     assert_eq!((figures.right, figures.n), (2, 3));
 }
 
@@ -93,13 +93,18 @@ fn a_label_is_learned_at_once_and_settled_by_the_verdict_of_a_training_that_saw_
     arrives(&mut engine, 1, scored("nut", None));
     let effects = gets(&mut engine, image(1), "bolt", 10);
     assert!(
-        effects.acts.iter().any(|effect| matches!(effect, Act::UpdateOnline(ids) if *ids == [image(1)])),
+        effects
+            .acts
+            .iter()
+            .any(|effect| matches!(effect, Act::Task(_, TaskAct::UpdateOnline(ids)) if *ids == [image(1)])),
         "{effects:?}"
     );
     let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
     let effects = engine.step(at(500), outcome(order, "head-3", 3));
-    let settled =
-        effects.acts.iter().find_map(|effect| if let Act::FoldInLabels(at) = effect { Some(*at) } else { None });
+    let settled = effects
+        .acts
+        .iter()
+        .find_map(|effect| if let Act::Task(_, TaskAct::FoldInLabels(at)) = effect { Some(*at) } else { None });
     // The request came with a clock behind the label's; order counts.
     assert_eq!(settled, Some(at(11).wall), "labels up to the begin of the training, not to its end");
 }
@@ -123,7 +128,7 @@ fn a_head_whose_audited_accuracy_falls_is_rolled_back() {
     let (count, said) = rolled_back.expect("half of the audited images wrong is not 95 % right");
     assert!((10..100).contains(&count), "{count} audits");
     assert!(said[0]["reason"].as_str().unwrap().contains("audit"), "{said:?}");
-    assert_eq!(engine.model.live_figures().audit.n, 0, "the results were the former head's");
+    assert_eq!(engine.models.first().live_figures().audit.n, 0, "the results were the former head's");
 }
 
 #[test]
@@ -136,7 +141,7 @@ fn a_head_that_fell_while_everything_was_about_to_restart_gives_way_at_the_start
 }
 
 fn shadowing() -> (Engine, Step) {
-    let mut engine = started(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) });
+    let mut engine = started(shadowing_settings());
     let order = ordered(&request(&mut engine, "train")).expect("a request trains at once");
     let effects = engine.step(at(1), outcome(order, "head-3", 3));
     (engine, effects)
@@ -146,7 +151,7 @@ fn shadowing() -> (Engine, Step) {
 fn a_challenger_runs_in_shadow_mode_before_it_serves() {
     let (mut engine, effects) = shadowing();
     assert_eq!(serves(&effects), None);
-    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
+    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Task(_, TaskAct::Shadow(Some(3))))));
     for number in 0..29 {
         assert_eq!(serves(&arrives(&mut engine, number, scored("nut", Some((3, "nut"))))), None);
     }
@@ -167,7 +172,7 @@ fn a_challenger_that_is_worse_in_shadow_mode_is_rejected() {
     assert_eq!(serves(&last), None);
     let said = events(&last, "rejected");
     assert!(said[0]["reason"].as_str().unwrap().contains("of 29 labelled disagreements it was right on 0"), "{said:?}");
-    assert_eq!(engine.model.champion().map(|head| head.head.version), Some(2));
+    assert_eq!(engine.models.first().champion().map(|head| head.head.version), Some(2));
 }
 
 #[test]
@@ -188,8 +193,8 @@ fn shadow_mode_continues_after_a_restart() {
         task.heads.push(kept);
         task.live = live;
     });
-    let mut again = Engine::new(Settings { shadow_images: 30, ..settings(PromotionPolicy::Gated) }, snapshot);
-    assert!(again.start(at(0)).acts.iter().any(|effect| matches!(effect, Act::Shadow(Some(3)))));
+    let mut again = Engine::new(shadowing_settings(), snapshot);
+    assert!(again.start(at(0)).acts.iter().any(|effect| matches!(effect, Act::Task(_, TaskAct::Shadow(Some(3))))));
     let served = (100..120).filter_map(|number| serves(&arrives(&mut again, number, scored("nut", Some((3, "nut"))))));
     assert_eq!(served.collect::<Vec<_>>(), [3]);
 }
@@ -198,12 +203,18 @@ fn shadow_mode_continues_after_a_restart() {
 fn drift_raises_an_alert_requests_labels_trains_and_ends_with_a_new_head() {
     let mut engine = started(settings(PromotionPolicy::Gated));
     let since = at(0).wall;
-    let drifted = || Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.004, since }));
+    let drifted =
+        || Event::Adapter(AdapterEvent::EmbeddingDrift(TaskId::default(), EmbeddingDrift { p_value: 0.004, since }));
     let effects = engine.step(at(1), drifted());
     assert_eq!(events(&effects, "drift")[0]["kind"], "embedding");
     let alert: Warning = serde_json::from_slice(&published(&effects, &Topic::Alert(AlertId::Drift)).unwrap()).unwrap();
     assert!(alert.text.contains("p = 0.004"), "{alert:?}");
-    assert!(effects.acts.iter().any(|effect| matches!(effect, Act::Review { since: Some(from) } if *from == since)));
+    assert!(
+        effects
+            .acts
+            .iter()
+            .any(|effect| matches!(effect, Act::Task(_, TaskAct::Review { since: Some(from) }) if *from == since))
+    );
     assert_eq!(events(&engine.step(at(2), drifted()), "drift").len(), 0, "one alarm is enough");
 
     let mut order = None;
@@ -215,7 +226,7 @@ fn drift_raises_an_alert_requests_labels_trains_and_ends_with_a_new_head() {
     assert_eq!(order.reason, "drift");
     let effects = engine.step(at(20), outcome(order, "head-3", 3));
     assert_eq!(published(&effects, &Topic::Alert(AlertId::Drift)), Some(vec![]), "cleared");
-    assert!(engine.model.drift_alert().is_none());
+    assert!(engine.models.first().drift_alert().is_none());
 }
 
 #[test]
@@ -240,7 +251,7 @@ fn labelled_images_leave_the_review_list() {
         list["items"].as_array().unwrap().len()
     };
     assert_eq!(
-        listed(&engine.step(at(6), Event::Adapter(AdapterEvent::ReviewListReady(review)))),
+        listed(&engine.step(at(6), Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), review)))),
         2,
         "one has a label by now, one is gone"
     );
@@ -264,7 +275,7 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     gets(&mut engine, image(2), "nut", 6);
     let of = |number, label: Option<&str>, why| EvictionCandidate {
         id: image(number),
-        label: label.map(|label| Label::new(label).unwrap()),
+        labels: label.map(|label| (TaskId::default(), Label::new(label).unwrap())).into_iter().collect(),
         why,
     };
     let found = vec![
@@ -285,7 +296,7 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     assert!(events(&effects, "error")[0]["reason"].as_str().unwrap().contains("store.quota_mb"));
     let looks = |effects: &Step| effects.acts.iter().any(|effect| matches!(effect, Act::Evict { .. }));
     assert!(!looks(&engine.step(at(9), vitals())), "nothing changed");
-    engine.step(at(10), Event::Adapter(AdapterEvent::StatsCheckpoint(vec![1])));
+    engine.step(at(10), Event::Adapter(AdapterEvent::StatsCheckpoint(TaskId::default(), vec![1])));
     assert!(looks(&engine.step(at(11), vitals())), "a verdict has seen labels that had to wait for it");
     assert!(
         events(&engine.step(at(12), Event::Adapter(AdapterEvent::EvictionCandidates(vec![]))), "error").is_empty(),

@@ -14,7 +14,8 @@ fn installed(name: &[u8]) -> InstalledBackbone {
 
 /// The second backbone that came, on trial, with the first one and head 4 before it.
 fn on_trial() -> BackboneState {
-    let before = PreviousBackbone { installed: Some(installed(b"first")), champion: Some(4) };
+    let before =
+        PreviousBackbone { installed: Some(installed(b"first")), champion: Some(4), ..PreviousBackbone::default() };
     let trial = Some(Probation::new(before));
     BackboneState { installed: Some(installed(b"second")), trial, ..BackboneState::default() }
 }

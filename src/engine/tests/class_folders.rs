@@ -73,6 +73,7 @@ impl Kept {
 struct Desk {
     engine: Engine,
     roots: Vec<Root>,
+    levels: Vec<Option<usize>>,
     disk: BTreeMap<PathBuf, &'static str>,
     kept: Kept,
     now_ms: u64,
@@ -87,23 +88,24 @@ fn image() -> SampleId {
     SampleId::of(IMAGE.as_bytes())
 }
 
-fn root(path: &str, label_from_folder: bool) -> Root {
-    Root { path: path.into(), label_level: label_from_folder.then_some(1), settle: Duration::from_millis(500) }
+fn root(path: &str) -> Root {
+    Root { path: path.into(), settle: Duration::from_millis(500) }
 }
 
 impl Desk {
     fn new() -> Self {
-        let roots = vec![root("/in", true), root("/other", true)];
+        let (roots, levels) = (vec![root("/in"), root("/other")], vec![Some(1), Some(1)]);
         let (disk, kept) = (BTreeMap::new(), Kept::default());
         let engine = Engine::new(settings(PromotionPolicy::Gated), Snapshot::default());
-        let mut desk = Self { engine, roots, disk, kept, now_ms: 0, errors: vec![], quarantined: 0 };
+        let mut desk = Self { engine, roots, levels, disk, kept, now_ms: 0, errors: vec![], quarantined: 0 };
         desk.starts();
         desk
     }
 
     /// The daemon starts, and lists its folders.
     fn starts(&mut self) {
-        let settings = Settings { roots: self.roots.clone(), ..settings(PromotionPolicy::Gated) };
+        let mut settings = Settings { roots: self.roots.clone(), ..settings(PromotionPolicy::Gated) };
+        settings.tasks[0].label_levels.clone_from(&self.levels);
         self.engine = Engine::new(settings, self.kept.snapshot());
         let step = self.engine.start(at(self.now_ms));
         self.take(step);
@@ -146,9 +148,9 @@ impl Desk {
             Some(bytes) => IngestOutcome::Image(Box::new(EmbeddedImage {
                 id: SampleId::of(bytes.as_bytes()),
                 bytes: 1,
-                embedding: vec![0.0],
+                embeddings: vec![(space(), vec![0.0])],
                 group: SampleId::of(bytes.as_bytes()),
-                prediction: None,
+                views: views(None),
                 decode: Duration::ZERO,
                 embed: Duration::ZERO,
             })),
@@ -401,10 +403,10 @@ fn other_class_folders_in_the_settings_label_anew_what_no_person_labelled() {
         desk.changes(Noticed::Running, &*copied("/in/bolt/1.jpg"));
         desk.says(by, "screw");
         let expected = |label| if by == By::Folder { label } else { Some("screw") };
-        desk.roots[0].label_level = None;
+        desk.levels[0] = None;
         desk.starts();
         assert_eq!(desk.label(), expected(None), "{by:?}: no folder is a class");
-        desk.roots[0].label_level = Some(1);
+        desk.levels[0] = Some(1);
         desk.starts();
         assert_eq!(desk.label(), expected(Some("bolt")), "{by:?}: they are again");
         // The watched path is corrected, and the disk lies there now.
@@ -419,7 +421,8 @@ fn other_class_folders_in_the_settings_label_anew_what_no_person_labelled() {
 #[test]
 fn a_class_folder_inside_another_watched_folder_is_judged_by_the_innermost() {
     let mut desk = Desk::new();
-    desk.roots.push(root("/in/upload", false));
+    desk.roots.push(root("/in/upload"));
+    desk.levels.push(None);
     desk.starts();
     desk.changes(Noticed::Running, &*copied("/in/upload/1.jpg"));
     assert_eq!(desk.label(), None);

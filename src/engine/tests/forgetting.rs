@@ -39,11 +39,14 @@ fn query(step: &Step) -> (JobId, Vec<SampleId>) {
 
 fn without(engine: &mut Engine, (job, ids): (JobId, Vec<SampleId>)) -> Step {
     let file = b"without".to_vec();
-    engine.step(at(5), Event::Adapter(AdapterEvent::StatisticsWithout { job, ids, file }))
+    engine.step(
+        at(5),
+        Event::Adapter(AdapterEvent::StatisticsWithout { job, ids, files: vec![(TaskId::default(), file)] }),
+    )
 }
 
 fn learned(step: &Step) -> Vec<SampleId> {
-    let learned = |act: &Act| if let Act::UpdateOnline(ids) = act { ids.clone() } else { Vec::new() };
+    let learned = |act: &Act| if let Act::Task(_, TaskAct::UpdateOnline(ids)) = act { ids.clone() } else { Vec::new() };
     step.acts.iter().flat_map(learned).collect()
 }
 
@@ -87,7 +90,8 @@ fn what_is_being_forgotten_is_neither_learned_nor_evicted_meanwhile() {
     let query = query(&ask(&mut engine, "forget", &json!({"images": [bolt()]})));
     let step = ask(&mut engine, "label", &json!({"items": [{"image": bolt(), "label": "nut"}]}));
     assert_eq!(learned(&step), [], "the worker would take it into the statistics again");
-    let candidate = EvictionCandidate { id: bolt(), label: Some(label("nut")), why: Why::Redundant };
+    let candidate =
+        EvictionCandidate { id: bolt(), labels: vec![(TaskId::default(), label("nut"))], why: Why::Redundant };
     let step = engine.step(at(2), Event::Adapter(AdapterEvent::EvictionCandidates(vec![candidate])));
     assert_eq!(deleted(&step), [], "the statistics would remember it");
     assert_eq!(deleted(&without(&mut engine, query)), [bolt()]);
@@ -127,9 +131,9 @@ fn read() -> Event {
     let image = EmbeddedImage {
         id: bolt(),
         bytes: 1,
-        embedding: vec![1.0],
+        embeddings: vec![(space(), vec![1.0])],
         group: bolt(),
-        prediction: None,
+        views: views(None),
         decode: Duration::ZERO,
         embed: Duration::ZERO,
     };

@@ -63,7 +63,9 @@ fn an_ambiguous_image_refuses_all_of_its_request() {
     for last in [1, 2] {
         let mut bytes = [0xab; 32];
         bytes[31] = last;
-        snapshot.default_task().samples.push(StoredSample::new(SampleId(Digest(bytes))));
+        let id = SampleId(Digest(bytes));
+        snapshot.samples.push(id);
+        snapshot.default_task().samples.push(StoredSample::new(id));
     }
     let mut engine = engine(PromotionPolicy::Gated, snapshot);
     let bolt = SampleId::of(b"bolt").to_string();

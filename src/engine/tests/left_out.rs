@@ -7,13 +7,14 @@ use crate::wire::{AlertId, Severity, TrainResult, Warning};
 /// Begins a training and ends it having left out the label of 'bolt'.
 fn trained_without(engine: &mut Engine, left_out: Option<LeftOut>, version: u64) -> Step {
     let order = ordered(&request(engine, "train")).expect("a training");
-    let Event::Trainer(TrainerEvent::Finished(mut finished)) = outcome(order, &format!("head-{version}"), version)
+    let Event::Trainer(task, TrainerEvent::Finished(mut finished)) =
+        outcome(order, &format!("head-{version}"), version)
     else {
         unreachable!("a training's outcome")
     };
     finished.left_out = left_out;
-    finished.against = engine.model.champion().map(|champion| champion.head.version);
-    engine.step(at(5), Event::Trainer(TrainerEvent::Finished(finished)))
+    finished.against = engine.models.first().champion().map(|champion| champion.head.version);
+    engine.step(at(5), Event::Trainer(task, TrainerEvent::Finished(finished)))
 }
 
 fn bolt() -> LeftOut {

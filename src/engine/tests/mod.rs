@@ -12,7 +12,9 @@ mod left_out;
 mod requests;
 mod sources;
 mod storage_outage;
+mod tasks;
 mod undoing;
+mod unseen;
 mod updates;
 
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use super::*;
 use crate::eval::gate::{Verdict, VerdictCode};
 use crate::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
-use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp};
 
 fn space() -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 1 }
@@ -41,16 +43,10 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         backbone_model: "played".into(),
         space: space(),
         onnxruntime: "none".into(),
-        roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),
-        schedule: ScheduleSettings {
-            cron: None,
-            zone: jiff::tz::TimeZone::UTC,
-            min_new_labels: 2,
-            cooldown: Duration::from_mins(10),
-        },
-        promotion,
-        shadow_images: 0,
+        tasks: vec![task(TaskId::default(), promotion)],
+        names_tasks: false,
         quota_bytes: 1 << 20,
         sample_bytes: 1 << 10,
         broker: Some("broker".into()),
@@ -63,6 +59,24 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         configuration: serde_json::Value::Null,
         configure: configure(),
         opening: None,
+    }
+}
+
+/// A task that looks at whole images and takes its labels from folders.
+fn task(id: TaskId, promotion: PromotionPolicy) -> TaskSettings {
+    TaskSettings {
+        id,
+        space: space(),
+        label_levels: vec![Some(1)],
+        schedule: ScheduleSettings {
+            cron: None,
+            zone: jiff::tz::TimeZone::UTC,
+            min_new_labels: 2,
+            cooldown: Duration::from_mins(10),
+        },
+        promotion,
+        shadow_images: 0,
+        state: None,
     }
 }
 
@@ -82,7 +96,7 @@ pub(super) fn engine(promotion: PromotionPolicy, snapshot: Snapshot) -> Engine {
 
 impl Engine {
     pub(super) fn health(&mut self) -> HealthFigures {
-        let overview = overview(&self.files, &self.sources, &self.labels, &self.model);
+        let overview = overview(&self.files, &self.sources, &self.labels, &self.models);
         Cx::new(at(0), &mut self.messages, &mut self.context).health(&overview)
     }
 
@@ -113,16 +127,20 @@ pub(super) fn snapshot() -> Snapshot {
         reason: "better".into(),
         promoted_at: Some(Timestamp(promoted_ms)),
     };
-    Snapshot::from(StoredTask {
-        samples: ["bolt", "nut"]
-            .map(|class| StoredSample {
-                label: Some((label(class), LabelSource::Folder)),
-                ..StoredSample::new(SampleId::of(class.as_bytes()))
-            })
-            .into(),
+    let samples = ["bolt", "nut"].map(|class| StoredSample {
+        label: Some((label(class), LabelSource::Folder)),
+        ..StoredSample::new(SampleId::of(class.as_bytes()))
+    });
+    let stored = StoredTask {
+        samples: samples.clone().into(),
         heads: vec![head(1, HeadStatus::Kept, 10), head(2, HeadStatus::Champion, 20)],
         ..StoredTask::default()
-    })
+    };
+    Snapshot {
+        samples: samples.iter().map(|sample| sample.id).collect(),
+        tasks: [(TaskId::default(), stored)].into(),
+        ..Snapshot::default()
+    }
 }
 
 /// The same with other memories of the task.
@@ -130,6 +148,18 @@ fn with(change: impl FnOnce(&mut StoredTask)) -> Snapshot {
     let mut snapshot = snapshot();
     change(snapshot.default_task());
     snapshot
+}
+
+/// What the only task sees of an image.
+fn views(prediction: Option<Scored>) -> Vec<View> {
+    vec![View { task: TaskId::default(), space: space(), is_new: false, prediction }]
+}
+
+/// A device whose challengers run in shadow mode first.
+fn shadowing_settings() -> Settings {
+    let mut settings = settings(PromotionPolicy::Gated);
+    settings.tasks[0].shadow_images = 30;
+    settings
 }
 
 fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
@@ -142,25 +172,28 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
     };
     let verdict =
         Verdict { promote: true, provisional: false, code: VerdictCode::Better, reason: "better".into(), change: None };
-    Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
-        order,
-        challenger,
-        champion: None,
-        against: Some(2),
-        verdict,
-        changes: vec![],
-        suspicious_labels: 0,
-        left_out: None,
-    })))
+    Event::Trainer(
+        TaskId::default(),
+        TrainerEvent::Finished(Box::new(TrainingOutcome {
+            order,
+            challenger,
+            champion: None,
+            against: Some(2),
+            verdict,
+            changes: vec![],
+            suspicious_labels: 0,
+            left_out: None,
+        })),
+    )
 }
 
 /// The same, compared with the head of version `against`.
 fn outcome_against(against: u64, order: TrainingOrder, id: &str, version: u64) -> Event {
-    let Event::Trainer(TrainerEvent::Finished(mut outcome)) = outcome(order, id, version) else {
+    let Event::Trainer(task, TrainerEvent::Finished(mut outcome)) = outcome(order, id, version) else {
         unreachable!("a training's outcome")
     };
     outcome.against = Some(against);
-    Event::Trainer(TrainerEvent::Finished(outcome))
+    Event::Trainer(task, TrainerEvent::Finished(outcome))
 }
 
 fn request(engine: &mut Engine, name: &str) -> Step {
@@ -169,22 +202,24 @@ fn request(engine: &mut Engine, name: &str) -> Step {
 }
 
 fn ordered(effects: &Step) -> Option<TrainingOrder> {
-    effects
-        .acts
-        .iter()
-        .find_map(|effect| if let Act::Train { order, .. } = effect { Some(order.clone()) } else { None })
+    effects.acts.iter().find_map(|effect| {
+        if let Act::Task(_, TaskAct::Train { order, .. }) = effect { Some(order.clone()) } else { None }
+    })
 }
 
 #[test]
 fn a_start_puts_the_stored_champion_in_service_whether_or_not_the_store_takes_changes() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     let acts = engine.start(at(0)).acts;
-    assert!(acts.iter().any(|act| matches!(act, Act::Resume(2))), "{acts:?}");
-    assert!(!acts.iter().any(|act| matches!(act, Act::Serve(_))), "that would wait for the store");
+    assert!(acts.iter().any(|act| matches!(act, Act::Task(_, TaskAct::Resume(2)))), "{acts:?}");
+    assert!(!acts.iter().any(|act| matches!(act, Act::Task(_, TaskAct::Serve(_)))), "that would wait for the store");
 }
 
 fn serves(effects: &Step) -> Option<u64> {
-    effects.acts.iter().find_map(|effect| if let Act::Serve(version) = effect { *version } else { None })
+    effects
+        .acts
+        .iter()
+        .find_map(|effect| if let Act::Task(_, TaskAct::Serve(version)) = effect { *version } else { None })
 }
 
 /// Rolls back to head 1, trains the same head 2 again as head 3, and says which head serves then.

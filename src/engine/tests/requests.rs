@@ -125,7 +125,7 @@ fn an_answer_from_the_background_is_computed_once_and_sent_to_every_requester() 
     let mut engine = engine(PromotionPolicy::Gated, snapshot());
     let question = json!({"transaction": "q"});
     let (id, task) = job(&send(&mut engine, 1, "request/export", &question)).unwrap();
-    assert!(matches!(task, Query::Export(head) if head.version == 2));
+    assert!(matches!(task, Query::Export(_, head) if head.version == 2));
     let label = json!({"image": SampleId::of(b"nut"), "label": "bolt"});
     for effects in [
         send(&mut engine, 2, "request/export", &question),
@@ -198,7 +198,9 @@ fn labels_by_request_count_all_or_not_at_all() {
     for last in [1, 2] {
         let mut bytes = [0xab; 32];
         bytes[31] = last;
-        snapshot.default_task().samples.push(StoredSample::new(SampleId(Digest(bytes))));
+        let id = SampleId(Digest(bytes));
+        snapshot.samples.push(id);
+        snapshot.default_task().samples.push(StoredSample::new(id));
     }
     let mut engine = super::engine(PromotionPolicy::Gated, snapshot);
     let items = json!([{"image": one, "label": "nut"}, {"image": "abababab", "label": "nut"}]);

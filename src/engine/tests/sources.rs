@@ -1,7 +1,7 @@
 //! Frames of cameras: when one is looked at, and how a camera fares.
 
 use super::*;
-use crate::wire::SourceHealth;
+use crate::wire::{AlertId, SourceHealth};
 use crate::words::SourceId;
 
 fn id(name: &str) -> SourceId {
@@ -48,9 +48,9 @@ fn good(source: &str) -> Event {
     let image = EmbeddedImage {
         id: SampleId::of(source.as_bytes()),
         bytes: 1,
-        embedding: vec![0.0],
+        views: Vec::new(),
+        embeddings: Vec::new(),
         group: SampleId::of(source.as_bytes()),
-        prediction: None,
         decode: Duration::ZERO,
         embed: Duration::ZERO,
     };

@@ -21,9 +21,9 @@ fn arrives(engine: &mut Engine, name: &str) -> Step {
     let picture = EmbeddedImage {
         id,
         bytes: 1,
-        embedding: vec![0.0],
+        embeddings: vec![(space(), vec![0.0])],
         group: id,
-        prediction: None,
+        views: views(None),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
     };

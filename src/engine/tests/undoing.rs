@@ -105,7 +105,7 @@ fn a_change_is_undone_in_one_commit_and_learned_as_any_change_of_a_label() {
     assert_eq!((&data["change"], &data["changed"], &data["kept"]), (&json!(4), &json!(2), &json!(0)));
     assert_eq!(data["restored"][0], json!({"image": bolt(), "label": null, "instead_of": "bolt"}));
     assert!(step.writes.iter().any(|write| matches!(write, Write::Reply(_))), "a repeated request has its answer");
-    let learned = |act: &Act| if let Act::UpdateOnline(ids) = act { ids.clone() } else { Vec::new() };
+    let learned = |act: &Act| if let Act::Task(_, TaskAct::UpdateOnline(ids)) = act { ids.clone() } else { Vec::new() };
     assert_eq!(step.acts.iter().flat_map(learned).collect::<Vec<_>>(), [bolt(), nut()]);
     let new_labels =
         |write: &Write| if let Write::TrainingState { state, .. } = write { Some(state.new_labels) } else { None };

@@ -284,9 +284,13 @@ fn a_head_that_cannot_be_loaded_is_taken_back_and_the_previous_update_is_install
     let (mut machine, one, two) = (Machine::new(), file(1), file(2));
     machine.install(&one, 5);
     machine.install(&two, 6);
-    machine.step(Event::HeadLoadFailed { version: 2, reason: "an old one".into() });
+    machine.step(Event::HeadLoadFailed { task: TaskId::default(), version: 2, reason: "an old one".into() });
     assert_eq!((machine.champion(), machine.events("error").len()), (4, 1), "that was another head");
-    machine.step(Event::HeadLoadFailed { version: 4, reason: "its file cannot be read".into() });
+    machine.step(Event::HeadLoadFailed {
+        task: TaskId::default(),
+        version: 4,
+        reason: "its file cannot be read".into(),
+    });
     assert_eq!((machine.champion(), serves(&machine.effects)), (3, Some(3)));
     let state = machine.state();
     assert_eq!((&state["installed_version"], &state["error"]["code"]), (&json!("5"), &json!("did_not_hold")));
@@ -302,7 +306,11 @@ fn a_head_of_an_update_that_cannot_be_loaded_takes_no_other_one_out_of_service()
     let request = Inbound { topic, payload, retained: false, delivery: 7 };
     machine.step(Event::Broker(BrokerEvent::Message(request)));
     assert_eq!(machine.champion(), 1, "before the file of the other one was found to be damaged");
-    machine.step(Event::HeadLoadFailed { version: 3, reason: "its file cannot be read".into() });
+    machine.step(Event::HeadLoadFailed {
+        task: TaskId::default(),
+        version: 3,
+        reason: "its file cannot be read".into(),
+    });
     assert_eq!(machine.champion(), 1);
 }
 
@@ -313,8 +321,12 @@ fn a_first_head_that_fails_its_probation_leaves_none_in_service() {
     machine.boot();
     machine.install(&file, 5);
     assert_eq!(machine.champion(), 1);
-    machine.step(Event::HeadLoadFailed { version: 1, reason: "its file cannot be read".into() });
-    assert!(machine.effects.acts.iter().any(|effect| matches!(effect, Act::Serve(None))));
+    machine.step(Event::HeadLoadFailed {
+        task: TaskId::default(),
+        version: 1,
+        reason: "its file cannot be read".into(),
+    });
+    assert!(machine.effects.acts.iter().any(|effect| matches!(effect, Act::Task(_, TaskAct::Serve(None)))));
     assert_eq!((machine.champion(), &machine.events("rolled_back")[0]["head"]), (0, &Value::Null));
     assert_eq!(machine.state()["installed_version"], Value::Null);
 }

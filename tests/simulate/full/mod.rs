@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Configure, HeadInfo, HeadStatus, PromotionPolicy, Root, ScheduleSettings, Settings, UpdateSettings,
+    Configure, HeadInfo, HeadStatus, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::TrustedKeys;
 use edgetuned::wire::{Base, RejectedKey};
-use edgetuned::words::{Digest, HeadId, HeadRef, Timestamp};
+use edgetuned::words::{Digest, HeadId, HeadRef, TaskId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
@@ -42,16 +42,23 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: space_of(digest),
-        roots: vec![Root { path: "/in".into(), label_level: Some(1), settle: Duration::from_millis(500) }],
+        roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),
-        schedule: ScheduleSettings {
-            cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
-            zone: jiff::tz::TimeZone::UTC,
-            min_new_labels: 4,
-            cooldown: Duration::from_secs(5),
-        },
-        promotion,
-        shadow_images: if rng.random_bool(0.5) { 3 } else { 0 },
+        tasks: vec![TaskSettings {
+            id: TaskId::default(),
+            space: space_of(digest),
+            label_levels: vec![Some(1)],
+            schedule: ScheduleSettings {
+                cron: Some("*/2 * * * *".parse().expect("a plain pattern")),
+                zone: jiff::tz::TimeZone::UTC,
+                min_new_labels: 4,
+                cooldown: Duration::from_secs(5),
+            },
+            promotion,
+            shadow_images: if rng.random_bool(0.5) { 3 } else { 0 },
+            state: None,
+        }],
+        names_tasks: false,
         // Some 40 samples, beside what the outbox holds.
         quota_bytes: if rng.random_bool(0.6) { 80_000 } else { u64::MAX },
         sample_bytes: 2_000,

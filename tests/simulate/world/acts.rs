@@ -1,7 +1,7 @@
 //! What is done with a step: one commit, then its acts in their order, with a crash possible between any two.
 
-use edgetuned::engine::{Act, AdapterEvent, Event, Next, Review, Step, UNDER_WAY_MAX};
-use edgetuned::words::SampleId;
+use edgetuned::engine::{Act, AdapterEvent, Event, Next, Review, Step, TaskAct, UNDER_WAY_MAX};
+use edgetuned::words::{SampleId, TaskId};
 
 use super::World;
 use super::workers::Work;
@@ -61,7 +61,7 @@ impl World {
                 }
             }
             Act::PauseScans(held) => self.listings_are_held = held && self.is_full,
-            Act::FoldInLabels(before) => {
+            Act::Task(_, TaskAct::FoldInLabels(before)) => {
                 if self.is_full {
                     self.fold_in(before);
                 }
@@ -88,28 +88,34 @@ impl World {
             }
             Act::Stat { root, path } => self.stat(root, path),
             Act::Rescan => self.scan(),
-            Act::Train { order, version } if self.is_full => self.work_within(300, Work::Train(order, version)),
-            Act::Train { order, version } => {
+            Act::FindUnseen { .. } => unreachable!("the only task sees every sample"),
+            Act::Task(_, TaskAct::Train { order, version }) if self.is_full => {
+                self.work_within(300, Work::Train(order, version))
+            }
+            Act::Task(_, TaskAct::Train { order, version }) => {
                 let outcome = self.train(order, version);
                 self.later(5_000, outcome);
             }
-            Act::Shadow(version) => {
+            Act::Task(_, TaskAct::Shadow(version)) => {
                 let stored = |version: u64| self.model.heads.iter().any(|head| head.head.version == version);
                 assert!(version.is_none_or(stored), "head {version:?} is in shadow but is not stored");
                 self.shadow = version;
             }
-            Act::UpdateOnline(ids) => {
+            Act::Task(_, TaskAct::UpdateOnline(ids)) => {
                 // A sample may go in the same commit.
                 let known = |id: &SampleId| self.model.samples.contains_key(id) || self.observed.was_let_go(id);
                 assert!(ids.iter().all(known), "only what is stored can be learned");
                 self.learn_after_all(&ids);
             }
-            Act::Review { .. } if self.is_full => self.review(),
-            Act::Review { .. } => self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review::default()))),
+            Act::Task(_, TaskAct::JudgeAgain(_)) => {}
+            Act::Task(_, TaskAct::Review { .. }) if self.is_full => self.review(),
+            Act::Task(_, TaskAct::Review { .. }) => {
+                self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review::default())))
+            }
             Act::Evict { count } => self.look_for_evictable(count),
-            Act::VerifyUpdate { manifest, version } => self.work_within(500, Work::Verify(manifest, version)),
-            Act::Serve(version) => self.serve(version),
-            Act::Resume(version) => self.serve(Some(version)),
+            Act::VerifyUpdate { manifest, version, .. } => self.work_within(500, Work::Verify(manifest, version)),
+            Act::Task(_, TaskAct::Serve(version)) => self.serve(version),
+            Act::Task(_, TaskAct::Resume(version)) => self.serve(Some(version)),
         }
     }
 
@@ -131,7 +137,11 @@ impl World {
             };
         }
         if self.damaged.contains(&version) {
-            return self.feedback.push(Event::HeadLoadFailed { version, reason: "its file cannot be read".into() });
+            return self.feedback.push(Event::HeadLoadFailed {
+                task: TaskId::default(),
+                version,
+                reason: "its file cannot be read".into(),
+            });
         }
         self.serving = head;
     }

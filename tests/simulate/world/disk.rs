@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use edgetuned::engine::{
     AdapterEvent, EmbeddedImage, EmbeddingDrift, Event, FileDisposition, FileStamp, FolderHealth, IngestOutcome,
-    Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
+    Ingested, Scored, Shadowed, Sighting, View, WatchEvent, WatchState,
 };
 use edgetuned::wire::Ignored;
-use edgetuned::words::{HeadRef, Label, SampleId, Timestamp};
+use edgetuned::words::{HeadRef, Label, SampleId, TaskId, Timestamp};
 use rand::RngExt;
 
 use super::World;
@@ -209,9 +209,14 @@ impl World {
                 IngestOutcome::Image(Box::new(EmbeddedImage {
                     id,
                     bytes: file.stamp.size,
-                    embedding: vec![number as f32],
+                    views: vec![View {
+                        task: TaskId::default(),
+                        space: self.settings.space,
+                        is_new: false,
+                        prediction: self.serving.clone().map(|head| self.score(head, number)),
+                    }],
+                    embeddings: vec![(self.settings.space, vec![number as f32])],
                     group: id,
-                    prediction: self.serving.clone().map(|head| self.score(head, number)),
                     decode: Duration::from_millis(3),
                     embed: if self.model.has_embedding(&id) { Duration::ZERO } else { Duration::from_millis(10) },
                 }))
@@ -221,7 +226,10 @@ impl World {
             let since = Timestamp(self.now.wall.0 - 5_000);
             self.adapter_reports(
                 500,
-                Event::Adapter(AdapterEvent::EmbeddingDrift(EmbeddingDrift { p_value: 0.001, since })),
+                Event::Adapter(AdapterEvent::EmbeddingDrift(
+                    TaskId::default(),
+                    EmbeddingDrift { p_value: 0.001, since },
+                )),
             );
         }
         Ingested { root, path, stamp: file.stamp, outcome }

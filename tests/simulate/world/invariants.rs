@@ -67,7 +67,9 @@ impl Observed {
     }
 
     pub(super) fn offered(&mut self, found: &[EvictionCandidate]) {
-        self.offered.extend(found.iter().map(|sample| (sample.id, (sample.label.clone(), sample.why))));
+        self.offered.extend(
+            found.iter().map(|sample| (sample.id, (sample.labels.first().map(|(_, label)| label.clone()), sample.why))),
+        );
     }
 
     /// Somebody gives a label; what an eviction took before does not count any more.
@@ -198,7 +200,7 @@ impl World {
         if champion == Some(version) || is_asked_for || goes_back || self.observed.reverts {
             return;
         }
-        let by_policy = self.settings.promotion == PromotionPolicy::Always;
+        let by_policy = self.settings.tasks[0].promotion == PromotionPolicy::Always;
         let Some((against, promote)) = self.observed.judged.get(&head.head.id) else {
             panic!("head {version} serves and was never compared with any: {reason}")
         };

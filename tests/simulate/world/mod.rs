@@ -363,7 +363,7 @@ impl World {
 
     /// Who decides on promotion in this life.
     pub fn promotion(&self) -> PromotionPolicy {
-        self.settings.promotion
+        self.settings.tasks[0].promotion
     }
 
     /// Bytes beyond the quota.

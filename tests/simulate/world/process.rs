@@ -86,6 +86,7 @@ impl World {
         }
         self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
+        self.settings.tasks.iter_mut().for_each(|task| task.space = self.settings.space);
         self.remember_backbone();
         self.model.backbone_in_use = Some(self.settings.backbone.sha256);
         self.start_adapter();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::{Act, Event, Next, StoreEvent, Write};
+use edgetuned::engine::{Act, Event, Next, StoreEvent, TaskAct, Write};
 use rand::RngExt;
 
 use super::World;
@@ -167,7 +167,7 @@ impl World {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{AdaptToBroker, Burst, Ingest, IngestFrame, PauseScans, Publish, Rescan, Resume, Stat, Systemd};
+    use Act::{AdaptToBroker, Burst, Ingest, IngestFrame, PauseScans, Publish, Rescan, Stat, Systemd, Task};
     matches!(
         act,
         Publish { .. }
@@ -178,7 +178,7 @@ fn promises_nothing(act: &Act) -> bool {
             | Stat { .. }
             | Rescan
             | PauseScans(_)
-            | Resume(_)
+            | Task(_, TaskAct::Resume(_))
             | Systemd(_)
     )
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    BackboneSwitch, Checked, CheckedHead, Event, FoundBackbone, ModelSource, SwapEvent, SwapOrder, SwapResult,
-    UpdateChecked,
+    BackboneSwitch, Checked, CheckedHead, Event, FoundBackbone, ModelSource, SwapEvent, SwapOrder, SwapPair,
+    SwapResult, UpdateChecked,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::{Code, Contents, Manifest, Refusal, Signer, sign};
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{Digest, EmbeddingSpace, SampleId};
+use edgetuned::words::{Digest, EmbeddingSpace, SampleId, TaskId};
 use rand::RngExt;
 use serde_json::{Value, json};
 
@@ -263,7 +263,8 @@ impl World {
     }
 
     fn compare_pair(&mut self, order: SwapOrder) {
-        let SwapOrder { files, name, version, .. } = order;
+        let SwapOrder { files, name, versions, .. } = order;
+        let version = versions[&TaskId::default()];
         let against = self.champion_in(self.settings.space);
         let model = self.model_of(files);
         let backbone = BackboneRef { name, sha256: model, dim: 1 };
@@ -284,9 +285,7 @@ impl World {
             files,
             backbone,
             manifest: format!("/state/backbones/{files}.yaml").into(),
-            challenger,
-            verdict: verdict(promote, false),
-            against,
+            pairs: vec![SwapPair { task: TaskId::default(), challenger, verdict: verdict(promote, false), against }],
             embedded,
             missing,
         };

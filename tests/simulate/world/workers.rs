@@ -13,7 +13,7 @@ use edgetuned::eval::gate::{Verdict, VerdictCode};
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use edgetuned::update::Manifest;
 use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, TrainingPhase};
-use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, Timestamp, is_audit};
+use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp, is_audit};
 use rand::{Rng, RngExt};
 
 use super::World;
@@ -67,7 +67,10 @@ impl World {
     /// Trains at once, without a look at the champion.
     pub(super) fn train(&mut self, order: TrainingOrder, version: u64) -> Event {
         if self.rng.random_bool(0.1) {
-            return Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() });
+            return Event::Trainer(
+                TaskId::default(),
+                TrainerEvent::Failed { reason: "the machine was too small".into() },
+            );
         }
         let promote = self.rng.random_bool(0.6);
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
@@ -79,13 +82,17 @@ impl World {
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
     fn compare_challenger(&mut self, order: TrainingOrder, version: u64) {
         if self.chance(self.chances.failed_training) {
-            return self
-                .later(3_000, Event::Trainer(TrainerEvent::Failed { reason: "the machine was too small".into() }));
+            return self.later(
+                3_000,
+                Event::Trainer(TaskId::default(), TrainerEvent::Failed { reason: "the machine was too small".into() }),
+            );
         }
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
         let champion = self.champion_in(space);
         let twin = self.model.heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
-        let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.settings.promotion == PromotionPolicy::Gated);
+        let twin = twin
+            .map(|head| head.head.id.clone())
+            .filter(|_| self.settings.tasks[0].promotion == PromotionPolicy::Gated);
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
             && self.chance(0.05)
@@ -96,7 +103,10 @@ impl World {
         let provisional = promote && self.chance(0.1);
         self.observed.judged(&challenger.head.id, champion, promote);
         self.learns(&challenger.head.id);
-        self.later(1_000, Event::Trainer(TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }));
+        self.later(
+            1_000,
+            Event::Trainer(TaskId::default(), TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }),
+        );
         self.later(5_000, outcome(order, challenger, champion, verdict(promote, provisional)));
     }
 
@@ -181,7 +191,7 @@ impl World {
         let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
         if self.adapter.sent != file {
             self.adapter.sent.clone_from(&file);
-            self.adapter_reports(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(file)));
+            self.adapter_reports(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(TaskId::default(), file)));
         }
     }
 
@@ -203,7 +213,11 @@ impl World {
                 *left -= 1;
             }
             let why = if label.is_some() { Why::Redundant } else { Why::Unlabelled };
-            found.push(EvictionCandidate { id: *id, label: label.cloned(), why });
+            found.push(EvictionCandidate {
+                id: *id,
+                labels: label.map(|label| (TaskId::default(), label.clone())).into_iter().collect(),
+                why,
+            });
             if found.len() == count {
                 break;
             }
@@ -235,7 +249,10 @@ impl World {
         let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, ReviewReason::Diverse, None)).collect();
         let doubted = self.model.samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
         items.extend(doubted.map(|(id, label)| item(id, ReviewReason::Suspicious, Some(label))));
-        self.adapter_reports(3_000, Event::Adapter(AdapterEvent::ReviewListReady(Review { items, advice: None })));
+        self.adapter_reports(
+            3_000,
+            Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review { items, advice: None })),
+        );
     }
 
     /// Finds an answer out. What was read again and is good waits to be taken.
@@ -246,7 +263,8 @@ impl World {
             self.adapter.leaving.extend(ids);
             let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
             self.adapter.sent.clone_from(&file);
-            let without = AdapterEvent::StatisticsWithout { job, ids: ids.clone(), file };
+            let without =
+                AdapterEvent::StatisticsWithout { job, ids: ids.clone(), files: vec![(TaskId::default(), file)] };
             return self.adapter_reports(1_000, Event::Adapter(without));
         }
         if let Query::Backbone(asked) = query {
@@ -274,14 +292,17 @@ pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
 }
 
 fn outcome(order: TrainingOrder, challenger: HeadRecord, against: Option<u64>, verdict: Verdict) -> Event {
-    Event::Trainer(TrainerEvent::Finished(Box::new(TrainingOutcome {
-        order,
-        challenger,
-        champion: None,
-        against,
-        verdict,
-        changes: vec![],
-        suspicious_labels: 0,
-        left_out: None,
-    })))
+    Event::Trainer(
+        TaskId::default(),
+        TrainerEvent::Finished(Box::new(TrainingOutcome {
+            order,
+            challenger,
+            champion: None,
+            against,
+            verdict,
+            changes: vec![],
+            suspicious_labels: 0,
+            left_out: None,
+        })),
+    )
 }

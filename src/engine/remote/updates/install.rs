@@ -5,6 +5,8 @@
 //! accuracy fell) take it back, and that version is not installed again. A backbone is prepared by
 //! [`super::super::backbone_swap`]; what is remembered of it is here.
 
+use std::collections::BTreeMap;
+
 use super::super::super::context::Cx;
 use super::super::super::fact::Fact;
 use super::super::backbone_swap::{ModelSource, SwapOrder};
@@ -12,8 +14,8 @@ use super::super::{PROBATION, Probation, Remote, failed_by_starts};
 use super::fetch::Stage;
 use super::{FAILED_MAX, Refused};
 use crate::update::{Code, Contents, Installed, Manifest, Refusal};
-use crate::wire::{AlertId, EventKind, Severity, UpdateKind};
-use crate::words::{Component, Digest, HeadRef};
+use crate::wire::{EventKind, Severity, TaskAlert, UpdateKind};
+use crate::words::{Component, Digest, HeadRef, TaskId};
 
 impl Remote {
     /// The head was compared with one that no longer serves: it has to be compared again.
@@ -36,22 +38,24 @@ impl Remote {
         let memory = &mut progress.memory;
         memory.former = memory.installed.replace(Installed { name, version, sha256 });
         (memory.head, memory.trial, memory.refused) = (Some(head), Some(Probation::under_way(())), None);
+        memory.task = cx.task_id();
         self.updates.trial_since = cx.now.mono;
         self.drop_update(cx, UpdateKind::Head);
         self.publish_update(cx, UpdateKind::Head);
     }
 
     /// The daemon starts: too often without a minute's service in between takes a head on trial back.
-    pub fn count_start(&mut self, cx: &mut Cx<'_>, champion: Option<&HeadRef>) {
+    pub fn count_start(&mut self, cx: &mut Cx<'_>, champions: &BTreeMap<TaskId, HeadRef>) {
         let memory = &mut self.updates.of(UpdateKind::Head).memory;
         // Somebody may have put another one in service while the daemon did not run.
-        let on_trial = memory.head.clone().filter(|head| Some(head) == champion);
+        let on_trial = memory.head.clone().filter(|head| champions.get(&memory.task) == Some(head));
         let Some(trial) = memory.trial.as_mut() else { return };
         let goes_on = trial.count_start();
+        let task = memory.task.clone();
         memory.trial = memory.trial.take().filter(|_| on_trial.is_some());
         self.write_update(cx, UpdateKind::Head);
         if let Some(head) = on_trial.filter(|_| !goes_on) {
-            cx.post(Fact::UpdateHeadFailed { head, reason: failed_by_starts() });
+            cx.of(&task).post(Fact::UpdateHeadFailed { head, reason: failed_by_starts() });
         }
     }
 
@@ -78,20 +82,21 @@ impl Remote {
     /// A head that was to serve cannot be read.
     pub fn head_load_failed(&mut self, cx: &mut Cx<'_>, version: u64, reason: &str) {
         let memory = &self.updates.of(UpdateKind::Head).memory;
-        let on_trial = memory.trial.as_ref().and(memory.head.clone()).filter(|head| head.version == version);
+        let on_trial = memory.trial.as_ref().and(memory.head.clone());
+        let on_trial = on_trial.filter(|head| head.version == version && memory.task == cx.task_id());
         if let Some(head) = on_trial {
             cx.post(Fact::UpdateHeadFailed { head, reason: reason.to_owned() });
         } else {
             let text = format!("head {version} does not serve: {reason}; train, or roll back to one that is kept");
             cx.error(Component::Serve, text.clone());
-            cx.raise(AlertId::Model, Severity::Error, text);
+            cx.raise_for_task(TaskAlert::Model, Severity::Error, text);
         }
     }
 
     /// A head went out of service by a rollback: if it came as an update, that version does not come again.
     pub fn update_rolled_back(&mut self, cx: &mut Cx<'_>, from: &HeadRef, reason: &str) {
         let memory = &mut self.updates.of(UpdateKind::Head).memory;
-        if memory.head.as_ref() != Some(from) {
+        if memory.head.as_ref() != Some(from) || memory.task != cx.task_id() {
             return;
         }
         (memory.head, memory.trial) = (None, None);
@@ -112,7 +117,13 @@ impl Remote {
         }
         let (files, name) = (manifest.sha256, manifest.name.clone());
         let (manifest, model) = (keys.clone(), ModelSource::Chunks);
-        cx.post(Fact::BackboneVerified(Box::new(SwapOrder { files, name, manifest, model, version: 0 })));
+        cx.post(Fact::BackboneVerified(Box::new(SwapOrder {
+            files,
+            name,
+            manifest,
+            model,
+            versions: BTreeMap::new(),
+        })));
         self.publish_update(cx, UpdateKind::Backbone);
     }
 

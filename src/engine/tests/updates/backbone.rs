@@ -46,9 +46,7 @@ fn succeeds_against(
         files: Digest::of(file),
         backbone: backbone(),
         manifest: "/state/backbones/net.yaml".into(),
-        challenger,
-        verdict,
-        against,
+        pairs: vec![SwapPair { task: TaskId::default(), challenger, verdict, against }],
         embedded: 40,
         missing: 2,
     }))));
@@ -135,13 +133,13 @@ fn a_pair_is_compared_again_when_another_head_serves_than_the_one_it_was_compare
 #[test]
 fn the_head_of_a_pair_has_the_version_that_its_verdict_names_though_a_training_ended_meanwhile() {
     let (mut machine, file) = (Machine::new(), file(1));
-    machine.settings.promotion = PromotionPolicy::Manual;
+    machine.settings.tasks[0].promotion = PromotionPolicy::Manual;
     machine.boot();
     verified(&mut machine, &file, 1);
     let ordered = machine.version;
     machine.ask("train");
     let training = machine.effects.acts.iter().find_map(|act| match act {
-        Act::Train { order, version } => Some((order.clone(), *version)),
+        Act::Task(_, TaskAct::Train { order, version }) => Some((order.clone(), *version)),
         _ => None,
     });
     let (order, version) = training.expect("a backbone is no reason to wait");

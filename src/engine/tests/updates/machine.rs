@@ -127,7 +127,7 @@ impl Machine {
             match act {
                 Act::Publish { topic, payload } => self.hear(&topic.to_string(), payload),
                 Act::VerifyUpdate { version, .. } => self.version = *version,
-                Act::PrepareBackbone(order) => self.version = order.version,
+                Act::PrepareBackbone(order) => self.version = order.versions[&TaskId::default()],
                 _ => {}
             }
         }
@@ -151,7 +151,7 @@ impl Machine {
             Write::HeadStatus { version, status, reason, at, .. } => {
                 let stored = &mut self.stored.default_task().heads;
                 let mut heads = Registry::new(std::mem::take(stored), space());
-                heads.set(*version, *status, reason.clone(), *at);
+                heads.set(TaskId::default(), *version, *status, reason.clone(), *at);
                 *stored = heads.all().to_vec();
             }
             Write::BackboneState(memory) => self.stored.backbone = (**memory).clone(),
@@ -238,7 +238,7 @@ impl Machine {
 
 /// A head as a worker made it of a file, in the version that was ordered.
 pub fn pushed(file: &[u8], version: u64) -> HeadRecord {
-    let Event::Trainer(TrainerEvent::Finished(outcome)) =
+    let Event::Trainer(_, TrainerEvent::Finished(outcome)) =
         outcome(TrainingOrder { id: 0, reason: String::new() }, "", version)
     else {
         unreachable!("a training's outcome")

@@ -88,9 +88,12 @@ fn succeeds(machine: &mut Machine, promote: bool) {
         files: switch.files(),
         backbone: switch.backbone.clone(),
         manifest: "/state/backbones/net.yaml".into(),
-        challenger: Some(challenger),
-        verdict,
-        against: Some(machine.champion()),
+        pairs: vec![SwapPair {
+            task: TaskId::default(),
+            challenger: Some(challenger),
+            verdict,
+            against: Some(machine.champion()),
+        }],
         embedded: 40,
         missing: 2,
     }))));

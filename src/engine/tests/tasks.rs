@@ -1,0 +1,269 @@
+//! Several tasks: what one does leaves the others alone, and none starves another.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::wire::Topic;
+
+fn id(name: &str) -> TaskId {
+    name.parse().unwrap()
+}
+
+/// A device with these tasks; labels come by message.
+fn settings_of(names: &[&str]) -> Settings {
+    let mut settings = settings(PromotionPolicy::Gated);
+    settings.tasks = names.iter().map(|name| task(id(name), PromotionPolicy::Gated)).collect();
+    settings.tasks.iter_mut().for_each(|task| task.label_levels = vec![None]);
+    settings.names_tasks = true;
+    settings
+}
+
+/// A started device whose tasks all look at four images.
+fn device(names: &[&str]) -> Engine {
+    let mut engine = Engine::new(settings_of(names), Snapshot::default());
+    engine.start(at(0));
+    for number in 0..4 {
+        arrives(&mut engine, names, number);
+    }
+    engine
+}
+
+fn image(number: u8) -> SampleId {
+    SampleId::of(&[number])
+}
+
+fn arrives(engine: &mut Engine, names: &[&str], number: u8) -> Step {
+    let view = |name: &&str| View { task: id(name), space: space(), is_new: true, prediction: None };
+    let picture = EmbeddedImage {
+        id: image(number),
+        bytes: 1,
+        views: names.iter().map(view).collect(),
+        embeddings: vec![(space(), vec![0.0])],
+        group: image(number),
+        decode: Duration::ZERO,
+        embed: Duration::from_millis(1),
+    };
+    let (path, stamp) = (PathBuf::from(format!("/in/{number}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
+    let outcome = IngestOutcome::Image(Box::new(picture));
+    engine.step(at(1), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
+}
+
+fn says(engine: &mut Engine, topic: &str, payload: &Value) -> Step {
+    let (topic, payload) = (topic.to_owned(), payload.to_string().into_bytes());
+    let inbound = Inbound { topic, payload, retained: false, delivery: 1 };
+    engine.step(at(2), Event::Broker(BrokerEvent::Message(inbound)))
+}
+
+fn labels(engine: &mut Engine, task: &str, number: u8, label: &str) -> Step {
+    says(engine, "label", &json!({ "image": image(number), "task": task, "label": label }))
+}
+
+/// The messages of a step: topic and payload.
+fn messages(step: &Step) -> Vec<(String, Value)> {
+    let value = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+    let spooled = step.writes.iter().filter_map(|write| match write {
+        Write::Outbox(message) => Some((message.topic.to_string(), value(&message.payload))),
+        _ => None,
+    });
+    let published = step.acts.iter().filter_map(|act| match act {
+        Act::Publish { topic, payload } => Some((topic.to_string(), value(payload))),
+        _ => None,
+    });
+    spooled.chain(published).collect()
+}
+
+fn topics(step: &Step) -> Vec<String> {
+    messages(step).into_iter().map(|(topic, _)| topic).collect()
+}
+
+/// The task of the training that a step begins.
+fn trains(step: &Step) -> Option<(TaskId, TrainingOrder)> {
+    step.acts.iter().find_map(|act| match act {
+        Act::Task(task, TaskAct::Train { order, .. }) => Some((task.clone(), order.clone())),
+        _ => None,
+    })
+}
+
+/// A training of this task ends with a head that is better.
+fn trained(engine: &mut Engine, task: &TaskId, order: TrainingOrder, version: u64) -> Step {
+    let Event::Trainer(_, TrainerEvent::Finished(mut finished)) = outcome(order, &format!("{task}-{version}"), version)
+    else {
+        unreachable!("a training's outcome")
+    };
+    finished.against = engine.models.get(task).and_then(|model| model.champion()).map(|head| head.head.version);
+    engine.step(at(3), Event::Trainer(task.clone(), TrainerEvent::Finished(finished)))
+}
+
+#[test]
+fn a_label_of_one_task_is_none_of_another() {
+    let mut engine = device(&["bin", "door"]);
+    let step = labels(&mut engine, "door", 0, "open");
+    let written: Vec<_> = (step.writes.iter())
+        .filter_map(|write| match write {
+            Write::Label { task, id, .. } => Some((task.clone(), *id)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(written, [(id("door"), image(0))]);
+    let health = engine.health().tasks;
+    assert_eq!((health[&id("door")].labelled, health[&id("bin")].labelled), (1, 0));
+    assert_eq!((health[&id("door")].samples, health[&id("bin")].samples), (4, 4));
+    assert_eq!(engine.health().labelled, 1, "an image counts that has a label in any task");
+}
+
+#[test]
+fn a_label_without_a_task_needs_one_that_is_called_default_or_is_the_only_one() {
+    let says_of = |names: &[&str]| {
+        let mut engine = device(names);
+        let step = says(&mut engine, "label", &json!({ "image": image(0), "label": "open" }));
+        step.writes.iter().find_map(|write| match write {
+            Write::Label { task, .. } => Some(task.to_string()),
+            _ => None,
+        })
+    };
+    assert_eq!(says_of(&["bin", "default"]).as_deref(), Some("default"));
+    assert_eq!(says_of(&["door"]).as_deref(), Some("door"));
+    assert_eq!(says_of(&["bin", "door"]), None);
+    let mut engine = device(&["bin", "door"]);
+    let step = says(&mut engine, "label", &json!({ "image": image(0), "label": "open" }));
+    let event = messages(&step).into_iter().find(|(topic, _)| topic == "event").unwrap().1;
+    assert!(event["reason"].as_str().unwrap().contains("bin, door"), "{event}");
+    let gone = says(&mut engine, "request/train", &json!({ "transaction": "a", "task": "gate" }));
+    let answer = messages(&gone).into_iter().find(|(topic, _)| topic == "response/train").unwrap().1;
+    assert_eq!(answer["error"]["code"], "not_found", "{answer}");
+}
+
+#[test]
+fn each_task_speaks_on_its_own_topics_and_the_default_one_on_the_plain_ones_too() {
+    let mut engine = device(&["default", "door"]);
+    let said = topics(&arrives(&mut engine, &["default", "door"], 9));
+    for topic in ["task/door/prediction", "task/door/state", "task/default/prediction", "prediction", "state"] {
+        assert!(said.iter().any(|other| other == topic), "{topic} in {said:?}");
+    }
+    let mut engine = device(&["door"]);
+    let step = arrives(&mut engine, &["door"], 9);
+    assert!(!topics(&step).iter().any(|topic| topic == "prediction" || topic == "state"), "{:?}", topics(&step));
+    let (_, prediction) = messages(&step).into_iter().find(|(topic, _)| topic == "task/door/prediction").unwrap();
+    assert_eq!(prediction["task"], "door");
+}
+
+#[test]
+fn the_training_of_a_task_writes_and_serves_nothing_of_another() {
+    let mut engine = device(&["bin", "door"]);
+    for number in 0..4 {
+        labels(&mut engine, "bin", number, if number < 2 { "full" } else { "empty" });
+        labels(&mut engine, "door", number, if number < 2 { "open" } else { "shut" });
+    }
+    let (first, order) = trains(&engine.step(at(3), Event::Tick)).expect("a training");
+    let step = trained(&mut engine, &first, order, 1);
+    for write in &step.writes {
+        let task = match write {
+            Write::Head { task, .. } | Write::HeadStatus { task, .. } | Write::LiveState { task, .. } => task,
+            _ => continue,
+        };
+        assert_eq!(*task, first, "{write:?}");
+    }
+    let serves: Vec<_> = (step.acts.iter())
+        .filter_map(|act| match act {
+            Act::Task(task, TaskAct::Serve(Some(version))) => Some((task.clone(), *version)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(serves, [(first.clone(), 1)]);
+    assert_eq!(engine.models.iter().filter(|(_, model)| model.champion().is_some()).count(), 1);
+}
+
+#[test]
+fn a_task_that_trains_all_the_time_does_not_keep_another_waiting() {
+    let mut engine = device(&["bin", "door"]);
+    for task in ["bin", "door"] {
+        for number in 0..4 {
+            labels(&mut engine, task, number, if number < 2 { "one" } else { "other" });
+        }
+    }
+    // Both ask for trainings again and again; one runs at a time.
+    let ask = |engine: &mut Engine| {
+        let of = |task: &str| json!({ "task": task });
+        [says(engine, "request/train", &of("bin")), says(engine, "request/train", &of("door"))]
+    };
+    let begun = ask(&mut engine).iter().find_map(trains);
+    let (mut running, mut order) = begun.expect("one of them begins");
+    let mut turns = Vec::new();
+    for version in 1..=6 {
+        ask(&mut engine);
+        turns.push(running.clone());
+        let step = trained(&mut engine, &running, order, version);
+        (running, order) = trains(&step).or_else(|| trains(&engine.step(at(4), Event::Tick))).expect("the next one");
+    }
+    for pair in turns.windows(2) {
+        assert_ne!(pair[0], pair[1], "they take turns: {turns:?}");
+    }
+}
+
+#[test]
+fn an_older_image_that_a_new_task_looks_at_is_known_to_it_from_then_on() {
+    let mut engine = Engine::new(settings_of(&["bin", "door"]), Snapshot::default());
+    engine.start(at(0));
+    arrives(&mut engine, &["bin"], 0);
+    assert_eq!(engine.health().tasks[&id("door")].samples, 0);
+    let step = arrives(&mut engine, &["bin", "door"], 0);
+    let looks = step.writes.iter().filter(|write| matches!(write, Write::Look { task, .. } if *task == id("door")));
+    assert_eq!(looks.count(), 1);
+    assert!(!topics(&step).iter().any(|topic| topic.ends_with("prediction")), "it is predicted once, at its arrival");
+    labels(&mut engine, "door", 0, "open");
+    assert_eq!(engine.health().tasks[&id("door")].labelled, 1);
+}
+
+#[test]
+fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
+    let mut settings = settings_of(&["door"]);
+    settings.tasks[0].state = Some(StateSettings::default());
+    let mut engine = Engine::new(settings, Snapshot::default());
+    engine.start(at(0));
+    let sees = |engine: &mut Engine, number: u8, label: &str| {
+        let scored = Scored {
+            head: HeadRef { id: HeadId("door-1".into()), version: 1 },
+            top: vec![(super::label(label), 0.95)],
+            set: Some(vec![super::label(label)]),
+            novelty: None,
+            novelty_rank: None,
+            unknown: None,
+            instant: false,
+            shadow: None,
+        };
+        let view = View { task: id("door"), space: space(), is_new: true, prediction: Some(scored) };
+        let picture = EmbeddedImage {
+            id: image(number),
+            bytes: 1,
+            views: vec![view],
+            embeddings: vec![(space(), vec![0.0])],
+            group: image(number),
+            decode: Duration::ZERO,
+            embed: Duration::from_millis(1),
+        };
+        let outcome = IngestOutcome::Image(Box::new(picture));
+        let (path, stamp) =
+            (PathBuf::from(format!("/in/{number}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
+        engine.step(at(u64::from(number)), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
+    };
+    let state = |step: &Step| {
+        let topic = Topic::Task(id("door"), crate::wire::TaskTopic::State).to_string();
+        messages(step).into_iter().find(|(other, _)| *other == topic).map(|(_, payload)| payload)
+    };
+    assert_eq!(state(&sees(&mut engine, 1, "open")), None, "one vote is no state");
+    let step = sees(&mut engine, 2, "open");
+    let said = state(&step).expect("two of three");
+    assert_eq!(
+        (&said["state"], &said["previous"], &said["votes"]),
+        (&json!("open"), &json!("unknown"), &json!([2, 2]))
+    );
+    assert!(
+        step.writes.iter().any(|write| matches!(write, Write::StateRecord { .. })),
+        "it is durable before it is said"
+    );
+    assert_eq!(state(&sees(&mut engine, 3, "shut")), None);
+    // A label corrects the head: the latest image is judged again, and its vote is replaced.
+    let step = labels(&mut engine, "door", 3, "open");
+    let asked = |act: &Act| matches!(act, Act::Task(task, TaskAct::JudgeAgain(id)) if *task == self::id("door") && *id == image(3));
+    assert!(step.acts.iter().any(asked), "{:?}", step.acts);
+}
