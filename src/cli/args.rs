@@ -63,6 +63,9 @@ Examples:
     /// Export a head and its backbone as one ONNX file, for any runtime
     #[command(after_help = "Example:\n  edgetuned export --head parts.safetensors --out parts.onnx")]
     Export(Export),
+    /// Draw what the tasks of the configuration look at
+    #[command(subcommand)]
+    Regions(Regions),
     /// List bundled backbones, inspect a model, write its manifest, change over to another one
     #[command(subcommand)]
     Backbone(Backbone),
@@ -208,6 +211,30 @@ pub struct Export {
     /// Replace the file if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+/// `regions`
+#[derive(Debug, Subcommand)]
+pub enum Regions {
+    /// Write a picture with every region on it, in a colour for each task; what no task looks at is grey and dark
+    #[command(after_help = "\
+Examples:
+  edgetuned --config edgetuned.yaml regions draw garage.jpg --out regions.png
+  edgetuned regions draw garage.jpg --region 0,0.25,0.3,0.85      try one before it is in the configuration")]
+    Draw(DrawRegions),
+}
+
+/// `regions draw`
+#[derive(Debug, clap::Args)]
+pub struct DrawRegions {
+    /// A picture of the camera
+    pub image: PathBuf,
+    /// Output file, a PNG; it is replaced
+    #[arg(long, value_name = "FILE", default_value = "regions.png")]
+    pub out: PathBuf,
+    /// A further region: LEFT,TOP,RIGHT,BOTTOM in parts of width and height, or the corners [[X,Y],…]; may be repeated
+    #[arg(long = "region", value_name = "REGION", allow_hyphen_values = true)]
+    pub regions: Vec<Region>,
 }
 
 /// `backbone`

@@ -54,7 +54,7 @@ pub struct Embedded {
 
 /// Why one file has no embedding.
 #[derive(Debug, thiserror::Error)]
-enum BadFile {
+pub enum BadFile {
     #[error(transparent)]
     Picture(#[from] PictureError),
     #[error("cannot use {}", .path.display())]
@@ -223,7 +223,8 @@ fn reference(backbone: &OnnxBackbone) -> BackboneRef {
     BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: backbone.space().dim }
 }
 
-fn read(path: &Path) -> Result<image::Rgb, BadFile> {
+/// Reads and decodes a picture within the limits.
+pub fn read(path: &Path) -> Result<image::Rgb, BadFile> {
     let limits = Limits::default();
     let picture = read_picture(path, &limits)?;
     image::decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })

@@ -8,7 +8,7 @@ use super::args::{Args, Export};
 use super::configuration;
 use super::embedding;
 use super::failure::Failure;
-use super::output::{Output, listed, write_checked};
+use super::output::{Output, listed, same, write_checked};
 use super::report::HeadFile;
 use crate::backbone::{Alone, PROBABILITIES, Proof, with_head};
 use crate::head::{BackboneRef, HeadRecord};
@@ -102,9 +102,4 @@ pub fn export(args: &Args, command: &Export, output: Output) -> Result<(), Failu
 
 fn head_file(record: &HeadRecord, path: &Path) -> HeadFile {
     HeadFile { id: record.head.id.clone(), version: record.head.version, path: path.display().to_string() }
-}
-
-/// Whether both paths lead to one file.
-fn same(one: &Path, other: &Path) -> bool {
-    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

@@ -21,6 +21,7 @@ mod log;
 mod output;
 mod ownership;
 mod predict;
+mod regions;
 mod report;
 mod samples;
 mod train;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Predict(predict) => predict::predict(&args, predict, output),
         Command::Evaluate(evaluate) => evaluate::evaluate(&args, evaluate, output),
         Command::Embed(embed) => embed::embed(&args, embed, output),
+        Command::Regions(regions) => regions::regions(&args, regions, output),
         Command::Export(export) => export::export(&args, export, output),
         Command::Backbone(command) => backbone::backbone(&args, command, output),
         Command::Heads(command) => heads::heads(&args, command, output),

@@ -75,6 +75,11 @@ pub fn by_ending<T: std::fmt::Display>(counts: &BTreeMap<T, u64>) -> String {
     counts.iter().map(|(ending, count)| format!("{count} .{ending}")).collect::<Vec<_>>().join(" and ")
 }
 
+/// Whether both paths lead to one file.
+pub fn same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Writes a file in place of the one that was there; durable when this returns.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_checked(path, bytes, |_| Ok(()))

@@ -5,9 +5,11 @@
 
 mod decode;
 mod jpeg;
+mod outline;
 mod preprocess;
 mod region;
 mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};
+pub use outline::{Outline, outlined};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};

@@ -206,7 +206,7 @@ fn crop_box(image: &Rgb, size: (u32, u32), ratio: f64) -> [f64; 4] {
 ///
 /// Typed, since the resizer's untyped images bring its code for every other kind of pixel into the program: minutes of
 /// compiling.
-fn resample(image: &Rgb, [left, top, from_w, from_h]: [f64; 4], width: u32, height: u32) -> Vec<u8> {
+pub(super) fn resample(image: &Rgb, [left, top, from_w, from_h]: [f64; 4], width: u32, height: u32) -> Vec<u8> {
     // The rows that the second pass reads: the triangle reaches one output pixel (at least one input pixel) further.
     let reach = (from_h / f64::from(height)).max(1.0) + 1.0;
     let first = (top - reach).floor().max(0.0);

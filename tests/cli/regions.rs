@@ -137,3 +137,39 @@ fn what_is_no_region_is_wrong_usage_before_anything_is_read() {
         }
     }
 }
+
+#[test]
+fn regions_are_drawn_by_the_configuration_and_by_hand() {
+    let desk = Desk::new();
+    desk.put("garage.jpg", &scene([true, false], 1));
+    let config = format!(
+        "store: {{ path: {0}/state }}\nmqtt: {{ url: null }}\nwatch: [{{ path: {0}/in }}]\ntasks:\n  \
+         - {{ id: door, from: [{{ watch: {0}/in, region: [0.0, 0.1, 0.5, 0.8] }}] }}\n  \
+         - {{ id: car, from: [{{ region: [[0.5, 0.2], [0.9, 0.2], [0.7, 0.9]] }}] }}\n",
+        desk.root().display()
+    );
+    desk.put("c.yaml", config.as_bytes());
+    let done = desk.good("regions draw garage.jpg --config c.yaml --region 0.8,0.8,1,1");
+    assert_eq!((&done["out"], &done["width"], &done["height"]), (&"regions.png".into(), &640.into(), &480.into()));
+    let names: Vec<&str> =
+        done["regions"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, [&*format!("door ({}/in)", desk.root().display()), "car", "--region 1"]);
+    let drawn = image::open(desk.path("regions.png")).unwrap().into_rgb8();
+    assert_eq!(drawn.dimensions(), (640, 480));
+    // The door's left edge, inside the picture by half of its line.
+    assert_eq!(drawn.get_pixel(3, 300).0, [230, 159, 0]);
+    let people = desk.run("regions draw garage.jpg --region 0,0,0.5,0.5 --out other.png");
+    assert!(
+        people.out.contains("other.png (640 x 480)") && people.out.contains("[0.0, 0.0, 0.5, 0.5]"),
+        "{}",
+        people.out
+    );
+
+    desk.fails("regions draw garage.jpg --out none.png", 1, &["no region to draw", "--region"]);
+    desk.fails("regions draw garage.jpg --region 0,0,1,0.5 --out garage.jpg", 64, &["garage.jpg", ".png"]);
+    desk.put("broken.png", b"no picture");
+    desk.fails("regions draw broken.png --region 0,0,1,0.5 --out broken.png", 64, &["is the picture itself"]);
+    desk.fails("regions draw broken.png --region 0,0,1,0.5 --out none.png", 1, &["broken.png", "not a JPEG"]);
+    desk.fails("regions draw gone.png --region 0,0,1,0.5 --out none.png", 1, &["gone.png does not exist"]);
+    assert!(!desk.path("none.png").exists());
+}

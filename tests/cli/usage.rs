@@ -14,6 +14,7 @@ fn help_and_version_are_no_failures() {
         "evaluate",
         "embed",
         "export",
+        "regions draw",
         "heads",
         "backbone",
         "heads promote",
