@@ -125,6 +125,20 @@ fn configurations_and_manifests_in_the_pages_are_good() {
         cameras.iter().map(|text| load(text)).map(|config| config.sources.len() + config.watch.len()).sum();
     assert!(cameras.len() > 7 && sources > cameras.len(), "{sources} sources and folders in {} blocks", cameras.len());
 
+    let page = fs::read_to_string(root().join("docs/tasks.md")).unwrap();
+    let tasks: Vec<_> = blocks(&page, "yaml").iter().map(|text| load(text)).collect();
+    let [people, gate, bins] = &tasks[..] else { panic!("{} configurations in docs/tasks.md", tasks.len()) };
+    let folder = &people.watch[0].path;
+    let regions: Vec<_> = people.tasks.iter().map(|task| task.region_of_watch(folder)).collect();
+    assert!(regions.len() == 2 && regions[0] != regions[1] && regions.iter().all(Option::is_some), "{regions:?}");
+    let levels: Vec<_> = bins.tasks.iter().map(|task| task.label_level(&bins.watch[0])).collect();
+    assert_eq!(levels, [Some(1), Some(2)]);
+    let task = &gate.tasks[0];
+    assert!(gate.tasks.len() == 1 && task.state.is_some(), "a state for the automation");
+    let sensor = format!("sensor.{}_{}", gate.device.name.to_lowercase(), task.id);
+    let automation = &blocks(&page, "yaml automation")[0];
+    assert!(automation.contains(&format!("entity_id: {sensor}\n")), "the automation does not wait for {sensor}");
+
     let shell = blocks(&readme, "sh").join("\n");
     let (_, rest) = shell.split_once("<<END\n").unwrap();
     let (written, _) = rest.split_once("\nEND").unwrap();
