@@ -9,7 +9,7 @@ use super::fact::Fact;
 use super::messages::{IncomingRequest, ReplyTo};
 use super::model::Model;
 use super::step::{Act, Next, Systemd};
-use super::{Engine, overview};
+use super::{Engine, announced, overview};
 use crate::update::Code;
 use crate::wire::{BIRTH_ONLINE, EventKind, InboundTopic};
 use crate::words::{Component, Now, TaskId};
@@ -150,7 +150,8 @@ impl Engine {
         let Some(model) = self.models.of(task) else { return };
         match fact {
             Fact::ImagePredicted { id, scored } => model.image_predicted(cx, id, &scored),
-            Fact::ImageJudged { id, scored } => model.judged(cx, id, &scored),
+            Fact::ImageJudged { id, source, scored } => model.judged(cx, id, source.as_ref(), &scored),
+            Fact::LabelLearnable => model.label_learnable(cx),
             Fact::LabelSet { id, label, predicted, counts } => {
                 model.labels_counted(counts);
                 model.label_set(cx, id, label, predicted);
@@ -199,6 +200,8 @@ impl Engine {
         }
         let overview = overview(&self.files, &self.sources, &self.labels, &self.models);
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
+        let tasks = announced(&self.labels, &self.models, cx.settings());
+        cx.announce_when_changed(tasks);
         cx.report_left_out_events();
         cx.publish_health_when_due(&overview);
         cx.notify_when_due(&overview);
@@ -262,7 +265,10 @@ impl Engine {
                 }
             }
             // Other messages on this topic do not concern the device.
-            Ok(InboundTopic::Birth) if payload == BIRTH_ONLINE => cx.publish_discovery(),
+            Ok(InboundTopic::Birth) if payload == BIRTH_ONLINE => {
+                let tasks = announced(&self.labels, &self.models, cx.settings());
+                cx.publish_discovery(tasks);
+            }
             Ok(InboundTopic::UpdateDesired(kind)) => self.remote.update_desired(cx, kind, payload),
             Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {
                 self.remote.update_chunk(cx, kind, sha256, n, payload);
@@ -277,7 +283,8 @@ impl Engine {
     /// Everything retained, again: the broker may have forgotten it.
     pub(super) fn connected(&mut self, now: Now) {
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
-        cx.connected();
+        let tasks = announced(&self.labels, &self.models, cx.settings());
+        cx.connected(tasks);
         self.models.publish_info(&mut cx);
         cx.publish_health(&overview(&self.files, &self.sources, &self.labels, &self.models));
         self.models.each(&mut cx, |model, cx| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::event::{CheckedHead, EmbeddedImage, FileStamp, Scored};
 use super::remote::{SwapOrder, SwapResult};
 use crate::update::Manifest;
-use crate::words::{HeadRef, Label, SampleId, TaskId};
+use crate::words::{HeadRef, Label, SampleId, SourceId, TaskId};
 
 /// Something that other machines have to know.
 #[derive(Debug)]
@@ -46,9 +46,14 @@ pub(super) enum Fact {
     ImageJudged {
         /// The image.
         id: SampleId,
+        /// The source that it is a frame of; `None` for a file.
+        source: Option<SourceId>,
         /// Its prediction.
         scored: Scored,
     },
+    /// An image with a label is seen by its task for the first time, or through another part of it: a training can learn
+    /// from it now.
+    LabelLearnable,
     /// A label was set, changed or removed.
     LabelSet {
         /// Of this image.

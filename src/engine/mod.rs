@@ -75,7 +75,7 @@ pub use write::{
     Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
-use crate::wire::{EventKind, TaskHealth, UpdateKind};
+use crate::wire::{AnnouncedTask, EventKind, TaskHealth, UpdateKind};
 use crate::words::{Digest, Now};
 use context::{Context, Cx, WallClock};
 use files::Files;
@@ -224,6 +224,19 @@ impl Engine {
     fn cx(&mut self, now: Now) -> Cx<'_> {
         Cx::new(now, &mut self.messages, &mut self.context)
     }
+}
+
+/// The tasks as Home Assistant is told of them, where the configuration names any: with the classes of the head in
+/// service, and those that only labels name so far.
+fn announced(labels: &Labels, models: &Models, settings: &Settings) -> Vec<AnnouncedTask> {
+    let task = |task: &TaskSettings| {
+        let head = models.get(&task.id).and_then(|model| model.champion());
+        let mut classes = head.map_or_else(Vec::new, |head| head.classes.clone());
+        let more = labels.classes_of(&task.id).filter(|class| !classes.contains(class)).cloned().collect::<Vec<_>>();
+        classes.extend(more);
+        AnnouncedTask { id: task.id.clone(), classes, has_state: task.state.is_some() }
+    };
+    if settings.names_tasks { settings.tasks.iter().map(task).collect() } else { Vec::new() }
 }
 
 /// What messages say of the machines.

@@ -27,8 +27,9 @@ use crate::eval::gate::judge_without_head;
 use crate::eval::{Comparison, calibrate, compare_across};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::ports::Embedder;
+use crate::shared::views;
 use crate::store::{Reader, SpacesInUse, StoredHead};
-use crate::words::{EmbeddingSpace, SampleId, TaskId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, Region, SampleId, TaskId, Timestamp, error_chain};
 
 /// What the preparation needs.
 pub(crate) struct Parts {
@@ -101,28 +102,35 @@ impl Preparation {
         let report = |embedded, of| self.report(embedded, of);
         let Some((embedded, missing)) = embedding.run(&mut backbone, report)? else { return Ok(None) };
         drop(backbone);
-        let Some(pairs) = self.compare(&spaces, &reference)? else { return Ok(None) };
+        let Some(pairs) = self.compare(&spaces, space, &reference)? else { return Ok(None) };
         let (files, manifest) = (order.files, manifest.path);
         Ok(Some(SwapResult { files, backbone: reference, manifest, pairs, embedded, missing }))
     }
 
     /// A head of each task on the new embeddings, with its verdict; `None` when it was cancelled.
-    fn compare(&self, spaces: &SpacesInUse, reference: &BackboneRef) -> Result<Option<Vec<SwapPair>>, AnyError> {
+    fn compare(
+        &self,
+        spaces: &SpacesInUse,
+        whole: EmbeddingSpace,
+        reference: &BackboneRef,
+    ) -> Result<Option<Vec<SwapPair>>, AnyError> {
         let fresh = Reader::open(&self.parts.dir.folder, spaces.clone())?;
         let mut pairs = Vec::new();
         for trainer in self.parts.trainers.values() {
-            let Some(pair) = self.compare_task(trainer, &fresh, reference)? else { return Ok(None) };
+            let Some(pair) = self.compare_task(trainer, &fresh, whole, reference)? else { return Ok(None) };
             pairs.push(pair);
         }
         Ok(Some(pairs))
     }
 
-    /// A head of one task on the new embeddings, which `fresh` reads, and the gate's verdict against the one in service.
+    /// A head of one task on the new embeddings, which `fresh` reads and which are of
+    /// `whole` for whole pictures, and the gate's verdict against the one in service.
     /// Too few labels make none; it may go without one only where none serves now. `None` when it was cancelled.
     fn compare_task(
         &self,
         trainer: &TrainerSettings,
         fresh: &Reader,
+        whole: EmbeddingSpace,
         reference: &BackboneRef,
     ) -> Result<Option<SwapPair>, AnyError> {
         let Parts { reader, order, .. } = &self.parts;
@@ -131,10 +139,9 @@ impl Preparation {
         let against = champion.as_ref().map(|champion| champion.head.version);
         let labelled = training_data::labelled(fresh, task, trainer.max_samples, trainer.fit.seed)?;
         let believed = training_data::believed(reader, task, &labelled)?;
-        let found = fresh.spaces().first(task).and_then(|(region, space)| {
-            let data = training_data::dataset(believed, *space).ok().filter(|data| data.classes().len() > 1);
-            data.map(|data| (region.clone(), data))
-        });
+        let regions: Vec<Region> = fresh.spaces().of(task).iter().map(|(region, _)| region.clone()).collect();
+        let data = training_data::dataset(believed, views::space(&regions, whole)).ok();
+        let found = regions.into_iter().next().zip(data.filter(|data| data.classes().len() > 1));
         let Some((region, data)) = found else {
             let (task, verdict) = (task.clone(), judge_without_head(against));
             return Ok(Some(SwapPair { task, challenger: None, verdict, against }));

@@ -94,7 +94,7 @@ fn compared(trainers: &[TrainerSettings]) -> Result<Option<Vec<SwapPair>>, AnyEr
         events: sync_channel(1).0,
     };
     let preparation = Preparation { parts, control: Control::for_test(PATIENT) };
-    preparation.compare(&spaces(b"next"), &reference(b"next"))
+    preparation.compare(&spaces(b"next"), space(b"next"), &reference(b"next"))
 }
 
 const PATIENT: ThrottleSettings = ThrottleSettings {

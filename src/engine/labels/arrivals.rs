@@ -22,7 +22,7 @@ impl Labels {
                 report_predictions(cx, &path, &image, latency);
                 for View { task, prediction, .. } in image.views {
                     if let Some(scored) = prediction {
-                        cx.of(&task).post(Fact::ImageJudged { id: image.id, scored });
+                        cx.of(&task).post(Fact::ImageJudged { id: image.id, source: None, scored });
                     }
                 }
             }
@@ -57,6 +57,9 @@ impl Labels {
             if is_new || is_embedded {
                 self.under_way.learn(cx, id);
             }
+            if is_new && sheet.index.label(&id).is_some() {
+                cx.post(Fact::LabelLearnable);
+            }
             sheet.file_lives(cx, &mut self.under_way, path, id);
             sheet.claim_awaited(cx, &mut self.under_way, id);
         }
@@ -83,7 +86,7 @@ impl Labels {
                 let cx = &mut cx.of(&task);
                 cx.report_novel(id, &scored);
                 if !was_predicted {
-                    cx.post(Fact::ImageJudged { id, scored: scored.clone() });
+                    cx.post(Fact::ImageJudged { id, source: None, scored: scored.clone() });
                 }
                 cx.post(Fact::ImagePredicted { id, scored });
             }

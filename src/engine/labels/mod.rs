@@ -30,7 +30,7 @@ use super::step::Query;
 use super::write::{ClassFolders, FileDisposition, PendingLabel};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
-use crate::words::{SampleId, TaskId};
+use crate::words::{Label, SampleId, TaskId};
 pub use awaited::PENDING_MAX;
 use eviction::Eviction;
 use known::{KnownSamples, Resolved};
@@ -116,6 +116,11 @@ impl Labels {
     /// Whether every task looks at every sample.
     pub fn are_all_looked_at(&self) -> bool {
         self.sheets.values().all(|sheet| sheet.index.len() == self.known.len())
+    }
+
+    /// The classes that the labels of a task name.
+    pub fn classes_of(&self, task: &TaskId) -> impl Iterator<Item = &Label> {
+        self.sheets.get(task).into_iter().flat_map(|sheet| sheet.index.counts().keys())
     }
 
     /// What each task could learn from in a training.

@@ -18,9 +18,9 @@ use super::super::write::{OutboxMessage, Write};
 use super::{Overview, ReplyTo, Unanswered};
 use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
-    Alert, AlertId, Announced, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures, Link,
-    Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status, TaskAlert, TaskTopic,
-    TopLabel, Topic, TrainResult, Warning,
+    Alert, AlertId, Announced, AnnouncedTask, Answer, BestRecall, Envelope, EventKind, EventReport, Health,
+    HealthFigures, Link, Payload, Prediction, PredictionBody, Raised, RecallChange, Response, Severity, Status,
+    TaskAlert, TaskTopic, TopLabel, Topic, TrainResult, Warning,
 };
 use crate::words::{Now, SampleId, SourceId, TaskId};
 
@@ -53,6 +53,8 @@ pub(super) struct Reports {
     latest: BTreeMap<TaskId, PredictionBody>,
     /// The latest result of a training of each task.
     latest_result: BTreeMap<TaskId, TrainResult>,
+    /// The tasks as they were announced to Home Assistant last.
+    announced: Vec<AnnouncedTask>,
     health_at: Duration,
     health_said: Option<HealthFigures>,
     pub metrics: SystemMetrics,
@@ -74,6 +76,7 @@ impl Reports {
             broker_reason: None,
             latest: BTreeMap::new(),
             latest_result: BTreeMap::new(),
+            announced: Vec::new(),
             health_at: Duration::ZERO,
             health_said: None,
             metrics: SystemMetrics::default(),
@@ -186,13 +189,13 @@ impl Cx<'_> {
     }
 
     /// The broker is connected: first everything retained, which it may have lost.
-    pub fn connected(&mut self) {
+    pub fn connected(&mut self, tasks: Vec<AnnouncedTask>) {
         self.messages.reports.connected = true;
         self.messages.reports.broker_reason = None;
         self.clear(AlertId::BrokerCredentials);
         let status = Status::Online.as_str().as_bytes().to_vec();
         self.act(Act::Publish { topic: Topic::Status, payload: status });
-        self.publish_discovery();
+        self.publish_discovery(tasks);
     }
 
     /// What was published last of alerts, predictions and trainings, again.
@@ -249,15 +252,23 @@ impl Cx<'_> {
         self.act(Act::SendOutbox);
     }
 
-    /// Announces the device to Home Assistant.
-    pub fn publish_discovery(&mut self) {
+    /// Announces the device to Home Assistant, with the tasks that the configuration names.
+    pub fn publish_discovery(&mut self, tasks: Vec<AnnouncedTask>) {
         if !self.settings().home_assistant {
             return;
         }
         let Settings { base, device_name, backbone, .. } = self.settings();
-        let announced = Announced { base, name: device_name, backbone: &backbone.name, tasks: &[] };
+        let announced = Announced { base, name: device_name, backbone: &backbone.name, tasks: &tasks };
         let payload = announced.document().to_string().into_bytes();
         self.act(Act::Publish { topic: Topic::Discovery, payload });
+        self.messages.reports.announced = tasks;
+    }
+
+    /// Announces the device anew where a task has other classes than those it was announced with.
+    pub fn announce_when_changed(&mut self, tasks: Vec<AnnouncedTask>) {
+        if self.messages.reports.connected && self.messages.reports.announced != tasks {
+            self.publish_discovery(tasks);
+        }
     }
 
     /// An image of no known class is an event, but not each of a batch of them.

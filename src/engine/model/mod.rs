@@ -165,6 +165,12 @@ impl Model {
         self.judge_again(cx);
     }
 
+    /// A label that was given before counts from now on, since its image has an embedding that this task looks at.
+    pub fn label_learnable(&mut self, cx: &mut Cx<'_>) {
+        self.schedule.labels_changed(1);
+        self.write_training(cx);
+    }
+
     /// Samples were dropped to keep the store within its quota.
     pub fn samples_evicted(&mut self, cx: &mut Cx<'_>, count: u64) {
         self.live.evicted += count;

@@ -12,7 +12,7 @@ use super::super::snapshot::StoredTask;
 use super::super::step::Act;
 use super::super::{SwapOrder, SwapPair, SwapResult};
 use super::Model;
-use crate::wire::command::Command;
+use crate::wire::command::{Burst, Command, Spec as _};
 use crate::wire::{Info, InfoTask, TaskAlert, TaskHealth, Topic, TrainingPhase, Versions, Warning};
 use crate::words::{HeadRef, TaskId, Timestamp};
 
@@ -214,7 +214,10 @@ impl Models {
             Some(InfoTask { id: id.clone(), head, classes })
         });
         let tasks = tasks.collect();
-        let capabilities = Command::NAMES.iter().copied().chain(["update"]).map(str::to_owned).collect();
+        // Without sources there is nothing to look at more closely.
+        let has_sources = !cx.settings().sources.is_empty();
+        let names = Command::NAMES.iter().copied().filter(|name| *name != Burst::NAME || has_sources);
+        let capabilities = names.chain(["update"]).map(str::to_owned).collect();
         cx.publish(Topic::Info, |envelope| Info {
             envelope,
             versions,

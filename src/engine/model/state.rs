@@ -4,18 +4,22 @@
 use super::super::context::Cx;
 use super::super::event::Scored;
 use super::super::states::{Change, Judgement, StateMachine};
-use super::super::step::TaskAct;
+use super::super::step::{Act, TaskAct};
 use super::super::write::Write;
 use super::Model;
 use crate::wire::{StateName, TaskState, TaskTopic};
-use crate::words::SampleId;
+use crate::words::{SampleId, SourceId};
 
 impl Model {
-    /// A new image was classified.
-    pub fn judged(&mut self, cx: &mut Cx<'_>, image: SampleId, scored: &Scored) {
+    /// A new image was classified. A frame that speaks against the state makes its camera look more closely.
+    pub fn judged(&mut self, cx: &mut Cx<'_>, image: SampleId, source: Option<&SourceId>, scored: &Scored) {
         let ages = cx.ages();
         let change = self.state.as_mut().map(|machine| machine.predicted(&ages, &judgement(image, scored)));
         self.state_changed(cx, change);
+        let bursts = |id: &&SourceId| cx.settings().sources.iter().any(|source| source.id == **id && source.bursts);
+        if let Some(source) = source.filter(bursts).filter(|_| change.is_some_and(|change| change.is_against)) {
+            cx.act(Act::Burst(source.clone()));
+        }
     }
 
     /// The latest image was classified again: its vote is replaced.

@@ -207,7 +207,7 @@ fn predict(cx: &mut Cx<'_>, source: &SourceId, stale: bool, image: EmbeddedImage
         let body = cx.report_frame(source, stale, image.id, prediction.as_ref(), latency);
         if let Some(scored) = prediction.filter(|_| !stale) {
             cx.report_novel(image.id, &scored);
-            cx.post(Fact::ImageJudged { id: image.id, scored });
+            cx.post(Fact::ImageJudged { id: image.id, source: Some(source.clone()), scored });
         }
         bodies.insert(task, body);
     }

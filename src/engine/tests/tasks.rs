@@ -214,6 +214,83 @@ fn an_older_image_that_a_new_task_looks_at_is_known_to_it_from_then_on() {
     assert_eq!(engine.health().tasks[&id("door")].labelled, 1);
 }
 
+/// A prediction that rules out everything else.
+fn sure_of(class: &str) -> Scored {
+    Scored {
+        head: HeadRef { id: HeadId("door-1".into()), version: 1 },
+        top: vec![(label(class), 0.95)],
+        set: Some(vec![label(class)]),
+        novelty: None,
+        novelty_rank: None,
+        unknown: None,
+        instant: false,
+        shadow: None,
+    }
+}
+
+#[test]
+fn home_assistant_hears_of_classes_that_only_labels_name() {
+    let mut engine = device(&["door"]);
+    engine.step(at(2), Event::Broker(BrokerEvent::connected()));
+    let announced = |step: &Step| {
+        let topic = Topic::Discovery.to_string();
+        messages(step).into_iter().find(|(other, _)| *other == topic).map(|(_, document)| document.to_string())
+    };
+    assert_eq!(announced(&engine.step(at(3), Event::Tick)), None, "nothing changed since the connection");
+    labels(&mut engine, "door", 0, "ajar");
+    let document = announced(&engine.step(at(4), Event::Tick)).expect("there is a new class");
+    assert!(document.contains("ajar"), "{document}");
+    assert_eq!(announced(&engine.step(at(5), Event::Tick)), None);
+}
+
+#[test]
+fn labels_count_again_for_a_training_when_their_images_are_seen_through_another_region() {
+    let mut engine = device(&["door"]);
+    for number in 0..4 {
+        labels(&mut engine, "door", number, if number < 2 { "open" } else { "shut" });
+    }
+    let (task, order) = trains(&engine.step(at(3), Event::Tick)).expect("a training");
+    trained(&mut engine, &task, order, 1);
+    assert_eq!(trains(&engine.step(at(3_600_000), Event::Tick)), None, "nothing is new");
+    // Its region was moved: the backfill reads the images again.
+    for number in 0..2 {
+        arrives(&mut engine, &["door"], number);
+    }
+    let later = engine.step(at(7_200_000), Event::Tick);
+    assert!(trains(&later).is_some(), "two labels are enough: {:?}", later.acts);
+}
+
+#[test]
+fn a_frame_that_speaks_against_the_state_makes_its_camera_look_more_closely() {
+    let garage: crate::words::SourceId = "garage".parse().unwrap();
+    let mut settings = settings_of(&["door"]);
+    settings.tasks[0].state = Some(StateSettings::default());
+    let (gap, unknown_after) = (Duration::ZERO, Duration::from_mins(5));
+    settings.sources = vec![SourceSettings { id: garage.clone(), gap, bursts: true, unknown_after }];
+    let mut engine = Engine::new(settings, Snapshot::default());
+    engine.start(at(0));
+    let bursts = |engine: &mut Engine, number: u8, class: &str| {
+        let view = View { task: id("door"), space: space(), is_new: true, prediction: Some(sure_of(class)) };
+        let image = EmbeddedImage {
+            id: image(number),
+            bytes: 1,
+            views: vec![view],
+            embeddings: vec![(space(), vec![0.0])],
+            group: image(number),
+            decode: Duration::ZERO,
+            embed: Duration::from_millis(1),
+        };
+        let outcome = FrameOutcome::Image(Box::new(image));
+        let read = FrameRead { source: garage.clone(), stale: false, waiter: None, outcome };
+        let step = engine.step(at(u64::from(number)), Event::Frame(read));
+        step.acts.iter().any(|act| matches!(act, Act::Burst(source) if *source == garage))
+    };
+    assert!(bursts(&mut engine, 1, "open"), "it is no known state");
+    assert!(bursts(&mut engine, 2, "open"), "it became one by this vote");
+    assert!(!bursts(&mut engine, 3, "open"));
+    assert!(bursts(&mut engine, 4, "shut"));
+}
+
 #[test]
 fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     let mut settings = settings_of(&["door"]);
@@ -221,16 +298,7 @@ fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     let mut engine = Engine::new(settings, Snapshot::default());
     engine.start(at(0));
     let sees = |engine: &mut Engine, number: u8, label: &str| {
-        let scored = Scored {
-            head: HeadRef { id: HeadId("door-1".into()), version: 1 },
-            top: vec![(super::label(label), 0.95)],
-            set: Some(vec![super::label(label)]),
-            novelty: None,
-            novelty_rank: None,
-            unknown: None,
-            instant: false,
-            shadow: None,
-        };
+        let scored = sure_of(label);
         let view = View { task: id("door"), space: space(), is_new: true, prediction: Some(scored) };
         let picture = EmbeddedImage {
             id: image(number),
