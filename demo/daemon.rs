@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::Outcome;
+use crate::lamp;
 
 /// What the demo chooses of the configuration.
 pub struct Settings<'a> {
@@ -20,6 +21,8 @@ pub struct Settings<'a> {
     pub broker: SocketAddr,
     /// Labels after which it trains by itself.
     pub min_new_labels: usize,
+    /// Labels after which it trains for the task `lamp`; `None` without that task.
+    pub lamp_labels: Option<usize>,
 }
 
 impl Settings<'_> {
@@ -32,14 +35,26 @@ impl Settings<'_> {
              watch:\n  - {{ path: {}, recursive: true, label_from: folder, settle: 100ms }}\n\
              store: {{ path: {} }}\n\
              training: {{ schedule: null, min_new_labels: {}, cooldown: 0s }}\n\
-             mqtt: {{ url: \"mqtt://{}\", prefix: edgetuned }}\n",
+             mqtt: {{ url: \"mqtt://{}\", prefix: edgetuned }}\n{}",
             serde_json::Value::from(self.backbone),
             quoted(&folder.join("camera")),
             quoted(&folder.join("state")),
             self.min_new_labels,
             self.broker,
+            self.lamp_labels.map(tasks).unwrap_or_default(),
         )
     }
+}
+
+/// The parts on the belt as the task `default`, whose topics are those of a daemon without tasks; the lamp beside it.
+fn tasks(lamp_labels: usize) -> String {
+    format!(
+        "tasks:\n  \
+         - {{ id: default, from: [{{ region: {} }}] }}\n  \
+         - {{ id: lamp, from: [{{ region: {} }}], state: {{ confirm: 2 of 3 }}, training: {{ min_new_labels: {lamp_labels} }} }}\n",
+        lamp::BELT_REGION,
+        lamp::LAMP_REGION,
+    )
 }
 
 /// A running daemon; dropping it stops it and removes its folder.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::Outcome;
 use crate::broker::{Heard, Listener};
 use crate::daemon::Daemon;
+use crate::lamp;
 use crate::pictures::Picture;
 use crate::teller::Teller;
 
@@ -25,6 +26,10 @@ pub struct Inbox {
     pub info: Option<Value>,
     /// Predictions by image.
     pub predictions: HashMap<String, Value>,
+    /// Predictions about the lamp, by image.
+    pub of_lamp: HashMap<String, Value>,
+    /// Changes of the lamp's state, oldest first.
+    pub lamp_states: VecDeque<Value>,
     /// Reports of trainings, oldest first.
     pub results: VecDeque<Value>,
 }
@@ -38,12 +43,14 @@ pub struct Line<'a> {
     inbox: Inbox,
     placed: usize,
     phase: String,
+    /// What a person saw of the lamp, in the order of the pictures.
+    pub lamps: Vec<(SampleId, String)>,
 }
 
 impl<'a> Line<'a> {
     /// A line on which nothing has happened yet.
     pub fn new(daemon: Daemon, listener: Listener, teller: &'a Teller) -> Self {
-        Self { daemon, listener, teller, inbox: Inbox::default(), placed: 0, phase: String::new() }
+        Self { daemon, listener, teller, inbox: Inbox::default(), placed: 0, phase: String::new(), lamps: Vec::new() }
     }
 
     /// Puts a picture into the watched folder, in its class's subfolder when a person files it.
@@ -60,13 +67,27 @@ impl<'a> Line<'a> {
         let unfinished = folder.join(format!(".{name}"));
         fs::write(&unfinished, &bytes)?;
         fs::rename(unfinished, folder.join(name))?;
-        Ok(SampleId::of(&bytes))
+        let image = SampleId::of(&bytes);
+        self.lamps.extend(picture.is_lamp_on().map(|is_on| (image, lamp::word(is_on).to_owned())));
+        Ok(image)
     }
 
     /// Labels images over MQTT, by their SHA-256.
     pub fn label(&self, labels: &[(SampleId, String)]) -> Outcome<()> {
         let list: Vec<_> = labels.iter().map(|(id, class)| json!({"image": id.to_string(), "label": class})).collect();
         self.listener.publish("label", &list.into())
+    }
+
+    /// The same about the lamp.
+    pub fn label_lamp(&self, labels: &[(SampleId, String)]) -> Outcome<()> {
+        let of_lamp = |(id, word): &(SampleId, String)| json!({"task": "lamp", "image": id.to_string(), "label": word});
+        self.listener.publish("label", &labels.iter().map(of_lamp).collect())
+    }
+
+    /// What is said about the lamp in an image, as soon as it is there.
+    pub fn lamp_prediction(&mut self, image: SampleId) -> Outcome<Value> {
+        let image = image.to_string();
+        self.until(&format!("a prediction of the lamp in image {}", &image[..12]), |inbox| inbox.of_lamp.remove(&image))
     }
 
     /// The prediction for an image, as soon as it is there.
@@ -76,14 +97,25 @@ impl<'a> Line<'a> {
     }
 
     /// Listens until `check` finds what it looks for.
-    pub fn until<T>(&mut self, what: &str, mut check: impl FnMut(&mut Inbox) -> Option<T>) -> Outcome<T> {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn until<T>(&mut self, what: &str, check: impl FnMut(&mut Inbox) -> Option<T>) -> Outcome<T> {
+        let found = self.within(PATIENCE, what, check)?;
+        found.ok_or_else(|| format!("waited {} s for {what}", PATIENCE.as_secs()).into())
+    }
+
+    /// The same for so long at most; `None` when it did not come.
+    pub fn within<T>(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        mut check: impl FnMut(&mut Inbox) -> Option<T>,
+    ) -> Outcome<Option<T>> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(found) = check(&mut self.inbox) {
-                return Ok(found);
+                return Ok(Some(found));
             }
-            if Instant::now() > deadline {
-                return Err(format!("waited {} s for {what}", PATIENCE.as_secs()).into());
+            if Instant::now() >= deadline {
+                return Ok(None);
             }
             // The daemon may end without a message on the broker, so its process is checked as well.
             if let Some(status) = self.daemon.ended()? {
@@ -104,18 +136,22 @@ impl<'a> Line<'a> {
         match topic {
             "status" => self.inbox.online = payload == "online",
             "info" => self.inbox.info = Some(payload),
-            "prediction" => {
+            "prediction" | "task/lamp/prediction" => {
                 let image = payload["image"].as_str().unwrap_or_default().to_owned();
-                self.inbox.predictions.insert(image, payload);
+                let about = if topic == "prediction" { &mut self.inbox.predictions } else { &mut self.inbox.of_lamp };
+                about.insert(image, payload);
             }
-            "train/result" => self.inbox.results.push_back(payload),
-            "train/state" => {
+            "train/result" | "task/lamp/train/result" => self.inbox.results.push_back(payload),
+            // One training runs at a time.
+            "train/state" | "task/lamp/train/state" => {
                 let phase = payload["phase"].as_str().unwrap_or_default();
                 if phase != self.phase && phase != "idle" {
-                    self.teller.line(&format!("train/state: {phase}"));
+                    self.teller.line(&format!("{topic}: {phase}"));
                 }
                 phase.clone_into(&mut self.phase);
             }
+            // At the connection it is published, too; then there was none before.
+            "task/lamp/state" if !payload["previous"].is_null() => self.inbox.lamp_states.push_back(payload),
             "event" if ["error", "quarantined"].iter().any(|kind| payload["event_type"] == *kind) => {
                 let reason = payload["reason"].as_str().unwrap_or("without a reason");
                 self.teller.odd(&format!("event: {} ({reason})", payload["event_type"].as_str().unwrap_or_default()));

@@ -19,8 +19,10 @@ mod broker;
 #[path = "../tests/support/camera/mod.rs"]
 mod camera;
 mod daemon;
+mod lamp;
 mod line;
 mod pictures;
+mod second_question;
 mod story;
 mod teller;
 
@@ -70,7 +72,12 @@ fn run(arguments: &Arguments, teller: &teller::Teller) -> Outcome<()> {
     // The camera draws parts so simple that the small network tells them apart, in less time.
     let usual = if arguments.photos.is_some() { "default" } else { "photo" };
     let backbone = arguments.backbone.as_deref().unwrap_or(usual);
-    let settings = daemon::Settings { backbone, broker: address, min_new_labels: deck.plan.first_labels() };
+    let settings = daemon::Settings {
+        backbone,
+        broker: address,
+        min_new_labels: deck.plan.first_labels(),
+        lamp_labels: (!deck.lamp.is_empty()).then_some(second_question::LABELS),
+    };
     let daemon = daemon::Daemon::start(&program, &settings)?;
     let mut line = line::Line::new(daemon, listener, teller);
     story::tell(&deck, &mut line, teller)

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::Outcome;
 use crate::camera::{Camera, Light, Part};
+use crate::lamp::{self, Lamp};
 
 /// Most classes that are used of a folder of photographs, so that the demo stays short.
 const CLASSES_MAX: usize = 8;
@@ -18,8 +19,8 @@ const CLASSES_MAX: usize = 8;
 /// One picture, not read or drawn yet.
 #[derive(Debug, Clone)]
 pub enum Picture {
-    /// From the synthetic camera.
-    Drawn(Camera, Part, u64),
+    /// From the synthetic camera, with the machine's lamp on or off.
+    Drawn(Camera, Part, u64, Lamp),
     /// A file.
     Photo(PathBuf),
 }
@@ -28,11 +29,16 @@ impl Picture {
     /// Its bytes as a file.
     pub fn bytes(&self) -> Outcome<Vec<u8>> {
         match self {
-            Self::Drawn(camera, part, index) => Ok(camera.jpeg(*part, *index, &Light::DAY)),
+            Self::Drawn(camera, part, index, lamp) => lamp::beside(&camera.shot(*part, *index, &Light::DAY), *lamp),
             Self::Photo(path) => fs::read(path).map_err(|error| {
                 format!("cannot read {}: {error}; check its path, its owner and its mode", path.display()).into()
             }),
         }
+    }
+
+    /// What a person sees of the lamp; a photograph has none.
+    pub fn is_lamp_on(&self) -> Option<bool> {
+        if let Self::Drawn(.., lamp) = self { Some(lamp.is_on) } else { None }
     }
 
     /// The ending of its file's name.
@@ -107,18 +113,29 @@ pub struct Deck {
     pub newcomer: Class,
     /// How many pictures each part of the demo shows.
     pub plan: Plan,
+    /// For the second question, in the order in which they are taken; none of photographs.
+    pub lamp: Vec<Picture>,
 }
+
+/// Whether the lamp is on in the pictures of the second question: it goes on, is off in one picture, goes off, and on.
+const LAMP: [bool; 11] = [true, true, true, false, true, true, false, false, false, true, true];
 
 impl Deck {
     /// Five parts from the beginning; the gear comes later.
     pub fn of_camera(seed: u64) -> Self {
         let camera = Camera::new(seed);
+        let drawn = |part: Part, index: u64, is_on: bool| {
+            let seed = (seed << 32) ^ (index << 8) ^ part as u64;
+            Picture::Drawn(camera, part, index, Lamp { is_on, seed })
+        };
         let class = |part: Part| Class {
             name: part.name().into(),
-            pictures: (0..60).map(|index| Picture::Drawn(camera, part, index)).collect(),
+            pictures: (0..60).map(|index| drawn(part, index, index % 2 == 0)).collect(),
         };
         let known = [Part::Nut, Part::Bolt, Part::Washer, Part::Screw, Part::Spring].map(class).to_vec();
-        Self { plan: Plan::new(known.len(), 60), known, newcomer: class(Part::Gear) }
+        let parts = [Part::Nut, Part::Spring, Part::Gear].into_iter().cycle();
+        let lamp = (60..).zip(LAMP).zip(parts).map(|((index, is_on), part)| drawn(part, index, is_on));
+        Self { plan: Plan::new(known.len(), 60), known, newcomer: class(Part::Gear), lamp: lamp.collect() }
     }
 
     /// Your photographs, shuffled within each class; the last class comes later.
@@ -144,7 +161,7 @@ impl Deck {
         let fewest = classes.iter().map(|class| class.pictures.len()).min().unwrap_or(0);
         match classes.pop() {
             Some(newcomer) if classes.len() >= 2 => {
-                Ok(Self { plan: Plan::new(classes.len(), fewest), known: classes, newcomer })
+                Ok(Self { plan: Plan::new(classes.len(), fewest), known: classes, newcomer, lamp: Vec::new() })
             }
             _ => Err(format!(
                 "{} needs three folders or more, each named after a class, with 24 or more .jpg, .png, .webp or .bmp \

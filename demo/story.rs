@@ -9,6 +9,7 @@ use crate::Outcome;
 use crate::broker::BASE;
 use crate::line::Line;
 use crate::pictures::{Class, Deck, Picture};
+use crate::second_question;
 use crate::teller::{Tally, Teller, share};
 
 /// Images that were seen and whose class a person knows.
@@ -89,7 +90,14 @@ pub fn tell(deck: &Deck, line: &mut Line<'_>, teller: &Teller) -> Outcome<()> {
     for _ in 0..plan.unseen {
         round(deck.known.iter().chain([newcomer]), &mut hand, line, &mut after, teller)?;
     }
+    if !deck.lamp.is_empty() {
+        teller.chapter("7  A second question about the same pictures: is the lamp on?");
+        second_question::ask(&deck.lamp, line, teller)?;
+    }
     conclude(&newcomer.name, &before, &live, &after, teller);
+    if !deck.lamp.is_empty() {
+        second_question::point_to(teller);
+    }
     Ok(())
 }
 
@@ -125,7 +133,7 @@ fn unlabelled(deck: &Deck, hand: &mut Hand<'_>, line: &mut Line<'_>, teller: &Te
 }
 
 /// Waits for a training that starts by itself, and prints its result.
-fn trained(line: &mut Line<'_>, teller: &Teller) -> Outcome<()> {
+pub fn trained(line: &mut Line<'_>, teller: &Teller) -> Outcome<()> {
     let result = line.until("a training by itself", |inbox| inbox.results.pop_front())?;
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     teller.line(&format!(
