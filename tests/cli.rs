@@ -40,6 +40,8 @@ mod samples;
 mod skip;
 #[path = "cli/steady.rs"]
 mod steady;
+#[path = "cli/tasks.rs"]
+mod tasks;
 #[path = "cli/update.rs"]
 mod update;
 #[path = "cli/usage.rs"]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
+use super::task::TaskChoice;
 use super::values::{divisor, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size};
 use crate::backbone::{Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
@@ -70,12 +71,10 @@ Examples:
     #[command(subcommand)]
     Backbone(Backbone),
     /// List, show, promote and roll back the heads in the store
-    #[command(subcommand)]
     Heads(Heads),
     /// Control the running daemon over its socket
     Ctl(super::ctl::Ctl),
     /// List, export and import samples and their labels; undo label changes
-    #[command(subcommand)]
     Samples(super::samples::Samples),
     /// Sign, verify and publish updates of heads and backbones
     #[command(subcommand)]
@@ -335,8 +334,17 @@ pub struct Add {
 }
 
 /// `heads`
+#[derive(Debug, clap::Args)]
+pub struct Heads {
+    #[command(flatten)]
+    pub task: TaskChoice,
+    #[command(subcommand)]
+    pub command: HeadsCommand,
+}
+
+/// What to do with heads.
 #[derive(Debug, Subcommand)]
-pub enum Heads {
+pub enum HeadsCommand {
     /// List every head in the store, oldest first
     List,
     /// Show one head's metrics

@@ -13,7 +13,7 @@ use super::failure::{Failure, one_line, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
 use crate::backbone::{BadManifest, OnnxBackbone, SLOW, Slow};
-use crate::config::{Config, Mqtt, Problem};
+use crate::config::{Access, Config, Feed, ImageSource, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
@@ -106,6 +106,9 @@ impl World {
             self.sandbox(&format!("watch[{index}].path"), &watch.path);
         }
         self.store(config);
+        for (index, source) in config.sources.iter().enumerate() {
+            self.source(index, source);
+        }
         if let Some(mqtt) = &config.mqtt {
             self.mqtt(mqtt);
         }
@@ -139,6 +142,27 @@ impl World {
         );
     }
 
+    /// The files of a camera.
+    fn source(&mut self, index: usize, source: &ImageSource) {
+        let Feed::Http(camera) = &source.feed else { return };
+        let access = match &camera.access {
+            Some(Access::Basic { password_file: Some(path), .. }) => Some(("password_file", path)),
+            Some(Access::Bearer { token_file }) => Some(("token_file", token_file)),
+            Some(Access::Basic { password_file: None, .. }) | None => None,
+        };
+        let ca_file = camera.ca_file.as_ref().map(|path| ("ca_file", path));
+        for (name, path) in access.into_iter().chain(ca_file) {
+            self.readable(&format!("sources[{index}].{name}"), path);
+        }
+    }
+
+    /// A file that the daemon reads when it connects.
+    fn readable(&mut self, key: &str, path: &Path) {
+        if let Err(error) = fs::read(path) {
+            self.add(key, path, &error.to_string(), "a readable file", "put the file there, or correct the path");
+        }
+    }
+
     /// The broker's files.
     fn mqtt(&mut self, mqtt: &Mqtt) {
         let files = [
@@ -149,10 +173,8 @@ impl World {
         ];
         let before = self.problems.len();
         for (key, path) in files {
-            if let Some(path) = path
-                && let Err(error) = fs::read(path)
-            {
-                self.add(key, path, &error.to_string(), "a readable file", "put the file there, or correct the path");
+            if let Some(path) = path {
+                self.readable(key, path);
             }
         }
         if self.problems.len() > before || !mqtt.url.starts_with("mqtts:") {

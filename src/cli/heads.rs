@@ -3,21 +3,20 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::{Args, Heads as Command};
+use super::args::{Args, Heads, HeadsCommand as Command};
 use super::failure::{Failure, one_line_chain};
 use super::figures::write_figures;
 use super::now;
 use super::output::{self, Output};
 use super::ownership::{Ownership, owned};
+use super::task::Meant;
 use super::{configuration, ctl};
 use crate::config::Config;
 use crate::engine::{HeadInfo, HeadStatus, Registry};
 use crate::head::{Figures, HeadRecord, TrainingFacts};
-use crate::shared::settings::precision;
-use crate::store::{OpenOptions, Reader, SpacesInUse, Store, StoreError};
+use crate::store::{Reader, SpacesInUse, Store};
 use crate::wire::HeadEntry;
 use crate::wire::command;
-use crate::words::TaskId;
 
 /// A head by itself.
 #[derive(Debug, Serialize)]
@@ -28,95 +27,106 @@ struct Shown {
     figures: Option<Figures>,
 }
 
-pub fn heads(args: &Args, command: &Command, output: Output) -> Result<(), Failure> {
+/// The heads of a task in the store.
+struct Stored<'a> {
+    config: &'a Config,
+    task: Meant,
+    reader: Reader,
+}
+
+pub fn heads(args: &Args, heads: &Heads, output: Output) -> Result<(), Failure> {
     let config = configuration::load(args)?;
+    let task = heads.task.meant(&config)?;
     let reader = Reader::open(&config.store.path, SpacesInUse::default())?;
-    match command {
-        Command::List => list(&reader, output),
-        Command::Show { id } => show(&reader, id, output),
-        Command::Promote { id } => promote(&config, &reader, id, output),
-        Command::Rollback => roll_back(&config, &reader, output),
+    let stored = Stored { config: &config, task, reader };
+    match &heads.command {
+        Command::List => stored.list(output),
+        Command::Show { id } => stored.show(id, output),
+        Command::Promote { id } => stored.promote(id, output),
+        Command::Rollback => stored.roll_back(output),
     }
 }
 
-fn list(reader: &Reader, output: Output) -> Result<(), Failure> {
-    let rows: Vec<HeadEntry> = reader.heads(&TaskId::default())?.iter().map(HeadEntry::from).collect();
-    output.print(&rows, |out| output::heads(&rows, out))
-}
-
-fn show(reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
-    let info = find(reader, id)?;
-    let stored = reader.head(&TaskId::default(), info.head.version)?.ok_or_else(|| gone(id))?;
-    let record = HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))?;
-    let shown = Shown { row: (&info).into(), training: record.training, figures: record.figures };
-    output.print(&shown, |out| {
-        let row = &shown.row;
-        writeln!(out, "head {} ({}), {:?}: {}", row.version, row.id, row.status, row.reason)?;
-        writeln!(out, "trained {} on {} samples with {}", row.created, shown.training.n_train, row.backbone)?;
-        shown.figures.as_ref().map_or(Ok(()), |figures| write_figures(figures, &row.classes, out))
-    })
-}
-
-fn promote(config: &Config, reader: &Reader, id: &str, output: Output) -> Result<(), Failure> {
-    let info = find(reader, id)?;
-    match owned(open(config, &served(reader, &info)?))? {
-        Ownership::Here(mut store) => {
-            let (version, reason, at) = (info.head.version, "promoted by hand".to_owned(), now());
-            let write = Registry::new(reader.heads(&TaskId::default())?, info.space).set(
-                TaskId::default(),
-                version,
-                HeadStatus::Champion,
-                reason,
-                at,
-            );
-            store.commit(&[write])?;
-        }
-        Ownership::Daemon => drop(ctl::ask::<command::Promote>(config, json!({ "head": info.head.version }))?),
+impl Stored<'_> {
+    fn list(&self, output: Output) -> Result<(), Failure> {
+        let rows: Vec<HeadEntry> = self.heads()?.iter().map(HeadEntry::from).collect();
+        output.print(&rows, |out| output::heads(&rows, out))
     }
-    say(reader, info.head.version, output)
-}
 
-fn roll_back(config: &Config, reader: &Reader, output: Output) -> Result<(), Failure> {
-    let nothing = || Failure::failed("no earlier head is kept; 'edgetuned heads list' shows those that are");
-    let champion = reader.champion(&TaskId::default())?.ok_or_else(nothing)?.info;
-    let to = match owned(open(config, &served(reader, &champion)?))? {
-        Ownership::Here(mut store) => {
-            let mut heads = Registry::new(reader.heads(&TaskId::default())?, champion.space);
-            let rollback = heads.roll_back(TaskId::default(), now(), "by hand").ok_or_else(nothing)?;
-            store.commit(&rollback.writes)?;
-            rollback.to
+    fn show(&self, id: &str, output: Output) -> Result<(), Failure> {
+        let info = self.find(id)?;
+        let record = self.record(&info)?;
+        let shown = Shown { row: (&info).into(), training: record.training, figures: record.figures };
+        output.print(&shown, |out| {
+            let row = &shown.row;
+            writeln!(out, "head {} ({}), {:?}: {}", row.version, row.id, row.status, row.reason)?;
+            writeln!(out, "trained {} on {} samples with {}", row.created, shown.training.n_train, row.backbone)?;
+            shown.figures.as_ref().map_or(Ok(()), |figures| write_figures(figures, &row.classes, out))
+        })
+    }
+
+    fn promote(&self, id: &str, output: Output) -> Result<(), Failure> {
+        let info = self.find(id)?;
+        match self.open(&info)? {
+            Ownership::Here(mut store) => {
+                let mut heads = Registry::new(self.heads()?, info.space);
+                let (version, reason) = (info.head.version, "promoted by hand".to_owned());
+                store.commit(&[heads.set(self.task.id().clone(), version, HeadStatus::Champion, reason, now())])?;
+            }
+            Ownership::Daemon => {
+                let arguments = self.task.asks(json!({ "head": info.head.version }));
+                drop(ctl::ask::<command::Promote>(self.config, arguments)?);
+            }
         }
-        Ownership::Daemon => ctl::ask::<command::Rollback>(config, json!({}))?.head.ok_or_else(nothing)?,
-    };
-    say(reader, to.version, output)
-}
+        self.say(info.head.version, output)
+    }
 
-/// A head that is to be put in service, or taken out of it: nothing is done with one that cannot be read.
-fn served(reader: &Reader, info: &HeadInfo) -> Result<HeadRecord, Failure> {
-    let stored = reader.head(&TaskId::default(), info.head.version)?.ok_or_else(|| gone(&info.head.id.0))?;
-    HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))
-}
+    fn roll_back(&self, output: Output) -> Result<(), Failure> {
+        let nothing = || Failure::failed("no earlier head is kept; 'edgetuned heads list' shows those that are");
+        let champion = self.reader.champion(self.task.id())?.ok_or_else(nothing)?.info;
+        let to = match self.open(&champion)? {
+            Ownership::Here(mut store) => {
+                let mut heads = Registry::new(self.heads()?, champion.space);
+                let rollback = heads.roll_back(self.task.id().clone(), now(), "by hand").ok_or_else(nothing)?;
+                store.commit(&rollback.writes)?;
+                rollback.to
+            }
+            Ownership::Daemon => {
+                let answer = ctl::ask::<command::Rollback>(self.config, self.task.asks(json!({})))?;
+                answer.head.ok_or_else(nothing)?
+            }
+        };
+        self.say(to.version, output)
+    }
 
-/// The store for writing.
-fn open(config: &Config, record: &HeadRecord) -> Result<Store, StoreError> {
-    let (space, backbone) = (record.dense.space, &record.backbone);
-    Store::open(
-        &config.store.path,
-        &OpenOptions { spaces: SpacesInUse::whole(space), backbone, precision: precision(Some(config)) },
-    )
-}
+    fn heads(&self) -> Result<Vec<HeadInfo>, Failure> {
+        Ok(self.reader.heads(self.task.id())?)
+    }
 
-fn say(reader: &Reader, version: u64, output: Output) -> Result<(), Failure> {
-    let row = HeadEntry::from(&find(reader, &version.to_string())?);
-    output.print(&row, |out| writeln!(out, "head {} ({}) is champion", row.version, row.id))
-}
+    fn record(&self, info: &HeadInfo) -> Result<HeadRecord, Failure> {
+        let stored = self.reader.head(self.task.id(), info.head.version)?.ok_or_else(|| gone(&info.head.id.0))?;
+        HeadRecord::from_bytes(&stored.bytes).map_err(|error| Failure::failed(one_line_chain(&error)))
+    }
 
-/// A head by version or by the start of its id.
-fn find(reader: &Reader, id: &str) -> Result<HeadInfo, Failure> {
-    let heads = reader.heads(&TaskId::default())?;
-    let by_version = heads.iter().find(|info| info.head.version.to_string() == id);
-    let by_id = || heads.iter().rev().find(|info| id.len() >= 4 && info.head.id.0.starts_with(id));
-    by_version.or_else(by_id).cloned().ok_or_else(|| gone(id))
+    /// The store for changing which head serves. Nothing is done with a head that is to be put in service, or taken out
+    /// of it, and cannot be read. Embeddings, whichever tasks look through them, stay as they are.
+    fn open(&self, info: &HeadInfo) -> Result<Ownership, Failure> {
+        self.record(info)?;
+        owned(Store::open_existing(&self.config.store.path))
+    }
+
+    fn say(&self, version: u64, output: Output) -> Result<(), Failure> {
+        let row = HeadEntry::from(&self.find(&version.to_string())?);
+        output.print(&row, |out| writeln!(out, "head {} ({}) is champion", row.version, row.id))
+    }
+
+    /// A head by version or by the start of its id.
+    fn find(&self, id: &str) -> Result<HeadInfo, Failure> {
+        let heads = self.heads()?;
+        let by_version = heads.iter().find(|info| info.head.version.to_string() == id);
+        let by_id = || heads.iter().rev().find(|info| id.len() >= 4 && info.head.id.0.starts_with(id));
+        by_version.or_else(by_id).cloned().ok_or_else(|| gone(id))
+    }
 }
 
 fn gone(id: &str) -> Failure {

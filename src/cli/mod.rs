@@ -24,6 +24,7 @@ mod predict;
 mod regions;
 mod report;
 mod samples;
+mod task;
 mod train;
 mod update;
 mod values;

@@ -3,6 +3,7 @@
 mod file;
 mod forget;
 mod import;
+mod purge;
 mod undo;
 
 use std::path::{Path, PathBuf};
@@ -17,18 +18,28 @@ use super::failure::{Failure, one_line};
 use super::now;
 use super::output::{self, Output, write_file};
 use super::ownership::{Ownership, owned};
+use super::task::{Meant, TaskChoice};
 use super::{configuration, ctl};
 use crate::config::Config;
-use crate::engine::{LabelSource, PendingLabel, StoredSample, TrainingState, Write};
+use crate::engine::{LabelSource, PendingLabel, StoredSample, StoredTask, TrainingState, Write};
 use crate::shared;
-use crate::store::{LabelLine, Reader, SampleRow, SpacesInUse, Store};
+use crate::store::{LabelLine, Reader, SpacesInUse, Store};
 use crate::wire::command;
 use crate::wire::{ImagePrefix, LabelsTaken, SampleEntry};
 use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// `samples`
+#[derive(Debug, clap::Args)]
+pub struct Samples {
+    #[command(flatten)]
+    pub task: TaskChoice,
+    #[command(subcommand)]
+    pub command: SamplesCommand,
+}
+
+/// What to do with samples.
 #[derive(Debug, Subcommand)]
-pub enum Samples {
+pub enum SamplesCommand {
     /// List every sample with its label and its prediction, oldest first
     #[command(after_help = "Example:\n  edgetuned samples list --unlabelled --limit 20")]
     List(SampleList),
@@ -82,6 +93,15 @@ A change is everything that one message, request or import did. Images that got 
         /// Its number, as 'samples history' and 'samples import' show it
         change: Option<u64>,
     },
+    /// End a task that is no longer in the configuration, while the daemon runs or not
+    #[command(
+        long_about = "\
+End a task that is no longer in the configuration, while the daemon runs or not.
+
+Its labels, heads and statistics go; images and their embeddings stay, and other tasks with all that is theirs. Nothing is asked, and nothing brings it back.",
+        after_help = "Example:\n  edgetuned samples purge --task door"
+    )]
+    Purge,
     /// List every label that an image was ever given
     History {
         /// Its SHA-256, or the first 8 or more digits
@@ -106,16 +126,17 @@ pub struct SampleList {
     pub limit: Option<u32>,
 }
 
-pub fn samples(args: &Args, command: &Samples, output: Output) -> Result<(), Failure> {
-    let config = configuration::load(args)?;
+pub fn samples(args: &Args, Samples { task, command }: &Samples, output: Output) -> Result<(), Failure> {
+    let config = &configuration::load(args)?;
     match command {
-        Samples::List(choice) => list(&config, choice, output),
-        Samples::Export { out } => export(&config, out, output),
-        Samples::Import { file } => import::import(&config, file, output),
-        Samples::Relabel { from, to } => relabel(&config, from, to, output),
-        Samples::Forget(what) => forget::forget(&config, what, output),
-        Samples::Undo { change } => undo::undo(&config, *change, output),
-        Samples::History { image } => history(&config, image, output),
+        SamplesCommand::List(choice) => list(config, &task.meant(config)?, choice, output),
+        SamplesCommand::Export { out } => export(config, &task.meant(config)?, out, output),
+        SamplesCommand::Import { file } => import::import(config, task, file, output),
+        SamplesCommand::Relabel { from, to } => relabel(config, &task.meant(config)?, from, to, output),
+        SamplesCommand::Forget(what) => forget::forget(config, task, what, output),
+        SamplesCommand::Undo { change } => undo::undo(config, &task.meant(config)?, *change, output),
+        SamplesCommand::Purge => purge::purge(config, task.task.as_ref(), output),
+        SamplesCommand::History { image } => history(config, &task.meant(config)?, image, output),
     }
 }
 
@@ -124,12 +145,12 @@ fn reader(config: &Config) -> Result<Reader, Failure> {
 }
 
 /// Every sample with its fold, in the order of arrival.
-fn rows(config: &Config) -> Result<Vec<SampleEntry>, Failure> {
-    Ok(shared::samples(&reader(config)?, config.training.seed)?)
+fn rows(config: &Config, task: &Meant) -> Result<Vec<SampleEntry>, Failure> {
+    Ok(shared::samples(&reader(config)?, task.id(), task.seed())?)
 }
 
-fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Failure> {
-    let mut rows = rows(config)?;
+fn list(config: &Config, task: &Meant, choice: &SampleList, output: Output) -> Result<(), Failure> {
+    let mut rows = rows(config, task)?;
     rows.retain(|row| {
         let label = row.label.as_ref().map(Label::as_str);
         (!choice.labelled || label.is_some())
@@ -142,10 +163,10 @@ fn list(config: &Config, choice: &SampleList, output: Output) -> Result<(), Fail
     output.print(&rows, |out| output::samples(&rows, out))
 }
 
-fn export(config: &Config, out: &Path, output: Output) -> Result<(), Failure> {
+fn export(config: &Config, task: &Meant, out: &Path, output: Output) -> Result<(), Failure> {
     let form = file::form(out, "write")?;
-    let rows = rows(config)?;
-    write_file(out, &file::written(&rows, form).map_err(Failure::failed)?)?;
+    let rows = rows(config, task)?;
+    write_file(out, &file::written(&rows, task.name(), form).map_err(Failure::failed)?)?;
     let done = Exported { out: out.display().to_string(), samples: rows.len() };
     output.print(&done, |to| writeln!(to, "{} samples in {}", done.samples, one_line(&done.out)))
 }
@@ -157,27 +178,29 @@ struct Exported {
 }
 
 /// Gives every image with one label another one: in the store, or by the daemon that works on it.
-fn relabel(config: &Config, from: &str, to: &str, output: Output) -> Result<(), Failure> {
+fn relabel(config: &Config, task: &Meant, from: &str, to: &str, output: Output) -> Result<(), Failure> {
     let [from, to] = [from, to].map(Label::new);
     let (from, to) = (&from.map_err(Failure::usage)?, &to.map_err(Failure::usage)?);
     let taken = match owned(Store::open_existing(&config.store.path))? {
-        Ownership::Here(store) => relabel_stored(*store, from, to)?,
-        Ownership::Daemon => ctl::ask::<command::Relabel>(config, json!({ "from": from, "to": to }))?,
+        Ownership::Here(store) => relabel_stored(*store, task.id(), from, to)?,
+        Ownership::Daemon => ctl::ask::<command::Relabel>(config, task.asks(json!({ "from": from, "to": to })))?,
     };
     let LabelsTaken { set, kept } = taken;
     output.print(&taken, |out| writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}"))
 }
 
-fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTaken, Failure> {
+fn relabel_stored(mut store: Store, task: &TaskId, from: &Label, to: &Label) -> Result<LabelsTaken, Failure> {
     let mut snapshot = store.snapshot()?;
     let (at, change) = (now(), Some(snapshot.changes + 1));
     let (label, source) = (Some(to.clone()), LabelSource::Mqtt);
     let has_it = |sample: &&StoredSample| sample.label.as_ref().is_some_and(|(label, _)| label == from);
-    let mut writes: Vec<Write> = (snapshot.default_task().samples.iter().filter(has_it))
-        .map(|sample| Write::Label { task: TaskId::default(), id: sample.id, label: label.clone(), source, at, change })
+    let StoredTask { samples, training, .. } = snapshot.tasks.remove(task).unwrap_or_default();
+    let mut writes: Vec<Write> = (samples.iter().filter(has_it))
+        .map(|sample| Write::Label { task: task.clone(), id: sample.id, label: label.clone(), source, at, change })
         .collect();
     let set = writes.len();
-    let awaited = std::mem::take(&mut snapshot.awaited).into_iter().filter(|awaited| awaited.label == *from);
+    let has_it = |awaited: &PendingLabel| awaited.task == *task && awaited.label == *from;
+    let awaited = snapshot.awaited.into_iter().filter(has_it);
     writes.extend(awaited.map(|awaited| {
         let renamed = PendingLabel { label: to.clone(), change, ..awaited.clone() };
         Write::PendingLabel(renamed.in_place_of(Some(&awaited)))
@@ -187,7 +210,7 @@ fn relabel_stored(mut store: Store, from: &Label, to: &Label) -> Result<LabelsTa
         return Err(no_such_label(from));
     }
     if from != to {
-        writes.push(count_new_labels(&snapshot.default_task().training, set));
+        writes.push(count_new_labels(task, &training, set));
         store.commit(&writes)?;
     }
     Ok(taken)
@@ -208,12 +231,13 @@ struct HistoryLine {
     undone: bool,
 }
 
-fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
+fn history(config: &Config, task: &Meant, image: &ImagePrefix, output: Output) -> Result<(), Failure> {
     let reader = reader(config)?;
-    let id = sample_named(&reader.sample_rows(&TaskId::default())?, image)?;
+    let rows = reader.sample_rows(task.id())?;
+    let id = sample_named(rows.iter().map(|row| row.id), image)?;
     let change =
         |LabelLine { at, label, source, change, undone }: LabelLine| HistoryLine { at, label, source, change, undone };
-    let changes: Vec<HistoryLine> = reader.label_history(&TaskId::default(), &id)?.into_iter().map(change).collect();
+    let changes: Vec<HistoryLine> = reader.label_history(task.id(), &id)?.into_iter().map(change).collect();
     output.print(&changes, |out| {
         if changes.is_empty() {
             writeln!(out, "image {id} never had a label")?;
@@ -229,8 +253,8 @@ fn history(config: &Config, image: &ImagePrefix, output: Output) -> Result<(), F
 }
 
 /// The stored sample that is meant by the first digits of its digest.
-fn sample_named(rows: &[SampleRow], image: &ImagePrefix) -> Result<SampleId, Failure> {
-    let mut ids = rows.iter().map(|row| row.id).filter(|id| id.to_string().starts_with(image.as_str()));
+fn sample_named(ids: impl Iterator<Item = SampleId>, image: &ImagePrefix) -> Result<SampleId, Failure> {
+    let mut ids = ids.filter(|id| id.to_string().starts_with(image.as_str()));
     match (ids.next(), ids.next()) {
         (Some(id), None) => Ok(id),
         (None, _) => {
@@ -243,8 +267,8 @@ fn sample_named(rows: &[SampleRow], image: &ImagePrefix) -> Result<SampleId, Fai
     }
 }
 
-/// The write that counts `changed` labels as new, as the daemon does when it changes them.
-pub fn count_new_labels(memory: &TrainingState, changed: usize) -> Write {
+/// The write that counts `changed` labels of a task as new, as the daemon does when it changes them.
+pub fn count_new_labels(task: &TaskId, memory: &TrainingState, changed: usize) -> Write {
     let state = TrainingState { new_labels: memory.new_labels + changed as u64, ..memory.clone() };
-    Write::TrainingState { task: TaskId::default(), state }
+    Write::TrainingState { task: task.clone(), state }
 }

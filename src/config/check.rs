@@ -76,7 +76,7 @@ pub(super) fn expected(kind: Kind) -> String {
         }
         Kind::Rate => "a rate from 100/s to 1/1d, such as 2/s, 30/m or 1/10s".to_owned(),
         Kind::Region => "[left, top, right, bottom] or [[x, y], …] in parts of width and height".to_owned(),
-        Kind::Confirm { max } => format!("N of M with M from 1 to {max} and N more than half of it, such as 2 of 3"),
+        Kind::Confirm { max } => format!("N of M with M from 1 to {max} and N from 1 to M, such as 2 of 3"),
         Kind::Shares { max } => format!("a map of at most {max} labels, each with a number from 0 to 1"),
         Kind::Items { max, .. } => format!("a list of at most {max} items"),
         Kind::Section | Kind::Over { .. } => "a map".to_owned(),

@@ -127,7 +127,7 @@ pub enum Kind {
     Rate,
     /// A box or a polygon, for [`crate::words::Region`].
     Region,
-    /// `2 of 3`: more than half, of at most `max`.
+    /// `2 of 3`, of at most `max`.
     Confirm {
         /// The most predictions.
         max: usize,

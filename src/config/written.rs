@@ -37,11 +37,6 @@ pub(super) fn confirm(text: &str, max: usize) -> Result<Confirm, Refusal> {
     if !(1..=max).contains(&of) || !(1..=of).contains(&votes) {
         return Err(Refusal::default());
     }
-    if 2 * votes <= of {
-        let least = of / 2 + 1;
-        let remedy = format!("write {least} of {of} or more: with less, two states could have enough votes at once");
-        return Err(Refusal::remedy(remedy));
-    }
     Ok(Confirm { votes, of })
 }
 

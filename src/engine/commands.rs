@@ -3,8 +3,9 @@
 use super::context::Cx;
 use super::messages::{Admission, IncomingRequest, ReplyTo};
 use super::step::{Act, Query};
+use super::write::Write;
 use super::{Engine, FoundBackbone, JobId, StoredChange};
-use crate::wire::command::{self, Command, Empty, Spec as _};
+use crate::wire::command::{self, Command, Empty, Purged, Spec as _};
 use crate::wire::{Answer, ErrorCode, Request, StatusReport};
 use crate::words::{Now, SampleId, TaskId};
 
@@ -80,6 +81,10 @@ impl Engine {
             Command::Undo(undo) => self.labels.undo(undo),
             Command::Switch(switch) => switch_asked(switch, reply_to),
             Command::Burst(burst) => Outcome::Done(self.sources.burst_on_request(cx, &burst.source)),
+            Command::Purge(purge) if tasks.contains(&purge.task) => {
+                Outcome::Done(Answer::error(ErrorCode::NotPossible, Purged::still_there(&purge.task)))
+            }
+            Command::Purge(purge) => Outcome::Later(Query::Purge(purge.task.clone())),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
@@ -89,8 +94,18 @@ impl Engine {
 
     /// The answer to a request was found out.
     pub(super) fn query_answered(&mut self, now: Now, job: JobId, answer: &Answer) {
-        if let Some(Command::Undo(_)) = self.cx(now).command_of(job) {
-            self.labels.undo_ends();
+        let mut cx = self.cx(now);
+        match cx.command_of(job).cloned() {
+            Some(Command::Undo(_)) => self.labels.undo_ends(),
+            Some(Command::Purge(purge)) if matches!(answer, Answer::Ok { .. }) => {
+                if cx.storage_is_out() {
+                    let reason = "nothing can be stored now ('edgetuned ctl status' says why), so the task was not \
+                                  ended; send it again when that is over";
+                    return cx.found_out(job, &Answer::error(ErrorCode::Busy, reason));
+                }
+                cx.write(Write::PurgeTask { task: purge.task });
+            }
+            _ => {}
         }
         self.cx(now).found_out(job, answer);
     }
@@ -122,9 +137,10 @@ impl Engine {
     pub(super) fn forgotten(&mut self, now: Now, job: JobId, ids: &[SampleId], files: Vec<(TaskId, Vec<u8>)>) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         let asked = match cx.request_of(job) {
-            Some(Request { command: Command::Forget(forget), task, .. }) => {
-                let task = cx.settings().task_meant(task.as_ref()).ok();
-                task.map(|task| (task, forget.clone()))
+            Some(request @ Request { command: Command::Forget(forget), .. }) => {
+                let tasks = cx.settings().task_ids();
+                let task = request.settle(&tasks).ok();
+                task.map(|task| (task.cloned().unwrap_or_else(|| cx.settings().first_task()), forget.clone()))
             }
             _ => None,
         };

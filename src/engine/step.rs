@@ -221,6 +221,9 @@ pub enum Query {
     /// The statistics of all labels without these samples, reported as [`super::AdapterEvent::StatisticsWithout`]: the
     /// samples are deleted with them.
     Forget(Vec<SampleId>),
+    /// What is stored of a task that is none of the settings', answered as [`crate::wire::command::Purged`]; the task is
+    /// ended in the commit that has the answer.
+    Purge(TaskId),
     /// The backbone and this head as one ONNX file, answered as [`crate::wire::Exported`].
     Export(TaskId, HeadRef),
 }

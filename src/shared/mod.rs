@@ -8,18 +8,18 @@ pub mod views;
 
 use std::collections::BTreeMap;
 
-use crate::store::{ListedSample, Reader, SampleFilter, StoreError};
+use crate::store::{ListedSample, Reader, SampleFilter, StoreError, StoredOfTask};
 use crate::train::folds_of;
 use crate::wire::SampleEntry;
+use crate::wire::command::Purged;
 use crate::words::{Label, SampleId, TaskId};
 
-/// Every sample, in the order of arrival; `seed` is `training.seed`.
+/// Every sample of a task, in the order of arrival; `seed` is the task's `training.seed`.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
-pub fn samples(reader: &Reader, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
-    let task = TaskId::default();
-    with_folds(reader, &task, reader.samples(&task)?, seed)
+pub fn samples(reader: &Reader, task: &TaskId, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
+    with_folds(reader, task, reader.samples(task)?, seed)
 }
 
 /// The samples of a task that match `choice`; `None` when the sample to start after is not stored.
@@ -31,6 +31,23 @@ pub(crate) fn samples_of(
 ) -> Result<Option<Vec<SampleEntry>>, StoreError> {
     let rows = reader.samples_of(task, choice)?;
     rows.map(|rows| with_folds(reader, task, rows, seed)).transpose()
+}
+
+/// What goes when a task ends that is none of the `configured` ones, or else why nothing does.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub fn to_purge(reader: &Reader, task: &TaskId, configured: &[TaskId]) -> Result<Result<Purged, String>, StoreError> {
+    if configured.contains(task) {
+        return Ok(Err(Purged::still_there(task)));
+    }
+    let StoredOfTask { samples, labels, awaited, heads } = reader.stored_of(task)?;
+    if samples + awaited + heads > 0 {
+        return Ok(Ok(Purged { task: task.clone(), samples, labels, awaited, heads }));
+    }
+    let mut removed = reader.stored_tasks()?;
+    removed.retain(|task| !configured.contains(task));
+    Ok(Err(Purged::nothing_of(task, &removed)))
 }
 
 fn with_folds(

@@ -40,7 +40,7 @@ use database::Database;
 pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
-pub use reader::{Counts, Reader, Recent, StoredHead};
+pub use reader::{Counts, Reader, Recent, StoredHead, StoredOfTask};
 pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow, UnseenSample};
 pub use spaces::SpacesInUse;
 pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};

@@ -49,6 +49,19 @@ pub struct Counts {
     pub beside_bytes: u64,
 }
 
+/// Counts of what is stored of one task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoredOfTask {
+    /// Samples that it looked at.
+    pub samples: u64,
+    /// Their present labels.
+    pub labels: u64,
+    /// Labels that wait for their image.
+    pub awaited: u64,
+    /// Heads.
+    pub heads: u64,
+}
+
 /// What is stored in large values that are no embeddings; the length of a value is read without it.
 const BLOB_BYTES: &str = "SELECT coalesce((SELECT sum(length(file)) FROM heads), 0)
     + coalesce((SELECT sum(length(file)) FROM statistics), 0) + coalesce((SELECT sum(length(bytes)) FROM chunks), 0)
@@ -243,6 +256,33 @@ impl Reader {
                 Ok(OutboxMessage { seq: row.get(0)?, topic, payload: row.get(2)?, made_at: row.get(3)? })
             })?;
             Ok(messages.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Counts of what is stored of a task, whether it is in use or not.
+    pub fn stored_of(&self, task: &TaskId) -> Result<StoredOfTask, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT (SELECT count(*) FROM task_samples WHERE task = ?1),
+                        (SELECT count(label) FROM task_samples WHERE task = ?1),
+                        (SELECT count(*) FROM awaited_labels WHERE task = ?1),
+                        (SELECT count(*) FROM heads WHERE task = ?1)",
+            )?;
+            let stored = select.query_row([task], |row| {
+                Ok(StoredOfTask { samples: row.get(0)?, labels: row.get(1)?, awaited: row.get(2)?, heads: row.get(3)? })
+            })?;
+            Ok(stored)
+        })
+    }
+
+    /// The tasks of which something is stored, in the order of their names.
+    pub fn stored_tasks(&self) -> Result<Vec<TaskId>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT task FROM task_samples UNION SELECT task FROM awaited_labels UNION SELECT task FROM heads
+                 ORDER BY task",
+            )?;
+            Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         })
     }
 

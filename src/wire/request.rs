@@ -105,7 +105,9 @@ impl Request {
     /// # Errors
     /// [`Unsettled`] when there is no such task, or it needs one and nobody can tell which.
     pub fn settle<'a>(&self, tasks: &'a [TaskId]) -> Result<Option<&'a TaskId>, Unsettled> {
-        let matters = self.task.is_some() || self.command.needs_task();
+        // What is purged is none of them any more.
+        let is_named = self.task.is_some() && !matches!(self.command, Command::Purge(_));
+        let matters = is_named || self.command.needs_task();
         matters.then(|| settle(self.task.as_ref(), tasks)).transpose()
     }
 }

@@ -248,3 +248,31 @@ fn in_the_journal_of_systemd_a_problem_is_an_error() {
         assert!(!elsewhere.contains("<3>"), "{command}, with its output somewhere else: {elsewhere}");
     }
 }
+
+#[test]
+fn files_of_cameras_that_cannot_be_read_are_reported_with_their_lines() {
+    let desk = desk();
+    let state = desk.path("state").display().to_string();
+    let with = |token: &str, password: &str, ca: &str| {
+        let text = format!(
+            "store: {{ path: {state} }}\nmqtt: {{ url: null }}\nsources:\n\
+             - id: a\n  http: http://camera/a\n  token_file: {token}\n\
+             - id: b\n  http: https://camera/b\n  username: me\n  password_file: {password}\n  ca_file: {ca}\n"
+        );
+        desk.put("config.yaml", text.as_bytes());
+        desk.json("check --config config.yaml")
+    };
+    let (code, checked) = with("/nonexistent/token", "/nonexistent/password", "/nonexistent/ca.pem");
+    let keys_and_lines: Vec<(&str, u64)> = checked["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| (problem["key"].as_str().unwrap(), problem["line"].as_u64().unwrap()))
+        .collect();
+    let expected = [("sources[0].token_file", 6), ("sources[1].password_file", 10), ("sources[1].ca_file", 11)];
+    assert_eq!((code, &keys_and_lines[..]), (Some(78), &expected[..]));
+    desk.put("secret", b"word");
+    let secret = desk.path("secret").display().to_string();
+    let (code, checked) = with(&secret, &secret, &secret);
+    assert_eq!((code, &checked["ok"]), (Some(0), &true.into()), "{checked}");
+}

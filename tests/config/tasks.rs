@@ -200,10 +200,8 @@ fn regions_that_show_nothing_are_refused_with_what_is_wrong() {
 }
 
 #[test]
-fn states_that_could_both_hold_or_never_are_refused() {
+fn states_that_never_hold_are_refused() {
     for (state, key, words) in [
-        ("confirm: 1 of 2", "confirm", "write 2 of 2 or more"),
-        ("confirm: 2 of 4", "confirm", "write 3 of 4 or more"),
         ("confirm: 0 of 3", "confirm", "N of M"),
         ("confirm: 4 of 3", "confirm", "N of M"),
         ("confirm: 60 of 101", "confirm", "M from 1 to 100"),
@@ -223,6 +221,7 @@ fn states_that_could_both_hold_or_never_are_refused() {
         ("thresholds: {'a/b': 0.9}", "thresholds", "no slashes"),
         ("thresholds: {\" \": 0.9}", "thresholds", "visible character"),
         ("thresholds: {open: 0.9, 'open ': 0.8}", "thresholds", "\"open\" again"),
+        ("thresholds: {open: 0.9, unknown: 0.8}", "thresholds", "\"unknown\", expected labels of classes; remove it"),
         ("thresholds: 0.9", "thresholds", "write for example { open: 0.9 }"),
         ("confrim: 2 of 3", "confrim", "did you mean 'confirm'?"),
     ] {
@@ -234,7 +233,11 @@ fn states_that_could_both_hold_or_never_are_refused() {
     let of = |text: &str| {
         good(&tasks(&format!("- {{id: a, state: {{confirm: {text}}}}}"))).tasks[0].state.clone().unwrap().confirm
     };
-    assert_eq!([of("1 of 1"), of("51 of 100")], [Confirm { votes: 1, of: 1 }, Confirm { votes: 51, of: 100 }]);
+    for (votes, most) in [(1, 1), (1, 2), (2, 6), (1, 100), (50, 100), (100, 100)] {
+        assert_eq!(of(&format!("{votes} of {most}")), Confirm { votes, of: most });
+        let engine = edgetuned::engine::Confirm::new(votes as u8, most as u8).unwrap();
+        assert_eq!((engine.votes(), engine.of()), (votes, most), "what is valid is taken");
+    }
     let slow = fault("sources:\n- {id: a, http: 'http://c', every: 1h}\ntasks: [{id: t, state: {}}]");
     assert_eq!((slow.key.as_str(), slow.line), ("tasks[0].state.unknown_after", Some(2)), "of what somebody wrote");
     assert_eq!(fault(&tasks("- {id: a, state: null}")).key, "tasks[0].state");

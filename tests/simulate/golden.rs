@@ -313,6 +313,7 @@ fn asked(query: &Query) -> String {
         Query::Backbone(asked) => format!("backbone {asked}"),
         Query::Reload => "reload".into(),
         Query::Export(_, head) => format!("export {head}"),
+        Query::Purge(task) => format!("purge {task}"),
     }
 }
 

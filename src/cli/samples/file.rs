@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::cli::failure::{Failure, LineProblem};
 use crate::wire::{ImagePrefix, SampleEntry};
-use crate::words::Label;
+use crate::words::{Label, TaskId};
 
 /// A row of 100,000 samples takes some 300 bytes.
 const BYTES_MAX: u64 = 256 << 20;
@@ -27,11 +28,25 @@ const COLUMNS: [&str; 10] = [
     "fold",
 ];
 
+/// The column after these where the configuration names tasks.
+const TASK: &str = "task";
+
+/// A row, with its task where the configuration names tasks.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    sample: &'a SampleEntry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a TaskId>,
+}
+
 /// A label in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelLine {
     /// Where it begins, from 1.
     pub line: u64,
+    /// Whose label it is, if it says so.
+    pub task: Option<TaskId>,
     /// Which image.
     pub image: ImagePrefix,
     /// `None` removes.
@@ -60,19 +75,22 @@ pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
     }
 }
 
-/// `rows` as the bytes of a file.
-pub fn written(rows: &[SampleEntry], form: Form) -> io::Result<Vec<u8>> {
+/// `rows` as the bytes of a file, each with the name of their `task` where that is given.
+pub fn written(rows: &[SampleEntry], task: Option<&TaskId>, form: Form) -> io::Result<Vec<u8>> {
     match form {
         Form::Csv => {
             let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            writer.write_record(COLUMNS)?;
-            rows.iter().try_for_each(|row| writer.serialize(row))?;
+            writer.write_record(COLUMNS.into_iter().chain(task.map(|_| TASK)))?;
+            rows.iter().try_for_each(|row| match task {
+                Some(task) => writer.serialize((row, task)),
+                None => writer.serialize(row),
+            })?;
             writer.into_inner().map_err(csv::IntoInnerError::into_error)
         }
         Form::JsonLines => {
             let mut bytes = Vec::new();
-            for row in rows {
-                serde_json::to_writer(&mut bytes, row)?;
+            for sample in rows {
+                serde_json::to_writer(&mut bytes, &Row { sample, task })?;
                 bytes.push(b'\n');
             }
             Ok(bytes)
@@ -80,8 +98,8 @@ pub fn written(rows: &[SampleEntry], form: Form) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The labels in a file, and its lines that are wrong.
-pub fn read(path: &Path) -> Result<(Vec<LabelLine>, Vec<LineProblem>), Failure> {
+/// The labels in a file, and its lines that are wrong; what it says of tasks counts where the configuration names some.
+pub fn read(path: &Path, names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<LineProblem>), Failure> {
     let form = form(path, "read")?;
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
@@ -92,12 +110,12 @@ pub fn read(path: &Path) -> Result<(Vec<LabelLine>, Vec<LineProblem>), Failure> 
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     match form {
-        Form::Csv => from_csv(bytes).map_err(refused),
-        Form::JsonLines => Ok(from_json_lines(bytes)),
+        Form::Csv => from_csv(bytes, names_tasks).map_err(refused),
+        Form::JsonLines => Ok(from_json_lines(bytes, names_tasks)),
     }
 }
 
-fn from_csv(bytes: &[u8]) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> {
+fn from_csv(bytes: &[u8], names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
     let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
@@ -116,13 +134,16 @@ fn from_csv(bytes: &[u8]) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> 
         }
     };
     let (image, label) = (column("image")?, column("label")?);
+    let has_task = names_tasks && names.iter().any(|name| name == TASK);
+    let task = has_task.then(|| column(TASK)).transpose()?;
     let (mut items, mut wrong) = (Vec::new(), Vec::new());
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
         let line = lines.of(record.position().map_or(0, csv::Position::byte) as usize);
         let found = if record.len() == names.len() {
-            text(&record[image]).and_then(|image| item(line, image, text(&record[label])?))
+            let task = task.map_or(Ok(""), |task| text(&record[task]));
+            text(&record[image]).and_then(|image| item(line, image, text(&record[label])?, task?))
         } else {
             let (found, expected) = (record.len(), names.len());
             Err(format!(
@@ -144,11 +165,13 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     })
 }
 
-fn item(line: u64, image: &str, label: &str) -> Result<LabelLine, String> {
+fn item(line: u64, image: &str, label: &str, task: &str) -> Result<LabelLine, String> {
     let image = image.trim().parse::<ImagePrefix>().map_err(|error| error.to_string())?;
     let label = label.trim();
     let label = (!label.is_empty()).then(|| Label::new(label)).transpose().map_err(|error| error.to_string())?;
-    Ok(LabelLine { line, image, label })
+    let task = task.trim();
+    let task = (!task.is_empty()).then(|| task.parse::<TaskId>()).transpose().map_err(|error| error.to_string())?;
+    Ok(LabelLine { line, task, image, label })
 }
 
 /// What counts of an object.
@@ -158,9 +181,22 @@ struct Object {
     // One without this field is refused rather than taken for null.
     #[serde(deserialize_with = "Option::deserialize")]
     label: Option<String>,
+    #[serde(default)]
+    task: Value,
 }
 
-fn from_json_lines(bytes: &[u8]) -> (Vec<LabelLine>, Vec<LineProblem>) {
+impl Object {
+    /// Empty where it says none; what is no text names none either, and the error shows it.
+    fn task(&self) -> String {
+        match &self.task {
+            Value::Null => String::new(),
+            Value::String(name) => name.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn from_json_lines(bytes: &[u8], names_tasks: bool) -> (Vec<LabelLine>, Vec<LineProblem>) {
     let (mut lines, mut wrong) = (Vec::new(), Vec::new());
     for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if bytes.trim_ascii().is_empty() {
@@ -172,7 +208,11 @@ fn from_json_lines(bytes: &[u8]) -> (Vec<LabelLine>, Vec<LineProblem>) {
             let reason = error.to_string();
             format!("{}, in column {}", reason.split(" at line ").next().unwrap_or_default(), error.column())
         });
-        match object.and_then(|object| item(line, &object.image, object.label.as_deref().unwrap_or_default())) {
+        let item = object.and_then(|object| {
+            let task = if names_tasks { object.task() } else { String::new() };
+            item(line, &object.image, object.label.as_deref().unwrap_or_default(), &task)
+        });
+        match item {
             Ok(item) => lines.push(item),
             Err(reason) => wrong.push(LineProblem { line, reason }),
         }

@@ -12,6 +12,7 @@ use crate::cli::ctl;
 use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::now;
 use crate::cli::output::Output;
+use crate::cli::task::TaskChoice;
 use crate::config::Config;
 use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, StoredSample, TrainingState, Write};
 use crate::store::Store;
@@ -28,8 +29,9 @@ struct Done {
     counts: ImportCounts,
 }
 
-pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failure> {
-    let (lines, wrong) = file::read(path)?;
+pub fn import(config: &Config, asked: &TaskChoice, path: &Path, output: Output) -> Result<(), Failure> {
+    let (lines, mut wrong) = file::read(path, config.names_tasks())?;
+    let lines = with_tasks(config, asked, lines, &mut wrong)?;
     let folder = &config.store.path;
     // Labels may come before the first image, on a device that has no store yet.
     let opened = if lines.is_empty() { Store::open_existing(folder) } else { Store::open_for_labels(folder) };
@@ -42,7 +44,7 @@ pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failur
         }
         Ownership::Daemon => {
             let checked = check(path, lines, wrong, &reader(config)?.snapshot()?)?;
-            send(checked, |arguments| ctl::ask::<Import>(config, arguments))?
+            send(checked, config.names_tasks(), |arguments| ctl::ask::<Import>(config, arguments))?
         }
     };
     let done = Done { change: (counts.changed + counts.awaited > 0).then_some(change), counts };
@@ -62,8 +64,43 @@ pub fn import(config: &Config, path: &Path, output: Output) -> Result<(), Failur
     })
 }
 
-/// A label of a file, the only one there for its image.
+/// The task of each line: the one that it names, or else the one that the command is about.
+fn with_tasks(
+    config: &Config,
+    asked: &TaskChoice,
+    lines: Vec<LabelLine>,
+    wrong: &mut Vec<LineProblem>,
+) -> Result<Vec<(TaskId, LabelLine)>, Failure> {
+    let is_needed = asked.task.is_some() || lines.iter().any(|line| line.task.is_none());
+    let meant = is_needed.then(|| asked.meant(config)).transpose()?;
+    let ids: Vec<TaskId> = config.all_tasks().into_iter().map(|task| task.id).collect();
+    let mut found = Vec::with_capacity(lines.len());
+    for mut line in lines {
+        let problem = match line.task.take() {
+            None => {
+                found.push((meant.as_ref().expect("it was needed").id().clone(), line));
+                continue;
+            }
+            Some(task) if asked.task.as_ref().is_some_and(|asked| *asked != task) => {
+                format!("it is about task {task}, and --task names another; leave --task out or correct the line")
+            }
+            Some(task) if ids.contains(&task) => {
+                found.push((task, line));
+                continue;
+            }
+            Some(task) => {
+                let ids = ids.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ");
+                format!("the configuration has no task {task}, it has {ids}")
+            }
+        };
+        wrong.push(LineProblem { line: line.line, reason: problem });
+    }
+    Ok(found)
+}
+
+/// A label of a file, the only one there for its image in its task.
 struct Item {
+    task: TaskId,
     /// The sample; `None` where it has not arrived.
     sample: Option<SampleId>,
     /// All digits of the sample, or those that the file has.
@@ -81,14 +118,14 @@ struct Checked {
 /// The labels of the file at `path`, or what is wrong with it: nothing changes then.
 fn check(
     path: &Path,
-    lines: Vec<LabelLine>,
+    lines: Vec<(TaskId, LabelLine)>,
     mut wrong: Vec<LineProblem>,
     snapshot: &Snapshot,
 ) -> Result<Checked, Failure> {
     let samples: BTreeSet<SampleId> = snapshot.samples.iter().copied().collect();
-    let mut named: BTreeMap<String, (u64, Option<Label>)> = BTreeMap::new();
+    let mut named: BTreeMap<(TaskId, String), (u64, Option<Label>)> = BTreeMap::new();
     let mut checked = Checked { items: Vec::new(), repeated: 0 };
-    for LabelLine { line, image, label } in lines {
+    for (task, LabelLine { line, image, label, .. }) in lines {
         let sample = match sample_in(&samples, image.as_str()) {
             Ok(sample) => sample,
             Err(reason) => {
@@ -97,7 +134,8 @@ fn check(
             }
         };
         let digits = sample.map_or_else(|| image.to_string(), |id| id.to_string());
-        match named.get(&digits) {
+        let key = (task, digits);
+        match named.get(&key) {
             Some((first, other)) if *other != label => {
                 let other = other.as_ref().map_or("none", Label::as_str);
                 let reason =
@@ -106,8 +144,9 @@ fn check(
             }
             Some(_) => checked.repeated += 1,
             None => {
-                named.insert(digits.clone(), (line, label.clone()));
-                checked.items.push(Item { sample, digits, label });
+                named.insert(key.clone(), (line, label.clone()));
+                let (task, digits) = key;
+                checked.items.push(Item { task, sample, digits, label });
             }
         }
     }
@@ -115,7 +154,11 @@ fn check(
         wrong.sort_by_key(|problem| problem.line);
         return Err(Failure::lines(path, wrong));
     }
-    let to_come = checked.items.iter().filter(|item| item.sample.is_none() && item.label.is_some()).count();
+    let mut to_come: BTreeMap<&TaskId, usize> = BTreeMap::new();
+    for item in checked.items.iter().filter(|item| item.sample.is_none() && item.label.is_some()) {
+        *to_come.entry(&item.task).or_default() += 1;
+    }
+    let to_come = to_come.into_values().max().unwrap_or_default();
     if to_come > PENDING_MAX {
         return Err(Failure::failed(format!(
             "{} labels {to_come} images that have not arrived, at most {PENDING_MAX} labels are kept for such; import \
@@ -139,11 +182,18 @@ fn sample_in(samples: &BTreeSet<SampleId>, prefix: &str) -> Result<Option<Sample
 /// Asks the daemon to import the labels, in as many requests as that takes.
 fn send(
     Checked { items, repeated }: Checked,
+    names_tasks: bool,
     mut ask: impl FnMut(Value) -> Result<Imported, Failure>,
 ) -> Result<Imported, Failure> {
     let mut imported: Option<Imported> = None;
     for (sent, part) in items.chunks(MAX_LABEL_ITEMS).enumerate() {
-        let labels = part.iter().map(|item| json!({ "image": item.digits, "label": item.label }));
+        let labels = part.iter().map(|item| {
+            let mut label = json!({ "image": item.digits, "label": item.label });
+            if names_tasks {
+                label["task"] = json!(item.task);
+            }
+            label
+        });
         let change = imported.map(|imported| imported.change);
         let arguments = json!({ "items": labels.collect::<Vec<Value>>(), "change": change });
         let answer = ask(arguments).map_err(|failure| match change {
@@ -163,84 +213,94 @@ fn send(
 
 /// The store while no daemon runs, and what an import changes in it.
 struct Stored<'a> {
-    training: &'a TrainingState,
-    samples: BTreeMap<SampleId, &'a StoredSample>,
-    awaited: BTreeMap<String, PendingLabel>,
+    tasks: BTreeMap<TaskId, OfTask<'a>>,
     at: Timestamp,
     change: u64,
     writes: Vec<Write>,
     counts: ImportCounts,
 }
 
+/// The labels of a task.
+#[derive(Default)]
+struct OfTask<'a> {
+    training: TrainingState,
+    samples: BTreeMap<SampleId, &'a StoredSample>,
+    awaited: BTreeMap<String, PendingLabel>,
+    /// How many are another one than before.
+    changed: usize,
+}
+
 impl<'a> Stored<'a> {
     fn new(snapshot: &'a Snapshot, at: Timestamp) -> Self {
-        let task = &snapshot.tasks[&TaskId::default()];
-        let awaited = snapshot.awaited.iter().map(|label| (label.prefix.clone(), label.clone()));
-        Self {
-            training: &task.training,
-            samples: task.samples.iter().map(|sample| (sample.id, sample)).collect(),
-            awaited: awaited.collect(),
-            at,
-            change: snapshot.changes + 1,
-            writes: Vec::new(),
-            counts: ImportCounts::default(),
+        let mut tasks: BTreeMap<TaskId, OfTask<'a>> = BTreeMap::new();
+        for (id, stored) in &snapshot.tasks {
+            let samples = stored.samples.iter().map(|sample| (sample.id, sample)).collect();
+            let (training, awaited, changed) = (stored.training.clone(), BTreeMap::new(), 0);
+            tasks.insert(id.clone(), OfTask { training, samples, awaited, changed });
         }
+        for label in &snapshot.awaited {
+            tasks.entry(label.task.clone()).or_default().awaited.insert(label.prefix.clone(), label.clone());
+        }
+        Self { tasks, at, change: snapshot.changes + 1, writes: Vec::new(), counts: ImportCounts::default() }
     }
 
     /// All writes, and what they do.
     fn import(mut self, Checked { items, repeated }: Checked) -> (Vec<Write>, Imported) {
-        let named: BTreeSet<String> = items.iter().map(|item| item.digits.clone()).collect();
-        for Item { sample, digits, label } in items {
-            match sample.and_then(|id| self.samples.get(&id).copied()) {
-                Some(sample) => self.label(sample, label),
-                None => self.await_label(digits, label),
+        let mut named: BTreeMap<TaskId, BTreeSet<String>> = BTreeMap::new();
+        for Item { task, sample, digits, label } in items {
+            named.entry(task.clone()).or_default().insert(digits.clone());
+            let of_task = self.tasks.entry(task.clone()).or_default();
+            match sample.and_then(|id| of_task.samples.get(&id).copied()) {
+                Some(sample) => self.label(task, sample, label),
+                None => self.await_label(task, digits, label),
             }
         }
-        let mut older: Vec<&PendingLabel> =
-            self.awaited.values().filter(|awaited| !named.contains(&awaited.prefix)).collect();
-        older.sort_by_key(|awaited| awaited.at);
-        self.counts.dropped = self.awaited.len().saturating_sub(PENDING_MAX);
-        for awaited in &older[..self.counts.dropped] {
-            self.writes.push(Write::DeletePendingLabel { task: TaskId::default(), prefix: awaited.prefix.clone() });
-        }
-        if self.counts.changed > 0 {
-            self.writes.push(count_new_labels(self.training, self.counts.changed));
+        for (task, named) in named {
+            self.let_older_go(&task, &named);
+            let Some(of_task) = self.tasks.get(&task).filter(|of_task| of_task.changed > 0) else { continue };
+            self.writes.push(count_new_labels(&task, &of_task.training, of_task.changed));
         }
         self.counts.unchanged += repeated;
         (self.writes, Imported { change: self.change, counts: self.counts })
     }
 
-    fn label(&mut self, sample: &StoredSample, label: Option<Label>) {
+    /// Those that wait longest make room for the ones that were `named`.
+    fn let_older_go(&mut self, task: &TaskId, named: &BTreeSet<String>) {
+        let Some(OfTask { awaited, .. }) = self.tasks.get(task) else { return };
+        let mut older: Vec<&PendingLabel> = awaited.values().filter(|label| !named.contains(&label.prefix)).collect();
+        older.sort_by_key(|awaited| awaited.at);
+        let dropped = awaited.len().saturating_sub(PENDING_MAX);
+        self.counts.dropped += dropped;
+        let delete =
+            |label: &&PendingLabel| Write::DeletePendingLabel { task: task.clone(), prefix: label.prefix.clone() };
+        self.writes.extend(older[..dropped].iter().map(delete));
+    }
+
+    fn label(&mut self, task: TaskId, sample: &StoredSample, label: Option<Label>) {
         let (present, source) = sample.label.as_ref().map(|(label, source)| (label, *source)).unzip();
         let is_same = present == label.as_ref();
         *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.changed }) += 1;
+        self.tasks.entry(task.clone()).or_default().changed += usize::from(!is_same);
         // Whoever imports what a folder said says it from now on.
         if !is_same || source.or(sample.removed_by) == Some(LabelSource::Folder) {
             let (id, source, at, change) = (sample.id, LabelSource::Import, self.at, Some(self.change));
-            self.writes.push(Write::Label { task: TaskId::default(), id, label, source, at, change });
+            self.writes.push(Write::Label { task, id, label, source, at, change });
         }
     }
 
-    fn await_label(&mut self, prefix: String, label: Option<Label>) {
-        let former = self.awaited.remove(&prefix);
+    fn await_label(&mut self, task: TaskId, prefix: String, label: Option<Label>) {
+        let waiting = &mut self.tasks.entry(task.clone()).or_default().awaited;
+        let former = waiting.remove(&prefix);
         let is_same = former.as_ref().map(|awaited| &awaited.label) == label.as_ref();
         *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.awaited }) += 1;
         if let Some(label) = label {
             let (source, at, change) = (LabelSource::Import, self.at, Some(self.change));
-            let awaited = PendingLabel {
-                task: TaskId::default(),
-                prefix: prefix.clone(),
-                label,
-                source,
-                at,
-                change,
-                former: None,
-            };
+            let awaited = PendingLabel { task, prefix: prefix.clone(), label, source, at, change, former: None };
             let awaited = awaited.in_place_of(former.as_ref());
             self.writes.push(Write::PendingLabel(awaited.clone()));
-            self.awaited.insert(prefix, awaited);
+            waiting.insert(prefix, awaited);
         } else if former.is_some() {
-            self.writes.push(Write::DeletePendingLabel { task: TaskId::default(), prefix });
+            self.writes.push(Write::DeletePendingLabel { task, prefix });
         }
     }
 }
@@ -250,14 +310,14 @@ mod tests {
     use super::*;
 
     fn checked(count: usize) -> Checked {
-        let item = |n: usize| Item { sample: None, digits: format!("{n:08x}"), label: None };
+        let item = |n: usize| Item { task: TaskId::default(), sample: None, digits: format!("{n:08x}"), label: None };
         Checked { items: (0..count).map(item).collect(), repeated: 5 }
     }
 
     #[test]
     fn all_requests_name_the_change_of_the_first_and_their_counts_add_up() {
         let mut asked = Vec::new();
-        let imported = send(checked(2_001), |arguments| {
+        let imported = send(checked(2_001), false, |arguments| {
             let unchanged = arguments["items"].as_array().unwrap().len();
             asked.push((unchanged, arguments["change"].as_u64()));
             Ok(Imported { change: 7, counts: ImportCounts { unchanged, ..ImportCounts::default() } })
@@ -265,14 +325,14 @@ mod tests {
         assert_eq!(asked, [(1_000, None), (1_000, Some(7)), (1, Some(7))]);
         let counts = ImportCounts { unchanged: 2_006, ..ImportCounts::default() };
         assert_eq!(imported.unwrap(), Imported { change: 7, counts });
-        let none = send(checked(0), |_| panic!("there is nothing to ask for")).unwrap();
+        let none = send(checked(0), false, |_| panic!("there is nothing to ask for")).unwrap();
         assert_eq!(none.counts.unchanged, 5);
     }
 
     #[test]
     fn an_import_that_is_interrupted_says_how_to_take_its_beginning_back() {
         let mut answers = 0;
-        let failure = send(checked(2_001), |_| {
+        let failure = send(checked(2_001), false, |_| {
             answers += 1;
             let counts = ImportCounts::default();
             if answers > 2 { Err(Failure::failed("the daemon is gone")) } else { Ok(Imported { change: 7, counts }) }
@@ -280,7 +340,7 @@ mod tests {
         let said = format!("{:?}", failure.unwrap_err());
         let words = "the daemon is gone; 2000 of 2001 labels are imported, 'edgetuned samples undo 7' takes them back";
         assert!(said.contains(words), "{said}");
-        let first = format!("{:?}", send(checked(1), |_| Err(Failure::failed("no daemon"))).unwrap_err());
+        let first = format!("{:?}", send(checked(1), false, |_| Err(Failure::failed("no daemon"))).unwrap_err());
         assert!(!first.contains("imported"), "{first}");
     }
 }

@@ -9,50 +9,68 @@ use crate::cli::ctl;
 use crate::cli::failure::Failure;
 use crate::cli::now;
 use crate::cli::output::{self, Output};
+use crate::cli::task::Meant;
 use crate::config::Config;
-use crate::engine::{ChangedImage, LabelSource, StoredChange, StoredTask, Write};
+use crate::engine::{ChangedImage, LabelSource, PendingLabel, StoredChange, StoredTask, TrainingState, Write};
 use crate::store::Store;
 use crate::wire::command::{Restored, Undo, Undone};
 use crate::words::{Label, SampleId, TaskId};
 
-pub fn undo(config: &Config, change: Option<u64>, output: Output) -> Result<(), Failure> {
+pub fn undo(config: &Config, task: &Meant, change: Option<u64>, output: Output) -> Result<(), Failure> {
     let undone = match owned(Store::open_existing(&config.store.path))? {
-        Ownership::Here(store) => undo_stored(*store, change)?,
-        Ownership::Daemon => ctl::ask::<Undo>(config, json!({ "change": change }))?,
+        Ownership::Here(store) => undo_stored(*store, config, change)?,
+        Ownership::Daemon => ctl::ask::<Undo>(config, task.asks(json!({ "change": change })))?,
     };
     output.print(&undone, |out| output::undone(&undone, out))
 }
 
-fn undo_stored(mut store: Store, asked: Option<u64>) -> Result<Undone, Failure> {
+/// A change may be of several tasks; what it did in those that the configuration has is undone.
+fn undo_stored(mut store: Store, config: &Config, asked: Option<u64>) -> Result<Undone, Failure> {
     let mut snapshot = store.snapshot()?;
     let found = store.reader()?.change(asked, snapshot.changes)?;
     let change = StoredChange::to_undo(asked, found).map_err(Failure::failed)?;
-    let StoredTask { samples, training, .. } = std::mem::take(snapshot.default_task());
-    let labels = samples.into_iter().map(|sample| (sample.id, sample.label.map(|(label, _)| label)));
-    let mut labels: BTreeMap<SampleId, Option<Label>> = labels.collect();
+    let tasks = config.all_tasks().into_iter();
+    let mut tasks: BTreeMap<TaskId, Labels> =
+        tasks.map(|task| (task.id.clone(), snapshot.tasks.remove(&task.id).unwrap_or_default().into())).collect();
     let (source, at) = (LabelSource::Undo, now());
     let mut undone = change.begin();
     let mut writes = vec![Write::ChangeUndone { change: change.number }];
-    for ChangedImage { id, is_present, before, .. } in change.images {
-        let instead_of = labels.remove(&id).flatten();
+    for ChangedImage { task, id, is_present, before } in change.images {
+        let Some(of_task) = tasks.get_mut(&task) else { continue };
+        let instead_of = of_task.by_image.remove(&id).flatten();
         if !is_present {
             undone.kept += 1;
         } else if instead_of != before {
-            writes.push(Write::Label { task: TaskId::default(), id, label: before.clone(), source, at, change: None });
+            of_task.changed += 1;
+            writes.push(Write::Label { task, id, label: before.clone(), source, at, change: None });
             undone.restore(Restored { image: id, label: before, instead_of });
         }
     }
-    for awaited in snapshot.awaited.into_iter().filter(|awaited| awaited.is_of(change.number)) {
+    let is_undone = |awaited: &PendingLabel| awaited.is_of(change.number) && tasks.contains_key(&awaited.task);
+    for awaited in snapshot.awaited.into_iter().filter(is_undone) {
         let is_present = awaited.change == Some(change.number);
         *(if is_present { &mut undone.awaited } else { &mut undone.kept }) += 1;
-        let prefix = awaited.prefix.clone();
-        writes.push(
-            awaited
-                .without(change.number)
-                .map_or(Write::DeletePendingLabel { task: TaskId::default(), prefix }, Write::PendingLabel),
-        );
+        let (task, prefix) = (awaited.task.clone(), awaited.prefix.clone());
+        let without = awaited.without(change.number);
+        writes.push(without.map_or(Write::DeletePendingLabel { task, prefix }, Write::PendingLabel));
     }
-    writes.push(count_new_labels(&training, undone.changed));
+    let counted = tasks.iter().filter(|(_, of_task)| of_task.changed > 0);
+    writes.extend(counted.map(|(task, of_task)| count_new_labels(task, &of_task.training, of_task.changed)));
     store.commit(&writes)?;
     Ok(undone)
+}
+
+/// The labels of a task before the change is undone.
+struct Labels {
+    training: TrainingState,
+    by_image: BTreeMap<SampleId, Option<Label>>,
+    /// How many are another one than before.
+    changed: usize,
+}
+
+impl From<StoredTask> for Labels {
+    fn from(StoredTask { samples, training, .. }: StoredTask) -> Self {
+        let labels = samples.into_iter().map(|sample| (sample.id, sample.label.map(|(label, _)| label)));
+        Self { training, by_image: labels.collect(), changed: 0 }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::table::LabelFrom;
 use super::super::value::{Located, Setting as _, Value, Values, show_duration};
 use super::super::{Problem, check, quoted};
+use crate::wire::UNKNOWN;
 
 /// Adds what contradicts itself in `tasks`, and what has no effect beside them.
 pub(in crate::config) fn contradictions(values: &Values, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
@@ -17,6 +18,7 @@ pub(in crate::config) fn contradictions(values: &Values, problems: &mut Vec<Prob
         one.origins();
         one.levels(&looks[..index]);
         one.silence();
+        one.no_class();
     }
     unused_labels(values, &looks, warnings);
 }
@@ -208,6 +210,18 @@ impl One<'_> {
             let remedy = "lengthen it, or ask the source more often: the state would be unknown in between".to_owned();
             let place = if located.file.is_empty() { every } else { located };
             return self.add(place, &key, found, expected, remedy);
+        }
+    }
+
+    /// A threshold of what is no class has no effect.
+    fn no_class(&mut self) {
+        let located = self.item.located("tasks[].state.thresholds");
+        let Value::Shares(shares) = &located.value else { return };
+        if shares.keys().any(|label| label.as_str() == UNKNOWN) {
+            let key = format!("tasks[{}].state.thresholds", self.index);
+            let expected = "labels of classes".to_owned();
+            let remedy = "remove it: unknown is no class but the word for no state, which unknown_after bounds";
+            self.add(located, &key, quoted(UNKNOWN), expected, remedy.to_owned());
         }
     }
 

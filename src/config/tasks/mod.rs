@@ -66,10 +66,11 @@ pub struct State {
     pub unknown_after: Duration,
 }
 
-/// `votes` of the last `of` predictions; more than half of them, so that two states never have enough at once.
+/// `votes` of the last `of` predictions. Where two states have enough at once, the one with more votes holds; of as many,
+/// the present one, or else the one with the newest vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirm {
-    /// Votes that are needed.
+    /// Votes that are needed, 1 to `of`.
     pub votes: usize,
     /// Predictions among which they are counted, 1 to 100.
     pub of: usize,

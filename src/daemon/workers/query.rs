@@ -25,7 +25,7 @@ use crate::engine::{
     Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, Unseen, WatchEvent, prediction_body,
 };
 use crate::head::BackboneRef;
-use crate::shared::samples_of;
+use crate::shared::{samples_of, to_purge};
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
 use crate::wire::{Answer, ErrorCode, PredictionBody};
@@ -129,6 +129,7 @@ impl Parts {
                 self.samples(&task, &SampleFilter { limit, after: after.as_ref(), label: label.as_ref(), unlabelled })
             }
             Query::Predict(task, id) => self.predict(&task, id),
+            Query::Purge(task) => self.purge(&task),
             Query::Export(task, head) => Ok(self.export(&task, &head)),
             Query::Forget(_) => unreachable!("the online worker does that"),
             Query::Undo { .. } | Query::Backbone(_) => unreachable!("the engine makes the answer of what was found"),
@@ -170,6 +171,15 @@ impl Parts {
         let task = Some(task).filter(|_| self.names_tasks).cloned();
         let body = prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false);
         Ok(command::Predict::answer(&PredictionBody { task, ..body }))
+    }
+
+    /// What goes with a task that the configuration has no more.
+    fn purge(&self, task: &TaskId) -> Result<Answer, StoreError> {
+        let configured: Vec<TaskId> = self.seeds.keys().cloned().collect();
+        Ok(match to_purge(&self.reader, task, &configured)? {
+            Ok(purged) => command::Purge::answer(&purged),
+            Err(reason) => Answer::error(ErrorCode::NotFound, reason),
+        })
     }
 
     fn export(&self, task: &TaskId, head: &HeadRef) -> Answer {

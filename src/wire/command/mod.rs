@@ -13,6 +13,7 @@ mod import;
 mod label;
 mod predict;
 mod promote;
+mod purge;
 mod relabel;
 mod reload;
 mod rescan;
@@ -38,6 +39,7 @@ pub use import::{Import, ImportCounts, Imported};
 pub use label::{BadImagePrefix, ImagePrefix, Label, LabelItem, LabelsTaken, MAX_LABEL_ITEMS, parse_labels};
 pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use promote::{Promote, Promoted};
+pub use purge::{Purge, Purged};
 pub use relabel::Relabel;
 pub use reload::Reload;
 pub use rescan::Rescan;
@@ -116,6 +118,7 @@ commands! {
     Forget,
     Switch,
     Burst,
+    Purge,
 }
 
 /// What a command states about itself.
@@ -268,7 +271,7 @@ mod tests {
         for name in Command::NAMES {
             let request = Request::parse(
                 name,
-                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e"}"#,
+                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e","task":"f"}"#,
             )
             .unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
@@ -298,7 +301,10 @@ mod tests {
         assert_eq!(with(Effect::Works), ["rescan", "export", "burst"]);
         assert_eq!(
             with(Effect::Changes),
-            ["train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget", "switch"]
+            [
+                "train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget", "switch",
+                "purge"
+            ]
         );
     }
 
