@@ -172,7 +172,7 @@ impl Life {
     fn compare(&self, seed: u64, round: usize) {
         let context = format!("round {round} of SIMULATE_SEED={seed}");
         for (number, said) in &self.said {
-            let Some(stored) = self.world.model.samples.get(&image_id(*number)) else {
+            let Some(stored) = self.world.model.plain().samples.get(&image_id(*number)) else {
                 assert!(said.files.is_empty() && said.label.is_none(), "image {number} is no sample; {context}");
                 continue;
             };
@@ -183,7 +183,7 @@ impl Life {
             self.world.model.files.keys().eq(self.world.disk.keys()),
             "recorded files are the living ones; {context}"
         );
-        let in_doubt = self.world.model.folders.values().filter(|(_, in_doubt)| *in_doubt).count();
+        let in_doubt = self.world.model.plain().folders.values().filter(|(_, in_doubt)| *in_doubt).count();
         assert_eq!(in_doubt, 0, "nothing is in doubt; {context}");
     }
 }

@@ -7,6 +7,8 @@
 
 mod full;
 mod golden;
+mod history;
+mod known;
 mod last_word;
 mod life;
 mod many;
@@ -42,7 +44,7 @@ fn check(seed: u64) -> String {
         .filter(|file| file.missing == 0)
         .filter_map(|file| if let Content::Image(number) = file.content { Some(image_id(number)) } else { None })
         .collect();
-    let stored: BTreeSet<SampleId> = world.model.samples.keys().copied().collect();
+    let stored = world.model.samples.clone();
     assert_eq!(stored, finished, "every finished image is a sample, and nothing else is; {context}");
 
     let mut predicted: Vec<String> =
@@ -63,9 +65,9 @@ fn check(seed: u64) -> String {
 
 fn labels_are_kept(world: &World, actions: &Actions, context: &str) {
     for (id, label) in &actions.labelled {
-        let kept = match world.model.samples.get(id) {
+        let kept = match world.model.plain().samples.get(id) {
             Some(kept) => kept.as_ref().map(|(label, _)| label.to_string()),
-            None => (world.model.awaited.values())
+            None => (world.model.plain().awaited.values())
                 .find(|awaited| id.to_string().starts_with(&awaited.prefix))
                 .map(|awaited| awaited.label.to_string()),
         };
@@ -73,7 +75,7 @@ fn labels_are_kept(world: &World, actions: &Actions, context: &str) {
     }
     for (path, file) in world.disk.iter().filter(|(path, file)| folder(path).is_some() && file.missing == 0) {
         let Content::Image(number) = file.content else { continue };
-        let kept = world.model.samples[&image_id(number)].as_ref().map(|(label, _)| label.to_string());
+        let kept = world.model.plain().samples[&image_id(number)].as_ref().map(|(label, _)| label.to_string());
         assert_eq!(kept, folder(path), "{} is labelled by its folder; {context}", path.display());
     }
 }
@@ -124,7 +126,7 @@ fn transactions_act_once(world: &World, context: &str) {
 }
 
 fn accepted_trainings_end(world: &World, context: &str) {
-    let memory = &world.model.training;
+    let memory = &world.model.plain().training;
     assert!(memory.due.is_none() && memory.running.is_none(), "no training is left over; {context}");
     let results = published(world, "train/result").map(|result| result["training"].clone());
     let failures = published(world, "event")
@@ -184,7 +186,7 @@ fn lives_do_crash_and_lose_links() {
     assert!(lives.iter().map(|world| world.crashes).sum::<u64>() > 20, "a simulation without faults shows nothing");
     assert!(lives.iter().any(|world| world.redelivered > 0), "no message was ever sent twice");
     assert!(lives.iter().map(|world| world.restarts).sum::<u64>() > 10, "no remote settings were ever applied");
-    assert!(lives.iter().any(|world| !world.model.heads.is_empty()), "no training ever ended");
+    assert!(lives.iter().any(|world| !world.model.plain().heads.is_empty()), "no training ever ended");
     assert!(
         lives.iter().map(|world| world.answered.len()).sum::<usize>() > 20,
         "hardly anything was asked at the socket"

@@ -4,38 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
-    BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, HeadInfo,
-    HeadStatus, LabelSource, LiveAccuracy, OutboxMessage, PendingLabel, RememberedReply, Snapshot, Spooled,
-    StateRecord, StoredSample, StoredTask, StoredUpdate, TrainingState, UpdateRecord, Worth, Write,
+    BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, OutboxMessage,
+    RememberedReply, Snapshot, Spooled, StoredUpdate, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use edgetuned::words::{Digest, SampleId, TaskId};
+
+use super::history::Line;
+use super::known::Known;
 
 /// What is on the disk after the last commit.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
-    pub samples: BTreeMap<SampleId, Option<(Label, LabelSource)>>,
+    /// Every sample, whichever task looks at it.
+    pub samples: BTreeSet<SampleId>,
     /// Identities in the order of arrival.
     pub arrived: Vec<SampleId>,
-    /// What was said at arrival, with the head's version, of samples that no label has answered.
-    pub predicted: BTreeMap<SampleId, (Label, u64)>,
+    /// What each task knows, by its name.
+    pub tasks: BTreeMap<TaskId, Known>,
+    /// Every label that was ever given, oldest first.
+    pub history: Vec<Line>,
     pub files: BTreeMap<PathBuf, (FileStamp, FileDisposition)>,
-    /// The class by folder of each sample as it was last judged, and whether it is to be judged anew.
-    pub folders: BTreeMap<SampleId, (Option<Label>, bool)>,
-    /// Who took the label of a sample away.
-    pub removed_by: BTreeMap<SampleId, LabelSource>,
     pub class_folders: Option<ClassFolders>,
     /// Files whose sample was evicted.
     pub evicted: BTreeMap<PathBuf, FileStamp>,
-    pub awaited: BTreeMap<String, PendingLabel>,
     /// The number of the latest change of labels.
     pub changes: u64,
     pub outbox: BTreeMap<u64, OutboxMessage>,
     pub ledger: Vec<RememberedReply>,
-    pub heads: Vec<HeadInfo>,
-    pub training: TrainingState,
-    pub live: LiveAccuracy,
-    pub state: StateRecord,
     pub config_patch: ConfigPatch,
     pub doubted: DoubtedTimes,
     pub broker: BrokerRecord,
@@ -44,9 +40,6 @@ pub struct Model {
     pub backbone_in_use: Option<Digest>,
     /// Which samples have an embedding of which backbone.
     pub embeddings: BTreeSet<(SampleId, Digest)>,
-    pub labelled_at: BTreeMap<SampleId, Timestamp>,
-    /// By backbone.
-    pub statistics: BTreeMap<Digest, Vec<u8>>,
     pub backbone: BackboneState,
     pub updates: BTreeMap<UpdateKind, UpdateRecord>,
     pub chunks: BTreeMap<UpdateKind, BTreeMap<u32, Vec<u8>>>,
@@ -63,20 +56,20 @@ impl Model {
 
     /// What holds after every commit.
     pub fn check(&self) {
-        let champions = self.heads.iter().filter(|head| head.status == HeadStatus::Champion).count();
-        assert!(champions <= 1, "{champions} champions after one commit");
+        self.tasks.values().for_each(Known::check);
     }
 
-    /// The head in service.
-    pub fn champion(&self) -> Option<&HeadInfo> {
-        self.heads.iter().find(|head| head.status == HeadStatus::Champion)
+    /// What a task knows.
+    ///
+    /// # Panics
+    /// Where the device has no such task.
+    pub fn of(&self, task: &TaskId) -> &Known {
+        self.tasks.get(task).unwrap_or_else(|| panic!("the device has no task {task}"))
     }
 
-    /// The version of the head that a rollback goes back to.
-    pub fn previous(&self, space: EmbeddingSpace) -> Option<u64> {
-        let kept = self.heads.iter().filter(|head| head.status == HeadStatus::Kept && head.space == space);
-        let served = kept.filter(|head| head.promoted_at.is_some());
-        served.max_by_key(|head| (head.promoted_at, head.head.version)).map(|head| head.head.version)
+    /// What the only task knows where none has a name.
+    pub fn plain(&self) -> &Known {
+        self.of(&TaskId::default())
     }
 
     /// Whether a sample has an embedding of the backbone in use.
@@ -88,50 +81,55 @@ impl Model {
         self.embeddings.extend(self.backbone_in_use.map(|backbone| (id, backbone)));
     }
 
+    fn known(&mut self, task: &TaskId) -> &mut Known {
+        self.tasks.get_mut(task).unwrap_or_else(|| panic!("something of task {task} is written, which is not there"))
+    }
+
     #[allow(clippy::too_many_lines, reason = "a few lines for each kind of change")]
     pub fn apply(&mut self, write: &Write) {
         match write.clone() {
             Write::Sample(sample) => {
-                assert!(!self.samples.contains_key(&sample.id), "sample {} stored twice", sample.id);
-                self.samples.insert(sample.id, None);
+                assert!(self.samples.insert(sample.id), "sample {} stored twice", sample.id);
                 self.arrived.push(sample.id);
                 self.embedded(sample.id);
-                if let Some(predicted) = sample.looks.into_iter().find_map(|look| look.predicted) {
-                    self.predicted.insert(sample.id, (predicted.label, predicted.head));
+                for look in sample.looks {
+                    let known = self.known(&look.task);
+                    known.samples.insert(sample.id, None);
+                    let predicted = look.predicted.map(|predicted| (sample.id, (predicted.label, predicted.head)));
+                    known.predicted.extend(predicted);
                 }
             }
             Write::Embedding { id, .. } => {
-                assert!(self.samples.contains_key(&id), "embedding of an unknown sample");
+                assert!(self.samples.contains(&id), "embedding of an unknown sample");
                 self.embedded(id);
             }
             Write::File { path, stamp, fate } => {
                 self.evicted.remove(&path);
                 self.files.insert(path, (stamp, fate));
             }
-            Write::Label { id, label, source, at, change, .. } => {
+            Write::Label { task, id, label, source, at, change } => {
                 self.changes = self.changes.max(change.unwrap_or(0));
-                let slot = self.samples.get_mut(&id).expect("a label is written for a stored sample");
-                self.labelled_at.insert(id, at);
-                if label.is_none() {
-                    self.removed_by.insert(id, source);
-                } else {
-                    self.removed_by.remove(&id);
-                }
-                *slot = label.map(|label| (label, source));
-                self.predicted.remove(&id);
+                let line = Line { task: task.clone(), id, label: label.clone(), source, at, change, is_undone: false };
+                self.history.push(line);
+                self.known(&task).set_label(id, label, source, at);
             }
-            Write::Folder { id, class, in_doubt, .. } => {
-                assert!(self.samples.contains_key(&id), "the folder of an unknown sample");
-                self.folders.insert(id, (class, in_doubt));
+            Write::Folder { task, id, class, in_doubt } => {
+                let known = self.known(&task);
+                assert!(known.samples.contains_key(&id), "the folder of an unknown sample");
+                known.folders.insert(id, (class, in_doubt));
             }
             Write::ClassFolders(folders) => self.class_folders = Some(folders),
-            Write::ChangeUndone { change } => assert!(change <= self.changes, "nobody made change {change}"),
+            Write::ChangeUndone { change } => {
+                assert!(change <= self.changes, "nobody made change {change}");
+                let of_it = self.history.iter_mut().filter(|line| line.change == Some(change));
+                of_it.for_each(|line| line.is_undone = true);
+            }
             Write::PendingLabel(awaited) => {
                 self.changes = self.changes.max(awaited.change.unwrap_or(0));
-                self.awaited.insert(awaited.prefix.clone(), awaited);
+                self.known(&awaited.task).awaited.insert(awaited.prefix.clone(), awaited);
             }
-            Write::DeletePendingLabel { prefix, .. } => {
-                self.awaited.remove(&prefix);
+            Write::DeletePendingLabel { task, prefix } => {
+                self.known(&task).awaited.remove(&prefix);
             }
             Write::Outbox(message) => {
                 assert!(message.seq <= self.seq, "seq {} was used before it was reserved", message.seq);
@@ -143,38 +141,19 @@ impl Model {
             Write::SeqReserved(seq) => self.seq = self.seq.max(seq),
             Write::Reply(entry) => self.ledger.push(entry),
             Write::DeleteReply { transaction } => self.ledger.retain(|entry| entry.transaction != transaction),
-            Write::Head { record, .. } => self.heads.push(HeadInfo {
-                head: record.head.clone(),
-                created: record.created,
-                space: record.dense.space,
-                backbone: record.backbone.name.clone(),
-                classes: record.dense.classes.labels().to_vec(),
-                accuracy: record.figures.as_ref().map(|figures| figures.accuracy),
-                status: HeadStatus::Kept,
-                reason: String::new(),
-                promoted_at: None,
-            }),
-            Write::HeadStatus { version, status, reason, at, .. } => {
-                for head in &mut self.heads {
-                    if head.head.version == version {
-                        head.status = status;
-                        head.reason.clone_from(&reason);
-                        if status == HeadStatus::Champion {
-                            head.promoted_at = Some(at);
-                        }
-                    } else if status == HeadStatus::Champion && head.status == HeadStatus::Champion {
-                        head.status = HeadStatus::Kept;
-                    }
-                }
+            Write::Head { task, record } => self.known(&task).store_head(&record),
+            Write::HeadStatus { task, version, status, reason, at } => {
+                self.known(&task).set_status(version, status, &reason, at);
             }
-            Write::TrainingState { state, .. } => self.training = state,
+            Write::TrainingState { task, state } => self.known(&task).training = state,
             Write::DeleteSample { id } => self.evict(id),
             Write::DeleteFile { path } => {
                 self.evicted.remove(&path);
                 self.files.remove(&path);
             }
-            Write::Statistics { file, .. } => {
-                self.statistics.extend(self.backbone_in_use.map(|backbone| (backbone, file)));
+            Write::Statistics { task, file } => {
+                let in_use = self.backbone_in_use;
+                self.known(&task).statistics.extend(in_use.map(|backbone| (backbone, file)));
             }
             Write::UpdateState { kind, memory } => {
                 self.updates.insert(kind, *memory);
@@ -187,12 +166,19 @@ impl Model {
             }
             Write::DeleteOtherStatistics => {
                 let in_use = self.backbone_in_use;
-                self.statistics.retain(|backbone, _| Some(*backbone) == in_use);
+                for known in self.tasks.values_mut() {
+                    known.statistics.retain(|backbone, _| Some(*backbone) == in_use);
+                }
             }
-            Write::DeleteHead { version, .. } => self.forget_head(version),
-            Write::LiveState { state, .. } => self.live = *state,
-            Write::StateRecord { record, .. } => self.state = *record,
-            Write::Look { .. } | Write::PurgeTask { .. } => panic!("there is one task: {write:?}"),
+            Write::DeleteHead { task, version } => self.known(&task).forget_head(version),
+            Write::LiveState { task, state } => self.known(&task).live = *state,
+            Write::StateRecord { task, record } => self.known(&task).state = *record,
+            Write::Look { task, id, .. } => {
+                if self.samples.contains(&id) {
+                    self.known(&task).samples.entry(id).or_default();
+                }
+            }
+            Write::PurgeTask { task } => *self.known(&task) = Known::default(),
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
             Write::DoubtedTimes(memory) => self.doubted = memory,
@@ -204,19 +190,11 @@ impl Model {
         }
     }
 
-    fn forget_head(&mut self, version: u64) {
-        let is_champion = |head: &HeadInfo| head.head.version == version && head.status == HeadStatus::Champion;
-        assert!(!self.heads.iter().any(is_champion), "head {version} is forgotten but is the champion");
-        self.heads.retain(|head| head.head.version != version);
-    }
-
     fn evict(&mut self, id: SampleId) {
         self.samples.remove(&id);
         self.arrived.retain(|arrived| *arrived != id);
-        self.predicted.remove(&id);
-        self.labelled_at.remove(&id);
-        self.folders.remove(&id);
-        self.removed_by.remove(&id);
+        self.history.retain(|line| line.id != id);
+        self.tasks.values_mut().for_each(|known| known.let_go(&id));
         self.embeddings.retain(|(sample, _)| *sample != id);
         let (gone, kept) = std::mem::take(&mut self.files)
             .into_iter()
@@ -244,23 +222,10 @@ impl Model {
             bytes: (message.payload.len() + message.topic.to_string().len()) as u64,
             made_at: message.made_at,
         };
-        let stored = |id: &SampleId| StoredSample {
-            id: *id,
-            label: self.samples[id].clone(),
-            removed_by: self.removed_by.get(id).copied(),
-            folder: self.folders.get(id).and_then(|(class, _)| class.clone()),
-            in_doubt: self.folders.get(id).is_some_and(|(_, in_doubt)| *in_doubt),
-            predicted: self.predicted.get(id).cloned(),
-        };
-        let task = StoredTask {
-            samples: self.arrived.iter().map(stored).collect(),
-            heads: self.heads.clone(),
-            training: self.training.clone(),
-            live: self.live.clone(),
-            state: self.state.clone(),
-        };
         Snapshot {
-            awaited: self.awaited.values().cloned().collect(),
+            samples: self.arrived.clone(),
+            tasks: self.tasks.iter().map(|(task, known)| (task.clone(), known.stored(&self.arrived))).collect(),
+            awaited: self.tasks.values().flat_map(|known| known.awaited.values()).cloned().collect(),
             changes: self.changes,
             ledger: self.ledger.clone(),
             outbox: self.outbox.values().map(spooled).collect(),
@@ -272,7 +237,6 @@ impl Model {
             doubted: self.doubted.clone(),
             broker: self.broker.clone(),
             updates: UpdateKind::ALL.into_iter().filter_map(|kind| Some((kind, self.update(kind)?))).collect(),
-            ..Snapshot::from(task)
         }
     }
 

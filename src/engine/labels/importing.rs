@@ -26,7 +26,8 @@ impl Labels {
             Ok(tasks) => tasks,
             Err(answer) => return answer,
         };
-        let resolved: Vec<Resolved> = import.items.iter().map(|item| self.known.resolve(item.image.as_str())).collect();
+        let resolved: Vec<Resolved> =
+            import.items.iter().zip(&tasks).map(|(item, task)| self.resolve(task, item)).collect();
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&import.items[doubtful].image);
         }

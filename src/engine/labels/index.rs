@@ -139,6 +139,10 @@ impl SampleIndex {
     /// A file at `path` has the bytes of the known sample `id` and lies in a folder of `class`. Returns the samples
     /// whose set of places changed by that: this one, and the one whose bytes the file had before.
     pub fn file_lives(&mut self, path: &Path, id: SampleId, class: Option<&Label>) -> BTreeSet<SampleId> {
+        if !self.samples.contains_key(&id) {
+            // Where the task comes to look at the image, the file lives from then on.
+            return self.file_is_gone(path).into_iter().collect();
+        }
         let file = LivingFile { id, class: class.map(|class| self.classes.number(class)) };
         let former = self.files.insert(path, file);
         if former == Some(file) {

@@ -30,7 +30,7 @@ impl Labels {
                     continue;
                 }
             };
-            match self.known.resolve(item.image.as_str()) {
+            match self.resolve(&task, &item) {
                 Resolved::Known(id) => {
                     self.set_label(cx, &task, id, item.label, LabelSource::Mqtt, Some(change));
                 }
@@ -46,7 +46,7 @@ impl Labels {
             Ok(tasks) => tasks,
             Err(answer) => return answer,
         };
-        let resolved: Vec<Resolved> = items.iter().map(|item| self.known.resolve(item.image.as_str())).collect();
+        let resolved: Vec<Resolved> = items.iter().zip(&tasks).map(|(item, task)| self.resolve(task, item)).collect();
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&items[doubtful].image);
         }
@@ -82,6 +82,16 @@ impl Labels {
             sheet.await_label(cx, PendingLabel { label: to.clone(), change: Some(change), ..awaited });
         }
         command::Relabel::answer(&taken)
+    }
+
+    /// Which image a label is for. For a task that does not look at it yet, as a new task does not, it is still to come:
+    /// the label waits until the task does.
+    pub(super) fn resolve(&self, task: &TaskId, item: &wire::LabelItem) -> Resolved {
+        let looks_at = |id: &SampleId| self.sheets.get(task).is_some_and(|sheet| sheet.index.contains(id));
+        match self.known.resolve(item.image.as_str()) {
+            Resolved::Known(id) if !looks_at(&id) => Resolved::Unknown,
+            resolved => resolved,
+        }
     }
 
     /// Sets or removes a known image's label in a task, as a part of a change.

@@ -77,7 +77,10 @@ impl Models {
     /// The engine starts; `stored` are the heads that served before.
     pub fn start(&mut self, cx: &mut Cx<'_>, stored: &BTreeMap<TaskId, HeadRef>) {
         for (task, model) in &mut self.by_task {
-            model.start(&mut cx.of(task), stored.get(task).map(|head| head.version));
+            let cx = &mut cx.of(task);
+            model.start(cx, stored.get(task).map(|head| head.version));
+            // What is published on connecting is what is stored.
+            model.look_at_state(cx);
         }
     }
 

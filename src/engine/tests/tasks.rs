@@ -292,6 +292,65 @@ fn a_frame_that_speaks_against_the_state_makes_its_camera_look_more_closely() {
 }
 
 #[test]
+fn a_label_waits_until_its_task_looks_at_the_image() {
+    let mut engine = Engine::new(settings_of(&["bin", "door"]), Snapshot::default());
+    engine.start(at(0));
+    arrives(&mut engine, &["bin"], 0);
+    let step = labels(&mut engine, "door", 0, "open");
+    let waits = |write: &Write| matches!(write, Write::PendingLabel(awaited) if awaited.task == id("door"));
+    assert!(step.writes.iter().any(waits), "{:?}", step.writes);
+    arrives(&mut engine, &["bin", "door"], 0);
+    let health = engine.health().tasks;
+    assert_eq!((health[&id("door")].labelled, health[&id("bin")].labelled), (1, 0));
+}
+
+#[test]
+fn a_new_task_gets_the_labels_of_folders_that_were_there_before_it() {
+    let mut settings = settings_of(&["bin", "door"]);
+    settings.tasks[1].label_levels = vec![Some(1)];
+    let number = 0;
+    let path = PathBuf::from("/in/open/0.jpg");
+    let known = StoredTask { samples: vec![StoredSample::new(image(number))], ..StoredTask::default() };
+    let snapshot = Snapshot {
+        samples: vec![image(number)],
+        tasks: [(id("bin"), known)].into(),
+        files: vec![(path.clone(), FileDisposition::Sample(image(number)))],
+        ..Snapshot::default()
+    };
+    let mut engine = Engine::new(settings, snapshot);
+    engine.start(at(0));
+    let view = |name: &str| View { task: id(name), space: space(), is_new: name == "door", prediction: None };
+    let picture = EmbeddedImage {
+        id: image(number),
+        bytes: 1,
+        views: vec![view("bin"), view("door")],
+        embeddings: vec![(space(), vec![0.0])],
+        group: image(number),
+        decode: Duration::ZERO,
+        embed: Duration::ZERO,
+    };
+    let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
+    let outcome = IngestOutcome::Image(Box::new(picture));
+    let step = engine.step(at(1), Event::Ingest(Ingested { root: 0, path, stamp, outcome }));
+    let open = label("open");
+    let gives = |write: &Write| matches!(write, Write::Label { task, label: Some(label), .. } if *task == id("door") && *label == open);
+    assert!(step.writes.iter().any(gives), "{:?}", step.writes);
+}
+
+#[test]
+fn the_time_of_a_state_is_stored_when_it_is_first_said() {
+    let mut settings = settings_of(&["door"]);
+    settings.tasks[0].state = Some(StateSettings::default());
+    let mut engine = Engine::new(settings, Snapshot::default());
+    let stores = |step: &Step| step.writes.iter().any(|write| matches!(write, Write::StateRecord { .. }));
+    assert!(stores(&engine.start(at(0))));
+    let said = |step: &Step| messages(step).into_iter().find(|(topic, _)| topic == "task/door/state").unwrap().1;
+    let first = said(&engine.step(at(5), Event::Broker(BrokerEvent::connected())));
+    let later = said(&engine.step(at(9), Event::Broker(BrokerEvent::connected())));
+    assert_eq!(first["since"], later["since"]);
+}
+
+#[test]
 fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     let mut settings = settings_of(&["door"]);
     settings.tasks[0].state = Some(StateSettings::default());

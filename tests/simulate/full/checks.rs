@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
-use edgetuned::wire::{AlertId, PatchState, ReviewList, ReviewReason, UpdateKind};
-use edgetuned::words::Digest;
+use edgetuned::wire::{AlertId, PatchState, ReviewList, ReviewReason, TaskAlert, UpdateKind};
+use edgetuned::words::{Digest, SampleId, TaskId};
 use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
@@ -27,24 +27,37 @@ pub fn check(seed: u64) -> World {
     updates_come_to_rest(&world);
     alerts_end(&world);
     the_quota_is_kept(&world);
-    the_review_list_is_of_now(&world);
+    the_review_lists_are_of_now(&world);
+    states_are_what_is_stored(&world);
     world
 }
 
 fn images_are_stored_and_reported(world: &World) {
     let observed = &world.observed;
     for id in world.finished() {
-        let is_there = world.model.samples.contains_key(&id) || observed.was_let_go(&id);
+        let is_there = world.model.samples.contains(&id) || observed.was_let_go(&id);
         assert!(is_there, "image {id} is neither a sample nor evicted nor forgotten");
     }
     for (path, file) in world.disk.iter().filter(|(path, _)| world.image_at(path).is_some()) {
         assert!(world.model.is_known(path, file.stamp), "{} was never read as it is now", path.display());
     }
-    for (id, stored) in &observed.stored {
-        let reported = observed.reported.get(id).copied().unwrap_or_default();
-        let direct = observed.direct.get(id).copied().unwrap_or_default();
-        assert!(reported <= *stored, "image {id} was stored {stored} times and reported {reported} times");
-        assert!(reported + direct >= *stored, "image {id} was stored {stored} times, and reported less often");
+    for (key, stored) in &observed.stored {
+        let (task, id) = key;
+        let reported = observed.reported.get(key).copied().unwrap_or_default();
+        let direct = observed.direct.get(key).copied().unwrap_or_default();
+        assert!(reported <= *stored, "image {id} was stored {stored} times for {task} and reported {reported} times");
+        // One that was reported before it could be stored is not reported again for a task that came between.
+        let is_earlier = |(of, image): &(TaskId, SampleId)| of != task && image == id;
+        let came_late = world.came.as_ref() == Some(task) && observed.direct.keys().any(is_earlier);
+        let is_enough = reported + direct >= *stored || came_late;
+        assert!(is_enough, "image {id} was stored {stored} times for {task}, and reported less often");
+    }
+    for (path, id) in world.disk.keys().filter_map(|path| Some((path, world.image_at(path)?))) {
+        let is_stored = world.model.samples.contains(&id);
+        for task in world.tasks().iter().filter(|task| is_stored && world.looks_at(task, &id)) {
+            let sees = world.model.of(task).samples.contains_key(&id);
+            assert!(sees, "{task} looks at {}, and does not see it", path.display());
+        }
     }
     let unstored = observed.reported.keys().find(|id| !observed.stored.contains_key(id));
     assert_eq!(unstored, None, "what is reported by the outbox is stored");
@@ -65,21 +78,31 @@ fn labels_are_kept(world: &World, actions: &Actions) {
     if world.broker.not_taken || world.clock.was_set_unseen {
         return;
     }
-    for (id, label) in actions.labelled.iter().filter(|(id, _)| !world.observed.lost_its_label(id)) {
-        let kept = match world.model.samples.get(id) {
+    // What somebody changed into something else, or took back, is as the engine found it then.
+    if actions.revises {
+        return;
+    }
+    for ((task, id), label) in &actions.labelled {
+        if world.observed.lost_its_label(task, id) {
+            continue;
+        }
+        let known = world.model.of(task);
+        let kept = match known.samples.get(id) {
             Some(kept) => kept.as_ref().map(|(label, _)| label.to_string()),
-            None => (world.model.awaited.values())
+            None => (known.awaited.values())
                 .find(|awaited| id.to_string().starts_with(&awaited.prefix))
                 .map(|awaited| awaited.label.to_string()),
         };
-        let is_taken_back = kept.is_none() && actions.left_its_class.contains(id);
-        assert!(is_taken_back || kept == *label, "image {id} keeps its label {label:?}, not {kept:?}");
+        let is_by_folder = world.task_by_folder().as_ref() == Some(task);
+        let is_taken_back = kept.is_none() && is_by_folder && actions.left_its_class.contains(id);
+        assert!(is_taken_back || kept == *label, "image {id} keeps its label {label:?} in {task}, not {kept:?}");
     }
+    let Some(task) = world.task_by_folder() else { return };
     for (path, file) in world.disk.iter().filter(|(path, file)| folder(path).is_some() && file.missing == 0) {
         let Content::Image(number) = file.content else { continue };
         let id = image_id(number);
-        if !world.observed.was_let_go(&id) {
-            let kept = world.model.samples[&id].as_ref().map(|(label, _)| label.to_string());
+        if !world.observed.was_let_go(&id) && world.sees(&task, number) {
+            let kept = world.model.of(&task).label(&id).map(ToString::to_string);
             assert_eq!(kept, folder(path), "{} is labelled by its folder", path.display());
         }
     }
@@ -88,8 +111,10 @@ fn labels_are_kept(world: &World, actions: &Actions) {
 fn what_is_forgotten_stays_away(world: &World) {
     let model = &world.model;
     for id in &world.observed.forgetting.gone {
-        let is_listed = model.samples.contains_key(id) || model.arrived.contains(id);
-        let is_known = model.predicted.contains_key(id) || model.embeddings.iter().any(|(of, _)| of == id);
+        let is_listed = model.samples.contains(id) || model.arrived.contains(id);
+        let is_seen =
+            model.tasks.values().any(|known| known.samples.contains_key(id) || known.predicted.contains_key(id));
+        let is_known = is_seen || model.embeddings.iter().any(|(of, _)| of == id);
         let has_files = model.files.values().any(|(_, fate)| *fate == FileDisposition::Sample(*id));
         assert!(!is_listed && !is_known && !has_files, "sample {id} was forgotten, and something of it is left");
     }
@@ -99,7 +124,14 @@ fn what_is_forgotten_stays_away(world: &World) {
 fn counts_are_right(world: &World) {
     let model = &world.model;
     let health = json(&world.broker.retained["health"]);
-    let labelled = model.samples.values().flatten().count();
+    let is_labelled = |id: &&SampleId| model.tasks.values().any(|known| known.label(id).is_some());
+    let labelled = model.samples.iter().filter(is_labelled).count();
+    for (task, known) in model.tasks.iter().filter(|_| world.names_tasks()) {
+        let health = &health["tasks"][task.as_str()];
+        let labelled = known.samples.values().flatten().count();
+        assert_eq!(health["samples"], known.samples.len(), "samples of {task} are counted");
+        assert_eq!(health["labelled"], labelled, "labelled samples of {task} are counted");
+    }
     let is_put_aside = |fate: &FileDisposition| matches!(fate, FileDisposition::Quarantined(_));
     let put_aside = model.files.values().filter(|(_, fate)| is_put_aside(fate)).count();
     assert_eq!(health["samples"], model.samples.len(), "samples are counted");
@@ -161,19 +193,25 @@ fn transactions_act_once(world: &World) {
 }
 
 fn trainings_end(world: &World) {
-    let memory = &world.model.training;
-    assert!(memory.due.is_none() && memory.running.is_none(), "no training is left over");
+    for (task, known) in &world.model.tasks {
+        let memory = &known.training;
+        assert!(memory.due.is_none() && memory.running.is_none(), "no training of {task} is left over");
+    }
     if world.observed.dropped > 0 || world.counts.outages > 0 {
         return;
     }
-    let results = published(world, "train/result").map(|result| result["training"].clone());
-    let failures = published(world, "event")
-        .filter(|event| event["source"] == "train")
-        .filter_map(|event| event["reason"].as_str()?.strip_prefix("training ")?.split(' ').next()?.parse::<u64>().ok())
-        .map(Value::from);
-    let ended: Vec<Value> = results.chain(failures).collect();
-    for accepted in published(world, "response/train").filter_map(|answer| answer["data"].get("training").cloned()) {
-        assert!(ended.contains(&accepted), "training {accepted} was accepted and never ended");
+    let accepted = published(world, "response/train").filter_map(|answer| answer["data"]["training"].as_u64());
+    let accepted: BTreeSet<u64> = accepted.collect();
+    let results = |task: &TaskId| {
+        let topic = if world.names_tasks() { format!("task/{task}/train/result") } else { "train/result".into() };
+        published(world, &topic).filter_map(|result| result["training"].as_u64()).collect::<Vec<_>>()
+    };
+    let failures = published(world, "event").filter(|event| event["source"] == "train").filter_map(|event| {
+        event["reason"].as_str()?.strip_prefix("training ")?.split(' ').next()?.parse::<u64>().ok()
+    });
+    let ended: BTreeSet<u64> = world.tasks().iter().flat_map(results).chain(failures).collect();
+    for training in &accepted {
+        assert!(ended.contains(training), "training {training} was accepted and never ended");
     }
 }
 
@@ -212,20 +250,28 @@ fn updates_come_to_rest(world: &World) {
 }
 
 fn alerts_end(world: &World) {
-    for id in AlertId::PLAIN {
-        let is_up = world.broker.retained.contains_key(&format!("alert/{id}"));
-        let champion = world.model.champion().map(|head| head.head.version);
-        let has_cause = match id {
-            AlertId::Model => champion.is_some_and(|version| world.damaged.contains(&version)),
-            AlertId::Drift => world.model.live.drift.is_some(),
-            _ => false,
-        };
-        assert_eq!(is_up, has_cause, "alert {id} is up while its cause lasts");
+    let is_up = |id: &AlertId| world.broker.retained.contains_key(&format!("alert/{id}"));
+    let of_tasks = [AlertId::Drift, AlertId::Labels, AlertId::Model];
+    for id in AlertId::PLAIN.iter().filter(|id| !of_tasks.contains(id)) {
+        assert!(!is_up(id), "alert {id} is up while its cause lasts");
     }
-    // A head in shadow has learned from them, and serves later.
-    let is_promoted = world.promotion() != PromotionPolicy::Manual && world.model.live.shadow.is_none();
-    let learns = is_promoted && world.model.champion().is_some();
-    assert!(!learns || world.model.live.drift.is_none(), "a training on labels given since answers a drift");
+    for task in world.tasks() {
+        let named = world.names_tasks().then_some(&task);
+        let known = world.model.of(&task);
+        let champion = known.champion().map(|head| head.head.version);
+        let is_damaged = champion.is_some_and(|version| world.damaged.contains(&(task.clone(), version)));
+        let drifts = known.live.drift.is_some();
+        for (alert, has_cause) in
+            [(TaskAlert::Model, is_damaged), (TaskAlert::Drift, drifts), (TaskAlert::Labels, false)]
+        {
+            let id = alert.of(named);
+            assert_eq!(is_up(&id), has_cause, "alert {id} is up while its cause lasts");
+        }
+        // A head in shadow has learned from them, and serves later.
+        let is_promoted = world.promotion(&task) != PromotionPolicy::Manual && known.live.shadow.is_none();
+        let learns = is_promoted && champion.is_some();
+        assert!(!learns || !drifts, "a training on labels given since answers a drift of {task}");
+    }
 }
 
 fn the_quota_is_kept(world: &World) {
@@ -234,16 +280,26 @@ fn the_quota_is_kept(world: &World) {
     assert!(excess == 0 || may_go == 0, "{excess} bytes over the quota, and {may_go} samples may go");
 }
 
-fn the_review_list_is_of_now(world: &World) {
-    let Some(payload) = world.broker.retained.get("review") else { return };
-    let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
-    for item in list.body.items {
-        let Some(labelled) = world.model.samples.get(&item.image) else {
-            panic!("{} is asked about and no sample", item.image)
-        };
-        let label = labelled.as_ref().map(|(label, _)| label);
-        let is_open =
-            if item.reason == ReviewReason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
-        assert!(is_open, "{} is asked about and answered", item.image);
+fn the_review_lists_are_of_now(world: &World) {
+    for task in world.tasks() {
+        let topic = if world.names_tasks() { format!("task/{task}/review") } else { "review".into() };
+        let Some(payload) = world.broker.retained.get(&topic) else { continue };
+        let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
+        for item in list.body.items {
+            let Some(labelled) = world.model.of(&task).samples.get(&item.image) else {
+                panic!("{} is asked about in {task} and no sample of it", item.image)
+            };
+            let label = labelled.as_ref().map(|(label, _)| label);
+            let is_open =
+                if item.reason == ReviewReason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
+            assert!(is_open, "{} is asked about in {task} and answered", item.image);
+        }
     }
+}
+
+/// States last over restarts, and the broker has those that are stored.
+fn states_are_what_is_stored(world: &World) {
+    let is_said = |topic: &String| topic.starts_with("task/");
+    assert!(world.names_tasks() || !world.broker.retained.keys().any(is_said), "nothing is said of unnamed tasks");
+    world.states_are_stored();
 }

@@ -6,6 +6,7 @@
 mod checks;
 mod floods;
 mod people;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,10 +93,11 @@ fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
 /// A device that is new, or has nearly as many heads as are kept, of which the last one serves.
 fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
     let mut model = Model::default();
+    let first = model.tasks.entry(settings.tasks[0].id.clone()).or_default();
     let heads = if rng.random_bool(0.3) { rng.random_range(29..=32) } else { 0 };
     for version in 1..=heads {
         let served = rng.random_bool(0.7) || version == heads;
-        model.heads.push(HeadInfo {
+        first.heads.push(HeadInfo {
             head: HeadRef { id: HeadId(format!("{version:012x}")), version },
             created: Timestamp(version as i64),
             space: settings.space,
@@ -113,9 +115,16 @@ fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
 /// Plays one life, until everything has come to rest.
 fn live(seed: u64) -> (World, Actions) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
-    let settings = settings(&mut rng);
+    let mut settings = settings(&mut rng);
+    let drawn = tasks::Drawn::of(seed, &settings);
+    if let Some(drawn) = &drawn {
+        (settings.tasks, settings.names_tasks) = (drawn.tasks.clone(), true);
+    }
     let model = store(&mut rng, &settings);
     let mut world = World::full(seed, settings, model);
+    if let Some(drawn) = &drawn {
+        (world.eyes, world.newcomer) = (drawn.eyes.clone(), drawn.newcomer.clone());
+    }
     let crash = [0.0, 0.001, 0.004][rng.random_range(0..3)];
     world.faults = Faults { crash, link: 0.01, lost_hint: 0.2 };
     world.chances = Chances {
@@ -130,6 +139,7 @@ fn live(seed: u64) -> (World, Actions) {
     };
     let mut actions =
         Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };
+    actions.revises = drawn.is_some_and(|drawn| drawn.revises);
     if actions.audits_only {
         // A head serves long enough to be found poor.
         (world.chances.better, world.chances.poor) = (0.15, 0.5);

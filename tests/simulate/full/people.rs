@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{SampleId, is_audit};
+use edgetuned::words::{Label, SampleId, TaskId, is_audit};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
@@ -26,8 +26,10 @@ pub struct Actions {
     pub switches: bool,
     /// What was asked so far.
     pub(super) forgettings: Vec<String>,
-    /// The last label of each image, `None` where it was taken away.
-    pub labelled: BTreeMap<SampleId, Option<String>>,
+    /// Whether somebody has labels changed into others, or takes changes back.
+    pub revises: bool,
+    /// The last label of each image in each task, `None` where it was taken away.
+    pub labelled: BTreeMap<(TaskId, SampleId), Option<String>>,
     pub transactions: Vec<String>,
     pub(super) questions: Vec<(&'static str, String)>,
     pub broken: BTreeSet<PathBuf>,
@@ -63,13 +65,20 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         }
         37..=55 => a_label(world, actions),
         56..=58 => a_transaction(world, actions),
-        59 => world.publish("request/rollback", String::new()),
+        59 => {
+            let task = named(world);
+            let payload = if world.names_tasks() { format!("{{{}}}", of_task(task.as_ref())) } else { String::new() };
+            world.publish("request/rollback", payload);
+        }
         60 | 61 => {
-            let heads = world.model.heads.len().max(1);
-            let named = world.model.heads.get(world.rng.random_range(0..heads)).map(|head| head.head.clone());
-            let Some(named) = named else { return };
-            let name = if world.rng.random_bool(0.5) { named.version.to_string() } else { format!("{:?}", named.id.0) };
-            world.publish("request/promote", format!(r#"{{"head": {name}}}"#));
+            let task = world.some_task();
+            let known = world.model.of(&task).heads.clone();
+            let head = known.get(world.rng.random_range(0..known.len().max(1))).map(|head| head.head.clone());
+            let Some(head) = head else { return };
+            let name = if world.rng.random_bool(0.5) { head.version.to_string() } else { format!("{:?}", head.id.0) };
+            // At times the head is another task's.
+            let task = named(world);
+            world.publish("request/promote", format!(r#"{{"head": {name}{}}}"#, and_task(task.as_ref())));
         }
         62..=65 => a_question(world, actions),
         66..=68 => some_settings(world, actions),
@@ -103,6 +112,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         }
         85..=87 if actions.forgets => a_forgetting(world, actions),
         88 | 89 if actions.switches => world.ask_for_backbone(),
+        90..=92 if actions.revises => a_revision(world),
         _ => {}
     }
 }
@@ -113,7 +123,9 @@ fn a_forgetting(world: &mut World, actions: &mut Actions) {
     let payload = if before > 0 && world.rng.random_bool(0.3) {
         actions.forgettings[world.rng.random_range(0..before)].clone()
     } else if world.rng.random_bool(0.2) {
-        format!(r#"{{"transaction": "f{before}", "label": "{}"}}"#, class(world.rng.random_range(0..3)))
+        let task = named(world);
+        let label = class(world.rng.random_range(0..3));
+        format!(r#"{{"transaction": "f{before}", "label": "{label}"{}}}"#, and_task(task.as_ref()))
     } else {
         let count = world.rng.random_range(1..4);
         // Rather one that arrived just now.
@@ -145,6 +157,19 @@ fn the_clock(world: &mut World) {
 }
 
 impl Actions {
+    /// A label was given to an image in the task that is meant.
+    fn gave(&mut self, world: &mut World, named: Option<&TaskId>, number: u32, label: Option<Label>) {
+        let id = image_id(number);
+        // One that is not there yet may be when the message comes.
+        for task in world.task_meant(named).into_iter().chain(named.cloned()) {
+            world.observed.labelled_again(&task, &id, label.as_ref());
+        }
+        let Some(task) = world.task_meant(named) else { return };
+        if world.sees(&task, number) {
+            self.labelled.insert((task, id), label.map(|label| label.to_string()));
+        }
+    }
+
     /// The image that comes as the `n`th.
     fn number(&self, n: u32) -> u32 {
         static AUDITS: LazyLock<Vec<u32>> =
@@ -162,8 +187,11 @@ impl Actions {
     /// are counted.
     fn some_number(&self, world: &mut World) -> u32 {
         if self.audits_only && world.rng.random_bool(0.8) {
-            let open = |number: &u32| world.model.predicted.contains_key(&image_id(*number));
-            let open: Vec<u32> = (0..self.images).map(|n| self.number(n)).filter(open).collect();
+            let is_open = |number: &u32| {
+                let id = image_id(*number);
+                world.model.tasks.values().any(|known| known.predicted.contains_key(&id))
+            };
+            let open: Vec<u32> = (0..self.images).map(|n| self.number(n)).filter(is_open).collect();
             if !open.is_empty() {
                 return open[world.rng.random_range(0..open.len())];
             }
@@ -186,31 +214,37 @@ fn a_broken_file(world: &mut World, actions: &mut Actions, name: &str, content: 
     world.create(path, content, chunks);
 }
 
-/// A label by message or by request; some come before their image.
+/// A label by message or by request, or from a file; some come before their image.
 fn a_label(world: &mut World, actions: &mut Actions) {
     let number = actions.some_number(world);
     let id = image_id(number);
+    let task = named(world);
+    let meant = world.task_meant(task.as_ref());
+    let called = meant.as_ref().map_or(number, |task| world.named_as(task, number));
     let label = match world.rng.random_range(0..4) {
         0 if is_disputed(number) => None,
-        1 if is_disputed(number) => Some(class(number + 1)),
-        _ => Some(class(number)),
+        1 if is_disputed(number) => Some(class(called + 1)),
+        _ => Some(class(called)),
     };
-    let label = label.map(|label| label.to_string());
     // One image waits for one label: the same digits each time.
     let digits = 8 + (number as usize * 7) % 57;
-    let item = format!(r#"{{"image": "{}", "label": {}}}"#, &id.to_string()[..digits], serde_json::json!(label));
+    let item = an_item(&id.to_string()[..digits], label.as_ref(), task.as_ref());
     if world.rng.random_bool(0.7) {
         world.publish("label", item);
     } else {
-        let items = and_others(world, actions, item);
-        world.publish("request/label", format!(r#"{{"items": [{items}]}}"#));
+        let items = and_others(world, actions, item, task.as_ref());
+        let is_file = actions.revises && world.rng.random_bool(0.5);
+        world.publish(if is_file { "request/import" } else { "request/label" }, format!(r#"{{"items": [{items}]}}"#));
     }
-    actions.labelled.insert(id, label);
-    world.observed.labelled_again(&id);
+    actions.gave(world, task.as_ref(), number, label);
+}
+
+fn an_item(image: &str, label: Option<&Label>, task: Option<&TaskId>) -> String {
+    format!(r#"{{"image": "{image}", "label": {}{}}}"#, serde_json::json!(label), and_task(task))
 }
 
 /// With up to two labels of other images, which are theirs anyway.
-fn and_others(world: &mut World, actions: &mut Actions, item: String) -> String {
+fn and_others(world: &mut World, actions: &mut Actions, item: String, task: Option<&TaskId>) -> String {
     let others = world.rng.random_range(0..3).min(actions.images);
     let mut items = vec![item];
     for _ in 0..others {
@@ -218,12 +252,49 @@ fn and_others(world: &mut World, actions: &mut Actions, item: String) -> String 
         if is_disputed(number) {
             continue;
         }
-        let (id, label) = (image_id(number), class(number).to_string());
-        items.push(format!(r#"{{"image": "{id}", "label": "{label}"}}"#));
-        actions.labelled.insert(id, Some(label));
-        world.observed.labelled_again(&id);
+        let called = world.task_meant(task).map_or(number, |task| world.named_as(&task, number));
+        let label = class(called);
+        items.push(an_item(&image_id(number).to_string(), Some(&label), task));
+        // A request is refused as a whole; what would have been said counts where it is not.
+        actions.gave(world, task, number, Some(label));
     }
     items.join(", ")
+}
+
+/// The task that somebody names; none where the tasks have no names.
+fn named(world: &mut World) -> Option<TaskId> {
+    world.task_to_name()
+}
+
+/// As the only member of a message.
+fn of_task(task: Option<&TaskId>) -> String {
+    task.map(|task| format!(r#""task": "{task}""#)).unwrap_or_default()
+}
+
+/// As a further one.
+fn and_task(task: Option<&TaskId>) -> String {
+    task.map(|task| format!(r#", "task": "{task}""#)).unwrap_or_default()
+}
+
+/// Has one label changed into another one, or a change taken back, through either door.
+fn a_revision(world: &mut World) {
+    let (name, payload) = if world.rng.random_bool(0.5) {
+        let task = named(world);
+        let (from, to) = (class(world.rng.random_range(0..3)), class(world.rng.random_range(0..3)));
+        if let Some(meant) = world.task_meant(task.as_ref()) {
+            world.observed.tasks.relabelled(&meant, &to);
+        }
+        ("relabel", format!(r#"{{"from": "{from}", "to": "{to}"{}}}"#, and_task(task.as_ref())))
+    } else if world.rng.random_bool(0.5) {
+        ("undo", String::new())
+    } else {
+        ("undo", format!(r#"{{"change": {}}}"#, world.rng.random_range(1..=world.model.changes.max(1))))
+    };
+    if world.rng.random_bool(0.5) {
+        world.publish(&format!("request/{name}"), payload);
+    } else {
+        world.ask(name, payload);
+    }
 }
 
 fn a_transaction(world: &mut World, actions: &mut Actions) {
@@ -231,9 +302,12 @@ fn a_transaction(world: &mut World, actions: &mut Actions) {
         Some(last) if world.rng.random_bool(0.5) => last.clone(),
         _ => format!("t{}", actions.transactions.len()),
     };
-    let payload = format!(r#"{{"transaction": "{transaction}"}}"#);
+    // The same transaction asks for the same again.
+    let task = named(world);
+    let payload = format!(r#"{{"transaction": "{transaction}"{}}}"#, and_task(task.as_ref()));
     let is_named = world.rng.random_bool(0.7);
-    world.publish("request/train", if is_named { payload } else { String::new() });
+    let without = if world.names_tasks() { format!("{{{}}}", of_task(task.as_ref())) } else { String::new() };
+    world.publish("request/train", if is_named { payload } else { without });
     actions.transactions.push(transaction);
 }
 
@@ -247,7 +321,8 @@ fn a_question(world: &mut World, actions: &mut Actions) {
         }
     };
     let image = world.model.arrived.last().copied().unwrap_or_else(|| image_id(0));
-    let payload = format!(r#"{{"transaction": "{transaction}", "image": "{image}"}}"#);
+    let task = world.names_tasks().then(|| world.some_task());
+    let payload = format!(r#"{{"transaction": "{transaction}", "image": "{image}"{}}}"#, and_task(task.as_ref()));
     if world.rng.random_bool(0.5) {
         world.publish(&format!("request/{name}"), payload);
     } else {
@@ -271,24 +346,43 @@ fn some_settings(world: &mut World, actions: &mut Actions) {
 /// Where a drift stands when everything has come to rest: somebody labels what is new, and a training follows that is
 /// good enough. That ends it.
 pub fn answer_drift(world: &mut World, actions: &mut Actions) {
-    if world.model.live.drift.is_none() {
-        return;
+    for task in world.tasks() {
+        if world.model.of(&task).live.drift.is_some() {
+            answer_drift_of(world, actions, &task);
+        }
     }
+}
+
+fn answer_drift_of(world: &mut World, actions: &mut Actions, task: &TaskId) {
+    let named = world.names_tasks().then(|| task.clone());
+    let named = named.as_ref();
     for _ in 0..6 {
-        let number = actions.next_number();
+        let number = seen_by(world, actions, task);
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
-        world.publish("label", format!(r#"{{"image": "{}", "label": "{}"}}"#, image_id(number), class(number)));
-        actions.labelled.insert(image_id(number), Some(class(number).to_string()));
+        let label = class(world.named_as(task, number));
+        world.publish("label", an_item(&image_id(number).to_string(), Some(&label), named));
+        actions.gave(world, named, number, Some(label));
     }
     world.hurry();
     rest(world, 1_000, 40);
-    world.publish("request/train", String::new());
+    let payload = if world.names_tasks() { format!("{{{}}}", of_task(named)) } else { String::new() };
+    world.publish("request/train", payload);
     rest(world, 1_000, 20);
     // A head in shadow has to see a few more.
     for _ in 0..6 {
-        let number = actions.next_number();
+        let number = seen_by(world, actions, task);
         world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
     }
     world.hurry();
     rest(world, 1_000, 60);
+}
+
+/// The next image that a task looks at.
+fn seen_by(world: &World, actions: &mut Actions, task: &TaskId) -> u32 {
+    loop {
+        let number = actions.next_number();
+        if world.sees(task, number) {
+            return number;
+        }
+    }
 }

@@ -47,6 +47,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "a few lines for each kind of act")]
     fn act(&mut self, act: Act) {
         if self.is_traced && !matches!(act, Act::Publish { .. } | Act::Stat { .. } | Act::Systemd(_)) {
             eprintln!("        {act:.200?}");
@@ -61,9 +62,9 @@ impl World {
                 }
             }
             Act::PauseScans(held) => self.listings_are_held = held && self.is_full,
-            Act::Task(_, TaskAct::FoldInLabels(before)) => {
+            Act::Task(task, TaskAct::FoldInLabels(before)) => {
                 if self.is_full {
-                    self.fold_in(before);
+                    self.fold_in(&task, before);
                 }
             }
             Act::CheckFiles(images) => self.check_files(images),
@@ -88,61 +89,67 @@ impl World {
             }
             Act::Stat { root, path } => self.stat(root, path),
             Act::Rescan => self.scan(),
-            Act::FindUnseen { .. } => unreachable!("the only task sees every sample"),
-            Act::Task(_, TaskAct::Train { order, version }) if self.is_full => {
-                self.work_within(300, Work::Train(order, version))
+            Act::FindUnseen { after, limit } => self.find_unseen(after, limit),
+            Act::Task(task, TaskAct::Train { order, version }) if self.is_full => {
+                self.training_begins(&task, &order);
+                self.work_within(300, Work::Train(task, order, version));
             }
             Act::Task(_, TaskAct::Train { order, version }) => {
                 let outcome = self.train(order, version);
                 self.later(5_000, outcome);
             }
-            Act::Task(_, TaskAct::Shadow(version)) => {
-                let stored = |version: u64| self.model.heads.iter().any(|head| head.head.version == version);
-                assert!(version.is_none_or(stored), "head {version:?} is in shadow but is not stored");
-                self.shadow = version;
+            Act::Task(task, TaskAct::Shadow(version)) => {
+                let heads = &self.model.of(&task).heads;
+                let stored = |version: u64| heads.iter().any(|head| head.head.version == version);
+                assert!(version.is_none_or(stored), "head {version:?} of {task} is in shadow but is not stored");
+                match version {
+                    Some(version) => _ = self.shadow.insert(task, version),
+                    None => _ = self.shadow.remove(&task),
+                }
             }
             Act::Task(_, TaskAct::UpdateOnline(ids)) => {
                 // A sample may go in the same commit.
-                let known = |id: &SampleId| self.model.samples.contains_key(id) || self.observed.was_let_go(id);
+                let known = |id: &SampleId| self.model.samples.contains(id) || self.observed.was_let_go(id);
                 assert!(ids.iter().all(known), "only what is stored can be learned");
                 self.learn_after_all(&ids);
             }
-            Act::Task(_, TaskAct::JudgeAgain(_)) => {}
-            Act::Task(_, TaskAct::Review { .. }) if self.is_full => self.review(),
+            Act::Task(task, TaskAct::JudgeAgain(image)) => self.judge_again(task, image),
+            Act::Task(task, TaskAct::Review { .. }) if self.is_full => self.review(task),
             Act::Task(_, TaskAct::Review { .. }) => {
                 self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review::default())))
             }
             Act::Evict { count } => self.look_for_evictable(count),
-            Act::VerifyUpdate { manifest, version, .. } => self.work_within(500, Work::Verify(manifest, version)),
-            Act::Task(_, TaskAct::Serve(version)) => self.serve(version),
-            Act::Task(_, TaskAct::Resume(version)) => self.serve(Some(version)),
+            Act::VerifyUpdate { task, manifest, version } => {
+                self.work_within(500, Work::Verify(task, manifest, version));
+            }
+            Act::Task(task, TaskAct::Serve(version)) => self.serve(task, version),
+            Act::Task(task, TaskAct::Resume(version)) => self.serve(task, Some(version)),
         }
     }
 
     /// A head comes into service; one whose file cannot be read does not, and the one before it goes on.
-    fn serve(&mut self, version: Option<u64>) {
+    fn serve(&mut self, task: TaskId, version: Option<u64>) {
         let Some(version) = version else {
-            self.serving = None;
+            self.serving.remove(&task);
             return;
         };
-        let head = self.model.heads.iter().map(|head| &head.head).find(|head| head.version == version).cloned();
-        assert!(head.is_some(), "head {version} serves but is not stored");
-        if !self.readable.contains(&version) && !self.damaged.contains(&version) {
+        let heads = &self.model.of(&task).heads;
+        let head = heads.iter().map(|head| &head.head).find(|head| head.version == version).cloned();
+        let Some(head) = head else { panic!("head {version} of {task} serves but is not stored") };
+        let key = (task.clone(), version);
+        if !self.readable.contains(&key) && !self.damaged.contains(&key) {
             let is_damaged = self.chance(self.chances.damage);
             self.counts.damaged_heads += u64::from(is_damaged);
             if is_damaged {
-                self.damaged.insert(version)
+                self.damaged.insert(key.clone())
             } else {
-                self.readable.insert(version)
+                self.readable.insert(key.clone())
             };
         }
-        if self.damaged.contains(&version) {
-            return self.feedback.push(Event::HeadLoadFailed {
-                task: TaskId::default(),
-                version,
-                reason: "its file cannot be read".into(),
-            });
+        if self.damaged.contains(&key) {
+            let reason = "its file cannot be read".into();
+            return self.feedback.push(Event::HeadLoadFailed { task, version, reason });
         }
-        self.serving = head;
+        self.serving.insert(task, head);
     }
 }

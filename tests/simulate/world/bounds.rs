@@ -10,7 +10,7 @@ use super::World;
 
 /// Events of one kind that may come at once; one a second after that.
 const BURST: u64 = 20;
-/// Changes and acts that one file may bring, beside messages that have to go for it.
+/// Changes and acts that one file may bring to each task, beside messages that have to go for it.
 const ARRIVAL_MAX: usize = 32;
 
 /// What this engine did.
@@ -43,11 +43,11 @@ impl Bounds {
     }
 
     /// A step was made.
-    pub(super) fn count_step(&mut self, is_arrival: bool, step: &Step) {
+    pub(super) fn count_step(&mut self, is_arrival: bool, tasks: usize, step: &Step) {
         let is_work = |act: &&Act| !matches!(act, Act::Publish { .. } | Act::Systemd(_) | Act::LogEvent(_));
         let dropped = step.writes.iter().filter(|write| matches!(write, Write::DeleteMessage { .. })).count();
         let work = step.writes.len() - dropped + step.acts.iter().filter(is_work).count();
-        assert!(!is_arrival || work <= ARRIVAL_MAX, "one file brings {work} changes and acts: {step:?}");
+        assert!(!is_arrival || work <= ARRIVAL_MAX * tasks, "one file brings {work} changes and acts: {step:?}");
         self.work += work as u64;
     }
 }

@@ -156,6 +156,7 @@ impl World {
     /// What is on its way over the link is lost with it.
     pub(super) fn cut_link(&mut self) {
         self.connected = false;
+        self.observed.tasks.is_heard = false;
         self.events.retain(|(_, event)| {
             !matches!(event, Event::Broker(BrokerEvent::Message(_) | BrokerEvent::Delivered { .. }))
         });
@@ -224,7 +225,7 @@ impl World {
         } else if topic.retain() {
             let name = topic.to_string();
             // A link to a broker that refuses something may have an earlier list in hand.
-            self.observed.forgetting.is_reviewed |= name == "review" && self.broker.refuses.is_none();
+            self.observed.forgetting.is_reviewed |= name.ends_with("review") && self.broker.refuses.is_none();
             if payload.is_empty() {
                 self.broker.retained.remove(&name);
             } else {

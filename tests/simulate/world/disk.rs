@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{
     AdapterEvent, EmbeddedImage, EmbeddingDrift, Event, FileDisposition, FileStamp, FolderHealth, IngestOutcome,
-    Ingested, Scored, Shadowed, Sighting, View, WatchEvent, WatchState,
+    Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
 };
 use edgetuned::wire::Ignored;
 use edgetuned::words::{HeadRef, Label, SampleId, TaskId, Timestamp};
@@ -209,12 +209,7 @@ impl World {
                 IngestOutcome::Image(Box::new(EmbeddedImage {
                     id,
                     bytes: file.stamp.size,
-                    views: vec![View {
-                        task: TaskId::default(),
-                        space: self.settings.space,
-                        is_new: false,
-                        prediction: self.serving.clone().map(|head| self.score(head, number)),
-                    }],
+                    views: self.views(number),
                     embeddings: vec![(self.settings.space, vec![number as f32])],
                     group: id,
                     decode: Duration::from_millis(3),
@@ -223,28 +218,27 @@ impl World {
             }
         };
         if self.chance(self.chances.drift) {
+            let task = self.some_task();
             let since = Timestamp(self.now.wall.0 - 5_000);
             self.adapter_reports(
                 500,
-                Event::Adapter(AdapterEvent::EmbeddingDrift(
-                    TaskId::default(),
-                    EmbeddingDrift { p_value: 0.001, since },
-                )),
+                Event::Adapter(AdapterEvent::EmbeddingDrift(task, EmbeddingDrift { p_value: 0.001, since })),
             );
         }
         Ingested { root, path, stamp: file.stamp, outcome }
     }
 
-    /// The prediction of the head in service for an image, and the one in shadow, which errs on every fifth.
-    fn score(&self, head: HeadRef, number: u32) -> Scored {
-        let shadow = self.shadow.map(|version| {
+    /// The prediction of a task's head in service for an image, and the one in shadow, which errs on every fifth.
+    pub(super) fn score(&mut self, task: &TaskId, head: HeadRef, number: u32) -> Scored {
+        let shadow = self.shadow.get(task).map(|version| {
             let label = class(if number.is_multiple_of(5) { number + 1 } else { number });
-            Shadowed { version, label }
+            Shadowed { version: *version, label }
         });
+        let label = class(if self.poor.contains(&head.id) { number + 1 } else { number });
         Scored {
-            top: vec![(class(if self.poor.contains(&head.id) { number + 1 } else { number }), 0.9)],
+            set: self.conformal_set(task, &label),
+            top: vec![(label, 0.9)],
             head,
-            set: None,
             novelty: Some(0.0),
             novelty_rank: Some(0.5),
             unknown: Some(number.is_multiple_of(7)),

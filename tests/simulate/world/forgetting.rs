@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use edgetuned::engine::{FileDisposition, FileStamp, Write};
 use edgetuned::wire::ReviewList;
 use edgetuned::wire::command::Forget;
-use edgetuned::words::{HeadId, Label, SampleId};
+use edgetuned::words::{HeadId, Label, SampleId, TaskId};
 
 use super::World;
 
@@ -70,9 +70,10 @@ impl Forgetting {
 
 impl World {
     /// A worker begins to fit: it learns from what is labelled now, and from what the statistics hold.
-    pub(super) fn learns(&mut self, challenger: &HeadId) {
-        let labelled = self.model.samples.iter().filter(|(_, label)| label.is_some()).map(|(id, _)| *id);
-        let statistics = self.model.statistics.values().flat_map(|file| in_statistics(file));
+    pub(super) fn learns(&mut self, task: &TaskId, challenger: &HeadId) {
+        let known = self.model.of(task);
+        let labelled = known.samples.iter().filter(|(_, label)| label.is_some()).map(|(id, _)| *id);
+        let statistics = known.statistics.values().flat_map(|file| in_statistics(file));
         let learned = labelled.chain(statistics).collect();
         self.observed.forgetting.challengers.insert(challenger.clone(), (learned, false));
     }
@@ -120,7 +121,8 @@ impl World {
     pub(super) fn check_statistics(&mut self) {
         if std::mem::take(&mut self.observed.forgetting.is_news) {
             let gone = &self.observed.forgetting.gone;
-            let held = self.model.statistics.values().flat_map(|file| in_statistics(file)).find(|id| gone.contains(id));
+            let statistics = self.model.tasks.values().flat_map(|known| known.statistics.values());
+            let held = statistics.flat_map(|file| in_statistics(file)).find(|id| gone.contains(id));
             assert_eq!(held, None, "the statistics hold a sample that was forgotten");
         }
     }
@@ -130,10 +132,12 @@ impl World {
         if !std::mem::take(&mut self.observed.forgetting.is_reviewed) {
             return;
         }
-        let Some(payload) = self.broker.retained.get("review") else { return };
-        let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
-        let asked = list.body.items.iter().find(|item| self.observed.forgetting.gone.contains(&item.image));
-        assert!(asked.is_none(), "the review list asks about {asked:?}, which was forgotten");
+        let lists = self.broker.retained.iter().filter(|(topic, _)| topic.ends_with("review"));
+        for (topic, payload) in lists {
+            let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
+            let asked = list.body.items.iter().find(|item| self.observed.forgetting.gone.contains(&item.image));
+            assert!(asked.is_none(), "{topic} asks about {asked:?}, which was forgotten");
+        }
     }
 }
 

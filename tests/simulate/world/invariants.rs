@@ -6,34 +6,36 @@ use std::time::Duration;
 use edgetuned::engine::{EvictionCandidate, HeadInfo, HeadStatus, OutboxMessage, PromotionPolicy, UpdateRecord, Write};
 use edgetuned::eval::budget::Why;
 use edgetuned::update::Code;
-use edgetuned::wire::{Command, Request, Topic, UpdateKind};
-use edgetuned::words::{Digest, HeadId, Label, SampleId};
+use edgetuned::wire::{Command, Request, TaskTopic, Topic, UpdateKind};
+use edgetuned::words::{Digest, HeadId, Label, SampleId, TaskId};
 use serde_json::Value;
 
+use super::super::known::Known;
 use super::World;
 use super::bounds::Bounds;
 use super::forgetting::Forgetting;
 use super::live::Live;
+use super::tasks::Tasks;
 
 /// What the workers found and the world has seen so far.
 #[derive(Debug, Default)]
 pub struct Observed {
     /// With which head each challenger was compared, and whether it may serve.
-    judged: BTreeMap<HeadId, (Option<u64>, bool)>,
-    /// The same of backbones.
-    pub(super) pairs: BTreeMap<Digest, (Option<u64>, bool)>,
+    judged: BTreeMap<(TaskId, HeadId), (Option<u64>, bool)>,
+    /// Whether each backbone may take over.
+    pub(super) pairs: BTreeMap<Digest, bool>,
     /// Whose bytes are what was signed.
     pub(super) verified: BTreeSet<Digest>,
     /// Every version ever given, and to which head.
-    versions: BTreeMap<u64, HeadId>,
+    versions: BTreeMap<(TaskId, u64), HeadId>,
     /// Heads that somebody asked for in the events since the last commit.
-    asked_for: BTreeSet<String>,
+    asked_for: BTreeSet<(TaskId, String)>,
     /// The head that served when the commit began or came into service since, and whether it was put out of it.
-    champion: (Option<u64>, bool),
+    champion: BTreeMap<TaskId, (Option<u64>, bool)>,
     /// Whether somebody asked for a rollback in the events since the last commit.
-    pub(super) asked_back: bool,
-    /// Results of the head in service; `None` where another backbone came and went.
-    pub(super) live: Option<Live>,
+    pub(super) asked_back: BTreeSet<TaskId>,
+    /// Results of the heads in service; of none where another backbone came and went.
+    pub(super) live: BTreeMap<TaskId, Live>,
     /// When each message went into the outbox, since the life began.
     pub spooled_at: BTreeMap<u64, Duration>,
     /// Versions of updates that were installed and did not hold.
@@ -41,40 +43,40 @@ pub struct Observed {
     /// Set while a backbone that did not hold gives way.
     pub(super) reverts: bool,
     /// Samples that could go, with their label then.
-    offered: BTreeMap<SampleId, (Option<Label>, Why)>,
-    /// How often each image was stored, and reported by way of the outbox.
-    pub stored: BTreeMap<SampleId, u64>,
-    pub reported: BTreeMap<SampleId, u64>,
+    offered: BTreeMap<SampleId, (Vec<(TaskId, Label)>, Why)>,
+    /// How often each image was stored for a task, and reported by way of the outbox.
+    pub stored: BTreeMap<(TaskId, SampleId), u64>,
+    pub reported: BTreeMap<(TaskId, SampleId), u64>,
     /// Pictures that were reported past the outbox, ever, and by this engine without having been stored since.
-    pub direct: BTreeMap<SampleId, u64>,
-    predicted_unstored: BTreeSet<SampleId>,
+    pub direct: BTreeMap<(TaskId, SampleId), u64>,
+    predicted_unstored: BTreeSet<(TaskId, SampleId)>,
     pub evicted: BTreeSet<SampleId>,
     /// Samples whose label went with them, and that were not labelled since.
-    unlabelled: BTreeSet<SampleId>,
+    unlabelled: BTreeSet<(TaskId, SampleId)>,
     /// Messages of the outbox that were dropped before they were delivered.
     pub dropped: u64,
     /// Events that say that something was set aside for the broker.
     pub set_aside_reports: u64,
     pub forgetting: Forgetting,
     pub bounds: Bounds,
+    pub tasks: Tasks,
     /// Images that were ever named in a label.
     named: BTreeSet<SampleId>,
 }
 
 impl Observed {
-    pub(super) fn judged(&mut self, head: &HeadId, against: Option<u64>, promote: bool) {
-        self.judged.insert(head.clone(), (against, promote));
+    pub(super) fn judged(&mut self, task: &TaskId, head: &HeadId, against: Option<u64>, promote: bool) {
+        self.judged.insert((task.clone(), head.clone()), (against, promote));
     }
 
     pub(super) fn offered(&mut self, found: &[EvictionCandidate]) {
-        self.offered.extend(
-            found.iter().map(|sample| (sample.id, (sample.labels.first().map(|(_, label)| label.clone()), sample.why))),
-        );
+        self.offered.extend(found.iter().map(|sample| (sample.id, (sample.labels.clone(), sample.why))));
     }
 
     /// Somebody gives a label; what an eviction took before does not count any more.
-    pub fn labelled_again(&mut self, id: &SampleId) {
-        self.unlabelled.remove(id);
+    pub fn labelled_again(&mut self, task: &TaskId, id: &SampleId, label: Option<&Label>) {
+        self.unlabelled.remove(&(task.clone(), *id));
+        self.tasks.said(task, id, label);
         self.named.insert(*id);
     }
 
@@ -84,8 +86,8 @@ impl Observed {
     }
 
     /// Whether the last label of an image went with its sample, or with its class.
-    pub fn lost_its_label(&self, id: &SampleId) -> bool {
-        self.unlabelled.contains(id)
+    pub fn lost_its_label(&self, task: &TaskId, id: &SampleId) -> bool {
+        self.unlabelled.contains(&(task.clone(), *id))
     }
 
     /// Another engine begins and does not know what the former one reported.
@@ -93,55 +95,73 @@ impl Observed {
         self.predicted_unstored.clear();
         self.forgetting.engine_begins();
         self.bounds.engine_begins(now);
+        self.tasks.engine_begins();
     }
 }
 
 impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
     pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
-        match Request::parse(name, payload).map(|request| request.command) {
-            Ok(Command::Promote(promote)) => _ = self.observed.asked_for.insert(promote.head),
-            Ok(Command::Rollback(_)) => self.observed.asked_back = true,
-            Ok(Command::Forget(forget)) => self.observed.forgetting.asked(forget),
+        let Ok(request) = Request::parse(name, payload) else { return };
+        if let Command::Forget(forget) = request.command {
+            return self.observed.forgetting.asked(forget);
+        }
+        // One that is of no task asks for nothing.
+        let Some(task) = self.task_meant(request.task.as_ref()) else { return };
+        match request.command {
+            Command::Promote(promote) => _ = self.observed.asked_for.insert((task, promote.head)),
+            Command::Rollback(_) => _ = self.observed.asked_back.insert(task),
             _ => {}
         }
     }
 
     pub(super) fn commit_begins(&mut self) {
-        self.observed.champion = (self.model.champion().map(|head| head.head.version), false);
+        let champion = |known: &Known| (known.champion().map(|head| head.head.version), false);
+        self.observed.champion = self.model.tasks.iter().map(|(task, known)| (task.clone(), champion(known))).collect();
+        self.observed.tasks.commit_begins();
     }
 
     /// Looks at a change before it is made.
+    #[allow(clippy::too_many_lines, reason = "a few lines for each kind of change")]
     pub(super) fn check_write(&mut self, write: &Write) {
         let is_forgotten = self.check_forgotten(write);
+        self.check_task(write);
         match write {
-            Write::Head { record, .. } => {
-                let before = self.observed.versions.insert(record.head.version, record.head.id.clone());
-                assert!(before.is_none(), "version {} is given again, after {before:?}", record.head.version);
+            Write::Head { task, record } => {
+                let head = &record.head;
+                let before = self.observed.versions.insert((task.clone(), head.version), head.id.clone());
+                assert!(before.is_none(), "version {} of {task} is given again, after {before:?}", head.version);
+                let is_its_own = self.observed.judged.contains_key(&(task.clone(), head.id.clone()));
+                assert!(is_its_own, "head {head} is stored for {task}, which it was not trained for");
             }
-            Write::HeadStatus { version, status: HeadStatus::Champion, reason, .. } => {
-                self.check_service(*version, reason);
+            Write::HeadStatus { task, version, status: HeadStatus::Champion, reason, .. } => {
+                self.check_service(task, *version, reason);
             }
-            Write::HeadStatus { version, .. } => {
-                self.observed.champion.1 |= self.observed.champion.0 == Some(*version);
+            Write::HeadStatus { task, version, .. } => {
+                let champion = self.observed.champion.entry(task.clone()).or_default();
+                champion.1 |= champion.0 == Some(*version);
             }
             Write::DeleteSample { id } => {
                 if !is_forgotten {
                     self.check_eviction(id);
                 }
-                self.observed.unlabelled.insert(*id);
-                self.observed.predicted_unstored.remove(id);
+                for task in self.model.tasks.keys() {
+                    self.observed.unlabelled.insert((task.clone(), *id));
+                    self.observed.predicted_unstored.remove(&(task.clone(), *id));
+                }
             }
-            Write::DeletePendingLabel { prefix, .. } => self.note_withdrawn(prefix),
+            Write::DeletePendingLabel { task, prefix } => self.note_withdrawn(task, prefix),
             Write::Sample(sample) => {
-                *self.observed.stored.entry(sample.id).or_default() += 1;
+                for look in &sample.looks {
+                    *self.observed.stored.entry((look.task.clone(), sample.id)).or_default() += 1;
+                }
             }
             Write::Outbox(message) => {
                 self.observed.spooled_at.insert(message.seq, self.clock.elapsed);
                 self.check_report(&message.topic, &message.payload);
             }
             Write::DeleteMessage { seq } => self.check_dropped(*seq),
-            Write::Label { id, label: Some(label), .. } => self.count_audit(id, label),
+            Write::Label { task, id, label: Some(label), .. } => self.count_audit(task, id, label),
             Write::DeleteFile { path } => {
                 assert!(!self.disk.contains_key(path), "{} is there and is forgotten", path.display());
             }
@@ -161,7 +181,7 @@ impl World {
                 assert!(desired.is_some(), "a chunk of a {kind} is stored that nobody desired");
             }
             Write::BackboneState(memory) => {
-                self.observed.live = None;
+                self.observed.live.clear();
                 let is_asked = memory.installed.as_ref().is_some_and(|installed| installed.asked.is_some());
                 let is_new = memory.trial.is_some() && self.model.backbone.trial.is_none();
                 self.counts.switches += u64::from(is_asked && is_new);
@@ -169,7 +189,7 @@ impl World {
                     let sha256 = installed.files;
                     assert!(self.observed.verified.contains(&sha256), "a backbone is in force unverified");
                     assert!(self.staged.contains(&sha256), "a backbone is in force without its files");
-                    assert!(self.observed.pairs[&sha256].1, "a backbone is in force that the gate refused");
+                    assert!(self.observed.pairs[&sha256], "a backbone is in force that the gate refused");
                 }
             }
             Write::ConfigPatchState(memory) => {
@@ -181,34 +201,38 @@ impl World {
 
     /// No head serves that was not compared with the one whose place it takes, but for one that somebody asked for and
     /// one that goes back into service.
-    fn check_service(&mut self, version: u64, reason: &str) {
-        let (champion, is_out) = self.observed.champion;
-        let may_roll_back = self.may_roll_back(champion);
-        let Some(head) = self.model.heads.iter().find(|head| head.head.version == version) else {
-            panic!("head {version} comes into service but is not stored")
+    fn check_service(&mut self, task: &TaskId, version: u64, reason: &str) {
+        let (champion, is_out) = self.observed.champion.get(task).copied().unwrap_or_default();
+        let may_roll_back = self.may_roll_back(task, champion);
+        let known = self.model.of(task);
+        let Some(head) = known.heads.iter().find(|head| head.head.version == version) else {
+            panic!("head {version} of {task} comes into service but is not stored")
         };
-        self.observed.champion = (Some(version), false);
-        self.observed.live =
-            (head.space == self.settings.space && champion != Some(version)).then(|| Live::of(version));
-        let is_asked_for =
-            self.observed.asked_for.iter().any(|name| {
-                *name == version.to_string() || (name.len() >= 4 && head.head.id.0.starts_with(name.as_str()))
-            });
-        let goes_back = is_out && self.model.previous(head.space) == Some(version);
+        self.observed.champion.insert(task.clone(), (Some(version), false));
+        if head.space == self.settings.space && champion != Some(version) {
+            self.observed.live.insert(task.clone(), Live::of(version));
+        } else {
+            self.observed.live.remove(task);
+        }
+        let is_asked_for = self.observed.asked_for.iter().any(|(of, name)| {
+            let is_it = *name == version.to_string() || (name.len() >= 4 && head.head.id.0.starts_with(name.as_str()));
+            of == task && is_it
+        });
+        let goes_back = is_out && known.previous(head.space) == Some(version);
         let has_reason = !goes_back || is_asked_for || self.observed.reverts || may_roll_back;
-        assert!(has_reason, "head {champion:?} is rolled back without a reason");
+        assert!(has_reason, "head {champion:?} of {task} is rolled back without a reason");
         if champion == Some(version) || is_asked_for || goes_back || self.observed.reverts {
             return;
         }
-        let by_policy = self.settings.tasks[0].promotion == PromotionPolicy::Always;
-        let Some((against, promote)) = self.observed.judged.get(&head.head.id) else {
-            panic!("head {version} serves and was never compared with any: {reason}")
+        let by_policy = self.promotion(task) == PromotionPolicy::Always;
+        let Some((against, promote)) = self.observed.judged.get(&(task.clone(), head.head.id.clone())) else {
+            panic!("head {version} of {task} serves and was never compared with any: {reason}")
         };
-        assert!(*promote || by_policy, "head {version} serves against its verdict: {reason}");
+        assert!(*promote || by_policy, "head {version} of {task} serves against its verdict: {reason}");
         let is_judged = *against == champion || is_out || by_policy;
         assert!(
             is_judged,
-            "head {version} takes the place of {champion:?} and was compared with {against:?}: {reason}"
+            "head {version} of {task} takes the place of {champion:?} and was compared with {against:?}: {reason}"
         );
     }
 
@@ -240,43 +264,49 @@ impl World {
 
     /// Nothing goes that was not offered with the label that it has, nor a label that the statistics do not hold.
     fn check_eviction(&mut self, id: &SampleId) {
-        let label = self.model.samples[id].as_ref().map(|(label, _)| label.clone());
+        let labels = self.labels_of(id);
         let Some((offered, why)) = self.observed.offered.get(id) else {
             panic!("sample {id} goes but was not offered")
         };
-        assert_eq!(*offered, label, "sample {id} goes though its label changed");
+        assert_eq!(*offered, labels, "sample {id} goes though its labels changed");
         if *why == Why::Redundant {
-            let file = self.model.statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
-            let learned: BTreeMap<SampleId, Label> = serde_json::from_slice(&file).unwrap_or_default();
-            assert_eq!(learned.get(id), label.as_ref(), "the label of {id} goes with it");
+            for (task, label) in &labels {
+                let statistics = &self.model.of(task).statistics;
+                let file = statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
+                let learned: BTreeMap<SampleId, Label> = serde_json::from_slice(&file).unwrap_or_default();
+                assert_eq!(learned.get(id), Some(label), "the label of {id} in {task} goes with it");
+            }
         }
         self.observed.evicted.insert(*id);
         self.counts.evictions += 1;
     }
 
     /// A label waits no longer; it may have gone with its class.
-    fn note_withdrawn(&mut self, prefix: &str) {
-        let Some(awaited) = self.model.awaited.get(prefix) else { return };
+    fn note_withdrawn(&mut self, task: &TaskId, prefix: &str) {
+        let Some(awaited) = self.model.of(task).awaited.get(prefix) else { return };
         if self.observed.forgetting.was_class(&awaited.label) {
             let of_it = self.observed.named.iter().filter(|id| id.to_string().starts_with(prefix));
-            self.observed.unlabelled.extend(of_it);
+            self.observed.unlabelled.extend(of_it.map(|id| (task.clone(), *id)));
         }
     }
 
     /// A message goes into the outbox.
     fn check_report(&mut self, topic: &Topic, payload: &[u8]) {
+        self.check_said(topic, payload);
+        if let Some((task, TaskTopic::Prediction)) = self.task_of(topic) {
+            let id = image_of(payload);
+            assert!(self.looks_at(&task, &id), "image {id} is predicted for {task}, which does not look at it");
+            let key = (task, id);
+            let is_second = self.observed.predicted_unstored.contains(&key);
+            assert!(!is_second, "image {id} is reported a second time, now that it can be stored");
+            *self.observed.reported.entry(key).or_default() += 1;
+        }
         match topic {
-            Topic::Prediction => {
-                let id = image_of(payload);
-                *self.observed.reported.entry(id).or_default() += 1;
-                let is_second = self.observed.predicted_unstored.contains(&id);
-                assert!(!is_second, "image {id} is reported a second time, now that it can be stored");
-            }
             Topic::Response(name) if name == "promote" || name == "rollback" => {
                 let json: Value = serde_json::from_slice(payload).unwrap_or_default();
                 if let Some(version) = json["data"]["head"]["version"].as_u64() {
-                    let champion = self.observed.champion.0;
-                    assert_eq!(champion, Some(version), "{name} is answered with {version}, but another serves");
+                    let serves = self.observed.champion.values().any(|(champion, _)| *champion == Some(version));
+                    assert!(serves, "{name} is answered with {version}, but another serves");
                 }
             }
             Topic::Response(name) if name == "train" => self.check_trainable(payload),
@@ -300,13 +330,15 @@ impl World {
     /// A training is accepted where there are labels of two classes, and refused where there are not.
     fn check_trainable(&self, payload: &[u8]) {
         let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let labels: BTreeSet<&Label> = self.model.samples.values().flatten().map(|(label, _)| label).collect();
+        let classes = |known: &Known| known.samples.values().flatten().map(|(label, _)| label.clone()).collect();
+        let labels: Vec<BTreeSet<Label>> = self.model.tasks.values().map(classes).collect();
         // A transaction that is asked about again has the answer of its time.
         let (is_accepted, is_refused) = (json["status"] == "ok", json["error"]["code"] == "not_possible");
         if json["transaction"].is_string() || !(is_accepted || is_refused) {
             return;
         }
-        assert_eq!(is_accepted, labels.len() > 1, "a training is answered with {json}, and the labels are {labels:?}");
+        let is_possible = labels.iter().any(|labels| (labels.len() > 1) == is_accepted);
+        assert!(is_possible, "a training is answered with {json}, and the labels are {labels:?}");
     }
 
     /// A message goes past the outbox.
@@ -314,10 +346,12 @@ impl World {
         if *topic == Topic::Event {
             self.note_event(payload);
         }
-        if *topic == Topic::Prediction {
+        self.check_said(topic, payload);
+        self.check_state_said(topic, payload);
+        if let Some((task, TaskTopic::Prediction)) = self.task_of(topic) {
             let id = image_of(payload);
-            *self.observed.direct.entry(id).or_default() += 1;
-            let is_first = self.observed.predicted_unstored.insert(id);
+            *self.observed.direct.entry((task.clone(), id)).or_default() += 1;
+            let is_first = self.observed.predicted_unstored.insert((task, id));
             assert!(is_first, "image {id} is reported twice while nothing can be stored");
         }
     }
@@ -338,16 +372,22 @@ impl World {
         self.check_asked_about();
         if self.storage.waits_since().is_none() && self.feedback.is_empty() {
             self.observed.asked_for.clear();
-            self.observed.asked_back = false;
+            self.observed.asked_back.clear();
         }
-        let is_in_service =
-            |head: &&HeadInfo| head.space == self.settings.space && !self.damaged.contains(&head.head.version);
-        let champion = self.model.champion();
-        let is_stored = self.storage.waits_since().is_none();
-        if is_stored && (champion.is_none_or(|head| is_in_service(&head))) {
-            let serving = self.serving.as_ref().map(|head| head.version);
-            assert_eq!(serving, champion.map(|head| head.head.version), "what serves is not what is stored as such");
+        if self.storage.waits_since().is_some() {
+            return;
         }
+        for (task, known) in &self.model.tasks {
+            let is_damaged = |version: u64| self.damaged.contains(&(task.clone(), version));
+            let is_in_service = |head: &HeadInfo| head.space == self.settings.space && !is_damaged(head.head.version);
+            let champion = known.champion();
+            if champion.is_none_or(is_in_service) {
+                let serving = self.serving.get(task).map(|head| head.version);
+                let stored = champion.map(|head| head.head.version);
+                assert_eq!(serving, stored, "what serves in {task} is not what is stored as such");
+            }
+        }
+        self.check_states();
     }
 }
 

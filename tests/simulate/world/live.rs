@@ -4,7 +4,7 @@
 use edgetuned::eval::live::{Score, fell};
 use edgetuned::head::{EvaluatedOn, Figures};
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{Label, SampleId, is_audit};
+use edgetuned::words::{Label, SampleId, TaskId, is_audit};
 
 use super::World;
 
@@ -26,9 +26,9 @@ impl Live {
 
 impl World {
     /// A label is written: it scores the prediction of its image, if the head in service made it.
-    pub(super) fn count_audit(&mut self, id: &SampleId, label: &Label) {
-        let Some((predicted, head)) = self.model.predicted.get(id) else { return };
-        let Some(live) = self.observed.live.as_mut().filter(|live| live.champion == *head) else { return };
+    pub(super) fn count_audit(&mut self, task: &TaskId, id: &SampleId, label: &Label) {
+        let Some((predicted, head)) = self.model.of(task).predicted.get(id) else { return };
+        let Some(live) = self.observed.live.get_mut(task).filter(|live| live.champion == *head) else { return };
         if is_audit(id) {
             live.audit = Score { right: live.audit.right + u64::from(predicted == label), n: live.audit.n + 1 };
             live.is_news = true;
@@ -37,30 +37,40 @@ impl World {
 
     /// Whether the audited predictions of the head in service are significantly worse than what it was promoted at;
     /// `None` where this world does not know them.
-    fn has_fallen(&self) -> Option<bool> {
-        let live = self.observed.live.filter(|live| self.model.live.champion == Some(live.champion))?;
-        Some(self.model.live.record.as_ref().is_some_and(|record| fell(record, live.audit).is_some()))
+    fn has_fallen(&self, task: &TaskId) -> Option<bool> {
+        let known = &self.model.of(task).live;
+        let live = self.observed.live.get(task).filter(|live| known.champion == Some(live.champion))?;
+        Some(known.record.as_ref().is_some_and(|record| fell(record, live.audit).is_some()))
     }
 
     /// Whether there is a reason for the head in service to give way to the one before it.
-    pub(super) fn may_roll_back(&self, from: Option<u64>) -> bool {
-        let update = self.model.updates.get(&UpdateKind::Head).and_then(|memory| memory.head.as_ref());
+    pub(super) fn may_roll_back(&self, task: &TaskId, from: Option<u64>) -> bool {
+        let update = self.model.updates.get(&UpdateKind::Head).filter(|memory| memory.task == *task);
+        let update = update.and_then(|memory| memory.head.as_ref());
         let is_update = update.is_some_and(|head| Some(head.version) == from);
-        self.observed.asked_back || is_update || self.has_fallen().unwrap_or(true)
+        self.observed.asked_back.contains(task) || is_update || self.has_fallen(task).unwrap_or(true)
     }
 
     /// Checks a batch that was carried out: the count is the engine's, and a head that fell is out of service.
     pub(super) fn check_live(&mut self) {
-        let has_fallen = self.has_fallen();
-        let Some(live) = self.observed.live.as_mut() else { return };
+        let tasks: Vec<TaskId> = self.observed.live.keys().cloned().collect();
+        for task in &tasks {
+            self.check_live_of(task);
+        }
+    }
+
+    fn check_live_of(&mut self, task: &TaskId) {
+        let has_fallen = self.has_fallen(task);
+        let Some(live) = self.observed.live.get_mut(task) else { return };
         let is_news = std::mem::take(&mut live.is_news);
         let live = *live;
-        if !is_news || self.model.live.champion != Some(live.champion) {
+        let known = self.model.of(task);
+        if !is_news || known.live.champion != Some(live.champion) {
             return;
         }
-        assert_eq!(self.model.live.tally.audit, live.audit, "audited predictions of head {}", live.champion);
-        if has_fallen == Some(true) && self.model.champion().is_some_and(|head| head.head.version == live.champion) {
-            let previous = self.model.previous(self.settings.space);
+        assert_eq!(known.live.tally.audit, live.audit, "audited predictions of head {} of {task}", live.champion);
+        if has_fallen == Some(true) && known.champion().is_some_and(|head| head.head.version == live.champion) {
+            let previous = known.previous(self.settings.space);
             assert_eq!(previous, None, "head {} fell to {:?} and still serves", live.champion, live.audit);
         }
         self.counts.falls += u64::from(has_fallen == Some(true));

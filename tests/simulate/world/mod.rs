@@ -16,6 +16,7 @@ mod live;
 mod process;
 mod refusing;
 mod storage;
+mod tasks;
 mod updates;
 mod workers;
 
@@ -24,12 +25,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, Ticket,
-    WatchEvent,
+    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, TaskSettings,
+    Ticket, TrainerEvent, WatchEvent,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
-use edgetuned::words::{Digest, HeadId, HeadRef, Now};
+use edgetuned::words::{Digest, HeadId, HeadRef, Now, TaskId};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -46,6 +47,7 @@ use workers::{Adapter, Work};
 pub use broker::Held;
 pub use disk::{Content, File, class, folder, image_id};
 pub use refusing::Refuses;
+pub use tasks::Eyes;
 pub use updates::{signer, space_of};
 
 /// How much goes wrong; zero everywhere at the end of a run, so that everything comes to rest.
@@ -122,7 +124,7 @@ pub struct World {
     link: refusing::Link,
     pub observed: Observed,
     /// Heads whose file cannot be read.
-    pub damaged: BTreeSet<u64>,
+    pub damaged: BTreeSet<(TaskId, u64)>,
     /// Heads that err on live images.
     poor: BTreeSet<HeadId>,
     pub folder_is_lost: bool,
@@ -148,10 +150,16 @@ pub struct World {
     /// Backbones that came as updates and whose files are there.
     staged: BTreeSet<Digest>,
     /// Heads that were read at least once.
-    readable: BTreeSet<u64>,
+    readable: BTreeSet<(TaskId, u64)>,
     listings_are_held: bool,
-    serving: Option<HeadRef>,
-    shadow: Option<u64>,
+    serving: BTreeMap<TaskId, HeadRef>,
+    shadow: BTreeMap<TaskId, u64>,
+    /// Which images the tasks look at that do not look at all.
+    pub eyes: BTreeMap<TaskId, Eyes>,
+    /// A task that the configuration names from some time on.
+    pub newcomer: Option<(Duration, TaskSettings)>,
+    /// The same, once it is there.
+    pub came: Option<TaskId>,
     connected: bool,
     scan_at: Duration,
     /// When the listing under way has reported everything.
@@ -173,7 +181,10 @@ impl World {
         Self::with(seed, settings, Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 }, model, true)
     }
 
-    fn with(seed: u64, settings: Settings, faults: Faults, model: Model, is_full: bool) -> Self {
+    fn with(seed: u64, settings: Settings, faults: Faults, mut model: Model, is_full: bool) -> Self {
+        for task in &settings.tasks {
+            model.tasks.entry(task.id.clone()).or_default();
+        }
         let engine = Engine::new(settings.clone(), model.snapshot());
         let mut world = Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -216,8 +227,11 @@ impl World {
             staged: BTreeSet::new(),
             readable: BTreeSet::new(),
             listings_are_held: false,
-            serving: None,
-            shadow: None,
+            serving: BTreeMap::new(),
+            shadow: BTreeMap::new(),
+            eyes: BTreeMap::new(),
+            newcomer: None,
+            came: None,
             connected: false,
             scan_at: Duration::ZERO,
             listed_at: Duration::ZERO,
@@ -279,7 +293,7 @@ impl World {
                 self.handed_over(&event);
                 let is_arrival = matches!(event, Event::Ingest(_));
                 let step = self.engine.step(self.now, event);
-                self.observed.bounds.count_step(is_arrival, &step);
+                self.observed.bounds.count_step(is_arrival, self.settings.tasks.len(), &step);
                 self.recorded(&step);
                 together.append(step);
             }
@@ -314,7 +328,9 @@ impl World {
         }
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
-            Event::QueryAnswered { .. } | Event::Swap(SwapEvent::Found { .. }) => self.under_way -= 1,
+            Event::QueryAnswered { .. } | Event::ChangeFound { .. } | Event::Swap(SwapEvent::Found { .. }) => {
+                self.under_way -= 1
+            }
             Event::Adapter(AdapterEvent::StatisticsWithout { ids, .. }) => {
                 self.under_way -= 1;
                 self.observed.forgetting.leave(ids);
@@ -326,6 +342,8 @@ impl World {
                 self.open_files.insert(seen.path.clone(), self.now.mono);
             }
             Event::Watch(WatchEvent::FilesGone(gone)) => gone.iter().for_each(|path| _ = self.open_files.remove(path)),
+            Event::Trainer(task, TrainerEvent::Finished(_) | TrainerEvent::Failed { .. }) => self.training_ends(task),
+            Event::Broker(BrokerEvent::Connected { .. }) => self.observed.tasks.is_heard = true,
             Event::Socket(request) => self.observe_request(&request.name, &request.payload),
             Event::Broker(BrokerEvent::Message(inbound)) => {
                 self.counts_deferred();
@@ -362,8 +380,8 @@ impl World {
     }
 
     /// Who decides on promotion in this life.
-    pub fn promotion(&self) -> PromotionPolicy {
-        self.settings.tasks[0].promotion
+    pub fn promotion(&self, task: &TaskId) -> PromotionPolicy {
+        self.task(task).promotion
     }
 
     /// Bytes beyond the quota.

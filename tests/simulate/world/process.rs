@@ -51,7 +51,9 @@ impl World {
     fn forget_workers(&mut self) {
         self.under_way = 0;
         self.open_files.clear();
-        (self.serving, self.shadow, self.listings_are_held) = (None, None, false);
+        self.serving.clear();
+        self.shadow.clear();
+        self.listings_are_held = false;
         self.feedback.clear();
         self.work.clear();
         self.observed.engine_begins(self.now.mono);
@@ -84,6 +86,7 @@ impl World {
             assert!(!writes.is_empty(), "the daemon does not start, and nothing is in probation");
             self.commit_start(&writes);
         }
+        self.newcomer_comes();
         self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
         self.settings.tasks.iter_mut().for_each(|task| task.space = self.settings.space);

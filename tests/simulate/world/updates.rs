@@ -74,6 +74,8 @@ impl World {
         let (version, former) =
             self.vendor.latest.get(&kind).map_or((0, None), |(version, file)| (*version, Some(*file)));
         let same = former.filter(|_| self.rng.random_bool(0.15));
+        // The same file for another task is another matter: what a worker finds does not say for which it looked.
+        let same = same.filter(|_| kind != UpdateKind::Head || !self.settings.names_tasks);
         let sha256 = same.unwrap_or_else(|| self.release());
         let is_newer = same.is_some() || self.rng.random_bool(0.9);
         let version = if is_newer { version + 1 } else { version.max(1) };
@@ -161,7 +163,13 @@ impl World {
             "expires": self.now.wall.plus(Duration::from_secs(lasts)),
         });
         let contents = match kind {
-            UpdateKind::Head => json!({ "backbone": self.settings.backbone, "space": space }),
+            UpdateKind::Head => {
+                let mut contents = json!({ "backbone": self.settings.backbone, "space": space });
+                if let (Some(task), Value::Object(contents)) = (self.task_to_name(), &mut contents) {
+                    contents.insert("task".into(), json!(task));
+                }
+                contents
+            }
             UpdateKind::Backbone => json!({ "manifest": { "embedding": { "dim": 1 } } }),
         };
         let (Value::Object(members), Value::Object(contents)) = (&mut members, contents) else {
@@ -196,7 +204,7 @@ impl World {
     }
 
     /// Compares the chunks with the manifest, and a head with the one that serves when that is read.
-    pub(super) fn verify(&mut self, manifest: &Manifest, version: u64) {
+    pub(super) fn verify(&mut self, task: &TaskId, manifest: &Manifest, version: u64) {
         let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
         let whole = self.model.chunks.get(&kind).map(|chunks| chunks.values().flatten().copied().collect::<Vec<u8>>());
         let is_whole = whole.is_some_and(|bytes| Digest::of(&bytes) == sha256);
@@ -205,10 +213,10 @@ impl World {
             Contents::Backbone { .. } => Ok(Checked::Backbone),
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
             Contents::Head { backbone, space, .. } => {
-                let against = self.champion_in(*space);
+                let against = self.champion_in(task, *space);
                 let record = self.head_record(version, *space, backbone.clone());
                 let promote = against.is_none() || self.chance(self.chances.better);
-                self.observed.judged(&record.head.id, against, promote);
+                self.observed.judged(task, &record.head.id, against, promote);
                 Ok(Checked::Head(Box::new(CheckedHead { record, verdict: verdict(promote, false), against })))
             }
         };
@@ -264,11 +272,27 @@ impl World {
 
     fn compare_pair(&mut self, order: SwapOrder) {
         let SwapOrder { files, name, versions, .. } = order;
-        let version = versions[&TaskId::default()];
-        let against = self.champion_in(self.settings.space);
         let model = self.model_of(files);
         let backbone = BackboneRef { name, sha256: model, dim: 1 };
-        let classes: BTreeSet<_> = (self.model.samples.iter())
+        let pairs: Vec<SwapPair> =
+            versions.into_iter().map(|(task, version)| self.pair(task, version, model, &backbone)).collect();
+        self.observed.pairs.insert(files, pairs.iter().all(|pair| pair.verdict.promote));
+        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
+        let succession = SwapResult {
+            files,
+            backbone,
+            manifest: format!("/state/backbones/{files}.yaml").into(),
+            pairs,
+            embedded,
+            missing,
+        };
+        self.later(5_000, Event::Swap(SwapEvent::Ready(Box::new(succession))));
+    }
+
+    /// A head of a task on another backbone, and what the gate says of both.
+    fn pair(&mut self, task: TaskId, version: u64, model: Digest, backbone: &BackboneRef) -> SwapPair {
+        let against = self.champion_in(&task, self.settings.space);
+        let classes: BTreeSet<_> = (self.model.of(&task).samples.iter())
             .filter(|(id, _)| self.model.embeddings.contains(&(**id, model)))
             .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
             .collect();
@@ -276,20 +300,10 @@ impl World {
         let promote = against.is_none() || (has_head && self.chance(self.chances.better));
         let challenger = has_head.then(|| self.head_record(version, space_of(model), backbone.clone()));
         if let Some(challenger) = &challenger {
-            self.observed.judged(&challenger.head.id, against, promote);
-            self.learns(&challenger.head.id);
+            self.observed.judged(&task, &challenger.head.id, against, promote);
+            self.learns(&task, &challenger.head.id);
         }
-        self.observed.pairs.insert(files, (against, promote));
-        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
-        let succession = SwapResult {
-            files,
-            backbone,
-            manifest: format!("/state/backbones/{files}.yaml").into(),
-            pairs: vec![SwapPair { task: TaskId::default(), challenger, verdict: verdict(promote, false), against }],
-            embedded,
-            missing,
-        };
-        self.later(5_000, Event::Swap(SwapEvent::Ready(Box::new(succession))));
+        SwapPair { task, challenger, verdict: verdict(promote, false), against }
     }
 
     /// The files of a backbone are removed; never those that the daemon runs with or may go back to.

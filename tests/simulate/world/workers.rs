@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{
     AdapterEvent, Event, EvictionCandidate, HeadStatus, ProcessEvent, PromotionPolicy, Query, Review, SwapEvent,
-    TrainerEvent, TrainingOrder, TrainingOutcome,
+    TaskSettings, TrainerEvent, TrainingOrder, TrainingOutcome,
 };
 use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
@@ -16,6 +16,7 @@ use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, TrainingPhase
 use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp, is_audit};
 use rand::{Rng, RngExt};
 
+use super::super::known::Known;
 use super::World;
 use super::disk::class;
 use super::live::figures;
@@ -27,22 +28,28 @@ const MIN_CLASS: usize = 3;
 /// Something that a worker begins later than it is asked for.
 #[derive(Debug)]
 pub(super) enum Work {
-    Train(TrainingOrder, u64),
-    Verify(Box<Manifest>, u64),
+    Train(TaskId, TrainingOrder, u64),
+    Verify(TaskId, Box<Manifest>, u64),
     Prepare(Preparation),
 }
 
 /// The worker that learns from labels at once and works out what can go.
 #[derive(Debug, Default)]
 pub struct Adapter {
-    /// Labels in the statistics.
-    learned: BTreeMap<SampleId, Label>,
+    learners: BTreeMap<TaskId, Learner>,
     /// Samples that are being forgotten and are still stored.
     leaving: BTreeSet<SampleId>,
-    sent: Vec<u8>,
-    settled: Option<Timestamp>,
     /// One thing after another.
     free_at: Duration,
+}
+
+/// What is learned at once from the labels of one task.
+#[derive(Debug, Default)]
+struct Learner {
+    /// Labels in the statistics.
+    learned: BTreeMap<SampleId, Label>,
+    sent: Vec<u8>,
+    settled: Option<Timestamp>,
 }
 
 impl World {
@@ -57,8 +64,8 @@ impl World {
     pub(super) fn workers(&mut self) {
         while self.work.first().is_some_and(|(at, _)| *at <= self.now.mono) {
             match self.work.remove(0).1 {
-                Work::Train(order, version) => self.compare_challenger(order, version),
-                Work::Verify(manifest, version) => self.verify(&manifest, version),
+                Work::Train(task, order, version) => self.compare_challenger(task, order, version),
+                Work::Verify(task, manifest, version) => self.verify(&task, &manifest, version),
                 Work::Prepare(preparation) => self.prepare(preparation),
             }
         }
@@ -75,24 +82,22 @@ impl World {
         let promote = self.rng.random_bool(0.6);
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
         let challenger = self.head_record(version, space, backbone);
-        let champion = self.champion_in(space);
-        outcome(order, challenger, champion, verdict(promote, false))
+        let champion = self.champion_in(&TaskId::default(), space);
+        outcome(TaskId::default(), order, challenger, champion, verdict(promote, false))
     }
 
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
-    fn compare_challenger(&mut self, order: TrainingOrder, version: u64) {
+    fn compare_challenger(&mut self, task: TaskId, order: TrainingOrder, version: u64) {
         if self.chance(self.chances.failed_training) {
             return self.later(
                 3_000,
-                Event::Trainer(TaskId::default(), TrainerEvent::Failed { reason: "the machine was too small".into() }),
+                Event::Trainer(task, TrainerEvent::Failed { reason: "the machine was too small".into() }),
             );
         }
         let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
-        let champion = self.champion_in(space);
-        let twin = self.model.heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
-        let twin = twin
-            .map(|head| head.head.id.clone())
-            .filter(|_| self.settings.tasks[0].promotion == PromotionPolicy::Gated);
+        let champion = self.champion_in(&task, space);
+        let twin = self.model.of(&task).heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
+        let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.promotion(&task) == PromotionPolicy::Gated);
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
             && self.chance(0.05)
@@ -101,18 +106,18 @@ impl World {
         }
         let promote = champion.is_none() || self.chance(self.chances.better);
         let provisional = promote && self.chance(0.1);
-        self.observed.judged(&challenger.head.id, champion, promote);
-        self.learns(&challenger.head.id);
+        self.observed.judged(&task, &challenger.head.id, champion, promote);
+        self.learns(&task, &challenger.head.id);
         self.later(
             1_000,
-            Event::Trainer(TaskId::default(), TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }),
+            Event::Trainer(task.clone(), TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }),
         );
-        self.later(5_000, outcome(order, challenger, champion, verdict(promote, provisional)));
+        self.later(5_000, outcome(task, order, challenger, champion, verdict(promote, provisional)));
     }
 
     /// The version of the head that reads these embeddings and serves, or would if it could be read.
-    pub(super) fn champion_in(&self, space: EmbeddingSpace) -> Option<u64> {
-        self.model.champion().filter(|head| head.space == space).map(|head| head.head.version)
+    pub(super) fn champion_in(&self, task: &TaskId, space: EmbeddingSpace) -> Option<u64> {
+        self.model.of(task).champion().filter(|head| head.space == space).map(|head| head.head.version)
     }
 
     pub(super) fn head_record(&mut self, version: u64, space: EmbeddingSpace, backbone: BackboneRef) -> HeadRecord {
@@ -149,30 +154,39 @@ impl World {
 
     /// The adapting worker of a new engine: its statistics are those of the store.
     pub(super) fn start_adapter(&mut self) {
-        let file = self.model.statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
-        let learned = serde_json::from_slice(&file).unwrap_or_default();
-        let settled = self.model.training.settled;
-        self.adapter = Adapter { learned, sent: file, settled, ..Adapter::default() };
+        let backbone = self.settings.space.backbone;
+        let learner = |task: &TaskSettings| {
+            let known = self.model.of(&task.id);
+            let sent = known.statistics.get(&backbone).cloned().unwrap_or_default();
+            let learned = serde_json::from_slice(&sent).unwrap_or_default();
+            (task.id.clone(), Learner { learned, sent, settled: known.training.settled })
+        };
+        let learners = self.settings.tasks.iter().map(learner).collect();
+        self.adapter = Adapter { learners, ..Adapter::default() };
         self.catch_up();
     }
 
-    /// A verdict saw the labels before this time: they go into the statistics.
-    pub(super) fn fold_in(&mut self, before: Timestamp) {
-        self.adapter.settled = Some(before);
+    /// A verdict saw the labels of a task before this time: they go into its statistics.
+    pub(super) fn fold_in(&mut self, task: &TaskId, before: Timestamp) {
+        self.adapter.learners.entry(task.clone()).or_default().settled = Some(before);
         self.catch_up();
         self.send_statistics();
     }
 
     fn catch_up(&mut self) {
-        let Some(settled) = self.adapter.settled else { return };
-        self.adapter.leaving.retain(|id| self.model.samples.contains_key(id));
-        for (id, labelled) in self.model.samples.iter().filter(|(id, _)| !self.adapter.leaving.contains(id)) {
-            let Some((label, _)) = labelled else {
-                self.adapter.learned.remove(id);
-                continue;
-            };
-            if self.model.labelled_at.get(id).is_some_and(|at| *at < settled) && self.model.has_embedding(id) {
-                self.adapter.learned.insert(*id, label.clone());
+        let Self { adapter: Adapter { learners, leaving, .. }, model, .. } = self;
+        leaving.retain(|id| model.samples.contains(id));
+        for (task, learner) in learners {
+            let Some(settled) = learner.settled else { continue };
+            let known = model.of(task);
+            for (id, labelled) in known.samples.iter().filter(|(id, _)| !leaving.contains(id)) {
+                let Some((label, _)) = labelled else {
+                    learner.learned.remove(id);
+                    continue;
+                };
+                if known.labelled_at.get(id).is_some_and(|at| *at < settled) && model.has_embedding(id) {
+                    learner.learned.insert(*id, label.clone());
+                }
             }
         }
     }
@@ -188,36 +202,53 @@ impl World {
     }
 
     fn send_statistics(&mut self) {
-        let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
-        if self.adapter.sent != file {
-            self.adapter.sent.clone_from(&file);
-            self.adapter_reports(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(TaskId::default(), file)));
+        let mut news = Vec::new();
+        for (task, learner) in &mut self.adapter.learners {
+            let file = serde_json::to_vec(&learner.learned).expect("labels by identity are JSON");
+            if learner.sent != file {
+                learner.sent.clone_from(&file);
+                news.push((task.clone(), file));
+            }
+        }
+        for (task, file) in news {
+            self.observed.tasks.sent_statistics(&task, &file);
+            self.adapter_reports(1_000, Event::Adapter(AdapterEvent::StatsCheckpoint(task, file)));
         }
     }
 
-    /// What may go: images without a label, then labelled ones that the statistics hold, down to a few of each class.
+    /// What may go: images without a label in any task, then labelled ones that the statistics of all tasks that label
+    /// them hold, down to a few of each class.
     pub(super) fn evictable(&self, count: usize) -> Vec<EvictionCandidate> {
-        let mut left: BTreeMap<&Label, usize> = BTreeMap::new();
-        for (label, _) in self.model.samples.values().flatten() {
-            *left.entry(label).or_default() += 1;
-        }
-        let labels = self.model.samples.iter().map(|(id, labelled)| (id, labelled.as_ref().map(|(label, _)| label)));
-        let unlabelled = labels.clone().filter(|(_, label)| label.is_none());
-        let held = labels.filter(|(id, label)| label.is_some() && self.adapter.learned.get(id) == *label);
-        let mut found = Vec::new();
-        for (id, label) in unlabelled.chain(held.filter(|(id, _)| !is_audit(id))) {
-            if let Some(left) = label.and_then(|label| left.get_mut(label)) {
-                if *left <= MIN_CLASS {
-                    continue;
-                }
-                *left -= 1;
+        let mut left: BTreeMap<(&TaskId, &Label), usize> = BTreeMap::new();
+        for (task, known) in &self.model.tasks {
+            for (label, _) in known.samples.values().flatten() {
+                *left.entry((task, label)).or_default() += 1;
             }
-            let why = if label.is_some() { Why::Redundant } else { Why::Unlabelled };
-            found.push(EvictionCandidate {
-                id: *id,
-                labels: label.map(|label| (TaskId::default(), label.clone())).into_iter().collect(),
-                why,
-            });
+        }
+        let labels_of = |id: &SampleId| {
+            let label = |(task, known): (_, &'_ Known)| Some((task, known.label(id)?.clone()));
+            self.model.tasks.iter().filter_map(label).collect::<Vec<(&TaskId, Label)>>()
+        };
+        let all: Vec<_> = self.model.samples.iter().map(|id| (id, labels_of(id))).collect();
+        let is_learned =
+            |task: &TaskId, id: &SampleId| self.adapter.learners.get(task).and_then(|it| it.learned.get(id)).cloned();
+        let is_held = |(id, labels): &&(&SampleId, Vec<(&TaskId, Label)>)| {
+            !labels.is_empty() && labels.iter().all(|(task, label)| is_learned(task, id).as_ref() == Some(label))
+        };
+        let unlabelled = all.iter().filter(|(_, labels)| labels.is_empty());
+        let held = all.iter().filter(is_held).filter(|(id, _)| !is_audit(id));
+        let mut found = Vec::new();
+        for (id, labels) in unlabelled.chain(held) {
+            let class = |task, label| left.get(&(task, label)).copied().unwrap_or_default();
+            if labels.iter().any(|(task, label)| class(task, label) <= MIN_CLASS) {
+                continue;
+            }
+            for (task, label) in labels {
+                left.entry((task, label)).and_modify(|left| *left -= 1);
+            }
+            let why = if labels.is_empty() { Why::Unlabelled } else { Why::Redundant };
+            let labels = labels.iter().map(|(task, label)| ((*task).clone(), label.clone())).collect();
+            found.push(EvictionCandidate { id: **id, labels, why });
             if found.len() == count {
                 break;
             }
@@ -235,7 +266,7 @@ impl World {
     }
 
     /// A few images without a label, and a label that is doubted.
-    pub(super) fn review(&mut self) {
+    pub(super) fn review(&mut self, task: TaskId) {
         let item = |id: &SampleId, reason, label| ReviewItem {
             image: *id,
             path: String::new(),
@@ -245,27 +276,35 @@ impl World {
             label,
             neighbours: vec![],
         };
-        let unlabelled = self.model.samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);
+        let samples = &self.model.of(&task).samples;
+        let unlabelled = samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);
         let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, ReviewReason::Diverse, None)).collect();
-        let doubted = self.model.samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
+        let doubted = samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
         items.extend(doubted.map(|(id, label)| item(id, ReviewReason::Suspicious, Some(label))));
-        self.adapter_reports(
-            3_000,
-            Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review { items, advice: None })),
-        );
+        let review = Review { items, advice: None };
+        self.adapter_reports(3_000, Event::Adapter(AdapterEvent::ReviewListReady(task, review)));
     }
 
     /// Finds an answer out. What was read again and is good waits to be taken.
     pub(super) fn answer_query(&mut self, job: u64, query: &Query) {
         if let Query::Forget(ids) = query {
             self.observed.forgetting.check_asked(ids);
-            self.adapter.learned.retain(|id, _| !ids.contains(id));
             self.adapter.leaving.extend(ids);
-            let file = serde_json::to_vec(&self.adapter.learned).expect("labels by identity are JSON");
-            self.adapter.sent.clone_from(&file);
-            let without =
-                AdapterEvent::StatisticsWithout { job, ids: ids.clone(), files: vec![(TaskId::default(), file)] };
+            let mut files = Vec::new();
+            for (task, learner) in &mut self.adapter.learners {
+                learner.learned.retain(|id, _| !ids.contains(id));
+                learner.sent = serde_json::to_vec(&learner.learned).expect("labels by identity are JSON");
+                files.push((task.clone(), learner.sent.clone()));
+            }
+            for (task, file) in &files {
+                self.observed.tasks.sent_statistics(task, file);
+            }
+            let without = AdapterEvent::StatisticsWithout { job, ids: ids.clone(), files };
             return self.adapter_reports(1_000, Event::Adapter(without));
+        }
+        if let Query::Undo { change, newest } = query {
+            let found = self.change_to_undo(*change, *newest);
+            return self.later(1_000, Event::ChangeFound { job, found });
         }
         if let Query::Backbone(asked) = query {
             let found = self.found_backbone(asked);
@@ -291,9 +330,15 @@ pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
     Verdict { promote, provisional, code, reason: "drawn at random".into(), change: None }
 }
 
-fn outcome(order: TrainingOrder, challenger: HeadRecord, against: Option<u64>, verdict: Verdict) -> Event {
+fn outcome(
+    task: TaskId,
+    order: TrainingOrder,
+    challenger: HeadRecord,
+    against: Option<u64>,
+    verdict: Verdict,
+) -> Event {
     Event::Trainer(
-        TaskId::default(),
+        task,
         TrainerEvent::Finished(Box::new(TrainingOutcome {
             order,
             challenger,

@@ -1,0 +1,414 @@
+//! Several tasks in one world: which images each looks at, and what has to hold so that none takes what is another's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use edgetuned::engine::{
+    Event, LabelSource, StateMachine, StateRecord, StateSettings, StateView, StoredChange, TaskSettings, TrainingOrder,
+    Unseen, View, WatchEvent, Write,
+};
+use edgetuned::wire::{TaskTopic, Topic, settle};
+use edgetuned::words::{Digest, Label, SampleId, TaskId};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use serde_json::Value;
+
+use super::World;
+use super::disk::image_id;
+
+/// What is said of each task.
+const TOPICS: [TaskTopic; 5] =
+    [TaskTopic::Prediction, TaskTopic::State, TaskTopic::TrainState, TaskTopic::TrainResult, TaskTopic::Review];
+
+/// Which images a task looks at, and what it calls them.
+#[derive(Debug, Clone, Copy)]
+pub struct Eyes {
+    /// It looks at one image of so many.
+    pub one_of: u32,
+    /// The name that it gives an image is that of the image so many further on.
+    pub shift: u32,
+}
+
+impl Default for Eyes {
+    /// It looks at all.
+    fn default() -> Self {
+        Self { one_of: 1, shift: 0 }
+    }
+}
+
+/// What was said to the tasks and by them.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    /// Labels that somebody gave in a task.
+    said: BTreeSet<(TaskId, SampleId, Option<Label>)>,
+    /// Labels that somebody had others changed into.
+    relabelled: BTreeSet<(TaskId, Label)>,
+    /// Statistics that the worker made for a task.
+    statistics: BTreeSet<(TaskId, Digest)>,
+    /// The task that trains, and its order.
+    trains: Option<TaskId>,
+    /// The last order of each task that was begun.
+    begun: BTreeMap<TaskId, u64>,
+    /// How often a task that waits for a training saw another one begin.
+    passed: BTreeMap<(TaskId, TaskId), u32>,
+    /// What the states that were stored since the last batch say, the latest last.
+    views: BTreeMap<TaskId, Vec<StateView>>,
+    /// Whether the engine knows that it is connected.
+    pub(super) is_heard: bool,
+    /// States that were stored, ever.
+    pub states: u64,
+    /// Trainings that began while another task waited for one.
+    pub turns: u64,
+}
+
+impl Tasks {
+    pub(super) fn said(&mut self, task: &TaskId, id: &SampleId, label: Option<&Label>) {
+        self.said.insert((task.clone(), *id, label.cloned()));
+    }
+
+    /// Somebody has a label changed into another one in a task.
+    pub fn relabelled(&mut self, task: &TaskId, to: &Label) {
+        self.relabelled.insert((task.clone(), to.clone()));
+    }
+
+    pub(super) fn sent_statistics(&mut self, task: &TaskId, file: &[u8]) {
+        self.statistics.insert((task.clone(), Digest::of(file)));
+    }
+
+    pub(super) fn engine_begins(&mut self) {
+        self.trains = None;
+        self.is_heard = false;
+    }
+
+    pub(super) fn commit_begins(&mut self) {
+        self.views.values_mut().for_each(|views| _ = views.drain(..views.len().saturating_sub(1)));
+    }
+}
+
+impl World {
+    /// The settings of a task.
+    pub(super) fn task(&self, id: &TaskId) -> &TaskSettings {
+        let task = self.settings.tasks.iter().find(|task| task.id == *id);
+        task.unwrap_or_else(|| panic!("the device has no task {id}"))
+    }
+
+    /// The names of the tasks.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.settings.tasks.iter().map(|task| task.id.clone()).collect()
+    }
+
+    /// Whether messages name their task.
+    pub fn names_tasks(&self) -> bool {
+        self.settings.names_tasks
+    }
+
+    /// The task whose labels folders give.
+    pub fn task_by_folder(&self) -> Option<TaskId> {
+        let by_folder = |task: &&TaskSettings| task.label_levels.iter().any(Option::is_some);
+        self.settings.tasks.iter().find(by_folder).map(|task| task.id.clone())
+    }
+
+    /// One of the tasks; where there is only one, no number is drawn.
+    pub fn some_task(&mut self) -> TaskId {
+        let tasks = self.tasks();
+        if tasks.len() == 1 { tasks[0].clone() } else { tasks.choose(&mut self.rng).cloned().unwrap_or_default() }
+    }
+
+    /// The task that a message names: none where the tasks have no names; else at times none, or one that is not there.
+    pub fn task_to_name(&mut self) -> Option<TaskId> {
+        if !self.settings.names_tasks {
+            return None;
+        }
+        match self.rng.random_range(0..20) {
+            0 | 1 => None,
+            2 => Some("gate".parse().expect("a plain word")),
+            _ => Some(self.some_task()),
+        }
+    }
+
+    /// The task that is meant by a message that names this one.
+    pub fn task_meant(&self, named: Option<&TaskId>) -> Option<TaskId> {
+        settle(named, &self.tasks()).ok().cloned()
+    }
+
+    fn eyes(&self, task: &TaskId) -> Eyes {
+        self.eyes.get(task).copied().unwrap_or_default()
+    }
+
+    /// Whether a task looks at the image with this number.
+    pub fn sees(&self, task: &TaskId, number: u32) -> bool {
+        let Eyes { one_of, shift } = self.eyes(task);
+        number % one_of == shift % one_of
+    }
+
+    /// Whether a task has anything to do with this image.
+    pub fn looks_at(&self, task: &TaskId, id: &SampleId) -> bool {
+        let number = Self::number_of(id);
+        number.is_none_or(|number| self.sees(task, number))
+    }
+
+    /// The number of the image whose class a task would name.
+    pub fn named_as(&self, task: &TaskId, number: u32) -> u32 {
+        number + self.eyes(task).shift
+    }
+
+    /// The number of an image.
+    fn number_of(id: &SampleId) -> Option<u32> {
+        static NUMBERS: LazyLock<BTreeMap<SampleId, u32>> =
+            LazyLock::new(|| (0..10_000).map(|number| (image_id(number), number)).collect());
+        NUMBERS.get(id).copied()
+    }
+
+    /// What each task that looks at an image sees of it.
+    pub(super) fn views(&mut self, number: u32) -> Vec<View> {
+        let (id, space) = (image_id(number), self.settings.space);
+        let mut views = Vec::new();
+        for task in self.tasks() {
+            if !self.sees(&task, number) {
+                continue;
+            }
+            let is_new = self.is_full && !self.model.of(&task).samples.contains_key(&id);
+            let head = self.serving.get(&task).cloned();
+            let prediction = head.map(|head| self.score(&task, head, number));
+            views.push(View { task, space, is_new, prediction });
+        }
+        views
+    }
+
+    fn state_settings(&self, task: &TaskId) -> Option<&StateSettings> {
+        self.settings.tasks.iter().find(|other| other.id == *task)?.state.as_ref()
+    }
+
+    /// The classes that cannot be excluded, where the task has a state: one, and at times two.
+    pub(super) fn conformal_set(&mut self, task: &TaskId, best: &Label) -> Option<Vec<Label>> {
+        self.state_settings(task)?;
+        let is_sure = self.rng.random_bool(0.8);
+        let other = Label::new("other").expect("a plain word");
+        Some(if is_sure { vec![best.clone()] } else { vec![best.clone(), other] })
+    }
+
+    /// Classifies a stored image again, after all that was asked for before.
+    pub(super) fn judge_again(&mut self, task: TaskId, image: SampleId) {
+        let (Some(number), Some(head)) = (Self::number_of(&image), self.serving.get(&task).cloned()) else { return };
+        let scored = self.score(&task, head, number);
+        let is_before = |event: &Event| matches!(event, Event::Ingest(_) | Event::JudgedAgain { .. });
+        let last = self.events.iter().filter(|(_, event)| is_before(event)).map(|(at, _)| *at).max();
+        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=500));
+        self.push(last.map_or(at, |last| last.max(at)), Event::JudgedAgain { task, image, scored });
+    }
+
+    /// Looks through a part of the samples for some that a task should see and does not.
+    pub(super) fn find_unseen(&mut self, after: u64, limit: usize) {
+        let part = self.model.arrived.iter().enumerate().skip(after as usize).take(limit);
+        let mut unseen = Unseen::default();
+        for (_, id) in part {
+            let lacks = |task: &TaskId| !self.model.of(task).samples.contains_key(id) && self.looks_at(task, id);
+            let lacking: Vec<TaskId> = self.tasks().into_iter().filter(lacks).collect();
+            if lacking.is_empty() {
+                continue;
+            }
+            let whole = self.disk.iter().find(|(path, _)| self.image_at(path).as_ref() == Some(id));
+            match whole {
+                Some((path, _)) => unseen.files.push((0, path.clone())),
+                None => lacking.into_iter().for_each(|task| *unseen.missing.entry(task).or_default() += 1),
+            }
+        }
+        let looked_through = after + limit as u64;
+        unseen.next = (looked_through < self.model.arrived.len() as u64).then_some(looked_through);
+        self.later(500, Event::Watch(WatchEvent::UnseenFound(unseen)));
+    }
+
+    /// From some time on the configuration names another task, which a start finds.
+    pub(super) fn newcomer_comes(&mut self) {
+        if let Some((_, task)) = self.newcomer.take_if(|(at, _)| *at <= self.clock.elapsed) {
+            self.model.tasks.entry(task.id.clone()).or_default();
+            self.came = Some(task.id.clone());
+            self.settings.tasks.push(task);
+        }
+    }
+
+    /// The labels of a sample, in the order of the tasks' names.
+    pub(super) fn labels_of(&self, id: &SampleId) -> Vec<(TaskId, Label)> {
+        let tasks = self.model.tasks.iter();
+        tasks.filter_map(|(task, known)| Some((task.clone(), known.label(id)?.clone()))).collect()
+    }
+
+    /// The change of labels that somebody wants to undo.
+    pub(super) fn change_to_undo(&self, asked: Option<u64>, newest: u64) -> Option<StoredChange> {
+        self.model.change(asked, newest)
+    }
+
+    /// A training begins: no other runs, and of two tasks that wait neither is passed over twice.
+    pub(super) fn training_begins(&mut self, task: &TaskId, order: &TrainingOrder) {
+        let runs = self.observed.tasks.trains.replace(task.clone());
+        assert_eq!(runs, None, "a training of {task} begins beside another");
+        let is_new = self.observed.tasks.begun.insert(task.clone(), order.id) != Some(order.id);
+        let tasks = &mut self.observed.tasks;
+        tasks.passed.retain(|(waits, _), _| waits != task);
+        // The store of a device whose clock was set does not know which task was trained last.
+        if !is_new || self.counts.clock_changes > 0 {
+            return;
+        }
+        for (other, known) in self.model.tasks.iter().filter(|(other, _)| *other != task) {
+            let key = (other.clone(), task.clone());
+            if known.training.due.is_none() {
+                tasks.passed.remove(&key);
+                continue;
+            }
+            tasks.turns += 1;
+            let passed = tasks.passed.entry(key).or_default();
+            *passed += 1;
+            assert!(*passed < 2, "{other} waits for a training, and {task} trains twice before it");
+        }
+    }
+
+    /// A training has ended.
+    pub(super) fn training_ends(&mut self, task: &TaskId) {
+        let runs = self.observed.tasks.trains.take();
+        assert!(!self.is_full || runs.as_ref() == Some(task), "a training of {task} ends, and {runs:?} trains");
+    }
+
+    /// Looks at a change of a task before it is made: what is said to one is none of another's.
+    pub(super) fn check_task(&mut self, write: &Write) {
+        match write {
+            Write::Label { task, id, label, source, .. } => self.check_label(task, id, label.as_ref(), *source),
+            Write::Statistics { task, file } => {
+                let is_its_own = self.observed.tasks.statistics.contains(&(task.clone(), Digest::of(file)));
+                assert!(is_its_own, "statistics are stored for {task} that were not made for it");
+            }
+            Write::TrainingState { task, state } => {
+                let before = &self.model.of(task).training;
+                assert!(state.next_id >= before.next_id, "the trainings of {task} are counted anew");
+            }
+            Write::StateRecord { task, record } => self.check_state(task, record),
+            Write::PurgeTask { task } => panic!("{task} is purged, and nobody asked for it"),
+            _ => {}
+        }
+    }
+
+    fn check_label(&self, task: &TaskId, id: &SampleId, label: Option<&Label>, source: LabelSource) {
+        let tasks = &self.observed.tasks;
+        let is_asked = match source {
+            LabelSource::Folder => self.task_by_folder().as_ref() == Some(task),
+            LabelSource::Undo => true,
+            LabelSource::Mqtt | LabelSource::Import => {
+                let is_relabelled =
+                    label.is_some_and(|label| tasks.relabelled.contains(&(task.clone(), label.clone())));
+                is_relabelled || tasks.said.contains(&(task.clone(), *id, label.cloned()))
+            }
+        };
+        assert!(is_asked, "image {id} gets the label {label:?} in {task} by {source:?}, which nobody gave it there");
+    }
+
+    fn view(&self, task: &TaskId, record: &StateRecord) -> Option<StateView> {
+        Some(StateMachine::new(self.state_settings(task)?.clone(), record.clone()).view())
+    }
+
+    /// A state is stored: another class has its votes, all of images that the task looks at; and what is as before is so
+    /// since the same time.
+    fn check_state(&mut self, task: &TaskId, record: &StateRecord) {
+        let Some(settings) = self.state_settings(task) else { panic!("a state of {task} is stored, which has none") };
+        let confirm = settings.confirm;
+        let before = self.view(task, &self.model.of(task).state).expect("it has settings");
+        let after = self.view(task, record).expect("it has settings");
+        if before.state == after.state {
+            let is_so_since = before.since.is_none() || before.since == after.since || self.counts.clock_changes > 0;
+            assert!(
+                is_so_since,
+                "{task} is {} since {:?}, and it was since {:?}",
+                after.state, after.since, before.since
+            );
+        } else {
+            assert_eq!(after.previous.as_ref(), Some(&before.state), "what {task} was before");
+            // One that waited for its time may come true together with a prediction that is against it.
+            let waited =
+                serde_json::to_value(&self.model.of(task).state).expect("plain fields")["held"]["class"].take();
+            let class = after.state.class();
+            let is_due = class.is_some_and(|class| waited == class.as_str());
+            let has_votes = class.is_none() || is_due || after.votes[0] >= confirm.votes();
+            assert!(has_votes, "{task} is {} by {:?} votes, and {confirm} are needed", after.state, after.votes);
+            self.observed.tasks.states += 1;
+        }
+        let window = serde_json::to_value(record).expect("plain fields");
+        for seen in window["window"].as_array().into_iter().flatten() {
+            let image: SampleId = serde_json::from_value(seen["image"].clone()).expect("an image voted");
+            assert!(self.looks_at(task, &image), "image {image} votes in {task}, which does not look at it");
+        }
+        self.observed.tasks.views.entry(task.clone()).or_default().push(after);
+    }
+
+    /// The task and the topic of what is said of one; `None` of what is the device's, and of what a task says twice.
+    pub(super) fn task_of(&self, topic: &Topic) -> Option<(TaskId, TaskTopic)> {
+        let is_plain = |of: &&TaskTopic| !self.settings.names_tasks && of.plain() == *topic;
+        match topic {
+            Topic::Task(task, of) => Some((task.clone(), *of)),
+            _ => TOPICS.iter().find(is_plain).map(|of| (TaskId::default(), *of)),
+        }
+    }
+
+    /// A message is published: it is of its topic's task, and of none where they have no names.
+    pub(super) fn check_said(&self, topic: &Topic, payload: &[u8]) {
+        let json: Value = serde_json::from_slice(payload).unwrap_or_default();
+        match topic {
+            Topic::Task(task, _) => {
+                assert!(self.settings.names_tasks, "{topic} is published, and the tasks have no names");
+                assert_eq!(json["task"], task.as_str(), "{topic} is of its task: {json}");
+            }
+            _ if !self.settings.names_tasks => {
+                let is_named = json.get("task").is_some() || json["data"].get("task").is_some();
+                assert!(!is_named, "{topic} names a task, and they have no names: {json}");
+            }
+            _ if TOPICS.iter().any(|of| of.plain() == *topic) => {
+                assert_eq!(json["task"], TaskId::default().as_str(), "{topic} is of the default task: {json}");
+            }
+            _ => {}
+        }
+    }
+
+    /// A state is published: it is what is stored, unless nothing can be stored.
+    pub(super) fn check_state_said(&self, topic: &Topic, payload: &[u8]) {
+        let Some((task, TaskTopic::State)) = self.task_of(topic) else { return };
+        if self.state_settings(&task).is_none() || self.storage.waits_since().is_some() {
+            return;
+        }
+        let said: Value = serde_json::from_slice(payload).expect("a state is JSON");
+        let stored = self.view(&task, &self.model.of(&task).state);
+        let views = self.observed.tasks.views.get(&task).into_iter().flatten();
+        let is_stored = views.chain(stored.as_ref()).any(|view| is_of(view, &said));
+        assert!(is_stored, "{topic} says {said}, and stored is {stored:?}");
+    }
+
+    /// While the broker has everything, it has the states that are stored.
+    pub(super) fn check_states(&self) {
+        let is_up = self.connected && self.observed.tasks.is_heard && self.broker.refuses.is_none();
+        if is_up && self.feedback.is_empty() {
+            self.states_are_stored();
+        }
+    }
+
+    /// What the broker has of states is what is stored.
+    pub fn states_are_stored(&self) {
+        for task in self.settings.tasks.iter().filter(|task| task.state.is_some()) {
+            let topic = if self.settings.names_tasks { format!("task/{}/state", task.id) } else { "state".to_owned() };
+            let Some(payload) = self.broker.retained.get(&topic) else { continue };
+            let said: Value = serde_json::from_slice(payload).expect("a state is JSON");
+            let view = self.view(&task.id, &self.model.of(&task.id).state).expect("it has settings");
+            let is_so = said["state"] == view.state.to_string().as_str();
+            let since = serde_json::to_value(view.since).expect("a time");
+            let is_since = said["since"] == since || self.counts.clock_changes > 0;
+            assert!(is_so && is_since, "{topic} is {said}, and stored is {view:?}");
+        }
+    }
+}
+
+/// Whether this is said of a state.
+fn is_of(view: &StateView, said: &Value) -> bool {
+    let image = view.image.map(|image| image.to_string());
+    let since = view.since.map(|since| serde_json::to_value(since).expect("a time"));
+    said["state"] == view.state.to_string().as_str()
+        && since.is_none_or(|since| said["since"] == since)
+        && said["votes"] == serde_json::json!(view.votes)
+        && said["image"].as_str() == image.as_deref()
+        && said["previous"].as_str() == view.previous.as_ref().map(ToString::to_string).as_deref()
+}
