@@ -2,6 +2,7 @@
 
 use super::context::Cx;
 use super::messages::{Admission, IncomingRequest, ReplyTo};
+use super::model::Model;
 use super::step::{Act, Query};
 use super::write::Write;
 use super::{Engine, FoundBackbone, JobId, StoredChange};
@@ -155,11 +156,11 @@ impl Engine {
         StatusReport {
             health: cx.health(&overview),
             task: task.filter(|_| cx.settings().names_tasks),
-            head: model.and_then(|model| model.champion()).map(|champion| champion.head.clone()),
+            head: model.and_then(Model::champion).map(|champion| champion.head.clone()),
             backbone: cx.settings().backbone.name.clone(),
             phase: overview.phase,
-            live: model.map(|model| model.live_figures()).unwrap_or_default(),
-            shadow: model.and_then(|model| model.shadow_head()),
+            live: model.map(Model::live_figures).unwrap_or_default(),
+            shadow: model.and_then(Model::shadow_head),
             switch: self.remote.switch_report(&cx),
             broker: cx.link(),
             broker_reason: cx.broker_reason(),

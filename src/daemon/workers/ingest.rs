@@ -145,12 +145,16 @@ impl Reading {
         for job in jobs {
             let heartbeat = self.heartbeat.clone();
             let read = heartbeat.during(|| match job {
-                Job::File(file) => self.read(file).map(Decoded::File).map_err(|ingested| Event::Ingest(*ingested)),
-                Job::Frame(source) => self.read_frame(source).map(Decoded::Frame).map_err(|read| Event::Frame(*read)),
+                Job::File(file) => {
+                    self.read(file).map(Decoded::File).map_err(|ingested| Box::new(Event::Ingest(*ingested)))
+                }
+                Job::Frame(source) => {
+                    self.read_frame(source).map(Decoded::Frame).map_err(|read| Box::new(Event::Frame(*read)))
+                }
             });
             let gone = match read {
                 Ok(read) => decoded.send(read).is_err(),
-                Err(event) => events.send(event).is_err(),
+                Err(event) => events.send(*event).is_err(),
             };
             // The receiver ends only when the daemon does.
             if gone {

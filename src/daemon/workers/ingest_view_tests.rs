@@ -33,7 +33,7 @@ impl Embedder for Mean {
         self.batches.lock().unwrap().push(n);
         let means: Vec<f32> =
             tensors.chunks_exact(tensors.len() / n).map(|one| one.iter().sum::<f32>() / 12.0).collect();
-        match means.iter().position(|mean| *mean == 13.0) {
+        match means.iter().position(|mean| mean.round() as u8 == 13) {
             Some(image) => Err(EmbedError::NotFinite { image, place: 0, value: f32::NAN }),
             None => Ok(means.into_iter().flat_map(|mean| [mean, 1.0]).collect()),
         }

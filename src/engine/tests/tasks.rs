@@ -157,9 +157,8 @@ fn the_training_of_a_task_writes_and_serves_nothing_of_another() {
     let (first, order) = trains(&engine.step(at(3), Event::Tick)).expect("a training");
     let step = trained(&mut engine, &first, order, 1);
     for write in &step.writes {
-        let task = match write {
-            Write::Head { task, .. } | Write::HeadStatus { task, .. } | Write::LiveState { task, .. } => task,
-            _ => continue,
+        let (Write::Head { task, .. } | Write::HeadStatus { task, .. } | Write::LiveState { task, .. }) = write else {
+            continue;
         };
         assert_eq!(*task, first, "{write:?}");
     }
