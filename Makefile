@@ -10,10 +10,10 @@ SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: bench-states placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: bench-states home-assistant placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## get the ONNX Runtime library into .ort/ and make the backbones in models/
 	@tools/setup.sh
@@ -74,6 +74,10 @@ backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED
 
 placeholder: setup ## a day of the same picture under new names, one file in ten broken
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test placeholder -- --ignored --nocapture
+
+home-assistant: ## Home Assistant's own word on the discovery documents; needs Python 3.13 (PYTHON=…) and a C compiler
+	python=$$(tools/home_assistant.sh) && \
+		EDGETUNED_HA_PYTHON=$$python PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test home_assistant
 
 field: ## the cases from the field that lie beside the checkout; FIELD='c12 m0' plays those
 	@CARGO="$(CARGO)" tools/field.sh $(FIELD)
