@@ -268,6 +268,12 @@ impl Engine {
             Ok(InboundTopic::Birth) if payload == BIRTH_ONLINE => {
                 let tasks = announced(&self.labels, &self.models, cx.settings());
                 cx.publish_discovery(tasks);
+                // Home Assistant forgets attributes that came before it knew that the device is there.
+                if cx.settings().names_tasks {
+                    cx.publish_latest();
+                    self.models.each(cx, |model, cx| model.publish_state(cx));
+                    self.labels.publish_reviews(cx);
+                }
             }
             Ok(InboundTopic::UpdateDesired(kind)) => self.remote.update_desired(cx, kind, payload),
             Ok(InboundTopic::UpdateChunk(kind, sha256, n)) => {

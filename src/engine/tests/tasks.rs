@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::Topic;
+use crate::wire::{InboundTopic, Topic};
 
 fn id(name: &str) -> TaskId {
     name.parse().unwrap()
@@ -240,6 +240,21 @@ fn home_assistant_hears_of_classes_that_only_labels_name() {
     let document = announced(&engine.step(at(4), Event::Tick)).expect("there is a new class");
     assert!(document.contains("ajar"), "{document}");
     assert_eq!(announced(&engine.step(at(5), Event::Tick)), None);
+}
+
+#[test]
+fn home_assistant_gets_what_tasks_say_again_when_it_comes_back() {
+    let mut settings = settings_of(&["door"]);
+    settings.tasks[0].state = Some(StateSettings::default());
+    let mut engine = Engine::new(settings, Snapshot::default());
+    engine.start(at(0));
+    engine.step(at(1), Event::Broker(BrokerEvent::connected()));
+    let birth = InboundTopic::Birth.to_string();
+    let inbound = Inbound { topic: birth, payload: b"online".to_vec(), retained: false, delivery: 2 };
+    let said = topics(&engine.step(at(2), Event::Broker(BrokerEvent::Message(inbound))));
+    for topic in ["task/door/state", "task/door/review"] {
+        assert!(said.iter().any(|other| other == topic), "{topic} in {said:?}");
+    }
 }
 
 #[test]
