@@ -12,7 +12,7 @@ use super::super::snapshot::StoredTask;
 use super::super::step::Act;
 use super::super::{SwapOrder, SwapPair, SwapResult};
 use super::Model;
-use crate::wire::command::{Burst, Command, Spec as _};
+use crate::wire::command::{Burst, Command, Purge, Spec as _};
 use crate::wire::{Info, InfoTask, TaskAlert, TaskHealth, Topic, TrainingPhase, Versions, Warning};
 use crate::words::{HeadRef, TaskId, Timestamp};
 
@@ -217,9 +217,14 @@ impl Models {
             Some(InfoTask { id: id.clone(), head, classes })
         });
         let tasks = tasks.collect();
-        // Without sources there is nothing to look at more closely.
+        // Without sources there is nothing to look at more closely, without tasks none to be told from those that are gone.
         let has_sources = !cx.settings().sources.is_empty();
-        let names = Command::NAMES.iter().copied().filter(|name| *name != Burst::NAME || has_sources);
+        let is_of_use = |name: &&str| match *name {
+            Burst::NAME => has_sources,
+            Purge::NAME => names_tasks,
+            _ => true,
+        };
+        let names = Command::NAMES.iter().copied().filter(is_of_use);
         let capabilities = names.chain(["update"]).map(str::to_owned).collect();
         cx.publish(Topic::Info, |envelope| Info {
             envelope,

@@ -116,7 +116,7 @@ impl World {
             Act::Task(task, TaskAct::JudgeAgain(image)) => self.judge_again(task, image),
             Act::Task(task, TaskAct::Review { .. }) if self.is_full => self.review(task),
             Act::Task(_, TaskAct::Review { .. }) => {
-                self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review::default())))
+                self.later(3_000, Event::Adapter(AdapterEvent::ReviewListReady(TaskId::default(), Review::default())));
             }
             Act::Evict { count } => self.look_for_evictable(count),
             Act::VerifyUpdate { task, manifest, version } => {

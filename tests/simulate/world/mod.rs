@@ -329,7 +329,7 @@ impl World {
         match event {
             Event::Ingest(ingested) => drop(self.in_flight.take(&ingested.path)),
             Event::QueryAnswered { .. } | Event::ChangeFound { .. } | Event::Swap(SwapEvent::Found { .. }) => {
-                self.under_way -= 1
+                self.under_way -= 1;
             }
             Event::Adapter(AdapterEvent::StatisticsWithout { ids, .. }) => {
                 self.under_way -= 1;
