@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Event, LabelSource, StateMachine, StateRecord, StateSettings, StateView, StoredChange, TaskSettings, TrainingOrder,
-    Unseen, View, WatchEvent, Write,
+    Event, FileDisposition, LabelSource, StateMachine, StateRecord, StateSettings, StateView, StoredChange,
+    TaskSettings, TrainingOrder, Unseen, View, WatchEvent, Write,
 };
 use edgetuned::wire::{TaskTopic, Topic, settle};
 use edgetuned::words::{Digest, Label, SampleId, TaskId};
@@ -208,10 +208,13 @@ impl World {
             if lacking.is_empty() {
                 continue;
             }
-            let whole = self.disk.iter().find(|(path, _)| self.image_at(path).as_ref() == Some(id));
-            match whole {
-                Some((path, _)) => unseen.files.push((0, path.clone())),
-                None => lacking.into_iter().for_each(|task| *unseen.missing.entry(task).or_default() += 1),
+            // All files that are recorded as this sample.
+            let of_it = self.model.files.iter().filter(|(_, (_, fate))| *fate == FileDisposition::Sample(*id));
+            let there = of_it.map(|(path, _)| path).filter(|path| self.disk.contains_key(*path));
+            let before = unseen.files.len();
+            unseen.files.extend(there.map(|path| (0, path.clone())));
+            if unseen.files.len() == before {
+                lacking.into_iter().for_each(|task| *unseen.missing.entry(task).or_default() += 1);
             }
         }
         let looked_through = after + limit as u64;
