@@ -257,6 +257,8 @@ pub enum ProcessEvent {
 pub struct UpdateChecked {
     /// Of what.
     pub kind: UpdateKind,
+    /// The task whose head it was compared with.
+    pub task: TaskId,
     /// Of the file, verified against its manifest.
     pub sha256: Digest,
     /// What is in it, or why it is refused.

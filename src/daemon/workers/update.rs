@@ -33,7 +33,7 @@ pub(crate) fn spawn(
     events: SyncSender<Event>,
 ) -> std::io::Result<Job> {
     let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
-    let throttle = settings.throttle;
+    let (throttle, task) = (settings.throttle, settings.task.clone());
     let work = move |_: &Control| check(&manifest, version, &reader, &settings);
     job::spawn("update", throttle, events, work, move |result| {
         let outcome = match result {
@@ -43,7 +43,7 @@ pub(crate) fn spawn(
             }
             Err(panicked) => Err(Refusal::new(Code::BadContent, panicked.to_string())),
         };
-        Some(Event::Updater(Box::new(UpdateChecked { kind, sha256, outcome })))
+        Some(Event::Updater(Box::new(UpdateChecked { kind, task, sha256, outcome })))
     })
 }
 

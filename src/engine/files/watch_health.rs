@@ -44,7 +44,10 @@ impl Files {
     pub fn folder_health(&mut self, cx: &mut Cx<'_>, FolderHealth { root, state }: FolderHealth) {
         let (severity, reason) = match state {
             WatchState::Well => {
-                self.health.roots.remove(&root);
+                if self.health.roots.remove(&root).is_some() {
+                    // What the search looked for meanwhile was not there.
+                    self.unseen.again();
+                }
                 return self.alert_of_folders(cx);
             }
             WatchState::Lost { reason } => (Severity::Error, reason),

@@ -53,6 +53,7 @@ impl Labels {
                 cx.write(Write::Look { task: task.clone(), id, space });
                 sheet.index.add(id, None);
                 sheet.review.outdated();
+                sheet.adopt_files(cx, &mut self.under_way, id);
             }
             if is_new || is_embedded {
                 self.under_way.learn(cx, id);

@@ -85,12 +85,24 @@ impl Sheet {
     pub(super) fn file_lives(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, path: &Path, id: SampleId) {
         let class = class_by_folder(cx, path);
         for changed in self.index.file_lives(path, id, class.as_ref()) {
-            let is_first = changed == id && self.index.standing(&id).is_some_and(|known| known.folder.is_none());
-            if is_first && matches!(self.index.lies(&id), Lies::In(_)) {
-                self.judge(cx, under_way, id, last_word::by_files);
-            } else {
-                self.doubt(cx, changed);
-            }
+            self.places_changed(cx, under_way, id, changed);
+        }
+    }
+
+    /// The task looks at a sample that others knew before, whose files were found before.
+    pub(super) fn adopt_files(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, id: SampleId) {
+        if self.index.adopt_files(id) {
+            self.places_changed(cx, under_way, id, id);
+        }
+    }
+
+    /// The files of `changed` lie elsewhere since one of `id` was found; the first class folder speaks at once.
+    fn places_changed(&mut self, cx: &mut Cx<'_>, under_way: &mut UnderWay, id: SampleId, changed: SampleId) {
+        let is_first = changed == id && self.index.standing(&id).is_some_and(|known| known.folder.is_none());
+        if is_first && matches!(self.index.lies(&id), Lies::In(_)) {
+            self.judge(cx, under_way, id, last_word::by_files);
+        } else {
+            self.doubt(cx, changed);
         }
     }
 

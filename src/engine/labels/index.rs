@@ -136,13 +136,19 @@ impl SampleIndex {
         self.files.retain(|id| samples.contains_key(id));
     }
 
-    /// A file at `path` has the bytes of the known sample `id` and lies in a folder of `class`. Returns the samples
+    /// The task looks at a sample that was known before: its files lie where they were found. Returns whether it has any.
+    pub fn adopt_files(&mut self, id: SampleId) -> bool {
+        let Some(known) = self.samples.get_mut(&id) else { return false };
+        known.places = Places::default();
+        for class in self.files.of(id) {
+            known.places.add(class);
+        }
+        known.places.lies() != Lies::Nowhere
+    }
+
+    /// A file at `path` has the bytes of the sample `id` and lies in a folder of `class`. Returns the samples
     /// whose set of places changed by that: this one, and the one whose bytes the file had before.
     pub fn file_lives(&mut self, path: &Path, id: SampleId, class: Option<&Label>) -> BTreeSet<SampleId> {
-        if !self.samples.contains_key(&id) {
-            // Where the task comes to look at the image, the file lives from then on.
-            return self.file_is_gone(path).into_iter().collect();
-        }
         let file = LivingFile { id, class: class.map(|class| self.classes.number(class)) };
         let former = self.files.insert(path, file);
         if former == Some(file) {

@@ -44,6 +44,11 @@ impl LivingFiles {
         self.0.remove(&PathKey::of(path))
     }
 
+    /// The classes of the folders of a sample's files; it goes through all files.
+    pub fn of(&self, id: SampleId) -> impl Iterator<Item = Option<ClassNumber>> + '_ {
+        self.0.values().filter(move |file| file.id == id).map(|file| file.class)
+    }
+
     /// Forgets the files of samples that are gone.
     pub fn retain(&mut self, stays: impl Fn(&SampleId) -> bool) {
         self.0.retain(|_, file| stays(&file.id));

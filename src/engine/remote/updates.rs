@@ -233,7 +233,7 @@ impl Remote {
             // The next engine has it verified again.
             return;
         }
-        let UpdateChecked { kind, sha256, outcome } = checked;
+        let UpdateChecked { kind, task, sha256, outcome } = checked;
         let progress = self.updates.of(kind);
         let Some(fetch) = &mut progress.fetch else { return };
         if fetch.stage != Stage::Checking || fetch.manifest.sha256 != sha256 {
@@ -242,10 +242,14 @@ impl Remote {
         // Reports from here on are about this manifest, whatever else arrived meanwhile.
         progress.seen = Some(fetch.digest);
         let manifest = fetch.manifest.clone();
+        if kind == UpdateKind::Head && task_of(cx, &manifest) != task {
+            // The same file was signed for another task meanwhile: it is compared with that one's head.
+            fetch.stage = Stage::Whole;
+            return;
+        }
         let found = in_time(&manifest, cx.now.wall).and(outcome);
         match found {
             Ok(Checked::Head(found)) => {
-                let task = task_of(cx, &manifest);
                 cx.of(&task).post(Fact::UpdateHeadCompared { update: manifest.to_string(), found });
             }
             Ok(Checked::Backbone) => {

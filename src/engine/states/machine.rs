@@ -59,6 +59,7 @@ impl StateMachine {
 
     /// An image was predicted.
     pub fn predicted(&mut self, ages: &Ages, judgement: &Judgement) -> Change {
+        let before = self.record.state.clone();
         let mut change = self.tick(ages);
         if judgement.is_stale {
             return change;
@@ -73,12 +74,14 @@ impl StateMachine {
         self.record.push(seen, self.settings.confirm);
         change.publish |= self.decide(ages);
         change.write = true;
+        self.was_published(before);
         change
     }
 
     /// The image was judged again, by another head or after a label: its vote is replaced, and none is added. It counts
     /// for the time when the image was taken in. Of an image that is not among the last M it changes nothing.
     pub fn judged_again(&mut self, ages: &Ages, judgement: &Judgement) -> Change {
+        let before = self.record.state.clone();
         let mut change = self.tick(ages);
         let vote = judgement.vote(&self.settings.thresholds);
         let Some(place) = self.record.window.iter().rposition(|seen| seen.image == judgement.image) else {
@@ -92,6 +95,7 @@ impl StateMachine {
         self.revise_latest(ages, place);
         change.publish |= self.decide(ages);
         change.write = true;
+        self.was_published(before);
         change
     }
 
@@ -201,6 +205,13 @@ impl StateMachine {
     fn become_state(&mut self, state: State, now: Now) {
         self.record.previous = Some(std::mem::replace(&mut self.record.state, state));
         self.record.since = Some(Stamp::from(now));
+    }
+
+    /// This state was published before the call; one that came and went within it was not.
+    fn was_published(&mut self, state: State) {
+        if self.record.state != state {
+            self.record.previous = Some(state);
+        }
     }
 
     /// What the image at `place` says now may be the last vote, or no longer be.

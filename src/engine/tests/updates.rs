@@ -240,6 +240,30 @@ fn an_updated_head_is_compared_with_the_one_in_service_and_no_training_runs_mean
 }
 
 #[test]
+fn a_head_that_is_signed_for_another_task_while_it_is_compared_is_compared_again() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    let lamp: TaskId = "lamp".parse().unwrap();
+    machine.settings.tasks.push(task(lamp.clone(), PromotionPolicy::Gated));
+    machine.settings.names_tasks = true;
+    machine.boot();
+    machine.fetch(&file, &manifest(&file, 5, &json!({})));
+    assert!(machine.is_checking());
+    machine.desire(&manifest(&file, 6, &json!({ "task": "lamp" })));
+    for n in 0..file.len().div_ceil(1024) {
+        machine.chunk(&file, n);
+    }
+    machine.later(100);
+    machine.finds(&file, true);
+    assert_eq!(machine.champion(), 2, "the verdict was about the default task");
+    machine.later(100);
+    let verifies = machine.effects.acts.iter().find_map(|act| match act {
+        Act::VerifyUpdate { task, .. } => Some(task.clone()),
+        _ => None,
+    });
+    assert_eq!(verifies, Some(lamp));
+}
+
+#[test]
 fn a_head_with_which_the_daemon_keeps_crashing_is_taken_back_and_not_installed_again() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.install(&file, 5);

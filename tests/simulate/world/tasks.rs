@@ -372,7 +372,10 @@ impl World {
     /// A state is published: it is what is stored, unless nothing can be stored.
     pub(super) fn check_state_said(&self, topic: &Topic, payload: &[u8]) {
         let Some((task, TaskTopic::State)) = self.task_of(topic) else { return };
-        if self.state_settings(&task).is_none() || self.storage.waits_since().is_some() {
+        if self.state_settings(&task).is_none()
+            || self.storage.waits_since().is_some()
+            || self.storage.refuses.is_some()
+        {
             return;
         }
         let said: Value = serde_json::from_slice(payload).expect("a state is JSON");

@@ -223,7 +223,7 @@ impl World {
         if outcome.is_ok() {
             self.observed.verified.insert(sha256);
         }
-        self.later(3_000, Event::Updater(Box::new(UpdateChecked { kind, sha256, outcome })));
+        self.later(3_000, Event::Updater(Box::new(UpdateChecked { kind, task: task.clone(), sha256, outcome })));
     }
 
     /// A backbone is to be prepared; one that was being prepared is of no interest any more.

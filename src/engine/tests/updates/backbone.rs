@@ -17,7 +17,8 @@ fn verified(machine: &mut Machine, file: &[u8], version: u64) {
     }
     machine.later(100);
     assert!(machine.is_checking(), "{:?}", machine.said);
-    let checked = UpdateChecked { kind: KIND, sha256: Digest::of(file), outcome: Ok(Checked::Backbone) };
+    let checked =
+        UpdateChecked { kind: KIND, task: TaskId::default(), sha256: Digest::of(file), outcome: Ok(Checked::Backbone) };
     machine.step(Event::Updater(Box::new(checked)));
 }
 

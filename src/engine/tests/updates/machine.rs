@@ -225,7 +225,7 @@ impl Machine {
     }
 
     pub fn checked(&mut self, file: &[u8], outcome: Result<Checked, Refusal>) {
-        let checked = UpdateChecked { kind: KIND, sha256: Digest::of(file), outcome };
+        let checked = UpdateChecked { kind: KIND, task: TaskId::default(), sha256: Digest::of(file), outcome };
         self.step(Event::Updater(Box::new(checked)));
     }
 
