@@ -132,7 +132,7 @@ pub struct Train {
 #[derive(Debug, clap::Args)]
 pub struct RegionChoice {
     /// Part of each image to look at: LEFT,TOP,RIGHT,BOTTOM in parts of its width and height, or a polygon's corners
-    /// [[X,Y],…] [default: the whole image, or what the head looks at]
+    /// as JSON pairs of X and Y [default: the whole image, or what the head looks at]
     #[arg(long, value_name = "REGION", allow_hyphen_values = true)]
     pub region: Option<Region>,
 }
@@ -231,7 +231,7 @@ pub struct DrawRegions {
     /// Output file, a PNG; it is replaced
     #[arg(long, value_name = "FILE", default_value = "regions.png")]
     pub out: PathBuf,
-    /// A further region: LEFT,TOP,RIGHT,BOTTOM in parts of width and height, or the corners [[X,Y],…]; may be repeated
+    /// A further region: LEFT,TOP,RIGHT,BOTTOM in parts of width and height, or corners as JSON pairs of X and Y; may be repeated
     #[arg(long = "region", value_name = "REGION", allow_hyphen_values = true)]
     pub regions: Vec<Region>,
 }

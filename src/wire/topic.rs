@@ -271,7 +271,7 @@ impl fmt::Display for InboundTopic {
 impl FromStr for InboundTopic {
     type Err = BadTopic;
 
-    /// Reads what [`Base::strip`] leaves of a topic.
+    /// Reads what [`super::Base::strip`] leaves of a topic.
     fn from_str(text: &str) -> Result<Self, BadTopic> {
         let kind = |word: &str| UpdateKind::ALL.into_iter().find(|kind| kind.as_str() == word);
         let parts: Vec<&str> = text.split('/').collect();
