@@ -13,12 +13,13 @@ use super::failure::{Failure, one_line, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
 use crate::backbone::{BadManifest, OnnxBackbone, SLOW, Slow};
-use crate::config::{Access, Config, Feed, ImageSource, Mqtt, Problem};
+use crate::config::{Config, Feed, ImageSource, Mqtt, Problem};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
 use crate::shared::settings::{broker, credentials_folder, password_file};
 use crate::store::{Reader, SpacesInUse, StoreError};
+use crate::words::Access;
 
 /// MiB that a quota has at least, for the whole of the state folder to stay within it.
 const QUOTA_MIN: u64 = 8;

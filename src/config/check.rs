@@ -131,7 +131,7 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
         }
         _ if node.is_null() => Err(Refusal::default()),
         Kind::Rate => written::rate(text).map(Value::Rate),
-        Kind::Confirm { max } => written::confirm(text, max).map(Value::Confirm),
+        Kind::Confirm { .. } => written::confirm(text).map(Value::Confirm),
         _ => checked_text(kind, text).map(|()| Value::Text(text.clone())),
     }
 }

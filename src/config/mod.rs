@@ -25,11 +25,11 @@ use std::fmt;
 pub use key::{Key, Kind, PROVIDER};
 pub use patch::{BadKey, Patched, patched};
 use reader::Reader;
-pub use sources::{Access, Burst, Feed, Http, ImageSource, Rate};
+pub use sources::{Burst, Feed, Http, ImageSource, Rate};
 pub use table::{
     Backbone, Config, Device, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates, Watch,
 };
-pub use tasks::{Confirm, Origin, State, Task, View};
+pub use tasks::{Origin, State, Task, View};
 use value::Values;
 
 /// Environment variables that are settings begin with this; see [`env_pairs`].

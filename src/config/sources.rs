@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::value::{Located, Setting, Value, Values, show_duration};
 use super::{Problem, check};
 use crate::wire::Base;
-use crate::words::{Keep, SourceId, TopicFilter};
+use crate::words::{Access, Keep, SourceId, TopicFilter};
 
 /// One camera, or a program in its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,23 +49,6 @@ pub struct Http {
     pub timeout: Duration,
     /// How closely it is looked at while something changes.
     pub burst: Option<Burst>,
-}
-
-/// What the device shows to be let in; secrets are in files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// A user; without a file the password is empty.
-    Basic {
-        /// Name.
-        username: String,
-        /// File with the password.
-        password_file: Option<PathBuf>,
-    },
-    /// `Authorization: Bearer`.
-    Bearer {
-        /// File with the token.
-        token_file: PathBuf,
-    },
 }
 
 /// A time of closer looking.

@@ -9,8 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::sources::Rate;
 use super::table::{LabelFrom, Priority};
-use super::tasks::Confirm;
-use crate::engine::PromotionPolicy;
+use crate::engine::{Confirm, PromotionPolicy};
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
 use crate::words::{Keep, Keyword, Label, Poll, Precision, Region, SourceId, TaskId, TopicFilter};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::check::Refusal;
 use super::quoted;
 use super::sources::Rate;
-use super::tasks::Confirm;
 use super::value::{Value, parse_duration};
 use super::yaml::{Content, Node};
+use crate::engine::Confirm;
 use crate::words::{BadRegion, Label, Region};
 
 /// `2/s`, `30/m`, `1/10s`: at most 100 a second, at least one a day.
@@ -26,18 +26,8 @@ pub(super) fn rate(text: &str) -> Result<Rate, Refusal> {
 }
 
 /// `2 of 3`.
-pub(super) fn confirm(text: &str, max: usize) -> Result<Confirm, Refusal> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let number = |word: &str| word.parse().ok().filter(|_| word.bytes().all(|byte| byte.is_ascii_digit()));
-    let read = match words.as_slice() {
-        [votes, "of", of] => number(votes).zip(number(of)),
-        _ => None,
-    };
-    let Some((votes, of)) = read else { return Err(Refusal::default()) };
-    if !(1..=max).contains(&of) || !(1..=of).contains(&votes) {
-        return Err(Refusal::default());
-    }
-    Ok(Confirm { votes, of })
+pub(super) fn confirm(text: &str) -> Result<Confirm, Refusal> {
+    text.parse().map_err(|_| Refusal::default())
 }
 
 /// A box of four numbers, or a polygon of pairs.

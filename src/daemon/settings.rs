@@ -9,7 +9,7 @@ use super::serving::Scoring;
 use super::throttle::ThrottleSettings;
 use crate::config::{self, Config, Feed, ImageSource, Task};
 use crate::engine::{
-    self, Configure, Confirm, Root, ScheduleSettings, SourceSettings, StateSettings, TaskSettings, UpdateSettings,
+    self, Configure, Root, ScheduleSettings, SourceSettings, StateSettings, TaskSettings, UpdateSettings,
 };
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
@@ -18,7 +18,7 @@ use crate::mqtt;
 use crate::shared::files::read_keys;
 use crate::shared::settings::{BadSettings, bad, base, rates};
 use crate::shared::views;
-use crate::source::{Access, Burst, Request, poll};
+use crate::source::{Burst, Request, poll};
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
@@ -101,21 +101,18 @@ fn task(config: &Config, task: &Task, whole: EmbeddingSpace) -> Result<TaskSetti
         },
         promotion: task.promotion.policy,
         shadow_images: task.promotion.shadow_images,
-        state: task.state.as_ref().map(state).transpose()?,
+        state: task.state.as_ref().map(state),
     })
 }
 
 /// When the predictions of a task become a state.
-fn state(state: &config::State) -> Result<StateSettings, BadSettings> {
-    let config::Confirm { votes, of } = state.confirm;
-    // What is no number of votes is refused as zero is.
-    let [votes, of] = [votes, of].map(|count| u8::try_from(count).unwrap_or(0));
-    Ok(StateSettings {
-        confirm: Confirm::new(votes, of).map_err(bad("tasks[].state.confirm"))?,
+fn state(state: &config::State) -> StateSettings {
+    StateSettings {
+        confirm: state.confirm,
         hold: state.hold,
         thresholds: state.thresholds.iter().map(|(class, least)| (class.clone(), *least as f32)).collect(),
         unknown_after: state.unknown_after,
-    })
+    }
 }
 
 /// Which broker, which client there and which user: what one of them refuses, another may take.
@@ -185,14 +182,10 @@ fn source_settings(config: &Config, source: &ImageSource) -> SourceSettings {
 pub(super) fn cameras(config: &Config) -> Vec<poll::Camera> {
     let camera = |source: &ImageSource| {
         let Feed::Http(http) = &source.feed else { return None };
-        let access = http.access.clone().map(|access| match access {
-            config::Access::Basic { username, password_file } => Access::Basic { username, password_file },
-            config::Access::Bearer { token_file } => Access::Bearer { token_file },
-        });
         let request = Request {
             url: http.url.clone(),
             timeout: http.timeout,
-            access,
+            access: http.access.clone(),
             ca_file: http.ca_file.clone(),
             max_bytes: Limits::default().bytes,
         };

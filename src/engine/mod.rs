@@ -14,7 +14,7 @@
 //! | `labels` | which samples are known and how they are labelled, which are worth a label, which go | `arrivals`, `awaited`, `class_folders`, `last_word`, `labelling`, `importing`, `undoing`, `forgetting`, `sheet`, `index`, `known`, `living`, `review_list`, `eviction` |
 //! | `model` | when to train, which head serves and why, how right it is | `schedule`, `training`, `promotion`, `in_service`, `shadow`, `live_accuracy`, `drift`, `registry`, `state`; `models`: what tasks share |
 //! | `remote` | settings, heads and backbones that are sent; their probation | `config_patch`, `updates`, `backbone_swap`, `backbone_switch` |
-//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
+//! | `messages` | what is published, its numbers and limits; the life of a request | `reports`, `alerts`, `requests`, `event_limiter`, `outbox_limits`, `refusals`, `broker_terms`, `pending`, `systemd_status` |
 //!
 //! `states` turns the predictions of a task into what is so; it is handed the time as [`Ages`] and publishes nothing itself.
 //!

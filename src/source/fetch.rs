@@ -16,7 +16,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body, Timeout};
 
 use super::frame;
-use crate::words::on_one_line;
+use crate::words::{Access, on_one_line};
 
 /// Redirects that are followed for one picture.
 const REDIRECTS: u32 = 3;
@@ -34,29 +34,12 @@ pub struct Request {
     pub url: String,
     /// For the whole exchange, redirects and body included.
     pub timeout: Duration,
-    /// Who we are.
+    /// Who we are; the files are read for each request, and white space at their ends does not count.
     pub access: Option<Access>,
     /// Who may have signed the camera's certificate; `None` takes the system's authorities.
     pub ca_file: Option<PathBuf>,
     /// The most bytes of a picture.
     pub max_bytes: usize,
-}
-
-/// Who we are to a camera. The files are read for each request; white space at their ends does not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Access {
-    /// Basic authentication; without a file the password is empty.
-    Basic {
-        /// Name.
-        username: String,
-        /// Password.
-        password_file: Option<PathBuf>,
-    },
-    /// `Authorization: Bearer`.
-    Bearer {
-        /// Token.
-        token_file: PathBuf,
-    },
 }
 
 /// What a camera answered.

@@ -14,7 +14,7 @@ pub mod poll;
 mod schedule;
 mod slot;
 
-pub use fetch::{Access, Request};
+pub use fetch::Request;
 pub use frame::{BadFrame, picture};
 pub use schedule::Burst;
 pub use slot::{Frame, News, Offered, Slots, WAITING_BYTES};

@@ -6,9 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::super::fetch::Access;
 use super::*;
 use crate::engine::SourceCounts;
+use crate::words::Access;
 
 /// What a request of the client said: its lines, without the empty one.
 type Asked = Vec<String>;

@@ -41,7 +41,7 @@ pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
 pub use reader::{Counts, Reader, Recent, StoredHead, StoredOfTask};
-pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow, UnseenSample};
+pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow};
 pub use spaces::SpacesInUse;
 pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};
 

@@ -10,7 +10,7 @@ use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use super::spaces::space_number;
 use crate::engine::{LabelSource, Predicted};
-use crate::words::{Label, Region, SampleId, SourceId, TaskId, Timestamp};
+use crate::words::{Label, Region, SampleId, TaskId, Timestamp};
 
 /// Everything that a task knows of a sample but its embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,19 +77,6 @@ pub struct LookedAt {
     pub regions: Vec<Region>,
     /// Whether one of these tasks has a label for it.
     pub is_labelled: bool,
-    /// Rises with the order of arrival.
-    pub number: u64,
-}
-
-/// A sample that has no embedding through which a task looks at it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnseenSample {
-    /// The sample.
-    pub id: SampleId,
-    /// Where it was first seen; `None` for a frame of a source.
-    pub path: Option<PathBuf>,
-    /// The source that it is a frame of.
-    pub source: Option<SourceId>,
     /// Rises with the order of arrival.
     pub number: u64,
 }
@@ -208,33 +195,6 @@ impl Reader {
             })?;
         }
         Ok(found.into_values().collect())
-    }
-
-    /// The first `limit` samples, in the order of arrival after `after`, that have no embedding through which this task
-    /// looks at them: it never did, or through a part of the picture that is no longer in use. Whether it is to look at
-    /// one is not known here. None for a sample to start after that is not stored.
-    pub fn unseen(
-        &self,
-        task: &TaskId,
-        after: Option<&SampleId>,
-        limit: usize,
-    ) -> Result<Vec<UnseenSample>, StoreError> {
-        self.read_for(task, |connection, looked| {
-            let Some(after) = place(connection, after)? else { return Ok(Vec::new()) };
-            let mut select = connection.prepare_cached(&format!(
-                "SELECT samples.image, path, source, number
-                 FROM samples LEFT JOIN task_samples ON sample = number AND task = ?2
-                 WHERE number > ?1 AND NOT EXISTS
-                     (SELECT 1 FROM embeddings WHERE embeddings.image = samples.image AND space = {})
-                 ORDER BY number LIMIT ?3",
-                looked.space
-            ))?;
-            let rows = select.query_map(params![after, task, limit], |row| {
-                let path = row.get::<_, Option<PathBytes>>(1)?.map(|PathBytes(path)| path);
-                Ok(UnseenSample { id: row.get(0)?, path, source: row.get(2)?, number: row.get(3)? })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
     }
 
     /// Where a sample was first seen.

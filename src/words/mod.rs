@@ -3,6 +3,7 @@
 //! They are checked when they are made and never again. Nothing here decides anything, and nothing here
 //! knows the time except by argument.
 
+mod access;
 mod broker_url;
 mod digest;
 mod keyword;
@@ -17,6 +18,7 @@ mod topic_filter;
 pub mod wildcard;
 
 pub use crate::keywords;
+pub use access::Access;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
 pub use keyword::{Component, Keep, Keyword, Poll, Precision};

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use edgetuned::config::{Access, Burst, Feed, Http, Rate};
+use edgetuned::config::{Burst, Feed, Http, Rate};
+use edgetuned::words::Access;
 use edgetuned::words::Keep;
 
 use crate::{fault, good, load_text};

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use edgetuned::config::{Confirm, LabelFrom, Origin, State, View};
+use edgetuned::config::{LabelFrom, Origin, State, View};
+use edgetuned::engine::Confirm;
 use edgetuned::engine::PromotionPolicy;
 use edgetuned::words::{Label, Region, SourceId, TaskId};
 use rand::{RngExt as _, SeedableRng as _};
@@ -51,14 +52,14 @@ fn a_task_has_what_it_says_and_the_rest_in_general() {
     assert_eq!(light.region_of_source(&SourceId::new("phone").unwrap()), Some(&Region::WHOLE));
     let thresholds = [("half open", 1.0), ("open", 0.9)].map(|(label, share)| (Label::new(label).unwrap(), share));
     let state = State {
-        confirm: Confirm { votes: 3, of: 5 },
+        confirm: Confirm::new(3, 5).unwrap(),
         hold: Duration::from_secs(2),
         thresholds: BTreeMap::from(thresholds),
         unknown_after: Duration::from_hours(1),
     };
     assert_eq!(door.state, Some(state));
     let plain = State {
-        confirm: Confirm { votes: 2, of: 3 },
+        confirm: Confirm::new(2, 3).unwrap(),
         hold: Duration::ZERO,
         thresholds: BTreeMap::new(),
         unknown_after: Duration::from_mins(5),
@@ -234,9 +235,7 @@ fn states_that_never_hold_are_refused() {
         good(&tasks(&format!("- {{id: a, state: {{confirm: {text}}}}}"))).tasks[0].state.clone().unwrap().confirm
     };
     for (votes, most) in [(1, 1), (1, 2), (2, 6), (1, 100), (50, 100), (100, 100)] {
-        assert_eq!(of(&format!("{votes} of {most}")), Confirm { votes, of: most });
-        let engine = edgetuned::engine::Confirm::new(votes as u8, most as u8).unwrap();
-        assert_eq!((engine.votes(), engine.of()), (votes, most), "what is valid is taken");
+        assert_eq!(of(&format!("{votes} of {most}")), Confirm::new(votes, most).unwrap());
     }
     let slow = fault("sources:\n- {id: a, http: 'http://c', every: 1h}\ntasks: [{id: t, state: {}}]");
     assert_eq!((slow.key.as_str(), slow.line), ("tasks[0].state.unknown_after", Some(2)), "of what somebody wrote");

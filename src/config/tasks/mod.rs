@@ -12,6 +12,7 @@ pub(super) use contradictions::contradictions;
 
 use super::table::{Config, LabelFrom, Prediction, Promotion, Training, Watch};
 use super::value::{Setting, Value, Values, show_duration};
+use crate::engine::Confirm;
 use crate::words::{Label, Region, SourceId, TaskId};
 
 /// One question: its classes, labels and head are its own.
@@ -64,16 +65,6 @@ pub struct State {
     pub thresholds: BTreeMap<Label, f64>,
     /// After this long without a vote the state is unknown.
     pub unknown_after: Duration,
-}
-
-/// `votes` of the last `of` predictions. Where two states have enough at once, the one with more votes holds; of as many,
-/// the present one, or else the one with the newest vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Confirm {
-    /// Votes that are needed, 1 to `of`.
-    pub votes: usize,
-    /// Predictions among which they are counted, 1 to 100.
-    pub of: usize,
 }
 
 /// How long a source may be silent where no state says it.
@@ -213,7 +204,7 @@ impl Setting for Confirm {
     }
 
     fn to_json(&self) -> Json {
-        json!(format!("{} of {}", self.votes, self.of))
+        json!(self.to_string())
     }
 }
 

@@ -17,9 +17,10 @@ use tracing::warn;
 
 use super::frames::DecodedFrame;
 use super::online_learning::{self, Observed};
+use super::parts::{Embedded, Embeddings, Known, Prepared, of};
 use crate::daemon::heartbeat::{Heartbeat, Heartbeats};
 use crate::daemon::serving::Servings;
-use crate::daemon::view_plan::{self, PlannedView, ViewPlan};
+use crate::daemon::view_plan::{PlannedView, ViewPlan};
 use crate::engine::{
     EmbeddedImage, Event, FRAMES_IN_FLIGHT_MAX, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested, View,
 };
@@ -29,7 +30,7 @@ use crate::shared::files::{PictureError, read_picture};
 use crate::source::Slots;
 use crate::store::{Reader, StoreError};
 use crate::train::{Frame, Grouper};
-use crate::words::{EmbeddingSpace, Region, SampleId, SourceId, Timestamp, error_chain};
+use crate::words::{EmbeddingSpace, SampleId, SourceId, Timestamp, error_chain};
 
 /// Decoded images waiting for the backbone: a few hundred KB each.
 const DECODED: usize = 2;
@@ -61,22 +62,8 @@ struct Read {
     stamp: FileStamp,
     id: SampleId,
     bytes: u64,
-    /// Each part that a task looks at, in the order of the first views of it.
-    parts: Vec<(EmbeddingSpace, Part)>,
-    /// Pixels (n, 3*h*w) of the n parts that are prepared.
-    tensors: Vec<f32>,
-    /// The views by which the store does not know the image.
-    new: Vec<bool>,
+    prepared: Prepared,
     decode: Duration,
-}
-
-/// A part of an image on its way to an embedding.
-#[derive(Debug)]
-pub(super) enum Part {
-    /// Its pixels are prepared.
-    Prepared,
-    /// The store has its embedding, (dim,).
-    Cached(Vec<f32>),
 }
 
 /// The worker's two threads and its queue.
@@ -175,53 +162,25 @@ impl Reading {
         // A listing passes over such files; this one was found before its sample went.
         let known = match self.reader.file_was_let_go(&job.path, stamp) {
             Ok(true) => return Err(failed(job, stamp, IngestOutcome::LetGo)),
-            Ok(false) => self.known(self.plan.of_root(job.root), &id),
+            Ok(false) => Known::of(&self.reader, self.plan.of_root(job.root), &id),
             Err(error) => Err(error),
         };
-        let Known { cached, new } = match known {
+        let known = match known {
             Ok(known) => known,
             Err(error) => {
                 return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: error_chain(&error) }));
             }
         };
-        let missing: Vec<Region> =
-            cached.iter().filter(|(_, _, cached)| cached.is_none()).map(|(region, ..)| region.clone()).collect();
-        let mut tensors = Vec::new();
-        // What nobody looks at is decoded too: a file that is no image is put aside.
-        if !missing.is_empty() || cached.is_empty() {
-            match image::decode(&picture.bytes, &self.limits) {
-                Ok(pixels) => tensors = self.preprocess.apply_regions(&pixels, &missing),
-                Err(bad) if bad.is_incomplete() => {
-                    return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: error_chain(&bad) }));
-                }
-                Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: error_chain(&bad) })),
+        let prepared = match known.prepare(&self.preprocess, || image::decode(&picture.bytes, &self.limits)) {
+            Ok(prepared) => prepared,
+            Err(bad) if bad.is_incomplete() => {
+                return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: error_chain(&bad) }));
             }
-        }
-        let part = |(_, space, cached): (_, _, Option<Vec<f32>>)| (space, cached.map_or(Part::Prepared, Part::Cached));
-        let parts = cached.into_iter().map(part).collect();
-        let bytes = picture.bytes.len() as u64;
-        Ok(Read { job, stamp, id, bytes, parts, tensors, new, decode: started.elapsed() })
-    }
-
-    /// What the store knows of an image that these views are of.
-    pub(super) fn known(&self, views: &[PlannedView], id: &SampleId) -> Result<Known, StoreError> {
-        let cached = |(region, space): (&Region, EmbeddingSpace)| {
-            Ok((region.clone(), space, self.reader.embedding(id, &space)?))
+            Err(bad) => return Err(failed(job, stamp, IngestOutcome::Bad { reason: error_chain(&bad) })),
         };
-        let is_new = |view: &PlannedView| Ok(!self.reader.is_looked_at(&view.task, id, &view.space)?);
-        Ok(Known {
-            cached: view_plan::parts(views).into_iter().map(cached).collect::<Result<_, StoreError>>()?,
-            new: views.iter().map(is_new).collect::<Result<_, StoreError>>()?,
-        })
+        let bytes = picture.bytes.len() as u64;
+        Ok(Read { job, stamp, id, bytes, prepared, decode: started.elapsed() })
     }
-}
-
-/// What the store knows of an image.
-pub(super) struct Known {
-    /// Each part that is looked at, with its embedding (dim,) where it has one.
-    pub(super) cached: Vec<(Region, EmbeddingSpace, Option<Vec<f32>>)>,
-    /// The views by which it does not know the image.
-    pub(super) new: Vec<bool>,
 }
 
 /// The outcome for a file that could not be read.
@@ -276,24 +235,33 @@ impl Embedding {
         grouper.assign_frame(id, embedding, Frame { source: job.root, at, gap })
     }
 
-    fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
-        let Read { job, stamp, id, bytes, parts, tensors, new, decode } = read;
-        let prepared: Vec<EmbeddingSpace> =
-            parts.iter().filter(|(_, part)| matches!(part, Part::Prepared)).map(|(space, _)| *space).collect();
-        let (n, total) = (prepared.len(), parts.len());
-        let started = Instant::now();
-        let rows = if n == 0 { Vec::new() } else { self.embedder.embed_each(&tensors, n)? };
-        let embed = if n == 0 { Duration::ZERO } else { started.elapsed() };
-        let (mut rows, mut embeddings, mut failed) = (rows.into_iter(), Embeddings::new(), None);
-        for (space, part) in parts {
-            match part {
-                Part::Cached(embedding) => embeddings.push((space, embedding)),
-                Part::Prepared => match rows.next().expect("the backbone gives a row for each part") {
-                    Ok(embedding) => embeddings.push((space, embedding)),
-                    Err(error) => failed = Some(error_chain(&error)),
-                },
+    /// What each task says of an image whose views `new` tells apart; the online worker hears of those that arrive.
+    pub(super) fn views(
+        &self,
+        planned: &[PlannedView],
+        new: &[bool],
+        embeddings: &Embeddings,
+        group: SampleId,
+        arrives: impl Fn(&PlannedView, bool) -> bool,
+    ) -> Vec<View> {
+        let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
+        let view = |(view, &is_new): (&PlannedView, &bool)| {
+            let PlannedView { task, space, .. } = view;
+            let embedding = of(embeddings, space)?;
+            let prediction = self.servings.score(task, embedding);
+            if arrives(view, is_new) {
+                let best = prediction.as_ref().and_then(|scored| scored.top.first());
+                let (predicted, embedding) = (best.map(|(label, _)| label.clone()), embedding.to_vec());
+                self.online.observe(task, Observed { group, embedding, predicted, arrived_at });
             }
-        }
+            Some(View { task: task.clone(), space: *space, is_new, prediction })
+        };
+        planned.iter().zip(new).filter_map(view).collect()
+    }
+
+    fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
+        let Read { job, stamp, id, bytes, prepared, decode } = read;
+        let Embedded { embeddings, made, parts, new, embed, failed } = prepared.embed(&mut *self.embedder)?;
         if let Some(reason) = failed {
             if embeddings.is_empty() {
                 let outcome = IngestOutcome::Bad { reason };
@@ -303,30 +271,14 @@ impl Embedding {
             warn!(path = %job.path.display(), reason, "a part of the image has no embedding");
         }
         // It was read again for what some task has not seen of it: to the others it is no arrival.
-        let is_revisit = new.contains(&false) && (new.contains(&true) || (1..total).contains(&n));
+        let is_revisit = new.contains(&false) && (new.contains(&true) || (1..parts).contains(&made.len()));
         let group = if is_revisit { id } else { self.group(&job, stamp, id, &embeddings) };
-        let arrived_at = Timestamp(jiff::Timestamp::now().as_millisecond());
-        let mut views = Vec::new();
-        for (PlannedView { task, space, .. }, is_new) in self.plan.of_root(job.root).iter().zip(new) {
-            let Some(embedding) = of(&embeddings, space) else { continue };
-            let prediction = self.servings.score(task, embedding);
-            let predicted = prediction.as_ref().and_then(|scored| scored.top.first()).map(|(label, _)| label.clone());
-            if !is_revisit || is_new || prepared.contains(space) {
-                let embedding = embedding.to_vec();
-                self.online.observe(task, Observed { group, embedding, predicted, arrived_at });
-            }
-            views.push(View { task: task.clone(), space: *space, is_new, prediction });
-        }
+        let views = self.views(self.plan.of_root(job.root), &new, &embeddings, group, |view, is_new| {
+            !is_revisit || is_new || made.contains(&view.space)
+        });
         let image = EmbeddedImage { id, bytes, views, embeddings, group, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }
-}
-
-/// Embeddings (dim,), each space once.
-pub(super) type Embeddings = Vec<(EmbeddingSpace, Vec<f32>)>;
-
-pub(super) fn of<'a>(embeddings: &'a Embeddings, space: &EmbeddingSpace) -> Option<&'a [f32]> {
-    embeddings.iter().find(|(known, _)| known == space).map(|(_, embedding)| embedding.as_slice())
 }
 
 /// The groups of near-duplicates. An image is compared with others that were embedded in the same space: a door and a

@@ -10,6 +10,7 @@ mod frames;
 pub(crate) mod ingest;
 pub(crate) mod job;
 pub(crate) mod online_learning;
+mod parts;
 pub(crate) mod query;
 mod review_query;
 mod task_learner;

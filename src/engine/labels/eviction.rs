@@ -74,6 +74,7 @@ impl Labels {
         let is_known = self.known.remove(&id);
         if is_known {
             cx.write(Write::DeleteSample { id });
+            self.under_way.labelled.remove(&id);
             for sheet in self.sheets.values_mut() {
                 sheet.index.remove(&id);
                 sheet.doubts.forget(&id);

@@ -110,6 +110,11 @@ impl SampleIndex {
         self.samples.get(id)?.label.map(|class| self.classes.name(class))
     }
 
+    /// Every sample with a label.
+    pub fn labelled_ids(&self) -> impl Iterator<Item = SampleId> + '_ {
+        self.samples.iter().filter(|(_, known)| known.label.is_some()).map(|(id, _)| *id)
+    }
+
     /// The samples with this label, and the labels like it that wait for their image.
     pub fn labelled_as(&self, label: &Label) -> (Vec<SampleId>, Vec<PendingLabel>) {
         let class = self.classes.numbers.get(label);

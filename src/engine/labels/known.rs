@@ -31,10 +31,6 @@ impl KnownSamples {
         self.0.contains(id)
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = SampleId> + '_ {
-        self.0.iter().copied()
-    }
-
     pub fn add(&mut self, id: SampleId) {
         self.0.insert(id);
     }

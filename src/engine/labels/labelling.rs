@@ -135,6 +135,22 @@ impl UnderWay {
         self.changes
     }
 
+    /// A sample got a label in a task, or lost it.
+    fn count_label(&mut self, id: SampleId, was_labelled: bool, is_labelled: bool) {
+        match (was_labelled, is_labelled) {
+            (false, true) => *self.labelled.entry(id).or_default() += 1,
+            (true, false) => {
+                if let Some(tasks) = self.labelled.get_mut(&id) {
+                    *tasks -= 1;
+                    if *tasks == 0 {
+                        self.labelled.remove(&id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// What corrects at once in a task learns a sample as it is now, unless it is being forgotten.
     pub fn learn(&self, cx: &mut Cx<'_>, id: SampleId) {
         if !self.leaving.contains(&id) {
@@ -168,7 +184,11 @@ impl Sheet {
         source: LabelSource,
         change: Option<u64>,
     ) -> Changed {
+        let was_labelled = self.index.label(&id).is_some();
         let changed = self.index.set_label(id, label.clone(), source);
+        if changed == Changed::Label {
+            under_way.count_label(id, was_labelled, label.is_some());
+        }
         let is_said_again = changed != Changed::Label && !matches!(source, LabelSource::Folder | LabelSource::Undo);
         let is_confirmed = is_said_again && self.left_out.contains(&id);
         if changed == Changed::Nothing && !is_confirmed {

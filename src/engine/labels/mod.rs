@@ -51,6 +51,8 @@ pub(super) struct Labels {
 struct UnderWay {
     /// Samples that are being forgotten: what is learned at once has let go of them, and they are still stored.
     leaving: BTreeSet<SampleId>,
+    /// In how many tasks each sample has a label; it is asked for with every tick.
+    labelled: BTreeMap<SampleId, u32>,
     /// The number of the latest change by a person.
     changes: u64,
     /// The change of the import that further requests may belong to.
@@ -93,19 +95,17 @@ impl Labels {
             }
             (task.id.clone(), sheet)
         };
-        let sheets = settings.tasks.iter().map(sheet).collect();
-        Self { known, sheets, eviction: Eviction::default(), under_way: UnderWay { changes, ..UnderWay::default() } }
+        let sheets: BTreeMap<TaskId, Sheet> = settings.tasks.iter().map(sheet).collect();
+        let mut under_way = UnderWay { changes, ..UnderWay::default() };
+        for id in sheets.values().flat_map(|sheet| sheet.index.labelled_ids()) {
+            *under_way.labelled.entry(id).or_default() += 1;
+        }
+        Self { known, sheets, eviction: Eviction::default(), under_way }
     }
 
     /// Samples, and how many of them are labelled in any task.
     pub fn samples(&self) -> (usize, usize) {
-        let labelled = match self.sheets.values().collect::<Vec<_>>()[..] {
-            [only] => only.index.labelled(),
-            ref sheets => {
-                self.known.ids().filter(|id| sheets.iter().any(|sheet| sheet.index.label(id).is_some())).count()
-            }
-        };
-        (self.known.len(), labelled)
+        (self.known.len(), self.under_way.labelled.len())
     }
 
     /// Samples that a task looks at, and how many of them it has a label for.

@@ -3,6 +3,7 @@
 //! The other machines hand it what there is to say ([`super::context::Cx`] has a method for each kind of message) and
 //! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
+mod alerts;
 mod broker_terms;
 mod event_limiter;
 mod outbox_limits;
@@ -20,6 +21,7 @@ use super::snapshot::{HeadInfo, Spooled};
 use super::write::RememberedReply;
 use crate::wire::{AlertId, Ignored, SourceHealth, TaskHealth, TrainingPhase, Warning};
 use crate::words::{SourceId, TaskId, Timestamp};
+use alerts::Alerts;
 pub use broker_terms::{Item, Terms, Unanswered};
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
@@ -28,8 +30,8 @@ use pending::{Acks, IdempotencyCache, PendingRequests};
 pub use pending::{JobId, UNDER_WAY_MAX};
 pub use refusals::BrokerRecord;
 use refusals::Refusals;
+use reports::Reports;
 pub use reports::prediction_body;
-use reports::{Alerts, Reports};
 pub(super) use requests::{Admission, IncomingRequest};
 use systemd_status::LastStatus;
 

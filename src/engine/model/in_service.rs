@@ -91,7 +91,7 @@ impl Model {
         let version = head.map(|head| head.version);
         self.live.serves(version, record);
         cx.task_act(TaskAct::Serve(version));
-        self.judge_again(cx);
+        self.is_to_judge = true;
     }
 
     /// A request puts a stored head in service.

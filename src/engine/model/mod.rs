@@ -49,6 +49,8 @@ pub(super) struct Model {
     streams: Streams,
     /// What makes a state of the predictions, where the task has one.
     state: Option<StateMachine>,
+    /// Whether the latest image is to be judged again.
+    is_to_judge: bool,
     /// What a training could learn from, as the labels' machine posted.
     counts: LabelCounts,
     /// Whether files wait, as the files' machine posted, and since when without a pause.
@@ -75,6 +77,7 @@ impl Model {
             live,
             streams: Streams::default(),
             state: settings.state.clone().map(|settings| StateMachine::new(settings, state)),
+            is_to_judge: false,
             counts: LabelCounts::default(),
             files_wait: false,
             backlog_since: None,
@@ -162,7 +165,7 @@ impl Model {
             self.answered(cx, id, &label, predicted);
             self.label_after_drift(cx);
         }
-        self.judge_again(cx);
+        self.is_to_judge = true;
     }
 
     /// A label that was given before counts from now on, since its image has an embedding that this task looks at.

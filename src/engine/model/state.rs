@@ -29,16 +29,15 @@ impl Model {
         self.state_changed(cx, change);
     }
 
-    /// Time passed.
+    /// Time passed. Where another head serves since, or labels correct it, what it says of the latest image may be something
+    /// else: it is asked once for all labels that came together.
     pub fn look_at_state(&mut self, cx: &mut Cx<'_>) {
         let ages = cx.ages();
         let change = self.state.as_mut().map(|machine| machine.tick(&ages));
         self.state_changed(cx, change);
-    }
-
-    /// Another head serves, or a label corrects it: what it says of the latest image may be something else.
-    pub(super) fn judge_again(&mut self, cx: &mut Cx<'_>) {
-        if let Some(image) = self.state.as_ref().and_then(StateMachine::latest_image) {
+        if std::mem::take(&mut self.is_to_judge)
+            && let Some(image) = self.state.as_ref().and_then(StateMachine::latest_image)
+        {
             cx.task_act(TaskAct::JudgeAgain(image));
         }
     }

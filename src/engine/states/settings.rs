@@ -10,7 +10,8 @@ use crate::words::Label;
 /// The most predictions that are looked back at.
 const OF_MAX: u8 = 100;
 
-/// How many of the last predictions have to vote for a state; written `2 of 3`.
+/// How many of the last predictions have to vote for a state; written `2 of 3`. Where two states have enough at once, the one
+/// with more votes holds; of as many, the present one, or else the one with the newest vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confirm {
     votes: u8,
@@ -59,10 +60,13 @@ impl FromStr for Confirm {
     type Err = BadConfirm;
 
     fn from_str(text: &str) -> Result<Self, BadConfirm> {
-        let number = |text: &str| text.trim().parse::<u8>().ok();
-        let parts = text.split_once(" of ").and_then(|(votes, of)| Some((number(votes)?, number(of)?)));
-        parts
-            .and_then(|(votes, of)| Self::new(votes, of).ok())
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| text.parse::<u8>().ok().filter(|_| is_digits(text));
+        let read = match text.split_whitespace().collect::<Vec<_>>()[..] {
+            [votes, "of", of] => number(votes).zip(number(of)),
+            _ => None,
+        };
+        read.and_then(|(votes, of)| Self::new(votes, of).ok())
             .ok_or_else(|| BadConfirm { found: text.chars().take(80).collect() })
     }
 }

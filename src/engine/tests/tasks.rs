@@ -32,17 +32,22 @@ fn image(number: u8) -> SampleId {
     SampleId::of(&[number])
 }
 
-fn arrives(engine: &mut Engine, names: &[&str], number: u8) -> Step {
-    let view = |name: &&str| View { task: id(name), space: space(), is_new: true, prediction: None };
-    let picture = EmbeddedImage {
+/// Image `number` as the ingest worker saw it, with one embedding for all views.
+fn picture(number: u8, views: Vec<View>) -> EmbeddedImage {
+    EmbeddedImage {
         id: image(number),
         bytes: 1,
-        views: names.iter().map(view).collect(),
+        views,
         embeddings: vec![(space(), vec![0.0])],
         group: image(number),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
-    };
+    }
+}
+
+fn arrives(engine: &mut Engine, names: &[&str], number: u8) -> Step {
+    let view = |name: &&str| View { task: id(name), space: space(), is_new: true, prediction: None };
+    let picture = picture(number, names.iter().map(view).collect());
     let (path, stamp) = (PathBuf::from(format!("/in/{number}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
     let outcome = IngestOutcome::Image(Box::new(picture));
     engine.step(at(1), Event::Ingest(Ingested { root: 0, path, stamp, outcome }))
@@ -285,15 +290,7 @@ fn a_frame_that_speaks_against_the_state_makes_its_camera_look_more_closely() {
     engine.start(at(0));
     let bursts = |engine: &mut Engine, number: u8, class: &str| {
         let view = View { task: id("door"), space: space(), is_new: true, prediction: Some(sure_of(class)) };
-        let image = EmbeddedImage {
-            id: image(number),
-            bytes: 1,
-            views: vec![view],
-            embeddings: vec![(space(), vec![0.0])],
-            group: image(number),
-            decode: Duration::ZERO,
-            embed: Duration::from_millis(1),
-        };
+        let image = picture(number, vec![view]);
         let outcome = FrameOutcome::Image(Box::new(image));
         let read = FrameRead { source: garage.clone(), stale: false, waiter: None, outcome };
         let step = engine.step(at(u64::from(number)), Event::Frame(read));
@@ -373,15 +370,7 @@ fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     let sees = |engine: &mut Engine, number: u8, label: &str| {
         let scored = sure_of(label);
         let view = View { task: id("door"), space: space(), is_new: true, prediction: Some(scored) };
-        let picture = EmbeddedImage {
-            id: image(number),
-            bytes: 1,
-            views: vec![view],
-            embeddings: vec![(space(), vec![0.0])],
-            group: image(number),
-            decode: Duration::ZERO,
-            embed: Duration::from_millis(1),
-        };
+        let picture = picture(number, vec![view]);
         let outcome = IngestOutcome::Image(Box::new(picture));
         let (path, stamp) =
             (PathBuf::from(format!("/in/{number}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
@@ -404,7 +393,8 @@ fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     );
     assert_eq!(state(&sees(&mut engine, 3, "shut")), None);
     // A label corrects the head: the latest image is judged again, and its vote is replaced.
-    let step = labels(&mut engine, "door", 3, "open");
+    labels(&mut engine, "door", 3, "open");
+    let step = engine.step(at(4), Event::Tick);
     let asked = |act: &Act| matches!(act, Act::Task(task, TaskAct::JudgeAgain(id)) if *task == self::id("door") && *id == image(3));
     assert!(step.acts.iter().any(asked), "{:?}", step.acts);
 }

@@ -8,6 +8,10 @@ use super::*;
 
 const TABLES: &str = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state";
 
+/// The same of version 5.
+const TABLES_5: &str = "spaces embeddings samples label_history awaited_labels files heads outbox ledger statistics updates \
+                        chunks state";
+
 /// A file as version 1 wrote it, with rows in every table and numbers that were given and are gone.
 fn version_1(folder: &Path) -> Connection {
     let connection = Connection::open(folder.join("edgetuned.db")).unwrap();
@@ -79,19 +83,54 @@ fn rows(connection: &Connection, columns: &[(String, String)], now: &[(&str, &st
     found
 }
 
-fn columns(connection: &Connection) -> Vec<(String, String)> {
+fn columns(connection: &Connection, tables: &str) -> Vec<(String, String)> {
     let columns = |table: &str| {
         let names = "SELECT group_concat('\"' || name || '\"', ', ') FROM pragma_table_info(?1)";
         (table.to_owned(), connection.query_row(names, [table], |row| row.get(0)).unwrap())
     };
-    TABLES.split(' ').map(columns).collect()
+    tables.split(' ').map(columns).collect()
+}
+
+#[test]
+fn a_state_folder_from_before_there_were_tasks_comes_through_whole() {
+    let folder = folder();
+    let file = folder.path().join("edgetuned.db");
+    fs::write(&file, include_bytes!("../../../tests/data/stores/version-5.db")).unwrap();
+    let old = Connection::open(&file).unwrap();
+    assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), 5);
+    let columns = columns(&old, TABLES_5);
+    let before = rows(&old, &columns, &[]);
+    drop(old);
+    let reader = Reader::open(folder.path(), SpacesInUse::default()).unwrap();
+    drop(reader);
+    let now = Connection::open(&file).unwrap();
+    assert_eq!(now.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap(), database::NEWEST);
+    assert_eq!(rows(&now, &columns, NOW), before);
+    drop(now);
+
+    // What a person would miss: labels with what was taken back, the label that waits, both heads and what they learned.
+    let heads = Reader::open(folder.path(), SpacesInUse::default()).unwrap().heads(&task()).unwrap();
+    let statuses: Vec<_> = heads.iter().map(|head| (head.head.version, head.status)).collect();
+    assert_eq!(statuses, [(1, HeadStatus::Kept), (2, HeadStatus::Champion)]);
+    let spaces = SpacesInUse::whole(heads[1].space);
+    let reader = Reader::open(folder.path(), spaces).unwrap();
+    let champion = reader.champion(&task()).unwrap().unwrap();
+    assert_eq!(HeadRecord::from_bytes(&champion.bytes).unwrap().head.id.0, "d5269f4b4d19");
+    let statistics = crate::train::LabelStats::from_bytes(&reader.statistics(&task()).unwrap().unwrap()).unwrap();
+    let labelled = reader.labelled(&task()).unwrap();
+    assert_eq!((labelled.ids.len(), labelled.embeddings.ncols()), (13, 3));
+    assert_eq!(statistics.contributors().count(), 12, "the thirteenth label is newer than the last verdict");
+    let red = labelled.ids.iter().find(|id| id.to_string().starts_with("c75611966fcc")).unwrap();
+    let history = reader.label_history(&task(), red).unwrap();
+    let said: Vec<_> = history.iter().map(|line| line.label.as_ref().map(Label::as_str)).collect();
+    assert_eq!(said, ["red", "scarlet", "red", "scarlet"].map(Some));
 }
 
 #[test]
 fn a_file_of_version_1_comes_through_whole() {
     let folder = folder();
     let old = version_1(folder.path());
-    let columns = columns(&old);
+    let columns = columns(&old, TABLES);
     let before = rows(&old, &columns, &[]);
     for table in TABLES.split(' ') {
         assert!(before.iter().any(|row| row.starts_with(&format!("{table}: "))), "{table} has a row");
@@ -163,7 +202,7 @@ fn a_file_whose_rows_refer_to_nothing_is_not_migrated() {
     let old = version_1(folder.path());
     old.pragma_update(None, "foreign_keys", false).unwrap();
     old.execute("DELETE FROM samples WHERE number = 3", []).unwrap();
-    let columns = columns(&old);
+    let columns = columns(&old, TABLES);
     let before = rows(&old, &columns, &[]);
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { action: "migrate", .. }), "{error:?}");

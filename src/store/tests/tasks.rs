@@ -159,26 +159,17 @@ fn a_task_learns_from_its_labels_with_the_embeddings_of_its_region() {
 }
 
 #[test]
-fn what_a_task_has_not_looked_at_is_listed_until_it_is_embedded() {
+fn a_task_learns_from_what_it_looked_at_through_the_regions_that_are_in_use() {
     let folder = folder();
     let mut store = open_two(folder.path(), "a");
     store.commit(&[sample(1), seen_by_both(2), sample(3), file(1), file(2)]).unwrap();
     let reader = store.reader().unwrap();
-    let unseen = |after: Option<u64>, limit| {
-        let found = reader.unseen(&door(), after.map(id).as_ref(), limit).unwrap();
-        found.into_iter().map(|sample| (sample.id, sample.path.unwrap())).collect::<Vec<_>>()
-    };
-    assert_eq!(reader.unseen(&task(), None, 9).unwrap(), []);
-    assert_eq!(unseen(None, 9), [(id(1), path(1)), (id(3), path(3))]);
-    assert_eq!((unseen(None, 1), unseen(Some(1), 9)), (vec![(id(1), path(1))], vec![(id(3), path(3))]));
     // A label alone makes no embedding.
     store.commit(&[of_door(labelled(3, Some("open"), 1))]).unwrap();
-    assert_eq!(unseen(Some(1), 9), [(id(3), path(3))]);
     assert_eq!(reader.labelled(&door()).unwrap().ids, []);
     let embedded = |n| Write::Embedding { id: id(n), space: half("a"), embedding: half_embedding(n) };
     let look = |n| Write::Look { task: door(), id: id(n), space: half("a") };
     store.commit(&[embedded(3), look(3), look(77)]).unwrap();
-    assert_eq!(unseen(None, 9), [(id(1), path(1))]);
     assert_eq!(reader.labelled(&door()).unwrap().embeddings.row(0).to_vec(), half_embedding(3));
 
     // Moved, the region is embedded again, and no label is lost.
@@ -189,9 +180,6 @@ fn what_a_task_has_not_looked_at_is_listed_until_it_is_embedded() {
     let backbone = backbone();
     let mut store = Store::open(folder.path(), &OpenOptions { spaces, ..options(&backbone) }).unwrap();
     let reader = store.reader().unwrap();
-    let ids = |reader: &Reader| reader.unseen(&door(), None, 9).unwrap().into_iter().map(|sample| sample.id).collect();
-    let unseen: Vec<SampleId> = ids(&reader);
-    assert_eq!(unseen, [1, 2, 3].map(id));
     assert!(reader.file_is_known(&path(1), stamp(1)).unwrap(), "the door never looked at it");
     assert!(!reader.file_is_known(&path(2), stamp(2)).unwrap(), "it is read again");
     let again = Write::Embedding { id: id(3), space: moved, embedding: vec![7.0; DIM] };

@@ -34,8 +34,10 @@ pub struct Observed {
     champion: BTreeMap<TaskId, (Option<u64>, bool)>,
     /// Whether somebody asked for a rollback in the events since the last commit.
     pub(super) asked_back: BTreeSet<TaskId>,
-    /// Results of the heads in service; of none where another backbone came and went.
+    /// Results of the heads in service, where they are known.
     pub(super) live: BTreeMap<TaskId, Live>,
+    /// The heads whose predictions were scored since the commit began.
+    pub(super) scored: BTreeSet<(TaskId, u64)>,
     /// When each message went into the outbox, since the life began.
     pub spooled_at: BTreeMap<u64, Duration>,
     /// Versions of updates that were installed and did not hold.
@@ -118,6 +120,7 @@ impl World {
     pub(super) fn commit_begins(&mut self) {
         let champion = |known: &Known| (known.champion().map(|head| head.head.version), false);
         self.observed.champion = self.model.tasks.iter().map(|(task, known)| (task.clone(), champion(known))).collect();
+        self.observed.scored.clear();
         self.observed.tasks.commit_begins();
     }
 
@@ -209,7 +212,10 @@ impl World {
             panic!("head {version} of {task} comes into service but is not stored")
         };
         self.observed.champion.insert(task.clone(), (Some(version), false));
-        if head.space == self.settings.space && champion != Some(version) {
+        // Of several labels that come together the first may bring a head into service, and the others then score it,
+        // though all are written before it serves: only the engine knows how many.
+        let is_scored = self.observed.scored.contains(&(task.clone(), version));
+        if head.space == self.settings.space && champion != Some(version) && !is_scored {
             self.observed.live.insert(task.clone(), Live::of(version));
         } else {
             self.observed.live.remove(task);

@@ -214,7 +214,9 @@ impl World {
             let before = unseen.files.len();
             unseen.files.extend(there.map(|path| (0, path.clone())));
             if unseen.files.len() == before {
-                lacking.into_iter().for_each(|task| *unseen.missing.entry(task).or_default() += 1);
+                for task in lacking {
+                    *unseen.missing.entry(task).or_default() += 1;
+                }
             }
         }
         let looked_through = after + limit as u64;

@@ -1,0 +1,102 @@
+//! The parts of an image that tasks look at, on their way to embeddings: what the store has of them is not made again, the
+//! others are cut out of one decoding and go through the backbone as one batch.
+
+use std::time::{Duration, Instant};
+
+use crate::daemon::view_plan::{self, PlannedView};
+use crate::image::{BadImage, Preprocess, Rgb};
+use crate::ports::{EmbedError, Embedder};
+use crate::store::{Reader, StoreError};
+use crate::words::{EmbeddingSpace, Region, SampleId, error_chain};
+
+/// Embeddings (dim,), each space once.
+pub(super) type Embeddings = Vec<(EmbeddingSpace, Vec<f32>)>;
+
+/// The embedding of this space.
+pub(super) fn of<'a>(embeddings: &'a Embeddings, space: &EmbeddingSpace) -> Option<&'a [f32]> {
+    embeddings.iter().find(|(known, _)| known == space).map(|(_, embedding)| embedding.as_slice())
+}
+
+/// What the store knows of an image.
+pub(super) struct Known {
+    /// Each part that is looked at, with its embedding (dim,) where it has one.
+    cached: Vec<(Region, EmbeddingSpace, Option<Vec<f32>>)>,
+    /// The views by which it does not know the image.
+    new: Vec<bool>,
+}
+
+/// An image whose missing parts are cut out.
+pub(super) struct Prepared {
+    /// Each part that a task looks at, in the order of the first views of it; its embedding where the store has it.
+    parts: Vec<(EmbeddingSpace, Option<Vec<f32>>)>,
+    /// Pixels (n, 3*h*w) of the n parts that have none.
+    tensors: Vec<f32>,
+    new: Vec<bool>,
+}
+
+/// An image with its embeddings.
+pub(super) struct Embedded {
+    pub embeddings: Embeddings,
+    /// The spaces of those that the backbone made just now.
+    pub made: Vec<EmbeddingSpace>,
+    /// How many parts are looked at.
+    pub parts: usize,
+    /// The views by which the store does not know it.
+    pub new: Vec<bool>,
+    /// The backbone; zero when all embeddings came from the store.
+    pub embed: Duration,
+    /// Why a part has no embedding, where one has none.
+    pub failed: Option<String>,
+}
+
+impl Known {
+    /// What the store knows of an image that these views are of.
+    pub fn of(reader: &Reader, views: &[PlannedView], id: &SampleId) -> Result<Self, StoreError> {
+        let cached =
+            |(region, space): (&Region, EmbeddingSpace)| Ok((region.clone(), space, reader.embedding(id, &space)?));
+        let is_new = |view: &PlannedView| Ok(!reader.is_looked_at(&view.task, id, &view.space)?);
+        Ok(Self {
+            cached: view_plan::parts(views).into_iter().map(cached).collect::<Result<_, StoreError>>()?,
+            new: views.iter().map(is_new).collect::<Result<_, StoreError>>()?,
+        })
+    }
+
+    /// Decodes the image if a part of it is missing, and cuts the missing ones out. What nobody looks at is decoded too: a
+    /// file that is no image is put aside.
+    pub fn prepare(
+        self,
+        preprocess: &Preprocess,
+        decode: impl FnOnce() -> Result<Rgb, BadImage>,
+    ) -> Result<Prepared, BadImage> {
+        let Self { cached, new } = self;
+        let lacks = |(_, _, cached): &&(Region, EmbeddingSpace, Option<Vec<f32>>)| cached.is_none();
+        let missing: Vec<Region> = cached.iter().filter(lacks).map(|(region, ..)| region.clone()).collect();
+        let tensors = if missing.is_empty() && !cached.is_empty() {
+            Vec::new()
+        } else {
+            preprocess.apply_regions(&decode()?, &missing)
+        };
+        Ok(Prepared { parts: cached.into_iter().map(|(_, space, cached)| (space, cached)).collect(), tensors, new })
+    }
+}
+
+impl Prepared {
+    /// Has the backbone make the embeddings that are missing, all at once; one that is not finite costs its own part only.
+    pub fn embed(self, embedder: &mut dyn Embedder) -> Result<Embedded, EmbedError> {
+        let Self { parts, tensors, new } = self;
+        let made: Vec<EmbeddingSpace> =
+            parts.iter().filter(|(_, cached)| cached.is_none()).map(|(space, _)| *space).collect();
+        let started = Instant::now();
+        let rows = if made.is_empty() { Vec::new() } else { embedder.embed_each(&tensors, made.len())? };
+        let embed = if made.is_empty() { Duration::ZERO } else { started.elapsed() };
+        let (count, mut rows, mut failed) = (parts.len(), rows.into_iter(), None);
+        let mut embeddings = Embeddings::new();
+        for (space, cached) in parts {
+            match cached.map_or_else(|| rows.next().expect("the backbone gives a row for each part"), Ok) {
+                Ok(embedding) => embeddings.push((space, embedding)),
+                Err(error) => failed = Some(error_chain(&error)),
+            }
+        }
+        Ok(Embedded { embeddings, made, parts: count, new, embed, failed })
+    }
+}
