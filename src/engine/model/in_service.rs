@@ -141,6 +141,8 @@ impl Model {
         }
         if self.live.champion != champion {
             self.live.serves(champion, None);
+            // Or what is stored would be found when the former one serves again: its shadow may be deleted by then.
+            self.write_live(cx);
         }
         if let Some(shadow) = &self.live.shadow {
             cx.task_act(TaskAct::Shadow(Some(shadow.head.version)));

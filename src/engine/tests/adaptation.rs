@@ -36,6 +36,8 @@ fn arrives(engine: &mut Engine, number: u32, scored: Scored) -> Step {
         views: views(Some(scored)),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
+        thumbnail: None,
+        picture: None,
     };
     let path = PathBuf::from(format!("/in/{number}.jpg"));
     let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
@@ -237,12 +239,13 @@ fn labelled_images_leave_the_review_list() {
     }
     let item = |number| ReviewItem {
         image: image(number),
-        path: String::new(),
+        path: Some(String::new()),
         reason: ReviewReason::Uncertain,
         suggestion: None,
         probability: None,
         label: None,
         neighbours: vec![],
+        source: None,
     };
     gets(&mut engine, image(2), "nut", 5);
     let review = Review { items: vec![item(0), item(1), item(2), item(99)], advice: None };
@@ -307,4 +310,21 @@ fn a_store_over_its_quota_evicts_samples_and_reports_it() {
     arrives(&mut engine, 4, scored("nut", None));
     engine.step(at(15), Event::Adapter(AdapterEvent::EvictionCandidates(vec![])));
     assert!(looks(&engine.step(at(16), vitals())), "one came during the search, and was not looked at");
+}
+
+#[test]
+fn what_is_remembered_of_a_head_is_forgotten_when_another_one_serves_at_the_start() {
+    let head = HeadRef { id: HeadId("head-3".into()), version: 3 };
+    let shadow = serde_json::json!({
+        "head": head, "measured": Measured::default(), "seen": 0, "agreed": 0, "won": 0, "lost": 0
+    });
+    let shadow: Shadow = serde_json::from_value(shadow).unwrap();
+    let live = LiveAccuracy { champion: Some(1), shadow: Some(shadow), ..LiveAccuracy::default() };
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), with(|stored| stored.live = live));
+    let step = engine.start(at(0));
+    let stored = step.writes.iter().find_map(|write| match write {
+        Write::LiveState { state, .. } => Some((state.champion, state.shadow.is_some())),
+        _ => None,
+    });
+    assert_eq!(stored, Some((Some(2), false)), "or its shadow goes on when it serves again, deleted or not");
 }
