@@ -13,7 +13,7 @@ use edgetuned::engine::{
 use edgetuned::head::BackboneRef;
 use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
 use edgetuned::wire::Topic;
-use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, Label, Origin, SampleId, TaskId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -56,12 +56,14 @@ fn step(n: u64) -> Vec<Write> {
     vec![
         Write::Sample(Box::new(NewSample {
             id: id(n),
-            path: path(n).into(),
+            origin: Origin::File(path(n).into()),
             bytes: n,
             arrived_at: at,
             embeddings: vec![(space(), embedding(n))],
             group: id(n),
             looks: vec![Look { task: TaskId::default(), space: space(), predicted: None }],
+            thumbnail: None,
+            picture: None,
         })),
         Write::File {
             path: path(n).into(),

@@ -15,6 +15,7 @@ use crate::daemon::RunError;
 use crate::ports::EmbedError;
 use crate::shared::backbone::NoBackbone;
 use crate::store::StoreError;
+use crate::words::SourceId;
 
 /// A command that failed.
 #[derive(Debug)]
@@ -131,6 +132,11 @@ impl Failure {
 /// An error with its causes, in one line.
 pub fn one_line_chain(error: &dyn std::error::Error) -> String {
     one_line(&crate::words::error_chain(error))
+}
+
+/// Where an image comes from: the path of its file, or the name of its source.
+pub fn whence(path: Option<&str>, source: Option<&SourceId>) -> String {
+    path.map_or_else(|| source.map_or("-", SourceId::as_str).to_owned(), one_line)
 }
 
 /// `text` without line breaks and control characters: file names are not trusted.

@@ -8,7 +8,7 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::failure::{Failure, one_line};
+use super::failure::{Failure, whence};
 use crate::backbone::Candidate;
 use crate::engine::LabelSource;
 use crate::store::files::NewFile;
@@ -164,7 +164,7 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
             text(&row.predicted),
             row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
             row.arrived_at,
-            one_line(&row.path),
+            whence(row.path.as_deref(), row.source.as_ref()),
         )?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Images that come otherwise than as files: where from, how often, and which of their bytes are kept.
+//! Images that come otherwise than as files: where from, how often, and of which the bytes are kept.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct ImageSource {
     pub feed: Feed,
     /// Most frames that are looked at; the newest one waits, older ones are skipped.
     pub rate: Rate,
-    /// Which frames are kept as files.
+    /// Of which frames the bytes are kept.
     pub keep: Keep,
 }
 

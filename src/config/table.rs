@@ -119,9 +119,7 @@ keys! {
         path: PathBuf = "/var/lib/edgetuned", PATH, "The state folder, absolute.";
         precision: Precision = "f16", word::<Precision>(), "Precision of stored embeddings.";
         quota_mb: u64 = "512", integer(1, 1_048_576), "MiB for the state folder, 8 or more.";
-    }
-    without_field {
-        "store.thumbnails" = none, RESERVED, "Whether thumbnails are kept for the web page.";
+        thumbnails: bool = "true", BOOL, "Whether a small picture of each sample is kept, to look at.";
     }
 
     /// When and how to train.
@@ -200,7 +198,7 @@ keys! {
         "sources[].timeout" = "5s", duration(ms(100), ms(120_000)), "Longest time of one request.";
         "sources[].burst.every" = "1s", duration(ms(100), hours(1)), "The same while something changes.";
         "sources[].burst.for" = "20s", duration(ms(0), hours(1)), "How long that lasts; 0s: never.";
-        "sources[].keep" = "changed", word::<Keep>(), "Which frames are kept as files.";
+        "sources[].keep" = "changed", word::<Keep>(), "Whose bytes are kept in the state folder.";
 
         "tasks" = "[]", items(16, "id: door"), "Several questions about one picture.";
         "tasks[].id" = none, SLUG, "Its name in topics and requests.";

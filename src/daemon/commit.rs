@@ -238,7 +238,8 @@ fn is_full(error: &StoreError) -> bool {
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
     use Act::{
-        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, PauseScans, Publish, Rescan, Stat, Systemd, Task,
+        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, IngestPicture, PauseScans, Publish, Rescan, Stat,
+        Systemd, Task,
     };
     matches!(
         act,
@@ -246,6 +247,7 @@ fn promises_nothing(act: &Act) -> bool {
             | AdaptToBroker(_)
             | Ingest { .. }
             | IngestFrame { .. }
+            | IngestPicture { .. }
             | Burst(_)
             | Stat { .. }
             | Rescan

@@ -161,6 +161,7 @@ impl Runtime {
                 self.ingest(ingest::Job::File(ingest::File { root, path }))?;
             }
             Act::IngestFrame { source } => self.ingest(ingest::Job::Frame(source))?,
+            Act::IngestPicture { id } => self.ingest(ingest::Job::Picture(id))?,
             Act::Burst(source) => self.workers.cameras.burst(&source),
             Act::Stat { root, path } => self.workers.watch.look(root, path),
             Act::CheckFiles(images) => self.workers.watch.check(images),

@@ -144,8 +144,12 @@ const PAGE: usize = 4_096;
 /// the history. Measured with the store's tables as for a sample: 267 to 304.
 const LOOK: usize = 300;
 
+/// What a thumbnail takes in the store, in bytes: of photographs and of scenes of the synthetic camera it has 1,650 to 6,530
+/// bytes, and its page is not full.
+const THUMBNAIL: usize = 4_800;
+
 /// The size of a sample in the store after many were dropped and stored, in bytes: its embeddings, a fifth more for pages
-/// that are filled in part, and its rows and indices. Of several origins of images, those whose images have most of them
+/// that are filled in part, its rows and indices, and its thumbnail. Of several origins of images, those whose images have most of them
 /// count.
 ///
 /// Measured with the store's tables after 400 times one sample in twenty was dropped at random and replaced: 2,534 bytes
@@ -155,7 +159,8 @@ fn sample_bytes(config: &Config, tasks: &[Task], dim: usize) -> u64 {
     let on_pages = if row < PAGE { PAGE / (PAGE / row) } else { row.next_multiple_of(PAGE) };
     let watched = config.watch.iter().map(|watch| looks(tasks, |task| task.region_of_watch(&watch.path)));
     let sources = config.sources.iter().map(|source| looks(tasks, |task| task.region_of_source(&source.id)));
-    let bytes = |(tasks, parts): (usize, usize)| parts * (on_pages * 6 / 5) + 1_000 + (tasks - 1) * LOOK;
+    let thumbnail = if config.store.thumbnails { THUMBNAIL } else { 0 };
+    let bytes = |(tasks, parts): (usize, usize)| parts * (on_pages * 6 / 5) + 1_000 + (tasks - 1) * LOOK + thumbnail;
     watched.chain(sources).map(|(tasks, parts)| bytes((tasks.max(1), parts.max(1)))).max().unwrap_or(bytes((1, 1)))
         as u64
 }
@@ -175,7 +180,10 @@ fn source_settings(config: &Config, source: &ImageSource) -> SourceSettings {
     let unknown_after = tasks.filter_map(|task| Some(task.state.as_ref()?.unknown_after)).min();
     let unknown_after = unknown_after.unwrap_or(UNKNOWN_AFTER);
     let bursts = matches!(&source.feed, Feed::Http(http) if http.burst.is_some());
-    SourceSettings { id: source.id.clone(), gap: source.rate.gap(), bursts, unknown_after }
+    let all = config.all_tasks();
+    let tasks = all.iter().filter(|task| task.region_of_source(&source.id).is_some()).count() as u32;
+    let (id, gap, keep) = (source.id.clone(), source.rate.gap(), source.keep);
+    SourceSettings { id, gap, bursts, unknown_after, keep, tasks }
 }
 
 /// The cameras that are asked for their pictures.

@@ -21,6 +21,7 @@ use super::workers::backbone_swap::BackboneDir;
 use super::workers::ingest::{self, Groupers, Ingest};
 use super::workers::online_learning::{self, TaskParts};
 use super::workers::query::{self, QueryWorker};
+use super::workers::scenes::Scenes;
 use super::workers::train::TrainerSettings;
 use super::workers::unseen::RootViews;
 use crate::backbone::{Manifest, OnnxBackbone, Slow};
@@ -72,11 +73,13 @@ pub(super) fn assemble(
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
     let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
+    let keep = config.sources.iter().map(|source| (source.id.clone(), source.keep));
+    let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, keep)?;
     // Last, so that a start which fails does not count as one that worked.
     wiring.remember_backbone(&mut snapshot.backbone)?;
 
     let (online, online_thread) = wiring.start_online_worker(&snapshot)?;
-    let ingest = wiring.start_ingest(backbone, groupers, online.clone())?;
+    let ingest = wiring.start_ingest(backbone, groupers, scenes, online.clone())?;
     let queries = wiring.start_queries(manifest)?;
     let watch = wiring.start_watch()?;
     let former_socket = carryover.as_mut().and_then(|carryover| carryover.socket.take());
@@ -198,6 +201,7 @@ impl<'a> Wiring<'a> {
         &self,
         backbone: OnnxBackbone,
         groupers: Groupers,
+        scenes: Scenes,
         online: online_learning::Handle,
     ) -> Result<Ingest, RunError> {
         let parts = ingest::Parts {
@@ -205,6 +209,8 @@ impl<'a> Wiring<'a> {
             reader: self.store.reader()?,
             slots: Arc::clone(&self.process.slots),
             plan: self.plan.clone(),
+            thumbnails: self.config.store.thumbnails,
+            scenes,
             groupers,
             servings: self.servings.clone(),
             burst_gaps: self.config.watch.iter().map(|watch| watch.burst_gap).collect(),

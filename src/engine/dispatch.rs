@@ -28,6 +28,7 @@ impl Engine {
             Event::Watch(WatchEvent::FilesChecked(images)) => self.labels.files_checked(cx, &images),
             Event::Watch(event) => self.files.on_watch(cx, event),
             Event::Ingest(ingested) => self.files.ingested(cx, ingested),
+            Event::Picture(read) => self.files.picture_read(cx, read),
             Event::Frames { news, dropped } => self.sources.on_news(cx, news, dropped),
             Event::Frame(read) => self.sources.frame_read(cx, read),
             Event::Broker(event) => self.broker(now, event),
@@ -123,6 +124,8 @@ impl Engine {
             }
             Fact::FilesGone(paths) => self.labels.files_gone(cx, &paths),
             Fact::ImageRead(read) => self.labels.image_read(cx, *read),
+            Fact::PictureRead(image) => self.labels.picture_read(cx, *image),
+            Fact::FrameRead { source, image } => self.labels.frame_read(cx, source, *image),
             Fact::WatchFailed { reason } => self.remote.watch_failed(cx, reason),
             Fact::SamplesEvicted { count } => {
                 self.count_labels();

@@ -18,7 +18,7 @@ pub use files::{
     EmbeddedImage, FileStamp, FolderHealth, IngestOutcome, Ingested, Scored, Shadowed, Sighting, Unseen, View,
     WatchEvent, WatchState,
 };
-pub use sources::{FrameOutcome, FrameRead, SourceCounts, SourceNews};
+pub use sources::{FrameOutcome, FrameRead, PictureRead, SourceCounts, SourceNews};
 
 /// Ticket of one inbound MQTT message; the shell acknowledges the message when the engine says so.
 pub type DeliveryId = u64;
@@ -44,6 +44,8 @@ pub enum Event {
     },
     /// The ingest worker finished with one frame.
     Frame(FrameRead),
+    /// The ingest worker finished with a kept frame.
+    Picture(PictureRead),
     /// From the link to the broker.
     Broker(BrokerEvent),
     /// A request over the socket.

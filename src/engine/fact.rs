@@ -28,6 +28,15 @@ pub(super) enum Fact {
     FilesGone(Vec<PathBuf>),
     /// An image was read.
     ImageRead(Box<ReadImage>),
+    /// A kept frame was read again.
+    PictureRead(Box<EmbeddedImage>),
+    /// A frame was read, and what it shows was reported.
+    FrameRead {
+        /// Whose.
+        source: SourceId,
+        /// What it shows.
+        image: Box<EmbeddedImage>,
+    },
     /// A watched folder is lost, or cannot be watched as it should.
     WatchFailed {
         /// What happened, with the remedy.

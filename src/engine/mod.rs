@@ -47,8 +47,9 @@ pub use context::{Ages, DoubtedTimes};
 pub use event::{
     AdapterEvent, BrokerEvent, Checked, CheckedHead, DeliveryId, EmbeddedImage, EmbeddingDrift, Event,
     EvictionCandidate, FileStamp, FolderHealth, FrameOutcome, FrameRead, Inbound, IngestOutcome, Ingested, LeftOut,
-    ProcessEvent, Review, Scored, Shadowed, Sighting, SocketRequest, SourceCounts, SourceNews, StoreEvent, SwapEvent,
-    SystemMetrics, Ticket, TrainerEvent, TrainingOutcome, Unseen, UpdateChecked, View, WatchEvent, WatchState,
+    PictureRead, ProcessEvent, Review, Scored, Shadowed, Sighting, SocketRequest, SourceCounts, SourceNews, StoreEvent,
+    SwapEvent, SystemMetrics, Ticket, TrainerEvent, TrainingOutcome, Unseen, UpdateChecked, View, WatchEvent,
+    WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
 pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
@@ -60,7 +61,7 @@ pub use remote::{
     UpdateRecord, UpdateSettings,
 };
 pub use settings::{PromotionPolicy, Root, Settings, SourceSettings, TaskSettings};
-pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredSample, StoredTask, Worth};
+pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredPicture, StoredSample, StoredTask, Worth};
 pub use sources::FRAMES_IN_FLIGHT_MAX;
 pub use startup::{
     BackboneChoice, BackboneFacts, BackboneGone, BundledBackbone, ServedBackbone, StartDecision, StartupState,
@@ -123,14 +124,11 @@ impl Engine {
         let clock = WallClock::new(&snapshot);
         let remote = Remote::new(&mut snapshot);
         let mut files = Files::new(&settings, &snapshot.files);
-        let Snapshot { samples, awaited, class_folders, changes, mut tasks, files: stored, .. } = snapshot;
-        let of_tasks = tasks.iter_mut().map(|(task, of_task)| (task.clone(), std::mem::take(&mut of_task.samples)));
-        let of_tasks = of_tasks.collect();
-        let mut labels = Labels::new(&settings, samples, of_tasks, awaited, &stored, class_folders.as_ref(), changes);
+        let mut labels = Labels::new(&settings, &mut snapshot);
         if settings.names_tasks || !labels.are_all_looked_at() {
             files.search_unseen();
         }
-        let mut models = Models::new(&settings, tasks);
+        let mut models = Models::new(&settings, snapshot.tasks);
         for (task, counts) in labels.counts() {
             models.labels_counted(task, counts);
         }

@@ -8,7 +8,7 @@ use super::remote::{Configure, UpdateSettings};
 use super::states::StateSettings;
 use crate::head::BackboneRef;
 use crate::wire::{self, Base, Unsettled};
-use crate::words::{EmbeddingSpace, Label, SourceId, TaskId, keywords};
+use crate::words::{EmbeddingSpace, Keep, Label, SourceId, TaskId, keywords};
 
 /// Everything that deciding depends on and that does not change while the daemon runs.
 #[derive(Debug, Clone)]
@@ -156,6 +156,10 @@ pub struct SourceSettings {
     pub bursts: bool,
     /// Without a new frame for so long, nothing is known of what it sees.
     pub unknown_after: Duration,
+    /// Whose bytes are kept.
+    pub keep: Keep,
+    /// How many tasks look at its frames.
+    pub tasks: u32,
 }
 
 keywords! {

@@ -13,13 +13,15 @@ use super::write::{
 };
 use crate::head::HeadRecord;
 use crate::wire::{HeadEntry, Topic, UpdateKind};
-use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, TaskId, Timestamp};
+use crate::words::{EmbeddingSpace, HeadRef, Label, SampleId, SourceId, TaskId, Timestamp};
 
 /// The store's memory at start.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Every sample, in the order of arrival.
     pub samples: Vec<SampleId>,
+    /// The frames whose bytes are kept, in the order of arrival.
+    pub pictures: Vec<StoredPicture>,
     /// What each task knows; a store has at least the default task.
     pub tasks: BTreeMap<TaskId, StoredTask>,
     /// Labels for images not seen yet, oldest first.
@@ -46,6 +48,17 @@ pub struct Snapshot {
     pub doubted: DoubtedTimes,
     /// What is remembered of updates, and which chunks there are.
     pub updates: BTreeMap<UpdateKind, StoredUpdate>,
+}
+
+/// The bytes of a frame that are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPicture {
+    /// Its sample.
+    pub id: SampleId,
+    /// Whose frame it is.
+    pub source: SourceId,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// What a task knows.

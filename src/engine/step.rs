@@ -89,6 +89,11 @@ pub enum Act {
         /// Whose.
         source: SourceId,
     },
+    /// Decode the kept bytes of this sample, embed what tasks have not seen of it, and report a [`super::PictureRead`].
+    IngestPicture {
+        /// The sample.
+        id: SampleId,
+    },
     /// Ask this camera for its picture more often for a while, where that is how its frames come.
     Burst(SourceId),
     /// Read this file's size and time again and report a [`super::Sighting`].

@@ -15,7 +15,7 @@ use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
 use super::states::StateRecord;
 use crate::head::HeadRecord;
 use crate::wire::{Topic, UpdateKind};
-use crate::words::{EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
+use crate::words::{EmbeddingSpace, Label, Origin, SampleId, TaskId, Timestamp};
 pub use crate::words::{HeadStatus, LabelSource};
 
 /// One durable change. Applying a list of them is atomic; applying it twice is the same as once.
@@ -138,6 +138,18 @@ pub enum Write {
         /// All of it.
         state: TrainingState,
     },
+    /// It in small, as a JPEG; ignored when the sample has one, or is not stored.
+    Thumbnail {
+        /// The sample.
+        id: SampleId,
+        /// At most some KB.
+        jpeg: Vec<u8>,
+    },
+    /// Lets go of the bytes of a frame; its sample stays.
+    DeletePicture {
+        /// The sample.
+        id: SampleId,
+    },
     /// Removes a sample with its embeddings and what every task knows of it; its files are remembered, so that they are not
     /// taken in again.
     DeleteSample {
@@ -218,11 +230,11 @@ pub enum Write {
 /// A sample to be stored.
 #[derive(Debug, Clone)]
 pub struct NewSample {
-    /// SHA-256 of the file.
+    /// SHA-256 of its bytes.
     pub id: SampleId,
     /// Where it was first seen.
-    pub path: PathBuf,
-    /// File size in bytes.
+    pub origin: Origin,
+    /// How many bytes these are.
     pub bytes: u64,
     /// When it was first seen.
     pub arrived_at: Timestamp,
@@ -232,6 +244,10 @@ pub struct NewSample {
     pub group: SampleId,
     /// The tasks that look at it.
     pub looks: Vec<Look>,
+    /// It in small, as a JPEG, where one is kept.
+    pub thumbnail: Option<Vec<u8>>,
+    /// Its bytes, where they are kept.
+    pub picture: Option<Vec<u8>>,
 }
 
 /// A task looks at a sample.

@@ -8,8 +8,10 @@ mod jpeg;
 mod outline;
 mod preprocess;
 mod region;
+mod thumbnail;
 mod whole;
 
 pub use decode::{BadImage, Limits, Rgb, decode};
 pub use outline::{Outline, outlined};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};
+pub use thumbnail::{BYTES_MAX as THUMBNAIL_BYTES_MAX, thumbnail};

@@ -63,9 +63,11 @@ fn with_folds(
             row.predicted.map(|prediction| (prediction.label, prediction.probability)).unzip();
         let (label, given) = row.label.map(|(label, source, at)| (label, (source, at))).unzip();
         let (label_source, labelled_at) = given.unzip();
+        let (path, source) = row.origin.names();
         SampleEntry {
             image: row.id,
-            path: row.path.to_string_lossy().into_owned(),
+            path,
+            source,
             label,
             label_source,
             labelled_at,

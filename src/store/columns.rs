@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 
 use crate::wire::Topic;
-use crate::words::Precision;
+use crate::words::{Origin, Precision};
 
 /// A topic as its text below the base.
 pub(super) struct TopicText(pub(super) Topic);
@@ -35,6 +36,14 @@ pub(super) fn path_bytes(path: &Path) -> &[u8] {
 impl FromSql for PathBytes {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Ok(Self(PathBuf::from(OsStr::from_bytes(value.as_blob()?))))
+    }
+}
+
+/// The origin of a sample whose `path` is in column `column`, and its `source` in the next one.
+pub(super) fn origin(row: &Row<'_>, column: usize) -> rusqlite::Result<Origin> {
+    match row.get::<_, Option<PathBytes>>(column)? {
+        Some(PathBytes(path)) => Ok(Origin::File(path)),
+        None => Ok(Origin::Source(row.get(column + 1)?)),
     }
 }
 

@@ -55,6 +55,10 @@ impl Applier<'_> {
                 self.head_status(task, *version, *status, reason, *at)
             }
             Write::TrainingState { task, state } => self.remember_of(task, "training", state),
+            Write::Thumbnail { id, jpeg } => self.thumbnail(id, jpeg),
+            Write::DeletePicture { id } => {
+                self.run("DELETE FROM pictures WHERE sample = (SELECT number FROM samples WHERE image = ?1)", [id])
+            }
             Write::DeleteSample { id } => self.evict(id),
             Write::DeleteFile { path } => self.forget_file(path_bytes(path)),
             Write::Statistics { task, file } => self.statistics(task, file),
@@ -80,14 +84,39 @@ impl Applier<'_> {
 
     fn sample(&self, sample: &NewSample) -> Result<(), Fault> {
         self.run(
-            "INSERT INTO samples (image, path, bytes, arrived_at, burst) VALUES (?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO samples (image, path, source, bytes, arrived_at, burst) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (image) DO NOTHING",
-            params![sample.id, path_bytes(&sample.path), sample.bytes, sample.arrived_at, sample.group],
+            params![
+                sample.id,
+                sample.origin.path().map(path_bytes),
+                sample.origin.source(),
+                sample.bytes,
+                sample.arrived_at,
+                sample.group
+            ],
         )?;
+        if let Some(jpeg) = &sample.thumbnail {
+            self.thumbnail(&sample.id, jpeg)?;
+        }
+        if let Some(bytes) = &sample.picture {
+            self.run(
+                "INSERT INTO pictures (sample, bytes) SELECT number, ?2 FROM samples WHERE image = ?1
+                 ON CONFLICT (sample) DO NOTHING",
+                params![sample.id, bytes],
+            )?;
+        }
         for (space, embedding) in &sample.embeddings {
             self.embedding(&sample.id, space, embedding)?;
         }
         sample.looks.iter().try_for_each(|look| self.look(&look.task, &sample.id, &look.space, look.predicted.as_ref()))
+    }
+
+    fn thumbnail(&self, id: &SampleId, jpeg: &[u8]) -> Result<(), Fault> {
+        self.run(
+            "INSERT INTO thumbnails (sample, jpeg) SELECT number, ?2 FROM samples WHERE image = ?1
+             ON CONFLICT (sample) DO NOTHING",
+            params![id, jpeg],
+        )
     }
 
     fn embedding(&self, id: &SampleId, space: &EmbeddingSpace, embedding: &[f32]) -> Result<(), Fault> {
@@ -297,7 +326,10 @@ impl Applier<'_> {
         self.run("UPDATE files SET image = NULL, evicted = 1 WHERE image = ?1", [id])?;
         self.run("DELETE FROM label_history WHERE image = ?1", [id])?;
         self.run("DELETE FROM embeddings WHERE image = ?1", [id])?;
-        self.run("DELETE FROM task_samples WHERE sample = (SELECT number FROM samples WHERE image = ?1)", [id])?;
+        for table in ["task_samples", "thumbnails", "pictures"] {
+            let of_it = "sample = (SELECT number FROM samples WHERE image = ?1)";
+            self.run(&format!("DELETE FROM {table} WHERE {of_it}"), [id])?;
+        }
         self.run("DELETE FROM samples WHERE image = ?1", [id])
     }
 

@@ -1,15 +1,13 @@
 //! Which tasks see which samples: through the embeddings of the present backbone and of the parts of pictures that they
 //! look at now.
 
-use std::path::PathBuf;
-
 use rusqlite::{Connection, params};
 
-use super::columns::PathBytes;
+use super::columns::origin;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use super::spaces::{looked, space_number};
-use crate::words::{EmbeddingSpace, SampleId, TaskId};
+use crate::words::{EmbeddingSpace, Origin, SampleId, TaskId};
 
 /// A sample and the tasks that see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +16,8 @@ pub struct SeenSample {
     pub number: u64,
     /// The sample.
     pub id: SampleId,
-    /// Where one of its files is, or was last; `None` for a frame of a source.
-    pub path: Option<PathBuf>,
+    /// Where one of its files is, or was last, or whose frame it is.
+    pub origin: Origin,
     /// The tasks that have an embedding of it now, and in which space, in the order of their names.
     pub seen: Vec<(TaskId, EmbeddingSpace)>,
 }
@@ -42,11 +40,11 @@ impl Reader {
     /// The next `limit` samples whose numbers are above `after`, in the order of arrival, with the tasks that see them.
     pub fn seen_samples(&self, after: u64, limit: usize) -> Result<Vec<SeenSample>, StoreError> {
         self.read(|connection| {
-            let mut select = connection
-                .prepare_cached("SELECT number, image, path FROM samples WHERE number > ?1 ORDER BY number LIMIT ?2")?;
+            let mut select = connection.prepare_cached(
+                "SELECT number, image, path, source FROM samples WHERE number > ?1 ORDER BY number LIMIT ?2",
+            )?;
             let rows = select.query_map(params![after, limit], |row| {
-                let path = row.get::<_, Option<PathBytes>>(2)?.map(|PathBytes(path)| path);
-                Ok(SeenSample { number: row.get(0)?, id: row.get(1)?, path, seen: Vec::new() })
+                Ok(SeenSample { number: row.get(0)?, id: row.get(1)?, origin: origin(row, 2)?, seen: Vec::new() })
             })?;
             let mut samples = rows.collect::<Result<Vec<_>, _>>()?;
             if let (Some(first), Some(last)) = (samples.first(), samples.last()) {

@@ -15,6 +15,7 @@ mod error;
 pub mod files;
 mod label_changes;
 mod looks;
+mod pictures;
 mod reader;
 mod sample_queries;
 mod sequence;

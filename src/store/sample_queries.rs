@@ -1,16 +1,15 @@
 //! Queries for lists of samples and for eviction.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::columns::PathBytes;
+use super::columns::origin;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
 use super::spaces::space_number;
 use crate::engine::{LabelSource, Predicted};
-use crate::words::{Label, Region, SampleId, TaskId, Timestamp};
+use crate::words::{Label, Origin, Region, SampleId, TaskId, Timestamp};
 
 /// Everything that a task knows of a sample but its embedding.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +17,7 @@ pub struct ListedSample {
     /// The sample.
     pub id: SampleId,
     /// Where it was first seen.
-    pub path: PathBuf,
+    pub origin: Origin,
     /// Its label, its source and its time.
     pub label: Option<(Label, LabelSource, Timestamp)>,
     /// When it was first seen.
@@ -42,7 +41,7 @@ pub struct SampleFilter<'a> {
     pub unlabelled: bool,
 }
 
-/// A sample without its path and prediction: what folds need.
+/// A sample without its origin and prediction: what folds need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRow {
     /// The sample.
@@ -81,23 +80,21 @@ pub struct LookedAt {
     pub number: u64,
 }
 
-const SAMPLE: &str = "SELECT image, path, label, label_source, labelled_at, arrived_at, predicted, probability,
+const SAMPLE: &str = "SELECT image, path, source, label, label_source, labelled_at, arrived_at, predicted, probability,
                              coalesce(predicted_head, 0), burst
                       FROM task_samples CROSS JOIN samples ON number = sample";
 
 fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
-    let PathBytes(path) = row.get(1)?;
-    let label: Option<Label> = row.get(2)?;
-    let predicted: Option<Label> = row.get(6)?;
+    let (label, predicted): (Option<Label>, Option<Label>) = (row.get(3)?, row.get(7)?);
     Ok(ListedSample {
         id: row.get(0)?,
-        path,
-        label: label.map(|label| Ok::<_, rusqlite::Error>((label, row.get(3)?, row.get(4)?))).transpose()?,
-        arrived_at: row.get(5)?,
+        origin: origin(row, 1)?,
+        label: label.map(|label| Ok::<_, rusqlite::Error>((label, row.get(4)?, row.get(5)?))).transpose()?,
+        arrived_at: row.get(6)?,
         predicted: predicted
-            .map(|label| Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(7)?, head: row.get(8)? }))
+            .map(|label| Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(8)?, head: row.get(9)? }))
             .transpose()?,
-        group: row.get(9)?,
+        group: row.get(10)?,
     })
 }
 
@@ -129,7 +126,7 @@ impl Reader {
         })
     }
 
-    /// Every sample that a task looks at, without path and prediction, in the order of arrival.
+    /// Every sample that a task looks at, without origin and prediction, in the order of arrival.
     pub fn sample_rows(&self, task: &TaskId) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
@@ -198,10 +195,10 @@ impl Reader {
     }
 
     /// Where a sample was first seen.
-    pub fn path(&self, id: &SampleId) -> Result<Option<PathBuf>, StoreError> {
+    pub fn origin(&self, id: &SampleId) -> Result<Option<Origin>, StoreError> {
         self.read(|connection| {
-            let mut find = connection.prepare_cached("SELECT path FROM samples WHERE image = ?1")?;
-            Ok(find.query_row([id], |row| row.get(0).map(|PathBytes(path)| path)).optional()?)
+            let mut find = connection.prepare_cached("SELECT path, source FROM samples WHERE image = ?1")?;
+            Ok(find.query_row([id], |row| origin(row, 0)).optional()?)
         })
     }
 }

@@ -9,7 +9,8 @@ use super::columns::{PathBytes, TopicText, damaged};
 use super::error::Fault;
 use super::{reader, updates};
 use crate::engine::{
-    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredSample, StoredTask, Worth,
+    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredPicture, StoredSample,
+    StoredTask, Worth,
 };
 use crate::words::{Label, TaskId};
 
@@ -21,6 +22,12 @@ pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
     let StartupState { twin, backbone } = startup_state(connection)?;
     Ok(Snapshot {
         samples: all(connection, "SELECT image FROM samples ORDER BY number", |row| row.get(0))?,
+        pictures: all(
+            connection,
+            "SELECT image, source, length(pictures.bytes) FROM pictures JOIN samples ON number = sample
+             WHERE source IS NOT NULL ORDER BY sample",
+            |row| Ok(StoredPicture { id: row.get(0)?, source: row.get(1)?, bytes: row.get(2)? }),
+        )?,
         tasks: tasks(connection)?,
         awaited: all(connection, AWAITED, |row| {
             let former: Option<Label> = row.get(6)?;

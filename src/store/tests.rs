@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
-use crate::words::{ClassSet, Digest, Label, SampleId, TaskId, Timestamp};
+use crate::words::{ClassSet, Digest, Label, Origin, SampleId, TaskId, Timestamp};
 
 const DIM: usize = 4;
 
@@ -68,12 +68,14 @@ fn sample(n: u64) -> Write {
 fn sample_in(n: u64, backbone: &str) -> Write {
     Write::Sample(Box::new(NewSample {
         id: id(n),
-        path: path(n),
+        origin: Origin::File(path(n)),
         bytes: 1000 + n,
         arrived_at: Timestamp(n as i64),
         embeddings: vec![(space(backbone), embedding(n))],
         group: id(n / 2 * 2),
         looks: vec![Look { task: task(), space: space(backbone), predicted: predicted(n) }],
+        thumbnail: None,
+        picture: None,
     }))
 }
 
@@ -401,6 +403,7 @@ mod label_changes;
 mod looks;
 mod migration;
 mod opening;
+mod pictures;
 mod room;
 mod sample_queries;
 mod tasks;

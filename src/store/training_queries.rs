@@ -8,13 +8,13 @@ use ndarray::{Array2, Axis};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::columns::{PathBytes, damaged};
+use super::columns::{damaged, origin};
 use super::error::{Fault, StoreError};
 use super::reader::{Reader, append_vector, embedding};
 use super::snapshot::from_json;
 use super::spaces::{Looked, space_number};
 use crate::engine::{LabelSource, TrainingState};
-use crate::words::{EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
+use crate::words::{EmbeddingSpace, Label, Origin, SampleId, TaskId, Timestamp};
 
 /// The labelled samples that have an embedding, in the order of their identities: row i belongs to `ids[i]`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -78,8 +78,8 @@ pub struct UnlabelledSamples {
     pub groups: Vec<SampleId>,
     /// (n,)
     pub arrived_at: Vec<Timestamp>,
-    /// (n,) where each was first seen; what is not UTF-8 is replaced.
-    pub paths: Vec<String>,
+    /// (n,) where each was first seen.
+    pub origins: Vec<Origin>,
     /// (n, dim)
     pub embeddings: Array2<f32>,
 }
@@ -145,7 +145,7 @@ impl Reader {
     ) -> Result<UnlabelledSamples, StoreError> {
         self.read_for(task, |connection, Looked { space, dim, .. }| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, vector, sample
+                "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, source, vector, sample
                                 FROM task_samples CROSS JOIN samples ON number = sample
                                 CROSS JOIN embeddings
                                     ON embeddings.image = samples.image AND embeddings.space = {space}
@@ -159,9 +159,8 @@ impl Reader {
                 found.ids.push(row.get(0)?);
                 found.groups.push(row.get(1)?);
                 found.arrived_at.push(row.get(2)?);
-                let PathBytes(path) = row.get(3)?;
-                found.paths.push(path.to_string_lossy().into_owned());
-                append_vector(row, 4, dim, &mut values)?;
+                found.origins.push(origin(row, 3)?);
+                append_vector(row, 5, dim, &mut values)?;
             }
             found.embeddings = matrix(found.ids.len(), dim, values)?;
             Ok(found)

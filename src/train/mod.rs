@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
+//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]; of a fixed camera [`Scene`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
 //! | `cv/` | the plan of one training, the path of L2 penalties, the rule of model choice, temperature scaling |
 //! | `heads/` | softmax (by L-BFGS or Adam), lda, rp-ridge, mlp, and `auto`, which chooses one of them |
 //! | `online/` | sufficient statistics, an LDA that is updated sample by sample, and [`OnlineLearner`]: labels that take effect before the next training |
@@ -36,6 +36,7 @@ pub use cv::model_choice::fit_temperature;
 use cv::model_choice::scorable_logits;
 pub use data::groups::{Frame, Grouper};
 use data::replay;
+pub use data::scene::Scene;
 pub use data::split::folds_of;
 pub use data::subset::{choose as subset, sample_limit};
 pub use data::{BadData, Dataset};

@@ -187,12 +187,13 @@ fn reports_are_read_back_equal() {
 fn review_lists_and_alerts_are_read_back_equal() {
     let item = ReviewItem {
         image: SampleId::of(b"image"),
-        path: "/srv/camera/1.jpg".into(),
+        path: Some("/srv/camera/1.jpg".into()),
         reason: ReviewReason::Suspicious,
         suggestion: Some(label("gear")),
         probability: Some(0.75),
         label: Some(label("nut")),
         neighbours: vec![ReviewNeighbour { image: SampleId::of(b"other"), label: label("gear"), distance: 0.1 }],
+        source: None,
     };
     let plain = ReviewItem { label: None, neighbours: vec![], ..item.clone() };
     let value = check(&ReviewList {

@@ -144,7 +144,7 @@ keywords! {
 }
 
 keywords! {
-    /// Which frames of a source are kept as files, until the quota needs their room.
+    /// Of which frames of a source the bytes are kept, until the quota needs their room.
     #[derive(Default)]
     pub enum Keep {
         /// None: a sample has its embedding and a thumbnail.
@@ -152,7 +152,7 @@ keywords! {
         /// Those that differ from the last one kept.
         #[default]
         Changed = "changed",
-        /// Each until it has a label.
+        /// Each until every task that looks at it has a label for it.
         Labelled = "labelled",
         /// All.
         All = "all",

@@ -8,6 +8,7 @@ mod broker_url;
 mod digest;
 mod keyword;
 mod label;
+mod origin;
 mod region;
 mod slug;
 #[cfg(feature = "rusqlite")]
@@ -23,6 +24,7 @@ pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
 pub use keyword::{Component, Keep, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
+pub use origin::Origin;
 pub use region::{BadRegion, BadRegionText, Region};
 pub use slug::{BadSlug, SourceId, TaskId};
 pub use text::{error_chain, is_manifest_path, on_one_line};

@@ -8,7 +8,7 @@ use edgetuned::engine::{FileDisposition, FileStamp, LabelSource, Look, NewSample
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::store::{OpenOptions, Precision, Reader, SpacesInUse, Store};
 use edgetuned::train::LabelStats;
-use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, Region, SampleId, TaskId, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, Origin, Region, SampleId, TaskId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::desk::Desk;
@@ -47,7 +47,7 @@ fn prepared() -> Desk {
     let sample = |n: u8| {
         Write::Sample(Box::new(NewSample {
             id: id(n),
-            path: path(n),
+            origin: Origin::File(path(n)),
             bytes: 10,
             arrived_at: Timestamp(i64::from(n)),
             embeddings: vec![(space(), vec![f32::from(n)])],
@@ -61,6 +61,8 @@ fn prepared() -> Desk {
                     head: 4,
                 }),
             }],
+            thumbnail: None,
+            picture: None,
         }))
     };
     let label = |n: u8| Write::Label {

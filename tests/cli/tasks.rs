@@ -6,7 +6,7 @@ use edgetuned::engine::{BackboneState, HeadStatus, Look, NewSample, ServedBackbo
 use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
 use edgetuned::train::LabelStats;
-use edgetuned::words::{EmbeddingSpace, HeadRef, Label, Region, SampleId, TaskId, Timestamp};
+use edgetuned::words::{EmbeddingSpace, HeadRef, Label, Origin, Region, SampleId, TaskId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
@@ -73,12 +73,14 @@ fn prepared() -> Desk {
         let vector = |space: EmbeddingSpace| (space, vec![f32::from(n); space.dim]);
         Write::Sample(Box::new(NewSample {
             id: id(n),
-            path: format!("/srv/{n}.jpg").into(),
+            origin: Origin::File(format!("/srv/{n}.jpg").into()),
             bytes: 10,
             arrived_at: Timestamp(i64::from(n)),
             embeddings: vec![vector(whole), vector(whole.within(&RIGHT.parse().unwrap()))],
             group: id(n),
             looks: parts().map(|(task, _, space)| Look { task, space, predicted: None }).to_vec(),
+            thumbnail: None,
+            picture: None,
         }))
     };
     let served = ServedBackbone { over: "default".into(), name: manifest.name, space: whole };

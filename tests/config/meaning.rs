@@ -117,7 +117,7 @@ http:     { listen: "127.0.0.1:8787", token_file: null }    # listen: null switc
     .unwrap();
     assert_eq!(loaded.config.device.name, "Sorting line 3");
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| (warning.line, warning.key.as_str())).collect();
-    let expected = [(Some(6), "store.thumbnails"), (Some(13), "http.listen"), (Some(13), "http.token_file")];
+    let expected = [(Some(13), "http.listen"), (Some(13), "http.token_file")];
     assert_eq!(warned, expected);
     assert!(loaded.warnings[0].to_string().contains("no effect in this version"), "{}", loaded.warnings[0]);
 }

@@ -27,6 +27,7 @@ mod configuration;
 mod credentials;
 mod ending;
 mod forgetting;
+mod frames;
 mod home_assistant;
 mod images;
 mod label_changes;

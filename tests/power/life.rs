@@ -14,7 +14,7 @@ use edgetuned::engine::{
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
 use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store, StoreError, files};
 use edgetuned::wire::{Topic, UpdateKind};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, TaskId, Timestamp};
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, Origin, SampleId, TaskId, Timestamp};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -197,12 +197,14 @@ impl Life {
         self.images.push(id);
         let sample = NewSample {
             id,
-            path: path.clone(),
+            origin: Origin::File(path.clone()),
             bytes: 1000,
             arrived_at: at,
             embeddings: vec![(space(self.in_use), embedding)],
             group: id,
             looks: vec![Look { task: TaskId::default(), space: space(self.in_use), predicted: Some(predicted) }],
+            thumbnail: None,
+            picture: None,
         };
         let file = Write::File {
             path,

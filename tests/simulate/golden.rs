@@ -175,12 +175,15 @@ fn write(write: &Write) -> String {
                 || "none".to_owned(),
                 |predicted| format!("{} {:.6} {}", predicted.label, predicted.probability, predicted.head),
             );
-            let (id, path, group) = (sample.id, sample.path.display(), sample.group);
+            let (id, group) = (sample.id, sample.group);
+            let path = sample.origin.path().map_or_else(String::new, |path| path.display().to_string());
             format!(
                 "write sample {id} {path} {} {} {:?} {group} {predicted}",
                 sample.bytes, sample.arrived_at.0, sample.embeddings[0].1
             )
         }
+        Write::Thumbnail { id, jpeg } => format!("write thumbnail {id} {}", jpeg.len()),
+        Write::DeletePicture { id } => format!("delete picture {id}"),
         Write::Embedding { id, embedding, .. } => format!("write embedding {id} {embedding:?}"),
         Write::File { path, stamp, fate } => {
             let fate = match fate {
@@ -256,6 +259,7 @@ fn act(act: &Act) -> String {
         Act::FindUnseen { after, limit } => format!("find unseen {after} {limit}"),
         Act::Ingest { root, path } => format!("ingest {root} {}", path.display()),
         Act::IngestFrame { source } => format!("ingest-frame {source}"),
+        Act::IngestPicture { id } => format!("ingest-picture {id}"),
         Act::Burst(source) => format!("burst {source}"),
         Act::Stat { root, path } => format!("stat {root} {}", path.display()),
         Act::Rescan => "rescan".into(),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
     BackboneState, BrokerRecord, ClassFolders, ConfigPatch, DoubtedTimes, FileDisposition, FileStamp, OutboxMessage,
-    RememberedReply, Snapshot, Spooled, StoredUpdate, UpdateRecord, Worth, Write,
+    RememberedReply, Snapshot, Spooled, StoredPicture, StoredUpdate, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{Digest, SampleId, TaskId};
+use edgetuned::words::{Digest, Origin, SampleId, TaskId};
 
 use super::history::Line;
 use super::known::Known;
@@ -20,6 +20,8 @@ pub struct Model {
     pub samples: BTreeSet<SampleId>,
     /// Identities in the order of arrival.
     pub arrived: Vec<SampleId>,
+    /// Frames whose bytes are kept, in the order of arrival.
+    pub pictures: Vec<StoredPicture>,
     /// What each task knows, by its name.
     pub tasks: BTreeMap<TaskId, Known>,
     /// Every label that was ever given, oldest first.
@@ -92,6 +94,9 @@ impl Model {
                 assert!(self.samples.insert(sample.id), "sample {} stored twice", sample.id);
                 self.arrived.push(sample.id);
                 self.embedded(sample.id);
+                if let (Origin::Source(source), Some(bytes)) = (sample.origin, sample.picture) {
+                    self.pictures.push(StoredPicture { id: sample.id, source, bytes: bytes.len() as u64 });
+                }
                 for look in sample.looks {
                     let known = self.known(&look.task);
                     known.samples.insert(sample.id, None);
@@ -99,6 +104,9 @@ impl Model {
                     known.predicted.extend(predicted);
                 }
             }
+            // Nobody looks at them here.
+            Write::Thumbnail { .. } => {}
+            Write::DeletePicture { id } => self.pictures.retain(|picture| picture.id != id),
             Write::Embedding { id, .. } => {
                 assert!(self.samples.contains(&id), "embedding of an unknown sample");
                 self.embedded(id);
@@ -193,6 +201,7 @@ impl Model {
     fn evict(&mut self, id: SampleId) {
         self.samples.remove(&id);
         self.arrived.retain(|arrived| *arrived != id);
+        self.pictures.retain(|picture| picture.id != id);
         self.history.retain(|line| line.id != id);
         self.tasks.values_mut().for_each(|known| known.let_go(&id));
         self.embeddings.retain(|(sample, _)| *sample != id);
@@ -224,6 +233,7 @@ impl Model {
         };
         Snapshot {
             samples: self.arrived.clone(),
+            pictures: self.pictures.clone(),
             tasks: self.tasks.iter().map(|(task, known)| (task.clone(), known.stored(&self.arrived))).collect(),
             awaited: self.tasks.values().flat_map(|known| known.awaited.values()).cloned().collect(),
             changes: self.changes,

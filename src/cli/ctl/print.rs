@@ -6,14 +6,14 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::CtlCommand;
-use crate::cli::failure::{Failure, one_line};
+use crate::cli::failure::{Failure, one_line, whence};
 use crate::cli::output::{self, Output, by_ending};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
     AlertId, Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems,
     RolledBack, SourceHealth, StatusReport, TaskHealth, Topic, TrainAccepted,
 };
-use crate::words::{HeadRef, SourceId, TaskId, Timestamp};
+use crate::words::{HeadRef, TaskId, Timestamp};
 
 /// Prints an answer's data: unchanged for programs, as text for people.
 pub fn print(command: &CtlCommand, data: &Value, output: Output) -> Result<(), Failure> {
@@ -171,7 +171,8 @@ fn review(list: &ReviewItems, out: &mut Vec<u8>) -> io::Result<()> {
             (Some(label), None) => label.to_string(),
             (None, _) => "-".into(),
         };
-        writeln!(out, "{}  {reason:10}  {guess:24}  {}", item.image.0.short(), one_line(&item.path))?;
+        let whence = whence(item.path.as_deref(), item.source.as_ref());
+        writeln!(out, "{}  {reason:10}  {guess:24}  {whence}", item.image.0.short())?;
     }
     if let Some(advice) = &list.advice {
         writeln!(out, "more labels of {} would help most", advice.class)?;
@@ -180,7 +181,7 @@ fn review(list: &ReviewItems, out: &mut Vec<u8>) -> io::Result<()> {
 }
 
 fn predicted(said: &PredictionBody, out: &mut Vec<u8>) -> io::Result<()> {
-    let path = one_line(said.path.as_deref().unwrap_or_else(|| said.source.as_ref().map_or("-", SourceId::as_str)));
+    let path = whence(said.path.as_deref(), said.source.as_ref());
     if said.top.is_empty() {
         return writeln!(out, "{path}: no head is in service");
     }

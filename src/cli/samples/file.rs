@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use crate::cli::failure::{Failure, LineProblem};
 use crate::wire::{ImagePrefix, SampleEntry};
-use crate::words::{Label, TaskId};
+use crate::words::{Label, SourceId, TaskId};
 
 /// A row of 100,000 samples takes some 300 bytes.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// Columns, in the order in which they are written; the fields of [`SampleEntry`].
+/// Columns, in the order in which they are written; fields of [`SampleEntry`].
 const COLUMNS: [&str; 10] = [
     "image",
     "path",
@@ -27,6 +27,9 @@ const COLUMNS: [&str; 10] = [
     "group",
     "fold",
 ];
+
+/// The column after these where any sample is a frame.
+const SOURCE: &str = "source";
 
 /// The column after these where the configuration names tasks.
 const TASK: &str = "task";
@@ -79,12 +82,18 @@ pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
 pub fn written(rows: &[SampleEntry], task: Option<&TaskId>, form: Form) -> io::Result<Vec<u8>> {
     match form {
         Form::Csv => {
+            let has_frames = rows.iter().any(|row| row.source.is_some());
             let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            writer.write_record(COLUMNS.into_iter().chain(task.map(|_| TASK)))?;
-            rows.iter().try_for_each(|row| match task {
-                Some(task) => writer.serialize((row, task)),
-                None => writer.serialize(row),
-            })?;
+            writer.write_record(COLUMNS.into_iter().chain(has_frames.then_some(SOURCE)).chain(task.map(|_| TASK)))?;
+            for row in rows {
+                let SampleEntry { image, path, label, label_source, labelled_at, arrived_at, .. } = row;
+                let SampleEntry { predicted, probability, group, fold, source, .. } = row;
+                let more: Vec<&str> = (has_frames.then(|| source.as_ref().map_or("", SourceId::as_str)).into_iter())
+                    .chain(task.map(TaskId::as_str))
+                    .collect();
+                let given = (image, path, label, label_source, labelled_at, arrived_at);
+                writer.serialize((given, (predicted, probability, group, fold), more))?;
+            }
             writer.into_inner().map_err(csv::IntoInnerError::into_error)
         }
         Form::JsonLines => {
@@ -263,7 +272,7 @@ mod tests {
         let id = SampleId::of(b"1");
         let entry = SampleEntry {
             image: id,
-            path: "/1.jpg".into(),
+            path: Some("/1.jpg".into()),
             label: None,
             label_source: None,
             labelled_at: None,
@@ -272,10 +281,18 @@ mod tests {
             probability: None,
             group: id,
             fold: None,
+            source: None,
         };
-        let object = serde_json::to_value(entry).expect("plain fields");
+        let object = serde_json::to_value(&entry).expect("plain fields");
         let mut columns = COLUMNS.map(str::to_owned);
         columns.sort();
         assert_eq!(object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>(), columns);
+        let frame = SampleEntry { path: None, source: Some("gate".parse().expect("a name")), ..entry.clone() };
+        let text = written(&[entry, frame], Some(&TaskId::default()), Form::Csv).expect("is written");
+        let text = String::from_utf8(text).expect("is text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("{},source,task", COLUMNS.join(",")));
+        assert!(lines[1].starts_with(&format!("{id},/1.jpg,,")) && lines[1].ends_with(",,default"), "{text}");
+        assert!(lines[2].starts_with(&format!("{id},,,")) && lines[2].ends_with(",gate,default"), "{text}");
     }
 }

@@ -7,7 +7,7 @@ use crate::engine::{LabelSource, Look, ModelSource, NewSample, Write};
 use crate::eval::gate::Rules;
 use crate::store::{Cache, CacheOptions, OpenOptions, Precision, Store};
 use crate::train;
-use crate::words::{Digest, Label, Region};
+use crate::words::{Digest, Label, Origin, Region};
 
 fn space(backbone: &[u8]) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -55,7 +55,17 @@ fn store(folder: &Path) -> Store {
             labels.push(Write::Label { task, id, label, source: LabelSource::Mqtt, at: Timestamp(1), change: None });
         }
         let path = format!("/srv/{n}.jpg").into();
-        let sample = NewSample { id, path, bytes: 1, arrived_at: Timestamp(0), embeddings, group: id, looks };
+        let sample = NewSample {
+            id,
+            origin: Origin::File(path),
+            bytes: 1,
+            arrived_at: Timestamp(0),
+            embeddings,
+            group: id,
+            looks,
+            thumbnail: None,
+            picture: None,
+        };
         store.commit(&[Write::Sample(Box::new(sample))]).unwrap();
         store.commit(&labels).unwrap();
     }

@@ -18,6 +18,8 @@ use tracing::warn;
 use super::frames::DecodedFrame;
 use super::online_learning::{self, Observed};
 use super::parts::{Embedded, Embeddings, Known, Prepared, of};
+use super::pictures::DecodedPicture;
+use super::scenes::Scenes;
 use crate::daemon::heartbeat::{Heartbeat, Heartbeats};
 use crate::daemon::serving::Servings;
 use crate::daemon::view_plan::{PlannedView, ViewPlan};
@@ -41,6 +43,8 @@ pub(crate) enum Job {
     File(File),
     /// The frame that waits at this source.
     Frame(SourceId),
+    /// The kept bytes of this sample.
+    Picture(SampleId),
 }
 
 /// A file to read.
@@ -54,6 +58,7 @@ pub(crate) struct File {
 enum Decoded {
     File(Read),
     Frame(DecodedFrame),
+    Picture(DecodedPicture),
 }
 
 /// A file that was read and awaits its embeddings.
@@ -78,8 +83,12 @@ pub(crate) struct Parts {
     pub reader: Reader,
     /// Where frames wait.
     pub slots: Arc<Slots>,
-    /// Which tasks look at the images of a folder.
+    /// Which tasks look at the images of a folder or a source.
     pub plan: ViewPlan,
+    /// Whether a thumbnail is made of each image.
+    pub thumbnails: bool,
+    /// What each source shows.
+    pub scenes: Scenes,
     pub groupers: Groupers,
     pub servings: Servings,
     /// For each watched folder, the largest gap in time between images of one burst; zero where only similarity counts.
@@ -92,15 +101,15 @@ pub(crate) struct Parts {
 
 /// Starts the worker; it ends when `jobs` is dropped, or with an error when the backbone fails.
 pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
-    // Room for all files and frames in flight, so that queueing one never blocks.
-    let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX + FRAMES_IN_FLIGHT_MAX);
+    // Room for all files and frames and a picture in flight, so that queueing one never blocks.
+    let (jobs, handed_out) = sync_channel(IN_FLIGHT_MAX + FRAMES_IN_FLIGHT_MAX + 1);
     let (decoded, awaiting) = sync_channel(DECODED);
-    let preprocess = parts.embedder.preprocess().clone();
+    let (preprocess, thumbnails) = (parts.embedder.preprocess().clone(), parts.thumbnails);
     let (reader, slots) = (parts.reader, parts.slots);
     let (plan, events) = (parts.plan.clone(), parts.events.clone());
     let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, slots, plan, preprocess, limits: Limits::default(), heartbeat };
+        let reading = Reading { reader, slots, plan, preprocess, limits: Limits::default(), thumbnails, heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
@@ -108,6 +117,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         embedder: parts.embedder,
         plan: parts.plan,
         groupers: parts.groupers,
+        scenes: parts.scenes,
         servings: parts.servings,
         burst_gaps: parts.burst_gaps,
         online: parts.online,
@@ -124,6 +134,7 @@ pub(super) struct Reading {
     pub(super) plan: ViewPlan,
     pub(super) preprocess: Preprocess,
     pub(super) limits: Limits,
+    pub(super) thumbnails: bool,
     heartbeat: Heartbeat,
 }
 
@@ -137,6 +148,9 @@ impl Reading {
                 }
                 Job::Frame(source) => {
                     self.read_frame(source).map(Decoded::Frame).map_err(|read| Box::new(Event::Frame(*read)))
+                }
+                Job::Picture(id) => {
+                    self.read_kept(id).map(Decoded::Picture).map_err(|read| Box::new(Event::Picture(read)))
                 }
             });
             let gone = match read {
@@ -162,7 +176,7 @@ impl Reading {
         // A listing passes over such files; this one was found before its sample went.
         let known = match self.reader.file_was_let_go(&job.path, stamp) {
             Ok(true) => return Err(failed(job, stamp, IngestOutcome::LetGo)),
-            Ok(false) => Known::of(&self.reader, self.plan.of_root(job.root), &id),
+            Ok(false) => Known::of(&self.reader, self.plan.of_root(job.root), &id, self.thumbnails),
             Err(error) => Err(error),
         };
         let known = match known {
@@ -197,6 +211,7 @@ pub(super) struct Embedding {
     pub(super) embedder: Box<dyn Embedder>,
     pub(super) plan: ViewPlan,
     groupers: Groupers,
+    pub(super) scenes: Scenes,
     pub(super) servings: Servings,
     burst_gaps: Vec<Duration>,
     pub(super) online: online_learning::Handle,
@@ -211,6 +226,7 @@ impl Embedding {
             let event = heartbeat.during(|| match decoded {
                 Decoded::File(read) => self.embed(read).map(Event::Ingest),
                 Decoded::Frame(frame) => self.embed_frame(frame).map(Event::Frame),
+                Decoded::Picture(picture) => self.embed_kept(picture).map(Event::Picture),
             })?;
             if self.events.send(event).is_err() {
                 break;
@@ -261,7 +277,8 @@ impl Embedding {
 
     fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
         let Read { job, stamp, id, bytes, prepared, decode } = read;
-        let Embedded { embeddings, made, parts, new, embed, failed } = prepared.embed(&mut *self.embedder)?;
+        let Embedded { embeddings, made, parts, new, thumbnail, embed, failed } =
+            prepared.embed(&mut *self.embedder)?;
         if let Some(reason) = failed {
             if embeddings.is_empty() {
                 let outcome = IngestOutcome::Bad { reason };
@@ -276,7 +293,7 @@ impl Embedding {
         let views = self.views(self.plan.of_root(job.root), &new, &embeddings, group, |view, is_new| {
             !is_revisit || is_new || made.contains(&view.space)
         });
-        let image = EmbeddedImage { id, bytes, views, embeddings, group, decode, embed };
+        let image = EmbeddedImage { id, bytes, views, embeddings, thumbnail, picture: None, group, decode, embed };
         Ok(Ingested { root: job.root, path: job.path, stamp, outcome: IngestOutcome::Image(Box::new(image)) })
     }
 }

@@ -13,7 +13,7 @@ use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
 use crate::shared::views;
 use crate::store::{OpenOptions, Precision, Store};
-use crate::words::{Digest, EmbeddingSpace, TaskId};
+use crate::words::{Digest, EmbeddingSpace, Origin, TaskId};
 
 #[path = "ingest_view_tests.rs"]
 mod of_tasks;
@@ -94,6 +94,7 @@ fn working_on(
 /// An ingest worker with all that is around it.
 struct Stage {
     ingest: Ingest,
+    plan: ViewPlan,
     heartbeats: Heartbeats,
     heard: Receiver<Event>,
     servings: Servings,
@@ -145,7 +146,9 @@ impl Stage {
             embedder,
             reader: store.reader().unwrap(),
             slots: Arc::new(Slots::new(|| true)),
-            plan,
+            plan: plan.clone(),
+            thumbnails: true,
+            scenes: Scenes::default(),
             groupers: Groupers::default(),
             servings: servings.clone(),
             burst_gaps: vec![Duration::ZERO; 2],
@@ -154,7 +157,7 @@ impl Stage {
             events,
         })
         .unwrap();
-        Self { ingest, heartbeats, heard, servings }
+        Self { ingest, plan, heartbeats, heard, servings }
     }
 }
 
@@ -202,12 +205,14 @@ fn a_file_whose_sample_was_let_go_is_not_taken_in_until_it_changes() {
             let id = SampleId::of(&picture());
             let sample = NewSample {
                 id,
-                path: path.to_owned(),
+                origin: Origin::File(path.to_owned()),
                 bytes: 70,
                 arrived_at: Timestamp(1),
                 embeddings: vec![(space(&preprocess()), vec![1.0, 2.0])],
                 group: id,
                 looks: vec![Look { task: TaskId::default(), space: space(&preprocess()), predicted: None }],
+                thumbnail: None,
+                picture: None,
             };
             let mut stamp = read_picture(path, &Limits::default()).unwrap().stamp;
             stamp.mtime_ns -= i64::from(changes);

@@ -59,10 +59,14 @@ struct Played {
 
 impl Played {
     fn new(known: impl FnOnce(&ViewPlan) -> Vec<Write>) -> Self {
+        Self::of(TASKS, known)
+    }
+
+    fn of(tasks: &str, known: impl FnOnce(&ViewPlan) -> Vec<Write>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let batches = Arc::default();
         let embedder = Mean { preprocess: preprocess(), batches: Arc::clone(&batches) };
-        let tasks = TASKS.replace("FOLDER", &folder.path().display().to_string());
+        let tasks = tasks.replace("FOLDER", &folder.path().display().to_string());
         let stage = Stage::set(folder.path(), Box::new(embedder), &tasks, known);
         Self { folder, stage, batches }
     }
@@ -110,12 +114,14 @@ fn stored(plan: &ViewPlan, bytes: &[u8], by: &[usize]) -> Write {
     embeddings.dedup_by_key(|(space, _)| *space);
     Write::Sample(Box::new(NewSample {
         id,
-        path: "/srv/picture.bmp".into(),
+        origin: Origin::File("/srv/picture.bmp".into()),
         bytes: 78,
         arrived_at: Timestamp(1),
         embeddings,
         group: id,
         looks,
+        thumbnail: None,
+        picture: None,
     }))
 }
 
@@ -190,4 +196,54 @@ fn each_task_predicts_with_its_own_head() {
     let best = |view: &View| view.prediction.as_ref().map(|scored| scored.top[0].0.to_string());
     let said: Vec<_> = image.views.iter().map(best).collect();
     assert_eq!(said, [Some("closed".into()), Some("full".into()), None]);
+}
+
+#[test]
+fn a_thumbnail_is_made_of_what_the_store_has_none_of() {
+    let bytes = halves(10, 50);
+    let played = Played::new(|plan| vec![stored(plan, &bytes, &[0, 1, 2])]);
+    let image = played.image(0, &bytes);
+    let small = image::decode(image.thumbnail.as_ref().unwrap(), &Limits::default()).unwrap();
+    assert_eq!((small.width(), small.height()), (4, 2));
+    assert_eq!(played.batches(), [0; 0], "its embeddings are there");
+    let Write::Sample(mut with_thumbnail) = stored(&played.stage.plan, &bytes, &[0, 1, 2]) else { unreachable!() };
+    with_thumbnail.thumbnail = Some(vec![1]);
+    let played = Played::new(|_| vec![Write::Sample(with_thumbnail)]);
+    assert_eq!(played.image(0, &bytes).thumbnail, None);
+}
+
+#[test]
+fn a_kept_frame_is_embedded_again_for_a_task_that_has_not_seen_it() {
+    let tasks = "sources: [{ id: gate }]
+tasks:
+  - { id: left, from: [{ source: gate, region: [0, 0, 0.5, 1] }] }
+  - { id: right, from: [{ source: gate, region: [0.5, 0, 1, 1] }] }";
+    let (bytes, gate): (_, SourceId) = (halves(10, 50), "gate".parse().unwrap());
+    let frame = |plan: &ViewPlan, picture: Option<Vec<u8>>| {
+        let left = &plan.of_source(&gate)[0];
+        Write::Sample(Box::new(NewSample {
+            id: SampleId::of(&bytes),
+            origin: Origin::Source(gate.clone()),
+            bytes: 78,
+            arrived_at: Timestamp(1),
+            embeddings: vec![(left.space, vec![99.0, 1.0])],
+            group: SampleId::of(&bytes),
+            looks: vec![Look { task: left.task.clone(), space: left.space, predicted: None }],
+            thumbnail: None,
+            picture,
+        }))
+    };
+    let read = |played: &Played| {
+        played.stage.ingest.jobs.send(Job::Picture(SampleId::of(&bytes))).unwrap();
+        match played.stage.heard.recv_timeout(PATIENCE).unwrap() {
+            Event::Picture(read) => read.image,
+            other => panic!("{other:?} is no report of a picture"),
+        }
+    };
+    let played = Played::of(tasks, |plan| vec![frame(plan, Some(bytes.clone()))]);
+    let image = read(&played).expect("its bytes are kept");
+    assert_eq!(seen(&image), [("left", 99.0, false), ("right", 50.0, true)]);
+    assert_eq!(played.batches(), [1]);
+    assert!(read(&Played::of(tasks, |plan| vec![frame(plan, None)])).is_none());
+    assert!(read(&Played::of(tasks, |plan| vec![frame(plan, Some(b"half".to_vec()))])).is_none());
 }

@@ -9,7 +9,7 @@ use crate::engine::{LabelSource, Look, NewSample, Scored, Write};
 use crate::head::{BackboneRef, DenseHead, DoubtRates};
 use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
 use crate::train::LabelStats;
-use crate::words::{Digest, EmbeddingSpace, Region};
+use crate::words::{Digest, EmbeddingSpace, Origin, Region};
 
 fn id(n: u8) -> SampleId {
     SampleId::of(&[n])
@@ -47,12 +47,14 @@ fn store(folder: &Path) -> Store {
     let mut store = Store::open(folder, &options).unwrap();
     let sample = |n: u8| NewSample {
         id: id(n),
-        path: PathBuf::from(format!("/srv/{n}.jpg")),
+        origin: Origin::File(PathBuf::from(format!("/srv/{n}.jpg"))),
         bytes: 1,
         arrived_at: Timestamp(0),
         embeddings: vec![(space(), vec![1.0, f32::from(n)])],
         group: id(n),
         looks: [only(), door()].map(|task| Look { task, space: space(), predicted: None }).to_vec(),
+        thumbnail: None,
+        picture: None,
     };
     let samples = (0..40).map(|n| Write::Sample(Box::new(sample(n))));
     store.commit(&samples.chain((0..20).map(|n| label(n, 1))).collect::<Vec<_>>()).unwrap();

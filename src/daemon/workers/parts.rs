@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::daemon::view_plan::{self, PlannedView};
-use crate::image::{BadImage, Preprocess, Rgb};
+use crate::image::{BadImage, Preprocess, Rgb, thumbnail};
 use crate::ports::{EmbedError, Embedder};
 use crate::store::{Reader, StoreError};
 use crate::words::{EmbeddingSpace, Region, SampleId, error_chain};
@@ -23,6 +23,8 @@ pub(super) struct Known {
     cached: Vec<(Region, EmbeddingSpace, Option<Vec<f32>>)>,
     /// The views by which it does not know the image.
     new: Vec<bool>,
+    /// Whether a thumbnail is to be made.
+    lacks_thumbnail: bool,
 }
 
 /// An image whose missing parts are cut out.
@@ -32,6 +34,7 @@ pub(super) struct Prepared {
     /// Pixels (n, 3*h*w) of the n parts that have none.
     tensors: Vec<f32>,
     new: Vec<bool>,
+    thumbnail: Option<Vec<u8>>,
 }
 
 /// An image with its embeddings.
@@ -43,6 +46,8 @@ pub(super) struct Embedded {
     pub parts: usize,
     /// The views by which the store does not know it.
     pub new: Vec<bool>,
+    /// It in small, where the store has no thumbnail of it and is to have one.
+    pub thumbnail: Option<Vec<u8>>,
     /// The backbone; zero when all embeddings came from the store.
     pub embed: Duration,
     /// Why a part has no embedding, where one has none.
@@ -50,40 +55,41 @@ pub(super) struct Embedded {
 }
 
 impl Known {
-    /// What the store knows of an image that these views are of.
-    pub fn of(reader: &Reader, views: &[PlannedView], id: &SampleId) -> Result<Self, StoreError> {
+    /// What the store knows of an image that these views are of; `thumbnails`: whether it keeps one of each.
+    pub fn of(reader: &Reader, views: &[PlannedView], id: &SampleId, thumbnails: bool) -> Result<Self, StoreError> {
         let cached =
             |(region, space): (&Region, EmbeddingSpace)| Ok((region.clone(), space, reader.embedding(id, &space)?));
         let is_new = |view: &PlannedView| Ok(!reader.is_looked_at(&view.task, id, &view.space)?);
         Ok(Self {
             cached: view_plan::parts(views).into_iter().map(cached).collect::<Result<_, StoreError>>()?,
             new: views.iter().map(is_new).collect::<Result<_, StoreError>>()?,
+            lacks_thumbnail: thumbnails && !reader.has_thumbnail(id)?,
         })
     }
 
-    /// Decodes the image if a part of it is missing, and cuts the missing ones out. What nobody looks at is decoded too: a
+    /// Decodes the image if a part of it or its thumbnail is missing, and cuts the missing ones out. What nobody looks at is decoded too: a
     /// file that is no image is put aside.
     pub fn prepare(
         self,
         preprocess: &Preprocess,
         decode: impl FnOnce() -> Result<Rgb, BadImage>,
     ) -> Result<Prepared, BadImage> {
-        let Self { cached, new } = self;
+        let Self { cached, new, lacks_thumbnail } = self;
         let lacks = |(_, _, cached): &&(Region, EmbeddingSpace, Option<Vec<f32>>)| cached.is_none();
         let missing: Vec<Region> = cached.iter().filter(lacks).map(|(region, ..)| region.clone()).collect();
-        let tensors = if missing.is_empty() && !cached.is_empty() {
-            Vec::new()
-        } else {
-            preprocess.apply_regions(&decode()?, &missing)
-        };
-        Ok(Prepared { parts: cached.into_iter().map(|(_, space, cached)| (space, cached)).collect(), tensors, new })
+        let is_complete = missing.is_empty() && !cached.is_empty() && !lacks_thumbnail;
+        let picture = if is_complete { None } else { Some(decode()?) };
+        let tensors = picture.as_ref().map_or_else(Vec::new, |picture| preprocess.apply_regions(picture, &missing));
+        let thumbnail = picture.filter(|_| lacks_thumbnail).as_ref().and_then(thumbnail);
+        let parts = cached.into_iter().map(|(_, space, cached)| (space, cached)).collect();
+        Ok(Prepared { parts, tensors, new, thumbnail })
     }
 }
 
 impl Prepared {
     /// Has the backbone make the embeddings that are missing, all at once; one that is not finite costs its own part only.
     pub fn embed(self, embedder: &mut dyn Embedder) -> Result<Embedded, EmbedError> {
-        let Self { parts, tensors, new } = self;
+        let Self { parts, tensors, new, thumbnail } = self;
         let made: Vec<EmbeddingSpace> =
             parts.iter().filter(|(_, cached)| cached.is_none()).map(|(space, _)| *space).collect();
         let started = Instant::now();
@@ -97,6 +103,6 @@ impl Prepared {
                 Err(error) => failed = Some(error_chain(&error)),
             }
         }
-        Ok(Embedded { embeddings, made, parts: count, new, embed, failed })
+        Ok(Embedded { embeddings, made, parts: count, new, thumbnail, embed, failed })
     }
 }

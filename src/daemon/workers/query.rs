@@ -151,7 +151,7 @@ impl Parts {
 
     /// The present prediction of a task for a stored image; without a head it has no label.
     fn predict(&self, task: &TaskId, id: SampleId) -> Result<Answer, StoreError> {
-        let (Some(path), Some(now)) = (self.reader.path(&id)?, self.reader.labels_of(task, &[id])?.pop()) else {
+        let (Some(origin), Some(now)) = (self.reader.origin(&id)?, self.reader.labels_of(task, &[id])?.pop()) else {
             return Ok(gone("the image"));
         };
         let Some(embedding) = now.embedding else {
@@ -169,7 +169,7 @@ impl Parts {
         let scored = self.servings.score(task, &embedding);
         let backbone = &self.manifest.name;
         let task = Some(task).filter(|_| self.names_tasks).cloned();
-        let body = prediction_body(id, &path, scored.as_ref(), backbone, begun.elapsed(), false);
+        let body = prediction_body(id, &origin, scored.as_ref(), backbone, begun.elapsed(), false);
         Ok(command::Predict::answer(&PredictionBody { task, ..body }))
     }
 

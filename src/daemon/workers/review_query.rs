@@ -15,7 +15,7 @@ use crate::head::HeadRecord;
 use crate::store::{EvictableSample, LabelledSamples, Reader, StoreError, UnlabelledSamples};
 use crate::train::LabelStats;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewAdvice, ReviewItem, ReviewNeighbour, ReviewReason};
-use crate::words::{ClassSet, Label, SampleId, TaskId, Timestamp, is_audit};
+use crate::words::{ClassSet, Label, Origin, SampleId, TaskId, Timestamp, is_audit};
 
 /// Images without a label that are considered for the review list, the latest first.
 const CANDIDATES: usize = 1_000;
@@ -76,17 +76,20 @@ pub(crate) fn review(
         classes,
         doubts: &doubts,
     };
-    let paths: BTreeMap<SampleId, &String> = unlabelled.ids.iter().copied().zip(&unlabelled.paths).collect();
+    let origins: BTreeMap<SampleId, &Origin> = unlabelled.ids.iter().copied().zip(&unlabelled.origins).collect();
     let mut items = Vec::new();
     for ask in review::choose(&pool, MAX_REVIEW_ITEMS, seed) {
         let doubted = doubted.iter().find(|label| ask.reason == Reason::Suspicious && label.doubt.id == ask.id);
-        let path = match paths.get(&ask.id) {
-            Some(path) => (*path).clone(),
-            None => reader.path(&ask.id)?.unwrap_or_default().to_string_lossy().into_owned(),
+        let origin = match origins.get(&ask.id) {
+            Some(origin) => Some((*origin).clone()),
+            None => reader.origin(&ask.id)?,
         };
+        // One that was evicted meanwhile needs no label.
+        let Some((path, source)) = origin.as_ref().map(Origin::names) else { continue };
         items.push(ReviewItem {
             image: ask.id,
             path,
+            source,
             reason: published(ask.reason),
             suggestion: ask.suggestion,
             probability: ask.probability.map(|probability| probability as f32),

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::{HeadStatus, LabelSource, Look, NewSample, Write};
 use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
 use crate::train::LabelStats;
-use crate::words::{Digest, Label, SampleId};
+use crate::words::{Digest, Label, Origin, SampleId};
 
 fn space() -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -45,7 +45,17 @@ fn store(folder: &Path) -> Store {
             views.iter().map(|(space, task)| Look { task: task.clone(), space: *space, predicted: None }).collect();
         let embeddings = views.into_iter().map(|(space, _)| space).zip(embedded).collect();
         let path = format!("/srv/{n}.jpg").into();
-        let sample = NewSample { id, path, bytes: 1, arrived_at: Timestamp(0), embeddings, group: id, looks };
+        let sample = NewSample {
+            id,
+            origin: Origin::File(path),
+            bytes: 1,
+            arrived_at: Timestamp(0),
+            embeddings,
+            group: id,
+            looks,
+            thumbnail: None,
+            picture: None,
+        };
         let label = labelled_as(&tasks()[0], n, if n.is_multiple_of(2) { "gear" } else { "nut" });
         store.commit(&[Write::Sample(Box::new(sample)), label]).unwrap();
     }

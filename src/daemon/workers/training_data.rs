@@ -86,7 +86,7 @@ mod tests {
     use crate::head::BackboneRef;
     use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
     use crate::train::{Settings, fit};
-    use crate::words::{Digest, Timestamp};
+    use crate::words::{Digest, Origin, Timestamp};
 
     fn id(n: u8) -> SampleId {
         SampleId::of(&[n])
@@ -118,12 +118,14 @@ mod tests {
     fn sample(n: u8) -> [Write; 2] {
         let sample = NewSample {
             id: id(n),
-            path: PathBuf::from(format!("/srv/{n}.jpg")),
+            origin: Origin::File(PathBuf::from(format!("/srv/{n}.jpg"))),
             bytes: 1,
             arrived_at: Timestamp(0),
             embeddings: vec![(space(), embedding(n))],
             group: id(n),
             looks: vec![Look { task: TaskId::default(), space: space(), predicted: None }],
+            thumbnail: None,
+            picture: None,
         };
         [Write::Sample(Box::new(sample)), labelled_as(n, Some(label(n)), 1)]
     }

@@ -1,5 +1,6 @@
 //! Samples that a task should see and does not: the task is new, its region moved, or it looks through another part at the
-//! pictures of their folder. Their files are read again like new ones, and only gain a look and an embedding by that.
+//! pictures of their folder or source. Their files, or the kept bytes of frames, are read again like new ones, and only gain a
+//! look and an embedding by that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::daemon::view_plan::{PlannedView, ViewPlan};
 use crate::engine::Unseen;
 use crate::store::{Reader, SeenSample, StoreError};
-use crate::words::{EmbeddingSpace, TaskId};
+use crate::words::{EmbeddingSpace, Origin, TaskId};
 
 /// The watched folders, and who looks at their pictures.
 #[derive(Debug, Clone)]
@@ -25,20 +26,27 @@ impl RootViews {
     pub fn find_unseen(&self, reader: &Reader, after: u64, limit: usize) -> Result<Unseen, StoreError> {
         let samples = reader.seen_samples(after, limit)?;
         let next = samples.last().filter(|_| samples.len() == limit).map(|last| last.number);
-        let (mut files, mut missing) = (BTreeSet::new(), BTreeMap::new());
+        let mut found = Unseen { next, ..Unseen::default() };
+        let mut files = BTreeSet::new();
         for sample in &samples {
             let paths = reader.files_of(&sample.id)?;
             let places: Vec<(usize, PathBuf)> =
                 paths.into_iter().filter_map(|path| Some((self.root_of(&path)?, path))).collect();
-            if places.is_empty() {
-                for task in self.missing(sample) {
-                    *missing.entry(task.clone()).or_default() += 1;
-                }
-            } else {
+            if !places.is_empty() {
                 files.extend(self.to_read(sample, &places).into_iter().cloned());
+                continue;
+            }
+            let mut blind = self.blind(sample).peekable();
+            if blind.peek().is_some() && reader.has_picture(&sample.id)? {
+                found.pictures.push(sample.id);
+                continue;
+            }
+            for task in blind {
+                *found.missing.entry(task.clone()).or_default() += 1;
             }
         }
-        Ok(Unseen { files: files.into_iter().collect(), next, missing })
+        found.files = files.into_iter().collect();
+        Ok(found)
     }
 
     /// The watched folder that a file lies in.
@@ -60,10 +68,12 @@ impl RootViews {
     }
 
     /// The tasks that looked, or would have looked, at a sample without a file, and do not see it.
-    fn missing<'a>(&'a self, sample: &'a SeenSample) -> impl Iterator<Item = &'a TaskId> {
-        let root = sample.path.as_deref().and_then(|path| self.root_of(path));
-        let views = root.map_or(&[][..], |root| self.plan.of_root(root)).iter();
-        views.filter(|view| seen(sample, &view.task) != Some(view.space)).map(|view| &view.task)
+    fn blind<'a>(&'a self, sample: &'a SeenSample) -> impl Iterator<Item = &'a TaskId> {
+        let views = match &sample.origin {
+            Origin::File(path) => self.root_of(path).map_or(&[][..], |root| self.plan.of_root(root)),
+            Origin::Source(source) => self.plan.of_source(source),
+        };
+        views.iter().filter(|view| seen(sample, &view.task) != Some(view.space)).map(|view| &view.task)
     }
 }
 

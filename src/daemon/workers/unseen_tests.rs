@@ -6,7 +6,7 @@ use crate::engine::{FileDisposition, FileStamp, Look, NewSample, Write};
 use crate::head::BackboneRef;
 use crate::shared::views;
 use crate::store::{OpenOptions, Precision, Store};
-use crate::words::{Digest, SampleId, Timestamp};
+use crate::words::{Digest, Origin, SampleId, Timestamp};
 
 fn whole() -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -43,12 +43,14 @@ fn sample(n: u8, path: &str, looks: &[(&str, EmbeddingSpace)]) -> [Write; 2] {
         |(task, space): &(&str, EmbeddingSpace)| Look { task: task.parse().unwrap(), space: *space, predicted: None };
     let sample = NewSample {
         id: id(n),
-        path: path.into(),
+        origin: Origin::File(path.into()),
         bytes: 1,
         arrived_at: Timestamp(0),
         embeddings: looks.iter().map(|(_, space)| (*space, vec![1.0, f32::from(n)])).collect(),
         group: id(n),
         looks: looks.iter().map(look).collect(),
+        thumbnail: None,
+        picture: None,
     };
     [Write::Sample(Box::new(sample)), file(n, path)]
 }
@@ -60,7 +62,7 @@ fn found(folder: &Path, tasks: &str, after: u64, limit: usize) -> Unseen {
 
 /// The files that would be read again, and the missing samples of each task.
 fn all(folder: &Path, tasks: &str) -> (Vec<String>, Vec<(String, u64)>) {
-    let Unseen { files, next, missing } = found(folder, tasks, 0, 100);
+    let Unseen { files, next, missing, .. } = found(folder, tasks, 0, 100);
     assert_eq!(next, None);
     let roots = ["/srv/a", "/srv/b"];
     assert!(files.iter().all(|(root, path)| path.starts_with(roots[*root])), "{files:?}");
@@ -151,4 +153,24 @@ fn the_store_is_gone_through_in_parts() {
     let (store, views) = opened(folder.path(), bin);
     let reader = store.reader().unwrap();
     assert_eq!(views.find_unseen(&reader, 4, 3).unwrap(), Unseen::default(), "there are no more");
+}
+
+#[test]
+fn a_frame_is_read_again_from_its_bytes_where_they_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let with_source = |region: &str| format!("{{ id: door, from: [{{ source: gate, region: {region} }}] }}");
+    let text = |region: &str| format!("{}]\nsources: [{{ id: gate }}", with_source(region));
+    let (mut store, _) = opened(folder.path(), &text("[0, 0, 0.5, 1]"));
+    let left = within("0,0,0.5,1");
+    let frame = |n: u8, picture: Option<Vec<u8>>, space: EmbeddingSpace| {
+        let [Write::Sample(sample), _] = sample(n, "/none", &[("door", space)]) else { unreachable!() };
+        Write::Sample(Box::new(NewSample { origin: Origin::Source("gate".parse().unwrap()), picture, ..*sample }))
+    };
+    store.commit(&[frame(1, Some(vec![1]), left), frame(2, None, left)]).unwrap();
+    drop(store);
+    let Unseen { files, pictures, missing, .. } = found(folder.path(), &text("[0, 0, 0.5, 1]"), 0, 100);
+    assert_eq!((files.len(), pictures.len(), missing.len()), (0, 0, 0), "everything is seen");
+    let Unseen { files, pictures, missing, .. } = found(folder.path(), &text("[0.5, 0, 1, 1]"), 0, 100);
+    assert_eq!((files.len(), pictures), (0, vec![id(1)]), "the region moved");
+    assert_eq!(missing.into_iter().collect::<Vec<_>>(), [("door".parse().unwrap(), 1)]);
 }

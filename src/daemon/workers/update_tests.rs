@@ -12,7 +12,7 @@ use crate::head::{BackboneRef, DenseHead};
 use crate::store::{OpenOptions, Precision, SpacesInUse, Store, StoredHead};
 use crate::train;
 use crate::wire::UpdateKind;
-use crate::words::{Label, SampleId, TaskId, Timestamp};
+use crate::words::{Label, Origin, SampleId, TaskId, Timestamp};
 
 fn space(backbone: &[u8]) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -65,12 +65,14 @@ fn labelled() -> Vec<Write> {
         let (class, side) = if n.is_multiple_of(2) { ("bolt", 1.0) } else { ("nut", -1.0) };
         let sample = NewSample {
             id: SampleId::of(&[n]),
-            path: format!("/srv/{n}.jpg").into(),
+            origin: Origin::File(format!("/srv/{n}.jpg").into()),
             bytes: 1,
             arrived_at: Timestamp(0),
             embeddings: vec![(space(b"b"), vec![side, f32::from(n) / 40.0])],
             group: SampleId::of(&[n]),
             looks: vec![Look { task: TaskId::default(), space: space(b"b"), predicted: None }],
+            thumbnail: None,
+            picture: None,
         };
         let label = Some(Label::new(class).unwrap());
         let label = Write::Label {

@@ -54,9 +54,11 @@ pub enum WatchEvent {
 pub struct Unseen {
     /// Files to read again: index of the watched folder, and absolute path.
     pub files: Vec<(usize, PathBuf)>,
+    /// Frames to read again from their kept bytes.
+    pub pictures: Vec<SampleId>,
     /// The number of the last sample that was looked through; `None` where it was the last of the store.
     pub next: Option<u64>,
-    /// By task, samples without a file that could be read.
+    /// By task, samples without a file or kept bytes that could be read.
     pub missing: BTreeMap<TaskId, u64>,
 }
 
@@ -145,14 +147,18 @@ pub enum IngestOutcome {
 /// An image with its embeddings and the predictions of the heads in service.
 #[derive(Debug, Clone)]
 pub struct EmbeddedImage {
-    /// SHA-256 of the file.
+    /// SHA-256 of its bytes.
     pub id: SampleId,
-    /// File size in bytes.
+    /// How many these are.
     pub bytes: u64,
     /// What the tasks that look at it see, in the order of the settings.
     pub views: Vec<View>,
     /// The embeddings (dim,) of these views, each space once, as the backbone gave them.
     pub embeddings: Vec<(EmbeddingSpace, Vec<f32>)>,
+    /// It in small, as a JPEG; `None` where none is kept, or the store has it.
+    pub thumbnail: Option<Vec<u8>>,
+    /// Its bytes, where they are to be kept: those of a frame, which has no file.
+    pub picture: Option<Vec<u8>>,
     /// The group (burst of near-duplicates) that it belongs to: the identity of the group's first image.
     pub group: SampleId,
     /// Reading and decoding.

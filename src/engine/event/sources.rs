@@ -1,7 +1,7 @@
 //! What comes from sources, and what became of a frame.
 
 use super::{EmbeddedImage, Ticket};
-use crate::words::SourceId;
+use crate::words::{SampleId, SourceId};
 
 /// What came from a source since it was last asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +40,15 @@ pub struct FrameRead {
     pub waiter: Option<Ticket>,
     /// The result.
     pub outcome: FrameOutcome,
+}
+
+/// A kept frame was read again, for [`super::super::Act::IngestPicture`].
+#[derive(Debug)]
+pub struct PictureRead {
+    /// The sample.
+    pub id: SampleId,
+    /// What it shows; `None` where its bytes are not kept any more, or cannot be read.
+    pub image: Option<Box<EmbeddedImage>>,
 }
 
 /// The result of reading one frame.

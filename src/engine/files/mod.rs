@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::context::Cx;
-use super::event::{FileStamp, IngestOutcome, Ingested, Sighting, WatchEvent};
+use super::event::{FileStamp, IngestOutcome, Ingested, PictureRead, Sighting, WatchEvent};
 use super::fact::{Fact, ReadImage};
 use super::settings::Settings;
 use super::write::{FileDisposition, Write};
@@ -145,6 +145,14 @@ impl Files {
             }
         }
         self.post_waiting(cx);
+    }
+
+    /// The ingest worker finished with a kept frame.
+    pub fn picture_read(&mut self, cx: &mut Cx<'_>, read: PictureRead) {
+        self.unseen.picture_read(read.id);
+        if let Some(image) = read.image {
+            cx.post(Fact::PictureRead(image));
+        }
     }
 
     /// Samples were forgotten: what the worker has in hand may be files of theirs, and is read again when the store says

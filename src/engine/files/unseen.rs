@@ -1,13 +1,13 @@
 //! The search for samples that a task should see and does not yet: after a start the store is gone through in parts, each
-//! when no file waits, and the files that are found are looked at and read like those of a listing. What arrives goes ahead
-//! of them, and no more than one part of them waits.
+//! when no file waits, and the files that are found are looked at and read like those of a listing, frames from the bytes that
+//! are kept of them. What arrives goes ahead of them, and no more than one part of them waits.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
 use super::super::event::Unseen;
 use super::super::step::Act;
-use crate::words::TaskId;
+use crate::words::{SampleId, TaskId};
 
 /// Samples that are looked through at a time.
 const PART: usize = 256;
@@ -22,6 +22,10 @@ pub(super) struct UnseenSearch {
     is_outdated: bool,
     /// Files of which the watcher has not said yet how they are.
     looked_for: BTreeSet<PathBuf>,
+    /// Frames whose kept bytes are to be read.
+    pictures: VecDeque<SampleId>,
+    /// The one of them that is with the worker.
+    reading: Option<SampleId>,
     /// Samples that cannot be read any more, by the task that does not see them.
     missing: BTreeMap<TaskId, u64>,
 }
@@ -59,6 +63,13 @@ impl UnseenSearch {
 
     /// The next act, when nothing else is to be read.
     pub fn advance(&mut self) -> Option<Act> {
+        if self.reading.is_some() {
+            return None;
+        }
+        if let Some(id) = self.pictures.pop_front() {
+            self.reading = Some(id);
+            return Some(Act::IngestPicture { id });
+        }
         let is_due = self.stage == Stage::Due && self.looked_for.is_empty();
         is_due.then(|| {
             self.stage = Stage::Asked;
@@ -68,7 +79,8 @@ impl UnseenSearch {
 
     /// A part was looked through; its files are to be looked at.
     pub fn found(&mut self, found: Unseen) -> Vec<Act> {
-        let Unseen { files, next, missing } = found;
+        let Unseen { files, pictures, next, missing } = found;
+        self.pictures.extend(pictures);
         for (task, count) in missing {
             *self.missing.entry(task).or_default() += count;
         }
@@ -86,6 +98,11 @@ impl UnseenSearch {
         self.looked_for.remove(path);
     }
 
+    /// A kept frame was read.
+    pub fn picture_read(&mut self, id: SampleId) {
+        self.reading.take_if(|reading| *reading == id);
+    }
+
     /// Samples that a task should see and that cannot be read any more, as far as they were found.
     pub fn missing(&self, task: &TaskId) -> u64 {
         self.missing.get(task).copied().unwrap_or(0)
@@ -98,7 +115,7 @@ mod tests {
 
     fn found(files: &[&str], next: Option<u64>, missing: u64) -> Unseen {
         let files = files.iter().map(|path| (0, PathBuf::from(path))).collect();
-        Unseen { files, next, missing: BTreeMap::from([(TaskId::default(), missing)]) }
+        Unseen { files, pictures: Vec::new(), next, missing: BTreeMap::from([(TaskId::default(), missing)]) }
     }
 
     fn asked(search: &mut UnseenSearch) -> Option<u64> {

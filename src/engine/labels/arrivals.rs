@@ -1,7 +1,4 @@
-//! An image that was read: a new sample, or a known one that gains a path, an embedding or a label.
-
-use std::path::Path;
-use std::time::Duration;
+//! An image that was read, from a file or a source: a new sample, or a known one that gains a path, an embedding or a label.
 
 use super::super::context::Cx;
 use super::super::event::{EmbeddedImage, Scored, View};
@@ -9,42 +6,80 @@ use super::super::fact::{Fact, ReadImage};
 use super::super::write::{FileDisposition, Look, NewSample, Predicted, Write};
 use super::sheet::Sheet;
 use super::{Labels, UnderWay};
-use crate::words::{SampleId, TaskId};
+use crate::words::{Origin, SampleId, SourceId, TaskId};
 
 impl Labels {
-    /// A new image is stored, predicted and reported in one transaction; a known one only gains a path, an embedding
-    /// or a label. So a file counts once, whatever its name and however often the daemon died over it.
+    /// The image of a file is reported once, when it is new. So a file counts once, whatever its name and however often the
+    /// daemon died over it.
     pub fn image_read(&mut self, cx: &mut Cx<'_>, read: ReadImage) {
         let ReadImage { path, stamp, image, latency } = read;
+        let (id, origin, is_new) = (image.id, Origin::File(path.clone()), !self.known.contains(&image.id));
         if cx.storage_is_out() {
             // It cannot be stored now and is predicted once.
-            if !self.known.contains(&image.id) && cx.predicts_unstored(image.id) {
-                report_predictions(cx, &path, &image, latency);
-                for View { task, prediction, .. } in image.views {
-                    if let Some(scored) = prediction {
-                        cx.of(&task).post(Fact::ImageJudged { id: image.id, source: None, scored });
-                    }
-                }
+            if is_new && cx.predicts_unstored(id) {
+                cx.report_image(&origin, false, &image, latency);
             }
             return;
         }
-        cx.write(Write::File { path: path.clone(), stamp, fate: FileDisposition::Sample(image.id) });
-        if self.known.contains(&image.id) {
-            self.looked_at_again(cx, &path, image);
-        } else {
-            self.new_sample(cx, &path, image, latency);
+        cx.write(Write::File { path, stamp, fate: FileDisposition::Sample(id) });
+        if is_new {
+            if !cx.was_predicted_unstored(&id) {
+                cx.report_image(&origin, false, &image, latency);
+            }
+            cx.report_novel(&image);
+        }
+        self.take_in(cx, &origin, image);
+    }
+
+    /// A frame was read, and what it shows was reported.
+    pub fn frame_read(&mut self, cx: &mut Cx<'_>, source: SourceId, image: EmbeddedImage) {
+        if !cx.storage_is_out() {
+            self.take_in(cx, &Origin::Source(source), image);
         }
     }
 
-    /// A known image was read again: its file lives, and where a task looks at it for the first time, or another
-    /// backbone or region, it has an embedding now.
-    fn looked_at_again(&mut self, cx: &mut Cx<'_>, path: &Path, image: EmbeddedImage) {
+    /// A kept frame was read again for tasks that had not seen it, unless its sample went meanwhile.
+    pub fn picture_read(&mut self, cx: &mut Cx<'_>, image: EmbeddedImage) {
+        if !cx.storage_is_out() && self.known.contains(&image.id) {
+            self.look_again(cx, image);
+        }
+    }
+
+    /// A new image is stored in one transaction with what was reported of it; a known one only gains a path, an embedding or
+    /// a label. A label that waited for it was given after its folder's.
+    fn take_in(&mut self, cx: &mut Cx<'_>, origin: &Origin, image: EmbeddedImage) {
+        let (id, is_new) = (image.id, !self.known.contains(&image.id));
+        let tasks: Vec<TaskId> = image.views.iter().map(|view| view.task.clone()).collect();
+        if is_new {
+            self.store(cx, origin, image);
+        } else {
+            self.look_again(cx, image);
+        }
+        for task in tasks {
+            let Some(sheet) = self.sheets.get_mut(&task) else { continue };
+            let cx = &mut cx.of(&task);
+            if let Some(path) = origin.path() {
+                sheet.file_lives(cx, &mut self.under_way, path, id);
+            }
+            sheet.claim_awaited(cx, &mut self.under_way, id);
+        }
+        if is_new {
+            self.keep_within_quota(cx);
+        }
+    }
+
+    /// A known image was read again: where a task looks at it for the first time, or another backbone or region, it has an
+    /// embedding now.
+    fn look_again(&mut self, cx: &mut Cx<'_>, image: EmbeddedImage) {
         let id = image.id;
         let is_embedded = !image.embed.is_zero();
         if is_embedded {
             for (space, embedding) in image.embeddings {
                 cx.write(Write::Embedding { id, space, embedding });
             }
+        }
+        if let Some(jpeg) = image.thumbnail {
+            cx.write(Write::Thumbnail { id, jpeg });
         }
         for View { task, space, is_new, .. } in image.views {
             let Some(sheet) = self.sheets.get_mut(&task) else { continue };
@@ -61,20 +96,13 @@ impl Labels {
             if is_new && sheet.index.label(&id).is_some() {
                 cx.post(Fact::LabelLearnable);
             }
-            sheet.file_lives(cx, &mut self.under_way, path, id);
-            sheet.claim_awaited(cx, &mut self.under_way, id);
         }
     }
 
-    /// Stores, predicts and reports an image that was never seen. A label that waited for it was given
-    /// after its folder's.
-    fn new_sample(&mut self, cx: &mut Cx<'_>, path: &Path, image: EmbeddedImage, latency: Duration) {
+    /// Stores an image that was never seen.
+    fn store(&mut self, cx: &mut Cx<'_>, origin: &Origin, image: EmbeddedImage) {
         let id = image.id;
         self.known.add(id);
-        let was_predicted = cx.was_predicted_unstored(&id);
-        if !was_predicted {
-            report_predictions(cx, path, &image, latency);
-        }
         let mut looks = Vec::new();
         for View { task, space, prediction, .. } in image.views {
             let predicted = prediction.as_ref().and_then(Predicted::of);
@@ -84,32 +112,24 @@ impl Labels {
                 sheet.review.outdated();
             }
             if let Some(scored) = prediction {
-                let cx = &mut cx.of(&task);
-                cx.report_novel(id, &scored);
-                if !was_predicted {
-                    cx.post(Fact::ImageJudged { id, source: None, scored: scored.clone() });
-                }
-                cx.post(Fact::ImagePredicted { id, scored });
+                cx.of(&task).post(Fact::ImagePredicted { id, scored });
             }
             looks.push(Look { task, space, predicted });
         }
-        let tasks: Vec<TaskId> = looks.iter().map(|look| look.task.clone()).collect();
+        let quota = cx.settings().quota_bytes;
+        let picture =
+            origin.source().and_then(|source| self.under_way.pictures.admit(id, source, image.picture, quota));
         cx.write(Write::Sample(Box::new(NewSample {
             id,
-            path: path.to_owned(),
+            origin: origin.clone(),
             bytes: image.bytes,
             arrived_at: cx.now.wall,
             embeddings: image.embeddings,
             group: image.group,
             looks,
+            thumbnail: image.thumbnail,
+            picture,
         })));
-        for task in tasks {
-            let Some(sheet) = self.sheets.get_mut(&task) else { continue };
-            let cx = &mut cx.of(&task);
-            sheet.file_lives(cx, &mut self.under_way, path, id);
-            sheet.claim_awaited(cx, &mut self.under_way, id);
-        }
-        self.keep_within_quota(cx);
     }
 }
 
@@ -128,11 +148,5 @@ impl Predicted {
     fn of(scored: &Scored) -> Option<Self> {
         let (label, probability) = scored.top.first()?.clone();
         Some(Self { label, probability, head: scored.head.version })
-    }
-}
-
-fn report_predictions(cx: &mut Cx<'_>, path: &Path, image: &EmbeddedImage, latency: Duration) {
-    for view in &image.views {
-        cx.of(&view.task).report_prediction(path, image.id, view.prediction.as_ref(), latency);
     }
 }

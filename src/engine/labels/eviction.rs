@@ -3,7 +3,8 @@
 //! The quota is that of the state folder. Samples count at the size that they take when many were dropped between them;
 //! unsent messages, and what else is in the folder by measurement, count beside them: heads, statistics, backbones, the
 //! log, names of files. The size of the database's file says little, since pages that dropped samples left behind in
-//! part are neither free nor full. A quarter of the quota is left to samples whatever else there is.
+//! part are neither free nor full. A quarter of the quota is left to samples whatever else there is. The bytes of frames may
+//! take half of it, and go where no sample may.
 //!
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
@@ -15,13 +16,17 @@ use super::super::event::EvictionCandidate;
 use super::super::fact::Fact;
 use super::super::step::Act;
 use super::super::write::Write;
-use super::Labels;
+use super::{Labels, UnderWay};
 use crate::eval::budget::Why;
 use crate::wire::EventKind;
 use crate::words::{Component, Label, SampleId, TaskId};
 
-/// What is freed at a time, as a share of the quota, so that it is not done for every image.
-const SLACK: f64 = 0.05;
+/// One part in so many of the quota is freed at a time, so that it is not done for every image.
+const SLACK_ONE_OF: u64 = 20;
+
+fn slack(quota: u64) -> u64 {
+    quota.div_ceil(SLACK_ONE_OF)
+}
 
 /// Samples, their labels in all tasks, and verdicts.
 type Holdings = (usize, usize, u64);
@@ -43,19 +48,30 @@ impl Labels {
     /// Over the quota, samples are looked for that can go.
     pub fn keep_within_quota(&mut self, cx: &mut Cx<'_>) {
         let (sample_bytes, quota) = (cx.settings().sample_bytes, cx.settings().quota_bytes);
-        let samples = self.known.len() as u64 * sample_bytes;
-        let used = samples + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
-        if used <= quota || samples <= quota / 4 {
+        let pictures = self.under_way.pictures.bytes();
+        if pictures > quota / 2 {
+            self.let_pictures_go(cx, pictures - quota / 2 + slack(quota));
+        }
+        let (samples, pictures) = (self.known.len() as u64 * sample_bytes, self.under_way.pictures.bytes());
+        let used = samples + pictures + cx.messages.outbox_bytes() + cx.messages.store_beside_bytes();
+        if used <= quota || samples + pictures <= quota / 4 {
             (self.eviction.exhausted, self.eviction.reported) = (None, false);
             return;
         }
         if self.eviction.running.is_some() || self.eviction.exhausted == Some(self.holdings()) || cx.is_stopping() {
             return;
         }
-        let excess = (used - quota) as f64 + SLACK * quota as f64;
-        let count = (excess / sample_bytes as f64).ceil() as usize;
+        // Each takes its picture along.
+        let each = sample_bytes + pictures / self.known.len().max(1) as u64;
+        let count = (used - quota + slack(quota)).div_ceil(each) as usize;
         self.eviction.running = Some(self.holdings());
         cx.act(Act::Evict { count });
+    }
+
+    /// Lets go of so many bytes of pictures, or of all of them; how many it were.
+    fn let_pictures_go(&mut self, cx: &mut Cx<'_>, bytes: u64) -> u64 {
+        let UnderWay { pictures, labelled, .. } = &mut self.under_way;
+        pictures.make_room(cx, bytes, |id| labelled.contains_key(id))
     }
 
     fn holdings(&self) -> Holdings {
@@ -75,6 +91,7 @@ impl Labels {
         if is_known {
             cx.write(Write::DeleteSample { id });
             self.under_way.labelled.remove(&id);
+            self.under_way.pictures.remove(&id);
             for sheet in self.sheets.values_mut() {
                 sheet.index.remove(&id);
                 sheet.doubts.forget(&id);
@@ -115,6 +132,10 @@ impl Labels {
         }
         let count: u64 = counts.values().sum();
         if count == 0 {
+            let quota = cx.settings().quota_bytes;
+            if self.let_pictures_go(cx, slack(quota)) > 0 {
+                return;
+            }
             // What came during the search was not looked at.
             self.eviction.exhausted = Some(searched);
             if std::mem::replace(&mut self.eviction.reported, true) {

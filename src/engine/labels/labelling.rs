@@ -151,6 +151,12 @@ impl UnderWay {
         }
     }
 
+    /// The label of a sample was written: what was kept of it until then may go.
+    fn label_written(&mut self, cx: &mut Cx<'_>, id: &SampleId) {
+        let tasks = self.labelled.get(id).copied().unwrap_or(0);
+        self.pictures.labelled(cx, id, tasks);
+    }
+
     /// What corrects at once in a task learns a sample as it is now, unless it is being forgotten.
     pub fn learn(&self, cx: &mut Cx<'_>, id: SampleId) {
         if !self.leaving.contains(&id) {
@@ -201,6 +207,7 @@ impl Sheet {
         let at = cx.stamp();
         cx.write(Write::Label { task, id, label: label.clone(), source, at, change });
         under_way.learn(cx, id);
+        under_way.label_written(cx, &id);
         if changed == Changed::Label || is_confirmed {
             self.left_out.remove(&id);
             self.review.outdated();

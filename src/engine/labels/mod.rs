@@ -13,6 +13,7 @@ mod known;
 mod labelling;
 mod last_word;
 mod living;
+mod pictures;
 mod review_list;
 mod sheet;
 mod undoing;
@@ -25,15 +26,16 @@ use super::context::Cx;
 use super::event::Review;
 use super::fact::LabelCounts;
 use super::settings::Settings;
-use super::snapshot::StoredSample;
+use super::snapshot::Snapshot;
 use super::step::Query;
-use super::write::{ClassFolders, FileDisposition, PendingLabel};
+use super::write::{FileDisposition, PendingLabel};
 use crate::wire::command::Samples;
 use crate::wire::{Answer, ErrorCode, ImagePrefix};
 use crate::words::{Label, SampleId, TaskId};
 pub use awaited::PENDING_MAX;
 use eviction::Eviction;
 use known::{KnownSamples, Resolved};
+use pictures::Pictures;
 use sheet::Sheet;
 pub use undoing::{ChangedImage, NothingToUndo, StoredChange};
 
@@ -53,6 +55,8 @@ struct UnderWay {
     leaving: BTreeSet<SampleId>,
     /// In how many tasks each sample has a label; it is asked for with every tick.
     labelled: BTreeMap<SampleId, u32>,
+    /// The bytes of frames that are kept.
+    pictures: Pictures,
     /// The number of the latest change by a person.
     changes: u64,
     /// The change of the import that further requests may belong to.
@@ -66,25 +70,20 @@ struct UnderWay {
 }
 
 impl Labels {
-    /// The machine of what the store has; files outside of all watched folders are passed over.
-    pub fn new(
-        settings: &Settings,
-        samples: Vec<SampleId>,
-        mut of_tasks: BTreeMap<TaskId, Vec<StoredSample>>,
-        pending: Vec<PendingLabel>,
-        files: &[(PathBuf, FileDisposition)],
-        judged_under: Option<&ClassFolders>,
-        changes: u64,
-    ) -> Self {
-        let known: KnownSamples = samples.into_iter().collect();
+    /// The machine of what the store has, which is taken; files outside of all watched folders are passed over.
+    pub fn new(settings: &Settings, snapshot: &mut Snapshot) -> Self {
+        let known: KnownSamples = std::mem::take(&mut snapshot.samples).into_iter().collect();
+        let pictures: Pictures = std::mem::take(&mut snapshot.pictures).into_iter().collect();
         let mut awaited: BTreeMap<TaskId, Vec<PendingLabel>> = BTreeMap::new();
-        for label in pending {
+        for label in std::mem::take(&mut snapshot.awaited) {
             awaited.entry(label.task.clone()).or_default().push(label);
         }
+        let Snapshot { files, class_folders, tasks, changes, .. } = snapshot;
         let sheet = |task: &super::TaskSettings| {
-            let (samples, awaited) = (of_tasks.remove(&task.id), awaited.remove(&task.id));
-            let mut sheet = Sheet::new(samples.unwrap_or_default(), awaited.unwrap_or_default(), judged_under.cloned());
-            for (path, fate) in files {
+            let samples = tasks.get_mut(&task.id).map(|stored| std::mem::take(&mut stored.samples));
+            let awaited = awaited.remove(&task.id).unwrap_or_default();
+            let mut sheet = Sheet::new(samples.unwrap_or_default(), awaited, class_folders.clone());
+            for (path, fate) in &*files {
                 if let FileDisposition::Sample(id) = fate
                     && settings.root_of(path).is_some()
                 {
@@ -96,7 +95,7 @@ impl Labels {
             (task.id.clone(), sheet)
         };
         let sheets: BTreeMap<TaskId, Sheet> = settings.tasks.iter().map(sheet).collect();
-        let mut under_way = UnderWay { changes, ..UnderWay::default() };
+        let mut under_way = UnderWay { changes: *changes, pictures, ..UnderWay::default() };
         for id in sheets.values().flat_map(|sheet| sheet.index.labelled_ids()) {
             *under_way.labelled.entry(id).or_default() += 1;
         }

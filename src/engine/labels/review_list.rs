@@ -35,7 +35,7 @@ impl ReviewState {
 
     /// A file is gone: where the list names it, another list is made at once, which names a file that is there.
     pub fn file_is_gone(&mut self, path: &Path) {
-        if self.list.items.iter().any(|item| Path::new(&item.path) == path) {
+        if self.list.items.iter().any(|item| item.path.as_ref().is_some_and(|named| Path::new(named) == path)) {
             self.stale = true;
             self.made_at = None;
         }

@@ -4,11 +4,10 @@
 //! the latest value of something and are published again at every connection.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::super::context::Cx;
-use super::super::event::{Scored, SystemMetrics, Ticket, TrainingOutcome};
+use super::super::event::{SystemMetrics, Ticket, TrainingOutcome};
 use super::super::settings::Settings;
 use super::super::snapshot::Worth;
 use super::super::step::Act;
@@ -17,10 +16,9 @@ use super::{Overview, ReplyTo, Unanswered};
 use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
     AlertId, Announced, AnnouncedTask, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures,
-    Link, Payload, Prediction, PredictionBody, RecallChange, Response, Severity, Status, TaskTopic, TopLabel, Topic,
-    TrainResult,
+    Link, Payload, PredictionBody, RecallChange, Response, Severity, Status, TaskTopic, Topic, TrainResult,
 };
-use crate::words::{Now, SampleId, SourceId, TaskId};
+use crate::words::{Now, TaskId};
 
 /// What the answer to a posted picture is called.
 const IMAGE: &str = "image";
@@ -32,9 +30,6 @@ const SEQ_BLOCK: u64 = 1_000_000;
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
 const HEALTH_MIN: Duration = Duration::from_secs(1);
-
-/// `novel` is not reported more often than this.
-const NOVEL_EVERY: Duration = Duration::from_mins(1);
 
 /// Counters and latest values.
 #[derive(Debug)]
@@ -48,7 +43,7 @@ pub(super) struct Reports {
     /// Why there is no connection.
     broker_reason: Option<String>,
     /// The latest prediction of each task.
-    latest: BTreeMap<TaskId, PredictionBody>,
+    pub(super) latest: BTreeMap<TaskId, PredictionBody>,
     /// The latest result of a training of each task.
     latest_result: BTreeMap<TaskId, TrainResult>,
     /// The tasks as they were announced to Home Assistant last.
@@ -58,7 +53,7 @@ pub(super) struct Reports {
     pub metrics: SystemMetrics,
     pub images_total: u64,
     pub errors_total: u64,
-    novel_at: Option<Duration>,
+    pub(super) novel_at: Option<Duration>,
 }
 
 impl Reports {
@@ -148,7 +143,7 @@ impl Cx<'_> {
     }
 
     /// Queues a message of the task that is acted for; returns it.
-    fn spool_of_task<P: Payload>(
+    pub(super) fn spool_of_task<P: Payload>(
         &mut self,
         topic: TaskTopic,
         mut make: impl FnMut(Envelope, Option<TaskId>) -> P,
@@ -269,52 +264,6 @@ impl Cx<'_> {
         }
     }
 
-    /// An image of no known class is an event, but not each of a batch of them.
-    pub fn report_novel(&mut self, image: SampleId, scored: &Scored) {
-        let due = self.messages.reports.novel_at.is_none_or(|at| self.now.mono.saturating_sub(at) >= NOVEL_EVERY);
-        if let (Some(true), Some(novelty), true) = (scored.unknown, scored.novelty, due) {
-            self.messages.reports.novel_at = Some(self.now.mono);
-            self.emit_event(EventKind::Novel { image, novelty });
-        }
-    }
-
-    /// Queues a prediction of the task that is acted for, and publishes it as the latest one.
-    pub fn report_prediction(&mut self, path: &Path, image: SampleId, scored: Option<&Scored>, latency: Duration) {
-        let replayed = !self.messages.reports.connected;
-        let body = prediction_body(image, path, scored, &self.settings().backbone.name, latency, replayed);
-        self.report_body(PredictionBody { task: self.named_task(), ..body });
-    }
-
-    fn report_body(&mut self, body: PredictionBody) -> PredictionBody {
-        self.spool_of_task(TaskTopic::Prediction, |envelope, _| Prediction { envelope, body: body.clone() });
-        // Where the task has a state, that is what its topic says.
-        if self.task().state.is_none() {
-            self.publish_latest_prediction(&body);
-            let task = self.task_id();
-            self.messages.reports.latest.insert(task, body.clone());
-        }
-        body
-    }
-
-    fn publish_latest_prediction(&mut self, body: &PredictionBody) {
-        self.publish_of_task(TaskTopic::State, |envelope, _| Prediction { envelope, body: body.clone() });
-    }
-
-    /// The same for a frame of a source; its contents.
-    pub fn report_frame(
-        &mut self,
-        source: &SourceId,
-        stale: bool,
-        image: SampleId,
-        scored: Option<&Scored>,
-        latency: Duration,
-    ) -> PredictionBody {
-        let replayed = !self.messages.reports.connected;
-        let body = prediction_body(image, Path::new(""), scored, &self.settings().backbone.name, latency, replayed);
-        let body = PredictionBody { path: None, source: Some(source.clone()), stale, ..body };
-        self.report_body(PredictionBody { task: self.named_task(), ..body })
-    }
-
     /// Answers somebody who posted a picture, where anybody waits.
     pub fn answer_frame(&mut self, waiter: Option<Ticket>, answer: Answer) {
         if let Some(ticket) = waiter {
@@ -397,6 +346,7 @@ impl Cx<'_> {
                 health.images_total,
                 health.errors_total,
                 health.last_train,
+                health.tasks.clone(),
             )
         };
         self.messages.reports.health_said.as_ref().is_none_or(|said| counts(said) != counts(&self.health(overview)))
@@ -408,41 +358,6 @@ impl Cx<'_> {
         self.messages.reports.health_at = self.now.mono;
         self.messages.reports.health_said = Some(figures.clone());
         self.publish(Topic::Health, |envelope| Health { envelope, figures });
-    }
-}
-
-/// The prediction for the image at `path`; without `scored`, as while no head exists, it has no label.
-///
-/// `latency` is from the moment at which the file was ready, or of the scoring alone in an answer.
-#[must_use]
-pub fn prediction_body(
-    image: SampleId,
-    path: &Path,
-    scored: Option<&Scored>,
-    backbone: &str,
-    latency: Duration,
-    replayed: bool,
-) -> PredictionBody {
-    let best = scored.and_then(|scored| scored.top.first());
-    let top = scored.map_or(&[][..], |scored| &scored.top);
-    let top = top.iter().map(|(label, probability)| TopLabel { label: label.clone(), probability: *probability });
-    PredictionBody {
-        task: None,
-        image,
-        path: Some(path.to_string_lossy().into_owned()),
-        source: None,
-        stale: false,
-        label: best.map(|(label, _)| label.clone()),
-        probability: best.map(|(_, probability)| *probability),
-        top: top.collect(),
-        set: scored.and_then(|scored| scored.set.clone()),
-        unknown: scored.and_then(|scored| scored.unknown),
-        novelty: scored.and_then(|scored| scored.novelty),
-        instant: scored.is_some_and(|scored| scored.instant),
-        head: scored.map(|scored| scored.head.id.clone()),
-        backbone: backbone.to_owned(),
-        latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
-        replayed,
     }
 }
 

@@ -1,20 +1,20 @@
 //! Cameras: when the frame that waits is looked at, how each fares, and when one is looked at more closely.
 //!
-//! It knows frames by their source and nothing of their bytes: where they wait is the shell's. A frame is predicted and not
-//! stored. A source whose frames stay away, stay the same or cannot be had is reported, once,
-//! until one comes.
+//! It knows frames by their source and nothing of their bytes: where they wait is the shell's. What a frame shows is reported
+//! whether it was seen before or not, since it is the present; then it becomes a sample like any image. A source whose
+//! frames stay away, stay the same or cannot be had is reported, once, until one comes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::context::Cx;
-use super::event::{EmbeddedImage, FrameOutcome, FrameRead, SourceNews, Ticket, View};
+use super::event::{EmbeddedImage, FrameOutcome, FrameRead, SourceNews, Ticket};
 use super::fact::Fact;
 use super::settings::{Settings, SourceSettings};
 use super::step::Act;
 use crate::wire::command::{Burst, Empty, Spec as _};
 use crate::wire::{AlertId, Answer, ErrorCode, Severity, SourceHealth};
-use crate::words::{Now, SourceId, Timestamp};
+use crate::words::{Now, Origin, SourceId, Timestamp};
 
 /// Frames handed to the ingest worker at once, of all sources.
 pub const FRAMES_IN_FLIGHT_MAX: usize = 2;
@@ -111,10 +111,10 @@ impl Sources {
                 source.seen(cx.now);
                 source.report(cx, &id);
                 cx.messages.count_image();
-                // What the camera sees now, whether that was seen before or not.
                 let latency = cx.now.mono.saturating_sub(since);
-                let answer = predict(cx, &id, stale, *image, latency);
+                let answer = report(cx, &id, stale, &image, latency);
                 cx.answer_frame(waiter, answer);
+                cx.post(Fact::FrameRead { source: id, image });
             }
             FrameOutcome::Bad { reason } | FrameOutcome::Unreadable { reason } => {
                 source.health.failed += 1;
@@ -198,18 +198,11 @@ impl Source {
     }
 }
 
-/// Reports what each task makes of a frame; the answer to who waits for it: a map by task where the configuration names
-/// several. A stale one is no evidence of the present.
-fn predict(cx: &mut Cx<'_>, source: &SourceId, stale: bool, image: EmbeddedImage, latency: Duration) -> Answer {
-    let mut bodies = BTreeMap::new();
-    for View { task, prediction, .. } in image.views {
-        let cx = &mut cx.of(&task);
-        let body = cx.report_frame(source, stale, image.id, prediction.as_ref(), latency);
-        if let Some(scored) = prediction.filter(|_| !stale) {
-            cx.report_novel(image.id, &scored);
-            cx.post(Fact::ImageJudged { id: image.id, source: Some(source.clone()), scored });
-        }
-        bodies.insert(task, body);
+/// Reports what a frame shows; the answer to who waits for it: a map by task where several look at it.
+fn report(cx: &mut Cx<'_>, source: &SourceId, stale: bool, image: &EmbeddedImage, latency: Duration) -> Answer {
+    let bodies = cx.report_image(&Origin::Source(source.clone()), stale, image, latency);
+    if !stale {
+        cx.report_novel(image);
     }
     match bodies.first_key_value() {
         Some((_, body)) if bodies.len() == 1 => Answer::ok(body),

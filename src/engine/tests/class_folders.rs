@@ -153,6 +153,8 @@ impl Desk {
                 views: views(None),
                 decode: Duration::ZERO,
                 embed: Duration::ZERO,
+                thumbnail: None,
+                picture: None,
             })),
         };
         self.event(Event::Ingest(Ingested { root, path, stamp: STAMP, outcome }));

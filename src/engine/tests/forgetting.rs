@@ -136,6 +136,8 @@ fn read() -> Event {
         views: views(None),
         decode: Duration::ZERO,
         embed: Duration::ZERO,
+        thumbnail: None,
+        picture: None,
     };
     let stamp = FileStamp { size: 1, mtime_ns: 1, ctime_ns: 1 };
     let outcome = IngestOutcome::Image(Box::new(image));

@@ -6,6 +6,7 @@ mod backbone_swap;
 mod class_folders;
 mod config_patch;
 mod forgetting;
+mod frames;
 mod home_assistant;
 mod importing;
 mod left_out;

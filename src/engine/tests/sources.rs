@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::{AlertId, SourceHealth};
-use crate::words::SourceId;
+use crate::words::{Keep, SourceId};
 
 fn id(name: &str) -> SourceId {
     SourceId::new(name).unwrap()
@@ -15,6 +15,8 @@ fn with_sources(names: &[&str]) -> Engine {
         gap: Duration::from_millis(500),
         bursts: *name == "a",
         unknown_after: Duration::from_mins(1),
+        keep: Keep::All,
+        tasks: 1,
     };
     let settings = Settings { sources: names.iter().map(source).collect(), ..settings(PromotionPolicy::Gated) };
     let mut engine = Engine::new(settings, snapshot());
@@ -53,6 +55,8 @@ fn good(source: &str) -> Event {
         group: SampleId::of(source.as_bytes()),
         decode: Duration::ZERO,
         embed: Duration::ZERO,
+        thumbnail: None,
+        picture: None,
     };
     let outcome = FrameOutcome::Image(Box::new(image));
     Event::Frame(FrameRead { source: id(source), stale: false, waiter: None, outcome })

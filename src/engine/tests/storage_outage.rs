@@ -26,6 +26,8 @@ fn arrives(engine: &mut Engine, name: &str) -> Step {
         views: views(None),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
+        thumbnail: None,
+        picture: None,
     };
     let (path, stamp) = (PathBuf::from(format!("/in/{name}.jpg")), FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 });
     let outcome = IngestOutcome::Image(Box::new(picture));

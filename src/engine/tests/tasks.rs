@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::wire::{InboundTopic, Topic};
+use crate::words::Keep;
 
 fn id(name: &str) -> TaskId {
     name.parse().unwrap()
@@ -42,6 +43,8 @@ fn picture(number: u8, views: Vec<View>) -> EmbeddedImage {
         group: image(number),
         decode: Duration::ZERO,
         embed: Duration::from_millis(1),
+        thumbnail: None,
+        picture: None,
     }
 }
 
@@ -285,7 +288,8 @@ fn a_frame_that_speaks_against_the_state_makes_its_camera_look_more_closely() {
     let mut settings = settings_of(&["door"]);
     settings.tasks[0].state = Some(StateSettings::default());
     let (gap, unknown_after) = (Duration::ZERO, Duration::from_mins(5));
-    settings.sources = vec![SourceSettings { id: garage.clone(), gap, bursts: true, unknown_after }];
+    settings.sources =
+        vec![SourceSettings { id: garage.clone(), gap, bursts: true, unknown_after, keep: Keep::All, tasks: 1 }];
     let mut engine = Engine::new(settings, Snapshot::default());
     engine.start(at(0));
     let bursts = |engine: &mut Engine, number: u8, class: &str| {
@@ -339,6 +343,8 @@ fn a_new_task_gets_the_labels_of_folders_that_were_there_before_it() {
         group: image(number),
         decode: Duration::ZERO,
         embed: Duration::ZERO,
+        thumbnail: None,
+        picture: None,
     };
     let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
     let outcome = IngestOutcome::Image(Box::new(picture));

@@ -29,7 +29,12 @@ fn sees(path: &str, closed: bool) -> Event {
 
 fn found(files: &[&str], next: Option<u64>, missing: u64) -> Event {
     let files = files.iter().map(|path| (0, PathBuf::from(path))).collect();
-    Event::Watch(WatchEvent::UnseenFound(Unseen { files, next, missing: BTreeMap::from([(door(), missing)]) }))
+    Event::Watch(WatchEvent::UnseenFound(Unseen {
+        files,
+        pictures: Vec::new(),
+        next,
+        missing: BTreeMap::from([(door(), missing)]),
+    }))
 }
 
 /// From which number on a search was asked for.
@@ -51,6 +56,8 @@ fn read_again(path: &str) -> Event {
         group: SampleId::of(b"bolt"),
         decode: Duration::ZERO,
         embed: Duration::ZERO,
+        thumbnail: None,
+        picture: None,
     };
     let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
     Event::Ingest(Ingested { root: 0, path: path.into(), stamp, outcome: IngestOutcome::Image(Box::new(image)) })

@@ -37,7 +37,7 @@ fn the_path_of_a_sample_is_that_of_a_file_that_is_there_where_one_is() {
         (vec![sample(2), lies_at(&first, 1), lies_at(&second, 2)], first),
     ] {
         store.commit(&writes).unwrap();
-        assert_eq!(reader.path(&id(1)).unwrap(), Some(expected), "after {writes:?}");
+        assert_eq!(reader.origin(&id(1)).unwrap(), Some(Origin::File(expected)), "after {writes:?}");
     }
 }
 

@@ -76,7 +76,7 @@ fn samples_come_in_parts_and_with_their_paths() {
     let reader = store.reader().unwrap();
     let first = reader.seen_samples(0, 2).unwrap();
     assert_eq!(
-        first.iter().map(|sample| (sample.id, sample.path.clone())).collect::<Vec<_>>(),
+        first.iter().map(|sample| (sample.id, sample.origin.path().map(Path::to_owned))).collect::<Vec<_>>(),
         [(id(0), Some(path(0))), (id(1), Some(path(1)))]
     );
     let rest = reader.seen_samples(first[1].number, 100).unwrap();

@@ -9,7 +9,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     let mut store = open(folder.path()).unwrap();
     let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/srv/\xff,\"\n.jpg"));
     let Write::Sample(mut first) = sample(2) else { unreachable!() };
-    first.path.clone_from(&odd);
+    first.origin = Origin::File(odd.clone());
     store
         .commit(&[Write::Sample(first), sample(1), labelled_by(1, Some("nut"), LabelSource::Import, 7, Some(1))])
         .unwrap();
@@ -18,7 +18,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     let expected = [
         ListedSample {
             id: id(2),
-            path: odd.clone(),
+            origin: Origin::File(odd.clone()),
             label: None,
             arrived_at: Timestamp(2),
             predicted: Some(predicted),
@@ -26,7 +26,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
         },
         ListedSample {
             id: id(1),
-            path: path(1),
+            origin: Origin::File(path(1)),
             label: Some((label("nut"), LabelSource::Import, Timestamp(7))),
             arrived_at: Timestamp(1),
             predicted: None,
@@ -37,7 +37,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
     let kept = [(2, 2, None, 1), (1, 0, Some(label("nut")), 2)];
     let kept = kept.map(|(n, group, label, number)| SampleRow { id: id(n), group: id(group), label, number });
     assert_eq!(reader.sample_rows(&task()).unwrap(), kept);
-    assert_eq!((reader.path(&id(2)).unwrap(), reader.path(&id(3)).unwrap()), (Some(odd), None));
+    assert_eq!((reader.origin(&id(2)).unwrap(), reader.origin(&id(3)).unwrap()), (Some(Origin::File(odd)), None));
 }
 
 #[test]

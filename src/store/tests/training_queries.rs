@@ -71,19 +71,22 @@ fn of_unlabelled_samples_the_latest_come_oldest_first() {
     let odd = PathBuf::from(std::ffi::OsString::from("/srv/nüt.jpg"));
     let late = NewSample {
         id: id(20),
-        path: odd,
+        origin: Origin::File(odd),
         bytes: 1,
         arrived_at: Timestamp(20),
         embeddings: vec![(space("a"), embedding(20))],
         group: id(4),
         looks: vec![Look { task: task(), space: space("a"), predicted: None }],
+        thumbnail: None,
+        picture: None,
     };
     store.commit(&[Write::Sample(Box::new(late))]).unwrap();
     let reader = store.reader().unwrap();
     let found = reader.unlabelled(&task(), 3, None).unwrap();
     assert_eq!((&found.ids[..], &found.groups[..]), (&[7, 8, 20].map(id)[..], &[6, 8, 4].map(id)[..]));
     assert_eq!(found.arrived_at, [7, 8, 20].map(Timestamp));
-    assert_eq!(found.paths, ["/srv/camera/7.jpg", "/srv/camera/8.jpg", "/srv/nüt.jpg"]);
+    let paths = ["/srv/camera/7.jpg", "/srv/camera/8.jpg", "/srv/nüt.jpg"];
+    assert_eq!(found.origins, paths.map(|path| Origin::File(path.into())));
     assert_eq!(found.embeddings.row(2).to_vec(), embedding(20));
     assert_eq!(reader.unlabelled(&task(), usize::MAX, Some(Timestamp(8))).unwrap().ids, [8, 20].map(id));
     assert_eq!(reader.unlabelled(&task(), 0, None).unwrap().embeddings.dim(), (0, DIM));

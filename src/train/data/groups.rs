@@ -123,7 +123,7 @@ impl Grouper {
 }
 
 /// `1 - cos` of two unit vectors, as half the squared distance: exact where they almost agree.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>() / 2.0
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod replay;
+pub(crate) mod scene;
 pub(crate) mod split;
 pub(crate) mod subset;
 
@@ -67,8 +68,8 @@ pub enum BadData {
         value: String,
     },
     /// Fewer than two classes.
-    #[error("cannot train: {} is the only class; label images of at least two classes",
-        .class.as_ref().map_or("a head".to_owned(), |class| format!("class '{class}'")))]
+    #[error("cannot train: {}; label images of at least two classes", .class.as_ref().map_or_else(
+        || "no image that is embedded has a label".to_owned(), |class| format!("class '{class}' is the only class")))]
     OneClass {
         /// The only class; `None` without any.
         class: Option<Label>,
@@ -253,6 +254,7 @@ mod tests {
         let x = array![[0.0, 1.0], [2.0, 3.0]];
         let message = |result: Result<Dataset, BadData>| result.unwrap_err().to_string();
         assert!(message(dataset(x.clone(), &[0, 0], &["nut"])).contains("'nut' is the only class"));
+        assert!(message(dataset(x.clone(), &[0, 0], &[])).contains("no image that is embedded has a label"));
         assert!(message(dataset(x.clone(), &[0, 0], &["gear", "nut"])).contains("'nut' has no image"));
         assert!(message(dataset(x.clone(), &[0, 2], &["gear", "nut"])).contains("class index"));
         assert!(message(dataset(x, &[0, 1, 1], &["gear", "nut"])).contains("number of labels"));

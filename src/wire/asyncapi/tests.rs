@@ -310,12 +310,13 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     }
     let item = ReviewItem {
         image: SampleId::of(b"image"),
-        path: "/srv/camera/1.jpg".into(),
+        path: Some("/srv/camera/1.jpg".into()),
         reason: ReviewReason::Suspicious,
         suggestion: None,
         probability: None,
         label: None,
         neighbours: vec![],
+        source: None,
     };
     passes(
         "review",

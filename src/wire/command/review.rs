@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, Empty, Spec};
 use crate::wire::{Envelope, Payload};
-use crate::words::{Label, SampleId, TaskId};
+use crate::words::{Label, SampleId, SourceId, TaskId};
 
 /// The most images on the list.
 pub const MAX_REVIEW_ITEMS: usize = 20;
@@ -62,8 +62,14 @@ pub struct ReviewItems {
 pub struct ReviewItem {
     /// SHA-256 of the file.
     pub image: SampleId,
-    /// Its path.
-    pub path: String,
+    /// Its path; left out for a frame that is not a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub path: Option<String>,
+    /// The source that it is a frame of; left out for a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "SourceId"))]
+    pub source: Option<SourceId>,
     /// Why it is on the list.
     pub reason: ReviewReason,
     /// A suggested label; null without one.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, ImagePrefix, Spec};
-use crate::words::{Label, LabelSource, SampleId, Timestamp};
+use crate::words::{Label, LabelSource, SampleId, SourceId, Timestamp};
 
 /// The most samples in one answer.
 pub const MAX_SAMPLES: usize = 1_000;
@@ -80,8 +80,14 @@ impl Spec for Samples {
 pub struct SampleEntry {
     /// SHA-256 of the file.
     pub image: SampleId,
-    /// Path where it was first seen; bytes that are not UTF-8 are shown as U+FFFD.
-    pub path: String,
+    /// Path where it was first seen; bytes that are not UTF-8 are shown as U+FFFD. Left out for a frame that is not a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub path: Option<String>,
+    /// The source that it is a frame of; left out for a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "SourceId"))]
+    pub source: Option<SourceId>,
     /// Its label; null without one.
     pub label: Option<Label>,
     /// Source of the label.

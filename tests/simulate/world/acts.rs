@@ -54,7 +54,12 @@ impl World {
         }
         match act {
             // The simulated device has no sources.
-            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) | Act::IngestFrame { .. } | Act::Burst(_) => {}
+            Act::SendOutbox
+            | Act::Systemd(_)
+            | Act::LogEvent(_)
+            | Act::IngestFrame { .. }
+            | Act::IngestPicture { .. }
+            | Act::Burst(_) => {}
             Act::AdaptToBroker(terms) => self.adapt(*terms),
             Act::Publish { topic, payload } => {
                 if self.is_full {

@@ -214,6 +214,8 @@ impl World {
                     group: id,
                     decode: Duration::from_millis(3),
                     embed: if self.model.has_embedding(&id) { Duration::ZERO } else { Duration::from_millis(10) },
+                    thumbnail: None,
+                    picture: None,
                 }))
             }
         };

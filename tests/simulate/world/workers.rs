@@ -269,12 +269,13 @@ impl World {
     pub(super) fn review(&mut self, task: TaskId) {
         let item = |id: &SampleId, reason, label| ReviewItem {
             image: *id,
-            path: String::new(),
+            path: Some(String::new()),
             reason,
             suggestion: None,
             probability: None,
             label,
             neighbours: vec![],
+            source: None,
         };
         let samples = &self.model.of(&task).samples;
         let unlabelled = samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::debug;
 
@@ -26,7 +27,9 @@ enum ReadError {
     File(#[from] PictureError),
     #[error(transparent)]
     Image(#[from] BadImage),
-    #[error("no file has its bytes any more")]
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("no file has its bytes any more, and they are not kept")]
     Gone,
 }
 
@@ -76,13 +79,15 @@ impl Embedding<'_> {
         let (mut missing, mut failed) = (0, None);
         // Embedding pauses like a training but has no time limit: after a restart it continues where it stopped.
         let mut throttle = self.control.throttle();
+        // Pictures are decoded on several threads.
+        let pictures = Mutex::new(Reader::open(self.folder, SpacesInUse::default())?);
         for (places, jobs) in jobs {
             let regions: Vec<Region> = places.iter().map(|&place| parts[place].region.clone()).collect();
             embed_regions(
                 embedder,
                 &regions,
                 jobs,
-                |(id, paths)| read(*id, paths),
+                |(id, paths)| read(&pictures, *id, paths),
                 |(id, _), found| {
                     let mut is_whole = true;
                     let mut lacks = |why: &dyn std::fmt::Display| {
@@ -149,8 +154,8 @@ impl Embedding<'_> {
     }
 }
 
-/// The image of a sample from the first of its files that still has it.
-fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
+/// The image of a sample from the first of its files that still has it, or from its kept bytes.
+fn read(pictures: &Mutex<Reader>, id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
     let limits = Limits::default();
     for path in paths {
         match read_picture(path, &limits) {
@@ -159,7 +164,9 @@ fn read(id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
             Err(error) => debug!(%error, "a file of a stored image"),
         }
     }
-    Err(ReadError::Gone)
+    let kept = pictures.lock().unwrap_or_else(PoisonError::into_inner).picture(&id)?;
+    let kept = kept.ok_or(ReadError::Gone)?;
+    Ok(image::decode(&kept, &limits)?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::engine::{FileDisposition, FileStamp, Look, NewSample, Write};
 use crate::image::{Channels, Layout, Preprocess, Resize};
 use crate::ports::EmbedError;
 use crate::store::{OpenOptions, Store};
-use crate::words::{Digest, TaskId, Timestamp};
+use crate::words::{Digest, Origin, TaskId, Timestamp};
 
 /// Pictures that the store has.
 const COUNT: u8 = 40;
@@ -80,7 +80,17 @@ fn store(folder: &Path) -> (Store, Vec<SampleId>) {
         let looks: Vec<Look> = tasks.map(look).collect();
         let embeddings = looks.iter().map(|look| (look.space, vec![0.5])).collect();
         let (bytes, arrived_at, group) = (1, Timestamp(0), id);
-        let sample = NewSample { id, path: path.clone(), bytes, arrived_at, embeddings, group, looks };
+        let sample = NewSample {
+            id,
+            origin: Origin::File(path.clone()),
+            bytes,
+            arrived_at,
+            embeddings,
+            group,
+            looks,
+            thumbnail: None,
+            picture: None,
+        };
         let (stamp, fate) = (FileStamp { size: 1, mtime_ns: 1, ctime_ns: 1 }, FileDisposition::Sample(id));
         store.commit(&[Write::Sample(Box::new(sample)), Write::File { path, stamp, fate }]).unwrap();
         ids.push(id);
@@ -144,6 +154,36 @@ fn each_picture_is_decoded_once_for_all_that_tasks_look_at_of_it() {
     }
     let (again, given, _) = run(folder.path(), &store, u64::MAX);
     assert_eq!((again, given), (Some((39, 1)), vec![]), "what is embedded is found again");
+}
+
+#[test]
+fn a_frame_is_embedded_from_the_bytes_that_are_kept_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = store(folder.path());
+    let whole = present().of(&TaskId::default())[0].1;
+    let mut frame = |n: u8, is_kept: bool| {
+        let (id, path) = picture(folder.path(), n);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let sample = NewSample {
+            id,
+            origin: Origin::Source("gate".parse().unwrap()),
+            bytes: 1,
+            arrived_at: Timestamp(0),
+            embeddings: vec![(whole, vec![0.5])],
+            group: id,
+            looks: vec![Look { task: TaskId::default(), space: whole, predicted: None }],
+            thumbnail: None,
+            picture: is_kept.then_some(bytes),
+        };
+        store.commit(&[Write::Sample(Box::new(sample))]).unwrap();
+        id
+    };
+    let (kept, gone) = (frame(200, true), frame(210, false));
+    let (found, ..) = run(folder.path(), &store, u64::MAX);
+    assert_eq!(found, Some((41, 1)));
+    assert_eq!(embedded(folder.path(), &store, &kept)[0], Some(vec![100.0]));
+    assert_eq!(embedded(folder.path(), &store, &gone)[0], None);
 }
 
 #[test]
