@@ -5,15 +5,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
 use edgetuned::update::{Signer, sign};
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, Timestamp};
+use edgetuned::words::{Digest, EmbeddingSpace, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rumqttc::QoS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::PARTS;
 use crate::daemon::{Listener, Message};
+use crate::questions::Question;
 
 const CHUNK: usize = 1024;
 
@@ -38,23 +38,23 @@ impl Vendor {
         self.folder.path().join("vendor.pub")
     }
 
-    /// The manifest of the next version: a head that guesses.
-    pub fn release(&mut self, space: EmbeddingSpace) -> Vec<u8> {
+    /// The manifest of the next version: a head that guesses at a question about pictures, which are embedded in `whole`.
+    pub fn release(&mut self, question: &Question, whole: EmbeddingSpace) -> Vec<u8> {
         self.version += 1;
-        let classes: ClassSet = PARTS.iter().map(|part| Label::new(part.name()).unwrap()).collect();
+        let (classes, space) = (question.classes(), question.space(whole));
         let mut weight = || self.dice.random_range(-0.1..0.1);
-        let weights = ndarray::Array2::from_shape_simple_fn((PARTS.len(), space.dim), &mut weight);
-        let bias = ndarray::Array1::zeros(PARTS.len());
+        let weights = ndarray::Array2::from_shape_simple_fn((classes.len(), space.dim), &mut weight);
+        let bias = ndarray::Array1::zeros(classes.len());
         let dense = DenseHead::linear(space, classes, weights, bias);
         let now = Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64);
         let backbone = BackboneRef { name: "default".into(), sha256: space.backbone, dim: space.dim };
         self.file = HeadRecord::new(dense, 1, now, backbone.clone()).to_bytes();
         let expires = Timestamp(now.0 + 86_400_000);
-        let members = json!({
+        let members = question.about(json!({
             "v": 1, "kind": "head", "name": "guesses", "version": self.version, "size": self.file.len(),
             "sha256": Digest::of(&self.file), "chunk_bytes": CHUNK, "created": now, "expires": expires,
             "key_id": self.signer.public().id(), "backbone": backbone, "space": space,
-        });
+        }));
         let Value::Object(members) = members else { unreachable!("the literal above is an object") };
         sign(members, &self.signer).unwrap().into_bytes()
     }
