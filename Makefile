@@ -61,7 +61,7 @@ hostile: setup ## 100,000 hostile messages to the daemon; HOSTILE_SEED=17 sends 
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test hostile -- --ignored --nocapture
 
 kills: setup ## 200 times kill -9 of a daemon at work, and 200 times with four tasks; KILL_SEED=17 plays other instants
-	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test kills -- --ignored --nocapture
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test kills -- --ignored --nocapture --test-threads 1
 
 power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others
 	$(CARGO) test --locked --test power -- --ignored --nocapture

@@ -41,7 +41,7 @@ fn announced(tasks: &[(&str, &[&str], bool)]) -> Value {
             has_state,
         })
         .collect();
-    Announced { base: &base, name: "Sorting line 3", backbone: "tiny", tasks: &tasks }.document()
+    Announced { base: &base, name: "Sorting line 3", backbone: "tiny", tasks: &tasks, removed: &[] }.document()
 }
 
 /// A door, which has a state, a bin, which has none, and a task of odd classes.

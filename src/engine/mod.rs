@@ -128,11 +128,11 @@ impl Engine {
         if settings.names_tasks || !labels.are_all_looked_at() {
             files.search_unseen();
         }
+        let mut messages = Messages::new(&settings, &mut snapshot);
         let mut models = Models::new(&settings, snapshot.tasks);
         for (task, counts) in labels.counts() {
             models.labels_counted(task, counts);
         }
-        let mut messages = Messages::new(&settings, snapshot.outbox, snapshot.ledger, snapshot.broker, snapshot.seq);
         for (task, alert, warning) in models.alerts() {
             messages.restore_alert(alert.of(Some(task).filter(|_| settings.names_tasks)), warning);
         }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::command::{Spec as _, Train};
 use super::{Base, Command, EventKind, Status, Topic, UpdateKind};
+use crate::words::TaskId;
 #[cfg(test)]
 pub(super) use schema::schema;
 pub use tasks::AnnouncedTask;
@@ -38,6 +39,8 @@ pub struct Announced<'a> {
     pub backbone: &'a str,
     /// The tasks that the configuration names; none where it names none.
     pub tasks: &'a [AnnouncedTask],
+    /// Tasks that the configuration named before: their entities go.
+    pub removed: &'a [TaskId],
 }
 
 impl Announced<'_> {
@@ -125,6 +128,7 @@ impl Announced<'_> {
         .into_iter()
         .chain(Command::ALL.iter().filter_map(|command| Some(self.button(command.name, command.button?))))
         .map(|(key, entity)| if self.is_by_task(&key) { retired(key, &entity) } else { (key, entity) })
+        .chain(self.removed.iter().flat_map(tasks::retired))
         .chain(self.tasks.iter().flat_map(|task| self.of_task(task)))
         .collect()
     }

@@ -28,7 +28,7 @@ fn of_two_tasks() -> Value {
 fn announced(tasks: &[AnnouncedTask]) -> Value {
     let base = Base::new("edgetuned", "line-3").unwrap();
     assert_eq!(base.join(&Topic::Discovery), TOPIC);
-    Announced { base: &base, name: "Sorting line 3", backbone: "tiny", tasks }.document()
+    Announced { base: &base, name: "Sorting line 3", backbone: "tiny", tasks, removed: &[] }.document()
 }
 
 #[test]
@@ -55,7 +55,9 @@ fn the_document_keeps_to_the_rules_whatever_the_device_is_called() {
         let classes: Vec<_> = odd.iter().map(|class| Label::new(class).unwrap()).collect();
         let tasks = [("a_b-1", vec![]), ("label", classes)];
         let tasks = tasks.map(|(id, classes)| AnnouncedTask { id: id.parse().unwrap(), classes, has_state: false });
-        let document = Announced { base: &base, name: "\"odd\" {{ name }}", backbone: "a/b", tasks: &tasks }.document();
+        let document =
+            Announced { base: &base, name: "\"odd\" {{ name }}", backbone: "a/b", tasks: &tasks, removed: &[] }
+                .document();
         assert_eq!(faults(&base.join(&Topic::Discovery), &document), Vec::<String>::new(), "{prefix} {device}");
     }
 }

@@ -10,16 +10,17 @@ mod outbox_limits;
 mod pending;
 mod predictions;
 mod refusals;
+mod removed_tasks;
 mod reports;
 mod requests;
 mod systemd_status;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use super::event::SystemMetrics;
 use super::settings::Settings;
-use super::snapshot::{HeadInfo, Spooled};
-use super::write::RememberedReply;
+use super::snapshot::{HeadInfo, Snapshot};
 use crate::wire::{AlertId, Ignored, SourceHealth, TaskHealth, TrainingPhase, Warning};
 use crate::words::{SourceId, TaskId, Timestamp};
 use alerts::Alerts;
@@ -32,6 +33,7 @@ pub use pending::{JobId, UNDER_WAY_MAX};
 pub use predictions::prediction_body;
 pub use refusals::BrokerRecord;
 use refusals::Refusals;
+pub(super) use removed_tasks::removed_tasks;
 use reports::Reports;
 pub(super) use requests::{Admission, IncomingRequest};
 use systemd_status::LastStatus;
@@ -50,6 +52,8 @@ pub(super) struct Messages {
     replies: IdempotencyCache,
     pending: PendingRequests,
     acks: Acks,
+    /// Tasks that the configuration names no more.
+    removed_tasks: Vec<TaskId>,
 }
 
 /// State for the next engine of this process: counts since the start, the numbers of messages, and that a
@@ -99,16 +103,12 @@ pub(super) struct Overview<'a> {
 }
 
 impl Messages {
-    /// `seq`: no number above it has been used.
-    pub fn new(
-        settings: &Settings,
-        outbox: Vec<Spooled>,
-        replies: Vec<RememberedReply>,
-        broker: BrokerRecord,
-        seq: u64,
-    ) -> Self {
+    /// Of what the store has, which is taken.
+    pub fn new(settings: &Settings, snapshot: &mut Snapshot) -> Self {
+        let Snapshot { outbox, ledger, broker, seq, .. } = snapshot;
+        let (outbox, replies, broker) = (mem::take(outbox), mem::take(ledger), mem::take(broker));
         Self {
-            reports: Reports::new(settings.boot.clone(), seq),
+            reports: Reports::new(settings.boot.clone(), *seq),
             outbox: OutboxLimits::new(outbox, settings.spool_bytes_max, settings.spool_age_max),
             events: EventLimiter::default(),
             alerts: Alerts::default(),
@@ -118,6 +118,7 @@ impl Messages {
             replies: IdempotencyCache::new(replies),
             pending: PendingRequests::default(),
             acks: Acks::default(),
+            removed_tasks: removed_tasks(settings, snapshot),
         }
     }
 
@@ -129,6 +130,7 @@ impl Messages {
     /// The same, replacing an earlier engine of this process.
     pub fn resume(&mut self, carried: Carried) {
         self.reports = carried.reports;
+        self.reports.forget_tasks(&self.removed_tasks);
         self.events = carried.events;
         self.outbox.resume(&carried.outbox);
         if let Some(former) = carried.refusals {

@@ -83,6 +83,12 @@ impl Reports {
         self.started_at = now.mono;
     }
 
+    /// Nothing is said of these tasks any more.
+    pub fn forget_tasks(&mut self, tasks: &[TaskId]) {
+        self.latest.retain(|task, _| !tasks.contains(task));
+        self.latest_result.retain(|task, _| !tasks.contains(task));
+    }
+
     /// As the next engine takes it over.
     pub fn carried(self) -> Self {
         Self { health_said: None, ..self }
@@ -197,6 +203,7 @@ impl Cx<'_> {
         for id in AlertId::possible(&tasks, &[]) {
             self.publish_alert(id);
         }
+        self.clear_removed_tasks();
         for (task, latest) in self.messages.reports.latest.clone() {
             self.of(&task).publish_latest_prediction(&latest);
         }
@@ -251,7 +258,8 @@ impl Cx<'_> {
             return;
         }
         let Settings { base, device_name, backbone, .. } = self.settings();
-        let announced = Announced { base, name: device_name, backbone: &backbone.name, tasks: &tasks };
+        let removed = &self.messages.removed_tasks;
+        let announced = Announced { base, name: device_name, backbone: &backbone.name, tasks: &tasks, removed };
         let payload = announced.document().to_string().into_bytes();
         self.act(Act::Publish { topic: Topic::Discovery, payload });
         self.messages.reports.announced = tasks;

@@ -404,3 +404,31 @@ fn a_state_needs_its_votes_and_is_judged_again_when_another_head_serves() {
     let asked = |act: &Act| matches!(act, Act::Task(task, TaskAct::JudgeAgain(id)) if *task == self::id("door") && *id == image(3));
     assert!(step.acts.iter().any(asked), "{:?}", step.acts);
 }
+
+#[test]
+fn the_broker_keeps_nothing_of_a_task_that_is_configured_no_more() {
+    let known =
+        |task: &str| (id(task), StoredTask { samples: vec![StoredSample::new(image(1))], ..StoredTask::default() });
+    let tasks = [known("default"), known("door"), known("van")].into();
+    let snapshot = Snapshot { samples: vec![image(1)], tasks, ..Snapshot::default() };
+    let mut engine = Engine::new(settings_of(&["door"]), snapshot);
+    engine.start(at(0));
+    let connected = BrokerEvent::Connected { refused: vec![], downgraded: vec![] };
+    let step = engine.step(at(1), Event::Broker(connected));
+    let cleared: Vec<String> = (step.acts.iter())
+        .filter_map(|act| match act {
+            Act::Publish { topic, payload } if payload.is_empty() => Some(topic.to_string()),
+            _ => None,
+        })
+        .filter(|topic| !topic.starts_with("alert/") || topic.ends_with("_van"))
+        .collect();
+    let of_van = ["state", "train/state", "train/result", "review"].map(|topic| format!("task/van/{topic}"));
+    let plain = ["state", "train/state", "train/result", "review"].map(str::to_owned);
+    let alerts = ["drift", "labels", "model"].map(|alert| format!("alert/{alert}_van"));
+    assert_eq!(cleared, [&plain[..], &of_van, &alerts].concat());
+    let (_, document) = messages(&step).into_iter().find(|(topic, _)| topic.contains("homeassistant")).unwrap();
+    for (entity, platform) in [("state_van", "sensor"), ("label_van", "select"), ("train_van", "button")] {
+        assert_eq!(document["cmps"][entity], json!({ "p": platform }));
+    }
+    assert!(document["cmps"]["state_door"]["unique_id"].is_string());
+}

@@ -161,11 +161,13 @@ fn examples_pass_and_what_the_codec_refuses_or_rewrites_does_not() {
 #[test]
 fn the_document_for_home_assistant_passes() {
     let base = Base::new("plant/edgetuned", "line-3").unwrap();
-    let document = Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[] }.document();
+    let document = Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[], removed: &[] }.document();
     let judge = &judges()["homeassistant/device/{device}/config"];
     assert!(judge.accepts(&document));
     let door = AnnouncedTask { id: "door".parse().unwrap(), classes: vec![label("open")], has_state: true };
-    assert!(judge.accepts(&Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[door] }.document()));
+    assert!(judge.accepts(
+        &Announced { base: &base, name: "Line 3", backbone: "tiny", tasks: &[door], removed: &[] }.document()
+    ));
     for part in ["dev", "o", "availability", "cmps"] {
         let mut without = document.clone();
         without.as_object_mut().unwrap().remove(part);

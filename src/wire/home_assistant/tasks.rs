@@ -22,6 +22,12 @@ pub struct AnnouncedTask {
     pub has_state: bool,
 }
 
+/// The entities of a task that is no more: Home Assistant removes one of which the platform alone is said.
+pub(super) fn retired(task: &TaskId) -> impl Iterator<Item = (String, Value)> {
+    let keys = [("sensor", "state"), ("button", Train::NAME), ("select", "label")];
+    keys.into_iter().map(move |(platform, key)| (format!("{key}_{task}"), json!({ "p": platform })))
+}
+
 impl Announced<'_> {
     /// The entities of a task. No class to label with, no list.
     pub(super) fn of_task(&self, task: &AnnouncedTask) -> impl Iterator<Item = (String, Value)> {
