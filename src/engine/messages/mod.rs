@@ -69,6 +69,11 @@ impl Carried {
         self.reports.connected = false;
         self.refusals = None;
     }
+
+    /// The same for an engine with these settings, which may have other tasks.
+    pub fn keep_what_is_asked(&mut self, settings: &Settings) {
+        self.reports.keep_what_is_asked(settings);
+    }
 }
 
 /// What messages say of the other machines.

@@ -1,5 +1,7 @@
 //! Several tasks: what one does leaves the others alone, and none starves another.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -150,6 +152,36 @@ fn each_task_speaks_on_its_own_topics_and_the_default_one_on_the_plain_ones_too(
     assert!(!topics(&step).iter().any(|topic| topic == "prediction" || topic == "state"), "{:?}", topics(&step));
     let (_, prediction) = messages(&step).into_iter().find(|(topic, _)| topic == "task/door/prediction").unwrap();
     assert_eq!(prediction["task"], "door");
+}
+
+#[test]
+fn nothing_is_said_again_of_a_task_that_a_restart_finds_gone() {
+    let mut engine = device(&["bin", "door"]);
+    for task in ["bin", "door"] {
+        for number in 0..4 {
+            labels(&mut engine, task, number, if number < 2 { "one" } else { "other" });
+        }
+        let asked = says(&mut engine, "request/train", &json!({ "task": task }));
+        let (running, order) = trains(&asked).or_else(|| trains(&engine.step(at(3), Event::Tick))).expect("a training");
+        assert_eq!(running, id(task));
+        trained(&mut engine, &running, order, 1);
+    }
+    engine.step(at(4), Event::Broker(BrokerEvent::connected()));
+    let said = |engine: Engine, names: &[&str]| {
+        let mut next = Engine::after(engine.carry(), settings_of(names), Snapshot::default());
+        (topics(&next.start(at(5))), next)
+    };
+    let of = |said: &[String], task: &str| {
+        let is_its = |topic: &&String| topic.starts_with(&format!("task/{task}/"));
+        said.iter().filter(is_its).cloned().collect::<BTreeSet<_>>()
+    };
+    let (without, engine) = said(engine, &["bin"]);
+    assert_eq!(of(&without, "door"), BTreeSet::new());
+    for topic in ["task/bin/state", "task/bin/train/result"] {
+        assert!(of(&without, "bin").contains(topic), "{topic} in {without:?}");
+    }
+    let (with, _) = said(engine, &["bin", "door"]);
+    assert!(!of(&with, "door").contains("task/door/state"), "nothing was predicted since it is back");
 }
 
 #[test]
