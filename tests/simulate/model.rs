@@ -38,6 +38,8 @@ pub struct Model {
     pub seq: u64,
     /// The backbone whose embeddings are written; `None` where nobody counts them.
     pub backbone_in_use: Option<Digest>,
+    /// The tasks of the configuration; statistics of others are not kept beside what is forgotten.
+    pub tasks_in_use: BTreeSet<TaskId>,
     /// Which samples have an embedding of which backbone.
     pub embeddings: BTreeSet<(SampleId, Digest)>,
     pub backbone: BackboneState,
@@ -166,8 +168,9 @@ impl Model {
             }
             Write::DeleteOtherStatistics => {
                 let in_use = self.backbone_in_use;
-                for known in self.tasks.values_mut() {
-                    known.statistics.retain(|backbone, _| Some(*backbone) == in_use);
+                for (task, known) in &mut self.tasks {
+                    let is_in_use = self.tasks_in_use.contains(task);
+                    known.statistics.retain(|backbone, _| is_in_use && Some(*backbone) == in_use);
                 }
             }
             Write::DeleteHead { task, version } => self.known(&task).forget_head(version),
@@ -178,7 +181,10 @@ impl Model {
                     self.known(&task).samples.entry(id).or_default();
                 }
             }
-            Write::PurgeTask { task } => *self.known(&task) = Known::default(),
+            Write::PurgeTask { task } => {
+                self.tasks.remove(&task);
+                self.history.retain(|line| line.task != task);
+            }
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
             Write::DoubtedTimes(memory) => self.doubted = memory,

@@ -29,6 +29,7 @@ pub fn check(seed: u64) -> World {
     the_quota_is_kept(&world);
     the_review_lists_are_of_now(&world);
     states_are_what_is_stored(&world);
+    world.check_removed_tasks();
     world
 }
 
@@ -48,7 +49,7 @@ fn images_are_stored_and_reported(world: &World) {
         assert!(reported <= *stored, "image {id} was stored {stored} times for {task} and reported {reported} times");
         // One that was reported before it could be stored is not reported again for a task that came between.
         let is_earlier = |(of, image): &(TaskId, SampleId)| of != task && image == id;
-        let came_late = world.came.as_ref() == Some(task) && observed.direct.keys().any(is_earlier);
+        let came_late = world.plan.came.contains(task) && observed.direct.keys().any(is_earlier);
         let is_enough = reported + direct >= *stored || came_late;
         assert!(is_enough, "image {id} was stored {stored} times for {task}, and reported less often");
     }
@@ -84,7 +85,8 @@ fn labels_are_kept(world: &World, actions: &Actions) {
         return;
     }
     for ((task, id), label) in &actions.labelled {
-        if world.observed.lost_its_label(task, id) {
+        let is_there = world.tasks().contains(task);
+        if !is_there || world.observed.lost_its_label(task, id) || world.label_is_in_doubt(task, id) {
             continue;
         }
         let known = world.model.of(task);
@@ -125,9 +127,11 @@ fn what_is_forgotten_stays_away(world: &World) {
 fn counts_are_right(world: &World) {
     let model = &world.model;
     let health = json(&world.broker.retained["health"]);
-    let is_labelled = |id: &&SampleId| model.tasks.values().any(|known| known.label(id).is_some());
+    let tasks = world.tasks();
+    let is_labelled = |id: &&SampleId| tasks.iter().any(|task| model.of(task).label(id).is_some());
     let labelled = model.samples.iter().filter(is_labelled).count();
-    for (task, known) in model.tasks.iter().filter(|_| world.names_tasks()) {
+    for task in tasks.iter().filter(|_| world.names_tasks()) {
+        let known = model.of(task);
         let health = &health["tasks"][task.as_str()];
         let labelled = known.samples.values().flatten().count();
         assert_eq!(health["samples"], known.samples.len(), "samples of {task} are counted");
@@ -194,8 +198,8 @@ fn transactions_act_once(world: &World) {
 }
 
 fn trainings_end(world: &World) {
-    for (task, known) in &world.model.tasks {
-        let memory = &known.training;
+    for task in world.tasks() {
+        let memory = &world.model.of(&task).training;
         assert!(memory.due.is_none() && memory.running.is_none(), "no training of {task} is left over");
     }
     if world.observed.dropped > 0 || world.counts.outages > 0 {

@@ -4,6 +4,7 @@
 //! `world::invariants` looks at every change while it lives; `checks` at what is left when everything has come to rest.
 
 mod checks;
+mod configuration;
 mod floods;
 mod people;
 mod tasks;
@@ -23,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::model::Model;
-use super::world::{Chances, Faults, Refuses, World, class, signer, space_of};
+use super::world::{Chances, Faults, Plan, Refuses, World, class, signer, space_of};
 pub use checks::check;
 use people::Actions;
 
@@ -122,8 +123,11 @@ fn live(seed: u64) -> (World, Actions) {
     }
     let model = store(&mut rng, &settings);
     let mut world = World::full(seed, settings, model);
+    let mut purges = None;
     if let Some(drawn) = &drawn {
-        (world.eyes, world.newcomer) = (drawn.eyes.clone(), drawn.newcomer.clone());
+        let configuration::Writer { changes, ends } =
+            configuration::Writer::of(seed, &drawn.tasks, drawn.newcomer.clone());
+        (world.eyes, world.plan, purges) = (drawn.eyes.clone(), Plan::new(changes), ends);
     }
     let crash = [0.0, 0.001, 0.004][rng.random_range(0..3)];
     world.faults = Faults { crash, link: 0.01, lost_hint: 0.2 };
@@ -139,6 +143,7 @@ fn live(seed: u64) -> (World, Actions) {
     };
     let mut actions =
         Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };
+    actions.purges = purges;
     actions.revises = drawn.is_some_and(|drawn| drawn.revises);
     if actions.audits_only {
         // A head serves long enough to be found poor.
@@ -163,11 +168,17 @@ fn live(seed: u64) -> (World, Actions) {
             floods::broken_pictures(&mut world, &mut actions);
         }
         people::someone_acts(&mut world, &mut actions);
+        if step % 10 == 0 && world.configuration_changed() {
+            world.reload();
+        }
         let pauses = world.rng.random_bool(0.15);
         world.advance_by(if pauses { 1_000 } else { 100 });
     }
     come_to_rest(&mut world);
     people::answer_drift(&mut world, &mut actions);
+    if let Some(task) = actions.purges.clone() {
+        configuration::ends(&mut world, &task);
+    }
     if flood.repeated {
         floods::repeated_pictures(&mut world, &mut actions);
     }
@@ -181,6 +192,7 @@ fn come_to_rest(world: &mut World) {
     world.storage.refuses = None;
     world.set_folder_lost(false);
     world.sync_clock();
+    configuration::is_read(world);
     if world.broker.refuses.is_some() {
         the_broker_relents(world);
     }

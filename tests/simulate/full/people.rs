@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use super::super::world::{Content, World, class, folder, image_id};
-use super::rest;
+use super::{configuration, rest};
 
 /// What was done, to compare with what came of it.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct Actions {
     pub switches: bool,
     /// What was asked so far.
     pub(super) forgettings: Vec<String>,
+    /// A task that people want to end.
+    pub(super) purges: Option<TaskId>,
     /// Whether somebody has labels changed into others, or takes changes back.
     pub revises: bool,
     /// The last label of each image in each task, `None` where it was taken away.
@@ -113,6 +115,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         85..=87 if actions.forgets => a_forgetting(world, actions),
         88 | 89 if actions.switches => world.ask_for_backbone(),
         90..=92 if actions.revises => a_revision(world),
+        93 | 94 => configuration::a_purge(world, actions.purges.as_ref()),
         _ => {}
     }
 }
@@ -164,7 +167,9 @@ impl Actions {
         for task in world.task_meant(named).into_iter().chain(named.cloned()) {
             world.observed.labelled_again(&task, &id, label.as_ref());
         }
-        let Some(task) = world.task_meant(named) else { return };
+        let Some(task) = world.task_meant(named) else {
+            return named.into_iter().for_each(|task| world.said_to_nobody(task, &id));
+        };
         if world.sees(&task, number) {
             self.labelled.insert((task, id), label.map(|label| label.to_string()));
         }

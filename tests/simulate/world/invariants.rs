@@ -92,6 +92,13 @@ impl Observed {
         self.unlabelled.contains(&(task.clone(), *id))
     }
 
+    /// All that a task knew is gone.
+    pub(super) fn purged(&mut self, task: &TaskId) {
+        self.versions.retain(|(of, _), _| of != task);
+        self.live.remove(task);
+        self.unlabelled.extend(self.named.iter().map(|id| (task.clone(), *id)));
+    }
+
     /// Another engine begins and does not know what the former one reported.
     pub(super) fn engine_begins(&mut self, now: Duration) {
         self.predicted_unstored.clear();
@@ -105,8 +112,10 @@ impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
     pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
         let Ok(request) = Request::parse(name, payload) else { return };
-        if let Command::Forget(forget) = request.command {
-            return self.observed.forgetting.asked(forget);
+        match request.command {
+            Command::Forget(forget) => return self.observed.forgetting.asked(forget),
+            Command::Purge(purge) => return self.observed.tasks.purge_is_asked(&purge.task),
+            _ => {}
         }
         // One that is of no task asks for nothing.
         let Some(task) = self.task_meant(request.task.as_ref()) else { return };
@@ -128,6 +137,7 @@ impl World {
     #[allow(clippy::too_many_lines, reason = "a few lines for each kind of change")]
     pub(super) fn check_write(&mut self, write: &Write) {
         let is_forgotten = self.check_forgotten(write);
+        self.check_removed(write);
         self.check_task(write);
         match write {
             Write::Head { task, record } => {
@@ -383,7 +393,8 @@ impl World {
         if self.storage.waits_since().is_some() {
             return;
         }
-        for (task, known) in &self.model.tasks {
+        for task in self.settings.tasks.iter().map(|task| &task.id) {
+            let known = self.model.of(task);
             let is_damaged = |version: u64| self.damaged.contains(&(task.clone(), version));
             let is_in_service = |head: &HeadInfo| head.space == self.settings.space && !is_damaged(head.head.version);
             let champion = known.champion();

@@ -9,12 +9,14 @@ mod acts;
 mod bounds;
 mod broker;
 mod clock;
+mod configuration;
 mod disk;
 mod forgetting;
 mod invariants;
 mod live;
 mod process;
 mod refusing;
+mod states;
 mod storage;
 mod tasks;
 mod updates;
@@ -25,8 +27,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, TaskSettings,
-    Ticket, TrainerEvent, WatchEvent,
+    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, Ticket,
+    TrainerEvent, WatchEvent,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
@@ -45,6 +47,7 @@ use updates::Vendor;
 use workers::{Adapter, Work};
 
 pub use broker::Held;
+pub use configuration::{Change, Plan};
 pub use disk::{Content, File, class, folder, image_id};
 pub use refusing::Refuses;
 pub use tasks::Eyes;
@@ -96,6 +99,9 @@ pub struct Counts {
     pub floods: u64,
     /// Links that the broker cut at something it does not take.
     pub refusals: u64,
+    /// Tasks that were taken out of the configuration, and those of them that were ended.
+    pub removals: u64,
+    pub purges: u64,
 }
 
 pub struct World {
@@ -156,10 +162,7 @@ pub struct World {
     shadow: BTreeMap<TaskId, u64>,
     /// Which images the tasks look at that do not look at all.
     pub eyes: BTreeMap<TaskId, Eyes>,
-    /// A task that the configuration names from some time on.
-    pub newcomer: Option<(Duration, TaskSettings)>,
-    /// The same, once it is there.
-    pub came: Option<TaskId>,
+    pub plan: Plan,
     connected: bool,
     scan_at: Duration,
     /// When the listing under way has reported everything.
@@ -230,8 +233,7 @@ impl World {
             serving: BTreeMap::new(),
             shadow: BTreeMap::new(),
             eyes: BTreeMap::new(),
-            newcomer: None,
-            came: None,
+            plan: Plan::default(),
             connected: false,
             scan_at: Duration::ZERO,
             listed_at: Duration::ZERO,

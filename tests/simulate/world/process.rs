@@ -86,11 +86,12 @@ impl World {
             assert!(!writes.is_empty(), "the daemon does not start, and nothing is in probation");
             self.commit_start(&writes);
         }
-        self.newcomer_comes();
+        self.read_configuration();
         self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
         self.settings.tasks.iter_mut().for_each(|task| task.space = self.settings.space);
         self.remember_backbone();
+        self.model.tasks_in_use = self.tasks().into_iter().collect();
         self.model.backbone_in_use = Some(self.settings.backbone.sha256);
         self.start_adapter();
     }

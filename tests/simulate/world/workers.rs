@@ -306,6 +306,10 @@ impl World {
             let found = self.change_to_undo(*change, *newest);
             return self.later(1_000, Event::ChangeFound { job, found });
         }
+        if let Query::Purge(task) = query {
+            let answer = self.answer_purge(task);
+            return self.later(2_000, Event::QueryAnswered { job, answer });
+        }
         if let Query::Backbone(asked) = query {
             let found = self.found_backbone(asked);
             return self.later(1_000, Event::Swap(SwapEvent::Found { job, found }));
