@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::eval::budget::Why;
 use crate::wire::{InboundTopic, Topic};
 
 fn id(name: &str) -> TaskId {
@@ -375,6 +376,32 @@ fn a_new_task_gets_the_labels_of_folders_that_were_there_before_it() {
     let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
     let outcome = IngestOutcome::Image(Box::new(picture));
     let step = engine.step(at(1), Event::Ingest(Ingested { root: 0, path, stamp, outcome }));
+    let open = label("open");
+    let gives = |write: &Write| matches!(write, Write::Label { task, label: Some(label), .. } if *task == id("door") && *label == open);
+    assert!(step.writes.iter().any(gives), "{:?}", step.writes);
+}
+
+#[test]
+fn files_of_samples_that_a_task_does_not_look_at_yet_are_remembered_when_others_go() {
+    let mut settings = settings_of(&["bin", "door"]);
+    settings.tasks[1].label_levels = vec![Some(1)];
+    let samples: Vec<StoredSample> = [0, 1].map(|number| StoredSample::new(image(number))).into();
+    let snapshot = Snapshot {
+        samples: vec![image(0), image(1)],
+        tasks: [(id("bin"), StoredTask { samples, ..StoredTask::default() })].into(),
+        files: vec![("/in/open/0.jpg".into(), FileDisposition::Sample(image(0)))],
+        ..Snapshot::default()
+    };
+    let mut engine = Engine::new(settings, snapshot);
+    engine.start(at(0));
+    let goes = EvictionCandidate { id: image(1), labels: Vec::new(), why: Why::Unlabelled };
+    engine.step(at(1), Event::Adapter(AdapterEvent::EvictionCandidates(vec![goes])));
+    // The new task comes to see the other one through a copy.
+    let view = |name: &str| View { task: id(name), space: space(), is_new: name == "door", prediction: None };
+    let picture = EmbeddedImage { embed: Duration::ZERO, ..picture(0, vec![view("bin"), view("door")]) };
+    let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
+    let (path, outcome) = ("/in/copy.jpg".into(), IngestOutcome::Image(Box::new(picture)));
+    let step = engine.step(at(2), Event::Ingest(Ingested { root: 0, path, stamp, outcome }));
     let open = label("open");
     let gives = |write: &Write| matches!(write, Write::Label { task, label: Some(label), .. } if *task == id("door") && *label == open);
     assert!(step.writes.iter().any(gives), "{:?}", step.writes);
