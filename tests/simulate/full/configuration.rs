@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::TaskSettings;
+use edgetuned::engine::{Root, Settings};
 use edgetuned::words::TaskId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::world::{Change, World};
+use super::super::world::{Change, World, space_within};
 use super::rest;
+use super::tasks::Drawn;
 
 /// What is written when.
 #[derive(Default)]
@@ -21,7 +22,8 @@ pub struct Writer {
 
 impl Writer {
     /// Of a life with these tasks, to which another one comes at times. Drawn apart, so that what else happens stays.
-    pub fn of(seed: u64, tasks: &[TaskSettings], newcomer: Option<(Duration, TaskSettings)>) -> Self {
+    pub fn of(seed: u64, drawn: &Drawn, moves: Vec<(Duration, Change)>) -> Self {
+        let (tasks, newcomer) = (&drawn.tasks, drawn.newcomer.clone());
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0063_6f6e_6669_6775);
         let mut writer = Self::default();
         // Who names no task means the same before and after.
@@ -36,10 +38,45 @@ impl Writer {
                 writer.changes.push((Duration::from_secs(seconds), Change::Comes(Box::new(leaver))));
             }
         }
+        writer.changes.extend(moves);
         writer.changes.extend(newcomer.map(|(from, task)| (from, Change::Comes(Box::new(task)))));
         writer.changes.sort_by_key(|(at, _)| *at);
         writer
     }
+}
+
+/// In more than half of the lives with several tasks these look through regions, and some at one of two watched folders
+/// only; in most of them a region is moved, and at times moved back. Drawn apart, as above.
+pub fn regions(seed: u64, drawn: &mut Drawn, settings: &mut Settings) -> Vec<(Duration, Change)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0072_6567_696f_6e73);
+    if !rng.random_bool(0.6) {
+        return Vec::new();
+    }
+    settings.roots.push(Root { path: "/side".into(), ..settings.roots[0].clone() });
+    let newcomer = drawn.newcomer.as_mut().map(|(_, task)| task);
+    for (place, task) in drawn.tasks.iter_mut().chain(newcomer).enumerate() {
+        let eyes = drawn.eyes.entry(task.id.clone()).or_default();
+        eyes.region = [0, 0, 1, 2][rng.random_range(0..4)];
+        let is_by_folder = task.label_levels[0].is_some();
+        eyes.roots = match rng.random_range(0..5) {
+            0 if place > 0 => [true, false],
+            1 if place > 0 && !is_by_folder => [false, true],
+            _ => [true, true],
+        };
+        task.label_levels.push(None);
+        task.space = space_within(settings.space, eyes.region);
+    }
+    let mut changes = Vec::new();
+    if rng.random_bool(0.7) {
+        let task = drawn.tasks[rng.random_range(0..drawn.tasks.len())].id.clone();
+        let (seconds, before) = (rng.random_range(3..45), drawn.eyes[&task].region);
+        changes.push((Duration::from_secs(seconds), Change::Moves(task.clone(), 3)));
+        if rng.random_bool(0.3) {
+            let seconds = seconds + rng.random_range(1..20);
+            changes.push((Duration::from_secs(seconds), Change::Moves(task, before)));
+        }
+    }
+    changes
 }
 
 /// Has a task ended, through either door; one that is there is not.

@@ -19,6 +19,8 @@ pub enum Change {
     Comes(Box<TaskSettings>),
     /// A task is taken out.
     Goes(TaskId),
+    /// A task looks at another part of pictures from now on.
+    Moves(TaskId, u32),
 }
 
 /// What the configuration says from when on, and what became of tasks that it no longer names.
@@ -63,6 +65,11 @@ impl World {
             match self.plan.changes.pop_front() {
                 Some((_, Change::Comes(task))) => self.task_comes(*task),
                 Some((_, Change::Goes(task))) => self.task_goes(task),
+                Some((_, Change::Moves(task, region))) => {
+                    self.observed.looks_elsewhere(&task);
+                    self.eyes.entry(task).or_default().region = region;
+                    self.counts.moved_regions += 1;
+                }
                 None => {}
             }
         }

@@ -14,8 +14,10 @@ mod disk;
 mod forgetting;
 mod invariants;
 mod live;
+mod looks;
 mod process;
 mod refusing;
+mod reports;
 mod states;
 mod storage;
 mod tasks;
@@ -49,8 +51,8 @@ use workers::{Adapter, Work};
 pub use broker::Held;
 pub use configuration::{Change, Plan};
 pub use disk::{Content, File, class, folder, image_id};
+pub use looks::{Eyes, space_within};
 pub use refusing::Refuses;
-pub use tasks::Eyes;
 pub use updates::{signer, space_of};
 
 /// How much goes wrong; zero everywhere at the end of a run, so that everything comes to rest.
@@ -102,6 +104,8 @@ pub struct Counts {
     /// Tasks that were taken out of the configuration, and those of them that were ended.
     pub removals: u64,
     pub purges: u64,
+    /// Regions that were moved.
+    pub moved_regions: u64,
 }
 
 pub struct World {
@@ -176,15 +180,21 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, settings: Settings, faults: Faults) -> Self {
-        Self::with(seed, settings, faults, Model::default(), false)
+        Self::with(seed, settings, faults, Model::default(), None)
     }
 
-    /// A world in which everything may happen, on a device that has this store.
-    pub fn full(seed: u64, settings: Settings, model: Model) -> Self {
-        Self::with(seed, settings, Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 }, model, true)
+    /// A world in which everything may happen, on a device that has this store and whose tasks look at pictures so.
+    pub fn full(seed: u64, settings: Settings, model: Model, eyes: BTreeMap<TaskId, Eyes>) -> Self {
+        Self::with(seed, settings, Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 }, model, Some(eyes))
     }
 
-    fn with(seed: u64, settings: Settings, faults: Faults, mut model: Model, is_full: bool) -> Self {
+    fn with(
+        seed: u64,
+        settings: Settings,
+        faults: Faults,
+        mut model: Model,
+        eyes: Option<BTreeMap<TaskId, Eyes>>,
+    ) -> Self {
         for task in &settings.tasks {
             model.tasks.entry(task.id.clone()).or_default();
         }
@@ -215,7 +225,7 @@ impl World {
             damaged: BTreeSet::new(),
             poor: BTreeSet::new(),
             folder_is_lost: false,
-            is_full,
+            is_full: eyes.is_some(),
             is_traced: std::env::var_os("SIMULATE_TRACE").is_some(),
             under_way: 0,
             found: 0,
@@ -232,7 +242,7 @@ impl World {
             listings_are_held: false,
             serving: BTreeMap::new(),
             shadow: BTreeMap::new(),
-            eyes: BTreeMap::new(),
+            eyes: eyes.unwrap_or_default(),
             plan: Plan::default(),
             connected: false,
             scan_at: Duration::ZERO,

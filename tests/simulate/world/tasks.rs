@@ -1,13 +1,8 @@
 //! Several tasks in one world: which images each looks at, and what has to hold so that none takes what is another's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
-use std::time::Duration;
 
-use edgetuned::engine::{
-    Event, FileDisposition, LabelSource, StateView, StoredChange, TaskSettings, TrainingOrder, Unseen, View,
-    WatchEvent, Write,
-};
+use edgetuned::engine::{LabelSource, StateView, StoredChange, TaskSettings, TrainingOrder, Write};
 use edgetuned::wire::{TaskTopic, Topic, settle};
 use edgetuned::words::{Digest, Label, SampleId, TaskId};
 use rand::RngExt;
@@ -15,27 +10,10 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::World;
-use super::disk::image_id;
 
 /// What is said of each task.
 const TOPICS: [TaskTopic; 5] =
     [TaskTopic::Prediction, TaskTopic::State, TaskTopic::TrainState, TaskTopic::TrainResult, TaskTopic::Review];
-
-/// Which images a task looks at, and what it calls them.
-#[derive(Debug, Clone, Copy)]
-pub struct Eyes {
-    /// It looks at one image of so many.
-    pub one_of: u32,
-    /// The name that it gives an image is that of the image so many further on.
-    pub shift: u32,
-}
-
-impl Default for Eyes {
-    /// It looks at all.
-    fn default() -> Self {
-        Self { one_of: 1, shift: 0 }
-    }
-}
 
 /// What was said to the tasks and by them.
 #[derive(Debug, Default)]
@@ -146,86 +124,6 @@ impl World {
     /// The task that is meant by a message that names this one.
     pub fn task_meant(&self, named: Option<&TaskId>) -> Option<TaskId> {
         settle(named, &self.tasks()).ok().cloned()
-    }
-
-    fn eyes(&self, task: &TaskId) -> Eyes {
-        self.eyes.get(task).copied().unwrap_or_default()
-    }
-
-    /// Whether a task looks at the image with this number.
-    pub fn sees(&self, task: &TaskId, number: u32) -> bool {
-        let Eyes { one_of, shift } = self.eyes(task);
-        number % one_of == shift % one_of
-    }
-
-    /// Whether a task has anything to do with this image.
-    pub fn looks_at(&self, task: &TaskId, id: &SampleId) -> bool {
-        let number = Self::number_of(id);
-        number.is_none_or(|number| self.sees(task, number))
-    }
-
-    /// The number of the image whose class a task would name.
-    pub fn named_as(&self, task: &TaskId, number: u32) -> u32 {
-        number + self.eyes(task).shift
-    }
-
-    /// The number of an image.
-    fn number_of(id: &SampleId) -> Option<u32> {
-        static NUMBERS: LazyLock<BTreeMap<SampleId, u32>> =
-            LazyLock::new(|| (0..10_000).map(|number| (image_id(number), number)).collect());
-        NUMBERS.get(id).copied()
-    }
-
-    /// What each task that looks at an image sees of it.
-    pub(super) fn views(&mut self, number: u32) -> Vec<View> {
-        let (id, space) = (image_id(number), self.settings.space);
-        let mut views = Vec::new();
-        for task in self.tasks() {
-            if !self.sees(&task, number) {
-                continue;
-            }
-            let is_new = self.is_full && !self.model.of(&task).samples.contains_key(&id);
-            let head = self.serving.get(&task).cloned();
-            let prediction = head.map(|head| self.score(&task, head, number));
-            views.push(View { task, space, is_new, prediction });
-        }
-        views
-    }
-
-    /// Classifies a stored image again, after all that was asked for before.
-    pub(super) fn judge_again(&mut self, task: TaskId, image: SampleId) {
-        let (Some(number), Some(head)) = (Self::number_of(&image), self.serving.get(&task).cloned()) else { return };
-        let scored = self.score(&task, head, number);
-        let is_before = |event: &Event| matches!(event, Event::Ingest(_) | Event::JudgedAgain { .. });
-        let last = self.events.iter().filter(|(_, event)| is_before(event)).map(|(at, _)| *at).max();
-        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=500));
-        self.push(last.map_or(at, |last| last.max(at)), Event::JudgedAgain { task, image, scored });
-    }
-
-    /// Looks through a part of the samples for some that a task should see and does not.
-    pub(super) fn find_unseen(&mut self, after: u64, limit: usize) {
-        let part = self.model.arrived.iter().enumerate().skip(after as usize).take(limit);
-        let mut unseen = Unseen::default();
-        for (_, id) in part {
-            let lacks = |task: &TaskId| !self.model.of(task).samples.contains_key(id) && self.looks_at(task, id);
-            let lacking: Vec<TaskId> = self.tasks().into_iter().filter(lacks).collect();
-            if lacking.is_empty() {
-                continue;
-            }
-            // All files that are recorded as this sample.
-            let of_it = self.model.files.iter().filter(|(_, (_, fate))| *fate == FileDisposition::Sample(*id));
-            let there = of_it.map(|(path, _)| path).filter(|path| self.disk.contains_key(*path));
-            let before = unseen.files.len();
-            unseen.files.extend(there.map(|path| (0, path.clone())));
-            if unseen.files.len() == before {
-                for task in lacking {
-                    *unseen.missing.entry(task).or_default() += 1;
-                }
-            }
-        }
-        let looked_through = after + limit as u64;
-        unseen.next = (looked_through < self.model.arrived.len() as u64).then_some(looked_through);
-        self.later(500, Event::Watch(WatchEvent::UnseenFound(unseen)));
     }
 
     /// The labels of a sample, in the order of the tasks' names.

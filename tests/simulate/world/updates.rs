@@ -156,7 +156,7 @@ impl World {
 
     fn manifest(&mut self, kind: UpdateKind, version: u64, sha256: Digest, is_forged: bool) -> String {
         let lasts = if self.rng.random_bool(0.1) { 10 } else { 3_600 };
-        let space = if self.rng.random_bool(0.9) { self.settings.space } else { space_of(Digest::of(b"another")) };
+        let fits = self.rng.random_bool(0.9);
         let mut members = json!({
             "v": 1, "kind": kind, "name": "parts", "version": version, "sha256": sha256,
             "size": self.vendor.releases[&sha256].bytes.len(), "chunk_bytes": CHUNK, "created": self.now.wall,
@@ -164,8 +164,11 @@ impl World {
         });
         let contents = match kind {
             UpdateKind::Head => {
+                let task = self.task_to_name();
+                let meant = self.task_meant(task.as_ref()).map_or(self.settings.space, |task| self.task(&task).space);
+                let space = if fits { meant } else { space_of(Digest::of(b"another")) };
                 let mut contents = json!({ "backbone": self.settings.backbone, "space": space });
-                if let (Some(task), Value::Object(contents)) = (self.task_to_name(), &mut contents) {
+                if let (Some(task), Value::Object(contents)) = (task, &mut contents) {
                     contents.insert("task".into(), json!(task));
                 }
                 contents
@@ -246,10 +249,13 @@ impl World {
         preparation.part += 1;
         // Those that are still to be embedded, and some that cannot be read any more.
         let ids: Vec<SampleId> = self.model.arrived.clone();
-        for id in ids.iter().take(ids.len() * preparation.part / PARTS) {
-            if self.finished().contains(id) {
-                self.model.embeddings.insert((*id, model));
-            }
+        let there = self.finished();
+        for task in self.tasks() {
+            let space = self.space_of_task(&task, space_of(model));
+            let part = ids.iter().take(ids.len() * preparation.part / PARTS);
+            let looked_at = part.filter(|id| there.contains(id) && self.model.of(&task).samples.contains_key(id));
+            let made: Vec<_> = looked_at.map(|id| (*id, space)).collect();
+            self.model.embeddings.extend(made);
         }
         let embedded = ids.len() * preparation.part / PARTS;
         self.later(100, Event::Swap(SwapEvent::Progress { embedded: embedded as u64, of: ids.len() as u64 }));
@@ -277,7 +283,8 @@ impl World {
         let pairs: Vec<SwapPair> =
             versions.into_iter().map(|(task, version)| self.pair(task, version, model, &backbone)).collect();
         self.observed.pairs.insert(files, pairs.iter().all(|pair| pair.verdict.promote));
-        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
+        let (embedded, missing) =
+            (self.model.embeddings.iter().filter(|(_, of)| of.backbone == model).count() as u64, 0);
         let succession = SwapResult {
             files,
             backbone,
@@ -291,14 +298,15 @@ impl World {
 
     /// A head of a task on another backbone, and what the gate says of both.
     fn pair(&mut self, task: TaskId, version: u64, model: Digest, backbone: &BackboneRef) -> SwapPair {
-        let against = self.champion_in(&task, self.settings.space);
+        let against = self.champion_in(&task, self.task(&task).space);
+        let space = self.space_of_task(&task, space_of(model));
         let classes: BTreeSet<_> = (self.model.of(&task).samples.iter())
-            .filter(|(id, _)| self.model.embeddings.contains(&(**id, model)))
+            .filter(|(id, _)| self.model.embeddings.contains(&(**id, space)))
             .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
             .collect();
         let has_head = classes.len() > 1;
         let promote = against.is_none() || (has_head && self.chance(self.chances.better));
-        let challenger = has_head.then(|| self.head_record(version, space_of(model), backbone.clone()));
+        let challenger = has_head.then(|| self.head_record(version, space, backbone.clone()));
         if let Some(challenger) = &challenger {
             self.observed.judged(&task, &challenger.head.id, against, promote);
             self.learns(&task, &challenger.head.id);
