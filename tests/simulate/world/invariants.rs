@@ -186,6 +186,7 @@ impl World {
                 if let Some(desired) = &memory.desired {
                     assert!(self.vendor.signed.contains(desired), "a {kind} is followed that nobody signed");
                 }
+                self.check_update(*kind, memory);
                 self.note_rolled_back(*kind, memory);
                 if let Some(installed) = &memory.installed {
                     let returns = self.observed.rolled_back.contains(&(*kind, installed.version));

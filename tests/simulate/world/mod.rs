@@ -104,6 +104,8 @@ pub struct Counts {
     /// Tasks that were taken out of the configuration, and those of them that were ended.
     pub removals: u64,
     pub purges: u64,
+    /// Files of heads that were compared for one task and then for another.
+    pub compared_again: u64,
     /// Regions that were moved.
     pub moved_regions: u64,
 }

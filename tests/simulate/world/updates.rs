@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{
     BackboneSwitch, Checked, CheckedHead, Event, FoundBackbone, ModelSource, SwapEvent, SwapOrder, SwapPair,
-    SwapResult, UpdateChecked,
+    SwapResult, UpdateChecked, UpdateRecord,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::{Code, Contents, Manifest, Refusal, Signer, sign};
@@ -40,6 +40,8 @@ pub struct Vendor {
     bundled: BTreeMap<String, Digest>,
     /// The models of those that were asked for, by what their files in the state folder are called.
     asked: BTreeMap<Digest, Digest>,
+    /// For which task the file of each head was compared last.
+    compared: BTreeMap<Digest, TaskId>,
 }
 
 /// A file that was published.
@@ -74,8 +76,6 @@ impl World {
         let (version, former) =
             self.vendor.latest.get(&kind).map_or((0, None), |(version, file)| (*version, Some(*file)));
         let same = former.filter(|_| self.rng.random_bool(0.15));
-        // The same file for another task is another matter: what a worker finds does not say for which it looked.
-        let same = same.filter(|_| kind != UpdateKind::Head || !self.settings.names_tasks);
         let sha256 = same.unwrap_or_else(|| self.release());
         let is_newer = same.is_some() || self.rng.random_bool(0.9);
         let version = if is_newer { version + 1 } else { version.max(1) };
@@ -183,6 +183,28 @@ impl World {
         sign(std::mem::take(members), &key).expect("the manifest is as it has to be")
     }
 
+    /// The file of the head that is being compared is signed for another task, or for the same once more.
+    pub fn sign_head_again(&mut self) {
+        let is_under_way = self.model.updates.get(&UpdateKind::Head).is_some_and(|memory| memory.desired.is_some());
+        let latest = self.vendor.latest.get(&UpdateKind::Head).copied();
+        let Some((version, sha256)) = latest.filter(|_| is_under_way && self.settings.names_tasks) else { return };
+        let payload = self.manifest(UpdateKind::Head, version + 1, sha256, false);
+        self.vendor.latest.insert(UpdateKind::Head, (version + 1, sha256));
+        self.vendor.signed.insert(payload.clone());
+        self.publish_retained(&format!("update/{}/desired", UpdateKind::Head), payload.into_bytes());
+    }
+
+    /// Looks at what is stored of an update: a head serves in the task that its manifest was signed for.
+    pub(super) fn check_update(&self, kind: UpdateKind, memory: &UpdateRecord) {
+        let before = self.model.updates.get(&kind).cloned().unwrap_or_default();
+        let is_new = kind == UpdateKind::Head && memory.trial.is_some() && before.trial.is_none();
+        let Some(manifest) = before.desired.filter(|_| is_new) else { return };
+        let manifest: Value = serde_json::from_str(&manifest).expect("it was signed");
+        let signed_for = manifest["task"].as_str().map(|task| task.parse().expect("the name of a task"));
+        let meant = self.task_meant(signed_for.as_ref());
+        assert_eq!(Some(&memory.task), meant.as_ref(), "a head is installed that was signed for {signed_for:?}");
+    }
+
     /// No update of this kind is desired any more.
     pub fn withdraw_update(&mut self, kind: UpdateKind) {
         self.publish_retained(&format!("update/{kind}/desired"), Vec::new());
@@ -216,6 +238,8 @@ impl World {
             Contents::Backbone { .. } => Ok(Checked::Backbone),
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
             Contents::Head { backbone, space, .. } => {
+                let before = self.vendor.compared.insert(sha256, task.clone());
+                self.counts.compared_again += u64::from(before.is_some_and(|before| before != *task));
                 let against = self.champion_in(task, *space);
                 let record = self.head_record(version, *space, backbone.clone());
                 let promote = against.is_none() || self.chance(self.chances.better);
