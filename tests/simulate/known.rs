@@ -124,7 +124,13 @@ impl Known {
             heads: self.heads.clone(),
             training: self.training.clone(),
             live: self.live.clone(),
-            state: self.state.clone(),
+            state: as_stored(&self.state),
         }
     }
+}
+
+/// A state as the store gives it back: times of another process have no monotonic half.
+fn as_stored(state: &StateRecord) -> StateRecord {
+    let json = serde_json::to_value(state).expect("a state is JSON");
+    serde_json::from_value(json).expect("it is read as it was written")
 }

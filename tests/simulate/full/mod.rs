@@ -143,6 +143,7 @@ fn live(seed: u64) -> (World, Actions) {
         failed_training: 0.1,
         better: rng.random_range(0.2..0.9),
         poor: 0.1,
+        signed_again: 0.3,
     };
     let mut actions =
         Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };

@@ -109,7 +109,6 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         85..=87 if actions.forgets => a_forgetting(world, actions),
         88 | 89 if actions.switches => world.ask_for_backbone(),
         90..=92 if actions.revises => a_revision(world),
-        95 | 96 => world.sign_head_again(),
         93 | 94 => configuration::a_purge(world, actions.purges.as_ref()),
         _ => {}
     }

@@ -80,6 +80,8 @@ pub struct Chances {
     pub failed_training: f64,
     /// A challenger is no worse than the champion.
     pub better: f64,
+    /// The file of a head is signed again while it is being compared.
+    pub signed_again: f64,
     /// A head errs on live images, whatever it was measured at.
     pub poor: f64,
 }

@@ -1,5 +1,6 @@
 //! What has to hold of the states of tasks: each has its votes, lasts, and what is published of it is what is stored.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use edgetuned::engine::{StateMachine, StateRecord, StateSettings, StateView};
@@ -53,9 +54,15 @@ impl World {
             self.observed.tasks.states += 1;
         }
         let window = serde_json::to_value(record).expect("plain fields");
+        let mut voted = BTreeSet::new();
         for seen in window["window"].as_array().into_iter().flatten() {
             let image: SampleId = serde_json::from_value(seen["image"].clone()).expect("an image voted");
             assert!(self.looks_at(task, &image), "image {image} votes in {task}, which does not look at it");
+            // One that was judged before it could be stored is judged again by a process that does not know of it.
+            let may_come_again =
+                self.observed.was_let_go(&image) || self.observed.direct.contains_key(&(task.clone(), image));
+            let is_first = voted.insert(image) || may_come_again;
+            assert!(is_first, "image {image} votes twice in {task}");
         }
         self.observed.tasks.views.entry(task.clone()).or_default().push(after);
     }

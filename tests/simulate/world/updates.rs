@@ -184,7 +184,7 @@ impl World {
     }
 
     /// The file of the head that is being compared is signed for another task, or for the same once more.
-    pub fn sign_head_again(&mut self) {
+    fn sign_head_again(&mut self) {
         let is_under_way = self.model.updates.get(&UpdateKind::Head).is_some_and(|memory| memory.desired.is_some());
         let latest = self.vendor.latest.get(&UpdateKind::Head).copied();
         let Some((version, sha256)) = latest.filter(|_| is_under_way && self.settings.names_tasks) else { return };
@@ -197,7 +197,7 @@ impl World {
     /// Looks at what is stored of an update: a head serves in the task that its manifest was signed for.
     pub(super) fn check_update(&self, kind: UpdateKind, memory: &UpdateRecord) {
         let before = self.model.updates.get(&kind).cloned().unwrap_or_default();
-        let is_new = kind == UpdateKind::Head && memory.trial.is_some() && before.trial.is_none();
+        let is_new = kind == UpdateKind::Head && memory.trial.is_some() && memory.installed != before.installed;
         let Some(manifest) = before.desired.filter(|_| is_new) else { return };
         let manifest: Value = serde_json::from_str(&manifest).expect("it was signed");
         let signed_for = manifest["task"].as_str().map(|task| task.parse().expect("the name of a task"));
@@ -238,6 +238,9 @@ impl World {
             Contents::Backbone { .. } => Ok(Checked::Backbone),
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
             Contents::Head { backbone, space, .. } => {
+                if self.settings.names_tasks && self.chance(self.chances.signed_again) {
+                    self.sign_head_again();
+                }
                 let before = self.vendor.compared.insert(sha256, task.clone());
                 self.counts.compared_again += u64::from(before.is_some_and(|before| before != *task));
                 let against = self.champion_in(task, *space);
