@@ -56,7 +56,8 @@ impl World {
 
     /// Whether nothing is left of a task that was out of the configuration.
     pub fn is_ended(&self, task: &TaskId) -> bool {
-        !self.model.tasks.contains_key(task)
+        let is_empty = |known: &Known| known.samples.is_empty() && known.heads.is_empty() && known.awaited.is_empty();
+        self.model.tasks.get(task).is_none_or(is_empty)
     }
 
     /// A start reads the configuration.

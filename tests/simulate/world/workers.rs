@@ -101,6 +101,7 @@ impl World {
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
             && self.chance(0.05)
+            && self.chances.failed_training > 0.0
         {
             challenger.head.id = id;
         }
