@@ -145,7 +145,8 @@ impl Engine {
 
     /// The same, replacing an earlier engine of this process.
     #[must_use]
-    pub fn after(carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
+    pub fn after(mut carried: Carried, settings: Settings, snapshot: Snapshot) -> Self {
+        carried.messages.keep_what_is_asked(&settings);
         let mut engine = Self::new(settings, snapshot);
         engine.messages.resume(carried.messages);
         engine.remote.saw_manifests(&carried.seen);

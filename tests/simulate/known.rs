@@ -1,12 +1,12 @@
 //! What the store of the simulation has of one task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use edgetuned::engine::{
     HeadInfo, HeadStatus, LabelSource, LiveAccuracy, PendingLabel, StateRecord, StoredSample, StoredTask, TrainingState,
 };
 use edgetuned::head::HeadRecord;
-use edgetuned::words::{Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use edgetuned::words::{EmbeddingSpace, Label, SampleId, Timestamp};
 
 /// All that is one task's, and no other's.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,8 +25,8 @@ pub struct Known {
     pub training: TrainingState,
     pub live: LiveAccuracy,
     pub state: StateRecord,
-    /// By backbone.
-    pub statistics: BTreeMap<Digest, Vec<u8>>,
+    /// By what the task looked through.
+    pub statistics: HashMap<EmbeddingSpace, Vec<u8>>,
 }
 
 impl Known {
@@ -124,7 +124,13 @@ impl Known {
             heads: self.heads.clone(),
             training: self.training.clone(),
             live: self.live.clone(),
-            state: self.state.clone(),
+            state: as_stored(&self.state),
         }
     }
+}
+
+/// A state as the store gives it back: times of another process have no monotonic half.
+fn as_stored(state: &StateRecord) -> StateRecord {
+    let json = serde_json::to_value(state).expect("a state is JSON");
+    serde_json::from_value(json).expect("it is read as it was written")
 }

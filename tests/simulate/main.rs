@@ -209,6 +209,12 @@ fn nothing_is_lost_while_everything_is_played() {
     let sum = |of: fn(&world::Counts) -> u64| counts.iter().map(of).sum::<u64>();
     let rare = [sum(|c| c.evictions), sum(|c| c.forgotten), sum(|c| c.outages), sum(|c| c.refusals), sum(|c| c.floods)];
     let switches = sum(|c| c.switches);
+    let (removals, purges) = (sum(|c| c.removals), sum(|c| c.purges));
+    let again = sum(|c| c.compared_again);
+    assert!(lives < 100 || again > lives / 50, "hardly any head is signed for another task: {again}");
+    let moved = sum(|c| c.moved_regions);
+    assert!(lives < 100 || moved > lives / 20, "hardly any region is moved: {moved}");
+    assert!(lives < 100 || removals.min(2 * purges) > lives / 20, "hardly any task goes: {removals}, {purges}");
     assert!(lives < 100 || switches > lives / 20, "hardly any switch is accepted: {switches}");
     assert!(lives < 100 || rare.iter().all(|count| *count > lives / 20), "what is rare hardly happens: {rare:?}");
 }

@@ -1,6 +1,6 @@
 //! The store as the simulation has it: a second interpretation of `Write`, a few maps that survive a crash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use edgetuned::engine::{
@@ -8,7 +8,7 @@ use edgetuned::engine::{
     RememberedReply, Snapshot, Spooled, StoredPicture, StoredUpdate, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{Digest, Origin, SampleId, TaskId};
+use edgetuned::words::{EmbeddingSpace, Origin, SampleId, TaskId};
 
 use super::history::Line;
 use super::known::Known;
@@ -38,10 +38,10 @@ pub struct Model {
     pub doubted: DoubtedTimes,
     pub broker: BrokerRecord,
     pub seq: u64,
-    /// The backbone whose embeddings are written; `None` where nobody counts them.
-    pub backbone_in_use: Option<Digest>,
-    /// Which samples have an embedding of which backbone.
-    pub embeddings: BTreeSet<(SampleId, Digest)>,
+    /// Through which embeddings each task of the configuration looks; none where nobody counts them.
+    pub spaces: BTreeMap<TaskId, EmbeddingSpace>,
+    /// Which samples have an embedding in which space.
+    pub embeddings: HashSet<(SampleId, EmbeddingSpace)>,
     pub backbone: BackboneState,
     pub updates: BTreeMap<UpdateKind, UpdateRecord>,
     pub chunks: BTreeMap<UpdateKind, BTreeMap<u32, Vec<u8>>>,
@@ -74,13 +74,31 @@ impl Model {
         self.of(&TaskId::default())
     }
 
-    /// Whether a sample has an embedding of the backbone in use.
-    pub fn has_embedding(&self, id: &SampleId) -> bool {
-        self.backbone_in_use.is_some_and(|backbone| self.embeddings.contains(&(*id, backbone)))
+    /// Whether a sample has the embedding through which a task would look at it.
+    pub fn has_embedding(&self, task: &TaskId, id: &SampleId) -> bool {
+        self.spaces.get(task).is_some_and(|space| self.embeddings.contains(&(*id, *space)))
     }
 
-    fn embedded(&mut self, id: SampleId) {
-        self.embeddings.extend(self.backbone_in_use.map(|backbone| (id, backbone)));
+    /// Whether a task sees a sample as it looks at samples now.
+    pub fn sees(&self, task: &TaskId, id: &SampleId) -> bool {
+        self.of(task).samples.contains_key(id) && self.has_embedding(task, id)
+    }
+
+    fn embedded(&mut self, id: SampleId, space: EmbeddingSpace) {
+        if !self.spaces.is_empty() {
+            assert!(
+                self.spaces.values().any(|in_use| *in_use == space),
+                "{space:?} is written, which no task looks through"
+            );
+            self.embeddings.insert((id, space));
+        }
+    }
+
+    /// A task looks through this space.
+    fn looks(&mut self, task: &TaskId, space: EmbeddingSpace) -> &mut Known {
+        let in_use = self.spaces.get(task);
+        assert!(in_use.is_none_or(|in_use| *in_use == space), "{task} looks through {space:?}, and not {in_use:?}");
+        self.known(task)
     }
 
     fn known(&mut self, task: &TaskId) -> &mut Known {
@@ -93,12 +111,14 @@ impl Model {
             Write::Sample(sample) => {
                 assert!(self.samples.insert(sample.id), "sample {} stored twice", sample.id);
                 self.arrived.push(sample.id);
-                self.embedded(sample.id);
                 if let (Origin::Source(source), Some(bytes)) = (sample.origin, sample.picture) {
                     self.pictures.push(StoredPicture { id: sample.id, source, bytes: bytes.len() as u64 });
                 }
+                for (space, _) in sample.embeddings {
+                    self.embedded(sample.id, space);
+                }
                 for look in sample.looks {
-                    let known = self.known(&look.task);
+                    let known = self.looks(&look.task, look.space);
                     known.samples.insert(sample.id, None);
                     let predicted = look.predicted.map(|predicted| (sample.id, (predicted.label, predicted.head)));
                     known.predicted.extend(predicted);
@@ -107,9 +127,9 @@ impl Model {
             // Nobody looks at them here.
             Write::Thumbnail { .. } => {}
             Write::DeletePicture { id } => self.pictures.retain(|picture| picture.id != id),
-            Write::Embedding { id, .. } => {
+            Write::Embedding { id, space, .. } => {
                 assert!(self.samples.contains(&id), "embedding of an unknown sample");
-                self.embedded(id);
+                self.embedded(id, space);
             }
             Write::File { path, stamp, fate } => {
                 self.evicted.remove(&path);
@@ -160,8 +180,8 @@ impl Model {
                 self.files.remove(&path);
             }
             Write::Statistics { task, file } => {
-                let in_use = self.backbone_in_use;
-                self.known(&task).statistics.extend(in_use.map(|backbone| (backbone, file)));
+                let space = self.spaces.get(&task).copied();
+                self.known(&task).statistics.extend(space.map(|space| (space, file)));
             }
             Write::UpdateState { kind, memory } => {
                 self.updates.insert(kind, *memory);
@@ -173,27 +193,28 @@ impl Model {
                 self.chunks.remove(&kind);
             }
             Write::DeleteOtherStatistics => {
-                let in_use = self.backbone_in_use;
-                for known in self.tasks.values_mut() {
-                    known.statistics.retain(|backbone, _| Some(*backbone) == in_use);
+                for (task, known) in &mut self.tasks {
+                    known.statistics.retain(|space, _| self.spaces.get(task) == Some(space));
                 }
             }
             Write::DeleteHead { task, version } => self.known(&task).forget_head(version),
             Write::LiveState { task, state } => self.known(&task).live = *state,
             Write::StateRecord { task, record } => self.known(&task).state = *record,
-            Write::Look { task, id, .. } => {
+            Write::Look { task, id, space } => {
                 if self.samples.contains(&id) {
-                    self.known(&task).samples.entry(id).or_default();
+                    self.looks(&task, space).samples.entry(id).or_default();
                 }
             }
-            Write::PurgeTask { task } => *self.known(&task) = Known::default(),
+            Write::PurgeTask { task } => {
+                self.tasks.remove(&task);
+                self.history.retain(|line| line.task != task);
+            }
             Write::ConfigPatchState(memory) => self.config_patch = memory,
             Write::BrokerRecord(memory) => self.broker = memory,
             Write::DoubtedTimes(memory) => self.doubted = memory,
             Write::BackboneState(memory) => self.backbone = *memory,
             Write::DeleteOtherSpaces => {
-                let in_use = self.backbone_in_use;
-                self.embeddings.retain(|(_, backbone)| Some(*backbone) == in_use);
+                self.embeddings.retain(|(_, space)| self.spaces.values().any(|in_use| in_use == space));
             }
         }
     }
@@ -215,7 +236,8 @@ impl Model {
 
     /// Whether nothing is to be learned from reading this file again.
     pub fn is_known(&self, path: &Path, stamp: FileStamp) -> bool {
-        let lacks = |id: &SampleId| self.backbone_in_use.is_some() && !self.has_embedding(id);
+        let looks = |task: &TaskId, id: &SampleId| self.of(task).samples.contains_key(id);
+        let lacks = |id: &SampleId| self.spaces.keys().any(|task| looks(task, id) && !self.has_embedding(task, id));
         match self.files.get(path) {
             Some((known, FileDisposition::Sample(id))) => *known == stamp && !lacks(id),
             Some((known, FileDisposition::Quarantined(_))) => *known == stamp,

@@ -129,6 +129,8 @@ pub(in crate::engine) struct WallClock {
     jump: Option<(i64, Duration)>,
     /// No stamp is earlier.
     latest: Option<Timestamp>,
+    /// The latest stamp of a former run by which something expires.
+    stored: Option<Timestamp>,
 }
 
 /// Why the wall clock is doubted.
@@ -159,7 +161,9 @@ impl WallClock {
         let tasks = || snapshot.tasks.values();
         let promoted = tasks().flat_map(|task| &task.heads).filter_map(|head| head.promoted_at);
         let trained = tasks().flat_map(|task| [task.training.began, task.training.settled]).flatten();
-        Self { latest: promoted.chain(trained).max(), doubted: snapshot.doubted.clone(), ..Self::default() }
+        let messages = snapshot.outbox.iter().map(|message| message.made_at);
+        let stored = snapshot.awaited.iter().map(|label| label.at).chain(messages).max();
+        Self { latest: promoted.chain(trained).max(), stored, doubted: snapshot.doubted.clone(), ..Self::default() }
     }
 
     /// The time of something that must come after all before it.
@@ -191,8 +195,10 @@ impl WallClock {
             // What was stamped before the clock was set ahead is not as old as it says, in later runs either; nor is
             // what was stamped before it had been set back.
             let is_ahead_of = |then: &Now| then.wall > BORN && set_between(*then, now) > JUMP_MS;
-            let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall);
-            if let Some(latest) = before.max() {
+            let before = std::iter::once(before).chain(self.highest).filter(is_ahead_of).map(|then| then.wall).max();
+            // A former run may have stamped later than this one, before the clock was set back.
+            let former = self.stored.filter(|stamp| before.is_some() && now.wall.0.saturating_sub(stamp.0) > JUMP_MS);
+            if let Some(latest) = before.max(former) {
                 self.doubted.add(BORN, latest);
                 self.has_news = true;
             }

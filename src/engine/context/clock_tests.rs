@@ -19,6 +19,11 @@ fn set_by(mono_ms: u64, by_ms: i64) -> Now {
 
 /// An engine with a message and a label that wait.
 fn waiting() -> Engine {
+    waiting_with(0, None)
+}
+
+/// The same, where the clock is wrong by so much at the start, and was doubted at these times.
+fn waiting_with(by_ms: i64, doubted: Option<DoubtedTimes>) -> Engine {
     let made_at = at(0).wall;
     let awaited = PendingLabel {
         task: TaskId::default(),
@@ -30,10 +35,11 @@ fn waiting() -> Engine {
         former: None,
     };
     let outbox = vec![Spooled { seq: 1, worth: Worth::Prediction, bytes: 10, made_at }];
-    let mut engine =
-        Engine::new(settings(PromotionPolicy::Gated), Snapshot { outbox, awaited: vec![awaited], ..snapshot() });
-    engine.start(at(0));
-    engine.step(at(0), Event::Tick);
+    let doubted = doubted.unwrap_or_default();
+    let stored = Snapshot { outbox, awaited: vec![awaited], doubted, ..snapshot() };
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), stored);
+    engine.start(set_by(0, by_ms));
+    engine.step(set_by(0, by_ms), Event::Tick);
     engine
 }
 
@@ -176,6 +182,20 @@ fn what_was_made_before_a_clock_was_set_back_and_then_ahead_has_no_age_in_a_late
     }
     let ages = clock.ages(set_by(3_000, 240 * hour), None);
     assert!(ages.doubted.contains(at(1_000).wall), "made before it was set back: {:?}", ages.doubted);
+}
+
+#[test]
+fn what_a_former_run_made_before_a_clock_was_set_back_has_no_age_when_a_later_one_sees_it_set_ahead() {
+    // Set back by a month in the run that made them, so that the next one begins behind their stamps.
+    let behind = -30 * DAY_MS;
+    let mut second = waiting_with(behind, None);
+    let effects = second.step(set_by(1_000, TEN_YEARS_MS), Event::Tick);
+    let stored = effects.writes.iter().rev().find_map(|write| match write {
+        Write::DoubtedTimes(doubted) => Some(doubted.clone()),
+        _ => None,
+    });
+    let mut third = waiting_with(TEN_YEARS_MS, stored);
+    assert_eq!(expired(&third.step(set_by(60_000, TEN_YEARS_MS), Event::Tick)), 0, "they are a minute old");
 }
 
 #[test]

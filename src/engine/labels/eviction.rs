@@ -102,7 +102,8 @@ impl Labels {
 
     /// Forgets the files of samples that were deleted.
     pub(super) fn forget_files(&mut self) {
-        self.sheets.values_mut().for_each(|sheet| sheet.index.forget_files());
+        // Not those of samples that a task does not look at yet.
+        self.sheets.values_mut().for_each(|sheet| sheet.index.forget_files(&self.known));
     }
 
     /// These images need no label any more, in no task.

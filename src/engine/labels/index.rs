@@ -6,6 +6,7 @@ use std::path::Path;
 use super::super::snapshot::StoredSample;
 use super::super::write::{LabelSource, PendingLabel};
 use super::awaited::AwaitedLabels;
+use super::known::KnownSamples;
 use super::last_word::{Lies, Standing, is_person};
 use super::living::{LivingFile, LivingFiles, Places};
 use crate::words::{Label, SampleId};
@@ -135,10 +136,9 @@ impl SampleIndex {
         true
     }
 
-    /// Forgets the files of samples that were removed.
-    pub fn forget_files(&mut self) {
-        let samples = &self.samples;
-        self.files.retain(|id| samples.contains_key(id));
+    /// Forgets the files of samples that no task knows any more.
+    pub fn forget_files(&mut self, known: &KnownSamples) {
+        self.files.retain(|id| known.contains(id));
     }
 
     /// The task looks at a sample that was known before: its files lie where they were found. Returns whether it has any.

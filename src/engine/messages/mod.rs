@@ -74,6 +74,11 @@ impl Carried {
         self.reports.connected = false;
         self.refusals = None;
     }
+
+    /// The same for an engine with these settings, which may have other tasks.
+    pub fn keep_what_is_asked(&mut self, settings: &Settings) {
+        self.reports.keep_what_is_asked(settings);
+    }
 }
 
 /// What messages say of the other machines.
@@ -130,7 +135,6 @@ impl Messages {
     /// The same, replacing an earlier engine of this process.
     pub fn resume(&mut self, carried: Carried) {
         self.reports = carried.reports;
-        self.reports.forget_tasks(&self.removed_tasks);
         self.events = carried.events;
         self.outbox.resume(&carried.outbox);
         if let Some(former) = carried.refusals {

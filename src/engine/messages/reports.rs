@@ -83,15 +83,18 @@ impl Reports {
         self.started_at = now.mono;
     }
 
-    /// Nothing is said of these tasks any more.
-    pub fn forget_tasks(&mut self, tasks: &[TaskId]) {
-        self.latest.retain(|task, _| !tasks.contains(task));
-        self.latest_result.retain(|task, _| !tasks.contains(task));
-    }
-
     /// As the next engine takes it over.
     pub fn carried(self) -> Self {
         Self { health_said: None, ..self }
+    }
+
+    /// Forgets what was said last of tasks that are gone, and predictions where a state is said instead now.
+    pub fn keep_what_is_asked(&mut self, settings: &Settings) {
+        let is_named = |task: Option<&TaskId>| task.is_some() == settings.names_tasks;
+        let says_predictions = |task: &TaskId| settings.task(task).is_some_and(|task| task.state.is_none());
+        self.latest.retain(|task, body| says_predictions(task) && is_named(body.task.as_ref()));
+        let is_there = |task: &TaskId| settings.task(task).is_some();
+        self.latest_result.retain(|task, result| is_there(task) && is_named(result.task.as_ref()));
     }
 }
 

@@ -1,8 +1,11 @@
 //! Several tasks: what one does leaves the others alone, and none starves another.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
+use crate::eval::budget::Why;
 use crate::wire::{InboundTopic, Topic};
 use crate::words::Keep;
 
@@ -153,6 +156,36 @@ fn each_task_speaks_on_its_own_topics_and_the_default_one_on_the_plain_ones_too(
     assert!(!topics(&step).iter().any(|topic| topic == "prediction" || topic == "state"), "{:?}", topics(&step));
     let (_, prediction) = messages(&step).into_iter().find(|(topic, _)| topic == "task/door/prediction").unwrap();
     assert_eq!(prediction["task"], "door");
+}
+
+#[test]
+fn nothing_is_said_again_of_a_task_that_a_restart_finds_gone() {
+    let mut engine = device(&["bin", "door"]);
+    for task in ["bin", "door"] {
+        for number in 0..4 {
+            labels(&mut engine, task, number, if number < 2 { "one" } else { "other" });
+        }
+        let asked = says(&mut engine, "request/train", &json!({ "task": task }));
+        let (running, order) = trains(&asked).or_else(|| trains(&engine.step(at(3), Event::Tick))).expect("a training");
+        assert_eq!(running, id(task));
+        trained(&mut engine, &running, order, 1);
+    }
+    engine.step(at(4), Event::Broker(BrokerEvent::connected()));
+    let said = |engine: Engine, names: &[&str]| {
+        let mut next = Engine::after(engine.carry(), settings_of(names), Snapshot::default());
+        (topics(&next.start(at(5))), next)
+    };
+    let of = |said: &[String], task: &str| {
+        let is_its = |topic: &&String| topic.starts_with(&format!("task/{task}/"));
+        said.iter().filter(is_its).cloned().collect::<BTreeSet<_>>()
+    };
+    let (without, engine) = said(engine, &["bin"]);
+    assert_eq!(of(&without, "door"), BTreeSet::new());
+    for topic in ["task/bin/state", "task/bin/train/result"] {
+        assert!(of(&without, "bin").contains(topic), "{topic} in {without:?}");
+    }
+    let (with, _) = said(engine, &["bin", "door"]);
+    assert!(!of(&with, "door").contains("task/door/state"), "nothing was predicted since it is back");
 }
 
 #[test]
@@ -349,6 +382,32 @@ fn a_new_task_gets_the_labels_of_folders_that_were_there_before_it() {
     let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
     let outcome = IngestOutcome::Image(Box::new(picture));
     let step = engine.step(at(1), Event::Ingest(Ingested { root: 0, path, stamp, outcome }));
+    let open = label("open");
+    let gives = |write: &Write| matches!(write, Write::Label { task, label: Some(label), .. } if *task == id("door") && *label == open);
+    assert!(step.writes.iter().any(gives), "{:?}", step.writes);
+}
+
+#[test]
+fn files_of_samples_that_a_task_does_not_look_at_yet_are_remembered_when_others_go() {
+    let mut settings = settings_of(&["bin", "door"]);
+    settings.tasks[1].label_levels = vec![Some(1)];
+    let samples: Vec<StoredSample> = [0, 1].map(|number| StoredSample::new(image(number))).into();
+    let snapshot = Snapshot {
+        samples: vec![image(0), image(1)],
+        tasks: [(id("bin"), StoredTask { samples, ..StoredTask::default() })].into(),
+        files: vec![("/in/open/0.jpg".into(), FileDisposition::Sample(image(0)))],
+        ..Snapshot::default()
+    };
+    let mut engine = Engine::new(settings, snapshot);
+    engine.start(at(0));
+    let goes = EvictionCandidate { id: image(1), labels: Vec::new(), why: Why::Unlabelled };
+    engine.step(at(1), Event::Adapter(AdapterEvent::EvictionCandidates(vec![goes])));
+    // The new task comes to see the other one through a copy.
+    let view = |name: &str| View { task: id(name), space: space(), is_new: name == "door", prediction: None };
+    let picture = EmbeddedImage { embed: Duration::ZERO, ..picture(0, vec![view("bin"), view("door")]) };
+    let stamp = FileStamp { size: 1, mtime_ns: 0, ctime_ns: 0 };
+    let (path, outcome) = ("/in/copy.jpg".into(), IngestOutcome::Image(Box::new(picture)));
+    let step = engine.step(at(2), Event::Ingest(Ingested { root: 0, path, stamp, outcome }));
     let open = label("open");
     let gives = |write: &Write| matches!(write, Write::Label { task, label: Some(label), .. } if *task == id("door") && *label == open);
     assert!(step.writes.iter().any(gives), "{:?}", step.writes);

@@ -4,6 +4,8 @@
 //! `world::invariants` looks at every change while it lives; `checks` at what is left when everything has come to rest.
 
 mod checks;
+mod configuration;
+mod drift;
 mod floods;
 mod people;
 mod tasks;
@@ -23,7 +25,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
 use super::model::Model;
-use super::world::{Chances, Faults, Refuses, World, class, signer, space_of};
+use super::world::{Chances, Faults, Plan, Refuses, World, class, signer, space_of};
 pub use checks::check;
 use people::Actions;
 
@@ -100,7 +102,7 @@ fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
         first.heads.push(HeadInfo {
             head: HeadRef { id: HeadId(format!("{version:012x}")), version },
             created: Timestamp(version as i64),
-            space: settings.space,
+            space: settings.tasks[0].space,
             backbone: settings.backbone.name.clone(),
             classes: (0..3).map(class).collect(),
             accuracy: None,
@@ -116,14 +118,19 @@ fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
 fn live(seed: u64) -> (World, Actions) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
     let mut settings = settings(&mut rng);
-    let drawn = tasks::Drawn::of(seed, &settings);
-    if let Some(drawn) = &drawn {
+    let mut drawn = tasks::Drawn::of(seed, &settings);
+    let mut moves = Vec::new();
+    if let Some(drawn) = &mut drawn {
+        moves = configuration::regions(seed, drawn, &mut settings);
         (settings.tasks, settings.names_tasks) = (drawn.tasks.clone(), true);
     }
     let model = store(&mut rng, &settings);
-    let mut world = World::full(seed, settings, model);
+    let eyes = drawn.as_ref().map(|drawn| drawn.eyes.clone()).unwrap_or_default();
+    let mut world = World::full(seed, settings, model, eyes);
+    let mut purges = None;
     if let Some(drawn) = &drawn {
-        (world.eyes, world.newcomer) = (drawn.eyes.clone(), drawn.newcomer.clone());
+        let configuration::Writer { changes, ends } = configuration::Writer::of(seed, drawn, moves);
+        (world.plan, purges) = (Plan::new(changes), ends);
     }
     let crash = [0.0, 0.001, 0.004][rng.random_range(0..3)];
     world.faults = Faults { crash, link: 0.01, lost_hint: 0.2 };
@@ -136,9 +143,11 @@ fn live(seed: u64) -> (World, Actions) {
         failed_training: 0.1,
         better: rng.random_range(0.2..0.9),
         poor: 0.1,
+        signed_again: 0.3,
     };
     let mut actions =
         Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };
+    actions.purges = purges;
     actions.revises = drawn.is_some_and(|drawn| drawn.revises);
     if actions.audits_only {
         // A head serves long enough to be found poor.
@@ -163,11 +172,17 @@ fn live(seed: u64) -> (World, Actions) {
             floods::broken_pictures(&mut world, &mut actions);
         }
         people::someone_acts(&mut world, &mut actions);
+        if step % 10 == 0 && world.configuration_changed() {
+            world.reload();
+        }
         let pauses = world.rng.random_bool(0.15);
         world.advance_by(if pauses { 1_000 } else { 100 });
     }
     come_to_rest(&mut world);
-    people::answer_drift(&mut world, &mut actions);
+    drift::answer(&mut world, &mut actions);
+    if let Some(task) = actions.purges.clone() {
+        configuration::ends(&mut world, &task);
+    }
     if flood.repeated {
         floods::repeated_pictures(&mut world, &mut actions);
     }
@@ -181,11 +196,16 @@ fn come_to_rest(world: &mut World) {
     world.storage.refuses = None;
     world.set_folder_lost(false);
     world.sync_clock();
+    configuration::is_read(world);
     if world.broker.refuses.is_some() {
         the_broker_relents(world);
     }
     rest(world, 100, 100);
     rest(world, 1_000, 60);
+    // A backbone with which the daemon crashed may have given way just now.
+    for _ in 0..20 {
+        rest(world, 1_000, if world.held.is_empty() { 0 } else { 3 });
+    }
     let left: Vec<_> = world.held.iter().map(|held| &held.topic).collect();
     assert!(left.is_empty() || world.broker.not_taken, "every message is acknowledged, not so {left:?}");
     // What the broker has got and the store could not note at a restart is sent again over the next connection.

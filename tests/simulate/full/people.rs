@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 
 use super::super::world::{Content, World, class, folder, image_id};
-use super::rest;
+use super::configuration;
 
 /// What was done, to compare with what came of it.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct Actions {
     pub switches: bool,
     /// What was asked so far.
     pub(super) forgettings: Vec<String>,
+    /// A task that people want to end.
+    pub(super) purges: Option<TaskId>,
     /// Whether somebody has labels changed into others, or takes changes back.
     pub revises: bool,
     /// The last label of each image in each task, `None` where it was taken away.
@@ -52,7 +54,8 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         28..=31 if actions.images > 0 => {
             let number = actions.number(world.rng.random_range(0..actions.images));
             let copies = world.disk.len();
-            world.create(format!("/in/copy-{}-{copies}.jpg", actions.images).into(), Content::Image(number), 2);
+            let folder = some_folder(world);
+            world.create(format!("{folder}/copy-{}-{copies}.jpg", actions.images).into(), Content::Image(number), 2);
         }
         32 => a_broken_file(world, actions, "hostile", Content::Hostile, 2),
         33 => a_broken_file(world, actions, "torn", Content::Image(1_000_000), u32::MAX),
@@ -102,19 +105,25 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
             world.set_folder_lost(is_lost);
         }
         79..=81 if actions.sets_clock => the_clock(world),
-        82..=84 => {
-            let whole = world.disk.keys().filter(|path| world.image_at(path).is_some()).cloned().collect::<Vec<_>>();
-            if let Some(from) = whole.get(world.rng.random_range(0..whole.len().max(1))) {
-                let to = from.with_file_name(format!("moved-{}.jpg", actions.moves));
-                actions.moves += 1;
-                world.moves(from, Some(to));
-            }
-        }
+        82..=84 => a_move(world, actions),
         85..=87 if actions.forgets => a_forgetting(world, actions),
         88 | 89 if actions.switches => world.ask_for_backbone(),
         90..=92 if actions.revises => a_revision(world),
+        93 | 94 => configuration::a_purge(world, actions.purges.as_ref()),
         _ => {}
     }
+}
+
+/// Moves or renames a file that is whole, at times into the other watched folder.
+fn a_move(world: &mut World, actions: &mut Actions) {
+    let whole = world.disk.keys().filter(|path| world.image_at(path).is_some()).cloned().collect::<Vec<_>>();
+    let Some(from) = whole.get(world.rng.random_range(0..whole.len().max(1))) else { return };
+    let mut to = from.with_file_name(format!("moved-{}.jpg", actions.moves));
+    if folder(from).is_none() && some_folder(world) == "/side" {
+        to = format!("/side/moved-{}.jpg", actions.moves).into();
+    }
+    actions.moves += 1;
+    world.moves(from, Some(to));
 }
 
 /// Has a few images forgotten, or a class; the same again at times, through either door.
@@ -158,13 +167,15 @@ fn the_clock(world: &mut World) {
 
 impl Actions {
     /// A label was given to an image in the task that is meant.
-    fn gave(&mut self, world: &mut World, named: Option<&TaskId>, number: u32, label: Option<Label>) {
+    pub(super) fn gave(&mut self, world: &mut World, named: Option<&TaskId>, number: u32, label: Option<Label>) {
         let id = image_id(number);
         // One that is not there yet may be when the message comes.
         for task in world.task_meant(named).into_iter().chain(named.cloned()) {
             world.observed.labelled_again(&task, &id, label.as_ref());
         }
-        let Some(task) = world.task_meant(named) else { return };
+        let Some(task) = world.task_meant(named) else {
+            return named.into_iter().for_each(|task| world.said_to_nobody(task, &id));
+        };
         if world.sees(&task, number) {
             self.labelled.insert((task, id), label.map(|label| label.to_string()));
         }
@@ -200,10 +211,15 @@ impl Actions {
     }
 }
 
+/// A watched folder; where there is only one, no number is drawn.
+fn some_folder(world: &mut World) -> &'static str {
+    if world.roots() > 1 && world.rng.random_bool(0.4) { "/side" } else { "/in" }
+}
+
 pub(super) fn an_image(world: &mut World, actions: &mut Actions) {
     let number = actions.next_number();
     let in_folder = !is_disputed(number) && world.rng.random_bool(0.3);
-    let folder = if in_folder { format!("/in/{}", class(number)) } else { "/in".into() };
+    let folder = if in_folder { format!("/in/{}", class(number)) } else { some_folder(world).into() };
     let chunks = world.rng.random_range(1..8);
     world.create(format!("{folder}/{number}.jpg").into(), Content::Image(number), chunks);
 }
@@ -239,7 +255,7 @@ fn a_label(world: &mut World, actions: &mut Actions) {
     actions.gave(world, task.as_ref(), number, label);
 }
 
-fn an_item(image: &str, label: Option<&Label>, task: Option<&TaskId>) -> String {
+pub(super) fn an_item(image: &str, label: Option<&Label>, task: Option<&TaskId>) -> String {
     format!(r#"{{"image": "{image}", "label": {}{}}}"#, serde_json::json!(label), and_task(task))
 }
 
@@ -267,7 +283,7 @@ fn named(world: &mut World) -> Option<TaskId> {
 }
 
 /// As the only member of a message.
-fn of_task(task: Option<&TaskId>) -> String {
+pub(super) fn of_task(task: Option<&TaskId>) -> String {
     task.map(|task| format!(r#""task": "{task}""#)).unwrap_or_default()
 }
 
@@ -342,48 +358,4 @@ fn some_settings(world: &mut World, actions: &mut Actions) {
     let key = ["good", "good", "bad", "fatal"][world.rng.random_range(0..4)];
     let patch = format!(r#"{{"version": {version}, "patch": {{"{key}": {version}}}}}"#);
     world.publish_retained("config/desired", patch.into_bytes());
-}
-
-/// Where a drift stands when everything has come to rest: somebody labels what is new, and a training follows that is
-/// good enough. That ends it.
-pub fn answer_drift(world: &mut World, actions: &mut Actions) {
-    for task in world.tasks() {
-        if world.model.of(&task).live.drift.is_some() {
-            answer_drift_of(world, actions, &task);
-        }
-    }
-}
-
-fn answer_drift_of(world: &mut World, actions: &mut Actions, task: &TaskId) {
-    let named = world.names_tasks().then(|| task.clone());
-    let named = named.as_ref();
-    for _ in 0..6 {
-        let number = seen_by(world, actions, task);
-        world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
-        let label = class(world.named_as(task, number));
-        world.publish("label", an_item(&image_id(number).to_string(), Some(&label), named));
-        actions.gave(world, named, number, Some(label));
-    }
-    world.hurry();
-    rest(world, 1_000, 40);
-    let payload = if world.names_tasks() { format!("{{{}}}", of_task(named)) } else { String::new() };
-    world.publish("request/train", payload);
-    rest(world, 1_000, 20);
-    // A head in shadow has to see a few more.
-    for _ in 0..6 {
-        let number = seen_by(world, actions, task);
-        world.create(format!("/in/after-{number}.jpg").into(), Content::Image(number), 1);
-    }
-    world.hurry();
-    rest(world, 1_000, 60);
-}
-
-/// The next image that a task looks at.
-fn seen_by(world: &World, actions: &mut Actions, task: &TaskId) -> u32 {
-    loop {
-        let number = actions.next_number();
-        if world.sees(task, number) {
-            return number;
-        }
-    }
 }

@@ -41,7 +41,7 @@ impl Drawn {
             // Every image is one of the first task's.
             let one_of = if place == 0 || rng.random_bool(0.6) { 1 } else { [2, 4][rng.random_range(0..2)] };
             let shift = if is_by_folder { 0 } else { rng.random_range(0..3) };
-            drawn.eyes.insert(id.clone(), Eyes { one_of, shift });
+            drawn.eyes.insert(id.clone(), Eyes { one_of, shift, ..Eyes::default() });
             drawn.tasks.push(task(&mut rng, settings, id, is_by_folder));
         }
         // Who names no task means the same before and after.

@@ -9,7 +9,7 @@ use edgetuned::engine::{
     Ingested, Scored, Shadowed, Sighting, WatchEvent, WatchState,
 };
 use edgetuned::wire::Ignored;
-use edgetuned::words::{HeadRef, Label, SampleId, TaskId, Timestamp};
+use edgetuned::words::{EmbeddingSpace, HeadRef, Label, SampleId, TaskId, Timestamp};
 use rand::RngExt;
 
 use super::World;
@@ -52,7 +52,7 @@ impl World {
                 self.later(
                     300,
                     Event::Watch(WatchEvent::FileSeen(Sighting {
-                        root: 0,
+                        root: self.root_of(&path),
                         path,
                         stamp: Some(stamp),
                         closed: false,
@@ -82,7 +82,7 @@ impl World {
         let before = self.disk.insert(path.clone(), File { content, stamp, missing: chunks, slow });
         // The kernel does not tell that a file is opened that was there.
         if before.is_none() && !self.happens(self.faults.lost_hint) && !self.folder_is_lost {
-            let sighting = Sighting { root: 0, path, stamp: Some(stamp), closed: false, open: true };
+            let sighting = Sighting { root: self.root_of(&path), path, stamp: Some(stamp), closed: false, open: true };
             self.later(20, Event::Watch(WatchEvent::FileSeen(sighting)));
         }
     }
@@ -115,7 +115,7 @@ impl World {
                 self.later(
                     20,
                     Event::Watch(WatchEvent::FileSeen(Sighting {
-                        root: 0,
+                        root: self.root_of(&path),
                         path,
                         stamp: Some(stamp),
                         closed,
@@ -145,9 +145,11 @@ impl World {
 
     /// The watcher reports the folder's state, where there is something to report.
     pub(super) fn report_folder(&mut self) {
-        let reason = "/in is not there; mount it".to_owned();
-        let state = if self.folder_is_lost { WatchState::Lost { reason } } else { WatchState::Well };
-        self.later(0, Event::Watch(WatchEvent::FolderHealth(FolderHealth { root: 0, state })));
+        for root in 0..self.settings.roots.len() {
+            let reason = format!("{} is not there; mount it", self.settings.roots[root].path.display());
+            let state = if self.folder_is_lost { WatchState::Lost { reason } } else { WatchState::Well };
+            self.later(0, Event::Watch(WatchEvent::FolderHealth(FolderHealth { root, state })));
+        }
     }
 
     /// Looks at the files of images, and reports those that are gone before it answers.
@@ -175,7 +177,8 @@ impl World {
             }
             return;
         };
-        let sighting = Sighting { root: 0, path: to.clone(), stamp: Some(file.stamp), closed: true, open: false };
+        let sighting =
+            Sighting { root: self.root_of(&to), path: to.clone(), stamp: Some(file.stamp), closed: true, open: false };
         self.disk.insert(to, file);
         if self.folder_is_lost {
             return;
@@ -206,14 +209,20 @@ impl World {
             Content::Hostile => IngestOutcome::Bad { reason: "no image".into() },
             Content::Image(number) => {
                 let id = image_id(number);
+                let views = self.views(number, root);
+                let mut spaces: Vec<EmbeddingSpace> = Vec::new();
+                for view in &views {
+                    spaces.extend((!spaces.contains(&view.space)).then_some(view.space));
+                }
+                let is_made = spaces.iter().any(|space| !self.model.embeddings.contains(&(id, *space)));
                 IngestOutcome::Image(Box::new(EmbeddedImage {
                     id,
                     bytes: file.stamp.size,
-                    views: self.views(number),
-                    embeddings: vec![(self.settings.space, vec![number as f32])],
+                    views,
+                    embeddings: spaces.into_iter().map(|space| (space, vec![number as f32])).collect(),
                     group: id,
                     decode: Duration::from_millis(3),
-                    embed: if self.model.has_embedding(&id) { Duration::ZERO } else { Duration::from_millis(10) },
+                    embed: if is_made { Duration::from_millis(10) } else { Duration::ZERO },
                     thumbnail: None,
                     picture: None,
                 }))

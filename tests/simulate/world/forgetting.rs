@@ -132,7 +132,11 @@ impl World {
         if !std::mem::take(&mut self.observed.forgetting.is_reviewed) {
             return;
         }
-        let lists = self.broker.retained.iter().filter(|(topic, _)| topic.ends_with("review"));
+        // What the broker has of a task that is out of the configuration stays as it was.
+        let is_there =
+            |topic: &str| self.names_tasks() && self.tasks().iter().any(|task| topic.contains(task.as_str()));
+        let is_review = |topic: &str| topic == "review" || (topic.ends_with("review") && is_there(topic));
+        let lists = self.broker.retained.iter().filter(|(topic, _)| is_review(topic));
         for (topic, payload) in lists {
             let list: ReviewList = serde_json::from_slice(payload).expect("the list is as documented");
             let asked = list.body.items.iter().find(|item| self.observed.forgetting.gone.contains(&item.image));

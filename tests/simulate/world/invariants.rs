@@ -6,9 +6,8 @@ use std::time::Duration;
 use edgetuned::engine::{EvictionCandidate, HeadInfo, HeadStatus, OutboxMessage, PromotionPolicy, UpdateRecord, Write};
 use edgetuned::eval::budget::Why;
 use edgetuned::update::Code;
-use edgetuned::wire::{Command, Request, TaskTopic, Topic, UpdateKind};
+use edgetuned::wire::{Command, Request, UpdateKind};
 use edgetuned::words::{Digest, HeadId, Label, SampleId, TaskId};
-use serde_json::Value;
 
 use super::super::known::Known;
 use super::World;
@@ -31,7 +30,7 @@ pub struct Observed {
     /// Heads that somebody asked for in the events since the last commit.
     asked_for: BTreeSet<(TaskId, String)>,
     /// The head that served when the commit began or came into service since, and whether it was put out of it.
-    champion: BTreeMap<TaskId, (Option<u64>, bool)>,
+    pub(super) champion: BTreeMap<TaskId, (Option<u64>, bool)>,
     /// Whether somebody asked for a rollback in the events since the last commit.
     pub(super) asked_back: BTreeSet<TaskId>,
     /// Results of the heads in service, where they are known.
@@ -51,7 +50,7 @@ pub struct Observed {
     pub reported: BTreeMap<(TaskId, SampleId), u64>,
     /// Pictures that were reported past the outbox, ever, and by this engine without having been stored since.
     pub direct: BTreeMap<(TaskId, SampleId), u64>,
-    predicted_unstored: BTreeSet<(TaskId, SampleId)>,
+    pub(super) predicted_unstored: BTreeSet<(TaskId, SampleId)>,
     pub evicted: BTreeSet<SampleId>,
     /// Samples whose label went with them, and that were not labelled since.
     unlabelled: BTreeSet<(TaskId, SampleId)>,
@@ -92,6 +91,18 @@ impl Observed {
         self.unlabelled.contains(&(task.clone(), *id))
     }
 
+    /// A task looks at another part of pictures: the head that served reads what it saw before.
+    pub(super) fn looks_elsewhere(&mut self, task: &TaskId) {
+        self.live.remove(task);
+    }
+
+    /// All that a task knew is gone.
+    pub(super) fn purged(&mut self, task: &TaskId) {
+        self.versions.retain(|(of, _), _| of != task);
+        self.live.remove(task);
+        self.unlabelled.extend(self.named.iter().map(|id| (task.clone(), *id)));
+    }
+
     /// Another engine begins and does not know what the former one reported.
     pub(super) fn engine_begins(&mut self, now: Duration) {
         self.predicted_unstored.clear();
@@ -105,8 +116,10 @@ impl World {
     /// A request is handed to the engine: what somebody asks for may happen without a comparison.
     pub(super) fn observe_request(&mut self, name: &str, payload: &[u8]) {
         let Ok(request) = Request::parse(name, payload) else { return };
-        if let Command::Forget(forget) = request.command {
-            return self.observed.forgetting.asked(forget);
+        match request.command {
+            Command::Forget(forget) => return self.observed.forgetting.asked(forget),
+            Command::Purge(purge) => return self.observed.tasks.purge_is_asked(&purge.task),
+            _ => {}
         }
         // One that is of no task asks for nothing.
         let Some(task) = self.task_meant(request.task.as_ref()) else { return };
@@ -128,6 +141,7 @@ impl World {
     #[allow(clippy::too_many_lines, reason = "a few lines for each kind of change")]
     pub(super) fn check_write(&mut self, write: &Write) {
         let is_forgotten = self.check_forgotten(write);
+        self.check_removed(write);
         self.check_task(write);
         match write {
             Write::Head { task, record } => {
@@ -172,6 +186,7 @@ impl World {
                 if let Some(desired) = &memory.desired {
                     assert!(self.vendor.signed.contains(desired), "a {kind} is followed that nobody signed");
                 }
+                self.check_update(*kind, memory);
                 self.note_rolled_back(*kind, memory);
                 if let Some(installed) = &memory.installed {
                     let returns = self.observed.rolled_back.contains(&(*kind, installed.version));
@@ -215,7 +230,7 @@ impl World {
         // Of several labels that come together the first may bring a head into service, and the others then score it,
         // though all are written before it serves: only the engine knows how many.
         let is_scored = self.observed.scored.contains(&(task.clone(), version));
-        if head.space == self.settings.space && champion != Some(version) && !is_scored {
+        if self.model.spaces.get(task) == Some(&head.space) && champion != Some(version) && !is_scored {
             self.observed.live.insert(task.clone(), Live::of(version));
         } else {
             self.observed.live.remove(task);
@@ -278,7 +293,7 @@ impl World {
         if *why == Why::Redundant {
             for (task, label) in &labels {
                 let statistics = &self.model.of(task).statistics;
-                let file = statistics.get(&self.settings.space.backbone).cloned().unwrap_or_default();
+                let file = statistics.get(&self.task(task).space).cloned().unwrap_or_default();
                 let learned: BTreeMap<SampleId, Label> = serde_json::from_slice(&file).unwrap_or_default();
                 assert_eq!(learned.get(id), Some(label), "the label of {id} in {task} goes with it");
             }
@@ -293,72 +308,6 @@ impl World {
         if self.observed.forgetting.was_class(&awaited.label) {
             let of_it = self.observed.named.iter().filter(|id| id.to_string().starts_with(prefix));
             self.observed.unlabelled.extend(of_it.map(|id| (task.clone(), *id)));
-        }
-    }
-
-    /// A message goes into the outbox.
-    fn check_report(&mut self, topic: &Topic, payload: &[u8]) {
-        self.check_said(topic, payload);
-        if let Some((task, TaskTopic::Prediction)) = self.task_of(topic) {
-            let id = image_of(payload);
-            assert!(self.looks_at(&task, &id), "image {id} is predicted for {task}, which does not look at it");
-            let key = (task, id);
-            let is_second = self.observed.predicted_unstored.contains(&key);
-            assert!(!is_second, "image {id} is reported a second time, now that it can be stored");
-            *self.observed.reported.entry(key).or_default() += 1;
-        }
-        match topic {
-            Topic::Response(name) if name == "promote" || name == "rollback" => {
-                let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-                if let Some(version) = json["data"]["head"]["version"].as_u64() {
-                    let serves = self.observed.champion.values().any(|(champion, _)| *champion == Some(version));
-                    assert!(serves, "{name} is answered with {version}, but another serves");
-                }
-            }
-            Topic::Response(name) if name == "train" => self.check_trainable(payload),
-            Topic::Response(name) if name == "switch" => {
-                let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-                let is_stored = self.model.backbone.switch.is_some();
-                assert!(is_stored || json["data"]["begun"] != true, "a switch is accepted that is not stored");
-            }
-            Topic::Event => self.note_event(payload),
-            _ => {}
-        }
-    }
-
-    fn note_event(&mut self, payload: &[u8]) {
-        let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let is_about_it = json["reason"].as_str().is_some_and(|reason| reason.contains("set aside"));
-        self.observed.set_aside_reports += u64::from(is_about_it);
-        self.observed.bounds.count_event(self.now.mono, &json);
-    }
-
-    /// A training is accepted where there are labels of two classes, and refused where there are not.
-    fn check_trainable(&self, payload: &[u8]) {
-        let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let classes = |known: &Known| known.samples.values().flatten().map(|(label, _)| label.clone()).collect();
-        let labels: Vec<BTreeSet<Label>> = self.model.tasks.values().map(classes).collect();
-        // A transaction that is asked about again has the answer of its time.
-        let (is_accepted, is_refused) = (json["status"] == "ok", json["error"]["code"] == "not_possible");
-        if json["transaction"].is_string() || !(is_accepted || is_refused) {
-            return;
-        }
-        let is_possible = labels.iter().any(|labels| (labels.len() > 1) == is_accepted);
-        assert!(is_possible, "a training is answered with {json}, and the labels are {labels:?}");
-    }
-
-    /// A message goes past the outbox.
-    pub(super) fn check_publish(&mut self, topic: &Topic, payload: &[u8]) {
-        if *topic == Topic::Event {
-            self.note_event(payload);
-        }
-        self.check_said(topic, payload);
-        self.check_state_said(topic, payload);
-        if let Some((task, TaskTopic::Prediction)) = self.task_of(topic) {
-            let id = image_of(payload);
-            *self.observed.direct.entry((task.clone(), id)).or_default() += 1;
-            let is_first = self.observed.predicted_unstored.insert((task, id));
-            assert!(is_first, "image {id} is reported twice while nothing can be stored");
         }
     }
 
@@ -383,9 +332,10 @@ impl World {
         if self.storage.waits_since().is_some() {
             return;
         }
-        for (task, known) in &self.model.tasks {
+        for task in self.settings.tasks.iter().map(|task| &task.id) {
+            let known = self.model.of(task);
             let is_damaged = |version: u64| self.damaged.contains(&(task.clone(), version));
-            let is_in_service = |head: &HeadInfo| head.space == self.settings.space && !is_damaged(head.head.version);
+            let is_in_service = |head: &HeadInfo| head.space == self.task(task).space && !is_damaged(head.head.version);
             let champion = known.champion();
             if champion.is_none_or(is_in_service) {
                 let serving = self.serving.get(task).map(|head| head.version);
@@ -395,9 +345,4 @@ impl World {
         }
         self.check_states();
     }
-}
-
-fn image_of(payload: &[u8]) -> SampleId {
-    let json: Value = serde_json::from_slice(payload).expect("a prediction is JSON");
-    serde_json::from_value(json["image"].clone()).expect("it names its image")
 }

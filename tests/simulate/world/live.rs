@@ -71,7 +71,7 @@ impl World {
         }
         assert_eq!(known.live.tally.audit, live.audit, "audited predictions of head {} of {task}", live.champion);
         if has_fallen == Some(true) && known.champion().is_some_and(|head| head.head.version == live.champion) {
-            let previous = known.previous(self.settings.space);
+            let previous = known.previous(self.task(task).space);
             assert_eq!(previous, None, "head {} fell to {:?} and still serves", live.champion, live.audit);
         }
         self.counts.falls += u64::from(has_fallen == Some(true));

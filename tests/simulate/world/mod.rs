@@ -9,12 +9,16 @@ mod acts;
 mod bounds;
 mod broker;
 mod clock;
+mod configuration;
 mod disk;
 mod forgetting;
 mod invariants;
 mod live;
+mod looks;
 mod process;
 mod refusing;
+mod reports;
+mod states;
 mod storage;
 mod tasks;
 mod updates;
@@ -25,8 +29,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, TaskSettings,
-    Ticket, TrainerEvent, WatchEvent,
+    AdapterEvent, BrokerEvent, Engine, Event, PromotionPolicy, Settings, Step, SwapEvent, SystemMetrics, Ticket,
+    TrainerEvent, WatchEvent,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::Response;
@@ -45,9 +49,10 @@ use updates::Vendor;
 use workers::{Adapter, Work};
 
 pub use broker::Held;
+pub use configuration::{Change, Plan};
 pub use disk::{Content, File, class, folder, image_id};
+pub use looks::{Eyes, space_within};
 pub use refusing::Refuses;
-pub use tasks::Eyes;
 pub use updates::{signer, space_of};
 
 /// How much goes wrong; zero everywhere at the end of a run, so that everything comes to rest.
@@ -75,6 +80,8 @@ pub struct Chances {
     pub failed_training: f64,
     /// A challenger is no worse than the champion.
     pub better: f64,
+    /// The file of a head is signed again while it is being compared.
+    pub signed_again: f64,
     /// A head errs on live images, whatever it was measured at.
     pub poor: f64,
 }
@@ -96,6 +103,13 @@ pub struct Counts {
     pub floods: u64,
     /// Links that the broker cut at something it does not take.
     pub refusals: u64,
+    /// Tasks that were taken out of the configuration, and those of them that were ended.
+    pub removals: u64,
+    pub purges: u64,
+    /// Files of heads that were compared for one task and then for another.
+    pub compared_again: u64,
+    /// Regions that were moved.
+    pub moved_regions: u64,
 }
 
 pub struct World {
@@ -156,10 +170,7 @@ pub struct World {
     shadow: BTreeMap<TaskId, u64>,
     /// Which images the tasks look at that do not look at all.
     pub eyes: BTreeMap<TaskId, Eyes>,
-    /// A task that the configuration names from some time on.
-    pub newcomer: Option<(Duration, TaskSettings)>,
-    /// The same, once it is there.
-    pub came: Option<TaskId>,
+    pub plan: Plan,
     connected: bool,
     scan_at: Duration,
     /// When the listing under way has reported everything.
@@ -173,15 +184,21 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, settings: Settings, faults: Faults) -> Self {
-        Self::with(seed, settings, faults, Model::default(), false)
+        Self::with(seed, settings, faults, Model::default(), None)
     }
 
-    /// A world in which everything may happen, on a device that has this store.
-    pub fn full(seed: u64, settings: Settings, model: Model) -> Self {
-        Self::with(seed, settings, Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 }, model, true)
+    /// A world in which everything may happen, on a device that has this store and whose tasks look at pictures so.
+    pub fn full(seed: u64, settings: Settings, model: Model, eyes: BTreeMap<TaskId, Eyes>) -> Self {
+        Self::with(seed, settings, Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 }, model, Some(eyes))
     }
 
-    fn with(seed: u64, settings: Settings, faults: Faults, mut model: Model, is_full: bool) -> Self {
+    fn with(
+        seed: u64,
+        settings: Settings,
+        faults: Faults,
+        mut model: Model,
+        eyes: Option<BTreeMap<TaskId, Eyes>>,
+    ) -> Self {
         for task in &settings.tasks {
             model.tasks.entry(task.id.clone()).or_default();
         }
@@ -212,7 +229,7 @@ impl World {
             damaged: BTreeSet::new(),
             poor: BTreeSet::new(),
             folder_is_lost: false,
-            is_full,
+            is_full: eyes.is_some(),
             is_traced: std::env::var_os("SIMULATE_TRACE").is_some(),
             under_way: 0,
             found: 0,
@@ -229,9 +246,8 @@ impl World {
             listings_are_held: false,
             serving: BTreeMap::new(),
             shadow: BTreeMap::new(),
-            eyes: BTreeMap::new(),
-            newcomer: None,
-            came: None,
+            eyes: eyes.unwrap_or_default(),
+            plan: Plan::default(),
             connected: false,
             scan_at: Duration::ZERO,
             listed_at: Duration::ZERO,

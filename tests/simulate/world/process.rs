@@ -86,12 +86,15 @@ impl World {
             assert!(!writes.is_empty(), "the daemon does not start, and nothing is in probation");
             self.commit_start(&writes);
         }
-        self.newcomer_comes();
+        self.read_configuration();
         self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
-        self.settings.tasks.iter_mut().for_each(|task| task.space = self.settings.space);
+        for place in 0..self.settings.tasks.len() {
+            let space = self.space_of_task(&self.settings.tasks[place].id, self.settings.space);
+            self.settings.tasks[place].space = space;
+        }
         self.remember_backbone();
-        self.model.backbone_in_use = Some(self.settings.backbone.sha256);
+        self.model.spaces = self.settings.tasks.iter().map(|task| (task.id.clone(), task.space)).collect();
         self.start_adapter();
     }
 

@@ -1,13 +1,8 @@
 //! Several tasks in one world: which images each looks at, and what has to hold so that none takes what is another's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
-use std::time::Duration;
 
-use edgetuned::engine::{
-    Event, FileDisposition, LabelSource, StateMachine, StateRecord, StateSettings, StateView, StoredChange,
-    TaskSettings, TrainingOrder, Unseen, View, WatchEvent, Write,
-};
+use edgetuned::engine::{LabelSource, StateView, StoredChange, TaskSettings, TrainingOrder, Write};
 use edgetuned::wire::{TaskTopic, Topic, settle};
 use edgetuned::words::{Digest, Label, SampleId, TaskId};
 use rand::RngExt;
@@ -15,27 +10,10 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::World;
-use super::disk::image_id;
 
 /// What is said of each task.
 const TOPICS: [TaskTopic; 5] =
     [TaskTopic::Prediction, TaskTopic::State, TaskTopic::TrainState, TaskTopic::TrainResult, TaskTopic::Review];
-
-/// Which images a task looks at, and what it calls them.
-#[derive(Debug, Clone, Copy)]
-pub struct Eyes {
-    /// It looks at one image of so many.
-    pub one_of: u32,
-    /// The name that it gives an image is that of the image so many further on.
-    pub shift: u32,
-}
-
-impl Default for Eyes {
-    /// It looks at all.
-    fn default() -> Self {
-        Self { one_of: 1, shift: 0 }
-    }
-}
 
 /// What was said to the tasks and by them.
 #[derive(Debug, Default)]
@@ -48,12 +26,14 @@ pub struct Tasks {
     statistics: BTreeSet<(TaskId, Digest)>,
     /// The task that trains, and its order.
     trains: Option<TaskId>,
+    /// Tasks that somebody wants to end.
+    purges: BTreeSet<TaskId>,
     /// The last order of each task that was begun.
     begun: BTreeMap<TaskId, u64>,
     /// How often a task that waits for a training saw another one begin.
     passed: BTreeMap<(TaskId, TaskId), u32>,
     /// What the states that were stored since the last batch say, the latest last.
-    views: BTreeMap<TaskId, Vec<StateView>>,
+    pub(super) views: BTreeMap<TaskId, Vec<StateView>>,
     /// Whether the engine knows that it is connected.
     pub(super) is_heard: bool,
     /// States that were stored, ever.
@@ -74,6 +54,20 @@ impl Tasks {
 
     pub(super) fn sent_statistics(&mut self, task: &TaskId, file: &[u8]) {
         self.statistics.insert((task.clone(), Digest::of(file)));
+    }
+
+    /// Somebody wants a task to end.
+    pub(super) fn purge_is_asked(&mut self, task: &TaskId) {
+        self.purges.insert(task.clone());
+    }
+
+    pub(super) fn purge_was_asked(&self, task: &TaskId) -> bool {
+        self.purges.contains(task)
+    }
+
+    /// A task is taken out of the configuration: it waits for no training.
+    pub(super) fn goes(&mut self, task: &TaskId) {
+        self.passed.retain(|(waits, _), _| waits != task);
     }
 
     pub(super) fn engine_begins(&mut self) {
@@ -122,7 +116,7 @@ impl World {
         }
         match self.rng.random_range(0..20) {
             0 | 1 => None,
-            2 => Some("gate".parse().expect("a plain word")),
+            2 => Some(self.removed_tasks().pop().unwrap_or_else(|| "gate".parse().expect("a plain word"))),
             _ => Some(self.some_task()),
         }
     }
@@ -130,107 +124,6 @@ impl World {
     /// The task that is meant by a message that names this one.
     pub fn task_meant(&self, named: Option<&TaskId>) -> Option<TaskId> {
         settle(named, &self.tasks()).ok().cloned()
-    }
-
-    fn eyes(&self, task: &TaskId) -> Eyes {
-        self.eyes.get(task).copied().unwrap_or_default()
-    }
-
-    /// Whether a task looks at the image with this number.
-    pub fn sees(&self, task: &TaskId, number: u32) -> bool {
-        let Eyes { one_of, shift } = self.eyes(task);
-        number % one_of == shift % one_of
-    }
-
-    /// Whether a task has anything to do with this image.
-    pub fn looks_at(&self, task: &TaskId, id: &SampleId) -> bool {
-        let number = Self::number_of(id);
-        number.is_none_or(|number| self.sees(task, number))
-    }
-
-    /// The number of the image whose class a task would name.
-    pub fn named_as(&self, task: &TaskId, number: u32) -> u32 {
-        number + self.eyes(task).shift
-    }
-
-    /// The number of an image.
-    fn number_of(id: &SampleId) -> Option<u32> {
-        static NUMBERS: LazyLock<BTreeMap<SampleId, u32>> =
-            LazyLock::new(|| (0..10_000).map(|number| (image_id(number), number)).collect());
-        NUMBERS.get(id).copied()
-    }
-
-    /// What each task that looks at an image sees of it.
-    pub(super) fn views(&mut self, number: u32) -> Vec<View> {
-        let (id, space) = (image_id(number), self.settings.space);
-        let mut views = Vec::new();
-        for task in self.tasks() {
-            if !self.sees(&task, number) {
-                continue;
-            }
-            let is_new = self.is_full && !self.model.of(&task).samples.contains_key(&id);
-            let head = self.serving.get(&task).cloned();
-            let prediction = head.map(|head| self.score(&task, head, number));
-            views.push(View { task, space, is_new, prediction });
-        }
-        views
-    }
-
-    fn state_settings(&self, task: &TaskId) -> Option<&StateSettings> {
-        self.settings.tasks.iter().find(|other| other.id == *task)?.state.as_ref()
-    }
-
-    /// The classes that cannot be excluded, where the task has a state: one, and at times two.
-    pub(super) fn conformal_set(&mut self, task: &TaskId, best: &Label) -> Option<Vec<Label>> {
-        self.state_settings(task)?;
-        let is_sure = self.rng.random_bool(0.8);
-        let other = Label::new("other").expect("a plain word");
-        Some(if is_sure { vec![best.clone()] } else { vec![best.clone(), other] })
-    }
-
-    /// Classifies a stored image again, after all that was asked for before.
-    pub(super) fn judge_again(&mut self, task: TaskId, image: SampleId) {
-        let (Some(number), Some(head)) = (Self::number_of(&image), self.serving.get(&task).cloned()) else { return };
-        let scored = self.score(&task, head, number);
-        let is_before = |event: &Event| matches!(event, Event::Ingest(_) | Event::JudgedAgain { .. });
-        let last = self.events.iter().filter(|(_, event)| is_before(event)).map(|(at, _)| *at).max();
-        let at = self.now.mono + Duration::from_millis(self.rng.random_range(0..=500));
-        self.push(last.map_or(at, |last| last.max(at)), Event::JudgedAgain { task, image, scored });
-    }
-
-    /// Looks through a part of the samples for some that a task should see and does not.
-    pub(super) fn find_unseen(&mut self, after: u64, limit: usize) {
-        let part = self.model.arrived.iter().enumerate().skip(after as usize).take(limit);
-        let mut unseen = Unseen::default();
-        for (_, id) in part {
-            let lacks = |task: &TaskId| !self.model.of(task).samples.contains_key(id) && self.looks_at(task, id);
-            let lacking: Vec<TaskId> = self.tasks().into_iter().filter(lacks).collect();
-            if lacking.is_empty() {
-                continue;
-            }
-            // All files that are recorded as this sample.
-            let of_it = self.model.files.iter().filter(|(_, (_, fate))| *fate == FileDisposition::Sample(*id));
-            let there = of_it.map(|(path, _)| path).filter(|path| self.disk.contains_key(*path));
-            let before = unseen.files.len();
-            unseen.files.extend(there.map(|path| (0, path.clone())));
-            if unseen.files.len() == before {
-                for task in lacking {
-                    *unseen.missing.entry(task).or_default() += 1;
-                }
-            }
-        }
-        let looked_through = after + limit as u64;
-        unseen.next = (looked_through < self.model.arrived.len() as u64).then_some(looked_through);
-        self.later(500, Event::Watch(WatchEvent::UnseenFound(unseen)));
-    }
-
-    /// From some time on the configuration names another task, which a start finds.
-    pub(super) fn newcomer_comes(&mut self) {
-        if let Some((_, task)) = self.newcomer.take_if(|(at, _)| *at <= self.clock.elapsed) {
-            self.model.tasks.entry(task.id.clone()).or_default();
-            self.came = Some(task.id.clone());
-            self.settings.tasks.push(task);
-        }
     }
 
     /// The labels of a sample, in the order of the tasks' names.
@@ -255,7 +148,9 @@ impl World {
         if !is_new || self.counts.clock_changes > 0 {
             return;
         }
-        for (other, known) in self.model.tasks.iter().filter(|(other, _)| *other != task) {
+        let is_another = |other: &&TaskSettings| other.id != *task;
+        for other in self.settings.tasks.iter().filter(is_another).map(|other| &other.id) {
+            let known = self.model.of(other);
             let key = (other.clone(), task.clone());
             if known.training.due.is_none() {
                 tasks.passed.remove(&key);
@@ -287,7 +182,6 @@ impl World {
                 assert!(state.next_id >= before.next_id, "the trainings of {task} are counted anew");
             }
             Write::StateRecord { task, record } => self.check_state(task, record),
-            Write::PurgeTask { task } => panic!("{task} is purged, and nobody asked for it"),
             _ => {}
         }
     }
@@ -306,43 +200,6 @@ impl World {
         assert!(is_asked, "image {id} gets the label {label:?} in {task} by {source:?}, which nobody gave it there");
     }
 
-    fn view(&self, task: &TaskId, record: &StateRecord) -> Option<StateView> {
-        Some(StateMachine::new(self.state_settings(task)?.clone(), record.clone()).view())
-    }
-
-    /// A state is stored: another class has its votes, all of images that the task looks at; and what is as before is so
-    /// since the same time.
-    fn check_state(&mut self, task: &TaskId, record: &StateRecord) {
-        let Some(settings) = self.state_settings(task) else { panic!("a state of {task} is stored, which has none") };
-        let confirm = settings.confirm;
-        let before = self.view(task, &self.model.of(task).state).expect("it has settings");
-        let after = self.view(task, record).expect("it has settings");
-        if before.state == after.state {
-            let is_so_since = before.since.is_none() || before.since == after.since || self.counts.clock_changes > 0;
-            assert!(
-                is_so_since,
-                "{task} is {} since {:?}, and it was since {:?}",
-                after.state, after.since, before.since
-            );
-        } else {
-            assert_eq!(after.previous.as_ref(), Some(&before.state), "what {task} was before");
-            // One that waited for its time may come true together with a prediction that is against it.
-            let waited =
-                serde_json::to_value(&self.model.of(task).state).expect("plain fields")["held"]["class"].take();
-            let class = after.state.class();
-            let is_due = class.is_some_and(|class| waited == class.as_str());
-            let has_votes = class.is_none() || is_due || after.votes[0] >= confirm.votes();
-            assert!(has_votes, "{task} is {} by {:?} votes, and {confirm} are needed", after.state, after.votes);
-            self.observed.tasks.states += 1;
-        }
-        let window = serde_json::to_value(record).expect("plain fields");
-        for seen in window["window"].as_array().into_iter().flatten() {
-            let image: SampleId = serde_json::from_value(seen["image"].clone()).expect("an image voted");
-            assert!(self.looks_at(task, &image), "image {image} votes in {task}, which does not look at it");
-        }
-        self.observed.tasks.views.entry(task.clone()).or_default().push(after);
-    }
-
     /// The task and the topic of what is said of one; `None` of what is the device's, and of what a task says twice.
     pub(super) fn task_of(&self, topic: &Topic) -> Option<(TaskId, TaskTopic)> {
         let is_plain = |of: &&TaskTopic| !self.settings.names_tasks && of.plain() == *topic;
@@ -352,8 +209,15 @@ impl World {
         }
     }
 
-    /// A message is published: it is of its topic's task, and of none where they have no names.
+    /// A message is published: it is of its topic's task, and of none where they have no names. What is cleared is of a task
+    /// that the configuration does not name.
     pub(super) fn check_said(&self, topic: &Topic, payload: &[u8]) {
+        if let (true, Some((task, _))) = (payload.is_empty(), self.task_of(topic)) {
+            let is_named = self.settings.tasks.iter().any(|named| named.id == task);
+            assert!(!is_named, "{topic} is cleared, and the configuration names {task}");
+            return;
+        }
+        self.check_said_of_removed(topic, payload);
         let json: Value = serde_json::from_slice(payload).unwrap_or_default();
         match topic {
             Topic::Task(task, _) => {
@@ -370,53 +234,4 @@ impl World {
             _ => {}
         }
     }
-
-    /// A state is published: it is what is stored, unless nothing can be stored.
-    pub(super) fn check_state_said(&self, topic: &Topic, payload: &[u8]) {
-        let Some((task, TaskTopic::State)) = self.task_of(topic) else { return };
-        if self.state_settings(&task).is_none()
-            || self.storage.waits_since().is_some()
-            || self.storage.refuses.is_some()
-        {
-            return;
-        }
-        let said: Value = serde_json::from_slice(payload).expect("a state is JSON");
-        let stored = self.view(&task, &self.model.of(&task).state);
-        let views = self.observed.tasks.views.get(&task).into_iter().flatten();
-        let is_stored = views.chain(stored.as_ref()).any(|view| is_of(view, &said));
-        assert!(is_stored, "{topic} says {said}, and stored is {stored:?}");
-    }
-
-    /// While the broker has everything, it has the states that are stored.
-    pub(super) fn check_states(&self) {
-        let is_up = self.connected && self.observed.tasks.is_heard && self.broker.refuses.is_none();
-        if is_up && self.feedback.is_empty() {
-            self.states_are_stored();
-        }
-    }
-
-    /// What the broker has of states is what is stored.
-    pub fn states_are_stored(&self) {
-        for task in self.settings.tasks.iter().filter(|task| task.state.is_some()) {
-            let topic = if self.settings.names_tasks { format!("task/{}/state", task.id) } else { "state".to_owned() };
-            let Some(payload) = self.broker.retained.get(&topic) else { continue };
-            let said: Value = serde_json::from_slice(payload).expect("a state is JSON");
-            let view = self.view(&task.id, &self.model.of(&task.id).state).expect("it has settings");
-            let is_so = said["state"] == view.state.to_string().as_str();
-            let since = serde_json::to_value(view.since).expect("a time");
-            let is_since = said["since"] == since || self.counts.clock_changes > 0;
-            assert!(is_so && is_since, "{topic} is {said}, and stored is {view:?}");
-        }
-    }
-}
-
-/// Whether this is said of a state.
-fn is_of(view: &StateView, said: &Value) -> bool {
-    let image = view.image.map(|image| image.to_string());
-    let since = view.since.map(|since| serde_json::to_value(since).expect("a time"));
-    said["state"] == view.state.to_string().as_str()
-        && since.is_none_or(|since| said["since"] == since)
-        && said["votes"] == serde_json::json!(view.votes)
-        && said["image"].as_str() == image.as_deref()
-        && said["previous"].as_str() == view.previous.as_ref().map(ToString::to_string).as_deref()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{
     BackboneSwitch, Checked, CheckedHead, Event, FoundBackbone, ModelSource, SwapEvent, SwapOrder, SwapPair,
-    SwapResult, UpdateChecked,
+    SwapResult, UpdateChecked, UpdateRecord,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::{Code, Contents, Manifest, Refusal, Signer, sign};
@@ -40,6 +40,8 @@ pub struct Vendor {
     bundled: BTreeMap<String, Digest>,
     /// The models of those that were asked for, by what their files in the state folder are called.
     asked: BTreeMap<Digest, Digest>,
+    /// For which task the file of each head was compared last.
+    compared: BTreeMap<Digest, TaskId>,
 }
 
 /// A file that was published.
@@ -74,8 +76,6 @@ impl World {
         let (version, former) =
             self.vendor.latest.get(&kind).map_or((0, None), |(version, file)| (*version, Some(*file)));
         let same = former.filter(|_| self.rng.random_bool(0.15));
-        // The same file for another task is another matter: what a worker finds does not say for which it looked.
-        let same = same.filter(|_| kind != UpdateKind::Head || !self.settings.names_tasks);
         let sha256 = same.unwrap_or_else(|| self.release());
         let is_newer = same.is_some() || self.rng.random_bool(0.9);
         let version = if is_newer { version + 1 } else { version.max(1) };
@@ -156,7 +156,7 @@ impl World {
 
     fn manifest(&mut self, kind: UpdateKind, version: u64, sha256: Digest, is_forged: bool) -> String {
         let lasts = if self.rng.random_bool(0.1) { 10 } else { 3_600 };
-        let space = if self.rng.random_bool(0.9) { self.settings.space } else { space_of(Digest::of(b"another")) };
+        let fits = self.rng.random_bool(0.9);
         let mut members = json!({
             "v": 1, "kind": kind, "name": "parts", "version": version, "sha256": sha256,
             "size": self.vendor.releases[&sha256].bytes.len(), "chunk_bytes": CHUNK, "created": self.now.wall,
@@ -164,8 +164,11 @@ impl World {
         });
         let contents = match kind {
             UpdateKind::Head => {
+                let task = self.task_to_name();
+                let meant = self.task_meant(task.as_ref()).map_or(self.settings.space, |task| self.task(&task).space);
+                let space = if fits { meant } else { space_of(Digest::of(b"another")) };
                 let mut contents = json!({ "backbone": self.settings.backbone, "space": space });
-                if let (Some(task), Value::Object(contents)) = (self.task_to_name(), &mut contents) {
+                if let (Some(task), Value::Object(contents)) = (task, &mut contents) {
                     contents.insert("task".into(), json!(task));
                 }
                 contents
@@ -178,6 +181,28 @@ impl World {
         members.extend(contents);
         let key = if is_forged { Signer::from_seed(&[4; 32]) } else { signer() };
         sign(std::mem::take(members), &key).expect("the manifest is as it has to be")
+    }
+
+    /// The file of the head that is being compared is signed for another task, or for the same once more.
+    fn sign_head_again(&mut self) {
+        let is_under_way = self.model.updates.get(&UpdateKind::Head).is_some_and(|memory| memory.desired.is_some());
+        let latest = self.vendor.latest.get(&UpdateKind::Head).copied();
+        let Some((version, sha256)) = latest.filter(|_| is_under_way && self.settings.names_tasks) else { return };
+        let payload = self.manifest(UpdateKind::Head, version + 1, sha256, false);
+        self.vendor.latest.insert(UpdateKind::Head, (version + 1, sha256));
+        self.vendor.signed.insert(payload.clone());
+        self.publish_retained(&format!("update/{}/desired", UpdateKind::Head), payload.into_bytes());
+    }
+
+    /// Looks at what is stored of an update: a head serves in the task that its manifest was signed for.
+    pub(super) fn check_update(&self, kind: UpdateKind, memory: &UpdateRecord) {
+        let before = self.model.updates.get(&kind).cloned().unwrap_or_default();
+        let is_new = kind == UpdateKind::Head && memory.trial.is_some() && memory.installed != before.installed;
+        let Some(manifest) = before.desired.filter(|_| is_new) else { return };
+        let manifest: Value = serde_json::from_str(&manifest).expect("it was signed");
+        let signed_for = manifest["task"].as_str().map(|task| task.parse().expect("the name of a task"));
+        let meant = self.task_meant(signed_for.as_ref());
+        assert_eq!(Some(&memory.task), meant.as_ref(), "a head is installed that was signed for {signed_for:?}");
     }
 
     /// No update of this kind is desired any more.
@@ -213,6 +238,11 @@ impl World {
             Contents::Backbone { .. } => Ok(Checked::Backbone),
             Contents::Head { .. } if self.chance(0.1) => Err(Refusal::new(Code::BadContent, "it answers NaN")),
             Contents::Head { backbone, space, .. } => {
+                if self.settings.names_tasks && self.chance(self.chances.signed_again) {
+                    self.sign_head_again();
+                }
+                let before = self.vendor.compared.insert(sha256, task.clone());
+                self.counts.compared_again += u64::from(before.is_some_and(|before| before != *task));
                 let against = self.champion_in(task, *space);
                 let record = self.head_record(version, *space, backbone.clone());
                 let promote = against.is_none() || self.chance(self.chances.better);
@@ -246,10 +276,13 @@ impl World {
         preparation.part += 1;
         // Those that are still to be embedded, and some that cannot be read any more.
         let ids: Vec<SampleId> = self.model.arrived.clone();
-        for id in ids.iter().take(ids.len() * preparation.part / PARTS) {
-            if self.finished().contains(id) {
-                self.model.embeddings.insert((*id, model));
-            }
+        let there = self.finished();
+        for task in self.tasks() {
+            let space = self.space_of_task(&task, space_of(model));
+            let part = ids.iter().take(ids.len() * preparation.part / PARTS);
+            let looked_at = part.filter(|id| there.contains(id) && self.model.of(&task).samples.contains_key(id));
+            let made: Vec<_> = looked_at.map(|id| (*id, space)).collect();
+            self.model.embeddings.extend(made);
         }
         let embedded = ids.len() * preparation.part / PARTS;
         self.later(100, Event::Swap(SwapEvent::Progress { embedded: embedded as u64, of: ids.len() as u64 }));
@@ -277,7 +310,8 @@ impl World {
         let pairs: Vec<SwapPair> =
             versions.into_iter().map(|(task, version)| self.pair(task, version, model, &backbone)).collect();
         self.observed.pairs.insert(files, pairs.iter().all(|pair| pair.verdict.promote));
-        let (embedded, missing) = (self.model.embeddings.iter().filter(|(_, of)| *of == model).count() as u64, 0);
+        let (embedded, missing) =
+            (self.model.embeddings.iter().filter(|(_, of)| of.backbone == model).count() as u64, 0);
         let succession = SwapResult {
             files,
             backbone,
@@ -291,14 +325,15 @@ impl World {
 
     /// A head of a task on another backbone, and what the gate says of both.
     fn pair(&mut self, task: TaskId, version: u64, model: Digest, backbone: &BackboneRef) -> SwapPair {
-        let against = self.champion_in(&task, self.settings.space);
+        let against = self.champion_in(&task, self.task(&task).space);
+        let space = self.space_of_task(&task, space_of(model));
         let classes: BTreeSet<_> = (self.model.of(&task).samples.iter())
-            .filter(|(id, _)| self.model.embeddings.contains(&(**id, model)))
+            .filter(|(id, _)| self.model.embeddings.contains(&(**id, space)))
             .filter_map(|(_, labelled)| labelled.as_ref().map(|(label, _)| label))
             .collect();
         let has_head = classes.len() > 1;
         let promote = against.is_none() || (has_head && self.chance(self.chances.better));
-        let challenger = has_head.then(|| self.head_record(version, space_of(model), backbone.clone()));
+        let challenger = has_head.then(|| self.head_record(version, space, backbone.clone()));
         if let Some(challenger) = &challenger {
             self.observed.judged(&task, &challenger.head.id, against, promote);
             self.learns(&task, &challenger.head.id);

@@ -80,7 +80,7 @@ impl World {
             );
         }
         let promote = self.rng.random_bool(0.6);
-        let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
+        let (space, backbone) = (self.settings.tasks[0].space, self.settings.backbone.clone());
         let challenger = self.head_record(version, space, backbone);
         let champion = self.champion_in(&TaskId::default(), space);
         outcome(TaskId::default(), order, challenger, champion, verdict(promote, false))
@@ -94,13 +94,14 @@ impl World {
                 Event::Trainer(task, TrainerEvent::Failed { reason: "the machine was too small".into() }),
             );
         }
-        let (space, backbone) = (self.settings.space, self.settings.backbone.clone());
+        let (space, backbone) = (self.task(&task).space, self.settings.backbone.clone());
         let champion = self.champion_in(&task, space);
         let twin = self.model.of(&task).heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
         let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.promotion(&task) == PromotionPolicy::Gated);
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
             && self.chance(0.05)
+            && self.chances.failed_training > 0.0
         {
             challenger.head.id = id;
         }
@@ -154,10 +155,9 @@ impl World {
 
     /// The adapting worker of a new engine: its statistics are those of the store.
     pub(super) fn start_adapter(&mut self) {
-        let backbone = self.settings.space.backbone;
         let learner = |task: &TaskSettings| {
             let known = self.model.of(&task.id);
-            let sent = known.statistics.get(&backbone).cloned().unwrap_or_default();
+            let sent = known.statistics.get(&task.space).cloned().unwrap_or_default();
             let learned = serde_json::from_slice(&sent).unwrap_or_default();
             (task.id.clone(), Learner { learned, sent, settled: known.training.settled })
         };
@@ -184,7 +184,7 @@ impl World {
                     learner.learned.remove(id);
                     continue;
                 };
-                if known.labelled_at.get(id).is_some_and(|at| *at < settled) && model.has_embedding(id) {
+                if known.labelled_at.get(id).is_some_and(|at| *at < settled) && model.has_embedding(task, id) {
                     learner.learned.insert(*id, label.clone());
                 }
             }
@@ -306,6 +306,10 @@ impl World {
         if let Query::Undo { change, newest } = query {
             let found = self.change_to_undo(*change, *newest);
             return self.later(1_000, Event::ChangeFound { job, found });
+        }
+        if let Query::Purge(task) = query {
+            let answer = self.answer_purge(task);
+            return self.later(2_000, Event::QueryAnswered { job, answer });
         }
         if let Query::Backbone(asked) = query {
             let found = self.found_backbone(asked);
