@@ -28,7 +28,7 @@ pub const SHOTS: usize = 15;
 /// Seeds of the evenings: the one that labels come from, those that settings are chosen on, and those of the test.
 pub const LABELLED: u64 = 1;
 pub const TUNING: [u64; 2] = [11, 12];
-pub const TEST: [u64; 3] = [21, 22, 23];
+pub const TEST: [u64; 12] = [31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42];
 
 /// A watched evening of one task.
 pub struct Played {

@@ -203,7 +203,7 @@ impl<'a> Preprocessing<'a> {
             Some(_) => format!(
                 "cut to the box around the pixels whose centres lie in region by the even-odd rule, its other pixels \
                  {grey} on all channels, then ",
-                grey = way.pad()
+                grey = way.pad
             ),
         };
         let (resize, crop_ratio, pad, words) = match way.resize {
@@ -214,9 +214,12 @@ impl<'a> Preprocessing<'a> {
                 None,
                 "in proportion until round(size / crop_ratio) is just covered, then the centre, offsets floored",
             ),
-            Resize::Letterbox { pad } => {
-                ("letterbox", None, Some(pad), "in proportion to fit into size, centred, offsets floored, the rest pad")
-            }
+            Resize::Letterbox => (
+                "letterbox",
+                None,
+                Some(way.pad),
+                "in proportion to fit into size, centred, offsets floored, the rest pad",
+            ),
         };
         Self {
             tensor: &manifest.input,

@@ -266,9 +266,6 @@ impl Manifest {
         if crop_ratio.is_some() && !matches!(resize, Resize::Crop { .. }) {
             return Err(wrong("input.crop_ratio", "a value".into(), "none, unless input.resize is crop"));
         }
-        if pad.is_some() && !matches!(resize, Resize::Letterbox { .. }) {
-            return Err(wrong("input.pad", "a value".into(), "none, unless input.resize is letterbox"));
-        }
         if let Some(ratio) = crop_ratio.filter(|ratio| !(0.05..=1.0).contains(ratio)) {
             return Err(wrong("input.crop_ratio", ratio.to_string(), "a number from 0.05 to 1"));
         }
@@ -278,9 +275,9 @@ impl Manifest {
         let resize = match resize {
             Resize::Stretch => Resize::Stretch,
             Resize::Crop { ratio } => Resize::Crop { ratio: crop_ratio.unwrap_or(ratio) },
-            Resize::Letterbox { pad: grey } => Resize::Letterbox { pad: pad.unwrap_or(grey) },
+            Resize::Letterbox => Resize::Letterbox,
         };
-        let (mean, std, scale) = (mean.0, std.0, scale.0);
+        let (mean, std, scale, pad) = (mean.0, std.0, scale.0, pad.unwrap_or(Preprocess::PAD));
         Ok(Self {
             path: path.to_owned(),
             name: raw.name,
@@ -289,7 +286,7 @@ impl Manifest {
             license: raw.license,
             source: raw.source,
             input: tensor,
-            preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize },
+            preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize, pad },
             embedding: raw.embedding,
             stands_in: None,
         })

@@ -32,10 +32,13 @@ fn a_manifest_becomes_a_preprocessing_with_its_defaults() {
         std: [1.0; 3],
         scale: [1.0; 3],
         resize: Resize::Crop { ratio: 0.875 },
+        pad: 114,
     };
     assert_eq!(manifest.preprocess, preprocess);
     let letterbox = parse(&GOOD.replace("resize: crop", "resize: letterbox")).unwrap();
-    assert_eq!(letterbox.preprocess.resize, Resize::Letterbox { pad: 114 });
+    assert_eq!((letterbox.preprocess.resize, letterbox.preprocess.pad), (Resize::Letterbox, 114));
+    let filled = parse(&GOOD.replace("resize: crop", "resize: crop\n  pad: 7")).unwrap();
+    assert_eq!((filled.preprocess.resize, filled.preprocess.pad), (Resize::CROP, 7), "around polygons");
     let ratio = parse(&GOOD.replace("resize: crop", "resize: crop\n  crop_ratio: 1.0")).unwrap();
     assert_eq!(ratio.preprocess.resize, Resize::Crop { ratio: 1.0 });
 }
@@ -54,7 +57,6 @@ fn every_mistake_names_file_line_key_found_and_expected() {
         ("name: net\n", "", &["name", "found nothing"]),
         ("sha256: ba78", "sha256: zz78", &["net.yaml:3", "sha256", "64 hexadecimal digits"]),
         ("resize: crop", "resize: stretch\n  crop_ratio: 0.9", &["net.yaml:12", "input.crop_ratio", "unless"]),
-        ("resize: crop", "resize: crop\n  pad: 3", &["net.yaml:12", "input.pad", "letterbox"]),
         ("tensor: input", "tensor: ' '", &["net.yaml:5", "input.tensor", "a name"]),
         ("name: net", "name: [", &["net.yaml:"]),
     ];

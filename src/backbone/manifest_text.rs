@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::manifest::Manifest;
-use crate::image::Resize;
+use crate::image::{Preprocess, Resize};
 
 impl Manifest {
     /// The text that [`parse`](Self::parse) reads back as this manifest.
@@ -26,13 +26,17 @@ impl Manifest {
             Resize::Crop { ratio } => {
                 format!("crop\n  crop_ratio: {ratio:?}  # the side of the crop in the shorter side")
             }
-            Resize::Letterbox { pad } => format!("letterbox\n  pad: {pad}"),
+            Resize::Letterbox => "letterbox".to_owned(),
+        };
+        let pad = match preprocess.pad {
+            Preprocess::PAD if preprocess.resize != Resize::Letterbox => String::new(),
+            pad => format!("  pad: {pad}\n"),
         };
         format!(
             "name: {name}\nfile: {file}{relative}\nsha256: {sha256}\nlicense: {license}\n\
              source: {source}\ninput:\n  tensor: {input}\n  layout: {layout}\n  size: [{height}, {width}]  # height, \
              width\n  channels: {channels}\n  # (pixel * scale - mean) / std, on 0..255 values in this order of \
-             channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\nembedding:\n  tensor: {tensor}\n  \
+             channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\n{pad}embedding:\n  tensor: {tensor}\n  \
              dim: {dim}\n  pool: {pool}\n",
             name = scalar(&self.name),
             file = scalar(&file),
@@ -186,8 +190,9 @@ mod tests {
                 resize: match random.random_range(0..3) {
                     0 => Resize::Stretch,
                     1 => Resize::Crop { ratio: random.random_range(0.05..1.0) },
-                    _ => Resize::Letterbox { pad: random.random() },
+                    _ => Resize::Letterbox,
                 },
+                pad: random.random(),
             },
             embedding: Embedding {
                 tensor: named(text(random)),

@@ -313,7 +313,7 @@ pub struct Add {
     /// For crop: its side as a share of the image's shorter side [default: 0.875]
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     pub crop_ratio: Option<f32>,
-    /// For letterbox: grey value of the border [default: 114]
+    /// Grey value of what is filled: the border of a letterbox, the rest of a polygon's box [default: 114]
     #[arg(long, value_name = "GREY")]
     pub pad: Option<u8>,
     /// The embedding: an output or an inner tensor [default: the most likely one that 'inspect' lists]

@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::Rgb;
 use crate::words::{Digest, Keyword, keywords};
 
-/// Grey of what is filled where nothing else is said.
-pub(super) const PAD: u8 = 114;
-
 keywords! {
     /// Order of the tensor's axes.
     #[derive(Serialize, Deserialize)]
@@ -46,29 +43,24 @@ pub enum Resize {
         /// S over the length of the shorter side.
         ratio: f32,
     },
-    /// Fitted inside, the rest filled.
-    Letterbox {
-        /// Value of the padding on all channels, 0..255.
-        pad: u8,
-    },
+    /// Fitted inside, the rest filled with [`Preprocess::pad`].
+    Letterbox,
 }
 
 impl Resize {
     /// The crop by which classification models are mostly evaluated.
     pub const CROP: Self = Self::Crop { ratio: 0.875 };
-    /// A grey border, as in YOLO.
-    pub const LETTERBOX: Self = Self::Letterbox { pad: PAD };
 }
 
 impl Keyword for Resize {
-    const ALL: &'static [Self] = &[Self::Stretch, Self::CROP, Self::LETTERBOX];
+    const ALL: &'static [Self] = &[Self::Stretch, Self::CROP, Self::Letterbox];
     const WORDS: &'static [&'static str] = &["stretch", "crop", "letterbox"];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Stretch => Self::WORDS[0],
             Self::Crop { .. } => Self::WORDS[1],
-            Self::Letterbox { .. } => Self::WORDS[2],
+            Self::Letterbox => Self::WORDS[2],
         }
     }
 
@@ -76,7 +68,7 @@ impl Keyword for Resize {
         match self {
             Self::Stretch => "Stretched, without keeping proportions.",
             Self::Crop { .. } => "The centre, as most classification models are evaluated.",
-            Self::Letterbox { .. } => "The whole image with a border.",
+            Self::Letterbox => "The whole image with a border.",
         }
     }
 }
@@ -98,9 +90,14 @@ pub struct Preprocess {
     pub scale: [f32; 3],
     /// How the size is reached.
     pub resize: Resize,
+    /// What is filled, on all channels, 0..255: the rest of a letterbox, and of a polygon's box.
+    pub pad: u8,
 }
 
 impl Preprocess {
+    /// The usual filling: grey, as in YOLO.
+    pub const PAD: u8 = 114;
+
     /// Numbers in the tensor of one image: 3 * h * w.
     #[must_use]
     pub fn tensor_len(&self) -> usize {
@@ -126,11 +123,14 @@ impl Preprocess {
         let resize = match self.resize {
             Resize::Stretch => "stretch".to_owned(),
             Resize::Crop { ratio } => format!("crop {ratio:?}"),
-            Resize::Letterbox { pad } => format!("letterbox {pad}"),
+            Resize::Letterbox => format!("letterbox {}", self.pad),
         };
+        // Where it fills polygons alone, the usual value is none: embeddings stored by older versions stay readable.
+        let is_usual = self.pad == Self::PAD || self.resize == Resize::Letterbox;
+        let pad = if is_usual { String::new() } else { format!("pad {}\n", self.pad) };
         let text = format!(
             "edgetuned preprocess 1\nsize {} {}\nlayout {layout}\nchannels {channels}\nmean {}\nstd {}\nscale {}\n\
-             resize {resize} triangle\n",
+             resize {resize} triangle\n{pad}",
             self.size.0,
             self.size.1,
             three(self.mean),
@@ -147,13 +147,13 @@ impl Preprocess {
         match self.resize {
             Resize::Stretch => resample(image, [0.0, 0.0, from_w, from_h], width, height),
             Resize::Crop { ratio } => resample(image, crop_box(image, self.size, f64::from(ratio)), width, height),
-            Resize::Letterbox { pad } => {
+            Resize::Letterbox => {
                 let scale = (f64::from(width) / from_w).min(f64::from(height) / from_h);
                 let inner_w = ((from_w * scale).round_ties_even() as u32).clamp(1, width);
                 let inner_h = ((from_h * scale).round_ties_even() as u32).clamp(1, height);
                 let inner = resample(image, [0.0, 0.0, from_w, from_h], inner_w, inner_h);
                 let (left, top) = ((width - inner_w) / 2, (height - inner_h) / 2);
-                let mut canvas = vec![pad; self.tensor_len()];
+                let mut canvas = vec![self.pad; self.tensor_len()];
                 let rows = canvas.chunks_exact_mut(3 * width as usize).skip(top as usize);
                 for (row, from) in rows.zip(inner.chunks_exact(3 * inner_w as usize)) {
                     row[3 * left as usize..][..from.len()].copy_from_slice(from);
@@ -250,7 +250,16 @@ mod tests {
 
     fn settings(size: (u32, u32), resize: Resize) -> Preprocess {
         let (layout, channels) = (Layout::Nhwc, Channels::Rgb);
-        Preprocess { size, layout, channels, mean: [0.0; 3], std: [1.0; 3], scale: [1.0; 3], resize }
+        Preprocess {
+            size,
+            layout,
+            channels,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: [1.0; 3],
+            resize,
+            pad: Preprocess::PAD,
+        }
     }
 
     /// x and y are in red and green, both in steps of one.
@@ -316,7 +325,7 @@ mod tests {
 
     #[test]
     fn letterbox_pads_evenly_and_keeps_proportions() {
-        let tensor = settings((4, 4), Resize::Letterbox { pad: 114 }).apply(&Rgb::new(8, 4, vec![200; 96]).unwrap());
+        let tensor = settings((4, 4), Resize::Letterbox).apply(&Rgb::new(8, 4, vec![200; 96]).unwrap());
         let rows: Vec<_> = tensor.chunks_exact(12).map(|row| row[0]).collect();
         assert_eq!(rows, [114.0, 200.0, 200.0, 114.0]);
     }
@@ -334,7 +343,8 @@ mod tests {
                     );
                 }
             }
-            assert_eq!(settings((31, 97), Resize::Letterbox { pad: 90 }).apply(&image), vec![90.0; 31 * 97 * 3]);
+            let letterbox = Preprocess { pad: 90, ..settings((31, 97), Resize::Letterbox) };
+            assert_eq!(letterbox.apply(&image), vec![90.0; 31 * 97 * 3]);
         }
     }
 
@@ -343,7 +353,7 @@ mod tests {
         let base = settings((224, 224), Resize::Crop { ratio: 0.875 });
         // SHA-256 of the canonical text, by sha256sum: embeddings stored by older versions must stay readable.
         assert_eq!(base.digest().to_string(), GOLDEN);
-        let changed: [fn(&mut Preprocess); 10] = [
+        let changed: [fn(&mut Preprocess); 11] = [
             |p| p.size = (224, 225),
             |p| p.layout = Layout::Nchw,
             |p| p.channels = Channels::Bgr,
@@ -352,8 +362,9 @@ mod tests {
             |p| p.scale[2] = 0.5,
             |p| p.resize = Resize::Stretch,
             |p| p.resize = Resize::Crop { ratio: 0.9 },
-            |p| p.resize = Resize::Letterbox { pad: 0 },
-            |p| p.resize = Resize::Letterbox { pad: 114 },
+            |p| p.resize = Resize::Letterbox,
+            |p| (p.resize, p.pad) = (Resize::Letterbox, 0),
+            |p| p.pad = 0,
         ];
         let mut seen = std::collections::HashSet::from([base.digest()]);
         for (place, change) in changed.iter().enumerate() {

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::preprocess::PAD;
-use super::{Preprocess, Resize, Rgb};
+use super::{Preprocess, Rgb};
 use crate::words::Region;
 
 impl Rgb {
@@ -41,12 +40,6 @@ impl Rgb {
 }
 
 impl Preprocess {
-    /// What is around a polygon in its box, on all channels, 0..255: the padding of a letterbox, else 114.
-    #[must_use]
-    pub fn pad(&self) -> u8 {
-        if let Resize::Letterbox { pad } = self.resize { pad } else { PAD }
-    }
-
     /// The tensors (n, 3*h*w) of n regions of one picture, in their order; of the whole picture as
     /// [`apply`](Self::apply) gives it. Each region is cut out first ([`Rgb::part`]) and then resized as a picture of
     /// its own: no pixel outside has an influence.
@@ -54,7 +47,7 @@ impl Preprocess {
     pub fn apply_regions(&self, image: &Rgb, regions: &[Region]) -> Vec<f32> {
         let mut tensors = Vec::with_capacity(regions.len() * self.tensor_len());
         for region in regions {
-            tensors.extend(self.apply(&image.part(region, self.pad())));
+            tensors.extend(self.apply(&image.part(region, self.pad)));
         }
         tensors
     }
@@ -63,11 +56,11 @@ impl Preprocess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Channels, Layout};
+    use crate::image::{Channels, Layout, Resize};
 
     fn preprocess(size: (u32, u32), resize: Resize) -> Preprocess {
         let (layout, channels) = (Layout::Nchw, Channels::Rgb);
-        Preprocess { size, layout, channels, mean: [0.0; 3], std: [1.0; 3], scale: [1.0; 3], resize }
+        Preprocess { size, layout, channels, mean: [0.0; 3], std: [1.0; 3], scale: [1.0; 3], resize, pad: 9 }
     }
 
     /// No two neighbouring pixels alike.
@@ -77,7 +70,7 @@ mod tests {
         Rgb::new(width, height, pixels.collect()).unwrap()
     }
 
-    const RESIZES: [Resize; 3] = [Resize::Stretch, Resize::CROP, Resize::Letterbox { pad: 9 }];
+    const RESIZES: [Resize; 3] = [Resize::Stretch, Resize::CROP, Resize::Letterbox];
 
     fn region(text: &str) -> Region {
         text.parse().unwrap()
@@ -128,7 +121,7 @@ mod tests {
         assert!(red.iter().all(|red| [114, 200].contains(red)));
         let [stretch, _, letterbox] =
             RESIZES.map(|resize| preprocess((4, 8), resize).apply_regions(&image, std::slice::from_ref(&triangle)));
-        assert_eq!((stretch[7], letterbox[7]), (114.0, 9.0));
+        assert_eq!((stretch[7], letterbox[7]), (9.0, 9.0));
         // No centre lies in it.
         let thin = region("[[0,0.4],[1,0.4],[1,0.41],[0,0.42]]");
         assert_eq!(image.part(&thin, 114).pixels(), [200; 24]);

@@ -41,13 +41,13 @@ pub fn to_purge(reader: &Reader, task: &TaskId, configured: &[TaskId]) -> Result
     if configured.contains(task) {
         return Ok(Err(Purged::still_there(task)));
     }
-    let StoredOfTask { samples, labels, awaited, heads } = reader.stored_of(task)?;
-    if samples + awaited + heads > 0 {
-        return Ok(Ok(Purged { task: task.clone(), samples, labels, awaited, heads }));
-    }
     let mut removed = reader.stored_tasks()?;
     removed.retain(|task| !configured.contains(task));
-    Ok(Err(Purged::nothing_of(task, &removed)))
+    if !removed.contains(task) {
+        return Ok(Err(Purged::nothing_of(task, &removed)));
+    }
+    let StoredOfTask { samples, labels, awaited, heads } = reader.stored_of(task)?;
+    Ok(Ok(Purged { task: task.clone(), samples, labels, awaited, heads }))
 }
 
 fn with_folds(

@@ -280,7 +280,8 @@ impl Reader {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT task FROM task_samples UNION SELECT task FROM awaited_labels UNION SELECT task FROM heads
-                 ORDER BY task",
+                 UNION SELECT task FROM statistics UNION SELECT task FROM label_history
+                 UNION SELECT task FROM tasks WHERE coalesce(training, live, state) IS NOT NULL ORDER BY task",
             )?;
             Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
         })

@@ -128,7 +128,7 @@ mod tests {
     fn mean() -> Mean {
         let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
         let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-        Mean(Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch })
+        Mean(Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD })
     }
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that the pipeline asks for")]

@@ -187,16 +187,12 @@ fn wishes(options: &Add) -> Wishes {
 /// Without a word it is the crop that classification models are mostly evaluated with.
 fn resize(options: &Add) -> Result<Resize, Failure> {
     let resize = options.resize.unwrap_or(Resize::CROP);
-    match (resize, options.crop_ratio, options.pad) {
-        (Resize::Stretch | Resize::Letterbox { .. }, Some(_), _) => {
+    match (resize, options.crop_ratio) {
+        (Resize::Stretch | Resize::Letterbox, Some(_)) => {
             Err(Failure::usage("--crop-ratio belongs to --resize crop; leave one of them out"))
         }
-        (Resize::Stretch | Resize::Crop { .. }, _, Some(_)) => {
-            Err(Failure::usage("--pad belongs to --resize letterbox; give that too, or leave --pad out"))
-        }
-        (Resize::Crop { .. }, Some(ratio), None) => Ok(Resize::Crop { ratio }),
-        (Resize::Letterbox { .. }, None, Some(pad)) => Ok(Resize::Letterbox { pad }),
-        (resize, None, None) => Ok(resize),
+        (Resize::Crop { .. }, Some(ratio)) => Ok(Resize::Crop { ratio }),
+        (resize, None) => Ok(resize),
     }
 }
 
@@ -261,6 +257,7 @@ fn draft(
     };
     let Pixels { mean, std, channels } = pixels;
     let (layout, size, scale) = (proposal.layout, proposal.size, options.scale.unwrap_or([1.0; 3]));
+    let pad = options.pad.unwrap_or(Preprocess::PAD);
     Ok(Manifest {
         path: path.clone(),
         name: options.name.clone().unwrap_or_else(|| stem.to_owned()),
@@ -269,7 +266,7 @@ fn draft(
         license: options.license.clone().unwrap_or_default(),
         source: options.source.clone().unwrap_or_default(),
         input: proposal.input.clone(),
-        preprocess: Preprocess { size, layout, channels, mean, std, scale, resize },
+        preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad },
         embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None },
         stands_in: None,
     })
@@ -291,7 +288,7 @@ fn beside(file: &Path, manifest: &Path) -> PathBuf {
 }
 
 fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<()> {
-    let Preprocess { size: (h, w), layout, channels, mean, std, resize, .. } = done.preprocess;
+    let Preprocess { size: (h, w), layout, channels, mean, std, resize, pad, .. } = done.preprocess;
     let (layout, channels) = (layout.as_str(), channels.as_str());
     writeln!(out, "wrote      {}", done.manifest)?;
     writeln!(out, "model      {}, SHA-256 {}", done.file, done.sha256)?;
@@ -311,7 +308,7 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
             "resize     crop: shorter side to {:.0}, then the centre {h}x{w}{chosen}",
             f64::from(*h.min(w)) / f64::from(*ratio)
         )?,
-        Resize::Letterbox { pad } => writeln!(out, "resize     letterbox, border {pad}")?,
+        Resize::Letterbox => writeln!(out, "resize     letterbox, border {pad}")?,
     }
     let Embedding { tensor, dim, pool } = done.embedding;
     writeln!(out, "embedding  {tensor}: {dim} values, pool {} ({})", pool.as_str(), done.why)?;

@@ -35,7 +35,7 @@ struct Faulty {
 fn preprocess() -> Preprocess {
     let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
     let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-    Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch }
+    Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD }
 }
 
 fn space(preprocess: &Preprocess) -> EmbeddingSpace {

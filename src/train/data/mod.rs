@@ -254,7 +254,8 @@ mod tests {
         let x = array![[0.0, 1.0], [2.0, 3.0]];
         let message = |result: Result<Dataset, BadData>| result.unwrap_err().to_string();
         assert!(message(dataset(x.clone(), &[0, 0], &["nut"])).contains("'nut' is the only class"));
-        assert!(message(dataset(x.clone(), &[0, 0], &[])).contains("no image that is embedded has a label"));
+        let nothing = dataset(Array2::zeros((0, 2)), &[], &[]);
+        assert!(message(nothing).contains("no image that is embedded has a label"));
         assert!(message(dataset(x.clone(), &[0, 0], &["gear", "nut"])).contains("'nut' has no image"));
         assert!(message(dataset(x.clone(), &[0, 2], &["gear", "nut"])).contains("class index"));
         assert!(message(dataset(x, &[0, 1, 1], &["gear", "nut"])).contains("number of labels"));

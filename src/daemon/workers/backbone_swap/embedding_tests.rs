@@ -22,7 +22,8 @@ impl Mean {
     fn new() -> Self {
         let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
         let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-        let preprocess = Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch };
+        let preprocess =
+            Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD };
         Self { preprocess, given: Vec::new() }
     }
 }
