@@ -110,3 +110,22 @@ fn a_frame_that_was_not_kept_has_a_label_and_is_missed_when_the_region_moves() {
     let told = stage.ears.wait("event", "about the training", |event| event["source"] == "train").json;
     assert!(told["reason"].as_str().unwrap().contains("class 'nut' is the only class"), "{told}");
 }
+
+#[test]
+fn the_latest_frame_is_judged_again_when_labels_or_another_head_say_otherwise() {
+    let with_state =
+        settings("changed", "[0, 0, 1, 0.9]").replace("{ id: part,", "{ id: part, state: { confirm: 1 of 1 },");
+    let Some(mut stage) = Stage::set(&with_state) else { return };
+    let ids = labelled(&mut stage);
+    train(&mut stage, "t1");
+    let next = picture(Part::Spring, 90);
+    stage.ears.publish("cell/line", next.clone(), false);
+    let state = stage.ears.wait("task/part/state", "of the frame", |state| state["state"] == "spring").json;
+    assert_eq!((&state["image"], &state["votes"]), (&json!(name(&next)), &json!([1, 1])), "{state}");
+    // What was called a spring is called a coil from now on.
+    let renamed = ids.iter().skip(1).step_by(2).map(|id| json!({ "image": id, "label": "coil" }));
+    stage.ears.send("label", &Value::Array(renamed.collect()));
+    train(&mut stage, "t2");
+    let state = stage.ears.wait("task/part/state", "of the same frame", |state| state["state"] == "coil").json;
+    assert_eq!((&state["image"], &state["votes"]), (&json!(name(&next)), &json!([1, 1])), "{state}");
+}
