@@ -3,6 +3,7 @@
 mod adaptation;
 mod alerts;
 mod backbone_swap;
+mod changing_tasks;
 mod class_folders;
 mod config_patch;
 mod forgetting;
@@ -13,6 +14,7 @@ mod left_out;
 mod requests;
 mod sources;
 mod storage_outage;
+mod task_states;
 mod tasks;
 mod undoing;
 mod unseen;
