@@ -130,3 +130,16 @@ fn a_label_that_waits_for_a_kept_frame_is_given_when_its_task_sees_it() {
     assert!(step.writes.iter().any(is_given), "{step:?}");
     assert!(step.writes.iter().any(|write| matches!(write, Write::DeletePendingLabel { .. })), "{step:?}");
 }
+
+#[test]
+fn a_kept_frame_that_is_read_while_nothing_can_be_stored_is_found_again() {
+    let mut engine = with_a_new_task();
+    engine.start(at(0));
+    assert_eq!(searches(&listed(&mut engine, 100)), [0]);
+    let step = engine.step(at(200), found_picture());
+    assert!(step.acts.iter().any(|act| matches!(act, Act::IngestPicture { .. })), "{step:?}");
+    engine.step(at(300), Event::Store(StoreEvent::Unavailable { full: true, reason: "full".into() }));
+    let step = engine.step(at(400), picture_read());
+    assert!(!step.writes.iter().any(|write| matches!(write, Write::Look { .. })), "{step:?}");
+    assert_eq!(searches(&engine.step(at(500), Event::Store(StoreEvent::Recovered))), [0]);
+}
