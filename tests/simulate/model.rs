@@ -8,7 +8,7 @@ use edgetuned::engine::{
     RememberedReply, Snapshot, Spooled, StoredPicture, StoredUpdate, UpdateRecord, Worth, Write,
 };
 use edgetuned::wire::UpdateKind;
-use edgetuned::words::{EmbeddingSpace, Origin, SampleId, TaskId};
+use edgetuned::words::{EmbeddingSpace, Origin, SampleId, SourceId, TaskId};
 
 use super::history::Line;
 use super::known::Known;
@@ -22,6 +22,8 @@ pub struct Model {
     pub arrived: Vec<SampleId>,
     /// Frames whose bytes are kept, in the order of arrival.
     pub pictures: Vec<StoredPicture>,
+    /// The sources of frames.
+    pub sources: BTreeMap<SampleId, SourceId>,
     /// What each task knows, by its name.
     pub tasks: BTreeMap<TaskId, Known>,
     /// Every label that was ever given, oldest first.
@@ -111,8 +113,10 @@ impl Model {
             Write::Sample(sample) => {
                 assert!(self.samples.insert(sample.id), "sample {} stored twice", sample.id);
                 self.arrived.push(sample.id);
-                if let (Origin::Source(source), Some(bytes)) = (sample.origin, sample.picture) {
-                    self.pictures.push(StoredPicture { id: sample.id, source, bytes: bytes.len() as u64 });
+                if let Origin::Source(source) = sample.origin {
+                    self.sources.insert(sample.id, source.clone());
+                    let kept = |bytes: Vec<u8>| StoredPicture { id: sample.id, source, bytes: bytes.len() as u64 };
+                    self.pictures.extend(sample.picture.map(kept));
                 }
                 for (space, _) in sample.embeddings {
                     self.embedded(sample.id, space);
@@ -223,6 +227,7 @@ impl Model {
         self.samples.remove(&id);
         self.arrived.retain(|arrived| *arrived != id);
         self.pictures.retain(|picture| picture.id != id);
+        self.sources.remove(&id);
         self.history.retain(|line| line.id != id);
         self.tasks.values_mut().for_each(|known| known.let_go(&id));
         self.embeddings.retain(|(sample, _)| *sample != id);

@@ -151,6 +151,10 @@ impl Files {
     pub fn picture_read(&mut self, cx: &mut Cx<'_>, read: PictureRead) {
         self.unseen.picture_read(read.id);
         if let Some(image) = read.image {
+            if cx.storage_is_out() {
+                // What it shows cannot be stored now: it is found again.
+                self.unseen.again();
+            }
             cx.post(Fact::PictureRead(image));
         }
     }

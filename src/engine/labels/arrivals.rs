@@ -38,10 +38,13 @@ impl Labels {
         }
     }
 
-    /// A kept frame was read again for tasks that had not seen it, unless its sample went meanwhile.
+    /// A kept frame was read again for tasks that had not seen it, unless its sample went meanwhile. A label may have waited
+    /// for it there.
     pub fn picture_read(&mut self, cx: &mut Cx<'_>, image: EmbeddedImage) {
         if !cx.storage_is_out() && self.known.contains(&image.id) {
+            let (id, tasks) = (image.id, tasks_of(&image));
             self.look_again(cx, image);
+            self.claim_awaited(cx, &tasks, id);
         }
     }
 
@@ -49,22 +52,29 @@ impl Labels {
     /// a label. A label that waited for it was given after its folder's.
     fn take_in(&mut self, cx: &mut Cx<'_>, origin: &Origin, image: EmbeddedImage) {
         let (id, is_new) = (image.id, !self.known.contains(&image.id));
-        let tasks: Vec<TaskId> = image.views.iter().map(|view| view.task.clone()).collect();
+        let tasks = tasks_of(&image);
         if is_new {
             self.store(cx, origin, image);
         } else {
             self.look_again(cx, image);
         }
-        for task in tasks {
-            let Some(sheet) = self.sheets.get_mut(&task) else { continue };
-            let cx = &mut cx.of(&task);
-            if let Some(path) = origin.path() {
-                sheet.file_lives(cx, &mut self.under_way, path, id);
+        for task in &tasks {
+            if let (Some(sheet), Some(path)) = (self.sheets.get_mut(task), origin.path()) {
+                sheet.file_lives(&mut cx.of(task), &mut self.under_way, path, id);
             }
-            sheet.claim_awaited(cx, &mut self.under_way, id);
         }
+        self.claim_awaited(cx, &tasks, id);
         if is_new {
             self.keep_within_quota(cx);
+        }
+    }
+
+    /// Gives an image the labels that waited for it in these tasks.
+    fn claim_awaited(&mut self, cx: &mut Cx<'_>, tasks: &[TaskId], id: SampleId) {
+        for task in tasks {
+            if let Some(sheet) = self.sheets.get_mut(task) {
+                sheet.claim_awaited(&mut cx.of(task), &mut self.under_way, id);
+            }
         }
     }
 
@@ -141,6 +151,11 @@ impl Sheet {
             self.set_label(cx, under_way, id, Some(awaited.label), awaited.source, awaited.change);
         }
     }
+}
+
+/// The tasks that look at an image.
+fn tasks_of(image: &EmbeddedImage) -> Vec<TaskId> {
+    image.views.iter().map(|view| view.task.clone()).collect()
 }
 
 impl Predicted {

@@ -157,6 +157,13 @@ impl UnderWay {
         self.pictures.labelled(cx, id, tasks);
     }
 
+    /// The engine starts: where fewer tasks look at a source than before, frames of it may have their labels.
+    pub(super) fn let_labelled_pictures_go(&mut self, cx: &mut Cx<'_>) {
+        for (id, tasks) in &self.labelled {
+            self.pictures.labelled(cx, id, *tasks);
+        }
+    }
+
     /// What corrects at once in a task learns a sample as it is now, unless it is being forgotten.
     pub fn learn(&self, cx: &mut Cx<'_>, id: SampleId) {
         if !self.leaving.contains(&id) {

@@ -144,6 +144,7 @@ impl Labels {
         if judged {
             class_folders::note_settings(cx);
         }
+        self.under_way.let_labelled_pictures_go(cx);
     }
 
     /// Files that wait to be read, and whether files that a listing found are among them.

@@ -18,7 +18,7 @@ use crate::wire::{
     AlertId, Announced, AnnouncedTask, Answer, BestRecall, Envelope, EventKind, EventReport, Health, HealthFigures,
     Link, Payload, PredictionBody, RecallChange, Response, Severity, Status, TaskTopic, Topic, TrainResult,
 };
-use crate::words::{Now, TaskId};
+use crate::words::{Now, SourceId, TaskId};
 
 /// What the answer to a posted picture is called.
 const IMAGE: &str = "image";
@@ -203,7 +203,8 @@ impl Cx<'_> {
     /// What was published last of alerts, predictions and trainings, again.
     pub fn publish_latest(&mut self) {
         let tasks = if self.settings().names_tasks { self.settings().task_ids() } else { Vec::new() };
-        for id in AlertId::possible(&tasks, &[]) {
+        let sources: Vec<SourceId> = self.settings().sources.iter().map(|source| source.id.clone()).collect();
+        for id in AlertId::possible(&tasks, &sources) {
             self.publish_alert(id);
         }
         self.clear_removed_tasks();

@@ -209,3 +209,22 @@ fn the_pictures_of_a_former_run_are_known() {
     engine.start(at(0));
     assert_eq!(let_go(&labels(&mut engine, 1, "open")), [id]);
 }
+
+#[test]
+fn bytes_that_have_their_labels_since_a_task_went_go_at_the_start() {
+    let (id, open) = (frame(1), frame(2));
+    let picture = |id| StoredPicture { id, source: gate(), bytes: PICTURE as u64 };
+    let (gap, unknown_after) = (Duration::ZERO, Duration::from_mins(5));
+    let source = |tasks| SourceSettings { id: gate(), gap, bursts: false, unknown_after, keep: Keep::Labelled, tasks };
+    let start = |tasks| {
+        let labelled = StoredSample { label: Some((label("open"), LabelSource::Mqtt)), ..StoredSample::new(id) };
+        let stored = StoredTask { samples: vec![labelled, StoredSample::new(open)], ..StoredTask::default() };
+        let settings = Settings { sources: vec![source(tasks)], ..settings(PromotionPolicy::Gated) };
+        let pictures = vec![picture(id), picture(open)];
+        let mut engine = Engine::new(settings, Snapshot { pictures, ..Snapshot::from(stored) });
+        let_go(&engine.start(at(0)))
+    };
+    assert_eq!(start(2), [], "another task has no label for it");
+    assert_eq!(start(1), [id]);
+    assert_eq!(start(0), [id], "what nobody labelled stays, though nobody looks any more");
+}

@@ -135,6 +135,24 @@ fn a_source_without_anything_new_is_reported_and_well_again_with_the_next_pictur
 }
 
 #[test]
+fn every_connection_says_how_the_sources_are() {
+    let mut engine = with_sources(&["a", "b"]);
+    engine.step(at(30_000), frames("b", 1));
+    engine.step(at(30_100), good("b"));
+    engine.step(at(60_000), Event::Tick);
+    let step = engine.step(at(61_000), Event::Broker(BrokerEvent::connected()));
+    let said = |source| {
+        let alert = Topic::Alert(AlertId::Source(id(source)));
+        step.acts.iter().find_map(|act| match act {
+            Act::Publish { topic, payload } if *topic == alert => Some(!payload.is_empty()),
+            _ => None,
+        })
+    };
+    assert_eq!(said("a"), Some(true), "it was raised while the broker was away");
+    assert_eq!(said("b"), Some(false), "the broker may keep an alert of a former process");
+}
+
+#[test]
 fn three_failures_in_a_row_are_reported_with_their_reason() {
     let mut engine = with_sources(&["a"]);
     for n in 0..2 {

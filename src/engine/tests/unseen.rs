@@ -98,3 +98,48 @@ fn what_a_new_task_does_not_see_is_found_in_parts_when_no_file_waits() {
     let of_task = |task: &TaskId| (health.tasks[task].samples, health.tasks[task].unseen);
     assert_eq!((of_task(&TaskId::default()), of_task(&door())), ((2, 0), (1, 4)));
 }
+
+/// The kept frame is read again for `door`.
+fn picture_read() -> Event {
+    let Event::Ingest(Ingested { outcome: IngestOutcome::Image(mut image), .. }) = read_again("/in/bolt.jpg") else {
+        unreachable!("it is an image")
+    };
+    image.views.remove(0);
+    Event::Picture(PictureRead { id: image.id, image: Some(image) })
+}
+
+/// The search found that `door` does not see a kept frame.
+fn found_picture() -> Event {
+    let pictures = vec![SampleId::of(b"bolt")];
+    Event::Watch(WatchEvent::UnseenFound(Unseen { pictures, ..Unseen::default() }))
+}
+
+#[test]
+fn a_label_that_waits_for_a_kept_frame_is_given_when_its_task_sees_it() {
+    let mut engine = with_a_new_task();
+    engine.start(at(0));
+    let id = SampleId::of(b"bolt");
+    let payload = serde_json::json!({"image": id, "label": "open", "task": "door"}).to_string().into_bytes();
+    let said = Inbound { topic: "label".into(), payload, retained: false, delivery: 1 };
+    let waits = engine.step(at(100), Event::Broker(BrokerEvent::Message(said)));
+    assert!(waits.writes.iter().any(|write| matches!(write, Write::PendingLabel(_))), "{waits:?}");
+    listed(&mut engine, 200);
+    engine.step(at(300), found_picture());
+    let step = engine.step(at(400), picture_read());
+    let is_given = |write: &Write| matches!(write, Write::Label { task, id: of, label: Some(_), .. } if *task == door() && *of == id);
+    assert!(step.writes.iter().any(is_given), "{step:?}");
+    assert!(step.writes.iter().any(|write| matches!(write, Write::DeletePendingLabel { .. })), "{step:?}");
+}
+
+#[test]
+fn a_kept_frame_that_is_read_while_nothing_can_be_stored_is_found_again() {
+    let mut engine = with_a_new_task();
+    engine.start(at(0));
+    assert_eq!(searches(&listed(&mut engine, 100)), [0]);
+    let step = engine.step(at(200), found_picture());
+    assert!(step.acts.iter().any(|act| matches!(act, Act::IngestPicture { .. })), "{step:?}");
+    engine.step(at(300), Event::Store(StoreEvent::Unavailable { full: true, reason: "full".into() }));
+    let step = engine.step(at(400), picture_read());
+    assert!(!step.writes.iter().any(|write| matches!(write, Write::Look { .. })), "{step:?}");
+    assert_eq!(searches(&engine.step(at(500), Event::Store(StoreEvent::Recovered))), [0]);
+}

@@ -19,10 +19,8 @@ pub fn answer(world: &mut World, actions: &mut Actions) {
 fn answer_of(world: &mut World, actions: &mut Actions, task: &TaskId) {
     let named = world.names_tasks().then(|| task.clone());
     let named = named.as_ref();
-    let folder = if world.looks_into(task, 0) { "/in" } else { "/side" };
     for _ in 0..6 {
-        let number = seen_by(world, actions, task);
-        world.create(format!("{folder}/after-{number}.jpg").into(), Content::Image(number), 1);
+        let number = an_image_for(world, actions, task);
         let label = class(world.named_as(task, number));
         world.publish("label", an_item(&image_id(number).to_string(), Some(&label), named));
         actions.gave(world, named, number, Some(label));
@@ -34,18 +32,24 @@ fn answer_of(world: &mut World, actions: &mut Actions, task: &TaskId) {
     rest(world, 1_000, 20);
     // A head in shadow has to see a few more.
     for _ in 0..6 {
-        let number = seen_by(world, actions, task);
-        world.create(format!("{folder}/after-{number}.jpg").into(), Content::Image(number), 1);
+        an_image_for(world, actions, task);
     }
     world.hurry();
     rest(world, 1_000, 60);
 }
 
-/// The next image that a task looks at.
-fn seen_by(world: &World, actions: &mut Actions, task: &TaskId) -> u32 {
+/// The next image that a task looks at comes, in a folder or from a camera; its number.
+fn an_image_for(world: &mut World, actions: &mut Actions, task: &TaskId) -> u32 {
+    if world.watches_only_sources(task) {
+        let number = world.camera_shows(task);
+        rest(world, 1_000, 2);
+        return number;
+    }
+    let folder = if world.looks_into(task, 0) { "/in" } else { "/side" };
     loop {
         let number = actions.next_number();
         if world.sees(task, number) {
+            world.create(format!("{folder}/after-{number}.jpg").into(), Content::Image(number), 1);
             return number;
         }
     }

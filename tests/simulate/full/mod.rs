@@ -8,6 +8,7 @@ mod configuration;
 mod drift;
 mod floods;
 mod people;
+mod sources;
 mod tasks;
 
 use std::sync::Arc;
@@ -122,6 +123,7 @@ fn live(seed: u64) -> (World, Actions) {
     let mut moves = Vec::new();
     if let Some(drawn) = &mut drawn {
         moves = configuration::regions(seed, drawn, &mut settings);
+        sources::draw(seed, drawn, &mut settings);
         (settings.tasks, settings.names_tasks) = (drawn.tasks.clone(), true);
     }
     let model = store(&mut rng, &settings);
@@ -179,6 +181,7 @@ fn live(seed: u64) -> (World, Actions) {
         world.advance_by(if pauses { 1_000 } else { 100 });
     }
     come_to_rest(&mut world);
+    sources::come_back(&mut world);
     drift::answer(&mut world, &mut actions);
     if let Some(task) = actions.purges.clone() {
         configuration::ends(&mut world, &task);
@@ -193,6 +196,7 @@ fn live(seed: u64) -> (World, Actions) {
 fn come_to_rest(world: &mut World) {
     world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
     world.chances = Chances { better: 1.0, ..Chances::default() };
+    world.cameras.are_away = true;
     world.storage.refuses = None;
     world.set_folder_lost(false);
     world.sync_clock();

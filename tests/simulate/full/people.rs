@@ -232,7 +232,8 @@ fn a_broken_file(world: &mut World, actions: &mut Actions, name: &str, content: 
 
 /// A label by message or by request, or from a file; some come before their image.
 fn a_label(world: &mut World, actions: &mut Actions) {
-    let number = actions.some_number(world);
+    let number = world.cameras.frame_to_label();
+    let number = number.unwrap_or_else(|| actions.some_number(world));
     let id = image_id(number);
     let task = named(world);
     let meant = world.task_meant(task.as_ref());

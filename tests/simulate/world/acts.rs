@@ -53,13 +53,10 @@ impl World {
             eprintln!("        {act:.200?}");
         }
         match act {
-            // The simulated device has no sources.
-            Act::SendOutbox
-            | Act::Systemd(_)
-            | Act::LogEvent(_)
-            | Act::IngestFrame { .. }
-            | Act::IngestPicture { .. }
-            | Act::Burst(_) => {}
+            // The simulated cameras send as they like.
+            Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) | Act::Burst(_) => {}
+            Act::IngestFrame { source } => self.read_frame(source),
+            Act::IngestPicture { id } => self.read_picture(id),
             Act::AdaptToBroker(terms) => self.adapt(*terms),
             Act::Publish { topic, payload } => {
                 if self.is_full {

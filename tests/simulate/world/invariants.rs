@@ -13,6 +13,7 @@ use super::super::known::Known;
 use super::World;
 use super::bounds::Bounds;
 use super::forgetting::Forgetting;
+use super::frames::Frames;
 use super::live::Live;
 use super::tasks::Tasks;
 
@@ -61,6 +62,7 @@ pub struct Observed {
     pub forgetting: Forgetting,
     pub bounds: Bounds,
     pub tasks: Tasks,
+    pub frames: Frames,
     /// Images that were ever named in a label.
     named: BTreeSet<SampleId>,
 }
@@ -104,11 +106,12 @@ impl Observed {
     }
 
     /// Another engine begins and does not know what the former one reported.
-    pub(super) fn engine_begins(&mut self, now: Duration) {
+    pub(super) fn engine_begins(&mut self, now: Duration, elapsed: Duration) {
         self.predicted_unstored.clear();
         self.forgetting.engine_begins();
         self.bounds.engine_begins(now);
         self.tasks.engine_begins();
+        self.frames.engine_begins(elapsed);
     }
 }
 
@@ -143,6 +146,7 @@ impl World {
         let is_forgotten = self.check_forgotten(write);
         self.check_removed(write);
         self.check_task(write);
+        self.check_picture(write);
         match write {
             Write::Head { task, record } => {
                 let head = &record.head;
@@ -315,6 +319,7 @@ impl World {
     pub(super) fn check_commit(&mut self) {
         self.model.check();
         self.check_statistics();
+        self.check_pictures();
         for kind in UpdateKind::ALL {
             let is_over = self.model.updates.get(&kind).is_none_or(|memory| memory.desired.is_none());
             let chunks = self.model.chunks.get(&kind).map_or(0, BTreeMap::len);
@@ -332,6 +337,7 @@ impl World {
         if self.storage.waits_since().is_some() {
             return;
         }
+        self.check_frames();
         for task in self.settings.tasks.iter().map(|task| &task.id) {
             let known = self.model.of(task);
             let is_damaged = |version: u64| self.damaged.contains(&(task.clone(), version));

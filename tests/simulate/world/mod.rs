@@ -12,12 +12,15 @@ mod clock;
 mod configuration;
 mod disk;
 mod forgetting;
+mod frames;
 mod invariants;
 mod live;
 mod looks;
+mod pictures;
 mod process;
 mod refusing;
 mod reports;
+mod sources;
 mod states;
 mod storage;
 mod tasks;
@@ -53,6 +56,7 @@ pub use configuration::{Change, Plan};
 pub use disk::{Content, File, class, folder, image_id};
 pub use looks::{Eyes, space_within};
 pub use refusing::Refuses;
+pub use sources::Cameras;
 pub use updates::{signer, space_of};
 
 /// How much goes wrong; zero everywhere at the end of a run, so that everything comes to rest.
@@ -110,6 +114,8 @@ pub struct Counts {
     pub compared_again: u64,
     /// Regions that were moved.
     pub moved_regions: u64,
+    /// Frames that were read again from the bytes that are kept of them.
+    pub pictures_read: u64,
 }
 
 pub struct World {
@@ -171,6 +177,7 @@ pub struct World {
     /// Which images the tasks look at that do not look at all.
     pub eyes: BTreeMap<TaskId, Eyes>,
     pub plan: Plan,
+    pub cameras: Cameras,
     connected: bool,
     scan_at: Duration,
     /// When the listing under way has reported everything.
@@ -203,6 +210,7 @@ impl World {
             model.tasks.entry(task.id.clone()).or_default();
         }
         let engine = Engine::new(settings.clone(), model.snapshot());
+        let cameras = Cameras::new(seed, settings.sources.len());
         let mut world = Self {
             rng: ChaCha8Rng::seed_from_u64(seed),
             faults,
@@ -248,6 +256,7 @@ impl World {
             shadow: BTreeMap::new(),
             eyes: eyes.unwrap_or_default(),
             plan: Plan::default(),
+            cameras,
             connected: false,
             scan_at: Duration::ZERO,
             listed_at: Duration::ZERO,
@@ -287,6 +296,7 @@ impl World {
         if self.is_full {
             self.storage_faults();
             self.workers();
+            self.cameras_send();
         }
         let mut due: Vec<Event> = Vec::new();
         while self.events.front().is_some_and(|(at, _)| *at <= self.now.mono) {
@@ -297,6 +307,9 @@ impl World {
             let metrics = SystemMetrics { time_synced: self.clock.synced, ..SystemMetrics::default() };
             due.push(Event::SystemMetrics(metrics));
         }
+        if self.cameras.have_news() {
+            due.push(Event::Frames { news: Vec::new(), dropped: Vec::new() });
+        }
         due.push(Event::Tick);
         // Several steps share a commit, as they do in the daemon.
         while !due.is_empty() || !self.feedback.is_empty() {
@@ -306,16 +319,21 @@ impl World {
             events.extend(due.drain(..batch));
             let mut together = Step::default();
             for event in events {
+                // What came is asked for only now, so that nothing of it is lost with an engine.
+                let event = if matches!(event, Event::Frames { .. }) { self.news() } else { event };
                 self.handed_over(&event);
+                let expected = self.expects(&event);
                 let is_arrival = matches!(event, Event::Ingest(_));
                 let step = self.engine.step(self.now, event);
                 self.observed.bounds.count_step(is_arrival, self.settings.tasks.len(), &step);
+                self.check_expected(&expected, &step);
                 self.recorded(&step);
                 together.append(step);
             }
             self.apply(together);
             if self.boots != boots {
                 // What was due in a process that died is gone.
+                self.lose_frames(&due);
                 if self.processes == processes && self.is_full {
                     // Before everything that comes from now on.
                     let now = self.now.mono;
@@ -328,6 +346,8 @@ impl World {
         }
         self.clock.is_news = false;
         self.alerts_are_up();
+        self.check_cameras();
+        self.check_sum_of_pictures();
     }
 
     /// Only plain lives are recorded.
@@ -359,6 +379,8 @@ impl World {
             }
             Event::Watch(WatchEvent::FilesGone(gone)) => gone.iter().for_each(|path| _ = self.open_files.remove(path)),
             Event::Trainer(task, TrainerEvent::Finished(_) | TrainerEvent::Failed { .. }) => self.training_ends(task),
+            Event::Adapter(AdapterEvent::EvictionCandidates(_)) => self.observed.frames.is_searched = true,
+            Event::Store(event) => self.observed.frames.store_event(event),
             Event::Broker(BrokerEvent::Connected { .. }) => self.observed.tasks.is_heard = true,
             Event::Socket(request) => self.observe_request(&request.name, &request.payload),
             Event::Broker(BrokerEvent::Message(inbound)) => {

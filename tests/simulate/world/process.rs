@@ -19,6 +19,7 @@ impl World {
         self.events.clear();
         self.in_flight.clear();
         self.waiting.clear();
+        self.cameras.process_ends();
         self.connected = false;
         self.link = super::refusing::Link::default();
         self.lose_clock();
@@ -33,6 +34,9 @@ impl World {
     pub(super) fn restart(&mut self) {
         self.restarts += 1;
         self.boots += 1;
+        let events = std::mem::take(&mut self.events);
+        self.lose_frames(events.iter().map(|(_, event)| event));
+        self.events = events;
         self.events.retain(|(_, event)| outlives(event));
         self.in_flight.clear();
         self.note_deliveries();
@@ -56,7 +60,7 @@ impl World {
         self.listings_are_held = false;
         self.feedback.clear();
         self.work.clear();
-        self.observed.engine_begins(self.now.mono);
+        self.observed.engine_begins(self.now.mono, self.clock.elapsed);
     }
 
     /// What comes before an engine: which settings and which backbone are to be tried.
@@ -93,6 +97,7 @@ impl World {
             let space = self.space_of_task(&self.settings.tasks[place].id, self.settings.space);
             self.settings.tasks[place].space = space;
         }
+        self.start_cameras();
         self.remember_backbone();
         self.model.spaces = self.settings.tasks.iter().map(|task| (task.id.clone(), task.space)).collect();
         self.start_adapter();

@@ -1,6 +1,6 @@
 //! What has to hold of the states of tasks: each has its votes, lasts, and what is published of it is what is stored.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edgetuned::engine::{StateMachine, StateRecord, StateSettings, StateView};
@@ -36,7 +36,10 @@ impl World {
         let before = self.view(task, &self.model.of(task).state).expect("it has settings");
         let after = self.view(task, record).expect("it has settings");
         if before.state == after.state {
-            let is_so_since = before.since.is_none() || before.since == after.since || self.counts.clock_changes > 0;
+            // Without a vote for long it was unknown for a moment, and a vote came in the same one.
+            let lapsed = before.last_seen.is_none_or(|at| self.now.wall.since(at) >= settings.unknown_after);
+            let is_as_before = before.since.is_none() || before.since == after.since;
+            let is_so_since = is_as_before || lapsed || self.counts.clock_changes > 0;
             assert!(
                 is_so_since,
                 "{task} is {} since {:?}, and it was since {:?}",
@@ -54,14 +57,19 @@ impl World {
             self.observed.tasks.states += 1;
         }
         let window = serde_json::to_value(record).expect("plain fields");
-        let mut voted = BTreeSet::new();
+        let mut voters: BTreeMap<SampleId, usize> = BTreeMap::new();
         for seen in window["window"].as_array().into_iter().flatten() {
             let image: SampleId = serde_json::from_value(seen["image"].clone()).expect("an image voted");
             assert!(self.looks_at(task, &image), "image {image} votes in {task}, which does not look at it");
             // One that was judged before it could be stored is judged again by a process that does not know of it.
+            // A frame votes each time it is read as what is so now.
+            let is_frame = self.is_frame(&image);
+            voters.entry(image).and_modify(|votes| *votes += 1).or_insert(1);
+            let is_shown = !is_frame || voters[&image] <= self.observed.frames.votes(&image);
+            assert!(is_shown, "frame {image} votes {} times in {task}", voters[&image]);
             let may_come_again =
                 self.observed.was_let_go(&image) || self.observed.direct.contains_key(&(task.clone(), image));
-            let is_first = voted.insert(image) || may_come_again;
+            let is_first = is_frame || voters[&image] == 1 || may_come_again;
             assert!(is_first, "image {image} votes twice in {task}");
         }
         self.observed.tasks.views.entry(task.clone()).or_default().push(after);

@@ -167,17 +167,22 @@ impl World {
 
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
-    use Act::{AdaptToBroker, Burst, Ingest, IngestFrame, PauseScans, Publish, Rescan, Stat, Systemd, Task};
+    use Act::{
+        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, IngestPicture, PauseScans, Publish, Rescan, Stat,
+        Systemd, Task,
+    };
     matches!(
         act,
         Publish { .. }
             | AdaptToBroker(_)
             | Ingest { .. }
             | IngestFrame { .. }
+            | IngestPicture { .. }
             | Burst(_)
             | Stat { .. }
             | Rescan
             | PauseScans(_)
+            | FindUnseen { .. }
             | Task(_, TaskAct::Resume(_))
             | Systemd(_)
     )
