@@ -14,7 +14,8 @@ use super::people::Actions;
 
 /// Plays one life and looks at what it left.
 pub fn check(seed: u64) -> World {
-    let (world, actions) = live(seed);
+    let (mut world, actions) = live(seed);
+    super::await_trainings(&mut world);
     images_are_stored_and_reported(&world);
     messages_arrive(&world);
     labels_are_kept(&world, &actions);

@@ -192,6 +192,20 @@ fn live(seed: u64) -> (World, Actions) {
     (world, actions)
 }
 
+/// The schedule may have ordered one at the last moment.
+pub(super) fn await_trainings(world: &mut World) {
+    let is_at_work = |world: &World| {
+        let memories = world.model.tasks.values().map(|known| &known.training);
+        memories.into_iter().any(|training| training.running.is_some() || training.due.is_some())
+    };
+    for _ in 0..60 {
+        if !is_at_work(world) {
+            return;
+        }
+        rest(world, 1_000, 1);
+    }
+}
+
 /// Nothing goes wrong any more, and everything has time to end.
 fn come_to_rest(world: &mut World) {
     world.faults = Faults { crash: 0.0, link: 0.0, lost_hint: 0.0 };
