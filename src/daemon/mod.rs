@@ -34,7 +34,7 @@ mod workers;
 
 use crate::backbone::OpenError;
 use crate::config::Problem;
-use crate::http::SocketError;
+use crate::http::{DoorError, SocketError};
 use crate::ports::EmbedError;
 use crate::shared::backbone::NoBackbone;
 use crate::shared::settings::BadSettings;
@@ -63,6 +63,9 @@ pub enum RunError {
     /// The socket cannot be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The HTTP door cannot be opened.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// The backbone failed on a batch.
     #[error(transparent)]
     Embed(#[from] EmbedError),
