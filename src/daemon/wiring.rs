@@ -13,6 +13,7 @@ use super::RunError;
 use super::commit::Committer;
 use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
+use super::pictures::StoredPictures;
 use super::process::{Carryover, Link, Process, Socket};
 use super::serving::Servings;
 use super::startup::StartPlan;
@@ -74,6 +75,7 @@ pub(super) fn assemble(
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
     let door = wiring.bind_door(host_name, carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
+    let pictures = Arc::new(StoredPictures::new(wiring.store.reader()?));
     let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
     let keep = config.sources.iter().map(|source| (source.id.clone(), source.keep));
     let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, keep)?;
@@ -91,6 +93,7 @@ pub(super) fn assemble(
     let socket = socket.or(former_socket);
     if let Some(socket) = &socket {
         socket.handle.open(door);
+        socket.handle.show(pictures);
     }
     Ok((engine, wiring.into_runtime(workers, link, socket)?))
 }

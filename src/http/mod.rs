@@ -15,7 +15,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `socket` | the socket's file |
-//! | `routes`, `image`, `replies` | what both ways lead to |
+//! | `routes`, `image`, `replies`, `pictures`, `health` | what both ways lead to |
 //! | `door`, `places` | listening on TCP, and who may be connected at a time |
 //! | `gate`, `headers` | carries out the decision, and what every answer says |
 //! | `authorisation`, `hosts`, `forwarded` | decide, without any I/O |
@@ -26,9 +26,11 @@ mod door;
 mod forwarded;
 mod gate;
 mod headers;
+mod health;
 mod hosts;
 mod image;
 mod login;
+mod pictures;
 mod places;
 mod replies;
 mod routes;
@@ -49,12 +51,15 @@ pub use token::{TokenError, check_token};
 use tokio::sync::watch;
 
 use crate::engine::{Event, Ticket};
-use crate::ports::FrameSink;
+use crate::ports::{FrameSink, PictureSource};
 use crate::wire::{Response, Topic};
+use health::Condition;
 use replies::ReplyRouter;
 
 /// How long dropping the handle waits for replies that are being sent.
 const FAREWELL: Duration = Duration::from_millis(1_500);
+/// Threads that read files and pictures for clients.
+const BLOCKING: usize = 8;
 /// Between two checks of the thread that is about to end.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -63,6 +68,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Handle {
     replies: Arc<ReplyRouter>,
     door: watch::Sender<Option<Arc<Door>>>,
+    condition: Arc<Condition>,
     thread: Option<JoinHandle<()>>,
     _socket: Socket,
 }
@@ -81,7 +87,8 @@ pub fn spawn(
     frames: Arc<dyn FrameSink>,
 ) -> Result<Handle, SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
+    let runtime = runtime.map_err(failed)?;
     let (mut socket, listener) = Socket::bind(path)?;
     socket.link_from(store)?;
     let listener = {
@@ -90,9 +97,10 @@ pub fn spawn(
     };
     let replies = Arc::new(ReplyRouter::new(Box::new(events)));
     let (door, doors) = watch::channel(None);
+    let condition = Arc::new(Condition::default());
     let thread = thread::Builder::new().name("http".into()).spawn({
         let replies = Arc::clone(&replies);
-        let routes = routes::shared(Arc::clone(&replies), frames);
+        let routes = routes::shared(Arc::clone(&replies), frames, &condition);
         move || {
             runtime.block_on(async {
                 tokio::join!(
@@ -103,7 +111,7 @@ pub fn spawn(
             runtime.shutdown_background();
         }
     });
-    Ok(Handle { replies, door, thread: Some(thread.map_err(failed)?), _socket: socket })
+    Ok(Handle { replies, door, condition, thread: Some(thread.map_err(failed)?), _socket: socket })
 }
 
 impl Handle {
@@ -139,6 +147,26 @@ impl Handle {
             }
             !is_same
         });
+    }
+
+    /// Reads pictures of samples there, until [`Handle::restarting`].
+    pub fn show(&self, pictures: Arc<dyn PictureSource>) {
+        self.condition.have_pictures(pictures);
+    }
+
+    /// The engine has started.
+    pub fn running(&self) {
+        self.condition.running();
+    }
+
+    /// The engine ended, and another one is about to start.
+    pub fn restarting(&self) {
+        self.condition.restarting();
+    }
+
+    /// Whether changes can be stored.
+    pub fn stores(&self, stores: bool) {
+        self.condition.stores(stores);
     }
 
     /// Whether the thread has ended; it should not by itself.

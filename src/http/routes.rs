@@ -29,7 +29,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::health::{self, Condition};
 use super::image::{self, Images};
+use super::pictures;
 use super::replies::{ReplyHandle, ReplyRouter};
 use crate::ports::FrameSink;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
@@ -48,13 +50,19 @@ pub(super) const BODY: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_mins(1);
 
 /// The routes that the socket and the door share.
-pub(super) fn shared(replies: Arc<ReplyRouter>, frames: Arc<dyn FrameSink>) -> axum::Router {
+pub(super) fn shared(
+    replies: Arc<ReplyRouter>,
+    frames: Arc<dyn FrameSink>,
+    condition: &Arc<Condition>,
+) -> axum::Router {
     let images = Images::new(Arc::clone(&replies), frames);
     axum::Router::new()
         .route(WATCH, get(watch))
         .route(IMAGE, post(image::take).with_state(images))
         .route("/api/v1/{name}", post(act).get(read))
         .with_state(replies)
+        .merge(pictures::routes(Arc::clone(condition)))
+        .merge(health::routes(Arc::clone(condition)))
 }
 
 /// The same routes, with what answers all others.

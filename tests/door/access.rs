@@ -6,7 +6,7 @@ use crate::client::Reply;
 use crate::{Stage, daemon::PATIENCE};
 
 /// Every route, as it is asked for.
-pub const ROUTES: [(&str, &str); 22] = [
+pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/"),
     ("HEAD", "/"),
     ("GET", "/login"),
@@ -20,6 +20,8 @@ pub const ROUTES: [(&str, &str); 22] = [
     ("GET", "/api/v1/samples"),
     ("GET", "/api/v1/review"),
     ("GET", "/api/v1/watch"),
+    ("GET", "/api/v1/thumbnails/00"),
+    ("GET", "/api/v1/images/00"),
     ("POST", "/api/v1/status"),
     ("POST", "/api/v1/train"),
     ("POST", "/api/v1/image?source=door"),

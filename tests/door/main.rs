@@ -12,7 +12,9 @@ mod daemon;
 
 mod access;
 mod client;
+mod health;
 mod limits;
+mod pictures;
 mod proxies;
 mod start;
 mod tokens;
