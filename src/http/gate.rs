@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ use super::sessions::{Sessions, cookie_name, cookie_value};
 use super::token::{Throttle, Token};
 use crate::image::Limits;
 use crate::wire::{ErrorCode, MAX_INBOUND_BYTES};
+use crate::words::{Digest, error_chain};
 
 /// Bytes of a request's head.
 pub(super) const HEAD_BYTES: usize = 16 << 10;
@@ -42,6 +44,8 @@ pub(super) struct Gate {
     cookie: String,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
+    /// Whether it was said that the token cannot be read, which any client could otherwise have said as often as it likes.
+    complained: AtomicBool,
 }
 
 /// What came of a token that was sent with the form.
@@ -62,6 +66,7 @@ impl Gate {
             settings,
             sessions: Mutex::default(),
             throttle: Mutex::default(),
+            complained: AtomicBool::default(),
         }
     }
 
@@ -132,14 +137,19 @@ impl Gate {
     /// The token as its file holds it now; `None` where it holds none, and then nobody gets in.
     async fn token(&self) -> Option<Token> {
         let path = self.settings.token_file.clone()?;
-        match timeout(READING, spawn_blocking(move || Token::read(&path))).await {
-            Ok(Ok(Ok(token))) => Some(token),
-            Ok(Ok(Err(error))) => {
-                warn!(error = crate::words::error_chain(&error), "nobody can sign in");
-                None
+        let read = match timeout(READING, spawn_blocking(move || Token::read(&path))).await {
+            Ok(Ok(read)) => read.map_err(|error| error_chain(&error)),
+            _ => Err("http.token_file cannot be read in time; check the disk that it is on".to_owned()),
+        };
+        match read {
+            Ok(token) => {
+                self.complained.store(false, Ordering::Relaxed);
+                Some(token)
             }
-            _ => {
-                warn!("http.token_file cannot be read in time, so nobody can sign in; check the disk that it is on");
+            Err(error) => {
+                if !self.complained.swap(true, Ordering::Relaxed) {
+                    warn!(error, "nobody gets in over HTTP");
+                }
                 None
             }
         }
@@ -164,7 +174,7 @@ impl Gate {
             error!(%error, "the system gives no random numbers, so nobody can sign in");
             return SignIn::Refused(Refusal::WrongToken);
         }
-        let value = crate::words::Digest(random).to_string();
+        let value = Digest(random).to_string();
         self.sessions().begin(&value, token, now);
         SignIn::Session(value)
     }

@@ -91,7 +91,44 @@ fn missing() -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
     use super::*;
+
+    /// Thumbnails are there at once, an image when it is said.
+    struct Slow(Mutex<Receiver<()>>);
+
+    impl PictureSource for Slow {
+        fn thumbnail(&self, _: &SampleId) -> Result<Option<Vec<u8>>, String> {
+            Ok(Some(vec![]))
+        }
+
+        fn image(&self, _: &SampleId) -> Result<Option<Vec<u8>>, String> {
+            self.0.lock().unwrap().recv().map_err(|error| error.to_string())?;
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn while_a_picture_is_read_others_are_answered() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (read, slow) = channel();
+        let one = || Arc::new(Semaphore::new(1));
+        let pictures = Pictures { condition: Arc::default(), thumbnails: one(), images: one() };
+        let uri: Uri = format!("/{}", "0".repeat(64)).parse().unwrap();
+        let early = runtime.block_on(thumbnail(State(pictures.clone()), uri.clone()));
+        assert_eq!(early.status(), StatusCode::SERVICE_UNAVAILABLE, "there is no store yet");
+        pictures.condition.have_pictures(Arc::new(Slow(Mutex::new(slow))));
+        let (slow, quick) = runtime.block_on(async {
+            tokio::join!(image(State(pictures.clone()), uri.clone()), async {
+                let quick = thumbnail(State(pictures.clone()), uri.clone()).await;
+                read.send(()).unwrap();
+                quick
+            })
+        });
+        assert_eq!((slow.status(), quick.status()), (StatusCode::NOT_FOUND, StatusCode::OK));
+    }
 
     #[test]
     fn a_picture_is_named_by_64_digits_and_nothing_else() {

@@ -96,6 +96,8 @@ fn a_session_is_one_cookie_that_ends_at_once() {
     assert_eq!(session.get("/api/v1/status").status, 200);
     fs::write(token_file(&stage.home), "another token, which is long".replace(' ', "-")).unwrap();
     assert_eq!(session.get("/api/v1/status").status, 401, "the token is another one");
+    fs::remove_file(token_file(&stage.home)).unwrap();
+    assert_eq!(client.with_token(TOKEN).get("/api/v1/status").status, 401, "without a token nobody gets in");
     fs::write(token_file(&stage.home), TOKEN).unwrap();
     assert_eq!(session.get("/api/v1/status").status, 401, "it ended for good");
     let log = stage.log();
