@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
+use super::authorisation::LOGIN;
 use super::gate::{Gate, HEAD_BYTES};
 use super::login;
 use super::places::{Answering, Place, Places};
@@ -176,7 +177,9 @@ async fn connection(
         debug!(%error, "the system has no time limit for what is unacknowledged");
     }
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let answering = place.answering(request.uri().path() == WATCH, Instant::now());
+        let path = request.uri().path();
+        // Whoever has yet to sign in keeps no place, however slowly the form comes.
+        let answering = (path != LOGIN).then(|| place.answering(path == WATCH, Instant::now()));
         let (gate, routes) = (&gate, &routes);
         async move {
             let serve = |request| async move { routes.call(request).await.unwrap_or_else(|never| match never {}) };
@@ -210,7 +213,7 @@ async fn connection(
 /// An answer's body; the connection is at work until it was taken.
 struct Answer {
     body: Body,
-    _answering: Answering,
+    _answering: Option<Answering>,
 }
 
 impl HttpBody for Answer {

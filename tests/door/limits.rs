@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Stage;
 use crate::client::Reply;
+use crate::{Stage, TOKEN};
 
 #[test]
 fn long_heads_and_bodies_are_refused() {
@@ -37,6 +37,26 @@ fn whoever_only_holds_connections_keeps_nobody_out() {
         assert_eq!(client.get("/").status, 200);
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     }
+}
+
+#[test]
+fn a_form_that_comes_slowly_keeps_nobody_out() {
+    let stage = Stage::guarded("");
+    let client = stage.client();
+    let form = client.at_home().with("Content-Type", "application/x-www-form-urlencoded");
+    let request = form.request("POST", "/login", &[b'x'; 100]);
+    let slow: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = form.connect();
+            // The rest of the form never comes; those before may have made way.
+            let _ = stream.write_all(&request[..request.len() - 50]);
+            stream
+        })
+        .collect();
+    let asked = Instant::now();
+    assert_eq!(client.with_token(TOKEN).get("/").status, 200);
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    drop(slow);
 }
 
 #[test]
