@@ -58,6 +58,21 @@ pub trait FrameSink: Send + Sync {
     fn post(&self, source: &SourceId, payload: Vec<u8>, waiter: Option<Ticket>) -> Result<SampleId, RefusedFrame>;
 }
 
+/// What samples look like. Every call reads the disk and may take as long as that does.
+pub trait PictureSource: Send + Sync {
+    /// In small, as a JPEG; `None` where there is no thumbnail, or no such sample.
+    ///
+    /// # Errors
+    /// Why the store cannot be read, in one line.
+    fn thumbnail(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String>;
+
+    /// The pixels alone, as a JPEG for a screen; `None` where nothing has them any more, or they cannot be decoded.
+    ///
+    /// # Errors
+    /// Why the store cannot be read, in one line.
+    fn image(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String>;
+}
+
 /// Why a posted picture was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusedFrame {

@@ -14,6 +14,7 @@ use super::log::Priority;
 use super::output::Output;
 use crate::backbone::{BadManifest, OnnxBackbone, SLOW, Slow};
 use crate::config::{Config, Feed, ImageSource, Mqtt, Problem};
+use crate::http::{TokenError, check_token};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
@@ -113,6 +114,9 @@ impl World {
         if let Some(mqtt) = &config.mqtt {
             self.mqtt(mqtt);
         }
+        if let Some(path) = &config.http.token_file {
+            self.token(path);
+        }
         for path in &config.updates.trusted_keys {
             if let Err(error) = read_key(path) {
                 let remedy = "put the .pub file there that 'edgetuned update keygen' made, or correct the path";
@@ -187,6 +191,27 @@ impl World {
             let (found, remedy) = error.rsplit_once("; ").unwrap_or((&error, "correct the file"));
             let key = files.iter().map(|(key, _)| *key).find(|key| remedy.contains(key)).unwrap_or("mqtt.ca_file");
             self.problem(key, found.to_owned(), "certificates and keys in PEM form", remedy);
+        }
+    }
+
+    /// The door's token.
+    fn token(&mut self, path: &Path) {
+        let key = "http.token_file";
+        match check_token(path) {
+            Ok(false) => {}
+            Ok(true) => {
+                let found = format!("{}, which every user of this machine may read", path.display());
+                let expected = "a file that the daemon's user alone may read".to_owned();
+                self.warning(key, found, expected, format!("run 'chmod 600 {}'", path.display()));
+            }
+            Err(TokenError::Unreadable { source, .. }) => {
+                let remedy = "put the file there for the daemon's user, or correct the path";
+                self.add(key, path, &source.to_string(), "a readable file", remedy);
+            }
+            Err(TokenError::Unusable { found, .. }) => {
+                let remedy = "write a token into it, for example that of 'openssl rand -hex 32'";
+                self.add(key, path, &found, "16 to 512 visible characters on one line", remedy);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use super::output::Output;
 use crate::backbone::{BadManifest, InspectError, OpenError, Unproved};
 use crate::config::Problem;
 use crate::daemon::RunError;
+use crate::http::DoorError;
 use crate::ports::EmbedError;
 use crate::shared::backbone::NoBackbone;
 use crate::store::StoreError;
@@ -226,8 +227,8 @@ impl From<RunError> for Failure {
             RunError::NoBackbone(error) => error.into(),
             RunError::Backbone(error) => error.into(),
             RunError::Store(error) => error.into(),
-            RunError::Socket(_) => Self::unavailable(error),
-            RunError::Settings(_) => Self::configuration(error),
+            RunError::Socket(_) | RunError::Door(DoorError::Address { .. }) => Self::unavailable(error),
+            RunError::Settings(_) | RunError::Door(DoorError::Token(_)) => Self::configuration(error),
             _ => Self::failed(error),
         }
     }

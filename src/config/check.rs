@@ -36,6 +36,7 @@ pub(super) fn is_text(kind: Kind) -> bool {
             | Kind::Slug
             | Kind::TopicFilter
             | Kind::HttpUrl
+            | Kind::Listen
             | Kind::Rate
             | Kind::Confirm { .. }
             | Kind::Choice { .. }
@@ -80,11 +81,13 @@ pub(super) fn expected(kind: Kind) -> String {
         Kind::Shares { max } => format!("a map of at most {max} labels, each with a number from 0 to 1"),
         Kind::Items { max, .. } => format!("a list of at most {max} items"),
         Kind::Section | Kind::Over { .. } => "a map".to_owned(),
-        Kind::Reserved => "nothing".to_owned(),
+        Kind::Listen => "ADDRESS:PORT with a port from 1 to 65535".to_owned(),
+        Kind::Hosts { max } => format!("a list of at most {max} host names without a port"),
+        Kind::Networks { max } => format!("a list of at most {max} addresses and networks"),
     }
 }
 
-/// The value of `node`, when it is of `kind`. Lists of items and reserved keys are the reader's.
+/// The value of `node`, when it is of `kind`. Lists of items are the reader's.
 pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
     if matches!(kind, Kind::Providers) {
         return providers(node);
@@ -95,6 +98,12 @@ pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
     if let Kind::Names { max } = kind {
         let is_name = |text: &str| (1..=255).contains(&text.len()) && !text.contains(['/', '\0']);
         return texts(node, max, |text| if is_name(text) { Ok(()) } else { Err(Refusal::default()) });
+    }
+    if let Kind::Hosts { max } = kind {
+        return texts(node, max, written::host);
+    }
+    if let Kind::Networks { max } = kind {
+        return texts(node, max, written::network);
     }
     if let Kind::LabelFrom { max } = kind {
         return label_from(node, max);
@@ -168,6 +177,7 @@ fn checked_text(kind: Kind, text: &str) -> Result<(), Refusal> {
             Err(bad) => Err(Refusal { found: None, remedy: bad.remedy.map(str::to_owned) }),
         },
         Kind::HttpUrl => written::http_url(text),
+        Kind::Listen => written::listen(text),
         Kind::TopicFilter => TopicFilter::new(text).map(|_| ()).map_err(|bad| Refusal::remedy(bad.to_string())),
         Kind::Slug => require(SourceId::new(text).is_ok()),
         Kind::DeviceId => require(Base::new("prefix", text).is_ok()),
@@ -274,6 +284,7 @@ pub(super) fn contradictions(
     needs(values, "mqtt.password_file", "mqtt.username", problems);
     needs(values, "mqtt.cert_file", "mqtt.key_file", problems);
     needs(values, "mqtt.key_file", "mqtt.cert_file", problems);
+    listens_beyond_loopback(values, problems);
     folders(values, problems);
     unused_tls(values, warnings);
     sources::contradictions(values, device_id, problems, warnings);
@@ -303,6 +314,21 @@ fn needs(values: &Values, key: &str, other: &str, problems: &mut Vec<Problem>) {
     if let (Value::Text(_), Value::Null) = (&located.value, values.value(other)) {
         let (found, expected) = (format!("it without {other}"), format!("{other} beside it"));
         problems.push(problem(located, key, found, expected, format!("set {other} or remove {key}")));
+    }
+}
+
+/// Whoever reaches the device could use what asks for no token.
+fn listens_beyond_loopback(values: &Values, problems: &mut Vec<Problem>) {
+    let located = values.located("http.listen");
+    let listen: Option<core::net::SocketAddr> = values.text("http.listen").and_then(|text| text.parse().ok());
+    if let Some(listen) = listen
+        && !listen.ip().to_canonical().is_loopback()
+        && *values.value("http.token_file") == Value::Null
+    {
+        let found = format!("{listen} without http.token_file");
+        let expected = "http.token_file beside it, or an address of this machine alone".to_owned();
+        let remedy = "set http.token_file, or listen on 127.0.0.1".to_owned();
+        problems.push(problem(located, "http.listen", found, expected, remedy));
     }
 }
 

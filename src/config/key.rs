@@ -12,7 +12,7 @@ use crate::words::Keyword;
 pub struct Key {
     /// Dotted; keys of list items are below `list[]`.
     pub name: &'static str,
-    /// The default in YAML; `None` where a value has to be given, and for reserved keys.
+    /// The default in YAML; `None` where a value has to be given.
     pub default: Option<&'static str>,
     /// What it is for, on one line.
     pub about: &'static str,
@@ -32,14 +32,9 @@ impl Key {
         Self { name, default, about, kind, nullable }
     }
 
-    /// Whether a later version brings it: it is accepted with a warning and has no effect.
-    pub fn is_reserved(&self) -> bool {
-        matches!(self.kind, Kind::Reserved)
-    }
-
     /// Whether a value has to be given.
     pub fn is_required(&self) -> bool {
-        self.default.is_none() && !matches!(self.kind, Kind::Reserved | Kind::Section | Kind::Over { .. })
+        self.default.is_none() && !matches!(self.kind, Kind::Section | Kind::Over { .. })
     }
 }
 
@@ -151,8 +146,18 @@ pub enum Kind {
         /// That section.
         section: &'static str,
     },
-    /// Belongs to a later version.
-    Reserved,
+    /// An address and a port to listen on.
+    Listen,
+    /// A list of host names.
+    Hosts {
+        /// Items at most.
+        max: usize,
+    },
+    /// A list of what [`crate::words::Network`] reads.
+    Networks {
+        /// Items at most.
+        max: usize,
+    },
 }
 
 /// The only execution provider of this build.
@@ -183,7 +188,7 @@ pub(super) const HTTP_URL: Rule = rule(Kind::HttpUrl);
 pub(super) const RATE: Rule = rule(Kind::Rate);
 pub(super) const REGION: Rule = rule(Kind::Region);
 pub(super) const SECTION: Rule = rule(Kind::Section);
-pub(super) const RESERVED: Rule = or_null(rule(Kind::Reserved));
+pub(super) const LISTEN: Rule = rule(Kind::Listen);
 /// A part of a whole.
 pub(super) const SHARE: Rule = number(0.0, 1.0);
 
@@ -221,6 +226,16 @@ pub(super) const fn paths(max: usize) -> Rule {
 /// A list of at most `max` patterns for names.
 pub(super) const fn names(max: usize) -> Rule {
     rule(Kind::Names { max })
+}
+
+/// A list of at most `max` host names.
+pub(super) const fn hosts(max: usize) -> Rule {
+    rule(Kind::Hosts { max })
+}
+
+/// A list of at most `max` addresses and networks.
+pub(super) const fn networks(max: usize) -> Rule {
+    rule(Kind::Networks { max })
 }
 
 /// `auto`, `always`, `never`, or how often.
@@ -287,11 +302,11 @@ pub(super) fn below(section: &str) -> Vec<&'static str> {
 /// The defaults of the keys below `list[]`, or with an empty `list` of all that are in no list.
 pub(super) fn defaults(list: &str) -> Values {
     let mut values = Values::default();
-    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let mut problems = Vec::new();
     for key in KEYS {
         let owner = key.name.rsplit_once("[].").map_or("", |(list, _)| list);
         if let Some(default) = key.default.filter(|_| owner == list) {
-            values.extend(Reader::new("", &mut problems, &mut warnings).default(key, default));
+            values.extend(Reader::new("", &mut problems).default(key, default));
         }
     }
     assert!(problems.is_empty(), "the table's defaults are of their kinds: {problems:?}");

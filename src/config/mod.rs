@@ -27,7 +27,8 @@ pub use patch::{BadKey, Patched, patched};
 use reader::Reader;
 pub use sources::{Burst, Feed, Http, ImageSource, Rate};
 pub use table::{
-    Backbone, Config, Device, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates, Watch,
+    Backbone, Config, Device, Door, KEYS, LabelFrom, Mqtt, Prediction, Priority, Promotion, Store, Training, Updates,
+    Watch,
 };
 pub use tasks::{Origin, State, Task, View};
 use value::Values;
@@ -80,7 +81,7 @@ pub fn load_valid(layers: &[Layer], host_name: &str) -> (Loaded, Vec<Problem>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let mut values: Values = key::defaults("");
     for layer in layers {
-        let mut reader = Reader::new(&layer.name, &mut problems, &mut warnings);
+        let mut reader = Reader::new(&layer.name, &mut problems);
         values.extend(match &layer.source {
             Source::Yaml(text) => reader.document(text),
             Source::Pairs(pairs) => reader.pairs(pairs),

@@ -13,7 +13,6 @@ pub(super) struct Reader<'a> {
     /// Whether the layer is a file, so that problems name lines.
     lined: bool,
     problems: &'a mut Vec<Problem>,
-    warnings: &'a mut Vec<Problem>,
 }
 
 /// A place in the layer: by its name in the table, and as problems show it (`watch[].path`, `watch[2].path`).
@@ -23,8 +22,8 @@ struct Path<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(file: &'a str, problems: &'a mut Vec<Problem>, warnings: &'a mut Vec<Problem>) -> Self {
-        Self { file, lined: false, problems, warnings }
+    pub fn new(file: &'a str, problems: &'a mut Vec<Problem>) -> Self {
+        Self { file, lined: false, problems }
     }
 
     /// The settings of a YAML document.
@@ -135,17 +134,6 @@ impl<'a> Reader<'a> {
 
     fn setting(&mut self, key: &'static Key, node: &Node, shown: &str, values: &mut Values) {
         let value = match key.kind {
-            Kind::Reserved => {
-                let warning = Problem {
-                    file: self.file.to_owned(),
-                    line: self.line(node.line),
-                    key: shown.to_owned(),
-                    found: node.describe(),
-                    expected: "nothing: the key has no effect in this version".to_owned(),
-                    remedy: "leave it for a later version or remove it".to_owned(),
-                };
-                return self.warnings.push(warning);
-            }
             _ if node.is_null() && key.nullable => Value::Null,
             Kind::Items { max, example } => self.items(key, (max, example), node, shown),
             Kind::Section => {

@@ -7,19 +7,21 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use core::net::SocketAddr;
+
 use serde_json::{Map, Value as Json, json};
 
 use super::key::{
-    BOOL, BROKER_URL, CRON, DEVICE_ID, HTTP_URL, Key, PATH, PROVIDERS, RATE, REGION, RESERVED, SECTION, SHARE, SLUG,
-    TEXT, TOPIC_FILTER, TOPIC_PREFIX, auto_or_number, confirm, days, duration, hours, integer, items, label_from, ms,
-    names, number, or_null, over, paths, poll, shares, word,
+    BOOL, BROKER_URL, CRON, DEVICE_ID, HTTP_URL, Key, LISTEN, PATH, PROVIDERS, RATE, REGION, SECTION, SHARE, SLUG,
+    TEXT, TOPIC_FILTER, TOPIC_PREFIX, auto_or_number, confirm, days, duration, hosts, hours, integer, items,
+    label_from, ms, names, networks, number, or_null, over, paths, poll, shares, word,
 };
 use super::sources::ImageSource;
 use super::tasks::Task;
 use super::value::{Setting, Value, Values};
 use crate::engine::PromotionPolicy;
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
-use crate::words::{Keep, Poll, Precision, keywords};
+use crate::words::{Keep, Network, Poll, Precision, keywords};
 
 /// The default of a row; `none` where a value has to be given.
 macro_rules! default_of {
@@ -174,10 +176,13 @@ keys! {
         discovery_prefix: String = "homeassistant", TOPIC_PREFIX, "Prefix of Home Assistant's topics.";
         reconnect_max: Duration = "1m", duration(ms(100), hours(1)), "Longest wait before the broker is tried again.";
     }
-    without_field {
-        "http.listen" = none, RESERVED, "Address of the web page and the API.";
-        "http.token_file" = none, RESERVED, "File with the token for writes.";
-        "http.allowed_hosts" = none, RESERVED, "Host names of the web page.";
+
+    /// HTTP over the network.
+    "http" Door {
+        listen: Option<SocketAddr> = "null", or_null(LISTEN), "Address and port to listen on; null: none.";
+        token_file: Option<PathBuf> = "null", or_null(PATH), "File with the token that clients need.";
+        allowed_hosts: Vec<String> = "[]", hosts(64), "Names of this device that clients may call it by.";
+        trusted_proxies: Vec<Network> = "[]", networks(64), "Addresses whose X-Forwarded headers count.";
     }
 
     /// Signed updates.
@@ -257,6 +262,8 @@ pub struct Config {
     pub prediction: Prediction,
     /// The link to the broker; `None` when it is switched off.
     pub mqtt: Option<Mqtt>,
+    /// HTTP over the network.
+    pub http: Door,
     /// Keys that may sign updates; without any trusted key there are no updates.
     pub updates: Updates,
     /// Images that come otherwise than as files.
@@ -277,6 +284,7 @@ impl Config {
             promotion: Promotion::read(values),
             prediction: Prediction::read(values),
             mqtt: (*values.value("mqtt.url") != Value::Null).then(|| Mqtt::read(values)),
+            http: Door::read(values),
             updates: Updates::read(values),
             sources: values.items("sources").iter().map(ImageSource::read).collect(),
             tasks: values.items("tasks").iter().map(|task| Task::read(task, values)).collect(),
@@ -295,6 +303,7 @@ impl Config {
             "promotion": self.promotion.to_json(),
             "prediction": self.prediction.to_json(),
             "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), Mqtt::to_json),
+            "http": self.http.to_json(),
             "updates": self.updates.to_json(),
         });
         // Who has none of these is told nothing of them.

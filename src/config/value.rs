@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use core::net::SocketAddr;
+
 use serde_json::{Value as Json, json};
 
 use super::sources::Rate;
 use super::table::{LabelFrom, Priority};
 use crate::engine::{Confirm, PromotionPolicy};
 use crate::train::{ClassWeights, HeadKind, L2, Solver};
-use crate::words::{Keep, Keyword, Label, Poll, Precision, Region, SourceId, TaskId, TopicFilter};
+use crate::words::{Keep, Keyword, Label, Network, Poll, Precision, Region, SourceId, TaskId, TopicFilter};
 
 /// A value of its key's kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -269,6 +271,26 @@ impl Setting for Vec<PathBuf> {
 
     fn to_json(&self) -> Json {
         json!(self)
+    }
+}
+
+impl Setting for SocketAddr {
+    fn read(value: &Value) -> Option<Self> {
+        String::read(value).and_then(|text| text.parse().ok())
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self.to_string())
+    }
+}
+
+impl Setting for Vec<Network> {
+    fn read(value: &Value) -> Option<Self> {
+        if let Value::Texts(texts) = value { texts.iter().map(|text| text.parse().ok()).collect() } else { None }
+    }
+
+    fn to_json(&self) -> Json {
+        json!(self.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 }
 

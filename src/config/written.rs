@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use core::net::{IpAddr, SocketAddr};
+
 use super::check::Refusal;
 use super::quoted;
 use super::sources::Rate;
 use super::value::{Value, parse_duration};
 use super::yaml::{Content, Node};
 use crate::engine::Confirm;
-use crate::words::{BadRegion, Label, Region};
+use crate::words::{BadRegion, Label, Network, Region};
 
 /// `2/s`, `30/m`, `1/10s`: at most 100 a second, at least one a day.
 pub(super) fn rate(text: &str) -> Result<Rate, Refusal> {
@@ -170,4 +172,32 @@ pub(super) fn http_url(text: &str) -> Result<(), Refusal> {
         return refused("remove what begins with '#': a camera never sees it");
     }
     Ok(())
+}
+
+/// Where to listen.
+pub(super) fn listen(text: &str) -> Result<(), Refusal> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() > 0 => Ok(()),
+        _ => Err(Refusal::remedy("write for example 127.0.0.1:8787, or [::1]:8787; 0.0.0.0:8787 is every address")),
+    }
+}
+
+/// A name of this device as clients call it.
+pub(super) fn host(text: &str) -> Result<(), Refusal> {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(Refusal::remedy("remove it: every address is allowed, only names have to be listed"));
+    }
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(());
+    }
+    Err(Refusal::remedy("write the name alone, without scheme, port and path: edge.example.org"))
+}
+
+/// An address or a network.
+pub(super) fn network(text: &str) -> Result<(), Refusal> {
+    text.parse::<Network>().map(drop).map_err(|bad| Refusal::remedy(bad.to_string()))
 }

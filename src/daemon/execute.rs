@@ -18,7 +18,8 @@ use super::workers::query::{self, QueryWorker};
 use super::workers::train::{self, TrainerSettings};
 use super::workers::{backbone_swap, online_learning, update};
 use crate::engine::{
-    Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, SwapOrder, SystemMetrics, Systemd, TaskAct, Write,
+    Act, BrokerEvent, Event, Next, OutboxMessage, Query, Step, StoreEvent, SwapOrder, SystemMetrics, Systemd, TaskAct,
+    Write,
 };
 use crate::head::HeadRecord;
 use crate::source::poll;
@@ -96,6 +97,9 @@ impl Runtime {
             link.is_some_and(|link| link.handle.publish(message.topic.clone(), message.payload.clone()))
         };
         let Durable { acts, then, event, published } = self.committer.make_durable(step, &publish)?;
+        if let (Some(socket), Some(event)) = (&self.socket, &event) {
+            socket.handle.stores(matches!(event, StoreEvent::Recovered));
+        }
         self.feedback.extend(event.map(Event::Store));
         let delivered = published.into_iter().map(|seq| Event::Broker(BrokerEvent::Delivered { seq }));
         self.feedback.extend(delivered);

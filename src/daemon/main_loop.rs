@@ -43,6 +43,9 @@ pub(super) fn run(
     if next != Next::Continue {
         return Ok(next);
     }
+    if let Some(socket) = &runtime.socket {
+        socket.handle.running();
+    }
     loop {
         let mut step = Step::default();
         // First: it applies to every event that waits in the queue.

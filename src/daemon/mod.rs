@@ -11,6 +11,7 @@
 //! | `wiring` | opens everything and starts the threads |
 //! | `main_loop` | waits for events, steps the engine |
 //! | `commit`, `execute` | make writes durable, carry out effects |
+//! | `pictures` | what samples look like, for clients of the socket and the door |
 //! | `serving`, `view_plan` | the heads that answer for each task, and what each task looks at |
 //! | `supervisor` | notices workers that end, stops all of them |
 //! | `workers/` | background work, a file for each worker |
@@ -22,6 +23,7 @@ mod execute;
 mod heartbeat;
 mod lifecycle;
 mod main_loop;
+mod pictures;
 mod process;
 mod serving;
 mod settings;
@@ -34,7 +36,7 @@ mod workers;
 
 use crate::backbone::OpenError;
 use crate::config::Problem;
-use crate::http::SocketError;
+use crate::http::{DoorError, SocketError};
 use crate::ports::EmbedError;
 use crate::shared::backbone::NoBackbone;
 use crate::shared::settings::BadSettings;
@@ -63,6 +65,9 @@ pub enum RunError {
     /// The socket cannot be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The HTTP door cannot be opened.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// The backbone failed on a batch.
     #[error(transparent)]
     Embed(#[from] EmbedError),

@@ -13,6 +13,7 @@ use crate::engine::{
 };
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
+use crate::http::DoorSettings;
 use crate::image::Limits;
 use crate::mqtt;
 use crate::shared::files::read_keys;
@@ -35,6 +36,13 @@ pub(super) fn throttle(training: &config::Training) -> ThrottleSettings {
         pause_above_c: training.pause_above_c,
         pause_above_load: training.pause_above_load,
     }
+}
+
+/// The door; `None` where there is none.
+pub(super) fn door(config: &Config, host_name: String) -> Option<DoorSettings> {
+    let config::Door { listen, token_file, allowed_hosts, trusted_proxies } = config.http.clone();
+    let device = config.device.id.clone();
+    listen.map(|listen| DoorSettings { listen, token_file, allowed_hosts, trusted_proxies, host_name, device })
 }
 
 /// How a task scores images.

@@ -32,6 +32,8 @@ pub(super) type PendingConfig = Arc<Mutex<Option<ConfigLayers>>>;
 /// Everything that a start depends on.
 pub(super) struct StartPlan {
     pub config: Config,
+    /// The machine's name.
+    pub host_name: String,
     /// Of the backbone that serves.
     pub manifest: Manifest,
     pub configure: Configure,
@@ -66,7 +68,8 @@ impl ConfigLayers {
         if let Some(hint) = in_use.hint() {
             info!("{hint}");
         }
-        Ok(StartPlan { config, manifest: in_use.manifest, configure: self.configure(), notice: decision.notice })
+        let (host_name, configure) = (self.host_name.clone(), self.configure());
+        Ok(StartPlan { config, host_name, manifest: in_use.manifest, configure, notice: decision.notice })
     }
 
     fn configure(&self) -> Configure {

@@ -134,6 +134,9 @@ impl Runtime {
     pub(super) fn hand_over(mut self, engine: Engine, events: &Receiver<Event>) -> Result<(Handover, Queue), RunError> {
         [&self.training, &self.backbone_swap, &self.update].into_iter().flatten().for_each(Job::cancel);
         self.committer.note_deliveries();
+        if let Some(socket) = &self.socket {
+            socket.handle.restarting();
+        }
         let (sender, next) = sync_channel(EVENTS);
         let mut pending = Vec::new();
         let mut empty = || pending.extend(events.try_iter().filter(outlives));

@@ -13,6 +13,7 @@ use super::RunError;
 use super::commit::Committer;
 use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
+use super::pictures::StoredPictures;
 use super::process::{Carryover, Link, Process, Socket};
 use super::serving::Servings;
 use super::startup::StartPlan;
@@ -30,6 +31,7 @@ use crate::engine::{
     self, BackboneState, Configure, Engine, Event, FileStamp, OutboxMessage, ServedBackbone, Snapshot,
 };
 use crate::head::BackboneRef;
+use crate::http::Door;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
 use crate::shared::{settings, views};
@@ -56,7 +58,7 @@ pub(super) fn assemble(
     events: SyncSender<Event>,
     carryover: &mut Option<Carryover>,
 ) -> Result<(Engine, Runtime), RunError> {
-    let StartPlan { config, manifest, configure, notice } = plan;
+    let StartPlan { config, host_name, manifest, configure, notice } = plan;
     if let Some(stand_in) = &manifest.stands_in {
         warn!("{stand_in}");
     }
@@ -72,6 +74,8 @@ pub(super) fn assemble(
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
     let engine_settings = engine::Settings { opening: notice, ..wiring.engine_settings(configure)? };
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
+    let door = wiring.bind_door(host_name, carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
+    let pictures = Arc::new(StoredPictures::new(wiring.store.reader()?));
     let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
     let keep = config.sources.iter().map(|source| (source.id.clone(), source.keep));
     let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, keep)?;
@@ -86,7 +90,12 @@ pub(super) fn assemble(
     let (engine, link) = wiring.start_engine(carryover.take(), engine_settings, snapshot, link)?;
     let cameras = wiring.start_cameras()?;
     let workers = Workers { ingest, queries, online, online_thread: Some(online_thread), watch, cameras };
-    Ok((engine, wiring.into_runtime(workers, link, socket.or(former_socket))?))
+    let socket = socket.or(former_socket);
+    if let Some(socket) = &socket {
+        socket.handle.open(door);
+        socket.handle.show(pictures);
+    }
+    Ok((engine, wiring.into_runtime(workers, link, socket)?))
 }
 
 /// What is open when the workers are started, and what each of them gets a part of.
@@ -301,6 +310,12 @@ impl<'a> Wiring<'a> {
         let frames = Arc::clone(&self.process.slots);
         let handle = http::spawn(&path, store, move |event| events.try_send(event), frames)?;
         Ok(Some(Socket { path, store: store.clone(), handle }))
+    }
+
+    /// The door of the configuration: the `former` socket's where it is the same.
+    fn bind_door(&self, host_name: String, former: Option<&Socket>) -> Result<Option<Arc<Door>>, RunError> {
+        let Some(settings) = super::settings::door(self.config, host_name) else { return Ok(None) };
+        Ok(Some(Door::bind(settings, former.and_then(|former| former.handle.door()))?))
     }
 
     fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {

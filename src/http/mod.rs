@@ -1,4 +1,5 @@
-//! HTTP over the daemon's Unix socket: the same requests as over MQTT, and every message, live.
+//! HTTP over the daemon's Unix socket, and over TCP where a door is opened: the same requests as over MQTT, and every
+//! message, live.
 //!
 //! One thread, `http`, on a single-threaded runtime. A request becomes an event with a ticket, and the answer that the
 //! engine gives to that ticket becomes the response; what a request means is not known here.
@@ -7,40 +8,72 @@
 //!   request, with limits on its length and on the time it takes. Where the daemon's own queue is full the answer is
 //!   `busy`, at once.
 //! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
-//! - Access control is the mode of the socket's file, 0660: every user who may open it may send every request.
+//! - Access control of the socket is the mode of its file, 0660: every user who may open it may send every request.
+//! - Access control of the door is [`authorisation`], one decision for every route: [`gate`] asks it of each request before
+//!   anything else sees that.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `socket` | the socket's file |
+//! | `routes`, `image`, `replies`, `pictures`, `health` | what both ways lead to |
+//! | `door`, `places` | listening on TCP, and who may be connected at a time |
+//! | `gate`, `headers` | carries out the decision, and what every answer says |
+//! | `authorisation`, `hosts`, `forwarded` | decide, without any I/O |
+//! | `token`, `sessions`, `login` | what identifies a client |
 
+mod authorisation;
+mod door;
+mod forwarded;
+mod gate;
+mod headers;
+mod health;
+mod hosts;
 mod image;
+mod login;
+mod pictures;
+mod places;
 mod replies;
 mod routes;
+mod sessions;
 mod socket;
+mod token;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub use door::{Door, DoorError, DoorSettings};
 pub use routes::{IMAGE, PREFIX, WATCH};
 pub use socket::{Reachable, Socket, SocketError, path};
+pub use token::{TokenError, check_token};
+
+use tokio::sync::watch;
 
 use crate::engine::{Event, Ticket};
-use crate::ports::FrameSink;
+use crate::ports::{FrameSink, PictureSource};
 use crate::wire::{Response, Topic};
+use health::Condition;
 use replies::ReplyRouter;
 
 /// How long dropping the handle waits for replies that are being sent.
 const FAREWELL: Duration = Duration::from_millis(1_500);
+/// Threads that read files and pictures for clients.
+const BLOCKING: usize = 8;
 /// Between two checks of the thread that is about to end.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The daemon's handle of the socket. No call waits except dropping it, which ends the thread and removes the socket.
+/// The daemon's handle of socket and door. No call waits except dropping it, which ends the thread and removes the socket.
 #[derive(Debug)]
 pub struct Handle {
     replies: Arc<ReplyRouter>,
+    door: watch::Sender<Option<Arc<Door>>>,
+    condition: Arc<Condition>,
     thread: Option<JoinHandle<()>>,
     _socket: Socket,
 }
 
-/// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own.
+/// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own; without a door.
 ///
 /// `events` receives [`Event::Socket`] and returns whether it was accepted; it must not wait. `frames` gets the pictures
 /// that are posted.
@@ -54,7 +87,8 @@ pub fn spawn(
     frames: Arc<dyn FrameSink>,
 ) -> Result<Handle, SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
+    let runtime = runtime.map_err(failed)?;
     let (mut socket, listener) = Socket::bind(path)?;
     socket.link_from(store)?;
     let listener = {
@@ -62,14 +96,22 @@ pub fn spawn(
         tokio::net::UnixListener::from_std(listener).map_err(failed)?
     };
     let replies = Arc::new(ReplyRouter::new(Box::new(events)));
+    let (door, doors) = watch::channel(None);
+    let condition = Arc::new(Condition::default());
     let thread = thread::Builder::new().name("http".into()).spawn({
         let replies = Arc::clone(&replies);
+        let routes = routes::shared(Arc::clone(&replies), frames, &condition);
         move || {
-            runtime.block_on(routes::serve(listener, replies, frames));
+            runtime.block_on(async {
+                tokio::join!(
+                    routes::serve(listener, routes.clone(), &replies),
+                    door::serve_each(doors, routes.clone(), &replies)
+                )
+            });
             runtime.shutdown_background();
         }
     });
-    Ok(Handle { replies, thread: Some(thread.map_err(failed)?), _socket: socket })
+    Ok(Handle { replies, door, condition, thread: Some(thread.map_err(failed)?), _socket: socket })
 }
 
 impl Handle {
@@ -86,6 +128,45 @@ impl Handle {
     /// Passes a message on to the clients that watch.
     pub fn broadcast(&self, topic: &Topic, payload: &[u8]) {
         self.replies.broadcast(topic, payload);
+    }
+
+    /// The door that is open.
+    pub fn door(&self) -> Option<Arc<Door>> {
+        self.door.borrow().clone()
+    }
+
+    /// Opens `door` in place of the present one, whose connections and sessions end; the same one stays as it is.
+    pub fn open(&self, door: Option<Arc<Door>>) {
+        self.door.send_if_modified(|present| {
+            let is_same = match (&*present, &door) {
+                (Some(present), Some(door)) => Arc::ptr_eq(present, door),
+                (present, door) => present.is_none() && door.is_none(),
+            };
+            if !is_same {
+                *present = door;
+            }
+            !is_same
+        });
+    }
+
+    /// Reads pictures of samples there, until [`Handle::restarting`].
+    pub fn show(&self, pictures: Arc<dyn PictureSource>) {
+        self.condition.have_pictures(pictures);
+    }
+
+    /// The engine has started.
+    pub fn running(&self) {
+        self.condition.running();
+    }
+
+    /// The engine ended, and another one is about to start.
+    pub fn restarting(&self) {
+        self.condition.restarting();
+    }
+
+    /// Whether changes can be stored.
+    pub fn stores(&self, stores: bool) {
+        self.condition.stores(stores);
     }
 
     /// Whether the thread has ended; it should not by itself.

@@ -29,7 +29,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
+use super::health::{self, Condition};
 use super::image::{self, Images};
+use super::pictures;
 use super::replies::{ReplyHandle, ReplyRouter};
 use crate::ports::FrameSink;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
@@ -47,16 +49,25 @@ pub(super) const BODY: Duration = Duration::from_secs(10);
 /// Until the daemon's answer.
 const ANSWER: Duration = Duration::from_mins(1);
 
-/// The routes.
-pub(super) fn routes(replies: Arc<ReplyRouter>, frames: Arc<dyn FrameSink>) -> axum::Router {
+/// The routes that the socket and the door share.
+pub(super) fn shared(
+    replies: Arc<ReplyRouter>,
+    frames: Arc<dyn FrameSink>,
+    condition: &Arc<Condition>,
+) -> axum::Router {
     let images = Images::new(Arc::clone(&replies), frames);
     axum::Router::new()
         .route(WATCH, get(watch))
         .route(IMAGE, post(image::take).with_state(images))
         .route("/api/v1/{name}", post(act).get(read))
-        .fallback(nothing)
-        .method_not_allowed_fallback(other_method)
         .with_state(replies)
+        .merge(pictures::routes(Arc::clone(condition)))
+        .merge(health::routes(Arc::clone(condition)))
+}
+
+/// The same routes, with what answers all others.
+pub(super) fn complete(routes: axum::Router) -> axum::Router {
+    routes.fallback(nothing).method_not_allowed_fallback(other_method)
 }
 
 async fn act(State(replies): State<Arc<ReplyRouter>>, Path(name): Path<String>, body: Body) -> Response {
@@ -196,17 +207,17 @@ pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
 /// Connections served at a time; the others wait in the kernel's queue.
 pub(super) const CONNECTIONS: usize = 16;
 /// From the first byte of a request to the end of its head.
-const HEAD: Duration = Duration::from_secs(10);
+pub(super) const HEAD: Duration = Duration::from_secs(10);
 /// For the whole exchange, except a watch.
-const WHOLE: Duration = Duration::from_secs(90);
+pub(super) const WHOLE: Duration = Duration::from_secs(90);
 /// How long replies that are being sent may take at the end.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// Pause after a connection could not be accepted.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until the router of replies closes.
-pub(super) async fn serve(listener: UnixListener, replies: Arc<ReplyRouter>, frames: Arc<dyn FrameSink>) {
-    let service = TowerToHyperService::new(routes(Arc::clone(&replies), frames));
+pub(super) async fn serve(listener: UnixListener, routes: axum::Router, replies: &ReplyRouter) {
+    let service = TowerToHyperService::new(complete(routes));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let accept_all = async {
         loop {

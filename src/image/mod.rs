@@ -14,4 +14,4 @@ mod whole;
 pub use decode::{BadImage, Limits, Rgb, decode};
 pub use outline::{Outline, outlined};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};
-pub use thumbnail::{BYTES_MAX as THUMBNAIL_BYTES_MAX, thumbnail};
+pub use thumbnail::{BYTES_MAX as THUMBNAIL_BYTES_MAX, thumbnail, view};

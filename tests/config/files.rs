@@ -19,7 +19,7 @@ fn default_yaml_has_every_key_and_says_what_the_code_does() {
         let (section, below) = key.name.split_once('.').unwrap_or(("", key.name));
         let word = below.rsplit('.').next().unwrap_or(below);
         let there = written(DEFAULT, section, word);
-        assert_eq!(there, !key.is_reserved(), "{}", key.name);
+        assert!(there, "{}", key.name);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod files;
 mod hostile;
+mod http;
 mod layers;
 mod meaning;
 mod problems;

@@ -55,12 +55,11 @@ fn fields<'a>(schema: &'a mut Map<String, Value>, word: &str) -> &'a mut Map<Str
 fn key_schema(key: &Key) -> Value {
     let mut schema = kind_schema(key.kind);
     let fields = schema.as_object_mut().expect("a kind's schema is an object");
-    let about = if key.is_reserved() { " Has no effect in this version." } else { "" };
-    fields.insert("description".into(), json!(format!("{}{about}", key.about)));
+    fields.insert("description".into(), json!(key.about));
     if let Some(default) = key.default {
         fields.insert("default".into(), default_value(key.kind, default));
     }
-    if key.nullable && !key.is_reserved() {
+    if key.nullable {
         if let Some(Value::Array(ways)) = fields.get_mut("oneOf") {
             ways.push(json!({ "type": "null" }));
         } else {
@@ -136,6 +135,13 @@ fn kind_schema(kind: Kind) -> Value {
         }
         Kind::Over { section } => json!({ "$ref": format!("#/properties/{section}") }),
         Kind::Items { max, .. } => json!({ "type": "array", "maxItems": max, "items": object() }),
-        Kind::Reserved => json!({}),
+        Kind::Listen => json!({ "type": "string", "pattern": "^[0-9.]+:[0-9]+$|^\\[[0-9A-Fa-f:.%]+\\]:[0-9]+$" }),
+        Kind::Hosts { max } => {
+            json!({ "type": "array", "items": { "type": "string", "pattern": "^[A-Za-z0-9._-]+$" }, "maxItems": max })
+        }
+        Kind::Networks { max } => {
+            let network = json!({ "type": "string", "pattern": "^[0-9A-Fa-f:.]+(/[0-9]+)?$" });
+            json!({ "type": "array", "items": network, "maxItems": max })
+        }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::camera::Part;
 use super::daemon::Listener;
 use super::mosquitto::{Mosquitto, free_port};
+use super::socket::talk;
 use super::{ENDING, QUIET, home, name, picture};
 
 /// A file system of its own below a folder, gone when dropped.
@@ -44,6 +45,11 @@ impl Drop for Mount {
     }
 }
 
+/// Whether the daemon does its work.
+const READY: &[u8] = b"GET /readyz HTTP/1.1\r\n\r\n";
+/// Whether it answers.
+const ALIVE: &[u8] = b"GET /healthz HTTP/1.1\r\n\r\n";
+
 /// Waits for an alert to be raised, or cleared where `up` is false.
 fn alert(ears: &mut Listener, id: &str, up: bool) -> Value {
     ears.wait(&format!("alert/{id}"), if up { "up" } else { "over" }, |alert| alert.is_object() == up).json
@@ -71,6 +77,9 @@ fn on_a_full_disk_predictions_continue_and_everything_is_stored_when_there_is_sp
     assert_eq!(up["severity"], "error");
     let reported = up["text"].as_str().unwrap();
     assert!(reported.contains("disk is full") && reported.contains("predicted meanwhile"), "{reported}");
+    let (status, why) = talk(&home, READY);
+    assert!(status == Some(503) && why.contains("nothing can be stored"), "{status:?} {why}");
+    assert_eq!(talk(&home, ALIVE).0, Some(200));
     for (_, path) in &during {
         assert_eq!(ears.prediction(path)["replayed"], false, "at once, also those of the first batch without room");
     }
@@ -84,6 +93,7 @@ fn on_a_full_disk_predictions_continue_and_everything_is_stored_when_there_is_sp
     alert(&mut ears, "disk_full", false);
     let all = during.len() + 2;
     ears.wait("health", "about all samples", |health| health["samples"] == all && health["labelled"] == 1);
+    assert_eq!(talk(&home, READY).0, Some(200));
     let said = ears.heard("prediction");
     assert_eq!(said.len(), all, "each image is predicted once");
     daemon.stop(ENDING);

@@ -40,7 +40,7 @@ fn connect(home: &Home) -> UnixStream {
 }
 
 /// Sends bytes and reads all that comes back: the status, if there is one, and the body.
-fn talk(home: &Home, bytes: &[u8]) -> (Option<u16>, String) {
+pub fn talk(home: &Home, bytes: &[u8]) -> (Option<u16>, String) {
     let mut stream = connect(home);
     // Who is refused early may find that nobody reads any more.
     let _ = stream.write_all(bytes);

@@ -1,0 +1,31 @@
+//! What every answer of the door tells the browser that gets it.
+
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+
+/// Nothing but what this device serves itself; no script that text could become.
+macro_rules! policy {
+    ($ancestors:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; ",
+            "form-action 'self'; base-uri 'none'; frame-ancestors ",
+            $ancestors,
+            "; require-trusted-types-for 'script'; trusted-types 'none'"
+        )
+    };
+}
+
+/// Adds the headers; under ingress the page stands in a frame of the same origin.
+pub(super) fn secure(answer: &mut Response, is_ingress: bool) {
+    let policy = if is_ingress { policy!("'self'") } else { policy!("'none'") };
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
