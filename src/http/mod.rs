@@ -9,7 +9,7 @@
 //!   `busy`, at once.
 //! - A client that watches and reads too slowly misses messages and learns how many; nothing waits for it.
 //! - Access control of the socket is the mode of its file, 0660: every user who may open it may send every request.
-//! - Access control of the door is [`authorisation`], one decision for every route: [`gate`] asks it of each request before
+//! - Access control of the door is `authorisation`, one decision for every route: `gate` asks it of each request before
 //!   anything else sees that.
 //!
 //! | file | what it does |
