@@ -1,5 +1,6 @@
 //! Pictures of samples for clients who look at them, read beside the engine.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::debug;
@@ -28,18 +29,31 @@ impl StoredPictures {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes of a sample: of a file that still has them, else as they were kept of a frame.
     fn bytes(&self, id: &SampleId) -> Result<Option<Vec<u8>>, StoreError> {
         let files = self.reader().files_of(id)?;
-        let unchanged = files.iter().find_map(|path| match read_picture(path, &self.limits) {
-            Ok(picture) => (picture.id == *id).then_some(picture.bytes),
-            Err(error) => {
-                debug!(%error, "a file of a sample cannot be shown");
-                None
-            }
-        });
-        if unchanged.is_some() { Ok(unchanged) } else { self.reader().picture(id) }
+        bytes_of(id, &files, &self.reader, &self.limits)
     }
+}
+
+/// The bytes of a sample: of the first of its `files` that still has them, else as they were kept of a frame; `None` where
+/// nobody has them any more.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub(super) fn bytes_of(
+    id: &SampleId,
+    files: &[PathBuf],
+    reader: &Mutex<Reader>,
+    limits: &Limits,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    for path in files {
+        match read_picture(path, limits) {
+            Ok(picture) if picture.id == *id => return Ok(Some(picture.bytes)),
+            Ok(_) => {}
+            Err(error) => debug!(%error, "a file of a sample"),
+        }
+    }
+    reader.lock().unwrap_or_else(PoisonError::into_inner).picture(id)
 }
 
 impl PictureSource for StoredPictures {

@@ -202,7 +202,8 @@ pub struct TaskHealth {
     /// New labels that its trainings leave out; absent while there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disbelieved: u64,
-    /// Stored images that it does not see and whose files are gone; absent while there is none.
+    /// Stored images that it does not see and that cannot be read any more: their files are gone, and no bytes are kept;
+    /// absent while there is none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unseen: u64,
     /// When its last training ended.

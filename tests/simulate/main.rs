@@ -212,6 +212,8 @@ fn nothing_is_lost_while_everything_is_played() {
     let (removals, purges) = (sum(|c| c.removals), sum(|c| c.purges));
     let again = sum(|c| c.compared_again);
     assert!(lives < 100 || again > lives / 50, "hardly any head is signed for another task: {again}");
+    let (frames, pictures) = (sum(|c| c.frames), sum(|c| c.pictures_read));
+    assert!(lives < 100 || frames.min(20 * pictures) > lives, "hardly any frame is read: {frames}, {pictures} again");
     let moved = sum(|c| c.moved_regions);
     assert!(lives < 100 || moved > lives / 20, "hardly any region is moved: {moved}");
     assert!(lives < 100 || removals.min(2 * purges) > lives / 20, "hardly any task goes: {removals}, {purges}");

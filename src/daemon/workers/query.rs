@@ -158,10 +158,13 @@ impl Parts {
             let reason = if self.names_tasks {
                 format!(
                     "the task {task} does not see the image yet: it looks at none of its files, or at another part of \
-                     them, or through another backbone than before; the image is embedded when its file is read"
+                     them, or through another backbone than before; the image is embedded when its file, or what is kept of a \
+                     frame, is read"
                 )
             } else {
-                "the image has an embedding of another backbone only; it is embedded again when its file is read".into()
+                "the image has an embedding of another backbone only; it is embedded again when its file is read, and a \
+                 frame when it comes again"
+                    .into()
             };
             return Ok(Answer::error(ErrorCode::NotPossible, reason));
         };

@@ -48,7 +48,7 @@ pub(super) struct Labels {
     under_way: UnderWay,
 }
 
-/// What concerns the labels of all tasks while it is under way.
+/// What the sheets of all tasks share, and what is under way in any of them.
 #[derive(Debug, Default)]
 struct UnderWay {
     /// Samples that are being forgotten: what is learned at once has let go of them, and they are still stored.

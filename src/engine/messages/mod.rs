@@ -33,7 +33,7 @@ pub use pending::{JobId, UNDER_WAY_MAX};
 pub use predictions::prediction_body;
 pub use refusals::BrokerRecord;
 use refusals::Refusals;
-pub(super) use removed_tasks::removed_tasks;
+use removed_tasks::removed_tasks;
 use reports::Reports;
 pub(super) use requests::{Admission, IncomingRequest};
 use systemd_status::LastStatus;

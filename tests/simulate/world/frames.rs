@@ -33,8 +33,6 @@ pub struct Frames {
     is_outage: bool,
     /// Whether samples to evict were found since the last commit.
     pub(super) is_searched: bool,
-    /// Frames that were stored, ever.
-    pub stored: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -191,7 +189,7 @@ impl World {
             let is_stored = origin == Some(&source) && self.model.samples.contains(&id);
             let is_there = is_stored || self.observed.was_let_go(&id);
             assert!(is_there, "frame {id} of {source} was read and is no sample of it, but of {origin:?}");
-            self.observed.frames.stored += 1;
+            self.counts.frames += 1;
         }
     }
 

@@ -114,6 +114,8 @@ pub struct Counts {
     pub compared_again: u64,
     /// Regions that were moved.
     pub moved_regions: u64,
+    /// Frames that were read while the store took changes.
+    pub frames: u64,
     /// Frames that were read again from the bytes that are kept of them.
     pub pictures_read: u64,
 }

@@ -4,16 +4,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use tracing::debug;
 
 use super::super::job::{AnyError, Control};
 use crate::backbone::embed_regions;
+use crate::daemon::pictures::bytes_of;
 use crate::head::BackboneRef;
 use crate::image::{self, BadImage, Limits, Rgb};
 use crate::ports::Embedder;
-use crate::shared::files::{PictureError, read_picture};
 use crate::store::{Cache, CacheOptions, Precision, Reader, SpacesInUse, StoreError};
 use crate::words::{EmbeddingSpace, Region, SampleId};
 
@@ -23,8 +23,6 @@ const BATCH: usize = 16;
 /// Why an image cannot be embedded again.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
-    #[error(transparent)]
-    File(#[from] PictureError),
     #[error(transparent)]
     Image(#[from] BadImage),
     #[error(transparent)]
@@ -154,19 +152,10 @@ impl Embedding<'_> {
     }
 }
 
-/// The image of a sample from the first of its files that still has it, or from its kept bytes.
-fn read(pictures: &Mutex<Reader>, id: SampleId, paths: &[PathBuf]) -> Result<Rgb, ReadError> {
+fn read(pictures: &Mutex<Reader>, id: SampleId, files: &[PathBuf]) -> Result<Rgb, ReadError> {
     let limits = Limits::default();
-    for path in paths {
-        match read_picture(path, &limits) {
-            Ok(picture) if picture.id == id => return Ok(image::decode(&picture.bytes, &limits)?),
-            Ok(_) => {}
-            Err(error) => debug!(%error, "a file of a stored image"),
-        }
-    }
-    let kept = pictures.lock().unwrap_or_else(PoisonError::into_inner).picture(&id)?;
-    let kept = kept.ok_or(ReadError::Gone)?;
-    Ok(image::decode(&kept, &limits)?)
+    let bytes = bytes_of(&id, files, pictures, &limits)?.ok_or(ReadError::Gone)?;
+    Ok(image::decode(&bytes, &limits)?)
 }
 
 #[cfg(test)]
