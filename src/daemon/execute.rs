@@ -127,7 +127,7 @@ impl Runtime {
             _ => None,
         });
         let at_once = step.acts.iter().filter_map(|act| match act {
-            Act::Publish { topic, payload } => Some((topic.clone(), payload.clone())),
+            Act::Publish { topic, payload } | Act::Show { topic, payload } => Some((topic.clone(), payload.clone())),
             _ => None,
         });
         spooled.chain(at_once).collect()
@@ -142,6 +142,8 @@ impl Runtime {
                     link.handle.publish(topic, payload);
                 }
             }
+            // Whoever watches has it from `messages_to_watch`.
+            Act::Show { .. } => {}
             Act::AdaptToBroker(terms) => {
                 if let Some(link) = &self.link {
                     link.handle.adapt(*terms);

@@ -36,6 +36,7 @@ impl Engine {
                 let reply_to = ReplyTo::Socket(ticket);
                 self.request(now, &IncomingRequest { reply_to, name: &name, payload: &payload, retained: false });
             }
+            Event::WatchBegan => self.watch_began(now),
             Event::QueryAnswered { job, answer } => self.query_answered(now, job, &answer),
             Event::ChangeFound { job, found } => self.change_found(now, job, found),
             Event::Trainer(task, event) => {
@@ -294,6 +295,15 @@ impl Engine {
         let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         let tasks = announced(&self.labels, &self.models, cx.settings());
         cx.connected(tasks);
+        self.publish_what_holds(now);
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.remote.updates_connected(cx);
+        cx.act(Act::SendOutbox);
+    }
+
+    /// The latest values of everything but updates.
+    fn publish_what_holds(&mut self, now: Now) {
+        let mut cx = Cx::new(now, &mut self.messages, &mut self.context);
         self.models.publish_info(&mut cx);
         cx.publish_health(&overview(&self.files, &self.sources, &self.labels, &self.models));
         self.models.each(&mut cx, |model, cx| {
@@ -303,8 +313,15 @@ impl Engine {
         self.labels.publish_reviews(&mut cx);
         self.remote.publish_reported(&mut cx);
         cx.publish_latest();
-        self.remote.updates_connected(&mut cx);
-        cx.act(Act::SendOutbox);
+    }
+
+    /// A client that begins to watch gets everything retained, as a subscriber at the broker does.
+    fn watch_began(&mut self, now: Now) {
+        let before = self.context.acts_so_far();
+        self.publish_what_holds(now);
+        let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
+        self.remote.publish_updates(cx);
+        self.context.show_only(before);
     }
 
     fn stop(&mut self, now: Now) {

@@ -50,6 +50,8 @@ pub enum Event {
     Broker(BrokerEvent),
     /// A request over the socket.
     Socket(SocketRequest),
+    /// A client begins to watch.
+    WatchBegan,
     /// The answer to an [`super::Act::Query`].
     QueryAnswered {
         /// As in the act.

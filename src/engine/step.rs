@@ -61,6 +61,13 @@ pub enum Act {
         /// JSON, or plain text for `status`.
         payload: Vec<u8>,
     },
+    /// Show to the clients that watch, and to nobody else.
+    Show {
+        /// Below the base.
+        topic: Topic,
+        /// As it is published.
+        payload: Vec<u8>,
+    },
     /// Acknowledge an inbound message.
     Ack(DeliveryId),
     /// Send an answer to the client at the socket.

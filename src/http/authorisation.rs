@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use super::hosts::{LONGEST, Names, is_same_origin};
+use super::page::is_for_login;
 use super::routes::IMAGE;
 use super::sessions::cookie_value;
 
@@ -96,7 +97,7 @@ fn judge(asked: &Asked<'_>, rules: &Rules<'_>) -> Result<Verdict, Refusal> {
         _ => {}
     }
     let credential = if rules.is_guarded { credential(asked, rules)? } else { Credential::None };
-    let is_public = matches!(asked.path, "/healthz" | "/readyz" | LOGIN);
+    let is_public = matches!(asked.path, "/healthz" | "/readyz" | LOGIN) || is_for_login(asked.path);
     if rules.is_guarded && credential == Credential::None && !is_public {
         return if asked.path == "/" && !writes { Ok(Verdict::SignIn) } else { Err(Refusal::NoToken) };
     }

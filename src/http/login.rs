@@ -1,6 +1,5 @@
-//! Signing in with a form without any script, and out; and the front page.
+//! Signing in with a form without any script, and out.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -13,9 +12,10 @@ use tokio::time::timeout;
 use super::authorisation::LOGIN;
 use super::forwarded::Visit;
 use super::gate::{Gate, SignIn, with_hints};
-use super::routes::{BODY, PREFIX, WATCH, refuse};
+use super::page;
+use super::routes::{BODY, refuse};
 use super::sessions::LONGEST;
-use crate::wire::{Command, ErrorCode};
+use crate::wire::ErrorCode;
 
 /// Bytes of the form.
 const FORM_BYTES: usize = 4 << 10;
@@ -23,37 +23,28 @@ const FORM_BYTES: usize = 4 << 10;
 /// The routes that only a door has.
 pub(super) fn routes(gate: Arc<Gate>) -> axum::Router {
     axum::Router::new()
-        .route("/", get(front))
         .route(LOGIN, get(form).post(sign_in))
         .route("/logout", post(sign_out))
         .with_state(gate)
 }
 
-async fn front(State(gate): State<Arc<Gate>>) -> String {
-    let mut text = format!("edgetuned, device {}\n\nPOST {PREFIX}<name>, as JSON:\n", gate.device());
-    for command in Command::ALL {
-        let _ = writeln!(text, "  {}{}", command.name, if command.is_gettable() { " (GET, too)" } else { "" });
-    }
-    let _ = writeln!(text, "GET {WATCH}: every message, as server-sent events");
-    text
-}
-
-/// The page. Its own referrer policy lets the browser say where the form comes from: under `no-referrer`, which every
-/// answer has, it sends `Origin: null`, which is refused.
-fn page(device: &str, complaint: &str) -> Html<String> {
+/// The form. Its own referrer policy lets the browser say where it comes from: under `no-referrer`, which every answer has,
+/// the browser sends `Origin: null`, which is refused.
+fn filled(device: &str, complaint: &str) -> Html<String> {
     Html(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"referrer\" content=\"same-origin\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>edgetuned: sign in</title>\n\
-         </head>\n<body>\n<main>\n<h1>edgetuned: {device}</h1>\n{complaint}<form method=\"post\" action=\"login\">\n\
+         <link rel=\"stylesheet\" href=\"{}\">\n</head>\n<body>\n<main class=\"login\">\n<h1>edgetuned: {device}</h1>\n{complaint}<form method=\"post\" action=\"login\">\n\
          <p><label for=\"token\">Token, as in http.token_file of this device</label></p>\n\
          <p><input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus></p>\n\
-         <p><button>Sign in</button></p>\n</form>\n</main>\n</body>\n</html>\n"
+         <p><button class=\"primary\">Sign in</button></p>\n</form>\n</main>\n</body>\n</html>\n",
+        page::style()
     ))
 }
 
 async fn form(State(gate): State<Arc<Gate>>) -> Html<String> {
-    page(gate.device(), "")
+    filled(gate.device(), "")
 }
 
 async fn sign_in(State(gate): State<Arc<Gate>>, request: Request<Body>) -> Response {
@@ -85,7 +76,7 @@ async fn sign_in(State(gate): State<Arc<Gate>>, request: Request<Body>) -> Respo
         SignIn::Refused(refusal) => {
             let complaint = "<p role=\"alert\">This is not the token. After 5 wrong ones none is looked at for a \
                              minute.</p>\n";
-            let mut answer = (refusal.status(), page(gate.device(), complaint)).into_response();
+            let mut answer = (refusal.status(), filled(gate.device(), complaint)).into_response();
             with_hints(&mut answer, &refusal);
             answer
         }

@@ -15,7 +15,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `socket` | the socket's file |
-//! | `routes`, `image`, `replies`, `pictures`, `health` | what both ways lead to |
+//! | `routes`, `image`, `replies`, `pictures`, `health`, `page` | what both ways lead to |
 //! | `door`, `places` | listening on TCP, and who may be connected at a time |
 //! | `gate`, `headers` | carries out the decision, and what every answer says |
 //! | `authorisation`, `hosts`, `forwarded` | decide, without any I/O |
@@ -30,6 +30,7 @@ mod health;
 mod hosts;
 mod image;
 mod login;
+mod page;
 mod pictures;
 mod places;
 mod replies;

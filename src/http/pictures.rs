@@ -18,6 +18,8 @@ use crate::ports::PictureSource;
 use crate::wire::ErrorCode;
 use crate::words::SampleId;
 
+/// A digest names one picture for good; shared caches do not get it.
+const KEPT: &str = "private, max-age=86400, immutable";
 /// How long a picture may wait for the ones before it.
 const TURN: Duration = Duration::from_secs(30);
 
@@ -66,7 +68,9 @@ async fn answer(pictures: &Pictures, turns: Arc<Semaphore>, uri: &Uri, read: Rea
         read(&*source, &id)
     });
     match read.await {
-        Ok(Ok(Some(jpeg))) => ([(header::CONTENT_TYPE, "image/jpeg")], jpeg).into_response(),
+        Ok(Ok(Some(jpeg))) => {
+            ([(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, KEPT)], jpeg).into_response()
+        }
         Ok(Ok(None)) => missing(),
         Ok(Err(reason)) => refuse(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Failed, reason),
         Err(_) => {

@@ -70,9 +70,12 @@ impl ReplyRouter {
         }
     }
 
-    /// Every message from now on; `None` when too many clients watch.
+    /// What holds now, and every message from now on; `None` when too many clients watch.
     pub fn watch(&self) -> Option<broadcast::Receiver<Arc<str>>> {
-        (self.messages.receiver_count() < WATCHERS).then(|| self.messages.subscribe())
+        let messages = (self.messages.receiver_count() < WATCHERS).then(|| self.messages.subscribe())?;
+        // An engine that has no time for it now leaves the client with what is new.
+        (self.events)(Event::WatchBegan);
+        Some(messages)
     }
 
     pub fn is_watched(&self) -> bool {

@@ -31,6 +31,7 @@ use tracing::{debug, warn};
 
 use super::health::{self, Condition};
 use super::image::{self, Images};
+use super::page;
 use super::pictures;
 use super::replies::{ReplyHandle, ReplyRouter};
 use crate::ports::FrameSink;
@@ -61,6 +62,7 @@ pub(super) fn shared(
         .route(IMAGE, post(image::take).with_state(images))
         .route("/api/v1/{name}", post(act).get(read))
         .with_state(replies)
+        .merge(page::routes())
         .merge(pictures::routes(Arc::clone(condition)))
         .merge(health::routes(Arc::clone(condition)))
 }

@@ -92,6 +92,20 @@ impl Context {
         self.settings.opening.take()
     }
 
+    /// How many acts the step has so far.
+    pub fn acts_so_far(&self) -> usize {
+        self.step.acts.len()
+    }
+
+    /// What the step publishes after its first `before` acts goes to the clients that watch, and not to the broker.
+    pub fn show_only(&mut self, before: usize) {
+        for act in self.step.acts.iter_mut().skip(before) {
+            if let Act::Publish { topic, payload } = act {
+                *act = Act::Show { topic: topic.clone(), payload: std::mem::take(payload) };
+            }
+        }
+    }
+
     /// The step so far.
     pub fn take_step(&mut self) -> Step {
         std::mem::take(&mut self.step)

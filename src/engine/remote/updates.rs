@@ -354,6 +354,13 @@ impl Remote {
         }
     }
 
+    /// Publishes how the updates are.
+    pub fn publish_updates(&mut self, cx: &mut Cx<'_>) {
+        for kind in UpdateKind::ALL {
+            self.publish_update(cx, kind);
+        }
+    }
+
     /// Asks again where nothing came, has whole files looked at, and ends trials.
     pub fn updates_tick(&mut self, cx: &mut Cx<'_>) {
         for kind in UpdateKind::ALL {
