@@ -13,7 +13,9 @@ import { el, svg } from "./dom.js";
  * @property {(y: number) => string} words a value in words
  */
 
+/** Where there is room for it; letters keep their size in less. */
 const WIDTH = 560;
+const LEAST_WIDTH = 260;
 const HEIGHT = 260;
 const EDGE = { left: 52, right: 12, top: 10, bottom: 42 };
 
@@ -74,26 +76,27 @@ export function summary({ title, series, words, xName }) {
     return `${title}: ${said.join("; ")}`;
 }
 
-/** Draws it. @param {Plan} plan @returns {HTMLElement} */
-export function chart(plan) {
+/** Draws it. @param {Plan} plan @param {number} room its width in pixels @returns {HTMLElement} */
+export function chart(plan, room) {
     const { title, xName, isLog = false, words } = plan;
+    const width = Math.max(LEAST_WIDTH, Math.min(WIDTH, room));
     const series = plan.series.filter(({ points }) => points.length);
     const { x: [first, last], y: [low, high] } = range(series);
-    const across = scale(first, last, EDGE.left, WIDTH - EDGE.right, isLog);
+    const across = scale(first, last, EDGE.left, width - EDGE.right, isLog);
     const up = scale(low, high, HEIGHT - EDGE.bottom, EDGE.top);
     const foot = HEIGHT - EDGE.bottom;
     const rows = ticks(low, high, 5).flatMap((value) => [
-        svg("line.grid", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: up(value), y2: up(value) }),
+        svg("line.grid", { x1: EDGE.left, x2: width - EDGE.right, y1: up(value), y2: up(value) }),
         svg("text.tick.before", { x: EDGE.left - 6, y: up(value) + 4 }, words(value)),
     ]);
-    const columns = (isLog ? logTicks(first, last) : ticks(first, last, 6).filter(Number.isInteger)).flatMap((value) => [
+    const columns = (isLog ? logTicks(first, last) : ticks(first, last, Math.min(6, width / 60)).filter(Number.isInteger)).flatMap((value) => [
         svg("line.mark-at", { x1: across(value), x2: across(value), y1: foot, y2: foot + 5 }),
         svg("text.tick.under", { x: across(value), y: foot + 18 }, String(value)),
     ]);
-    const name = svg("text.tick.under", { x: (EDGE.left + WIDTH - EDGE.right) / 2, y: HEIGHT - 6 }, isLog ? `${xName} (log)` : xName);
-    const picture = svg("svg.curve", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary({ ...plan, series }) },
+    const name = svg("text.tick.under", { x: (EDGE.left + width - EDGE.right) / 2, y: HEIGHT - 6 }, isLog ? `${xName} (log)` : xName);
+    const picture = svg("svg.curve", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": summary({ ...plan, series }) },
         ...rows, ...columns, name, ...series.map((one) => draw(one, across, up)));
-    return el("figure.chart", {}, el("figcaption", {}, el("strong", {}, title), " ", ...series.flatMap(legend)), picture, tableOf(plan));
+    return el("figure.chart", {}, el("figcaption", {}, el("strong", {}, title), " ", ...series.map(legend)), picture, tableOf(plan));
 }
 
 /** @param {Series} series @param {(x: number) => number} across @param {(y: number) => number} up */
@@ -111,11 +114,10 @@ function draw({ kind, points }, across, up) {
 }
 
 /** @param {Series} series */
-const legend = ({ name, kind }) => [
+const legend = ({ name, kind }) => el("span.legend", {},
     svg(`svg.sample.${kind}`, { viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("line.line", { x1: 0, x2: 24, y1: 5, y2: 5 }),
         kind === "first" ? svg("circle.dot", { cx: 12, cy: 5, r: 3.5 }) : svg("rect.dot", { x: 8.8, y: 1.8, width: 6.4, height: 6.4 })),
-    el("span.name", {}, name),
-];
+    " ", name);
 
 /** The same as a table, closed at first. @param {Plan} plan */
 function tableOf({ title, xName, series, words }) {

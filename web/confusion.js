@@ -18,6 +18,10 @@ export function cellArgs({ cells, classes }, row, column) {
     return { label: classes[row], predicted: classes[column] };
 }
 
+/** How the table reads. @param {Confusion} confusion */
+export const confusionWords = ({ head, training }) =>
+    `Rows: the label. Columns: the answer of head ${head?.version ?? "–"} on images that it had not seen, training ${training}. A number leads to its images.`;
+
 /** @param {Confusion} confusion @param {Record<string, string>} about the task */
 export function confusionTable(confusion, about) {
     const { classes, matrix } = confusion;
@@ -32,7 +36,7 @@ export function confusionTable(confusion, about) {
         return el("td.number", { class: `${kind}${row === column ? " right" : ""}` }, el("a", { href: `#/samples?${query}`, "aria-label": says, title: says }, String(count)));
     };
     return el("table.confusion", {},
-        el("caption", {}, `Rows: the label. Columns: the answer of head ${confusion.head?.version ?? "–"} on images that it had not seen, training ${confusion.training}. A number leads to its images.`),
+        el("caption.unseen", {}, "What was taken for what"),
         el("thead", {}, el("tr", {}, el("td", {}), ...classes.map((name) => el("th.number", { scope: "col", title: name }, el("span", {}, name))))),
         el("tbody", {}, ...matrix.map((counts, row) => el("tr", {}, el("th", { scope: "row", title: classes[row] }, el("span", {}, classes[row])),
             ...classes.map((_, column) => cell(counts, row, column))))));

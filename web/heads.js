@@ -16,8 +16,7 @@ export function headsPanel(app, changed) {
     const body = el("tbody");
     const none = el("p.faint", {}, "No head yet: the first training makes one.");
     const table = el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Heads, table" }, el("table.heads", {}, el("caption.unseen", {}, "Heads that are kept, the newest first"),
-        el("thead", {}, el("tr", {}, ...["Version", "Created", "Accuracy", "Status", "Reason"].map((name) => el("th", { scope: "col" }, name)),
-            el("th", { scope: "col" }, el("span.unseen", {}, "Acts")))), body));
+        el("thead", {}, el("tr", {}, ...["Version", "Status", "Accuracy", "Act", "Created", "Reason"].map((name) => el("th", { scope: "col" }, name)))), body));
     const back = button("Roll back", () => rollBack());
     const out = button("Export", () => exportHead());
     const written = el("p.mono", { hidden: true });
@@ -77,14 +76,14 @@ export function headsPanel(app, changed) {
 
     /** @param {any} head */
     function row(head) {
-        return el("tr", {}, el("th", { scope: "row" }, String(head.version)), el("td", {}, moment(head.created)),
-            el("td.number", {}, head.accuracy === null ? "not measured" : percent(head.accuracy)), el("td", {}, el("span.tag", {})),
-            el("td.reason", {}, head.reason), el("td", {}));
+        return el("tr", {}, el("th", { scope: "row" }, String(head.version)), el("td", {}, el("span.tag", {})),
+            el("td", {}, head.accuracy === null ? "not measured" : percent(head.accuracy)), el("td", {}),
+            el("td", {}, moment(head.created)), el("td", {}, head.reason));
     }
 
     /** @param {Element} element @param {any} head */
     function redraw(element, head) {
-        const [, , , status, reason, acts] = element.children;
+        const [, status, , acts, , reason] = element.children;
         const tag = /** @type {Element} */ (status.firstElementChild);
         say(tag, STATUS[head.status] ?? head.status);
         tag.classList.toggle("good", head.status === "champion");

@@ -103,7 +103,7 @@ export function healthPanels(app) {
     const alerts = el("ul.alerts");
     const sources = tablePanel("Sources", ["Source", "Frames", "Skipped", "Frozen", "Failed", "Last new one"], "No sources are configured.");
     const tasks = tablePanel("Tasks", ["Task", "State", "Since", "Votes", "Confidence", "Images", "Head", "Region"], "The device has one question about everything.");
-    const drift = tablePanel("Drift", ["Signal", "Value", "Seen", "What it says"], "No drift seen: recent images are like those of the training.");
+    const drift = tablePanel("Drift", ["Signal", "Value", "Seen", "What it says"], "No drift was seen in the events that are kept.");
     const updates = tablePanel("Updates", ["What", "State"], "No updates have come.");
     const health = el("section.panel.wide", { "aria-labelledby": "panel-health" }, el("h2", { id: "panel-health" }, "Health"), figures);
     const driftNote = el("p", { hidden: true }, "Labels for images on the ", el("a", { href: "#/label" }, "review list"), " start a training by themselves; the alert goes when a head that learned from them serves.");

@@ -69,6 +69,7 @@ export async function openRegions(app, root, wanted) {
         config = fresh;
         drawChoices();
         if (isUnchanged) change(shapeOf(stored()));
+        else draw();
     });
     root.append(trial.element, problems, el("div.row.choices", {}, el("label", {}, "Task ", task), el("label", {}, "Pictures of ", place), kind),
         el("div.editor", {}, el("div", {}, none, field), el("div.side", {}, el("h2", {}, "What it sees"), sees, el("label", { for: "region-numbers" }, "Numbers"), text,
@@ -215,7 +216,12 @@ export async function openRegions(app, root, wanted) {
             const index = shape.corners.length - 1;
             return drag(event, field, (to) => change(moveCorner(shape, index, to)));
         }
-        drag(event, field, (to) => change(box(from[0], from[1], to[0], to[1])));
+        // A click is no box.
+        let isBox = false;
+        drag(event, field, (to) => {
+            isBox ||= Math.hypot(to[0] - from[0], to[1] - from[1]) > STEP;
+            if (isBox) change(box(from[0], from[1], to[0], to[1]));
+        });
     });
 
     text.addEventListener("input", () => {
@@ -223,6 +229,8 @@ export async function openRegions(app, root, wanted) {
         if (found) change(found);
         else complain("These are no four numbers of a box, nor pairs of a polygon, from 0 to 1.");
     });
+
+    text.addEventListener("blur", draw);
 
     function drawSight() {
         const context = sees.getContext("2d");

@@ -110,9 +110,8 @@ export function difference(reports, version, served) {
     const of = (/** @type {number | null} */ wanted) => reports.find(({ head }) => head?.version === wanted);
     const report = of(version);
     if (!report?.challenger) return null;
-    const championOf = [...reports].filter(({ training, promoted }) => promoted && training < report.training)
-        .sort((a, b) => b.training - a.training)[0];
-    const isSame = Boolean(report.champion) && championOf?.head?.version === served;
+    // A report does not name its champion; the gate's words do.
+    const isSame = Boolean(report.champion) && new RegExp(`\\bhead ${served}\\b`).test(report.reason);
     const before = isSame ? report.champion : of(served)?.challenger;
     if (!before) return null;
     const recalls = new Map(before.per_class.map((/** @type {any} */ row) => [row.class, row.recall]));

@@ -180,6 +180,8 @@ function make(field, name, root, bound, extra) {
         display(input, bound.value(), schema);
         complain(null);
     };
+    // What came while it had the focus.
+    input.addEventListener("blur", () => show());
     display(input, bound.value(), schema);
     const isSwitch = isBox(input);
     const words = el("label", { for: id }, name);

@@ -2,7 +2,7 @@
 
 import { ApiError, read } from "../api.js";
 import { chart } from "../charts.js";
-import { confusionTable } from "../confusion.js";
+import { confusionTable, confusionWords } from "../confusion.js";
 import { button, el, keyed, say } from "../dom.js";
 import { listFigures, moment, percent } from "../figures.js";
 import { headsPanel } from "../heads.js";
@@ -37,7 +37,7 @@ export function empty(labelled, used) {
 
 /** @param {import("../main.js").App} app @param {HTMLElement} root */
 export async function open(app, root) {
-    const phase = el("p", { role: "status" });
+    const phase = el("p.phase");
     const bar = el("span");
     const progress = el("div.bar", { role: "progressbar", "aria-label": "Training", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 }, bar);
     const none = el("p.faint", { hidden: true });
@@ -49,16 +49,17 @@ export async function open(app, root) {
     const pick = /** @type {HTMLSelectElement} */ (el("select", { "aria-label": "Which training" }));
     const rows = el("tbody");
     const figures = el("dl.figures");
+    const about = el("p.faint");
     const confusion = el("div.scroll", { tabindex: 0, role: "region", "aria-label": "What was taken for what" });
     const heads = headsPanel(app, () => soon());
     const measured = el("div.panels.wide", { hidden: true },
         el("section.panel.wide", { "aria-labelledby": "curves-title" }, el("h2", { id: "curves-title" }, "Balanced accuracy"), charts, advised),
         el("section.panel.wide", { "aria-labelledby": "gate-title" }, el("div.row.spread", {}, el("h2", { id: "gate-title" }, "What the gate said"), pick),
             verdict, reason, change,
-            el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Recall by class, table" }, el("table", {}, el("caption.unseen", {}, "Recall by class"),
-                el("thead", {}, el("tr", {}, ...["Class", "Held out", "Recall", "Change", "Best ever"].map((name) => el("th", { scope: "col" }, name)))), rows)),
+            el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Recall by class, table" }, el("table.recalls", {}, el("caption.unseen", {}, "Recall by class"),
+                el("thead", {}, el("tr", {}, ...["Class", "Recall", "Change", "Held out", "Best ever"].map((name) => el("th", { scope: "col" }, name)))), rows)),
             el("details", {}, el("summary", {}, "Solver, lambda and other figures"), figures)),
-        el("section.panel.wide", { "aria-labelledby": "confusion-title" }, el("h2", { id: "confusion-title" }, "Taken for another"), confusion));
+        el("section.panel.wide", { "aria-labelledby": "confusion-title" }, el("h2", { id: "confusion-title" }, "Taken for another"), about, confusion));
     root.append(el("h1.unseen", {}, "Training"), el("div.panels", {},
         el("section.panel.wide", { "aria-labelledby": "now-title" }, el("div.row.spread", {}, el("h2", { id: "now-title" }, "Progress"),
             button("Train now", () => app.train(), { class: "primary" })), phase, progress, none),
@@ -96,7 +97,7 @@ export async function open(app, root) {
             { ...shared, title: "By number of labels", xName: "labels", isLog: true, series: learning(reports) },
         ].filter(({ series }) => series.some(({ points }) => points.length));
         const open = [...charts.querySelectorAll("details")].map((details) => details.open);
-        charts.replaceChildren(...plans.map(chart));
+        charts.replaceChildren(...plans.map((plan) => chart(plan, charts.clientWidth)));
         charts.querySelectorAll("details").forEach((details, at) => (details.open = open[at] ?? false));
         if (!plans.length) charts.append(el("p.faint", {}, "Too few images were held out to measure any head. More labels change that."));
     }
@@ -137,7 +138,9 @@ export async function open(app, root) {
         const counts = report.challenger?.confusion;
         if (!found?.matrix && counts) found = { training: report.training, head: report.head, classes: report.classes, matrix: counts, cells: [] };
         if (isClosed) return;
-        confusion.replaceChildren(found?.matrix ? confusionTable(found, app.about) : el("p.faint", {}, problem));
+        say(about, found?.matrix ? confusionWords(found) : problem);
+        confusion.hidden = !found?.matrix;
+        confusion.replaceChildren(...(found?.matrix ? [confusionTable(found, app.about)] : []));
     }
 
     async function reload() {
@@ -186,6 +189,6 @@ export async function open(app, root) {
 /** @param {import("../reports.js").ClassRow} row */
 function classRow({ name, support, recall, change, best, isForgotten, isWorse }) {
     const mark = isForgotten ? el("span.tag.bad", {}, "forgotten") : isWorse ? el("span.tag.warn", {}, "worse") : null;
-    return el("tr", {}, el("th", { scope: "row" }, name), el("td.number", {}, String(support)), el("td.number", {}, recall),
-        el("td", {}, change, mark && " ", mark), el("td", {}, best));
+    return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, recall), el("td", {}, change, mark && " ", mark),
+        el("td", {}, String(support)), el("td", {}, best));
 }

@@ -67,11 +67,11 @@ test("classes that were lost or forgotten are marked", () => {
 });
 
 test("two heads are compared on the same images where a training did", () => {
-    const reports = [report(1, { challenger: figures(0.8, { a: 0.8, old: 1 }) }), report(2, { promoted: false, challenger: figures(0.9, { a: 0.9, b: 0.7 }), champion: figures(0.85, { a: 0.85, old: 1 }) })];
+    const reports = [report(1, { challenger: figures(0.8, { a: 0.8, old: 1 }) }), report(2, { promoted: false, reason: "kept head 1: head 2 may be worse", challenger: figures(0.9, { a: 0.9, b: 0.7 }), champion: figures(0.85, { a: 0.85, old: 1 }) })];
     const same = difference(reports, 2, 1);
     assert.equal(same.same, true);
     assert.deepEqual(same.rows.map(({ name, change }) => [name, change]), [["a", "+5 points"], ["b", "new"], ["old", "lost"]]);
-    const other = difference([...reports, report(3)], 2, 3);
+    const other = difference([...reports, report(11)], 2, 11);
     assert.equal(other.same, false);
     assert.equal(difference(reports, 7, 1), null);
     assert.equal(difference(reports, 1, null), null);
