@@ -1,6 +1,7 @@
 /** Curves as pictures with a table beside them: nothing in them is to be had by sight or by pointer alone. */
 
 import { el, svg } from "./dom.js";
+import { scrollTable } from "./tables.js";
 
 /** @typedef {{x: number, y: number, low?: number, high?: number}} Point `low` and `high` bound its interval */
 /** @typedef {{name: string, kind: "first" | "second", points: Point[]}} Series */
@@ -30,7 +31,10 @@ export function scale(low, high, from, to, isLog = false) {
     return (value) => (span === 0 ? (from + to) / 2 : from + ((bend(value) - bend(low)) / span) * (to - from));
 }
 
-/** Round values from `low` to `high`, about `wanted` of them. @param {number} low @param {number} high @param {number} wanted */
+/**
+ * Round values from `low` to `high`, about `wanted` of them.
+ * @param {number} low @param {number} high @param {number} wanted
+ */
 export function ticks(low, high, wanted) {
     const rough = (high - low) / wanted;
     if (!(rough > 0)) return [low];
@@ -89,12 +93,15 @@ export function chart(plan, room) {
         svg("line.grid", { x1: EDGE.left, x2: width - EDGE.right, y1: up(value), y2: up(value) }),
         svg("text.tick.before", { x: EDGE.left - 6, y: up(value) + 4 }, words(value)),
     ]);
-    const columns = (isLog ? logTicks(first, last) : ticks(first, last, Math.min(6, width / 60)).filter(Number.isInteger)).flatMap((value) => [
+    const marks = isLog ? logTicks(first, last) : ticks(first, last, Math.min(6, width / 60)).filter(Number.isInteger);
+    const columns = marks.flatMap((value) => [
         svg("line.mark-at", { x1: across(value), x2: across(value), y1: foot, y2: foot + 5 }),
         svg("text.tick.under", { x: across(value), y: foot + 18 }, String(value)),
     ]);
-    const name = svg("text.tick.under", { x: (EDGE.left + width - EDGE.right) / 2, y: HEIGHT - 6 }, isLog ? `${xName} (log)` : xName);
-    const picture = svg("svg.curve", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": summary({ ...plan, series }) },
+    const middle = (EDGE.left + width - EDGE.right) / 2;
+    const name = svg("text.tick.under", { x: middle, y: HEIGHT - 6 }, isLog ? `${xName} (log)` : xName);
+    const says = summary({ ...plan, series });
+    const picture = svg("svg.curve", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": says },
         ...rows, ...columns, name, ...series.map((one) => draw(one, across, up)));
     return el("figure.chart", {}, el("figcaption", {}, el("strong", {}, title), " ", ...series.map(legend)), picture, tableOf(plan));
 }
@@ -106,16 +113,23 @@ function draw({ kind, points }, across, up) {
         ...[...points].reverse().map((point) => `${at(point)},${up(point.low ?? point.y)}`)];
     return svg(`g.${kind}`, {},
         points.length > 1 && svg("polygon.band", { points: band.join(" ") }),
-        points.length === 1 && svg("line.whisker", { x1: at(points[0]), x2: at(points[0]), y1: up(points[0].low ?? points[0].y), y2: up(points[0].high ?? points[0].y) }),
+        points.length === 1 && whisker(points[0], at(points[0]), up),
         svg("polyline.line", { points: points.map((point) => `${at(point)},${up(point.y)}`).join(" ") }),
         ...points.map((point) => (kind === "first"
             ? svg("circle.dot", { cx: at(point), cy: up(point.y), r: 3.5 })
             : svg("rect.dot", { x: at(point) - 3.2, y: up(point.y) - 3.2, width: 6.4, height: 6.4 }))));
 }
 
+/**
+ * The interval of a point that stands alone.
+ * @param {Point} point @param {number} x @param {(y: number) => number} up
+ */
+const whisker = ({ y, low, high }, x, up) => svg("line.whisker", { x1: x, x2: x, y1: up(low ?? y), y2: up(high ?? y) });
+
 /** @param {Series} series */
 const legend = ({ name, kind }) => el("span.legend", {},
-    svg(`svg.sample.${kind}`, { viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("line.line", { x1: 0, x2: 24, y1: 5, y2: 5 }),
+    svg(`svg.sample.${kind}`, { viewBox: "0 0 24 10", "aria-hidden": "true" },
+        svg("line.line", { x1: 0, x2: 24, y1: 5, y2: 5 }),
         kind === "first" ? svg("circle.dot", { cx: 12, cy: 5, r: 3.5 }) : svg("rect.dot", { x: 8.8, y: 1.8, width: 6.4, height: 6.4 })),
     " ", name);
 
@@ -127,8 +141,7 @@ function tableOf({ title, xName, series, words }) {
             low === undefined || high === undefined ? words(y) : `${words(y)} (${words(low)} to ${words(high)})`);
         return el("td", {}, said.join(", ") || "–");
     };
-    return el("details", {}, el("summary", {}, "As a table"), el("div.scroll", { tabindex: 0, role: "region", "aria-label": `${title}, table` }, el("table", {},
-        el("caption.unseen", {}, title),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, xName), ...series.map(({ name }) => el("th", { scope: "col" }, name)))),
-        el("tbody", {}, ...xs.map((x) => el("tr", {}, el("th", { scope: "row" }, String(x)), ...series.map((one) => cell(one, x))))))));
+    const body = el("tbody", {}, ...xs.map((x) => el("tr", {}, el("th", { scope: "row" }, String(x)),
+        ...series.map((one) => cell(one, x)))));
+    return el("details", {}, el("summary", {}, "As a table"), scrollTable(title, [xName, ...series.map(({ name }) => name)], body));
 }

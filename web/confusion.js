@@ -3,7 +3,8 @@
 import { el } from "./dom.js";
 import { shade } from "./reports.js";
 
-/** @typedef {{training: number, head: {version: number}, classes: string[], matrix: number[][], cells: {true: number, predicted: number, images: string[]}[]}} Confusion */
+/** @typedef {{true: number, predicted: number, images: string[]}} Cell */
+/** @typedef {{training: number, head: {version: number}, classes: string[], matrix: number[][], cells: Cell[]}} Confusion */
 
 /** The most images that an address names. */
 const MOST = 50;
@@ -20,7 +21,8 @@ export function cellArgs({ cells, classes }, row, column) {
 
 /** How the table reads. @param {Confusion} confusion */
 export const confusionWords = ({ head, training }) =>
-    `Rows: the label. Columns: the answer of head ${head?.version ?? "–"} on images that it had not seen, training ${training}. A number leads to its images.`;
+    `Rows: the label. Columns: the answer of head ${head?.version ?? "–"} on images that it had not seen, training ${training}. `
+    + "A number leads to its images.";
 
 /** @param {Confusion} confusion @param {Record<string, string>} about the task */
 export function confusionTable(confusion, about) {
@@ -33,11 +35,14 @@ export function confusionTable(confusion, about) {
         const query = new URLSearchParams({ ...cellArgs(confusion, row, column), ...about });
         const says = row === column
             ? `${count} of ${classes[row]} right` : `${count} of ${classes[row]} taken for ${classes[column]}`;
-        return el("td.number", { class: `${kind}${row === column ? " right" : ""}` }, el("a", { href: `#/samples?${query}`, "aria-label": says, title: says }, String(count)));
+        return el("td.number", { class: `${kind}${row === column ? " right" : ""}` },
+            el("a", { href: `#/samples?${query}`, "aria-label": says, title: says }, String(count)));
     };
     return el("table.confusion", {},
         el("caption.unseen", {}, "What was taken for what"),
-        el("thead", {}, el("tr", {}, el("td", {}), ...classes.map((name) => el("th.number", { scope: "col", title: name }, el("span", {}, name))))),
-        el("tbody", {}, ...matrix.map((counts, row) => el("tr", {}, el("th", { scope: "row", title: classes[row] }, el("span", {}, classes[row])),
+        el("thead", {}, el("tr", {}, el("td", {}),
+            ...classes.map((name) => el("th.number", { scope: "col", title: name }, el("span", {}, name))))),
+        el("tbody", {}, ...matrix.map((counts, row) => el("tr", {},
+            el("th", { scope: "row", title: classes[row] }, el("span", {}, classes[row])),
             ...classes.map((_, column) => cell(counts, row, column))))));
 }

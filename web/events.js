@@ -22,7 +22,7 @@ export function eventWords(event) {
         case "drift": return `${event.kind} (${driftValue(event)}): ${reason}`;
         case "novel": return `an image is unlike all that is known, novelty ${Number(event.novelty).toPrecision(3)}`;
         case "evicted": return `${event.count} samples: ${event.why}`;
-        case "update_failed": return `${event.kind} ${[event.name, event.version].filter((part) => part !== undefined && part !== null).join(" ")}: ${reason}`;
+        case "update_failed": return `${[event.kind, event.name, event.version].filter((part) => part ?? false).join(" ")}: ${reason}`;
         case "error": return `${event.topic ?? event.source ?? ""}: ${reason}`;
         default: return reason || rest(event);
     }
@@ -49,14 +49,20 @@ export const eventKey = ({ boot, seq, ts }) => `${boot}-${seq}-${ts}`;
 /** One more event, the newest first. @param {Event[]} events @param {Event} event */
 export const withEvent = (events, event) => [event, ...events.filter((other) => eventKey(other) !== eventKey(event))].slice(0, MOST);
 
-/** Which types there are, each with its number, in the order of their names. @param {Event[]} events @returns {[string, number][]} */
+/**
+ * Which types there are, each with its number, in the order of their names.
+ * @param {Event[]} events @returns {[string, number][]}
+ */
 export function typesOf(events) {
     const counts = new Map();
     for (const { event_type: type } of events) counts.set(type, (counts.get(type) ?? 0) + 1);
     return [...counts].sort(([a], [b]) => a.localeCompare(b));
 }
 
-/** The latest drift of each kind. @param {Event[]} events the newest first @param {string | null} [task] @returns {Event[]} */
+/**
+ * The latest drift of each kind.
+ * @param {Event[]} events the newest first @param {string | null} [task] @returns {Event[]}
+ */
 export function latestDrift(events, task = null) {
     const found = new Map();
     for (const event of events) {

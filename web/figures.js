@@ -15,7 +15,10 @@ export function points(change) {
     return `${value > 0 ? "+" : value < 0 ? "−" : "±"}${Math.abs(value)} ${Math.abs(value) === 1 ? "point" : "points"}`;
 }
 
-/** A share with its 95 % interval. @param {number | null | undefined} ratio @param {[number, number] | null | undefined} interval */
+/**
+ * A share with its 95 % interval.
+ * @param {number | null | undefined} ratio @param {[number, number] | null | undefined} interval
+ */
 export function between(ratio, interval) {
     return interval ? `${percent(ratio)} (${percent(interval[0])} to ${percent(interval[1])})` : percent(ratio);
 }

@@ -2,8 +2,9 @@
 
 import { act } from "./api.js";
 import { ask, button, el, keyed, say } from "./dom.js";
-import { moment, percent } from "./figures.js";
+import { megabytes, moment, percent } from "./figures.js";
 import { difference, former } from "./reports.js";
+import { scrollTable } from "./tables.js";
 
 /** How a status reads. */
 const STATUS = /** @type {Record<string, string>} */ ({ champion: "in service", kept: "kept", rejected: "rejected" });
@@ -15,8 +16,7 @@ const STATUS = /** @type {Record<string, string>} */ ({ champion: "in service", 
 export function headsPanel(app, changed) {
     const body = el("tbody");
     const none = el("p.faint", {}, "No head yet: the first training makes one.");
-    const table = el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Heads, table" }, el("table.heads", {}, el("caption.unseen", {}, "Heads that are kept, the newest first"),
-        el("thead", {}, el("tr", {}, ...["Version", "Status", "Accuracy", "Act", "Created", "Reason"].map((name) => el("th", { scope: "col" }, name)))), body));
+    const table = scrollTable("Heads, the newest first", ["Version", "Status", "Accuracy", "Act", "Created", "Reason"], body, "heads");
     const back = button("Roll back", () => rollBack());
     const out = button("Export", () => exportHead());
     const written = el("p.mono", { hidden: true });
@@ -46,10 +46,12 @@ export function headsPanel(app, changed) {
         const answer = await ask(`Put head ${head.version} in service?`, [
             el("p", {}, served ? `It takes the place of ${named(served)}, which is kept.` : "No head serves now."),
             head.status === "rejected" && el("p", {}, `The gate rejected it: ${head.reason}`),
-            ...(found ? [differenceTable(found)] : [el("p.faint", {}, "No report has both of them, so what it changes by class is not known.")]),
+            found ? differenceTable(found)
+                : el("p.faint", {}, "No report has both of them, so what it changes by class is not known."),
         ], [{ label: "Cancel", value: "" }, { label: "Promote", value: "yes", primary: true }]);
         if (answer !== "yes") return;
-        const words = (/** @type {any} */ { head, from }) => `${capital(named(head))} serves now${from ? `; before it was ${named(from)}` : ""}.`;
+        const words = (/** @type {any} */ { head, from }) =>
+            `${capital(named(head))} serves now${from ? `; before it was ${named(from)}` : ""}.`;
         if (await carryOut("promote", { head: String(head.version) }, words)) changed();
     }
 
@@ -57,7 +59,8 @@ export function headsPanel(app, changed) {
         const served = heads.find(({ status }) => status === "champion");
         const before = former(heads);
         const answer = await ask("Roll back?", [
-            el("p", {}, `${capital(named(served))} leaves service and is rejected. The head that served before it does again${before ? `: ${named(before)}, by this list` : ""}.`),
+            el("p", {}, `${capital(named(served))} leaves service and is rejected.`),
+            el("p", {}, `The head that served before it does again${before ? `: ${named(before)}, by this list` : ""}.`),
         ], [{ label: "Cancel", value: "" }, { label: "Roll back", value: "yes", primary: true }]);
         if (answer !== "yes") return;
         const words = (/** @type {any} */ { head, from }) => `Rolled back from ${named(from)} to ${named(head)}.`;
@@ -67,7 +70,7 @@ export function headsPanel(app, changed) {
     async function exportHead() {
         out.disabled = true;
         app.announce("The export takes a moment.");
-        const data = await carryOut("export", {}, ({ path, bytes }) => `Exported: ${path} on the device, ${(bytes / 1048576).toFixed(1)} MB.`);
+        const data = await carryOut("export", {}, ({ path, bytes }) => `Exported: ${path} on the device, ${megabytes(bytes)}.`);
         out.disabled = false;
         if (!data) return;
         say(written, `${data.path} (head ${data.head.version}, SHA-256 ${data.sha256})`);
@@ -90,12 +93,13 @@ export function headsPanel(app, changed) {
         tag.classList.toggle("bad", head.status === "rejected");
         say(reason, head.reason);
         keyed(acts, head.status === "champion" ? [] : [head], () => "promote", () =>
-            button("Promote", () => promote(heads.find(({ version }) => version === head.version)), { "aria-label": `Promote head ${head.version}` }));
+            button("Promote", () => promote(heads.find(({ version }) => version === head.version)),
+                { "aria-label": `Promote head ${head.version}` }));
     }
 
     return {
-        element: el("section.panel.wide", { "aria-labelledby": "heads-title" }, el("div.row.spread", {}, el("h2", { id: "heads-title" }, "Heads"),
-            el("div.row", {}, back, out)), none, table, written),
+        element: el("section.panel.wide", { "aria-labelledby": "heads-title" },
+            el("div.row.spread", {}, el("h2", { id: "heads-title" }, "Heads"), el("div.row", {}, back, out)), none, table, written),
         draw(present, known) {
             heads = present;
             reports = known;
@@ -115,10 +119,11 @@ export function headsPanel(app, changed) {
 
 /** @param {NonNullable<ReturnType<typeof difference>>} found */
 function differenceTable({ same, rows }) {
-    return el("div", {}, el("p", {}, same ? "Recall by class, on the same images:" : "Recall by class, each as its own training measured it, on different images:"),
-        el("table", {}, el("thead", {}, el("tr", {}, ...["Class", "Now", "With it", "Change"].map((name) => el("th", { scope: "col" }, name)))),
-            el("tbody", {}, ...rows.map(({ name, before, after, change }) => el("tr", {}, el("th", { scope: "row" }, name),
-                ...[before, after, change].map((text) => el("td.number", {}, text)))))));
+    const how = same ? "on the same images" : "each as its own training measured it, on different images";
+    const row = (/** @type {{name: string, before: string, after: string, change: string}} */ { name, before, after, change }) =>
+        el("tr", {}, el("th", { scope: "row" }, name), ...[before, after, change].map((text) => el("td", {}, text)));
+    return el("div", {}, el("p", {}, `Recall by class, ${how}:`),
+        scrollTable("Recall by class", ["Class", "Now", "With it", "Change"], el("tbody", {}, ...rows.map(row)), "recalls"));
 }
 
 /** @param {string} text */

@@ -3,6 +3,7 @@
 import { el, keyed, say } from "./dom.js";
 import { driftValue, latestDrift } from "./events.js";
 import { count, duration, listFigures, megabytes, moment, NOTHING, percent } from "./figures.js";
+import { scrollTable } from "./tables.js";
 
 /** @param {any} ignored what the last listing passed over */
 export function ignoredWords(ignored) {
@@ -27,16 +28,25 @@ export function figuresOf(status) {
         ["On the disk", megabytes(status.store_bytes)],
         ["Memory", megabytes(status.rss_bytes)],
         ["Temperature", status.temperature_c === null || status.temperature_c === undefined ? "no sensor" : `${status.temperature_c} °C`],
-        ["Clock", status.time_synced === null || status.time_synced === undefined ? "not known" : status.time_synced ? "set by a time server" : "not set by a time server"],
+        ["Clock", clockWords(status.time_synced)],
         ["Broker", status.broker === "off" ? "none configured" : known(status.broker)],
         ["Messages not sent", known(status.spooled)],
         ["Errors since the start", known(status.errors_total)],
         ["Last training", moment(status.last_train)],
         ["Backbone", known(status.backbone)],
-        ...(status.shadow ? /** @type {[string, string][]} */ ([["Head in shadow", `head ${status.shadow.head?.version ?? status.shadow.version ?? ""}`]]) : []),
-        ...(status.switch ? /** @type {[string, string][]} */ ([["Change of backbone", switchWords(status.switch)]]) : []),
+        .../** @type {[string, string][]} */ (status.shadow ? [["Head in shadow", `head ${shadowOf(status.shadow)}`]] : []),
+        .../** @type {[string, string][]} */ (status.switch ? [["Change of backbone", switchWords(status.switch)]] : []),
     ];
 }
+
+/** @param {boolean | null | undefined} isSynced */
+function clockWords(isSynced) {
+    if (isSynced === null || isSynced === undefined) return "not known";
+    return isSynced ? "set by a time server" : "not set by a time server";
+}
+
+/** @param {any} shadow */
+const shadowOf = (shadow) => shadow.head?.version ?? shadow.version ?? "";
 
 /** @param {any} change */
 const switchWords = ({ name, phase, embedded, of, reason }) =>
@@ -57,7 +67,8 @@ export function stateWords(state) {
 /** What is in progress of an update. @param {any} state */
 export function updateWords(state) {
     const { installed_version: installed, latest_version: latest, phase, update_percentage: share, error } = state;
-    const progress = state.in_progress ? `version ${latest}: ${phase}${share === null ? "" : `, ${share} %`}` : phase === "idle" ? "nothing in progress" : phase;
+    const working = `version ${latest}: ${phase}${share === null ? "" : `, ${share} %`}`;
+    const progress = state.in_progress ? working : phase === "idle" ? "nothing in progress" : phase;
     return `${installed ? `version ${installed} installed` : "none installed"}; ${progress}${error ? `; refused: ${error.message}` : ""}`;
 }
 
@@ -66,14 +77,15 @@ function tablePanel(title, columns, empty) {
     const id = `panel-${title.toLowerCase().replaceAll(" ", "-")}`;
     const body = el("tbody");
     const none = el("p.faint", {}, empty);
-    const table = el("div.scroll", { tabindex: 0, role: "region", "aria-label": `${title}, table` }, el("table", {}, el("caption.unseen", {}, title),
-        el("thead", {}, el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name)))), body));
+    const table = scrollTable(title, columns, body);
     const element = el("section.panel.wide", { "aria-labelledby": id }, el("h2", { id }, title), none, table);
     /** @param {[string, ...(string | Node)[]][]} rows each begins with its name */
     const draw = (rows) => {
         none.hidden = rows.length > 0;
         table.hidden = rows.length === 0;
-        keyed(body, rows, ([name]) => name, ([name, ...cells]) => el("tr", {}, el("th", { scope: "row" }, name), ...cells.map((cell) => el("td", {}, cell))),
+        const make = (/** @type {[string, ...(string | Node)[]]} */ [name, ...cells]) =>
+            el("tr", {}, el("th", { scope: "row" }, name), ...cells.map((cell) => el("td", {}, cell)));
+        keyed(body, rows, ([name]) => name, make,
             (row, [, ...cells]) => cells.forEach((cell, at) => {
                 const place = row.children[at + 1];
                 if (typeof cell === "string") say(place, cell);
@@ -81,6 +93,17 @@ function tablePanel(title, columns, empty) {
             }));
     };
     return { element, draw };
+}
+
+/**
+ * Alerts by their id; those of the last status while nothing is heard.
+ * @param {import("./live.js").Live} live @param {any} status
+ */
+function alertsUp(live, status) {
+    const heard = [...live.latest].filter(([topic]) => topic.startsWith("alert/"));
+    const kept = live.state === "open" ? [] : (status?.alerts ?? []);
+    return new Map([...kept.map((/** @type {any} */ alert) => [alert.id, alert]),
+        ...heard.map(([topic, alert]) => [topic.slice("alert/".length), alert])]);
 }
 
 /** @param {Element} row @param {{severity: string, since: string, text: string}} alert */
@@ -102,25 +125,28 @@ export function healthPanels(app) {
     const calm = el("p.faint", {}, "Nothing does.");
     const alerts = el("ul.alerts");
     const sources = tablePanel("Sources", ["Source", "Frames", "Skipped", "Frozen", "Failed", "Last new one"], "No sources are configured.");
-    const tasks = tablePanel("Tasks", ["Task", "State", "Since", "Votes", "Confidence", "Images", "Head", "Region"], "The device has one question about everything.");
+    const tasks = tablePanel("Tasks", ["Task", "State", "Since", "Votes", "Confidence", "Images", "Head", "Region"], "No tasks are configured.");
     const drift = tablePanel("Drift", ["Signal", "Value", "Seen", "What it says"], "No drift was seen in the events that are kept.");
     const updates = tablePanel("Updates", ["What", "State"], "No updates have come.");
     const health = el("section.panel.wide", { "aria-labelledby": "panel-health" }, el("h2", { id: "panel-health" }, "Health"), figures);
-    const driftNote = el("p", { hidden: true }, "Labels for images on the ", el("a", { href: "#/label" }, "review list"), " start a training by themselves; the alert goes when a head that learned from them serves.");
+    const driftNote = el("p", { hidden: true }, "Labels for images on the ", el("a", { href: "#/label" }, "review list"),
+        " start a training by themselves; the alert goes when a head that learned from them serves.");
     drift.element.append(driftNote);
 
     /** @param {any[]} events the newest first */
     function draw(events) {
         const { live, status } = app;
-        const byTopic = [...live.latest].filter(([topic]) => topic.startsWith("alert/")).map(([topic, alert]) => [topic.slice("alert/".length), alert]);
-        const up = new Map([...(live.state === "open" ? [] : status?.alerts ?? []).map((/** @type {any} */ alert) => [alert.id, alert]), ...byTopic]);
+        const up = alertsUp(live, status);
         calm.hidden = up.size > 0;
-        keyed(alerts, up, ([id]) => id, ([id]) => el("li", {}, el("span.tag", {}), " ", el("strong", {}, id), " ", el("small", {}), " ", el("span", {})));
+        keyed(alerts, up, ([id]) => id, ([id]) =>
+            el("li", {}, el("span.tag", {}), " ", el("strong", {}, id), " ", el("small", {}), " ", el("span", {})));
         for (const row of alerts.children) drawAlert(row, up.get(/** @type {HTMLElement} */ (row).dataset.key));
         const isDrifting = [...up.keys()].some((id) => id.startsWith("drift"));
         driftNote.hidden = !isDrifting;
-        drift.draw(latestDrift(events).map((event) => [[event.task, event.kind].filter(Boolean).join(" "), driftValue(event), moment(event.ts), event.reason ?? ""]));
-        updates.draw([...live.latest].filter(([topic]) => /^update\/[^/]+\/state$/.test(topic)).map(([topic, state]) => [topic.split("/")[1], updateWords(state)]));
+        drift.draw(latestDrift(events).map((event) =>
+            [[event.task, event.kind].filter(Boolean).join(" "), driftValue(event), moment(event.ts), event.reason ?? ""]));
+        updates.draw([...live.latest].filter(([topic]) => /^update\/[^/]+\/state$/.test(topic))
+            .map(([topic, state]) => [topic.split("/")[1], updateWords(state)]));
         if (!status) return;
         listFigures(figures, figuresOf(status));
         sources.draw(Object.entries(status.sources ?? {}).map(([id, { frames, skipped, frozen, failed, last }]) =>
@@ -128,12 +154,14 @@ export function healthPanels(app) {
         tasks.draw(Object.entries(status.tasks ?? {}).map(([id, task]) => {
             const state = live.latest.get(`task/${id}/state`);
             const { state: said, votes, confidence } = stateWords(state);
+            const region = `#/system?${new URLSearchParams({ regions: id, task: id })}`;
             return [id, said, moment(state?.since ?? state?.ts), votes, confidence, `${task.samples}, ${count(task.labelled, "label")}`,
-                task.head ? `version ${task.head.version}` : "none", el("a", { href: `#/system?${new URLSearchParams({ regions: id, task: id })}`, "aria-label": `Region of ${id}` }, "Region")];
+                task.head ? `version ${task.head.version}` : "none", el("a", { href: region, "aria-label": `Region of ${id}` }, "Region")];
         }));
         tasks.element.hidden = Object.keys(status.tasks ?? {}).length === 0;
         sources.element.hidden = Object.keys(status.sources ?? {}).length === 0;
     }
-    const needs = el("section.panel.wide", { "aria-labelledby": "panel-needs" }, el("h2", { id: "panel-needs" }, "What needs a person"), calm, alerts);
+    const needs = el("section.panel.wide", { "aria-labelledby": "panel-needs" },
+        el("h2", { id: "panel-needs" }, "What needs a person"), calm, alerts);
     return { elements: [{ element: needs }, { element: health }, tasks, sources, drift, updates].map(({ element }) => element), draw };
 }

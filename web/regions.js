@@ -38,7 +38,10 @@ export function bounds({ kind, corners }) {
     return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
 }
 
-/** Moves a corner; those of a box that share its sides go along. @param {Shape} shape @param {number} index @param {Corner} to @returns {Shape} */
+/**
+ * Moves a corner; those of a box that share its sides go along.
+ * @param {Shape} shape @param {number} index @param {Corner} to @returns {Shape}
+ */
 export function moveCorner({ kind, corners }, index, [x, y]) {
     const to = /** @type {Corner} */ ([tidy(x), tidy(y)]);
     if (kind !== "box") return { kind, corners: corners.map((corner, at) => (at === index ? to : corner)) };
@@ -50,7 +53,10 @@ export function moveCorner({ kind, corners }, index, [x, y]) {
     return box(moved[0], moved[1], facing[0], facing[1]);
 }
 
-/** A polygon with one more corner, halfway to the next one. @param {Shape} shape @param {number} after @returns {Shape} */
+/**
+ * A polygon with one more corner, halfway to the next one.
+ * @param {Shape} shape @param {number} after @returns {Shape}
+ */
 export function splitSide({ corners }, after) {
     const from = corners[after];
     const to = corners[(after + 1) % corners.length];
@@ -59,9 +65,13 @@ export function splitSide({ corners }, after) {
 }
 
 /** A polygon with one more corner at its end. @param {Shape} shape @param {Corner} corner @returns {Shape} */
-export const addCorner = ({ corners }, [x, y]) => ({ kind: "polygon", corners: corners.length < MOST_CORNERS ? [...corners, [tidy(x), tidy(y)]] : corners });
+export const addCorner = ({ corners }, [x, y]) =>
+    ({ kind: "polygon", corners: corners.length < MOST_CORNERS ? [...corners, [tidy(x), tidy(y)]] : corners });
 
-/** A box without a corner is a polygon of three; a polygon of one corner is none. @param {Shape} shape @param {number} index @returns {Shape} */
+/**
+ * A box without a corner is a polygon of three; a polygon of one corner is none.
+ * @param {Shape} shape @param {number} index @returns {Shape}
+ */
 export const removeCorner = ({ corners }, index) => ({ kind: "polygon", corners: corners.filter((_, at) => at !== index) });
 
 /** The same as another kind, as near as can be. @param {Shape} shape @param {Shape["kind"]} kind @returns {Shape} */
@@ -116,7 +126,10 @@ export function targets({ sources = [], watch = [] }) {
 /** @param {any} entry @param {Target} target */
 const isOf = (entry, target) => (entry.source ?? null) === (target.source ?? null) && (entry.watch ?? null) === (target.watch ?? null);
 
-/** The region of a task in the pictures of one place; undefined where it does not look at them by name. @param {any} task @param {Target} target */
+/**
+ * The region of a task in the pictures of one place; undefined where it does not look at them by name.
+ * @param {any} task @param {Target} target
+ */
 export function regionIn(task, target) {
     const entry = (task?.from ?? []).find((/** @type {any} */ one) => isOf(one, target));
     return entry ? (entry.region ?? null) : undefined;

@@ -3,7 +3,10 @@
 import { picture, read } from "./api.js";
 import { Index } from "./columns.js";
 import { button, el, keyed, say, svg } from "./dom.js";
-import { addCorner, become, bounds, box, firstTarget, moveCorner, parse, print, regionIn, regionOf, removeCorner, shapeOf, splitSide, targets, withRegion, wrong } from "./regions.js";
+import {
+    addCorner, become, bounds, box, firstTarget, moveCorner, parse, print, regionIn, regionOf, removeCorner, shapeOf, splitSide, targets,
+    withRegion, wrong,
+} from "./regions.js";
 import { patchOf, same } from "./settings.js";
 import { previewAndApply, rejections, settingsProblem, trialLine } from "./trial.js";
 
@@ -15,6 +18,13 @@ const STEP = 0.01;
 const ARROWS = /** @type {Record<string, Corner>} */ ({ ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] });
 /** Where a task is made, for a device with one question. */
 const ONLY = "default";
+
+const HELP = {
+    numbers: "Shares of width and height from the upper left: left, top, right, bottom for a box; x y; x y; x y … for a polygon; "
+        + "empty for the whole picture.",
+    corners: "Drag a box, or click the corners of a polygon. A corner with the focus moves by the arrow keys, with Shift ten times "
+        + "as far, and goes by Delete.",
+};
 
 /** @param {number} share */
 const words = (share) => `${Math.round(share * 1000) / 10} %`;
@@ -30,10 +40,13 @@ export async function openRegions(app, root, wanted) {
     const dim = svg("path.outside", { "fill-rule": "evenodd" });
     const line = svg("path.edge", {});
     const corners = el("div.corners");
-    const field = el("div.field", {}, image, svg("svg.overlay", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, dim, line), corners);
-    const sees = /** @type {HTMLCanvasElement} */ (el("canvas", { role: "img", "aria-label": "What the task sees", width: 320, height: 240 }));
+    const overlay = svg("svg.overlay", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, dim, line);
+    const field = el("div.field", {}, image, overlay, corners);
+    const sees = /** @type {HTMLCanvasElement} */ (el("canvas", { role: "img", "aria-label": "What the task sees" }));
     const none = el("p.faint", { hidden: true }, "No picture of this has arrived yet; numbers can be given all the same.");
-    const text = /** @type {HTMLInputElement} */ (el("input", { type: "text", id: "region-numbers", autocomplete: "off", spellcheck: "false", "aria-describedby": "region-help region-problem" }));
+    const text = /** @type {HTMLInputElement} */ (el("input", {
+        type: "text", id: "region-numbers", autocomplete: "off", spellcheck: "false", "aria-describedby": "region-help region-problem",
+    }));
     const trouble = el("p.problem", { id: "region-problem", role: "alert", hidden: true });
     const note = el("p.faint");
     const problems = el("div");
@@ -71,11 +84,12 @@ export async function openRegions(app, root, wanted) {
         if (isUnchanged) change(shapeOf(stored()));
         else draw();
     });
-    root.append(trial.element, problems, el("div.row.choices", {}, el("label", {}, "Task ", task), el("label", {}, "Pictures of ", place), kind),
-        el("div.editor", {}, el("div", {}, none, field), el("div.side", {}, el("h2", {}, "What it sees"), sees, el("label", { for: "region-numbers" }, "Numbers"), text,
-            el("p.faint", { id: "region-help" }, "Shares of width and height from the upper left: left, top, right, bottom for a box; x y; x y; x y … for a polygon; empty for the whole picture."),
-            trouble, el("p.faint", {}, "Drag a box, or click the corners of a polygon. A corner with the focus moves by the arrow keys, with Shift ten times as far, and goes by Delete."),
-            note, el("div.row", {}, more, reset, save))));
+    root.append(trial.element, problems,
+        el("div.row.choices", {}, el("label", {}, "Task ", task), el("label", {}, "Pictures of ", place), kind),
+        el("div.editor", {}, el("div", {}, none, field), el("div.side", {},
+            el("h2", {}, "What it sees"), sees,
+            el("label", { for: "region-numbers" }, "Numbers"), text, el("p.faint", { id: "region-help" }, HELP.numbers), trouble,
+            el("p.faint", {}, HELP.corners), note, el("div.row", {}, more, reset, save))));
 
     function drawChoices() {
         const ids = tasks().map((/** @type {any} */ { id }) => id);
@@ -83,7 +97,7 @@ export async function openRegions(app, root, wanted) {
         if (!all.includes(chosen)) chosen = all.includes(app.task) ? app.task : all[0];
         keyed(task, all, (id) => id, (id) => el("option", { value: id }, id));
         task.value = chosen;
-        say(note, ids.length ? "" : "The device has one question about everything. Saved, it becomes a task called default, which keeps its labels.");
+        say(note, ids.length ? "" : "The device has one question about everything. Saved, it becomes a task called default.");
         places = targets(config.effective);
         keyed(place, places, ({ name }) => name, ({ name }) => el("option", { value: name }, name));
         place.value = places.find((one) => same(one.target, target))?.name ?? places[0].name;
@@ -133,8 +147,8 @@ export async function openRegions(app, root, wanted) {
         const path = shape.corners.length ? `M${shape.corners.map((point) => point.join(" ")).join("L")}Z` : "";
         dim.setAttribute("d", shape.corners.length > 2 ? `M0 0H1V1H0Z${path}` : "");
         line.setAttribute("d", path);
-        keyed(corners, shape.corners.map((at, index) => ({ at, index })), ({ index }) => String(index), ({ index, at }) => drawCorner(makeCorner(index), at, index),
-            (element, { at, index }) => drawCorner(element, at, index));
+        keyed(corners, shape.corners.map((at, index) => ({ at, index })), ({ index }) => String(index),
+            ({ index, at }) => drawCorner(makeCorner(index), at, index), (element, { at, index }) => drawCorner(element, at, index));
         if (document.activeElement !== text) text.value = print(shape);
         complain(wrong(shape));
         more.hidden = shape.kind !== "polygon";
@@ -195,7 +209,10 @@ export async function openRegions(app, root, wanted) {
         return [(clientX - left) / width, (clientY - top) / height];
     }
 
-    /** Follows a pointer until it is lifted. @param {PointerEvent} event @param {HTMLElement} holder @param {(to: Corner) => void} moved */
+    /**
+     * Follows a pointer until it is lifted.
+     * @param {PointerEvent} event @param {HTMLElement} holder @param {(to: Corner) => void} moved
+     */
     function drag(event, holder, moved) {
         holder.setPointerCapture(event.pointerId);
         const move = (/** @type {PointerEvent} */ next) => moved(placeOf(next));
@@ -254,7 +271,8 @@ export async function openRegions(app, root, wanted) {
     async function submit() {
         const next = withRegion(tasks(), chosen, target, regionOf(shape));
         problems.replaceChildren();
-        const version = await previewAndApply(app, patchOf(config, new Map([["tasks", next]])), (rejected) => problems.replaceChildren(rejections(rejected)));
+        const patch = patchOf(config, new Map([["tasks", next]]));
+        const version = await previewAndApply(app, patch, (rejected) => problems.replaceChildren(rejections(rejected)));
         if (version !== null) trial.begin(version);
     }
 

@@ -26,10 +26,12 @@ const VERDICTS = /** @type {Record<string, string>} */ ({
  */
 export function curves(reports, by) {
     const ordered = [...reports].sort((a, b) => by(a) - by(b) || a.training - b.training);
-    const series = (/** @type {"challenger" | "champion"} */ role) => ordered.filter((report) => isMeasured(report[role])).map((report) => {
+    const point = (/** @type {Report} */ report, /** @type {string} */ role) => {
         const [low, high] = report[role].balanced_accuracy_interval ?? [];
         return { x: by(report), y: report[role].balanced_accuracy, low, high };
-    });
+    };
+    const series = (/** @type {string} */ role) =>
+        ordered.filter((report) => isMeasured(report[role])).map((report) => point(report, role));
     return [
         { name: "new head", kind: "first", points: series("challenger") },
         { name: "head in service then", kind: "second", points: series("champion") },
@@ -45,7 +47,11 @@ export function learning(reports) {
 /** @param {any} figures */
 const isMeasured = (figures) => typeof figures?.balanced_accuracy === "number";
 
-/** What more labels would bring. @param {{class: string, labels: number, gain: number} | null | undefined} advice @param {number} labels given so far to that class */
+/**
+ * What more labels would bring.
+ * @param {{class: string, labels: number, gain: number} | null | undefined} advice
+ * @param {number} labels given so far to that class
+ */
 export function advice(advice, labels) {
     if (!advice) return "What more labels would bring cannot be told yet, or it is less than chance.";
     const gain = points(advice.gain).replace("+", "");
@@ -60,24 +66,40 @@ export function gate(report) {
     return {
         verdict: `Training ${report.training} (${trigger}; ${count(n, "image")}): head ${head?.version ?? "–"} ${became}${why ? `, ${why}` : ""}.`,
         reason: reason ?? "",
-        change: change ? `Balanced accuracy ${points(change[0])} on the same images, surely no less than ${points(change[1])} (one-sided 5 % bound).` : "",
+        change: change ? changeWords(change) : "",
     };
 }
 
-/** @typedef {{name: string, support: number, recall: string, change: string, best: string, isForgotten: boolean, isWorse: boolean}} ClassRow */
+/** @param {[number, number]} change and its lower bound */
+const changeWords = ([change, bound]) =>
+    `Balanced accuracy ${points(change)} on the same images, surely no less than ${points(bound)} (one-sided 5 % bound).`;
+
+/**
+ * @typedef {object} ClassRow
+ * @property {string} name
+ * @property {number} support
+ * @property {string} recall
+ * @property {string} change
+ * @property {string} best
+ * @property {boolean} isForgotten
+ * @property {boolean} isWorse
+ */
 
 /** Recall of each class, and how it changed. @param {Report} report @returns {ClassRow[]} */
 export function classes(report) {
     const changed = new Map((report.forgetting ?? []).map((/** @type {any} */ row) => [row.class, row]));
     return (report.challenger?.per_class ?? []).map((/** @type {any} */ { class: name, recall, support }) => {
         const row = changed.get(name);
-        const best = row?.best ? `${percent(row.best.recall)} by head ${row.best.version}${row.under_best < 0 ? `, ${points(row.under_best)} since` : ""}` : "–";
         return {
-            name, support, recall: percent(recall), change: row ? points(row.change) : "new", best,
+            name, support, recall: percent(recall), change: row ? points(row.change) : "new", best: row?.best ? bestWords(row) : "–",
             isForgotten: Boolean(row?.forgotten), isWorse: Boolean(row && row.change < -0.001),
         };
     });
 }
+
+/** @param {any} row */
+const bestWords = ({ best, under_best: under }) =>
+    `${percent(best.recall)} by head ${best.version}${under < 0 ? `, ${points(under)} since` : ""}`;
 
 /** What else is known of a training. @param {Report} report @returns {[string, string][]} */
 export function details(report) {
@@ -120,7 +142,8 @@ export function difference(reports, version, served) {
         change: recalls.has(name) ? points(recall - recalls.get(name)) : "new",
     }));
     for (const name of recalls.keys()) {
-        if (!rows.some((/** @type {any} */ row) => row.name === name)) rows.push({ name, before: percent(recalls.get(name)), after: "–", change: "lost" });
+        const isKnown = rows.some((/** @type {any} */ row) => row.name === name);
+        if (!isKnown) rows.push({ name, before: percent(recalls.get(name)), after: "–", change: "lost" });
     }
     return { same: isSame, rows };
 }

@@ -20,7 +20,8 @@ export function resolve(schema, root) {
 const types = (schema) => [schema.type ?? []].flat();
 
 /** Whether it may be nothing. @param {Schema} schema */
-export const isNullable = (schema) => types(schema).includes("null") || (schema.oneOf ?? []).some((/** @type {Schema} */ one) => one.type === "null");
+export const isNullable = (schema) =>
+    types(schema).includes("null") || (schema.oneOf ?? []).some((/** @type {Schema} */ one) => one.type === "null");
 
 /** How a person gives it. @param {Schema} schema @returns {Kind} */
 export function kind(schema) {
@@ -30,7 +31,9 @@ export function kind(schema) {
     if (type === "boolean" || type === "integer" || type === "number") return type;
     if (type === "array") {
         const { items } = schema;
-        return items?.type === "object" && !items.properties?.region ? "items" : items?.type === "string" || items?.pattern ? "lines" : "loose";
+        // A region is drawn, or written as it is.
+        if (items?.type === "object" && !items.properties?.region) return "items";
+        return items?.type === "string" || items?.pattern ? "lines" : "loose";
     }
     if (type === "object" && !schema.properties) return "loose";
     return (schema.pattern ?? "").includes(DURATION) ? "duration" : "text";
@@ -59,7 +62,10 @@ export const isSettable = (key, settable) => settable.some((allowed) => key === 
 /** @param {any} value @param {(string | number)[]} path */
 export const at = (value, path) => path.reduce((found, name) => found?.[name], value);
 
-/** Sets a value in a tree; undefined takes it out, and what is empty then. @param {any} tree @param {(string | number)[]} path @param {any} value */
+/**
+ * Sets a value in a tree; undefined takes it out, and what is empty then.
+ * @param {any} tree @param {(string | number)[]} path @param {any} value
+ */
 export function put(tree, [name, ...rest], value) {
     if (rest.length) {
         if (value === undefined && (tree[name] === undefined || tree[name] === null)) return;
@@ -101,14 +107,19 @@ export function print(value, schema) {
     return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** What a person wrote as a value; what cannot be one stays text, for `problem` to name. @param {string} text @param {Schema} schema */
+/**
+ * What a person wrote as a value; what cannot be one stays text, for `problem` to name.
+ * @param {string} text @param {Schema} schema
+ */
 export function parse(text, schema) {
     const found = kind(schema);
     if (found === "lines") return text.split("\n").map((line) => line.trim()).filter(Boolean);
     const trimmed = text.trim();
     if (trimmed === "" && isNullable(schema)) return null;
     if (found === "boolean") return trimmed === "true";
-    if (found === "integer" || found === "number") return trimmed !== "" && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
+    if (found === "integer" || found === "number") {
+        return trimmed !== "" && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
+    }
     if (found !== "loose") return found === "text" ? text : trimmed;
     try {
         return JSON.parse(trimmed);
@@ -117,15 +128,23 @@ export function parse(text, schema) {
     }
 }
 
-/** What is wrong with a value, in words with the remedy; null where nothing is. @param {any} value @param {Schema} schema @param {Schema} root @returns {string | null} */
+/**
+ * What is wrong with a value, in words with the remedy; null where nothing is.
+ * @param {any} value @param {Schema} schema @param {Schema} root @returns {string | null}
+ */
 export function problem(value, schema, root) {
     const { oneOf, enum: words, const: only, pattern, minimum, maximum } = schema;
     if (value === null && isNullable(schema)) return null;
-    if (oneOf) return oneOf.some((/** @type {Schema} */ one) => problem(value, resolve(one, root), root) === null) ? null : `it has to be ${expected(schema)}`;
+    if (oneOf) {
+        const fits = (/** @type {Schema} */ one) => problem(value, resolve(one, root), root) === null;
+        return oneOf.some(fits) ? null : `it has to be ${expected(schema)}`;
+    }
     if (only !== undefined) return value === only ? null : `it has to be ${only}`;
     if (words) return words.includes(value) ? null : `it has to be ${expected(schema)}`;
     const allowed = types(schema);
-    if (allowed.length && !allowed.some((type) => isOf(value, type))) return value === "" ? "it must not be empty" : `it has to be ${expected(schema)}`;
+    if (allowed.length && !allowed.some((type) => isOf(value, type))) {
+        return value === "" ? "it must not be empty" : `it has to be ${expected(schema)}`;
+    }
     if (typeof value === "number" && ((minimum !== undefined && value < minimum) || (maximum !== undefined && value > maximum))) {
         return `it has to be ${expected(schema)}`;
     }
@@ -154,7 +173,8 @@ function problemInList(value, schema, root) {
 function problemInObject(value, schema, root) {
     for (const name of schema.required ?? []) if (value[name] === undefined || value[name] === "") return `${name} is missing`;
     for (const [name, item] of Object.entries(value)) {
-        const known = schema.properties?.[name] ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : null);
+        const others = typeof schema.additionalProperties === "object" ? schema.additionalProperties : null;
+        const known = schema.properties?.[name] ?? others;
         if (!known && schema.additionalProperties === false) return `there is no ${name}`;
         const found = known ? problem(item, resolve(known, root), root) : null;
         if (found) return `${name}: ${found}`;
@@ -174,7 +194,7 @@ function isOf(value, type) {
 export function expected(schema) {
     const nothing = types(schema).includes("null") ? ", or empty for none" : "";
     const { minimum: low, maximum: high } = schema;
-    const bounds = low === undefined && high === undefined ? "" : low === undefined ? ` up to ${high}` : high === undefined ? ` from ${low}` : ` from ${low} to ${high}`;
+    const bounds = (low === undefined ? "" : ` from ${low}`) + (high === undefined ? "" : ` to ${high}`);
     if (schema.oneOf) return [...new Set(schema.oneOf.map(expected))].join(", or ");
     if (schema.const !== undefined) return String(schema.const);
     if (schema.enum) return schema.enum.join(", ") + nothing;
@@ -194,8 +214,8 @@ export function expected(schema) {
 
 /** @param {Schema} schema */
 function objectWords({ type, properties, items, minItems }) {
-    if (type === "array" && items?.properties) return `a list, as [{${Object.keys(items.properties).map((name) => `"${name}": …`).join(", ")}}]`;
-    if (type === "array") return `a list${minItems ? ` of ${minItems} or more` : ""}${items?.type === "number" ? " of numbers" : ""}, as [0.1, 0.2]`;
+    if (type === "array" && items?.properties) return `a list, as [${objectWords(items)}]`;
+    if (type === "array") return `a list${minItems ? ` of ${minItems} or more` : ""}, as [0.1, 0.2]`;
     const names = Object.keys(properties ?? { NAME: 0 });
     return `{${names.map((name) => `"${name}": …`).join(", ")}}`;
 }

@@ -7,6 +7,15 @@ import { previewAndApply, rejections, settingsProblem, trialLine } from "./trial
 /** @typedef {import("./trial.js").Config} Config */
 /** @typedef {import("./settings.js").Field} Field */
 
+/**
+ * A field on the page.
+ * @typedef {object} Control
+ * @property {HTMLElement} element
+ * @property {(force?: boolean) => void} show shows the value that it has now
+ * @property {(text: string | null) => void} complain
+ * @property {() => string | null} problem
+ */
+
 /** What a person wrote and has not applied, by dotted key: it outlives the form. @type {Map<string, any>} */
 const edits = new Map();
 /** Keys that are to be as the device's own files say. @type {Set<string>} */
@@ -28,7 +37,7 @@ export async function openSettings(app, root) {
         drawActs();
     });
     const said = el("span.faint");
-    /** @type {Map<string, {show: (force?: boolean) => void, complain: (text: string | null) => void, problem: () => string | null}>} */
+    /** @type {Map<string, Control>} */
     const controls = new Map();
     /** @type {Config} */
     let config;
@@ -59,7 +68,10 @@ export async function openSettings(app, root) {
         if (wrong.length || (!edits.size && !dropped.size)) return;
         const version = await previewAndApply(app, patchOf(config, edits, dropped), (rejected) => {
             problems.replaceChildren(rejections(rejected));
-            for (const { key, error } of rejected) [...controls].find(([name]) => key === name || key.startsWith(`${name}.`) || key.startsWith(`${name}[`))?.[1].complain(error);
+            for (const { key, error } of rejected) {
+                const isOf = (/** @type {string} */ name) => key === name || [".", "["].some((next) => key.startsWith(name + next));
+                [...controls].find(([name]) => isOf(name))?.[1].complain(error);
+            }
         });
         if (version === null) return;
         edits.clear();
@@ -71,8 +83,11 @@ export async function openSettings(app, root) {
     /** A setting at the top: its own key in a patch. @param {Field} field */
     function setting(field) {
         const key = field.path.join(".");
-        // What the device leaves out is as its default says.
-        const present = () => at(config.effective, field.path) ?? (at(config.effective, field.path) === null ? null : (field.schema.default ?? null));
+        const present = () => {
+            const value = at(config.effective, field.path);
+            // What the device leaves out is as its default says.
+            return value === undefined ? (field.schema.default ?? null) : value;
+        };
         const back = button("Take back", () => {
             edits.delete(key);
             if (dropped.has(key)) dropped.delete(key);
@@ -125,11 +140,13 @@ export async function openSettings(app, root) {
         const { schema, settable, effective } = config;
         const others = fields(schema, schema).filter(({ path }) => !isSettable(path.join("."), settable));
         const names = [...new Set(others.map(({ path }) => String(path[0])))];
-        rest.replaceChildren(/** @type {Node} */ (rest.firstChild), ...names.map((name) => el("details", { "data-key": name, open: open.has(name) }, el("summary", {}, name),
-            el("dl.figures", {}, ...others.filter(({ path }) => path[0] === name).flatMap(({ path, schema: one }) => [
-                el("dt", { title: one.description ?? "" }, path.slice(1).join(".") || name),
-                el("dd", {}, el("span.mono", {}, print(at(effective, path), one) || "–"), " ", el("small", {}, one.description ?? "")),
-            ])))));
+        const row = (/** @type {Field} */ { path, schema: one }) => [
+            el("dt", {}, path.slice(1).join(".") || String(path[0])),
+            el("dd", {}, el("span.mono", {}, print(at(effective, path), one) || "–"), " ", el("small", {}, one.description ?? "")),
+        ];
+        rest.replaceChildren(/** @type {Node} */ (rest.firstChild), ...names.map((name) =>
+            el("details", { "data-key": name, open: open.has(name) }, el("summary", {}, name),
+                el("dl.figures", {}, ...others.filter(({ path }) => path[0] === name).flatMap(row)))));
     }
 
     try {
@@ -176,7 +193,7 @@ function make(field, name, root, bound, extra) {
         complain(judge());
     });
     const show = (/** @type {boolean} */ force = false) => {
-        if ((!force && (document.activeElement === input || bound.isEdited()))) return;
+        if (!force && (document.activeElement === input || bound.isEdited())) return;
         display(input, bound.value(), schema);
         complain(null);
     };
@@ -195,9 +212,15 @@ function make(field, name, root, bound, extra) {
 /** @param {any} schema */
 function hints(schema) {
     const { default: preset } = schema;
-    const printed = preset === undefined ? null : preset === null ? "none" : typeof preset === "boolean" ? (preset ? "on" : "off") : print(preset, schema).replaceAll("\n", " ");
     const may = kind(schema) === "choice" || kind(schema) === "boolean" ? "" : `May be ${expected(schema)}.`;
-    return [printed === null || printed === "" ? "" : `Default: ${printed}.`, may];
+    const words = preset === undefined ? "" : presetWords(preset, schema);
+    return [words ? `Default: ${words}.` : "", may];
+}
+
+/** @param {any} preset @param {any} schema */
+function presetWords(preset, schema) {
+    if (typeof preset === "boolean") return preset ? "on" : "off";
+    return preset === null ? "none" : print(preset, schema).replaceAll("\n", " ");
 }
 
 /** @param {Element} input @returns {input is HTMLInputElement} */
@@ -208,9 +231,10 @@ const isBox = (input) => input instanceof HTMLInputElement && input.type === "ch
 /** @param {any} schema @param {boolean} isOptional @param {Record<string, unknown>} attributes @returns {Input} */
 function control(schema, isOptional, attributes) {
     const found = kind(schema);
-    const unset = isOptional ? [el("option", { value: "" }, "as the default")] : [];
-    if (found === "choice") return /** @type {Input} */ (el("select", attributes, ...unset, ...schema.enum.map((/** @type {string} */ word) => el("option", { value: word }, word))));
-    if (found === "boolean" && isOptional) return /** @type {Input} */ (el("select", attributes, ...unset, el("option", { value: "true" }, "on"), el("option", { value: "false" }, "off")));
+    const choices = (/** @type {[string, string][]} */ named) => /** @type {Input} */ (el("select", attributes,
+        ...(isOptional ? [["", "as the default"], ...named] : named).map(([value, name]) => el("option", { value }, name))));
+    if (found === "choice") return choices(schema.enum.map((/** @type {string} */ word) => [word, word]));
+    if (found === "boolean" && isOptional) return choices([["true", "on"], ["false", "off"]]);
     if (found === "boolean") return /** @type {Input} */ (el("input", { type: "checkbox", ...attributes }));
     if (found === "lines") return /** @type {Input} */ (el("textarea", { rows: 4, spellcheck: "false", ...attributes }));
     const mode = found === "integer" ? "numeric" : found === "number" ? "decimal" : null;
@@ -240,13 +264,16 @@ function itemsField(field, name, root, bound, extra) {
     const [title] = item.required ?? Object.keys(item.properties);
     const list = el("div.items");
     const complaint = el("p.problem", { hidden: true });
-    const element = el("div.setting.list", { role: "group", "aria-label": name }, el("div.row.spread", {}, el("small", {}, schema.description ?? ""), extra), list,
-        el("div.row", {}, button(`Add to ${name}`, () => {
-            bound.set([...(bound.value() ?? []), { [title]: "" }]);
-            draw();
-            /** @type {HTMLDetailsElement} */ (list.lastElementChild).open = true;
-            /** @type {HTMLElement | null} */ (list.lastElementChild?.querySelector("input, select") ?? null)?.focus();
-        }), name === "tasks" && el("a", { href: "#/system?view=regions" }, "Draw regions")), complaint);
+    const add = button(`Add to ${name}`, () => {
+        bound.set([...(bound.value() ?? []), { [title]: "" }]);
+        draw();
+        const last = /** @type {HTMLDetailsElement} */ (list.lastElementChild);
+        last.open = true;
+        last.querySelector("input")?.focus();
+    });
+    const element = el("div.setting.list", { role: "group", "aria-label": name },
+        el("div.row.spread", {}, el("small", {}, schema.description ?? ""), extra), list,
+        el("div.row", {}, add, name === "tasks" && el("a", { href: "#/system?view=regions" }, "Draw regions")), complaint);
     let drawn = "";
 
     function draw() {
@@ -270,14 +297,21 @@ function itemsField(field, name, root, bound, extra) {
                 say(summary, String(next[index][title] || `new, ${index + 1}`));
             },
         }).element }));
-        const own = parts.filter(({ part }) => part.path.length === 1).sort((a, b) => Number(b.part.path[0] === title) - Number(a.part.path[0] === title));
-        const sections = [...new Set(parts.map(({ part }) => part.path).filter((path) => path.length > 1).map(([section]) => String(section)))];
+        const rank = (/** @type {{part: Field}} */ { part }) => Number(part.path[0] !== title);
+        const own = parts.filter(({ part }) => part.path.length === 1).sort((a, b) => rank(a) - rank(b));
+        const below = parts.filter(({ part }) => part.path.length > 1);
+        const sections = [...new Set(below.map(({ part }) => String(part.path[0])))];
         return el("details", { open: isOpen }, summary, el("div.grid-of-settings", {}, ...own.map(({ element }) => element)),
             ...sections.map((section) => el("details.section", {}, el("summary", {}, section), el("div.grid-of-settings", {},
-                ...parts.filter(({ part }) => part.path.length > 1 && part.path[0] === section).map(({ element }) => element)))), button("Remove", () => {
-            bound.set((bound.value() ?? []).filter((/** @type {any} */ _, /** @type {number} */ place) => place !== index));
-            draw();
-        }, { class: "bad", "aria-label": `Remove ${one[title] || "this one"} from ${name}` }));
+                ...below.filter(({ part }) => part.path[0] === section).map(({ element }) => element)))),
+            button("Remove", () => remove(index), { class: "bad", "aria-label": `Remove ${one[title] || "this one"} from ${name}` }));
+    }
+
+    /** @param {number} index */
+    function remove(index) {
+        bound.set((bound.value() ?? []).filter((/** @type {any} */ _, /** @type {number} */ place) => place !== index));
+        draw();
+        add.focus();
     }
 
     draw();

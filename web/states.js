@@ -4,7 +4,10 @@ import { el, keyed, say } from "./dom.js";
 import { moment, NOTHING } from "./figures.js";
 import { stateWords } from "./health.js";
 
-/** A panel with each task's state; hidden without tasks. @param {import("./main.js").App} app @returns {{element: HTMLElement, close: () => void}} */
+/**
+ * A panel with each task's state; hidden without tasks.
+ * @param {import("./main.js").App} app @returns {{element: HTMLElement, close: () => void}}
+ */
 export function statePanel(app) {
     const body = el("dl.figures");
     const element = el("section.panel", { "aria-label": "States" }, el("h2", {}, "States"), body);
@@ -15,8 +18,9 @@ export function statePanel(app) {
             const message = app.live.latest.get(`task/${task}/state`);
             const { state, votes, confidence } = stateWords(message);
             // Without votes each answer is the state, as old as its message.
-            const more = message ? `, since ${moment(message.since ?? message.ts)}${message.votes ? `, ${votes} votes` : ""}${confidence === NOTHING ? "" : `, ${confidence}`}` : "";
-            return [{ key: `${task}?`, tag: "dt", text: task }, { key: task, tag: "dd", text: state + more }];
+            const more = message ? [`since ${moment(message.since ?? message.ts)}`, message.votes && `${votes} votes`, confidence] : [];
+            const text = [state, ...more.filter((words) => words && words !== NOTHING)].join(", ");
+            return [{ key: `${task}?`, tag: "dt", text: task }, { key: task, tag: "dd", text }];
         });
         keyed(body, rows, ({ key }) => key, ({ tag, text }) => el(tag, {}, text), (child, { text }) => say(child, text));
     }

@@ -3,24 +3,40 @@
 import { act, ApiError, read } from "./api.js";
 import { ask, el, say } from "./dom.js";
 import { count } from "./figures.js";
+import { same } from "./settings.js";
+import { scrollTable } from "./tables.js";
 
 /** How long a patch is on probation, in seconds. */
 const TRIAL = 60;
 
-/** @typedef {{version: number | null, applied: string[], rejected: {key: string, error: string}[], state: string, effective: any, settable: string[], schema: any}} Config */
+/** @typedef {{key: string, error: string}} Rejected */
+/** @typedef {{key: string, before: any, after: any}} Change */
+/**
+ * What `config` answers.
+ * @typedef {object} Config
+ * @property {number | null} version
+ * @property {string[]} applied dotted keys that the last patch set
+ * @property {Rejected[]} rejected
+ * @property {string} state
+ * @property {any} effective
+ * @property {string[]} settable
+ * @property {any} schema
+ */
 
 /** A value in a table. @param {any} value */
-const printed = (value) => (value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+const printed = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "–"));
 
 /**
  * How the last patch fares.
- * @param {{state?: string, version?: number | null, rejected?: {key: string, error: string}[]}} answer @param {number | null} left seconds of the trial, where known
+ * @param {{state?: string, version?: number | null, rejected?: Rejected[]}} answer
+ * @param {number | null} left seconds of the trial, where known
  */
 export function trialWords({ state, version, rejected = [] }, left) {
     const name = version === null || version === undefined ? "The settings" : `Version ${version} of the settings`;
     switch (state) {
-        case "trial": return left === null ? `${name} is on trial; within a minute it is confirmed or taken back.`
-            : left > 0 ? `${name} is on trial: ${count(left, "second")} left.` : `${name} is on trial: waiting for the device's verdict.`;
+        case "trial":
+            if (left === null) return `${name} is on trial; within a minute it is confirmed or taken back.`;
+            return `${name} is on trial: ${left > 0 ? `${count(left, "second")} left` : "waiting for the device's verdict"}.`;
         case "confirmed": return version === null || version === undefined ? "" : `${name} is confirmed.`;
         case "reverted": return `${name} did not work and was taken back; the former ones count again.`;
         case "rejected": return `${name} was rejected: ${rejected.map(({ key, error }) => `${key} ${error}`).join("; ")}`;
@@ -28,16 +44,41 @@ export function trialWords({ state, version, rejected = [] }, left) {
     }
 }
 
+/**
+ * A change as its smallest parts: lists of things by their names.
+ * @param {Change} change @returns {Change[]}
+ */
+export function parts({ key, before, after }) {
+    if (same(before, after)) return [];
+    const [former, next] = [byName(before), byName(after)];
+    const isWhole = (!former && !next) || (!former && (before ?? null) !== null) || (!next && (after ?? null) !== null);
+    if (isWhole) return [{ key, before, after }];
+    const names = [...new Set([...Object.keys(former ?? {}), ...Object.keys(next ?? {})])];
+    const found = names.flatMap((name) => parts({ key: `${key}.${name}`, before: former?.[name], after: next?.[name] }));
+    // Another order, or emptiness, has no parts.
+    return found.length ? found : [{ key, before, after }];
+}
+
+/** Fields of an object, or things of a list by what names them; null for what has no parts. @param {any} value */
+function byName(value) {
+    if (value === null || typeof value !== "object") return null;
+    if (!Array.isArray(value)) return value;
+    const names = value.map((one) => one?.id ?? one?.path);
+    const isNamed = names.length > 0 && names.every((name) => typeof name === "string") && new Set(names).size === names.length;
+    return isNamed ? Object.fromEntries(value.map((one, at) => [names[at], one])) : null;
+}
+
 /** Why settings cannot be read or sent. @param {unknown} error */
 export function settingsProblem(error) {
     if (error instanceof ApiError && ["unknown_request", "not_found"].includes(error.code)) {
-        return "This version of the device takes no settings from the page. Change its configuration file, or publish config/desired over MQTT.";
+        return "This device takes no settings from the page. Change its configuration file, or publish config/desired over MQTT.";
     }
     return error instanceof Error ? error.message : String(error);
 }
 
-/** @param {{key: string, error: string}[]} rejected */
-export const rejections = (rejected) => el("ul.problem", { role: "alert" }, ...rejected.map(({ key, error }) => el("li", {}, key ? `${key}: ${error}` : error)));
+/** @param {Rejected[]} rejected */
+export const rejections = (rejected) => el("ul.problem", { role: "alert" },
+    ...rejected.map(({ key, error }) => el("li", {}, key ? `${key}: ${error}` : error)));
 
 /** The patch that is on trial, for all places: the trial goes on while another place is open. */
 const trial = { ends: 0 };
@@ -63,7 +104,7 @@ export function trialLine(app, changed) {
         element.setAttribute("aria-live", answer.state === "trial" ? "off" : "polite");
         say(text, words);
         clearTimeout(clock);
-        if (answer.state === "trial" && left) clock = setTimeout(draw, 1000 - ((Date.now() - trial.ends) % 1000 + 1000) % 1000 || 1000);
+        if (answer.state === "trial" && left) clock = setTimeout(draw, 1000);
     }
 
     /** @param {any} next */
@@ -82,7 +123,11 @@ export function trialLine(app, changed) {
     }
     const soon = () => {
         clearTimeout(timer);
-        timer = setTimeout(() => reload().catch(() => {}), 300);
+        timer = setTimeout(() => reload().catch(again), 300);
+    };
+    // While it restarts within, the device is busy.
+    const again = (/** @type {unknown} */ error) => {
+        if (error instanceof ApiError && error.passes) timer = setTimeout(soon, 2000);
     };
     const ends = [
         app.live.on("config/reported", (reported) => {
@@ -112,7 +157,7 @@ export function trialLine(app, changed) {
 /**
  * Shows what a patch would change, and applies it where a person says so.
  * @param {import("./main.js").App} app @param {Record<string, any>} patch
- * @param {(rejected: {key: string, error: string}[]) => void} refused @returns {Promise<number | null>} the version that is on trial
+ * @param {(rejected: Rejected[]) => void} refused @returns {Promise<number | null>} the version that is on trial
  */
 export async function previewAndApply(app, patch, refused) {
     try {
@@ -125,10 +170,12 @@ export async function previewAndApply(app, patch, refused) {
             app.toast("Nothing would change.");
             return null;
         }
+        const row = (/** @type {Change} */ { key, before, after }) => el("tr", {},
+            el("th", { scope: "row" }, key), ...[before, after].map((value) => el("td.mono", {}, printed(value))));
         const answer = await ask("Apply these settings?", [
-            el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Changes" }, el("table.changes", {}, el("thead", {}, el("tr", {}, ...["Key", "Before", "After"].map((name) => el("th", { scope: "col" }, name)))),
-                el("tbody", {}, ...preview.changes.map(({ key, before, after }) => el("tr", {}, el("th", { scope: "row" }, key), el("td.mono", {}, printed(before)), el("td.mono", {}, printed(after))))))),
-            el("p", {}, "The device restarts within, which takes about a second. For a minute they are on trial: they are taken back if it does not work with them."),
+            scrollTable("Changes", ["Key", "Before", "After"], el("tbody", {}, ...preview.changes.flatMap(parts).map(row))),
+            el("p", {}, "The device restarts within, which takes about a second. For a minute they are on trial: they are taken back "
+                + "if it does not work with them."),
         ], [{ label: "Cancel", value: "" }, { label: "Apply", value: "yes", primary: true }]);
         if (answer !== "yes") return null;
         const { version } = await act("config", { patch });

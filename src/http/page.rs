@@ -55,6 +55,7 @@ files! {
     "settings_form.js",
     "states.js",
     "style.css",
+    "tables.js",
     "trial.js",
 }
 

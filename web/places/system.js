@@ -24,7 +24,8 @@ export function viewOf(args) {
 /** @param {import("../main.js").App} app @param {HTMLElement} root @param {URLSearchParams} args */
 export async function open(app, root, args) {
     const view = viewOf(args);
-    const link = (/** @type {string} */ id) => `#/system?${new URLSearchParams({ view: id, .../** @type {Record<string, string>} */ (app.about) })}`;
+    const about = /** @type {Record<string, string>} */ (app.about);
+    const link = (/** @type {string} */ id) => `#/system?${new URLSearchParams({ view: id, ...about })}`;
     const body = el("div");
     root.append(el("h1.unseen", {}, "System"), el("nav.views", { "aria-label": "System" },
         ...VIEWS.map(({ id, title }) => el("a", { href: link(id), "aria-current": id === view ? "page" : null }, title))), body);
@@ -33,14 +34,28 @@ export async function open(app, root, args) {
     return openHealth(app, body);
 }
 
+/** How a type is marked. */
+const MARKS = /** @type {Record<string, string>} */ ({
+    error: "bad", update_failed: "bad", quarantined: "bad", drift: "warn", rejected: "warn", rolled_back: "warn",
+});
+
+/** @param {any} event */
+function row(event) {
+    const { ts, task, event_type: type } = event;
+    const image = imageOf(event);
+    const link = image && el("a", { href: picture(image), "aria-label": `Picture ${image.slice(0, 8)}` }, "picture");
+    return el("li", {}, el("span.when", {}, moment(ts)), " ", el("span.tag", { class: MARKS[type] ?? "" }, type.replaceAll("_", " ")), " ",
+        el("span", {}, task ? `${task}: ` : "", eventWords(event), link && " ", link));
+}
+
 /** @param {import("../main.js").App} app @param {HTMLElement} root */
 async function openHealth(app, root) {
     const health = healthPanels(app);
     const type = /** @type {HTMLSelectElement} */ (el("select", { id: "event-type" }));
     const list = el("ol.log", { tabindex: 0, "aria-label": "Events, the newest first" });
     const none = el("p.faint");
-    const log = el("section.panel.wide", { "aria-labelledby": "panel-events" }, el("div.row.spread", {}, el("h2", { id: "panel-events" }, "Events"),
-        el("span.row", {}, el("label", { for: "event-type" }, "Type"), type)), none, list);
+    const log = el("section.panel.wide", { "aria-labelledby": "panel-events" }, el("div.row.spread", {},
+        el("h2", { id: "panel-events" }, "Events"), el("span.row", {}, el("label", { for: "event-type" }, "Type"), type)), none, list);
     root.append(el("div.panels", {}, ...health.elements, log, pageSettings(app)));
 
     /** @type {any[]} the newest first */
@@ -50,7 +65,8 @@ async function openHealth(app, root) {
     function drawEvents() {
         const wanted = type.value;
         if (document.activeElement !== type) {
-            const options = [["", `all (${events.length})`], ...typesOf(events).map(([name, number]) => [name, `${name.replaceAll("_", " ")} (${number})`])];
+            const types = typesOf(events).map(([name, number]) => [name, `${name.replaceAll("_", " ")} (${number})`]);
+            const options = [["", `all (${events.length})`], ...types];
             keyed(type, options, ([name]) => name, ([name, text]) => el("option", { value: name }, text), (option, [, text]) => say(option, text));
             type.value = options.some(([name]) => name === wanted) ? wanted : "";
         }
@@ -58,14 +74,6 @@ async function openHealth(app, root) {
         say(none, events.length ? count(shown.length, "event") : "No event yet.");
         list.hidden = shown.length === 0;
         keyed(list, shown, eventKey, row);
-    }
-
-    /** @param {any} event */
-    function row(event) {
-        const image = imageOf(event);
-        const kind = ["error", "update_failed", "quarantined"].includes(event.event_type) ? "bad" : ["drift", "rejected", "rolled_back"].includes(event.event_type) ? "warn" : "";
-        return el("li", {}, el("span.when", {}, moment(event.ts)), " ", el("span.tag", { class: kind }, event.event_type.replaceAll("_", " ")), " ",
-            el("span", {}, event.task ? `${event.task}: ` : "", eventWords(event), image && " ", image && el("a", { href: picture(image), "aria-label": `Picture ${image.slice(0, 8)}` }, "picture")));
     }
 
     const draw = () => health.draw(events);

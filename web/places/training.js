@@ -7,6 +7,7 @@ import { button, el, keyed, say } from "../dom.js";
 import { listFigures, moment, percent } from "../figures.js";
 import { headsPanel } from "../heads.js";
 import { advice, classes, curves, details, gate, learning } from "../reports.js";
+import { scrolling, scrollTable } from "../tables.js";
 
 /** Trainings that the device keeps. */
 const KEPT = 50;
@@ -28,7 +29,10 @@ export function phaseWords(state) {
     return `${words}, ${Math.round(state.progress * 100)} %${state.reason ? ` (${state.reason})` : ""}`;
 }
 
-/** What is missing until there is something to see. @param {number} labelled @param {number} used classes with labels */
+/**
+ * What is missing until there is something to see.
+ * @param {number} labelled @param {number} used classes with labels
+ */
 export function empty(labelled, used) {
     if (labelled === 0) return "No training yet. Label a few images of two classes first.";
     if (used < 2) return "No training yet: a second class is needed.";
@@ -39,7 +43,7 @@ export function empty(labelled, used) {
 export async function open(app, root) {
     const phase = el("p.phase");
     const bar = el("span");
-    const progress = el("div.bar", { role: "progressbar", "aria-label": "Training", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 }, bar);
+    const progress = el("div.bar", { role: "progressbar", "aria-label": "Training", "aria-valuemin": 0, "aria-valuemax": 100 }, bar);
     const none = el("p.faint", { hidden: true });
     const charts = el("div.charts");
     const advised = el("p");
@@ -50,20 +54,19 @@ export async function open(app, root) {
     const rows = el("tbody");
     const figures = el("dl.figures");
     const about = el("p.faint");
-    const confusion = el("div.scroll", { tabindex: 0, role: "region", "aria-label": "What was taken for what" });
+    const confusion = scrolling("What was taken for what");
     const heads = headsPanel(app, () => soon());
+    const panel = (/** @type {string} */ id, /** @type {string} */ title, /** @type {Node | null} */ beside, /** @type {Node[]} */ ...children) =>
+        el("section.panel.wide", { "aria-labelledby": id }, el("div.row.spread", {}, el("h2", { id }, title), beside), ...children);
+    const recalls = scrollTable("Recall by class", ["Class", "Recall", "Change", "Held out", "Best ever"], rows, "recalls");
+    const more = el("details", {}, el("summary", {}, "Solver, lambda and other figures"), figures);
     const measured = el("div.panels.wide", { hidden: true },
-        el("section.panel.wide", { "aria-labelledby": "curves-title" }, el("h2", { id: "curves-title" }, "Balanced accuracy"), charts, advised),
-        el("section.panel.wide", { "aria-labelledby": "gate-title" }, el("div.row.spread", {}, el("h2", { id: "gate-title" }, "What the gate said"), pick),
-            verdict, reason, change,
-            el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Recall by class, table" }, el("table.recalls", {}, el("caption.unseen", {}, "Recall by class"),
-                el("thead", {}, el("tr", {}, ...["Class", "Recall", "Change", "Held out", "Best ever"].map((name) => el("th", { scope: "col" }, name)))), rows)),
-            el("details", {}, el("summary", {}, "Solver, lambda and other figures"), figures)),
-        el("section.panel.wide", { "aria-labelledby": "confusion-title" }, el("h2", { id: "confusion-title" }, "Taken for another"), about, confusion));
-    root.append(el("h1.unseen", {}, "Training"), el("div.panels", {},
-        el("section.panel.wide", { "aria-labelledby": "now-title" }, el("div.row.spread", {}, el("h2", { id: "now-title" }, "Progress"),
-            button("Train now", () => app.train(), { class: "primary" })), phase, progress, none),
-        measured, heads.element));
+        panel("curves-title", "Balanced accuracy", null, charts, advised),
+        panel("gate-title", "What the gate said", pick, verdict, reason, change, recalls, more),
+        panel("confusion-title", "Taken for another", null, about, confusion));
+    const train = button("Train now", () => app.train(), { class: "primary" });
+    root.append(el("h1.unseen", {}, "Training"),
+        el("div.panels", {}, panel("now-title", "Progress", train, phase, progress, none), measured, heads.element));
 
     /** @type {any[]} the newest first */
     let reports = [];
@@ -99,14 +102,15 @@ export async function open(app, root) {
         const open = [...charts.querySelectorAll("details")].map((details) => details.open);
         charts.replaceChildren(...plans.map((plan) => chart(plan, charts.clientWidth)));
         charts.querySelectorAll("details").forEach((details, at) => (details.open = open[at] ?? false));
-        if (!plans.length) charts.append(el("p.faint", {}, "Too few images were held out to measure any head. More labels change that."));
+        if (!plans.length) charts.append(el("p.faint", {}, "Too few images were held out to measure a head. More labels change that."));
     }
 
     function drawReport() {
         const report = reports.find(({ training }) => training === chosen) ?? reports[0];
         if (!report) return;
         if (document.activeElement !== pick) {
-            keyed(pick, reports, ({ training }) => String(training), ({ training, ts }) => el("option", { value: training }, `Training ${training}, ${moment(ts)}`));
+            keyed(pick, reports, ({ training }) => String(training), ({ training, ts }) =>
+                el("option", { value: training }, `Training ${training}, ${moment(ts)}`));
             pick.value = String(report.training);
         }
         const words = gate(report);
@@ -136,7 +140,8 @@ export async function open(app, root) {
         }
         // The report has the counts, though not the images behind them.
         const counts = report.challenger?.confusion;
-        if (!found?.matrix && counts) found = { training: report.training, head: report.head, classes: report.classes, matrix: counts, cells: [] };
+        const { training, head, classes } = report;
+        if (!found?.matrix && counts) found = { training, head, classes, matrix: counts, cells: [] };
         if (isClosed) return;
         say(about, found?.matrix ? confusionWords(found) : problem);
         confusion.hidden = !found?.matrix;
@@ -145,7 +150,8 @@ export async function open(app, root) {
 
     async function reload() {
         const trainings = read("trainings", { limit: KEPT, ...app.about });
-        const [, { samples }, list, kept] = await Promise.all([app.refresh(), app.index.load(app.task), read("heads", app.about), trainings]);
+        const served = read("heads", app.about);
+        const [, { samples }, list, kept] = await Promise.all([app.refresh(), app.index.load(app.task), served, trainings]);
         if (isClosed) return;
         reports = kept;
         const counts = [...samples.counts().values()];

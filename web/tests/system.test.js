@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { driftValue, eventWords, latestDrift, MOST, typesOf, withEvent } from "../events.js";
 import { figuresOf, ignoredWords, stateWords, updateWords } from "../health.js";
-import { settingsProblem, trialWords } from "../trial.js";
+import { parts, settingsProblem, trialWords } from "../trial.js";
 import { ApiError } from "../api.js";
 import { viewOf } from "../places/system.js";
 
@@ -51,6 +51,22 @@ test("a trial is said from its beginning to its end", () => {
     assert.match(trialWords({ state: "rejected", version: 3, rejected: [{ key: "a", error: "b" }] }, null), /a b/);
     assert.match(settingsProblem(new ApiError(404, { code: "unknown_request", message: "x" })), /takes no settings/);
     assert.equal(settingsProblem(new ApiError(500, { message: "x" })), "x");
+});
+
+test("a change of a list is shown by what changes in it", () => {
+    const before = [{ id: "door", from: [{ region: [0, 0, 1, 1] }], state: { confirm: "2 of 3", hold: "0s" } }, { id: "bin" }];
+    const after = [{ id: "door", from: [{ region: [0, 0, 1, 0.5] }], state: { confirm: "3 of 4", hold: "0s" } }, { id: "gate", label_from: "none" }];
+    assert.deepEqual(parts({ key: "tasks", before, after }).map(({ key, before, after }) => [key, before ?? null, after ?? null]), [
+        ["tasks.door.from", [{ region: [0, 0, 1, 1] }], [{ region: [0, 0, 1, 0.5] }]],
+        ["tasks.door.state.confirm", "2 of 3", "3 of 4"],
+        ["tasks.bin.id", "bin", null],
+        ["tasks.gate.id", null, "gate"],
+        ["tasks.gate.label_from", null, "none"],
+    ]);
+    assert.deepEqual(parts({ key: "a.b", before: 1, after: null }), [{ key: "a.b", before: 1, after: null }]);
+    assert.deepEqual(parts({ key: "l", before: ["x"], after: ["y"] }), [{ key: "l", before: ["x"], after: ["y"] }]);
+    const reordered = parts({ key: "tasks", before: [{ id: "a" }, { id: "b" }], after: [{ id: "b" }, { id: "a" }] });
+    assert.equal(reordered.length, 1, "another order is a change, too");
 });
 
 test("an address names a view", () => {
