@@ -4,7 +4,7 @@ import { act } from "./api.js";
 import { ask, button, el, keyed, say } from "./dom.js";
 import { megabytes, moment, percent } from "./figures.js";
 import { difference, former } from "./reports.js";
-import { scrollTable } from "./tables.js";
+import { plainTable, scrollTable } from "./tables.js";
 
 /** How a status reads. */
 const STATUS = /** @type {Record<string, string>} */ ({ champion: "in service", kept: "kept", rejected: "rejected" });
@@ -123,7 +123,7 @@ function differenceTable({ same, rows }) {
     const row = (/** @type {{name: string, before: string, after: string, change: string}} */ { name, before, after, change }) =>
         el("tr", {}, el("th", { scope: "row" }, name), ...[before, after, change].map((text) => el("td", {}, text)));
     return el("div", {}, el("p", {}, `Recall by class, ${how}:`),
-        scrollTable("Recall by class", ["Class", "Now", "With it", "Change"], el("tbody", {}, ...rows.map(row)), "recalls"));
+        plainTable("Recall by class", ["Class", "Now", "With it", "Change"], el("tbody", {}, ...rows.map(row))));
 }
 
 /** @param {string} text */

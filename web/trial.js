@@ -4,7 +4,7 @@ import { act, ApiError, read } from "./api.js";
 import { ask, el, say } from "./dom.js";
 import { count } from "./figures.js";
 import { same } from "./settings.js";
-import { scrollTable } from "./tables.js";
+import { plainTable } from "./tables.js";
 
 /** How long a patch is on probation, in seconds. */
 const TRIAL = 60;
@@ -173,7 +173,7 @@ export async function previewAndApply(app, patch, refused) {
         const row = (/** @type {Change} */ { key, before, after }) => el("tr", {},
             el("th", { scope: "row" }, key), ...[before, after].map((value) => el("td.mono", {}, printed(value))));
         const answer = await ask("Apply these settings?", [
-            scrollTable("Changes", ["Key", "Before", "After"], el("tbody", {}, ...preview.changes.flatMap(parts).map(row))),
+            plainTable("Changes", ["Key", "Before", "After"], el("tbody", {}, ...preview.changes.flatMap(parts).map(row))),
             el("p", {}, "The device restarts within, which takes about a second. For a minute they are on trial: they are taken back "
                 + "if it does not work with them."),
         ], [{ label: "Cancel", value: "" }, { label: "Apply", value: "yes", primary: true }]);
