@@ -217,6 +217,7 @@ export class App {
         try {
             const result = await this.labels.undo(this.task);
             if (last) return;
+            this.live.tell("undone", result);
             const { changed } = /** @type {{changed: number}} */ (result);
             this.toast(`Undone on the device: ${changed} ${changed === 1 ? "label" : "labels"} as before.`);
         } catch (error) {
