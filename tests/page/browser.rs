@@ -144,6 +144,13 @@ impl Browser {
         self.until("document.querySelector('.place')?.dataset.ready", &format!("the place {to}"));
     }
 
+    /// Opens another tab and looks at that one; the others are hidden.
+    pub fn another_tab(&self) {
+        let tab = self.command(self.client.new_window(true), "another tab");
+        self.command(self.client.switch_to_window(tab.handle), "the tab");
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WITNESS }));
+    }
+
     /// Goes to any address.
     pub fn visit(&self, address: &str) {
         self.command(self.client.goto(address), address);

@@ -11,5 +11,7 @@ mod daemon;
 mod skip;
 
 mod browser;
+mod faults;
+mod hostile;
 mod places;
 mod stage;

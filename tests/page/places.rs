@@ -7,7 +7,7 @@ use crate::camera::Part;
 use crate::stage::{Stage, axe};
 
 /// Every place, with what it shows.
-const PLACES: [&str; 1] = ["overview"];
+pub const PLACES: [&str; 6] = ["overview", "label", "samples", "training", "map", "system"];
 
 #[test]
 fn every_place_is_accessible_and_asks_nobody_else() {
