@@ -6,6 +6,7 @@ import { ask, button, el, keyed, say } from "./dom.js";
 import { Keys } from "./keys.js";
 import { inOrder, Labels } from "./labels.js";
 import { Live } from "./live.js";
+import { applyTheme } from "./preferences.js";
 
 /**
  * A place of the page: draws itself into `root` and says what ends it.
@@ -312,6 +313,7 @@ export class App {
     }
 }
 
+applyTheme();
 const app = new App();
 Object.assign(globalThis, { edgetuned: app });
 app.start();

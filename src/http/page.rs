@@ -29,8 +29,14 @@ macro_rules! files {
 
 files! {
     "api.js",
+    "charts.js",
     "columns.js",
+    "confusion.js",
     "dom.js",
+    "events.js",
+    "figures.js",
+    "heads.js",
+    "health.js",
     "icon.svg",
     "keys.js",
     "label/accept.js",
@@ -52,10 +58,21 @@ files! {
     "labels.js",
     "live.js",
     "main.js",
+    "page_settings.js",
     "places/label.js",
     "places/overview.js",
+    "places/system.js",
+    "places/training.js",
+    "preferences.js",
+    "regions.js",
+    "regions_editor.js",
+    "reports.js",
     "selection.js",
+    "settings.js",
+    "settings_form.js",
+    "states.js",
     "style.css",
+    "trial.js",
 }
 
 const SHELL: &str = include_str!("../../web/index.html");

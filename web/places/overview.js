@@ -2,6 +2,7 @@
 
 import { read, thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
+import { statePanel } from "../states.js";
 
 /** Predictions that are shown. */
 const SHOWN = 8;
@@ -76,6 +77,8 @@ export async function open(app, root) {
             el("section.panel", { "aria-label": "Right on live images" }, el("h2", {}, "Right on live images"), live),
             el("section.panel", { "aria-label": "Store" }, el("h2", {}, "Store"), counts)),
     );
+    const states = statePanel(app);
+    root.querySelector(".panels")?.append(states.element);
 
     /** @type {any[]} the latest predictions, the newest first */
     let latest = [];
@@ -203,6 +206,7 @@ export async function open(app, root) {
         close() {
             clearTimeout(timer);
             ends.forEach((end) => end());
+            states.close();
         },
     };
 }

@@ -1,0 +1,104 @@
+/** System: is the device well, what happened, and how it is set. */
+
+import { picture, read } from "../api.js";
+import { el, keyed, say } from "../dom.js";
+import { eventKey, eventWords, imageOf, MOST, typesOf, withEvent } from "../events.js";
+import { count, moment } from "../figures.js";
+import { healthPanels } from "../health.js";
+import { pageSettings } from "../page_settings.js";
+import { openRegions } from "../regions_editor.js";
+import { openSettings } from "../settings_form.js";
+
+const VIEWS = [
+    { id: "health", title: "Health and events" },
+    { id: "settings", title: "Settings" },
+    { id: "regions", title: "Regions" },
+];
+
+/** Which view an address names. @param {URLSearchParams} args */
+export function viewOf(args) {
+    if (args.has("regions")) return "regions";
+    return VIEWS.find(({ id }) => id === args.get("view"))?.id ?? "health";
+}
+
+/** @param {import("../main.js").App} app @param {HTMLElement} root @param {URLSearchParams} args */
+export async function open(app, root, args) {
+    const view = viewOf(args);
+    const link = (/** @type {string} */ id) => `#/system?${new URLSearchParams({ view: id, .../** @type {Record<string, string>} */ (app.about) })}`;
+    const body = el("div");
+    root.append(el("h1.unseen", {}, "System"), el("nav.views", { "aria-label": "System" },
+        ...VIEWS.map(({ id, title }) => el("a", { href: link(id), "aria-current": id === view ? "page" : null }, title))), body);
+    if (view === "settings") return openSettings(app, body);
+    if (view === "regions") return openRegions(app, body, args.get("regions") || app.task || "");
+    return openHealth(app, body);
+}
+
+/** @param {import("../main.js").App} app @param {HTMLElement} root */
+async function openHealth(app, root) {
+    const health = healthPanels(app);
+    const type = /** @type {HTMLSelectElement} */ (el("select", { id: "event-type" }));
+    const list = el("ol.log", { tabindex: 0, "aria-label": "Events, the newest first" });
+    const none = el("p.faint");
+    const log = el("section.panel.wide", { "aria-labelledby": "panel-events" }, el("div.row.spread", {}, el("h2", { id: "panel-events" }, "Events"),
+        el("span.row", {}, el("label", { for: "event-type" }, "Type"), type)), none, list);
+    root.append(el("div.panels", {}, ...health.elements, log, pageSettings(app)));
+
+    /** @type {any[]} the newest first */
+    let events = [];
+    type.addEventListener("change", drawEvents);
+
+    function drawEvents() {
+        const wanted = type.value;
+        if (document.activeElement !== type) {
+            const options = [["", `all (${events.length})`], ...typesOf(events).map(([name, number]) => [name, `${name.replaceAll("_", " ")} (${number})`])];
+            keyed(type, options, ([name]) => name, ([name, text]) => el("option", { value: name }, text), (option, [, text]) => say(option, text));
+            type.value = options.some(([name]) => name === wanted) ? wanted : "";
+        }
+        const shown = events.filter((event) => !type.value || event.event_type === type.value);
+        say(none, events.length ? count(shown.length, "event") : "No event yet.");
+        list.hidden = shown.length === 0;
+        keyed(list, shown, eventKey, row);
+    }
+
+    /** @param {any} event */
+    function row(event) {
+        const image = imageOf(event);
+        const kind = ["error", "update_failed", "quarantined"].includes(event.event_type) ? "bad" : ["drift", "rejected", "rolled_back"].includes(event.event_type) ? "warn" : "";
+        return el("li", {}, el("span.when", {}, moment(event.ts)), " ", el("span.tag", { class: kind }, event.event_type.replaceAll("_", " ")), " ",
+            el("span", {}, event.task ? `${event.task}: ` : "", eventWords(event), image && " ", image && el("a", { href: picture(image), "aria-label": `Picture ${image.slice(0, 8)}` }, "picture")));
+    }
+
+    const draw = () => health.draw(events);
+
+    async function reload() {
+        const [, kept] = await Promise.all([app.refresh(), read("events", { limit: MOST }).catch(() => [])]);
+        // What came meanwhile is newer than what was kept when it was read.
+        events = [...events].reverse().reduce((all, event) => withEvent(all, event), kept);
+        events.sort((a, b) => (a.ts < b.ts ? 1 : a.ts > b.ts ? -1 : b.seq - a.seq));
+        draw();
+        drawEvents();
+    }
+
+    let timer = 0;
+    const soon = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => reload().catch(() => {}), 300);
+    };
+    const ends = [
+        app.live.on("event", (event) => {
+            events = withEvent(events, event);
+            drawEvents();
+            draw();
+        }),
+        ...["health", "alert/", "update/"].map((topic) => app.live.on(topic, draw)),
+        app.live.on("task/", (_, topic) => topic.endsWith("/state") && draw()),
+        app.live.on("link", (state) => state === "open" && soon()),
+    ];
+    await reload();
+    return {
+        close() {
+            clearTimeout(timer);
+            ends.forEach((end) => end());
+        },
+    };
+}
