@@ -7,11 +7,16 @@ mod camera;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "../support/daemon.rs"]
 mod daemon;
+#[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
+#[path = "../support/mosquitto.rs"]
+mod mosquitto;
 #[path = "../support/skip.rs"]
 mod skip;
 
+mod acts;
 mod browser;
 mod faults;
 mod hostile;
 mod places;
 mod stage;
+mod story;

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, DESK, Driver, Screen};
 use crate::camera::{Camera, Light, Part};
-use crate::daemon::{Daemon, Home, PATIENCE};
+use crate::daemon::{Daemon, Home, Listener, PATIENCE};
+use crate::mosquitto::Mosquitto;
 use crate::skip::{not_here, skip};
 
 /// One browser at a time: several would wait for each other's pictures.
@@ -25,12 +26,17 @@ pub struct Stage {
     pub daemon: Option<Daemon>,
     pub driver: Driver,
     pub port: u16,
+    _broker: Option<Mosquitto>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Stage {
     /// A daemon whose configuration has these lines, too; `None` where this machine has no browser.
     pub fn set(more: &str) -> Option<Self> {
+        Self::configured("mqtt: { url: null }", more, None)
+    }
+
+    fn configured(mqtt: &str, more: &str, broker: Option<Mosquitto>) -> Option<Self> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(driver) = Driver::start() else {
             skip("there is no chromedriver (apt-get install chromium chromium-driver)");
@@ -39,12 +45,21 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let home = Home::new(env!("CARGO_BIN_EXE_edgetuned"), 1, "");
         home.configure(&format!(
-            "backbone: {{ model: tiny-test }}\nmqtt: {{ url: null }}\nhttp: {{ listen: '127.0.0.1:{port}' }}\n{more}"
+            "backbone: {{ model: tiny-test }}\n{mqtt}\nhttp: {{ listen: '127.0.0.1:{port}' }}\n{more}"
         ));
         let daemon = Some(home.start());
-        let stage = Self { home, daemon, driver, port, _alone: alone };
+        let stage = Self { home, daemon, driver, port, _broker: broker, _alone: alone };
         stage.ready();
         Some(stage)
+    }
+
+    /// The same with a broker, and somebody who listens there.
+    pub fn with_broker(more: &str) -> Option<(Self, Listener)> {
+        let broker = Mosquitto::start()?;
+        let ears = Listener::new(broker.port);
+        let broker_lines = format!("mqtt: {{ url: 'mqtt://127.0.0.1:{}' }}", broker.port);
+        let stage = Self::configured(&broker_lines, more, Some(broker))?;
+        Some((stage, ears))
     }
 
     /// Waits until the daemon answers.
