@@ -49,7 +49,7 @@ export class Bench {
 
     build() {
         this.stage = stage((direction) => this.swiped(direction));
-        this.card = card({ accept: () => this.accept(), keep: () => this.keep() });
+        this.card = card();
         this.stack = stackView(() => this.draw());
         this.why = whyPanel(this.app);
         this.why.root.hidden = localStorage.getItem(WHY) !== "open";
@@ -57,17 +57,19 @@ export class Bench {
         this.conflicts = conflicts(this.app, () => this.draw());
         this.bar = el("div.classbar", { role: "group", "aria-label": "Classes" });
         this.named = button("Other class", () => this.byName(), { class: "class", title: "/" });
-        this.take = button("Accept", () => this.accept(), { class: "primary", title: "Enter" });
+        this.take = button("Accept", () => this.accept(), { class: "primary two", title: "Enter" });
         this.whyButton = button("Why", () => this.toggleWhy(), { title: "W", "aria-expanded": String(!this.why.root.hidden) });
         this.excludes = button("Exclude", () => this.exclude(), { title: "X" });
         this.bare = button("No label", () => this.give(null), { title: "0" });
-        this.acts = el("div.acts", { role: "group", "aria-label": "This image" }, this.take,
+        this.same = button("Keep", () => this.keep(), { class: "two", title: "K" });
+        const acts = el("div.acts", { role: "group", "aria-label": "This image" }, this.take, this.same,
             button("Skip", () => this.skip(), { title: "S" }), button("Back", () => this.back(), { title: "Left" }),
-            button("Undo", () => this.app.undo(), { title: "U" }), button("100 %", () => this.stage.zoom(), { title: "Z" }),
+            button("Undo", () => this.app.undo(), { title: "U" }));
+        const more = el("div.acts.more", { role: "group", "aria-label": "More about this image" }, button("100 %", () => this.stage.zoom(), { title: "Z" }),
             this.whyButton, this.excludes, this.bare);
         this.end = el("div.ended", { hidden: true });
-        this.work = el("div.work", {}, el("div.seen", {}, this.stage.root, this.stack.root), el("div.side", {}, this.card.root, this.acts),
-            el("div.classes", {}, this.bar, this.named), this.why.root);
+        this.work = el("div.work", {}, el("div.seen", {}, this.stage.root, this.stack.root), this.card.root,
+            el("div.thumb", {}, acts, el("div.classes", {}, this.bar, this.named)), more, this.why.root);
         this.root = el("div.bench", {}, this.conflicts.root, this.end, this.work, this.trail.root);
         // After a press by pointer, Enter is the key of the next image again and not of that button.
         this.root.addEventListener("click", ({ detail, target }) => {
@@ -290,7 +292,8 @@ export class Bench {
             note: onDevice ? this.shown.note : "This image is not on the device any more.",
             burst: stack.members.length > 1 ? worthOf(stack) : "", excluded: this.isExcluded(image),
         });
-        this.take.hidden = !this.card.given.hidden;
+        this.same.hidden = label === null;
+        say(this.same, `Keep ${label}`);
         say(this.take, this.shown.suggestion ? `Accept ${this.shown.suggestion.label}` : "Accept");
         this.take.disabled = !this.shown.suggestion;
         this.bare.disabled = label === null && !this.isStack;
