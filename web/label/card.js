@@ -22,10 +22,10 @@ export function card() {
     const label = el("p");
     const suggestion = el("p.next");
     const others = el("p.faint");
-    const note = el("p.note");
+    const note = el("p.aside");
     const burst = el("p.faint");
-    const near = el("div.near");
-    const root = el("div.card", {}, reason, label, suggestion, others, near, note, burst);
+    const near = el("div.nearest");
+    const root = el("div.asked", {}, reason, label, suggestion, others, near, note, burst);
 
     /** @param {Shown} shown */
     function draw({ label: has, suggestion: wanted, asking, item, answer, note: words, burst: about, excluded }) {
