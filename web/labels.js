@@ -95,11 +95,13 @@ export class Labels {
     }
 
     /**
-     * Has a change that another request made undone like labels: a class renamed, images excluded.
+     * Has a change that another request made undone like labels: a class renamed, images excluded. Without numbers nothing
+     * changed, and there is nothing to undo.
      * @param {string | null} task @param {number[]} numbers of the device's changes @param {string} text
      * @param {() => Promise<number[]>} again does it once more
      */
     push(task, numbers, text, again) {
+        if (!numbers.length) return;
         this.undone = [];
         this.keep({ task, items: [], text, state: "pending", numbers, error: null, sent: 0, again });
     }

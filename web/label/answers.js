@@ -32,7 +32,8 @@ export class Answers {
         const { era } = this;
         const answer = this.slot().then(() => this.ask(image)).catch(() => null).then((found) => {
             this.running -= 1;
-            this.waiting.shift()?.();
+            // The one asked last is the one on the screen.
+            this.waiting.pop()?.();
             if (era === this.era) this.known.set(image, found);
             return found;
         });

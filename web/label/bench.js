@@ -34,6 +34,8 @@ export class Bench {
         this.place = place;
         this.queue = new Queue();
         this.isStack = false;
+        /** Whether something else is on the screen. */
+        this.isIdle = false;
         /** The image on the screen, and the label that a person sees on it. @type {{image: string, label: string | null, suggestion: any, note: string} | null} */
         this.shown = null;
         /** Labels that this page gave. @type {Map<string, string | null>} */
@@ -49,26 +51,28 @@ export class Bench {
 
     build() {
         this.stage = stage((direction) => this.swiped(direction));
-        this.card = card({ accept: () => this.accept(), keep: () => this.keep() });
+        this.card = card();
         this.stack = stackView(() => this.draw());
         this.why = whyPanel(this.app);
         this.why.root.hidden = localStorage.getItem(WHY) !== "open";
         this.trail = trail((image) => (this.queue.show(image), this.draw()));
         this.conflicts = conflicts(this.app, () => this.draw());
         this.bar = el("div.classbar", { role: "group", "aria-label": "Classes" });
-        this.named = button("Other class", () => this.byName(), { class: "class", title: "/" });
-        this.take = button("Accept", () => this.accept(), { class: "primary", title: "Enter" });
+        this.named = button("Other class", () => this.byName(), { class: "classkey", title: "/" });
+        this.take = button("Accept", () => this.accept(), { class: "primary wide-deed", title: "Enter" });
         this.whyButton = button("Why", () => this.toggleWhy(), { title: "W", "aria-expanded": String(!this.why.root.hidden) });
         this.excludes = button("Exclude", () => this.exclude(), { title: "X" });
         this.bare = button("No label", () => this.give(null), { title: "0" });
-        this.acts = el("div.acts", { role: "group", "aria-label": "This image" }, this.take,
+        this.same = button("Keep", () => this.keep(), { class: "wide-deed", title: "K" });
+        const acts = el("div.deeds", { role: "group", "aria-label": "This image" }, this.take, this.same,
             button("Skip", () => this.skip(), { title: "S" }), button("Back", () => this.back(), { title: "Left" }),
-            button("Undo", () => this.app.undo(), { title: "U" }), button("100 %", () => this.stage.zoom(), { title: "Z" }),
+            button("Undo", () => this.app.undo(), { title: "U" }));
+        const more = el("div.deeds.more-deeds", { role: "group", "aria-label": "More about this image" }, button("100 %", () => this.stage.zoom(), { title: "Z" }),
             this.whyButton, this.excludes, this.bare);
         this.end = el("div.ended", { hidden: true });
-        this.work = el("div.work", {}, el("div.seen", {}, this.stage.root, this.stack.root), el("div.side", {}, this.card.root, this.acts),
-            el("div.classes", {}, this.bar, this.named), this.why.root);
-        this.root = el("div.bench", {}, this.conflicts.root, this.end, this.work, this.trail.root);
+        this.work = el("div.workbench", {}, el("div.sight", {}, this.stage.root, this.stack.root), this.card.root,
+            el("div.reach", {}, acts, el("div.classrow", {}, this.bar, this.named)), more, this.why.root);
+        this.root = el("div.bench", {}, this.end, this.work, this.trail.root);
         // After a press by pointer, Enter is the key of the next image again and not of that button.
         this.root.addEventListener("click", ({ detail, target }) => {
             const pressed = target instanceof Element ? target.closest("button") : null;
@@ -223,6 +227,8 @@ export class Bench {
 
     /** Follows labels on their way, and back. @param {Change} change */
     changed(change) {
+        this.conflicts.take(change);
+        if (this.isIdle) return;
         const images = change.items.map(({ image }) => image.slice(0, 16));
         const exclusion = change.again ? this.exclusions.get(change.again) : undefined;
         if (exclusion && change.state === "undone") return this.mark(exclusion.images, !exclusion.excluded);
@@ -239,7 +245,6 @@ export class Bench {
         }
         // A label that this page gave or took back is no news.
         if (this.shown && images.includes(this.shown.image)) this.shown.label = this.labelOf(this.shown.image) ?? null;
-        this.conflicts.take(change);
         this.trail.take(change);
         this.draw();
         if (change.state === "confirmed") this.tell(change.items[0].label ?? "no label");
@@ -253,6 +258,7 @@ export class Bench {
     }
 
     draw() {
+        if (this.isIdle) return;
         const image = this.queue.current;
         const classes = this.app.classes();
         this.bind(classes);
@@ -290,7 +296,8 @@ export class Bench {
             note: onDevice ? this.shown.note : "This image is not on the device any more.",
             burst: stack.members.length > 1 ? worthOf(stack) : "", excluded: this.isExcluded(image),
         });
-        this.take.hidden = !this.card.given.hidden;
+        this.same.hidden = label === null || label === this.shown.suggestion?.label;
+        say(this.same, `Keep ${label}`);
         say(this.take, this.shown.suggestion ? `Accept ${this.shown.suggestion.label}` : "Accept");
         this.take.disabled = !this.shown.suggestion;
         this.bare.disabled = label === null && !this.isStack;

@@ -1,6 +1,6 @@
 /** What is said beside the picture: why it is asked about, what the device suggests, what label it has. */
 
-import { button, el, say } from "../dom.js";
+import { el, say } from "../dom.js";
 import { drawNear } from "./why.js";
 import { percent, why } from "./words.js";
 
@@ -17,36 +17,28 @@ import { percent, why } from "./words.js";
  * @property {boolean} excluded
  */
 
-/** @param {{accept: () => void, keep: () => void}} acts */
-export function card({ accept, keep }) {
+export function card() {
     const reason = el("p.faint");
     const label = el("p");
     const suggestion = el("p.next");
     const others = el("p.faint");
-    const note = el("p.note");
+    const note = el("p.aside");
     const burst = el("p.faint");
-    const near = el("div.near");
-    const take = button("", accept, { class: "primary" });
-    const same = button("", keep);
-    const given = el("div.given", { role: "group", "aria-label": "Which label is right?" }, take, same);
-    const root = el("div.card", {}, reason, label, suggestion, given, others, near, note, burst);
+    const near = el("div.nearest");
+    const root = el("div.asked", {}, reason, label, suggestion, others, near, note, burst);
 
     /** @param {Shown} shown */
     function draw({ label: has, suggestion: wanted, asking, item, answer, note: words, burst: about, excluded }) {
         const isSuspicious = item?.reason === "suspicious" && has !== null && !!wanted;
         say(reason, item ? why(item.reason, answer ?? undefined) : "");
         reason.hidden = !item;
-        label.replaceChildren(...(has === null ? [] : ["label: ", el("strong", {}, el("bdi", {}, has))]), excluded ? el("span.tag.warn", {}, "excluded") : "");
+        label.replaceChildren(...(has === null ? [] : [isSuspicious ? "given: " : "label: ", el("strong", {}, el("bdi", {}, has))]), excluded ? el("span.tag.warn", {}, "excluded") : "");
         label.hidden = has === null && !excluded;
-        suggestion.replaceChildren(...(wanted ? [el("bdi", {}, wanted.label), ` ${percent(wanted.probability)}`]
+        suggestion.replaceChildren(...(wanted ? [isSuspicious ? "suggested: " : "", el("bdi", {}, wanted.label), ` ${percent(wanted.probability)}`]
             : [asking ? "asking the head …" : answer?.unknown ? "like nothing known" : "no suggestion"]));
-        suggestion.hidden = isSuspicious;
-        given.hidden = !isSuspicious;
-        if (isSuspicious && wanted) {
-            say(take, `Suggested: ${wanted.label} ${percent(wanted.probability)} (Enter)`);
-            say(same, `Given: ${has}, keep it (K)`);
-        }
-        const rest = (answer?.top ?? []).filter((one) => one.label !== wanted?.label && one.probability >= 0.005).slice(0, 2);
+        // A list that names another answer than the one above would be of another head.
+        const top = answer && (!wanted || answer.label === wanted.label) ? answer.top : [];
+        const rest = top.filter((one) => one.label !== wanted?.label && one.probability >= 0.005).slice(0, 2);
         say(others, rest.map((one) => `${one.label} ${percent(one.probability)}`).join(", "));
         others.hidden = !rest.length;
         near.hidden = !isSuspicious || !item?.neighbours?.length;
@@ -56,5 +48,5 @@ export function card({ accept, keep }) {
         say(burst, about);
         burst.hidden = !about;
     }
-    return { root, draw, given };
+    return { root, draw };
 }

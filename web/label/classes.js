@@ -21,7 +21,7 @@ export function drawBar(bar, classes, counts, suggested, choose) {
         element.classList.toggle("suggested", label === suggested);
     };
     keyed(bar, classes.map((label, at) => ({ label, at })), ({ label }) => label, (item) => {
-        const element = button("", () => choose(item.label), { class: "class" });
+        const element = button("", () => choose(item.label), { class: "classkey" });
         element.append(el("kbd"), el("bdi", {}, item.label), el("small"));
         redraw(element, item);
         return element;
@@ -41,8 +41,8 @@ export async function chooseClass(classes, title = "Class by name") {
         return null;
     }
     const answer = await ask("A new class?", [el("p", {}, "There is no class ", el("strong", {}, el("bdi", {}, typed)), " yet.")], [
-        { label: "Cancel", value: "" },
         { label: "Make it", value: "make", primary: true },
+        { label: "Cancel", value: "" },
     ]);
     return answer === "make" ? typed : null;
 }
@@ -56,7 +56,7 @@ export function problemWith(text) {
 
 /** @param {string[]} classes @param {string} title @returns {Promise<string>} */
 function pick(classes, title) {
-    const list = el("ul.options", { role: "listbox", id: "class-options", "aria-label": "Classes" });
+    const list = el("ul.class-options", { role: "listbox", id: "class-options", "aria-label": "Classes" });
     const input = /** @type {HTMLInputElement} */ (el("input", {
         type: "text", role: "combobox", "aria-controls": "class-options", "aria-expanded": "true", "aria-autocomplete": "list",
         "aria-label": "Name of the class", autocomplete: "off", autocapitalize: "off", spellcheck: "false",

@@ -10,10 +10,10 @@ const SHOWN = 60;
 /** @param {() => void} changed */
 export function stackView(changed) {
     const words = el("p");
-    const members = el("div.members", { role: "group", "aria-label": "Images of this burst" });
+    const members = el("div.burst-members", { role: "group", "aria-label": "Images of this burst" });
     const box = /** @type {HTMLInputElement} */ (el("input", { type: "checkbox", onchange: changed }));
     const also = el("label.row", {}, box, el("span"));
-    const root = el("div.stack", { hidden: true }, words, also, members);
+    const root = el("div.burst-view", { hidden: true }, words, also, members);
     /** @type {Set<string>} */
     const without = new Set();
 
@@ -48,7 +48,7 @@ export function stackView(changed) {
                 /** @type {HTMLButtonElement} */ (element).disabled = !bare.has(image) && !box.checked;
             };
             keyed(members, stack.members.slice(0, SHOWN), (image) => image, (image) => {
-                const element = button("", () => toggle(image), { class: "member", "aria-label": `Image ${image.slice(0, 6)}` });
+                const element = button("", () => toggle(image), { class: "burst-member", "aria-label": `Image ${image.slice(0, 6)}` });
                 element.append(el("img", { src: thumbnail(image), alt: "", loading: "lazy", width: 64, height: 48 }));
                 redraw(element, image);
                 return element;

@@ -19,41 +19,30 @@ const KEPT = 8;
 
 /** @param {(direction: "right" | "left" | "up") => void} swiped @returns {Stage} */
 export function stage(swiped) {
-    const words = el("p.nothing", { hidden: true });
-    const frame = el("div.frame");
+    const words = el("p.no-picture", { hidden: true });
+    const frame = el("div.picture-frame");
     const root = el("div.stage", {}, frame, words);
     /**
      * Elements, not addresses: a browser need not keep what it has loaded. `img` is undefined while it loads, null where there is none.
-     * @type {Map<string, {img: HTMLImageElement | null | undefined, done: Promise<void>}>}
+     * @type {Map<string, ReturnType<typeof begin>>}
      */
     const loaded = new Map();
     let current = "";
     let isFull = false;
 
-    /** @param {string} src @returns {Promise<HTMLImageElement | null>} */
-    function fetchImage(src) {
-        const img = /** @type {HTMLImageElement} */ (el("img", { alt: "", draggable: "false" }));
-        return new Promise((resolve) => {
-            img.onload = () => resolve(img);
-            img.onerror = () => resolve(null);
-            img.src = src;
-        });
-    }
-
     /** @param {string} image */
     function load(image) {
-        let found = loaded.get(image);
-        if (!found) {
-            const entry = { img: /** @type {HTMLImageElement | null | undefined} */ (undefined), done: Promise.resolve() };
-            entry.done = fetchImage(picture(image)).then((img) => img ?? fetchImage(thumbnail(image))).then((img) => void (entry.img = img));
-            found = entry;
-            loaded.set(image, found);
-            for (const old of loaded.keys()) {
-                if (loaded.size <= KEPT) break;
-                if (old !== current) loaded.delete(old);
-            }
+        const there = loaded.get(image);
+        if (there) return there;
+        const entry = begin(image);
+        loaded.set(image, entry);
+        for (const [old, { stop }] of loaded) {
+            if (loaded.size <= KEPT) break;
+            if (old === current) continue;
+            stop();
+            loaded.delete(old);
         }
-        return found;
+        return entry;
     }
 
     /** @param {HTMLImageElement | null} img @param {string} name */
@@ -71,7 +60,7 @@ export function stage(swiped) {
     /** @param {boolean} full */
     function become(full) {
         isFull = full;
-        root.classList.toggle("full", full);
+        root.classList.toggle("at-full", full);
         // What scrolls can be scrolled by keys.
         if (full) frame.setAttribute("tabindex", "0");
         else frame.removeAttribute("tabindex");
@@ -114,6 +103,30 @@ export function stage(swiped) {
             words.hidden = true;
         },
     };
+}
+
+/** Loads a picture: the large one, or the small one. @param {string} image */
+function begin(image) {
+    let isWanted = true;
+    const img = /** @type {HTMLImageElement} */ (el("img", { alt: "", draggable: "false" }));
+    const from = (/** @type {string} */ src) => new Promise((resolve) => {
+        img.onload = () => resolve(true);
+        img.onerror = () => resolve(false);
+        img.src = src;
+    });
+    const entry = {
+        img: /** @type {HTMLImageElement | null | undefined} */ (undefined),
+        /** Whoever goes on quickly does not wait for what was left behind. */
+        stop() {
+            isWanted = false;
+            if (entry.img === undefined) img.removeAttribute("src");
+        },
+        done: (async () => {
+            const isThere = (await from(picture(image))) || (isWanted && (await from(thumbnail(image))));
+            entry.img = isThere ? img : null;
+        })(),
+    };
+    return entry;
 }
 
 /** @param {Event} event */

@@ -13,7 +13,7 @@ export class Tiles {
         this.selection = new Selection();
         /** @type {Tile[]} */
         this.tiles = [];
-        this.root = el("div.tiles", { role: "listbox", "aria-multiselectable": "true", "aria-label": name });
+        this.root = el("div.picks", { role: "listbox", "aria-multiselectable": "true", "aria-label": name });
         this.root.addEventListener("click", (event) => this.clicked(event));
         // A press must not move the focus before the click knows where a range begins.
         this.root.addEventListener("mousedown", (event) => event.preventDefault());

@@ -44,7 +44,7 @@ export function trail(show) {
         changes.sort((one, other) => Number(names.get(other)) - Number(names.get(one)));
         keyed(root, changes, (one) => names.get(one), (one) => {
             const image = one.items[0].image;
-            const element = button("", () => show(image), { class: "latest" });
+            const element = button("", () => show(image), { class: "given" });
             element.append(el("img", { src: thumbnail(image), alt: "", width: 40, height: 30 }), el("bdi"), el("span"));
             redraw(element, one);
             return element;

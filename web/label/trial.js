@@ -18,11 +18,14 @@ export function score(shown) {
     return `${right} of ${judged.length} right so far.`;
 }
 
-/** @param {import("../main.js").App} app @param {import("./answers.js").Answers} answers @param {() => void} back */
-export function trial(app, answers, back) {
+/**
+ * @param {import("../main.js").App} app @param {import("./store.js").Store} store @param {import("./answers.js").Answers} answers
+ * @param {() => void} back
+ */
+export function trial(app, store, answers, back) {
     const words = el("p.faint");
     const sum = el("p.next", { role: "status" });
-    const list = el("div.tiles");
+    const list = el("div.picks");
     const root = el("div", { hidden: true }, words, sum, list,
         el("p.row", {}, button("Go on with what is worth a label", () => app.go("label", { queue: "review" }), { class: "primary" }), button("Label more by hand", back)));
     /** @type {Shown[]} */
@@ -30,9 +33,7 @@ export function trial(app, answers, back) {
 
     /** @param {Shown} one @param {string} label */
     function judge(one, label) {
-        const was = one.verdict;
-        one.verdict = label;
-        app.labels.set(app.task, [{ image: one.image, label, was }], said([one.image], label));
+        app.labels.set(app.task, [{ image: one.image, label, was: one.verdict }], said([one.image], label));
         draw();
         app.announce(score(shown));
     }
@@ -56,7 +57,7 @@ export function trial(app, answers, back) {
     function redraw(element, one) {
         const answer = one.label === null ? "no answer" : `${one.label} ${percent(one.probability)}`;
         say(element.children[1], one.verdict === null ? answer : one.verdict === one.label ? `✓ ${answer}` : `✗ ${answer}: it is ${one.verdict}`);
-        element.classList.toggle("now", one === open());
+        element.classList.toggle("undecided", one === open());
         /** @type {HTMLElement} */ (element).dataset.verdict = one.verdict === null ? "" : one.verdict === one.label ? "right" : "wrong";
     }
 
@@ -64,6 +65,8 @@ export function trial(app, answers, back) {
     const open = () => shown.find(({ verdict }) => verdict === null) ?? null;
 
     function draw() {
+        // An undone label, and one of another page, count as well.
+        for (const one of shown) one.verdict = store.labelOf(one.image) ?? null;
         keyed(list, shown, ({ image }) => image, make, redraw);
         shown.forEach((one, at) => redraw(list.children[at], one));
         say(sum, score(shown));
@@ -71,6 +74,7 @@ export function trial(app, answers, back) {
 
     return {
         root,
+        draw,
         /** @param {string[]} images @param {string} reason */
         async show(images, reason) {
             say(words, reason);

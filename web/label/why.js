@@ -18,9 +18,9 @@ export function drawNear(list, near) {
 /** @param {import("../main.js").App} app */
 export function whyPanel(app) {
     const summary = el("p");
-    const near = el("div.near");
+    const near = el("div.nearest");
     const facts = el("dl.figures");
-    const root = el("section.panel.why", { "aria-label": "Why", hidden: true }, el("h2", {}, "Why"), summary, near, facts);
+    const root = el("section.panel.whypanel", { "aria-label": "Why", hidden: true }, el("h2", {}, "Why"), summary, near, facts);
     let current = "";
 
     /** @param {[string, string][]} rows */

@@ -49,18 +49,20 @@ export function wizard(app, store, answers, rebind) {
     const classes = el("p.row", { role: "group", "aria-label": "Classes so far" });
     const problem = el("p.problem", { role: "alert" });
     const input = /** @type {HTMLInputElement} */ (el("input", { id: "class-name", type: "text", autocomplete: "off", autocapitalize: "off", maxlength: 128 }));
-    const form = el("form.row", { onsubmit: named }, el("label", { for: "class-name" }, "Name"), input, el("button.primary", { type: "submit" }, "Choose its images"));
+    const submit = el("button", { type: "submit" }, "Choose its images");
+    const form = el("form.row", { onsubmit: named }, el("label", { for: "class-name" }, "Name"), input, submit);
     const train = button("Train now", () => begin());
+    const look = button("See it answer", () => see(""));
     const tiles = new Tiles("Images without a label", () => drawChoice());
     const give = button("", () => chosen(), { class: "primary" });
     const others = button("Other images", () => ((page += 1), draw()));
-    const choice = el("div.choice", {}, el("div.row", {}, give, others, button("Back", () => become("name"))), tiles.root);
+    const choice = el("div.choosing", {}, el("div.row", {}, give, others, button("Back", () => become("name"))), tiles.root);
     const bar = el("span");
     const phase = el("p", { role: "status" });
     const progress = el("div", {}, phase, el("div.bar", { "aria-hidden": "true" }, bar),
         el("p.row.end", {}, button("Back", () => become("name"))));
-    const seen = trial(app, answers, () => become("name"));
-    const root = el("section.wizard", { "aria-label": "Begin" }, heading, more, classes, problem, form, el("p.row", {}, train), choice, progress, seen.root);
+    const seen = trial(app, store, answers, () => become("name"));
+    const root = el("section.wizard", { "aria-label": "Begin" }, heading, more, classes, problem, form, el("p.row", {}, train, look), choice, progress, seen.root);
 
     /** @param {typeof step} to */
     function become(to) {
@@ -127,12 +129,15 @@ export function wizard(app, store, answers, rebind) {
             part.hidden = step !== at;
         }
         train.hidden = step !== "name" || !advice.trains;
-        train.classList.toggle("primary", advice.text === "Train now.");
+        train.classList.toggle("primary", advice.trains);
+        submit.classList.toggle("primary", !advice.trains);
+        look.hidden = step !== "name" || !serves(app.live.latest.get(app.topic("train/result"))) || !advice.trains;
         const used = [...counts].filter(([, count]) => count > 0);
         classes.hidden = !used.length || step === "see";
-        keyed(classes, used, ([name]) => name, ([name]) => button("", () => choose(name), { class: "quiet" }));
+        keyed(classes, used, ([name]) => name, ([name]) => button("", () => choose(name)));
         for (const [at, [name, count]] of used.entries()) nameTag(classes.children[at], name, count);
         if (step === "choose") return drawTiles();
+        if (step === "see") seen.draw();
         const words = {
             name: [samples.n ? advice.text : "No image has arrived yet.", samples.n ? advice.more : "Copy some into a watched folder, or let a camera bring them. They appear here at once."],
             train: ["Training", "The new head serves only if it is no worse on images that it has not seen."],
@@ -166,16 +171,20 @@ export function wizard(app, store, answers, rebind) {
 
     /** @param {any} result */
     function drawResult(result) {
+        // Labels may have begun one by themselves.
+        if (step === "name") return draw();
         if (step !== "train" || (training !== null && result.training < training)) return;
-        answers.clear();
         app.toast(moved(result));
-        if (!result.promoted && !result.champion) {
-            become("name");
-            say(problem, result.reason);
-            return;
-        }
+        if (serves(result)) return see(result.reason);
+        become("name");
+        say(problem, result.reason);
+    }
+
+    /** @param {string} reason */
+    function see(reason) {
+        answers.clear();
         become("see");
-        seen.show(unlabelled(store.samples), result.reason);
+        seen.show(unlabelled(store.samples), reason);
     }
     const ends = [
         app.live.on(app.topic("train/state"), drawPhase),
@@ -192,6 +201,9 @@ export function wizard(app, store, answers, rebind) {
         close: () => ends.forEach((end) => end()),
     };
 }
+
+/** Whether a head is in service after a training. @param {any} result */
+const serves = (result) => Boolean(result?.promoted || result?.champion);
 
 /** @param {Element} element @param {string} name @param {number} count */
 function nameTag(element, name, count) {

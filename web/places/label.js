@@ -51,7 +51,7 @@ export async function open(app, root, args) {
     const left = el("span.faint");
     const stacks = button("Bursts", () => bench.setStack(!bench.isStack), { title: "A key labels all images of a burst (B)" });
     const all = button("Accept all …", () => openAccept(), { title: "Accept suggestions above a bound (A)" });
-    const line = el("p.faint.line");
+    const line = el("p.faint.ledger");
     const other = el("div");
     const bench = new Bench(app, store, answers, {
         review: (image) => items.get(image),
@@ -62,8 +62,9 @@ export async function open(app, root, args) {
     });
     const begin = queue === "start" ? wizard(app, store, answers, () => isReady && bind()) : null;
     root.append(el("h1.unseen", {}, "Label"),
-        el("div.row.top", {}, select, left, all, stacks),
-        begin ? begin.root : bench.root, other, line);
+        el("div.row.queuebar", {}, select, left, all, stacks),
+        bench.conflicts.root, begin ? begin.root : bench.root, other, line);
+    bench.isIdle = begin !== null;
     if (args.get("mode") === "stack") bench.isStack = true;
 
     /** @param {any} message */
@@ -120,6 +121,8 @@ export async function open(app, root, args) {
 
     function openAccept() {
         const images = listOf("unlabelled", sources);
+        // Labels since then may have changed an answer.
+        answers.clear();
         accepting = acceptAll(images, answers, {
             burstsOf: (names) => new Set(names.map((name) => store.samples.burst[store.samples.row(name)] ?? name)).size,
             accept(suggestions) {
@@ -127,7 +130,7 @@ export async function open(app, root, args) {
                 if (!suggestions.length) return;
                 const names = suggestions.map(({ image }) => image);
                 const labels = new Set(suggestions.map(({ label }) => label));
-                app.labels.set(app.task, suggestions.map(({ image, label }) => ({ image, label, was: store.labelOf(image) ?? null })),
+                app.labels.set(app.task, suggestions.map(({ image, label }) => ({ image, label, was: null })),
                     said(names, labels.size === 1 ? [...labels][0] : `suggestions of ${labels.size} classes`));
             },
             cancel: closeAccept,
