@@ -131,6 +131,14 @@ export class App {
         return this.classes();
     }
 
+    /** A class that is renamed keeps its key. @param {string} from @param {string} to */
+    renameClass(from, to) {
+        const key = `edgetuned.classes.${this.task ?? ""}`;
+        const order = JSON.parse(localStorage.getItem(key) ?? "[]");
+        if (!order.includes(to)) localStorage.setItem(key, JSON.stringify(order.map((/** @type {string} */ name) => (name === from ? to : name))));
+        return this.nameClass(to);
+    }
+
     params() {
         return new URLSearchParams(location.hash.split("?")[1] ?? "");
     }

@@ -29,16 +29,28 @@ macro_rules! files {
 
 files! {
     "api.js",
+    "bar.js",
+    "classbox.js",
+    "classes.js",
     "columns.js",
+    "desk.js",
+    "details.js",
     "dom.js",
+    "filter.js",
+    "filterbar.js",
+    "grid.js",
+    "gridmath.js",
     "icon.svg",
     "keys.js",
     "labels.js",
     "live.js",
     "main.js",
     "places/overview.js",
+    "places/samples.js",
+    "plan.js",
     "selection.js",
     "style.css",
+    "tile.js",
 }
 
 const SHELL: &str = include_str!("../../web/index.html");
