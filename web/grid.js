@@ -43,6 +43,7 @@ export class Grid {
         /** Of the pointer that was down last. */
         this.pointerType = "";
         this.headHeight = 0;
+        this.width = 0;
         /** @type {Map<number, HTMLElement>} elements of lines, by line */
         this.lines = new Map();
         this.head = el("div.gridhead", { role: "row", hidden: true });
@@ -82,7 +83,7 @@ export class Grid {
 
     /** Finds out how many items fit beside one another. */
     measure() {
-        const width = this.space.clientWidth;
+        const width = (this.width = this.space.clientWidth);
         const isTable = this.look.view === "table";
         const columns = isTable ? 1 : columnsFor(width, width < NARROW ? this.look.least * 0.75 : this.look.least);
         const height = isTable ? this.look.extra : Math.floor((width / columns) * 0.75) + this.look.extra;
@@ -113,6 +114,8 @@ export class Grid {
     show(topRow) {
         const at = topRow === undefined || this.top === 0 ? -1 : this.selection.list.indexOf(topRow);
         const shift = this.top % this.height;
+        // It may have been hidden until now.
+        if (this.space.clientWidth !== this.width) this.measure();
         this.size();
         if (at >= 0) this.element.scrollTop = Math.floor(at / this.columns) * this.height + shift;
         this.top = this.element.scrollTop;

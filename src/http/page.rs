@@ -86,6 +86,7 @@ files! {
     "settings_form.js",
     "states.js",
     "style.css",
+    "style.css.orig",
     "tile.js",
     "trial.js",
 }

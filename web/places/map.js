@@ -17,8 +17,13 @@ import { fillTile, makeTile, words } from "../tile.js";
 /** @param {import("../main.js").App} app @param {HTMLElement} root */
 export async function open(app, root) {
     const place = new Place(app, root);
-    await place.desk.load();
-    await place.loading;
+    try {
+        await place.desk.load();
+        await place.loading;
+    } catch (error) {
+        place.close();
+        throw error;
+    }
     return place;
 }
 

@@ -15,7 +15,12 @@ import { fillLine, fillTile, HEADS, makeLine, makeTile } from "../tile.js";
 /** @param {import("../main.js").App} app @param {HTMLElement} root @param {URLSearchParams} args */
 export async function open(app, root, args) {
     const place = new Place(app, root, args);
-    await place.desk.load();
+    try {
+        await place.desk.load();
+    } catch (error) {
+        place.close();
+        throw error;
+    }
     return place;
 }
 
