@@ -21,7 +21,7 @@ export function fitting(classes, typed) {
 export function problem(name) {
     if (!name) return "Type a name.";
     if (new TextEncoder().encode(name).length > 128) return "That name is too long.";
-    return /[/\u0000-\u001f\u007f-\u009f]/.test(name) ? "A name has no slashes." : null;
+    return /[/\\\u0000-\u001f\u007f-\u009f]/.test(name) ? "A name has no slashes." : null;
 }
 
 /** @param {import("./main.js").App} app @param {string} [title] @returns {Promise<string | null>} null where none was chosen */

@@ -4,7 +4,8 @@ import { act, transaction } from "../api.js";
 import { button, el, say } from "../dom.js";
 import { DIGITS } from "../labels.js";
 import { card } from "./card.js";
-import { chooseClass, drawBar } from "./classes.js";
+import { chooseClass } from "../classbox.js";
+import { drawBar } from "./classes.js";
 import { Queue } from "./queue.js";
 import { stackView } from "./stackview.js";
 import { chosen, plural, stackOf, worthOf } from "./stack.js";
@@ -139,7 +140,7 @@ export class Bench {
     async byName() {
         const image = this.queue.current;
         if (image === null) return;
-        const label = await chooseClass(this.app.classes());
+        const label = await chooseClass(this.app);
         if (label === null) return;
         // What was on the screen when the question came is what the answer is about.
         if (this.queue.current !== image) this.queue.show(image);

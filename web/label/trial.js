@@ -2,7 +2,7 @@
 
 import { thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { chooseClass } from "./classes.js";
+import { chooseClass } from "../classbox.js";
 import { percent, said } from "./words.js";
 
 /** Answers that are shown. */
@@ -40,7 +40,7 @@ export function trial(app, store, answers, back) {
 
     /** @param {Shown} one */
     async function correct(one) {
-        const label = await chooseClass(app.classes().filter((name) => name !== one.label), "What is it?");
+        const label = await chooseClass(app, "What is it?");
         if (label) judge(one, app.nameClass(label) && label);
     }
 

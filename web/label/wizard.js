@@ -2,7 +2,7 @@
 
 import { act } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { problemWith } from "./classes.js";
+import { problem as wrongWith } from "../classbox.js";
 import { unlabelled } from "./queue.js";
 import { plural } from "./stack.js";
 import { Tiles } from "./tiles.js";
@@ -78,7 +78,7 @@ export function wizard(app, store, answers, rebind) {
     function named(event) {
         event.preventDefault();
         const name = input.value.trim();
-        const words = problemWith(name);
+        const words = wrongWith(name);
         if (words) return say(problem, words);
         input.value = "";
         choose(name);

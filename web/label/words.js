@@ -56,17 +56,6 @@ export function today(more, storage = localStorage, now = new Date()) {
     return sum;
 }
 
-/**
- * Classes that a typed text may mean, the best first.
- * @param {string[]} classes @param {string} text @returns {string[]}
- */
-export function matches(classes, text) {
-    const wanted = text.trim().toLowerCase();
-    const begins = classes.filter((label) => label.toLowerCase().startsWith(wanted));
-    const has = classes.filter((label) => !begins.includes(label) && label.toLowerCase().includes(wanted));
-    return [...begins, ...has];
-}
-
 /** How far a finger goes until it means something, in pixels. */
 const FAR = 60;
 

@@ -8,7 +8,7 @@ import { apply } from "../label/store.js";
 import { disputed } from "../label/trail.js";
 import { score } from "../label/trial.js";
 import { advise } from "../label/wizard.js";
-import { matches, moved, said, swipe, today, vote } from "../label/words.js";
+import { moved, said, swipe, today, vote } from "../label/words.js";
 
 /** Samples as the columns have them: [image, label, burst, excluded]. */
 function samples(rows) {
@@ -148,7 +148,6 @@ test("words", () => {
         "training 3: balanced accuracy 88 % → 91 % (held out)");
     assert.match(moved({ training: 4, promoted: false, champion: null, challenger: null }), /too little held out .* not taken into service/);
     assert.equal(score([{ label: "a", verdict: "a" }, { label: "a", verdict: "b" }, { label: "a", verdict: null }]), "1 of 2 right so far.");
-    assert.deepEqual(matches(["bolt", "nut", "donut"], "NU"), ["nut", "donut"]);
 });
 
 test("a day's labels are counted from its beginning", () => {
