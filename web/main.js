@@ -132,6 +132,14 @@ export class App {
         return this.classes();
     }
 
+    /** A class that is renamed keeps its key. @param {string} from @param {string} to */
+    renameClass(from, to) {
+        const key = `edgetuned.classes.${this.task ?? ""}`;
+        const order = JSON.parse(localStorage.getItem(key) ?? "[]");
+        if (!order.includes(to)) localStorage.setItem(key, JSON.stringify(order.map((/** @type {string} */ name) => (name === from ? to : name))));
+        return this.nameClass(to);
+    }
+
     params() {
         return new URLSearchParams(location.hash.split("?")[1] ?? "");
     }
@@ -218,6 +226,7 @@ export class App {
         try {
             const result = await this.labels.undo(this.task);
             if (last) return;
+            this.live.tell("undone", result);
             const { changed } = /** @type {{changed: number}} */ (result);
             this.toast(`Undone on the device: ${changed} ${changed === 1 ? "label" : "labels"} as before.`);
         } catch (error) {

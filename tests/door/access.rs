@@ -81,8 +81,6 @@ fn every_route_refuses_other_hosts_and_every_answer_is_secure() {
     let absolute = client.send("GET", "http://evil.test/api/v1/status", b"");
     assert_eq!(absolute.status, 403, "the target names another host than 'Host'");
     assert_eq!(client.send("OPTIONS", "/api/v1/status", b"").status, 405);
-    let front = client.get("/");
-    assert!(front.status == 200 && front.text().contains("POST /api/v1/<name>"), "{}", front.text());
 }
 
 #[test]

@@ -14,10 +14,12 @@ mod access;
 mod client;
 mod health;
 mod limits;
+mod page;
 mod pictures;
 mod proxies;
 mod start;
 mod tokens;
+mod watch;
 
 use std::fs;
 use std::net::TcpListener;

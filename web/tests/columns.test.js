@@ -1,26 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { NONE, Samples, table } from "../columns.js";
-
-/** A table as the device writes it. */
-export function octetsOf(header, columns) {
-    const parts = [];
-    let at = 0;
-    const described = columns.map(([name, type, array]) => {
-        at = Math.ceil(at / 8) * 8;
-        const column = { name, type, offset: at };
-        parts.push([at, new Uint8Array(array.buffer)]);
-        at += array.byteLength;
-        return column;
-    });
-    let text = JSON.stringify({ ...header, columns: described });
-    text = text.padEnd(Math.ceil((text.length + 4) / 8) * 8 - 4);
-    const buffer = new ArrayBuffer(4 + text.length + at);
-    new DataView(buffer).setUint32(0, text.length, true);
-    new Uint8Array(buffer, 4).set(new TextEncoder().encode(text));
-    for (const [offset, bytes] of parts) new Uint8Array(buffer, 4 + text.length + offset).set(bytes);
-    return buffer;
-}
+import { octetsOf } from "./generated.js";
 
 const three = () =>
     new Samples(octetsOf({ revision: "7", classes: ["gear", "nut"], n: 3 }, [

@@ -78,6 +78,18 @@ test("undo of nothing asks the device for its own last change", async () => {
     assert.deepEqual([asked[0][0], asked[0][1].task, asked[0][1].change], ["undo", "door", undefined]);
 });
 
+test("a change that another request made is undone and done again like labels", async () => {
+    const { send, asked } = device([]);
+    const labels = new Labels(send);
+    labels.push("door", [], "nothing", async () => []);
+    assert.equal(labels.last, null);
+    labels.push("door", [7, 8], "nut renamed", async () => [9]);
+    assert.equal((await labels.undo("door")).state, "undone");
+    assert.deepEqual(asked.map(([name, { change }]) => [name, change]), [["undo", 8], ["undo", 7]]);
+    assert.deepEqual((await labels.redo()).numbers, [9]);
+    assert.deepEqual([labels.last.text, labels.last.state], ["nut renamed", "confirmed"]);
+});
+
 test("a class keeps its key when others come and go", () => {
     assert.deepEqual(inOrder(["nut", "gear", "old"], ["bolt", "gear", "nut"]), ["nut", "gear", "bolt"]);
 });

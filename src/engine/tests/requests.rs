@@ -1,5 +1,7 @@
 //! Requests through both doors, and answers that have to be found out.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -63,6 +65,23 @@ fn job(effects: &Step) -> Option<(JobId, Query)> {
 
 fn found(engine: &mut Engine, job: JobId, data: u64) -> Step {
     engine.step(at(0), Event::QueryAnswered { job, answer: Answer::ok(&data) })
+}
+
+#[test]
+fn a_client_that_begins_to_watch_is_shown_what_is_retained_and_the_broker_is_not() {
+    let mut engine = engine(PromotionPolicy::Gated, snapshot());
+    let shown = engine.step(at(0), Event::WatchBegan);
+    let topics: BTreeSet<String> = (shown.acts.iter())
+        .map(|act| match act {
+            Act::Show { topic, .. } => topic.to_string(),
+            act => panic!("{act:?}"),
+        })
+        .collect();
+    for topic in ["info", "health", "review", "train/state", "config/reported", "update/backbone/state", "alert/drift"] {
+        assert!(topics.contains(topic), "{topic}: {topics:?}");
+    }
+    let connected = engine.step(at(0), Event::Broker(BrokerEvent::Connected { refused: vec![], downgraded: vec![] }));
+    assert!(!connected.acts.iter().any(|act| matches!(act, Act::Show { .. })), "the broker gets them by itself");
 }
 
 #[test]
