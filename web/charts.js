@@ -90,7 +90,7 @@ export function chart(plan, room) {
     const up = scale(low, high, HEIGHT - EDGE.bottom, EDGE.top);
     const foot = HEIGHT - EDGE.bottom;
     const rows = ticks(low, high, 5).flatMap((value) => [
-        svg("line.grid", { x1: EDGE.left, x2: width - EDGE.right, y1: up(value), y2: up(value) }),
+        svg("line.rule", { x1: EDGE.left, x2: width - EDGE.right, y1: up(value), y2: up(value) }),
         svg("text.tick.before", { x: EDGE.left - 6, y: up(value) + 4 }, words(value)),
     ]);
     const marks = isLog ? logTicks(first, last) : ticks(first, last, Math.min(6, width / 60)).filter(Number.isInteger);
@@ -114,7 +114,7 @@ function draw({ kind, points }, across, up) {
     return svg(`g.${kind}`, {},
         points.length > 1 && svg("polygon.band", { points: band.join(" ") }),
         points.length === 1 && whisker(points[0], at(points[0]), up),
-        svg("polyline.line", { points: points.map((point) => `${at(point)},${up(point.y)}`).join(" ") }),
+        svg("polyline.trace", { points: points.map((point) => `${at(point)},${up(point.y)}`).join(" ") }),
         ...points.map((point) => (kind === "first"
             ? svg("circle.dot", { cx: at(point), cy: up(point.y), r: 3.5 })
             : svg("rect.dot", { x: at(point) - 3.2, y: up(point.y) - 3.2, width: 6.4, height: 6.4 }))));
@@ -127,9 +127,9 @@ function draw({ kind, points }, across, up) {
 const whisker = ({ y, low, high }, x, up) => svg("line.whisker", { x1: x, x2: x, y1: up(low ?? y), y2: up(high ?? y) });
 
 /** @param {Series} series */
-const legend = ({ name, kind }) => el("span.legend", {},
-    svg(`svg.sample.${kind}`, { viewBox: "0 0 24 10", "aria-hidden": "true" },
-        svg("line.line", { x1: 0, x2: 24, y1: 5, y2: 5 }),
+const legend = ({ name, kind }) => el("span.series", {},
+    svg(`svg.swatch.${kind}`, { viewBox: "0 0 24 10", "aria-hidden": "true" },
+        svg("line.trace", { x1: 0, x2: 24, y1: 5, y2: 5 }),
         kind === "first" ? svg("circle.dot", { cx: 12, cy: 5, r: 3.5 }) : svg("rect.dot", { x: 8.8, y: 1.8, width: 6.4, height: 6.4 })),
     " ", name);
 

@@ -41,7 +41,7 @@ export async function openRegions(app, root, wanted) {
     const line = svg("path.edge", {});
     const corners = el("div.corners");
     const overlay = svg("svg.overlay", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, dim, line);
-    const field = el("div.field", {}, image, overlay, corners);
+    const field = el("div.scene", {}, image, overlay, corners);
     const sees = /** @type {HTMLCanvasElement} */ (el("canvas", { role: "img", "aria-label": "What the task sees" }));
     const none = el("p.faint", { hidden: true }, "No picture of this has arrived yet; numbers can be given all the same.");
     const text = /** @type {HTMLInputElement} */ (el("input", {
@@ -86,7 +86,7 @@ export async function openRegions(app, root, wanted) {
     });
     root.append(trial.element, problems,
         el("div.row.choices", {}, el("label", {}, "Task ", task), el("label", {}, "Pictures of ", place), kind),
-        el("div.editor", {}, el("div", {}, none, field), el("div.side", {},
+        el("div.editor", {}, el("div", {}, none, field), el("div.region-side", {},
             el("h2", {}, "What it sees"), sees,
             el("label", { for: "region-numbers" }, "Numbers"), text, el("p.faint", { id: "region-help" }, HELP.numbers), trouble,
             el("p.faint", {}, HELP.corners), note, el("div.row", {}, more, reset, save))));

@@ -53,7 +53,7 @@ export async function openSettings(app, root) {
         event.preventDefault();
         submit();
     });
-    root.append(trial.element, problems, form, el("div.row.acts", {}, apply, discard, said), rest);
+    root.append(trial.element, problems, form, el("div.row.applying", {}, apply, discard, said), rest);
 
     function drawActs() {
         const changed = edits.size + dropped.size;
