@@ -1,6 +1,6 @@
 /** What reports of trainings say, in words and as curves. No elements are made here. */
 
-import { between, count, percent, points } from "./figures.js";
+import { between, count, NOTHING, percent, points } from "./figures.js";
 
 /** A message of `train/result`. @typedef {any} Report */
 /** @typedef {import("./charts.js").Series} Series */
@@ -91,7 +91,8 @@ export function classes(report) {
     return (report.challenger?.per_class ?? []).map((/** @type {any} */ { class: name, recall, support }) => {
         const row = changed.get(name);
         return {
-            name, support, recall: percent(recall), change: row ? points(row.change) : "new", best: row?.best ? bestWords(row) : "–",
+            name, support, recall: support ? percent(recall) : NOTHING, change: row ? points(row.change) : support ? "new" : NOTHING,
+            best: row?.best ? bestWords(row) : "–",
             isForgotten: Boolean(row?.forgotten), isWorse: Boolean(row && row.change < -0.001),
         };
     });
@@ -136,8 +137,9 @@ export function difference(reports, version, served) {
     const isSame = Boolean(report.champion) && new RegExp(`\\bhead ${served}\\b`).test(report.reason);
     const before = isSame ? report.champion : of(served)?.challenger;
     if (!before) return null;
-    const recalls = new Map(before.per_class.map((/** @type {any} */ row) => [row.class, row.recall]));
-    const rows = report.challenger.per_class.map((/** @type {any} */ { class: name, recall }) => ({
+    const measured = (/** @type {any} */ { per_class: rows }) => rows.filter((/** @type {any} */ { support }) => support > 0);
+    const recalls = new Map(measured(before).map((/** @type {any} */ row) => [row.class, row.recall]));
+    const rows = measured(report.challenger).map((/** @type {any} */ { class: name, recall }) => ({
         name, before: percent(recalls.get(name)), after: percent(recall),
         change: recalls.has(name) ? points(recall - recalls.get(name)) : "new",
     }));

@@ -154,6 +154,7 @@ export async function open(app, root) {
         const [, { samples }, list, kept] = await Promise.all([app.refresh(), app.index.load(app.task), served, trainings]);
         if (isClosed) return;
         reports = kept;
+        if (!app.live.latest.has(app.topic("train/state")) && app.status) drawPhase({ phase: app.status.phase, progress: 0, reason: "" });
         const counts = [...samples.counts().values()];
         say(none, empty(counts.reduce((sum, count) => sum + count, 0), counts.filter(Boolean).length));
         none.hidden = reports.length > 0;

@@ -63,6 +63,8 @@ test("classes that were lost or forgotten are marked", () => {
         { class: "b", change: -0.4, forgotten: true, best: { recall: 0.9, version: 1 }, under_best: -0.4 }] }));
     assert.deepEqual(rows.map(({ name, change, isForgotten, isWorse }) => [name, change, isForgotten, isWorse]),
         [["a", "+10 points", false, false], ["b", "−40 points", true, true], ["c", "new", false, false]]);
+    const [unseen] = classes(report(1, { challenger: { per_class: [{ class: "a", recall: 0, support: 0 }] } }));
+    assert.deepEqual([unseen.recall, unseen.change], ["–", "–"], "no image of it was held out");
     assert.equal(rows[1].best, "90 % by head 1, −40 points since");
 });
 
