@@ -4,7 +4,7 @@ import { act, transaction } from "../api.js";
 import { button, el, say } from "../dom.js";
 import { DIGITS } from "../labels.js";
 import { card } from "./card.js";
-import { chooseClass } from "../classbox.js";
+import { chooseClass } from "../samples/classbox.js";
 import { drawBar } from "./classes.js";
 import { Queue } from "./queue.js";
 import { stackView } from "./stackview.js";

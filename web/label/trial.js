@@ -2,7 +2,7 @@
 
 import { thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { chooseClass } from "../classbox.js";
+import { chooseClass } from "../samples/classbox.js";
 import { percent, said } from "./words.js";
 
 /** Answers that are shown. */

@@ -2,7 +2,7 @@
 
 import { act } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { problem as wrongWith } from "../classbox.js";
+import { problem as wrongWith } from "../samples/classbox.js";
 import { unlabelled } from "./queue.js";
 import { plural } from "./stack.js";
 import { Tiles } from "./tiles.js";

@@ -1,18 +1,18 @@
 /** Map: samples that the backbone finds alike lie near one another; a line around them selects them. */
 
 import { octets, thumbnail } from "../api.js";
-import { Bar } from "../bar.js";
+import { Bar } from "../samples/bar.js";
 import { NONE, table } from "../columns.js";
-import { Desk, empty } from "../desk.js";
-import { details } from "../details.js";
+import { Desk, empty } from "../samples/desk.js";
+import { details } from "../samples/details.js";
 import { button, el, keyed, say } from "../dom.js";
-import { isContradicted } from "../filter.js";
-import { Grid } from "../grid.js";
-import { ASIDE, COLOURS, MapView, PLAIN, sign, UNKNOWN } from "../mapview.js";
-import { count } from "../plan.js";
-import { NOWHERE } from "../points.js";
+import { isContradicted } from "../samples/filter.js";
+import { Grid } from "../samples/grid.js";
+import { ASIDE, COLOURS, MapView, PLAIN, sign, UNKNOWN } from "../map/mapview.js";
+import { count } from "../samples/plan.js";
+import { NOWHERE } from "../map/points.js";
 import { Selection } from "../selection.js";
-import { fillTile, makeTile, words } from "../tile.js";
+import { fillTile, makeTile, words } from "../samples/tile.js";
 
 /** @param {import("../main.js").App} app @param {HTMLElement} root */
 export async function open(app, root) {
@@ -129,7 +129,7 @@ class Place {
         };
     }
 
-    /** @returns {import("../mapview.js").Scene} */
+    /** @returns {import("../map/mapview.js").Scene} */
     scene() {
         const place = this;
         return {
@@ -160,7 +160,7 @@ class Place {
         this.numbers = classes.map((name) => places.get(name) ?? 0);
     }
 
-    /** @param {number} row @returns {import("../tile.js").More} */
+    /** @param {number} row @returns {import("../samples/tile.js").More} */
     more(row) {
         const image = this.desk.samples.image(row);
         return { samples: this.desk.samples, members: [row], state: this.desk.state(image), reason: this.reasons.get(image) ?? "" };

@@ -2,7 +2,7 @@
 
 import { read, thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { statePanel } from "../states.js";
+import { statePanel } from "../system/states.js";
 
 /** Predictions that are shown. */
 const SHOWN = 8;

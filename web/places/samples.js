@@ -1,16 +1,16 @@
 /** Samples: many at once. */
 
-import { Bar } from "../bar.js";
-import { Classes } from "../classes.js";
-import { Desk, empty } from "../desk.js";
-import { details } from "../details.js";
+import { Bar } from "../samples/bar.js";
+import { Classes } from "../samples/classes.js";
+import { Desk, empty } from "../samples/desk.js";
+import { details } from "../samples/details.js";
 import { button, el, say } from "../dom.js";
-import { csv, read, rows, stacked, write } from "../filter.js";
-import { FilterBar } from "../filterbar.js";
-import { Grid } from "../grid.js";
-import { count } from "../plan.js";
+import { csv, read, rows, stacked, write } from "../samples/filter.js";
+import { FilterBar } from "../samples/filterbar.js";
+import { Grid } from "../samples/grid.js";
+import { count } from "../samples/plan.js";
 import { Selection } from "../selection.js";
-import { fillLine, fillTile, HEADS, makeLine, makeTile } from "../tile.js";
+import { fillLine, fillTile, HEADS, makeLine, makeTile } from "../samples/tile.js";
 
 /** @param {import("../main.js").App} app @param {HTMLElement} root @param {URLSearchParams} args */
 export async function open(app, root, args) {
@@ -75,7 +75,7 @@ class Place {
         this.bar.escape();
     }
 
-    /** @returns {import("../grid.js").Look} */
+    /** @returns {import("../samples/grid.js").Look} */
     look() {
         const more = (/** @type {number} */ row) => {
             const image = this.desk.samples.image(row);
@@ -152,7 +152,7 @@ class Place {
         this.app.toast(`${count(list.length, "image")} in the file.`);
     }
 
-    /** Another filter: the address has it, so that it can be kept and sent. @param {import("../filter.js").Filter} filter */
+    /** Another filter: the address has it, so that it can be kept and sent. @param {import("../samples/filter.js").Filter} filter */
     choose(filter) {
         const isOther = filter.view !== this.filter.view;
         this.filter = filter;

@@ -2,12 +2,12 @@
 
 import { picture, read } from "../api.js";
 import { el, keyed, say } from "../dom.js";
-import { eventKey, eventWords, imageOf, MOST, typesOf, withEvent } from "../events.js";
+import { eventKey, eventWords, imageOf, MOST, typesOf, withEvent } from "../system/events.js";
 import { count, moment } from "../figures.js";
-import { healthPanels } from "../health.js";
-import { pageSettings } from "../page_settings.js";
-import { openRegions } from "../regions_editor.js";
-import { openSettings } from "../settings_form.js";
+import { healthPanels } from "../system/health.js";
+import { pageSettings } from "../system/page_settings.js";
+import { openRegions } from "../system/regions_editor.js";
+import { openSettings } from "../system/settings_form.js";
 
 const VIEWS = [
     { id: "health", title: "Health and events" },

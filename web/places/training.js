@@ -1,12 +1,12 @@
 /** Training: how good the heads are, what the gate said of them, and which one serves. */
 
 import { ApiError, read } from "../api.js";
-import { chart } from "../charts.js";
-import { confusionTable, confusionWords } from "../confusion.js";
+import { chart } from "../training/charts.js";
+import { confusionTable, confusionWords } from "../training/confusion.js";
 import { button, el, keyed, say } from "../dom.js";
 import { listFigures, moment, percent } from "../figures.js";
-import { headsPanel } from "../heads.js";
-import { advice, classes, curves, details, gate, learning } from "../reports.js";
+import { headsPanel } from "../training/heads.js";
+import { advice, classes, curves, details, gate, learning } from "../training/reports.js";
 import { scrolling, scrollTable } from "../tables.js";
 
 /** Trainings that the device keeps. */
@@ -193,7 +193,7 @@ export async function open(app, root) {
     };
 }
 
-/** @param {import("../reports.js").ClassRow} row */
+/** @param {import("../training/reports.js").ClassRow} row */
 function classRow({ name, support, recall, change, best, isForgotten, isWorse }) {
     const mark = isForgotten ? el("span.tag.bad", {}, "forgotten") : isWorse ? el("span.tag.warn", {}, "worse") : null;
     return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, recall), el("td", {}, change, mark && " ", mark),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ApiError } from "../api.js";
-import { Desk } from "../desk.js";
+import { Desk } from "../samples/desk.js";
 import { Labels } from "../labels.js";
 import { samples } from "./generated.js";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { csv, digits, everything, read, rows, stacked, write } from "../filter.js";
+import { csv, digits, everything, read, rows, stacked, write } from "../samples/filter.js";
 import { samples } from "./generated.js";
 
 const of = (change) => ({ ...everything(), excluded: "show", sort: "arrival", ...change });

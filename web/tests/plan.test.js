@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { agreement } from "../details.js";
-import { announced, isFed } from "../classes.js";
-import { fitting, problem } from "../classbox.js";
-import { boxed, moves, windowOf } from "../gridmath.js";
-import { moved, needsAnswer, parts, plan, question, told, worthInWords } from "../plan.js";
+import { agreement } from "../samples/details.js";
+import { announced, isFed } from "../samples/classes.js";
+import { fitting, problem } from "../samples/classbox.js";
+import { boxed, moves, windowOf } from "../samples/gridmath.js";
+import { moved, needsAnswer, parts, plan, question, told, worthInWords } from "../samples/plan.js";
 import { samples } from "./generated.js";
 
 test("a change is counted before it is done", () => {

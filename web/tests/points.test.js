@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { fit, isInside, mask, nearest, NOWHERE, paint, panned, pixel, rectangle, SHAPES, toMap, toScreen, within, zoomed } from "../points.js";
+import { fit, isInside, mask, nearest, NOWHERE, paint, panned, pixel, rectangle, SHAPES, toMap, toScreen, within, zoomed } from "../map/points.js";
 import { places, samples } from "./generated.js";
 
 const size = { width: 400, height: 300 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { addCorner, become, box, firstTarget, moveCorner, parse, print, regionIn, regionOf, removeCorner, shapeOf, splitSide, targets, withRegion, wrong } from "../regions.js";
+import { addCorner, become, box, firstTarget, moveCorner, parse, print, regionIn, regionOf, removeCorner, shapeOf, splitSide, targets, withRegion, wrong } from "../system/regions.js";
 
 test("regions of the configuration stay as they are", () => {
     for (const region of [null, [0.1, 0.2, 0.5, 0.9], [[0.1, 0.2], [0.5, 0.2], [0.5, 0.9]]]) {

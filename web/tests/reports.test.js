@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { logTicks, range, scale, summary, ticks } from "../charts.js";
-import { cellArgs } from "../confusion.js";
+import { logTicks, range, scale, summary, ticks } from "../training/charts.js";
+import { cellArgs } from "../training/confusion.js";
 import { between, count, duration, percent, points } from "../figures.js";
-import { advice, classes, curves, difference, former, gate, learning, shade } from "../reports.js";
+import { advice, classes, curves, difference, former, gate, learning, shade } from "../training/reports.js";
 import { empty, phaseWords } from "../places/training.js";
 
 const figures = (balanced, recalls = { a: balanced }) => ({ balanced_accuracy: balanced, balanced_accuracy_interval: [balanced - 0.1, balanced + 0.05],

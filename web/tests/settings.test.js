@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
-import { at, expected, fields, isSettable, kind, parse, patchOf, print, problem, put, resolve, same } from "../settings.js";
+import { at, expected, fields, isSettable, kind, parse, patchOf, print, problem, put, resolve, same } from "../system/settings.js";
 
 const schema = JSON.parse(readFileSync(new URL("../../config/schema.json", import.meta.url), "utf8"));
 const of = (path) => fields(schema, schema).find((field) => field.path.join(".") === path)?.schema;

@@ -1,6 +1,6 @@
 /** A grid of any length of which only the rows that are seen are in the document: tiles, or the lines of a table. */
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { boxed, columnsFor, moves, windowOf } from "./gridmath.js";
 
 /** Rows beyond the edges that are there before they are seen. */
@@ -28,7 +28,7 @@ const NARROW = 500;
  */
 
 export class Grid {
-    /** @param {string} name @param {import("./selection.js").Selection} selection @param {Look} look @param {Acts} acts */
+    /** @param {string} name @param {import("../selection.js").Selection} selection @param {Look} look @param {Acts} acts */
     constructor(name, selection, look, acts) {
         this.selection = selection;
         this.look = look;

@@ -1,7 +1,7 @@
 /** Curves as pictures with a table beside them: nothing in them is to be had by sight or by pointer alone. */
 
-import { el, svg } from "./dom.js";
-import { scrollTable } from "./tables.js";
+import { el, svg } from "../dom.js";
+import { scrollTable } from "../tables.js";
 
 /** @typedef {{x: number, y: number, low?: number, high?: number}} Point `low` and `high` bound its interval */
 /** @typedef {{name: string, kind: "first" | "second", points: Point[]}} Series */

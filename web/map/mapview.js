@@ -1,6 +1,6 @@
 /** The canvas of the map: what it shows, and how pointers and keys move it and select on it. */
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { fit, mask, nearest, NOWHERE, paint, panned, pixel, rectangle, SHAPES, toMap, toScreen, within, zoomed } from "./points.js";
 
 /** Radius of a shape, in CSS pixels. */

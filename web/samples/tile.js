@@ -1,19 +1,19 @@
 /** How a sample looks in a grid, as a tile and as a line of a table, and how it is read out. */
 
-import { thumbnail } from "./api.js";
-import { NONE } from "./columns.js";
-import { el, say } from "./dom.js";
+import { thumbnail } from "../api.js";
+import { NONE } from "../columns.js";
+import { el, say } from "../dom.js";
 
 /**
  * What is shown of a sample beside its columns.
  * @typedef {object} More
- * @property {import("./columns.js").Samples} samples
+ * @property {import("../columns.js").Samples} samples
  * @property {number[]} members rows that it stands for
  * @property {"" | "pending" | "failed"} state
  * @property {string} reason why it is on the review list
  */
 
-/** @param {import("./columns.js").Samples} samples @param {number} row */
+/** @param {import("../columns.js").Samples} samples @param {number} row */
 const percent = (samples, row) => `${Math.round(samples.probability[row] / 2.55)} %`;
 
 /** What is said of a sample. @param {number} row @param {More} more */
@@ -32,7 +32,7 @@ export function words(row, { samples, members, state, reason }) {
     return said.filter(Boolean).join("; ");
 }
 
-/** The label of a stack: how many of it have one, where not all do. @param {number[]} members @param {import("./columns.js").Samples} samples */
+/** The label of a stack: how many of it have one, where not all do. @param {number[]} members @param {import("../columns.js").Samples} samples */
 export function stackLabel(members, samples) {
     const labels = members.map((row) => samples.labelOf(row)).filter((label) => label !== null);
     if (!labels.length) return null;
@@ -43,7 +43,7 @@ export function stackLabel(members, samples) {
 
 /**
  * What a tile shows below its picture.
- * @param {number} row @param {import("./columns.js").Samples} samples @param {number[]} [members]
+ * @param {number} row @param {import("../columns.js").Samples} samples @param {number[]} [members]
  * @returns {[string, "label" | "predicted" | "faint"]}
  */
 export function caption(row, samples, members = [row]) {
@@ -108,7 +108,7 @@ export const HEADS = ["Picture", "Label", "Predicted", "Probability", "Arrived",
 
 /** A line of the table without a sample. */
 export function makeLine() {
-    const cell = (/** @type {import("./dom.js").Child[]} */ ...children) => el("span", { role: "gridcell" }, ...children);
+    const cell = (/** @type {import("../dom.js").Child[]} */ ...children) => el("span", { role: "gridcell" }, ...children);
     return el("div.sample", { role: "row" },
         cell(el("span.check", { "aria-hidden": "true" }), el("img", { alt: "", draggable: "false" })), ...HEADS.slice(1).map(() => cell()));
 }

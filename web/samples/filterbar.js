@@ -1,6 +1,6 @@
 /** The controls of a filter. They are made once: what changes is only their values, so that none loses the focus. */
 
-import { button, el, keyed } from "./dom.js";
+import { button, el, keyed } from "../dom.js";
 import { digits, everything } from "./filter.js";
 
 /** Why an image is on the review list. */

@@ -1,6 +1,6 @@
 /** Which samples are shown and in what order. Pure, so that it is tested alone; the address of the page carries it. */
 
-import { NONE } from "./columns.js";
+import { NONE } from "../columns.js";
 
 /**
  * @typedef {object} Filter
@@ -81,10 +81,10 @@ export function write(filter) {
     return params;
 }
 
-/** The number that a class has in the columns; -1 where no sample has it. @param {import("./columns.js").Samples} samples @param {string} name */
+/** The number that a class has in the columns; -1 where no sample has it. @param {import("../columns.js").Samples} samples @param {string} name */
 const number = (samples, name) => (name === "" ? NONE : samples.classes.indexOf(name));
 
-/** @param {import("./columns.js").Samples} samples @param {string[]} images @returns {Set<number>} */
+/** @param {import("../columns.js").Samples} samples @param {string[]} images @returns {Set<number>} */
 function named(samples, images) {
     const rows = new Set();
     const short = images.filter((image) => image.length < 16);
@@ -99,7 +99,7 @@ function named(samples, images) {
 
 /**
  * The rows that a filter leaves, in its order.
- * @param {import("./columns.js").Samples} samples @param {Filter} filter
+ * @param {import("../columns.js").Samples} samples @param {Filter} filter
  * @param {Map<string, string>} reasons why an image (its first 16 digits) is on the review list
  * @returns {number[]}
  */
@@ -131,10 +131,10 @@ export function rows(samples, filter, reasons) {
     return sorted(samples, found, filter.sort);
 }
 
-/** Whether a sample is labelled unlike it was predicted. @param {import("./columns.js").Samples} samples @param {number} row */
+/** Whether a sample is labelled unlike it was predicted. @param {import("../columns.js").Samples} samples @param {number} row */
 export const isContradicted = ({ label, predicted }, row) => label[row] !== NONE && predicted[row] !== NONE && label[row] !== predicted[row];
 
-/** @param {import("./columns.js").Samples} samples @param {number[]} found in the order of arrival @param {Filter["sort"]} sort */
+/** @param {import("../columns.js").Samples} samples @param {number[]} found in the order of arrival @param {Filter["sort"]} sort */
 function sorted({ probability, predicted }, found, sort) {
     if (sort === "arrival") return found;
     if (sort === "latest") return found.reverse();
@@ -169,7 +169,7 @@ function cell(value) {
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Rows as CSV, with the names that `samples import` reads. @param {import("./columns.js").Samples} samples @param {number[]} list */
+/** Rows as CSV, with the names that `samples import` reads. @param {import("../columns.js").Samples} samples @param {number[]} list */
 export function csv(samples, list) {
     const lines = ["image,label,predicted,probability,arrived_at,group,fold,excluded"];
     for (const row of list) {

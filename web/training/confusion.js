@@ -1,6 +1,6 @@
 /** What was taken for what, as a table whose cells lead to their images. */
 
-import { el } from "./dom.js";
+import { el } from "../dom.js";
 import { shade } from "./reports.js";
 
 /** @typedef {{true: number, predicted: number, images: string[]}} Cell */

@@ -1,8 +1,8 @@
 /** Draws what a task sees on its latest picture, by mouse, finger or keys, and saves it in the configuration. */
 
-import { picture, read } from "./api.js";
-import { Index } from "./columns.js";
-import { button, el, keyed, say, svg } from "./dom.js";
+import { picture, read } from "../api.js";
+import { Index } from "../columns.js";
+import { button, el, keyed, say, svg } from "../dom.js";
 import {
     addCorner, become, bounds, box, firstTarget, moveCorner, parse, print, regionIn, regionOf, removeCorner, shapeOf, splitSide, targets,
     withRegion, wrong,
@@ -29,7 +29,7 @@ const HELP = {
 /** @param {number} share */
 const words = (share) => `${Math.round(share * 1000) / 10} %`;
 
-/** @param {import("./main.js").App} app @param {HTMLElement} root @param {string} wanted a task */
+/** @param {import("../main.js").App} app @param {HTMLElement} root @param {string} wanted a task */
 export async function openRegions(app, root, wanted) {
     const task = select("Task");
     const place = select("Pictures of");
@@ -300,7 +300,7 @@ const select = (name) => /** @type {HTMLSelectElement} */ (el("select", { "aria-
 
 /**
  * The latest picture that shows what is looked at: of its predictions in this tab, else of the newest samples.
- * @param {import("./main.js").App} app @param {string | null} task @param {import("./regions.js").Target} target @returns {Promise<string | null>}
+ * @param {import("../main.js").App} app @param {string | null} task @param {import("./regions.js").Target} target @returns {Promise<string | null>}
  */
 async function latestPicture(app, task, target) {
     const isOf = (/** @type {any} */ { source, path }) =>

@@ -1,9 +1,9 @@
 /** Is the device well: alerts, figures, sources, tasks, drift and updates, each as a panel that follows the device. */
 
-import { el, keyed, say } from "./dom.js";
+import { el, keyed, say } from "../dom.js";
 import { driftValue, latestDrift } from "./events.js";
-import { count, duration, listFigures, megabytes, moment, NOTHING, percent } from "./figures.js";
-import { scrollTable } from "./tables.js";
+import { count, duration, listFigures, megabytes, moment, NOTHING, percent } from "../figures.js";
+import { scrollTable } from "../tables.js";
 
 /** @param {any} ignored what the last listing passed over */
 export function ignoredWords(ignored) {
@@ -97,7 +97,7 @@ function tablePanel(title, columns, empty) {
 
 /**
  * Alerts by their id; those of the last status while nothing is heard.
- * @param {import("./live.js").Live} live @param {any} status
+ * @param {import("../live.js").Live} live @param {any} status
  */
 function alertsUp(live, status) {
     const heard = [...live.latest].filter(([topic]) => topic.startsWith("alert/"));
@@ -118,7 +118,7 @@ function drawAlert(row, { severity, since, text }) {
 
 /**
  * All panels; `draw` shows what the device said last.
- * @param {import("./main.js").App} app
+ * @param {import("../main.js").App} app
  */
 export function healthPanels(app) {
     const figures = el("dl.figures.broad");

@@ -1,9 +1,9 @@
 /** Settings of the page itself, and the way out. */
 
-import { button, el } from "./dom.js";
-import { setTheme, theme } from "./preferences.js";
+import { button, el } from "../dom.js";
+import { setTheme, theme } from "../preferences.js";
 
-/** Ends the session; a device without a token has none. @param {import("./main.js").App} app */
+/** Ends the session; a device without a token has none. @param {import("../main.js").App} app */
 async function signOut(app) {
     try {
         const headers = { "Content-Type": "application/json" };
@@ -15,7 +15,7 @@ async function signOut(app) {
     }
 }
 
-/** @param {import("./main.js").App} app */
+/** @param {import("../main.js").App} app */
 export function pageSettings(app) {
     const keys = /** @type {HTMLInputElement} */ (
         el("input", { type: "checkbox", id: "page-keys", checked: !app.keys.off, "aria-describedby": "page-keys-about" })
@@ -24,11 +24,11 @@ export function pageSettings(app) {
         app.keys.switch(!keys.checked);
         app.announce(keys.checked ? "Single keys act" : "Single keys do nothing");
     });
-    const themes = /** @type {[import("./preferences.js").Theme, string][]} */ ([["system", "as the system"], ["light", "light"], ["dark", "dark"]]);
+    const themes = /** @type {[import("../preferences.js").Theme, string][]} */ ([["system", "as the system"], ["light", "light"], ["dark", "dark"]]);
     const options = themes.map(([value, name]) => el("option", { value }, name));
     const choice = /** @type {HTMLSelectElement} */ (el("select", { id: "page-theme" }, ...options));
     choice.value = theme();
-    choice.addEventListener("change", () => setTheme(/** @type {import("./preferences.js").Theme} */ (choice.value)));
+    choice.addEventListener("change", () => setTheme(/** @type {import("../preferences.js").Theme} */ (choice.value)));
     return el("section.panel.wide", { "aria-labelledby": "panel-page" },
         el("h2", { id: "panel-page" }, "This page"),
         el("div.row", {}, keys, el("label", { for: "page-keys" }, "Single keys act"),

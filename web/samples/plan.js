@@ -5,15 +5,15 @@ export const ASKED = 20;
 
 /**
  * @typedef {object} Plan
- * @property {import("./labels.js").Item[]} items those whose label changes
- * @property {import("./labels.js").Item[]} without of these, those that have no label
+ * @property {import("../labels.js").Item[]} items those whose label changes
+ * @property {import("../labels.js").Item[]} without of these, those that have no label
  * @property {number} replaced labels that go
  * @property {number} same images that have the label already
  */
 
 /**
  * What giving `label` to `rows` means.
- * @param {import("./columns.js").Samples} samples @param {Iterable<number>} rows @param {string | null} label @returns {Plan}
+ * @param {import("../columns.js").Samples} samples @param {Iterable<number>} rows @param {string | null} label @returns {Plan}
  */
 export function plan(samples, rows, label) {
     const items = [];
@@ -61,7 +61,7 @@ export function worthInWords({ images, bursts }) {
 
 /**
  * Where rows are in another list of samples; those that are gone are left out.
- * @param {import("./columns.js").Samples} before @param {import("./columns.js").Samples} after @param {Iterable<number>} rows
+ * @param {import("../columns.js").Samples} before @param {import("../columns.js").Samples} after @param {Iterable<number>} rows
  */
 export function moved(before, after, rows) {
     const found = [];

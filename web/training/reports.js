@@ -1,6 +1,6 @@
 /** What reports of trainings say, in words and as curves. No elements are made here. */
 
-import { between, count, NOTHING, percent, points } from "./figures.js";
+import { between, count, NOTHING, percent, points } from "../figures.js";
 
 /** A message of `train/result`. @typedef {any} Report */
 /** @typedef {import("./charts.js").Series} Series */

@@ -1,8 +1,8 @@
 /** All that is known of one sample, over the page. */
 
-import { act, picture, thumbnail } from "./api.js";
-import { neighbours } from "./columns.js";
-import { ask, el, say } from "./dom.js";
+import { act, picture, thumbnail } from "../api.js";
+import { neighbours } from "../columns.js";
+import { ask, el, say } from "../dom.js";
 import { time } from "./tile.js";
 
 /** @param {number} ratio */

@@ -2,10 +2,10 @@
 
 import { chooseClass } from "./classbox.js";
 import { choice } from "./desk.js";
-import { button, el, keyed, say } from "./dom.js";
-import { DIGITS } from "./labels.js";
+import { button, el, keyed, say } from "../dom.js";
+import { DIGITS } from "../labels.js";
 import { question, worthInWords } from "./plan.js";
-import { worth } from "./selection.js";
+import { worth } from "../selection.js";
 
 /**
  * What the bar acts on.
@@ -54,7 +54,7 @@ export class Bar {
         return rows.length > 0 && rows.every((row) => this.desk.samples.isExcluded(row));
     }
 
-    /** The keys of what the bar does. @returns {import("./keys.js").Binding[]} */
+    /** The keys of what the bar does. @returns {import("../keys.js").Binding[]} */
     keys() {
         return [
             ...Array.from({ length: DIGITS }, (_, at) => ({ key: String(at + 1), does: "", hidden: true, run: () => this.digit(at) })),

@@ -1,16 +1,16 @@
 /** The heads that are kept, and what a person can do with them. */
 
-import { act } from "./api.js";
-import { ask, button, el, keyed, say } from "./dom.js";
-import { megabytes, moment, percent } from "./figures.js";
+import { act } from "../api.js";
+import { ask, button, el, keyed, say } from "../dom.js";
+import { megabytes, moment, percent } from "../figures.js";
 import { difference, former } from "./reports.js";
-import { plainTable, scrollTable } from "./tables.js";
+import { plainTable, scrollTable } from "../tables.js";
 
 /** How a status reads. */
 const STATUS = /** @type {Record<string, string>} */ ({ champion: "in service", kept: "kept", rejected: "rejected" });
 
 /**
- * @param {import("./main.js").App} app @param {() => void} changed called after a head went in or out of service
+ * @param {import("../main.js").App} app @param {() => void} changed called after a head went in or out of service
  * @returns {{element: HTMLElement, draw: (heads: any[], reports: any[]) => void}}
  */
 export function headsPanel(app, changed) {

@@ -1,12 +1,12 @@
 /** What the tasks say now, for places that have room for it only. */
 
-import { el, keyed, say } from "./dom.js";
-import { moment, NOTHING } from "./figures.js";
+import { el, keyed, say } from "../dom.js";
+import { moment, NOTHING } from "../figures.js";
 import { stateWords } from "./health.js";
 
 /**
  * A panel with each task's state; hidden without tasks.
- * @param {import("./main.js").App} app @returns {{element: HTMLElement, close: () => void}}
+ * @param {import("../main.js").App} app @returns {{element: HTMLElement, close: () => void}}
  */
 export function statePanel(app) {
     const body = el("dl.figures");

@@ -1,8 +1,8 @@
 /** The classes of a task: how many images each has, and to rename, merge or clear one with all its labels. */
 
-import { act, read, transaction } from "./api.js";
+import { act, read, transaction } from "../api.js";
 import { inWords } from "./desk.js";
-import { ask, button, el, keyed, say } from "./dom.js";
+import { ask, button, el, keyed, say } from "../dom.js";
 import { problem } from "./classbox.js";
 import { count } from "./plan.js";
 

@@ -1,10 +1,10 @@
 /** New settings: shown before they count, then on trial for a minute, then confirmed or taken back. */
 
-import { act, ApiError, read } from "./api.js";
-import { ask, el, say } from "./dom.js";
-import { count } from "./figures.js";
+import { act, ApiError, read } from "../api.js";
+import { ask, el, say } from "../dom.js";
+import { count } from "../figures.js";
 import { same } from "./settings.js";
-import { plainTable } from "./tables.js";
+import { plainTable } from "../tables.js";
 
 /** How long a patch is on probation, in seconds. */
 const TRIAL = 60;
@@ -85,7 +85,7 @@ const trial = { ends: 0 };
 
 /**
  * A line about the patch on trial. `changed` is called with each new answer of the device about it.
- * @param {import("./main.js").App} app @param {(config: Config) => void} changed
+ * @param {import("../main.js").App} app @param {(config: Config) => void} changed
  */
 export function trialLine(app, changed) {
     const text = el("span");
@@ -156,7 +156,7 @@ export function trialLine(app, changed) {
 
 /**
  * Shows what a patch would change, and applies it where a person says so.
- * @param {import("./main.js").App} app @param {Record<string, any>} patch
+ * @param {import("../main.js").App} app @param {Record<string, any>} patch
  * @param {(rejected: Rejected[]) => void} refused @returns {Promise<number | null>} the version that is on trial
  */
 export async function previewAndApply(app, patch, refused) {

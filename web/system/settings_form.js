@@ -1,6 +1,6 @@
 /** The form of the settings, made from their schema. What has the focus, and what a person wrote, is never drawn anew. */
 
-import { button, el, say } from "./dom.js";
+import { button, el, say } from "../dom.js";
 import { at, expected, fields, isSection, isSettable, kind, parse, patchOf, print, problem, put, resolve, same } from "./settings.js";
 import { previewAndApply, rejections, settingsProblem, trialLine } from "./trial.js";
 
@@ -23,7 +23,7 @@ const dropped = new Set();
 
 let numbers = 0;
 
-/** @param {import("./main.js").App} app @param {HTMLElement} root */
+/** @param {import("../main.js").App} app @param {HTMLElement} root */
 export async function openSettings(app, root) {
     const problems = el("div");
     const rest = el("details.panel", {}, el("summary", {}, "All other settings, which the device's own files say"));

@@ -1,6 +1,6 @@
 /** A class chosen by its name, while it is typed; a new one after a question. */
 
-import { ask, el, keyed } from "./dom.js";
+import { ask, el, keyed } from "../dom.js";
 
 /** The most names that are shown. */
 const SHOWN = 8;
@@ -24,7 +24,7 @@ export function problem(name) {
     return /[/\\\u0000-\u001f\u007f-\u009f]/.test(name) ? "A name has no slashes." : null;
 }
 
-/** @param {import("./main.js").App} app @param {string} [title] @returns {Promise<string | null>} null where none was chosen */
+/** @param {import("../main.js").App} app @param {string} [title] @returns {Promise<string | null>} null where none was chosen */
 export async function chooseClass(app, title = "Label with") {
     const name = await typed(app.classes(), title);
     if (name === null || app.classes().includes(name)) return name;

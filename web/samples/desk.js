@@ -1,7 +1,7 @@
 /** What Samples and Map share: the samples, what is under way with them, and what is done to a selection. */
 
-import { act, ApiError, transaction } from "./api.js";
-import { button, el } from "./dom.js";
+import { act, ApiError, transaction } from "../api.js";
+import { button, el } from "../dom.js";
 import { count, moved, needsAnswer, parts, plan, told } from "./plan.js";
 
 /** The most images in one request. */
@@ -17,11 +17,11 @@ const PAUSE = 300;
  */
 
 export class Desk {
-    /** @param {import("./main.js").App} app @param {Host} host */
+    /** @param {import("../main.js").App} app @param {Host} host */
     constructor(app, host) {
         this.app = app;
         this.host = host;
-        this.samples = /** @type {import("./columns.js").Samples} */ (/** @type {unknown} */ (null));
+        this.samples = /** @type {import("../columns.js").Samples} */ (/** @type {unknown} */ (null));
         /** Images whose label the device did not take. @type {Set<string>} */
         this.failed = new Set();
         /** Images that are being excluded or taken back in. @type {Map<string, boolean>} */
@@ -78,7 +78,7 @@ export class Desk {
         return this.failed.has(image) ? "failed" : "";
     }
 
-    /** Shows what became of labels, whoever gave them. @param {import("./labels.js").Change} change */
+    /** Shows what became of labels, whoever gave them. @param {import("../labels.js").Change} change */
     follow(change) {
         const { samples } = this;
         if (!samples || change.task !== this.app.task) return;
