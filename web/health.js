@@ -2,7 +2,7 @@
 
 import { el, keyed, say } from "./dom.js";
 import { driftValue, latestDrift } from "./events.js";
-import { count, duration, listFigures, megabytes, moment, NOTHING, percent } from "./figures.js";
+import { count, duration, listFigures, megabytes, moment, NOTHING } from "./figures.js";
 import { stateWords } from "./states.js";
 import { scrollTable } from "./tables.js";
 
