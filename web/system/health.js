@@ -2,7 +2,8 @@
 
 import { el, keyed, say } from "../dom.js";
 import { driftValue, latestDrift } from "./events.js";
-import { count, duration, listFigures, megabytes, moment, NOTHING, percent } from "../figures.js";
+import { count, duration, listFigures, megabytes, moment, NOTHING } from "../figures.js";
+import { stateWords } from "./states.js";
 import { scrollTable } from "../tables.js";
 
 /** @param {any} ignored what the last listing passed over */
@@ -51,18 +52,6 @@ const shadowOf = (shadow) => shadow.head?.version ?? shadow.version ?? "";
 /** @param {any} change */
 const switchWords = ({ name, phase, embedded, of, reason }) =>
     `${name}: ${phase}${phase === "preparing" ? `, ${embedded} of ${of} images` : ""}${reason ? `, ${reason}` : ""}`;
-
-/** The state of a task in words. @param {any} state @returns {{state: string, votes: string, confidence: string}} */
-export function stateWords(state) {
-    if (!state) return { state: "no answer yet", votes: NOTHING, confidence: NOTHING };
-    const isState = "state" in state;
-    const said = isState ? state.state : state.unknown ? "unknown" : (state.label ?? "no answer");
-    return {
-        state: said + (isState && state.previous ? `, before ${state.previous}` : ""),
-        votes: state.votes ? `${state.votes[0]} of ${state.votes[1]}` : NOTHING,
-        confidence: percent(isState ? state.confidence : state.probability),
-    };
-}
 
 /** What is in progress of an update. @param {any} state */
 export function updateWords(state) {

@@ -97,7 +97,7 @@ export async function openRegions(app, root, wanted) {
         if (!all.includes(chosen)) chosen = all.includes(app.task) ? app.task : all[0];
         keyed(task, all, (id) => id, (id) => el("option", { value: id }, id));
         task.value = chosen;
-        say(note, ids.length ? "" : "The device has one question about everything. Saved, it becomes a task called default.");
+        say(note, ids.length ? "" : "The device has one question about everything. Saved, it becomes the task default, which keeps its labels.");
         places = targets(config.effective);
         keyed(place, places, ({ name }) => name, ({ name }) => el("option", { value: name }, name));
         place.value = places.find((one) => same(one.target, target))?.name ?? places[0].name;

@@ -1,8 +1,19 @@
 /** What the tasks say now, for places that have room for it only. */
 
 import { el, keyed, say } from "../dom.js";
-import { moment, NOTHING } from "../figures.js";
-import { stateWords } from "./health.js";
+import { moment, NOTHING, percent } from "../figures.js";
+
+/** The state of a task in words. @param {any} state @returns {{state: string, votes: string, confidence: string}} */
+export function stateWords(state) {
+    if (!state) return { state: "no answer yet", votes: NOTHING, confidence: NOTHING };
+    const isState = "state" in state;
+    const said = isState ? state.state : state.unknown ? "unknown" : (state.label ?? "no answer");
+    return {
+        state: said + (isState && state.previous ? `, before ${state.previous}` : ""),
+        votes: state.votes ? `${state.votes[0]} of ${state.votes[1]}` : NOTHING,
+        confidence: percent(isState ? state.confidence : state.probability),
+    };
+}
 
 /**
  * A panel with each task's state; hidden without tasks.

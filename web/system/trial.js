@@ -123,7 +123,8 @@ export function trialLine(app, changed) {
     }
     const soon = () => {
         clearTimeout(timer);
-        timer = setTimeout(() => reload().catch(again), 300);
+        // Tasks may have come or gone.
+        timer = setTimeout(() => reload().then(() => app.refresh()).catch(again), 300);
     };
     // While it restarts within, the device is busy.
     const again = (/** @type {unknown} */ error) => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { driftValue, eventWords, latestDrift, MOST, typesOf, withEvent } from "../system/events.js";
-import { figuresOf, ignoredWords, stateWords, updateWords } from "../system/health.js";
+import { figuresOf, ignoredWords, updateWords } from "../system/health.js";
+import { stateWords } from "../system/states.js";
 import { parts, settingsProblem, trialWords } from "../system/trial.js";
 import { ApiError } from "../api.js";
 import { viewOf } from "../places/system.js";
