@@ -15,6 +15,7 @@ use super::forwarded::Visit;
 use super::gate::{Gate, SignIn, with_hints};
 use super::routes::{BODY, PREFIX, WATCH, refuse};
 use super::sessions::LONGEST;
+use super::views;
 use crate::wire::{Command, ErrorCode};
 
 /// Bytes of the form.
@@ -34,6 +35,7 @@ async fn front(State(gate): State<Arc<Gate>>) -> String {
     for command in Command::ALL {
         let _ = writeln!(text, "  {}{}", command.name, if command.is_gettable() { " (GET, too)" } else { "" });
     }
+    let _ = writeln!(text, "GET {PREFIX}<name>:\n  {}", views::NAMES.join("\n  "));
     let _ = writeln!(text, "GET {WATCH}: every message, as server-sent events");
     text
 }

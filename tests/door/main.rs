@@ -16,6 +16,7 @@ mod health;
 mod limits;
 mod pictures;
 mod proxies;
+mod reads;
 mod start;
 mod tokens;
 
