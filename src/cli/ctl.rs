@@ -16,6 +16,7 @@ use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::Output;
 use crate::config::Config;
+use crate::http::PREFIX;
 use crate::wire::command::{self, Effect, Spec};
 use crate::wire::{Answer, Command, ImagePrefix};
 use crate::words::{Digest, TaskId};
@@ -102,6 +103,10 @@ pub enum CtlCommand {
     Export,
     /// Read the configuration again
     Reload,
+    /// Show the results of the latest trainings, newest first
+    Trainings(Latest),
+    /// Show the latest events, newest first
+    Events(Latest),
     /// Print every message of the daemon, one a line, until Ctrl-C
     Watch,
     /// Send any request by its name
@@ -113,6 +118,14 @@ pub enum CtlCommand {
         #[arg(value_name = "JSON")]
         arguments: Option<String>,
     },
+}
+
+/// `ctl trainings` and `ctl events`
+#[derive(Debug, clap::Args)]
+pub struct Latest {
+    /// Maximum number [default: all that are kept]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
 }
 
 /// Which samples to forget.
@@ -214,9 +227,24 @@ pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     if let CtlCommand::Watch = command {
         return watch(&client, ctl.task.as_ref(), output);
     }
+    if let CtlCommand::Trainings(latest) | CtlCommand::Events(latest) = command {
+        let data = data(client.read(&reports_path(command, latest, ctl.task.as_ref()))?)?;
+        return print::print(command, &data, output);
+    }
     let (name, arguments) = asked(ctl)?;
     let data = data(client.ask(&name, arguments)?)?;
     print::print(command, &data, output)
+}
+
+/// Where reports of the past are read.
+fn reports_path(command: &CtlCommand, latest: &Latest, task: Option<&TaskId>) -> String {
+    let limit = latest.limit.map(|limit| format!("limit={limit}"));
+    let (name, task) = match command {
+        CtlCommand::Events(_) => ("events", None),
+        _ => ("trainings", task.map(|task| format!("task={task}"))),
+    };
+    let query: Vec<String> = limit.into_iter().chain(task).collect();
+    format!("{PREFIX}{name}?{}", query.join("&"))
 }
 
 /// The request's name and arguments, with the task and a transaction.
@@ -265,7 +293,7 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Predict { image } => (command::Predict::NAME, json!({ "image": image })),
         CtlCommand::Export => (command::Export::NAME, json!({})),
         CtlCommand::Reload => (command::Reload::NAME, json!({})),
-        CtlCommand::Watch => unreachable!("it is no request"),
+        CtlCommand::Watch | CtlCommand::Trainings(_) | CtlCommand::Events(_) => unreachable!("it is no request"),
         CtlCommand::Request { name, arguments } => {
             let text = arguments.as_deref().unwrap_or("{}");
             let parsed = serde_json::from_str(text)
@@ -372,6 +400,21 @@ mod tests {
         let plain = parser.clone().try_get_matches_from(["ctl", "train"]).unwrap();
         assert!(!asked(&Ctl::from_arg_matches(&plain).unwrap()).unwrap().1.contains_key("task"));
         assert!(parser.try_get_matches_from(["ctl", "train", "--task", "Door"]).is_err());
+    }
+
+    #[test]
+    fn reports_are_read_with_their_limit_and_trainings_of_their_task() {
+        let parser = <Ctl as clap::Args>::augment_args(clap::Command::new("ctl"));
+        for (line, path) in [
+            ("trainings", "/api/v1/trainings?"),
+            ("trainings --limit 3 --task door", "/api/v1/trainings?limit=3&task=door"),
+            ("events --limit 3 --task door", "/api/v1/events?limit=3"),
+        ] {
+            let matches = parser.clone().try_get_matches_from(["ctl"].into_iter().chain(line.split(' '))).unwrap();
+            let ctl = Ctl::from_arg_matches(&matches).unwrap();
+            let (CtlCommand::Trainings(latest) | CtlCommand::Events(latest)) = &ctl.command.0 else { panic!("{line}") };
+            assert_eq!(reports_path(&ctl.command.0, latest, ctl.task.as_ref()), path);
+        }
     }
 
     #[test]

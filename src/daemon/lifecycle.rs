@@ -34,7 +34,7 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
         pending_config: PendingConfig::default(),
         events: sending,
         clock: Clock::start(),
-        boot: boot(),
+        boot: unique_name(),
         stop_asked: Arc::default(),
     };
     // Before the lock says that a daemon runs here: from then on it stops cleanly.
@@ -118,8 +118,8 @@ impl Attempt {
     }
 }
 
-/// Another identifier at every start.
-fn boot() -> String {
+/// Another one whenever it is asked for.
+pub(super) fn unique_name() -> String {
     let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
     Digest::of(seed.as_bytes()).short()
 }

@@ -11,7 +11,7 @@
 //! | `wiring` | opens everything and starts the threads |
 //! | `main_loop` | waits for events, steps the engine |
 //! | `commit`, `execute` | make writes durable, carry out effects |
-//! | `pictures` | what samples look like, for clients of the socket and the door |
+//! | `pictures`, `views` | what samples look like, and lists of them, for clients of the socket and the door |
 //! | `serving`, `view_plan` | the heads that answer for each task, and what each task looks at |
 //! | `supervisor` | notices workers that end, stops all of them |
 //! | `workers/` | background work, a file for each worker |
@@ -31,6 +31,7 @@ mod startup;
 mod supervisor;
 mod throttle;
 mod view_plan;
+mod views;
 mod wiring;
 mod workers;
 

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::debug;
 
+use super::views::resolve;
 use crate::image::{self, Limits, view};
-use crate::ports::PictureSource;
+use crate::ports::{ImageName, PictureSource};
 use crate::shared::files::read_picture;
 use crate::store::{Reader, StoreError};
 use crate::words::{SampleId, error_chain};
@@ -27,6 +28,10 @@ impl StoredPictures {
 
     fn reader(&self) -> MutexGuard<'_, Reader> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn named(&self, image: &ImageName) -> Result<Option<SampleId>, String> {
+        resolve(&self.reader(), image).map_err(|error| error_chain(&error))
     }
 
     fn bytes(&self, id: &SampleId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -57,12 +62,14 @@ pub(super) fn bytes_of(
 }
 
 impl PictureSource for StoredPictures {
-    fn thumbnail(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String> {
-        self.reader().thumbnail(id).map_err(|error| error_chain(&error))
+    fn thumbnail(&self, image: &ImageName) -> Result<Option<Vec<u8>>, String> {
+        let Some(id) = self.named(image)? else { return Ok(None) };
+        self.reader().thumbnail(&id).map_err(|error| error_chain(&error))
     }
 
-    fn image(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String> {
-        let Some(bytes) = self.bytes(id).map_err(|error| error_chain(&error))? else { return Ok(None) };
+    fn image(&self, image: &ImageName) -> Result<Option<Vec<u8>>, String> {
+        let Some(id) = self.named(image)? else { return Ok(None) };
+        let Some(bytes) = self.bytes(&id).map_err(|error| error_chain(&error))? else { return Ok(None) };
         match image::decode(&bytes, &self.limits) {
             Ok(decoded) => Ok(view(&decoded)),
             Err(bad) => {

@@ -13,11 +13,13 @@ use super::RunError;
 use super::commit::Committer;
 use super::execute::{Runtime, Workers};
 use super::heartbeat::Heartbeats;
+use super::lifecycle::unique_name;
 use super::pictures::StoredPictures;
 use super::process::{Carryover, Link, Process, Socket};
 use super::serving::Servings;
 use super::startup::StartPlan;
 use super::view_plan::ViewPlan;
+use super::views::StoredViews;
 use super::workers::backbone_swap::BackboneDir;
 use super::workers::ingest::{self, Groupers, Ingest};
 use super::workers::online_learning::{self, TaskParts};
@@ -76,6 +78,7 @@ pub(super) fn assemble(
     let socket = wiring.open_socket(carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
     let door = wiring.bind_door(host_name, carryover.as_ref().and_then(|carryover| carryover.socket.as_ref()))?;
     let pictures = Arc::new(StoredPictures::new(wiring.store.reader()?));
+    let views = Arc::new(wiring.views()?);
     let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
     let keep = config.sources.iter().map(|source| (source.id.clone(), source.keep));
     let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, keep)?;
@@ -93,7 +96,7 @@ pub(super) fn assemble(
     let socket = socket.or(former_socket);
     if let Some(socket) = &socket {
         socket.handle.open(door);
-        socket.handle.show(pictures);
+        socket.handle.show(pictures, views);
     }
     Ok((engine, wiring.into_runtime(workers, link, socket)?))
 }
@@ -186,6 +189,13 @@ impl<'a> Wiring<'a> {
             events: self.events.clone(),
         };
         online_learning::spawn(parts).map_err(RunError::Thread)
+    }
+
+    /// Lists of samples for clients, and reports of the past.
+    fn views(&self) -> Result<StoredViews, StoreError> {
+        let readers = [self.store.reader()?, self.store.reader()?];
+        let seeds = self.tasks.iter().map(|task| (task.id.clone(), task.training.seed)).collect();
+        Ok(StoredViews::new(readers, self.store.revision(), unique_name(), seeds))
     }
 
     /// The space that the heads of a task read.

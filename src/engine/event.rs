@@ -7,6 +7,7 @@ use super::labels::StoredChange;
 use super::messages::{Item, JobId, Unanswered};
 use super::remote::{FoundBackbone, SwapResult};
 use super::write::{LabelSource, TrainingOrder};
+use crate::eval::HeldOutAnswers;
 use crate::eval::budget::Why;
 use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
@@ -352,6 +353,8 @@ pub struct TrainingOutcome {
     pub suspicious_labels: u64,
     /// New labels that it left out; `None` where it believed all.
     pub left_out: Option<LeftOut>,
+    /// What the challenger's models of the folds answered.
+    pub answers: HeldOutAnswers,
 }
 
 /// New labels that a training left out, since they are no evidence.

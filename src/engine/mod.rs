@@ -72,8 +72,8 @@ pub use states::{
 };
 pub use step::{Act, Next, Query, Step, Systemd, TaskAct};
 pub use write::{
-    ClassFolders, Disbelieved, FileDisposition, HeadStatus, LabelSource, Look, NewSample, OutboxMessage, PendingLabel,
-    Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
+    ClassFolders, Disbelieved, FileDisposition, HeadStatus, KeptReport, LabelSource, Look, NewSample, OutboxMessage,
+    PendingLabel, Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
 use crate::wire::{AnnouncedTask, EventKind, TaskHealth, UpdateKind};

@@ -13,6 +13,7 @@ use super::messages::BrokerRecord;
 use super::model::LiveAccuracy;
 use super::remote::{BackboneState, ConfigPatch, UpdateRecord};
 use super::states::StateRecord;
+use crate::eval::HeldOutAnswers;
 use crate::head::HeadRecord;
 use crate::wire::{Topic, UpdateKind};
 use crate::words::{EmbeddingSpace, Label, Origin, SampleId, TaskId, Timestamp};
@@ -97,6 +98,8 @@ pub enum Write {
     },
     /// Queues a message for the broker.
     Outbox(OutboxMessage),
+    /// Keeps a report of what happened for who asks later; the oldest of its kind go for it.
+    Keep(KeptReport),
     /// Removes a message from the outbox: delivered or dropped.
     DeleteMessage {
         /// Its `seq`.
@@ -344,6 +347,31 @@ pub struct OutboxMessage {
     pub payload: Vec<u8>,
     /// When it was made.
     pub made_at: Timestamp,
+}
+
+/// A message that stays when it was delivered, or was never to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptReport {
+    /// Something that happened.
+    Event {
+        /// The number of the message.
+        seq: u64,
+        /// The task that it is about, where messages name tasks.
+        task: Option<TaskId>,
+        /// As it was published.
+        payload: Vec<u8>,
+    },
+    /// The result of a training.
+    Training {
+        /// Of this task.
+        task: TaskId,
+        /// Its number.
+        training: u64,
+        /// As it was published.
+        payload: Vec<u8>,
+        /// What was answered on images that the answering model had not seen.
+        answers: HeldOutAnswers,
+    },
 }
 
 /// A remembered answer.

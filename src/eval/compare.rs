@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView1};
 
-use super::figures::figures;
+use super::figures::{Scored, figures, score_rows};
 use super::forgetting::{Change, changes};
 use super::gate::{
     MIN_SAMPLES, PairedComparison, PairedPredictions, Rules, Verdict, judge, judge_first, judge_pushed, unmeasured,
 };
+use super::held_out_answers::{HeldOutAnswer, HeldOutAnswers};
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
 use crate::train::{Dataset, Fitted};
 use crate::words::{ClassSet, Label, SampleId};
@@ -61,6 +62,21 @@ pub fn compare_across(
     let challenger =
         Challenger { version, logits, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
     challenger.compare(data, champion, embedding, rules, judge)
+}
+
+/// What the models of the folds answered on the samples that `fitted` was measured on.
+#[must_use]
+pub fn held_out_answers(data: &Dataset, fitted: &Fitted) -> HeldOutAnswers {
+    let logits = Logits::for_challenger(data, fitted);
+    let samples: Vec<usize> = (0..data.n()).filter(|&i| logits.knows(i, truth(data, i))).collect();
+    let y: Vec<usize> = samples.iter().map(|&i| data.y()[i]).collect();
+    let scored = score_rows(&logits.on(&samples, logits.classes, fitted.dense.temperature), &y);
+    let answer = |(&i, scored): (&usize, &Scored)| HeldOutAnswer {
+        image: data.ids()[i].short(),
+        truth: scored.truth as u16,
+        predicted: scored.predicted as u16,
+    };
+    samples.iter().zip(&scored).map(answer).collect()
 }
 
 /// The embeddings of a data set by their samples.

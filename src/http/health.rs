@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use crate::ports::PictureSource;
+use crate::ports::{PictureSource, SampleViews};
 
 /// How the daemon is, as far as clients have to know.
 #[derive(Default)]
@@ -19,6 +19,7 @@ struct Now {
     /// Whether the store takes nothing.
     full: bool,
     pictures: Option<Arc<dyn PictureSource>>,
+    views: Option<Arc<dyn SampleViews>>,
 }
 
 #[derive(Default)]
@@ -45,6 +46,11 @@ impl Condition {
         self.now().pictures = Some(pictures);
     }
 
+    /// Samples can be looked at until the restart.
+    pub fn have_views(&self, views: Arc<dyn SampleViews>) {
+        self.now().views = Some(views);
+    }
+
     /// The engine has started.
     pub fn running(&self) {
         self.now().phase = Phase::Running;
@@ -63,6 +69,11 @@ impl Condition {
     /// Where pictures are read; `None` until they can be.
     pub fn pictures(&self) -> Option<Arc<dyn PictureSource>> {
         self.now().pictures.clone()
+    }
+
+    /// Where samples are looked at; `None` until they can be.
+    pub fn views(&self) -> Option<Arc<dyn SampleViews>> {
+        self.now().views.clone()
     }
 
     fn ready(&self) -> Result<(), &'static str> {

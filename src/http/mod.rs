@@ -15,7 +15,8 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `socket` | the socket's file |
-//! | `routes`, `image`, `replies`, `pictures`, `health`, `page` | what both ways lead to |
+//! | `routes`, `image`, `replies`, `pictures`, `views`, `health`, `page` | what both ways lead to |
+//! | `turn`, `image_name` | what reads of the disk have in common |
 //! | `door`, `places` | listening on TCP, and who may be connected at a time |
 //! | `gate`, `headers` | carries out the decision, and what every answer says |
 //! | `authorisation`, `hosts`, `forwarded` | decide, without any I/O |
@@ -29,6 +30,7 @@ mod headers;
 mod health;
 mod hosts;
 mod image;
+mod image_name;
 mod login;
 mod page;
 mod pictures;
@@ -38,6 +40,8 @@ mod routes;
 mod sessions;
 mod socket;
 mod token;
+mod turn;
+mod views;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +56,7 @@ pub use token::{TokenError, check_token};
 use tokio::sync::watch;
 
 use crate::engine::{Event, Ticket};
-use crate::ports::{FrameSink, PictureSource};
+use crate::ports::{FrameSink, PictureSource, SampleViews};
 use crate::wire::{Response, Topic};
 use health::Condition;
 use replies::ReplyRouter;
@@ -150,9 +154,10 @@ impl Handle {
         });
     }
 
-    /// Reads pictures of samples there, until [`Handle::restarting`].
-    pub fn show(&self, pictures: Arc<dyn PictureSource>) {
+    /// Reads pictures of samples, and lists of them, there, until [`Handle::restarting`].
+    pub fn show(&self, pictures: Arc<dyn PictureSource>, views: Arc<dyn SampleViews>) {
         self.condition.have_pictures(pictures);
+        self.condition.have_views(views);
     }
 
     /// The engine has started.

@@ -34,6 +34,7 @@ use super::image::{self, Images};
 use super::page;
 use super::pictures;
 use super::replies::{ReplyHandle, ReplyRouter};
+use super::views;
 use crate::ports::FrameSink;
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
 
@@ -64,6 +65,7 @@ pub(super) fn shared(
         .with_state(replies)
         .merge(page::routes())
         .merge(pictures::routes(Arc::clone(condition)))
+        .merge(views::routes(Arc::clone(condition)))
         .merge(health::routes(Arc::clone(condition)))
 }
 
@@ -174,14 +176,17 @@ async fn watch(State(replies): State<Arc<ReplyRouter>>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let message =
-        format!("there is nothing here; POST {PREFIX}<name> with {}, or GET {WATCH}", Command::NAMES.join(", "));
+    let (asked, read) = (Command::NAMES.join(", "), views::NAMES.join(", "));
+    let message = format!(
+        "there is nothing here; POST {PREFIX}<name> with {asked}, or GET {WATCH} or {PREFIX}<name> with {read}"
+    );
     refuse(StatusCode::NOT_FOUND, ErrorCode::UnknownRequest, message)
 }
 
 async fn other_method() -> Response {
     let gettable = Command::ALL.iter().filter(|command| command.is_gettable()).map(|command| command.name);
-    let message = format!("use POST; GET is for {} and watch", gettable.collect::<Vec<_>>().join(", "));
+    let read = gettable.chain(views::NAMES).collect::<Vec<_>>().join(", ");
+    let message = format!("use POST; GET is for {read} and watch");
     refuse(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest, message)
 }
 

@@ -44,6 +44,7 @@ impl Applier<'_> {
                 self.run("DELETE FROM awaited_labels WHERE task = ?1 AND prefix = ?2", params![task, prefix])
             }
             Write::Outbox(message) => self.outbox(message),
+            Write::Keep(report) => self.keep(report),
             Write::DeleteMessage { seq } => self.run("DELETE FROM outbox WHERE seq = ?1", [seq]),
             Write::SeqReserved(seq) => self.run("UPDATE state SET seq = max(seq, ?1)", [seq]),
             Write::Reply(entry) => self.ledger(entry),
@@ -156,7 +157,7 @@ impl Applier<'_> {
     }
 
     /// Makes the row of a task that others refer to.
-    fn task(&self, task: &TaskId) -> Result<(), Fault> {
+    pub(super) fn task(&self, task: &TaskId) -> Result<(), Fault> {
         self.run("INSERT INTO tasks (task) VALUES (?1) ON CONFLICT (task) DO NOTHING", [task])
     }
 
@@ -377,7 +378,9 @@ impl Applier<'_> {
     }
 
     fn purge(&self, task: &TaskId) -> Result<(), Fault> {
-        for table in ["task_samples", "label_history", "awaited_labels", "heads", "statistics", "tasks"] {
+        for table in
+            ["task_samples", "label_history", "awaited_labels", "heads", "statistics", "trainings", "events", "tasks"]
+        {
             self.run(&format!("DELETE FROM {table} WHERE task = ?1"), [task])?;
         }
         Ok(())

@@ -17,12 +17,15 @@ mod label_changes;
 mod looks;
 mod pictures;
 mod reader;
+mod reports;
+mod revision;
 mod sample_queries;
 mod sequence;
 mod snapshot;
 mod spaces;
 mod training_queries;
 mod updates;
+mod view_queries;
 mod write_ahead_log;
 
 #[cfg(test)]
@@ -42,9 +45,12 @@ pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
 pub use reader::{Counts, Reader, Recent, StoredHead, StoredOfTask};
+pub use reports::AnsweredTraining;
+pub use revision::Revision;
 pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow};
 pub use spaces::SpacesInUse;
 pub use training_queries::{CurrentLabel, LabelOrigin, LabelledSamples, UnlabelledSamples};
+pub use view_queries::IndexRow;
 
 /// The embeddings of this process.
 #[derive(Debug, Clone)]
@@ -77,6 +83,7 @@ pub struct Store {
     numbers: Vec<(EmbeddingSpace, i64)>,
     precision: Precision,
     sequence: Sequence,
+    revision: Revision,
     /// Bytes of the log after which it is emptied.
     log_max: u64,
     _lock: database::DaemonLock,
@@ -135,6 +142,7 @@ impl Store {
             numbers: Vec::new(),
             precision: Precision::default(),
             sequence,
+            revision: Revision::default(),
             log_max: u64::MAX,
             _lock: lock,
         })
@@ -174,9 +182,12 @@ impl Store {
             self.reserve(seq)?;
         }
         let (in_use, numbers, precision) = (&self.in_use, &self.numbers[..], self.precision);
-        self.database.write("write to", |transaction| {
-            let applier = commit::Applier { transaction, in_use, numbers, precision };
-            writes.iter().try_for_each(|write| applier.apply(write))
+        let database = &mut self.database;
+        self.revision.counted(writes, || {
+            database.write("write to", |transaction| {
+                let applier = commit::Applier { transaction, in_use, numbers, precision };
+                writes.iter().try_for_each(|write| applier.apply(write))
+            })
         })?;
         // A large value, such as the statistics, leaves a log of its size.
         if self.database.log_bytes() > self.log_max
@@ -203,6 +214,12 @@ impl Store {
     /// [`StoreError`] when the file cannot be read or makes no sense.
     pub fn startup_state(&self) -> Result<StartupState, StoreError> {
         self.database.read("read", snapshot::startup_state)
+    }
+
+    /// Counts the commits that may have changed samples, from now on and as long as this store is open.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision.clone()
     }
 
     /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.

@@ -65,7 +65,9 @@ pub struct StoredOfTask {
 /// What is stored in large values that are no embeddings; the length of a value is read without it.
 const BLOB_BYTES: &str = "SELECT coalesce((SELECT sum(length(file)) FROM heads), 0)
     + coalesce((SELECT sum(length(file)) FROM statistics), 0) + coalesce((SELECT sum(length(bytes)) FROM chunks), 0)
-    + coalesce((SELECT sum(octet_length(answer)) FROM ledger), 0)";
+    + coalesce((SELECT sum(octet_length(answer)) FROM ledger), 0)
+    + coalesce((SELECT sum(length(report) + coalesce(length(answers), 0)) FROM trainings), 0)
+    + coalesce((SELECT sum(length(report)) FROM events), 0)";
 
 /// About what the row of a file takes that has no sample.
 const FILE_ROW_BYTES: u64 = 170;
@@ -280,7 +282,7 @@ impl Reader {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT task FROM task_samples UNION SELECT task FROM awaited_labels UNION SELECT task FROM heads
-                 UNION SELECT task FROM statistics UNION SELECT task FROM label_history
+                 UNION SELECT task FROM statistics UNION SELECT task FROM label_history UNION SELECT task FROM trainings
                  UNION SELECT task FROM tasks WHERE coalesce(training, live, state) IS NOT NULL ORDER BY task",
             )?;
             Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)

@@ -6,9 +6,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{
-    ClassFolders, FileDisposition, FileStamp, HeadStatus, LabelSource, LiveAccuracy, Look, NewSample, OutboxMessage,
-    PendingLabel, Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
+    ClassFolders, FileDisposition, FileStamp, HeadStatus, KeptReport, LabelSource, LiveAccuracy, Look, NewSample,
+    OutboxMessage, PendingLabel, Predicted, RememberedReply, StoredSample, TrainingOrder, TrainingState,
 };
+use crate::eval::HeldOutAnswer;
 use crate::head::{DenseHead, HeadRecord, HeldOut, TrainingFacts};
 use crate::wire::Topic;
 use crate::words::{ClassSet, Digest, Label, Origin, SampleId, TaskId, Timestamp};
@@ -134,6 +135,17 @@ fn status(version: u64, status: HeadStatus, at: i64) -> Write {
     Write::HeadStatus { task: task(), version, status, reason: format!("because of {version}"), at: Timestamp(at) }
 }
 
+fn kept_event(seq: u64, task: Option<TaskId>) -> Write {
+    Write::Keep(KeptReport::Event { seq, task, payload: format!("event {seq}").into_bytes() })
+}
+
+/// A training that answered `answers` images.
+fn kept_training(training: u64, answers: u64) -> Write {
+    let answer = |n| HeldOutAnswer { image: id(n).short(), truth: 0, predicted: 1 };
+    let payload = format!("training {training}").into_bytes();
+    Write::Keep(KeptReport::Training { task: task(), training, payload, answers: (0..answers).map(answer).collect() })
+}
+
 /// One of every kind, ending with less than was put in.
 fn every_write() -> Vec<Write> {
     let training = TrainingState {
@@ -189,6 +201,8 @@ fn every_write() -> Vec<Write> {
         Write::Head { task: task(), record: head(3) },
         Write::DeleteHead { task: task(), version: 3 },
         Write::LiveState { task: task(), state: serde_json::from_str(r#"{"evicted": 5}"#).unwrap() },
+        kept_event(3, None),
+        kept_training(1, 2),
         Write::DoubtedTimes(serde_json::from_str(r#"[["1970-01-01T00:00:00Z", "1970-01-01T01:00:00Z"]]"#).unwrap()),
     ]
 }
@@ -196,7 +210,7 @@ fn every_write() -> Vec<Write> {
 /// Every row of every table, for comparing.
 fn dump(store: &Store) -> Vec<String> {
     let mut rows = Vec::new();
-    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state statistics tasks task_samples";
+    let tables = "spaces embeddings samples label_history awaited_labels files heads outbox ledger state statistics tasks task_samples trainings events";
     for table in tables.split(' ') {
         let mut select = store.database.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let columns = select.column_count();
@@ -301,7 +315,7 @@ fn applied_twice_is_applied_once() {
     twice.commit(&every_write()).unwrap();
     twice.commit(&every_write()).unwrap();
     assert_eq!(dump(&once), dump(&twice));
-    assert_eq!(dump(&once).len(), 25, "rows of every table are compared");
+    assert_eq!(dump(&once).len(), 27, "rows of every table are compared");
 }
 
 #[test]
@@ -404,11 +418,13 @@ mod looks;
 mod migration;
 mod opening;
 mod pictures;
+mod reports;
 mod room;
 mod sample_queries;
 mod tasks;
 mod training_queries;
 mod updates;
+mod view_queries;
 
 /// A store in which the last commits are in its log alone, as a kill leaves it.
 fn killed(folder: &Path) {

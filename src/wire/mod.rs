@@ -21,11 +21,14 @@ mod status;
 mod task;
 mod topic;
 mod training;
+pub mod views;
 
 #[cfg(test)]
 mod asyncapi;
 #[cfg(test)]
 mod documented_tests;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod task_tests;
 #[cfg(test)]

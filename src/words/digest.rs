@@ -110,6 +110,44 @@ impl SampleId {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Digest::of(bytes))
     }
+
+    /// Its start, for long lists.
+    #[must_use]
+    pub fn short(&self) -> ShortId {
+        let [a, b, c, d, e, f, g, h, ..] = self.0.0;
+        ShortId([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// The first 8 bytes of an image's identity; shown and serialised as 16 lowercase hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShortId(pub [u8; 8]);
+
+impl fmt::Display for ShortId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
+impl Serialize for ShortId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl JsonSchema for ShortId {
+    fn schema_name() -> Cow<'static, str> {
+        "ShortId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "The first 16 hexadecimal digits of an image's SHA-256.",
+            "pattern": "^[0-9a-f]{16}$",
+        })
+    }
 }
 
 impl fmt::Display for SampleId {

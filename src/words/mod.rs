@@ -22,7 +22,7 @@ pub mod wildcard;
 pub use crate::keywords;
 pub use access::Access;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
-pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, draw, is_audit};
+pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, ShortId, draw, is_audit};
 pub use keyword::{Component, Keep, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
 pub use network::{BadNetwork, Network};

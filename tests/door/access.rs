@@ -6,7 +6,7 @@ use crate::client::Reply;
 use crate::{Stage, daemon::PATIENCE};
 
 /// Every route, as it is asked for.
-pub const ROUTES: [(&str, &str); 24] = [
+pub const ROUTES: [(&str, &str); 32] = [
     ("GET", "/"),
     ("HEAD", "/"),
     ("GET", "/login"),
@@ -20,6 +20,14 @@ pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/api/v1/samples"),
     ("GET", "/api/v1/review"),
     ("GET", "/api/v1/watch"),
+    ("GET", "/api/v1/index"),
+    ("HEAD", "/api/v1/index"),
+    ("GET", "/api/v1/map"),
+    ("GET", "/api/v1/neighbours/00"),
+    ("GET", "/api/v1/trainings"),
+    ("GET", "/api/v1/events"),
+    ("GET", "/api/v1/confusion"),
+    ("GET", "/api/v1/openapi.json"),
     ("GET", "/api/v1/thumbnails/00"),
     ("GET", "/api/v1/images/00"),
     ("POST", "/api/v1/status"),

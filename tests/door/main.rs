@@ -17,6 +17,7 @@ mod limits;
 mod page;
 mod pictures;
 mod proxies;
+mod reads;
 mod start;
 mod tokens;
 mod watch;

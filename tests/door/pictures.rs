@@ -43,6 +43,7 @@ fn a_sample_is_shown_without_what_its_file_says() {
     for (kind, longer) in [("thumbnails", 160), ("images", 1_280)] {
         let reply = client.get(&format!("/api/v1/{kind}/{name}"));
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("image/jpeg")), "{kind}");
+        assert_eq!(client.get(&format!("/api/v1/{kind}/{}", &name[..16])).body, reply.body, "{kind}, by its start");
         let shown = decode(&reply.body, &Limits::default()).unwrap();
         assert_eq!(shown.width().max(shown.height()), longer, "{kind}");
         for word in [&b"hunter2"[..], b"Exif", b"GPS"] {
@@ -86,6 +87,10 @@ fn only_digests_of_samples_name_a_picture() {
             &long,
             &upper,
             &unknown,
+            &name[..15],
+            &name[..17],
+            &name[48..],
+            &unknown[..16],
         ] {
             let reply = client.get(&format!("/api/v1/{kind}/{digest}"));
             assert_eq!(reply.status, 404, "{kind}/{digest}: {}", reply.text());

@@ -20,3 +20,5 @@ mod hostile;
 mod places;
 mod stage;
 mod story;
+#[path = "../support/wheels.rs"]
+mod wheels;

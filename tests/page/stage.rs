@@ -2,8 +2,6 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,7 +13,8 @@ use crate::browser::{Browser, DESK, Driver, Screen};
 use crate::camera::{Camera, Light, Part};
 use crate::daemon::{Daemon, Home, Listener, PATIENCE};
 use crate::mosquitto::Mosquitto;
-use crate::skip::{not_here, skip};
+use crate::skip::skip;
+use crate::wheels::text_of;
 
 /// One browser at a time: several would wait for each other's pictures.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -160,14 +159,7 @@ impl Stage {
     }
 }
 
-/// The text of axe-core, from the wheel that `tools/setup.sh tests` gets; `None` where it is not here.
+/// The text of axe-core; `None` where it is not here.
 pub fn axe() -> Option<String> {
-    let wheel = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/wheels/axe_playwright_python-0.1.8-py3-none-any.whl");
-    let read = "import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read('axe_playwright_python/axe.min.js'))";
-    let found = Command::new("python3").args(["-c", read]).arg(wheel).output().ok();
-    let text = found.filter(|found| found.status.success()).and_then(|found| String::from_utf8(found.stdout).ok());
-    if text.is_none() {
-        not_here("axe-core is not in target/wheels ('tools/setup.sh tests' gets it)");
-    }
-    text
+    text_of("axe_playwright_python-0.1.8-py3-none-any.whl", "axe_playwright_python/axe.min.js")
 }

@@ -32,7 +32,9 @@ pub struct Record {
 impl Record {
     /// Adds one step.
     pub fn step(&mut self, now: Now, step: &Step) {
-        let writes: Vec<String> = step.writes.iter().map(write).collect();
+        // What is kept is what was published, which is recorded.
+        let recorded = step.writes.iter().filter(|write| !matches!(write, Write::Keep(_)));
+        let writes: Vec<String> = recorded.map(write).collect();
         // What the loop does after all other acts, wherever it is asked for.
         let (last, first): (Vec<_>, Vec<_>) = step.acts.iter().partition(|act| matches!(act, Act::SendOutbox));
         // The journal has what the broker gets, which is recorded.
@@ -219,6 +221,7 @@ fn write(write: &Write) -> String {
             message.made_at.0,
             payload(&message.payload)
         ),
+        Write::Keep(_) => unreachable!("not recorded"),
         Write::DeleteMessage { seq } => format!("delete outbox seq={seq}"),
         Write::SeqReserved(seq) => format!("write reserved seq={seq}"),
         Write::Reply(entry) => {

@@ -129,7 +129,7 @@ impl Model {
                 }
             }
             // Nobody looks at them here.
-            Write::Thumbnail { .. } => {}
+            Write::Thumbnail { .. } | Write::Keep(_) => {}
             Write::DeletePicture { id } => self.pictures.retain(|picture| picture.id != id),
             Write::Embedding { id, space, .. } => {
                 assert!(self.samples.contains(&id), "embedding of an unknown sample");

@@ -5,7 +5,7 @@ import { octetsOf } from "./generated.js";
 
 const three = () =>
     new Samples(octetsOf({ revision: "7", classes: ["gear", "nut"], n: 3 }, [
-        ["image", "u8", Uint8Array.from({ length: 24 }, (_, n) => n)],
+        ["image", "u8x8", Uint8Array.from({ length: 24 }, (_, n) => n)],
         ["label", "u16", Uint16Array.of(1, NONE, 0)],
         ["predicted", "u16", Uint16Array.of(0, NONE, 0)],
         ["probability", "u8", Uint8Array.of(255, 0, 51)],
@@ -32,6 +32,15 @@ test("a label and an exclusion show before the device has confirmed them", () =>
     assert.deepEqual([samples.labelOf(1), samples.isExcluded(1), samples.classes.length], ["new class", false, 3]);
     samples.setLabel(1, null);
     assert.equal(samples.labelOf(1), null);
+});
+
+test("a narrow column has none where its largest number stands", () => {
+    const samples = new Samples(octetsOf({ revision: "1", classes: ["a"], n: 2 }, [
+        ["image", "u8x8", new Uint8Array(16)], ["label", "u8", Uint8Array.of(0, 255)], ["predicted", "u8", Uint8Array.of(255, 0)],
+        ["probability", "u8", new Uint8Array(2)], ["burst", "u8", new Uint8Array(2)], ["arrived", "u32", new Uint32Array(2)],
+        ["fold", "u8", new Uint8Array(2)], ["flags", "u8", new Uint8Array(2)],
+    ]));
+    assert.deepEqual([samples.labelOf(0), samples.labelOf(1), samples.predictedOf(0), samples.predictedOf(1)], ["a", null, null, "a"]);
 });
 
 test("a column that is not there is an error in words", () => {

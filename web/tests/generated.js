@@ -42,7 +42,7 @@ export function samples(n, classes = 5) {
     }
     const kind = column(Uint16Array, (row) => Math.floor(row / 9) % classes);
     return new Samples(octetsOf({ revision: String(n), classes: Array.from({ length: classes }, (_, at) => `class ${at}`), n }, [
-        ["image", "u8", images],
+        ["image", "u8x8", images],
         ["label", "u16", column(Uint16Array, (row) => (next() < 0.33 ? kind[row] : NONE))],
         ["predicted", "u16", column(Uint16Array, (row) => (next() < 0.05 ? NONE : next() < 0.9 ? kind[row] : (kind[row] + 1) % classes))],
         ["probability", "u8", column(Uint8Array, () => Math.floor(next() * 256))],

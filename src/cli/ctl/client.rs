@@ -46,11 +46,28 @@ impl Client {
             };
             Failure::unavailable(format!("the daemon at {} gave no answer ({why}); {again}", self.path.display()))
         };
+        self.exchange(Method::POST, &format!("{PREFIX}{name}"), Value::Object(arguments).to_string(), lost)
+    }
+
+    /// What the daemon answers to a `GET` of this path.
+    pub fn read(&self, path: &str) -> Result<Answer, Failure> {
+        let lost = |why: String| {
+            Failure::unavailable(format!("the daemon at {} gave no answer ({why}); ask again", self.path.display()))
+        };
+        self.exchange(Method::GET, path, String::new(), lost)
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+        lost: impl Fn(String) -> Failure,
+    ) -> Result<Answer, Failure> {
         self.runtime.block_on(async {
             let stream = self.connect().await?;
             let answered = async {
-                let body = Value::Object(arguments).to_string();
-                let response = send(stream, Method::POST, &format!("{PREFIX}{name}"), body).await?;
+                let response = send(stream, method, path, body).await?;
                 let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
                 body.map_err(|error| error.to_string()).map(http_body_util::Collected::to_bytes)
             };

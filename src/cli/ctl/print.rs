@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::CtlCommand;
 use crate::cli::failure::{Failure, one_line, whence};
@@ -11,7 +11,7 @@ use crate::cli::output::{self, Output, by_ending};
 use crate::wire::command::{self, Spec};
 use crate::wire::{
     AlertId, Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems,
-    RolledBack, SourceHealth, StatusReport, TaskHealth, Topic, TrainAccepted,
+    RolledBack, SourceHealth, StatusReport, TaskHealth, Topic, TrainAccepted, TrainResult,
 };
 use crate::words::{HeadRef, TaskId, Timestamp};
 
@@ -73,11 +73,30 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
             writeln!(out, "{} ({bytes} bytes): {head} with its backbone", one_line(&path))
         }
         CtlCommand::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
+        CtlCommand::Trainings(_) => trainings(&Vec::deserialize(data)?, out),
+        CtlCommand::Events(_) => events(data, out),
         CtlCommand::Watch | CtlCommand::Request { .. } => {
             serde_json::to_writer_pretty(&mut *out, data)?;
             writeln!(out)
         }
     }
+}
+
+fn trainings(trainings: &[TrainResult], out: &mut Vec<u8>) -> io::Result<()> {
+    for TrainResult { envelope, training, trigger, head, promoted, reason, .. } in trainings {
+        let (ts, trigger) = (envelope.ts, one_line(trigger));
+        let serves = if *promoted { "promoted" } else { "not promoted" };
+        writeln!(out, "{ts}  training {training} ({trigger}): {head}, {serves}: {}", one_line(reason))?;
+    }
+    Ok(())
+}
+
+fn events(events: &Value, out: &mut Vec<u8>) -> io::Result<()> {
+    for event in events.as_array().into_iter().flatten() {
+        let line = json!({ "topic": event["ts"], "payload": event }).to_string();
+        writeln!(out, "{}", one_line(&message(&line)))?;
+    }
+    Ok(())
 }
 
 fn time(at: Option<Timestamp>) -> String {
@@ -228,6 +247,15 @@ mod tests {
         assert_eq!(message(line), r#"event {"event_type":"stopped"}"#);
         assert_eq!(message(r#"{"topic":"status","payload":"online"}"#), "status online");
         assert_eq!(message(r#"{"topic":"alert/drift","payload":null}"#), "alert/drift (cleared)");
+    }
+
+    #[test]
+    fn events_are_a_line_each_that_begins_with_their_time() {
+        let list =
+            json!([{ "v": 1, "ts": "2026-01-02T03:04:05.006Z", "seq": 3, "boot": "b", "event_type": "stopped" }]);
+        let mut out = Vec::new();
+        events(&list, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "2026-01-02T03:04:05.006Z {\"event_type\":\"stopped\"}\n");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
 use crate::eval::belief::disbelieved;
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
-use crate::eval::{Comparison, calibrate, compare};
+use crate::eval::{Comparison, calibrate, compare, held_out_answers};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
@@ -102,6 +102,7 @@ impl TrainingRun {
         }
         let suspects = label_errors(&data, &fitted.dense, &fitted.heldout);
         let suspicious_labels = suspects.iter().filter(|suspect| suspect.flagged).count() as u64;
+        let answers = held_out_answers(&data, &fitted);
         let calibration = calibrate(&data, &fitted, settings.fit.seed);
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
         let backbone = settings.backbone;
@@ -117,6 +118,7 @@ impl TrainingRun {
             changes,
             suspicious_labels,
             left_out,
+            answers,
         }))
     }
 }

@@ -135,6 +135,20 @@ fn a_training_of_one_task_moves_no_bit_of_another() {
 }
 
 #[test]
+fn the_held_out_answers_are_those_that_the_figures_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(folder.path());
+    let [_, door] = tasks();
+    let given: Vec<Write> = (0..40).map(|n| labelled_as(&door, n, ["open", "shut", "ajar"][n as usize % 3])).collect();
+    store.commit(&given).unwrap();
+    let outcome = trained(&store, &door, 1, 1_000);
+    let counted = outcome.challenger.figures.expect("enough is held out").confusion;
+    assert_eq!(outcome.answers.table(3), counted);
+    let wrong = outcome.answers.cells(1_000).iter().filter(|((truth, answer), _)| truth != answer).count();
+    assert!(wrong > 0, "labels that say nothing of the picture: {counted:?}");
+}
+
+#[test]
 fn each_task_has_a_bound_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = store(folder.path());

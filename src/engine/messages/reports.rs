@@ -11,7 +11,7 @@ use super::super::event::{SystemMetrics, Ticket, TrainingOutcome};
 use super::super::settings::Settings;
 use super::super::snapshot::Worth;
 use super::super::step::Act;
-use super::super::write::{OutboxMessage, Write};
+use super::super::write::{KeptReport, OutboxMessage, Write};
 use super::{Overview, ReplyTo, Unanswered};
 use crate::eval::forgetting::{Best, Change};
 use crate::wire::{
@@ -168,7 +168,16 @@ impl Cx<'_> {
     /// Queues an event that the limits let through.
     pub(super) fn spool_event(&mut self, task: Option<TaskId>, kind: EventKind) {
         let report = self.spool(Topic::Event, |envelope| EventReport { envelope, task, kind });
+        let (seq, task, payload) = (report.envelope.seq, report.task.clone(), report.encode());
+        self.keep(KeptReport::Event { seq, task, payload });
         self.act(Act::LogEvent(Box::new(report)));
+    }
+
+    /// Keeps a report, in the commit that has its message.
+    fn keep(&mut self, report: KeptReport) {
+        if !self.storage_is_out() {
+            self.write(Write::Keep(report));
+        }
     }
 
     /// Sends an answer to where its request came from.
@@ -285,7 +294,8 @@ impl Cx<'_> {
 
     /// Queues the result of a training.
     pub fn report_training(&mut self, outcome: &TrainingOutcome, promoted: bool, reason: &str, forgetting: &[Change]) {
-        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, .. } = outcome;
+        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, answers, .. } =
+            outcome;
         let result = self.spool_of_task(TaskTopic::TrainResult, |envelope, task| TrainResult {
             envelope,
             task,
@@ -307,7 +317,11 @@ impl Cx<'_> {
             disbelieved_labels: left_out.as_ref().map_or(0, |left_out| left_out.images.len() as u64),
         });
         let task = self.task_id();
-        self.messages.reports.latest_result.extend(result.map(|result| (task, result)));
+        if let Some(result) = result {
+            let (training, payload, answers) = (order.id, result.encode(), answers.clone());
+            self.keep(KeptReport::Training { task: task.clone(), training, payload, answers });
+            self.messages.reports.latest_result.insert(task, result);
+        }
         self.emit_event(EventKind::Trained { training: order.id, head: challenger.head.clone() });
     }
 

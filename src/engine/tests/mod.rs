@@ -10,6 +10,7 @@ mod forgetting;
 mod frames;
 mod home_assistant;
 mod importing;
+mod kept_reports;
 mod left_out;
 mod requests;
 mod sources;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use ndarray::{Array1, Array2};
 
 use super::*;
+use crate::eval::HeldOutAnswers;
 use crate::eval::gate::{Verdict, VerdictCode};
 use crate::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
@@ -186,6 +188,7 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
             changes: vec![],
             suspicious_labels: 0,
             left_out: None,
+            answers: HeldOutAnswers::default(),
         })),
     )
 }

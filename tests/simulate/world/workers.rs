@@ -8,6 +8,7 @@ use edgetuned::engine::{
     AdapterEvent, Event, EvictionCandidate, HeadStatus, ProcessEvent, PromotionPolicy, Query, Review, SwapEvent,
     TaskSettings, TrainerEvent, TrainingOrder, TrainingOutcome,
 };
+use edgetuned::eval::HeldOutAnswers;
 use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
@@ -353,6 +354,7 @@ fn outcome(
             changes: vec![],
             suspicious_labels: 0,
             left_out: None,
+            answers: HeldOutAnswers::default(),
         })),
     )
 }
