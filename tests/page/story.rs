@@ -10,7 +10,7 @@ use crate::stage::Stage;
 /// Chooses the tiles of these images, and gives them the label that was named.
 fn choose(browser: &Browser, images: &[String]) {
     for image in images {
-        browser.click(&format!(".tiles [data-key='{}']", &image[..16]));
+        browser.click(&format!("main [data-key='{}']", &image[..16]));
     }
     browser.press(&["Enter"]);
 }
@@ -60,7 +60,7 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
     browser.until("document.body.innerText.includes('See it answer')", "the first answers");
     browser.picture("answers");
     browser.go("#/training");
-    browser.until("document.querySelector('.training').innerText.includes('in service')", "the head in service");
+    browser.until("document.querySelector('.place').innerText.includes('in service')", "the head in service");
     let reason = first["reason"].as_str().unwrap();
     browser.until(&format!("document.body.innerText.includes({})", json!(reason)), "the gate's reason");
 
@@ -77,7 +77,7 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
 
     // One key an image: a wrong label, which a training finds and a person corrects.
     browser.go(&format!("#/label?queue=one&image={}", &gears[10][..16]));
-    browser.until("document.querySelector('.label').innerText.includes('nut')", "the classes");
+    browser.until("document.querySelector('.place').innerText.includes('nut')", "the classes");
     browser.press(&["1"]);
     let wrong = stage.until("the wrong label is stored", || {
         let list = stage.good("GET", "samples?limit=1000", None);
@@ -116,7 +116,7 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
     // Everybody is renamed, and it is taken back.
     stage.good("POST", "relabel", Some(&json!({ "from": "gear", "to": "cog" })));
     browser.go("#/samples");
-    browser.until("document.querySelector('.samples').innerText.includes('cog')", "the new name");
+    browser.until("document.querySelector('.place').innerText.includes('cog')", "the new name");
     stage.good("POST", "undo", Some(&json!({})));
     assert_eq!(labels(&stage, "cog"), 0);
 
