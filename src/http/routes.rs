@@ -99,7 +99,12 @@ async fn read(
     match query {
         Ok(Query(arguments)) => {
             let not_text = command.map_or(&[][..], |command| command.not_text);
-            ask(&replies, name, arguments_of(arguments, not_text)).await
+            let arguments = arguments_of(arguments, not_text);
+            // What is asked for by GET may change nothing, whatever a page links to; what cannot be read is refused as it is.
+            if command.is_some_and(|command| command.would_change(&arguments)) {
+                return other_method().await;
+            }
+            ask(&replies, name, arguments).await
         }
         Err(error) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.to_string()),
     }
@@ -189,7 +194,9 @@ fn status_of(answer: &Answer) -> StatusCode {
     match error.code {
         ErrorCode::BadRequest | ErrorCode::Retained => StatusCode::BAD_REQUEST,
         ErrorCode::UnknownRequest | ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::Expired | ErrorCode::TransactionReused | ErrorCode::NotPossible => StatusCode::CONFLICT,
+        ErrorCode::Expired | ErrorCode::TransactionReused | ErrorCode::Conflict | ErrorCode::NotPossible => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -284,6 +291,7 @@ mod tests {
             (ErrorCode::UnknownRequest, 404),
             (ErrorCode::NotFound, 404),
             (ErrorCode::TransactionReused, 409),
+            (ErrorCode::Conflict, 409),
             (ErrorCode::NotPossible, 409),
             (ErrorCode::Failed, 500),
             (ErrorCode::Busy, 503),
@@ -296,6 +304,6 @@ mod tests {
     #[test]
     fn get_serves_the_requests_that_only_read_and_need_no_argument() {
         let gettable = Command::ALL.iter().filter(|command| command.is_gettable()).map(|command| command.name);
-        assert_eq!(gettable.collect::<Vec<_>>(), ["samples", "heads", "status", "review"]);
+        assert_eq!(gettable.collect::<Vec<_>>(), ["samples", "heads", "status", "review", "config"]);
     }
 }
