@@ -71,15 +71,33 @@ pub enum CtlCommand {
         /// Remove its label
         #[arg(long)]
         remove: bool,
+        /// Only if this is its label now; '' for none
+        #[arg(long, value_name = "LABEL")]
+        was: Option<String>,
     },
-    /// Give every image with one label another one
+    /// Give every image with one label another one, or take it away
     Relabel {
         /// The label that they have
         #[arg(value_name = "OLD")]
         from: String,
         /// The label that they get
-        #[arg(value_name = "NEW")]
-        to: String,
+        #[arg(value_name = "NEW", required_unless_present = "clear", conflicts_with = "clear")]
+        to: Option<String>,
+        /// Take the label away
+        #[arg(long)]
+        clear: bool,
+        /// Only count them
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Exclude images from training and review, or take them back
+    Exclude {
+        /// Their SHA-256, or the first 8 or more digits
+        #[arg(value_name = "ID", required = true)]
+        images: Vec<ImagePrefix>,
+        /// Take them back
+        #[arg(long)]
+        include: bool,
     },
     /// Take back the latest change of labels, or the one with this number
     Undo {
@@ -253,7 +271,8 @@ fn asked(ctl: &Ctl) -> Result<(String, Map<String, Value>), Failure> {
     if let Some(task) = &ctl.task {
         arguments.insert("task".into(), json!(task));
     }
-    let only_reads = Command::entry(&name).is_some_and(|command| command.effect == Effect::Reads);
+    let only_reads = Command::entry(&name)
+        .is_some_and(|command| command.only_reads(Value::Object(arguments.clone()).to_string().as_bytes()));
     if let Some(word) = &ctl.transaction {
         arguments.insert("transaction".into(), json!(word));
     } else if !only_reads {
@@ -278,10 +297,19 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Rescan => (command::Rescan::NAME, json!({})),
         CtlCommand::Rollback => (command::Rollback::NAME, json!({})),
         CtlCommand::Promote { id } => (command::Promote::NAME, json!({ "head": id })),
-        CtlCommand::Label { image, class, .. } => {
-            (command::Label::NAME, json!({ "items": [{ "image": image, "label": class }] }))
+        CtlCommand::Label { image, class, was, .. } => {
+            let mut item = json!({ "image": image, "label": class });
+            if let Some(was) = was {
+                item["was"] = json!(Some(was).filter(|was| !was.is_empty()));
+            }
+            (command::Label::NAME, json!({ "items": [item] }))
         }
-        CtlCommand::Relabel { from, to } => (command::Relabel::NAME, json!({ "from": from, "to": to })),
+        CtlCommand::Relabel { from, to, dry_run, .. } => {
+            (command::Relabel::NAME, json!({ "from": from, "to": to, "dry_run": dry_run }))
+        }
+        CtlCommand::Exclude { images, include } => {
+            (command::Exclude::NAME, json!({ "images": images, "excluded": !include }))
+        }
         CtlCommand::Undo { change } => (command::Undo::NAME, json!({ "change": change })),
         CtlCommand::Forget(what) => (command::Forget::NAME, what.arguments()),
         CtlCommand::Review => (command::Review::NAME, json!({})),
@@ -384,6 +412,10 @@ mod tests {
             "undo",
             "label abcdef01 open",
             "relabel shut closed",
+            "relabel shut --clear --dry-run",
+            "exclude abcdef01 abcdef02 --include",
+            "config {}",
+            "label abcdef01 open --was shut",
             "predict abcdef01",
             "export",
             "import {}",
@@ -393,7 +425,8 @@ mod tests {
                 let matches = parser.clone().try_get_matches_from(words.split(' ')).unwrap();
                 let (name, arguments) = asked(&Ctl::from_arg_matches(&matches).unwrap()).unwrap();
                 assert_eq!(arguments["task"], "door", "{words}");
-                let reads = Command::entry(&name).unwrap().effect == Effect::Reads;
+                let sent = Value::Object(arguments.clone()).to_string();
+                let reads = Command::entry(&name).unwrap().only_reads(sent.as_bytes());
                 assert_eq!(arguments.contains_key("transaction"), !reads, "{words}");
             }
         }

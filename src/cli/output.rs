@@ -117,21 +117,26 @@ pub fn heads(rows: &[HeadEntry], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// One line a sample, under a headline.
 /// What was undone.
 pub fn undone(undone: &Undone, out: &mut dyn Write) -> io::Result<()> {
     let Undone { change, source, at, changed, kept, awaited, restored } = undone;
     let source = source.as_str();
-    writeln!(out, "change {change} of {at}, by {source}, is undone; labels changed: {changed}")?;
+    let what = if restored.iter().any(|restored| restored.excluded.is_some()) { "images" } else { "labels" };
+    writeln!(out, "change {change} of {at}, by {source}, is undone; {what} changed: {changed}")?;
     if *kept > 0 {
-        writeln!(out, "images that got a label after it, which they keep: {kept}")?;
+        writeln!(out, "images that were changed after it, and stay so: {kept}")?;
     }
     if *awaited > 0 {
         writeln!(out, "labels that wait for their image: {awaited}")?;
     }
     let name = |label: &Option<Label>| label.as_ref().map_or("no label".into(), ToString::to_string);
-    for Restored { image, label, instead_of } in restored {
-        writeln!(out, "{}  {}, not {}", image.0.short(), name(label), name(instead_of))?;
+    for Restored { image, label, instead_of, excluded } in restored {
+        let image = image.0.short();
+        match excluded {
+            None => writeln!(out, "{image}  {}, not {}", name(label), name(instead_of))?,
+            Some(true) => writeln!(out, "{image}  excluded again")?,
+            Some(false) => writeln!(out, "{image}  no longer excluded, {}", name(label))?,
+        }
     }
     if *changed > restored.len() {
         writeln!(out, "and {} more", changed - restored.len())?;
@@ -139,6 +144,7 @@ pub fn undone(undone: &Undone, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// One line a sample, under a headline.
 pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
     if rows.is_empty() {
         return writeln!(out, "no such samples");
@@ -157,7 +163,7 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
         let text = |label: &Option<Label>| label.as_ref().map_or("-".into(), ToString::to_string);
         writeln!(
             out,
-            "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}",
+            "{}  {:label_width$}  {:6}  {:predicted_width$} {}  {}  {}{}",
             row.image.0.short(),
             text(&row.label),
             row.label_source.map_or("-", LabelSource::as_str),
@@ -165,6 +171,7 @@ pub fn samples(rows: &[SampleEntry], out: &mut dyn Write) -> io::Result<()> {
             row.probability.map_or("      ".into(), |probability| format!("{:5.1}%", 100.0 * probability)),
             row.arrived_at,
             whence(row.path.as_deref(), row.source.as_ref()),
+            if row.excluded { "  (excluded)" } else { "" },
         )?;
     }
     Ok(())

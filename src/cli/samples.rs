@@ -102,7 +102,7 @@ Its labels, heads and statistics go; images and their embeddings stay, and other
         after_help = "Example:\n  edgetuned samples purge --task door"
     )]
     Purge,
-    /// List every label that an image was ever given
+    /// List every label that an image was ever given, and whether it was excluded
     History {
         /// Its SHA-256, or the first 8 or more digits
         image: ImagePrefix,
@@ -185,7 +185,7 @@ fn relabel(config: &Config, task: &Meant, from: &str, to: &str, output: Output) 
         Ownership::Here(store) => relabel_stored(*store, task.id(), from, to)?,
         Ownership::Daemon => ctl::ask::<command::Relabel>(config, task.asks(json!({ "from": from, "to": to })))?,
     };
-    let LabelsTaken { set, kept } = taken;
+    let LabelsTaken { set, kept, .. } = taken;
     output.print(&taken, |out| writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}"))
 }
 
@@ -199,18 +199,20 @@ fn relabel_stored(mut store: Store, task: &TaskId, from: &Label, to: &Label) -> 
         .map(|sample| Write::Label { task: task.clone(), id: sample.id, label: label.clone(), source, at, change })
         .collect();
     let set = writes.len();
+    let learned = samples.iter().filter(has_it).filter(|sample| !sample.excluded).count();
     let has_it = |awaited: &PendingLabel| awaited.task == *task && awaited.label == *from;
     let awaited = snapshot.awaited.into_iter().filter(has_it);
     writes.extend(awaited.map(|awaited| {
         let renamed = PendingLabel { label: to.clone(), change, ..awaited.clone() };
         Write::PendingLabel(renamed.in_place_of(Some(&awaited)))
     }));
-    let taken = LabelsTaken { set, kept: writes.len() - set };
+    let kept = writes.len() - set;
+    let taken = LabelsTaken { set, kept, change: change.filter(|_| from != to) };
     if writes.is_empty() {
         return Err(no_such_label(from));
     }
     if from != to {
-        writes.push(count_new_labels(task, &training, set));
+        writes.push(count_new_labels(task, &training, learned));
         store.commit(&writes)?;
     }
     Ok(taken)
@@ -225,6 +227,9 @@ fn no_such_label(label: &Label) -> Failure {
 struct HistoryLine {
     at: Timestamp,
     label: Option<Label>,
+    /// Whether the image was excluded, or taken back; left out where the line is about its label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excluded: Option<bool>,
     source: LabelSource,
     /// The number of the change that it belongs to.
     change: Option<u64>,
@@ -235,15 +240,25 @@ fn history(config: &Config, task: &Meant, image: &ImagePrefix, output: Output) -
     let reader = reader(config)?;
     let rows = reader.sample_rows(task.id())?;
     let id = sample_named(rows.iter().map(|row| row.id), image)?;
-    let change =
-        |LabelLine { at, label, source, change, undone }: LabelLine| HistoryLine { at, label, source, change, undone };
+    let change = |LabelLine { at, label, excluded, source, change, undone }: LabelLine| HistoryLine {
+        at,
+        label,
+        excluded,
+        source,
+        change,
+        undone,
+    };
     let changes: Vec<HistoryLine> = reader.label_history(task.id(), &id)?.into_iter().map(change).collect();
     output.print(&changes, |out| {
         if changes.is_empty() {
             writeln!(out, "image {id} never had a label")?;
         }
         for change in &changes {
-            let label = change.label.as_ref().map_or("(removed)", Label::as_str);
+            let label = match change.excluded {
+                None => change.label.as_ref().map_or("(removed)", Label::as_str),
+                Some(true) => "(excluded)",
+                Some(false) => "(no longer excluded)",
+            };
             let number = change.change.map_or_else(String::new, |number| format!("  change {number}"));
             let undone = if change.undone { "  (taken back)" } else { "" };
             writeln!(out, "{}  {:6}  {label}{undone}{number}", change.at, change.source.as_str())?;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use key::{Key, Kind, PROVIDER};
-pub use patch::{BadKey, Patched, patched};
+pub use patch::{BadKey, PATCHABLE, Patched, patched};
 use reader::Reader;
 pub use sources::{Burst, Feed, Http, ImageSource, Rate};
 pub use table::{

@@ -10,7 +10,7 @@ const LAYER: &str = "config/desired";
 
 /// Sections and keys that may be set remotely; the others could cut the device off, or are its owner's to decide: among
 /// them `sources`, by which anybody at the broker could have the device fetch what its network reaches.
-const PATCHABLE: [&str; 7] =
+pub const PATCHABLE: [&str; 7] =
     ["training", "promotion", "prediction", "watch", "tasks", "device.name", "mqtt.home_assistant"];
 
 /// Settings with a patch over them.

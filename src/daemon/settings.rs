@@ -25,6 +25,9 @@ use crate::watch::{self, WatchedFolder};
 use crate::wire::{InboundTopic, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace, Region};
 
+/// The JSON Schema of a configuration file.
+const SCHEMA: &str = include_str!("../../config/schema.json");
+
 /// How long messages stay that waited when MQTT was switched off.
 const SPOOL_AGE_WHILE_OFF: Duration = Duration::from_hours(7 * 24);
 
@@ -88,6 +91,8 @@ pub(super) fn engine(
         updates: updates(config)?,
         configuration: config.to_json(),
         configure,
+        settable: config::PATCHABLE.map(str::to_owned).into(),
+        schema: serde_json::from_str(SCHEMA).expect("the schema in the repository is JSON"),
         opening: None,
         backbone_model: config.backbone.model.clone(),
     })

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::RunError;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::config::{self, Config, Layer, Problem};
-use crate::engine::{Configure, StartupState, Write};
+use crate::engine::{Configure, GoodPatch, StartupState, Write};
 use crate::shared::backbone::BackboneInUse;
 use crate::store::{Store, StoreError};
 use crate::wire::RejectedKey;
@@ -77,7 +77,11 @@ impl ConfigLayers {
         Configure(Arc::new(move |patch| {
             let judged = config::patched(&layers, &host_name, &patch.clone().into());
             let rejected = |bad: config::BadKey| RejectedKey { key: bad.key, error: bad.error };
-            judged.map(|patched| patched.applied).map_err(|bad| bad.into_iter().map(rejected).collect())
+            let good = |patched: config::Patched| {
+                let effective = patched.config.to_json();
+                GoodPatch { applied: patched.applied, effective }
+            };
+            judged.map(good).map_err(|bad| bad.into_iter().map(rejected).collect())
         }))
     }
 }

@@ -78,10 +78,12 @@ impl Engine {
             Command::Label(label) => Outcome::Done(self.labels.take_labels(cx, &label.items)),
             Command::Forget(forget) => self.labels.forget(&task, forget),
             Command::Relabel(relabel) => Outcome::Done(self.labels.relabel(cx, &task, relabel)),
+            Command::Exclude(exclude) => Outcome::Done(self.labels.exclude(cx, &task, exclude)),
             Command::Import(import) => Outcome::Done(self.labels.import(cx, import)),
             Command::Undo(undo) => self.labels.undo(undo),
             Command::Switch(switch) => switch_asked(switch, reply_to),
             Command::Burst(burst) => Outcome::Done(self.sources.burst_on_request(cx, &burst.source)),
+            Command::Config(config) => Outcome::Done(self.remote.config_on_request(cx, config)),
             Command::Purge(purge) if tasks.contains(&purge.task) => {
                 Outcome::Done(Answer::error(ErrorCode::NotPossible, Purged::still_there(&purge.task)))
             }

@@ -160,6 +160,10 @@ impl Engine {
                 model.labels_counted(counts);
                 model.label_set(cx, id, label, predicted);
             }
+            Fact::SampleExcluded { id, is_labelled, counts } => {
+                model.labels_counted(counts);
+                model.sample_excluded(cx, &id, is_labelled);
+            }
             Fact::SamplesForgotten { labelled } => {
                 self.files.samples_forgotten();
                 model.samples_forgotten(cx, labelled);

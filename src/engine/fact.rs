@@ -74,6 +74,15 @@ pub(super) enum Fact {
         /// All labels by now.
         counts: LabelCounts,
     },
+    /// An image was excluded from what its task learns, or taken back.
+    SampleExcluded {
+        /// The image.
+        id: SampleId,
+        /// Whether it has a label.
+        is_labelled: bool,
+        /// All labels by now.
+        counts: LabelCounts,
+    },
     /// Samples were dropped to keep the store within its quota.
     SamplesEvicted {
         /// How many.

@@ -52,13 +52,13 @@ pub use event::{
     WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
-pub use labels::{ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
+pub use labels::{Before, ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
 pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, prediction_body};
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
 pub use remote::{
-    BackboneState, BackboneSwitch, ConfigPatch, Configure, FoundBackbone, InstalledBackbone, Judge, ModelSource,
-    PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapPair, SwapResult, SwitchEnd,
-    UpdateRecord, UpdateSettings,
+    BackboneState, BackboneSwitch, ConfigPatch, Configure, FoundBackbone, GoodPatch, InstalledBackbone, Judge,
+    ModelSource, PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapPair, SwapResult,
+    SwitchEnd, UpdateRecord, UpdateSettings,
 };
 pub use settings::{PromotionPolicy, Root, Settings, SourceSettings, TaskSettings};
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredPicture, StoredSample, StoredTask, Worth};

@@ -54,6 +54,10 @@ pub struct Settings {
     pub configuration: serde_json::Value,
     /// Decides whether remote settings are valid.
     pub configure: Configure,
+    /// Dotted keys and sections that may be set remotely.
+    pub settable: Vec<String>,
+    /// The JSON Schema of a configuration file.
+    pub schema: serde_json::Value,
     /// What to say of the configuration at the start, if there is something to say.
     pub opening: Option<String>,
 }

@@ -85,6 +85,10 @@ pub struct StoredSample {
     pub label: Option<(Label, LabelSource)>,
     /// Who took its label away, where it has none any more.
     pub removed_by: Option<LabelSource>,
+    /// When its label was given or taken away.
+    pub spoken_at: Option<Timestamp>,
+    /// Whether it is excluded from what the task learns.
+    pub excluded: bool,
     /// Its class by folder as it was last judged.
     pub folder: Option<Label>,
     /// Whether files came or went since.
@@ -114,7 +118,16 @@ impl StoredSample {
     /// A sample of which nothing was said.
     #[must_use]
     pub fn new(id: SampleId) -> Self {
-        Self { id, label: None, removed_by: None, folder: None, in_doubt: false, predicted: None }
+        Self {
+            id,
+            label: None,
+            removed_by: None,
+            spoken_at: None,
+            excluded: false,
+            folder: None,
+            in_doubt: false,
+            predicted: None,
+        }
     }
 }
 

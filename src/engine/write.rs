@@ -68,8 +68,23 @@ pub enum Write {
         /// it is undone at once. `None` where nobody can undo it: what a folder gives, and what undoing brings back.
         change: Option<u64>,
     },
-    /// Marks every line of the history that belongs to this change as undone, in all tasks; the present labels are written
-    /// separately.
+    /// Excludes a sample from what a task learns, or takes it back, and adds a line to the history.
+    Excluded {
+        /// The task.
+        task: TaskId,
+        /// The sample.
+        id: SampleId,
+        /// Whether it is excluded from now on.
+        excluded: bool,
+        /// Who said so.
+        source: LabelSource,
+        /// When.
+        at: Timestamp,
+        /// As in [`Write::Label`].
+        change: Option<u64>,
+    },
+    /// Marks every line of the history that belongs to this change as undone, in all tasks; what holds
+    /// then is written separately.
     ChangeUndone {
         /// Its number.
         change: u64,
@@ -398,6 +413,10 @@ pub struct TrainingState {
     pub last: Option<Timestamp>,
     /// Labels set, changed or removed since the last training began.
     pub new_labels: u64,
+    /// Labelled images that were excluded or taken back since then: at its time the schedule trains again, and they are
+    /// no new labels.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub exclusions: u64,
     /// The number of the next training.
     pub next_id: u64,
     /// When the running training was begun: it sees every label given before.
@@ -412,6 +431,11 @@ pub struct TrainingState {
     /// New labels that the last training left out, until they change or are confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disbelieved: Option<Disbelieved>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Labels that are no evidence ([`crate::eval::belief`]).

@@ -103,7 +103,12 @@ async fn read(
     match query {
         Ok(Query(arguments)) => {
             let not_text = command.map_or(&[][..], |command| command.not_text);
-            ask(&replies, name, arguments_of(arguments, not_text)).await
+            let arguments = arguments_of(arguments, not_text);
+            // What is asked for by GET may change nothing, whatever a page links to; what cannot be read is refused as it is.
+            if command.is_some_and(|command| command.would_change(&arguments)) {
+                return other_method().await;
+            }
+            ask(&replies, name, arguments).await
         }
         Err(error) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, error.to_string()),
     }
@@ -196,7 +201,9 @@ fn status_of(answer: &Answer) -> StatusCode {
     match error.code {
         ErrorCode::BadRequest | ErrorCode::Retained => StatusCode::BAD_REQUEST,
         ErrorCode::UnknownRequest | ErrorCode::NotFound => StatusCode::NOT_FOUND,
-        ErrorCode::Expired | ErrorCode::TransactionReused | ErrorCode::NotPossible => StatusCode::CONFLICT,
+        ErrorCode::Expired | ErrorCode::TransactionReused | ErrorCode::Conflict | ErrorCode::NotPossible => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -291,6 +298,7 @@ mod tests {
             (ErrorCode::UnknownRequest, 404),
             (ErrorCode::NotFound, 404),
             (ErrorCode::TransactionReused, 409),
+            (ErrorCode::Conflict, 409),
             (ErrorCode::NotPossible, 409),
             (ErrorCode::Failed, 500),
             (ErrorCode::Busy, 503),
@@ -303,6 +311,6 @@ mod tests {
     #[test]
     fn get_serves_the_requests_that_only_read_and_need_no_argument() {
         let gettable = Command::ALL.iter().filter(|command| command.is_gettable()).map(|command| command.name);
-        assert_eq!(gettable.collect::<Vec<_>>(), ["samples", "heads", "status", "review"]);
+        assert_eq!(gettable.collect::<Vec<_>>(), ["samples", "heads", "status", "review", "config"]);
     }
 }

@@ -76,6 +76,7 @@ fn with_folds(
             probability,
             group: row.group,
             fold,
+            excluded: row.excluded,
         }
     };
     Ok(rows.into_iter().map(entry).collect())

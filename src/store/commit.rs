@@ -34,6 +34,9 @@ impl Applier<'_> {
             Write::Label { task, id, label, source, at, change } => {
                 self.label(task, id, label.as_ref(), *source, *at, *change)
             }
+            Write::Excluded { task, id, excluded, source, at, change } => {
+                self.exclude(task, id, *excluded, *source, *at, *change)
+            }
             Write::ChangeUndone { change } => {
                 self.run("UPDATE label_history SET undone = 1 WHERE change = ?1", [change])
             }
@@ -225,8 +228,36 @@ impl Applier<'_> {
         self.run(
             "INSERT INTO label_history (image, label, source, at, change, task) SELECT ?1, ?2, ?3, ?4, ?5, ?6
              WHERE NOT EXISTS (SELECT 1 FROM label_history WHERE image = ?1 AND label IS ?2 AND source = ?3
-                               AND at = ?4 AND change IS ?5 AND task = ?6)",
+                               AND at = ?4 AND change IS ?5 AND task = ?6 AND excluded IS NULL)",
             params![id, label, source, at, change, task],
+        )?;
+        self.changed_by(change)
+    }
+
+    fn exclude(
+        &self,
+        task: &TaskId,
+        id: &SampleId,
+        excluded: bool,
+        source: LabelSource,
+        at: Timestamp,
+        change: Option<u64>,
+    ) -> Result<(), Fault> {
+        let changed = self
+            .transaction
+            .prepare_cached(
+                "UPDATE task_samples SET excluded = ?3
+                 WHERE task = ?2 AND sample = (SELECT number FROM samples WHERE image = ?1)",
+            )?
+            .execute(params![id, task, excluded])?;
+        if changed == 0 {
+            return Err(Fault::Refused(format!("image {id:?} is to be excluded but is no sample{}", of(task))));
+        }
+        self.run(
+            "INSERT INTO label_history (image, excluded, source, at, change, task) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+             WHERE NOT EXISTS (SELECT 1 FROM label_history WHERE image = ?1 AND excluded = ?2 AND source = ?3
+                               AND at = ?4 AND change IS ?5 AND task = ?6)",
+            params![id, excluded, source, at, change, task],
         )?;
         self.changed_by(change)
     }

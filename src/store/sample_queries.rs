@@ -26,6 +26,8 @@ pub struct ListedSample {
     pub predicted: Option<Predicted>,
     /// The first image of its burst.
     pub group: SampleId,
+    /// Whether it is excluded from what the task learns.
+    pub excluded: bool,
 }
 
 /// Which samples to list.
@@ -48,7 +50,7 @@ pub struct SampleRow {
     pub id: SampleId,
     /// The first image of its burst.
     pub group: SampleId,
-    /// Its present label.
+    /// Its present label; `None` for one that is excluded, which is in no fold.
     pub label: Option<Label>,
     /// Rises with the order of arrival.
     pub number: u64,
@@ -61,7 +63,7 @@ pub struct EvictableSample {
     pub id: SampleId,
     /// The first image of its burst.
     pub group: SampleId,
-    /// Its labels in all tasks, in the order of their names.
+    /// Its labels in all tasks that learn from it, in the order of their names.
     pub labels: Vec<(TaskId, Label)>,
     /// Rises with the order of arrival.
     pub number: u64,
@@ -81,7 +83,7 @@ pub struct LookedAt {
 }
 
 const SAMPLE: &str = "SELECT image, path, source, label, label_source, labelled_at, arrived_at, predicted, probability,
-                             coalesce(predicted_head, 0), burst
+                             coalesce(predicted_head, 0), burst, excluded
                       FROM task_samples CROSS JOIN samples ON number = sample";
 
 fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
@@ -95,6 +97,7 @@ fn sample(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListedSample> {
             .map(|label| Ok::<_, rusqlite::Error>(Predicted { label, probability: row.get(8)?, head: row.get(9)? }))
             .transpose()?,
         group: row.get(10)?,
+        excluded: row.get(11)?,
     })
 }
 
@@ -130,7 +133,7 @@ impl Reader {
     pub fn sample_rows(&self, task: &TaskId) -> Result<Vec<SampleRow>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT image, burst, label, number FROM task_samples CROSS JOIN samples ON number = sample
+                "SELECT image, burst, iif(excluded, NULL, label), number FROM task_samples CROSS JOIN samples ON number = sample
                  WHERE task = ?1 ORDER BY sample",
             )?;
             let rows = select.query_map([task], |row| {
@@ -145,7 +148,8 @@ impl Reader {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT image, burst, number, task, label
-                 FROM samples LEFT JOIN task_samples ON sample = number AND label IS NOT NULL ORDER BY number, task",
+                 FROM samples LEFT JOIN task_samples ON sample = number AND label IS NOT NULL AND excluded = 0
+                 ORDER BY number, task",
             )?;
             let mut found: Vec<EvictableSample> = Vec::new();
             let mut rows = select.query([])?;

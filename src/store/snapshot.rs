@@ -98,8 +98,10 @@ fn stored_sample(row: &Row<'_>) -> rusqlite::Result<StoredSample> {
         id: row.get(0)?,
         label: label.zip(row.get(2)?),
         removed_by: row.get(5)?,
-        folder: row.get(6)?,
-        in_doubt: row.get(7)?,
+        spoken_at: row.get(6)?,
+        folder: row.get(7)?,
+        in_doubt: row.get(8)?,
+        excluded: row.get(9)?,
         predicted: predicted.zip(row.get(4)?),
     })
 }
@@ -108,9 +110,15 @@ fn stored_sample(row: &Row<'_>) -> rusqlite::Result<StoredSample> {
 const SAMPLES: &str = "
     SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0),
            CASE WHEN answered AND label IS NULL THEN
-               (SELECT source FROM label_history WHERE image = many.image AND task = ?1 ORDER BY number DESC LIMIT 1) END,
-           folder, in_doubt
-    FROM (SELECT *, EXISTS (SELECT 1 FROM label_history WHERE image = samples.image AND task = ?1) AS answered
+               (SELECT source FROM label_history WHERE image = many.image AND task = ?1 AND excluded IS NULL
+                ORDER BY number DESC LIMIT 1) END,
+           CASE WHEN answered AND label IS NULL THEN
+               (SELECT at FROM label_history WHERE image = many.image AND task = ?1 AND excluded IS NULL
+                ORDER BY number DESC LIMIT 1) ELSE labelled_at END,
+           folder, in_doubt, set_aside
+    FROM (SELECT *, task_samples.excluded AS set_aside,
+                 EXISTS (SELECT 1 FROM label_history
+                         WHERE image = samples.image AND task = ?1 AND label_history.excluded IS NULL) AS answered
           FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?1) AS many
     ORDER BY sample";
 

@@ -146,6 +146,10 @@ fn kept_training(training: u64, answers: u64) -> Write {
     Write::Keep(KeptReport::Training { task: task(), training, payload, answers: (0..answers).map(answer).collect() })
 }
 
+fn excluded(n: u64, excluded: bool, at: i64, change: Option<u64>) -> Write {
+    Write::Excluded { task: task(), id: id(n), excluded, source: LabelSource::Mqtt, at: Timestamp(at), change }
+}
+
 /// One of every kind, ending with less than was put in.
 fn every_write() -> Vec<Write> {
     let training = TrainingState {
@@ -153,6 +157,7 @@ fn every_write() -> Vec<Write> {
         due: Some(TrainingOrder { id: 3, reason: "schedule".into() }),
         last: Some(Timestamp(55)),
         new_labels: 12,
+        exclusions: 2,
         next_id: 4,
         began: Some(Timestamp(50)),
         settled: Some(Timestamp(40)),
@@ -169,6 +174,9 @@ fn every_write() -> Vec<Write> {
         labelled(1, Some("gear"), 10),
         labelled(2, Some("nut"), 11),
         labelled(2, None, 12),
+        excluded(2, true, 13, Some(1)),
+        excluded(1, true, 13, Some(1)),
+        excluded(1, false, 14, None),
         Write::Folder { task: task(), id: id(1), class: Some(label("nut")), in_doubt: true },
         Write::ClassFolders(ClassFolders(vec![("/in".into(), 1)])),
         Write::PendingLabel(awaited("0123abcd", "nut")),
@@ -234,9 +242,20 @@ fn every_write_comes_back_after_a_restart() {
 
     let store = open(folder.path()).unwrap();
     let snapshot = store.snapshot().unwrap();
-    let removed = StoredSample { removed_by: Some(LabelSource::Mqtt), ..StoredSample::new(id(2)) };
-    let gear = Some((label("gear"), LabelSource::Mqtt));
-    let labelled = StoredSample { label: gear, folder: Some(label("nut")), in_doubt: true, ..StoredSample::new(id(1)) };
+    let spoken_at = |at| Some(Timestamp(at));
+    let removed = StoredSample {
+        removed_by: Some(LabelSource::Mqtt),
+        spoken_at: spoken_at(12),
+        excluded: true,
+        ..StoredSample::new(id(2))
+    };
+    let labelled = StoredSample {
+        label: Some((label("gear"), LabelSource::Mqtt)),
+        spoken_at: spoken_at(10),
+        folder: Some(label("nut")),
+        in_doubt: true,
+        ..StoredSample::new(id(1))
+    };
     assert_eq!(snapshot.tasks[&task()].samples, [removed, labelled]);
     assert_eq!(snapshot.class_folders, Some(ClassFolders(vec![("/in".into(), 1)])));
     assert_eq!(snapshot.tasks[&task()].live.evicted, 5);
@@ -315,7 +334,7 @@ fn applied_twice_is_applied_once() {
     twice.commit(&every_write()).unwrap();
     twice.commit(&every_write()).unwrap();
     assert_eq!(dump(&once), dump(&twice));
-    assert_eq!(dump(&once).len(), 27, "rows of every table are compared");
+    assert_eq!(dump(&once).len(), 30, "rows of every table are compared");
 }
 
 #[test]
@@ -412,6 +431,7 @@ fn a_reader_sees_whole_commits_only_while_they_go_on() {
     writer.join().unwrap();
 }
 
+mod exclusions;
 mod files;
 mod label_changes;
 mod looks;

@@ -1,4 +1,5 @@
-//! Queries for training and for the review list: labelled and unlabelled samples with their embeddings.
+//! Queries for training and for the review list: labelled and unlabelled samples with their embeddings. One that is
+//! excluded is neither: here it has no label, and none is asked for.
 //!
 //! Embeddings are those through which the task looks at a sample now; a sample without one is left out where a row needs one.
 
@@ -34,7 +35,7 @@ pub struct LabelledSamples {
 pub struct CurrentLabel {
     /// The sample.
     pub id: SampleId,
-    /// Its label; `None` when it has none, or has none any more.
+    /// Its label; `None` when it has none, or has none any more, or is excluded.
     pub label: Option<Label>,
     /// (dim,); `None` when it was not embedded in the present space yet.
     pub embedding: Option<Vec<f32>>,
@@ -42,6 +43,8 @@ pub struct CurrentLabel {
     pub labelled_at: Option<Timestamp>,
     /// The first image of its burst.
     pub group: SampleId,
+    /// Whether it is excluded.
+    pub excluded: bool,
 }
 
 /// How a sample came by its present label.
@@ -111,7 +114,8 @@ impl Reader {
     pub fn labels_of(&self, task: &TaskId, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
         self.read_for(task, |connection, Looked { space, dim, .. }| {
             let mut find = connection.prepare_cached(&format!(
-                "SELECT samples.image, burst, label, labelled_at, vector
+                "SELECT samples.image, burst, iif(excluded, NULL, label), iif(excluded, NULL, labelled_at), vector,
+                        coalesce(excluded, 0)
                  FROM samples LEFT JOIN task_samples ON sample = number AND task = ?1
                  LEFT JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
                  WHERE samples.image = ?2"
@@ -126,10 +130,10 @@ impl Reader {
     pub fn labelled_since(&self, task: &TaskId, since: Option<Timestamp>) -> Result<Vec<CurrentLabel>, StoreError> {
         self.read_for(task, |connection, Looked { space, dim, .. }| {
             let mut select = connection.prepare_cached(&format!(
-                "SELECT samples.image, burst, label, labelled_at, vector
+                "SELECT samples.image, burst, label, labelled_at, vector, excluded
                  FROM task_samples CROSS JOIN samples ON number = sample
                  CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
-                 WHERE task = ?1 AND labelled_at >= ?2 ORDER BY labelled_at, sample"
+                 WHERE task = ?1 AND labelled_at >= ?2 AND excluded = 0 ORDER BY labelled_at, sample"
             ))?;
             let since = since.map_or(i64::MIN, |since| since.0);
             Ok(select.query_map(params![task, since], |row| now(row, dim))?.collect::<Result<_, _>>()?)
@@ -149,7 +153,7 @@ impl Reader {
                                 FROM task_samples CROSS JOIN samples ON number = sample
                                 CROSS JOIN embeddings
                                     ON embeddings.image = samples.image AND embeddings.space = {space}
-                                WHERE task = ?1 AND label IS NULL AND arrived_at >= ?2
+                                WHERE task = ?1 AND label IS NULL AND excluded = 0 AND arrived_at >= ?2
                                 ORDER BY sample DESC LIMIT ?3)
                  ORDER BY sample"
             ))?;
@@ -175,6 +179,7 @@ impl Reader {
                         (SELECT count(label) = 2 AND min(label) = max(label)
                          FROM (SELECT label FROM label_history
                                WHERE image = samples.image AND task = ?2 AND undone = 0 AND source <> ?1
+                                     AND label_history.excluded IS NULL
                                ORDER BY number DESC LIMIT 2))
                  FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?2 AND label IS NOT NULL",
             )?;
@@ -220,7 +225,7 @@ fn labelled_ids(
     let mut select = connection.prepare_cached(&format!(
         "SELECT samples.image, label, burst FROM task_samples CROSS JOIN samples ON number = sample
          CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {}
-         WHERE task = ?1 AND label IS NOT NULL ORDER BY samples.image",
+         WHERE task = ?1 AND label IS NOT NULL AND excluded = 0 ORDER BY samples.image",
         looked.space
     ))?;
     let rows = select.query_map([task], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -237,7 +242,7 @@ fn labelled_of(
     let mut find = connection.prepare_cached(&format!(
         "SELECT label, burst, vector FROM samples CROSS JOIN task_samples ON sample = number
          CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {space}
-         WHERE samples.image = ?2 AND task = ?1 AND label IS NOT NULL"
+         WHERE samples.image = ?2 AND task = ?1 AND label IS NOT NULL AND excluded = 0"
     ))?;
     let (mut found, mut values) = (LabelledSamples::default(), Vec::with_capacity(ids.len() * dim));
     for id in ids {
@@ -253,7 +258,7 @@ fn labelled_of(
     Ok(found)
 }
 
-/// A row of identity, burst, label, its time and a vector that may be missing.
+/// A row of identity, burst, label, its time, a vector that may be missing, and whether it is excluded.
 fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<CurrentLabel> {
     let embedding = if row.get_ref(4)? == ValueRef::Null {
         None
@@ -262,7 +267,14 @@ fn now(row: &Row<'_>, dim: usize) -> rusqlite::Result<CurrentLabel> {
         append_vector(row, 4, dim, &mut embedding)?;
         Some(embedding)
     };
-    Ok(CurrentLabel { id: row.get(0)?, group: row.get(1)?, label: row.get(2)?, labelled_at: row.get(3)?, embedding })
+    Ok(CurrentLabel {
+        id: row.get(0)?,
+        group: row.get(1)?,
+        label: row.get(2)?,
+        labelled_at: row.get(3)?,
+        embedding,
+        excluded: row.get(5)?,
+    })
 }
 
 fn matrix(n: usize, dim: usize, values: Vec<f32>) -> rusqlite::Result<Array2<f32>> {

@@ -30,7 +30,7 @@ impl Reader {
     pub fn each_index_row(&self, task: &TaskId, mut each: impl FnMut(IndexRow<'_>)) -> Result<(), StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT image, label, predicted, probability, arrived_at, burst, false
+                "SELECT image, label, predicted, probability, arrived_at, burst, excluded
                  FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?1 ORDER BY sample",
             )?;
             let mut rows = select.query([task])?;
@@ -71,13 +71,13 @@ impl Reader {
     }
 
     /// Hands over every sample that is labelled in a task, in the order of arrival, with its label and its embedding (dim,);
-    /// those without an embedding are left out.
+    /// those without an embedding are left out, and those that are excluded.
     pub fn each_labelled(&self, task: &TaskId, mut each: impl FnMut(SampleId, &str, &[f32])) -> Result<(), StoreError> {
         self.read_for(task, |connection, looked| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT samples.image, label, vector FROM task_samples CROSS JOIN samples ON number = sample
                  CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {}
-                 WHERE task = ?1 AND label IS NOT NULL ORDER BY sample",
+                 WHERE task = ?1 AND label IS NOT NULL AND NOT excluded ORDER BY sample",
                 looked.space
             ))?;
             let (mut rows, mut vector) = (select.query([task])?, Vec::new());

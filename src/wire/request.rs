@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::command::LabelConflict;
 use super::payload::{BadPayload, bounded, from_json, shortened};
-use super::{Command, Envelope, Payload, Unsettled, settle};
+use super::{Command, Envelope, Payload, RejectedKey, Unsettled, settle};
 use crate::words::{TaskId, Timestamp};
 
 /// The most characters in a transaction.
@@ -176,7 +177,21 @@ impl Answer {
 
     /// The answer that refuses.
     pub fn error(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self::Error { error: Failure { code, message: message.into() } }
+        Self::Error { error: Failure { code, message: message.into(), conflicts: Vec::new(), rejected: Vec::new() } }
+    }
+
+    /// The answer that refuses labels because of others that were given meanwhile.
+    pub fn conflict(message: impl Into<String>, conflicts: Vec<LabelConflict>) -> Self {
+        Self::Error {
+            error: Failure { code: ErrorCode::Conflict, message: message.into(), conflicts, rejected: Vec::new() },
+        }
+    }
+
+    /// The answer that refuses settings because of some of their keys.
+    pub fn rejected(message: impl Into<String>, rejected: Vec<RejectedKey>) -> Self {
+        Self::Error {
+            error: Failure { code: ErrorCode::BadRequest, message: message.into(), conflicts: Vec::new(), rejected },
+        }
     }
 
     /// Whether it refuses with this code.
@@ -193,6 +208,14 @@ pub struct Failure {
     pub code: ErrorCode,
     /// For people, with the remedy.
     pub message: String,
+    /// With `conflict`: images that have another label than the sender saw, at most 100. Left out otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1, max = 100)))]
+    pub conflicts: Vec<LabelConflict>,
+    /// Keys because of which settings were refused. Left out otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub rejected: Vec<RejectedKey>,
 }
 
 /// Kinds of errors.
@@ -214,6 +237,8 @@ pub enum ErrorCode {
     NotFound,
     /// Too many requests at once; the same request can succeed later.
     Busy,
+    /// Something else was changed meanwhile than the sender saw; nothing was done.
+    Conflict,
     /// It is not possible in the present state, for example a rollback without a previous head.
     NotPossible,
     /// It was attempted and failed.

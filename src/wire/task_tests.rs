@@ -199,7 +199,7 @@ fn labels_name_their_task_each() {
         parse_labels(br#"[{"image":"abcdef01","label":"open","task":"door"},{"image":"abcdef01","label":"full"}]"#);
     let tasks: Vec<_> = items.unwrap().into_iter().map(|item| item.task).collect();
     assert_eq!(tasks, [Some(door()), None]);
-    let item = LabelItem { image: "abcdef01".parse().unwrap(), task: None, label: None };
+    let item = LabelItem { image: "abcdef01".parse().unwrap(), task: None, label: None, was: None };
     assert_eq!(serde_json::to_string(&item).unwrap(), r#"{"image":"abcdef01","label":null}"#);
 }
 

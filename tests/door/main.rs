@@ -11,6 +11,7 @@ mod camera;
 mod daemon;
 
 mod access;
+mod changes;
 mod client;
 mod health;
 mod limits;

@@ -140,7 +140,7 @@ fn labels_count_and_predictions_are_seen_without_any_broker() {
     }
     assert!(said.any(|said| said["topic"] == "health"), "values are said without a broker too");
     let items = json!([{"image": name(&nut), "label": "nut"}, {"image": "00000000", "label": "pin"}]);
-    assert_eq!(good(&home, "label", &json!({ "items": items })), json!({"set": 1, "kept": 1}));
+    assert_eq!(good(&home, "label", &json!({ "items": items })), json!({"set": 1, "kept": 1, "change": 1}));
     let (status, listed) = ask(&home, "GET", "samples?label=nut", "");
     assert_eq!((status, &listed["data"][0]["image"]), (200, &json!(name(&nut))));
     let rest = good(&home, "samples", &json!({"after": &name(&nut)[..8], "limit": 1}));

@@ -13,8 +13,8 @@ const EXECUTES: &str = "engine/commands.rs";
 /// Files that treat certain commands differently from all others, and why.
 const EXCEPTIONS: [(&str, &[&str], &str); 1] = [(
     "engine/messages/requests.rs",
-    &["Reload", "Rollback", "Promote"],
-    "a signal reloads, too; during a restart no other head is chosen",
+    &["Reload", "Rollback", "Promote", "Config"],
+    "a signal reloads, too; during a restart no other head is chosen, nor other settings",
 )];
 
 /// The commands, as variants of `Command`, that the source of a file (below `src`) names without being the place for it.

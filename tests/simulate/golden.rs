@@ -22,6 +22,9 @@ pub const LIVES: u64 = 200;
 /// Fields of payloads and of remembered state that hold prose.
 const PROSE: [&str; 4] = ["reason", "message", "error", "text"];
 
+/// Requests that `info` lists and nobody sends in these lives.
+const UNUSED: [&str; 2] = ["exclude", "config"];
+
 /// What one life did so far.
 #[derive(Clone, Default)]
 pub struct Record {
@@ -133,6 +136,9 @@ fn json(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().filter(|(key, _)| *key != "seq").collect();
+            // The number of a change of labels is not what it did.
+            let is_of_labels = ["set", "kept"].iter().all(|key| fields.iter().any(|(other, _)| other == key));
+            fields.retain(|(key, _)| !is_of_labels || *key != "change");
             fields.sort_unstable_by_key(|(key, _)| *key);
             let field = |(key, value): &(&String, &Value)| match value {
                 Value::String(text) if PROSE.contains(&key.as_str()) => format!("{key}:{}", figures(text)),
@@ -142,7 +148,10 @@ fn json(value: &Value) -> String {
             };
             format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
         }
-        Value::Array(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
+        Value::Array(items) => {
+            let is_used = |item: &&Value| item.as_str().is_none_or(|name| !UNUSED.contains(&name));
+            format!("[{}]", items.iter().filter(is_used).map(json).collect::<Vec<_>>().join(","))
+        }
         Value::Number(number) if number.is_f64() => format!("{:.9e}", number.as_f64().unwrap_or_default()),
         other => other.to_string(),
     }
@@ -206,6 +215,9 @@ fn write(write: &Write) -> String {
                 source(awaited.source),
                 awaited.at.0
             )
+        }
+        Write::Excluded { id, excluded, source: by, at, .. } => {
+            format!("write excluded {id} {excluded} {} {}", source(*by), at.0)
         }
         Write::Folder { id, class, in_doubt, .. } => {
             let class = class.as_ref().map_or("none", |class| class.as_str());

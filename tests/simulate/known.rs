@@ -1,6 +1,6 @@
 //! What the store of the simulation has of one task.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use edgetuned::engine::{
     HeadInfo, HeadStatus, LabelSource, LiveAccuracy, PendingLabel, StateRecord, StoredSample, StoredTask, TrainingState,
@@ -20,6 +20,8 @@ pub struct Known {
     /// Who took the label of a sample away.
     pub removed_by: BTreeMap<SampleId, LabelSource>,
     pub labelled_at: BTreeMap<SampleId, Timestamp>,
+    /// Samples that it does not learn from.
+    pub excluded: BTreeSet<SampleId>,
     pub awaited: BTreeMap<String, PendingLabel>,
     pub heads: Vec<HeadInfo>,
     pub training: TrainingState,
@@ -45,6 +47,16 @@ impl Known {
     /// The label of a sample that it looks at.
     pub fn label(&self, id: &SampleId) -> Option<&Label> {
         self.samples.get(id)?.as_ref().map(|(label, _)| label)
+    }
+
+    /// The label of a sample that it learns from.
+    pub fn learnable(&self, id: &SampleId) -> Option<&Label> {
+        self.label(id).filter(|_| !self.excluded.contains(id))
+    }
+
+    /// The classes that it could learn.
+    pub fn classes(&self) -> BTreeSet<&Label> {
+        self.samples.keys().filter_map(|id| self.learnable(id)).collect()
     }
 
     /// What holds after every commit.
@@ -105,6 +117,7 @@ impl Known {
         self.labelled_at.remove(id);
         self.folders.remove(id);
         self.removed_by.remove(id);
+        self.excluded.remove(id);
     }
 
     /// What the engine is started from, of samples in the order of arrival.
@@ -114,6 +127,8 @@ impl Known {
                 id: *id,
                 label: self.samples.get(id)?.clone(),
                 removed_by: self.removed_by.get(id).copied(),
+                spoken_at: self.labelled_at.get(id).copied(),
+                excluded: self.excluded.contains(id),
                 folder: self.folders.get(id).and_then(|(class, _)| class.clone()),
                 in_doubt: self.folders.get(id).is_some_and(|(_, in_doubt)| *in_doubt),
                 predicted: self.predicted.get(id).cloned(),

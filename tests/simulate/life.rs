@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edgetuned::engine::{Configure, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings};
+use edgetuned::engine::{
+    Configure, GoodPatch, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings,
+};
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::{Base, RejectedKey};
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId, TaskId};
@@ -51,16 +53,18 @@ pub fn settings() -> Settings {
         updates: UpdateSettings::default(),
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),
+        settable: vec!["good".into()],
+        schema: Value::Null,
         opening: None,
     }
 }
 
 /// Takes every patch but those with the key `bad`.
-fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
+fn judge(patch: &Map<String, Value>) -> Result<GoodPatch, Vec<RejectedKey>> {
     let rejected = |key: &String| RejectedKey { key: key.clone(), error: "drawn at random".into() };
     match patch.keys().find(|key| *key == "bad") {
         Some(key) => Err(vec![rejected(key)]),
-        None => Ok(patch.keys().cloned().collect()),
+        None => Ok(GoodPatch { applied: patch.keys().cloned().collect(), effective: Value::Null }),
     }
 }
 

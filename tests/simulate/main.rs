@@ -209,6 +209,13 @@ fn nothing_is_lost_while_everything_is_played() {
     let sum = |of: fn(&world::Counts) -> u64| counts.iter().map(of).sum::<u64>();
     let rare = [sum(|c| c.evictions), sum(|c| c.forgotten), sum(|c| c.outages), sum(|c| c.refusals), sum(|c| c.floods)];
     let switches = sum(|c| c.switches);
+    let exclusions = sum(|c| c.exclusions);
+    assert!(lives < 100 || exclusions > lives / 2, "hardly any image is excluded: {exclusions}");
+    let (compared, conflicts) = (sum(|c| c.compared), sum(|c| c.conflicts));
+    assert!(
+        lives < 100 || compared.min(conflicts) > lives / 20,
+        "hardly any label is given to what was seen: {compared}, and {conflicts} overlook another"
+    );
     let (removals, purges) = (sum(|c| c.removals), sum(|c| c.purges));
     let again = sum(|c| c.compared_again);
     assert!(lives < 100 || again > lives / 50, "hardly any head is signed for another task: {again}");

@@ -61,6 +61,7 @@ impl Model {
     /// What holds after every commit.
     pub fn check(&self) {
         self.tasks.values().for_each(Known::check);
+        self.check_exclusions();
     }
 
     /// What a task knows.
@@ -141,9 +142,26 @@ impl Model {
             }
             Write::Label { task, id, label, source, at, change } => {
                 self.changes = self.changes.max(change.unwrap_or(0));
-                let line = Line { task: task.clone(), id, label: label.clone(), source, at, change, is_undone: false };
-                self.history.push(line);
+                self.history.push(Line {
+                    task: task.clone(),
+                    id,
+                    label: label.clone(),
+                    excluded: None,
+                    source,
+                    at,
+                    change,
+                    is_undone: false,
+                });
                 self.known(&task).set_label(id, label, source, at);
+            }
+            Write::Excluded { task, id, excluded, source, at, change } => {
+                self.changes = self.changes.max(change.unwrap_or(0));
+                let known = self.known(&task);
+                assert!(known.samples.contains_key(&id), "an unknown sample is excluded");
+                let is_new = if excluded { known.excluded.insert(id) } else { known.excluded.remove(&id) };
+                assert!(is_new, "{id} is excluded twice in {task}, or taken back twice");
+                let excluded = Some(excluded);
+                self.history.push(Line { task, id, label: None, excluded, source, at, change, is_undone: false });
             }
             Write::Folder { task, id, class, in_doubt } => {
                 let known = self.known(&task);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::CtlCommand;
 use crate::cli::failure::{Failure, one_line, whence};
 use crate::cli::output::{self, Output, by_ending};
-use crate::wire::command::{self, Spec};
+use crate::wire::command::{self, Excluded, Spec};
 use crate::wire::{
     AlertId, Exported, Forgotten, Ignored, LabelsTaken, Link, PredictionBody, Promoted, Raised, ReviewItems,
     RolledBack, SourceHealth, StatusReport, TaskHealth, Topic, TrainAccepted, TrainResult,
@@ -55,9 +55,17 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
             LabelsTaken { kept: 1.., .. } => writeln!(out, "no such image yet; its label is kept for it"),
             LabelsTaken { .. } => writeln!(out, "no such image; no label is kept for it"),
         },
-        CtlCommand::Relabel { .. } => {
-            let LabelsTaken { set, kept } = of::<command::Relabel>(data)?;
-            writeln!(out, "labels changed: {set}, and of those that wait for their image: {kept}")
+        CtlCommand::Relabel { dry_run, .. } => {
+            let LabelsTaken { set, kept, change } = of::<command::Relabel>(data)?;
+            let would = if *dry_run { "that would change" } else { "changed" };
+            writeln!(out, "labels {would}: {set}, and of those that wait for their image: {kept}")?;
+            takes_it_back(change, out)
+        }
+        CtlCommand::Exclude { include, .. } => {
+            let Excluded { excluded, change } = of::<command::Exclude>(data)?;
+            let what = if *include { "no longer excluded" } else { "excluded" };
+            writeln!(out, "images {what}: {excluded}")?;
+            takes_it_back(change, out)
         }
         CtlCommand::Undo { .. } => output::undone(&of::<command::Undo>(data)?, out),
         CtlCommand::Forget(_) => {
@@ -97,6 +105,10 @@ fn events(events: &Value, out: &mut Vec<u8>) -> io::Result<()> {
         writeln!(out, "{}", one_line(&message(&line)))?;
     }
     Ok(())
+}
+
+fn takes_it_back(change: Option<u64>, out: &mut Vec<u8>) -> io::Result<()> {
+    change.map_or(Ok(()), |change| writeln!(out, "'edgetuned ctl undo {change}' takes it back"))
 }
 
 fn time(at: Option<Timestamp>) -> String {

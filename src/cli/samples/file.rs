@@ -31,6 +31,9 @@ const COLUMNS: [&str; 10] = [
 /// The column after these where any sample is a frame.
 const SOURCE: &str = "source";
 
+/// The column after these where any sample is excluded.
+const EXCLUDED: &str = "excluded";
+
 /// The column after these where the configuration names tasks.
 const TASK: &str = "task";
 
@@ -84,11 +87,14 @@ pub fn written(rows: &[SampleEntry], task: Option<&TaskId>, form: Form) -> io::R
         Form::Csv => {
             let has_frames = rows.iter().any(|row| row.source.is_some());
             let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            writer.write_record(COLUMNS.into_iter().chain(has_frames.then_some(SOURCE)).chain(task.map(|_| TASK)))?;
+            let has_excluded = rows.iter().any(|row| row.excluded);
+            let more = has_frames.then_some(SOURCE).into_iter().chain(has_excluded.then_some(EXCLUDED));
+            writer.write_record(COLUMNS.into_iter().chain(more).chain(task.map(|_| TASK)))?;
             for row in rows {
                 let SampleEntry { image, path, label, label_source, labelled_at, arrived_at, .. } = row;
-                let SampleEntry { predicted, probability, group, fold, source, .. } = row;
+                let SampleEntry { predicted, probability, group, fold, source, excluded, .. } = row;
                 let more: Vec<&str> = (has_frames.then(|| source.as_ref().map_or("", SourceId::as_str)).into_iter())
+                    .chain(has_excluded.then_some(if *excluded { "true" } else { "" }))
                     .chain(task.map(TaskId::as_str))
                     .collect();
                 let given = (image, path, label, label_source, labelled_at, arrived_at);
@@ -282,17 +288,23 @@ mod tests {
             group: id,
             fold: None,
             source: None,
+            excluded: false,
         };
         let object = serde_json::to_value(&entry).expect("plain fields");
         let mut columns = COLUMNS.map(str::to_owned);
         columns.sort();
         assert_eq!(object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>(), columns);
         let frame = SampleEntry { path: None, source: Some("gate".parse().expect("a name")), ..entry.clone() };
-        let text = written(&[entry, frame], Some(&TaskId::default()), Form::Csv).expect("is written");
+        let text = written(&[entry.clone(), frame], Some(&TaskId::default()), Form::Csv).expect("is written");
         let text = String::from_utf8(text).expect("is text");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], format!("{},source,task", COLUMNS.join(",")));
         assert!(lines[1].starts_with(&format!("{id},/1.jpg,,")) && lines[1].ends_with(",,default"), "{text}");
         assert!(lines[2].starts_with(&format!("{id},,,")) && lines[2].ends_with(",gate,default"), "{text}");
+        let excluded = SampleEntry { excluded: true, ..entry.clone() };
+        let text =
+            String::from_utf8(written(&[entry, excluded], None, Form::Csv).expect("is written")).expect("is text");
+        let ends: Vec<&str> = text.lines().map(|line| line.rsplit(',').next().unwrap_or_default()).collect();
+        assert_eq!(ends, ["excluded", "", "true"]);
     }
 }

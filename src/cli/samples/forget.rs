@@ -104,7 +104,8 @@ fn forget_stored(mut store: Store, config: &Config, chosen: &Chosen) -> Result<F
     let gone: BTreeSet<SampleId> = ids.into_iter().collect();
     for task in config.all_tasks() {
         let Some(StoredTask { samples, training, .. }) = snapshot.tasks.get(&task.id) else { continue };
-        let labelled = samples.iter().filter(|sample| sample.label.is_some() && gone.contains(&sample.id)).count();
+        let is_learned = |sample: &&StoredSample| sample.label.is_some() && !sample.excluded;
+        let labelled = samples.iter().filter(is_learned).filter(|sample| gone.contains(&sample.id)).count();
         writes.push(count_new_labels(&task.id, training, labelled));
     }
     drop(reader);

@@ -226,7 +226,7 @@ struct OfTask<'a> {
     training: TrainingState,
     samples: BTreeMap<SampleId, &'a StoredSample>,
     awaited: BTreeMap<String, PendingLabel>,
-    /// How many are another one than before.
+    /// How many that are learned are others than before.
     changed: usize,
 }
 
@@ -280,7 +280,7 @@ impl<'a> Stored<'a> {
         let (present, source) = sample.label.as_ref().map(|(label, source)| (label, *source)).unzip();
         let is_same = present == label.as_ref();
         *(if is_same { &mut self.counts.unchanged } else { &mut self.counts.changed }) += 1;
-        self.tasks.entry(task.clone()).or_default().changed += usize::from(!is_same);
+        self.tasks.entry(task.clone()).or_default().changed += usize::from(!is_same && !sample.excluded);
         // Whoever imports what a folder said says it from now on.
         if !is_same || source.or(sample.removed_by) == Some(LabelSource::Folder) {
             let (id, source, at, change) = (sample.id, LabelSource::Import, self.at, Some(self.change));

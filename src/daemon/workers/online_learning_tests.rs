@@ -147,6 +147,38 @@ fn what_is_forgotten_is_in_no_statistics_before_and_after_it_is_deleted() {
 }
 
 #[test]
+fn what_is_excluded_is_in_no_statistics_at_once_and_comes_back_with_its_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(folder.path());
+    let (events, _heard) = sync_channel(64);
+    let mut worker = worker_of(&store, &[(only(), &serving()), (door(), &serving())], None, events);
+    store.commit(&[labelled_as(door(), 0, "open", 1)]).unwrap();
+    worker.fold_in(only(), 2);
+    worker.fold_in(door(), 2);
+    store.commit(&[label(30, 3)]).unwrap();
+    worker.learn(only(), 30);
+    let exclude = |store: &mut Store, excluded| {
+        let (task, source, change) = (only(), LabelSource::Mqtt, Some(1));
+        let of = |n| Write::Excluded { task: task.clone(), id: id(n), excluded, source, at: Timestamp(4), change };
+        store.commit(&[0, 30].map(of)).unwrap();
+    };
+    exclude(&mut store, true);
+    worker.for_task(only(), TaskJob::Learn(vec![id(0), id(30)])).unwrap();
+    let known = |worker: &OnlineWorker| (worker.held(&only()).len(), worker.tasks[&only()].evidence());
+    assert_eq!((known(&worker), worker.held(&door())), ((19, 0), vec![id(0)]), "another task goes on with it");
+    // Neither a verdict nor a restart brings it back.
+    worker.fold_in(only(), 9);
+    assert_eq!(known(&worker), (19, 0));
+    let restarted = worker_of(&store, &[(only(), &serving())], Some(9), sync_channel(64).0);
+    assert_eq!(known(&restarted), (19, 0));
+    exclude(&mut store, false);
+    worker.for_task(only(), TaskJob::Learn(vec![id(0), id(30)])).unwrap();
+    assert_eq!(known(&worker), (19, 2), "they act at once");
+    worker.fold_in(only(), 10);
+    assert_eq!(known(&worker), (21, 0));
+}
+
+#[test]
 fn what_stays_after_all_is_learned_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());

@@ -94,9 +94,11 @@ impl TaskLearner {
     pub fn learn(&mut self, reader: &Reader, ids: &[SampleId]) -> Result<(), StoreError> {
         // What is learned stays after all.
         self.leaving.retain(|id| !ids.contains(id));
-        for sample in reader.labels_of(&self.parts.task, ids)? {
-            self.take(&sample);
-        }
+        // What is excluded goes at once, and not with the next verdict as a label that was taken away.
+        let (excluded, others): (Vec<CurrentLabel>, Vec<CurrentLabel>) =
+            reader.labels_of(&self.parts.task, ids)?.into_iter().partition(|sample| sample.excluded);
+        others.iter().for_each(|sample| self.take(sample));
+        self.forget(&excluded);
         self.correct();
         Ok(())
     }
@@ -169,11 +171,14 @@ impl TaskLearner {
     /// Takes samples out of the statistics and the corrections, as if they had never had a label.
     pub fn let_go(&mut self, reader: &Reader, ids: &[SampleId]) -> Result<(), StoreError> {
         for ids in ids.chunks(CHUNK) {
-            let samples = reader.labels_of(&self.parts.task, ids)?;
-            self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
+            self.forget(&reader.labels_of(&self.parts.task, ids)?);
         }
         self.leaving.extend(ids);
         Ok(())
+    }
+
+    fn forget(&mut self, samples: &[CurrentLabel]) {
+        self.learner.forget(samples.iter().filter_map(|sample| Some((sample.id, sample.embedding.as_deref()?))));
     }
 
     /// What this image, beside those before it, says of drift.

@@ -166,6 +166,23 @@ mod tests {
     }
 
     #[test]
+    fn a_training_learns_from_no_excluded_image_and_takes_it_for_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = store(folder.path());
+        let excluded = [0, 1, 2];
+        let (task, source, at) = (TaskId::default(), LabelSource::Mqtt, Timestamp(2));
+        let exclude = |n| Write::Excluded { task: task.clone(), id: id(n), excluded: true, source, at, change: None };
+        store.commit(&excluded.map(exclude)).unwrap();
+        let reader = store.reader().unwrap();
+        for max in [1_000, 8] {
+            let taken = labelled(&reader, &task, max, 0).unwrap();
+            assert_eq!(taken.ids.len(), max.min(13));
+            assert!(excluded.iter().all(|n| !taken.ids.contains(&id(*n))), "{:?}", taken.ids);
+        }
+        assert_eq!(replayed(&store, 1_000), None, "the statistics hold them, and they are stored");
+    }
+
+    #[test]
     fn a_bounded_training_has_no_room_for_more() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = store(folder.path());

@@ -113,9 +113,12 @@ impl Labels {
         }
     }
 
-    /// The labels of a sample, in the order of the tasks' names.
+    /// The labels of a sample that its tasks learn from, in the order of the tasks' names.
     fn labels_of(&self, id: &SampleId) -> Vec<(TaskId, Label)> {
-        let label = |(task, sheet): (&TaskId, &super::Sheet)| Some((task.clone(), sheet.index.label(id)?.clone()));
+        let label = |(task, sheet): (&TaskId, &super::Sheet)| {
+            let label = sheet.index.label(id).filter(|_| !sheet.index.is_excluded(id))?;
+            Some((task.clone(), label.clone()))
+        };
         self.sheets.iter().filter_map(label).collect()
     }
 

@@ -90,7 +90,8 @@ impl Labels {
         cx.found_out(job, &Forget::answer(&forgotten));
     }
 
+    /// Labels that each task learns from.
     fn labels_by_task(&self) -> Vec<(TaskId, usize)> {
-        self.sheets.iter().map(|(task, sheet)| (task.clone(), sheet.index.labelled())).collect()
+        self.sheets.iter().map(|(task, sheet)| (task.clone(), sheet.index.learnable())).collect()
     }
 }

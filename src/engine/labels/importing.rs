@@ -11,7 +11,7 @@ use crate::wire::{Answer, ErrorCode, LabelItem};
 use crate::words::TaskId;
 
 impl Labels {
-    /// Labels of one request: all of them or, where one may mean several images, none.
+    /// Labels of one request: all of them or, where one may mean several images or overlooks another label, none.
     pub fn import(&mut self, cx: &mut Cx<'_>, import: &Import) -> Answer {
         if let Some(change) = import.change
             && self.under_way.importing != Some(change)
@@ -30,6 +30,9 @@ impl Labels {
             import.items.iter().zip(&tasks).map(|(item, task)| self.resolve(task, item)).collect();
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&import.items[doubtful].image);
+        }
+        if let Some(conflict) = self.conflicts(&import.items, &tasks, &resolved) {
+            return conflict;
         }
         let change = import.change.unwrap_or_else(|| self.under_way.begin_change());
         self.under_way.importing = Some(change);

@@ -9,14 +9,17 @@ use super::awaited::AwaitedLabels;
 use super::known::KnownSamples;
 use super::last_word::{Lies, Standing, is_person};
 use super::living::{LivingFile, LivingFiles, Places};
-use crate::words::{Label, SampleId};
+use crate::words::{Label, SampleId, Timestamp};
 
 /// The samples of a task with their labels and files, in memory: about 250 bytes each.
 #[derive(Debug, Default)]
 pub(super) struct SampleIndex {
     samples: BTreeMap<SampleId, Known>,
     files: LivingFiles,
+    /// Labelled samples of each class, without those that are excluded.
     counts: BTreeMap<Label, usize>,
+    /// Labelled samples that are excluded.
+    set_aside: usize,
     /// Labels that wait for their image.
     pub awaited: AwaitedLabels,
     classes: Classes,
@@ -28,6 +31,10 @@ struct Known {
     label: Option<ClassNumber>,
     /// Who gave the label, or took it away.
     spoke_last: Option<LabelSource>,
+    /// When.
+    spoken_at: Option<Timestamp>,
+    /// Whether nothing is learned from it.
+    excluded: bool,
     /// The prediction at arrival and its head, until a label answers it.
     predicted: Option<(ClassNumber, u64)>,
     /// The class by folder as it was last judged.
@@ -44,6 +51,8 @@ pub(super) type ClassNumber = u32;
 pub(super) enum Changed {
     /// Nothing: it is the same label again, or an unknown image.
     Nothing,
+    /// Nothing but that a person confirms a label which trainings left out.
+    Confirmed,
     /// Who gave it: a person confirmed a folder's label, or the other way round.
     Giver,
     /// The label.
@@ -76,14 +85,18 @@ impl Classes {
 impl SampleIndex {
     pub fn new(samples: Vec<StoredSample>, awaited: Vec<PendingLabel>) -> Self {
         let mut index = Self::default();
-        for StoredSample { id, label, removed_by, folder, predicted, .. } in samples {
+        for StoredSample { id, label, removed_by, spoken_at, excluded, folder, predicted, .. } in samples {
             index.add(id, predicted);
+            index.exclude(&id, excluded);
             let folder = folder.map(|folder| index.classes.number(&folder));
             index.judged(&id, folder);
             if let Some((label, source)) = label {
                 index.set_label(id, Some(label), source);
             } else if let Some(known) = index.samples.get_mut(&id) {
                 known.spoke_last = removed_by;
+            }
+            if let Some(at) = spoken_at {
+                index.spoken(&id, at);
             }
         }
         index.awaited = AwaitedLabels::new(awaited);
@@ -94,11 +107,17 @@ impl SampleIndex {
         self.samples.len()
     }
 
+    /// Samples with a label, excluded ones among them.
     pub fn labelled(&self) -> usize {
+        self.learnable() + self.set_aside
+    }
+
+    /// Labelled samples that a training learns from.
+    pub fn learnable(&self) -> usize {
         self.counts.values().sum()
     }
 
-    /// Labelled samples of each class that has any.
+    /// Of these, the samples of each class that has any.
     pub fn counts(&self) -> &BTreeMap<Label, usize> {
         &self.counts
     }
@@ -109,6 +128,32 @@ impl SampleIndex {
 
     pub fn label(&self, id: &SampleId) -> Option<&Label> {
         self.samples.get(id)?.label.map(|class| self.classes.name(class))
+    }
+
+    /// Whether nothing is learned from a sample.
+    pub fn is_excluded(&self, id: &SampleId) -> bool {
+        self.samples.get(id).is_some_and(|known| known.excluded)
+    }
+
+    /// Excludes a known sample, or takes it back; whether that is new.
+    pub fn exclude(&mut self, id: &SampleId, excluded: bool) -> bool {
+        let Some(known) = self.samples.get_mut(id).filter(|known| known.excluded != excluded) else { return false };
+        let (was, label) = (std::mem::replace(&mut known.excluded, excluded), known.label);
+        self.uncount(label, was);
+        self.count(label, excluded);
+        true
+    }
+
+    /// Who gave the label of a sample or took it away, and when; nothing where nobody ever did.
+    pub fn spoke_last(&self, id: &SampleId) -> (Option<LabelSource>, Option<Timestamp>) {
+        self.samples.get(id).map_or((None, None), |known| (known.spoke_last, known.spoken_at))
+    }
+
+    /// The label of a sample was given, taken away or confirmed at this time.
+    pub fn spoken(&mut self, id: &SampleId, at: Timestamp) {
+        if let Some(known) = self.samples.get_mut(id) {
+            known.spoken_at = Some(at);
+        }
     }
 
     /// Every sample with a label.
@@ -132,7 +177,7 @@ impl SampleIndex {
     /// Forgets a sample; whether it was there. Its files are forgotten with [`Self::forget_files`].
     pub fn remove(&mut self, id: &SampleId) -> bool {
         let Some(known) = self.samples.remove(id) else { return false };
-        self.uncount(known.label);
+        self.uncount(known.label, known.excluded);
         true
     }
 
@@ -228,18 +273,30 @@ impl SampleIndex {
             return Changed::Nothing;
         }
         (known.label, known.spoke_last) = (class, Some(source));
+        let excluded = known.excluded;
         if former == class {
             return Changed::Giver;
         }
-        self.uncount(former);
-        if let Some(label) = label {
-            *self.counts.entry(label).or_default() += 1;
-        }
+        self.uncount(former, excluded);
+        self.count(class, excluded);
         Changed::Label
     }
 
-    fn uncount(&mut self, label: Option<ClassNumber>) {
+    fn count(&mut self, label: Option<ClassNumber>, excluded: bool) {
         let Some(class) = label else { return };
+        if excluded {
+            self.set_aside += 1;
+        } else {
+            *self.counts.entry(self.classes.name(class).clone()).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, label: Option<ClassNumber>, excluded: bool) {
+        let Some(class) = label else { return };
+        if excluded {
+            self.set_aside -= 1;
+            return;
+        }
         let name = self.classes.name(class);
         if let Some(count) = self.counts.get_mut(name) {
             *count -= 1;
@@ -289,6 +346,26 @@ mod tests {
         assert_eq!(index.labelled(), 0);
         let unknown = index.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt);
         assert_eq!(unknown, Changed::Nothing, "unknown images take no label");
+    }
+
+    #[test]
+    fn an_excluded_sample_keeps_its_label_and_is_in_no_count_of_a_class() {
+        let nut = (label("nut"), LabelSource::Mqtt);
+        let stored = |n| StoredSample { label: Some(nut.clone()), excluded: n == 2, ..StoredSample::new(id(n, 0)) };
+        let mut index = SampleIndex::new(vec![stored(1), stored(2)], vec![]);
+        let counted = |index: &SampleIndex| (index.learnable(), index.labelled());
+        assert_eq!((counted(&index), index.is_excluded(&id(2, 0))), ((1, 2), true));
+        assert!(index.exclude(&id(1, 0), true) && !index.exclude(&id(1, 0), true) && !index.exclude(&id(9, 0), true));
+        assert_eq!((counted(&index), index.counts().len()), ((0, 2), 0));
+        assert_eq!(index.label(&id(1, 0)), Some(&label("nut")));
+        index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt);
+        index.set_label(id(2, 0), None, LabelSource::Mqtt);
+        assert_eq!(counted(&index), (0, 1));
+        assert!(index.exclude(&id(1, 0), false) && index.exclude(&id(2, 0), false));
+        assert_eq!(index.counts().iter().map(|(l, n)| (l.as_str(), *n)).collect::<Vec<_>>(), [("gear", 1)]);
+        index.exclude(&id(1, 0), true);
+        assert!(index.remove(&id(1, 0)));
+        assert_eq!(counted(&index), (0, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::super::fact::Fact;
 use super::super::step::TaskAct;
 use super::super::write::{LabelSource, PendingLabel, Write};
 use super::awaited::PENDING_MAX;
+use super::comparing::overtaken;
 use super::index::Changed;
 use super::known::Resolved;
 use super::sheet::Sheet;
@@ -14,8 +15,8 @@ use crate::wire::{self, Answer, ErrorCode, ImagePrefix, LabelsTaken};
 use crate::words::{Label, SampleId, TaskId};
 
 impl Labels {
-    /// Labels from the broker: those that mean one image, or one that is still to come, count; the others are
-    /// reported and change nothing.
+    /// Labels from the broker: those that mean one image, or one that is still to come, count, unless their sender saw
+    /// another label there; the others are reported and change nothing.
     pub fn label_message(&mut self, cx: &mut Cx<'_>, payload: &[u8]) {
         let items = match wire::parse_labels(payload) {
             Ok(items) => items,
@@ -30,7 +31,12 @@ impl Labels {
                     continue;
                 }
             };
-            match self.resolve(&task, &item) {
+            let resolved = self.resolve(&task, &item);
+            if let Some(conflict) = self.conflict(&task, &item, resolved) {
+                cx.error_on_topic("label", overtaken(&conflict, &item));
+                continue;
+            }
+            match resolved {
                 Resolved::Known(id) => {
                     self.set_label(cx, &task, id, item.label, LabelSource::Mqtt, Some(change));
                 }
@@ -40,7 +46,7 @@ impl Labels {
         }
     }
 
-    /// Labels by request: all of them or, where one may mean several images, none.
+    /// Labels by request: all of them or, where one may mean several images or overlooks another label, none.
     pub fn take_labels(&mut self, cx: &mut Cx<'_>, items: &[wire::LabelItem]) -> Answer {
         let tasks = match tasks_of(cx, items) {
             Ok(tasks) => tasks,
@@ -50,37 +56,55 @@ impl Labels {
         if let Some(doubtful) = resolved.iter().position(|resolved| *resolved == Resolved::Ambiguous) {
             return ambiguous(&items[doubtful].image);
         }
+        if let Some(conflict) = self.conflicts(items, &tasks, &resolved) {
+            return conflict;
+        }
         let change = self.under_way.begin_change();
-        let mut taken = LabelsTaken::default();
+        let (mut taken, mut has_changed) = (LabelsTaken::default(), false);
         for ((item, task), resolved) in items.iter().zip(&tasks).zip(resolved) {
             if let Resolved::Known(id) = resolved {
                 taken.set += 1;
-                self.set_label(cx, task, id, item.label.clone(), LabelSource::Mqtt, Some(change));
+                let changed = self.set_label(cx, task, id, item.label.clone(), LabelSource::Mqtt, Some(change));
+                has_changed |= changed != Changed::Nothing;
             } else {
                 taken.kept += usize::from(item.label.is_some());
+                has_changed |= item.label.is_some();
                 self.await_item(cx, task, item.clone(), change);
             }
         }
+        taken.change = has_changed.then_some(change);
         command::Label::answer(&taken)
     }
 
-    /// Gives every image with one label in a task another one, and every label that waits for its image.
+    /// Gives every image with one label in a task another one, or none, and every label that waits for its image.
     pub fn relabel(&mut self, cx: &mut Cx<'_>, task: &TaskId, relabel: &command::Relabel) -> Answer {
-        let command::Relabel { from, to, .. } = relabel;
+        let command::Relabel { from, to, dry_run } = relabel;
         let Some(sheet) = self.sheets.get_mut(task) else { return super::no_such_task(task) };
         let (images, awaited) = sheet.index.labelled_as(from);
         if images.is_empty() && awaited.is_empty() {
             return no_such_label(from);
         }
-        let taken = LabelsTaken { set: images.len(), kept: awaited.len() };
+        let mut taken = LabelsTaken { set: images.len(), kept: awaited.len(), change: None };
+        if *dry_run {
+            return command::Relabel::answer(&taken);
+        }
         let change = self.under_way.begin_change();
         let cx = &mut cx.of(task);
+        let mut has_changed = false;
         for id in images {
-            sheet.set_label(cx, &mut self.under_way, id, Some(to.clone()), LabelSource::Mqtt, Some(change));
+            let changed = sheet.set_label(cx, &mut self.under_way, id, to.clone(), LabelSource::Mqtt, Some(change));
+            has_changed |= changed != Changed::Nothing;
         }
         for awaited in awaited {
-            sheet.await_label(cx, PendingLabel { label: to.clone(), change: Some(change), ..awaited });
+            if let Some(label) = to.clone() {
+                has_changed = true;
+                sheet.await_label(cx, PendingLabel { label, change: Some(change), ..awaited });
+            } else {
+                sheet.index.awaited.remove(&awaited.prefix);
+                cx.write(Write::DeletePendingLabel { task: task.clone(), prefix: awaited.prefix });
+            }
         }
+        taken.change = has_changed.then_some(change);
         command::Relabel::answer(&taken)
     }
 
@@ -208,10 +232,11 @@ impl Sheet {
             return changed;
         }
         let task = cx.task_id();
-        if let Some(labelled_since) = &mut under_way.undoing {
-            labelled_since.insert((task.clone(), id));
+        if let Some(since) = &mut under_way.undoing {
+            since.labelled.insert((task.clone(), id));
         }
         let at = cx.stamp();
+        self.index.spoken(&id, at);
         cx.write(Write::Label { task, id, label: label.clone(), source, at, change });
         under_way.learn(cx, id);
         under_way.label_written(cx, &id);
@@ -220,9 +245,12 @@ impl Sheet {
             self.review.outdated();
             self.no_longer_asked(cx, &[id].into());
             let predicted = label.as_ref().and_then(|_| self.index.take_predicted(&id));
-            cx.post(Fact::LabelSet { id, label, predicted, counts: self.counts() });
+            // A label of an excluded image teaches nothing, and says nothing of the head.
+            if !self.index.is_excluded(&id) {
+                cx.post(Fact::LabelSet { id, label, predicted, counts: self.counts() });
+            }
         }
-        changed
+        if changed == Changed::Nothing { Changed::Confirmed } else { changed }
     }
 }
 

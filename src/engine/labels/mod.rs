@@ -5,7 +5,9 @@
 mod arrivals;
 mod awaited;
 mod class_folders;
+mod comparing;
 mod eviction;
+mod excluding;
 mod forgetting;
 mod importing;
 mod index;
@@ -37,7 +39,8 @@ use eviction::Eviction;
 use known::{KnownSamples, Resolved};
 use pictures::Pictures;
 use sheet::Sheet;
-pub use undoing::{ChangedImage, NothingToUndo, StoredChange};
+use undoing::ChangedSince;
+pub use undoing::{Before, ChangedImage, NothingToUndo, StoredChange};
 
 /// The machine of samples and labels.
 #[derive(Debug)]
@@ -61,8 +64,8 @@ struct UnderWay {
     changes: u64,
     /// The change of the import that further requests may belong to.
     importing: Option<u64>,
-    /// While the store is asked what is to be undone: the images whose labels changed since, by task.
-    undoing: Option<BTreeSet<(TaskId, SampleId)>>,
+    /// While the store is asked what is to be undone: what changed since.
+    undoing: Option<ChangedSince>,
     /// Files that wait to be read, as the files' machine posted.
     files_waiting: usize,
     /// Whether files of a listing are among them, or had to be left to another one.

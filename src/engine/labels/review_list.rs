@@ -62,10 +62,11 @@ impl Sheet {
         cx.task_act(TaskAct::Review { since });
     }
 
-    /// A list was made; what was labelled or dropped meanwhile is not on it.
+    /// A list was made; what was labelled, excluded or dropped meanwhile is not on it.
     pub fn reviewed(&mut self, cx: &mut Cx<'_>, review: Review) {
         self.review.running = false;
         let Review { mut items, advice } = review;
+        items.retain(|item| !self.index.is_excluded(&item.image));
         items.retain(|item| match (item.reason, self.index.label(&item.image)) {
             (ReviewReason::Suspicious, label) => label.is_some() && label == item.label.as_ref(),
             (_, label) => self.index.contains(&item.image) && label.is_none(),

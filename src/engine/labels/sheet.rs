@@ -40,14 +40,15 @@ impl Sheet {
     pub fn counts(&self) -> LabelCounts {
         let classes = self.index.counts();
         LabelCounts {
-            labelled: self.index.labelled(),
+            labelled: self.index.learnable(),
             classes: classes.len(),
             only: classes.keys().next().filter(|_| classes.len() == 1).cloned(),
         }
     }
 
     /// A training left out the labels of these images, and believed all others.
-    pub fn left_out(&mut self, images: BTreeSet<SampleId>) {
+    pub fn left_out(&mut self, mut images: BTreeSet<SampleId>) {
+        images.retain(|id| !self.index.is_excluded(id));
         self.left_out = images;
         self.review.outdated();
     }

@@ -1,8 +1,8 @@
 //! Taking back a change of labels, on request.
 //!
-//! A change is everything that a person did at once: a message, a request, an import. What the labels were before is in
-//! the store, where the query worker looks it up. An image whose label came by a later act keeps it, also where that
-//! act came while the worker looked.
+//! A change is everything that a person did at once: a message, a request, an import. To exclude images is one, too. What
+//! was before is in the store, where the query worker looks it up. An image whose label came by a later act keeps it, also
+//! where that act came while the worker looked.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub struct StoredChange {
     pub at: Timestamp,
     /// Whether it is undone.
     pub is_undone: bool,
-    /// The images that it labelled.
+    /// The images that it labelled, excluded or took back.
     pub images: Vec<ChangedImage>,
 }
 
@@ -39,10 +39,29 @@ pub struct ChangedImage {
     pub task: TaskId,
     /// The sample.
     pub id: SampleId,
-    /// Whether its present label, or that it has none, came by the change.
+    /// Whether what the change did to it is still so: its present label, or that it has none, came by the change, or
+    /// that it is excluded or not.
     pub is_present: bool,
-    /// The label that it has without the change.
-    pub before: Option<Label>,
+    /// How it is without the change.
+    pub before: Before,
+}
+
+/// How an image is without a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// The change is about its label: without it the image has this one.
+    Label(Option<Label>),
+    /// The change is about whether it is excluded.
+    Excluded(bool),
+}
+
+/// The images that changed while the store is asked what is to be undone, by task.
+#[derive(Debug, Default)]
+pub(super) struct ChangedSince {
+    /// Those that got another label, or lost theirs.
+    pub labelled: BTreeSet<(TaskId, SampleId)>,
+    /// Those that were excluded, or taken back.
+    pub excluded: BTreeSet<(TaskId, SampleId)>,
 }
 
 /// Why nothing is undone.
@@ -93,7 +112,7 @@ impl Labels {
 
     /// The store is asked what is to be undone. An import that is under way ends, so that no change is undone by half.
     pub fn undo_begins(&mut self) {
-        self.under_way.undoing = Some(BTreeSet::new());
+        self.under_way.undoing = Some(ChangedSince::default());
         self.under_way.importing = None;
     }
 
@@ -104,7 +123,7 @@ impl Labels {
 
     /// The store has the change: it is undone, and the request is answered.
     pub fn undo_change(&mut self, cx: &mut Cx<'_>, job: JobId, asked: &Undo, found: Option<StoredChange>) {
-        let labelled_since = self.under_way.undoing.take().unwrap_or_default();
+        let since = self.under_way.undoing.take().unwrap_or_default();
         if cx.storage_is_out() {
             let reason = "nothing can be stored now ('edgetuned ctl status' says why), so nothing was undone; send it \
                           again when that is over";
@@ -121,13 +140,24 @@ impl Labels {
         cx.write(Write::ChangeUndone { change: change.number });
         for ChangedImage { task, id, is_present, before } in change.images {
             let Some(sheet) = self.sheets.get(&task).filter(|sheet| sheet.index.contains(&id)) else { continue };
-            if !is_present || labelled_since.contains(&(task.clone(), id)) {
+            let changed_since = if matches!(before, Before::Label(_)) { &since.labelled } else { &since.excluded };
+            if !is_present || changed_since.contains(&(task.clone(), id)) {
                 undone.kept += 1;
                 continue;
             }
             let instead_of = sheet.index.label(&id).cloned();
-            if self.set_label(cx, &task, id, before.clone(), LabelSource::Undo, None) == Changed::Label {
-                undone.restore(Restored { image: id, label: before, instead_of });
+            let (is_restored, label, excluded) = match before {
+                Before::Label(label) => {
+                    let changed = self.set_label(cx, &task, id, label.clone(), LabelSource::Undo, None);
+                    (changed == Changed::Label, label, None)
+                }
+                Before::Excluded(excluded) => {
+                    let is_new = self.set_excluded(cx, &task, id, excluded, LabelSource::Undo, None);
+                    (is_new, instead_of.clone(), Some(excluded))
+                }
+            };
+            if is_restored {
+                undone.restore(Restored { image: id, label, instead_of, excluded });
             }
         }
         for (task, sheet) in &mut self.sheets {

@@ -80,9 +80,10 @@ impl Cx<'_> {
         }
     }
 
-    /// The head in service may be about to change: nothing chooses another one now.
+    /// The head in service may be about to change: nothing chooses another one now, nor further settings.
     fn refused_by_restart(&self, request: &Request) -> Option<Answer> {
-        let chooses = matches!(request.command, Command::Rollback(_) | Command::Promote(_));
+        let chooses = matches!(request.command, Command::Rollback(_) | Command::Promote(_))
+            || (matches!(request.command, Command::Config(_)) && request.command.changes());
         (chooses && self.is_stopping()).then(|| Answer::error(ErrorCode::Busy, STARTS_ANEW))
     }
 

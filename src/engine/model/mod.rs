@@ -168,6 +168,18 @@ impl Model {
         self.is_to_judge = true;
     }
 
+    /// An image was excluded from what is learned, or taken back: where it has a label, a training would learn from
+    /// something else than the last one.
+    pub fn sample_excluded(&mut self, cx: &mut Cx<'_>, id: &SampleId, is_labelled: bool) {
+        if !is_labelled {
+            return;
+        }
+        self.schedule.exclusions_changed(1);
+        self.label_changed_or_confirmed(cx, id);
+        self.write_training(cx);
+        self.is_to_judge = true;
+    }
+
     /// A label that was given before counts from now on, since its image has an embedding that this task looks at.
     pub fn label_learnable(&mut self, cx: &mut Cx<'_>) {
         self.schedule.labels_changed(1);

@@ -63,6 +63,11 @@ impl Schedule {
         self.memory.new_labels += count;
     }
 
+    /// Counts labelled images that were excluded or taken back.
+    pub fn exclusions_changed(&mut self, count: u64) {
+        self.memory.exclusions += count;
+    }
+
     /// Orders a training on request; an order that has not begun yet is the same one.
     pub fn request(&mut self, reason: &str) -> TrainingOrder {
         match self.memory.due.clone() {
@@ -76,7 +81,7 @@ impl Schedule {
         let came = self.cron_came(now.wall);
         if self.memory.running.is_some()
             || self.memory.due.is_some()
-            || self.memory.new_labels == 0
+            || (self.memory.new_labels == 0 && self.memory.exclusions == 0)
             || self.cooling(now, ages)
         {
             return false;
@@ -109,7 +114,7 @@ impl Schedule {
         }
         if self.memory.running.is_none() {
             self.memory.running = Some(self.memory.due.take()?);
-            self.memory.new_labels = 0;
+            (self.memory.new_labels, self.memory.exclusions) = (0, 0);
         }
         self.begun = true;
         self.memory.began = Some(stamp);
@@ -125,7 +130,7 @@ impl Schedule {
     /// The running training came to nothing, as by a crash: its order begins again.
     pub fn interrupted(&mut self) {
         self.begun = false;
-        self.memory.new_labels = 0;
+        (self.memory.new_labels, self.memory.exclusions) = (0, 0);
     }
 
     /// The running training ended, one way or the other.
@@ -208,6 +213,17 @@ mod tests {
         assert!(!look(&mut schedule, at(182)), "the time has passed");
         assert!(look(&mut schedule, at(181 + 24 * 60)));
         assert_eq!(schedule.begin(at(0).wall).map(|order| order.reason), Some("schedule".into()));
+    }
+
+    #[test]
+    fn exclusions_are_no_new_labels_and_the_cron_time_trains_without_them() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        schedule.exclusions_changed(10);
+        assert!(!look(&mut schedule, at(0)), "they are no labels");
+        assert!(look(&mut schedule, at(181)));
+        assert!(schedule.begin(at(181).wall).is_some());
+        schedule.ended(at(182));
+        assert!(!look(&mut schedule, at(181 + 24 * 60)), "nothing changed since");
     }
 
     #[test]

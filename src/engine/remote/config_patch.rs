@@ -72,13 +72,22 @@ impl ConfigPatch {
     }
 }
 
-/// A way to ask whether the device's configuration with a patch over it is good: the dotted keys that the patch sets,
-/// or every key that is not. The same patch always gets the same answer while a daemon runs.
+/// A way to ask whether the device's configuration with a patch over it is good: what it would be, or every key that is
+/// not. The same patch always gets the same answer while a daemon runs.
 #[derive(Clone)]
 pub struct Configure(pub Arc<Judge>);
 
 /// What [`Configure`] asks.
-pub type Judge = dyn Fn(&Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> + Send + Sync;
+pub type Judge = dyn Fn(&Map<String, Value>) -> Result<GoodPatch, Vec<RejectedKey>> + Send + Sync;
+
+/// A patch that goes with the device's own configuration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GoodPatch {
+    /// The dotted keys that it sets.
+    pub applied: Vec<String>,
+    /// All settings with it, without secrets.
+    pub effective: Value,
+}
 
 impl fmt::Debug for Configure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,20 +112,8 @@ impl Remote {
         if is_known {
             return self.publish_reported(cx);
         }
-        let last = self.config.applied_version;
-        let judged = if version > last {
-            (cx.settings().configure.0)(&patch)
-        } else {
-            let error = format!("version {version} is not higher than {last}, the last one applied; send a higher one");
-            Err(vec![RejectedKey { key: "version".to_owned(), error }])
-        };
-        match judged {
-            Ok(applied) => {
-                self.config.applied_version = version;
-                let answer =
-                    PatchAnswer { version: Some(version), applied, rejected: Vec::new(), state: PatchState::Trial };
-                self.put_on_trial(cx, Some(patch), answer);
-            }
+        match self.judge_patch(cx, version, &patch) {
+            Ok(good) => self.apply_patch(cx, "config/desired", version, patch, good.applied),
             // Where a patch is in force, the memory keeps speaking of that one.
             Err(rejected) => {
                 let answer =
@@ -126,15 +123,56 @@ impl Remote {
         }
     }
 
+    /// What the settings would be with this patch.
+    ///
+    /// # Errors
+    /// Every key because of which it is rejected.
+    pub(super) fn judge_patch(
+        &self,
+        cx: &Cx<'_>,
+        version: u64,
+        patch: &Map<String, Value>,
+    ) -> Result<GoodPatch, Vec<RejectedKey>> {
+        let last = self.config.applied_version;
+        if version > last {
+            return (cx.settings().configure.0)(patch);
+        }
+        let error = format!("version {version} is not higher than {last}, the last one applied; send a higher one");
+        Err(vec![RejectedKey { key: "version".to_owned(), error }])
+    }
+
+    /// Puts a good patch on trial, as `whence` has it.
+    pub(super) fn apply_patch(
+        &mut self,
+        cx: &mut Cx<'_>,
+        whence: &str,
+        version: u64,
+        patch: Map<String, Value>,
+        applied: Vec<String>,
+    ) {
+        self.config.applied_version = version;
+        let reason = format!("{whence} version {version}: {}", applied.join(", "));
+        let answer = PatchAnswer { version: Some(version), applied, rejected: Vec::new(), state: PatchState::Trial };
+        self.put_on_trial(cx, Some(patch), answer, reason);
+    }
+
     fn return_to_file(&mut self, cx: &mut Cx<'_>) {
         if self.config.patch.is_some() {
-            self.put_on_trial(cx, None, PatchAnswer { state: PatchState::Trial, ..PatchAnswer::default() });
+            let answer = PatchAnswer { state: PatchState::Trial, ..PatchAnswer::default() };
+            let reason = "config/desired is empty: the file's configuration applies again".to_owned();
+            self.put_on_trial(cx, None, answer, reason);
         } else {
             self.publish_reported(cx);
         }
     }
 
-    fn put_on_trial(&mut self, cx: &mut Cx<'_>, patch: Option<Map<String, Value>>, answer: PatchAnswer) {
+    fn put_on_trial(
+        &mut self,
+        cx: &mut Cx<'_>,
+        patch: Option<Map<String, Value>>,
+        answer: PatchAnswer,
+        reason: String,
+    ) {
         let config = &mut self.config;
         // What was itself on trial is nothing to go back to.
         let before = match config.trial.take() {
@@ -144,10 +182,6 @@ impl Remote {
         config.patch = patch;
         config.answer = answer;
         config.trial = Some(Probation::new(before));
-        let reason = match config.answer.version {
-            Some(version) => format!("config/desired version {version}: {}", config.answer.applied.join(", ")),
-            None => "config/desired is empty: the file's configuration applies again".to_owned(),
-        };
         cx.write(Write::ConfigPatchState(self.config.clone()));
         self.restart(cx, EventKind::ConfigChanged { reason });
     }

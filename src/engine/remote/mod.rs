@@ -8,6 +8,7 @@
 mod backbone_swap;
 mod backbone_switch;
 mod config_patch;
+mod config_request;
 mod updates;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub use backbone_swap::{
     BackboneState, InstalledBackbone, ModelSource, PreviousBackbone, RevertedBackbone, SwapOrder, SwapPair, SwapResult,
 };
 pub use backbone_switch::{BackboneSwitch, FoundBackbone, SwitchEnd};
-pub use config_patch::{ConfigPatch, Configure, Judge};
+pub use config_patch::{ConfigPatch, Configure, GoodPatch, Judge};
 pub use updates::{Refused, StoredUpdate, UpdateRecord, UpdateSettings};
 
 /// The machine of what comes from elsewhere.

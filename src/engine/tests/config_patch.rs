@@ -180,3 +180,45 @@ fn a_shutdown_on_purpose_does_not_count_against_a_patch_on_probation() {
     }
     assert_eq!(twin.trial.map(|trial| trial.starts), Some(0));
 }
+
+fn ask(engine: &mut Engine, arguments: &Value) -> Step {
+    undoing::ask(engine, "config", arguments)
+}
+
+fn answer(step: &Step) -> Value {
+    undoing::answer(step)
+}
+
+#[test]
+fn a_request_means_what_the_topic_means_and_is_answered() {
+    let (mut engine, _) = settled();
+    let read = ask(&mut engine, &json!({}));
+    let data = &answer(&read)["data"];
+    assert_eq!((&data["version"], &data["state"], &data["settable"]), (&json!(5), &json!("confirmed"), &json!(["a"])));
+    assert_eq!((&data["schema"]["type"], remembered(&read)), (&json!("object"), None));
+
+    let judged = ask(&mut engine, &json!({ "patch": { "b": 2 }, "dry_run": true }));
+    let change = json!({ "key": "", "before": null, "after": { "b": 2 } });
+    let data = json!({ "version": 6, "applied": ["b"], "rejected": [], "changes": [change] });
+    assert_eq!((answer(&judged)["data"].clone(), remembered(&judged)), (data.clone(), None));
+    let judged = ask(&mut engine, &json!({ "patch": { "bad": 2 }, "dry_run": true }));
+    let found = &answer(&judged)["data"];
+    assert_eq!((&found["rejected"][0]["key"], &found["applied"]), (&json!("bad"), &json!([])));
+    for (patch, version, key) in [("bad", 6, "bad"), ("b", 5, "version")] {
+        let refused = ask(&mut engine, &json!({ "patch": { patch: 2 }, "version": version }));
+        let error = &answer(&refused)["error"];
+        assert_eq!((&error["code"], &error["rejected"][0]["key"]), (&json!("bad_request"), &json!(key)));
+        assert_eq!((remembered(&refused), outcome_of(&refused).1), (None, false));
+    }
+
+    let applied = ask(&mut engine, &json!({ "patch": { "b": 2 } }));
+    assert_eq!((answer(&applied)["data"].clone(), outcome_of(&applied).1), (data, true));
+    let twin = remembered(&applied).unwrap();
+    assert_eq!(
+        (twin.applied_version, twin.answer.state, twin.patch.as_ref()),
+        (6, PatchState::Trial, json!({ "b": 2 }).as_object())
+    );
+    let late = ask(&mut engine, &json!({ "patch": { "b": 3 } }));
+    assert_eq!(answer(&late)["error"]["code"], "busy", "the others are being applied");
+    assert_eq!(answer(&ask(&mut engine, &json!({})))["data"]["version"], 6);
+}

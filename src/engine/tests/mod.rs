@@ -6,6 +6,7 @@ mod backbone_swap;
 mod changing_tasks;
 mod class_folders;
 mod config_patch;
+mod excluding;
 mod forgetting;
 mod frames;
 mod home_assistant;
@@ -63,6 +64,8 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         updates: UpdateSettings::default(),
         configuration: serde_json::Value::Null,
         configure: configure(),
+        settable: vec!["a".into()],
+        schema: serde_json::json!({ "type": "object" }),
         opening: None,
     }
 }
@@ -91,7 +94,7 @@ fn configure() -> Configure {
         if patch.contains_key("bad") {
             return Err(vec![RejectedKey { key: "bad".into(), error: "it is bad".into() }]);
         }
-        Ok(patch.keys().cloned().collect())
+        Ok(GoodPatch { applied: patch.keys().cloned().collect(), effective: patch.clone().into() })
     }))
 }
 

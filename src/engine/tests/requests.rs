@@ -204,7 +204,7 @@ fn labels_by_request_count_all_or_not_at_all() {
         {"image": "9876543210", "label": null},
     ]);
     let effects = ask(&mut engine, 1, "label", &json!({ "items": items }));
-    assert_eq!(answer(&effects)["data"], json!({"set": 2, "kept": 1}));
+    assert_eq!(answer(&effects)["data"], json!({"set": 2, "kept": 1, "change": 1}));
     let written = |effects: &Step| {
         let labels = effects.writes.iter().filter(|effect| {
             matches!(effect, Write::Label { .. } | Write::PendingLabel(_) | Write::DeletePendingLabel { .. })

@@ -61,7 +61,7 @@ fn query(step: &Step) -> (JobId, Option<u64>, u64) {
 
 /// A change that labelled both images, which had no label before.
 fn change(number: u64) -> StoredChange {
-    let image = |id| ChangedImage { task: TaskId::default(), id, is_present: true, before: None };
+    let image = |id| ChangedImage { task: TaskId::default(), id, is_present: true, before: Before::Label(None) };
     let images = [bolt(), nut()].map(image).to_vec();
     StoredChange { number, source: LabelSource::Mqtt, at: at(0).wall, is_undone: false, images }
 }
@@ -125,7 +125,7 @@ fn labels_that_came_later_stay_though_the_store_did_not_know_of_them() {
         task: TaskId::default(),
         id: SampleId::of(b"evicted"),
         is_present: true,
-        before: None,
+        before: Before::Label(None),
     });
     let step = found(&mut engine, job, Some(older));
     assert_eq!(labels(&step), [(nut(), None, LabelSource::Undo, None)], "bolt was labelled in between");
@@ -135,8 +135,12 @@ fn labels_that_came_later_stay_though_the_store_did_not_know_of_them() {
     let (job, ..) = query(&ask(&mut engine, "undo", &json!({"change": 1})));
     let mut oldest = change(1);
     oldest.images[0].is_present = false;
-    oldest.images[1] =
-        ChangedImage { task: TaskId::default(), id: nut(), is_present: true, before: Some(label("pin")) };
+    oldest.images[1] = ChangedImage {
+        task: TaskId::default(),
+        id: nut(),
+        is_present: true,
+        before: Before::Label(Some(label("pin"))),
+    };
     let step = found(&mut engine, job, Some(oldest));
     assert_eq!(labels(&step), [(nut(), Some(label("pin")), LabelSource::Undo, None)]);
     assert_eq!(answer(&step)["data"]["kept"], 1, "the label of bolt is not of this change");

@@ -1,7 +1,7 @@
 //! Changes of labels: what belongs to one, and what undoing it leaves.
 
 use super::*;
-use crate::engine::StoredChange;
+use crate::engine::{Before, StoredChange};
 
 const MQTT: LabelSource = LabelSource::Mqtt;
 
@@ -12,9 +12,14 @@ fn four(folder: &Path) -> Store {
     store
 }
 
-/// The images of a change: which, whether the present label came by it, and the label without it.
+/// The images of a change of labels: which, whether the present label came by it, and the label without it.
 fn images(change: &StoredChange) -> Vec<(SampleId, bool, Option<&str>)> {
-    change.images.iter().map(|image| (image.id, image.is_present, image.before.as_ref().map(Label::as_str))).collect()
+    let mut found = Vec::new();
+    for image in &change.images {
+        let Before::Label(before) = &image.before else { panic!("it is about labels: {change:?}") };
+        found.push((image.id, image.is_present, before.as_ref().map(Label::as_str)));
+    }
+    found
 }
 
 /// Marks a change as undone and writes what its images get back.

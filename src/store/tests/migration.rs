@@ -156,6 +156,7 @@ fn a_file_of_version_1_comes_through_whole() {
     let gear = StoredSample {
         label: Some((label("gear"), LabelSource::Folder)),
         folder: Some(label("gear")),
+        spoken_at: Some(Timestamp(30)),
         ..StoredSample::new(id(1))
     };
     assert_eq!(snapshot.tasks[&task()].samples, [gear, StoredSample::new(id(2))]);

@@ -23,6 +23,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
             arrived_at: Timestamp(2),
             predicted: Some(predicted),
             group: id(2),
+            excluded: false,
         },
         ListedSample {
             id: id(1),
@@ -31,6 +32,7 @@ fn samples_come_in_the_order_of_arrival_with_all_that_is_known() {
             arrived_at: Timestamp(1),
             predicted: None,
             group: id(0),
+            excluded: false,
         },
     ];
     assert_eq!(reader.samples(&task()).unwrap(), expected);

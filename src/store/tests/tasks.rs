@@ -1,6 +1,7 @@
 //! Several tasks in one store: what belongs to one is none of another's, images and embeddings are shared.
 
 use super::*;
+use crate::engine::Before;
 use crate::words::Region;
 
 fn door() -> TaskId {
@@ -268,10 +269,10 @@ fn a_change_of_labels_in_two_tasks_is_undone_in_both() {
     let reader = store.reader().unwrap();
     let found = reader.change(None, 99).unwrap().unwrap();
     let images: Vec<_> =
-        found.images.iter().map(|image| (&image.task, image.id, image.is_present, image.before.as_ref())).collect();
-    let (default, door_, nut, open) = (task(), door(), label("nut"), label("open"));
-    let expected =
-        [(&default, id(1), true, Some(&nut)), (&door_, id(1), true, Some(&open)), (&door_, id(2), true, None)];
+        found.images.iter().map(|image| (&image.task, image.id, image.is_present, &image.before)).collect();
+    let (default, door_) = (task(), door());
+    let [nut, open, none] = [Some(label("nut")), Some(label("open")), None].map(Before::Label);
+    let expected = [(&default, id(1), true, &nut), (&door_, id(1), true, &open), (&door_, id(2), true, &none)];
     assert_eq!((found.number, &images[..]), (3, &expected[..]));
     store.commit(&[Write::ChangeUndone { change: 3 }]).unwrap();
     assert!(reader.change(Some(3), 99).unwrap().unwrap().is_undone);

@@ -22,7 +22,14 @@ fn nut(n: u64) -> Write {
 fn now(n: u64) -> CurrentLabel {
     let label = n.is_multiple_of(3).then(|| label("nut"));
     let labelled_at = label.as_ref().map(|_| Timestamp(100 + n as i64));
-    CurrentLabel { id: id(n), label, embedding: (n < 9).then(|| embedding(n)), labelled_at, group: id(n / 2 * 2) }
+    CurrentLabel {
+        id: id(n),
+        label,
+        embedding: (n < 9).then(|| embedding(n)),
+        labelled_at,
+        group: id(n / 2 * 2),
+        excluded: false,
+    }
 }
 
 #[test]
@@ -99,7 +106,7 @@ fn a_prediction_is_open_until_a_label_has_answered_it_once() {
     store.commit(&[sample(2), sample(3), sample(4), labelled(4, Some("nut"), 1), labelled(4, None, 2)]).unwrap();
     let open = |n: u64, predicted| StoredSample { predicted, ..StoredSample::new(id(n)) };
     let samples = std::mem::take(&mut store.snapshot().unwrap().default_task().samples);
-    let answered = StoredSample { removed_by: Some(LabelSource::Mqtt), ..open(4, None) };
+    let answered = StoredSample { removed_by: Some(LabelSource::Mqtt), spoken_at: Some(Timestamp(2)), ..open(4, None) };
     assert_eq!(samples, [open(2, Some((label("nut"), 3))), open(3, None), answered]);
 }
 

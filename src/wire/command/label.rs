@@ -7,10 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{BadPayload, Effect, Spec};
 use crate::wire::payload::{bounded, from_json};
-use crate::words::{self, TaskId};
+use crate::words::{self, LabelSource, SampleId, TaskId, Timestamp};
 
 /// The most labels in one message.
 pub const MAX_LABEL_ITEMS: usize = 1_000;
+/// The most conflicts that an error names.
+pub const MAX_CONFLICTS: usize = 100;
 
 /// Set or remove labels, all of them or none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,7 +27,7 @@ impl Spec for Label {
     const NAME: &'static str = "label";
     const ABOUT: &'static str = "Set or remove labels, all of them or none, with an answer.";
     const EFFECT: Effect = Effect::Changes;
-    const SHAPE: &'static str = "{items: [{image, label}]}";
+    const SHAPE: &'static str = "{items: [{image, label, was}]}";
     type Arguments = Self;
     type Data = LabelsTaken;
 
@@ -38,7 +40,7 @@ impl Spec for Label {
     }
 }
 
-/// Data of `response/label`.
+/// Data of `response/label` and `response/relabel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LabelsTaken {
@@ -46,6 +48,26 @@ pub struct LabelsTaken {
     pub set: usize,
     /// Items whose label waits for its image.
     pub kept: usize,
+    /// The number of the change, by which it is undone; null when nothing changed.
+    pub change: Option<u64>,
+}
+
+/// An image that has another label by now than its sender saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct LabelConflict {
+    /// All digits of a stored image, else those that were sent.
+    pub image: ImagePrefix,
+    /// The task that the item names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "TaskId"))]
+    pub task: Option<TaskId>,
+    /// The label that it has; null for none.
+    pub label: Option<words::Label>,
+    /// Who gave that label or took the former one away; null where nobody ever did.
+    pub source: Option<LabelSource>,
+    /// When.
+    pub at: Option<Timestamp>,
 }
 
 /// One label for one image.
@@ -61,6 +83,16 @@ pub struct LabelItem {
     /// Its class; null removes its label. A message without this field is refused rather than read as null.
     #[serde(deserialize_with = "Option::deserialize")]
     pub label: Option<words::Label>,
+    /// The label that the sender saw, null for none: where the image has another one by now, nothing changes. Whatever it
+    /// has where left out.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "said")]
+    #[cfg_attr(test, schemars(with = "Option<words::Label>"))]
+    pub was: Option<Option<words::Label>>,
+}
+
+/// Tells a field that is null from one that is left out.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Lets every item be about `task`, the task of the request that they come in.
@@ -95,6 +127,12 @@ pub(super) fn not_too_many(items: Vec<LabelItem>) -> Result<Vec<LabelItem>, BadP
     match items.len() {
         0..=MAX_LABEL_ITEMS => Ok(items),
         items => Err(BadPayload::TooMany { items, limit: MAX_LABEL_ITEMS }),
+    }
+}
+
+impl From<&SampleId> for ImagePrefix {
+    fn from(id: &SampleId) -> Self {
+        Self(id.to_string())
     }
 }
 
@@ -147,6 +185,22 @@ impl<'de> Deserialize<'de> for ImagePrefix {
 mod tests {
     use super::super::tests::read;
     use super::*;
+
+    #[test]
+    fn a_label_that_its_sender_saw_is_one_or_none_or_left_out() {
+        for (was, expected) in
+            [("", None), (r#","was":null"#, Some(None)), (r#","was":" nut ""#, Some(words::Label::new("nut").ok()))]
+        {
+            let [item] = &parse_labels(format!(r#"{{"image":"abcdef01","label":"a"{was}}}"#).as_bytes()).unwrap()[..]
+            else {
+                panic!("it is one item")
+            };
+            assert_eq!(item.was, expected, "{was}");
+            let again = serde_json::to_vec(item).unwrap();
+            assert_eq!(parse_labels(&again).unwrap(), std::slice::from_ref(item), "{was}");
+        }
+        assert!(parse_labels(br#"{"image":"abcdef01","label":"a","was":""}"#).is_err());
+    }
 
     #[test]
     fn labels_of_a_request_are_read_up_to_the_limit() {

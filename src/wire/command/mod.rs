@@ -6,6 +6,8 @@
 //! where the engine matches on [`Command`].
 
 mod burst;
+mod config;
+mod exclude;
 mod export;
 mod forget;
 mod heads;
@@ -32,11 +34,16 @@ use super::payload::{BadPayload, from_json};
 use crate::words::TaskId;
 
 pub use burst::Burst;
+pub use config::{Config, ConfigChange, ConfigChanges, ConfigData, ConfigReport};
+pub use exclude::{Exclude, Excluded};
 pub use export::{Export, Exported};
 pub use forget::{Forget, Forgotten};
 pub use heads::{HeadEntry, Heads};
 pub use import::{Import, ImportCounts, Imported};
-pub use label::{BadImagePrefix, ImagePrefix, Label, LabelItem, LabelsTaken, MAX_LABEL_ITEMS, parse_labels};
+pub use label::{
+    BadImagePrefix, ImagePrefix, Label, LabelConflict, LabelItem, LabelsTaken, MAX_CONFLICTS, MAX_LABEL_ITEMS,
+    parse_labels,
+};
 pub use predict::{Predict, Prediction, PredictionBody, TopLabel, mark_replayed};
 pub use promote::{Promote, Promoted};
 pub use purge::{Purge, Purged};
@@ -74,7 +81,16 @@ macro_rules! commands {
             #[must_use]
             pub fn changes(&self) -> bool {
                 match self {
-                    $(Self::$command(_) => $command::EFFECT == Effect::Changes,)+
+                    $(Self::$command(command) => command.effect() == Effect::Changes,)+
+                    Self::Unknown => false,
+                }
+            }
+
+            /// Whether it changes nothing and repeats no work.
+            #[must_use]
+            pub fn only_reads(&self) -> bool {
+                match self {
+                    $(Self::$command(command) => command.effect() == Effect::Reads,)+
                     Self::Unknown => false,
                 }
             }
@@ -113,12 +129,14 @@ commands! {
     Review,
     Label,
     Relabel,
+    Exclude,
     Import,
     Undo,
     Forget,
     Switch,
     Burst,
     Purge,
+    Config,
 }
 
 /// What a command states about itself.
@@ -127,7 +145,7 @@ pub trait Spec: Sized {
     const NAME: &'static str;
     /// What it does, in one sentence.
     const ABOUT: &'static str;
-    /// What it may change.
+    /// The most that it may change.
     const EFFECT: Effect;
     /// Its arguments, as a refusal shows them: `{head}`.
     const SHAPE: &'static str = "a request";
@@ -149,6 +167,11 @@ pub trait Spec: Sized {
     /// Whether it is about one task, so that it cannot be carried out where nobody can tell which.
     fn needs_task(&self) -> bool {
         true
+    }
+
+    /// What it may change with these arguments: a dry run only reads.
+    fn effect(&self) -> Effect {
+        Self::EFFECT
     }
 
     /// The answer that carries `data`.
@@ -215,7 +238,19 @@ impl Entry {
     /// Whether `GET` serves it: it only reads and needs no argument.
     #[must_use]
     pub fn is_gettable(&self) -> bool {
-        self.effect == Effect::Reads && (self.read)(b"{}").is_ok()
+        self.only_reads(b"{}")
+    }
+
+    /// Whether it does more than reading with these arguments, a JSON object.
+    #[must_use]
+    pub fn would_change(&self, arguments: &[u8]) -> bool {
+        (self.read)(arguments).is_ok_and(|command| !command.only_reads())
+    }
+
+    /// Whether it only reads with these arguments, a JSON object.
+    #[must_use]
+    pub fn only_reads(&self, arguments: &[u8]) -> bool {
+        (self.read)(arguments).is_ok_and(|command| command.only_reads())
     }
 }
 
@@ -269,11 +304,12 @@ mod tests {
     #[test]
     fn every_command_is_read_by_its_name() {
         for name in Command::NAMES {
-            let request = Request::parse(
-                name,
-                br#"{"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e","task":"f"}"#,
-            )
-            .unwrap();
+            // What is forgotten is named by its label or by images, and not by both.
+            let images = if *name == "forget" { "" } else { r#""images":["abcdef01"],"# };
+            let arguments = format!(
+                r#"{{{images}"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e","task":"f"}}"#
+            );
+            let request = Request::parse(name, arguments.as_bytes()).unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
         }
         assert_eq!(Command::parse("fly", b"{}"), Ok(Command::Unknown));
@@ -302,8 +338,8 @@ mod tests {
         assert_eq!(
             with(Effect::Changes),
             [
-                "train", "reload", "rollback", "promote", "label", "relabel", "import", "undo", "forget", "switch",
-                "purge"
+                "train", "reload", "rollback", "promote", "label", "relabel", "exclude", "import", "undo", "forget",
+                "switch", "purge", "config"
             ]
         );
     }

@@ -102,8 +102,11 @@ pub struct SampleEntry {
     pub probability: Option<f32>,
     /// The first image of its burst.
     pub group: SampleId,
-    /// The fold in which training holds it out; null without a label.
+    /// The fold in which training holds it out; null without a label, and for an image that is excluded.
     pub fold: Option<usize>,
+    /// Whether it is excluded: no training learns from it. Left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub excluded: bool,
 }
 
 #[cfg(test)]

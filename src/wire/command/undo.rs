@@ -41,31 +41,35 @@ pub struct Undone {
     pub source: LabelSource,
     /// When.
     pub at: Timestamp,
-    /// Images with another label than before.
+    /// Images with another label than before, or that are excluded or no longer.
     pub changed: usize,
-    /// Images of the change, stored or to come, that got a label after it, which they keep.
+    /// Images of the change, stored or to come, that were changed after it, and stay so.
     pub kept: usize,
     /// Labels that wait for their image and are another one than before, or wait no more.
     pub awaited: usize,
-    /// The images with another label than before, at most 1000.
+    /// The images that are as before the change again, at most 1000.
     #[cfg_attr(test, schemars(length(max = 1000)))]
     pub restored: Vec<Restored>,
 }
 
-/// An image that has the label again which it had before.
+/// An image that is as before the change again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Restored {
     /// The image.
     pub image: SampleId,
-    /// The label that it has again.
+    /// The label that it has now.
     pub label: Option<Label>,
-    /// The label that was undone.
+    /// The label that was undone; the same one where the change excluded the image or took it back.
     pub instead_of: Option<Label>,
+    /// Whether it is excluded now, where the change was about that; left out where it was about its label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "bool"))]
+    pub excluded: Option<bool>,
 }
 
 impl Undone {
-    /// One more image has another label than before.
+    /// One more image is as before the change again.
     pub fn restore(&mut self, restored: Restored) {
         self.changed += 1;
         if self.restored.len() < MAX_RESTORED {
@@ -98,7 +102,12 @@ mod tests {
             restored: Vec::new(),
         };
         for n in 0..=MAX_RESTORED {
-            undone.restore(Restored { image: SampleId::of(&n.to_be_bytes()), label: None, instead_of: None });
+            undone.restore(Restored {
+                image: SampleId::of(&n.to_be_bytes()),
+                label: None,
+                instead_of: None,
+                excluded: None,
+            });
         }
         assert_eq!((undone.changed, undone.restored.len()), (MAX_RESTORED + 1, MAX_RESTORED));
     }

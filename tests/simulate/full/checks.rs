@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use edgetuned::engine::{FileDisposition, PromotionPolicy};
 use edgetuned::wire::{AlertId, PatchState, ReviewList, ReviewReason, TaskAlert, UpdateKind};
-use edgetuned::words::{Digest, SampleId, TaskId};
+use edgetuned::words::{Digest, Label, SampleId, TaskId};
 use serde_json::Value;
 
 use super::super::world::{Content, World, folder, image_id};
@@ -29,6 +29,7 @@ pub fn check(seed: u64) -> World {
     alerts_end(&world);
     the_quota_is_kept(&world);
     the_review_lists_are_of_now(&world);
+    labels_are_given_to_what_was_seen(&mut world, &actions);
     states_are_what_is_stored(&world);
     world.check_removed_tasks();
     frames_are_what_is_kept(&world);
@@ -311,10 +312,38 @@ fn the_review_lists_are_of_now(world: &World) {
             let Some(labelled) = world.model.of(&task).samples.get(&item.image) else {
                 panic!("{} is asked about in {task} and no sample of it", item.image)
             };
+            let is_excluded = world.model.of(&task).excluded.contains(&item.image);
+            assert!(!is_excluded, "{} is asked about in {task} and excluded", item.image);
             let label = labelled.as_ref().map(|(label, _)| label);
             let is_open =
                 if item.reason == ReviewReason::Suspicious { label == item.label.as_ref() } else { label.is_none() };
             assert!(is_open, "{} is asked about in {task} and answered", item.image);
+        }
+    }
+}
+
+/// A label that was sent with what its sender saw took the place of that, or was refused because of another one.
+fn labels_are_given_to_what_was_seen(world: &mut World, actions: &Actions) {
+    let by_broker = published(world, "response/label");
+    let by_socket = world.answered.iter().map(|response| serde_json::to_value(response).expect("plain fields"));
+    let answers: Vec<Value> = by_broker.chain(by_socket).collect();
+    for answer in answers {
+        let Some(sent) = answer["transaction"].as_str().and_then(|word| actions.compared.get(word)) else { continue };
+        let seen = |label: &Value| label.as_str() == sent.was.as_ref().map(Label::as_str);
+        if answer["error"]["code"] == "conflict" {
+            let conflict = &answer["error"]["conflicts"][0];
+            assert_eq!(conflict["image"].as_str(), Some(&*sent.image.to_string()), "{answer}");
+            assert!(!seen(&conflict["label"]), "{sent:?} is refused, and saw what was there: {answer}");
+            world.counts.conflicts += 1;
+        }
+        let Some(change) = answer["data"]["change"].as_u64() else { continue };
+        if world.observed.was_let_go(&sent.image) || !world.model.tasks.contains_key(&sent.task) {
+            continue;
+        }
+        // The same label again is no step.
+        if let Some((before, _)) = world.model.step_of(&sent.task, &sent.image, change) {
+            assert_eq!(before, sent.was.as_ref(), "{sent:?} overlooks a label: {answer}");
+            world.counts.compared += 1;
         }
     }
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Configure, HeadInfo, HeadStatus, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings,
+    Configure, GoodPatch, HeadInfo, HeadStatus, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings,
+    UpdateSettings,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::TrustedKeys;
@@ -80,16 +81,18 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         },
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),
+        settable: vec!["good".into()],
+        schema: Value::Null,
         opening: None,
     }
 }
 
 /// Takes every patch but those with the key `bad`.
-fn judge(patch: &Map<String, Value>) -> Result<Vec<String>, Vec<RejectedKey>> {
+fn judge(patch: &Map<String, Value>) -> Result<GoodPatch, Vec<RejectedKey>> {
     let rejected = |key: &String| RejectedKey { key: key.clone(), error: "drawn at random".into() };
     match patch.keys().find(|key| *key == "bad") {
         Some(key) => Err(vec![rejected(key)]),
-        None => Ok(patch.keys().cloned().collect()),
+        None => Ok(GoodPatch { applied: patch.keys().cloned().collect(), effective: Value::Null }),
     }
 }
 
@@ -168,6 +171,7 @@ fn live(seed: u64) -> (World, Actions) {
     let flood = floods::Flood::random(&mut rng, STEPS);
     actions.forgets = rng.random_bool(0.3);
     // Drawn apart, so that the other lives are what they were.
+    actions.excludes = ChaCha8Rng::seed_from_u64(seed ^ 0x0065_7863_6c75_6465).random_bool(0.3);
     actions.switches = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_7769_7463_6865).random_bool(0.3);
     for step in 0..STEPS {
         if flood.broken == Some(step) {

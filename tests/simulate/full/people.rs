@@ -30,6 +30,10 @@ pub struct Actions {
     pub(super) purges: Option<TaskId>,
     /// Whether somebody has labels changed into others, or takes changes back.
     pub revises: bool,
+    /// Whether somebody excludes images and takes them back.
+    pub excludes: bool,
+    /// Labels that were sent with the one that their sender saw, by their transaction.
+    pub compared: BTreeMap<String, Compared>,
     /// The last label of each image in each task, `None` where it was taken away.
     pub labelled: BTreeMap<(TaskId, SampleId), Option<String>>,
     pub transactions: Vec<String>,
@@ -41,6 +45,14 @@ pub struct Actions {
     pub left_its_class: BTreeSet<SampleId>,
     /// The highest version of settings that are good.
     pub(super) settings: u64,
+}
+
+/// A label that was sent with the one that its sender saw.
+#[derive(Debug)]
+pub struct Compared {
+    pub task: TaskId,
+    pub image: SampleId,
+    pub was: Option<Label>,
 }
 
 /// Every fifth image is one about whose label people change their minds; it never lies in the folder of a class.
@@ -110,6 +122,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         88 | 89 if actions.switches => world.ask_for_backbone(),
         90..=92 if actions.revises => a_revision(world),
         93 | 94 => configuration::a_purge(world, actions.purges.as_ref()),
+        95..=98 if actions.excludes => an_exclusion(world, actions),
         _ => {}
     }
 }
@@ -148,6 +161,34 @@ fn a_forgetting(world: &mut World, actions: &mut Actions) {
         world.publish("request/forget", payload);
     } else {
         world.ask("forget", payload);
+    }
+}
+
+/// Excludes a few images, takes some back, or undoes what was done so, through either door; at times one of them is not
+/// there.
+fn an_exclusion(world: &mut World, actions: &mut Actions) {
+    let made: Vec<u64> =
+        (world.model.history.iter()).filter(|line| line.excluded.is_some()).filter_map(|line| line.change).collect();
+    let undone = made.choose(&mut world.rng).copied().filter(|_| world.rng.random_bool(0.3));
+    let (name, payload) = if let Some(change) = undone {
+        ("undo", format!(r#"{{"change": {change}}}"#))
+    } else {
+        let task = named(world);
+        let count = world.rng.random_range(1..4);
+        let known = world.model.arrived.iter().rev().take(8).copied().collect::<Vec<_>>();
+        let mut images: Vec<String> =
+            (0..count).filter_map(|_| known.choose(&mut world.rng)).map(ToString::to_string).collect();
+        if world.rng.random_bool(0.1) {
+            images.push(image_id(actions.images + 7).to_string());
+        }
+        let excluded = world.rng.random_bool(0.7);
+        let images = serde_json::json!(images);
+        ("exclude", format!(r#"{{"images": {images}, "excluded": {excluded}{}}}"#, and_task(task.as_ref())))
+    };
+    if world.rng.random_bool(0.5) {
+        world.publish(&format!("request/{name}"), payload);
+    } else {
+        world.ask(name, payload);
     }
 }
 
@@ -246,7 +287,10 @@ fn a_label(world: &mut World, actions: &mut Actions) {
     // One image waits for one label: the same digits each time.
     let digits = 8 + (number as usize * 7) % 57;
     let item = an_item(&id.to_string()[..digits], label.as_ref(), task.as_ref());
-    if world.rng.random_bool(0.7) {
+    let compares = actions.revises && world.rng.random_bool(0.3);
+    if let Some(task) = meant.filter(|_| compares) {
+        a_compared_label(world, actions, &task, id, label.as_ref());
+    } else if world.rng.random_bool(0.7) {
         world.publish("label", item);
     } else {
         let items = and_others(world, actions, item, task.as_ref());
@@ -254,6 +298,26 @@ fn a_label(world: &mut World, actions: &mut Actions) {
         world.publish(if is_file { "request/import" } else { "request/label" }, format!(r#"{{"items": [{items}]}}"#));
     }
     actions.gave(world, task.as_ref(), number, label);
+}
+
+/// A label with the one that its sender saw, which may be another one by now.
+fn a_compared_label(world: &mut World, actions: &mut Actions, task: &TaskId, image: SampleId, label: Option<&Label>) {
+    let known = world.model.of(task);
+    if !known.samples.contains_key(&image) {
+        return;
+    }
+    let is_up_to_date = world.rng.random_bool(0.7);
+    let was = if is_up_to_date { world.model.of(task).label(&image).cloned() } else { Some(class(2)) };
+    let transaction = format!("w{}", actions.compared.len());
+    let task_said = world.names_tasks().then_some(task);
+    let item = serde_json::json!({ "image": image, "label": label, "was": was });
+    let payload = format!(r#"{{"transaction": "{transaction}", "items": [{item}]{}}}"#, and_task(task_said));
+    actions.compared.insert(transaction, Compared { task: task.clone(), image, was });
+    if world.rng.random_bool(0.5) {
+        world.publish("request/label", payload);
+    } else {
+        world.ask("label", payload);
+    }
 }
 
 pub(super) fn an_item(image: &str, label: Option<&Label>, task: Option<&TaskId>) -> String {

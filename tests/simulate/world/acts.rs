@@ -109,10 +109,13 @@ impl World {
                     None => _ = self.shadow.remove(&task),
                 }
             }
-            Act::Task(_, TaskAct::UpdateOnline(ids)) => {
+            Act::Task(task, TaskAct::UpdateOnline(ids)) => {
                 // A sample may go in the same commit.
                 let known = |id: &SampleId| self.model.samples.contains(id) || self.observed.was_let_go(id);
                 assert!(ids.iter().all(known), "only what is stored can be learned");
+                for id in &ids {
+                    self.observed.untold.remove(&(task.clone(), *id));
+                }
                 self.learn_after_all(&ids);
             }
             Act::Task(task, TaskAct::JudgeAgain(image)) => self.judge_again(task, image),

@@ -72,8 +72,9 @@ impl World {
     /// A worker begins to fit: it learns from what is labelled now, and from what the statistics hold.
     pub(super) fn learns(&mut self, task: &TaskId, challenger: &HeadId) {
         let known = self.model.of(task);
-        let labelled = known.samples.iter().filter(|(_, label)| label.is_some()).map(|(id, _)| *id);
+        let labelled = known.samples.keys().filter(|id| known.learnable(id).is_some()).copied();
         let statistics = known.statistics.values().flat_map(|file| in_statistics(file));
+        let statistics = statistics.filter(|id| !known.excluded.contains(id));
         let learned = labelled.chain(statistics).collect();
         self.observed.forgetting.challengers.insert(challenger.clone(), (learned, false));
     }

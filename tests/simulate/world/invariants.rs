@@ -65,6 +65,8 @@ pub struct Observed {
     pub frames: Frames,
     /// Images that were ever named in a label.
     named: BTreeSet<SampleId>,
+    /// Images that were excluded or taken back, and of which what learns at once was not told yet.
+    pub(super) untold: BTreeSet<(TaskId, SampleId)>,
 }
 
 impl Observed {
@@ -108,6 +110,7 @@ impl Observed {
     /// Another engine begins and does not know what the former one reported.
     pub(super) fn engine_begins(&mut self, now: Duration, elapsed: Duration) {
         self.predicted_unstored.clear();
+        self.untold.clear();
         self.forgetting.engine_begins();
         self.bounds.engine_begins(now);
         self.tasks.engine_begins();
@@ -183,6 +186,10 @@ impl World {
             }
             Write::DeleteMessage { seq } => self.check_dropped(*seq),
             Write::Label { task, id, label: Some(label), .. } => self.count_audit(task, id, label),
+            Write::Excluded { task, id, .. } => {
+                self.counts.exclusions += 1;
+                self.observed.untold.insert((task.clone(), *id));
+            }
             Write::DeleteFile { path } => {
                 assert!(!self.disk.contains_key(path), "{} is there and is forgotten", path.display());
             }
@@ -337,6 +344,11 @@ impl World {
         if self.storage.waits_since().is_some() {
             return;
         }
+        // What goes is learned no more anyway.
+        let stays = |id: &SampleId| self.model.samples.contains(id) && !self.is_leaving(id);
+        let untold: Vec<_> = self.observed.untold.iter().filter(|(_, id)| stays(id)).collect();
+        assert!(untold.is_empty(), "what learns at once is not told of exclusions: {untold:?}");
+        self.observed.untold.clear();
         self.check_frames();
         for task in self.settings.tasks.iter().map(|task| &task.id) {
             let known = self.model.of(task);

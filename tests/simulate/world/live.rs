@@ -27,7 +27,8 @@ impl Live {
 impl World {
     /// A label is written: it scores the prediction of its image, if the head in service made it.
     pub(super) fn count_audit(&mut self, task: &TaskId, id: &SampleId, label: &Label) {
-        let Some((predicted, head)) = self.model.of(task).predicted.get(id) else { return };
+        let known = self.model.of(task);
+        let Some((predicted, head)) = known.predicted.get(id).filter(|_| !known.excluded.contains(id)) else { return };
         self.observed.scored.insert((task.clone(), *head));
         let Some(live) = self.observed.live.get_mut(task).filter(|live| live.champion == *head) else { return };
         if is_audit(id) {

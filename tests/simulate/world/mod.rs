@@ -118,6 +118,11 @@ pub struct Counts {
     pub frames: u64,
     /// Frames that were read again from the bytes that are kept of them.
     pub pictures_read: u64,
+    /// Images that were excluded, or taken back.
+    pub exclusions: u64,
+    /// Labels that were refused because of others, and those that were given to what their sender saw.
+    pub conflicts: u64,
+    pub compared: u64,
 }
 
 pub struct World {

@@ -126,10 +126,10 @@ impl World {
         settle(named, &self.tasks()).ok().cloned()
     }
 
-    /// The labels of a sample, in the order of the tasks' names.
+    /// The labels of a sample that its tasks learn from, in the order of the tasks' names.
     pub(super) fn labels_of(&self, id: &SampleId) -> Vec<(TaskId, Label)> {
         let tasks = self.model.tasks.iter();
-        tasks.filter_map(|(task, known)| Some((task.clone(), known.label(id)?.clone()))).collect()
+        tasks.filter_map(|(task, known)| Some((task.clone(), known.learnable(id)?.clone()))).collect()
     }
 
     /// The change of labels that somebody wants to undo.
@@ -180,6 +180,9 @@ impl World {
             Write::TrainingState { task, state } => {
                 let before = &self.model.of(task).training;
                 assert!(state.next_id >= before.next_id, "the trainings of {task} are counted anew");
+                let is_new = state.due.is_some() && state.due != before.due;
+                let classes = self.model.of(task).classes();
+                assert!(!is_new || classes.len() > 1, "a training of {task} is ordered, which could learn {classes:?}");
             }
             Write::StateRecord { task, record } => self.check_state(task, record),
             _ => {}

@@ -181,7 +181,7 @@ impl World {
             let Some(settled) = learner.settled else { continue };
             let known = model.of(task);
             for (id, labelled) in known.samples.iter().filter(|(id, _)| !leaving.contains(id)) {
-                let Some((label, _)) = labelled else {
+                let Some((label, _)) = labelled.as_ref().filter(|_| !known.excluded.contains(id)) else {
                     learner.learned.remove(id);
                     continue;
                 };
@@ -190,6 +190,11 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether a sample is being forgotten.
+    pub(super) fn is_leaving(&self, id: &SampleId) -> bool {
+        self.adapter.leaving.contains(id)
     }
 
     /// What was to be forgotten stays after all, where it is learned again.
@@ -222,12 +227,12 @@ impl World {
     pub(super) fn evictable(&self, count: usize) -> Vec<EvictionCandidate> {
         let mut left: BTreeMap<(&TaskId, &Label), usize> = BTreeMap::new();
         for (task, known) in &self.model.tasks {
-            for (label, _) in known.samples.values().flatten() {
+            for label in known.samples.keys().filter_map(|id| known.learnable(id)) {
                 *left.entry((task, label)).or_default() += 1;
             }
         }
         let labels_of = |id: &SampleId| {
-            let label = |(task, known): (_, &'_ Known)| Some((task, known.label(id)?.clone()));
+            let label = |(task, known): (_, &'_ Known)| Some((task, known.learnable(id)?.clone()));
             self.model.tasks.iter().filter_map(label).collect::<Vec<(&TaskId, Label)>>()
         };
         let all: Vec<_> = self.model.samples.iter().map(|id| (id, labels_of(id))).collect();
@@ -278,10 +283,11 @@ impl World {
             neighbours: vec![],
             source: None,
         };
-        let samples = &self.model.of(&task).samples;
-        let unlabelled = samples.iter().filter(|(_, labelled)| labelled.is_none()).take(3);
+        let known = self.model.of(&task);
+        let samples = known.samples.iter().filter(|(id, _)| !known.excluded.contains(*id));
+        let unlabelled = samples.clone().filter(|(_, labelled)| labelled.is_none()).take(3);
         let mut items: Vec<ReviewItem> = unlabelled.map(|(id, _)| item(id, ReviewReason::Diverse, None)).collect();
-        let doubted = samples.iter().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
+        let doubted = samples.clone().find_map(|(id, labelled)| Some((id, labelled.as_ref()?.0.clone())));
         items.extend(doubted.map(|(id, label)| item(id, ReviewReason::Suspicious, Some(label))));
         let review = Review { items, advice: None };
         self.adapter_reports(3_000, Event::Adapter(AdapterEvent::ReviewListReady(task, review)));
