@@ -3,6 +3,8 @@
 //! Durable changes have no trait: their port is the vocabulary [`crate::engine::Write`], which the store
 //! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
 
+use std::time::Duration;
+
 use crate::engine::Ticket;
 use crate::image::Preprocess;
 use crate::words::{EmbeddingSpace, SampleId, SourceId};
@@ -71,6 +73,15 @@ pub trait PictureSource: Send + Sync {
     /// # Errors
     /// Why the store cannot be read, in one line.
     fn image(&self, id: &SampleId) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// What is counted of the work over HTTP, and what a scrape gets.
+pub trait Metrics: Send + Sync {
+    /// A request was answered: the pattern of its route where it met one, the status, and how long that took.
+    fn answered(&self, route: Option<&str>, status: u16, took: Duration);
+
+    /// Everything that is measured, in the text format of Prometheus, while so many clients watch. Nothing is waited for.
+    fn text(&self, watchers: usize) -> String;
 }
 
 /// Why a posted picture was not taken.

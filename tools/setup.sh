@@ -6,8 +6,8 @@
 #
 #   tools/setup.sh          the library and the models
 #   tools/setup.sh tests    both, the wheel that the models are made of, into target/wheels/, and the programs that tests
-#                           run: mosquitto, openssl, mkfs.ext4, readelf, and other decoders of pictures (cjpeg, djpeg,
-#                           convert, Pillow)
+#                           run: mosquitto, openssl, mkfs.ext4, readelf, promtool, and other decoders of pictures
+#                           (cjpeg, djpeg, convert, Pillow)
 #
 # EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere,
 # EDGETUNED_SETUP_MODELS the models.
@@ -160,8 +160,8 @@ get_models() (
         "until 'make setup' (tools/setup.sh) makes them"
 )
 
-# Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
-# package is none of ours and is stopped again.
+# Installs the programs that tests run: each is named with its package. A service that comes with a package, of
+# mosquitto or Prometheus, is none of ours and is stopped again.
 get_test_programs() {
     local program package missing=()
     while read -r program package; do
@@ -174,6 +174,7 @@ mkfs.ext4 e2fsprogs
 readelf binutils
 cjpeg libjpeg-turbo-progs
 convert imagemagick
+promtool prometheus
 EOF
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -181,13 +182,18 @@ EOF
     set -- $(printf '%s\n' "${missing[@]}" | sort -u)
     if ! apt_install "$@"; then
         say "cannot install $*: the tests that need them are skipped (apt-get install $*)"
-    elif [[ " $* " != *" mosquitto "* ]]; then
         return
-    elif [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now mosquitto 2>/dev/null || sudo -n systemctl disable --quiet --now mosquitto || true
-    elif [ -x /etc/init.d/mosquitto ]; then
-        /etc/init.d/mosquitto stop >/dev/null 2>&1 || sudo -n /etc/init.d/mosquitto stop >/dev/null 2>&1 || true
     fi
+    local service
+    for service in mosquitto prometheus; do
+        [[ " $* " == *" $service "* ]] || continue
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --quiet --now "$service" 2>/dev/null ||
+                sudo -n systemctl disable --quiet --now "$service" || true
+        elif [ -x "/etc/init.d/$service" ]; then
+            "/etc/init.d/$service" stop >/dev/null 2>&1 || sudo -n "/etc/init.d/$service" stop >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 case ${1:-library} in

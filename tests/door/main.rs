@@ -14,8 +14,11 @@ mod access;
 mod client;
 mod health;
 mod limits;
+mod metrics;
 mod pictures;
 mod proxies;
+#[path = "../support/skip.rs"]
+mod skip;
 mod start;
 mod tokens;
 
