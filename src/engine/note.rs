@@ -121,7 +121,7 @@ mod tests {
     use crate::words::{HeadId, HeadRef};
 
     fn scored(set: Option<&[&str]>, unknown: Option<bool>) -> Scored {
-        let set = set.map(|set| set.iter().map(|class| Label::new(*class).unwrap()).collect());
+        let set = set.map(|set| set.iter().map(|class| Label::new(class).unwrap()).collect());
         let head = HeadRef { id: HeadId("0123456789ab".into()), version: 1 };
         Scored { head, top: vec![], set, novelty: None, novelty_rank: None, unknown, instant: false, shadow: None }
     }

@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp, reason = "counts are whole, and figures come back as they were set")]
+
 use std::collections::BTreeSet;
 
 use super::families::{ALL, Kind};
