@@ -5,7 +5,7 @@
 #
 # Libraries that the program and ONNX Runtime need come from packages it depends on, and the versions named there are
 # those of the newest symbols needed; the program names no path of the machine it was built on and carries the list of
-# its crates; lintian, where installed, has nothing to say that packaging/lintian-overrides does not give a reason for.
+# its crates; the dashboard and the alerting rules can be read; lintian, where installed, has nothing to say that packaging/lintian-overrides does not give a reason for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deb=$1
@@ -59,6 +59,14 @@ done
 for path in "$PWD" "${CARGO_HOME:-$HOME/.cargo}"; do
     ! grep --quiet --text --fixed-strings "$path/" "$program" || fail "the program names $path, a folder of this machine"
 done
+
+rules=$scratch/usr/share/edgetuned/prometheus/edgetuned.rules.yml
+python3 -m json.tool "$scratch/usr/share/edgetuned/grafana/edgetuned.json" >/dev/null || fail "the dashboard is no JSON"
+if command -v promtool >/dev/null; then
+    promtool check rules "$rules" >/dev/null || fail "promtool refuses the alerting rules"
+else
+    echo "check: promtool is not installed, so the alerting rules were not read by it (apt-get install prometheus)"
+fi
 
 crates=$(rust-audit-info "$program" | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["packages"]))') ||
     fail "the program carries no list of its crates"

@@ -4,6 +4,7 @@
 //! interprets in one way and a simulation in another. Time is a value ([`crate::words::Now`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Ticket;
 use crate::image::Preprocess;
@@ -123,6 +124,15 @@ pub enum NoView {
     NotFound(String),
     /// The store cannot be read.
     Failed(String),
+}
+
+/// What is counted of the work over HTTP, and what a scrape gets.
+pub trait Metrics: Send + Sync {
+    /// A request was answered: the pattern of its route where it met one, the status, and how long that took.
+    fn answered(&self, route: Option<&str>, status: u16, took: Duration);
+
+    /// Everything that is measured, in the text format of Prometheus, while so many clients watch. Nothing is waited for.
+    fn text(&self, watchers: usize) -> String;
 }
 
 /// Why a posted picture was not taken.

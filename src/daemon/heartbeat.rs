@@ -59,6 +59,12 @@ pub(super) struct Stuck {
 }
 
 impl Heartbeats {
+    /// How long each worker has been busy with one task; zero where it is idle.
+    pub fn busy(&self) -> [(&'static str, Duration); 4] {
+        let workers = [("read", &self.read), ("embed", &self.embed), ("adapt", &self.adapt), ("answer", &self.answer)];
+        workers.map(|(worker, heartbeat)| (worker, heartbeat.busy().unwrap_or_default()))
+    }
+
     /// The first worker that is stuck; `watchdog` is the watchdog's timeout.
     pub fn stuck(&self, watchdog: Option<Duration>) -> Option<Stuck> {
         let image = watchdog.map_or(IMAGE, |watchdog| watchdog.max(IMAGE_MIN));

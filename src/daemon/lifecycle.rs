@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use super::event_sender::EventSender;
+use super::metrics::Metrics;
 use super::process::{self, Clock, EVENTS, Process};
 use super::startup::{ConfigLayers, PendingConfig, Read, StartPlan, take_back};
 use super::wiring::assemble;
@@ -35,6 +36,7 @@ pub fn run(read: Arc<Read>) -> Result<(), RunError> {
         events: sending,
         clock: Clock::start(),
         boot: unique_name(),
+        metrics: Arc::new(Metrics::new()),
         stop_asked: Arc::default(),
     };
     // Before the lock says that a daemon runs here: from then on it stops cleanly.

@@ -17,6 +17,8 @@ const TICK_AT_REST: Duration = Duration::from_secs(1);
 const AWAKE: Duration = Duration::from_secs(2);
 /// Time between two measurements of the system.
 const VITALS: Duration = Duration::from_secs(10);
+/// Time between two snapshots for scrapes; the loop turns that often anyway.
+const SHOWN: Duration = Duration::from_secs(1);
 /// Events that share a commit, at most.
 const BATCH: usize = 256;
 
@@ -37,9 +39,12 @@ pub(super) fn run(
     let mut begun = engine.step(clock.now(), Event::SystemMetrics(runtime.vitals()?));
     begun.append(engine.start(clock.now()));
     for event in left {
+        runtime.process.metrics.heard(&event);
         begun.append(engine.step(clock.now(), event));
     }
     let next = runtime.run(begun)?;
+    runtime.process.metrics.show(engine.gauges(clock.now()));
+    let mut shown_at = clock.now().mono;
     if next != Next::Continue {
         return Ok(next);
     }
@@ -60,6 +65,7 @@ pub(super) fn run(
             Ok(first) => {
                 for event in std::iter::once(first).chain(events.try_iter().take(BATCH - 1)) {
                     log(&event);
+                    runtime.process.metrics.heard(&event);
                     step.append(engine.step(clock.now(), event));
                 }
                 awake_until = clock.now().mono + AWAKE;
@@ -82,6 +88,10 @@ pub(super) fn run(
             step.append(engine.step(now, Event::Tick));
         }
         let next = runtime.run(step)?;
+        if now.mono.saturating_sub(shown_at) >= SHOWN {
+            shown_at = now.mono;
+            runtime.process.metrics.show(engine.gauges(now));
+        }
         if next != Next::Continue {
             return Ok(next);
         }

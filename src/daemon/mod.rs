@@ -14,6 +14,7 @@
 //! | `pictures`, `views` | what samples look like, and lists of them, for clients of the socket and the door |
 //! | `serving`, `view_plan` | the heads that answer for each task, and what each task looks at |
 //! | `supervisor` | notices workers that end, stops all of them |
+//! | `metrics/` | what is counted, and the text of `/metrics` |
 //! | `workers/` | background work, a file for each worker |
 //! | `heartbeat`, `throttle` | when a worker is stuck, when a job pauses |
 
@@ -23,6 +24,7 @@ mod execute;
 mod heartbeat;
 mod lifecycle;
 mod main_loop;
+mod metrics;
 mod pictures;
 mod process;
 mod serving;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::event_sender::EventSender;
+use super::metrics::Metrics;
 use super::startup::{PendingConfig, Read};
 use crate::engine::{Carried, SystemMetrics};
 use crate::source::Slots;
@@ -32,6 +33,8 @@ pub(super) struct Process {
     pub clock: Clock,
     /// Another identifier at every start of the process.
     pub boot: String,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Whether a termination signal came; its event may still be in the queue.
     pub stop_asked: Arc<AtomicBool>,
 }
@@ -82,7 +85,8 @@ pub(super) fn measure(store_bytes: u64, store_beside_bytes: u64) -> SystemMetric
     }
 }
 
-fn rss_bytes() -> Option<u64> {
+/// Memory of this process that is resident.
+pub(super) fn rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)

@@ -133,7 +133,8 @@ impl<'a> Wiring<'a> {
         store.keep_within(config.store.quota_mb << 20)?;
         let tasks = config.all_tasks();
         let scoring = |task: &config::Task| (task.id.clone(), super::settings::scoring(&task.prediction));
-        let servings = Servings::new(tasks.iter().map(scoring));
+        let (servings, heartbeats) = (Servings::new(tasks.iter().map(scoring)), Heartbeats::default());
+        process.metrics.supervise(heartbeats.clone());
         Ok(Self {
             config,
             process,
@@ -143,7 +144,7 @@ impl<'a> Wiring<'a> {
             tasks,
             plan: ViewPlan::new(config, space),
             servings,
-            heartbeats: Heartbeats::default(),
+            heartbeats,
             events,
         })
     }
@@ -186,6 +187,7 @@ impl<'a> Wiring<'a> {
             reader: self.store.reader()?,
             tasks: self.tasks.iter().map(of_task).collect(),
             heartbeat: self.heartbeats.adapt.clone(),
+            metrics: Arc::clone(&self.process.metrics),
             events: self.events.clone(),
         };
         online_learning::spawn(parts).map_err(RunError::Thread)
@@ -235,6 +237,7 @@ impl<'a> Wiring<'a> {
             burst_gaps: self.config.watch.iter().map(|watch| watch.burst_gap).collect(),
             online,
             heartbeats: self.heartbeats.clone(),
+            metrics: Arc::clone(&self.process.metrics),
             events: self.events.clone(),
         };
         ingest::spawn(parts).map_err(RunError::Thread)
@@ -318,7 +321,8 @@ impl<'a> Wiring<'a> {
         }
         let events = self.process.events.clone();
         let frames = Arc::clone(&self.process.slots);
-        let handle = http::spawn(&path, store, move |event| events.try_send(event), frames)?;
+        let metrics = Arc::clone(&self.process.metrics);
+        let handle = http::spawn(&path, store, move |event| events.try_send(event), frames, metrics)?;
         Ok(Some(Socket { path, store: store.clone(), handle }))
     }
 

@@ -168,6 +168,8 @@ pub(super) struct ReadImage {
     pub path: PathBuf,
     pub stamp: FileStamp,
     pub image: EmbeddedImage,
+    /// From the last change of the file until it was ready.
+    pub settled: Duration,
     /// Since the file was ready.
     pub latency: Duration,
 }

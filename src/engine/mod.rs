@@ -27,9 +27,11 @@ mod dispatch;
 mod event;
 mod fact;
 mod files;
+mod gauges;
 mod labels;
 mod messages;
 mod model;
+mod note;
 mod remote;
 mod settings;
 mod snapshot;
@@ -52,9 +54,11 @@ pub use event::{
     WatchState,
 };
 pub use files::IN_FLIGHT_MAX;
+pub use gauges::{Gauges, TaskGauges};
 pub use labels::{Before, ChangedImage, NothingToUndo, PENDING_MAX, StoredChange};
 pub use messages::{BrokerRecord, Item, JobId, Terms, UNDER_WAY_MAX, Unanswered, prediction_body};
 pub use model::{DriftState, LiveAccuracy, Measured, Registry, Rollback, ScheduleSettings, Shadow};
+pub use note::{Certainty, ImageResult, Note, TrainingResult};
 pub use remote::{
     BackboneState, BackboneSwitch, ConfigPatch, Configure, FoundBackbone, GoodPatch, InstalledBackbone, Judge,
     ModelSource, PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapPair, SwapResult,

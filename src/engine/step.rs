@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::event::{DeliveryId, Ticket};
 use super::messages::{JobId, Terms};
+use super::note::Note;
 use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
@@ -22,6 +23,8 @@ pub struct Step {
     pub acts: Vec<Act>,
     /// How the main loop continues after the acts.
     pub then: Next,
+    /// What is counted of it.
+    pub notes: Vec<Note>,
 }
 
 impl Step {
@@ -30,6 +33,7 @@ impl Step {
         self.writes.extend(later.writes);
         self.acts.extend(later.acts);
         self.then = self.then.max(later.then);
+        self.notes.extend(later.notes);
     }
 
     /// Whether it is empty.

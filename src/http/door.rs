@@ -25,10 +25,12 @@ use tracing::{debug, error, info, warn};
 use super::authorisation::LOGIN;
 use super::gate::{Gate, HEAD_BYTES};
 use super::login;
+use super::metrics::count;
 use super::places::{Answering, Place, Places};
 use super::replies::ReplyRouter;
 use super::routes::{FAREWELL, HEAD, PAUSE, WATCH, WHOLE, complete};
 use super::token::{TokenError, check_token};
+use crate::ports::Metrics;
 use crate::words::Network;
 
 /// The bytes of a request that are held; a head that is longer than [`HEAD_BYTES`] still gets an answer in words.
@@ -108,12 +110,13 @@ pub(super) async fn serve_each(
     mut doors: watch::Receiver<Option<Arc<Door>>>,
     routes: axum::Router,
     replies: &Arc<ReplyRouter>,
+    metrics: &Arc<dyn Metrics>,
 ) {
     loop {
         let door = doors.borrow_and_update().clone();
         let served = async {
             match &door {
-                Some(door) => serve(door, routes.clone(), replies).await,
+                Some(door) => serve(door, routes.clone(), replies, metrics).await,
                 None => replies.closed().await,
             }
         };
@@ -125,7 +128,7 @@ pub(super) async fn serve_each(
     }
 }
 
-async fn serve(door: &Door, routes: axum::Router, replies: &Arc<ReplyRouter>) {
+async fn serve(door: &Door, routes: axum::Router, replies: &Arc<ReplyRouter>, metrics: &Arc<dyn Metrics>) {
     let listener = match door.listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
         Ok(listener) => listener,
         Err(error) => {
@@ -148,8 +151,13 @@ async fn serve(door: &Door, routes: axum::Router, replies: &Arc<ReplyRouter>) {
                 let address = peer.ip().to_canonical();
                 let is_proxy = door.settings.trusted_proxies.iter().any(|network| network.contains(address));
                 if let Some(place) = places.enter(address, is_proxy, Instant::now()) {
-                    let (gate, replies) = (Arc::clone(&gate), Arc::clone(replies));
-                    connections.spawn(connection(stream, address, place, gate, service.clone(), replies));
+                    let serving = Serving {
+                        gate: Arc::clone(&gate),
+                        routes: service.clone(),
+                        replies: Arc::clone(replies),
+                        metrics: Arc::clone(metrics),
+                    };
+                    connections.spawn(connection(stream, address, place, serving));
                 } else {
                     debug!(%address, "no place for another HTTP connection");
                 }
@@ -163,14 +171,16 @@ async fn serve(door: &Door, routes: axum::Router, replies: &Arc<ReplyRouter>) {
     let _ = timeout(FAREWELL, async { while connections.join_next().await.is_some() {} }).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    address: IpAddr,
-    place: Place,
+/// What every connection to a door has.
+struct Serving {
     gate: Arc<Gate>,
     routes: TowerToHyperService<axum::Router>,
     replies: Arc<ReplyRouter>,
-) {
+    metrics: Arc<dyn Metrics>,
+}
+
+async fn connection(stream: TcpStream, address: IpAddr, place: Place, serving: Serving) {
+    let Serving { gate, routes, replies, metrics } = serving;
     // Whoever went away without a word is noticed, and so is whoever reads nothing.
     let limit = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, limit) {
@@ -180,10 +190,11 @@ async fn connection(
         let path = request.uri().path();
         // Whoever has yet to sign in keeps no place, however slowly the form comes.
         let answering = (path != LOGIN).then(|| place.answering(path == WATCH, Instant::now()));
-        let (gate, routes) = (&gate, &routes);
+        let (gate, routes, metrics, since) = (&gate, &routes, &metrics, Instant::now());
         async move {
             let serve = |request| async move { routes.call(request).await.unwrap_or_else(|never| match never {}) };
             let answer = gate.answer(address, request.map(Body::new), serve).await;
+            count(&**metrics, &answer, since);
             Ok::<_, Infallible>(answer.map(|body| Answer { body, _answering: answering }))
         }
     });

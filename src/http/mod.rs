@@ -15,7 +15,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `socket` | the socket's file |
-//! | `routes`, `image`, `replies`, `pictures`, `views`, `health`, `page` | what both ways lead to |
+//! | `routes`, `image`, `replies`, `pictures`, `views`, `health`, `metrics`, `page` | what both ways lead to |
 //! | `turn`, `image_name` | what reads of the disk have in common |
 //! | `door`, `places` | listening on TCP, and who may be connected at a time |
 //! | `gate`, `headers` | carries out the decision, and what every answer says |
@@ -32,6 +32,7 @@ mod hosts;
 mod image;
 mod image_name;
 mod login;
+mod metrics;
 mod page;
 mod pictures;
 mod places;
@@ -56,7 +57,7 @@ pub use token::{TokenError, check_token};
 use tokio::sync::watch;
 
 use crate::engine::{Event, Ticket};
-use crate::ports::{FrameSink, PictureSource, SampleViews};
+use crate::ports::{FrameSink, Metrics, PictureSource, SampleViews};
 use crate::wire::{Response, Topic};
 use health::Condition;
 use replies::ReplyRouter;
@@ -81,7 +82,7 @@ pub struct Handle {
 /// Makes the socket at `path`, lets it be found in the folder `store`, and serves it on a thread of its own; without a door.
 ///
 /// `events` receives [`Event::Socket`] and returns whether it was accepted; it must not wait. `frames` gets the pictures
-/// that are posted.
+/// that are posted, and `metrics` counts requests.
 ///
 /// # Errors
 /// [`SocketError`] when the socket cannot be made, or the system gives no thread.
@@ -90,6 +91,7 @@ pub fn spawn(
     store: &Path,
     events: impl Fn(Event) -> bool + Send + Sync + 'static,
     frames: Arc<dyn FrameSink>,
+    metrics: Arc<dyn Metrics>,
 ) -> Result<Handle, SocketError> {
     let failed = |source| SocketError::Failed { path: path.to_owned(), source };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING).build();
@@ -106,11 +108,12 @@ pub fn spawn(
     let thread = thread::Builder::new().name("http".into()).spawn({
         let replies = Arc::clone(&replies);
         let routes = routes::shared(Arc::clone(&replies), frames, &condition);
+        let routes = routes.merge(metrics::routes(Arc::clone(&metrics), Arc::clone(&replies)));
         move || {
             runtime.block_on(async {
                 tokio::join!(
-                    routes::serve(listener, routes.clone(), &replies),
-                    door::serve_each(doors, routes.clone(), &replies)
+                    routes::serve(listener, routes.clone(), &replies, &metrics),
+                    door::serve_each(doors, routes.clone(), &replies, &metrics)
                 )
             });
             runtime.shutdown_background();

@@ -78,8 +78,13 @@ impl ReplyRouter {
         Some(messages)
     }
 
+    /// How many clients watch.
+    pub fn watchers(&self) -> usize {
+        self.messages.receiver_count()
+    }
+
     pub fn is_watched(&self) -> bool {
-        self.messages.receiver_count() > 0
+        self.watchers() > 0
     }
 
     /// Sends a message to every client that watches; one that is too slow misses it.

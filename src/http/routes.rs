@@ -6,12 +6,13 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -31,11 +32,12 @@ use tracing::{debug, warn};
 
 use super::health::{self, Condition};
 use super::image::{self, Images};
+use super::metrics::{count, remember_route};
 use super::page;
 use super::pictures;
 use super::replies::{ReplyHandle, ReplyRouter};
 use super::views;
-use crate::ports::FrameSink;
+use crate::ports::{FrameSink, Metrics};
 use crate::wire::{Answer, Command, ErrorCode, InboundTopic, MAX_INBOUND_BYTES, Payload};
 
 /// The prefix of all paths; a request's name follows.
@@ -71,7 +73,8 @@ pub(super) fn shared(
 
 /// The same routes, with what answers all others.
 pub(super) fn complete(routes: axum::Router) -> axum::Router {
-    routes.fallback(nothing).method_not_allowed_fallback(other_method)
+    let routes = routes.fallback(nothing).method_not_allowed_fallback(other_method);
+    routes.layer(middleware::from_fn(remember_route))
 }
 
 async fn act(State(replies): State<Arc<ReplyRouter>>, Path(name): Path<String>, body: Body) -> Response {
@@ -230,7 +233,12 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until the router of replies closes.
-pub(super) async fn serve(listener: UnixListener, routes: axum::Router, replies: &ReplyRouter) {
+pub(super) async fn serve(
+    listener: UnixListener,
+    routes: axum::Router,
+    replies: &ReplyRouter,
+    metrics: &Arc<dyn Metrics>,
+) {
     let service = TowerToHyperService::new(complete(routes));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let accept_all = async {
@@ -238,7 +246,9 @@ pub(super) async fn serve(listener: UnixListener, routes: axum::Router, replies:
             // Never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => drop(tokio::spawn(connection(stream, service.clone(), place))),
+                Ok((stream, _)) => {
+                    drop(tokio::spawn(connection(stream, service.clone(), place, Arc::clone(metrics))));
+                }
                 Err(error) => {
                     warn!(%error, "cannot accept a connection to the socket");
                     sleep(PAUSE).await;
@@ -254,11 +264,17 @@ pub(super) async fn serve(listener: UnixListener, routes: axum::Router, replies:
     let _ = timeout(FAREWELL, places.acquire_many(CONNECTIONS as u32)).await;
 }
 
-async fn connection(stream: UnixStream, routes: TowerToHyperService<axum::Router>, _place: OwnedSemaphorePermit) {
+async fn connection(
+    stream: UnixStream,
+    routes: TowerToHyperService<axum::Router>,
+    _place: OwnedSemaphorePermit,
+    metrics: Arc<dyn Metrics>,
+) {
     let watches = AtomicBool::new(false);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         watches.store(request.uri().path() == WATCH, Ordering::Relaxed);
-        routes.call(request)
+        let (answering, metrics, since) = (routes.call(request), &metrics, Instant::now());
+        async move { answering.await.inspect(|answer| count(&**metrics, answer, since)) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);

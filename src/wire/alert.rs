@@ -79,6 +79,23 @@ impl AlertId {
         Self::WatchLost,
     ];
 
+    /// How severe it can be.
+    #[must_use]
+    pub fn severities(&self) -> &'static [Severity] {
+        match self {
+            Self::Clock | Self::WatchLost => &[Severity::Warning, Severity::Error],
+            Self::Drift | Self::Labels | Self::OfTask(TaskAlert::Drift | TaskAlert::Labels, _) | Self::Source(_) => {
+                &[Severity::Warning]
+            }
+            Self::DiskFull
+            | Self::StoreUnwritable
+            | Self::Model
+            | Self::OfTask(TaskAlert::Model, _)
+            | Self::BrokerCredentials
+            | Self::MqttRefused => &[Severity::Error],
+        }
+    }
+
     /// Every alert that a device with these tasks and sources can raise; of tasks, those that the configuration names.
     #[must_use]
     pub fn possible(tasks: &[TaskId], sources: &[SourceId]) -> Vec<Self> {
@@ -198,6 +215,17 @@ pub enum Severity {
     Warning,
     /// Something does not work until a person acts or what is missing comes back.
     Error,
+}
+
+impl Severity {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// A raised alert, as `status` lists it.

@@ -66,47 +66,30 @@ macro_rules! keywords {
     };
 }
 
-/// A part of the daemon; the `source` of an `error` event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Component {
-    /// The wall clock, and whether it can be believed.
-    Clock,
-    /// Reading the configuration.
-    Config,
-    /// The link to the broker.
-    Mqtt,
-    /// The messages that wait for the broker.
-    Outbox,
-    /// Putting a head in service.
-    Serve,
-    /// The store and its quota.
-    Store,
-    /// Training.
-    Train,
-    /// Signed updates and their chunks.
-    Updates,
-    /// The watched folders and their files.
-    Watch,
-    /// The supervision of the workers.
-    Watchdog,
-}
-
-impl Component {
-    /// The word in events.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clock => "clock",
-            Self::Config => "config",
-            Self::Mqtt => "mqtt",
-            Self::Outbox => "outbox",
-            Self::Serve => "serve",
-            Self::Store => "store",
-            Self::Train => "train",
-            Self::Updates => "updates",
-            Self::Watch => "watch",
-            Self::Watchdog => "watchdog",
-        }
+keywords! {
+    /// A part of the daemon; the `source` of an `error` event.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub enum Component {
+        /// The wall clock, and whether it can be believed.
+        Clock = "clock",
+        /// Reading the configuration.
+        Config = "config",
+        /// The link to the broker.
+        Mqtt = "mqtt",
+        /// The messages that wait for the broker.
+        Outbox = "outbox",
+        /// Putting a head in service.
+        Serve = "serve",
+        /// The store and its quota.
+        Store = "store",
+        /// Training.
+        Train = "train",
+        /// Signed updates and their chunks.
+        Updates = "updates",
+        /// The watched folders and their files.
+        Watch = "watch",
+        /// The supervision of the workers.
+        Watchdog = "watchdog",
     }
 }
 

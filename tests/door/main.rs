@@ -15,10 +15,13 @@ mod changes;
 mod client;
 mod health;
 mod limits;
+mod metrics;
 mod page;
 mod pictures;
 mod proxies;
 mod reads;
+#[path = "../support/skip.rs"]
+mod skip;
 mod start;
 mod tokens;
 mod watch;

@@ -8,8 +8,9 @@ use super::sources;
 /// The machines, each in a folder of its own.
 const MACHINES: [&str; 6] = ["files", "sources", "labels", "model", "remote", "messages"];
 
-/// Files of the engine that know more than one machine, to hand events and facts to whom they concern.
-const DISPATCH: [&str; 3] = ["mod.rs", "commands.rs", "dispatch.rs"];
+/// Files of the engine that know more than one machine, to hand events and facts to whom they concern, or to say how all of
+/// them are.
+const DISPATCH: [&str; 4] = ["mod.rs", "commands.rs", "dispatch.rs", "gauges.rs"];
 
 /// What in a file of the engine (its path below `src/engine`) reaches into another machine.
 pub fn offences(file: &str, source: &str) -> Vec<String> {

@@ -21,6 +21,7 @@ use super::parts::{Embedded, Embeddings, Known, Prepared, of};
 use super::pictures::DecodedPicture;
 use super::scenes::Scenes;
 use crate::daemon::heartbeat::{Heartbeat, Heartbeats};
+use crate::daemon::metrics::Metrics;
 use crate::daemon::serving::Servings;
 use crate::daemon::view_plan::{PlannedView, ViewPlan};
 use crate::engine::{
@@ -96,6 +97,7 @@ pub(crate) struct Parts {
     /// Gets every new embedding.
     pub online: online_learning::Handle,
     pub heartbeats: Heartbeats,
+    pub metrics: Arc<Metrics>,
     pub events: SyncSender<Event>,
 }
 
@@ -122,6 +124,7 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
         burst_gaps: parts.burst_gaps,
         online: parts.online,
         heartbeat: parts.heartbeats.embed,
+        metrics: parts.metrics,
         events: parts.events,
     };
     let embedding = thread::Builder::new().name("embed".into()).spawn(move || embedding.embed_all(&awaiting))?;
@@ -216,6 +219,7 @@ pub(super) struct Embedding {
     burst_gaps: Vec<Duration>,
     pub(super) online: online_learning::Handle,
     heartbeat: Heartbeat,
+    metrics: Arc<Metrics>,
     events: SyncSender<Event>,
 }
 
@@ -264,7 +268,11 @@ impl Embedding {
         let view = |(view, &is_new): (&PlannedView, &bool)| {
             let PlannedView { task, space, .. } = view;
             let embedding = of(embeddings, space)?;
+            let started = Instant::now();
             let prediction = self.servings.score(task, embedding);
+            if prediction.is_some() {
+                self.metrics.took("predict", started.elapsed());
+            }
             if arrives(view, is_new) {
                 let best = prediction.as_ref().and_then(|scored| scored.top.first());
                 let (predicted, embedding) = (best.map(|(label, _)| label.clone()), embedding.to_vec());

@@ -126,7 +126,7 @@ impl Stage {
         let scoring = Scoring { top_k: 3, rates: DoubtRates::DEFAULT };
         let servings = Servings::new(config.all_tasks().into_iter().map(|task| (task.id, scoring)));
         let (events, heard) = sync_channel(64);
-        let heartbeats = Heartbeats::default();
+        let (heartbeats, metrics) = (Heartbeats::default(), Arc::new(Metrics::new()));
         let of_task = |task: config::Task| TaskParts {
             space: views::space(&views::regions(&task), whole),
             serving: servings.of(&task.id).unwrap().clone(),
@@ -139,6 +139,7 @@ impl Stage {
             reader: store.reader().unwrap(),
             tasks: config.all_tasks().into_iter().map(of_task).collect(),
             heartbeat: heartbeats.adapt.clone(),
+            metrics: Arc::clone(&metrics),
             events: events.clone(),
         };
         let (online, _) = online_learning::spawn(parts).unwrap();
@@ -154,6 +155,7 @@ impl Stage {
             burst_gaps: vec![Duration::ZERO; 2],
             online,
             heartbeats: heartbeats.clone(),
+            metrics,
             events,
         })
         .unwrap();

@@ -17,6 +17,7 @@ use super::review_query;
 use super::task_learner::TaskLearner;
 pub(crate) use super::task_learner::TaskParts;
 use crate::daemon::heartbeat::Heartbeat;
+use crate::daemon::metrics::Metrics;
 use crate::engine::{AdapterEvent, Event, JobId};
 use crate::eval::budget::Why;
 use crate::head::HeadRecord;
@@ -120,6 +121,7 @@ pub(crate) struct Parts {
     /// Each task of the configuration.
     pub tasks: Vec<TaskParts>,
     pub heartbeat: Heartbeat,
+    pub metrics: Arc<Metrics>,
     pub events: SyncSender<Event>,
 }
 
@@ -142,14 +144,15 @@ struct OnlineWorker {
     reader: Reader,
     tasks: BTreeMap<TaskId, TaskLearner>,
     heartbeat: Heartbeat,
+    metrics: Arc<Metrics>,
     events: SyncSender<Event>,
 }
 
 impl OnlineWorker {
-    fn start(Parts { reader, tasks, heartbeat, events }: Parts) -> Result<Self, StoreError> {
+    fn start(Parts { reader, tasks, heartbeat, metrics, events }: Parts) -> Result<Self, StoreError> {
         let learner = |parts: TaskParts| Ok((parts.task.clone(), TaskLearner::start(parts, &reader)?));
         let tasks = tasks.into_iter().map(learner).collect::<Result<_, StoreError>>()?;
-        Ok(Self { reader, tasks, heartbeat, events })
+        Ok(Self { reader, tasks, heartbeat, metrics, events })
     }
 
     fn work(mut self, jobs: &Receiver<Job>, observed: &Waiting) -> Result<(), StoreError> {
@@ -193,7 +196,11 @@ impl OnlineWorker {
                 }
             }
             TaskJob::Observed(image) => {
-                if let Some(drift) = learner.observe(&image) {
+                let drift = learner.observe(&image);
+                if let Some(nearness) = learner.nearness_to_alarm() {
+                    self.metrics.embeddings_drift(&task, nearness);
+                }
+                if let Some(drift) = drift {
                     self.send(AdapterEvent::EmbeddingDrift(task, drift));
                 }
             }

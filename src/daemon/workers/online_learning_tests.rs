@@ -78,7 +78,14 @@ fn worker_of(
     };
     let tasks = tasks.iter().map(task).collect();
     let reader = store.reader().unwrap();
-    OnlineWorker::start(Parts { reader, tasks, heartbeat: Heartbeat::default(), events }).unwrap()
+    OnlineWorker::start(Parts {
+        reader,
+        tasks,
+        heartbeat: Heartbeat::default(),
+        metrics: Arc::new(Metrics::new()),
+        events,
+    })
+    .unwrap()
 }
 
 fn serving() -> Serving {

@@ -196,6 +196,11 @@ impl TaskLearner {
         Some(EmbeddingDrift { p_value: found.p_value, since })
     }
 
+    /// How near its embeddings are to the alarm of drift; `None` where that is not known.
+    pub fn nearness_to_alarm(&self) -> Option<f64> {
+        self.monitor.as_ref().and_then(Monitor::nearness)
+    }
+
     /// The statistics to be stored (1 MiB for 512 values); `None` where they are as they were sent last.
     pub fn changed_statistics(&mut self) -> Option<Vec<u8>> {
         let sent = self.sent;

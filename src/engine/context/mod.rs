@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::fact::Fact;
 use super::messages::Messages;
+use super::note::Note;
 use super::settings::{Settings, TaskSettings};
 use super::step::{Act, Next, Step, TaskAct};
 use super::write::Write;
@@ -159,6 +160,11 @@ impl<'a> Cx<'a> {
     /// To be done when all writes of this step are durable.
     pub fn act(&mut self, act: Act) {
         self.context.step.acts.push(act);
+    }
+
+    /// To be counted.
+    pub fn note(&mut self, note: Note) {
+        self.context.step.notes.push(note);
     }
 
     /// To be done for the task that is acted for, when all writes of this step are durable.

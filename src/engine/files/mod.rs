@@ -14,12 +14,13 @@ use std::time::Duration;
 use super::context::Cx;
 use super::event::{FileStamp, IngestOutcome, Ingested, PictureRead, Sighting, WatchEvent};
 use super::fact::{Fact, ReadImage};
+use super::note::{ImageResult, Note};
 use super::settings::Settings;
 use super::write::{FileDisposition, Write};
 use crate::wire::{EventKind, Ignored};
 use crate::words::TaskId;
 pub use readiness::IN_FLIGHT_MAX;
-use readiness::ReadyQueue;
+use readiness::{Readiness, ReadyQueue};
 use unseen::UnseenSearch;
 use watch_health::WatchHealth;
 
@@ -120,7 +121,7 @@ impl Files {
         let settle = settle_of(cx, root);
         match outcome {
             IngestOutcome::Image(image) => {
-                let ready_at = self.ready.finished(cx.now, &path).unwrap_or(cx.now.mono);
+                let ready = self.ready.finished(cx.now, &path).unwrap_or(Readiness::at(cx.now.mono));
                 cx.messages.count_image();
                 if cx.storage_is_out() {
                     // It is found again by a listing when it can be stored.
@@ -129,10 +130,13 @@ impl Files {
                 } else {
                     self.quarantined.remove(&path);
                 }
-                let latency = cx.now.mono.saturating_sub(ready_at);
-                cx.post(Fact::ImageRead(Box::new(ReadImage { path, stamp, image: *image, latency })));
+                let latency = cx.now.mono.saturating_sub(ready.at);
+                let settled = ready.settled;
+                cx.post(Fact::ImageRead(Box::new(ReadImage { path, stamp, image: *image, settled, latency })));
             }
-            IngestOutcome::Incomplete { reason } | IngestOutcome::Unreadable { reason } => {
+            IngestOutcome::Incomplete { reason } => self.ready.postponed(cx.now, &path, settle, Some(reason)),
+            IngestOutcome::Unreadable { reason } => {
+                cx.note(Note::Image(ImageResult::Failed));
                 self.ready.postponed(cx.now, &path, settle, Some(reason));
             }
             IngestOutcome::Changed => self.ready.postponed(cx.now, &path, settle, None),
@@ -217,6 +221,7 @@ impl Files {
             return;
         }
         self.quarantined.insert(path.clone());
+        cx.note(Note::Image(ImageResult::Quarantined));
         cx.post(Fact::FilesGone(vec![path.clone()]));
         cx.emit_event(EventKind::Quarantined { path: path.to_string_lossy().into_owned(), reason: reason.clone() });
         cx.write(Write::File { path, stamp, fate: FileDisposition::Quarantined(reason) });

@@ -78,6 +78,20 @@ enum Stage {
     InFlight { touched: bool, outdated: bool },
 }
 
+/// When a file was found ready, and how long after its last change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Readiness {
+    pub at: Duration,
+    pub settled: Duration,
+}
+
+impl Readiness {
+    /// At this time, as soon as it changed.
+    pub fn at(now: Duration) -> Self {
+        Self { at: now, settled: Duration::ZERO }
+    }
+}
+
 /// A file that is not waited for any longer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct GivenUp {
@@ -246,18 +260,18 @@ impl ReadyQueue {
     }
 
     /// The worker is done with a file; returns when it was found ready. It is forgotten, unless it changed meanwhile.
-    pub fn finished(&mut self, now: Now, path: &Path) -> Option<Duration> {
+    pub fn finished(&mut self, now: Now, path: &Path) -> Option<Readiness> {
         let file = self.waiting.get_mut(path)?;
         let Stage::InFlight { touched, .. } = file.stage else { return None };
         self.in_flight -= 1;
-        let ready_at = file.ready_at;
+        let ready = Readiness { at: file.ready_at, settled: file.ready_at.saturating_sub(file.changed_at) };
         if touched {
             file.stage = Stage::Watched { look_at: now.mono };
             file.complaint = None;
         } else {
             self.waiting.remove(path);
         }
-        Some(ready_at)
+        Some(ready)
     }
 
     /// The worker could not read a file yet; it is checked again until it changes or time runs out.

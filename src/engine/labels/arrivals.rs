@@ -3,6 +3,7 @@
 use super::super::context::Cx;
 use super::super::event::{EmbeddedImage, Scored, View};
 use super::super::fact::{Fact, ReadImage};
+use super::super::note::{ImageResult, Note};
 use super::super::write::{FileDisposition, Look, NewSample, Predicted, Write};
 use super::sheet::Sheet;
 use super::{Labels, UnderWay};
@@ -12,11 +13,12 @@ impl Labels {
     /// The image of a file is reported once, when it is new. So a file counts once, whatever its name and however often the
     /// daemon died over it.
     pub fn image_read(&mut self, cx: &mut Cx<'_>, read: ReadImage) {
-        let ReadImage { path, stamp, image, latency } = read;
+        let ReadImage { path, stamp, image, settled, latency } = read;
         let (id, origin, is_new) = (image.id, Origin::File(path.clone()), !self.known.contains(&image.id));
         if cx.storage_is_out() {
             // It cannot be stored now and is predicted once.
             if is_new && cx.predicts_unstored(id) {
+                cx.note(Note::Image(ImageResult::of_new(&image)));
                 cx.report_image(&origin, false, &image, latency);
             }
             return;
@@ -24,9 +26,14 @@ impl Labels {
         cx.write(Write::File { path, stamp, fate: FileDisposition::Sample(id) });
         if is_new {
             if !cx.was_predicted_unstored(&id) {
+                cx.note(Note::Image(ImageResult::of_new(&image)));
                 cx.report_image(&origin, false, &image, latency);
+                let ready_at = cx.now.mono.saturating_sub(latency);
+                cx.note(Note::Arrived { settled: Some(settled), ready_at });
             }
             cx.report_novel(&image);
+        } else {
+            cx.note(Note::Image(ImageResult::Duplicate));
         }
         self.take_in(cx, &origin, image);
     }

@@ -32,7 +32,7 @@ use super::snapshot::Snapshot;
 use super::step::Query;
 use super::write::{FileDisposition, PendingLabel};
 use crate::wire::command::Samples;
-use crate::wire::{Answer, ErrorCode, ImagePrefix};
+use crate::wire::{Answer, ErrorCode, ImagePrefix, ReviewReason};
 use crate::words::{Label, SampleId, TaskId};
 pub use awaited::PENDING_MAX;
 use eviction::Eviction;
@@ -123,6 +123,17 @@ impl Labels {
     /// The classes that the labels of a task name.
     pub fn classes_of(&self, task: &TaskId) -> impl Iterator<Item = &Label> {
         self.sheets.get(task).into_iter().flat_map(|sheet| sheet.index.counts().keys())
+    }
+
+    /// How many labels of each class a task has.
+    pub fn count_by_class(&self, task: &TaskId) -> impl Iterator<Item = (&Label, usize)> {
+        let counts = self.sheets.get(task).into_iter().flat_map(|sheet| sheet.index.counts());
+        counts.map(|(class, count)| (class, *count))
+    }
+
+    /// Why each image of a task's review list is on it.
+    pub fn review_reasons(&self, task: &TaskId) -> impl Iterator<Item = ReviewReason> {
+        self.sheets.get(task).into_iter().flat_map(|sheet| sheet.review.reasons())
     }
 
     /// What each task could learn from in a training.

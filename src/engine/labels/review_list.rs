@@ -28,6 +28,11 @@ pub(super) struct ReviewState {
 }
 
 impl ReviewState {
+    /// Why each image is on the list.
+    pub fn reasons(&self) -> impl Iterator<Item = ReviewReason> {
+        self.list.items.iter().map(|item| item.reason)
+    }
+
     /// Images or labels changed.
     pub fn outdated(&mut self) {
         self.stale = true;

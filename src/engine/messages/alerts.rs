@@ -23,6 +23,7 @@ impl Alerts {
 impl Cx<'_> {
     /// Raises an alert; the same alert is not published again. Returns whether it was published.
     pub fn raise(&mut self, id: AlertId, severity: Severity, text: String) -> bool {
+        debug_assert!(id.severities().contains(&severity), "AlertId::severities does not know {id} as {severity:?}");
         let former = self.messages.alerts.0.get(&id);
         let is_news = former.is_none_or(|former| former.text != text || former.severity != severity);
         if is_news {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::context::Cx;
+use super::super::note::Note;
 use super::super::write::Write;
 use crate::wire::EventKind;
 use crate::words::{Component, TaskId};
@@ -32,23 +33,26 @@ struct Report {
     kind: String,
     /// The task that it is about, where messages name tasks.
     task: Option<TaskId>,
+    /// What errors are counted by.
+    source: &'static str,
     says: EventKind,
 }
 
 impl Report {
     fn of_type(says: EventKind) -> Self {
-        Self { kind: format!("event {}", says.event_type()), task: None, says }
+        Self { kind: format!("event {}", says.event_type()), task: None, source: Note::MESSAGES, says }
     }
 
     fn of_source(source: Component, reason: String) -> Self {
         let says = EventKind::Error { topic: None, source: Some(source.to_string()), reason };
-        Self { kind: format!("source {source}"), task: None, says }
+        Self { kind: format!("source {source}"), task: None, source: source.as_str(), says }
     }
 
     fn of_topic(topic: &str, reason: String) -> Self {
         let first = topic.split('/').next().unwrap_or_default();
         let kind = format!("topic {}", TOPICS.into_iter().find(|known| *known == first).unwrap_or_default());
-        Self { kind, task: None, says: EventKind::Error { topic: Some(topic.to_owned()), source: None, reason } }
+        let says = EventKind::Error { topic: Some(topic.to_owned()), source: None, reason };
+        Self { kind, task: None, source: Note::MESSAGES, says }
     }
 
     /// The event that reports it, and that `left_out` others were not reported.
@@ -154,7 +158,8 @@ impl Cx<'_> {
     /// they must not get in the way of signed ones.
     pub fn update_failed(&mut self, signed: bool, says: EventKind) {
         let kind = if signed { "signed updates" } else { "updates" };
-        self.report_error(Report { kind: kind.to_owned(), task: None, says });
+        let source = Component::Updates.as_str();
+        self.report_error(Report { kind: kind.to_owned(), task: None, source, says });
     }
 
     /// Reports something that happened.
@@ -164,6 +169,7 @@ impl Cx<'_> {
 
     fn report_error(&mut self, report: Report) {
         self.messages.reports.errors_total += 1;
+        self.note(Note::Error { source: report.source });
         self.report(report);
     }
 
@@ -178,6 +184,9 @@ impl Cx<'_> {
     pub fn drop_spooled(&mut self, dropped: Vec<u64>) {
         if self.settings().broker.is_some() {
             self.messages.events.dropped += dropped.len() as u64;
+            if !dropped.is_empty() {
+                self.note(Note::Dropped { messages: dropped.len() as u64 });
+            }
         }
         for seq in dropped {
             self.write(Write::DeleteMessage { seq });

@@ -43,6 +43,13 @@ impl OutboxLimits {
         self.bytes
     }
 
+    /// How old the oldest message is; `None` where none waits, or the clock cannot tell of any.
+    pub fn oldest(&self, ages: &Ages) -> Option<Duration> {
+        // By number, which is by time, the oldest of each worth is its first.
+        let first = self.messages.values().filter_map(|messages| messages.values().next());
+        first.filter_map(|message| ages.of(message.made)).max()
+    }
+
     /// Takes in a message that is made now, at the monotonic time `now`; returns the numbers of those that have to go
     /// for it, which may be its own. One message always stays.
     pub fn push(&mut self, seq: u64, worth: Worth, bytes: u64, now: Duration) -> Vec<u64> {

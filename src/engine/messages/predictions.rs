@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::event::{EmbeddedImage, Scored, View};
 use super::super::fact::Fact;
+use super::super::note::{Certainty, Note};
 use crate::wire::{EventKind, Prediction, PredictionBody, TaskTopic, TopLabel};
 use crate::words::{Origin, SampleId, TaskId};
 
@@ -42,6 +43,12 @@ impl Cx<'_> {
         scored: Option<&Scored>,
         latency: Duration,
     ) -> PredictionBody {
+        if let Some(scored) = scored
+            && let Some((class, _)) = scored.top.first()
+        {
+            let (class, certainty) = (class.clone(), Certainty::of(scored));
+            self.note(Note::Prediction { task: self.task_id(), class, certainty });
+        }
         let replayed = !self.messages.reports.connected;
         let body = prediction_body(image, origin, scored, &self.settings().backbone.name, latency, replayed);
         let body = PredictionBody { task: self.named_task(), stale, ..body };

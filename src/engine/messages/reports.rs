@@ -352,6 +352,11 @@ impl Cx<'_> {
         }
     }
 
+    /// How long the oldest message of the outbox has waited.
+    pub fn oldest_message(&self) -> Option<Duration> {
+        self.messages.outbox.oldest(&self.ages())
+    }
+
     /// Publishes `health` every so often, and where a count changed.
     pub fn publish_health_when_due(&mut self, overview: &Overview<'_>) {
         self.messages.reports.now = self.now.mono;

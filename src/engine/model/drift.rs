@@ -12,7 +12,7 @@ use super::super::event::{EmbeddingDrift, Scored};
 use super::super::fact::Fact;
 use super::super::step::TaskAct;
 use super::Model;
-use crate::eval::drift::{Adwin, Cut};
+use crate::eval::drift::{Adwin, Cut, Direction};
 use crate::wire::{EventKind, Severity, TaskAlert, Warning};
 use crate::words::Timestamp;
 
@@ -119,6 +119,17 @@ impl Model {
         if let Some(cut) = cut.filter(|cut| cut.after > cut.before) {
             self.drifted(cx, &Shift::Novelty(cut));
         }
+    }
+
+    /// How near each stream of single numbers is to the alarm; 1 raises it. One without enough images says nothing.
+    pub fn nearness_to_alarm(&self) -> Vec<(&'static str, f64)> {
+        let Streams { confidence, novelty } = &self.streams;
+        let streams = [
+            ("confidence", confidence.nearness(Direction::Falls)),
+            ("novelty", novelty.nearness(Direction::Rises)),
+            ("error", self.live.errors.nearness(Direction::Rises)),
+        ];
+        streams.into_iter().filter_map(|(kind, nearness)| Some((kind, nearness?))).collect()
     }
 
     /// The latest embeddings are not distributed like those before.

@@ -21,6 +21,7 @@ use super::commands::Outcome;
 use super::context::Cx;
 use super::event::Scored;
 use super::fact::LabelCounts;
+use super::gauges::TaskGauges;
 use super::settings::TaskSettings;
 use super::snapshot::{HeadInfo, StoredTask};
 use super::states::StateMachine;
@@ -123,6 +124,19 @@ impl Model {
     /// The alert of a drift that was found before a restart.
     pub fn drift_alert(&self) -> Option<Warning> {
         self.live.drift.as_ref().map(|drift| drift.warning.clone())
+    }
+
+    /// What figures say of it, but for its samples.
+    pub fn gauges(&self) -> TaskGauges {
+        TaskGauges {
+            head: self.champion().map(|champion| champion.head.clone()),
+            promoted_at: self.champion().and_then(|champion| champion.promoted_at),
+            trained_at: self.last_train(),
+            live: self.live_figures(),
+            is_drifting: self.live.drift.is_some(),
+            drift: self.nearness_to_alarm(),
+            ..TaskGauges::default()
+        }
     }
 
     /// Labels were set, removed or dropped.

@@ -7,6 +7,7 @@ use super::super::SwapPair;
 use super::super::context::Cx;
 use super::super::event::{CheckedHead, TrainingOutcome};
 use super::super::fact::Fact;
+use super::super::note::{Note, TrainingResult};
 use super::super::settings::PromotionPolicy;
 use super::super::snapshot::HeadInfo;
 use super::super::step::Act;
@@ -38,6 +39,12 @@ impl Model {
             reason = format!("in shadow mode for the next {images} images before it may serve; {reason}");
         }
 
+        let result = match status {
+            HeadStatus::Champion => TrainingResult::Promoted,
+            HeadStatus::Rejected => TrainingResult::Rejected,
+            HeadStatus::Kept => TrainingResult::Kept,
+        };
+        cx.note(Note::Training { task: cx.task_id(), result });
         let record = &outcome.challenger;
         let head = record.head.clone();
         self.heads.add(HeadInfo::of(record, reason.clone()));

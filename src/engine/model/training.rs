@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
+use super::super::note::{Note, TrainingResult};
 use super::super::step::TaskAct;
 use super::super::write::Write;
 use super::Model;
@@ -128,6 +129,7 @@ impl Model {
     /// The worker could not finish.
     pub fn training_failed(&mut self, cx: &mut Cx<'_>, reason: &str) {
         let id = self.schedule.running().map_or(0, |order| order.id);
+        cx.note(Note::Training { task: cx.task_id(), result: TrainingResult::Failed });
         cx.error(Component::Train, format!("training {id} failed: {reason}"));
         self.end_training(cx);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::context::Cx;
 use super::event::{EmbeddedImage, FrameOutcome, FrameRead, SourceNews, Ticket};
 use super::fact::Fact;
+use super::note::{ImageResult, Note};
 use super::settings::{Settings, SourceSettings};
 use super::step::Act;
 use crate::wire::command::{Burst, Empty, Spec as _};
@@ -113,6 +114,10 @@ impl Sources {
                 cx.messages.count_image();
                 let latency = cx.now.mono.saturating_sub(since);
                 let answer = report(cx, &id, stale, &image, latency);
+                cx.note(Note::Image(ImageResult::of_new(&image)));
+                if !cx.storage_is_out() {
+                    cx.note(Note::Arrived { settled: None, ready_at: since });
+                }
                 cx.answer_frame(waiter, answer);
                 cx.post(Fact::FrameRead { source: id, image });
             }
@@ -121,6 +126,7 @@ impl Sources {
                 source.failures += 1;
                 source.failure = Some(reason.clone());
                 source.report(cx, &id);
+                cx.note(Note::Image(ImageResult::Failed));
                 cx.answer_frame(waiter, Answer::error(ErrorCode::BadRequest, reason));
             }
             FrameOutcome::Gone => cx.answer_frame(waiter, Answer::error(ErrorCode::Busy, REPLACED)),

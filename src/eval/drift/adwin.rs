@@ -32,6 +32,15 @@ struct Bucket {
     scatter: f64,
 }
 
+/// Where a mean goes that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Up.
+    Rises,
+    /// Down.
+    Falls,
+}
+
 /// A change of the mean: what came before is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cut {
@@ -71,6 +80,17 @@ impl Adwin {
         (!self.buckets.is_empty()).then(|| self.whole().mean)
     }
 
+    /// How near the window is to a cut by which its mean goes in this direction: the largest part of what a cut takes that
+    /// two parts of it differ by, 0..1. `None` with too few observations for any.
+    pub fn nearness(&self, direction: Direction) -> Option<f64> {
+        let change = |cut: &Cut| match direction {
+            Direction::Rises => cut.after - cut.before,
+            Direction::Falls => cut.before - cut.after,
+        };
+        let shares = self.cuts().map(|(_, cut, limit)| change(&cut) / limit);
+        shares.reduce(f64::max).map(|share| share.clamp(0.0, 1.0))
+    }
+
     fn whole(&self) -> Bucket {
         self.buckets.iter().fold(Bucket::default(), |sum, bucket| sum.and(*bucket))
     }
@@ -93,29 +113,38 @@ impl Adwin {
 
     /// The place in front of the bucket that the new part begins with, and the parts' means.
     fn clearest_cut(&self) -> Option<(usize, Cut)> {
-        let whole = self.whole();
-        if whole.n < 2 * MIN_SIDE {
-            return None;
+        let mut clearest: Option<(f64, usize, Cut)> = None;
+        for (place, cut, limit) in self.cuts() {
+            let excess = (cut.before - cut.after).abs() - limit;
+            if excess >= clearest.map_or(0.0, |(excess, ..)| excess) {
+                clearest = Some((excess, place, cut));
+            }
         }
+        clearest.map(|(_, place, cut)| (place, cut))
+    }
+
+    /// Every place where a cut is tried, the parts' means, and by how much these have to differ.
+    fn cuts(&self) -> impl Iterator<Item = (usize, Cut, f64)> {
+        let whole = self.whole();
         let n = whole.n as f64;
         let variance = whole.scatter / n;
         let log = (2.0 * n.ln() / DELTA).ln();
-        let mut old = Bucket::default();
-        let mut clearest: Option<(f64, usize, Cut)> = None;
-        for (place, bucket) in self.buckets.iter().enumerate() {
+        let buckets = self.buckets.iter().enumerate();
+        let with_old = buckets.scan(Bucket::default(), |old, (place, bucket)| {
+            let before = *old;
+            *old = old.and(*bucket);
+            Some((place, before))
+        });
+        with_old.filter_map(move |(place, old)| {
             let n_after = whole.n - old.n;
-            if old.n >= MIN_SIDE && n_after >= MIN_SIDE {
-                let after = (n * whole.mean - old.n as f64 * old.mean) / n_after as f64;
-                let inverse = 1.0 / old.n as f64 + 1.0 / n_after as f64;
-                let limit = (2.0 * inverse * variance * log).sqrt() + 2.0 / 3.0 * inverse * log;
-                let excess = (old.mean - after).abs() - limit;
-                if excess >= clearest.map_or(0.0, |(excess, ..)| excess) {
-                    clearest = Some((excess, place, Cut { before: old.mean, after, n_before: old.n, n_after }));
-                }
+            if old.n < MIN_SIDE || n_after < MIN_SIDE {
+                return None;
             }
-            old = old.and(*bucket);
-        }
-        clearest.map(|(_, place, cut)| (place, cut))
+            let after = (n * whole.mean - old.n as f64 * old.mean) / n_after as f64;
+            let inverse = 1.0 / old.n as f64 + 1.0 / n_after as f64;
+            let limit = (2.0 * inverse * variance * log).sqrt() + 2.0 / 3.0 * inverse * log;
+            Some((place, Cut { before: old.mean, after, n_before: old.n, n_after }, limit))
+        })
     }
 }
 
@@ -163,6 +192,27 @@ mod tests {
             adwin.push(kind.draw(mean, rng));
         }
         adwin
+    }
+
+    #[test]
+    fn a_window_is_the_nearer_to_a_cut_the_more_its_parts_differ_in_that_direction() {
+        let mut adwin = Adwin::default();
+        (0..9).for_each(|_| assert_eq!(adwin.push(0.2), None));
+        assert_eq!(adwin.nearness(Direction::Rises), None, "no part of it has enough on both sides");
+        (0..91).for_each(|_| assert_eq!(adwin.push(0.2), None));
+        assert_eq!(adwin.nearness(Direction::Rises), Some(0.0));
+        let mut last = 0.0;
+        let cut = (0..40).find_map(|_| {
+            let cut = adwin.push(0.9);
+            if cut.is_none() {
+                let nearness = adwin.nearness(Direction::Rises).unwrap();
+                assert!((last..1.0).contains(&nearness), "{nearness} after {last}");
+                assert_eq!(adwin.nearness(Direction::Falls), Some(0.0));
+                last = nearness;
+            }
+            cut
+        });
+        assert!(cut.is_some() && last > 0.5, "{cut:?} after {last}");
     }
 
     #[test]

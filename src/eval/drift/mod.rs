@@ -10,6 +10,6 @@ mod mmd;
 mod monitor;
 mod reference;
 
-pub use adwin::{Adwin, Cut};
+pub use adwin::{Adwin, Cut, Direction};
 pub use monitor::{Finding, Monitor};
 pub use reference::{NoReference, Reference};

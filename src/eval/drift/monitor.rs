@@ -36,6 +36,8 @@ pub struct Monitor {
     /// Images since the last test.
     untested: usize,
     alarmed: bool,
+    /// What the last test found, if there was one.
+    p_value: Option<f64>,
     rng: ChaCha8Rng,
 }
 
@@ -69,7 +71,7 @@ impl Monitor {
     pub fn new(reference: &Reference<'_>, seed: u64) -> Result<Self, NoReference> {
         let space = Space::new(reference, seed)?;
         let rng = ChaCha8Rng::seed_from_u64(seed);
-        Ok(Self { space, seed, recent: VecDeque::new(), untested: 0, alarmed: false, rng })
+        Ok(Self { space, seed, recent: VecDeque::new(), untested: 0, alarmed: false, p_value: None, rng })
     }
 
     /// Starts again with another reference: after a promotion, or when a person has seen to an alarm.
@@ -84,6 +86,12 @@ impl Monitor {
     /// Whether there was an alarm; nothing is tested until [`Monitor::reset`].
     pub fn alarmed(&self) -> bool {
         self.alarmed
+    }
+
+    /// How near the last test came to an alarm, 0..=1, by the order of magnitude of its p-value, which is rough where the
+    /// test ended early; `None` before the first.
+    pub fn nearness(&self) -> Option<f64> {
+        self.p_value.map(|p_value| (p_value.ln() / ALPHA.ln()).clamp(0.0, 1.0))
     }
 
     /// Takes in one image, its embedding `z` (d,), its burst and the class predicted for it; reports drift once.
@@ -106,6 +114,7 @@ impl Monitor {
         self.untested = 0;
         let Outcome { p_value, mmd2 } = self.test();
         self.alarmed = p_value < ALPHA;
+        self.p_value = Some(p_value);
         self.alarmed.then(|| Finding { kind: "embedding", p_value, mmd2, recent_from: self.recent[0].group })
     }
 

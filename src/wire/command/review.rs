@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BadPayload, Effect, Empty, Spec};
 use crate::wire::{Envelope, Payload};
-use crate::words::{Label, SampleId, SourceId, TaskId};
+use crate::words::{Label, SampleId, SourceId, TaskId, keywords};
 
 /// The most images on the list.
 pub const MAX_REVIEW_ITEMS: usize = 20;
@@ -87,21 +87,23 @@ pub struct ReviewItem {
     pub neighbours: Vec<ReviewNeighbour>,
 }
 
-/// Why an image is on the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum ReviewReason {
-    /// It is like none of the classes.
-    Novel,
-    /// The head is undecided between two classes.
-    Uncertain,
-    /// It represents many images without a label.
-    Diverse,
-    /// It was drawn at random, for the live accuracy.
-    Audit,
-    /// Its label is probably wrong.
-    Suspicious,
+keywords! {
+    /// Why an image is on the list.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[cfg_attr(test, derive(schemars::JsonSchema))]
+    #[serde(rename_all = "snake_case")]
+    pub enum ReviewReason {
+        /// It is like none of the classes.
+        Novel = "novel",
+        /// The head is undecided between two classes.
+        Uncertain = "uncertain",
+        /// It represents many images without a label.
+        Diverse = "diverse",
+        /// It was drawn at random, for the live accuracy.
+        Audit = "audit",
+        /// Its label is probably wrong.
+        Suspicious = "suspicious",
+    }
 }
 
 /// The class of which more labels would help most.

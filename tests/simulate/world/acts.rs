@@ -12,7 +12,7 @@ impl World {
         if self.happens(self.crash_probability()) {
             return self.crash();
         }
-        let Step { writes, acts, then } = step;
+        let Step { writes, acts, then, .. } = step;
         let (acts, then) = if self.is_full {
             self.made_durable(writes, acts, then)
         } else {
