@@ -29,6 +29,7 @@ Examples:
   edgetuned ctl label 2cf24dba gear
   edgetuned ctl train --task door
   edgetuned ctl watch --json | grep prediction
+  edgetuned ctl get /healthz
 
 It finds the daemon through the same configuration: in $RUNTIME_DIRECTORY, else in the folder store.path.")]
 pub struct Ctl {
@@ -104,6 +105,11 @@ pub enum CtlCommand {
     Reload,
     /// Print every message of the daemon, one a line, until Ctrl-C
     Watch,
+    /// Print what it answers to GET at a path: /healthz, /readyz, or any other that ends
+    Get {
+        /// Path and query, as in docs/http.md
+        path: String,
+    },
     /// Send any request by its name
     #[command(after_help = "Example:\n  edgetuned ctl request samples '{\"limit\": 3}'")]
     Request {
@@ -214,9 +220,18 @@ pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     if let CtlCommand::Watch = command {
         return watch(&client, ctl.task.as_ref(), output);
     }
+    if let CtlCommand::Get { path } = command {
+        return print::body(&client.get(&with_task(path, ctl.task.as_ref()))?, output);
+    }
     let (name, arguments) = asked(ctl)?;
     let data = data(client.ask(&name, arguments)?)?;
     print::print(command, &data, output)
+}
+
+/// The path, with the task in its query.
+fn with_task(path: &str, task: Option<&TaskId>) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    task.map_or_else(|| path.to_owned(), |task| format!("{path}{separator}task={task}"))
 }
 
 /// The request's name and arguments, with the task and a transaction.
@@ -265,7 +280,7 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Predict { image } => (command::Predict::NAME, json!({ "image": image })),
         CtlCommand::Export => (command::Export::NAME, json!({})),
         CtlCommand::Reload => (command::Reload::NAME, json!({})),
-        CtlCommand::Watch => unreachable!("it is no request"),
+        CtlCommand::Watch | CtlCommand::Get { .. } => unreachable!("it is no request"),
         CtlCommand::Request { name, arguments } => {
             let text = arguments.as_deref().unwrap_or("{}");
             let parsed = serde_json::from_str(text)
@@ -372,6 +387,14 @@ mod tests {
         let plain = parser.clone().try_get_matches_from(["ctl", "train"]).unwrap();
         assert!(!asked(&Ctl::from_arg_matches(&plain).unwrap()).unwrap().1.contains_key("task"));
         assert!(parser.try_get_matches_from(["ctl", "train", "--task", "Door"]).is_err());
+    }
+
+    #[test]
+    fn a_path_gets_the_task_in_its_query() {
+        let task = "door".parse().unwrap();
+        assert_eq!(with_task("/readyz", None), "/readyz");
+        assert_eq!(with_task("/api/v1/heads", Some(&task)), "/api/v1/heads?task=door");
+        assert_eq!(with_task("/api/v1/samples?limit=3", Some(&task)), "/api/v1/samples?limit=3&task=door");
     }
 
     #[test]
