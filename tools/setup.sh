@@ -160,8 +160,8 @@ get_models() (
         "until 'make setup' (tools/setup.sh) makes them"
 )
 
-# Installs the programs that tests run: each is named with its package. A mosquitto service that comes with the
-# package is none of ours and is stopped again.
+# Installs the programs that tests run: each is named with its package. Services that come with a package are none of ours
+# and are stopped again.
 get_test_programs() {
     local program package missing=()
     while read -r program package; do
@@ -174,6 +174,9 @@ mkfs.ext4 e2fsprogs
 readelf binutils
 cjpeg libjpeg-turbo-progs
 convert imagemagick
+jq jq
+curl curl
+nginx nginx
 EOF
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -181,13 +184,17 @@ EOF
     set -- $(printf '%s\n' "${missing[@]}" | sort -u)
     if ! apt_install "$@"; then
         say "cannot install $*: the tests that need them are skipped (apt-get install $*)"
-    elif [[ " $* " != *" mosquitto "* ]]; then
         return
-    elif [ -d /run/systemd/system ]; then
-        systemctl disable --quiet --now mosquitto 2>/dev/null || sudo -n systemctl disable --quiet --now mosquitto || true
-    elif [ -x /etc/init.d/mosquitto ]; then
-        /etc/init.d/mosquitto stop >/dev/null 2>&1 || sudo -n /etc/init.d/mosquitto stop >/dev/null 2>&1 || true
     fi
+    for program in mosquitto nginx; do
+        if [[ " $* " != *" $program "* ]]; then
+            continue
+        elif [ -d /run/systemd/system ]; then
+            systemctl disable --quiet --now "$program" 2>/dev/null || sudo -n systemctl disable --quiet --now "$program" || true
+        elif [ -x "/etc/init.d/$program" ]; then
+            "/etc/init.d/$program" stop >/dev/null 2>&1 || sudo -n "/etc/init.d/$program" stop >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 case ${1:-library} in
