@@ -48,9 +48,9 @@ fn what_the_images_run_comes_with_the_package_and_is_understood() {
         assert!(installed.iter().any(|file| file == to), "{to}");
     }
     let script = read("packaging/home-assistant/edgetuned/run");
-    for program in ["/usr/bin/edgetuned"] {
-        assert!(script.contains(program) && installed.iter().any(|file| file == program), "{program}");
-    }
+    assert!(
+        script.contains("    /usr/bin/edgetuned \"$@\"") && installed.iter().any(|file| file == "/usr/bin/edgetuned")
+    );
 }
 
 #[test]
@@ -112,4 +112,22 @@ fn the_example_gives_what_the_image_expects_and_takes_what_it_does_not_need() {
     assert_eq!(service["pids_limit"].to_string(), limit("TasksMax"));
     assert_eq!(service["stop_grace_period"], format!("{}s", limit("TimeoutStopSec")));
     assert_ne!(service["hostname"], Value::Null, "each container would be another device");
+}
+
+#[test]
+fn the_settings_that_the_pages_show_are_good_over_those_of_image_and_add_on() {
+    let layer = |text: &str| Layer { name: "site.yaml".into(), source: Source::Yaml(text.into()) };
+    let block = |page: &str, begin: &str| {
+        let text = read(page);
+        let from = text.find(begin).unwrap_or_else(|| panic!("{page} shows nothing that begins with {begin}"));
+        text[from..].split("```").next().unwrap().to_owned()
+    };
+    let site = block("docs/containers.md", "device:\n  id: line-3");
+    let config =
+        config::load(&[layer(&read("packaging/container/config.yaml")), layer(&site)], "0123456789ab").unwrap().config;
+    assert_eq!((config.device.id.as_str(), config.http.listen), ("line-3", loaded().http.listen));
+    let options = "sources: [{ id: garage, http: 'http://supervisor/core/api/camera_proxy/camera.garage' }]";
+    let tasks = block("packaging/home-assistant/edgetuned/DOCS.md", "tasks:\n");
+    let config = config::load(&[layer(options), layer(&tasks)], "home").unwrap().config;
+    assert_eq!(config.tasks.len(), 2);
 }

@@ -31,9 +31,9 @@ fn yaml(path: &str) -> Value {
 
 /// The instructions of a container's file: each a name and what follows, lines joined.
 fn instructions(path: &str) -> Vec<(String, String)> {
-    let text: String =
-        read(path).lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
-    let joined = text.replace("\\\n", " ");
+    let text = read(path);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let joined = lines.join("\n").replace("\\\n", " ");
     let lines = joined.lines().filter_map(|line| line.split_once(' '));
     lines.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect()
 }
