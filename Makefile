@@ -11,6 +11,7 @@ SECTION ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
 .PHONY: bench-states home-assistant page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: container add-on try-container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,3 +108,12 @@ packages: ## build the Debian packages into target/packages; ARCH=amd64 builds t
 
 try-arm64: ## run the packaged arm64 program under qemu; needs root and both packages
 	@packaging/try-arm64.sh
+
+container: ## build the container image edgetuned:VERSION of the package in target/packages; ARCH=arm64 the other one
+	@packaging/container/build.sh $(ARCH)
+
+add-on: ## put the Home Assistant add-on, with the packages in it, into target/packages/home-assistant
+	@packaging/home-assistant/pack.sh
+
+try-container: ## build and run image and add-on by podman, and hold them to what docs/containers.md says; needs root
+	@packaging/container/try.sh

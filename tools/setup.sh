@@ -184,8 +184,8 @@ pinned_sums() {
         while read -r name version sum; do echo "$sum  ${name//-/_}-$version-py3-none-any.whl"; done
 }
 
-# Installs the programs that tests run: each is named with its package. A service that comes with a package, of
-# mosquitto or Prometheus, is none of ours and is stopped again.
+# Installs the programs that tests run: each is named with its package. Services that come with a package are none of ours
+# and are stopped again.
 get_test_programs() {
     local program package missing=()
     while read -r program package; do
@@ -201,6 +201,9 @@ convert imagemagick
 chromium chromium
 chromedriver chromium-driver
 promtool prometheus
+jq jq
+curl curl
+nginx nginx
 EOF
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
@@ -211,7 +214,7 @@ EOF
         return
     fi
     local service
-    for service in mosquitto prometheus; do
+    for service in mosquitto nginx prometheus; do
         [[ " $* " == *" $service "* ]] || continue
         if [ -d /run/systemd/system ]; then
             systemctl disable --quiet --now "$service" 2>/dev/null ||

@@ -30,6 +30,7 @@ Examples:
   edgetuned ctl label 2cf24dba gear
   edgetuned ctl train --task door
   edgetuned ctl watch --json | grep prediction
+  edgetuned ctl get /healthz
 
 It finds the daemon through the same configuration: in $RUNTIME_DIRECTORY, else in the folder store.path.")]
 pub struct Ctl {
@@ -127,6 +128,11 @@ pub enum CtlCommand {
     Events(Latest),
     /// Print every message of the daemon, one a line, until Ctrl-C
     Watch,
+    /// Print what it answers to GET at a path: /healthz, /readyz, or any other that ends
+    Get {
+        /// Path and query, as in docs/http.md
+        path: String,
+    },
     /// Send any request by its name
     #[command(after_help = "Example:\n  edgetuned ctl request samples '{\"limit\": 3}'")]
     Request {
@@ -249,6 +255,9 @@ pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
         let data = data(client.read(&reports_path(command, latest, ctl.task.as_ref()))?)?;
         return print::print(command, &data, output);
     }
+    if let CtlCommand::Get { path } = command {
+        return print::body(&client.get(&with_task(path, ctl.task.as_ref()))?, output);
+    }
     let (name, arguments) = asked(ctl)?;
     let data = data(client.ask(&name, arguments)?)?;
     print::print(command, &data, output)
@@ -263,6 +272,12 @@ fn reports_path(command: &CtlCommand, latest: &Latest, task: Option<&TaskId>) ->
     };
     let query: Vec<String> = limit.into_iter().chain(task).collect();
     format!("{PREFIX}{name}?{}", query.join("&"))
+}
+
+/// The path, with the task in its query.
+fn with_task(path: &str, task: Option<&TaskId>) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    task.map_or_else(|| path.to_owned(), |task| format!("{path}{separator}task={task}"))
 }
 
 /// The request's name and arguments, with the task and a transaction.
@@ -321,7 +336,9 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Predict { image } => (command::Predict::NAME, json!({ "image": image })),
         CtlCommand::Export => (command::Export::NAME, json!({})),
         CtlCommand::Reload => (command::Reload::NAME, json!({})),
-        CtlCommand::Watch | CtlCommand::Trainings(_) | CtlCommand::Events(_) => unreachable!("it is no request"),
+        CtlCommand::Watch | CtlCommand::Get { .. } | CtlCommand::Trainings(_) | CtlCommand::Events(_) => {
+            unreachable!("it is no request")
+        }
         CtlCommand::Request { name, arguments } => {
             let text = arguments.as_deref().unwrap_or("{}");
             let parsed = serde_json::from_str(text)
@@ -448,6 +465,14 @@ mod tests {
             let (CtlCommand::Trainings(latest) | CtlCommand::Events(latest)) = &ctl.command.0 else { panic!("{line}") };
             assert_eq!(reports_path(&ctl.command.0, latest, ctl.task.as_ref()), path);
         }
+    }
+
+    #[test]
+    fn a_path_gets_the_task_in_its_query() {
+        let task = "door".parse().unwrap();
+        assert_eq!(with_task("/readyz", None), "/readyz");
+        assert_eq!(with_task("/api/v1/heads", Some(&task)), "/api/v1/heads?task=door");
+        assert_eq!(with_task("/api/v1/samples?limit=3", Some(&task)), "/api/v1/samples?limit=3&task=door");
     }
 
     #[test]

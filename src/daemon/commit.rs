@@ -240,8 +240,8 @@ fn is_full(error: &StoreError) -> bool {
 /// Whether an act may go ahead of the changes that were made with it.
 fn promises_nothing(act: &Act) -> bool {
     use Act::{
-        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, IngestPicture, PauseScans, Publish, Rescan, Show,
-        Stat, Systemd, Task,
+        AdaptToBroker, Burst, FindUnseen, Ingest, IngestFrame, IngestPicture, PauseScans, Publish, Rescan, Show, Stat,
+        Systemd, Task,
     };
     matches!(
         act,

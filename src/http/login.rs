@@ -22,10 +22,7 @@ const FORM_BYTES: usize = 4 << 10;
 
 /// The routes that only a door has.
 pub(super) fn routes(gate: Arc<Gate>) -> axum::Router {
-    axum::Router::new()
-        .route(LOGIN, get(form).post(sign_in))
-        .route("/logout", post(sign_out))
-        .with_state(gate)
+    axum::Router::new().route(LOGIN, get(form).post(sign_in)).route("/logout", post(sign_out)).with_state(gate)
 }
 
 /// The form. Its own referrer policy lets the browser say where it comes from: under `no-referrer`, which every answer has,

@@ -186,7 +186,8 @@ mod tests {
     fn files_name_each_other_relatively_and_nothing_outside() {
         for File { name, bytes } in FILES {
             let text = std::str::from_utf8(bytes).unwrap();
-            let foreign = text.match_indices("://").map(|(at, _)| &text[at.saturating_sub(5)..(at + 20).min(text.len())]);
+            let foreign =
+                text.match_indices("://").map(|(at, _)| &text[at.saturating_sub(5)..(at + 20).min(text.len())]);
             let foreign: Vec<_> = foreign.filter(|found| !found.contains("www.w3.org")).collect();
             assert_eq!(foreign, [""; 0], "{name}");
         }

@@ -31,3 +31,25 @@ fn the_process_answers_and_becomes_ready() {
         assert!(said.starts_with("HTTP/1.1 200"), "{path}: {said}");
     }
 }
+
+#[test]
+fn a_health_check_needs_neither_token_nor_another_program() {
+    let mut stage = Stage::guarded("");
+    let get = |stage: &Stage, words: &[&str]| {
+        let output = stage.home.command(&[&["ctl", "get"], words].concat()).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), said)
+    };
+    assert_eq!(get(&stage, &["/healthz"]), (Some(0), "alive\n".into()));
+    assert_eq!(get(&stage, &["/healthz", "--json"]), (Some(0), "\"alive\\n\"\n".into()));
+    let (code, heads) = get(&stage, &["/api/v1/heads", "--json"]);
+    let heads: serde_json::Value = serde_json::from_str(&heads).unwrap();
+    assert_eq!((code, &heads["status"]), (Some(0), &"ok".into()));
+    let (code, said) = get(&stage, &["/api/v1/nothing"]);
+    assert!(code == Some(1) && said.contains("GET /api/v1/nothing is answered with 404: "), "{code:?}: {said}");
+    for path in ["healthz", "/health z"] {
+        assert_eq!(get(&stage, &[path]).0, Some(64), "{path}");
+    }
+    stage.daemon.stop(PATIENCE);
+    assert_eq!(get(&stage, &["/healthz"]).0, Some(69), "nobody is there");
+}

@@ -18,7 +18,8 @@ fn the_page_names_files_that_are_kept_for_good() {
     assert_eq!(shell.header("cache-control"), Some("no-store"));
     let files = named(&shell.text());
     assert!(files.len() >= 3, "{files:?}");
-    let kinds = ["image/svg+xml", "text/css; charset=utf-8"].into_iter().chain(repeat("text/javascript; charset=utf-8"));
+    let kinds =
+        ["image/svg+xml", "text/css; charset=utf-8"].into_iter().chain(repeat("text/javascript; charset=utf-8"));
     for (file, kind) in files.iter().zip(kinds) {
         let reply = client.get(&format!("/{file}"));
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)), "{file}");

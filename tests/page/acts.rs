@@ -12,7 +12,9 @@ fn labelled(stage: &Stage) -> u64 {
 /// A key that labels what is seen, until nothing is left; how many were pressed.
 fn press_until_done(stage: &Stage, browser: &crate::browser::Browser, wanted: u64) -> usize {
     let mut pressed = 0;
-    while browser.value("Number(document.querySelector('.place').innerText.match(/(\\d+) left/)[1]) > 0") == true && pressed < 200 {
+    while browser.value("Number(document.querySelector('.place').innerText.match(/(\\d+) left/)[1]) > 0") == true
+        && pressed < 200
+    {
         browser.press(&["1"]);
         pressed += 1;
         if browser.value("edgetuned.labels.open > 20") == true {
@@ -32,7 +34,8 @@ fn a_hundred_labels_take_at_most_105_keys() {
     }
     stage.samples(102);
     let two = stage.good("GET", "samples?limit=2", None);
-    let items = [(0, "nut"), (1, "gear")].map(|(at, label)| serde_json::json!({ "image": two[at]["image"], "label": label }));
+    let items =
+        [(0, "nut"), (1, "gear")].map(|(at, label)| serde_json::json!({ "image": two[at]["image"], "label": label }));
     stage.good("POST", "label", Some(&serde_json::json!({ "items": items })));
     let browser = stage.browser();
     browser.go("#/label?queue=unlabelled");

@@ -65,7 +65,8 @@ impl Driver {
         let mut child = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().ok()?;
         let mut lines = BufReader::new(child.stdout.take()?).lines().map_while(Result::ok);
         // "ChromeDriver was started successfully on port 39211."
-        let port = lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())?;
+        let port =
+            lines.find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())?;
         std::thread::spawn(move || lines.for_each(drop));
         Some(Self { child, port })
     }
@@ -194,7 +195,13 @@ impl Browser {
                 None => (modifiers, key),
             };
             let is_text = key.chars().count() == 1 && modifiers & 2 == 0;
-            let text = if is_text { key } else if key == "Enter" { "\r" } else { "" };
+            let text = if is_text {
+                key
+            } else if key == "Enter" {
+                "\r"
+            } else {
+                ""
+            };
             let code = key_code(key);
             let event = |kind: &str| {
                 json!({ "type": kind, "key": key, "text": if kind == "keyDown" { text } else { "" }, "modifiers": modifiers,

@@ -49,7 +49,10 @@ fn a_daemon_that_is_killed_loses_no_label_that_the_page_calls_confirmed() {
     label_each(&browser, &images);
     browser.until("confirmed.length >= 100", "some labels are confirmed");
     stage.daemon.take().unwrap().kill();
-    browser.until("[...edgetuned.labels.underWay.values()].some((change) => change.state === 'waiting')", "the page notices");
+    browser.until(
+        "[...edgetuned.labels.underWay.values()].some((change) => change.state === 'waiting')",
+        "the page notices",
+    );
     let toast = browser.text("#toast");
     assert!(toast.contains("does not answer") && toast.contains("wait"), "{toast}");
     let confirmed = browser.value("confirmed");

@@ -38,7 +38,11 @@ fn names_and_labels_are_text_and_nothing_else() {
             browser.until("edgetuned.live.state === 'open'", "the stream of messages");
             browser.is_clean(place);
             assert_eq!(browser.value("globalThis.hacked ?? null"), Value::Null, "{place}");
-            assert_eq!(browser.value("document.querySelectorAll('img[src=x], main script').length"), json!(0), "{place}");
+            assert_eq!(
+                browser.value("document.querySelectorAll('img[src=x], main script').length"),
+                json!(0),
+                "{place}"
+            );
         }
     }
     browser.go("#/label?queue=unlabelled");

@@ -33,7 +33,8 @@ fn event(ears: &mut Listener, kind: &str) -> Value {
 
 #[test]
 fn a_device_is_begun_taught_corrected_and_taken_back() {
-    let Some((stage, mut ears)) = Stage::with_broker("training: { schedule: null, min_new_labels: 1000000, cooldown: 1s }")
+    let Some((stage, mut ears)) =
+        Stage::with_broker("training: { schedule: null, min_new_labels: 1000000, cooldown: 1s }")
     else {
         return;
     };

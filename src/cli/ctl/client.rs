@@ -77,6 +77,35 @@ impl Client {
         })
     }
 
+    /// What the daemon answers to `GET` at this path, with its query: the body of an answer that is no refusal.
+    pub fn get(&self, path: &str) -> Result<Bytes, Failure> {
+        if !path.starts_with('/') || path.parse::<hyper::Uri>().is_err() {
+            return Err(Failure::usage(format!("{path:?} is no path of the daemon; write one such as /healthz")));
+        }
+        let lost = |why: String| {
+            Failure::unavailable(format!("the daemon at {} gave no answer ({why}); ask again", self.path.display()))
+        };
+        self.runtime.block_on(async {
+            let stream = self.connect().await?;
+            let answered = async {
+                let response = send(stream, Method::GET, path, String::new()).await?;
+                let status = response.status();
+                let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+                body.map(|body| (status, body.to_bytes())).map_err(|error| error.to_string())
+            };
+            let answered = timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err("it takes too long".into()));
+            let (status, body) = answered.map_err(lost)?;
+            if status.is_success() {
+                return Ok(body);
+            }
+            let why = match Answer::decode(&body) {
+                Ok(Answer::Error { error }) => error.message,
+                _ => String::from_utf8_lossy(&body).trim_end().to_owned(),
+            };
+            Err(Failure::failed(format!("GET {path} is answered with {}: {why}", status.as_u16())))
+        })
+    }
+
     /// Calls `take` with each message of the daemon, or the number of those that were missed, until the stream ends or `take`
     /// fails.
     pub fn watch(&self, mut take: impl FnMut(Frame<'_>) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -29,6 +29,12 @@ pub fn print(command: &CtlCommand, data: &Value, output: Output) -> Result<(), F
     output.print(data, |out| out.write_all(&words))
 }
 
+/// Prints the body of an answer: as it came, or for programs as the JSON that it is, else as a string.
+pub fn body(bytes: &[u8], output: Output) -> Result<(), Failure> {
+    let value = serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into());
+    output.print::<Value>(&value, |out| out.write_all(bytes))
+}
+
 /// The data of an answer to `C`.
 fn of<C: Spec>(data: &Value) -> io::Result<C::Data> {
     C::Data::deserialize(data).map_err(io::Error::from)
@@ -83,7 +89,7 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
         CtlCommand::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
         CtlCommand::Trainings(_) => trainings(&Vec::deserialize(data)?, out),
         CtlCommand::Events(_) => events(data, out),
-        CtlCommand::Watch | CtlCommand::Request { .. } => {
+        CtlCommand::Watch | CtlCommand::Get { .. } | CtlCommand::Request { .. } => {
             serde_json::to_writer_pretty(&mut *out, data)?;
             writeln!(out)
         }

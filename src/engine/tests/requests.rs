@@ -77,7 +77,8 @@ fn a_client_that_begins_to_watch_is_shown_what_is_retained_and_the_broker_is_not
             act => panic!("{act:?}"),
         })
         .collect();
-    for topic in ["info", "health", "review", "train/state", "config/reported", "update/backbone/state", "alert/drift"] {
+    for topic in ["info", "health", "review", "train/state", "config/reported", "update/backbone/state", "alert/drift"]
+    {
         assert!(topics.contains(topic), "{topic}: {topics:?}");
     }
     let connected = engine.step(at(0), Event::Broker(BrokerEvent::Connected { refused: vec![], downgraded: vec![] }));
