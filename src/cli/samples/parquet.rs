@@ -91,9 +91,12 @@ fn labels(file: File, names_tasks: bool) -> Result<Read, String> {
     let reader = SerializedFileReader::new(file).map_err(hint)?;
     let projection = projection(reader.metadata().file_metadata().schema(), names_tasks)?;
     // What a file says of its size is no reason to read for ever.
-    let rows = reader.metadata().row_groups().iter().map(RowGroupMetaData::num_rows);
-    if rows.fold(0_i64, |all, rows| all.saturating_add(rows.max(0))) > ROWS_MAX {
+    let groups = reader.metadata().row_groups();
+    if groups.iter().fold(0_i64, |all, group| all.saturating_add(group.num_rows().max(0))) > ROWS_MAX {
         return Err(format!("it has more than {ROWS_MAX} rows; divide it"));
+    }
+    if !groups.iter().all(has_a_value_for_each_row) {
+        return Err("its columns are shorter or longer than its rows are many; write it again".into());
     }
     let mut found = Read::default();
     for (line, row) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(hint)?) {
@@ -106,6 +109,12 @@ fn labels(file: File, names_tasks: bool) -> Result<Read, String> {
         }
     }
     Ok(found)
+}
+
+/// Whether every column that is no list has as many values, or places without one, as there are rows.
+fn has_a_value_for_each_row(group: &RowGroupMetaData) -> bool {
+    let mut columns = group.columns().iter().filter(|column| column.column_descr().max_rep_level() == 0);
+    columns.all(|column| column.num_values() == group.num_rows())
 }
 
 /// The columns that count, as the file writes their names.
@@ -148,6 +157,7 @@ fn text<'a>(row: &'a Row, wanted: &str) -> Result<&'a str, String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::FileExt as _;
 
     use super::*;
     use crate::engine::LabelSource;
@@ -202,15 +212,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.parquet");
         let whole = bytes(&rows(8), None).expect("is written");
+        fs::write(&path, &whole).expect("there is room");
+        let file = File::options().write(true).open(&path).expect("it is there");
+        let put = |byte: u8, place: usize| file.write_all_at(&[byte], place as u64).expect("there is room");
         let mut refused = 0;
-        for place in 0..whole.len() {
-            let mut damaged = whole.clone();
-            damaged[place] ^= 0x55;
-            fs::write(&path, &damaged).expect("there is room");
+        for (place, byte) in whole.iter().enumerate() {
+            put(byte ^ 0x55, place);
             refused += usize::from(read(&path, false).is_err());
+            put(*byte, place);
         }
-        for length in 0..whole.len() {
-            fs::write(&path, &whole[..length]).expect("there is room");
+        assert_eq!(read(&path, false).expect("is whole again").lines.len(), 8);
+        for length in (0..whole.len()).rev() {
+            file.set_len(length as u64).expect("it is a file");
             assert!(read(&path, false).is_err(), "of {} bytes {length}", whole.len());
         }
         assert!(refused > whole.len() / 10, "{refused} of {}", whole.len());
