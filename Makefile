@@ -10,7 +10,7 @@ SECTION ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: bench-states home-assistant page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: bench-states formats home-assistant page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 .PHONY: container add-on try-container
 
 help: ## list the targets
@@ -75,6 +75,9 @@ backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED
 
 placeholder: setup ## a day of the same picture under new names, one file in ten broken
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test placeholder -- --ignored --nocapture
+
+formats: setup ## what pandas, datasets and Label Studio make of files of labels; needs Python 3.11 or newer (PYTHON=…)
+	python=$$(tools/formats.sh) && EDGETUNED_FORMATS_PYTHON=$$python $(CARGO) test --locked --test cli readers
 
 home-assistant: ## Home Assistant's own word on the discovery documents; needs Python 3.13 (PYTHON=…) and a C compiler
 	python=$$(tools/home_assistant.sh) && \

@@ -22,6 +22,8 @@ mod desk;
 mod export;
 #[path = "cli/family.rs"]
 mod family;
+#[path = "cli/formats.rs"]
+mod formats;
 #[path = "cli/heads.rs"]
 mod heads;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
@@ -32,6 +34,8 @@ mod offline;
 #[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]
 #[path = "support/onnx.rs"]
 mod onnx;
+#[path = "cli/readers.rs"]
+mod readers;
 #[path = "cli/regions.rs"]
 mod regions;
 #[path = "cli/samples.rs"]

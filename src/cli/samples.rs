@@ -1,12 +1,19 @@
 //! `edgetuned samples`: lists stored samples and changes their labels.
 
+mod annotations;
+mod archive;
+mod class_folders;
+mod columns;
+mod export;
 mod file;
 mod forget;
+mod format;
 mod import;
+mod label_studio;
+mod parquet;
+mod pictures;
 mod purge;
 mod undo;
-
-use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -14,9 +21,9 @@ use serde_json::json;
 
 use super::args::Args;
 use super::ctl::ForgetWhat;
-use super::failure::{Failure, one_line};
+use super::failure::Failure;
 use super::now;
-use super::output::{self, Output, write_file};
+use super::output::{self, Output};
 use super::ownership::{Ownership, owned};
 use super::task::{Meant, TaskChoice};
 use super::{configuration, ctl};
@@ -43,25 +50,32 @@ pub enum SamplesCommand {
     /// List every sample with its label and its prediction, oldest first
     #[command(after_help = "Example:\n  edgetuned samples list --unlabelled --limit 20")]
     List(SampleList),
-    /// Export every sample with its label and its metadata to a file
-    #[command(after_help = "Example:\n  edgetuned samples export --out labels.csv")]
-    Export {
-        /// Output file: .csv, or .jsonl (.ndjson) with one object a line
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    /// Export every sample with its label and its metadata to a file, or the pictures themselves by class
+    #[command(
+        long_about = "\
+Export every sample with its label and its metadata to a file, or the pictures themselves by class.
+
+Tables (.csv, .jsonl, .parquet) and tasks of Label Studio (.json) have every sample. A .tar, or a folder, has the pictures of those with a label, in a folder for each class; with --format imagefolder they lie beside a metadata.csv, as Hugging Face's datasets reads it.",
+        after_help = "\
+Examples:
+  edgetuned samples export --out labels.csv
+  edgetuned samples export --out labels.tar
+  edgetuned samples export --out labels/ --format imagefolder
+  edgetuned samples export --out tasks.json --image-root 'http://device:8080/api/v1/images/{image}'"
+    )]
+    Export(export::Export),
     /// Import the labels in a file, while the daemon runs or not
     #[command(
         long_about = "\
 Import the labels in a file, while the daemon runs or not.
 
-Only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are read; an empty label removes the current one. Other columns are ignored, so an exported file can be edited and imported. If any line is bad, nothing changes.",
-        after_help = "Example:\n  edgetuned samples import labels.csv"
+Of a table only 'image', an image's SHA-256 or its first 8 or more digits, and 'label' are read; an empty label removes the current one. Other columns are ignored, so an exported file can be edited and imported. Of a .tar or a folder, each picture gets the name of its class's folder, or what metadata.csv says; nothing is unpacked. Of Label Studio's export as JSON, each image gets what was chosen for it. If any line is bad, nothing changes.",
+        after_help = "\
+Examples:
+  edgetuned samples import labels.csv
+  edgetuned samples import labels.tar"
     )]
-    Import {
-        /// A .csv with a header, or a .jsonl (.ndjson) with one object a line
-        file: PathBuf,
-    },
+    Import(import::Import),
     /// Give every image with one label another one, while the daemon runs or not
     #[command(after_help = "Example:\n  edgetuned samples relabel screw bolt")]
     Relabel {
@@ -130,8 +144,8 @@ pub fn samples(args: &Args, Samples { task, command }: &Samples, output: Output)
     let config = &configuration::load(args)?;
     match command {
         SamplesCommand::List(choice) => list(config, &task.meant(config)?, choice, output),
-        SamplesCommand::Export { out } => export(config, &task.meant(config)?, out, output),
-        SamplesCommand::Import { file } => import::import(config, task, file, output),
+        SamplesCommand::Export(asked) => export::export(config, &task.meant(config)?, asked, output),
+        SamplesCommand::Import(asked) => import::import(config, task, asked, output),
         SamplesCommand::Relabel { from, to } => relabel(config, &task.meant(config)?, from, to, output),
         SamplesCommand::Forget(what) => forget::forget(config, task, what, output),
         SamplesCommand::Undo { change } => undo::undo(config, &task.meant(config)?, *change, output),
@@ -161,20 +175,6 @@ fn list(config: &Config, task: &Meant, choice: &SampleList, output: Output) -> R
         rows.drain(..rows.len().saturating_sub(limit as usize));
     }
     output.print(&rows, |out| output::samples(&rows, out))
-}
-
-fn export(config: &Config, task: &Meant, out: &Path, output: Output) -> Result<(), Failure> {
-    let form = file::form(out, "write")?;
-    let rows = rows(config, task)?;
-    write_file(out, &file::written(&rows, task.name(), form).map_err(Failure::failed)?)?;
-    let done = Exported { out: out.display().to_string(), samples: rows.len() };
-    output.print(&done, |to| writeln!(to, "{} samples in {}", done.samples, one_line(&done.out)))
-}
-
-#[derive(Debug, Serialize)]
-struct Exported {
-    out: String,
-    samples: usize,
 }
 
 /// Gives every image with one label another one: in the store, or by the daemon that works on it.

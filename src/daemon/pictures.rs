@@ -8,7 +8,7 @@ use tracing::debug;
 use super::views::resolve;
 use crate::image::{self, Limits, view};
 use crate::ports::{ImageName, PictureSource};
-use crate::shared::files::read_picture;
+use crate::shared::files::living;
 use crate::store::{Reader, StoreError};
 use crate::words::{SampleId, error_chain};
 
@@ -51,12 +51,8 @@ pub(super) fn bytes_of(
     reader: &Mutex<Reader>,
     limits: &Limits,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    for path in files {
-        match read_picture(path, limits) {
-            Ok(picture) if picture.id == *id => return Ok(Some(picture.bytes)),
-            Ok(_) => {}
-            Err(error) => debug!(%error, "a file of a sample"),
-        }
+    if let Some((_, bytes)) = living(id, files, limits) {
+        return Ok(Some(bytes));
     }
     reader.lock().unwrap_or_else(PoisonError::into_inner).picture(id)
 }

@@ -157,6 +157,19 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
     decoded.unwrap_or_else(|_| Err(BadImage::Decode { format: name, reason: "the decoder panicked".into() }))
 }
 
+/// The ending that a file with these first bytes is called by, `jpg`, `png`, `webp` or `bmp`; `None` where they begin
+/// no image that [`decode`] reads.
+#[must_use]
+pub fn ending_of(bytes: &[u8]) -> Option<&'static str> {
+    match format_of(bytes).ok()?.0 {
+        ImageFormat::Jpeg => Some("jpg"),
+        ImageFormat::Png => Some("png"),
+        ImageFormat::WebP => Some("webp"),
+        ImageFormat::Bmp => Some("bmp"),
+        _ => None,
+    }
+}
+
 fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
     match image::guess_format(bytes) {
         Ok(format @ ImageFormat::Jpeg) => Ok((format, "JPEG")),

@@ -31,12 +31,15 @@ fn oriented(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 #[test]
 fn all_four_formats_are_recognised_by_content() {
     let image = picture(40, 30);
-    for format in FORMATS {
-        let rgb = decoded(&file(image.clone(), format)).unwrap();
+    for (format, ending) in FORMATS.into_iter().zip(["jpg", "png", "webp", "bmp"]) {
+        let bytes = file(image.clone(), format);
+        assert_eq!(ending_of(&bytes), Some(ending));
+        let rgb = decoded(&bytes).unwrap();
         assert_eq!((rgb.width(), rgb.height()), (40, 30), "{format:?}");
         let worst = rgb.pixels().iter().zip(image.as_raw()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         assert!(worst <= if format == ImageFormat::Jpeg { 60 } else { 0 }, "{format:?}: {worst}");
     }
+    assert_eq!(ending_of(b"GIF89a"), None);
 }
 
 #[test]

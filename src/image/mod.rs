@@ -11,7 +11,7 @@ mod region;
 mod thumbnail;
 mod whole;
 
-pub use decode::{BadImage, Limits, Rgb, decode};
+pub use decode::{BadImage, Limits, Rgb, decode, ending_of};
 pub use outline::{Outline, outlined};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};
 pub use thumbnail::{BYTES_MAX as THUMBNAIL_BYTES_MAX, thumbnail, view};

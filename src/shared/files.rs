@@ -84,6 +84,19 @@ pub fn read_picture(path: &Path, limits: &Limits) -> Result<Picture, PictureErro
     Ok(Picture { id: SampleId::of(&bytes), bytes, stamp: after })
 }
 
+/// A sample's bytes as the first of its `files` that still has them, with that file; `None` where none has.
+#[must_use]
+pub fn living<'a>(id: &SampleId, files: &'a [PathBuf], limits: &Limits) -> Option<(&'a Path, Vec<u8>)> {
+    files.iter().find_map(|path| match read_picture(path, limits) {
+        Ok(picture) if picture.id == *id => Some((path.as_path(), picture.bytes)),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(%error, "a file of a sample");
+            None
+        }
+    })
+}
+
 /// Why a key's file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {

@@ -255,8 +255,8 @@ fn every_bad_line_is_reported_and_nothing_changes() {
 fn files_that_hold_no_labels_are_refused() {
     let desk = prepared();
     fails(&desk, "import gone.csv", 1, &["cannot read gone.csv", "give the path"]);
-    fails(&desk, "import labels.txt", 64, &["cannot read labels.txt", ".csv, .jsonl or .ndjson"]);
-    fails(&desk, "export --out labels.xlsx", 64, &["cannot write labels.xlsx", ".csv, .jsonl or .ndjson"]);
+    fails(&desk, "import labels.txt", 64, &["cannot read labels.txt", ".csv, .jsonl (.ndjson)"]);
+    fails(&desk, "export --out labels.xlsx", 64, &["cannot write labels.xlsx", ".csv, .jsonl (.ndjson)"]);
     fails(&desk, "export --out gone/labels.csv", 1, &["cannot write gone/labels.csv"]);
     let hostile: [(&[u8], &str); 6] = [
         (b"", "names no column \"image\""),

@@ -178,6 +178,13 @@ fn labels_go_in_and_out_by_task() {
             assert_eq!((refused.code, refused.err.lines().count()), (Some(1), 4), "{}", refused.err);
             assert!(refused.err.contains("about task door, and --task names another"), "{}", refused.err);
         }
+        good(desk, "samples export --task door --out door.parquet");
+        assert_eq!(good(desk, "samples import door.parquet")["unchanged"], 4);
+        let refused = desk.run("--config config.yaml samples import door.parquet --task bin");
+        assert!(refused.err.contains("about task door, and --task names another"), "{}", refused.err);
+        good(desk, "samples export --task door --out door.json");
+        assert_eq!(good(desk, "samples import door.json --task door")["unchanged"], 2);
+        fails(desk, "samples import door.json", 64, &["name one of bin, door with --task"]);
         desk.put("plain.csv", format!("image,label\n{one},empty\n").as_bytes());
         fails(desk, "samples import plain.csv", 64, &["name one of bin, door with --task"]);
         assert_eq!(good(desk, "samples --task bin import plain.csv")["changed"], 1);

@@ -1,5 +1,6 @@
-//! Files of samples and labels: CSV and JSON Lines, by their ending.
+//! What files say of labels, and those of text: CSV and JSON Lines.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -7,35 +8,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cli::failure::{Failure, LineProblem};
+use super::columns::{self, TASK};
+use crate::cli::failure::{Failure, LineProblem, one_line};
 use crate::wire::{ImagePrefix, SampleEntry};
-use crate::words::{Label, SourceId, TaskId};
+use crate::words::{Label, TaskId};
 
 /// A row of 100,000 samples takes some 300 bytes.
 const BYTES_MAX: u64 = 256 << 20;
-
-/// Columns, in the order in which they are written; fields of [`SampleEntry`].
-const COLUMNS: [&str; 10] = [
-    "image",
-    "path",
-    "label",
-    "label_source",
-    "labelled_at",
-    "arrived_at",
-    "predicted",
-    "probability",
-    "group",
-    "fold",
-];
-
-/// The column after these where any sample is a frame.
-const SOURCE: &str = "source";
-
-/// The column after these where any sample is excluded.
-const EXCLUDED: &str = "excluded";
-
-/// The column after these where the configuration names tasks.
-const TASK: &str = "task";
 
 /// A row, with its task where the configuration names tasks.
 #[derive(Debug, Serialize)]
@@ -51,6 +30,8 @@ struct Row<'a> {
 pub struct LabelLine {
     /// Where it begins, from 1.
     pub line: u64,
+    /// What the file calls its picture, in formats where that says more than a line's number.
+    pub name: Option<String>,
     /// Whose label it is, if it says so.
     pub task: Option<TaskId>,
     /// Which image.
@@ -59,78 +40,91 @@ pub struct LabelLine {
     pub label: Option<Label>,
 }
 
-/// A file's format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// With a header; values with commas, quotation marks or line ends are quoted.
-    Csv,
-    /// An object a line.
-    JsonLines,
+/// What is not imported of a file, though nothing is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// What the file calls it.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
-/// The format by the file's extension; `action` is the attempted action, for the error.
-pub fn form(path: &Path, action: &str) -> Result<Form, Failure> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending.as_deref() {
-        Some("csv") => Ok(Form::Csv),
-        Some("jsonl" | "ndjson") => Ok(Form::JsonLines),
-        _ => Err(Failure::usage(format!(
-            "cannot {action} {}: samples come as .csv, .jsonl or .ndjson; name the file so",
-            path.display()
-        ))),
+/// What a file says.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Its labels.
+    pub lines: Vec<LabelLine>,
+    /// What is wrong with it.
+    pub wrong: Vec<LineProblem>,
+    /// What is left out.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// `rows` as the bytes of a table, each with the name of their `task` where that is given.
+pub fn csv(rows: &[SampleEntry], task: Option<&TaskId>) -> io::Result<Vec<u8>> {
+    let columns = columns::of(rows, task);
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(columns.iter().map(|column| column.name))?;
+    for row in rows {
+        writer.serialize(columns.iter().map(|column| (column.cell)(row, task)).collect::<Vec<_>>())?;
     }
+    writer.into_inner().map_err(csv::IntoInnerError::into_error)
 }
 
-/// `rows` as the bytes of a file, each with the name of their `task` where that is given.
-pub fn written(rows: &[SampleEntry], task: Option<&TaskId>, form: Form) -> io::Result<Vec<u8>> {
-    match form {
-        Form::Csv => {
-            let has_frames = rows.iter().any(|row| row.source.is_some());
-            let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            let has_excluded = rows.iter().any(|row| row.excluded);
-            let more = has_frames.then_some(SOURCE).into_iter().chain(has_excluded.then_some(EXCLUDED));
-            writer.write_record(COLUMNS.into_iter().chain(more).chain(task.map(|_| TASK)))?;
-            for row in rows {
-                let SampleEntry { image, path, label, label_source, labelled_at, arrived_at, .. } = row;
-                let SampleEntry { predicted, probability, group, fold, source, excluded, .. } = row;
-                let more: Vec<&str> = (has_frames.then(|| source.as_ref().map_or("", SourceId::as_str)).into_iter())
-                    .chain(has_excluded.then_some(if *excluded { "true" } else { "" }))
-                    .chain(task.map(TaskId::as_str))
-                    .collect();
-                let given = (image, path, label, label_source, labelled_at, arrived_at);
-                writer.serialize((given, (predicted, probability, group, fold), more))?;
-            }
-            writer.into_inner().map_err(csv::IntoInnerError::into_error)
-        }
-        Form::JsonLines => {
-            let mut bytes = Vec::new();
-            for sample in rows {
-                serde_json::to_writer(&mut bytes, &Row { sample, task })?;
-                bytes.push(b'\n');
-            }
-            Ok(bytes)
-        }
+/// The same, an object a line.
+pub fn json_lines(rows: &[SampleEntry], task: Option<&TaskId>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for sample in rows {
+        serde_json::to_writer(&mut bytes, &Row { sample, task })?;
+        bytes.push(b'\n');
     }
+    Ok(bytes)
 }
 
-/// The labels in a file, and its lines that are wrong; what it says of tasks counts where the configuration names some.
-pub fn read(path: &Path, names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<LineProblem>), Failure> {
-    let form = form(path, "read")?;
+/// Says what was left out and why, a line for each reason with the first names.
+pub fn say_left_out(left_out: &[LeftOut], to: &mut dyn io::Write) -> io::Result<()> {
+    const NAMED: usize = 10;
+    let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for LeftOut { name, reason } in left_out {
+        reasons.entry(reason).or_default().push(name);
+    }
+    for (reason, names) in reasons {
+        let named = names[..names.len().min(NAMED)].join(", ");
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more; --json names all"),
+        };
+        writeln!(to, "{}", one_line(&format!("left out: {}, {reason}: {named}{more}", names.len())))?;
+    }
+    Ok(())
+}
+
+/// Why a file cannot be read at all.
+pub fn refused(path: &Path, reason: &str) -> Failure {
+    Failure::failed(format!("cannot read {}: {reason}", path.display()))
+}
+
+/// The same, as the system says it.
+pub fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    refused(path, &format!("{error}; give the path of a file that 'samples export' writes"))
+}
+
+/// The bytes of a file, without a mark of their order.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
-    let refused = |reason: String| Failure::failed(format!("cannot read {}: {reason}", path.display()));
-    read.map_err(|error| refused(format!("{error}; give the path of a file that 'samples export' writes")))?;
+    read.map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(refused(format!("it has more than {BYTES_MAX} bytes; divide it")));
+        return Err(refused(path, &format!("it has more than {BYTES_MAX} bytes; divide it")));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    match form {
-        Form::Csv => from_csv(bytes, names_tasks).map_err(refused),
-        Form::JsonLines => Ok(from_json_lines(bytes, names_tasks)),
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
     }
+    Ok(bytes)
 }
 
-fn from_csv(bytes: &[u8], names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<LineProblem>), String> {
+/// The labels of a table, and its lines that are wrong; what it says of tasks counts where the configuration names some.
+pub fn from_csv(bytes: &[u8], names_tasks: bool) -> Result<Read, String> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
     let header = reader.byte_headers().map_err(|error| error.to_string())?.clone();
     let names: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_lowercase()).collect();
@@ -151,7 +145,7 @@ fn from_csv(bytes: &[u8], names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<Line
     let (image, label) = (column("image")?, column("label")?);
     let has_task = names_tasks && names.iter().any(|name| name == TASK);
     let task = has_task.then(|| column(TASK)).transpose()?;
-    let (mut items, mut wrong) = (Vec::new(), Vec::new());
+    let mut read = Read::default();
     let mut lines = Lines { bytes, at: 0, line: 1 };
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(|error| error.to_string())? {
@@ -167,11 +161,11 @@ fn from_csv(bytes: &[u8], names_tasks: bool) -> Result<(Vec<LabelLine>, Vec<Line
             ))
         };
         match found {
-            Ok(item) => items.push(item),
-            Err(reason) => wrong.push(LineProblem { line, reason }),
+            Ok(item) => read.lines.push(item),
+            Err(reason) => read.wrong.push(LineProblem { line, reason }),
         }
     }
-    Ok((items, wrong))
+    Ok(read)
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {
@@ -180,13 +174,14 @@ fn text(bytes: &[u8]) -> Result<&str, String> {
     })
 }
 
-fn item(line: u64, image: &str, label: &str, task: &str) -> Result<LabelLine, String> {
+/// The label of a line.
+pub fn item(line: u64, image: &str, label: &str, task: &str) -> Result<LabelLine, String> {
     let image = image.trim().parse::<ImagePrefix>().map_err(|error| error.to_string())?;
     let label = label.trim();
     let label = (!label.is_empty()).then(|| Label::new(label)).transpose().map_err(|error| error.to_string())?;
     let task = task.trim();
     let task = (!task.is_empty()).then(|| task.parse::<TaskId>()).transpose().map_err(|error| error.to_string())?;
-    Ok(LabelLine { line, task, image, label })
+    Ok(LabelLine { line, name: None, task, image, label })
 }
 
 /// What counts of an object.
@@ -211,8 +206,9 @@ impl Object {
     }
 }
 
-fn from_json_lines(bytes: &[u8], names_tasks: bool) -> (Vec<LabelLine>, Vec<LineProblem>) {
-    let (mut lines, mut wrong) = (Vec::new(), Vec::new());
+/// The same of objects, one a line.
+pub fn from_json_lines(bytes: &[u8], names_tasks: bool) -> Read {
+    let mut read = Read::default();
     for (index, bytes) in bytes.split(|byte| *byte == b'\n').enumerate() {
         if bytes.trim_ascii().is_empty() {
             continue;
@@ -228,11 +224,11 @@ fn from_json_lines(bytes: &[u8], names_tasks: bool) -> (Vec<LabelLine>, Vec<Line
             item(line, &object.image, object.label.as_deref().unwrap_or_default(), &task)
         });
         match item {
-            Ok(item) => lines.push(item),
-            Err(reason) => wrong.push(LineProblem { line, reason }),
+            Ok(item) => read.lines.push(item),
+            Err(reason) => read.wrong.push(LineProblem { line, reason }),
         }
     }
-    (lines, wrong)
+    read
 }
 
 /// Counts lines up to a place in a text.
@@ -274,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_the_fields_of_a_row() {
+    fn a_table_has_columns_of_frames_and_tasks_where_there_are_some() {
         let id = SampleId::of(b"1");
         let entry = SampleEntry {
             image: id,
@@ -290,20 +286,15 @@ mod tests {
             source: None,
             excluded: false,
         };
-        let object = serde_json::to_value(&entry).expect("plain fields");
-        let mut columns = COLUMNS.map(str::to_owned);
-        columns.sort();
-        assert_eq!(object.as_object().expect("an object").keys().cloned().collect::<Vec<_>>(), columns);
         let frame = SampleEntry { path: None, source: Some("gate".parse().expect("a name")), ..entry.clone() };
-        let text = written(&[entry.clone(), frame], Some(&TaskId::default()), Form::Csv).expect("is written");
+        let text = csv(&[entry.clone(), frame], Some(&TaskId::default())).expect("is written");
         let text = String::from_utf8(text).expect("is text");
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("{},source,task", COLUMNS.join(",")));
+        assert!(lines[0].starts_with("image,path,label,") && lines[0].ends_with(",fold,source,task"), "{text}");
         assert!(lines[1].starts_with(&format!("{id},/1.jpg,,")) && lines[1].ends_with(",,default"), "{text}");
         assert!(lines[2].starts_with(&format!("{id},,,")) && lines[2].ends_with(",gate,default"), "{text}");
         let excluded = SampleEntry { excluded: true, ..entry.clone() };
-        let text =
-            String::from_utf8(written(&[entry, excluded], None, Form::Csv).expect("is written")).expect("is text");
+        let text = String::from_utf8(csv(&[entry, excluded], None).expect("is written")).expect("is text");
         let ends: Vec<&str> = text.lines().map(|line| line.rsplit(',').next().unwrap_or_default()).collect();
         assert_eq!(ends, ["excluded", "", "true"]);
     }

@@ -1,13 +1,14 @@
 //! `edgetuned samples import`: labels from a file, all or none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::file::{self, LabelLine};
-use super::{Ownership, count_new_labels, owned, reader};
+use super::file::{self, LabelLine, LeftOut, Read, say_left_out};
+use super::format::{self, Format};
+use super::{Ownership, annotations, class_folders, count_new_labels, label_studio, owned, parquet, reader};
 use crate::cli::ctl;
 use crate::cli::failure::{Failure, LineProblem};
 use crate::cli::now;
@@ -15,9 +16,9 @@ use crate::cli::output::Output;
 use crate::cli::task::TaskChoice;
 use crate::config::Config;
 use crate::engine::{LabelSource, PENDING_MAX, PendingLabel, Snapshot, StoredSample, TrainingState, Write};
-use crate::store::Store;
+use crate::store::{Reader, SpacesInUse, Store, StoreError};
 use crate::wire::MAX_LABEL_ITEMS;
-use crate::wire::command::{Import, ImportCounts, Imported};
+use crate::wire::command::{self, ImportCounts, Imported};
 use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 /// What an import did.
@@ -27,10 +28,28 @@ struct Done {
     change: Option<u64>,
     #[serde(flatten)]
     counts: ImportCounts,
+    /// What the file has beside that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOut>,
 }
 
-pub fn import(config: &Config, asked: &TaskChoice, path: &Path, output: Output) -> Result<(), Failure> {
-    let (lines, mut wrong) = file::read(path, config.names_tasks())?;
+/// `samples import`
+#[derive(Debug, clap::Args)]
+pub struct Import {
+    /// A .csv with a header, .jsonl, .parquet, .json of Label Studio, or a .tar or folder with a folder for each class
+    pub file: PathBuf,
+    /// Its format [default: by the name of the file]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+}
+
+pub fn import(
+    config: &Config,
+    asked: &TaskChoice,
+    Import { file: path, format }: &Import,
+    output: Output,
+) -> Result<(), Failure> {
+    let Read { lines, mut wrong, left_out } = read(config, asked, path, format::of(path, *format, "read")?)?;
     let lines = with_tasks(config, asked, lines, &mut wrong)?;
     let folder = &config.store.path;
     // Labels may come before the first image, on a device that has no store yet.
@@ -44,10 +63,10 @@ pub fn import(config: &Config, asked: &TaskChoice, path: &Path, output: Output) 
         }
         Ownership::Daemon => {
             let checked = check(path, lines, wrong, &reader(config)?.snapshot()?)?;
-            send(checked, config.names_tasks(), |arguments| ctl::ask::<Import>(config, arguments))?
+            send(checked, config.names_tasks(), |arguments| ctl::ask::<command::Import>(config, arguments))?
         }
     };
-    let done = Done { change: (counts.changed + counts.awaited > 0).then_some(change), counts };
+    let done = Done { change: (counts.changed + counts.awaited > 0).then_some(change), counts, left_out };
     output.print(&done, |out| {
         let ImportCounts { changed, unchanged, awaited, dropped } = done.counts;
         writeln!(out, "labels changed: {changed}, unchanged: {unchanged}")?;
@@ -60,8 +79,30 @@ pub fn import(config: &Config, asked: &TaskChoice, path: &Path, output: Output) 
         if let Some(change) = done.change {
             writeln!(out, "'edgetuned samples undo {change}' takes it back")?;
         }
-        Ok(())
+        say_left_out(&done.left_out, out)
     })
+}
+
+/// What the file at `path` says of labels.
+fn read(config: &Config, asked: &TaskChoice, path: &Path, format: Format) -> Result<Read, Failure> {
+    let names_tasks = config.names_tasks();
+    let refused = |reason: String| file::refused(path, &reason);
+    match format {
+        Format::Csv => file::from_csv(&file::bytes(path)?, names_tasks).map_err(refused),
+        Format::JsonLines => Ok(file::from_json_lines(&file::bytes(path)?, names_tasks)),
+        Format::Parquet => parquet::read(path, names_tasks),
+        Format::Folders | Format::ImageFolder => class_folders::read(path),
+        Format::LabelStudio => {
+            let task = asked.meant(config)?;
+            let samples = match Reader::open(&config.store.path, SpacesInUse::default()) {
+                Ok(reader) => reader.samples(task.id())?,
+                Err(StoreError::Missing { .. }) => Vec::new(),
+                Err(error) => return Err(error.into()),
+            };
+            let control = label_studio::control(task.name());
+            annotations::read(&file::bytes(path)?, control, &annotations::Stored::new(&samples)).map_err(refused)
+        }
+    }
 }
 
 /// The task of each line: the one that it names, or else the one that the command is about.
@@ -123,9 +164,9 @@ fn check(
     snapshot: &Snapshot,
 ) -> Result<Checked, Failure> {
     let samples: BTreeSet<SampleId> = snapshot.samples.iter().copied().collect();
-    let mut named: BTreeMap<(TaskId, String), (u64, Option<Label>)> = BTreeMap::new();
+    let mut named: BTreeMap<(TaskId, String), (String, Option<Label>)> = BTreeMap::new();
     let mut checked = Checked { items: Vec::new(), repeated: 0 };
-    for (task, LabelLine { line, image, label, .. }) in lines {
+    for (task, LabelLine { line, name, image, label, .. }) in lines {
         let sample = match sample_in(&samples, image.as_str()) {
             Ok(sample) => sample,
             Err(reason) => {
@@ -138,13 +179,13 @@ fn check(
         match named.get(&key) {
             Some((first, other)) if *other != label => {
                 let other = other.as_ref().map_or("none", Label::as_str);
-                let reason =
-                    format!("line {first} gives image {image} another label, {other}; remove one of the lines");
+                let here = name.map(|name| format!("{name}: ")).unwrap_or_default();
+                let reason = format!("{here}{first} gives image {image} another label, {other}; remove one of them");
                 wrong.push(LineProblem { line, reason });
             }
             Some(_) => checked.repeated += 1,
             None => {
-                named.insert(key.clone(), (line, label.clone()));
+                named.insert(key.clone(), (name.unwrap_or_else(|| format!("line {line}")), label.clone()));
                 let (task, digits) = key;
                 checked.items.push(Item { task, sample, digits, label });
             }
