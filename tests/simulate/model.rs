@@ -26,8 +26,10 @@ pub struct Model {
     pub sources: BTreeMap<SampleId, SourceId>,
     /// What each task knows, by its name.
     pub tasks: BTreeMap<TaskId, Known>,
-    /// Every label that was ever given, oldest first.
+    /// Every label that was ever given and every exclusion, oldest first.
     pub history: Vec<Line>,
+    /// Samples of tasks that were out of the configuration when a change of theirs was undone: they stay as they were.
+    pub undone_while_out: BTreeSet<(TaskId, SampleId)>,
     pub files: BTreeMap<PathBuf, (FileStamp, FileDisposition)>,
     pub class_folders: Option<ClassFolders>,
     /// Files whose sample was evicted.
@@ -171,8 +173,12 @@ impl Model {
             Write::ClassFolders(folders) => self.class_folders = Some(folders),
             Write::ChangeUndone { change } => {
                 assert!(change <= self.changes, "nobody made change {change}");
-                let of_it = self.history.iter_mut().filter(|line| line.change == Some(change));
-                of_it.for_each(|line| line.is_undone = true);
+                for line in self.history.iter_mut().filter(|line| line.change == Some(change)) {
+                    line.is_undone = true;
+                    if !self.spaces.is_empty() && !self.spaces.contains_key(&line.task) {
+                        self.undone_while_out.insert((line.task.clone(), line.id));
+                    }
+                }
             }
             Write::PendingLabel(awaited) => {
                 self.changes = self.changes.max(awaited.change.unwrap_or(0));

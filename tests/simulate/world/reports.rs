@@ -56,7 +56,7 @@ impl World {
     /// A training is accepted where there are labels of two classes, and refused where there are not.
     fn check_trainable(&self, payload: &[u8]) {
         let json: Value = serde_json::from_slice(payload).unwrap_or_default();
-        let classes = |known: &Known| known.samples.values().flatten().map(|(label, _)| label.clone()).collect();
+        let classes = |known: &Known| known.classes().into_iter().cloned().collect();
         let labels: Vec<BTreeSet<Label>> = self.model.tasks.values().map(classes).collect();
         // A transaction that is asked about again has the answer of its time.
         let (is_accepted, is_refused) = (json["status"] == "ok", json["error"]["code"] == "not_possible");
