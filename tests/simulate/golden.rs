@@ -267,6 +267,7 @@ fn write(write: &Write) -> String {
 
 fn act(act: &Act) -> String {
     match act {
+        Act::Show { topic, payload: bytes } => format!("show {topic} {}", payload(bytes)),
         Act::Publish { topic, payload: bytes } => format!("publish {topic} {}", payload(bytes)),
         Act::Ack(delivery) => format!("acknowledge {delivery}"),
         Act::Answer { ticket, response } => format!("answer {ticket} {}", of(&**response)),

@@ -228,6 +228,7 @@ mod tests {
             arrived_at: Timestamp(0),
             predicted: None,
             group: SampleId::of(b""),
+            excluded: false,
         };
         Stored::new(&paths.iter().map(sample).collect::<Vec<_>>())
     }

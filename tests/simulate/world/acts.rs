@@ -55,6 +55,8 @@ impl World {
         match act {
             // The simulated cameras send as they like.
             Act::SendOutbox | Act::Systemd(_) | Act::LogEvent(_) | Act::Burst(_) => {}
+            // Nobody watches.
+            Act::Show { .. } => unreachable!("no client began to watch"),
             Act::IngestFrame { source } => self.read_frame(source),
             Act::IngestPicture { id } => self.read_picture(id),
             Act::AdaptToBroker(terms) => self.adapt(*terms),
