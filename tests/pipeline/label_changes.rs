@@ -136,3 +136,53 @@ fn import_and_undo_do_the_same_while_the_daemon_runs_and_while_it_is_stopped() {
     assert_eq!(undone, [latest, first, renamed]);
     assert_eq!(runs[12], json!([1, {"error": "there is no change of labels to undo"}]));
 }
+
+/// Images that are excluded, get another label meanwhile, and are brought back; what is said and what is stored.
+fn set_aside(stops: bool) -> Vec<Value> {
+    let mut desk = Desk::new(stops);
+    let [nut, bolt] = [Part::Nut, Part::Bolt].map(|part| picture(part, 5));
+    for (samples, (path, bytes)) in (1..).zip([("1.jpg", &nut), ("2.jpg", &bolt)]) {
+        desk.takes_in(path, bytes, samples);
+    }
+    let items = json!([{"image": name(&nut), "label": "cog"}, {"image": name(&bolt), "label": "bolt"}]);
+    good(desk.runs(), "label", &json!({ "items": items }));
+    good(desk.runs(), "exclude", &json!({"images": [name(&nut)]}));
+    let mut said = vec![desk.does(&["relabel", "cog", "washer"], &["set", "kept", "change"])];
+    let listed = |desk: &mut Desk| -> Value {
+        let (_, rows) = desk.samples(&["list"]);
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| json!([row["label"], row["excluded"], row["fold"].is_null()]))
+            .collect()
+    };
+    said.push(listed(&mut desk));
+    desk.does(&["export", "--out", "all.csv"], &["samples"]);
+    let file = fs::read_to_string(desk.home.camera().with_file_name("all.csv")).unwrap();
+    said.push(file.lines().map(|line| line.rsplit(',').next().unwrap_or_default()).collect());
+    said.push(desk.does(&["undo", "2"], &UNDONE));
+    said.push(listed(&mut desk));
+    let (_, history) = desk.samples(&["history", &name(&nut)]);
+    let line = |line: &Value| json!([line["label"], line["excluded"], line["source"], line["change"], line["undone"]]);
+    said.push(history.as_array().unwrap().iter().map(line).collect());
+    said
+}
+
+#[test]
+fn an_exclusion_is_undone_the_same_while_the_daemon_runs_and_while_it_is_stopped() {
+    let (runs, stopped) = (set_aside(false), set_aside(true));
+    assert_eq!(runs, stopped, "by the daemon and in the store");
+    assert_eq!(runs[0], json!([1, 0, 3]), "it keeps its label, which may change");
+    assert_eq!(runs[1], json!([["washer", true, true], ["bolt", null, false]]));
+    assert_eq!(runs[2], json!(["excluded", "true", ""]));
+    assert_eq!(runs[3].as_array().unwrap()[..5], [json!(2), json!("mqtt"), json!(1), json!(0), json!(0)]);
+    assert_eq!(runs[3][5][0]["excluded"], false);
+    assert_eq!(runs[4], json!([["washer", null, false], ["bolt", null, false]]));
+    let history = json!([
+        ["cog", null, "mqtt", 1, false],
+        [null, true, "mqtt", 2, true],
+        ["washer", null, "mqtt", 3, false],
+        [null, false, "undo", null, false],
+    ]);
+    assert_eq!(runs[5], history);
+}

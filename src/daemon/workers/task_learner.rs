@@ -97,7 +97,9 @@ impl TaskLearner {
         // What is excluded goes at once, and not with the next verdict as a label that was taken away.
         let (excluded, others): (Vec<CurrentLabel>, Vec<CurrentLabel>) =
             reader.labels_of(&self.parts.task, ids)?.into_iter().partition(|sample| sample.excluded);
-        others.iter().for_each(|sample| self.take(sample));
+        for sample in &others {
+            self.take(sample);
+        }
         self.forget(&excluded);
         self.correct();
         Ok(())

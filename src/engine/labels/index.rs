@@ -91,7 +91,7 @@ impl SampleIndex {
             let folder = folder.map(|folder| index.classes.number(&folder));
             index.judged(&id, folder);
             if let Some((label, source)) = label {
-                index.set_label(id, Some(label), source);
+                index.set_label(id, Some(&label), source);
             } else if let Some(known) = index.samples.get_mut(&id) {
                 known.spoke_last = removed_by;
             }
@@ -265,8 +265,8 @@ impl SampleIndex {
     }
 
     /// Sets or removes a known sample's label.
-    pub fn set_label(&mut self, id: SampleId, label: Option<Label>, source: LabelSource) -> Changed {
-        let class = label.as_ref().map(|label| self.classes.number(label));
+    pub fn set_label(&mut self, id: SampleId, label: Option<&Label>, source: LabelSource) -> Changed {
+        let class = label.map(|label| self.classes.number(label));
         let Some(known) = self.samples.get_mut(&id) else { return Changed::Nothing };
         let (former, spoke_last) = (known.label, known.spoke_last);
         if former == class && (spoke_last.is_none() || is_person(spoke_last) == is_person(Some(source))) {
@@ -325,7 +325,8 @@ mod tests {
     fn counts_follow_relabelling_and_removal() {
         let labelled = StoredSample { label: Some((label("nut"), LabelSource::Folder)), ..StoredSample::new(id(1, 0)) };
         let mut index = SampleIndex::new(vec![labelled], vec![]);
-        let set = |index: &mut SampleIndex, label: Option<Label>, source| index.set_label(id(1, 0), label, source);
+        let set =
+            |index: &mut SampleIndex, label: Option<Label>, source| index.set_label(id(1, 0), label.as_ref(), source);
         assert_eq!(set(&mut index, Some(label("gear")), LabelSource::Mqtt), Changed::Label);
         assert_eq!(
             set(&mut index, Some(label("gear")), LabelSource::Import),
@@ -344,7 +345,7 @@ mod tests {
         assert_eq!(set(&mut index, Some(label("nut")), LabelSource::Mqtt), Changed::Label);
         assert!(index.remove(&id(1, 0)) && !index.remove(&id(1, 0)));
         assert_eq!(index.labelled(), 0);
-        let unknown = index.set_label(id(9, 9), Some(label("nut")), LabelSource::Mqtt);
+        let unknown = index.set_label(id(9, 9), Some(&label("nut")), LabelSource::Mqtt);
         assert_eq!(unknown, Changed::Nothing, "unknown images take no label");
     }
 
@@ -358,7 +359,7 @@ mod tests {
         assert!(index.exclude(&id(1, 0), true) && !index.exclude(&id(1, 0), true) && !index.exclude(&id(9, 0), true));
         assert_eq!((counted(&index), index.counts().len()), ((0, 2), 0));
         assert_eq!(index.label(&id(1, 0)), Some(&label("nut")));
-        index.set_label(id(1, 0), Some(label("gear")), LabelSource::Mqtt);
+        index.set_label(id(1, 0), Some(&label("gear")), LabelSource::Mqtt);
         index.set_label(id(2, 0), None, LabelSource::Mqtt);
         assert_eq!(counted(&index), (0, 1));
         assert!(index.exclude(&id(1, 0), false) && index.exclude(&id(2, 0), false));

@@ -222,7 +222,7 @@ impl Sheet {
         change: Option<u64>,
     ) -> Changed {
         let was_labelled = self.index.label(&id).is_some();
-        let changed = self.index.set_label(id, label.clone(), source);
+        let changed = self.index.set_label(id, label.as_ref(), source);
         if changed == Changed::Label {
             under_way.count_label(id, was_labelled, label.is_some());
         }

@@ -118,6 +118,13 @@ fn store(rng: &mut ChaCha8Rng, settings: &Settings) -> Model {
     model
 }
 
+/// What somebody does in three lives of ten, drawn apart, so that the other lives are what they were.
+fn drawn_apart(seed: u64) -> Actions {
+    let [excludes, switches] = [0x0065_7863_6c75_6465, 0x0073_7769_7463_6865]
+        .map(|what: u64| ChaCha8Rng::seed_from_u64(seed ^ what).random_bool(0.3));
+    Actions { switches, excludes, ..Actions::default() }
+}
+
 /// Plays one life, until everything has come to rest.
 fn live(seed: u64) -> (World, Actions) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
@@ -151,7 +158,7 @@ fn live(seed: u64) -> (World, Actions) {
         signed_again: 0.3,
     };
     let mut actions =
-        Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..Actions::default() };
+        Actions { audits_only: rng.random_bool(0.25), sets_clock: rng.random_bool(0.3), ..drawn_apart(seed) };
     actions.purges = purges;
     actions.revises = drawn.is_some_and(|drawn| drawn.revises);
     if actions.audits_only {
@@ -170,9 +177,6 @@ fn live(seed: u64) -> (World, Actions) {
     }
     let flood = floods::Flood::random(&mut rng, STEPS);
     actions.forgets = rng.random_bool(0.3);
-    // Drawn apart, so that the other lives are what they were.
-    actions.excludes = ChaCha8Rng::seed_from_u64(seed ^ 0x0065_7863_6c75_6465).random_bool(0.3);
-    actions.switches = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_7769_7463_6865).random_bool(0.3);
     for step in 0..STEPS {
         if flood.broken == Some(step) {
             floods::broken_pictures(&mut world, &mut actions);

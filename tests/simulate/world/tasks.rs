@@ -180,9 +180,11 @@ impl World {
             Write::TrainingState { task, state } => {
                 let before = &self.model.of(task).training;
                 assert!(state.next_id >= before.next_id, "the trainings of {task} are counted anew");
-                // One that another head made worthless is carried out again, whatever became of the labels.
-                let is_again = state.due.as_ref().is_some_and(|order| order.reason == "another head serves");
-                let is_new = state.due.is_some() && state.due != before.due && !is_again;
+                // One that another head made worthless is carried out again, whatever became of the labels; one for a drift is
+                // ordered at a label, of which others may follow in the same change.
+                let is_for_labels = |reason: &str| !["another head serves", "drift"].contains(&reason);
+                let is_new = state.due.as_ref().is_some_and(|order| is_for_labels(&order.reason));
+                let is_new = is_new && state.due != before.due;
                 let classes = self.model.of(task).classes();
                 assert!(!is_new || classes.len() > 1, "a training of {task} is ordered, which could learn {classes:?}");
             }
