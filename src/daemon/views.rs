@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 
 use crate::eval::{HeldOutAnswers, PROJECTION_SAMPLES, Projection};
 use crate::ports::{ImageName, NoView, SampleViews};
@@ -294,7 +294,7 @@ fn nearest(
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    f64::from(ArrayView1::from(a).dot(&ArrayView1::from(b)))
 }
 
 fn norm(vector: &[f32]) -> f64 {

@@ -37,7 +37,9 @@ fn door() -> TaskId {
 /// Sample `n`: of the class of its burst, and near others of it.
 fn sample(n: u64, dim: usize) -> Write {
     let group = n / 2 * 2;
-    let noise = |place: usize| f32::from(id(n).0.0[place % 32]) / 256.0;
+    let bytes = id(n).0.0;
+    let noise =
+        |place: usize| f32::from(bytes[(place + place / 32 * usize::from(bytes[place / 32 % 32])) % 32]) / 256.0;
     let direction = |place: usize| f32::from(u8::from(place as u64 % 3 == group / 2 % 3));
     let predicted = Predicted { label: label(n), probability: 0.5, head: 1 };
     Write::Sample(Box::new(NewSample {

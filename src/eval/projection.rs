@@ -12,7 +12,7 @@ const DIRECTIONS: usize = 8;
 /// Passes over the embeddings at most.
 const PASSES: usize = 60;
 /// The relative change of both variances in a pass at which the directions stand.
-const TOLERANCE: f64 = 1e-7;
+const TOLERANCE: f64 = 1e-5;
 /// Sweeps of Jacobi's method; a matrix this small needs fewer.
 const SWEEPS: usize = 30;
 /// What is left of a column that others span, beside its length before.

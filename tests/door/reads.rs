@@ -244,6 +244,20 @@ fn reads_need_the_token_at_the_door_and_none_at_the_socket() {
 }
 
 #[test]
+fn everything_that_is_described_is_there() {
+    let stage = Stage::set("");
+    for (path, methods) in Described::read().0["paths"].as_object().unwrap() {
+        if methods.get("get").is_none() {
+            continue;
+        }
+        let reply = stage.client().get(&path.replace("{image}", &"0".repeat(64)));
+        let code = serde_json::from_slice(&reply.body).map(|body: Value| body["error"]["code"].clone());
+        let is_unknown = reply.status == 405 || code.is_ok_and(|code| code == "unknown_request");
+        assert!(!is_unknown, "{path}: {} {}", reply.status, reply.text());
+    }
+}
+
+#[test]
 fn requests_that_are_read_answer_as_described() {
     let stage = Stage::set("");
     let described = Described::read();

@@ -53,7 +53,7 @@ fn reports_are_kept_as_they_are_published_with_or_without_a_broker() {
             KeptReport::Event { .. } => None,
         });
         let (task, number, payload, found) = training.expect("a result is kept");
-        assert_eq!((task, number, found), (&TaskId::default(), 0, &answers()), "{broker:?}");
+        assert_eq!((task, number, found), (&TaskId::default(), 1, &answers()), "{broker:?}");
         assert_eq!(sent(&step, &Topic::TrainResult), [&payload[..]], "{broker:?}");
         let events = kept(&step).into_iter().filter(|report| matches!(report, KeptReport::Event { .. })).count();
         assert_eq!(events, sent(&step, &Topic::Event).len(), "{broker:?}");

@@ -37,7 +37,7 @@ fn document() -> Value {
                             door. docs/http.md says who may do what.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        "servers": [{ "url": ".", "description": "The device, below whatever prefix a proxy gives it." }],
+        "servers": [{ "url": "../..", "description": "The device, below whatever prefix a proxy gives it." }],
         "security": [{ "bearer": [] }, {}],
         "paths": paths,
         "components": {
@@ -114,6 +114,12 @@ fn paths(schemas: &mut SchemaSet) -> Value {
     );
     let document = json!({ "type": "object", "required": ["openapi", "paths"] });
     add("/api/v1/openapi.json", "get", Operation::new("This document.").json(&document));
+    let form = json!({ "type": "object", "required": ["token"], "properties": { "token": { "type": "string" } } });
+    add("/login", "get", Operation::new("The form to sign in, at a door.").open().text("text/html"));
+    let sign_in = Operation::new("Signs in, at a door: sets the cookie of a session.").open().takes_form(&form);
+    let sign_in = sign_in.good("303", "The session began.").also("401", "The token is wrong; the form, again.");
+    add("/login", "post", sign_in);
+    add("/logout", "post", Operation::new("Ends the session, at a door.").good("204", "It ended."));
     add("/healthz", "get", Operation::new("Whether the process answers.").open().text("text/plain"));
     let ready = Operation::new("Whether the daemon does its work.").open().text("text/plain");
     add("/readyz", "get", ready.fails("503", "It does not, for the reason in the text."));

@@ -13,6 +13,8 @@ pub(super) struct Operation {
     /// Further answers, by status.
     others: Map<String, Value>,
     is_open: bool,
+    /// The answer where all is well, and what it means.
+    good: (&'static str, &'static str),
 }
 
 impl Operation {
@@ -25,6 +27,7 @@ impl Operation {
             headers: Map::new(),
             others: Map::new(),
             is_open: false,
+            good: ("200", "It is so."),
         }
     }
 
@@ -44,6 +47,13 @@ impl Operation {
     /// It takes a body in JSON.
     pub fn takes(mut self, schema: &Value) -> Self {
         self.body = Some(json!({ "required": false, "content": { "application/json": { "schema": schema } } }));
+        self
+    }
+
+    /// It takes a form.
+    pub fn takes_form(mut self, schema: &Value) -> Self {
+        let content = json!({ "application/x-www-form-urlencoded": { "schema": schema } });
+        self.body = Some(json!({ "required": true, "content": content }));
         self
     }
 
@@ -89,6 +99,12 @@ impl Operation {
         self.also("304", "Nothing changed since.")
     }
 
+    /// It answers so where all is well.
+    pub fn good(mut self, status: &'static str, about: &'static str) -> Self {
+        self.good = (status, about);
+        self
+    }
+
     /// It may answer so, too.
     pub fn also(mut self, status: &str, about: &str) -> Self {
         self.others.insert(status.into(), json!({ "description": about }));
@@ -117,7 +133,7 @@ impl Operation {
 
     /// Its entry below the path.
     pub fn described(self, path: &str, method: &str) -> Value {
-        let Self { about, mut parameters, body, content, headers, others, is_open } = self;
+        let Self { about, mut parameters, body, content, headers, others, is_open, good: (status, meaning) } = self;
         if path.contains("{image}") {
             parameters.insert(
                 0,
@@ -128,11 +144,14 @@ impl Operation {
                 }),
             );
         }
-        let mut good = json!({ "description": "It is so.", "content": content });
+        let mut good = json!({ "description": meaning });
+        if !content.is_empty() {
+            good["content"] = content.into();
+        }
         if !headers.is_empty() {
             good["headers"] = headers.into();
         }
-        let mut responses = Map::from_iter([("200".to_owned(), good)]);
+        let mut responses = Map::from_iter([(status.to_owned(), good)]);
         responses.extend(others);
         if !is_open {
             responses.insert("default".into(), json!({ "$ref": "#/components/responses/Error" }));
