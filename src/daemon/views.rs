@@ -207,7 +207,7 @@ impl Listed {
             columns.push(IndexEntry {
                 label: entry.label.map(|class| places[class]),
                 predicted: entry.predicted.map(|(class, probability)| (places[class], probability)),
-                fold: if entry.label.is_some() { folds.next() } else { None },
+                fold: if entry.label.is_some() && !entry.excluded { folds.next() } else { None },
                 ..entry
             });
         }
@@ -223,7 +223,8 @@ fn folds(
     places: &[usize],
     seed: u64,
 ) -> Vec<usize> {
-    let labelled = rows.iter().zip(groups).filter_map(|((_, entry), group)| Some((entry.label?, *group)));
+    let learned = rows.iter().zip(groups).filter(|((_, entry), _)| !entry.excluded);
+    let labelled = learned.filter_map(|((_, entry), group)| Some((entry.label?, *group)));
     let (labels, groups): (Vec<Label>, Vec<SampleId>) =
         labelled.filter_map(|(class, group)| Some((classes.get(places[class])?.clone(), group))).unzip();
     folds_of(&labels, &groups, seed)

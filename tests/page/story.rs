@@ -106,7 +106,7 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
         browser.click_button("Promote");
         ears.wait("event", "head 2 promoted", |said| said["event_type"] == "promoted" && said["head"]["version"] == 2);
     }
-    browser.until("document.body.innerText.includes('Roll back')", "the way back");
+    browser.until("document.querySelector('.heads tbody').innerText.match(/^2\\s[^]*?in service/)", "head 2 serves");
     browser.click_button("Roll back");
     browser.until("document.querySelector('dialog[open]')", "the question");
     browser.value("document.querySelector('dialog[open] button[value=yes]').click()");

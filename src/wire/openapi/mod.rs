@@ -112,6 +112,8 @@ fn paths(schemas: &mut SchemaSet) -> Value {
         "get",
         Operation::new("Every message of the daemon, as server-sent events.").text("text/event-stream"),
     );
+    add("/metrics", "get", Operation::new("Figures for Prometheus.").text("text/plain"));
+    add("/", "get", Operation::new("The page.").text("text/html"));
     let document = json!({ "type": "object", "required": ["openapi", "paths"] });
     add("/api/v1/openapi.json", "get", Operation::new("This document.").json(&document));
     let form = json!({ "type": "object", "required": ["token"], "properties": { "token": { "type": "string" } } });
