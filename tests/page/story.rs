@@ -76,43 +76,8 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
     assert_eq!(heard["label"], "nut");
     assert!(seen.as_str().unwrap().starts_with("nut"), "{seen}");
 
-    // One key an image: a wrong label, which a training finds and a person corrects.
-    browser.go(&format!("#/label?queue=one&image={}", &gears[10][..16]));
-    browser.until("document.querySelector('.place').innerText.includes('nut')", "the classes");
-    browser.press(&["1"]);
-    let wrong = stage.until("the wrong label is stored", || {
-        let list = stage.good("GET", "samples?limit=1000", None);
-        let entry = list.as_array().unwrap().iter().find(|entry| entry["image"] == json!(gears[10])).cloned()?;
-        entry["label"].as_str().map(str::to_owned)
-    });
-    let right = if wrong == "nut" { "gear" } else { "nut" };
-    browser.press(&["u"]);
-    stage.until("undo takes it back", || (labels(&stage, "nut") + labels(&stage, "gear") == 20).then_some(()));
-    browser.press(&["Ctrl+Shift+Z"]);
-    stage.until("redo gives it again", || (labels(&stage, "nut") + labels(&stage, "gear") == 21).then_some(()));
-    browser.press(&[if right == "nut" { "1" } else { "2" }]);
-    stage.until("the correction is stored", || (labels(&stage, "nut") + labels(&stage, "gear") == 21).then_some(()));
-
-    // A second head, by force put in service, and rolled back.
-    browser.go("#/training");
-    browser.press(&["t"]);
-    browser.click_button("Train");
-    ears.wait("train/result", "the second training", |said| said["training"] == 2);
-    let second = stage.good("GET", "heads", None);
-    let is_champion = |heads: &Value, at: usize| heads[at]["status"] == "champion";
-    if !is_champion(&second, 1) {
-        browser.until("document.querySelectorAll('.heads tbody tr').length >= 2", "both heads");
-        browser.click_button("Promote head 2");
-        browser.click_button("Promote");
-        ears.wait("event", "head 2 promoted", |said| said["event_type"] == "promoted" && said["head"]["version"] == 2);
-    }
-    browser.until("document.querySelector('.heads tbody').innerText.match(/^2\\s[^]*?in service/)", "head 2 serves");
-    browser.click_button("Roll back");
-    browser.until("document.querySelector('dialog[open]')", "the question");
-    browser.value("document.querySelector('dialog[open] button[value=yes]').click()");
-    let back = event(&mut ears, "rolled_back");
-    assert_eq!((&back["head"]["version"], &back["from"]["version"]), (&json!(1), &json!(2)));
-    browser.until("document.querySelector('.heads tbody').innerText.match(/1\\s[^]*in service/)", "head 1 serves");
+    correct_a_label(&stage, &browser, &gears[10]);
+    roll_back_the_second_head(&stage, &browser, &mut ears);
 
     // Everybody is renamed, and it is taken back.
     stage.good("POST", "relabel", Some(&json!({ "from": "gear", "to": "cog" })));
@@ -121,6 +86,62 @@ fn a_device_is_begun_taught_corrected_and_taken_back() {
     stage.good("POST", "undo", Some(&json!({})));
     assert_eq!(labels(&stage, "cog"), 0);
 
+    change_a_setting(&browser, &mut ears);
     browser.is_clean("at the end");
     browser.close();
+}
+
+/// One key an image: a wrong label, undone, done again, and put right.
+fn correct_a_label(stage: &Stage, browser: &Browser, image: &str) {
+    let label = || {
+        let list = stage.good("GET", "samples?limit=1000", None);
+        let entry = list.as_array().unwrap().iter().find(|entry| entry["image"] == json!(image)).cloned().unwrap();
+        entry["label"].as_str().map(str::to_owned)
+    };
+    browser.go(&format!("#/label?queue=one&image={}", &image[..16]));
+    browser.until("document.querySelector('.place').innerText.includes('nut')", "the classes");
+    browser.press(&["1"]);
+    let wrong = stage.until("the label is stored", label);
+    browser.press(&["u"]);
+    stage.until("undo takes it back", || label().is_none().then_some(()));
+    browser.press(&["Ctrl+Shift+Z"]);
+    stage.until("redo gives it again", || (label().as_ref() == Some(&wrong)).then_some(()));
+    browser.go(&format!("#/label?queue=class&class={wrong}"));
+    browser.go(&format!("#/label?queue=one&image={}", &image[..16]));
+    browser.press(&["2"]);
+    stage.until("the other class is stored", || label().is_some_and(|label| label != wrong).then_some(()));
+}
+
+/// A second head, put in service by hand where the gate refuses it, and the first one back again.
+fn roll_back_the_second_head(stage: &Stage, browser: &Browser, ears: &mut Listener) {
+    browser.go("#/training");
+    browser.press(&["t"]);
+    browser.click_button("Train");
+    ears.wait("train/result", "the second training", |said| said["training"] == 2);
+    if stage.good("GET", "heads", None)[1]["status"] != "champion" {
+        browser.click_button("Promote head 2");
+        browser.click_button("Promote");
+        ears.wait("event", "head 2 promoted", |said| said["event_type"] == "promoted" && said["head"]["version"] == 2);
+    }
+    browser.until("document.querySelector('.heads tbody').innerText.match(/^2\\s[^]*?in service/)", "head 2 serves");
+    browser.click_button("Roll back");
+    browser.until("document.querySelector('dialog[open]')", "the question");
+    browser.value("document.querySelector('dialog[open] button[value=yes]').click()");
+    let back = event(ears, "rolled_back");
+    assert_eq!((&back["head"]["version"], &back["from"]["version"]), (&json!(1), &json!(2)));
+    browser.until("document.querySelector('.heads tbody').innerText.match(/1\\s[^]*in service/)", "head 1 serves");
+}
+
+/// A setting, with its preview; the broker hears that it is in force.
+fn change_a_setting(browser: &Browser, ears: &mut Listener) {
+    browser.go("#/system?view=settings");
+    let field = "[...document.querySelectorAll('.setting')].find((one) => one.querySelector('label')?.textContent.includes('top_k'))?.querySelector('input')";
+    browser.until(field, "the field");
+    browser.value(&format!("({field}.focus(), {field}.select(), 0)"));
+    browser.type_text("5");
+    browser.click_button("Preview");
+    browser.click_button("Apply");
+    let said = ears.wait("config/reported", "the setting", |said| said["applied"] == json!(["prediction.top_k"])).json;
+    assert_eq!(said["effective"]["prediction"]["top_k"], 5);
+    browser.until("document.querySelector('.place').innerText.toLowerCase().includes('trial')", "it is on trial");
 }

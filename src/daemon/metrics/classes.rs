@@ -11,8 +11,9 @@ const SERIES: usize = 100;
 const OTHER: &str = "other";
 
 /// Counts a prediction under its class; under [`OTHER`] where too many classes have been counted, so that a series that
-/// is there stays.
+/// is there stays. `tasks` is how many there are that have not answered yet as well.
 pub(super) fn count(
+    tasks: usize,
     predictions: &mut BTreeMap<(TaskId, String, Certainty), u64>,
     task: TaskId,
     class: &Label,
@@ -24,8 +25,8 @@ pub(super) fn count(
         return;
     }
     // What is left for the others: one series for each task and certainty.
-    let tasks: BTreeSet<&TaskId> = predictions.keys().map(|(task, ..)| task).chain([&key.0]).collect();
-    let own = SERIES.saturating_sub(tasks.len() * Certainty::ALL.len());
+    let heard: BTreeSet<&TaskId> = predictions.keys().map(|(task, ..)| task).chain([&key.0]).collect();
+    let own = SERIES.saturating_sub(heard.len().max(tasks) * Certainty::ALL.len());
     let has_room = predictions.keys().filter(|(_, class, _)| class != OTHER).count() < own;
     let key = if has_room { key } else { (key.0, OTHER.to_owned(), certainty) };
     *predictions.entry(key).or_default() += 1;
@@ -92,7 +93,7 @@ mod tests {
     fn predictions_of_more_classes_than_there_is_room_for_count_as_others_and_none_moves() {
         let (task, mut predictions) = (TaskId::default(), BTreeMap::new());
         for n in (0..300).chain(0..300) {
-            count(&mut predictions, task.clone(), &class(n), Certainty::Sure);
+            count(1, &mut predictions, task.clone(), &class(n), Certainty::Sure);
         }
         assert!(predictions.len() <= SERIES);
         assert_eq!(predictions[&(task.clone(), class(0).as_str().to_owned(), Certainty::Sure)], 2);

@@ -231,7 +231,9 @@ impl Metrics {
         match note {
             Note::Image(result) => self.images.with_label_values(&[result.as_str()]).inc(),
             Note::Prediction { task, class, certainty } => {
-                classes::count(&mut self.counts().predictions, task, &class, certainty);
+                let counts = &mut *self.counts();
+                let tasks = counts.gauges.as_ref().map_or(0, |(_, gauges)| gauges.tasks.len());
+                classes::count(tasks, &mut counts.predictions, task, &class, certainty);
             }
             // Nothing was committed.
             Note::Arrived { .. } if took.is_none() => {}
