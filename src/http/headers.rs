@@ -27,6 +27,9 @@ pub(super) fn secure(answer: &mut Response, is_ingress: bool) {
     ] {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    // A file of the page or a thumbnail says itself for how long it may be kept.
-    answer.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    // What never changes says so itself: a file of the page by its version, a picture by its digest.
+    let is_kept = |value: &HeaderValue| value.as_bytes().ends_with(b"immutable");
+    if !answer.headers().get(header::CACHE_CONTROL).is_some_and(is_kept) {
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
 }

@@ -236,11 +236,22 @@ fn a_scrape_needs_the_token_where_there_is_one_and_the_socket_gives_the_same() {
     assert_eq!(counted.get("{code=\"401\",route=\"other\"}"), Some(&1.0), "{counted:?}");
     assert_eq!(client.with_token(TOKEN).send("POST", "/metrics", b"{}").status, 415);
 
-    let mut stream = UnixStream::connect(stage.home.state().join("edgetuned.sock")).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
+    let at_socket = || {
+        let mut stream = UnixStream::connect(stage.home.state().join("edgetuned.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    };
+    let mut said = at_socket();
     let counted = series(&said, "edgetuned_http_requests_total");
     assert_eq!(counted.get("{code=\"200\",route=\"/metrics\"}"), Some(&1.0), "{counted:?}");
+    // The first figures of the engine are there a moment after its start.
+    let until = Instant::now() + PATIENCE;
+    while !said.contains("edgetuned_samples") {
+        assert!(Instant::now() < until, "no figures of the engine:\n{said}");
+        thread::park_timeout(Duration::from_millis(20));
+        said = at_socket();
+    }
     assert_eq!(there(&said), there(&client.with_token(TOKEN).get("/metrics").text()));
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder};
-use webdriver_http::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
+use webdriver_http::Method;
 
 use crate::daemon::PATIENCE;
 

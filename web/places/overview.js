@@ -106,8 +106,8 @@ export async function open(app, root) {
 
     /** @param {Element} link @param {any} prediction */
     function redraw(link, prediction) {
-        const { image, label, probability, unknown, set } = prediction;
-        const words = unknown ? "unknown" : label === null ? "no answer" : `${label} ${percent(probability)}`;
+        const { image, given, label, probability, unknown, set } = prediction;
+        const words = unknown ? "unknown" : label !== null ? `${label} ${percent(probability)}` : given ? `labelled ${given}` : "no answer";
         const doubt = set && set.length !== 1 ? ` (${set.length ? set.join(" or ") : "none"})` : "";
         say(/** @type {Element} */ (link.lastElementChild), words + doubt);
         link.setAttribute("href", `#/label?${new URLSearchParams({ queue: "one", image: image.slice(0, 16), ...app.about })}`);
@@ -171,7 +171,8 @@ export async function open(app, root) {
         heads = list;
         if (!latest.length) {
             for (let row = samples.n - 1; row >= Math.max(0, samples.n - SHOWN); row -= 1) {
-                latest.push({ image: samples.image(row), label: samples.predictedOf(row), probability: samples.probabilityOf(row) });
+                const given = samples.labelOf(row);
+                latest.push({ image: samples.image(row), given, label: samples.predictedOf(row), probability: samples.probabilityOf(row) });
             }
         }
         drawStrip();
