@@ -63,9 +63,13 @@ get metrics | promtool check metrics || finding "promtool check metrics"
 
 say "schemathesis"
 get api/v1/openapi.json >"$home/openapi.json"
-# What ends the watch, and what takes another backbone into service, is not for a scanner.
+# A stream that never ends, and what takes another backbone into service, is not for a scanner. Left out: whether every
+# value that fits the schema is taken (a task or an image of that name has to exist), and whether 'Allow' names the methods
+# of the very route (the door refuses a method before it looks at the route). Tokens that are wrong on purpose are left out,
+# too: after five of them the door answers nobody at this address for a minute, and 'cargo test --test door' sends them.
 "$FOLDER/venv/bin/schemathesis" run "$home/openapi.json" --url "$BASE" --header "Authorization: Bearer $TOKEN" \
     --max-examples "${PAGE_SCAN_EXAMPLES:-50}" --exclude-path /api/v1/watch --exclude-path /api/v1/switch \
+    --exclude-checks positive_data_acceptance,unsupported_method,allow_header_conformance,ignored_auth \
     --request-timeout 70 --workers 1 --no-color || finding schemathesis
 kill -0 $daemon || { finding "the daemon ended"; tail "$home/log"; }
 grep -i panic "$home/log" && finding "a panic"
@@ -79,7 +83,9 @@ wapiti --url "$BASE/" --header "Cookie: $cookie" --scope folder --flush-session 
 python3 - "$home/wapiti.json" <<'PYTHON' || finding wapiti
 import json, sys
 report = json.load(open(sys.argv[1]))
-findings = [(kind, one["info"], one["path"]) for part in ("vulnerabilities", "anomalies") for kind, all in report[part].items() for one in all]
+# The first is of browsers that are gone, the second a proxy's with TLS.
+known = {"X-XSS-Protection is not set", "Strict-Transport-Security is not set"}
+findings = [(kind, one["info"], one["path"]) for part in ("vulnerabilities", "anomalies") for kind, all in report[part].items() for one in all if one["info"] not in known]
 for finding in findings:
     print("page-scan: wapiti:", *finding)
 print(f"page-scan: wapiti crawled {report['infos'].get('crawled_pages_nbr', '?')} pages, {len(findings)} findings")

@@ -87,7 +87,7 @@ pub(super) fn decide(asked: &Asked<'_>, rules: &Rules<'_>) -> Verdict {
 
 fn judge(asked: &Asked<'_>, rules: &Rules<'_>) -> Result<Verdict, Refusal> {
     let host = host(asked, rules.names)?;
-    if asked.method == "OPTIONS" {
+    if !matches!(asked.method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
         return Err(Refusal::Method);
     }
     let writes = !matches!(asked.method, "GET" | "HEAD");
@@ -174,7 +174,7 @@ impl Refusal {
         let message: Cow<'static, str> = match self {
             Self::Hosts => "the request must name one host; send one 'Host' header".into(),
             Self::Host(host) => format!("host {host:?} is not allowed: add it to http.allowed_hosts").into(),
-            Self::Method => "OPTIONS is not offered; other sites cannot use this API".into(),
+            Self::Method => "this method is not offered, and other sites cannot use this API; use GET or POST".into(),
             Self::Origin => "the request comes from another site; open this device's own address. Behind a proxy, pass on \
                              'Host' with its port, and X-Forwarded-Proto, and set http.trusted_proxies"
                 .into(),

@@ -188,7 +188,8 @@ fn a_write_has_its_type() {
 #[test]
 fn options_are_offered_nowhere() {
     for (_, path, content_type) in ROUTES {
-        let mut asked = asked("OPTIONS", path, content_type);
+        let method = if path.len() % 2 == 0 { "OPTIONS" } else { "TRACE" };
+        let mut asked = asked(method, path, content_type);
         asked.origins.push("http://evil.test");
         assert_eq!(refusal(&asked, true), Some(Refusal::Method), "{path}");
         assert_eq!(refusal(&asked, false), Some(Refusal::Method), "{path}");

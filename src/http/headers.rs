@@ -21,6 +21,8 @@ pub(super) fn secure(answer: &mut Response, is_ingress: bool) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // For browsers that know no `frame-ancestors`.
+        (header::X_FRAME_OPTIONS, if is_ingress { "SAMEORIGIN" } else { "DENY" }),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),

@@ -120,6 +120,7 @@ fn paths(schemas: &mut SchemaSet) -> Value {
     add("/login", "get", Operation::new("The form to sign in, at a door.").open().text("text/html"));
     let sign_in = Operation::new("Signs in, at a door: sets the cookie of a session.").open().takes_form(&form);
     let sign_in = sign_in.good("303", "The session began.").also("401", "The token is wrong; the form, again.");
+    let sign_in = sign_in.fails("400", "There is no token in the form.").fails("415", "The body is no form.");
     add("/login", "post", sign_in);
     add("/logout", "post", Operation::new("Ends the session, at a door.").good("204", "It ended."));
     add("/healthz", "get", Operation::new("Whether the process answers.").open().text("text/plain"));

@@ -46,7 +46,7 @@ impl Operation {
 
     /// It takes a body in JSON.
     pub fn takes(mut self, schema: &Value) -> Self {
-        self.body = Some(json!({ "required": false, "content": { "application/json": { "schema": schema } } }));
+        self.body = Some(json!({ "required": true, "content": { "application/json": { "schema": schema } } }));
         self
     }
 
@@ -128,6 +128,14 @@ impl Operation {
     /// Everybody may.
     pub fn open(mut self) -> Self {
         self.is_open = true;
+        // A token that is sent has to be right even where none is needed.
+        for (status, about) in
+            [("401", "The token is wrong."), ("429", "Too many wrong tokens came from this address.")]
+        {
+            let schema = json!({ "$ref": "#/components/responses/Error/content/application~1json/schema" });
+            let failed = json!({ "description": about, "content": { "application/json": { "schema": schema } } });
+            self.others.insert(status.into(), failed);
+        }
         self
     }
 
