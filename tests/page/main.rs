@@ -17,6 +17,7 @@ mod acts;
 mod browser;
 mod faults;
 mod hostile;
+mod modules;
 mod places;
 mod stage;
 mod story;
