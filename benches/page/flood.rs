@@ -1,8 +1,9 @@
-//! Pictures as fast as they are taken: with nobody there, with eight watchers, and while a browser crawls.
+//! Pictures as fast as they are taken: with nobody there, without thumbnails, with eight watchers, and while a browser
+//! crawls.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::bars::{Bars, Unit, quantile};
 use crate::browser::{Browser, DESK};
@@ -12,19 +13,23 @@ use crate::idle::stored;
 use crate::stage::Stage;
 
 /// Of one measurement.
-const PICTURES: u64 = 4_000;
-const ROUNDS: usize = 2;
+const PICTURES: u64 = 2_000;
+/// Of the one that is about memory: about a minute of small ones.
+const MANY: u64 = 20_000;
+const ROUNDS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Company {
     Nobody,
+    /// The same, and no thumbnail is made.
+    NoThumbnails,
     Watchers,
     /// The requests of a browser, without one that takes the same processors.
     Requests,
     Browser,
 }
 
-#[derive(Default)]
+#[derive(Debug)]
 struct Flood {
     per_second: f64,
     cpu_us: f64,
@@ -32,47 +37,62 @@ struct Flood {
     events_per_second: f64,
 }
 
+/// All, in turns, so that what else runs on the machine meets each of them.
+const ALL: [Company; 4] = [Company::Nobody, Company::NoThumbnails, Company::Requests, Company::Browser];
+
 pub fn measure(bars: &mut Bars) {
-    const ALL: [Company; 4] = [Company::Nobody, Company::Watchers, Company::Requests, Company::Browser];
-    let mut found: [Vec<Flood>; 4] = Default::default();
+    let picture = Camera::new(7).jpeg(Part::Nut, 1, &Light::DAY);
+    let mut found: [Vec<Flood>; ALL.len()] = Default::default();
     for _ in 0..ROUNDS {
         for (company, found) in ALL.iter().zip(&mut found) {
-            let one = flood(*company);
-            eprintln!(
-                "  {company:?}: {:.0}/s, {:.0} us, {:.1} MiB, {:.0} events/s",
-                one.per_second, one.cpu_us, one.grown_mib, one.events_per_second
-            );
-            found.push(one);
+            found.push(flood(*company, PICTURES, &picture));
         }
     }
-    let best = |at: usize, of: fn(&Flood) -> f64| quantile(&found[at].iter().map(of).collect::<Vec<_>>(), 0.0);
-    let rate = |at: usize| quantile(&found[at].iter().map(|one| one.per_second).collect::<Vec<_>>(), 1.0);
-    let grown = best(1, |one| one.grown_mib) - best(0, |one| one.grown_mib);
-    let events = quantile(&found[1].iter().map(|one| one.events_per_second).collect::<Vec<_>>(), 1.0);
-    let beside = format!("{events:.0} events a second to each");
-    bars.most("memory of eight watchers while pictures flood in", Unit::Mib, grown, 8.0, &beside);
-    for (at, what) in [
-        (2, "pictures a second fewer while a browser's requests come"),
-        (3, "the same with the browser on the same processors"),
+    let median = |at: Company, of: fn(&Flood) -> f64| {
+        let at = ALL.iter().position(|company| *company == at).unwrap();
+        quantile(&found[at].iter().map(of).collect::<Vec<_>>(), 0.5)
+    };
+    let (rate, cpu_us) = (|flood: &Flood| flood.per_second, |flood: &Flood| flood.cpu_us);
+    let more = (median(Company::Nobody, cpu_us) - median(Company::NoThumbnails, cpu_us)) / 1e3;
+    bars.most("processor time of making a thumbnail", Unit::Ms, more, 1.0, "of pictures of 320 x 240");
+    for (company, what, from) in [
+        (Company::Requests, "pictures a second fewer while a browser's requests come", "from this program"),
+        (Company::Browser, "the same while a browser goes from place to place", "which takes the same processors"),
     ] {
         let beside = format!(
-            "{:.0} a second, {:.0} without; {:.0} us of the daemon's processor time each, {:.0} without",
-            rate(at),
-            rate(0),
-            best(at, |one| one.cpu_us),
-            best(0, |one| one.cpu_us)
+            "{from}; {:.0} a second, {:.0} without; {:.0} us of the daemon's processor time each, {:.0} without",
+            median(company, rate),
+            median(Company::Nobody, rate),
+            median(company, cpu_us),
+            median(Company::Nobody, cpu_us)
         );
-        let fewer = 100.0 * (1.0 - rate(at) / rate(0));
-        if at == 2 {
-            bars.most(what, Unit::Percent, fewer, 5.0, &beside);
-        } else {
-            bars.known(what, Unit::Percent, fewer, &beside);
-        }
+        let fewer = 100.0 * (1.0 - median(company, rate) / median(Company::Nobody, rate));
+        bars.most(what, Unit::Percent, fewer, 5.0, &beside);
     }
+    let grown = |flood: &Flood| flood.grown_mib;
+    let more = median(Company::Browser, grown) - median(Company::Nobody, grown);
+    bars.known("memory of the daemon after such a browser", Unit::Mib, more, "more than without");
+    watchers(bars);
 }
 
-fn flood(company: Company) -> Flood {
-    let stage = Stage::set("training: { schedule: null, min_new_labels: 1000000 }").unwrap();
+/// What eight of them cost while messages come for about a minute.
+fn watchers(bars: &mut Bars) {
+    let picture = Camera::new(7).with_size(64, 48).jpeg(Part::Nut, 1, &Light::DAY);
+    let [alone, watched] = [Company::Nobody, Company::Watchers].map(|company| flood(company, MANY, &picture));
+    let beside = format!(
+        "{:.0} messages a second to each for {:.0} s",
+        watched.events_per_second,
+        MANY as f64 / watched.per_second
+    );
+    bars.most("memory of eight watchers", Unit::Mib, watched.grown_mib - alone.grown_mib, 8.0, &beside);
+}
+
+fn flood(company: Company, count: u64, picture: &[u8]) -> Flood {
+    let thumbnails = company != Company::NoThumbnails;
+    let stage = Stage::set(&format!(
+        "training: {{ schedule: null, min_new_labels: 1000000 }}\nstore: {{ thumbnails: {thumbnails} }}"
+    ))
+    .unwrap();
     stage.pictures(Part::Nut, 0..10, true);
     stage.pictures(Part::Gear, 0..10, true);
     stage.samples(20);
@@ -80,11 +100,10 @@ fn flood(company: Company) -> Flood {
     let browser = (company == Company::Browser).then(|| Browser::open(&stage.driver, &stage.address(), DESK, &[]));
     let watchers: Vec<Watcher> =
         (0..if company == Company::Watchers { 8 } else { 0 }).map(|_| Watcher::open(stage.port)).collect();
-    let picture = Camera::new(7).with_size(64, 48).jpeg(Part::Nut, 1, &Light::DAY);
-    let staged: Vec<_> = (0..PICTURES)
+    let staged: Vec<_> = (0..count)
         .map(|number| {
             let path = stage.home.camera().with_file_name(format!("{number}.jpg"));
-            std::fs::write(&path, [&picture[..], number.to_string().as_bytes()].concat()).unwrap();
+            std::fs::write(&path, [picture, number.to_string().as_bytes()].concat()).unwrap();
             path
         })
         .collect();
@@ -100,7 +119,7 @@ fn flood(company: Company) -> Flood {
             for path in &staged {
                 std::fs::rename(path, stage.home.camera().join(path.file_name().unwrap())).unwrap();
             }
-            stored(&stage.home, PICTURES + 20);
+            stored(&stage.home, count + 20);
             is_over.store(true, Ordering::Relaxed);
             started.elapsed()
         });
@@ -112,12 +131,14 @@ fn flood(company: Company) -> Flood {
             browser.close();
         }
         let watching = watchers.len().max(1) as f64;
-        Flood {
-            per_second: PICTURES as f64 / seconds,
-            cpu_us: (daemon.cpu_seconds() - cpu) * 1e6 / PICTURES as f64,
+        let found = Flood {
+            per_second: count as f64 / seconds,
+            cpu_us: (daemon.cpu_seconds() - cpu) * 1e6 / count as f64,
             grown_mib: (daemon.resident_kib() as f64 - memory as f64) / 1024.0,
             events_per_second: (heard() - before) as f64 / watching / seconds,
-        }
+        };
+        eprintln!("  {company:?}: {found:.1?}");
+        found
     })
 }
 
@@ -128,6 +149,7 @@ fn crawl(browser: &Browser, is_over: &AtomicBool) {
             return;
         }
         browser.go(&format!("#/{place}"));
+        browser.until(&format!("document.querySelector('.place.{place}')?.dataset.ready"), "the place is filled");
     }
 }
 
@@ -142,6 +164,6 @@ fn requests(port: u16, is_over: &AtomicBool) {
         for image in index["columns"]["image"].as_array().unwrap().iter().rev().take(20) {
             client.get(&format!("/api/v1/thumbnails/{}", image.as_str().unwrap()), &[]);
         }
-        thread::sleep(std::time::Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
     }
 }

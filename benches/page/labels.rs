@@ -56,7 +56,7 @@ pub fn thousand(bars: &mut Bars, port: u16) {
 /// One picture at a time, from its file to the page. Their names.
 pub fn predictions(bars: &mut Bars, stage: &Stage, browser: &Browser) -> Vec<String> {
     browser.go("#/overview");
-    browser.until("edgetuned.live.state === 'open'", "the stream of messages");
+    browser.until("document.querySelector('.strip') && edgetuned.live.state === 'open'", "the stream of messages");
     browser.value(&format!("({TILE_WITNESS})()"));
     let ears = Watcher::open(stage.port);
     let (mut after_event, mut after_file, mut names) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,6 +74,6 @@ pub fn predictions(bars: &mut Bars, stage: &Stage, browser: &Browser) -> Vec<Str
     }
     let beside = "from its message at another watcher to the frame with its tile";
     bars.most("prediction durable to on the page, p95 of 40", Unit::Ms, p95(&after_event), 300.0, beside);
-    bars.known("the same from closing the file", Unit::Ms, p95(&after_file), "100 ms of it are `settle`");
+    bars.known("the same from closing the file", Unit::Ms, p95(&after_file), "while nothing else comes");
     names
 }
