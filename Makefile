@@ -7,10 +7,11 @@ TESTS ?=
 DEMO_ARGS ?=
 FIELD ?=
 SECTION ?=
+PARTS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
-.PHONY: bench-states formats home-assistant page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 .PHONY: container add-on try-container
 
 help: ## list the targets
@@ -54,6 +55,9 @@ evaluation: setup ## measure every claim about learning beside its peer, into do
 
 bench-states: setup ## states from frames beside the rules of its peers, into docs/evaluation.md
 	$(CARGO) bench --locked --profile dev --bench states -- --write docs/evaluation.md
+
+page-bench: setup ## how light and quick the page and its HTTP API are, beside their bars; needs chromium-driver; PARTS='weight acts' those
+	PATH="$$PATH:/usr/sbin" $(CARGO) bench --locked --bench page -- $(PARTS)
 
 link-faults: setup ## 500 faults of the link while 2,000 images are predicted; LINK_SEED=17 plays other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test link_faults -- --ignored --nocapture
