@@ -14,8 +14,8 @@ use crate::stage::Stage;
 
 /// Of one measurement.
 const PICTURES: u64 = 2_000;
-/// Of the one that is about memory: half a minute of small ones.
-const MANY: u64 = 10_000;
+/// Of the one that is about memory: a minute of small ones.
+const MANY: u64 = 20_000;
 const ROUNDS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn measure(bars: &mut Bars) {
     watchers(bars);
 }
 
-/// What eight of them cost while messages come for half a minute.
+/// What eight of them cost while messages come for about a minute.
 fn watchers(bars: &mut Bars) {
     let picture = Camera::new(7).with_size(64, 48).jpeg(Part::Nut, 1, &Light::DAY);
     let [alone, watched] = [Company::Nobody, Company::Watchers].map(|company| flood(company, MANY, &picture));

@@ -8,6 +8,8 @@ async (samples, places) => {
     edgetuned.live.close("hidden");
     place.desk.soon = () => {};
     place.read = async () => {};
+    place.desk.load = async () => {};
+    await pause(1000);
     const drawn = () => {
         view.draw();
         view.context.getImageData(1, 1, 1, 1);
