@@ -113,16 +113,21 @@ impl OnlineLearner {
     }
 
     /// Takes samples, each with its embedding (d,), out of the statistics and the evidence, as if they had never had a
-    /// label.
+    /// label. Without any it costs nothing.
     ///
     /// # Panics
     /// When an embedding is not d long.
     pub fn forget<'a>(&mut self, samples: impl IntoIterator<Item = (SampleId, &'a [f32])>) {
+        let mut is_changed = false;
         for (id, z) in samples {
             self.evidence.remove(&id);
             self.change(id, None, z);
+            is_changed = true;
         }
-        self.solve_again();
+        // To solve takes as long as several labels do.
+        if is_changed {
+            self.solve_again();
+        }
     }
 
     fn change(&mut self, id: SampleId, label: Option<&Label>, z: &[f32]) {
