@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -81,6 +81,76 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = NewFile::begin(path)?;
     file.write_all(bytes)?;
     file.put()
+}
+
+/// A folder that is being filled: it is called `<name>.part` until [`NewFolder::put`], and is removed when it is dropped
+/// before.
+#[derive(Debug)]
+pub struct NewFolder {
+    path: PathBuf,
+    beside: PathBuf,
+    put: bool,
+}
+
+impl NewFolder {
+    /// Begins to fill the folder `path`, which is not there, or empty.
+    ///
+    /// # Errors
+    /// Those of the file system; also where what another one left of it is still there.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        match fs::create_dir(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(io::Error::other(format!("{} is there, remove what was left of another try", beside.display())))
+            }
+            made => made.map(|()| Self { path: path.to_owned(), beside, put: false }),
+        }
+    }
+
+    fn place(&self, name: &Path) -> io::Result<PathBuf> {
+        let path = self.beside.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&self.beside))?;
+        Ok(path)
+    }
+
+    /// Writes a file in it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, name: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::write(self.place(name)?, bytes)
+    }
+
+    /// Makes a link in it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn link(&self, name: &Path, to: &Path) -> io::Result<()> {
+        symlink(to, self.place(name)?)
+    }
+
+    /// Renames it to its path; durable when this returns, with all that is in it.
+    ///
+    /// # Errors
+    /// Those of the file system. It is then not there, or whole.
+    pub fn put(mut self) -> io::Result<()> {
+        // One call for any number of files.
+        rustix::fs::syncfs(File::open(&self.beside)?)?;
+        fs::rename(&self.beside, &self.path)?;
+        self.put = true;
+        sync_folder_of(&self.path)
+    }
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        if !self.put {
+            // What stays of it is named when the next one finds it.
+            let _ = fs::remove_dir_all(&self.beside);
+        }
+    }
 }
 
 /// Creates a folder and its missing parents, readable by owner and group; durable when this returns.

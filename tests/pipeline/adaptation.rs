@@ -186,7 +186,8 @@ fn the_state_folder_stays_within_its_quota_whatever_it_holds() {
     }
     stage.images(1_500);
     let health = stage.ears.wait("health", "with evicted images", |health| health["evicted"].as_u64() > Some(100)).json;
-    assert!(health["samples"].as_u64() > Some(600), "most of the quota is for samples and their thumbnails: {health}");
+    // Some 640 have room beside the statistics; on a slow machine messages that are not sent yet take some of it.
+    assert!(health["samples"].as_u64() > Some(500), "most of the quota is for samples and their thumbnails: {health}");
     for health in stage.ears.heard("health") {
         let bytes = health.json["store_bytes"].as_u64().unwrap();
         assert!(bytes * 4 < (QUOTA_MIB << 20) * 5, "{bytes} bytes are more than 1.25 times the quota: {}", health.json);

@@ -3,9 +3,7 @@
 //! The same store gives the same bytes: pictures are in the order of their names, called by the start of their SHA-256.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::export::Export;
@@ -15,7 +13,7 @@ use crate::cli::failure::{Failure, whence};
 use crate::cli::output::Output;
 use crate::image::{Limits, ending_of};
 use crate::shared::files::living;
-use crate::store::files::NewFile;
+use crate::store::files::{NewFile, NewFolder};
 use crate::store::{Reader, StoreError};
 use crate::wire::SampleEntry;
 use crate::words::{Label, Timestamp};
@@ -145,15 +143,8 @@ fn bytes_of<'a>(reader: &Reader, row: &SampleEntry, files: &'a [PathBuf]) -> Res
 /// What pictures are written to; nothing of it is at its place before [`Destination::end`].
 enum Destination {
     Archive(tar::Builder<NewFile>),
-    Folder(NewFolder),
-}
-
-/// A folder that is being filled beside its place; what is there of it is removed when it is dropped before.
-struct NewFolder {
-    path: PathBuf,
-    beside: PathBuf,
-    links: bool,
-    put: bool,
+    /// With whether files are linked in place of copied.
+    Folder(NewFolder, bool),
 }
 
 impl Destination {
@@ -166,15 +157,7 @@ impl Destination {
         if path.read_dir().map_or(path.symlink_metadata().is_ok(), |mut inside| inside.next().is_some()) {
             return Err(io::Error::other("it is there and not an empty folder, give another --out"));
         }
-        let mut beside = path.clone().into_os_string();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        match fs::create_dir(&beside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(io::Error::other(format!("{} is there, remove what another export left", beside.display())))
-            }
-            made => made.map(|()| Self::Folder(NewFolder { path, beside, links: asked.links, put: false })),
-        }
+        NewFolder::begin(&path).map(|folder| Self::Folder(folder, asked.links))
     }
 
     /// Puts a file there; `file` has the same bytes.
@@ -187,14 +170,10 @@ impl Destination {
                 header.set_mtime(u64::try_from(at.0 / 1_000).unwrap_or(0));
                 archive.append_data(&mut header, name, bytes)
             }
-            Self::Folder(folder) => {
-                let path = folder.beside.join(name);
-                fs::create_dir_all(path.parent().unwrap_or(&folder.beside))?;
-                match file.filter(|_| folder.links) {
-                    Some(file) => symlink(file, path),
-                    None => fs::write(path, bytes),
-                }
-            }
+            Self::Folder(folder, links) => match file.filter(|_| *links) {
+                Some(file) => folder.link(Path::new(name), file),
+                None => folder.write(Path::new(name), bytes),
+            },
         }
     }
 
@@ -205,20 +184,7 @@ impl Destination {
                 file.flush()?;
                 file.put()
             }
-            Self::Folder(mut folder) => {
-                fs::rename(&folder.beside, &folder.path)?;
-                folder.put = true;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Drop for NewFolder {
-    fn drop(&mut self) {
-        if !self.put {
-            // What stays of it is named when the next export finds it.
-            let _ = fs::remove_dir_all(&self.beside);
+            Self::Folder(folder, _) => folder.put(),
         }
     }
 }
