@@ -129,7 +129,8 @@ fn whole_steps(folder: &Path, context: &str) -> u64 {
     // The numbers of a step are reserved before it is committed.
     assert!((n..=n + 1).contains(&snapshot.seq), "{context}: {} numbers for {n} steps", snapshot.seq);
     let label = |n| Some((class(n), LabelSource::Mqtt));
-    let samples = (0..n).map(|n| StoredSample { label: label(n), ..StoredSample::new(id(n)) });
+    let at = |n| Some(Timestamp(n as i64));
+    let samples = (0..n).map(|n| StoredSample { label: label(n), spoken_at: at(n), ..StoredSample::new(id(n)) });
     assert_eq!(snapshot.tasks[&TaskId::default()].samples, samples.collect::<Vec<_>>(), "{context}");
     let seqs: Vec<_> = snapshot.outbox.iter().map(|spooled| spooled.seq).collect();
     assert_eq!(seqs, (0..n).collect::<Vec<_>>(), "{context}");
