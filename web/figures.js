@@ -50,7 +50,7 @@ export function duration(seconds) {
 }
 
 /** "1 image", "2 images". @param {number} count @param {string} one @param {string} [more] */
-export const count = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
+export const plural = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
 
 /**
  * Rows of a list of figures, kept where they are as they change.

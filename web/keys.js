@@ -19,7 +19,7 @@ export function name(event) {
 }
 
 /** @param {EventTarget | null} target whether what is typed there is text */
-export function isTyping(target) {
+function isTyping(target) {
     if (!(target instanceof HTMLElement)) return false;
     if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement) return true;
     return target instanceof HTMLInputElement && !["checkbox", "radio", "button", "range"].includes(target.type);

@@ -7,6 +7,8 @@
 //! printed, too.
 #![allow(clippy::unwrap_used, reason = "what cannot be measured is not, and says so")]
 
+#[path = "../../tests/page/acts.rs"]
+mod acts;
 #[allow(dead_code, reason = "shared with the tests, which use other parts of it")]
 #[path = "../../tests/page/browser.rs"]
 mod browser;
@@ -28,11 +30,11 @@ mod stage;
 #[path = "../../tests/support/wheels.rs"]
 mod wheels;
 
-mod acts;
 mod bars;
 mod client;
 mod flood;
 mod idle;
+mod keys;
 mod labels;
 mod map;
 mod store;
@@ -48,7 +50,7 @@ type Part = (&'static str, fn(&mut Bars));
 
 const PARTS: [Part; 6] = [
     ("weight", weight::measure),
-    ("acts", acts::measure),
+    ("acts", keys::measure),
     ("store", store::measure),
     ("map", map::measure),
     ("idle", idle::measure),

@@ -28,6 +28,8 @@ mod asyncapi;
 #[cfg(test)]
 mod documented_tests;
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod task_tests;

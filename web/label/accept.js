@@ -1,8 +1,7 @@
 /** All suggestions above a bound, taken at once after a look. */
 
 import { button, el, say } from "../dom.js";
-import { percent } from "./words.js";
-import { plural } from "./stack.js";
+import { percent, plural } from "../figures.js";
 import { Tiles } from "./tiles.js";
 
 /** The most images that the device is asked about at once. */

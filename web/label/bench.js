@@ -2,17 +2,18 @@
 
 import { act, transaction } from "../api.js";
 import { button, el, say } from "../dom.js";
+import { percent, plural } from "../figures.js";
 import { DIGITS } from "../labels.js";
 import { card } from "./card.js";
 import { chooseClass } from "../samples/classbox.js";
 import { drawBar } from "./classes.js";
 import { Queue } from "./queue.js";
 import { stackView } from "./stackview.js";
-import { chosen, plural, stackOf, worthOf } from "./stack.js";
+import { chosen, stackOf, worthOf } from "./stack.js";
 import { stage } from "./stage.js";
 import { conflicts, trail } from "./trail.js";
 import { whyPanel } from "./why.js";
-import { percent, said } from "./words.js";
+import { said } from "./words.js";
 
 /** @typedef {import("../labels.js").Change} Change */
 

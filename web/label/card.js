@@ -1,8 +1,9 @@
 /** What is said beside the picture: why it is asked about, what the device suggests, what label it has. */
 
 import { el, say } from "../dom.js";
+import { percent } from "../figures.js";
 import { drawNear } from "./why.js";
-import { percent, why } from "./words.js";
+import { why } from "./words.js";
 
 /**
  * @typedef {object} Shown

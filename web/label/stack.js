@@ -1,5 +1,7 @@
 /** Stacks: the images of one burst, which are labelled together. Pure. */
 
+import { plural } from "../figures.js";
+
 /** @typedef {import("../columns.js").Samples} Samples */
 
 /**
@@ -34,9 +36,6 @@ export function stackOf(samples, image, among = null) {
 export function chosen(stack, withLabelled, without) {
     return (withLabelled ? stack.members : stack.bare).filter((image) => !without.has(image));
 }
-
-/** @param {number} count @param {string} one @param {string} [many] */
-export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
 /** What a stack is worth, in words. @param {Stack} stack */
 export function worthOf({ members, bare }) {

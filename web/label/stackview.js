@@ -2,7 +2,8 @@
 
 import { thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { chosen, plural, worthOf } from "./stack.js";
+import { plural } from "../figures.js";
+import { chosen, worthOf } from "./stack.js";
 
 /** Images of a stack that are shown. */
 const SHOWN = 60;

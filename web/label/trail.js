@@ -2,7 +2,7 @@
 
 import { thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
-import { plural } from "./stack.js";
+import { plural } from "../figures.js";
 import { conflictsOf } from "./store.js";
 
 /** @typedef {import("../labels.js").Change} Change */

@@ -2,8 +2,9 @@
 
 import { thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
+import { percent } from "../figures.js";
 import { chooseClass } from "../samples/classbox.js";
-import { percent, said } from "./words.js";
+import { said } from "./words.js";
 
 /** Answers that are shown. */
 const SHOWN = 24;

@@ -3,7 +3,8 @@
 import { thumbnail } from "../api.js";
 import { neighbours } from "../columns.js";
 import { el, keyed, say } from "../dom.js";
-import { percent, vote } from "./words.js";
+import { percent } from "../figures.js";
+import { vote } from "./words.js";
 
 /** @typedef {{image: string, label: string | null, distance: number}} Near */
 

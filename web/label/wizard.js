@@ -2,12 +2,12 @@
 
 import { act } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
+import { percent, plural } from "../figures.js";
 import { problem as wrongWith } from "../samples/classbox.js";
 import { unlabelled } from "./queue.js";
-import { plural } from "./stack.js";
 import { Tiles } from "./tiles.js";
 import { trial } from "./trial.js";
-import { moved, percent, said } from "./words.js";
+import { moved, said } from "./words.js";
 
 /** Tiles that are shown at once. */
 const SHOWN = 48;

@@ -1,9 +1,6 @@
 /** Sentences of the Label place. Pure. */
 
-import { plural } from "./stack.js";
-
-/** @param {number | null | undefined} ratio */
-export const percent = (ratio) => (ratio === null || ratio === undefined ? "" : `${Math.round(ratio * 100)} %`);
+import { percent, plural } from "../figures.js";
 
 /** Why an image is in the review list. @param {string} reason @param {{set?: string[] | null}} [answer] */
 export function why(reason, answer) {

@@ -2,11 +2,11 @@
 
 import { act, read } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
+import { plural } from "../figures.js";
 import { acceptAll } from "../label/accept.js";
 import { Answers } from "../label/answers.js";
 import { Bench } from "../label/bench.js";
 import { listOf, QUEUES, short } from "../label/queue.js";
-import { plural } from "../label/stack.js";
 import { Store } from "../label/store.js";
 import { wizard } from "../label/wizard.js";
 import { moved, said, today } from "../label/words.js";

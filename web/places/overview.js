@@ -2,6 +2,7 @@
 
 import { read, thumbnail } from "../api.js";
 import { button, el, keyed, say } from "../dom.js";
+import { listFigures, megabytes, percent } from "../figures.js";
 import { statePanel } from "../system/states.js";
 
 /** Predictions that are shown. */
@@ -46,11 +47,6 @@ export function next({ classes, samples, alerts, review, head, phase, advice }) 
     }
     return { text: "Nothing to do.", more: "More labels would hardly change the answers now.", act: null };
 }
-
-/** @param {number | null | undefined} ratio */
-const percent = (ratio) => (ratio === null || ratio === undefined ? "–" : `${Math.round(ratio * 1000) / 10} %`);
-/** @param {number} bytes */
-const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
 
 /** @param {import("../main.js").App} app @param {HTMLElement} root */
 export async function open(app, root) {
@@ -152,12 +148,12 @@ export async function open(app, root) {
     function drawFigures() {
         const { status } = app;
         if (!status) return;
-        figures(live, [
+        listFigures(live, [
             ["Drawn at random (audit)", accuracy(status.live?.audit)],
             ["Before their label came", accuracy(status.live?.prequential)],
         ]);
         const task = app.task === null ? null : status.tasks?.[app.task];
-        figures(counts, [
+        listFigures(counts, [
             ["Images", `${(task ?? status).samples}, ${(task ?? status).labelled} with a label`],
             ["Waiting to be read", status.queue],
             ["Put aside", status.quarantined],
@@ -217,10 +213,4 @@ function accuracy(figure) {
     if (!figure || figure.accuracy === null || !figure.accuracy_interval) return "nothing measured yet";
     const [low, high] = figure.accuracy_interval;
     return `${percent(figure.accuracy)} of ${figure.n} (95 %: ${percent(low)} to ${percent(high)})`;
-}
-
-/** @param {HTMLElement} list @param {[string, unknown][]} rows */
-function figures(list, rows) {
-    keyed(list, rows.flatMap(([name, value]) => [{ key: `${name}?`, tag: "dt", text: name }, { key: name, tag: "dd", text: value }]),
-        ({ key }) => key, ({ tag, text }) => el(tag, {}, String(text)), (element, { text }) => say(element, text));
 }

@@ -3,7 +3,7 @@
 import { picture, read } from "../api.js";
 import { el, keyed, say } from "../dom.js";
 import { eventKey, eventWords, imageOf, MOST, typesOf, withEvent } from "../system/events.js";
-import { count, moment } from "../figures.js";
+import { moment, plural } from "../figures.js";
 import { healthPanels } from "../system/health.js";
 import { pageSettings } from "../system/page_settings.js";
 import { openRegions } from "../system/regions_editor.js";
@@ -71,7 +71,7 @@ async function openHealth(app, root) {
             type.value = options.some(([name]) => name === wanted) ? wanted : "";
         }
         const shown = events.filter((event) => !type.value || event.event_type === type.value);
-        say(none, events.length ? count(shown.length, "event") : "No event yet.");
+        say(none, events.length ? plural(shown.length, "event") : "No event yet.");
         list.hidden = shown.length === 0;
         keyed(list, shown, eventKey, row);
     }

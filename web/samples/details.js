@@ -3,10 +3,8 @@
 import { act, picture, thumbnail } from "../api.js";
 import { neighbours } from "../columns.js";
 import { ask, el, say } from "../dom.js";
+import { percent } from "../figures.js";
 import { time } from "./tile.js";
-
-/** @param {number} ratio */
-const percent = (ratio) => `${(ratio * 100).toFixed(1)} %`;
 
 /**
  * Shows a sample; resolves when it is closed.

@@ -1,7 +1,7 @@
 /** What a bulk change will do, counted before it is done. Pure, so that it is tested alone. */
 
 /** More images than these are labelled after a question only. */
-export const ASKED = 20;
+const ASKED = 20;
 
 /**
  * @typedef {object} Plan

@@ -33,7 +33,7 @@ export function words(row, { samples, members, state, reason }) {
 }
 
 /** The label of a stack: how many of it have one, where not all do. @param {number[]} members @param {import("../columns.js").Samples} samples */
-export function stackLabel(members, samples) {
+function stackLabel(members, samples) {
     const labels = members.map((row) => samples.labelOf(row)).filter((label) => label !== null);
     if (!labels.length) return null;
     const first = labels[0];

@@ -2,7 +2,7 @@
 
 import { el, keyed, say } from "../dom.js";
 import { driftValue, latestDrift } from "./events.js";
-import { count, duration, listFigures, megabytes, moment, NOTHING } from "../figures.js";
+import { duration, listFigures, megabytes, moment, NOTHING, plural } from "../figures.js";
 import { stateWords } from "./states.js";
 import { scrollTable } from "../tables.js";
 
@@ -144,7 +144,7 @@ export function healthPanels(app) {
             const state = live.latest.get(`task/${id}/state`);
             const { state: said, votes, confidence } = stateWords(state);
             const region = `#/system?${new URLSearchParams({ regions: id, task: id })}`;
-            return [id, said, moment(state?.since ?? state?.ts), votes, confidence, `${task.samples}, ${count(task.labelled, "label")}`,
+            return [id, said, moment(state?.since ?? state?.ts), votes, confidence, `${task.samples}, ${plural(task.labelled, "label")}`,
                 task.head ? `version ${task.head.version}` : "none", el("a", { href: region, "aria-label": `Region of ${id}` }, "Region")];
         }));
         tasks.element.hidden = Object.keys(status.tasks ?? {}).length === 0;

@@ -20,7 +20,7 @@ export function resolve(schema, root) {
 const types = (schema) => [schema.type ?? []].flat();
 
 /** Whether it may be nothing. @param {Schema} schema */
-export const isNullable = (schema) =>
+const isNullable = (schema) =>
     types(schema).includes("null") || (schema.oneOf ?? []).some((/** @type {Schema} */ one) => one.type === "null");
 
 /** How a person gives it. @param {Schema} schema @returns {Kind} */

@@ -2,7 +2,7 @@
 
 import { act, ApiError, read } from "../api.js";
 import { ask, el, say } from "../dom.js";
-import { count } from "../figures.js";
+import { plural } from "../figures.js";
 import { same } from "./settings.js";
 import { plainTable } from "../tables.js";
 
@@ -36,7 +36,7 @@ export function trialWords({ state, version, rejected = [] }, left) {
     switch (state) {
         case "trial":
             if (left === null) return `${name} is on trial; within a minute it is confirmed or taken back.`;
-            return `${name} is on trial: ${left > 0 ? `${count(left, "second")} left` : "waiting for the device's verdict"}.`;
+            return `${name} is on trial: ${left > 0 ? `${plural(left, "second")} left` : "waiting for the device's verdict"}.`;
         case "confirmed": return version === null || version === undefined ? "" : `${name} is confirmed.`;
         case "reverted": return `${name} did not work and was taken back; the former ones count again.`;
         case "rejected": return `${name} was rejected: ${rejected.map(({ key, error }) => `${key} ${error}`).join("; ")}`;

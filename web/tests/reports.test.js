@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { logTicks, range, scale, summary, ticks } from "../training/charts.js";
 import { cellArgs } from "../training/confusion.js";
-import { between, count, duration, percent, points } from "../figures.js";
+import { between, duration, percent, plural, points } from "../figures.js";
 import { advice, classes, curves, difference, former, gate, learning, shade } from "../training/reports.js";
 import { empty, phaseWords } from "../places/training.js";
 
@@ -16,7 +16,7 @@ test("figures read alike everywhere", () => {
     assert.deepEqual([points(0.0125), points(-0.01), points(0), points(0.0004), points(null)], ["+1.3 points", "−1 point", "±0 points", "±0 points", "–"]);
     assert.equal(between(0.9, [0.8, 0.95]), "90 % (80 % to 95 %)");
     assert.deepEqual([duration(0.5), duration(59.6), duration(61), duration(3600), duration(90061)], ["0.50 s", "60 s", "1 min 1 s", "1 h", "1 d 1 h"]);
-    assert.deepEqual([count(1, "label"), count(2, "class", "classes")], ["1 label", "2 classes"]);
+    assert.deepEqual([plural(1, "label"), plural(2, "class", "classes")], ["1 label", "2 classes"]);
 });
 
 test("curves have the order of what they are over, and leave out what was not measured", () => {

@@ -1,6 +1,6 @@
 /** What reports of trainings say, in words and as curves. No elements are made here. */
 
-import { between, count, NOTHING, percent, points } from "../figures.js";
+import { between, NOTHING, percent, plural, points } from "../figures.js";
 
 /** A message of `train/result`. @typedef {any} Report */
 /** @typedef {import("./charts.js").Series} Series */
@@ -55,7 +55,7 @@ const isMeasured = (figures) => typeof figures?.balanced_accuracy === "number";
 export function advice(advice, labels) {
     if (!advice) return "What more labels would bring cannot be told yet, or it is less than chance.";
     const gain = points(advice.gain).replace("+", "");
-    return `${advice.class} has ${count(labels, "label")}: ${advice.labels} more are expected to gain ${gain}. The other classes gain less.`;
+    return `${advice.class} has ${plural(labels, "label")}: ${advice.labels} more are expected to gain ${gain}. The other classes gain less.`;
 }
 
 /** What the gate decided. @param {Report} report @returns {{verdict: string, reason: string, change: string}} */
@@ -64,7 +64,7 @@ export function gate(report) {
     const became = promoted ? `serves${provisional ? " provisionally" : ""}` : "does not serve";
     const why = VERDICTS[code] ?? String(code ?? "").replaceAll("_", " ");
     return {
-        verdict: `Training ${report.training} (${trigger}; ${count(n, "image")}): head ${head?.version ?? "–"} ${became}${why ? `, ${why}` : ""}.`,
+        verdict: `Training ${report.training} (${trigger}; ${plural(n, "image")}): head ${head?.version ?? "–"} ${became}${why ? `, ${why}` : ""}.`,
         reason: reason ?? "",
         change: change ? changeWords(change) : "",
     };
@@ -111,7 +111,7 @@ export function details(report) {
         ["Macro F1", challenger ? between(challenger.macro_f1, challenger.macro_f1_interval) : "–"],
         ["Log-loss", number(challenger?.log_loss)],
         ["Calibration error", percent(challenger?.ece)],
-        ["Solver", `${report.solver ?? "–"}, ${count(report.iterations ?? 0, "iteration")}${report.converged === false ? ", not converged" : ""}`],
+        ["Solver", `${report.solver ?? "–"}, ${plural(report.iterations ?? 0, "iteration")}${report.converged === false ? ", not converged" : ""}`],
         ["Lambda", number(report.lambda)],
         ["Fit", `${number(report.fit_seconds)} s`],
         ["Seed", String(report.seed ?? "–")],

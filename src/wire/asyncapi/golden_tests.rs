@@ -3,15 +3,11 @@
 //! It is validated with the official JSON Schema; `tests/data/asyncapi.md` says where that is from.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::asyncapi;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use crate::wire::golden::{is_kept, references, root};
 
 fn document() -> Value {
     serde_yaml::from_str(&asyncapi()).unwrap()
@@ -25,27 +21,9 @@ fn faults(document: &Value) -> Vec<String> {
     validator.iter_errors(document).map(|fault| format!("{}: {fault}", fault.instance_path())).collect()
 }
 
-/// Every `$ref` in `value`.
-fn references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
-    match value {
-        Value::Object(fields) => {
-            into.extend(fields.get("$ref").and_then(Value::as_str));
-            fields.values().for_each(|field| references(field, into));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, into)),
-        _ => {}
-    }
-}
-
 #[test]
 fn asyncapi_yaml_is_the_one_that_the_types_give() {
-    let path = root().join("docs/asyncapi.yaml");
-    let text = asyncapi();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "docs/asyncapi.yaml is out of date: run UPDATE_GOLDEN=1 cargo test --lib asyncapi");
+    is_kept("docs/asyncapi.yaml", &asyncapi(), "asyncapi");
 }
 
 #[test]

@@ -1,39 +1,14 @@
 //! `docs/openapi.json` is what the code gives, and holds together; `tests/wire` validates it.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
-
-use serde_json::Value;
 
 use super::{document, openapi};
 use crate::wire::Command;
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every `$ref` in `value`.
-fn references<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
-    match value {
-        Value::Object(fields) => {
-            into.extend(fields.get("$ref").and_then(Value::as_str));
-            fields.values().for_each(|field| references(field, into));
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, into)),
-        _ => {}
-    }
-}
+use crate::wire::golden::{is_kept, references};
 
 #[test]
 fn openapi_json_is_the_one_that_the_types_give() {
-    let path = root().join("docs/openapi.json");
-    let text = openapi();
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&path, &text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == text, "docs/openapi.json is out of date: run UPDATE_GOLDEN=1 cargo test --lib openapi");
+    is_kept("docs/openapi.json", &openapi(), "openapi");
 }
 
 #[test]
