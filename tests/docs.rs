@@ -126,7 +126,7 @@ fn configurations_and_manifests_in_the_pages_are_good() {
     assert!(cameras.len() > 7 && sources > cameras.len(), "{sources} sources and folders in {} blocks", cameras.len());
 
     let doors = blocks(&fs::read_to_string(root().join("docs/http.md")).unwrap(), "yaml");
-    assert!(doors.len() == 3 && doors.iter().all(|text| load(text).http.listen.is_some()), "{doors:?}");
+    assert!(doors.len() == 2 && doors.iter().all(|text| load(text).http.listen.is_some()), "{doors:?}");
 
     let page = fs::read_to_string(root().join("docs/tasks.md")).unwrap();
     let tasks: Vec<_> = blocks(&page, "yaml").iter().map(|text| load(text)).collect();

@@ -179,7 +179,7 @@ keys! {
 
     /// HTTP over the network.
     "http" Door {
-        listen: Option<SocketAddr> = "null", or_null(LISTEN), "Address and port to listen on; null: none.";
+        listen: Option<SocketAddr> = "127.0.0.1:8787", or_null(LISTEN), "Address and port to listen on; null: none.";
         token_file: Option<PathBuf> = "null", or_null(PATH), "File with the token that clients need.";
         allowed_hosts: Vec<String> = "[]", hosts(64), "Names of this device that clients may call it by.";
         trusted_proxies: Vec<Network> = "[]", networks(64), "Addresses whose X-Forwarded headers count.";

@@ -329,7 +329,7 @@ impl<'a> Wiring<'a> {
     /// The door of the configuration: the `former` socket's where it is the same.
     fn bind_door(&self, host_name: String, former: Option<&Socket>) -> Result<Option<Arc<Door>>, RunError> {
         let Some(settings) = super::settings::door(self.config, host_name) else { return Ok(None) };
-        Ok(Some(Door::bind(settings, former.and_then(|former| former.handle.door()))?))
+        Ok(Door::open(settings, former.and_then(|former| former.handle.door()))?)
     }
 
     fn into_runtime(self, workers: Workers, link: Option<Link>, socket: Option<Socket>) -> Result<Runtime, RunError> {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -57,6 +57,9 @@ pub struct DoorSettings {
     pub device: String,
 }
 
+/// The door of whoever configures none. Several daemons of one machine have it, so it opens for the first of them.
+pub const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
+
 /// Why a door cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DoorError {
@@ -82,11 +85,25 @@ pub struct Door {
 }
 
 impl Door {
-    /// Listens as `settings` say; `former` is the door that is open, which stays where it is the same.
+    /// Listens as `settings` say; `former` is the door that is open, which stays where it is the same. `None` where another
+    /// program has the [`USUAL`] address.
     ///
     /// # Errors
-    /// [`DoorError`] when the address is taken or there is no token.
-    pub fn bind(settings: DoorSettings, former: Option<Arc<Self>>) -> Result<Arc<Self>, DoorError> {
+    /// [`DoorError`] when any other address is taken, or there is no token.
+    pub fn open(settings: DoorSettings, former: Option<Arc<Self>>) -> Result<Option<Arc<Self>>, DoorError> {
+        match Self::bind(settings, former) {
+            Err(DoorError::Address { listen, source }) if listen == USUAL => {
+                warn!(
+                    %listen, error = %source,
+                    "there is no page and no HTTP but at the socket; set http.listen to an address that is free, or to null"
+                );
+                Ok(None)
+            }
+            bound => bound.map(Some),
+        }
+    }
+
+    fn bind(settings: DoorSettings, former: Option<Arc<Self>>) -> Result<Arc<Self>, DoorError> {
         if let Some(path) = &settings.token_file
             && check_token(path)?
         {

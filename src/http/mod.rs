@@ -49,7 +49,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use door::{Door, DoorError, DoorSettings};
+pub use door::{Door, DoorError, DoorSettings, USUAL};
 pub use routes::{IMAGE, PREFIX, WATCH};
 pub use socket::{Reachable, Socket, SocketError, path};
 pub use token::{TokenError, check_token};

@@ -3,9 +3,10 @@
 use crate::{fault, good, load, load_text, yaml};
 
 #[test]
-fn by_default_nothing_is_listened_on() {
+fn by_default_this_machine_alone_is_served() {
     let http = good("").http;
-    assert_eq!((http.listen, http.token_file), (None, None));
+    assert_eq!((http.listen, http.token_file), (Some(edgetuned::http::USUAL), None));
+    assert_eq!(good("http: {listen: null}").http.listen, None);
     assert!(http.allowed_hosts.is_empty() && http.trusted_proxies.is_empty());
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use crate::daemon::Home;
 use crate::{TOKEN, configure, home, token_file};
@@ -52,4 +53,20 @@ fn a_port_that_is_taken_is_unavailable() {
     let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let (code, said) = ran(&home, &["run"]);
     assert!(code == Some(69) && said.contains("another http.listen"), "{code:?} {said}");
+}
+
+#[test]
+fn where_nobody_configured_a_port_that_is_taken_the_daemon_works_without() {
+    // Another daemon may have it before.
+    let _taken = TcpListener::bind("127.0.0.1:8787");
+    let (home, _) = home("");
+    home.configure("mqtt: { url: null }");
+    let mut daemon = home.start();
+    let until = Instant::now() + Duration::from_secs(30);
+    while !home.command(&["ctl", "status"]).output().unwrap().status.success() {
+        assert!(Instant::now() < until, "nobody answers at the socket");
+    }
+    daemon.stop(Duration::from_secs(10));
+    let said = fs::read_to_string(home.log()).unwrap();
+    assert!(said.contains("set http.listen to an address that is free"), "{said}");
 }
