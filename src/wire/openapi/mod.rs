@@ -18,10 +18,22 @@ use super::views::{
 use super::{Command, EventReport, Failure, Response, TrainResult};
 use operation::{Operation, query};
 
-/// The document, as the file has it.
+/// The document, as the file has it: a path and a component a line, so that a change shows where it is and the daemon
+/// carries no spaces.
 fn openapi() -> String {
-    let text = serde_json::to_string_pretty(&document()).expect("the document has text keys");
-    text + "\n"
+    lines(&document(), 3) + "\n"
+}
+
+/// JSON with each entry of the outer `levels` of objects on a line of its own.
+fn lines(value: &Value, levels: usize) -> String {
+    match value {
+        Value::Object(entries) if levels > 0 && !entries.is_empty() => {
+            let entry =
+                |(key, value): (&String, &Value)| format!("{}:{}", Value::from(key.as_str()), lines(value, levels - 1));
+            format!("{{\n{}\n}}", entries.iter().map(entry).collect::<Vec<_>>().join(",\n"))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn document() -> Value {
