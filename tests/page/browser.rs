@@ -52,6 +52,8 @@ pub struct Screen {
 pub const DESK: Screen = Screen { width: 1_280, height: 900, dark: false };
 /// A telephone.
 pub const PHONE: Screen = Screen { width: 360, height: 740, dark: false };
+/// A usual one whose page is enlarged to 400 %.
+pub const ENLARGED: Screen = Screen { width: 320, height: 225, dark: false };
 
 /// The program that drives browsers; it ends with this.
 pub struct Driver {
@@ -247,8 +249,31 @@ impl Browser {
         self.click("[data-wanted]");
     }
 
+    /// Drags by the mouse, from and to shares of width and height of what a CSS selector finds.
+    pub fn drag(&self, selector: &str, from: [f64; 2], to: [f64; 2]) {
+        let found = json!(selector);
+        let scroll = format!("document.querySelector({found})?.scrollIntoView({{ block: 'center' }}) ?? true");
+        self.until(&scroll, selector);
+        let at = |[x, y]: [f64; 2]| {
+            let place = format!(
+                "(({{ x, y, width, height }}) => ({{ x: x + {x} * width, y: y + {y} * height }}))\
+                 (document.querySelector({found}).getBoundingClientRect())"
+            );
+            self.value(&place)
+        };
+        let middle = [from[0].midpoint(to[0]), from[1].midpoint(to[1])];
+        // What is dragged may move, so the places are those of the start.
+        let [begin, middle, end] = [from, middle, to].map(at);
+        self.mouse("mousePressed", &begin);
+        for place in [&middle, &end] {
+            self.mouse("mouseMoved", place);
+        }
+        self.mouse("mouseReleased", &end);
+    }
+
     fn mouse(&self, kind: &str, place: &Value) {
-        let event = json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "clickCount": 1 });
+        let event =
+            json!({ "type": kind, "x": place["x"], "y": place["y"], "button": "left", "buttons": 1, "clickCount": 1 });
         self.devtools("Input.dispatchMouseEvent", event);
     }
 

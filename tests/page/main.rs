@@ -10,6 +10,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
+#[path = "../support/mount.rs"]
+mod mount;
 #[path = "../support/skip.rs"]
 mod skip;
 
@@ -19,7 +21,10 @@ mod faults;
 mod hostile;
 mod modules;
 mod places;
+mod regions;
+mod session;
 mod stage;
 mod story;
+mod trouble;
 #[path = "../support/wheels.rs"]
 mod wheels;

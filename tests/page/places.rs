@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::browser::{DESK, PHONE, Screen};
+use crate::browser::{DESK, ENLARGED, PHONE, Screen};
 use crate::camera::Part;
 use crate::stage::{Stage, axe};
 
@@ -20,7 +20,7 @@ fn every_place_is_accessible_and_asks_nobody_else() {
     stage.train();
     let rules = axe();
     let browser = stage.browser();
-    for screen in [DESK, PHONE, Screen { dark: true, ..DESK }, Screen { dark: true, ..PHONE }] {
+    for screen in [DESK, PHONE, Screen { dark: true, ..DESK }, Screen { dark: true, ..PHONE }, ENLARGED] {
         browser.look(screen);
         for place in PLACES {
             let what = format!("{place} at {screen:?}");

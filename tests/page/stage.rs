@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,17 +26,17 @@ pub struct Stage {
     pub daemon: Option<Daemon>,
     pub driver: Driver,
     pub port: u16,
-    _broker: Option<Mosquitto>,
+    pub broker: Option<Mosquitto>,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Stage {
     /// A daemon whose configuration has these lines, too; `None` where this machine has no browser.
     pub fn set(more: &str) -> Option<Self> {
-        Self::configured("mqtt: { url: null }", more, None)
+        Self::configured("mqtt: { url: null }", None, more, None)
     }
 
-    fn configured(mqtt: &str, more: &str, broker: Option<Mosquitto>) -> Option<Self> {
+    fn configured(mqtt: &str, token: Option<&str>, more: &str, broker: Option<Mosquitto>) -> Option<Self> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(driver) = Driver::start() else {
             skip("there is no chromedriver (apt-get install chromium chromium-driver)");
@@ -43,13 +44,23 @@ impl Stage {
         };
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let home = Home::new(env!("CARGO_BIN_EXE_edgetuned"), 1, "");
+        let http = token.map_or(String::new(), |token| {
+            let file = token_file(&home);
+            std::fs::write(&file, token).unwrap();
+            format!("token_file: {}", file.display())
+        });
         home.configure(&format!(
-            "backbone: {{ model: tiny-test }}\n{mqtt}\nhttp: {{ listen: '127.0.0.1:{port}' }}\n{more}"
+            "backbone: {{ model: tiny-test }}\n{mqtt}\nhttp: {{ listen: '127.0.0.1:{port}', {http} }}\n{more}"
         ));
         let daemon = Some(home.start());
-        let stage = Self { home, daemon, driver, port, _broker: broker, _alone: alone };
+        let stage = Self { home, daemon, driver, port, broker, _alone: alone };
         stage.ready();
         Some(stage)
+    }
+
+    /// The same, for whoever has this token.
+    pub fn guarded(token: &str) -> Option<Self> {
+        Self::configured("mqtt: { url: null }", Some(token), "", None)
     }
 
     /// The same with a broker, and somebody who listens there.
@@ -57,7 +68,7 @@ impl Stage {
         let broker = Mosquitto::start()?;
         let ears = Listener::new(broker.port);
         let broker_lines = format!("mqtt: {{ url: 'mqtt://127.0.0.1:{}' }}", broker.port);
-        let stage = Self::configured(&broker_lines, more, Some(broker))?;
+        let stage = Self::configured(&broker_lines, None, more, Some(broker))?;
         Some((stage, ears))
     }
 
@@ -90,8 +101,10 @@ impl Stage {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         let body = body.map(Value::to_string).unwrap_or_default();
+        let token = std::fs::read_to_string(token_file(&self.home))
+            .map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         let head = format!(
-            "{method} /api/v1/{name} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+            "{method} /api/v1/{name} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n{token}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n",
             self.port,
             body.len()
@@ -157,6 +170,11 @@ impl Stage {
     pub fn browser_with(&self, screen: Screen) -> Browser {
         Browser::open(&self.driver, &self.address(), screen, &[])
     }
+}
+
+/// Where the token is, where there is one.
+fn token_file(home: &Home) -> PathBuf {
+    home.config().with_file_name("token")
 }
 
 /// The text of axe-core; `None` where it is not here.

@@ -13,6 +13,8 @@ mod daemon;
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
 
+#[path = "../support/mount.rs"]
+mod mount;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "../support/onnx.rs"]
 mod onnx;

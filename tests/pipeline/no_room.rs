@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -10,40 +9,9 @@ use serde_json::{Value, json};
 use super::camera::Part;
 use super::daemon::Listener;
 use super::mosquitto::{Mosquitto, free_port};
+use super::mount::Mount;
 use super::socket::talk;
 use super::{ENDING, QUIET, home, name, picture};
-
-/// A file system of its own below a folder, gone when dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None`, said with the reason, where this process may not mount.
-    fn new(at: &Path, what: &[&str]) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(what).arg(at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(at.to_owned())),
-            Ok(output) => {
-                crate::skip::skip(format_args!("cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim()));
-                None
-            }
-            Err(error) => {
-                crate::skip::skip(format_args!("mount cannot be run: {error}"));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let unmount = |how: &[&str]| Command::new("umount").args(how).arg(&self.0).output();
-        // After a failure the daemon may still be on it; then it goes with the daemon.
-        if !unmount(&[]).is_ok_and(|output| output.status.success()) {
-            println!("{} is unmounted later: {:?}", self.0.display(), unmount(&["--lazy"]));
-        }
-    }
-}
 
 /// Whether the daemon does its work.
 const READY: &[u8] = b"GET /readyz HTTP/1.1\r\n\r\n";

@@ -9,6 +9,8 @@ import { pageSettings } from "../system/page_settings.js";
 import { openRegions } from "../system/regions_editor.js";
 import { openSettings } from "../system/settings_form.js";
 
+/** Milliseconds between two looks at the figures. */
+const FRESH = 5000;
 const VIEWS = [
     { id: "health", title: "Health and events" },
     { id: "settings", title: "Settings" },
@@ -103,9 +105,12 @@ async function openHealth(app, root) {
         app.live.on("link", (state) => state === "open" && soon()),
     ];
     await reload();
+    // Of most figures, such as whether the broker is connected, the device says nothing when they change.
+    const clock = setInterval(() => document.hidden || app.refresh().then(draw, () => {}), FRESH);
     return {
         close() {
             clearTimeout(timer);
+            clearInterval(clock);
             ends.forEach((end) => end());
         },
     };
