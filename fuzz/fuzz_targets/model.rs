@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use edgetuned::backbone::{
-    BadModel, CannotExport, Cut, Graph, Inspection, Manifest, PROBABILITIES, Wishes, complete, expose, propose, with_head,
+    BadModel, CannotExport, Cut, Graph, Inspection, Manifest, PROBABILITIES, Taken, Wishes, complete, expose, propose,
+    with_head,
 };
 use edgetuned_fuzz::{fits_on_a_screen, record};
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let chosen = usize::from(u16::from_le_bytes(*choice));
     match outputs.get(chosen % outputs.len().max(1)) {
         Some(tensor) => cut(model, &graph, tensor),
-        None => assert!(matches!(expose(model, &graph, "x"), Err(BadModel::UnknownTensor { .. }))),
+        None => assert!(matches!(expose(model, &graph, &["x"]), Err(BadModel::UnknownTensor { .. }))),
     }
 });
 
@@ -48,7 +49,7 @@ fn proposed(model: &[u8]) {
 
 /// `tensor` becomes the only output; cutting again changes nothing; a head can be put behind it.
 fn cut(model: &[u8], graph: &Graph, tensor: &str) {
-    let cut = match expose(model, graph, tensor) {
+    let cut = match expose(model, graph, &[tensor]) {
         Ok(cut) => cut,
         Err(bad) => {
             assert!(tensor.is_empty(), "a node computes it: {bad}");
@@ -59,9 +60,10 @@ fn cut(model: &[u8], graph: &Graph, tensor: &str) {
     assert_eq!(outputs(&after), [tensor]);
     assert!(after.nodes.len() <= graph.nodes.len() && after.weights.len() <= graph.weights.len());
     assert!(after.nodes.iter().all(|node| graph.nodes.contains(node)), "a node that was not there");
-    assert_eq!(expose(&cut, &after, tensor).as_ref(), Ok(&cut), "{tensor:?} is cut out twice");
+    assert_eq!(expose(&cut, &after, &[tensor]).as_ref(), Ok(&cut), "{tensor:?} is cut out twice");
     let manifest = manifest(tensor);
-    let shape = Cut { shape: vec![1, 4, 2, 2], widening: None, alone: None };
+    let embedding = Taken { shape: vec![1, 4, 2, 2], widening: None };
+    let shape = Cut { embedding, inner: Vec::new(), alone: None };
     match with_head(model, &manifest, &shape, &record(manifest.space())) {
         Ok(whole) => {
             let whole = Graph::read(&whole).unwrap_or_else(|bad| panic!("{tensor:?}: {bad}"));

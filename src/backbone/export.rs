@@ -7,21 +7,21 @@
 use std::path::Path;
 
 use ndarray::Array2;
-use serde::Serialize;
-use serde_json::json;
 
+use super::inner::{Inner, Stat};
 use super::manifest::{Embedding, Manifest, Pool};
+use super::metadata::metadata;
 use super::onnx::graph::{Axis, BadModel, Graph, expose};
 use super::onnx::reader::{GRAPH, INPUT, METADATA, OUTPUT, graph_fields, name_in, versions};
 use super::onnx::tail::{Attribute, Tail, float_info};
 use super::onnx::wire::{fields, put_bytes};
 use super::pooling::channels_last;
 use super::runtime::errors::OpenError;
-use super::runtime::session::{Cut, OnnxBackbone};
+use super::runtime::session::{Cut, OnnxBackbone, Taken};
 use crate::head::{DenseHead, HeadRecord, SpaceMismatch};
-use crate::image::{Channels, Layout, Resize, Rgb};
+use crate::image::{Layout, Rgb};
 use crate::ports::{EmbedError, Embedder};
-use crate::words::{Digest, Region};
+use crate::words::Digest;
 
 /// The output of an exported model: probabilities (n, k), in the order of its classes.
 pub const PROBABILITIES: &str = "probabilities";
@@ -54,7 +54,7 @@ pub enum CannotExport {
     NameTaken,
 }
 
-/// The model in `bytes`, which `manifest` describes and whose embedding tensor `cut` does, with the head of `record`
+/// The model in `bytes`, which `manifest` describes and whose tensors `cut` does, with the head of `record`
 /// behind it: input as before, but for one picture where the backbone takes no more at a time; [`PROBABILITIES`] as the
 /// only output; and the metadata keys `classes`, `backbone`, `head`, `preprocessing` and, where the head looks at a region,
 /// `region`, which replace those of the model's own of these names. The region itself is not in the graph: who runs the
@@ -63,8 +63,11 @@ pub enum CannotExport {
 /// # Errors
 /// [`CannotExport`].
 pub fn with_head(bytes: &[u8], manifest: &Manifest, cut: &Cut, record: &HeadRecord) -> Result<Vec<u8>, CannotExport> {
-    let Cut { shape, widening, alone } = cut;
-    let cut = expose(bytes, &Graph::read(bytes)?, &manifest.embedding.tensor)?;
+    let Cut { embedding: taken, inner, alone } = cut;
+    let whole = Graph::read(bytes)?;
+    let mut embedding = manifest.embedding.clone();
+    embedding.resolve(&whole, &manifest.preprocess);
+    let cut = expose(bytes, &whole, &embedding.tensors())?;
     let graph = Graph::read(&cut)?;
     let versions = versions(&cut);
     if versions.opset.is_none_or(|opset| !OPSETS.contains(&opset)) {
@@ -78,9 +81,18 @@ pub fn with_head(bytes: &[u8], manifest: &Manifest, cut: &Cut, record: &HeadReco
         return Err(CannotExport::NameTaken);
     }
     let mut tail = Tail::behind(&cut, versions);
-    let tensor = &manifest.embedding.tensor;
-    let tensor = widening.as_ref().map_or(tensor.clone(), |widening| widening.append(&mut tail, tensor));
-    let rows = rows(&mut tail, &tensor, manifest, shape);
+    let layout = manifest.preprocess.layout;
+    let mut rows = vec![pooled(&mut tail, &embedding, taken, layout)];
+    for (inner, taken) in embedding.inner.iter().zip(inner) {
+        statistics(&mut tail, inner, taken, layout, &mut rows);
+    }
+    let rows = match &rows[..] {
+        [only] => only.clone(),
+        several => {
+            let several: Vec<_> = several.iter().map(String::as_str).collect();
+            tail.node("Concat", &several, &[Attribute::Int("axis", 1)])
+        }
+    };
     layers(&mut tail, &record.dense, &rows);
     let batch = graph.inputs.first().and_then(|input| input.shape.as_ref()?.first().cloned());
     let batch = if alone.is_some() { Axis::Fixed(1) } else { batch.unwrap_or(Axis::Free(String::new())) };
@@ -118,9 +130,15 @@ pub fn with_head(bytes: &[u8], manifest: &Manifest, cut: &Cut, record: &HeadReco
     Ok(model)
 }
 
-/// From the embedding tensor, which has `shape` and is called `tensor`, to one row (n, d) an image; the name of that.
-fn rows(tail: &mut Tail, tensor: &str, manifest: &Manifest, shape: &[i64]) -> String {
-    let Embedding { dim, pool, .. } = &manifest.embedding;
+/// The name of `tensor` in float32.
+fn float32(tail: &mut Tail, tensor: &str, taken: &Taken) -> String {
+    taken.widening.as_ref().map_or(tensor.to_owned(), |widening| widening.append(tail, tensor))
+}
+
+/// From the embedding tensor to one row (n, dim) an image; the name of that.
+fn pooled(tail: &mut Tail, embedding: &Embedding, taken: &Taken, layout: Layout) -> String {
+    let Embedding { tensor, dim, pool, .. } = embedding;
+    let tensor = &float32(tail, tensor, taken);
     let picked = match pool {
         Pool::None => tensor.to_owned(),
         Pool::Cls => {
@@ -128,13 +146,35 @@ fn rows(tail: &mut Tail, tensor: &str, manifest: &Manifest, shape: &[i64]) -> St
             tail.node("Gather", &[tensor, &first], &[Attribute::Int("axis", 1)])
         }
         Pool::Avg => {
-            let side = |axis: usize| shape.get(axis).map_or(0, |length| *length as usize);
-            let last = channels_last([side(1), side(3)], *dim, manifest.preprocess.layout);
+            let side = |axis: usize| taken.shape.get(axis).map_or(0, |length| *length as usize);
+            let last = channels_last([side(1), side(3)], *dim, layout);
             tail.mean(tensor, if last { &[1, 2] } else { &[2, 3] })
         }
     };
     let row = tail.integers("row", &[-1, *dim as i64]);
     tail.node("Reshape", &[&picked, &row], &[])
+}
+
+/// Appends to `rows` the means and deviations (n, channels) of an inner map, as far as they are wanted.
+///
+/// `std = sqrt(mean((x - mean(x))^2))`: written as `sqrt(mean(x^2) - mean(x)^2)`, float32 would lose its digits where the
+/// mean is large.
+fn statistics(tail: &mut Tail, inner: &Inner, taken: &Taken, layout: Layout, rows: &mut Vec<String>) {
+    let map = &float32(tail, &inner.tensor, taken);
+    let last = inner.fits(&taken.shape, layout).is_some_and(|(_, last)| last);
+    let axes: [i64; 2] = if last { [1, 2] } else { [2, 3] };
+    for stat in &inner.stat {
+        rows.push(match stat {
+            Stat::Mean => tail.mean(map, &axes),
+            Stat::Std => {
+                let mean = tail.mean_kept(map, &axes);
+                let apart = tail.node("Sub", &[map, &mean], &[]);
+                let squares = tail.node("Mul", &[&apart, &apart], &[]);
+                let variance = tail.mean(&squares, &axes);
+                tail.node("Sqrt", &[&variance], &[])
+            }
+        });
+    }
 }
 
 /// `softmax((W h + b) / T)` of the rows z (n, d), h being z or, with a hidden layer, `relu(A z + c)`.
@@ -154,91 +194,6 @@ fn layers(tail: &mut Tail, head: &DenseHead, rows: &str) {
     let logits = tail.node("Gemm", &[&inputs, &weights, &bias], &[Attribute::Int("transB", 1)]);
     // Before version 13 the axis means "from here on", which is the same of two axes.
     tail.node_called("Softmax", &[&logits], &[Attribute::Int("axis", 1)], PROBABILITIES);
-}
-
-/// Keys of the metadata and their values, JSON documents: what a user of the file needs besides the graph.
-fn metadata(manifest: &Manifest, record: &HeadRecord) -> Vec<(&'static str, String)> {
-    let Manifest { name, sha256, license, source, embedding, .. } = manifest;
-    let backbone = json!({
-        "name": name, "sha256": sha256, "tensor": embedding.tensor, "dim": embedding.dim, "pool": embedding.pool,
-        "license": license, "source": source,
-    });
-    let HeadRecord { head, created, training, region, .. } = record;
-    let head = json!({ "id": head.id, "version": head.version, "created": created, "kind": training.kind });
-    let preprocessing =
-        serde_json::to_string(&Preprocessing::of(manifest, region)).expect("strings, numbers and lists");
-    let part = (!region.is_whole()).then(|| ("region", json!(region).to_string()));
-    let always = [
-        ("classes", json!(record.dense.classes.labels()).to_string()),
-        ("backbone", backbone.to_string()),
-        ("head", head.to_string()),
-        ("preprocessing", preprocessing),
-    ];
-    always.into_iter().chain(part).collect()
-}
-
-/// The manifest's section `input`, defaults filled in, with a description.
-#[derive(Serialize)]
-struct Preprocessing<'a> {
-    tensor: &'a str,
-    layout: Layout,
-    size: (u32, u32),
-    channels: Channels,
-    mean: [f32; 3],
-    std: [f32; 3],
-    scale: [f32; 3],
-    resize: &'static str,
-    crop_ratio: Option<f32>,
-    pad: Option<u8>,
-    resizing: String,
-    formula: &'static str,
-}
-
-impl<'a> Preprocessing<'a> {
-    fn of(manifest: &'a Manifest, region: &Region) -> Self {
-        let way = &manifest.preprocess;
-        let cut = match region.corners() {
-            _ if region.is_whole() => String::new(),
-            None => "cut to the pixels whose centres lie in region, then ".to_owned(),
-            Some(_) => format!(
-                "cut to the box around the pixels whose centres lie in region by the even-odd rule, its other pixels \
-                 {grey} on all channels, then ",
-                grey = way.pad
-            ),
-        };
-        let (resize, crop_ratio, pad, words) = match way.resize {
-            Resize::Stretch => ("stretch", None, None, "to size, whatever the proportions"),
-            Resize::Crop { ratio } => (
-                "crop",
-                Some(ratio),
-                None,
-                "in proportion until round(size / crop_ratio) is just covered, then the centre, offsets floored",
-            ),
-            Resize::Letterbox => (
-                "letterbox",
-                None,
-                Some(way.pad),
-                "in proportion to fit into size, centred, offsets floored, the rest pad",
-            ),
-        };
-        Self {
-            tensor: &manifest.input,
-            layout: way.layout,
-            size: way.size,
-            channels: way.channels,
-            mean: way.mean,
-            std: way.std,
-            scale: way.scale,
-            resize,
-            crop_ratio,
-            pad,
-            resizing: format!(
-                "turned upright as EXIF says, then {cut}{words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
-                 on 8-bit values"
-            ),
-            formula: "(pixel * scale - mean) / std in float32, pixels 0..255, each in the order of channels",
-        }
-    }
 }
 
 /// How far a probability of the exported model may be from the program's own.
@@ -300,7 +255,7 @@ impl<'a> Proof<'a> {
         Ok(Self { manifest, threads, pictures, expected, cut })
     }
 
-    /// What the backbone's embedding tensor is, for [`with_head`].
+    /// What the backbone's tensors are, for [`with_head`].
     #[must_use]
     pub fn cut(&self) -> &Cut {
         &self.cut
@@ -319,7 +274,8 @@ impl<'a> Proof<'a> {
     /// [`Unproved`], with [`Unproved::Differs`] or [`Unproved::Neighbours`] where it is more than 1e-4.
     pub fn compare(&self, file: &Path, sha256: Digest) -> Result<f32, Unproved> {
         // The exported model is a backbone whose embedding are the probabilities.
-        let embedding = Embedding { tensor: PROBABILITIES.to_owned(), dim: self.expected.ncols(), pool: Pool::None };
+        let (tensor, dim) = (PROBABILITIES.to_owned(), self.expected.ncols());
+        let embedding = Embedding { tensor, dim, pool: Pool::None, inner: Vec::new() };
         let exported =
             Manifest { file: file.to_owned(), path: file.to_owned(), sha256, embedding, ..self.manifest.clone() };
         let mut exported = OnnxBackbone::open(&exported, self.threads)?;

@@ -83,7 +83,7 @@ impl Net {
 }
 
 fn cut(shape: &[i64]) -> Cut {
-    Cut { shape: shape.to_vec(), widening: None, alone: None }
+    Cut { embedding: Taken { shape: shape.to_vec(), widening: None }, inner: Vec::new(), alone: None }
 }
 
 fn record(manifest: &Manifest) -> HeadRecord {
@@ -136,7 +136,7 @@ fn difference_of(net: &Net, change: impl Fn(HeadRecord) -> HeadRecord) -> f32 {
     std::fs::write(&file, &model).unwrap();
     let mut exported = manifest.clone();
     exported.sha256 = Digest::of(&model);
-    exported.embedding = Embedding { tensor: PROBABILITIES.into(), dim: 3, pool: Pool::None };
+    exported.embedding = Embedding { tensor: PROBABILITIES.into(), dim: 3, pool: Pool::None, inner: Vec::new() };
     let found = OnnxBackbone::open(&exported, 1).unwrap().embed(&tensors, 2).unwrap();
     found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs()).fold(0.0, f32::max)
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::bundled::StandIn;
+use super::inner::Inner;
 use crate::image::{Channels, Layout, Preprocess, Resize};
 use crate::words::{Digest, EmbeddingSpace, Keyword as _, is_manifest_path, keywords, on_one_line};
 
@@ -42,11 +43,14 @@ pub struct Manifest {
 pub struct Embedding {
     /// A declared output or an inner tensor.
     pub tensor: String,
-    /// Width of one embedding.
+    /// Values of this tensor in one embedding; those of inner tensors come behind them.
     pub dim: usize,
     /// What happens to the tensor's spatial axes or tokens.
     #[serde(default)]
     pub pool: Pool,
+    /// Further values of one embedding, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inner: Vec<Inner>,
 }
 
 keywords! {
@@ -194,24 +198,34 @@ impl<'de> Deserialize<'de> for PerChannel {
 }
 
 impl Manifest {
-    /// Where the embeddings of this backbone can be compared: model bytes, tensor, pooling and preprocessing.
+    /// Where the embeddings of this backbone can be compared: model bytes, tensor, pooling, inner values and preprocessing.
+    ///
+    /// Its width lacks that of inner tensors whose channels are not known, since the model file is missing or does not
+    /// tell: such a backbone does not open.
     #[must_use]
     pub fn space(&self) -> EmbeddingSpace {
-        let identity = format!("{} {} {}", self.sha256, self.embedding.tensor, self.embedding.pool.as_str());
+        let Embedding { tensor, pool, inner, .. } = &self.embedding;
+        let mut identity = format!("{} {tensor} {}", self.sha256, pool.as_str());
+        if !inner.is_empty() {
+            // As JSON: where one name ends and the next begins cannot be mistaken.
+            identity.push(' ');
+            identity.push_str(&serde_json::to_string(inner).expect("names and words"));
+        }
         EmbeddingSpace {
             backbone: Digest::of(identity.as_bytes()),
             preprocessing: self.preprocess.digest(),
-            dim: self.embedding.dim,
+            dim: self.embedding.width(),
         }
     }
 
-    /// Reads and checks the manifest at `path`.
+    /// Reads and checks the manifest at `path`; where it names inner tensors, their channels are looked up in the model
+    /// file ([`resolved`](Self::resolved)).
     ///
     /// # Errors
     /// [`BadManifest`] when the file cannot be read or is wrong.
     pub fn load(path: &Path) -> Result<Self, BadManifest> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, path),
+            Ok(text) => Ok(Self::parse(&text, path)?.resolved()),
             Err(source) => Err(BadManifest::Unreadable { file: path.to_owned(), source }),
         }
     }
@@ -234,7 +248,7 @@ impl Manifest {
     /// # Errors
     /// [`BadManifest::Wrong`] for the first thing that is wrong.
     pub fn parse(text: &str, path: &Path) -> Result<Self, BadManifest> {
-        let raw: Raw = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
+        let mut raw: Raw = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text))
             .map_err(|error| explain(&error, text, path))?;
         let wrong = |key: &str, found: String, expected: &str| {
             BadManifest::from(ManifestProblem {
@@ -272,6 +286,9 @@ impl Manifest {
         if !(1..=65_536).contains(&raw.embedding.dim) {
             return Err(wrong("embedding.dim", raw.embedding.dim.to_string(), "1 to 65536"));
         }
+        if let Err((key, found, expected)) = raw.embedding.check_inner() {
+            return Err(wrong(&key, found, expected));
+        }
         let resize = match resize {
             Resize::Stretch => Resize::Stretch,
             Resize::Crop { ratio } => Resize::Crop { ratio: crop_ratio.unwrap_or(ratio) },
@@ -295,6 +312,8 @@ impl Manifest {
 
 /// The first line that sets the last part of `key`, counted from 1.
 fn line_of(text: &str, key: &str) -> Option<usize> {
+    // An entry of a list is looked for where the list begins.
+    let key = key.split('[').next().unwrap_or(key);
     let (section, leaf) = key.rsplit_once('.').unwrap_or(("", key));
     let start = text.lines().position(|line| line.trim_start().starts_with(section)).unwrap_or(0);
     let sets = |line: &str| line.split(|c: char| " {,".contains(c)).any(|word| word.strip_suffix(':') == Some(leaf));

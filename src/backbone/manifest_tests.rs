@@ -23,7 +23,7 @@ fn parse(text: &str) -> Result<Manifest, BadManifest> {
 fn a_manifest_becomes_a_preprocessing_with_its_defaults() {
     let manifest = parse(GOOD).unwrap();
     assert_eq!(manifest.file, Path::new("/models/weights/net.onnx"));
-    assert_eq!(manifest.embedding, Embedding { tensor: "pool".into(), dim: 512, pool: Pool::Avg });
+    assert_eq!(manifest.embedding, Embedding { tensor: "pool".into(), dim: 512, pool: Pool::Avg, inner: Vec::new() });
     let preprocess = Preprocess {
         size: (128, 160),
         layout: Layout::Nhwc,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::inner::Inner;
 use super::manifest::Manifest;
 use crate::image::{Preprocess, Resize};
 
@@ -37,7 +38,7 @@ impl Manifest {
              source: {source}\ninput:\n  tensor: {input}\n  layout: {layout}\n  size: [{height}, {width}]  # height, \
              width\n  channels: {channels}\n  # (pixel * scale - mean) / std, on 0..255 values in this order of \
              channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\n{pad}embedding:\n  tensor: {tensor}\n  \
-             dim: {dim}\n  pool: {pool}\n",
+             dim: {dim}\n  pool: {pool}\n{inner}",
             name = scalar(&self.name),
             file = scalar(&file),
             sha256 = self.sha256,
@@ -51,8 +52,18 @@ impl Manifest {
             tensor = scalar(&self.embedding.tensor),
             dim = self.embedding.dim,
             pool = self.embedding.pool.as_str(),
+            inner = entries(&self.embedding.inner),
         )
     }
+}
+
+/// The key `inner` of an embedding; nothing where there are no entries.
+fn entries(inner: &[Inner]) -> String {
+    let entry = |Inner { tensor, stat, .. }: &Inner| {
+        let stat: Vec<_> = stat.iter().map(|stat| stat.as_str()).collect();
+        format!("    - {{ tensor: {}, stat: [{}] }}\n", scalar(tensor), stat.join(", "))
+    };
+    if inner.is_empty() { String::new() } else { format!("  inner:\n{}", inner.iter().map(entry).collect::<String>()) }
 }
 
 /// One number where all are the same, else a list of three.
@@ -98,7 +109,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::backbone::{Embedding, Pool};
+    use crate::backbone::inner::both;
+    use crate::backbone::{Embedding, Inner, Pool, Stat};
     use crate::image::{Channels, Layout, Preprocess};
     use crate::words::Digest;
 
@@ -170,6 +182,16 @@ mod tests {
             }
         };
         let named = |text: String| if text.trim().is_empty() { "x".to_owned() } else { text };
+        let mut inner: Vec<Inner> = Vec::new();
+        for _ in 0..random.random_range(0..4_u8) {
+            let stat = match random.random_range(0..3_u8) {
+                0 => vec![Stat::Mean],
+                1 => vec![Stat::Std],
+                _ => both(),
+            };
+            let tensor = format!("{}{}", named(text(random)), inner.len());
+            inner.push(Inner { tensor, stat, channels: None });
+        }
         let path = Path::new(*["/models/net.yaml", "net.yaml", "below/net.yaml"].choose(random).unwrap());
         let file = text(random).replace(['/', '\0'], "_");
         Manifest {
@@ -198,6 +220,7 @@ mod tests {
                 tensor: named(text(random)),
                 dim: random.random_range(1..65_537),
                 pool: *[Pool::None, Pool::Avg, Pool::Cls].choose(random).unwrap(),
+                inner,
             },
             stands_in: None,
         }

@@ -1,7 +1,7 @@
 //! The frozen network: manifests, ONNX Runtime (`runtime`), and the inspection and editing of ONNX files (`onnx`).
 //!
 //! A backbone opens only if its manifest is correct: the SHA-256 of the model, the input's shape, the embedding's width,
-//! a finite embedding of a probe image, and embeddings that depend on one picture alone. Its identity covers the model's bytes, the tensor
+//! a finite embedding of a probe image, and embeddings that depend on one picture alone. Its identity covers the model's bytes, the tensors
 //! and the preprocessing, so embeddings of two backbones never mix.
 
 pub mod bundled;
@@ -10,9 +10,11 @@ pub mod bundled;
 #[path = "../../tests/support/onnx.rs"]
 mod drawn;
 mod export;
+mod inner;
 mod inspect;
 mod manifest;
 mod manifest_text;
+mod metadata;
 mod normalization;
 mod onnx;
 mod pace;
@@ -21,6 +23,7 @@ mod propose;
 mod runtime;
 
 pub use export::{CannotExport, PROBABILITIES, Proof, Unproved, with_head};
+pub use inner::{CHANNELS_MAX, INNER_MAX, Inner, Stat};
 pub use inspect::{Candidate, InspectError, Inspection, inspect};
 pub use manifest::{BadManifest, Embedding, Manifest, ManifestProblem, Pool};
 pub use normalization::{NORMALIZATIONS, Normalization};
@@ -31,6 +34,6 @@ pub use propose::{BadProposal, Proposal, Wishes, complete, propose};
 pub use runtime::errors::OpenError;
 pub use runtime::message::RuntimeMessage;
 pub use runtime::pipeline::{ItemError, OfRegions, embed_all, embed_regions};
-pub use runtime::session::{Alone, Cut, OnnxBackbone, read};
+pub use runtime::session::{Alone, Cut, OnnxBackbone, Taken, read};
 pub use runtime::verify::{Unfit, Verified, verify};
 pub use runtime::{RuntimeMissing, environment, runtime_version};

@@ -301,7 +301,8 @@ fn shown(input: &Tensor) -> String {
     format!("[{}]", axes.collect::<Vec<_>>().join(", "))
 }
 
-/// The embedding that the proposed tensor is, whose shape for one picture was measured.
+/// The embedding that the proposed tensor is, whose shape for one picture was measured; without inner values, which
+/// nothing in a file speaks for.
 ///
 /// # Errors
 /// [`BadProposal::NoEmbedding`], or [`BadProposal::Pool`] when `pool` was requested and does not fit.
@@ -315,7 +316,7 @@ pub fn complete(proposal: &Proposal, shape: &[i64], pool: Option<Pool>) -> Resul
             (pool, width(shape, pool, *layout, *size).ok_or_else(wrong)?)
         }
     };
-    if dim > 65_536 { Err(none()) } else { Ok(Embedding { tensor: tensor.clone(), dim, pool }) }
+    if dim > 65_536 { Err(none()) } else { Ok(Embedding { tensor: tensor.clone(), dim, pool, inner: Vec::new() }) }
 }
 
 #[cfg(test)]

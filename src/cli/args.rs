@@ -6,8 +6,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::task::TaskChoice;
-use super::values::{divisor, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size};
-use crate::backbone::{Normalization, Pool};
+use super::values::{divisor, inner, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size};
+use crate::backbone::{Inner, Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
 use crate::train::{HeadKind, Solver};
 use crate::words::Region;
@@ -322,6 +322,9 @@ pub struct Add {
     /// How its height and width, or its tokens, are pooled [default: by its shape]
     #[arg(long, value_parser = keyword::<Pool>())]
     pub pool: Option<Pool>,
+    /// Inner map whose means and deviations over height and width are appended; may be repeated
+    #[arg(long, value_name = "TENSOR[:mean,std]", value_parser = inner)]
+    pub inner: Vec<Inner>,
     /// Licence of the weights, for the manifest
     #[arg(long, value_name = "TEXT")]
     pub license: Option<String>,

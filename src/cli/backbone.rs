@@ -98,7 +98,7 @@ fn model(manifest: &Manifest) -> Model {
         file: manifest.file.display().to_string(),
         sha256: manifest.sha256.to_string(),
         license: manifest.license.clone(),
-        dim: manifest.embedding.dim,
+        dim: manifest.space().dim,
         size: manifest.preprocess.size,
         missing: bundled::remedy_of(&manifest.path).filter(|_| !manifest.file.is_file()),
     }

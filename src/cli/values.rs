@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::backbone::{NORMALIZATIONS, Normalization};
+use crate::backbone::{Inner, NORMALIZATIONS, Normalization, Stat};
 use crate::words::Keyword;
 
 /// One of the words of `T`; `--help` lists them all.
@@ -54,6 +54,17 @@ pub fn divisor(text: &str) -> Result<[f32; 3], String> {
 pub fn ratio(text: &str) -> Result<f32, String> {
     let number = text.parse().ok().filter(|ratio| (0.05..=1.0).contains(ratio));
     number.ok_or_else(|| "expected a number from 0.05 to 1".into())
+}
+
+/// An inner tensor with the values that are wanted of it, both where none are named; names may hold a colon themselves.
+pub fn inner(text: &str) -> Result<Inner, String> {
+    let stats = |words: &str| words.split(',').map(|word| Stat::from_word(word.trim())).collect::<Option<Vec<_>>>();
+    let split = text.rsplit_once(':').and_then(|(tensor, words)| Some((tensor, stats(words)?)));
+    let (tensor, stat) = split.unwrap_or((text, Stat::ALL.to_vec()));
+    if tensor.trim().is_empty() {
+        return Err("expected the name of a tensor: block13, or block13:mean for its means alone".into());
+    }
+    Ok(Inner { tensor: tensor.to_owned(), stat, channels: None })
 }
 
 /// A known normalisation.

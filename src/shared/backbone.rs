@@ -35,7 +35,8 @@ pub enum NoBackbone {
 }
 
 impl BackboneInUse {
-    /// Finds it by the configuration, the store as far as there is one, and the bundled backbones. No model is read.
+    /// Finds it by the configuration, the store as far as there is one, and the bundled backbones. Models are read for the
+    /// channels of inner tensors alone.
     ///
     /// # Errors
     /// [`NoBackbone`].
@@ -63,12 +64,17 @@ impl BackboneInUse {
     ) -> Result<Self, NoBackbone> {
         let configured = &config.backbone.model;
         let meant = Manifest::resolve(configured);
-        let is_as_before =
-            state.served.as_ref().is_some_and(|served| meant.as_ref().is_ok_and(|meant| meant.space() == served.space));
+        let served = state.served.as_ref().map(|served| served.space);
+        // One whose model is missing may not know its width: it is the same all the same, and fails when it is opened.
+        let of_served = |meant: EmbeddingSpace| {
+            served.filter(|served| EmbeddingSpace { dim: served.dim, ..meant } == *served).unwrap_or(meant)
+        };
+        let meant_space = meant.as_ref().ok().map(|meant| of_served(meant.space()));
+        let is_as_before = meant_space.is_some() && meant_space == served;
         let facts = BackboneFacts {
             configured,
             is_path: is_manifest_path(configured),
-            meant: meant.as_ref().ok().map(Manifest::space),
+            meant: meant_space,
             stored: if is_as_before { None } else { stored()? },
         };
         let choice = match (state.choose(facts, bundled_ones), &meant) {

@@ -201,7 +201,7 @@ fn the_classic_models_get_the_embedding_of_their_documents() {
     ] {
         let whole = fs::read(data.join(format!("{name}.onnx"))).unwrap();
         // The same model with its scores alone declared: the pooled tensor has to be found.
-        let scores = expose(&whole, &Graph::read(&whole).unwrap(), "logits").unwrap();
+        let scores = expose(&whole, &Graph::read(&whole).unwrap(), &["logits"]).unwrap();
         let desk = Desk::new();
         desk.put("whole.onnx", &whole);
         desk.put("scores.onnx", &scores);

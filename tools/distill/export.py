@@ -23,7 +23,7 @@ from student import Network, Shape
 
 NAME = "edgetuned-photo"
 MANIFEST = """\
-# The bundled backbone for photographs, in {words}; models/README.md is its card. Written by tools/distill/export.py.
+# {words}. Written by tools/distill/export.py.
 name: {name}
 file: {name}.onnx
 sha256: {sha256}
@@ -41,6 +41,12 @@ embedding:
   tensor: embedding
   dim: {width}
   pool: none
+"""
+# Maps whose means and deviations say more about a picture than the last one alone; docs/backbones.md has the measurement.
+INNER = """\
+  inner:
+    - {{ tensor: block13, stat: [mean, std] }}
+    - {{ tensor: block10, stat: [mean, std] }}
 """
 
 

@@ -1,4 +1,4 @@
-//! What an ONNX file computes, and the surgery that makes one of its inner tensors its output.
+//! What an ONNX file computes, and the surgery that makes some of its inner tensors its outputs.
 //!
 //! Files come from anywhere: damaged and hostile ones are refused.
 
@@ -155,8 +155,8 @@ impl Graph {
         BadModel::UnknownTensor { tensor: tensor.to_owned(), near }
     }
 
-    /// Indices of the nodes that `tensor` depends on; all of them where a subgraph makes that unclear.
-    fn needed_for(&self, tensor: &str) -> HashSet<usize> {
+    /// Indices of the nodes that `tensors` depend on; all of them where a subgraph makes that unclear.
+    fn needed_for(&self, tensors: &[&str]) -> HashSet<usize> {
         if self.nodes.iter().any(|node| node.has_subgraph) {
             return (0..self.nodes.len()).collect();
         }
@@ -164,7 +164,7 @@ impl Graph {
             .flat_map(|(index, node)| node.outputs.iter().map(move |output| (output.as_str(), index)))
             .collect();
         let mut needed = HashSet::new();
-        let mut open = vec![tensor];
+        let mut open = tensors.to_vec();
         while let Some(name) = open.pop() {
             if let Some(&index) = maker.get(name)
                 && needed.insert(index)
@@ -176,23 +176,23 @@ impl Graph {
     }
 }
 
-/// The model in `bytes`, made to compute `tensor` and nothing else: it becomes the only output, and nodes and weights
-/// that it does not depend on (a classifier behind it, for one) are left out.
+/// The model in `bytes`, made to compute `tensors`, each of another name, and nothing else: they become its outputs in
+/// this order, and nodes and weights that they do not depend on (a classifier behind them, for one) are left out.
 ///
 /// # Errors
-/// [`BadModel`]; `UnknownTensor` when no node computes `tensor`.
-pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadModel> {
-    if tensor.is_empty() || !graph.computes(tensor) {
+/// [`BadModel`]; `UnknownTensor` for the first of `tensors` that no node computes.
+pub fn expose(bytes: &[u8], graph: &Graph, tensors: &[&str]) -> Result<Vec<u8>, BadModel> {
+    if let Some(tensor) = tensors.iter().find(|tensor| tensor.is_empty() || !graph.computes(tensor)) {
         return Err(graph.unknown(tensor));
     }
-    let needed = graph.needed_for(tensor);
+    let needed = graph.needed_for(tensors);
     let prune = needed.len() < graph.nodes.len();
     let names: HashSet<&str> = (needed.iter())
         .flat_map(|&index| graph.nodes[index].inputs.iter().chain(&graph.nodes[index].outputs))
         .map(String::as_str)
         .collect();
     let mut cut = Vec::with_capacity(bytes.len());
-    let mut output = None;
+    let mut stated = vec![None; tensors.len()];
     let mut index = 0;
     for field in graph_fields(bytes)? {
         let named = |number| name_in(field, number).is_some_and(|name| names.contains(name.as_str()));
@@ -207,11 +207,13 @@ pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadM
             // A weight listed here, as old files do, would be required once its value is gone.
             INPUT => !prune || named(1) || name_in(field, 1).is_some_and(|name| !graph.weights.contains_key(&name)),
             OUTPUT | VALUE_INFO => {
-                if name_in(field, 1).is_some_and(|name| name == tensor) {
-                    output = Some(field);
-                    false
-                } else {
-                    field.number == VALUE_INFO && (!prune || named(1))
+                let name = name_in(field, 1);
+                match tensors.iter().position(|tensor| name.as_deref() == Some(*tensor)) {
+                    Some(place) => {
+                        stated[place] = Some(field);
+                        false
+                    }
+                    None => field.number == VALUE_INFO && (!prune || named(1)),
                 }
             }
             _ => true,
@@ -220,13 +222,15 @@ pub fn expose(bytes: &[u8], graph: &Graph, tensor: &str) -> Result<Vec<u8>, BadM
             cut.extend_from_slice(field.raw);
         }
     }
-    if let Some(Field { value: Value::Bytes(info), .. }) = output {
-        put_bytes(&mut cut, OUTPUT, info);
-    } else {
-        // A name is enough: the runtime infers the type.
-        let mut info = Vec::new();
-        put_bytes(&mut info, 1, tensor.as_bytes());
-        put_bytes(&mut cut, OUTPUT, &info);
+    for (tensor, field) in tensors.iter().zip(stated) {
+        if let Some(Field { value: Value::Bytes(info), .. }) = field {
+            put_bytes(&mut cut, OUTPUT, info);
+        } else {
+            // A name is enough: the runtime infers the type.
+            let mut info = Vec::new();
+            put_bytes(&mut info, 1, tensor.as_bytes());
+            put_bytes(&mut cut, OUTPUT, &info);
+        }
     }
     let mut model = Vec::with_capacity(cut.len() + 1024);
     for field in fields(bytes).map_while(Result::ok).filter(|field| field.number != GRAPH) {

@@ -21,7 +21,7 @@ fn inputs_outputs_and_nodes_are_read() {
 #[test]
 fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_comes_after() {
     let whole = Graph::read(TINY).unwrap();
-    let cut = expose(TINY, &whole, "contrast").unwrap();
+    let cut = expose(TINY, &whole, &["contrast"]).unwrap();
     let graph = Graph::read(&cut).unwrap();
     assert_eq!(graph.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["contrast"]);
     assert_eq!(graph.nodes.last().unwrap().outputs, ["contrast"]);
@@ -32,7 +32,7 @@ fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_comes_after() 
 #[test]
 fn exposing_the_declared_output_keeps_the_graph() {
     let whole = Graph::read(TINY).unwrap();
-    let same = expose(TINY, &whole, "embedding").unwrap();
+    let same = expose(TINY, &whole, &["embedding"]).unwrap();
     assert_eq!(Graph::read(&same).unwrap(), whole);
 }
 
@@ -55,7 +55,7 @@ fn a_weight_that_goes_leaves_the_inputs_too() {
     }
     put_bytes(&mut bytes, GRAPH, &graph);
     for tensor in ["map", "sum"] {
-        let cut = expose(&bytes, &Graph::read(&bytes).unwrap(), tensor).unwrap();
+        let cut = expose(&bytes, &Graph::read(&bytes).unwrap(), &[tensor]).unwrap();
         let inputs = Graph::read(&cut).unwrap().inputs;
         assert_eq!(inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>(), ["input"], "{tensor}");
     }
@@ -72,7 +72,7 @@ fn what_is_numbered_as_a_node_and_is_none_shifts_no_other() {
         put_bytes(&mut graph, NODE, &node);
     }
     put_bytes(&mut bytes, GRAPH, &graph);
-    let cut = Graph::read(&expose(&bytes, &Graph::read(&bytes).unwrap(), "mean").unwrap()).unwrap();
+    let cut = Graph::read(&expose(&bytes, &Graph::read(&bytes).unwrap(), &["mean"]).unwrap()).unwrap();
     assert_eq!(cut.nodes.iter().map(|node| node.outputs[0].as_str()).collect::<Vec<_>>(), ["map", "mean"]);
 }
 
@@ -87,7 +87,7 @@ fn of_two_names_of_one_output_the_last_one_counts_when_it_is_cut_out_too() {
     let read = Graph::read(&bytes).unwrap();
     assert_eq!(read.outputs.last().unwrap().name, "second_layer");
     for tensor in ["contrast", "second_layer"] {
-        let outputs = Graph::read(&expose(&bytes, &read, tensor).unwrap()).unwrap().outputs;
+        let outputs = Graph::read(&expose(&bytes, &read, &[tensor]).unwrap()).unwrap().outputs;
         assert_eq!(outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), [tensor]);
     }
 }
@@ -95,12 +95,12 @@ fn of_two_names_of_one_output_the_last_one_counts_when_it_is_cut_out_too() {
 #[test]
 fn an_unknown_tensor_is_refused_with_names_near_it() {
     let graph = Graph::read(TINY).unwrap();
-    let message = expose(TINY, &graph, "embeding").unwrap_err().to_string();
+    let message = expose(TINY, &graph, &["embeding"]).unwrap_err().to_string();
     assert!(message.contains("\"embeding\"") && message.contains("near it are \"embedding\""), "{message}");
-    let message = expose(TINY, &graph, "zzz").unwrap_err().to_string();
+    let message = expose(TINY, &graph, &["zzz"]).unwrap_err().to_string();
     assert!(message.contains("its outputs are \"embedding\""), "{message}");
-    assert!(expose(TINY, &graph, "input").is_err());
-    assert!(expose(TINY, &graph, "").is_err());
+    assert!(expose(TINY, &graph, &["input"]).is_err());
+    assert!(expose(TINY, &graph, &[""]).is_err());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_graph_in_two_pieces_is_read_as_one() {
     put_bytes(&mut bytes, GRAPH, &graph);
     let read = Graph::read(&bytes).unwrap();
     assert_eq!(read.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), ["embedding", "contrast"]);
-    assert_eq!(Graph::read(&expose(&bytes, &read, "contrast").unwrap()).unwrap().outputs.len(), 1);
+    assert_eq!(Graph::read(&expose(&bytes, &read, &["contrast"]).unwrap()).unwrap().outputs.len(), 1);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_model_cut_anywhere_is_called_truncated() {
 fn five_thousand_mutations_are_read_or_refused_without_panic() {
     // Without most of the weights' bytes the mutations hit structure.
     let whole = Graph::read(TINY).unwrap();
-    let small = expose(TINY, &whole, "contrast").unwrap();
+    let small = expose(TINY, &whole, &["contrast"]).unwrap();
     for seed in 0..5_000 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut bytes = small.clone();
@@ -144,7 +144,7 @@ fn five_thousand_mutations_are_read_or_refused_without_panic() {
             if let Ok(graph) = Graph::read(&bytes) {
                 let names: usize = graph.nodes.iter().map(|node| node.inputs.len() + node.outputs.len() + 1).sum();
                 assert!(names <= bytes.len(), "more names than bytes");
-                let _ = expose(&bytes, &graph, "contrast");
+                let _ = expose(&bytes, &graph, &["contrast"]);
             }
         });
         assert!(outcome.is_ok(), "seed {seed}");

@@ -90,7 +90,7 @@ impl<'g> Flow<'g> {
 
     /// The shape of the weight called `name`, quantised, transposed or scaled as it may be; `None` where other steps
     /// compute it, and for what depends on the picture.
-    fn weight(&self, name: &'g str) -> Option<Vec<i64>> {
+    pub fn weight(&self, name: &str) -> Option<Vec<i64>> {
         if name.is_empty() || !self.is_constant(name) {
             return None;
         }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows ONNX Runtime or manifests.
 
+pub(super) mod channels;
 pub(super) mod flow;
 pub(super) mod functions;
 pub(super) mod graph;

@@ -121,12 +121,21 @@ impl Tail {
     ///
     /// `ReduceMean` has them as an attribute before opset 18, as an input from there on.
     pub fn mean(&mut self, input: &str, axes: &[i64]) -> String {
-        let drop = Attribute::Int("keepdims", 0);
+        self.reduced(input, axes, 0)
+    }
+
+    /// The same with `axes` of length 1.
+    pub fn mean_kept(&mut self, input: &str, axes: &[i64]) -> String {
+        self.reduced(input, axes, 1)
+    }
+
+    fn reduced(&mut self, input: &str, axes: &[i64], keepdims: i64) -> String {
+        let kept = Attribute::Int("keepdims", keepdims);
         if self.opset() < 18 {
-            return self.node("ReduceMean", &[input], &[Attribute::Ints("axes", axes), drop]);
+            return self.node("ReduceMean", &[input], &[Attribute::Ints("axes", axes), kept]);
         }
-        let axes = self.integers("axes", axes);
-        self.node("ReduceMean", &[input, &axes], &[drop])
+        let axes = self.integers(&format!("axes_{}", self.nodes), axes);
+        self.node("ReduceMean", &[input, &axes], &[kept])
     }
 
     /// The fields of a `GraphProto` that all of this is.

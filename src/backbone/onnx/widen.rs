@@ -60,21 +60,30 @@ impl Widening {
     }
 }
 
-/// The model in `bytes`, whose only output is `tensor`, with that output made float32.
+/// The model in `bytes`, whose outputs are `tensors` in this order, with those made float32 that have a way to it.
 ///
 /// # Errors
 /// [`BadModel`].
-pub fn widened(bytes: &[u8], tensor: &str, widening: &Widening) -> Result<Vec<u8>, BadModel> {
+pub fn widened(bytes: &[u8], tensors: &[(&str, Option<Widening>)]) -> Result<Vec<u8>, BadModel> {
     let mut tail = Tail::behind(bytes, versions(bytes));
-    let output = widening.append(&mut tail, tensor);
+    let (outputs, others): (Vec<_>, Vec<_>) =
+        graph_fields(bytes)?.into_iter().partition(|field| field.number == OUTPUT);
     let mut graph = Vec::with_capacity(bytes.len());
-    for field in graph_fields(bytes)?.into_iter().filter(|field| field.number != OUTPUT) {
+    for field in others {
         graph.extend_from_slice(field.raw);
     }
+    let mut infos = Vec::new();
+    for (output, (tensor, widening)) in outputs.iter().zip(tensors) {
+        if let Some(widening) = widening {
+            let mut info = Vec::new();
+            put_bytes(&mut info, 1, widening.append(&mut tail, tensor).as_bytes());
+            put_bytes(&mut infos, OUTPUT, &info);
+        } else {
+            infos.extend_from_slice(output.raw);
+        }
+    }
     graph.extend(tail.into_fields());
-    let mut info = Vec::new();
-    put_bytes(&mut info, 1, output.as_bytes());
-    put_bytes(&mut graph, OUTPUT, &info);
+    graph.extend(infos);
     let mut model = Vec::with_capacity(graph.len() + 1024);
     for field in fields(bytes).map_while(Result::ok).filter(|field| field.number != GRAPH) {
         model.extend_from_slice(field.raw);

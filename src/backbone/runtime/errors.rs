@@ -60,7 +60,7 @@ pub enum OpenError {
         /// The manifest.
         manifest: PathBuf,
         /// The manifest's key.
-        key: &'static str,
+        key: String,
         /// By the manifest.
         expected: String,
         /// By the model.

@@ -5,6 +5,7 @@
 //! regular file is opened, so a pipe in its place cannot hang the program. Telemetry is switched off.
 
 pub(super) mod errors;
+mod input;
 pub(super) mod message;
 pub(super) mod pipeline;
 pub(super) mod session;

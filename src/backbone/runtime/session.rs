@@ -10,11 +10,13 @@ use ort::value::{TensorElementType as Element, TensorRef};
 
 use super::environment;
 use super::errors::OpenError;
+use super::input::checked_input;
 use super::message::RuntimeMessage;
 use crate::backbone::bundled;
-use crate::backbone::manifest::{Manifest, Pool};
+use crate::backbone::inner::CHANNELS_MAX;
+use crate::backbone::manifest::{Embedding, Manifest};
 use crate::backbone::onnx::functions::inlined;
-use crate::backbone::onnx::graph::{Axis, BadModel, Graph, expose};
+use crate::backbone::onnx::graph::{BadModel, Graph, expose};
 use crate::backbone::onnx::widen::{Widening, widened};
 use crate::backbone::pooling::pooled;
 use crate::image::{Layout, Preprocess, Rgb};
@@ -33,22 +35,38 @@ pub struct OnnxBackbone {
     pub(super) sha256: Digest,
     pub(super) space: EmbeddingSpace,
     pub(super) preprocess: Preprocess,
-    pub(super) pool: Pool,
+    /// With the channels of its inner tensors.
+    pub(super) embedding: Embedding,
     /// Images a run when the model's first axis is fixed, or more at once are not to be had.
     pub(super) batch: Option<usize>,
     pub(super) cut: Cut,
     pub(super) one_picture: Duration,
 }
 
-/// What a backbone's embedding tensor turned out to be when it was run.
+/// What the tensors that a backbone's embeddings are taken from turned out to be when it was run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
+    /// The embedding tensor.
+    pub embedding: Taken,
+    /// The inner tensors, in the order of the manifest.
+    pub inner: Vec<Taken>,
+    /// Why pictures go through the network one at a time, where they must though its input takes more.
+    pub alone: Option<Alone>,
+}
+
+/// One tensor of a running model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
     /// For one picture.
     pub shape: Vec<i64>,
     /// How its values become float32, where they are of another type.
     pub widening: Option<Widening>,
-    /// Why pictures go through the network one at a time, where they must though its input takes more.
-    pub alone: Option<Alone>,
+}
+
+/// What the model made of some pictures in one of its tensors.
+struct Output {
+    shape: Vec<i64>,
+    values: Vec<f32>,
 }
 
 /// Why a network whose input takes any number of pictures is given one at a time.
@@ -70,13 +88,15 @@ impl OnnxBackbone {
         Self::attempt(manifest, threads, |backbone, model| backbone.proved(manifest)?.steady(manifest, model))
     }
 
-    /// The shape that the manifest's embedding tensor has for one mid-grey image; `embedding.dim` and `embedding.pool`
-    /// do not matter.
+    /// The shape that the manifest's embedding tensor has for one mid-grey image; the other keys of `embedding` do not
+    /// matter.
     ///
     /// # Errors
     /// [`OpenError`], as of [`open`](Self::open).
     pub fn shape(manifest: &Manifest) -> Result<Vec<i64>, OpenError> {
-        Self::attempt(manifest, 1, |mut backbone, _| Ok(backbone.grey(manifest)?.0))
+        let embedding = Embedding { inner: Vec::new(), ..manifest.embedding.clone() };
+        let alone = Manifest { embedding, ..manifest.clone() };
+        Self::attempt(&alone, 1, |mut backbone, _| Ok(backbone.grey(manifest)?.swap_remove(0).shape))
     }
 
     /// The result of `use_it` on the backbone and the model that it runs, opened at the highest optimisation level at
@@ -91,43 +111,46 @@ impl OnnxBackbone {
         let unusable = |source| OpenError::Model { file: file.clone(), source };
         let (bytes, graph) = read(manifest)?;
         let batch = checked_input(&graph, manifest)?;
-        let tensor = &manifest.embedding.tensor;
-        let model = expose(&bytes, &graph, tensor).map_err(unusable)?;
+        let mut embedding = manifest.embedding.clone();
+        embedding.resolve(&graph, &manifest.preprocess);
+        let tensors = embedding.tensors();
+        let model = expose(&bytes, &graph, &tensors).map_err(unusable)?;
         drop(bytes);
-        let (space, sha256) = (manifest.space(), manifest.sha256);
+        let (space, sha256) = (EmbeddingSpace { dim: embedding.width(), ..manifest.space() }, manifest.sha256);
         let at = |level: Level| {
             let refused = |source: ort::Error| OpenError::Refused { file: file.clone(), source: source.into() };
             let mut opened = session(&environment, &model, threads, level).map_err(refused)?;
-            let mut widening = None;
-            match opened.outputs().first().and_then(|output| output.dtype().tensor_type()) {
-                Some(Element::Float32) | None => {}
-                Some(other) if is_number(other) => {
-                    let way = Widening::of(&graph, tensor);
-                    let wide = widened(&model, tensor, &way).map_err(unusable)?;
-                    opened = session(&environment, &wide, threads, level).map_err(refused)?;
-                    widening = Some(way);
-                }
-                Some(other) => {
-                    let (tensor, found) = (tensor.clone(), format!("{other:?}").to_lowercase());
-                    return Err(OpenError::Element { file: file.clone(), tensor, found });
-                }
+            let mut ways = Vec::with_capacity(tensors.len());
+            for (tensor, output) in tensors.iter().zip(opened.outputs()) {
+                ways.push(match output.dtype().tensor_type() {
+                    Some(Element::Float32) | None => None,
+                    Some(other) if is_number(other) => Some(Widening::of(&graph, tensor)),
+                    Some(other) => {
+                        let (tensor, found) = ((*tensor).to_owned(), format!("{other:?}").to_lowercase());
+                        return Err(OpenError::Element { file: file.clone(), tensor, found });
+                    }
+                });
             }
-            let (name, preprocess) = (manifest.name.clone(), manifest.preprocess.clone());
-            let (pool, cut) = (manifest.embedding.pool, Cut { shape: Vec::new(), widening, alone: None });
-            use_it(
-                Self {
-                    session: opened,
-                    name,
-                    sha256,
-                    space,
-                    preprocess,
-                    pool,
-                    batch,
-                    cut,
-                    one_picture: Duration::ZERO,
-                },
-                &model,
-            )
+            if ways.iter().any(Option::is_some) {
+                let named: Vec<_> = tensors.iter().copied().zip(ways.iter().cloned()).collect();
+                let wide = widened(&model, &named).map_err(unusable)?;
+                opened = session(&environment, &wide, threads, level).map_err(refused)?;
+            }
+            let mut taken = ways.into_iter().map(|widening| Taken { shape: Vec::new(), widening });
+            let cut =
+                Cut { embedding: taken.next().unwrap_or_default(), inner: taken.collect(), alone: None };
+            let backbone = Self {
+                session: opened,
+                name: manifest.name.clone(),
+                sha256,
+                space,
+                preprocess: manifest.preprocess.clone(),
+                embedding: embedding.clone(),
+                batch,
+                cut,
+                one_picture: Duration::ZERO,
+            };
+            use_it(backbone, &model)
         };
         let mut refusals = Vec::new();
         for level in [Level::All, Level::Level2, Level::Level1] {
@@ -163,86 +186,120 @@ impl OnnxBackbone {
         self.one_picture
     }
 
-    /// What its embedding tensor turned out to be.
+    /// What its tensors turned out to be.
     #[must_use]
     pub fn cut(&self) -> &Cut {
         &self.cut
     }
 
-    /// Embeds a grey image; the width must be the manifest's and every value finite.
+    /// Embeds a grey image; the widths must be the manifest's and every value finite.
     fn proved(mut self, manifest: &Manifest) -> Result<Self, OpenError> {
-        let (shape, values) = self.grey(manifest)?;
-        let dim = self.space.dim;
-        match pooled(&shape, &values, self.pool, dim, self.preprocess.layout) {
-            Some(embedding) if embedding.len() == dim => {
-                finite(&embedding, dim, 0)
-                    .map_err(|source| OpenError::Probe { file: manifest.file.clone(), source })?;
-                self.cut.shape = shape;
-                Ok(self)
-            }
-            other => Err(OpenError::Mismatch {
-                manifest: manifest.path.clone(),
-                key: "embedding",
-                expected: format!("dim {dim}, pool {}", self.pool.as_str()),
-                found: match other {
-                    Some(embedding) => format!("{} values an image in a tensor of shape {shape:?}", embedding.len()),
-                    None => format!("a tensor of shape {shape:?}"),
-                },
-            }),
-        }
+        let outputs = self.grey(manifest)?;
+        let row = self.joined(&outputs, 1).map_err(|place| {
+            let (key, expected, found) = self.unfitting(place, &outputs[place]);
+            OpenError::Mismatch { manifest: manifest.path.clone(), key, expected, found }
+        })?;
+        finite(&row, row.len(), 0).map_err(|source| OpenError::Probe { file: manifest.file.clone(), source })?;
+        let taken = std::iter::once(&mut self.cut.embedding).chain(&mut self.cut.inner);
+        taken.zip(outputs).for_each(|(taken, output)| taken.shape = output.shape);
+        Ok(self)
     }
 
-    /// Shape and values of the embedding tensor for a grey image.
-    fn grey(&mut self, manifest: &Manifest) -> Result<(Vec<i64>, Vec<f32>), OpenError> {
+    /// Key, what was expected and what was found where the output at `place`, for one picture, is not what it should be.
+    fn unfitting(&self, place: usize, Output { shape, values }: &Output) -> (String, String, String) {
+        let Embedding { dim, pool, inner, .. } = &self.embedding;
+        let plain = format!("a tensor of shape {shape:?}");
+        let Some(inner) = place.checked_sub(1).map(|entry| &inner[entry]) else {
+            let found = match pooled(shape, values, *pool, *dim, self.preprocess.layout) {
+                Some(embedding) => format!("{} values an image in {plain}", embedding.len()),
+                None => plain,
+            };
+            return ("embedding".into(), format!("dim {dim}, pool {}", pool.as_str()), found);
+        };
+        let expected = match inner.channels {
+            Some(channels) => format!("a map (1, h, w) of one picture with {channels} channels"),
+            None => format!(
+                "a map (1, h, w) of one picture with 1 to {CHANNELS_MAX} channels, as many as a convolution before it or \
+                 its shape in the model file says"
+            ),
+        };
+        (format!("embedding.inner[{}].tensor", place - 1), expected, format!("{plain} in {:?}", inner.tensor))
+    }
+
+    /// What a grey image gives.
+    fn grey(&mut self, manifest: &Manifest) -> Result<Vec<Output>, OpenError> {
         let grey = Rgb::new(8, 8, vec![128; 3 * 64]).expect("8 x 8 pixels of three bytes");
         let tensor = self.preprocess.apply(&grey);
         self.run(&tensor, 1).map_err(|source| OpenError::Fails { file: manifest.file.clone(), source: source.into() })
     }
 
-    /// The embeddings of `n` prepared pictures, whatever their values; `None` inside where the tensor has other axes.
+    /// The embeddings of `n` prepared pictures, whatever their values; `None` inside where a tensor has other axes, the
+    /// first one of which has the shape beside it.
     pub(super) fn rows(&mut self, tensors: &[f32], n: usize) -> ort::Result<(Vec<i64>, Option<Vec<f32>>)> {
-        let (shape, values) = self.run(tensors, n)?;
-        let dim = self.space.dim;
-        let rows = pooled(&shape, &values, self.pool, dim, self.preprocess.layout);
-        Ok((shape, rows.filter(|rows| rows.len() == n * dim)))
+        let mut outputs = self.run(tensors, n)?;
+        let (place, rows) = match self.joined(&outputs, n) {
+            Ok(rows) => (0, Some(rows)),
+            Err(place) => (place, None),
+        };
+        Ok((outputs.swap_remove(place).shape, rows))
     }
 
-    /// Runs the network on `n` tensors, [`TOGETHER`] at a time or as many as the model fixes; returns the output's shape
-    /// and values.
-    fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<(Vec<i64>, Vec<f32>)> {
+    /// The embeddings (n, width) of what the network made of `n` pictures: values of the embedding tensor, then those of
+    /// the inner ones; where an output has other axes, its place.
+    fn joined(&self, outputs: &[Output], n: usize) -> Result<Vec<f32>, usize> {
+        let (Embedding { dim, pool, inner, .. }, layout) = (&self.embedding, self.preprocess.layout);
+        let values = outputs.first().and_then(|first| pooled(&first.shape, &first.values, *pool, *dim, layout));
+        let values = values.filter(|rows| rows.len() == n * dim).ok_or(0_usize)?;
+        if inner.is_empty() {
+            return Ok(values);
+        }
+        let mut parts = vec![(values, *dim)];
+        for (entry, (inner, output)) in inner.iter().zip(&outputs[1..]).enumerate() {
+            let rows = inner.rows(&output.shape, &output.values, layout);
+            parts.push((rows.filter(|rows| rows.len() == n * inner.width()).ok_or(entry + 1)?, inner.width()));
+        }
+        let row = |picture: usize| parts.iter().flat_map(move |(rows, width)| &rows[picture * width..][..*width]);
+        Ok((0..n).flat_map(row).copied().collect())
+    }
+
+    /// Runs the network on `n` tensors, [`TOGETHER`] at a time or as many as the model fixes; returns what its outputs are
+    /// for all of them.
+    fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<Vec<Output>> {
         let (h, w) = (self.preprocess.size.0 as usize, self.preprocess.size.1 as usize);
         let axes = |n| match self.preprocess.layout {
             Layout::Nchw => [n, 3, h, w],
             Layout::Nhwc => [n, h, w, 3],
         };
-        let (mut shape, mut all) = (Vec::new(), Vec::new());
+        let mut all: Vec<Output> = Vec::new();
+        all.resize_with(1 + self.embedding.inner.len(), || Output { shape: Vec::new(), values: Vec::new() });
         let Some(batch) = self.batch else {
-            let mut found = 0;
             for chunk in tensors.chunks(TOGETHER * 3 * h * w) {
                 let input = TensorRef::from_array_view((axes(chunk.len() / (3 * h * w)), chunk))?;
                 let outputs = self.session.run(ort::inputs![input])?;
-                let (axes, values) = outputs[0].try_extract_tensor::<f32>()?;
-                shape = axes.to_vec();
-                found += shape.first().copied().unwrap_or(0);
-                all.extend_from_slice(values);
+                for (place, all) in all.iter_mut().enumerate() {
+                    let (axes, values) = outputs[place].try_extract_tensor::<f32>()?;
+                    let before = all.shape.first().copied().unwrap_or(0);
+                    all.shape = axes.to_vec();
+                    // Not n: what gives another number of rows than it was given pictures must not look right.
+                    all.shape.first_mut().into_iter().for_each(|first| *first += before);
+                    all.values.extend_from_slice(values);
+                }
             }
-            // Not n: what gives another number of rows than it was given pictures must not look right.
-            shape.first_mut().into_iter().for_each(|first| *first = found);
-            return Ok((shape, all));
+            return Ok(all);
         };
         for chunk in tensors.chunks(batch * 3 * h * w) {
             let mut padded = chunk.to_vec();
             padded.resize(batch * 3 * h * w, 0.0);
             let outputs = self.session.run(ort::inputs![TensorRef::from_array_view((axes(batch), &*padded))?])?;
-            let (found, values) = outputs[0].try_extract_tensor::<f32>()?;
-            shape = found.to_vec();
             let images = chunk.len() / (3 * h * w);
-            all.extend_from_slice(&values[..values.len() / batch * images]);
+            for (place, all) in all.iter_mut().enumerate() {
+                let (axes, values) = outputs[place].try_extract_tensor::<f32>()?;
+                all.shape = axes.to_vec();
+                all.shape.first_mut().into_iter().for_each(|first| *first = n as i64);
+                all.values.extend_from_slice(&values[..values.len() / batch * images]);
+            }
         }
-        if let Some(first) = shape.first_mut() {
-            *first = n as i64;
-        }
-        Ok((shape, all))
+        Ok(all)
     }
 }
 
@@ -302,50 +359,6 @@ fn session(environment: &Environment, model: &[u8], threads: usize, level: Level
         .with_intra_threads(threads.max(1))?
         .with_inter_threads(1)?
         .commit_from_memory(model)
-}
-
-/// Compares the manifest's input with the model's; returns the batch when the model fixes it.
-fn checked_input(graph: &Graph, manifest: &Manifest) -> Result<Option<usize>, OpenError> {
-    let mismatch = |key, expected: String, found: String| OpenError::Mismatch {
-        manifest: manifest.path.clone(),
-        key,
-        expected,
-        found,
-    };
-    let names = || graph.inputs.iter().map(|input| format!("{:?}", input.name)).collect::<Vec<_>>().join(", ");
-    let wanted = &manifest.input;
-    let Some(input) = graph.inputs.iter().find(|input| input.name == *wanted) else {
-        return Err(mismatch("input.tensor", format!("{wanted:?}"), format!("the inputs {}", names())));
-    };
-    if graph.inputs.len() > 1 {
-        return Err(mismatch("input.tensor", "one input".into(), format!("the inputs {}", names())));
-    }
-    if graph.external_weights {
-        return Err(mismatch("file", "one file".into(), "weights in files of their own".into()));
-    }
-    if input.element != "float32" {
-        return Err(mismatch("input.tensor", "a float32 tensor".into(), format!("one of {}", input.element)));
-    }
-    let Some(shape) = &input.shape else { return Ok(None) };
-    let (h, w) = (i64::from(manifest.preprocess.size.0), i64::from(manifest.preprocess.size.1));
-    let (layout, expected) = match manifest.preprocess.layout {
-        Layout::Nchw => ("nchw", [3, h, w]),
-        Layout::Nhwc => ("nhwc", [h, w, 3]),
-    };
-    let fits = |(axis, length): (&Axis, i64)| matches!(axis, Axis::Free(_)) || *axis == Axis::Fixed(length);
-    if shape.len() != 4 || !shape[1..].iter().zip(expected).all(fits) {
-        let axes = shape.iter().map(|axis| match axis {
-            Axis::Fixed(length) => length.to_string(),
-            Axis::Free(name) => if name.is_empty() { "?" } else { name }.to_owned(),
-        });
-        let found = format!("an input of shape [{}]", axes.collect::<Vec<_>>().join(", "));
-        return Err(mismatch("input", format!("size [{h}, {w}], layout {layout}"), found));
-    }
-    match shape[0] {
-        Axis::Fixed(batch @ 1..=1024) => Ok(Some(batch as usize)),
-        Axis::Fixed(batch) => Err(mismatch("input", "a batch of 1 to 1024".into(), batch.to_string())),
-        Axis::Free(_) => Ok(None),
-    }
 }
 
 fn finite(embeddings: &[f32], dim: usize, first_image: usize) -> Result<(), EmbedError> {

@@ -93,7 +93,10 @@ fn measured(
     let mut first_failure = None;
     loop {
         match attempt(&proposal, &draft) {
-            Ok(embedding) => return Ok((proposal, Manifest { embedding, ..draft })),
+            Ok(embedding) => {
+                let embedding = Embedding { inner: options.inner.clone(), ..embedding };
+                return Ok((proposal, Manifest { embedding, ..draft }));
+            }
             Err(failure) => {
                 let failure = first_failure.take().unwrap_or(failure);
                 let Some(next) = others.next() else { return Err(failure) };
@@ -107,7 +110,7 @@ fn measured(
 
 /// Reads the manifest back as it will be written, opens its backbone and verifies that.
 fn prove(text: &str, path: &Path, proposal: &Proposal, model: &Path) -> Result<(Manifest, Verified), Failure> {
-    let manifest = Manifest::parse(text, path)?;
+    let manifest = Manifest::parse(text, path)?.resolved();
     let mut backbone = OnnxBackbone::open(&manifest, 1).map_err(|error| unproved(model, &error))?;
     let mut verified = verify(&mut backbone).map_err(|error| {
         let tensor = &manifest.embedding.tensor;
@@ -158,6 +161,9 @@ fn narrow(manifest: &Manifest, proposal: &Proposal) -> Option<String> {
 /// What keeps the model from being used, in words for somebody who has no manifest of it yet.
 fn unproved(model: &Path, error: &OpenError) -> Failure {
     let reason = match error {
+        OpenError::Mismatch { key, expected, found, .. } if key.starts_with("embedding.inner") => {
+            format!("the model has {found} where {expected} is needed; choose another tensor with --inner")
+        }
         OpenError::Mismatch { expected, found, .. } => {
             format!(
                 "the model has {found} where {expected} is needed; export it so, or choose another tensor with --tensor"
@@ -267,7 +273,7 @@ fn draft(
         source: options.source.clone().unwrap_or_default(),
         input: proposal.input.clone(),
         preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad },
-        embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None },
+        embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None, inner: Vec::new() },
         stands_in: None,
     })
 }
@@ -310,8 +316,12 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
         )?,
         Resize::Letterbox => writeln!(out, "resize     letterbox, border {pad}")?,
     }
-    let Embedding { tensor, dim, pool } = done.embedding;
+    let Embedding { tensor, dim, pool, inner } = done.embedding;
     writeln!(out, "embedding  {tensor}: {dim} values, pool {} ({})", pool.as_str(), done.why)?;
+    for inner in inner {
+        let stat: Vec<_> = inner.stat.iter().map(|stat| stat.as_str()).collect();
+        writeln!(out, "inner      {}: {} values, {} of each channel", inner.tensor, inner.width(), stat.join(" and "))?;
+    }
     writeln!(
         out,
         "probe      different images get different embeddings; {:.1} ms per image on one thread",
