@@ -111,6 +111,34 @@ fn an_inner_map_is_exposed_and_pooled() {
 }
 
 #[test]
+fn inner_values_are_those_that_the_network_itself_makes_of_its_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(bundled()).unwrap();
+    let inner =
+        "pool: none\n  inner: [{ tensor: second_layer, stat: [std, mean] }, { tensor: contrast, stat: [mean] }]";
+    std::fs::write(folder.path().join("tiny-test.yaml"), text.replace("pool: none", inner)).unwrap();
+    std::fs::write(folder.path().join("tiny-test.onnx"), model()).unwrap();
+    let manifest = Manifest::load(&folder.path().join("tiny-test.yaml")).unwrap();
+    let mut backbone = OnnxBackbone::open(&manifest, 1).unwrap();
+    let len = backbone.preprocess().tensor_len();
+    let tensors: Vec<f32> = (0..5 * len).map(|i| ((i * 7919 % 255) as f32 - 127.5) / 127.5).collect();
+    let rows = backbone.embed(&tensors, 5).unwrap();
+    let width = manifest.space().dim;
+    assert_eq!((manifest.embedding.dim, rows.len()), (210, 5 * width));
+    let plain = OnnxBackbone::open(&Manifest::load(&bundled()).unwrap(), 1).unwrap().embed(&tensors, 5).unwrap();
+    for (row, plain) in rows.chunks_exact(width).zip(plain.chunks_exact(210)) {
+        let apart = row.iter().zip(plain).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-6, "the embedding comes first: {apart}");
+        // The script ends the embedding with the second layer's means, root mean squares and maxima, 32 of each.
+        let (means, deviations) = row[210..274].split_at(32);
+        let powers = means.iter().zip(deviations).map(|(mean, std)| (mean * mean + std * std + 1e-6).sqrt());
+        let found: Vec<f32> = means.iter().copied().chain(powers).collect();
+        let apart = found.iter().zip(&plain[114..178]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-4, "means and deviations differ by {apart}");
+    }
+}
+
+#[test]
 fn every_difference_of_two_manifests_makes_a_space_of_its_own() {
     let plain = OnnxBackbone::open(&Manifest::load(&bundled()).unwrap(), 1).unwrap().space();
     let other_mean = altered("mean: 127.5", "mean: 128").unwrap().space();

@@ -48,7 +48,17 @@ fn models_go_with_their_manifests_and_tests_stay_at_home() {
         .iter()
         .filter(|path| path.starts_with("models/") && Path::new(path).extension().is_some_and(|kind| kind == "yaml"))
         .collect();
-    let names = ["default", "default-int8", "fast", "faster", "photo", "photo-plain", "photo-int8"];
+    let names = [
+        "default",
+        "default-plain",
+        "default-int8",
+        "fast",
+        "faster",
+        "photo",
+        "photo-plain",
+        "photo-int8",
+        "photo-int8-plain",
+    ];
     assert_eq!(manifests, names.map(|name| format!("models/{name}.yaml")).iter().collect::<Vec<_>>());
     for manifest in manifests {
         let model = edgetuned::backbone::Manifest::load(&root().join(manifest)).unwrap();

@@ -51,6 +51,8 @@ pub struct Photographs {
 #[derive(Debug, Clone)]
 pub struct Set {
     pub space: EmbeddingSpace,
+    /// Widths of the parts of an embedding.
+    pub parts: Vec<usize>,
     /// (n, d)
     pub z: Array2<f32>,
     /// (n,)
@@ -83,6 +85,7 @@ impl Set {
     pub fn select(&self, rows: &[usize]) -> Self {
         Self {
             space: self.space,
+            parts: self.parts.clone(),
             z: self.z.select(Axis(0), rows),
             labels: rows.iter().map(|row| self.labels[*row].clone()).collect(),
             ids: rows.iter().map(|row| self.ids[*row]).collect(),
@@ -95,6 +98,7 @@ impl Set {
         let z = ndarray::concatenate(Axis(0), &[self.z.view(), other.z.view()]).expect("one width");
         Self {
             space: self.space,
+            parts: self.parts.clone(),
             z,
             labels: [&self.labels[..], &other.labels].concat(),
             ids: [&self.ids[..], &other.ids].concat(),
@@ -135,7 +139,8 @@ impl Set {
     pub fn dataset(&self) -> Dataset {
         let classes = self.classes();
         let y = self.y(&classes);
-        Dataset::new(self.space, self.z.clone(), y, classes, self.groups.clone(), self.ids.clone()).expect("sound data")
+        let data = Dataset::new(self.space, self.z.clone(), y, classes, self.groups.clone(), self.ids.clone());
+        data.expect("sound data").in_parts(&self.parts)
     }
 }
 
@@ -255,5 +260,5 @@ fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str)
     }
     let space = backbone.space();
     let z = Array2::from_shape_vec((files.len(), space.dim), values)?;
-    Ok(Set { space, z, labels, ids: files.into_iter().map(|(_, id)| id).collect(), groups })
+    Ok(Set { space, parts: backbone.parts(), z, labels, ids: files.into_iter().map(|(_, id)| id).collect(), groups })
 }

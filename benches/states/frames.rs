@@ -60,6 +60,11 @@ impl Embedded {
         self.backbone.space()
     }
 
+    /// Widths of the parts of an embedding.
+    pub fn parts(&self) -> Vec<usize> {
+        self.backbone.parts()
+    }
+
     /// The crops of each task, for frames that `wanted` takes by task and number.
     pub fn crops(
         &mut self,

@@ -126,7 +126,7 @@ fn train(crops: &[Crop], evening: &Evening, task: usize, embedded: &Embedded) ->
     let values: Vec<f32> = crops.iter().flat_map(|crop| crop.embedding.iter().copied()).collect();
     let z = Array2::from_shape_vec((crops.len(), embedded.space().dim), values)?;
     let ids = crops.iter().map(|crop| crop.image).collect();
-    let data = Dataset::new(embedded.space(), z, y, class_set(task), groups, ids)?;
+    let data = Dataset::new(embedded.space(), z, y, class_set(task), groups, ids)?.in_parts(&embedded.parts());
     let fitted = fit(&data, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
     Ok(Head { calibration: calibrate(&data, &fitted, 0), dense: fitted.dense })
 }

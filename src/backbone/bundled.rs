@@ -82,7 +82,7 @@ fn remedy(path: &Path) -> &'static str {
 
 /// Found by their names, and offered to nobody: the backbone of the project's own tests, and what only devices need that
 /// started with it, an upgrade having given its name another one.
-const NOT_OFFERED: [&str; 2] = ["tiny-test", "photo-plain"];
+const NOT_OFFERED: [&str; 4] = ["tiny-test", "default-plain", "photo-plain", "photo-int8-plain"];
 
 /// Every bundled backbone to offer: its bundled name and its manifest, or why that is refused; sorted by name. A name
 /// that several places have counts in the first.

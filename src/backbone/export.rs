@@ -327,3 +327,7 @@ fn outputs(network: &mut OnnxBackbone, tensors: &[Vec<f32>]) -> Result<Array2<f3
 #[cfg(test)]
 #[path = "export_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "export_inner_tests.rs"]
+mod inner_tests;

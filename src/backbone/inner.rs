@@ -117,6 +117,14 @@ impl Embedding {
         self.dim + self.inner.iter().map(Inner::width).sum::<usize>()
     }
 
+    /// Widths of what an embedding consists of: the values of its tensor, then the means and the deviations of each inner
+    /// one; of other sizes all of them.
+    #[must_use]
+    pub fn parts(&self) -> Vec<usize> {
+        let inner = self.inner.iter().flat_map(|inner| inner.stat.iter().map(|_| inner.channels.unwrap_or(0)));
+        std::iter::once(self.dim).chain(inner).collect()
+    }
+
     /// The embedding tensor, then the inner ones.
     pub(super) fn tensors(&self) -> Vec<&str> {
         std::iter::once(&self.tensor).chain(self.inner.iter().map(|inner| &inner.tensor)).map(String::as_str).collect()
@@ -131,7 +139,8 @@ impl Embedding {
             return Err(("embedding.inner".into(), format!("{} entries", self.inner.len()), "16 entries at most"));
         }
         for (place, entry) in self.inner.iter().enumerate() {
-            let wrong = |key: &str, found: String, expected| Err((format!("embedding.inner[{place}].{key}"), found, expected));
+            let wrong =
+                |key: &str, found: String, expected| Err((format!("embedding.inner[{place}].{key}"), found, expected));
             let name = on_one_line(&entry.tensor);
             if entry.tensor.trim().is_empty() {
                 return wrong("tensor", "nothing".into(), "a name");

@@ -17,7 +17,8 @@ fn net(batch: &str) -> Net {
     let net = net.node("Conv", "x w", "conv").node("Relu", "conv", "map").weight("w2", &[6, 8, 3, 3]);
     let net = net.node_with("Cast", "map", "half", &[Int("to", 10)]).weight_of("s", &[], Some(0.01));
     let net = net.bytes_weight("z", &[]).node("QuantizeLinear", "map s z", "coarse");
-    let net = net.node("Conv", "map w2", "deep").node("GlobalAveragePool", "deep", "gap").node("Flatten", "gap", "flat");
+    let net =
+        net.node("Conv", "map w2", "deep").node("GlobalAveragePool", "deep", "gap").node("Flatten", "gap", "flat");
     let net = net.node_with("Transpose", "deep", "turned", &[Ints("perm", &[0, 2, 3, 1])]);
     net.output("flat", &format!("{batch} 6"))
 }
@@ -128,12 +129,16 @@ fn a_tensor_that_is_no_map_of_one_picture_is_named_with_its_key() {
     let (folder, model) = (tempfile::tempdir().unwrap(), net("n").integers("axes", &[2]));
     let model = model.node("ReduceMean", "map axes", "row").node_with("Flatten", "deep", "long", &[]).bytes();
     for (tensor, words) in [
-        ("long", &["embedding.inner[1].tensor says a map", "the model has a tensor of shape [1, 1176] in \"long\""][..]),
+        (
+            "long",
+            &["embedding.inner[1].tensor says a map", "the model has a tensor of shape [1, 1176] in \"long\""][..],
+        ),
         ("flat2", &["no tensor \"flat2\""]),
     ] {
         let manifest = with_inner(folder.path(), &model, &format!("[{{ tensor: map }}, {{ tensor: {tensor} }}]"));
         let error = OnnxBackbone::open(&manifest, 1).unwrap_err();
-        let text = format!("{error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        let text =
+            format!("{error}: {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
         for word in words {
             assert!(text.contains(word), "{text:?} lacks {word:?}");
         }
@@ -266,5 +271,12 @@ fn entries_that_cannot_be_meant_are_refused_with_key_and_line() {
     refused(&format!("[{{ tensor: {} }}]", "x".repeat(100_000)), &["a name of 100000 bytes", "1024 bytes at most"]);
     let repeated = vec!["mean"; 5000].join(", ");
     refused(&format!("[{{ tensor: map, stat: [{repeated}] }}]"), &["embedding.inner[0].stat", "mean, …]"]);
-    assert_eq!(manifest(folder.path(), &net("n").bytes(), &format!("tensor: flat\n  dim: 6\n  inner: {}", many(16))).unwrap().embedding.inner.len(), INNER_MAX);
+    assert_eq!(
+        manifest(folder.path(), &net("n").bytes(), &format!("tensor: flat\n  dim: 6\n  inner: {}", many(16)))
+            .unwrap()
+            .embedding
+            .inner
+            .len(),
+        INNER_MAX
+    );
 }

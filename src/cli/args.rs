@@ -6,7 +6,9 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand};
 
 use super::task::TaskChoice;
-use super::values::{divisor, inner, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size};
+use super::values::{
+    divisor, inner, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size,
+};
 use crate::backbone::{Inner, Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
 use crate::train::{HeadKind, Solver};

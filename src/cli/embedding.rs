@@ -110,6 +110,11 @@ impl Embeddings {
         &self.region
     }
 
+    /// Widths of the parts of an embedding.
+    pub fn parts(&self) -> Vec<usize> {
+        self.backbone.parts()
+    }
+
     /// Where its embeddings can be compared.
     pub fn space(&self) -> EmbeddingSpace {
         self.backbone.space().within(&self.region)

@@ -131,7 +131,7 @@ fn labelled(embeddings: &mut Embeddings, entries: &[Entry], output: Output) -> R
     let mut grouper = Grouper::default();
     let groups = ids.iter().zip(x.rows()).map(|(id, row)| grouper.assign(*id, &row.to_vec())).collect();
     let data = Dataset::new(embeddings.space(), x, y, classes, groups, ids).map_err(Failure::failed)?;
-    Ok((data, embedded))
+    Ok((data.in_parts(&embeddings.parts()), embedded))
 }
 
 /// The error for a class without usable images.

@@ -81,7 +81,7 @@ pub(super) fn assemble(
     let views = Arc::new(wiring.views()?);
     let groupers = Groupers::restore(&wiring.store.reader()?, &wiring.plan)?;
     let keep = config.sources.iter().map(|source| (source.id.clone(), source.keep));
-    let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, keep)?;
+    let scenes = Scenes::restore(&wiring.store.reader()?, &wiring.plan, wiring.parts[0], keep)?;
     // Last, so that a start which fails does not count as one that worked.
     wiring.remember_backbone(&mut snapshot.backbone)?;
 
@@ -110,6 +110,8 @@ struct Wiring<'a> {
     backbone: BackboneRef,
     /// The embeddings that it makes of whole pictures.
     space: EmbeddingSpace,
+    /// Widths of the parts of an embedding.
+    parts: Vec<usize>,
     tasks: Vec<config::Task>,
     plan: ViewPlan,
     servings: Servings,
@@ -141,6 +143,7 @@ impl<'a> Wiring<'a> {
             store,
             backbone: reference,
             space,
+            parts: backbone.parts(),
             tasks,
             plan: ViewPlan::new(config, space),
             servings,
@@ -213,6 +216,7 @@ impl<'a> Wiring<'a> {
             rules: super::settings::rules(task),
             backbone: self.backbone.clone(),
             space: self.space_of(task),
+            parts: self.parts.clone(),
             max_samples: task.training.max_samples,
             throttle: super::settings::throttle(&task.training),
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayView1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 
 use crate::head::{Novelty, NoveltyParts, Ranked, combine, dot, unit};
 use crate::train::Dataset;
@@ -39,9 +39,9 @@ pub fn novelty(data: &Dataset, seed: u64) -> Option<Novelty> {
     Novelty::new(NoveltyParts { means, centre, references, location, scale, heldout: Ranked::new(scores)? }).ok()
 }
 
-/// The unit-length embedding (d,) of a sample.
+/// The unit-length embedding (d,) of a sample, without inner values.
 fn direction(data: &Dataset, sample: usize) -> Vec<f32> {
-    unit(&data.x().row(sample).to_vec())
+    unit(&data.x().slice(s![sample, ..data.parts()[0]]).to_vec())
 }
 
 /// Sums of unit-length embeddings.
@@ -56,7 +56,7 @@ struct Sums {
 impl Sums {
     fn compute(data: &Dataset) -> Self {
         let k = data.classes().len();
-        let mut sums = Self { by_class: Array2::zeros((k, data.x().ncols())), counts: vec![0; k] };
+        let mut sums = Self { by_class: Array2::zeros((k, data.parts()[0])), counts: vec![0; k] };
         for (sample, &class) in data.y().iter().enumerate() {
             sums.by_class
                 .row_mut(class)
@@ -254,6 +254,22 @@ mod tests {
         // A threshold at a rank of 400 varies by half a point from seed to seed, .15 over twelve.
         assert!((0.004..0.016).contains(&share), "{share}");
         assert!(areas / seeds > 0.9, "{}", areas / seeds);
+    }
+
+    #[test]
+    fn inner_values_have_no_part_in_it() {
+        let mut world = World::new(6, 3);
+        let data = world.dataset(90, 3, 1);
+        let inner = Array2::from_shape_simple_fn((90, 5), || 1e3 * world.rng.random::<f32>());
+        let whole = ndarray::concatenate![Axis(1), *data.x(), inner];
+        let (space, classes) = (EmbeddingSpace { dim: D + 5, ..data.space() }, data.classes().clone());
+        let (y, groups, ids) = (data.y().to_vec(), data.groups().to_vec(), data.ids().to_vec());
+        let wide = Dataset::new(space, whole, y, classes, groups, ids).unwrap().in_parts(&[D, 3, 2]);
+        let (plain, found) = (novelty(&data, 3).unwrap(), novelty(&wide, 3).unwrap());
+        assert_eq!(found, plain);
+        let image = world.image(1);
+        let longer = [&image[..], &[-1e3; 5]].concat();
+        assert!((found.score(&longer) - plain.score(&image)).abs() < 1e-12);
     }
 
     #[test]

@@ -406,6 +406,8 @@ fn read_calibration(tensors: &SafeTensors<'_>, counts: Option<&Counts>, d: usize
 fn read_novelty(tensors: &SafeTensors<'_>, n: u32, d: usize) -> Result<Novelty, BadHeadFile> {
     let rows = |name| Ok(tensors.tensor(name).map_err(BadHeadFile::Container)?.shape().first().copied().unwrap_or(0));
     let (k, m) = (rows("novelty.means")?, rows("novelty.references")?);
+    // It reads the embedding without inner values, which are behind it.
+    let d = Some(rows("novelty.centre")?).filter(|own| (1..=d).contains(own)).unwrap_or(d);
     let means = finite("novelty.means", floats(tensors, "novelty.means", &[k, d])?)?;
     let centre = floats(tensors, "novelty.centre", &[d])?;
     let codes = raw(tensors, "novelty.references", Dtype::I8, &[m, d])?;

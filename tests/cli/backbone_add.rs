@@ -97,6 +97,35 @@ fn options_go_into_the_manifest() {
 }
 
 #[test]
+fn inner_maps_are_appended_and_a_head_on_them_trains_and_is_exported() {
+    let desk = desk(&classifier(body().weight("w2", &[6, 8, 1, 1]).node("Conv", "map w2", "side:0")));
+    let add = "backbone add m/net.onnx --normalize imagenet --force";
+    let done = desk.good(&format!("{add} --inner map:mean --inner side:0"));
+    let inner =
+        serde_json::json!([{ "tensor": "map", "stat": ["mean"] }, { "tensor": "side:0", "stat": ["mean", "std"] }]);
+    assert_eq!(done["embedding"], serde_json::json!({ "tensor": "flat", "dim": 8, "pool": "none", "inner": inner }));
+    let manifest = Manifest::load(&desk.path("m/net.yaml")).unwrap();
+    assert_eq!((manifest.embedding.dim, manifest.space().dim), (8, 8 + 8 + 12));
+    assert_eq!(embedding(&desk.path("m/net.yaml")).len(), 28);
+    // The embedding is the mean of the map, and so are its inner means.
+    let row = embedding(&desk.path("m/net.yaml"));
+    assert!(row[..8].iter().zip(&row[8..16]).all(|(a, b)| (a - b).abs() < 1e-5), "{row:?}");
+    let shown = desk.run(&format!("{add} --inner map:std")).out;
+    assert!(shown.contains("inner      map: 8 values, std of each channel\n"), "{shown}");
+    desk.good(&format!("{add} --inner map --inner side:0:std"));
+    for part in [Part::Nut, Part::Gear] {
+        desk.shoot("train", part, 0..6);
+    }
+    let report = desk.good("train train --backbone m/net.yaml --out h.safetensors");
+    assert_eq!(report["backbone"]["dim"], 8 + 16 + 6);
+    let exported = desk.good("export --head h.safetensors --backbone m/net.yaml --out m.onnx");
+    assert!(exported["largest_difference"].as_f64().unwrap() <= 1e-4, "{exported}");
+    desk.fails(&format!("{add} --inner gap --inner map:max"), 78, &["no tensor \"map:max\""]);
+    desk.fails(&format!("{add} --inner logits"), 78, &["wrote no manifest", "a map (1, h, w)", "--inner"]);
+    desk.fails(&format!("{add} --inner flat"), 78, &["embedding.inner[0].tensor", "the embedding's own"]);
+}
+
+#[test]
 fn the_class_token_of_a_transformer_is_the_embedding() {
     let net = body().integers("tokens", &[0, 8, -1]).weight("gamma", &[8]).node("Reshape", "map tokens", "patches");
     let net = net.node_with("Transpose", "patches", "rows", &[Ints("perm", &[0, 2, 1])]);

@@ -20,7 +20,7 @@ fn train_reports_every_figure_under_its_promised_name() {
     assert_eq!((text(&report["head"]["path"]), &report["head"]["version"]), ("h.safetensors", &1.into()));
     let backbone = default_backbone();
     assert_eq!(text(&report["backbone"]["name"]), backbone.name);
-    assert_eq!(report["backbone"]["dim"], backbone.embedding.dim);
+    assert_eq!(report["backbone"]["dim"], backbone.space().dim);
     assert_eq!(text(&report["backbone"]["sha256"]).len(), 64);
     assert_eq!(report["classes"], serde_json::json!(["gear", "nut", "spring"]));
     assert_eq!((&report["n_train"], &report["embedded"]), (&24.into(), &24.into()));
@@ -200,7 +200,7 @@ fn embed_writes_what_numpy_reads() {
     let desk = Desk::with_pictures();
     let done = desk.good("embed test --out e.npz");
     assert_eq!((&done["n"], &done["embedded"]), (&12.into(), &12.into()));
-    let dim = default_backbone().embedding.dim;
+    let dim = default_backbone().space().dim;
     let (header, data) = array(&desk, "embeddings");
     assert!(header.contains("'descr': '<f4'") && header.contains(&format!("'shape': (12, {dim})")), "{header}");
     let values: Vec<f32> = data.chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();

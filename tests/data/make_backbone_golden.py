@@ -2,10 +2,11 @@
 """Makes backbone.json and regions.json: what the backbone photo says of three generated pictures and of regions of them, by numpy, Pillow
 and ONNX Runtime's Python; and how many pixels each region has.
 
-    python3 make_backbone_golden.py          # writes both beside itself; needs numpy, pillow and onnxruntime
+    python3 make_backbone_golden.py          # writes both beside itself; needs numpy, pillow, onnx and onnxruntime
 
 The pictures are drawn by whole-number formulas that tests/golden.rs repeats, so no decoder stands between: colour
-ramps, a checkerboard of many frequencies, rings. The preparation is what models/photo.yaml says of it. A region is cut
+ramps, a checkerboard of many frequencies, rings. The preparation is what models/photo.yaml says of it. Behind the embedding
+come the inner values that it names: means, then deviations over height and width. A region is cut
 out before: pixels whose centres lie within, by the even-odd rule in fractions, the rest of a polygon's box grey.
 """
 
@@ -14,11 +15,15 @@ import pathlib
 from fractions import Fraction
 
 import numpy as np
+import onnx
 import onnxruntime
 from PIL import Image
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent.parent / "models" / "edgetuned-photo.onnx"
+
+# As models/photo.yaml has them, each with mean and std.
+INNER = ["block6"]
 
 
 def pictures():
@@ -69,7 +74,9 @@ def cut(pixels, region):
 
 
 def main():
-    session = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    model = onnx.load(MODEL)
+    model.graph.output.extend(onnx.ValueInfoProto(name=tensor) for tensor in INNER)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     side = session.get_inputs()[0].shape[2]
     golden, kept = {}, {}
     drawn = {name: pixels.astype(np.uint8) for name, pixels in pictures()}
@@ -78,8 +85,9 @@ def main():
     for name, pixels in drawn.items():
         picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
         tensor = ((np.asarray(picture, np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
-        embedding = session.run(["embedding"], {"input": np.ascontiguousarray(tensor)})[0][0]
-        golden[name] = [round(float(value), 4) for value in embedding]
+        embedding, *maps = session.run(["embedding", *INNER], {"input": np.ascontiguousarray(tensor)})
+        inner = [part for of in maps for part in (of[0].mean((1, 2), np.float64), of[0].std((1, 2), np.float64))]
+        golden[name] = [round(float(value), 4) for value in np.concatenate([embedding[0], *inner])]
     lines = [f'  "{name}": {json.dumps(values)}' for name, values in golden.items()]
     (HERE / "backbone.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     shapes = {name: {"size": drawn[name].shape[1::-1], "kept": kept[name]} for name, _, _ in REGIONS}

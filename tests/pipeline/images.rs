@@ -14,7 +14,7 @@ fn a_new_device_publishes_its_info_and_predictions_without_a_label() {
     let Some(mut stage) = Stage::set(QUIET) else { return };
     let info = stage.ears.wait("info", "there", |_| true).json;
     let backbone = Manifest::resolve("default").unwrap();
-    assert_eq!(info["backbone"]["dim"], backbone.embedding.dim, "{info}");
+    assert_eq!(info["backbone"]["dim"], backbone.space().dim, "{info}");
     assert_eq!(info["head"], Value::Null);
     assert_eq!(info["configuration"]["device"]["id"], "line-3");
     for key in ["v", "ts", "seq", "boot", "versions", "capabilities"] {

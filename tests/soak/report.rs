@@ -162,7 +162,7 @@ impl fmt::Display for Report {
         let (Some(first), Some(last)) = (self.measures.first(), self.measures.last()) else { return Ok(()) };
         let (seconds, taken) = (last.at.saturating_sub(first.at).as_secs_f64(), (last.images - first.images) as f64);
         let written = (last.process.written_bytes - first.process.written_bytes) as f64;
-        let dim = Manifest::resolve("photo").map_or(0, |manifest| manifest.embedding.dim);
+        let dim = Manifest::resolve("photo").map_or(0, |manifest| manifest.space().dim);
         // As the daemon reckons a sample: its embedding in f16, and rows and indices.
         let worth = (2 * dim + 400) as f64;
         writeln!(

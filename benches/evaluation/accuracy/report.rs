@@ -172,7 +172,7 @@ fn provenance(data: &Data) -> String {
             backbone.clone(),
             manifest.name.clone(),
             format!("{width} x {height}"),
-            manifest.embedding.dim.to_string(),
+            manifest.space().dim.to_string(),
             seen.to_owned(),
         ]);
     }

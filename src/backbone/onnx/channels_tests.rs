@@ -17,7 +17,10 @@ fn a_convolution_tells_the_channels_of_what_follows_it() {
     }
     assert_eq!(of(net(), "input"), None);
     let pooled = net().node_with("MaxPool", "wide", "small", &[Ints("kernel_shape", &[2, 2])]);
-    assert_eq!(of(pooled.node_with("Transpose", "small", "turned", &[Ints("perm", &[0, 2, 3, 1])]), "turned"), Some(12));
+    assert_eq!(
+        of(pooled.node_with("Transpose", "small", "turned", &[Ints("perm", &[0, 2, 3, 1])]), "turned"),
+        Some(12)
+    );
     let up = net().weight("u", &[12, 5, 2, 2]).node_with("ConvTranspose", "wide u", "up", &[Int("group", 2)]);
     assert_eq!(of(up, "up"), Some(10));
 }

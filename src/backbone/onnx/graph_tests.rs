@@ -30,6 +30,19 @@ fn an_exposed_inner_tensor_becomes_the_only_output_and_drops_what_comes_after() 
 }
 
 #[test]
+fn several_tensors_become_outputs_in_the_order_they_are_asked_for() {
+    let whole = Graph::read(TINY).unwrap();
+    for tensors in [["second_layer", "contrast"], ["contrast", "embedding"], ["embedding", "second_layer"]] {
+        let cut = expose(TINY, &whole, &tensors).unwrap();
+        let graph = Graph::read(&cut).unwrap();
+        assert_eq!(graph.outputs.iter().map(|output| output.name.as_str()).collect::<Vec<_>>(), tensors);
+        let last = if tensors.contains(&"embedding") { "embedding" } else { "second_layer" };
+        assert_eq!(graph.nodes.last().unwrap().outputs, [last]);
+    }
+    assert!(expose(TINY, &whole, &["embedding", "nothing"]).unwrap_err().to_string().contains("\"nothing\""));
+}
+
+#[test]
 fn exposing_the_declared_output_keeps_the_graph() {
     let whole = Graph::read(TINY).unwrap();
     let same = expose(TINY, &whole, &["embedding"]).unwrap();

@@ -137,8 +137,7 @@ impl OnnxBackbone {
                 opened = session(&environment, &wide, threads, level).map_err(refused)?;
             }
             let mut taken = ways.into_iter().map(|widening| Taken { shape: Vec::new(), widening });
-            let cut =
-                Cut { embedding: taken.next().unwrap_or_default(), inner: taken.collect(), alone: None };
+            let cut = Cut { embedding: taken.next().unwrap_or_default(), inner: taken.collect(), alone: None };
             let backbone = Self {
                 session: opened,
                 name: manifest.name.clone(),
@@ -184,6 +183,12 @@ impl OnnxBackbone {
     #[must_use]
     pub fn one_picture(&self) -> Duration {
         self.one_picture
+    }
+
+    /// Widths of the parts of an embedding, for [`Dataset::in_parts`](crate::train::Dataset::in_parts).
+    #[must_use]
+    pub fn parts(&self) -> Vec<usize> {
+        self.embedding.parts()
     }
 
     /// What its tensors turned out to be.

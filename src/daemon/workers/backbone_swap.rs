@@ -76,6 +76,16 @@ fn strictest(each: impl Iterator<Item = ThrottleSettings>) -> ThrottleSettings {
     })
 }
 
+/// The backbone that is prepared.
+#[derive(Clone, Copy)]
+struct Next<'a> {
+    /// Its embeddings of whole pictures.
+    whole: EmbeddingSpace,
+    /// Widths of the parts of one.
+    parts: &'a [usize],
+    reference: &'a BackboneRef,
+}
+
 struct Preparation {
     parts: Parts,
     control: Control,
@@ -101,37 +111,32 @@ impl Preparation {
         };
         let report = |embedded, of| self.report(embedded, of);
         let Some((embedded, missing)) = embedding.run(&mut backbone, report)? else { return Ok(None) };
+        let parts = backbone.parts();
         drop(backbone);
-        let Some(pairs) = self.compare(&spaces, space, &reference)? else { return Ok(None) };
+        let next = Next { whole: space, parts: &parts, reference: &reference };
+        let Some(pairs) = self.compare(&spaces, next)? else { return Ok(None) };
         let (files, manifest) = (order.files, manifest.path);
         Ok(Some(SwapResult { files, backbone: reference, manifest, pairs, embedded, missing }))
     }
 
     /// A head of each task on the new embeddings, with its verdict; `None` when it was cancelled.
-    fn compare(
-        &self,
-        spaces: &SpacesInUse,
-        whole: EmbeddingSpace,
-        reference: &BackboneRef,
-    ) -> Result<Option<Vec<SwapPair>>, AnyError> {
+    fn compare(&self, spaces: &SpacesInUse, next: Next<'_>) -> Result<Option<Vec<SwapPair>>, AnyError> {
         let fresh = Reader::open(&self.parts.dir.folder, spaces.clone())?;
         let mut pairs = Vec::new();
         for trainer in self.parts.trainers.values() {
-            let Some(pair) = self.compare_task(trainer, &fresh, whole, reference)? else { return Ok(None) };
+            let Some(pair) = self.compare_task(trainer, &fresh, next)? else { return Ok(None) };
             pairs.push(pair);
         }
         Ok(Some(pairs))
     }
 
-    /// A head of one task on the new embeddings, which `fresh` reads and which are of
-    /// `whole` for whole pictures, and the gate's verdict against the one in service.
+    /// A head of one task on the new embeddings, which `fresh` reads, and the gate's verdict against the one in service.
     /// Too few labels make none; it may go without one only where none serves now. `None` when it was cancelled.
     fn compare_task(
         &self,
         trainer: &TrainerSettings,
         fresh: &Reader,
-        whole: EmbeddingSpace,
-        reference: &BackboneRef,
+        next: Next<'_>,
     ) -> Result<Option<SwapPair>, AnyError> {
         let Parts { reader, order, .. } = &self.parts;
         let TrainerSettings { task, rules, .. } = trainer;
@@ -140,7 +145,8 @@ impl Preparation {
         let labelled = training_data::labelled(fresh, task, trainer.max_samples, trainer.fit.seed)?;
         let believed = training_data::believed(reader, task, &labelled)?;
         let regions: Vec<Region> = fresh.spaces().of(task).iter().map(|(region, _)| region.clone()).collect();
-        let data = training_data::dataset(believed, views::space(&regions, whole)).ok();
+        let data = training_data::dataset(believed, views::space(&regions, next.whole)).ok();
+        let data = data.map(|data| data.in_parts(next.parts));
         let found = regions.into_iter().next().zip(data.filter(|data| data.classes().len() > 1));
         let Some((region, data)) = found else {
             let (task, verdict) = (task.clone(), judge_without_head(against));
@@ -157,7 +163,7 @@ impl Preparation {
             compare_across(&data, &fitted, version, champion.as_ref(), &old, rules);
         let calibration = calibrate(&data, &fitted, trainer.fit.seed);
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
-        let challenger = fitted.into_record(version, created, reference.clone(), figures, calibration);
+        let challenger = fitted.into_record(version, created, next.reference.clone(), figures, calibration);
         let challenger = Some(HeadRecord { region, ..challenger });
         Ok(Some(SwapPair { task: task.clone(), challenger, verdict, against }))
     }

@@ -79,6 +79,7 @@ fn trainer(task: TaskId, throttle: ThrottleSettings) -> TrainerSettings {
         rules: Rules::default(),
         backbone: reference(b"b"),
         space: spaces(b"b").of(&task)[0].1,
+        parts: vec![2],
         task,
         max_samples: 1_000,
         throttle,
@@ -104,7 +105,7 @@ fn compared(trainers: &[TrainerSettings]) -> Result<Option<Vec<SwapPair>>, AnyEr
         events: sync_channel(1).0,
     };
     let preparation = Preparation { parts, control: Control::for_test(PATIENT) };
-    preparation.compare(&spaces(b"next"), space(b"next"), &reference(b"next"))
+    preparation.compare(&spaces(b"next"), Next { whole: space(b"next"), parts: &[2], reference: &reference(b"next") })
 }
 
 const PATIENT: ThrottleSettings = ThrottleSettings {

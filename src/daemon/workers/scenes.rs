@@ -15,7 +15,11 @@ const BURST: Duration = Duration::from_mins(1);
 
 /// The scenes of all sources.
 #[derive(Debug, Default)]
-pub(crate) struct Scenes(BTreeMap<SourceId, Seen>);
+pub(crate) struct Scenes {
+    of: BTreeMap<SourceId, Seen>,
+    /// How many values of an embedding are compared, the first ones; `None` for all.
+    values: Option<usize>,
+}
 
 /// What a source showed.
 #[derive(Debug)]
@@ -28,13 +32,15 @@ struct Seen {
 }
 
 impl Scenes {
-    /// Of these sources, as the frames that are kept show them.
+    /// Of these sources, as the frames that are kept show them, by the first `values` of their embeddings: what counts as
+    /// a change is a distance of these, which inner values would blur.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     pub fn restore(
         reader: &Reader,
         plan: &ViewPlan,
+        values: usize,
         keep: impl IntoIterator<Item = (SourceId, Keep)>,
     ) -> Result<Self, StoreError> {
         let mut scenes = BTreeMap::new();
@@ -45,11 +51,11 @@ impl Scenes {
                 for (_, space) in view_plan::parts(plan.of_source(&source)) {
                     embeddings.extend(reader.embedding(&frame, &space)?.map(|embedding| (space, embedding)));
                 }
-                kept = Some(Scene::new(frame, &embeddings));
+                kept = Some(Scene::new(frame, &first(&embeddings, Some(values))));
             }
             scenes.insert(source, Seen { keep, kept, burst: None });
         }
-        Ok(Self(scenes))
+        Ok(Self { of: scenes, values: Some(values) })
     }
 
     /// The burst of a frame, and whether its bytes are to be kept.
@@ -60,7 +66,8 @@ impl Scenes {
         embeddings: &Embeddings,
         now: Instant,
     ) -> (SampleId, bool) {
-        let Some(seen) = self.0.get_mut(source) else { return (id, false) };
+        let Some(seen) = self.of.get_mut(source) else { return (id, false) };
+        let embeddings = &first(embeddings, self.values);
         let goes_on = |(scene, since): &&(Scene, Instant)| !scene.is_over(embeddings) && now - *since < BURST;
         let burst = seen.burst.as_ref().filter(goes_on).map_or(id, |(scene, _)| scene.frame());
         if burst == id {
@@ -76,6 +83,12 @@ impl Scenes {
         }
         (burst, is_kept)
     }
+}
+
+/// The first `values` of each embedding.
+fn first(embeddings: &Embeddings, values: Option<usize>) -> Embeddings {
+    let cut = |embedding: &[f32]| embedding[..values.unwrap_or(usize::MAX).min(embedding.len())].to_vec();
+    embeddings.iter().map(|(space, embedding)| (*space, cut(embedding))).collect()
 }
 
 #[cfg(test)]
@@ -94,7 +107,8 @@ mod tests {
         let (source, start): (SourceId, _) = ("gate".parse().unwrap(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         let id = |n: u8| SampleId::of(&[n]);
-        let of = |keep| Scenes([(source.clone(), Seen { keep, kept: None, burst: None })].into());
+        let of =
+            |keep| Scenes { of: [(source.clone(), Seen { keep, kept: None, burst: None })].into(), values: Some(2) };
         let mut changed = of(Keep::Changed);
         let mut place = |n, angle, seconds| changed.place(&source, id(n), &at(angle), after(seconds));
         assert_eq!(place(1, 0.0, 0), (id(1), true));
@@ -103,6 +117,13 @@ mod tests {
         assert_eq!(place(4, 1.0, 61), (id(4), true), "the gate opened");
         assert_eq!(place(5, 0.0, 62), (id(5), true), "and closed");
         assert_eq!(changed.place(&"other".parse().unwrap(), id(6), &at(0.0), start), (id(6), false));
+        let inner = |value| vec![(SPACE, vec![1.0, 0.0, value])];
+        assert_eq!(changed.place(&source, id(7), &inner(0.0), after(200)), (id(7), false));
+        assert_eq!(
+            changed.place(&source, id(8), &inner(90.0), after(201)),
+            (id(7), false),
+            "inner values count nothing"
+        );
         for (keep, expected) in [(Keep::None, false), (Keep::Labelled, true), (Keep::All, true)] {
             let mut scenes = of(keep);
             assert_eq!(scenes.place(&source, id(1), &at(0.0), start), (id(1), expected), "{keep:?}");

@@ -29,6 +29,8 @@ pub(crate) struct TrainerSettings {
     pub backbone: BackboneRef,
     /// Of the embeddings that the task looks at.
     pub space: EmbeddingSpace,
+    /// Widths of the parts of an embedding.
+    pub parts: Vec<usize>,
     /// The largest number of samples in a training.
     pub max_samples: usize,
     pub throttle: ThrottleSettings,
@@ -76,7 +78,7 @@ impl TrainingRun {
             let _ = events.try_send(Event::Trainer(task.clone(), TrainerEvent::Progress { phase, progress }));
         };
         let labelled = training_data::labelled(&reader, task, settings.max_samples, settings.fit.seed)?;
-        let data = training_data::dataset(labelled, settings.space)?;
+        let data = training_data::dataset(labelled, settings.space)?.in_parts(&settings.parts);
         let data = training_data::with_replay(&reader, task, data, settings.max_samples)?;
         let (against, champion) = champion(&reader, task, settings.space)?;
         let region = reader.spaces().first(task).map_or(Region::WHOLE, |(region, _)| region.clone());

@@ -76,6 +76,7 @@ fn trained(store: &Store, task: &TaskId, version: u64, max_samples: usize) -> Tr
         rules: Rules::default(),
         backbone: backbone(),
         space: spaces().of(task)[0].1,
+        parts: vec![2],
         max_samples,
         throttle,
     };

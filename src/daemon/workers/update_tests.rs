@@ -29,6 +29,7 @@ fn settings() -> TrainerSettings {
         rules: Rules::default(),
         backbone: backbone(),
         space: space(b"b"),
+        parts: vec![2],
         max_samples: 1_000,
         throttle: ThrottleSettings {
             time_limit: Duration::from_mins(1),

@@ -1,4 +1,4 @@
-use ndarray::{Array1, array};
+use ndarray::{Array1, Array2, array};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -80,6 +80,25 @@ fn calibrated() -> HeadRecord {
     });
     let calibration = Calibration { conformal: Conformal::new(ranked(&[0.1, 0.9])), novelty: Some(novelty.unwrap()) };
     HeadRecord { calibration, ..record() }
+}
+
+#[test]
+fn a_detector_of_the_embedding_alone_comes_back_as_it_was_and_a_wider_one_is_refused() {
+    let novelty = |d: usize| {
+        let parts = NoveltyParts {
+            means: Array2::ones((2, d)),
+            centre: Array1::zeros(d),
+            references: Array2::ones((1, d)),
+            location: [0.1, -0.9],
+            scale: [0.1, 0.2],
+            heldout: Ranked::new(vec![-1.0, 0.5, 3.0]).unwrap(),
+        };
+        let calibration = Calibration { conformal: None, novelty: Some(Novelty::new(parts).unwrap()) };
+        HeadRecord { calibration, ..record() }
+    };
+    let narrow = novelty(1);
+    assert_eq!(HeadRecord::from_bytes(&narrow.to_bytes()).unwrap(), narrow);
+    assert!(HeadRecord::from_bytes(&novelty(3).to_bytes()).is_err(), "the record's embeddings have two values");
 }
 
 #[test]

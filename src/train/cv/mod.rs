@@ -42,7 +42,7 @@ impl<'a> CvPlan<'a> {
     /// The first `real` samples of `data` can be held out, the others belong to every fit.
     pub fn new(data: &'a Dataset, real: usize, settings: &Settings) -> Self {
         // Adam's steps depend on the axes, so only L-BFGS may turn them.
-        let features = Features::new(data.x(), settings.solver == Solver::Lbfgs);
+        let features = Features::new(data.x(), data.parts(), settings.solver == Solver::Lbfgs);
         let mut folds = folds(&data.y()[..real], &data.groups()[..real], settings.folds, settings.seed);
         folds.of.resize(data.n(), TRAIN_ONLY);
         let outside = |held_out: usize| FitSet::new(data, settings.class_weights, |i| folds.of[i] != held_out);

@@ -19,6 +19,8 @@ use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 pub struct Dataset {
     space: EmbeddingSpace,
     x: Array2<f32>,
+    /// Widths, one behind another.
+    parts: Vec<usize>,
     y: Vec<usize>,
     classes: ClassSet,
     groups: Vec<SampleId>,
@@ -127,7 +129,18 @@ impl Dataset {
         if let Some(((row, place), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(BadData::NotFinite { sample: ids[row], place, value: value.to_string() });
         }
-        Ok(Self { space, x, y, classes, groups, ids, past: None })
+        Ok(Self { space, x, parts: vec![space.dim], y, classes, groups, ids, past: None })
+    }
+
+    /// Says that the values of an embedding are in parts of these widths, one behind another, whose sizes have nothing to
+    /// do with each other: each is scaled on its own. Without it all are one part.
+    ///
+    /// # Panics
+    /// When the widths are not the embedding's together.
+    #[must_use]
+    pub fn in_parts(self, parts: &[usize]) -> Self {
+        assert_eq!(parts.iter().sum::<usize>(), self.space.dim, "parts of one embedding");
+        Self { parts: parts.to_vec(), ..self }
     }
 
     /// Lets a training learn from the `statistics` of other samples too, by `max` draws from them at most
@@ -154,7 +167,7 @@ impl Dataset {
         let y = places.iter().filter_map(|&place| classes.index_of(name(place))).collect();
         let of = |all: &[SampleId]| places.iter().map(|&place| all[place]).collect();
         let rest = Self::new(self.space, self.x.select(Axis(0), &places), y, classes, of(&self.groups), of(&self.ids))?;
-        Ok(Self { past: self.past.clone(), ..rest })
+        Ok(Self { past: self.past.clone(), parts: self.parts.clone(), ..rest })
     }
 
     pub(crate) fn past(&self) -> Option<&Past> {
@@ -168,6 +181,7 @@ impl Dataset {
         Self {
             space: self.space,
             x: concatenate![Axis(0), self.x, *x],
+            parts: self.parts.clone(),
             y: [&self.y, y].concat(),
             classes: self.classes.clone(),
             groups: [&self.groups[..], &made].concat(),
@@ -186,6 +200,12 @@ impl Dataset {
     #[must_use]
     pub fn x(&self) -> &Array2<f32> {
         &self.x
+    }
+
+    /// Widths of the parts of an embedding, d together.
+    #[must_use]
+    pub fn parts(&self) -> &[usize] {
+        &self.parts
     }
 
     /// Class index of each sample (n,).

@@ -78,9 +78,9 @@ impl Rows<'_> {
 const DEPENDENT: f64 = 1e-10;
 
 impl<'a> Features<'a> {
-    /// Standardises embeddings `z` (n, d); reduces them too when `may_reduce` and it pays. Without spread there is
+    /// Standardises embeddings `z` (n, d), whose values are in `parts` of these widths; reduces them too when `may_reduce` and it pays. Without spread there is
     /// nothing to reduce to: all features are 0 then, (n, d).
-    pub fn new(z: &'a Array2<f32>, may_reduce: bool) -> Self {
+    pub fn new(z: &'a Array2<f32>, parts: &[usize], may_reduce: bool) -> Self {
         let (n, d) = z.dim();
         let mut mean = Array1::<f64>::zeros(d);
         for row in z.rows() {
@@ -94,7 +94,7 @@ impl<'a> Features<'a> {
             }
         }
         let deviations: Vec<f64> = variance.iter().map(|v| (v / n as f64).sqrt()).collect();
-        let inverse = inverse_scales(&deviations).into_iter().map(|inverse| inverse as f32).collect();
+        let inverse = inverse_scales(&deviations, parts).into_iter().map(|inverse| inverse as f32).collect();
         let high: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
         let low = mean.iter().zip(&high).map(|(m, high)| (m - f64::from(*high)) as f32).collect();
         let mut features = Self { z, high, low, inverse, reduced: None };
@@ -219,7 +219,7 @@ mod tests {
     fn unfolded_weights_give_the_logits_of_the_features_with_and_without_reduction() {
         for (n, d) in [(9, 40), (40, 9)] {
             let z = embeddings(n, d);
-            let features = Features::new(&z, true);
+            let features = Features::new(&z, &[d], true);
             assert_eq!(features.reduced.is_some(), n < d);
             let r = features.rows().width();
             let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -238,14 +238,14 @@ mod tests {
     #[test]
     fn samples_that_are_all_the_same_have_features_of_zero_and_are_not_reduced() {
         let z = Array2::from_elem((4, 40), 0.25);
-        let features = Features::new(&z, true);
+        let features = Features::new(&z, &[40], true);
         assert_eq!(features.matrix(), Array2::<f32>::zeros((4, 40)));
     }
 
     #[test]
     fn reduction_keeps_the_penalty() {
         let (z, w) = (embeddings(9, 40), Array2::from_elem((1, 7), 0.5));
-        let features = Features::new(&z, true);
+        let features = Features::new(&z, &[40], true);
         // Nine samples, two of them equal, centred: seven directions.
         assert_eq!(features.rows().width(), 7);
         let (_, basis) = features.reduced.as_ref().unwrap();

@@ -34,7 +34,7 @@ const SELECTION: f64 = 0.8;
 
 /// The head on everything, with out-of-fold logits at the number of epochs that it is trained for.
 pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<FittedHead, FitError> {
-    let features = Features::new(plan.data.x(), false);
+    let features = Features::new(plan.data.x(), plan.data.parts(), false);
     let x = features.matrix();
     let decay = if let L2::Fixed(lambda) = settings.l2 { lambda } else { DECAY };
     let training = Training {

@@ -36,10 +36,10 @@ const SELECTION: f64 = 0.95;
 pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<FittedHead, FitError> {
     let mut step = |fraction: f64| Progress { fraction, epoch: None }.report(watch);
     let k = plan.data.classes().len();
-    let hidden = projection(plan.data.x(), settings.seed);
+    let hidden = projection(plan.data.x(), plan.data.parts(), settings.seed);
     // Of few samples it keeps the directions that they span, which gives the same head with less work.
     let outputs = hidden.units_of(plan.data.x());
-    let units = Features::new(&outputs, true);
+    let units = Features::new(&outputs, &[outputs.ncols()], true);
     let x = units.matrix();
     step(PROJECTED)?;
     let moments = FoldMoments::new(plan, &x, |sample| plan.all.weight[sample]);
@@ -88,9 +88,9 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
     Ok(FittedHead { layers: Layers { hidden: Some(hidden), weights, bias }, is_tempered: true, heldout, facts })
 }
 
-/// Random units on standardised embeddings, for embeddings `z` (n, d) as they come.
-fn projection(z: &Array2<f32>, seed: u64) -> Hidden {
-    let scales = Features::new(z, false);
+/// Random units on standardised embeddings, for embeddings `z` (n, d) of these `parts` as they come.
+fn projection(z: &Array2<f32>, parts: &[usize], seed: u64) -> Hidden {
+    let scales = Features::new(z, parts, false);
     let single = |values: &Array1<f64>| values.mapv(|value| value as f32);
     Hidden::projection(seed, WIDTH, single(&scales.mean()), single(&scales.inverse()))
 }
