@@ -216,7 +216,8 @@ fn stated(graph: &Graph, tensor: &str, preprocess: &Preprocess) -> Option<i64> {
             let (_, width) = fitting(&[1, *a, *b, *c], preprocess.layout, preprocess.size, None)?;
             i64::try_from(width).ok()
         }
-        [_, Axis::Fixed(channels), _, Axis::Free(_)] | [_, Axis::Free(_), _, Axis::Fixed(channels)] => Some(*channels),
+        [_, Axis::Fixed(channels), Axis::Free(_), Axis::Free(_)]
+        | [_, Axis::Free(_), Axis::Free(_), Axis::Fixed(channels)] => Some(*channels),
         _ => None,
     }
 }
