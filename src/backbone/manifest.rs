@@ -203,6 +203,7 @@ impl Manifest {
     /// Its width lacks that of inner tensors whose channels are not known, since the model file is missing or does not
     /// tell: such a backbone does not open.
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "names and words can always be written as JSON")]
     pub fn space(&self) -> EmbeddingSpace {
         let Embedding { tensor, pool, inner, .. } = &self.embedding;
         let mut identity = format!("{} {tensor} {}", self.sha256, pool.as_str());
