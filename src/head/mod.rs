@@ -9,6 +9,7 @@ mod dense;
 mod hidden;
 mod novelty;
 mod record;
+mod tail;
 
 pub use bytes::BadHeadFile;
 pub use calibration::{Calibration, Conformal, Doubt, DoubtRates, NoveltyFound, Ranked};
@@ -18,3 +19,4 @@ pub use hidden::{Hidden, Origin};
 pub use novelty::{BadNovelty, Novelty, NoveltyParts};
 pub(crate) use novelty::{combine, dot, unit};
 pub use record::{BackboneRef, Candidate, ClassFigures, EvaluatedOn, Figures, HeadRecord, HeldOut, TrainingFacts};
+pub use tail::{Tail, TailWeight};

@@ -10,6 +10,7 @@
 //! | `cv/` | the plan of one training, the path of L2 penalties, the rule of model choice, temperature scaling |
 //! | `heads/` | softmax (by L-BFGS or Adam), lda, rp-ridge, mlp, and `auto`, which chooses one of them |
 //! | `online/` | sufficient statistics, an LDA that is updated sample by sample, and [`OnlineLearner`]: labels that take effect before the next training |
+//! | `tail/` | the second phase: [`tune`] trains the last layers of the backbone on with the head |
 //! | `fast/` | standardised features, SIMD products, one pass over the data for all folds, the preconditioner. `softmax_loss` is the same loss in plain f64, so a first reading may skip this |
 //! | `softmax_loss`, `lbfgs`, `adam`, `cholesky` | the loss, two optimisers, positive definite systems |
 //!
@@ -26,6 +27,7 @@ mod lbfgs;
 mod online;
 mod settings;
 mod softmax_loss;
+mod tail;
 
 use ndarray::s;
 
@@ -47,6 +49,10 @@ pub use online::label_stats::{BadLabelStats, LabelStats};
 pub use online::learner::{OnlineLearner, Overlay};
 pub use online::online_lda::{OnlineLda, Shrinkage};
 pub use settings::{ClassWeights, Epoch, FitError, Fitted, HeadKind, L2, Progress, Settings, Solver, Watch};
+pub use tail::{
+    BadLatents, BadLayer, Bytes, Clamp, Constant, ForeignTail, Latents, MOST_BYTES, Made, Schedule, Shape, TailBuilder,
+    TailLayers, TailNetwork, TailRunner, TuneError, TuneSettings, Tuned, Untrainable, Window, tune,
+};
 
 /// A head fitted on all of `data`, with out-of-fold logits of each sample, so that its figures are of images it had
 /// not seen. Samples drawn from the statistics of evicted images (`data/replay`) train it too and are never evaluated.
