@@ -21,6 +21,7 @@ mod pace;
 mod pooling;
 mod propose;
 mod runtime;
+mod trainable;
 
 pub use export::{CannotExport, PROBABILITIES, Proof, Unproved, with_head};
 pub use inner::{CHANNELS_MAX, INNER_MAX, Inner, Stat};
@@ -37,3 +38,4 @@ pub use runtime::pipeline::{ItemError, OfRegions, embed_all, embed_regions};
 pub use runtime::session::{Alone, Cut, OnnxBackbone, Taken, read};
 pub use runtime::verify::{Unfit, Verified, verify};
 pub use runtime::{RuntimeMissing, environment, runtime_version};
+pub use trainable::{NotTrainable, tail_input, tail_network};

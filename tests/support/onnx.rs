@@ -25,6 +25,8 @@ pub enum Attribute<'a> {
     Floats(&'a str, &'a [i64]),
     /// `equation` …
     Text(&'a str, &'a str),
+    /// `epsilon`, `alpha` …
+    Float(&'a str, f32),
     /// `then_branch` …: nodes and outputs of a net.
     Graph(&'a str, &'a Net),
     /// Of a function's node: the value that its caller gives by the second name.
@@ -90,6 +92,8 @@ impl Net {
         let (mut message, name, kind) = match attribute {
             Attribute::Int(name, value) => (number(3, *value), name, 2),
             Attribute::Text(name, text) => (bytes(4, text.as_bytes()), name, 3),
+            // Field 2, four bytes wide.
+            Attribute::Float(name, value) => ([&[2 << 3 | 5][..], &value.to_le_bytes()].concat(), name, 1),
             Attribute::Integers(name, values) => {
                 (bytes(5, &tensor("", 7, &[values.len() as i64], &little_endian(values))), name, 4)
             }

@@ -10,5 +10,7 @@ pub(super) mod layer;
 pub(super) mod operators;
 pub(super) mod reader;
 pub(super) mod tail;
+pub(super) mod values;
+pub(super) mod waist;
 pub(super) mod widen;
 pub(super) mod wire;

@@ -101,7 +101,7 @@ pub(super) struct Model<'a> {
     task: &'a Task<'a>,
     /// The tail's values, then the dense layer's.
     pub theta: Vec<f32>,
-    gradient: Vec<f32>,
+    pub gradient: Vec<f32>,
     mean: Vec<f32>,
     square: Vec<f32>,
     /// beta1^t and beta2^t.

@@ -10,7 +10,9 @@ pub(super) struct GradientPlan {
     pub buffer_of: Vec<Option<usize>>,
     /// By buffer, values a picture.
     pub sizes: Vec<usize>,
-    /// By step: whether the gradients by its residual and its sources are added to what is there.
+    /// By step: its residual, where it has one, and its sources.
+    pub reads: Vec<Vec<usize>>,
+    /// By step: whether the gradients by them are added to what is there.
     pub adds: Vec<Vec<bool>>,
 }
 
@@ -22,7 +24,8 @@ impl GradientPlan {
             needed[step.output] =
                 step.op.parameters().iter().any(trains) || reads(step).into_iter().any(|source| needed[source]);
         }
-        let mut plan = Self { buffer_of: vec![None; needed.len()], sizes: Vec::new(), adds: Vec::new() };
+        let reads = network.steps.iter().map(reads).collect();
+        let mut plan = Self { buffer_of: vec![None; needed.len()], sizes: Vec::new(), reads, adds: Vec::new() };
         let mut free = Vec::new();
         if needed[network.output] {
             plan.take(&mut free, network.output, network.shapes[network.output].values());
@@ -30,7 +33,7 @@ impl GradientPlan {
         for step in network.steps.iter().rev() {
             let mut adds = Vec::new();
             if needed[step.output] {
-                for source in reads(step) {
+                for source in self::reads(step) {
                     adds.push(plan.buffer_of[source].is_some());
                     if needed[source] && plan.buffer_of[source].is_none() {
                         plan.take(&mut free, source, network.shapes[source].values());
@@ -61,6 +64,6 @@ impl GradientPlan {
 }
 
 /// The residual of a step, where it has one, and its sources.
-pub(super) fn reads(step: &Step) -> Vec<usize> {
+fn reads(step: &Step) -> Vec<usize> {
     step.residual.into_iter().chain(step.op.sources()).collect()
 }

@@ -56,3 +56,27 @@ impl TailRunner {
         &self.network
     }
 }
+
+impl TailNetwork {
+    /// The gradient of `sum_ij factors_ij z_ij` at the original values, as the values of a tail: z (n, dim) are the
+    /// embeddings of n pictures whose values at the cut are `latents` (n, channels, height, width).
+    ///
+    /// # Panics
+    /// When the lengths do not belong together.
+    #[must_use]
+    pub fn gradients(&self, latents: &[f32], factors: &[f32]) -> Tail {
+        let batch = factors.len() / self.dim();
+        assert_eq!((latents.len(), factors.len()), (batch * self.cut().values(), batch * self.dim()), "n of each");
+        let side_by_side = |rows: &[f32], to: &mut [f32]| {
+            let row = rows.len() / batch;
+            to.iter_mut().enumerate().for_each(|(i, to)| *to = rows[i % batch * row + i / batch]);
+        };
+        let (theta, mut work) = (self.original(), Workspace::new(self, batch));
+        let mut gradient = vec![0.0; theta.len()];
+        side_by_side(latents, work.input());
+        self.forward(&theta, &mut work);
+        side_by_side(factors, work.embedding_gradient(self));
+        self.backward(&theta, &mut work, &mut gradient);
+        self.tail(&gradient)
+    }
+}

@@ -132,69 +132,50 @@ impl TailNetwork {
             if let Some(clamp) = step.clamp {
                 each::mask(g, &work.activations[step.output], clamp);
             }
-            self.back(index, g, theta, work, gradient);
+            self.by_parameters(step, g, work, gradient);
+            for at in 0..work.plan.reads[index].len() {
+                let source = work.plan.reads[index][at];
+                let Some(buffer) = work.plan.buffer_of[source] else { continue };
+                let mut of_source = std::mem::take(&mut work.gradients[buffer]);
+                let to = &mut of_source[..self.shapes[source].values() * work.batch];
+                let add = work.plan.adds[index][at];
+                if at == 0 && step.residual.is_some() {
+                    each::put(g, to, add);
+                } else {
+                    self.by_source(step, g, theta, work, to, add);
+                }
+                work.gradients[buffer] = of_source;
+            }
             work.gradients[buffer] = held;
         }
     }
 
-    fn back(&self, index: usize, g: &[f32], theta: &[f32], work: &mut Workspace, gradient: &mut [f32]) {
-        let Workspace { batch, activations, plan, gradients, scratch, gemm } = work;
-        let (step, batch) = (&self.steps[index], *batch);
-        let shape = self.shapes[step.output];
+    /// Adds the gradients by the parameters of a step, of that by its output, `g`.
+    fn by_parameters(&self, step: &Step, g: &[f32], work: &mut Workspace, gradient: &mut [f32]) {
+        let Workspace { batch, activations, scratch, gemm, .. } = work;
+        let (shape, batch) = (self.shapes[step.output], *batch);
         let places = shape.places() * batch;
-        let values = |slot: usize| self.shapes[slot].values() * batch;
-        let mut adds = plan.adds[index].iter().copied();
-        if let Some(residual) = step.residual {
-            let add = adds.next().unwrap_or(false);
-            if let Some(buffer) = plan.buffer_of[residual] {
-                each::put(g, &mut gradients[buffer][..values(residual)], add);
-            }
-        }
-        let mut towards = |source: usize| {
-            let add = adds.next().unwrap_or(false);
-            plan.buffer_of[source].map(|buffer| (buffer, add))
-        };
         match &step.op {
             Op::Convolution { source, weight, bias, form } => {
                 if let Some(sums) = bias.and_then(|bias| self.part(bias, gradient)) {
                     each::add_row_sums(g, sums, places);
                 }
-                let to = towards(*source).map(|(buffer, add)| (&mut gradients[buffer][..values(*source)], add));
-                let (x, w) = (&activations[*source][..], self.values(*weight, theta));
-                let sides = [shape.channels, self.shapes[*source].channels, places];
-                let dw = self.part(*weight, gradient);
+                let Some(dw) = self.part(*weight, gradient) else { return };
+                let (x, channels) = (&activations[*source][..], self.shapes[*source].channels);
+                let (size, rows) = ([shape.channels, places, channels], Matrix::rows(g, places));
                 match form {
-                    Form::Pointwise => pointwise_back(gemm, sides, [g, x, w], dw, to),
-                    Form::Depthwise(taps) => {
-                        if let Some(dw) = dw {
-                            taps.correlate(g, x, dw, batch);
-                        }
-                        if let Some((to, add)) = to {
-                            taps.convolve_back(w, g, to, batch, add);
-                        }
+                    Form::Pointwise => {
+                        let target = Target::rows(dw, channels).adding(true);
+                        gemm.multiply(size, rows, Matrix::transposed(x, places), target);
                     }
+                    Form::Depthwise(taps) => taps.correlate(g, x, dw, batch),
                     Form::Dense(taps) => {
-                        let scratch = &mut scratch[..sides[1] * places];
-                        let [out, channels, _] = sides;
+                        let scratch = &mut scratch[..channels * places];
                         let (row, column) = (channels * taps.count(), taps.count());
-                        if let Some(dw) = dw {
-                            for tap in 0..taps.count() {
-                                taps.shift(tap, x, scratch, batch);
-                                let target = Target { values: &mut dw[tap..], row, column, add: true };
-                                let x = Matrix::transposed(scratch, places);
-                                gemm.multiply([out, places, channels], Matrix::rows(g, places), x, target);
-                            }
-                        }
-                        if let Some((to, add)) = to {
-                            if !add {
-                                to.fill(0.0);
-                            }
-                            for tap in 0..taps.count() {
-                                let w = Matrix { values: &w[tap..], row: column, column: row };
-                                let size = [channels, out, places];
-                                gemm.multiply(size, w, Matrix::rows(g, places), Target::rows(scratch, places));
-                                taps.unshift(tap, scratch, to, batch);
-                            }
+                        for tap in 0..taps.count() {
+                            taps.shift(tap, x, scratch, batch);
+                            let target = Target { values: &mut dw[tap..], row, column, add: true };
+                            gemm.multiply(size, rows, Matrix::transposed(scratch, places), target);
                         }
                     }
                 }
@@ -203,42 +184,51 @@ impl TailNetwork {
                 if let Some(sums) = self.part(*shift, gradient) {
                     each::add_row_sums(g, sums, places);
                 }
-                let x = &activations[*source];
-                if let Some(sums) = self.part(*scale, gradient) {
-                    for (c, (g, x)) in g.chunks_exact(places).zip(x.chunks_exact(places)).enumerate() {
-                        sums[c] += inverse[c] * each::centred_product(g, x, mean[c]);
+                let Some(sums) = self.part(*scale, gradient) else { return };
+                let rows = g.chunks_exact(places).zip(activations[*source].chunks_exact(places));
+                for (c, (g, x)) in rows.enumerate() {
+                    sums[c] += inverse[c] * each::centred_product(g, x, mean[c]);
+                }
+            }
+            Op::Clamp { .. } | Op::HardSwish { .. } | Op::Add { .. } | Op::Mean { .. } => {}
+        }
+    }
+
+    /// Writes the gradient by a source of a step, of that by its output, `g`, or adds it, to `to`.
+    fn by_source(&self, step: &Step, g: &[f32], theta: &[f32], work: &mut Workspace, to: &mut [f32], add: bool) {
+        let Workspace { batch, activations, scratch, gemm, .. } = work;
+        let (shape, batch) = (self.shapes[step.output], *batch);
+        let places = shape.places() * batch;
+        match &step.op {
+            Op::Convolution { source, weight, form, .. } => {
+                let (w, channels) = (self.values(*weight, theta), self.shapes[*source].channels);
+                let (size, rows) = ([channels, shape.channels, places], Matrix::rows(g, places));
+                match form {
+                    Form::Pointwise => {
+                        let target = Target::rows(to, places).adding(add);
+                        gemm.multiply(size, Matrix::transposed(w, channels), rows, target);
+                    }
+                    Form::Depthwise(taps) => taps.convolve_back(w, g, to, batch, add),
+                    Form::Dense(taps) => {
+                        if !add {
+                            to.fill(0.0);
+                        }
+                        let scratch = &mut scratch[..channels * places];
+                        for tap in 0..taps.count() {
+                            let w = Matrix { values: &w[tap..], row: taps.count(), column: channels * taps.count() };
+                            gemm.multiply(size, w, rows, Target::rows(scratch, places));
+                            taps.unshift(tap, scratch, to, batch);
+                        }
                     }
                 }
-                if let Some((buffer, add)) = towards(*source) {
-                    let scale = self.values(*scale, theta);
-                    let slope = |c: usize| scale[c] * inverse[c];
-                    each::put_scaled(g, &mut gradients[buffer][..values(*source)], slope, places, add);
-                }
             }
-            Op::Clamp { source } => {
-                if let Some((buffer, add)) = towards(*source) {
-                    each::put(g, &mut gradients[buffer][..values(*source)], add);
-                }
+            Op::Normalisation { scale, inverse, .. } => {
+                let scale = self.values(*scale, theta);
+                each::put_scaled(g, to, |c| scale[c] * inverse[c], places, add);
             }
-            Op::HardSwish { source } => {
-                if let Some((buffer, add)) = towards(*source) {
-                    let to = &mut gradients[buffer][..values(*source)];
-                    each::hard_swish_back(g, &activations[*source], to, add);
-                }
-            }
-            Op::Add { sources } => {
-                for source in sources {
-                    if let Some((buffer, add)) = towards(*source) {
-                        each::put(g, &mut gradients[buffer][..values(*source)], add);
-                    }
-                }
-            }
-            Op::Mean { source } => {
-                if let Some((buffer, add)) = towards(*source) {
-                    let to = &mut gradients[buffer][..values(*source)];
-                    each::mean_back(g, to, self.shapes[*source].places(), batch, add);
-                }
-            }
+            Op::Clamp { .. } | Op::Add { .. } => each::put(g, to, add),
+            Op::HardSwish { source } => each::hard_swish_back(g, &activations[*source], to, add),
+            Op::Mean { source } => each::mean_back(g, to, self.shapes[*source].places(), batch, add),
         }
     }
 
@@ -246,23 +236,5 @@ impl TailNetwork {
     fn part<'g>(&self, parameter: usize, gradient: &'g mut [f32]) -> Option<&'g mut [f32]> {
         let parameter = &self.parameters[parameter];
         parameter.place.map(|from| &mut gradient[from..from + parameter.weight.values.len()])
-    }
-}
-
-/// The gradients of `y = w x` (out, places): by the weights (out, channels), added to `dw`, and by `x`.
-fn pointwise_back(
-    gemm: &mut Gemm,
-    [out, channels, places]: [usize; 3],
-    [g, x, w]: [&[f32]; 3],
-    dw: Option<&mut [f32]>,
-    to: Option<(&mut [f32], bool)>,
-) {
-    if let Some(dw) = dw {
-        let target = Target::rows(dw, channels).adding(true);
-        gemm.multiply([out, places, channels], Matrix::rows(g, places), Matrix::transposed(x, places), target);
-    }
-    if let Some((to, add)) = to {
-        let target = Target::rows(to, places).adding(add);
-        gemm.multiply([channels, out, places], Matrix::transposed(w, channels), Matrix::rows(g, places), target);
     }
 }
