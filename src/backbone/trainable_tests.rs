@@ -190,6 +190,10 @@ fn told(attributes: &[Attribute<'_>], behind: impl Fn(Net) -> Net) -> String {
 fn what_is_not_trained_is_refused_by_operator_and_name_with_what_to_do() {
     let plain = |net: Net| pooled(net, "x");
     let behind = |op: &'static str, inputs: &'static str| move |net: Net| pooled(net.node(op, inputs, "y"), "y");
+    let computed = |net: Net| {
+        let net = net.weight_of("zero", &[], Some(0.0)).node("Neg", "zero", "low");
+        pooled(net.node("Clip", "x low", "y"), "y")
+    };
     let cases = [
         (told(&[Int("group", 4)], plain), "Conv \"x\" with group 4"),
         (told(&[Ints("dilations", &[2, 2])], plain), "Conv \"x\" with dilations [2, 2]"),
@@ -201,7 +205,7 @@ fn what_is_not_trained_is_refused_by_operator_and_name_with_what_to_do() {
         (told(&[], behind("Mul", "x x")), "Mul \"y\" is no part of a HardSwish"),
         (told(&[], behind("Add", "x w")), "Add \"y\" of a map and a constant"),
         (told(&[], behind("HardSigmoid", "x")), "HardSigmoid \"y\" is not that of a HardSwish"),
-        (told(&[], behind("Clip", "x gone")), "Clip \"y\" with a computed bound"),
+        (told(&[], computed), "Clip \"y\" with a computed bound"),
         (told(&[], |net| net.node("Flatten", "x", "embedding")), "Flatten \"embedding\" changes the axes of a map"),
         (told(&[], |net| net.node_with("ReduceMean", "x", "embedding", &[Ints("axes", &[1, 2])])), "a whole map"),
     ];
@@ -250,7 +254,8 @@ fn hostile_files_are_refused_and_nothing_panics() {
         }
     }
     assert!(refused > 30, "{refused} were refused");
-    for bytes in &files[..5] {
+    assert!(matches!(cut(&files[0], TailLayers::LastConv), Err(NotTrainable::Operator { .. })));
+    for bytes in &files[1..5] {
         assert!(network(bytes, "cut", [6, 2, 2], TailLayers::LastConv).is_err());
     }
     let words = |bytes: &[u8]| cut(bytes, TailLayers::LastBlock).unwrap_err().to_string();

@@ -48,9 +48,13 @@ impl Tail {
         for TailWeight { name, shape, values } in &self.weights {
             text(&mut hash, name);
             hash.update((shape.len() as u64).to_le_bytes());
-            shape.iter().for_each(|length| hash.update((*length as u64).to_le_bytes()));
+            for length in shape {
+                hash.update((*length as u64).to_le_bytes());
+            }
             hash.update((values.len() as u64).to_le_bytes());
-            values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+            for value in values {
+                hash.update(value.to_le_bytes());
+            }
         }
         EmbeddingSpace { backbone: Digest(hash.finalize().into()), ..trunk }
     }

@@ -141,8 +141,8 @@ impl TailBuilder {
             return Err(BadLayer::Groups { groups, channels });
         }
         let expected = vec![out, if is_depthwise { 1 } else { channels }, height, width];
-        let weight = self.constant(weight, expected)?;
-        let bias = bias.map(|bias| self.constant(bias, vec![out])).transpose()?;
+        let weight = self.constant(weight, &expected)?;
+        let bias = bias.map(|bias| self.constant(bias, &[out])).transpose()?;
         let map = [x.shape.height, x.shape.width];
         let made = window.of(map).ok_or(BadLayer::Window { kernel: window.kernel, map })?;
         let shape = Shape { channels: out, height: made[0], width: made[1] };
@@ -168,7 +168,7 @@ impl TailBuilder {
         epsilon: f32,
     ) -> Result<Made, BadLayer> {
         let expected = vec![x.shape.channels];
-        let (scale, shift) = (self.constant(scale, expected.clone())?, self.constant(shift, expected.clone())?);
+        let (scale, shift) = (self.constant(scale, &expected)?, self.constant(shift, &expected)?);
         fitting(&mean, &expected)?;
         fitting(variance, &expected)?;
         let inverse: Vec<f32> = variance.values.iter().map(|variance| 1.0 / (variance + epsilon).sqrt()).collect();
@@ -181,7 +181,9 @@ impl TailBuilder {
     /// `min(max(x, low), high)`
     pub fn clamp(&mut self, x: Made, clamp: Clamp) -> Made {
         let made = self.step(Op::Clamp { source: x.slot }, x.shape);
-        self.network.steps.last_mut().expect("the step was just pushed").clamp = Some(clamp);
+        if let Some(step) = self.network.steps.last_mut() {
+            step.clamp = Some(clamp);
+        }
         made
     }
 
@@ -236,9 +238,9 @@ impl TailBuilder {
     }
 
     /// The index of a constant; one that is read twice is one parameter.
-    fn constant(&mut self, constant: Constant, expected: Vec<usize>) -> Result<usize, BadLayer> {
+    fn constant(&mut self, constant: Constant, expected: &[usize]) -> Result<usize, BadLayer> {
         let Constant { weight, is_trained } = constant;
-        fitting(&weight, &expected)?;
+        fitting(&weight, expected)?;
         if let Some(&index) = self.by_name.get(&weight.name) {
             let known = &mut self.network.parameters[index];
             if known.weight.shape == weight.shape {

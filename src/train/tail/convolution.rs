@@ -46,20 +46,20 @@ impl Window {
 #[derive(Debug, Clone)]
 pub(crate) struct Taps {
     /// By place of the output: value of the kernel, place of the input.
-    by_output: Vec<Vec<(usize, usize)>>,
+    to_outputs: Vec<Vec<(usize, usize)>>,
     /// By place of the input: value of the kernel, place of the output.
-    by_input: Vec<Vec<(usize, usize)>>,
+    to_inputs: Vec<Vec<(usize, usize)>>,
     /// By value of the kernel: place of the output, place of the input.
-    by_tap: Vec<Vec<(usize, usize)>>,
+    pairs: Vec<Vec<(usize, usize)>>,
 }
 
 impl Taps {
     /// Of `window` over a map of this height and width, where it makes one of `made`.
     pub fn new(window: &Window, map: [usize; 2], made: [usize; 2]) -> Self {
         let mut taps = Self {
-            by_output: vec![Vec::new(); made[0] * made[1]],
-            by_input: vec![Vec::new(); map[0] * map[1]],
-            by_tap: vec![Vec::new(); window.kernel[0] * window.kernel[1]],
+            to_outputs: vec![Vec::new(); made[0] * made[1]],
+            to_inputs: vec![Vec::new(); map[0] * map[1]],
+            pairs: vec![Vec::new(); window.kernel[0] * window.kernel[1]],
         };
         let inside = |axis: usize, out: usize, k: usize| {
             (out * window.stride[axis] + k).checked_sub(window.before[axis]).filter(|place| *place < map[axis])
@@ -70,9 +70,9 @@ impl Taps {
                 let (down, right) = (tap / window.kernel[1], tap % window.kernel[1]);
                 let (Some(y), Some(x)) = (inside(0, y, down), inside(1, x, right)) else { continue };
                 let input = y * map[1] + x;
-                taps.by_output[output].push((tap, input));
-                taps.by_input[input].push((tap, output));
-                taps.by_tap[tap].push((output, input));
+                taps.to_outputs[output].push((tap, input));
+                taps.to_inputs[input].push((tap, output));
+                taps.pairs[tap].push((output, input));
             }
         }
         taps
@@ -80,23 +80,23 @@ impl Taps {
 
     /// Values of the kernel.
     pub fn count(&self) -> usize {
-        self.by_tap.len()
+        self.pairs.len()
     }
 
     /// Places of the output.
     pub fn outputs(&self) -> usize {
-        self.by_output.len()
+        self.to_outputs.len()
     }
 
     /// Writes what `tap` meets at each place of the output into `to` (channels, outputs, batch): a value of `from`
     /// (channels, inputs, batch), or 0 beyond the border.
     pub fn shift(&self, tap: usize, from: &[f32], to: &mut [f32], batch: usize) {
-        if self.by_tap[tap].len() < self.outputs() {
+        if self.pairs[tap].len() < self.outputs() {
             to.fill(0.0);
         }
-        let (inputs, outputs) = (self.by_input.len() * batch, self.outputs() * batch);
+        let (inputs, outputs) = (self.to_inputs.len() * batch, self.outputs() * batch);
         for (from, to) in from.chunks_exact(inputs).zip(to.chunks_exact_mut(outputs)) {
-            for &(output, input) in &self.by_tap[tap] {
+            for &(output, input) in &self.pairs[tap] {
                 to[output * batch..][..batch].copy_from_slice(&from[input * batch..][..batch]);
             }
         }
@@ -104,12 +104,12 @@ impl Taps {
 
     /// Adds `from` (channels, outputs, batch) to the places of `to` (channels, inputs, batch) that `tap` meets.
     pub fn unshift(&self, tap: usize, from: &[f32], to: &mut [f32], batch: usize) {
-        let (inputs, outputs) = (self.by_input.len() * batch, self.outputs() * batch);
+        let (inputs, outputs) = (self.to_inputs.len() * batch, self.outputs() * batch);
         Arch::new().dispatch(
             #[inline(always)]
             || {
                 for (from, to) in from.chunks_exact(outputs).zip(to.chunks_exact_mut(inputs)) {
-                    for &(output, input) in &self.by_tap[tap] {
+                    for &(output, input) in &self.pairs[tap] {
                         let to = &mut to[input * batch..][..batch];
                         to.iter_mut().zip(&from[output * batch..][..batch]).for_each(|(to, from)| *to += from);
                     }
@@ -121,18 +121,18 @@ impl Taps {
     /// A depthwise convolution: `to` (channels, outputs, batch) of `from` (channels, inputs, batch) and `kernels`
     /// (channels, taps).
     pub fn convolve(&self, kernels: &[f32], from: &[f32], to: &mut [f32], batch: usize) {
-        Arch::new().dispatch(Gather { taps: &self.by_output, kernels, from, to, batch, add: false });
+        Arch::new().dispatch(Gather { taps: &self.to_outputs, kernels, from, to, batch, add: false });
     }
 
     /// Its gradient by the input: `to` (channels, inputs, batch) of that by the output, `from`.
     pub fn convolve_back(&self, kernels: &[f32], from: &[f32], to: &mut [f32], batch: usize, add: bool) {
-        Arch::new().dispatch(Gather { taps: &self.by_input, kernels, from, to, batch, add });
+        Arch::new().dispatch(Gather { taps: &self.to_inputs, kernels, from, to, batch, add });
     }
 
     /// Its gradient by the kernels, added to `sum` (channels, taps): of the input `x` and the gradient by the output, `g`.
     pub fn correlate(&self, g: &[f32], x: &[f32], sum: &mut [f32], batch: usize) {
-        let sides = [self.outputs() * batch, self.by_input.len() * batch];
-        Arch::new().dispatch(Correlate { taps: &self.by_tap, g, x, sum, batch, sides });
+        let sides = [self.outputs() * batch, self.to_inputs.len() * batch];
+        Arch::new().dispatch(Correlate { taps: &self.pairs, g, x, sum, batch, sides });
     }
 }
 

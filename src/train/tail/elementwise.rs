@@ -55,7 +55,7 @@ fn within(value: f32, low: f32, high: f32) -> f32 {
 pub(crate) fn mask(g: &mut [f32], y: &[f32], Clamp { low, high }: Clamp) {
     Arch::new().dispatch(
         #[inline(always)]
-        || g.iter_mut().zip(y).for_each(|(g, y)| *g = if (*y > low) & (*y < high) { *g } else { 0.0 }),
+        || g.iter_mut().zip(y).for_each(|(g, y)| *g = if *y > low && *y < high { *g } else { 0.0 }),
     );
 }
 
@@ -181,7 +181,9 @@ pub(crate) fn mean(x: &[f32], y: &mut [f32], places: usize, batch: usize) {
                 for x in x.chunks_exact(batch) {
                     y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
                 }
-                y.iter_mut().for_each(|y| *y *= share);
+                for y in y {
+                    *y *= share;
+                }
             }
         },
     );

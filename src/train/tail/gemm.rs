@@ -143,7 +143,14 @@ fn tile<S: Simd, const MR: usize, const NR: usize>(simd: S, a: &[f32], b: &[f32]
             }
         }
     }
-    sums
+    // A copy: what is read by computed indices later would not stay in registers above.
+    let mut tile = [[simd.splat_f32s(0.0); NR]; MR];
+    for i in 0..MR {
+        for j in 0..NR {
+            tile[i][j] = sums[i][j];
+        }
+    }
+    tile
 }
 
 /// Writes the `inside` (rows, columns) of a tile to its `place` in `target`.
@@ -157,20 +164,22 @@ fn store<S: Simd, const MR: usize, const NR: usize>(
     add: bool,
 ) {
     let width = NR * S::F32_LANES;
-    if columns == width && target.column == 1 {
-        for (i, sums) in sums.iter().enumerate().take(rows) {
+    if rows == MR && columns == width && target.column == 1 {
+        for i in 0..MR {
             let from = (top + i) * target.row + left;
             let to = S::as_mut_simd_f32s(&mut target.values[from..from + width]).0;
             for j in 0..NR {
-                to[j] = if add { simd.add_f32s(to[j], sums[j]) } else { sums[j] };
+                to[j] = if add { simd.add_f32s(to[j], sums[i][j]) } else { sums[i][j] };
             }
         }
         return;
     }
     let mut values = [0.0; TILE];
-    for (i, sums) in sums.iter().enumerate() {
+    for i in 0..MR {
         let to = S::as_mut_simd_f32s(&mut values[i * width..(i + 1) * width]).0;
-        to.copy_from_slice(sums);
+        for j in 0..NR {
+            to[j] = sums[i][j];
+        }
     }
     for i in 0..rows {
         for j in 0..columns {

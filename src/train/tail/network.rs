@@ -217,15 +217,14 @@ impl TailNetwork {
         Ok(tail.weights.iter().flat_map(|weight| &weight.values).copied().collect())
     }
 
-    /// Bytes that a training in batches of `batch` needs: trained values with gradient and two moments, the others,
-    /// and the values and gradients of a batch.
+    /// Bytes that a training in batches of `batch` needs beside the network itself: 16 a trained value, for it, its
+    /// gradient and two moments, and the values and gradients of a batch.
     #[must_use]
     pub fn bytes(&self, batch: usize) -> Bytes {
-        let all: usize = self.parameters.iter().map(|parameter| parameter.weight.values.len()).sum();
         let values: usize = self.shapes.iter().map(Shape::values).sum();
         let gradients: usize = GradientPlan::new(self).sizes.iter().sum();
-        let (trained, per_picture) = (self.trained(), values + gradients + self.scratch());
-        Bytes { parameters: 16 * trained + 4 * (all - trained), activations: 4 * batch * per_picture }
+        let per_picture = values + gradients + self.scratch();
+        Bytes { parameters: 16 * self.trained(), activations: 4 * batch * per_picture }
     }
 
     /// Values a picture that dense convolutions need for a moment.

@@ -51,13 +51,10 @@ impl GradientPlan {
     fn take(&mut self, free: &mut Vec<usize>, slot: usize, values: usize) {
         let fits = (0..free.len()).filter(|&at| self.sizes[free[at]] >= values).min_by_key(|&at| self.sizes[free[at]]);
         let largest = || (0..free.len()).max_by_key(|&at| self.sizes[free[at]]);
-        let buffer = match fits.or_else(largest) {
-            Some(at) => free.swap_remove(at),
-            None => {
-                self.sizes.push(0);
-                self.sizes.len() - 1
-            }
-        };
+        let buffer = fits.or_else(largest).map_or(self.sizes.len(), |at| free.swap_remove(at));
+        if buffer == self.sizes.len() {
+            self.sizes.push(0);
+        }
         self.sizes[buffer] = self.sizes[buffer].max(values);
         self.buffer_of[slot] = Some(buffer);
     }

@@ -178,7 +178,7 @@ impl Training<'_> {
         let courses: Vec<Course> =
             plan.training_sets.iter().take(starts.len()).map(|set| Course::new(set, settings)).collect();
         let all: usize = courses.iter().map(Course::steps).sum::<usize>() + whole.steps();
-        let mut done = 0;
+        let mut done = 0_usize;
         let mut heldout = plan.no_logits();
         let mut held_out_epochs = vec![HeldOutEpoch::default(); whole.epochs];
         for (fold, (course, start)) in courses.iter().zip(starts).enumerate() {
