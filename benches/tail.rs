@@ -1,7 +1,7 @@
-//! A step of training the last block of a backbone beside PyTorch's, one thread each, and the whole second phase.
+//! A step of training the last block of a backbone beside `PyTorch`'s, one thread each, and the whole second phase.
 //!
 //! `cargo bench --bench tail [-- MANIFEST...]`; by default photo, EfficientNet-Lite0 and, where `../shared` is,
-//! MobileNetV2. Inner values are drawn: their size matters, not what they show. The peer is `tail_peer.py`, run by
+//! `MobileNetV2`. Inner values are drawn: their size matters, not what they show. The peer is `tail_peer.py`, run by
 //! `EDGETUNED_PYTHON` or python3, which needs torch and onnx. Milliseconds are the processor's.
 
 use std::ops::ControlFlow;
@@ -125,7 +125,7 @@ fn step(data: &Dataset, latents: &Latents, network: &TailNetwork, first: &Fitted
     Ok(whole[whole.len() / 2])
 }
 
-/// Milliseconds of PyTorch's step, in the faster of its two layouts.
+/// Milliseconds of `PyTorch`'s step, in the faster of its two layouts.
 fn peer(manifest: &Manifest, input: &str, shape: [usize; 3]) -> Result<(f64, String), String> {
     let python = std::env::var("EDGETUNED_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/tail_peer.py");

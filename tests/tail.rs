@@ -1,6 +1,6 @@
-//! Tails of real and of drawn models beside ONNX Runtime, and their gradients beside PyTorch's.
+//! Tails of real and of drawn models beside ONNX Runtime, and their gradients beside `PyTorch`'s.
 //!
-//! PyTorch is that of `EDGETUNED_PYTHON` or python3, with the package `onnx`; where it has none, what needs it is skipped.
+//! `PyTorch` is that of `EDGETUNED_PYTHON` or python3, with the package `onnx`; where it has none, what needs it is skipped.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn bundled(name: &str) -> Option<Manifest> {
     Some(manifest)
 }
 
-/// A float32 MobileNet of `../shared`.
+/// A float32 `MobileNet` of `../shared`.
 fn mobilenet(name: &str, side: u32, dim: usize) -> Option<Manifest> {
     let file = root().join(format!("../shared/data/models/{name}.onnx"));
     if !file.is_file() {
@@ -203,7 +203,7 @@ fn of_a_resnet_18_the_last_convolution_is_trained_and_the_last_block_is_too_larg
     assert!(matches!(refused, NotTrainable::Network(_)) && words.contains("more than 64 MiB"), "{words}");
 }
 
-/// A Python that has PyTorch.
+/// A Python that has `PyTorch`.
 fn python() -> Option<String> {
     let python = std::env::var("EDGETUNED_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python).args(["-c", "import torch, onnx"]).output();

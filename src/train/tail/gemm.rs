@@ -164,22 +164,19 @@ fn store<S: Simd, const MR: usize, const NR: usize>(
     add: bool,
 ) {
     let width = NR * S::F32_LANES;
-    if rows == MR && columns == width && target.column == 1 {
-        for i in 0..MR {
+    if columns == width && target.column == 1 {
+        for (i, sums) in sums.iter().enumerate().take(rows) {
             let from = (top + i) * target.row + left;
             let to = S::as_mut_simd_f32s(&mut target.values[from..from + width]).0;
             for j in 0..NR {
-                to[j] = if add { simd.add_f32s(to[j], sums[i][j]) } else { sums[i][j] };
+                to[j] = if add { simd.add_f32s(to[j], sums[j]) } else { sums[j] };
             }
         }
         return;
     }
     let mut values = [0.0; TILE];
-    for i in 0..MR {
-        let to = S::as_mut_simd_f32s(&mut values[i * width..(i + 1) * width]).0;
-        for j in 0..NR {
-            to[j] = sums[i][j];
-        }
+    for (i, sums) in sums.iter().enumerate() {
+        S::as_mut_simd_f32s(&mut values[i * width..(i + 1) * width]).0.copy_from_slice(sums);
     }
     for i in 0..rows {
         for j in 0..columns {

@@ -186,7 +186,7 @@ fn conv(x: usize, name: &'static str, out: usize, window: Window, groups: usize)
     Layer::Conv { x, name, out, window, groups, bias: true }
 }
 
-/// MobileNetV2's: expansion, depthwise, projection, sum, last convolution.
+/// `MobileNetV2`'s: expansion, depthwise, projection, sum, last convolution.
 fn inverted_residual() -> Drawn {
     let clamp = |x| Layer::Clamp { x, clamp: RELU6 };
     Drawn::new(
