@@ -76,7 +76,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 #[test]
 fn generated_pictures_have_their_golden_embeddings() {
     let golden: BTreeMap<String, Vec<f32>> = serde_json::from_str(GOLDEN).expect("the script's file");
-    let found = embedded("photo");
+    let found = embedded("photo-inner");
     assert_eq!(golden.len(), found.len());
     let dim = Manifest::resolve("photo").expect("bundled").embedding.dim;
     for (name, row) in &found {

@@ -50,14 +50,14 @@ fn models_go_with_their_manifests_and_tests_stay_at_home() {
         .collect();
     let names = [
         "default",
-        "default-plain",
+        "default-inner",
         "default-int8",
         "fast",
         "faster",
         "photo",
-        "photo-plain",
+        "photo-inner",
         "photo-int8",
-        "photo-int8-plain",
+        "photo-int8-inner",
     ];
     assert_eq!(manifests, names.map(|name| format!("models/{name}.yaml")).iter().collect::<Vec<_>>());
     for manifest in manifests {

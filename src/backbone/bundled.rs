@@ -80,22 +80,17 @@ fn remedy(path: &Path) -> &'static str {
     }
 }
 
-/// Found by their names, and offered to nobody: the backbone of the project's own tests, and what only devices need that
-/// started with it, an upgrade having given its name another one.
-const NOT_OFFERED: [&str; 4] = ["tiny-test", "default-plain", "photo-plain", "photo-int8-plain"];
+/// The backbone of the project's own tests: it is found by its name, and nobody else is offered it.
+const FOR_TESTS: &str = "tiny-test";
 
 /// Every bundled backbone to offer: its bundled name and its manifest, or why that is refused; sorted by name. A name
 /// that several places have counts in the first.
 #[must_use]
 pub fn list() -> Vec<(String, Result<Manifest, BadManifest>)> {
-    all().into_iter().filter(|(name, _)| is_offered(name)).map(|(name, path)| (name, Manifest::load(&path))).collect()
+    all().into_iter().filter(|(name, _)| name != FOR_TESTS).map(|(name, path)| (name, Manifest::load(&path))).collect()
 }
 
-fn is_offered(name: &str) -> bool {
-    !NOT_OFFERED.contains(&name)
-}
-
-/// The same names with the paths of their manifests, those that are not offered included.
+/// The same names with the paths of their manifests, that for tests included.
 #[must_use]
 pub fn all() -> Vec<(String, PathBuf)> {
     names(&places()).into_iter().collect()
@@ -122,7 +117,7 @@ fn find_in(name: &str, places: &[PathBuf]) -> Result<PathBuf, BadManifest> {
     let paths = places.iter().map(|place| place.join(format!("{name}.yaml")));
     let found = (!name.contains(['/', '\\'])).then(|| paths.into_iter().find(|path| path.is_file())).flatten();
     found.ok_or_else(|| {
-        let names: Vec<_> = names(places).into_keys().filter(|name| is_offered(name)).collect();
+        let names: Vec<_> = names(places).into_keys().filter(|name| name != FOR_TESTS).collect();
         let available = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         BadManifest::UnknownName { name: name.to_owned(), places: places.to_vec(), available }
     })

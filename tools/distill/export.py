@@ -145,12 +145,12 @@ def main() -> None:
             extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
         )
     card = "A backbone for photographs that needs no download, in float32; models/README.md is its card"
-    before = "without inner values, as it was before: devices that started with it go on with it"
     manifests = (
-        (whole, "photo", card, INNER.format(tensor="block6")),
-        (whole, "photo-plain", f"`photo` {before}", ""),
-        (small, "photo-int8", "The same in 8-bit integers (QDQ)", INNER.format(tensor="block6_DequantizeLinear_Output")),
-        (small, "photo-int8-plain", f"`photo-int8` {before}", ""),
+        (whole, "photo", card, ""),
+        (whole, "photo-inner", "`photo` with inner values (docs/backbones.md)", INNER.format(tensor="block6")),
+        (small, "photo-int8", "The same in 8-bit integers (QDQ)", ""),
+        (small, "photo-int8-inner", "`photo-int8` with inner values (docs/backbones.md)",
+         INNER.format(tensor="block6_DequantizeLinear_Output")),
     )
     for file, manifest, words, inner in manifests:
         text = MANIFEST.format(name=file.stem, words=words, sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
