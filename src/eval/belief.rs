@@ -139,7 +139,7 @@ impl<'a> Evidence<'a> {
             if let Some(&row) = rows.get(&data.ids()[i]) {
                 return likeliest(&champion.heldout.logits.row(row));
             }
-            champion.dense.logits(&data.x().row(i).to_vec(), &mut scores).ok()?;
+            champion.frozen().logits(&data.x().row(i).to_vec(), &mut scores).ok()?;
             likeliest(&ArrayView1::from(&scores))
         };
         let predicted: Vec<Option<usize>> = (0..data.n()).map(&mut predicted).collect();

@@ -11,7 +11,8 @@ use ndarray::{Array2, ArrayView1};
 use super::figures::{Scored, figures, score_rows};
 use super::forgetting::{Change, changes};
 use super::gate::{
-    MIN_SAMPLES, PairedComparison, PairedPredictions, Rules, Verdict, judge, judge_first, judge_pushed, unmeasured,
+    MIN_SAMPLES, PairedComparison, PairedPredictions, Rules, Verdict, judge, judge_first, judge_pushed,
+    judge_second_phase, unmeasured,
 };
 use super::held_out_answers::{HeldOutAnswer, HeldOutAnswers};
 use crate::head::{EvaluatedOn, Figures, HeadRecord, HeldOut, softmax_rows};
@@ -33,7 +34,8 @@ pub struct Comparison {
 
 /// Compares `fitted`, trained on `data` and to be head `version`, with the champion.
 ///
-/// A champion of another embedding space cannot serve these images; the challenger is then judged as a first head.
+/// A champion of another embedding space cannot serve these images; the challenger is then judged as a first head. One with
+/// a second phase is scored only on samples that it was trained on: what its tail makes of others is not at hand.
 #[must_use]
 pub fn compare(
     data: &Dataset,
@@ -42,12 +44,12 @@ pub fn compare(
     champion: Option<&HeadRecord>,
     rules: &Rules,
 ) -> Comparison {
-    let champion = champion.filter(|champion| champion.dense.space == data.space());
-    compare_across(data, fitted, version, champion, &own_rows(data), rules)
+    let champion = champion.filter(|champion| champion.frozen().space == data.space());
+    compare_across(data, fitted, version, champion, &rows_for(champion, data), rules)
 }
 
-/// The same with a champion that reads embeddings of another backbone: `embedding` gives those of a sample, where there
-/// are any. So two pairs of backbone and head are compared, on the same images.
+/// The same with a champion that reads embeddings of another backbone, or of its own tail: `embedding` gives those of a
+/// sample, where there are any. So two pairs of backbone and head are compared, on the same images.
 #[must_use]
 pub fn compare_across(
     data: &Dataset,
@@ -62,6 +64,16 @@ pub fn compare_across(
     let challenger =
         Challenger { version, logits, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
     challenger.compare(data, champion, embedding, rules, judge)
+}
+
+/// Compares a second phase of training with the `first`, both fitted on `data`, on the answers of the folds of each.
+#[must_use]
+pub fn compare_phases(data: &Dataset, second: &Fitted, version: u64, first: &HeadRecord, rules: &Rules) -> Comparison {
+    let logits = Logits::for_challenger(data, second);
+    let classes = data.classes().clone();
+    let challenger =
+        Challenger { version, logits, knows: &classes, classes: &classes, temperature: second.dense.temperature };
+    challenger.compare(data, Some(first), &rows_for(Some(first), data), rules, judge_second_phase)
 }
 
 /// What the models of the folds answered on the samples that `fitted` was measured on.
@@ -79,9 +91,10 @@ pub fn held_out_answers(data: &Dataset, fitted: &Fitted) -> HeldOutAnswers {
     samples.iter().zip(&scored).map(answer).collect()
 }
 
-/// The embeddings of a data set by their samples.
-fn own_rows(data: &Dataset) -> impl Fn(&SampleId) -> Option<Vec<f32>> {
-    let rows: BTreeMap<SampleId, usize> = data.ids().iter().copied().zip(0..).collect();
+/// The embeddings of a data set by their samples, for a head that reads them; none for any other.
+fn rows_for(head: Option<&HeadRecord>, data: &Dataset) -> impl Fn(&SampleId) -> Option<Vec<f32>> {
+    let reads = head.is_some_and(|head| head.dense.space == data.space());
+    let rows: BTreeMap<SampleId, usize> = data.ids().iter().copied().zip(0..).filter(|_| reads).collect();
     move |id| rows.get(id).map(|&row| data.x().row(row).to_vec())
 }
 
@@ -270,12 +283,13 @@ fn stored(heldout: &HeldOut) -> BTreeMap<SampleId, ArrayView1<'_, f32>> {
 /// measured.
 ///
 /// It predicts samples that it was not trained on, nor on one of their group, as far as its record names them. The
-/// champion is scored as in [`compare`].
+/// champion is scored as in [`compare`]. `by_tail` gives what the tail of a head makes of a sample, where that is known.
 #[must_use]
 pub fn compare_pushed(
     data: Option<&Dataset>,
     pushed: &HeadRecord,
     champion: Option<&HeadRecord>,
+    by_tail: &dyn Fn(&HeadRecord, &SampleId) -> Option<Vec<f32>>,
     rules: &Rules,
 ) -> Comparison {
     let version = pushed.head.version;
@@ -286,22 +300,32 @@ pub fn compare_pushed(
     let knows = &pushed.dense.classes;
     let classes: ClassSet =
         data.classes().labels().iter().filter(|label| knows.index_of(label).is_some()).cloned().collect();
-    let logits = Logits::for_unseen(data, pushed);
+    let logits = Logits::for_unseen(data, pushed, &rows_or(by_tail, Some(pushed), data));
     let challenger = Challenger { version, logits, knows, classes: &classes, temperature: pushed.dense.temperature };
-    let champion = champion.filter(|champion| champion.dense.space == data.space());
-    challenger.compare(data, champion, &own_rows(data), rules, judge_pushed)
+    let champion = champion.filter(|champion| champion.frozen().space == data.space());
+    challenger.compare(data, champion, &rows_or(by_tail, champion, data), rules, judge_pushed)
+}
+
+/// The embeddings that a head reads of samples: those of `data`, or what its tail makes of them.
+fn rows_or<'a>(
+    by_tail: &'a dyn Fn(&HeadRecord, &SampleId) -> Option<Vec<f32>>,
+    head: Option<&'a HeadRecord>,
+    data: &Dataset,
+) -> impl Fn(&SampleId) -> Option<Vec<f32>> {
+    let (tailed, own) = (head.filter(|head| head.tuning.is_some()), rows_for(head, data));
+    move |id| tailed.map_or_else(|| own(id), |head| by_tail(head, id))
 }
 
 impl<'a> Logits<'a> {
     /// Predictions of a head for samples that its record does not name, nor any of their group.
-    fn for_unseen(data: &Dataset, head: &'a HeadRecord) -> Self {
+    fn for_unseen(data: &Dataset, head: &'a HeadRecord, embedding: &dyn Fn(&SampleId) -> Option<Vec<f32>>) -> Self {
         let trained: BTreeSet<SampleId> = head.heldout.ids.iter().copied().collect();
         let pairs = data.ids().iter().zip(data.groups());
         let seen: BTreeSet<SampleId> = pairs.filter(|(id, _)| trained.contains(id)).map(|(_, group)| *group).collect();
         let mut scores = vec![0.0; head.dense.classes.len()];
         let mut predict = |i: usize| {
             let fair = !seen.contains(&data.groups()[i]);
-            let row = fair.then(|| data.x().row(i).to_vec())?;
+            let row = if fair { embedding(&data.ids()[i])? } else { return None };
             head.dense.logits(&row, &mut scores).ok().map(|()| scores.clone())
         };
         Self { classes: &head.dense.classes, rows: (0..data.n()).map(&mut predict).collect() }

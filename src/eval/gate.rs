@@ -9,7 +9,8 @@
 //! On a class that only the challenger knows, the champion is always wrong, and that counts: such a challenger has to
 //! be better on all classes together, or significantly to find it, and not to give up much on those that both know.
 //!
-//! A head that was sent (a signed update) has a gate of its own, [`judge_pushed`].
+//! A head that was sent (a signed update) has a gate of its own, [`judge_pushed`], and so has a second phase of training,
+//! [`judge_second_phase`].
 //!
 //! A head of this device's own has to be shown no worse before it serves. One that was sent was chosen by its sender,
 //! and may come from more images than there are here; it is kept out when the labels here show that it is worse, by the
@@ -220,6 +221,42 @@ pub fn judge(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
         Ok((code, why)) => verdict(code, format!("promoted {new}, better than head {old}: {why}{points}"), change),
     }
 }
+
+/// Whether a second phase of training, in which the last layers of the backbone were trained on too, may take the place of
+/// the first: where [`judge`] would promote it, and log-loss falls by more than a standard error.
+///
+/// Both learned from the same labels, so what is only no worse has no reason to serve: it costs more than the first.
+#[must_use]
+pub fn judge_second_phase(paired: &PairedComparison<'_>, rules: &Rules) -> Verdict {
+    let found = judge(paired, rules);
+    if found.provisional {
+        let few = too_few(paired.all.y, paired.all.groups).unwrap_or_default();
+        let reason = format!("kept the first phase: {few}; label more images");
+        return verdict(VerdictCode::TooFewHeldout, reason, None);
+    }
+    if !found.promote {
+        let named = format!("kept head {}: head {}", paired.champion, paired.challenger);
+        let reason = found.reason.replacen(&named, "kept the first phase: the second", 1);
+        return Verdict { reason, ..found };
+    }
+    let Differences { log_loss: [log_loss, low, high], balanced: [balanced, _], .. } =
+        Differences::compute(paired, rules);
+    let error = (high - low) / (2.0 * Z_95);
+    let figures = format!(
+        "log-loss changes by {log_loss:+.3} (standard error {error:.3}), balanced accuracy by {:+.1} points, on {} held-out \
+         images",
+        100.0 * balanced,
+        paired.all.y.len()
+    );
+    if log_loss < -error {
+        return Verdict { reason: format!("the second phase is better than the first: {figures}"), ..found };
+    }
+    let reason = format!("kept the first phase: the second is not shown to be better: {figures}");
+    verdict(VerdictCode::NotBetter, reason, found.change)
+}
+
+/// Standard deviations to the 95 % quantile of a normal distribution.
+const Z_95: f64 = 1.645;
 
 /// What becomes of a backbone for which no head can be made, there being too few labelled images: it may go without one
 /// only where no head serves, given the version of the `champion`.

@@ -27,7 +27,7 @@ pub mod review;
 mod statistics;
 
 pub use calibrate::{calibrate, conformal};
-pub use compare::{Comparison, compare, compare_across, compare_pushed, held_out_answers};
+pub use compare::{Comparison, compare, compare_across, compare_phases, compare_pushed, held_out_answers};
 pub use figures::figures;
 pub use held_out_answers::{HeldOutAnswer, HeldOutAnswers};
 pub use novelty::novelty;

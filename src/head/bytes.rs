@@ -3,14 +3,19 @@
 //! Tensors: `weights` f32 (k, d), `bias` f32 (k,), `temperature` f32 (1,), `heldout.logits` f32 (n, k) and
 //! `heldout.ids` u8 (n, 32). Behind a hidden layer of m units `weights` is (k, m), and the layer is either
 //! `hidden.weights` f32 (m, d) and `hidden.bias` f32 (m,), or, where it is a random projection, `hidden.mean` and
-//! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`.
+//! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`, a
+//! [second phase](super::Tuning) as `tail.0`, `tail.1` … in their own shapes, and `first.weights`, `first.bias` and
+//! `first.temperature` as of a linear head.
 //!
 //! The same record always gives the same bytes. Reading trusts nothing: shapes, values, class names and two checksums
 //! are verified, and whatever is wrong is an error, never a panic.
 //!
-//! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2,
-//! so that an older program reports "update" and not "damaged".
+//! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2 and
+//! those with a second phase of format 3, so that an older program reports "update" and not "damaged".
 
+mod tuning;
+
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use ndarray::Array2;
@@ -25,8 +30,10 @@ use crate::words::{ClassSet, Digest, EmbeddingSpace, HeadId, HeadRef, Label, Reg
 
 /// Of linear heads.
 const LINEAR: u32 = 1;
-/// Of heads with a hidden layer; the newest.
-const FORMAT: u32 = 2;
+/// Of heads with a hidden layer.
+const HIDDEN: u32 = 2;
+/// Of heads with a second phase; the newest.
+const FORMAT: u32 = 3;
 const KEY: &str = "edgetuned";
 /// Units of a hidden layer at most.
 const MAX_WIDTH: usize = 16_384;
@@ -85,6 +92,8 @@ struct Document {
     classes: Vec<Label>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hidden: Option<Layer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tuning: Option<tuning::TuningPart>,
     training: TrainingFacts,
     figures: Option<Figures>,
     /// SHA-256 of the held-out ids and logits; weights, classes and space are covered by the head's id.
@@ -135,13 +144,17 @@ impl HeadRecord {
         let (layer, mut kept) = self.dense.hidden.as_ref().map_or((None, vec![]), layer_parts);
         let (calibration, more) = calibration_parts(&self.calibration);
         kept.extend(more);
+        let tuning = self.tuning.as_ref().map(tuning::parts).map(|(part, tensors)| {
+            kept.extend(tensors);
+            part
+        });
         let weights = floats(&mut self.dense.weights.iter());
         let bias = floats(&mut self.dense.bias.iter());
         let temperature = self.dense.temperature.to_le_bytes();
         let logits = floats(&mut self.heldout.logits.iter());
         let ids: Vec<u8> = self.heldout.ids.iter().flat_map(|id| id.0.0).collect();
         let document = Document {
-            format: if layer.is_none() { LINEAR } else { FORMAT },
+            format: format_of(layer.is_some(), tuning.is_some()),
             head: self.head.clone(),
             created: self.created,
             backbone: self.backbone.clone(),
@@ -150,6 +163,7 @@ impl HeadRecord {
             region: Part::of(&self.region, &self.dense.space),
             classes: self.dense.classes.labels().to_vec(),
             hidden: layer,
+            tuning,
             training: self.training.clone(),
             figures: self.figures.clone(),
             heldout_sha256: Digest::of(&[&ids[..], &logits].concat()),
@@ -166,7 +180,7 @@ impl HeadRecord {
             ("heldout.logits", view(Dtype::F32, &[n, k], &logits)),
             ("heldout.ids", view(Dtype::U8, &[n, 32], &ids)),
         ];
-        tensors.extend(kept.iter().map(|(name, dtype, shape, bytes)| (*name, view(*dtype, shape, bytes))));
+        tensors.extend(kept.iter().map(|(name, dtype, shape, bytes)| (&**name, view(*dtype, shape, bytes))));
         // One key only: the container keeps them in a hash map, whose order is random.
         safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_owned(), document)])))
             .expect("names and shapes are fixed, the header is far below the limit")
@@ -185,12 +199,13 @@ impl HeadRecord {
             return Err(BadHeadFile::Format { found: format });
         }
         let document: Document = serde_json::from_str(document).map_err(BadHeadFile::Header)?;
-        if (format == LINEAR) != document.hidden.is_none() {
-            let found = if document.hidden.is_none() { "none" } else { "one" };
-            return Err(wrong("hidden layer", if format == LINEAR { "none in format 1" } else { "one" }, found));
+        let expected = format_of(document.hidden.is_some(), document.tuning.is_some());
+        if format != expected {
+            return Err(wrong("format", &format!("{expected}, that of its parts"), format));
         }
         let dense = read_dense(&tensors, &document)?;
         let region = read_region(document.region.as_ref(), &document.space)?;
+        let tuning = document.tuning.as_ref().map(|part| tuning::read(&tensors, part, &dense)).transpose()?;
         let heldout = read_heldout(&tensors, &document)?;
         let calibration = read_calibration(&tensors, document.calibration.as_ref(), document.space.dim)?;
         Ok(Self {
@@ -200,6 +215,7 @@ impl HeadRecord {
             manifest: document.manifest,
             region,
             dense,
+            tuning,
             training: document.training,
             figures: document.figures,
             heldout,
@@ -240,22 +256,35 @@ fn read_dense(tensors: &SafeTensors<'_>, document: &Document) -> Result<DenseHea
     Ok(dense)
 }
 
+/// The format of a head with a hidden layer, or with a second phase.
+fn format_of(has_hidden: bool, has_tuning: bool) -> u32 {
+    match (has_tuning, has_hidden) {
+        (true, _) => FORMAT,
+        (false, true) => HIDDEN,
+        (false, false) => LINEAR,
+    }
+}
+
 /// A tensor that a part of a head is kept as: its name, type, shape and bytes.
-type Kept = (&'static str, Dtype, Vec<usize>, Vec<u8>);
+type Kept = (Cow<'static, str>, Dtype, Vec<usize>, Vec<u8>);
 
 fn layer_parts(hidden: &Hidden) -> (Option<Layer>, Vec<Kept>) {
     let bytes = |values: &mut dyn Iterator<Item = &f32>| values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
     let width = hidden.width();
     match &hidden.origin {
         Origin::Learned => {
-            let weights =
-                ("hidden.weights", Dtype::F32, hidden.weights.shape().to_vec(), bytes(&mut hidden.weights.iter()));
-            let bias = ("hidden.bias", Dtype::F32, vec![width], bytes(&mut hidden.bias.iter()));
+            let weights = (
+                "hidden.weights".into(),
+                Dtype::F32,
+                hidden.weights.shape().to_vec(),
+                bytes(&mut hidden.weights.iter()),
+            );
+            let bias = ("hidden.bias".into(), Dtype::F32, vec![width], bytes(&mut hidden.bias.iter()));
             (Some(Layer::Learned { width }), vec![weights, bias])
         }
         Origin::Projection { seed, mean, inverse } => {
-            let mean = ("hidden.mean", Dtype::F32, vec![mean.len()], bytes(&mut mean.iter()));
-            let inverse = ("hidden.inverse", Dtype::F32, vec![inverse.len()], bytes(&mut inverse.iter()));
+            let mean = ("hidden.mean".into(), Dtype::F32, vec![mean.len()], bytes(&mut mean.iter()));
+            let inverse = ("hidden.inverse".into(), Dtype::F32, vec![inverse.len()], bytes(&mut inverse.iter()));
             (Some(Layer::Projection { width, seed: *seed }), vec![mean, inverse])
         }
     }
@@ -358,7 +387,7 @@ struct Counts {
 /// The tensors of `calibration`, and what they do not contain; `None` when there is nothing in it.
 fn calibration_parts(calibration: &Calibration) -> (Option<Counts>, Vec<Kept>) {
     let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let list = |name, values: &[f32]| (name, Dtype::F32, vec![values.len()], bytes(values));
+    let list = |name: &'static str, values: &[f32]| (name.into(), Dtype::F32, vec![values.len()], bytes(values));
     let mut kept: Vec<Kept> = Vec::new();
     if let Some(conformal) = &calibration.conformal {
         kept.push(list("sets.scores", conformal.scores().values()));
@@ -367,9 +396,9 @@ fn calibration_parts(calibration: &Calibration) -> (Option<Counts>, Vec<Kept>) {
         let NoveltyParts { means, centre, references, location, scale, heldout } = novelty.parts();
         let codes = references.iter().flat_map(|code| code.to_le_bytes()).collect();
         let values: Vec<f32> = means.iter().copied().collect();
-        kept.push(("novelty.means", Dtype::F32, means.shape().to_vec(), bytes(&values)));
+        kept.push(("novelty.means".into(), Dtype::F32, means.shape().to_vec(), bytes(&values)));
         kept.push(list("novelty.centre", &centre.to_vec()));
-        kept.push(("novelty.references", Dtype::I8, references.shape().to_vec(), codes));
+        kept.push(("novelty.references".into(), Dtype::I8, references.shape().to_vec(), codes));
         kept.push(list("novelty.units", &[*location, *scale].concat()));
         kept.push(list("novelty.scores", heldout.values()));
     }

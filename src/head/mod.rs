@@ -19,4 +19,4 @@ pub use hidden::{Hidden, Origin};
 pub use novelty::{BadNovelty, Novelty, NoveltyParts};
 pub(crate) use novelty::{combine, dot, unit};
 pub use record::{BackboneRef, Candidate, ClassFigures, EvaluatedOn, Figures, HeadRecord, HeldOut, TrainingFacts};
-pub use tail::{Tail, TailWeight};
+pub use tail::{Tail, TailWeight, Tuning};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, DenseHead};
+use super::{Calibration, DenseHead, Tail, Tuning};
 use crate::words::{Digest, HeadRef, Label, Region, SampleId, Timestamp};
 
 /// A head, where it comes from and how good it was found to be; one safetensors file.
@@ -22,6 +22,8 @@ pub struct HeadRecord {
     pub region: Region,
     /// The layer.
     pub dense: DenseHead,
+    /// Of a head with a second phase of training; `dense` reads the embeddings of its tail then.
+    pub tuning: Option<Tuning>,
     /// How it was fitted.
     pub training: TrainingFacts,
     /// How good it is; `None` with too little held out.
@@ -43,11 +45,28 @@ impl HeadRecord {
             manifest: None,
             region: Region::WHOLE,
             dense,
+            tuning: None,
             training: TrainingFacts::default(),
             figures: None,
             heldout: HeldOut::default(),
             calibration: Calibration::default(),
         }
+    }
+}
+
+impl HeadRecord {
+    /// Its layer on the backbone's own embeddings: of a head with a second phase, that of the first.
+    ///
+    /// It answers where only those embeddings are at hand: which stored images are worth a label, which labels are doubtful.
+    #[must_use]
+    pub fn frozen(&self) -> &DenseHead {
+        self.tuning.as_ref().map_or(&self.dense, |tuning| &tuning.first)
+    }
+
+    /// The tail of a head with a second phase.
+    #[must_use]
+    pub fn tail(&self) -> Option<&Tail> {
+        self.tuning.as_ref().map(|tuning| &tuning.tail)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::{DenseHead, Figures};
 use crate::words::{Digest, EmbeddingSpace};
 
 /// The last layers of a backbone, trained on with a head: from `input` on, the network computes with `weights` in the
@@ -23,6 +24,17 @@ pub struct TailWeight {
     pub shape: Vec<usize>,
     /// Its values, the last axis running fastest.
     pub values: Vec<f32>,
+}
+
+/// What a head has besides its layer when the last layers of the backbone were trained on with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// Those layers.
+    pub tail: Tail,
+    /// The linear head of the first phase, on the backbone's own embeddings, of the same classes.
+    pub first: DenseHead,
+    /// How good that was on the same held-out pictures; `None` where it was not measured.
+    pub figures: Option<Figures>,
 }
 
 /// What the digest of a space begins with; another way of computing a tail gets another word.

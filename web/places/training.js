@@ -17,6 +17,7 @@ const PHASES = /** @type {Record<string, string>} */ ({
     idle: "No training runs.",
     collecting: "Collecting the images and their labels",
     fitting: "Fitting the new head",
+    tuning: "Training the last layers of the backbone on",
     evaluating: "Measuring it on images that it has not seen",
     promoting: "Putting it in service",
 });

@@ -3,7 +3,7 @@ import test from "node:test";
 import { logTicks, range, scale, summary, ticks } from "../training/charts.js";
 import { cellArgs } from "../training/confusion.js";
 import { between, duration, percent, plural, points } from "../figures.js";
-import { advice, classes, curves, difference, former, gate, learning, shade } from "../training/reports.js";
+import { advice, classes, curves, details, difference, former, gate, learning, shade } from "../training/reports.js";
 import { empty, phaseWords } from "../places/training.js";
 
 const figures = (balanced, recalls = { a: balanced }) => ({ balanced_accuracy: balanced, balanced_accuracy_interval: [balanced - 0.1, balanced + 0.05],
@@ -100,4 +100,15 @@ test("a training that runs, and none", () => {
     assert.match(empty(0, 0), /two classes/);
     assert.match(empty(3, 1), /second class/);
     assert.match(empty(9, 2), /by itself/);
+});
+
+test("a training with a second phase says how both did and which is kept", () => {
+    const rows = Object.fromEntries(details(report(3, {
+        phases: [{ phase: 1, accuracy: 0.8, log_loss: 0.61 }, { phase: 2, accuracy: 0.85, log_loss: 0.5 }],
+        tuned: true, tune_reason: "the second phase is better than the first",
+    })));
+    assert.equal(rows["Phase 1"], "80 % right, log-loss 0.61");
+    assert.equal(rows["Phase 2"], "85 % right, log-loss 0.5");
+    assert.equal(rows["Last layers trained on"], "kept: the second phase is better than the first");
+    assert.ok(!("Phase 1" in Object.fromEntries(details(report(4)))));
 });

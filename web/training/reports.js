@@ -18,6 +18,7 @@ const VERDICTS = /** @type {Record<string, string>} */ ({
     chance: "no better than guessing",
     no_labels: "nothing to learn from",
     labels_left_out: "too few labels are believed",
+    not_better: "the second phase is not better",
 });
 
 /**
@@ -118,7 +119,16 @@ export function details(report) {
         ["Labels that look wrong", String(report.suspicious_labels ?? 0)],
         ["Labels left out", String(report.disbelieved_labels ?? 0)],
         ["Dropped images replayed", String(report.hyper?.replayed ?? 0)],
+        ...secondPhase(report),
     ];
+}
+
+/** Both phases of a training that had two. @param {Report} report @returns {[string, string][]} */
+function secondPhase({ phases = [], tuned, tune_reason: reason }) {
+    if (tuned === undefined) return [];
+    const figures = phases.map((/** @type {any} */ { phase, accuracy, log_loss: loss }) =>
+        /** @type {[string, string]} */ ([`Phase ${phase}`, `${percent(accuracy)} right, log-loss ${number(loss)}`]));
+    return [...figures, ["Last layers trained on", `${tuned ? "kept" : "not kept"}: ${reason ?? ""}`]];
 }
 
 /** @param {number | null | undefined} value */

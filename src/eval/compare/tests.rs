@@ -166,7 +166,7 @@ fn pushed(names: &[&'static str]) -> HeadRecord {
 /// The gate's verdict on `pushed` by `data`, beside a champion trained on it.
 fn sent(data: &Dataset, pushed: &HeadRecord) -> VerdictCode {
     let champion = record(trained(data));
-    let result = compare_pushed(Some(data), pushed, Some(&champion), &Rules::default());
+    let result = compare_pushed(Some(data), pushed, Some(&champion), &|_, _| None, &Rules::default());
     let Verdict { promote, provisional, code, reason, .. } = result.verdict;
     assert_eq!(promote, code.promotes() || code == VerdictCode::TooFewHeldout, "{code}: {reason}");
     assert_eq!(provisional, code == VerdictCode::TooFewHeldout);
@@ -204,9 +204,9 @@ fn without_enough_labels_that_it_has_not_seen_a_head_that_was_sent_serves_provis
     // The images here are those that it was trained on, whatever its own folds predicted for them.
     let own = record(trained(&data));
     assert_eq!(sent(&data, &own), VerdictCode::TooFewHeldout);
-    let result = compare_pushed(None, &pushed(&names), Some(&own), &Rules::default());
+    let result = compare_pushed(None, &pushed(&names), Some(&own), &|_, _| None, &Rules::default());
     assert!(result.verdict.promote && result.verdict.provisional && result.challenger.is_none());
-    let first = compare_pushed(Some(&data), &pushed(&names), None, &Rules::default());
+    let first = compare_pushed(Some(&data), &pushed(&names), None, &|_, _| None, &Rules::default());
     assert_eq!(first.verdict.code, VerdictCode::First);
     assert_eq!(first.challenger.map(|figures| figures.n), Some(60));
 }

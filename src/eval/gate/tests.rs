@@ -360,3 +360,27 @@ fn a_backbone_without_a_head_goes_only_where_no_head_serves() {
     assert_eq!((other.promote, other.code), (false, VerdictCode::NoLabels));
     assert!(other.reason.contains("compare it with head 7"), "{}", other.reason);
 }
+
+/// The verdict on a second phase whose answers are these.
+fn second_phase(pair: &Pair) -> Verdict {
+    judge_second_phase(&pair.paired(&[], &[]), &Rules::default())
+}
+
+#[test]
+fn a_second_phase_serves_only_where_log_loss_falls_by_more_than_a_standard_error() {
+    let better = Pair::new(&[60, 60], &[45, 45], &[54, 54]);
+    let found = second_phase(&better);
+    assert!(found.promote && found.code == VerdictCode::Better, "{}", found.reason);
+    assert!(found.reason.contains("the second phase is better than the first"), "{}", found.reason);
+    let same = Pair::new(&[60, 60], &[45, 45], &[45, 45]);
+    assert_eq!(same.verdict().code, VerdictCode::NotWorse, "newer labels would do");
+    let found = second_phase(&same);
+    assert!(!found.promote && found.code == VerdictCode::NotBetter, "{}", found.reason);
+    assert!(found.reason.contains("kept the first phase"), "{}", found.reason);
+    let mut overconfident = Pair::new(&[60, 60], &[45, 45], &[46, 45]);
+    overconfident.new.mapv_inplace(|p| if p > 0.5 { 0.999 } else { 0.001 });
+    assert!(!second_phase(&overconfident).promote, "{}", second_phase(&overconfident).reason);
+    let few = Pair::new(&[4, 4], &[2, 2], &[4, 4]);
+    let found = second_phase(&few);
+    assert!(!found.promote && found.code == VerdictCode::TooFewHeldout, "{}", found.reason);
+}

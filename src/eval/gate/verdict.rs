@@ -41,6 +41,8 @@ pub enum VerdictCode {
     ClassRecallLoss,
     /// Log-loss significantly grows.
     LogLoss,
+    /// A second phase that is not shown to be better than the first.
+    NotBetter,
     /// Too few images could be held out to measure anything.
     TooFewHeldout,
     /// Not significantly better than guessing.
@@ -62,6 +64,7 @@ impl VerdictCode {
             | Self::ClassLost
             | Self::ClassRecallLoss
             | Self::LogLoss
+            | Self::NotBetter
             | Self::TooFewHeldout
             | Self::Chance
             | Self::NoLabels
@@ -80,6 +83,7 @@ impl VerdictCode {
             Self::ClassLost => "class_lost",
             Self::ClassRecallLoss => "class_recall_loss",
             Self::LogLoss => "log_loss",
+            Self::NotBetter => "not_better",
             Self::TooFewHeldout => "too_few_heldout",
             Self::Chance => "chance",
             Self::NoLabels => "no_labels",

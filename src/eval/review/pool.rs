@@ -45,7 +45,7 @@ pub fn candidates(
 ) -> Vec<Candidate> {
     let one = |(row, embedding): (usize, ndarray::ArrayView1<'_, f32>)| {
         let embedding = embedding.to_vec();
-        let probabilities = champion.and_then(|champion| champion.dense.probabilities(&embedding).ok());
+        let probabilities = champion.and_then(|champion| champion.frozen().probabilities(&embedding).ok());
         let readable = champion.filter(|_| probabilities.is_some());
         let novelty = readable.and_then(|champion| champion.calibration.novelty_of(&embedding, unknown_percentile));
         Candidate {

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::head::dense::tests::{deep, head, projected};
-use crate::head::{Calibration, Candidate, Conformal, Novelty, NoveltyParts, Ranked};
+use crate::head::{Calibration, Candidate, Conformal, Novelty, NoveltyParts, Ranked, Tail, TailWeight, Tuning};
 
 fn record() -> HeadRecord {
     record_of(head())
@@ -196,8 +196,44 @@ fn linear_heads_keep_the_bytes_that_they_had_before_there_were_hidden_layers() {
         Digest::of(&record().to_bytes()).to_string(),
         "46e6197e95f8a19e4e8f93f5b1a50d118a208f3cc68e61cf0eec9be4e5bd1b72"
     );
-    assert!(refusal(&edited_of(&record_of(deep()), |d| d["format"] = 1.into())).contains("none in format 1"));
-    assert!(refusal(&edited(|d| d["format"] = 2.into())).contains("hidden layer is none"));
+    assert!(refusal(&edited_of(&record_of(deep()), |d| d["format"] = 1.into())).contains("format is 1, expected 2"));
+    assert!(refusal(&edited(|d| d["format"] = 2.into())).contains("format is 2, expected 1"));
+}
+
+/// A head with a second phase: its layer reads what its tail makes.
+fn tuned() -> HeadRecord {
+    let weight = |name: &str, shape: &[usize], values: &[f32]| TailWeight {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        values: values.to_vec(),
+    };
+    let weights = vec![weight("last.weight", &[1, 2, 1, 1], &[0.5, -1.0]), weight("last.bias", &[1], &[0.25])];
+    let tail = Tail { input: "block/out".to_owned(), weights };
+    let first = head();
+    let dense = DenseHead { space: tail.space(first.space), bias: array![0.0, 1.0, 0.5], ..head() };
+    HeadRecord { tuning: Some(Tuning { tail, first, figures: None }), ..record_of(dense) }
+}
+
+#[test]
+fn a_second_phase_comes_back_whole_and_every_damage_to_it_is_found() {
+    let record = tuned();
+    let bytes = record.to_bytes();
+    assert_eq!(HeadRecord::from_bytes(&bytes).unwrap(), record);
+    assert_ne!(record.head.id, head().id(), "another head than that of the first phase");
+    let damaged = |edit: &dyn Fn(&mut Tuning)| {
+        let mut other = record.clone();
+        other.tuning.as_mut().map(edit);
+        refusal(&other.to_bytes())
+    };
+    assert!(damaged(&|tuning| tuning.tail.weights[0].values[1] = 1.0).contains("checksum"));
+    assert!(damaged(&|tuning| tuning.tail.input.push('x')).contains("checksum"));
+    assert!(damaged(&|tuning| tuning.tail.weights[1].values[0] = f32::NAN).contains("tail is"));
+    assert!(damaged(&|tuning| tuning.tail.weights.clear()).contains("tail is 0"));
+    assert!(refusal(&edited_of(&record, |d| d["tuning"]["first"] = "000000000000".into())).contains("checksum"));
+    assert!(refusal(&edited_of(&record, |d| d["format"] = 1.into())).contains("format is 1, expected 3"));
+    for length in 0..bytes.len() {
+        assert!(HeadRecord::from_bytes(&bytes[..length]).is_err(), "the first {length} bytes passed");
+    }
 }
 
 /// Heads of 6 values and 3 classes that were fitted when each value was divided by its own deviation, and what they said
