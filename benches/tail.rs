@@ -46,7 +46,7 @@ fn main() -> Result<(), Error> {
 
 /// The manifest of a model of `../shared`, prepared as the one of `like`.
 fn mobilenet(like: &Manifest, file: &Path) -> Result<Manifest, Error> {
-    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 1280, pool: Pool::None };
+    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 1280, pool: Pool::None, inner: Vec::new() };
     let (file, sha256, name) = (file.to_owned(), Digest::of(&std::fs::read(file)?), "mobilenetv2".to_owned());
     Ok(Manifest { file, sha256, name, input: "input".to_owned(), embedding, ..like.clone() })
 }
@@ -54,7 +54,7 @@ fn mobilenet(like: &Manifest, file: &Path) -> Result<Manifest, Error> {
 fn side_by_side(manifest: &Manifest) -> Result<(), Error> {
     let (bytes, graph) = read(manifest)?;
     let input = tail_input(&graph, &manifest.embedding.tensor, TailLayers::LastBlock)?;
-    let cut = Embedding { tensor: input.clone(), dim: 1, pool: Pool::None };
+    let cut = Embedding { tensor: input.clone(), dim: 1, pool: Pool::None, inner: Vec::new() };
     let shape: Vec<usize> = OnnxBackbone::shape(&Manifest { embedding: cut, ..manifest.clone() })?
         .iter()
         .skip(1)

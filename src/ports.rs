@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Ticket;
+use crate::head::HeadRecord;
 use crate::image::Preprocess;
 use crate::wire::views::{Confusion, Index, Map, Neighbour};
 use crate::words::{EmbeddingSpace, SampleId, ShortId, SourceId, TaskId};
@@ -46,6 +47,29 @@ pub trait Embedder: Send {
         }
     }
 }
+
+/// An embedder that also knows last layers in other versions, of heads that were trained together with them.
+pub trait TailedEmbedder: Embedder {
+    /// The heads whose tails it computes from now on beside its own embeddings.
+    ///
+    /// # Errors
+    /// Why it cannot; it computes none then.
+    fn follow(&mut self, heads: &[Arc<HeadRecord>]) -> Result<(), String> {
+        if heads.is_empty() { Ok(()) } else { Err("this backbone has no layers that can be exchanged".to_owned()) }
+    }
+
+    /// Embeds as [`Embedder::embed_each`] does; with each embedding what the tails make of the same image, in the order of
+    /// their heads, where they make finite values.
+    ///
+    /// # Errors
+    /// [`EmbedError::Backend`] when the network fails.
+    fn embed_tailed(&mut self, tensors: &[f32], n: usize) -> Result<Vec<TailedRow>, EmbedError> {
+        Ok(self.embed_each(tensors, n)?.into_iter().map(|row| (row, Vec::new())).collect())
+    }
+}
+
+/// An embedding (dim,), or why there is none, and what tails make of the same image (dim,).
+pub type TailedRow = (Result<Vec<f32>, EmbedError>, Vec<Vec<f32>>);
 
 /// Where frames of sources go that come beside other messages. No call waits.
 pub trait FrameSink: Send + Sync {

@@ -37,8 +37,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "shared",
         &[
-            "words", "image", "head", "train", "wire", "update", "config", "engine", "backbone", "store", "watch",
-            "mqtt",
+            "words", "image", "head", "train", "wire", "update", "config", "engine", "ports", "backbone", "store",
+            "watch", "mqtt",
         ],
     ),
     (

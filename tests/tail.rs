@@ -37,7 +37,7 @@ struct Cut {
 fn cut(manifest: &Manifest, layers: TailLayers) -> Result<Cut, NotTrainable> {
     let (bytes, graph) = read(manifest).unwrap();
     let input = tail_input(&graph, &manifest.embedding.tensor, layers)?;
-    let of = |dim| Embedding { tensor: input.clone(), dim, pool: Pool::None };
+    let of = |dim| Embedding { tensor: input.clone(), dim, pool: Pool::None, inner: Vec::new() };
     let shape = OnnxBackbone::shape(&Manifest { embedding: of(1), ..manifest.clone() }).unwrap();
     let [1, c, h, w] = shape[..] else { panic!("{input} of {shape:?} is no map") };
     let shape = [c, h, w].map(|side| side as usize);
@@ -80,12 +80,17 @@ fn mobilenet(name: &str, side: u32, dim: usize) -> Option<Manifest> {
         skip::not_here(format!("../shared/data/models/{name}.onnx is not here"));
         return None;
     }
-    Some(written(&file, [side; 2], "input", &Embedding { tensor: "embedding".to_owned(), dim, pool: Pool::None }))
+    Some(written(
+        &file,
+        [side; 2],
+        "input",
+        &Embedding { tensor: "embedding".to_owned(), dim, pool: Pool::None, inner: Vec::new() },
+    ))
 }
 
 fn written(file: &Path, [height, width]: [u32; 2], input: &str, embedding: &Embedding) -> Manifest {
     let sha256 = Digest::of(&std::fs::read(file).unwrap());
-    let Embedding { tensor, dim, pool } = embedding;
+    let Embedding { tensor, dim, pool, .. } = embedding;
     let text = format!(
         "name: drawn\nfile: {}\nsha256: {sha256}\ninput:\n  tensor: {input}\n  layout: nchw\n  size: [{height}, {width}]\n  \
          channels: rgb\n  mean: 127.5\n  std: 127.5\n  resize: stretch\nembedding:\n  tensor: {tensor}\n  dim: {dim}\n  pool: {}\n",
@@ -176,7 +181,7 @@ fn drawn(net: Net, folder: &Path, size: [u32; 2], embedding: &Embedding) -> Mani
 #[test]
 fn tails_of_drawn_models_make_the_embeddings_of_onnx_runtime() {
     let folder = tempfile::tempdir().unwrap();
-    let embedding = |tensor: &str, dim, pool| Embedding { tensor: tensor.to_owned(), dim, pool };
+    let embedding = |tensor: &str, dim, pool| Embedding { tensor: tensor.to_owned(), dim, pool, inner: Vec::new() };
     let row = embedding("embedding", 6, Pool::None);
     for (net, size, embedding) in [
         (residual(6, 5), [5, 5], row.clone()),
@@ -194,7 +199,7 @@ fn tails_of_drawn_models_make_the_embeddings_of_onnx_runtime() {
 #[test]
 fn of_a_resnet_18_the_last_convolution_is_trained_and_the_last_block_is_too_large() {
     let folder = tempfile::tempdir().unwrap();
-    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 512, pool: Pool::None };
+    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 512, pool: Pool::None, inner: Vec::new() };
     let manifest = drawn(residual(512, 7), folder.path(), [7, 7], &embedding);
     let network = cut(&manifest, TailLayers::LastConv).unwrap().network;
     assert_eq!(network.trained(), 512 * 512 * 9);
@@ -227,7 +232,7 @@ fn put(file: PathBuf, values: &[f32]) -> PathBuf {
 fn gradients_are_those_of_pytorch() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let embedding = |dim| Embedding { tensor: "embedding".to_owned(), dim, pool: Pool::None };
+    let embedding = |dim| Embedding { tensor: "embedding".to_owned(), dim, pool: Pool::None, inner: Vec::new() };
     let models = [
         (Some(drawn(residual(512, 7), folder.path(), [7, 7], &embedding(512))), TailLayers::LastConv),
         (bundled("photo"), TailLayers::LastBlock),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::bundled::StandIn;
 use super::inner::Inner;
+use crate::head::Tail;
 use crate::image::{Channels, Layout, Preprocess, Resize};
 use crate::words::{Digest, EmbeddingSpace, Keyword as _, is_manifest_path, keywords, on_one_line};
 
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub preprocess: Preprocess,
     /// Which tensor is the embedding.
     pub embedding: Embedding,
+    /// Weights that take the place of the model's own, of a head that was trained together with them.
+    pub tail: Option<Tail>,
     /// The bundled backbone that this one was found for, where that one's model file is missing.
     pub stands_in: Option<StandIn>,
 }
@@ -203,8 +206,15 @@ impl Manifest {
     /// Its width lacks that of inner tensors whose channels are not known, since the model file is missing or does not
     /// tell: such a backbone does not open.
     #[must_use]
-    #[allow(clippy::missing_panics_doc, reason = "names and words can always be written as JSON")]
     pub fn space(&self) -> EmbeddingSpace {
+        let trunk = self.trunk();
+        self.tail.as_ref().map_or(trunk, |tail| tail.space(trunk))
+    }
+
+    /// The same of the model's own weights, whatever [`tail`](Self::tail) says.
+    #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "names and words can always be written as JSON")]
+    pub fn trunk(&self) -> EmbeddingSpace {
         let Embedding { tensor, pool, inner, .. } = &self.embedding;
         let mut identity = format!("{} {tensor} {}", self.sha256, pool.as_str());
         if !inner.is_empty() {
@@ -217,6 +227,12 @@ impl Manifest {
             preprocessing: self.preprocess.digest(),
             dim: self.embedding.width(),
         }
+    }
+
+    /// The backbone with the weights of `tail`, if there is one, in place of its own.
+    #[must_use]
+    pub fn with_tail(self, tail: Option<Tail>) -> Self {
+        Self { tail, ..self }
     }
 
     /// Reads and checks the manifest at `path`; where it names inner tensors, their channels are looked up in the model
@@ -306,6 +322,7 @@ impl Manifest {
             input: tensor,
             preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize, pad },
             embedding: raw.embedding,
+            tail: None,
             stands_in: None,
         })
     }

@@ -222,6 +222,7 @@ mod tests {
                 pool: *[Pool::None, Pool::Avg, Pool::Cls].choose(random).unwrap(),
                 inner,
             },
+            tail: None,
             stands_in: None,
         }
     }

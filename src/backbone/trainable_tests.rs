@@ -64,7 +64,7 @@ fn cut(bytes: &[u8], layers: TailLayers) -> Result<String, NotTrainable> {
 }
 
 fn network(bytes: &[u8], input: &str, shape: [usize; 3], layers: TailLayers) -> Result<TailNetwork, NotTrainable> {
-    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 6, pool: Pool::None };
+    let embedding = Embedding { tensor: "embedding".to_owned(), dim: 6, pool: Pool::None, inner: Vec::new() };
     tail_network(bytes, &Graph::read(bytes).unwrap(), input, &embedding, shape, layers)
 }
 
@@ -226,7 +226,7 @@ fn what_is_not_trained_is_refused_by_operator_and_name_with_what_to_do() {
 
 #[test]
 fn hostile_files_are_refused_and_nothing_panics() {
-    let embedding = |pool| Embedding { tensor: "embedding".to_owned(), dim: 6, pool };
+    let embedding = |pool| Embedding { tensor: "embedding".to_owned(), dim: 6, pool, inner: Vec::new() };
     let circle = Net::default().input("input", "n 6 2 2").weight("w", &[6, 6, 1, 1]);
     let circle = circle.node("Add", "input last", "cut").node("Conv", "cut w", "last");
     let itself = Net::default().input("input", "n 6 2 2").weight("w", &[6, 6, 1, 1]).node("Conv", "x w", "x");

@@ -11,7 +11,7 @@ use super::values::{
 };
 use crate::backbone::{Inner, Normalization, Pool};
 use crate::image::{Channels, Layout, Resize};
-use crate::train::{HeadKind, Solver};
+use crate::train::{HeadKind, Schedule, Solver, TailLayers};
 use crate::words::Region;
 
 const EXAMPLES: &str = "\
@@ -127,7 +127,31 @@ pub struct Train {
     #[arg(long, help = format!("Learning rate (adam) [default: {}]", Solver::LEARNING_RATE), value_parser = positive)]
     pub lr: Option<f64>,
     #[command(flatten)]
+    pub tuning: TuningChoice,
+    #[command(flatten)]
     pub region: RegionChoice,
+}
+
+/// The second phase of a training.
+#[derive(Debug, clap::Args)]
+pub struct TuningChoice {
+    /// Train the last layers of the backbone on, too, in a second phase; kept if it is shown to be better
+    #[arg(long)]
+    pub tune: bool,
+    #[arg(long, help = "Which layers [default: the configuration's, else last_block]", value_parser = keyword::<TailLayers>(), value_name = "LAYERS", requires = "tune")]
+    pub tune_layers: Option<TailLayers>,
+    /// Epochs of the second phase [default: as many as make 320 steps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "tune")]
+    pub tune_epochs: Option<u32>,
+    /// Learning rate of the second phase [default: 0.0001, falling to 0; one that is given stays]
+    #[arg(long, value_name = "RATE", value_parser = positive, requires = "tune")]
+    pub tune_lr: Option<f64>,
+    /// Whether its learning rate falls to 0 or stays [default: constant with --tune-lr, else cosine]
+    #[arg(long, value_parser = keyword::<Schedule>(), value_name = "SCHEDULE", requires = "tune")]
+    pub tune_schedule: Option<Schedule>,
+    /// Views of each picture that it sees: as it is, mirrored, cropped [default: 6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16), requires = "tune")]
+    pub tune_views: Option<u32>,
 }
 
 /// The part of pictures that is looked at.

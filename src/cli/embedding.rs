@@ -14,7 +14,7 @@ use super::failure::{Failure, one_line_chain};
 use super::output::Output;
 use crate::backbone::{ItemError, Manifest, OnnxBackbone, bundled, embed_regions};
 use crate::config::Config;
-use crate::head::{BackboneRef, HeadRecord};
+use crate::head::{BackboneRef, HeadRecord, Tail};
 use crate::image::{self, BadImage, Limits};
 use crate::ports::Embedder;
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
@@ -31,8 +31,7 @@ pub struct Embeddings {
     backbone: OnnxBackbone,
     region: Region,
     cache: Cache,
-    /// Where its manifest was read.
-    manifest: PathBuf,
+    manifest: Manifest,
 }
 
 /// The embeddings of the files that are images: row i belongs to `files[i]`.
@@ -92,7 +91,7 @@ impl Embeddings {
         let precision = settings::precision(config);
         let space = backbone.space().within(region);
         let cache = Cache::open(&folder, &CacheOptions { space, backbone: &reference, precision })?;
-        Ok(Self { backbone, region: region.clone(), cache, manifest: manifest.path.clone() })
+        Ok(Self { backbone, region: region.clone(), cache, manifest: manifest.clone() })
     }
 
     /// The backbone as reports name it.
@@ -102,7 +101,17 @@ impl Embeddings {
 
     /// The path of its manifest, unless it is a bundled one: what a head remembers of its training.
     pub fn manifest(&self) -> Option<String> {
-        whereabouts(&self.manifest)
+        whereabouts(&self.manifest.path)
+    }
+
+    /// The manifest itself.
+    pub fn backbone(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The same backbone and region with the weights of `tail`, if there is one, in place of the model's own.
+    pub fn with_tail(&self, config: Option<&Config>, tail: Option<Tail>) -> Result<Self, Failure> {
+        Self::open_with(config, &self.manifest.clone().with_tail(tail), &self.region)
     }
 
     /// What of a picture is embedded.
@@ -299,6 +308,8 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     }
     manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
     manifests.extend(remembered(&record, &choice.file));
+    let mut manifests: Vec<Manifest> =
+        manifests.into_iter().map(|manifest| manifest.with_tail(record.tail().cloned())).collect();
     let fits = |manifest: &Manifest| manifest.space().within(&record.region) == record.dense.space;
     let whole = manifests.iter().position(|manifest| fits(manifest) && manifest.file.is_file());
     let fits = whole.or_else(|| manifests.iter().position(fits));

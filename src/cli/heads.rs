@@ -24,7 +24,21 @@ struct Shown {
     #[serde(flatten)]
     row: HeadEntry,
     training: TrainingFacts,
+    /// Of a head with a second phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuning: Option<ShownTuning>,
     figures: Option<Figures>,
+}
+
+/// What a head has besides its layer.
+#[derive(Debug, Serialize)]
+struct ShownTuning {
+    /// The tensor of the backbone at which its own layers begin.
+    layers_from: String,
+    weights: usize,
+    values: usize,
+    /// On the same held-out images as the figures of the head.
+    first_phase: Option<Figures>,
 }
 
 /// The heads of a task in the store.
@@ -56,11 +70,30 @@ impl Stored<'_> {
     fn show(&self, id: &str, output: Output) -> Result<(), Failure> {
         let info = self.find(id)?;
         let record = self.record(&info)?;
-        let shown = Shown { row: (&info).into(), training: record.training, figures: record.figures };
+        let tuning = record.tuning.map(|tuning| ShownTuning {
+            layers_from: tuning.tail.input,
+            weights: tuning.tail.weights.len(),
+            values: tuning.tail.weights.iter().map(|weight| weight.values.len()).sum(),
+            first_phase: tuning.figures,
+        });
+        let shown = Shown { row: (&info).into(), training: record.training, tuning, figures: record.figures };
         output.print(&shown, |out| {
             let row = &shown.row;
             writeln!(out, "head {} ({}), {:?}: {}", row.version, row.id, row.status, row.reason)?;
-            writeln!(out, "trained {} on {} samples with {}", row.created, shown.training.n_train, row.backbone)?;
+            let TrainingFacts { n_train, kind, .. } = &shown.training;
+            writeln!(out, "trained {} on {n_train} samples with {}, kind {kind}", row.created, row.backbone)?;
+            if let Some(ShownTuning { layers_from, weights, values, first_phase }) = &shown.tuning {
+                writeln!(out, "tuned: {weights} weights ({values} values) of the backbone from {layers_from} on")?;
+                for (phase, figures) in [(1, first_phase), (2, &shown.figures)] {
+                    if let Some(Figures { accuracy, log_loss, .. }) = figures {
+                        let accuracy = 100.0 * accuracy;
+                        writeln!(
+                            out,
+                            "phase {phase}: accuracy {accuracy:.1} %, log-loss {log_loss:.3} on held-out images"
+                        )?;
+                    }
+                }
+            }
             shown.figures.as_ref().map_or(Ok(()), |figures| write_figures(figures, &row.classes, out))
         })
     }

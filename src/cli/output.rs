@@ -46,6 +46,13 @@ impl Output {
         }
     }
 
+    /// A line of what is done, on standard error.
+    pub fn say(self, line: &str) {
+        if !self.json {
+            eprintln!("{line}");
+        }
+    }
+
     /// A progress bar on standard error; invisible where that is no terminal or a program reads the result.
     pub fn progress(self, length: u64, what: &'static str) -> ProgressBar {
         let seen = io::stderr().is_terminal() && !self.json;

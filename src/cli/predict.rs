@@ -1,5 +1,6 @@
 //! `edgetuned predict`: which class each picture is.
 
+use std::collections::HashMap;
 use std::io;
 
 use serde::Serialize;
@@ -51,11 +52,19 @@ pub fn predict(args: &Args, command: &Predict, output: Output) -> Result<(), Fai
     let (record, mut embeddings) =
         embedding::open_head(config.as_ref(), &command.head, command.region.region.as_ref())?;
     let embedded = embeddings.embed(&command.files, output)?;
+    // What is unknown is so to the backbone itself, whatever its last layers were trained on to.
+    let trunk = match record.tuning {
+        Some(_) => Some(embeddings.with_tail(config.as_ref(), None)?.embed(&command.files, output)?),
+        None => None,
+    };
+    let trunk = trunk.as_ref().unwrap_or(&embedded);
+    let rows: HashMap<usize, usize> = trunk.files.iter().enumerate().map(|(row, file)| (*file, row)).collect();
     let probabilities = record.dense.probabilities_of(&embedded.embeddings).map_err(Failure::failed)?;
     let mut answers: Vec<Option<Answer>> = command.files.iter().map(|_| None).collect();
     for (row, (file, id)) in embedded.files.iter().zip(&embedded.ids).enumerate() {
         let p = probabilities.row(row).to_vec();
-        let doubt = record.calibration.doubt(&p, &embedded.embeddings.row(row).to_vec(), rates);
+        let embedding = rows.get(file).map(|row| trunk.embeddings.row(*row).to_vec());
+        let doubt = embedding.map(|embedding| record.calibration.doubt(&p, &embedding, rates)).unwrap_or_default();
         let labels = |classes: Vec<usize>| record.dense.classes.likeliest(&p, classes);
         let top = record.dense.classes.top(&p, top_k);
         answers[*file] = Some(Answer::Prediction(Prediction {

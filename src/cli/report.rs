@@ -15,6 +15,7 @@ use super::output::{Output, listed};
 use crate::eval::figures;
 use crate::head::{BackboneRef, Candidate, DenseHead, EvaluatedOn, Figures, HeadRecord};
 use crate::train::Grouper;
+use crate::wire::{PhaseFigures, SecondPhase};
 use crate::words::{HeadId, Label, Region};
 
 /// What `train` and `evaluate` report.
@@ -49,6 +50,12 @@ pub struct Report {
     pub loss: f64,
     pub temperature: f32,
     pub seed: u64,
+    /// Of a training with a second phase.
+    #[serde(flatten)]
+    pub second: Option<SecondPhase>,
+    /// Whether the head is that of the second phase, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Files that were looked at, by ending.
     pub pictures: BTreeMap<String, u64>,
     /// Files that are not images.
@@ -140,6 +147,8 @@ impl Report {
             loss: record.training.loss,
             temperature: record.dense.temperature,
             seed: record.training.seed,
+            second: None,
+            reason: None,
             pictures: measured.pictures,
             refused: measured.refused,
             passed_over: measured.passed_over,
@@ -177,6 +186,14 @@ impl Report {
                 out,
                 "tried      {kind:8}  log-loss {log_loss:.3} (+/- {standard_error:.3} from the best){chosen}"
             )?;
+        }
+        for PhaseFigures { phase, fit_seconds, figures } in self.second.iter().flat_map(|second| &second.phases) {
+            let Figures { accuracy, log_loss, .. } = figures;
+            let seconds = format!("in {fit_seconds:.2} s");
+            writeln!(out, "phase {phase}    accuracy {:.1} %, log-loss {log_loss:.3}, {seconds}", 100.0 * accuracy)?;
+        }
+        if let Some(second) = &self.second {
+            writeln!(out, "tuned      {}: {}", if second.tuned { "yes" } else { "no" }, second.tune_reason)?;
         }
         if let Some(figures) = &self.figures {
             write_figures(figures, &self.classes, out)?;

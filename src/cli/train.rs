@@ -1,5 +1,7 @@
 //! `edgetuned train`: trains a head on a folder per class, and writes a report.
 
+mod second_phase;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use crate::eval::{calibrate, compare};
 use crate::head::HeadRecord;
 use crate::train::{Dataset, Fitted, Grouper, HeadKind, L2, Progress, Settings, Solver, fit};
 use crate::words::{ClassSet, Label, SampleId};
+use second_phase::{FirstPhase, Tuned};
 
 pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure> {
     let config = configuration::if_named(args)?;
@@ -31,6 +34,9 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
     }
     let mut embeddings = Embeddings::open(config.as_ref(), command.backbone.as_deref(), &command.region.region())?;
     let (data, embedded) = labelled(&mut embeddings, &entries, output)?;
+    if command.tuning.tune {
+        output.say("phase 1: the head, on the frozen backbone");
+    }
     let started = Instant::now();
     let mut fitted = fit_with_progress(&data, &settings, output)?;
     fitted.facts.fit_seconds = started.elapsed().as_secs_f64();
@@ -38,18 +44,31 @@ pub fn train(args: &Args, command: &Train, output: Output) -> Result<(), Failure
         Some(dir) => measure(&mut embeddings, &fitted.dense, dir, command.seed, output)?,
         None => held_out(&data, &fitted, command.seed),
     };
+    let calibration = calibrate(&data, &fitted, command.seed);
+    let mut record = HeadRecord {
+        manifest: embeddings.manifest(),
+        region: embeddings.region().clone(),
+        ..fitted.clone().into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration)
+    };
+    let mut second = None;
+    if command.tuning.tune {
+        let paths = embedded.files.iter().zip(&embedded.ids).map(|(file, id)| (*id, entries[*file].path.clone()));
+        let paths = paths.collect();
+        let (data, fit, paths) = (&data, &settings, &paths);
+        let first = FirstPhase { embeddings: &embeddings, data, paths, fit, fitted: &fitted, record: &record };
+        let Tuned { record: tuned, figures, report } = first.tune(command, config.as_ref(), output)?;
+        if report.tuned {
+            (record, measured.figures, measured.note) = (tuned, figures, None);
+        }
+        second = Some(report);
+    }
     measured.embed_seconds += embedded.seconds;
     measured.embedded += embedded.computed;
     measured.refused.splice(0..0, refused(&embedded, |index| entries[index].path.clone()));
     dataset::count_endings(&entries, &mut measured.pictures);
     dataset::merge(&mut measured.passed_over, passed_over);
-    let calibration = calibrate(&data, &fitted, command.seed);
-    let record = HeadRecord {
-        manifest: embeddings.manifest(),
-        region: embeddings.region().clone(),
-        ..fitted.into_record(1, now(), embeddings.reference(), measured.figures.clone(), calibration)
-    };
-    let report = Report::new(&record, &command.out, measured);
+    let reason = second.as_ref().map(|second| second.tune_reason.clone());
+    let report = Report { second, reason, ..Report::new(&record, &command.out, measured) };
     write_file(&command.out, &record.to_bytes())?;
     let report_file = command.out.with_extension("report.json");
     write_file(&report_file, &serde_json::to_vec_pretty(&report).map_err(Failure::failed)?)?;

@@ -19,8 +19,8 @@ use super::key::{
 use super::sources::ImageSource;
 use super::tasks::Task;
 use super::value::{Setting, Value, Values};
-use crate::engine::PromotionPolicy;
-use crate::train::{ClassWeights, HeadKind, L2, Solver};
+use crate::engine::{PromotionPolicy, TuneWhen};
+use crate::train::{ClassWeights, HeadKind, L2, Schedule, Solver, TailLayers};
 use crate::words::{Keep, Network, Poll, Precision, keywords};
 
 /// The default of a row; `none` where a value has to be given.
@@ -139,6 +139,12 @@ keys! {
         priority: Priority = "low", word::<Priority>(), "Priority of the training's thread.";
         pause_above_c: Option<f64> = "null", or_null(number(30.0, 150.0)), "Pauses while hotter than this, in Celsius.";
         pause_above_load: Option<f64> = "null", or_null(number(0.1, 1000.0)), "Pauses while the load is higher.";
+        tune_when as "tune.when": TuneWhen = "never", word::<TuneWhen>(), "When the backbone's last layers are trained on.";
+        tune_layers as "tune.layers": TailLayers = "last_block", word::<TailLayers>(), "Which layers these are.";
+        tune_learning_rate as "tune.learning_rate": f64 = "0.0001", number(1e-8, 1.0), "Learning rate of the second phase.";
+        tune_schedule as "tune.schedule": Schedule = "cosine", word::<Schedule>(), "Whether it falls to 0 or stays.";
+        tune_views as "tune.views": usize = "6", integer(1, 16), "Views of each image that the second phase sees.";
+        tune_epochs as "tune.epochs": Option<u64> = "null", or_null(integer(1, 1_000)), "Epochs; null: 320 steps.";
     }
 
     /// When a challenger replaces the champion.

@@ -11,8 +11,8 @@ use serde_json::{Value as Json, json};
 
 use super::sources::Rate;
 use super::table::{LabelFrom, Priority};
-use crate::engine::{Confirm, PromotionPolicy};
-use crate::train::{ClassWeights, HeadKind, L2, Solver};
+use crate::engine::{Confirm, PromotionPolicy, TuneWhen};
+use crate::train::{ClassWeights, HeadKind, L2, Schedule, Solver, TailLayers};
 use crate::words::{Keep, Keyword, Label, Network, Poll, Precision, Region, SourceId, TaskId, TopicFilter};
 
 /// A value of its key's kind.
@@ -340,7 +340,7 @@ macro_rules! words {
     };
 }
 
-words!(ClassWeights, HeadKind, Keep, Precision, Priority, PromotionPolicy, Solver);
+words!(ClassWeights, HeadKind, Keep, Precision, Priority, PromotionPolicy, Schedule, Solver, TailLayers, TuneWhen);
 
 /// A type that is made of text and shown as it.
 macro_rules! texts {

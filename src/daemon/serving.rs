@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::engine::{Scored, Shadowed};
-use crate::head::{DenseHead, Doubt, DoubtRates, HeadRecord, SpaceMismatch};
+use crate::head::{Doubt, DoubtRates, HeadRecord, SpaceMismatch};
 use crate::train::Overlay;
-use crate::words::{ClassSet, HeadRef, TaskId};
+use crate::words::{ClassSet, EmbeddingSpace, HeadRef, TaskId};
+
+/// What the tails of heads in service make of an image: embeddings (dim,), each space once.
+pub(super) type Tuned = [(EmbeddingSpace, Vec<f32>)];
 
 /// How images are scored.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +28,7 @@ pub(super) struct Scoring {
 struct State {
     champion: Option<Arc<HeadRecord>>,
     overlay: Option<Arc<Overlay>>,
-    shadow: Option<Arc<(HeadRef, DenseHead)>>,
+    shadow: Option<Arc<HeadRecord>>,
 }
 
 /// The shared heads of a task.
@@ -64,20 +67,28 @@ impl Serving {
 
     /// Replaces the challenger in shadow; `None` ends the shadow phase.
     pub fn shadow(&self, record: Option<HeadRecord>) {
-        self.change(|state| state.shadow = record.map(|record| Arc::new((record.head, record.dense))));
+        self.change(|state| state.shadow = record.map(Arc::new));
+    }
+
+    /// The champion and the challenger in shadow, where they have tails.
+    fn tailed(&self) -> impl Iterator<Item = Arc<HeadRecord>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let heads = [state.champion.clone(), state.shadow.clone()].into_iter().flatten();
+        heads.filter(|head| head.tuning.is_some())
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// The prediction for an embedding (dim,); `None` without a head.
-    pub fn score(&self, embedding: &[f32]) -> Option<Scored> {
+    /// The prediction for an embedding (dim,) of the backbone's own, and what tails made of the same image; `None` without a
+    /// head. Where the head's tail made nothing of it the head's first phase answers.
+    pub fn score(&self, embedding: &[f32], tuned: &Tuned) -> Option<Scored> {
         let (champion, overlay, shadow) = {
             let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
             (state.champion.clone()?, state.overlay.clone(), state.shadow.clone())
         };
-        match scored(&champion, overlay.as_deref(), shadow.as_deref(), embedding, self.scoring) {
+        match scored(&champion, overlay.as_deref(), shadow.as_deref(), (embedding, tuned), self.scoring) {
             Ok(scored) => Some(scored),
             Err(error) => {
                 tracing::error!(head = %champion.head, %error, "the head in service does not fit the backbone's \
@@ -103,20 +114,31 @@ impl Servings {
         self.0.get(task)
     }
 
-    /// The prediction of a task for an embedding (dim,); `None` without a head.
-    pub fn score(&self, task: &TaskId, embedding: &[f32]) -> Option<Scored> {
-        self.of(task)?.score(embedding)
+    /// The prediction of a task for an embedding (dim,) of the backbone's own, and what tails made of the same image; `None`
+    /// without a head.
+    pub fn score(&self, task: &TaskId, embedding: &[f32], tuned: &Tuned) -> Option<Scored> {
+        self.of(task)?.score(embedding, tuned)
+    }
+
+    /// The heads with tails of all tasks.
+    pub fn tailed(&self) -> Vec<Arc<HeadRecord>> {
+        self.0.values().flat_map(Serving::tailed).collect()
+    }
+
+    /// Whether a head of this task has a tail.
+    pub fn has_tail(&self, task: &TaskId) -> bool {
+        self.of(task).is_some_and(|serving| serving.tailed().next().is_some())
     }
 }
 
 fn scored(
     champion: &HeadRecord,
     overlay: Option<&Overlay>,
-    shadow: Option<&(HeadRef, DenseHead)>,
-    embedding: &[f32],
+    shadow: Option<&HeadRecord>,
+    (embedding, tuned): (&[f32], &Tuned),
     scoring: Scoring,
 ) -> Result<Scored, SpaceMismatch> {
-    let own = champion.dense.probabilities(embedding)?;
+    let own = probabilities(champion, embedding, tuned)?;
     let best = |classes: &ClassSet, p: &[f32]| classes.top(p, 1).pop().map(|(label, _)| label);
     let blended = overlay.and_then(|overlay| overlay.blend(&champion.dense.classes, &own, embedding));
     let before = best(&champion.dense.classes, &own);
@@ -133,13 +155,21 @@ fn scored(
         unknown: unknown.map(|unknown| unknown && !instant),
         instant,
         shadow: match shadow {
-            Some((head, dense)) => {
-                let label = best(&dense.classes, &dense.probabilities(embedding)?);
-                label.map(|label| Shadowed { version: head.version, label })
+            Some(shadow) => {
+                let label = best(&shadow.dense.classes, &probabilities(shadow, embedding, tuned)?);
+                label.map(|label| Shadowed { version: shadow.head.version, label })
             }
             None => None,
         },
     })
+}
+
+/// What `head` says of an image, by its tail where that made something of it.
+fn probabilities(head: &HeadRecord, embedding: &[f32], tuned: &Tuned) -> Result<Vec<f32>, SpaceMismatch> {
+    match tuned.iter().find(|(space, _)| head.tuning.is_some() && *space == head.dense.space) {
+        Some((_, tuned)) => head.dense.probabilities(tuned),
+        None => head.frozen().probabilities(embedding),
+    }
 }
 
 #[cfg(test)]
@@ -147,7 +177,7 @@ mod tests {
     use ndarray::{Array1, Array2};
 
     use super::*;
-    use crate::head::BackboneRef;
+    use crate::head::{BackboneRef, DenseHead};
     use crate::words::{Digest, EmbeddingSpace, Label, Timestamp};
 
     const SCORING: Scoring = Scoring { top_k: 1, rates: DoubtRates::DEFAULT };
@@ -166,7 +196,7 @@ mod tests {
     }
 
     fn best(servings: &Servings, of: &str) -> Option<String> {
-        servings.score(&task(of), &[1.0]).map(|scored| scored.top[0].0.to_string())
+        servings.score(&task(of), &[1.0], &[]).map(|scored| scored.top[0].0.to_string())
     }
 
     #[test]
@@ -177,7 +207,7 @@ mod tests {
         assert_eq!((best(&servings, "door").as_deref(), best(&servings, "bin")), (Some("closed"), None));
         bin.set(Some(Arc::new(head(1, ["empty", "full"]))));
         bin.shadow(Some(head(2, ["empty", "full"])));
-        let [of_door, of_bin] = ["door", "bin"].map(|of| servings.score(&task(of), &[1.0]).unwrap());
+        let [of_door, of_bin] = ["door", "bin"].map(|of| servings.score(&task(of), &[1.0], &[]).unwrap());
         assert_eq!((of_door.top.len(), of_bin.top.len()), (1, 2));
         assert_eq!((of_door.shadow, of_bin.shadow.map(|shadow| shadow.version)), (None, Some(2)));
         door.set(None);

@@ -9,7 +9,7 @@ use super::serving::Scoring;
 use super::throttle::ThrottleSettings;
 use crate::config::{self, Config, Feed, ImageSource, Task};
 use crate::engine::{
-    self, Configure, Root, ScheduleSettings, SourceSettings, StateSettings, TaskSettings, UpdateSettings,
+    self, Configure, Root, ScheduleSettings, SourceSettings, StateSettings, TaskSettings, TuneWhen, UpdateSettings,
 };
 use crate::eval::gate::Rules;
 use crate::head::BackboneRef;
@@ -111,7 +111,9 @@ fn task(config: &Config, task: &Task, whole: EmbeddingSpace) -> Result<TaskSetti
             zone: TimeZone::system(),
             min_new_labels: *min_new_labels,
             cooldown: *cooldown,
+            tunes: task.training.tune_when == TuneWhen::Schedule,
         },
+        tune: task.training.tune_when,
         promotion: task.promotion.policy,
         shadow_images: task.promotion.shadow_images,
         state: task.state.as_ref().map(state),

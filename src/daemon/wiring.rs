@@ -26,6 +26,7 @@ use super::workers::online_learning::{self, TaskParts};
 use super::workers::query::{self, QueryWorker};
 use super::workers::scenes::Scenes;
 use super::workers::train::TrainerSettings;
+use super::workers::tuning::TunerSettings;
 use super::workers::unseen::RootViews;
 use crate::backbone::{Manifest, OnnxBackbone, Slow};
 use crate::config::{self, Config};
@@ -70,7 +71,7 @@ pub(super) fn assemble(
         warn!("{slow}");
     }
     starting("opening the store");
-    let mut wiring = Wiring::open(&config, process, &backbone, events)?;
+    let mut wiring = Wiring::open(&config, process, (&manifest, &backbone), events)?;
     let mut snapshot = wiring.store.snapshot()?;
     starting("loading the state from the store");
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
@@ -106,6 +107,7 @@ struct Wiring<'a> {
     config: &'a Config,
     process: &'a Process,
     store: Store,
+    manifest: Manifest,
     /// The backbone, as reports name it.
     backbone: BackboneRef,
     /// The embeddings that it makes of whole pictures.
@@ -123,7 +125,7 @@ impl<'a> Wiring<'a> {
     fn open(
         config: &'a Config,
         process: &'a Process,
-        backbone: &OnnxBackbone,
+        (manifest, backbone): (&Manifest, &OnnxBackbone),
         events: SyncSender<Event>,
     ) -> Result<Self, RunError> {
         let space = backbone.space();
@@ -141,6 +143,7 @@ impl<'a> Wiring<'a> {
             config,
             process,
             store,
+            manifest: manifest.clone(),
             backbone: reference,
             space,
             parts: backbone.parts(),
@@ -219,6 +222,14 @@ impl<'a> Wiring<'a> {
             parts: self.parts.clone(),
             max_samples: task.training.max_samples,
             throttle: super::settings::throttle(&task.training),
+            tuner: TunerSettings {
+                recipe: settings::tune_settings(&task.training),
+                manifest: self.manifest.clone(),
+                threads: self.config.backbone.threads,
+                folder: self.config.store.path.clone(),
+                // Embeddings go first.
+                latents_max: (self.config.store.quota_mb << 20) / 4,
+            },
         }
     }
 

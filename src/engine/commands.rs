@@ -56,6 +56,7 @@ impl Engine {
         let model = self.models.of(&task).expect("it is one of the settings' tasks, and each has heads");
         match &request.command {
             Command::Train(_) => Outcome::Done(model.train_on_request(cx)),
+            Command::Tune(_) => Outcome::Done(model.tune_on_request(cx)),
             Command::Rescan(_) => {
                 cx.act(Act::Rescan);
                 Outcome::Done(command::Rescan::answer(&Empty {}))

@@ -13,7 +13,7 @@ use crate::eval::forgetting::Change;
 use crate::eval::gate::Verdict;
 use crate::head::{Figures, HeadRecord};
 use crate::update::Refusal;
-use crate::wire::{Answer, ReviewAdvice, ReviewItem, TrainingPhase, UpdateKind};
+use crate::wire::{Answer, ReviewAdvice, ReviewItem, SecondPhase, TrainingPhase, UpdateKind};
 use crate::words::{Component, Digest, Label, SampleId, TaskId, Timestamp};
 pub use files::{
     EmbeddedImage, FileStamp, FolderHealth, IngestOutcome, Ingested, Scored, Shadowed, Sighting, Unseen, View,
@@ -355,6 +355,8 @@ pub struct TrainingOutcome {
     pub left_out: Option<LeftOut>,
     /// What the challenger's models of the folds answered.
     pub answers: HeldOutAnswers,
+    /// Of a training with a second phase.
+    pub second: Option<SecondPhase>,
 }
 
 /// New labels that a training left out, since they are no evidence.

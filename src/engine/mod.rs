@@ -64,7 +64,7 @@ pub use remote::{
     ModelSource, PreviousBackbone, Probation, Refused, RevertedBackbone, StoredUpdate, SwapOrder, SwapPair, SwapResult,
     SwitchEnd, UpdateRecord, UpdateSettings,
 };
-pub use settings::{PromotionPolicy, Root, Settings, SourceSettings, TaskSettings};
+pub use settings::{PromotionPolicy, Root, Settings, SourceSettings, TaskSettings, TuneWhen};
 pub use snapshot::{HeadInfo, Snapshot, Spooled, StoredPicture, StoredSample, StoredTask, Worth};
 pub use sources::FRAMES_IN_FLIGHT_MAX;
 pub use startup::{

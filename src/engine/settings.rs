@@ -115,6 +115,8 @@ pub struct TaskSettings {
     pub label_levels: Vec<Option<usize>>,
     /// When to train.
     pub schedule: ScheduleSettings,
+    /// When trainings have a second phase.
+    pub tune: TuneWhen,
     /// Who decides on promotion.
     pub promotion: PromotionPolicy,
     /// Live images that a challenger classifies in shadow mode before it may serve; 0: none.
@@ -164,6 +166,18 @@ pub struct SourceSettings {
     pub keep: Keep,
     /// How many tasks look at its frames.
     pub tasks: u32,
+}
+
+keywords! {
+    /// When the last layers of the backbone are trained on in a second phase.
+    pub enum TuneWhen {
+        /// Not at all.
+        Never = "never",
+        /// On request.
+        Manual = "manual",
+        /// On request, and when the time of the schedule comes.
+        Schedule = "schedule",
+    }
 }
 
 keywords! {

@@ -434,6 +434,11 @@ pub struct TrainingState {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_none(count: &u64) -> bool {
     *count == 0
 }
@@ -463,4 +468,7 @@ pub struct TrainingOrder {
     pub id: u64,
     /// Why: `schedule`, `12 new labels`, `request`.
     pub reason: String,
+    /// Whether it has a second phase, in which the last layers of the backbone are trained on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tune: bool,
 }

@@ -3,6 +3,7 @@
 //! [`decode()`] refuses what is unfinished, hostile or no image, before memory is spent on it; [`Preprocess`] turns
 //! pixels, or regions of them, into numbers. The same bytes give the same tensor on every run. Nothing here opens files.
 
+mod augment;
 mod decode;
 mod jpeg;
 mod outline;
@@ -11,6 +12,7 @@ mod region;
 mod thumbnail;
 mod whole;
 
+pub use augment::View;
 pub use decode::{BadImage, Limits, Rgb, decode, ending_of};
 pub use outline::{Outline, outlined};
 pub use preprocess::{Channels, Layout, Preprocess, Resize};

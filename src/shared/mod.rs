@@ -4,6 +4,7 @@
 pub mod backbone;
 pub mod files;
 pub mod settings;
+pub mod tuning;
 pub mod views;
 
 use std::collections::BTreeMap;

@@ -57,6 +57,22 @@ pub fn fit_settings(training: &config::Training) -> train::Settings {
     }
 }
 
+/// How the second phase is trained.
+#[must_use]
+pub fn tune_settings(training: &config::Training) -> train::TuneSettings {
+    train::TuneSettings {
+        layers: training.tune_layers,
+        learning_rate: training.tune_learning_rate,
+        schedule: training.tune_schedule,
+        views: training.tune_views,
+        epochs: training.tune_epochs.map(|epochs| epochs as usize),
+        first: training.solver,
+        class_weights: training.class_weights,
+        seed: training.seed,
+        ..train::TuneSettings::default()
+    }
+}
+
 /// The prefix of the device's topics; unused without a broker.
 pub(crate) fn base(config: &Config) -> Result<Base, BadSettings> {
     let prefix = config.mqtt.as_ref().map_or("edgetuned", |mqtt| mqtt.prefix.as_str());

@@ -305,7 +305,7 @@ impl Applier<'_> {
     fn head(&self, task: &TaskId, record: &HeadRecord) -> Result<(), Fault> {
         self.task(task)?;
         let classes = serde_json::to_string(&record.dense.classes).expect("a list of strings is JSON");
-        let space = add_space(self.transaction, &record.dense.space, &record.backbone.name, None)?;
+        let space = add_space(self.transaction, &record.frozen().space, &record.backbone.name, None)?;
         self.run(
             "INSERT INTO heads (task, version, id, created, space, backbone, classes, accuracy, status, reason, file)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, '', ?10) ON CONFLICT (task, version) DO NOTHING",
@@ -454,8 +454,13 @@ pub(super) fn insert_embedding(
         let found = embedding.len();
         return Err(Fault::Refused(format!("the embedding of image {id:?} has {found} values, its space {dim}")));
     }
+    insert_row(transaction, space, id, &columns::encode_vector(embedding, precision))
+}
+
+/// Stores bytes of an image in a space unless the file has some.
+pub(super) fn insert_row(transaction: &Transaction<'_>, space: i64, id: &SampleId, bytes: &[u8]) -> Result<(), Fault> {
     transaction
         .prepare_cached("INSERT INTO embeddings (image, space, vector) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-        .execute(params![id, space, columns::encode_vector(embedding, precision)])?;
+        .execute(params![id, space, bytes])?;
     Ok(())
 }

@@ -263,6 +263,29 @@ impl Cache {
         self.database.read("read", |connection| reader::embedding(connection, self.space_number, self.space.dim, id))
     }
 
+    /// What [`put_bytes`](Self::put_bytes) kept of an image; `None` where it kept nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file cannot be read.
+    pub fn get_bytes(&self, id: &SampleId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database.read("read", |connection| reader::row_bytes(connection, self.space_number, id))
+    }
+
+    /// Keeps what its owner made of images in this space, in a form of its own: for a cache that holds no embeddings. What is
+    /// already kept stays. Durable when this returns, and gone with the sample.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is then kept.
+    pub fn put_bytes<'a>(
+        &mut self,
+        rows: impl IntoIterator<Item = (&'a SampleId, &'a [u8])>,
+    ) -> Result<(), StoreError> {
+        let space = self.space_number;
+        self.database.write("write to", |transaction| {
+            rows.into_iter().try_for_each(|(id, bytes)| commit::insert_row(transaction, space, id, bytes))
+        })
+    }
+
     /// Keeps embeddings (dim,); those already known stay as they are. Durable when this returns.
     ///
     /// # Errors

@@ -338,6 +338,12 @@ pub(super) fn embedding(
     Ok(found.optional()?)
 }
 
+/// The bytes of an image's row in a space.
+pub(super) fn row_bytes(connection: &Connection, number: i64, id: &SampleId) -> Result<Option<Vec<u8>>, Fault> {
+    let mut find = connection.prepare_cached("SELECT vector FROM embeddings WHERE image = ?1 AND space = ?2")?;
+    Ok(find.query_row(params![id, number], |row| row.get(0)).optional()?)
+}
+
 /// Appends the values of a column with an embedding to `out`.
 pub(super) fn append_vector(row: &Row<'_>, column: usize, dim: usize, out: &mut Vec<f32>) -> rusqlite::Result<()> {
     let bytes = row.get_ref(column)?.as_blob()?;

@@ -153,8 +153,8 @@ fn excluded(n: u64, excluded: bool, at: i64, change: Option<u64>) -> Write {
 /// One of every kind, ending with less than was put in.
 fn every_write() -> Vec<Write> {
     let training = TrainingState {
-        running: Some(TrainingOrder { id: 2, reason: "request".into() }),
-        due: Some(TrainingOrder { id: 3, reason: "schedule".into() }),
+        running: Some(TrainingOrder { id: 2, reason: "request".into(), tune: false }),
+        due: Some(TrainingOrder { id: 3, reason: "schedule".into(), tune: false }),
         last: Some(Timestamp(55)),
         new_labels: 12,
         exclusions: 2,

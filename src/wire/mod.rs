@@ -57,7 +57,9 @@ pub use status::{
 };
 pub use task::{StateName, TaskState, UNKNOWN, Unsettled, settle};
 pub use topic::{BadTopic, InboundTopic, Qos, TaskTopic, Topic, UpdateKind};
-pub use training::{BestRecall, RecallChange, TrainResult, TrainState, TrainingPhase};
+pub use training::{
+    BestRecall, EpochFigures, PhaseFigures, RecallChange, SecondPhase, TrainResult, TrainState, TrainingPhase,
+};
 
 /// For flags that are absent when they are not set.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -102,6 +102,13 @@ pub(super) fn train_result() -> TrainResult {
         forgetting: vec![],
         suspicious_labels: 2,
         disbelieved_labels: 0,
+        second: Some(SecondPhase {
+            phase: 2,
+            epochs: vec![EpochFigures { loss: 0.5, accuracy: 0.75 }],
+            phases: vec![PhaseFigures { phase: 1, fit_seconds: 0.25, figures: figures() }],
+            tuned: false,
+            tune_reason: "kept the first phase".into(),
+        }),
     }
 }
 

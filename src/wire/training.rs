@@ -17,6 +17,8 @@ pub enum TrainingPhase {
     Collecting,
     /// The challenger is fitted.
     Fitting,
+    /// The last layers of the backbone are trained on with it.
+    Tuning,
     /// Challenger and champion are compared.
     Evaluating,
     /// The challenger becomes champion.
@@ -94,6 +96,50 @@ pub struct TrainResult {
     /// New labels that were left out of this training; absent when none was.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub disbelieved_labels: u64,
+    /// Of a training with a second phase; absent otherwise.
+    #[serde(flatten)]
+    pub second: Option<SecondPhase>,
+}
+
+/// The second phase of a training, beside the first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SecondPhase {
+    /// The last one that was run: 2.
+    pub phase: u8,
+    /// Of the second, on the training images.
+    pub epochs: Vec<EpochFigures>,
+    /// The first and the second, on the same held-out images; empty where nothing could be measured.
+    pub phases: Vec<PhaseFigures>,
+    /// Whether the challenger is the head of the second.
+    pub tuned: bool,
+    /// Why, or why not.
+    pub tune_reason: String,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct EpochFigures {
+    /// Mean cross-entropy in nats.
+    pub loss: f64,
+    /// Share of right answers, 0..=1.
+    #[cfg_attr(test, schemars(range(min = 0.0, max = 1.0)))]
+    pub accuracy: f64,
+}
+
+/// How good a phase's head is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct PhaseFigures {
+    /// 1 or 2.
+    pub phase: u8,
+    /// Seconds spent on it.
+    #[cfg_attr(test, schemars(range(min = 0.0)))]
+    pub fit_seconds: f64,
+    /// On held-out images.
+    #[serde(flatten)]
+    pub figures: Figures,
 }
 
 impl Payload for TrainResult {

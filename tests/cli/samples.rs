@@ -401,6 +401,7 @@ fn head(space: EmbeddingSpace) -> HeadRecord {
         backbone: BackboneRef { name: "tiny".into(), sha256: space.backbone, dim: 1 },
         manifest: None,
         region: Region::WHOLE,
+        tuning: None,
         dense: DenseHead {
             space,
             classes: ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect(),

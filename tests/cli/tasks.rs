@@ -57,6 +57,7 @@ fn head(space: EmbeddingSpace, region: Region, version: u64) -> HeadRecord {
         manifest: None,
         region,
         dense,
+        tuning: None,
         training: TrainingFacts::default(),
         figures: None,
         heldout: HeldOut::default(),

@@ -44,6 +44,7 @@ mod socket;
 mod sources;
 mod tasks;
 mod training;
+mod tuning;
 mod updates;
 
 use std::time::Duration;

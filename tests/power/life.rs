@@ -242,7 +242,7 @@ impl Life {
 
     fn request(&mut self) -> Vec<Write> {
         let (transaction, at) = (self.next.to_string(), self.at());
-        let order = TrainingOrder { id: self.next, reason: "request".into() };
+        let order = TrainingOrder { id: self.next, reason: "request".into(), tune: false };
         let training = TrainingState { running: Some(order), next_id: self.next, ..TrainingState::default() };
         let entry = RememberedReply { transaction, name: "train".into(), answer: self.bytes(200), at };
         vec![

@@ -95,6 +95,12 @@ pub enum BadModel {
         /// Similar names, as text.
         near: String,
     },
+    /// It has no such weight, or one of another shape.
+    #[error("the model has no weight {weight:?} of the shape that the head's tail has: it is of another backbone")]
+    UnknownWeight {
+        /// The name.
+        weight: String,
+    },
 }
 
 impl Node {
@@ -156,7 +162,7 @@ impl Graph {
     }
 
     /// Indices of the nodes that `tensors` depend on; all of them where a subgraph makes that unclear.
-    fn needed_for(&self, tensors: &[&str]) -> HashSet<usize> {
+    pub(super) fn needed_for(&self, tensors: &[&str]) -> HashSet<usize> {
         if self.nodes.iter().any(|node| node.has_subgraph) {
             return (0..self.nodes.len()).collect();
         }

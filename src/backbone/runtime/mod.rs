@@ -10,6 +10,7 @@ pub(super) mod message;
 pub(super) mod pipeline;
 pub(super) mod session;
 mod steady;
+mod tailed;
 pub(super) mod verify;
 
 use std::path::{Path, PathBuf};

@@ -17,6 +17,7 @@ use crate::backbone::inner::CHANNELS_MAX;
 use crate::backbone::manifest::{Embedding, Manifest};
 use crate::backbone::onnx::functions::inlined;
 use crate::backbone::onnx::graph::{BadModel, Graph, expose};
+use crate::backbone::onnx::replace::replaced;
 use crate::backbone::onnx::widen::{Widening, widened};
 use crate::backbone::pooling::pooled;
 use crate::image::{Layout, Preprocess, Rgb};
@@ -41,6 +42,10 @@ pub struct OnnxBackbone {
     pub(super) batch: Option<usize>,
     pub(super) cut: Cut,
     pub(super) one_picture: Duration,
+    pub(super) manifest: Manifest,
+    pub(super) threads: usize,
+    /// Versions of its last layers that it computes besides.
+    pub(super) tails: usize,
 }
 
 /// What the tensors that a backbone's embeddings are taken from turned out to be when it was run.
@@ -64,9 +69,9 @@ pub struct Taken {
 }
 
 /// What the model made of some pictures in one of its tensors.
-struct Output {
-    shape: Vec<i64>,
-    values: Vec<f32>,
+pub(super) struct Output {
+    pub shape: Vec<i64>,
+    pub values: Vec<f32>,
 }
 
 /// Why a network whose input takes any number of pictures is given one at a time.
@@ -148,6 +153,9 @@ impl OnnxBackbone {
                 batch,
                 cut,
                 one_picture: Duration::ZERO,
+                manifest: manifest.clone(),
+                threads,
+                tails: 0,
             };
             use_it(backbone, &model)
         };
@@ -251,7 +259,7 @@ impl OnnxBackbone {
 
     /// The embeddings (n, width) of what the network made of `n` pictures: values of the embedding tensor, then those of
     /// the inner ones; where an output has other axes, its place.
-    fn joined(&self, outputs: &[Output], n: usize) -> Result<Vec<f32>, usize> {
+    pub(super) fn joined(&self, outputs: &[Output], n: usize) -> Result<Vec<f32>, usize> {
         let (Embedding { dim, pool, inner, .. }, layout) = (&self.embedding, self.preprocess.layout);
         let values = outputs.first().and_then(|first| pooled(&first.shape, &first.values, *pool, *dim, layout));
         let values = values.filter(|rows| rows.len() == n * dim).ok_or(0_usize)?;
@@ -269,14 +277,17 @@ impl OnnxBackbone {
 
     /// Runs the network on `n` tensors, [`TOGETHER`] at a time or as many as the model fixes; returns what its outputs are
     /// for all of them.
-    fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<Vec<Output>> {
+    pub(super) fn run(&mut self, tensors: &[f32], n: usize) -> ort::Result<Vec<Output>> {
         let (h, w) = (self.preprocess.size.0 as usize, self.preprocess.size.1 as usize);
         let axes = |n| match self.preprocess.layout {
             Layout::Nchw => [n, 3, h, w],
             Layout::Nhwc => [n, h, w, 3],
         };
         let mut all: Vec<Output> = Vec::new();
-        all.resize_with(1 + self.embedding.inner.len(), || Output { shape: Vec::new(), values: Vec::new() });
+        all.resize_with(1 + self.embedding.inner.len() + self.tails, || Output {
+            shape: Vec::new(),
+            values: Vec::new(),
+        });
         let Some(batch) = self.batch else {
             for chunk in tensors.chunks(TOGETHER * 3 * h * w) {
                 let input = TensorRef::from_array_view((axes(chunk.len() / (3 * h * w)), chunk))?;
@@ -331,7 +342,8 @@ impl Embedder for OnnxBackbone {
     }
 }
 
-/// The model of `manifest`, whose bytes were verified against the manifest, the functions in it replaced by their bodies.
+/// The model of `manifest`, whose bytes were verified against the manifest, the functions in it replaced by their bodies and
+/// the weights of its tail, where it has one, in place of its own.
 ///
 /// # Errors
 /// [`OpenError`] when the file cannot be read, is another one or no model.
@@ -344,7 +356,12 @@ pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
     let found = Digest::of(&bytes);
     let whole = inlined(&bytes).and_then(|whole| Ok((Graph::read(&whole)?, whole)));
     match whole.map(|(graph, whole)| (graph, if let Cow::Owned(whole) = whole { Some(whole) } else { None })) {
-        Ok((graph, whole)) if found == manifest.sha256 => Ok((whole.unwrap_or(bytes), graph)),
+        Ok((graph, whole)) if found == manifest.sha256 => {
+            let bytes = whole.unwrap_or(bytes);
+            let Some(tail) = &manifest.tail else { return Ok((bytes, graph)) };
+            let tuned = replaced(&bytes, &tail.weights).map_err(|source| OpenError::Model { file, source })?;
+            Ok((tuned, graph))
+        }
         Err(source) if found == manifest.sha256 => Err(OpenError::Model { file, source }),
         // A truncated file is distinguished from a different one: the remedy differs.
         Err(source @ BadModel::Truncated { .. }) => Err(OpenError::Model { file, source }),
@@ -358,7 +375,7 @@ fn is_number(element: Element) -> bool {
     matches!(element, Bfloat16 | Float16 | Float64 | Int8 | Int16 | Uint8 | Uint16)
 }
 
-fn session(environment: &Environment, model: &[u8], threads: usize, level: Level) -> ort::Result<Session> {
+pub(super) fn session(environment: &Environment, model: &[u8], threads: usize, level: Level) -> ort::Result<Session> {
     Session::builder(environment)?
         .with_optimization_level(level)?
         .with_intra_threads(threads.max(1))?

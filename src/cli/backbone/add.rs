@@ -274,6 +274,7 @@ fn draft(
         input: proposal.input.clone(),
         preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad },
         embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None, inner: Vec::new() },
+        tail: None,
         stands_in: None,
     })
 }

@@ -327,6 +327,7 @@ fn word_of(phase: TrainingPhase) -> &'static str {
         TrainingPhase::Idle => "idle",
         TrainingPhase::Collecting => "collecting",
         TrainingPhase::Fitting => "fitting",
+        TrainingPhase::Tuning => "tuning",
         TrainingPhase::Evaluating => "evaluating",
         TrainingPhase::Promoting => "promoting",
     }

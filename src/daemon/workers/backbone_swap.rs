@@ -158,7 +158,9 @@ impl Preparation {
         let Some(fitted) = fit(&data, &trainer.fit, &control, |_| {})? else { return Ok(None) };
         let before = reader.labelled_of(task, data.ids())?;
         let rows: BTreeMap<SampleId, usize> = before.ids.iter().copied().zip(0..).collect();
-        let old = |id: &SampleId| rows.get(id).map(|&row| before.embeddings.row(row).to_vec());
+        // What its tail makes of an image is not stored.
+        let is_tuned = champion.as_ref().is_some_and(|champion| champion.tuning.is_some());
+        let old = |id: &SampleId| rows.get(id).filter(|_| !is_tuned).map(|&row| before.embeddings.row(row).to_vec());
         let Comparison { challenger: figures, verdict, .. } =
             compare_across(&data, &fitted, version, champion.as_ref(), &old, rules);
         let calibration = calibrate(&data, &fitted, trainer.fit.seed);

@@ -83,6 +83,7 @@ fn trainer(task: TaskId, throttle: ThrottleSettings) -> TrainerSettings {
         task,
         max_samples: 1_000,
         throttle,
+        tuner: crate::daemon::workers::tuning::TunerSettings::for_test(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Reading {
             return Err(Box::new(about.ended(FrameOutcome::Gone)));
         };
         let source::Frame { id, bytes, stale, waiter } = frame;
-        let known = Known::of(&self.reader, self.plan.of_source(&source), &id, self.thumbnails);
+        let known = Known::of(&self.reader, (self.plan.of_source(&source), &self.servings), &id, self.thumbnails);
         let about = About { source, stale, waiter };
         let prepared = match known.map(|known| known.prepare(&self.preprocess, || image::decode(&bytes, &self.limits)))
         {
@@ -71,12 +71,14 @@ impl Embedding {
     /// Embeds a frame and scores it for each task that looks at it.
     pub(super) fn embed_frame(&mut self, frame: DecodedFrame) -> Result<FrameRead, EmbedError> {
         let DecodedFrame { about, id, bytes, prepared, decode } = frame;
-        let Embedded { embeddings, new, thumbnail, embed, failed, .. } = prepared.embed(&mut *self.embedder)?;
+        let heads = self.follow_heads();
+        let Embedded { embeddings, tuned, new, thumbnail, embed, failed, .. } =
+            prepared.embed(&mut *self.embedder, &heads)?;
         if let Some(reason) = failed.filter(|_| embeddings.is_empty()) {
             return Ok(about.ended(FrameOutcome::Bad { reason }));
         }
         let (group, is_kept) = self.scenes.place(&about.source, id, &embeddings, Instant::now());
-        let views = self.views(self.plan.of_source(&about.source), &new, &embeddings, group, |_, _| true);
+        let views = self.views(self.plan.of_source(&about.source), &new, (&embeddings, &tuned), group, |_, _| true);
         let (length, picture) = (bytes.len() as u64, is_kept.then_some(bytes));
         let image = EmbeddedImage { id, bytes: length, views, embeddings, thumbnail, picture, group, decode, embed };
         Ok(about.ended(FrameOutcome::Image(Box::new(image))))

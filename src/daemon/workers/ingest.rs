@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::frames::DecodedFrame;
 use super::online_learning::{self, Observed};
@@ -27,8 +27,9 @@ use crate::daemon::view_plan::{PlannedView, ViewPlan};
 use crate::engine::{
     EmbeddedImage, Event, FRAMES_IN_FLIGHT_MAX, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested, View,
 };
+use crate::head::HeadRecord;
 use crate::image::{self, Limits, Preprocess};
-use crate::ports::{EmbedError, Embedder};
+use crate::ports::{EmbedError, TailedEmbedder};
 use crate::shared::files::{PictureError, read_picture};
 use crate::source::Slots;
 use crate::store::{Reader, StoreError};
@@ -80,7 +81,7 @@ pub(crate) struct Ingest {
 
 /// Everything that the worker needs.
 pub(crate) struct Parts {
-    pub embedder: Box<dyn Embedder>,
+    pub embedder: Box<dyn TailedEmbedder>,
     pub reader: Reader,
     /// Where frames wait.
     pub slots: Arc<Slots>,
@@ -108,15 +109,17 @@ pub(crate) fn spawn(parts: Parts) -> std::io::Result<Ingest> {
     let (decoded, awaiting) = sync_channel(DECODED);
     let (preprocess, thumbnails) = (parts.embedder.preprocess().clone(), parts.thumbnails);
     let (reader, slots) = (parts.reader, parts.slots);
-    let (plan, events) = (parts.plan.clone(), parts.events.clone());
+    let (plan, servings, events) = (parts.plan.clone(), parts.servings.clone(), parts.events.clone());
     let heartbeat = parts.heartbeats.read;
     let reading = thread::Builder::new().name("read".into()).spawn(move || {
-        let reading = Reading { reader, slots, plan, preprocess, limits: Limits::default(), thumbnails, heartbeat };
+        let reading =
+            Reading { reader, slots, plan, preprocess, limits: Limits::default(), thumbnails, servings, heartbeat };
         reading.read_all(&handed_out, &decoded, &events);
         Ok(())
     })?;
     let embedding = Embedding {
         embedder: parts.embedder,
+        followed: Vec::new(),
         plan: parts.plan,
         groupers: parts.groupers,
         scenes: parts.scenes,
@@ -138,6 +141,7 @@ pub(super) struct Reading {
     pub(super) preprocess: Preprocess,
     pub(super) limits: Limits,
     pub(super) thumbnails: bool,
+    pub(super) servings: Servings,
     heartbeat: Heartbeat,
 }
 
@@ -179,7 +183,7 @@ impl Reading {
         // A listing passes over such files; this one was found before its sample went.
         let known = match self.reader.file_was_let_go(&job.path, stamp) {
             Ok(true) => return Err(failed(job, stamp, IngestOutcome::LetGo)),
-            Ok(false) => Known::of(&self.reader, self.plan.of_root(job.root), &id, self.thumbnails),
+            Ok(false) => Known::of(&self.reader, (self.plan.of_root(job.root), &self.servings), &id, self.thumbnails),
             Err(error) => Err(error),
         };
         let known = match known {
@@ -211,7 +215,9 @@ fn unread(error: &PictureError) -> IngestOutcome {
 }
 
 pub(super) struct Embedding {
-    pub(super) embedder: Box<dyn Embedder>,
+    pub(super) embedder: Box<dyn TailedEmbedder>,
+    /// The heads whose tails it computes.
+    followed: Vec<Arc<HeadRecord>>,
     pub(super) plan: ViewPlan,
     groupers: Groupers,
     pub(super) scenes: Scenes,
@@ -239,6 +245,20 @@ impl Embedding {
         Ok(())
     }
 
+    /// Lets the backbone compute the tails of the heads that serve now; those heads. Where it cannot, their first phases
+    /// answer.
+    pub(super) fn follow_heads(&mut self) -> Vec<Arc<HeadRecord>> {
+        let wanted = self.servings.tailed();
+        let ids = |heads: &[Arc<HeadRecord>]| heads.iter().map(|head| head.head.clone()).collect::<Vec<_>>();
+        if ids(&wanted) != ids(&self.followed) {
+            if let Err(reason) = self.embedder.follow(&wanted) {
+                error!(reason, "tuned heads answer by their first phase; roll back or train again");
+            }
+            self.followed = wanted;
+        }
+        self.followed.clone()
+    }
+
     /// The burst of an image: by similarity, and by time where the folder has a burst gap. What nobody looks at is in a
     /// burst of its own.
     fn group(&mut self, job: &File, stamp: FileStamp, id: SampleId, embeddings: &Embeddings) -> SampleId {
@@ -260,7 +280,7 @@ impl Embedding {
         &self,
         planned: &[PlannedView],
         new: &[bool],
-        embeddings: &Embeddings,
+        (embeddings, tuned): (&Embeddings, &Embeddings),
         group: SampleId,
         arrives: impl Fn(&PlannedView, bool) -> bool,
     ) -> Vec<View> {
@@ -269,7 +289,7 @@ impl Embedding {
             let PlannedView { task, space, .. } = view;
             let embedding = of(embeddings, space)?;
             let started = Instant::now();
-            let prediction = self.servings.score(task, embedding);
+            let prediction = self.servings.score(task, embedding, tuned);
             if prediction.is_some() {
                 self.metrics.took("predict", started.elapsed());
             }
@@ -285,8 +305,9 @@ impl Embedding {
 
     fn embed(&mut self, read: Read) -> Result<Ingested, EmbedError> {
         let Read { job, stamp, id, bytes, prepared, decode } = read;
-        let Embedded { embeddings, made, parts, new, thumbnail, embed, failed } =
-            prepared.embed(&mut *self.embedder)?;
+        let heads = self.follow_heads();
+        let Embedded { embeddings, tuned, made, parts, new, thumbnail, embed, failed } =
+            prepared.embed(&mut *self.embedder, &heads)?;
         if let Some(reason) = failed {
             if embeddings.is_empty() {
                 let outcome = IngestOutcome::Bad { reason };
@@ -298,7 +319,7 @@ impl Embedding {
         // It was read again for what some task has not seen of it: to the others it is no arrival.
         let is_revisit = new.contains(&false) && (new.contains(&true) || (1..parts).contains(&made.len()));
         let group = if is_revisit { id } else { self.group(&job, stamp, id, &embeddings) };
-        let views = self.views(self.plan.of_root(job.root), &new, &embeddings, group, |view, is_new| {
+        let views = self.views(self.plan.of_root(job.root), &new, (&embeddings, &tuned), group, |view, is_new| {
             !is_revisit || is_new || made.contains(&view.space)
         });
         let image = EmbeddedImage { id, bytes, views, embeddings, thumbnail, picture: None, group, decode, embed };

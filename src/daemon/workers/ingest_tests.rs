@@ -11,6 +11,7 @@ use crate::daemon::serving::Scoring;
 use crate::engine::{FileDisposition, Look, NewSample, Write};
 use crate::head::{BackboneRef, DoubtRates};
 use crate::image::{Channels, Layout, Resize};
+use crate::ports::Embedder;
 use crate::shared::views;
 use crate::store::{OpenOptions, Precision, Store};
 use crate::words::{Digest, EmbeddingSpace, Origin, TaskId};
@@ -41,6 +42,8 @@ fn preprocess() -> Preprocess {
 fn space(preprocess: &Preprocess) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(b"b"), preprocessing: preprocess.digest(), dim: 2 }
 }
+
+impl TailedEmbedder for Faulty {}
 
 impl Embedder for Faulty {
     fn space(&self) -> EmbeddingSpace {
@@ -105,7 +108,7 @@ impl Stage {
     /// store what `known` makes of its plan; `tasks` are lines of the configuration.
     fn set(
         folder: &Path,
-        embedder: Box<dyn Embedder>,
+        embedder: Box<dyn TailedEmbedder>,
         tasks: &str,
         known: impl FnOnce(&ViewPlan) -> Vec<Write>,
     ) -> Self {

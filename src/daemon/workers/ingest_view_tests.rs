@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2};
 
 use super::*;
 use crate::head::{DenseHead, HeadRecord};
+use crate::ports::Embedder;
 use crate::words::Label;
 
 /// Two tasks look at halves of the pictures in `a`, a third at the left one too; one looks at those in `b` as they are.
@@ -19,6 +20,8 @@ struct Mean {
     preprocess: Preprocess,
     batches: Arc<Mutex<Vec<usize>>>,
 }
+
+impl TailedEmbedder for Mean {}
 
 impl Embedder for Mean {
     fn space(&self) -> EmbeddingSpace {

@@ -18,5 +18,6 @@ pub(super) mod scenes;
 mod task_learner;
 pub(crate) mod train;
 mod training_data;
+pub(crate) mod tuning;
 pub(crate) mod unseen;
 pub(crate) mod update;

@@ -241,8 +241,9 @@ fn a_label_of_one_task_moves_nothing_of_another() {
         serving.set(Some(head(classes)));
         worker.for_task(task, TaskJob::Serve(Some(head(classes)))).unwrap();
     }
-    let scored =
-        |serving: &Serving| (0..40).filter_map(|n| serving.score(&[1.0, f32::from(n as u8)])).collect::<Vec<Scored>>();
+    let scored = |serving: &Serving| {
+        (0..40).filter_map(|n| serving.score(&[1.0, f32::from(n as u8)], &[])).collect::<Vec<Scored>>()
+    };
     let statistics = |worker: &OnlineWorker, task| worker.tasks[&task].statistics().to_bytes();
     for (task, other) in [(0, 1), (1, 0)] {
         let names = [only(), door()];

@@ -1,11 +1,14 @@
 //! The parts of an image that tasks look at, on their way to embeddings: what the store has of them is not made again, the
 //! others are cut out of one decoding and go through the backbone as one batch.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::daemon::serving::Servings;
 use crate::daemon::view_plan::{self, PlannedView};
+use crate::head::HeadRecord;
 use crate::image::{BadImage, Preprocess, Rgb, thumbnail};
-use crate::ports::{EmbedError, Embedder};
+use crate::ports::{EmbedError, TailedEmbedder};
 use crate::store::{Reader, StoreError};
 use crate::words::{EmbeddingSpace, Region, SampleId, error_chain};
 
@@ -40,6 +43,8 @@ pub(super) struct Prepared {
 /// An image with its embeddings.
 pub(super) struct Embedded {
     pub embeddings: Embeddings,
+    /// What the tails of heads in service make of it; these are not stored.
+    pub tuned: Embeddings,
     /// The spaces of those that the backbone made just now.
     pub made: Vec<EmbeddingSpace>,
     /// How many parts are looked at.
@@ -55,10 +60,20 @@ pub(super) struct Embedded {
 }
 
 impl Known {
-    /// What the store knows of an image that these views are of; `thumbnails`: whether it keeps one of each.
-    pub fn of(reader: &Reader, views: &[PlannedView], id: &SampleId, thumbnails: bool) -> Result<Self, StoreError> {
-        let cached =
-            |(region, space): (&Region, EmbeddingSpace)| Ok((region.clone(), space, reader.embedding(id, &space)?));
+    /// What the store knows of an image that these views are of; `thumbnails`: whether it keeps one of each. What a head with
+    /// a tail looks at has to go through the backbone again.
+    pub fn of(
+        reader: &Reader,
+        (views, servings): (&[PlannedView], &Servings),
+        id: &SampleId,
+        thumbnails: bool,
+    ) -> Result<Self, StoreError> {
+        let has_tail =
+            |space: &EmbeddingSpace| views.iter().any(|view| view.space == *space && servings.has_tail(&view.task));
+        let cached = |(region, space): (&Region, EmbeddingSpace)| {
+            let cached = if has_tail(&space) { None } else { reader.embedding(id, &space)? };
+            Ok((region.clone(), space, cached))
+        };
         let is_new = |view: &PlannedView| Ok(!reader.is_looked_at(&view.task, id, &view.space)?);
         Ok(Self {
             cached: view_plan::parts(views).into_iter().map(cached).collect::<Result<_, StoreError>>()?,
@@ -88,21 +103,27 @@ impl Known {
 
 impl Prepared {
     /// Has the backbone make the embeddings that are missing, all at once; one that is not finite costs its own part only.
-    pub fn embed(self, embedder: &mut dyn Embedder) -> Result<Embedded, EmbedError> {
+    pub fn embed(self, embedder: &mut dyn TailedEmbedder, heads: &[Arc<HeadRecord>]) -> Result<Embedded, EmbedError> {
         let Self { parts, tensors, new, thumbnail } = self;
         let made: Vec<EmbeddingSpace> =
             parts.iter().filter(|(_, cached)| cached.is_none()).map(|(space, _)| *space).collect();
         let started = Instant::now();
-        let rows = if made.is_empty() { Vec::new() } else { embedder.embed_each(&tensors, made.len())? };
+        let rows = if made.is_empty() { Vec::new() } else { embedder.embed_tailed(&tensors, made.len())? };
         let embed = if made.is_empty() { Duration::ZERO } else { started.elapsed() };
         let (count, mut rows, mut failed) = (parts.len(), rows.into_iter(), None);
-        let mut embeddings = Embeddings::new();
+        let (mut embeddings, mut tuned) = (Embeddings::new(), Embeddings::new());
         for (space, cached) in parts {
-            match cached.map_or_else(|| rows.next().expect("the backbone gives a row for each part"), Ok) {
+            let (embedding, tails) = match cached {
+                Some(cached) => (Ok(cached), Vec::new()),
+                None => rows.next().expect("the backbone gives a row for each part"),
+            };
+            match embedding {
                 Ok(embedding) => embeddings.push((space, embedding)),
                 Err(error) => failed = Some(error_chain(&error)),
             }
+            let of_part = heads.iter().zip(tails).filter(|(head, _)| head.frozen().space == space);
+            tuned.extend(of_part.map(|(head, tail)| (head.dense.space, tail)));
         }
-        Ok(Embedded { embeddings, made, parts: count, new, thumbnail, embed, failed })
+        Ok(Embedded { embeddings, tuned, made, parts: count, new, thumbnail, embed, failed })
     }
 }

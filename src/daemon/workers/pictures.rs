@@ -35,7 +35,7 @@ impl Reading {
                 return Err(none);
             }
         };
-        let known = Known::of(&self.reader, self.plan.of_source(&source), &id, self.thumbnails);
+        let known = Known::of(&self.reader, (self.plan.of_source(&source), &self.servings), &id, self.thumbnails);
         let prepared = known.map_err(|error| error.to_string()).and_then(|known| {
             let prepared = known.prepare(&self.preprocess, || image::decode(&bytes, &self.limits));
             prepared.map_err(|bad| bad.to_string())
@@ -56,8 +56,10 @@ impl Embedding {
     /// Embeds what tasks have not seen of a kept frame; its burst stays.
     pub(super) fn embed_kept(&mut self, picture: DecodedPicture) -> Result<PictureRead, EmbedError> {
         let DecodedPicture { source, id, bytes, prepared, decode } = picture;
-        let Embedded { embeddings, made, new, thumbnail, embed, .. } = prepared.embed(&mut *self.embedder)?;
-        let views = self.views(self.plan.of_source(&source), &new, &embeddings, id, |view, is_new| {
+        let heads = self.follow_heads();
+        let Embedded { embeddings, tuned, made, new, thumbnail, embed, .. } =
+            prepared.embed(&mut *self.embedder, &heads)?;
+        let views = self.views(self.plan.of_source(&source), &new, (&embeddings, &tuned), id, |view, is_new| {
             is_new || made.contains(&view.space)
         });
         let image = EmbeddedImage { id, bytes, views, embeddings, thumbnail, picture: None, group: id, decode, embed };

@@ -169,7 +169,7 @@ impl Parts {
             return Ok(Answer::error(ErrorCode::NotPossible, reason));
         };
         let begun = Instant::now();
-        let scored = self.servings.score(task, &embedding);
+        let scored = self.servings.score(task, &embedding, &[]);
         let backbone = &self.manifest.name;
         let task = Some(task).filter(|_| self.names_tasks).cloned();
         let body = prediction_body(id, &origin, scored.as_ref(), backbone, begun.elapsed(), false);

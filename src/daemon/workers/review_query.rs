@@ -120,7 +120,7 @@ fn published(reason: Reason) -> ReviewReason {
 
 /// Labels that the last training left out, and those that are flagged; of both the most suspicious first.
 fn doubted(labelled: &LabelledSamples, champion: &HeadRecord, left_out: &BTreeSet<SampleId>) -> Vec<DoubtedLabel> {
-    let data = training_data::dataset(labelled.clone(), champion.dense.space);
+    let data = training_data::dataset(labelled.clone(), champion.frozen().space);
     data.map_or_else(|_| Vec::new(), |data| review::doubted(&data, champion, left_out))
 }
 

@@ -109,7 +109,7 @@ impl TaskLearner {
     /// head, or the image is gone.
     pub fn judge(&self, reader: &Reader, image: SampleId) -> Result<Option<Scored>, StoreError> {
         let stored = reader.labels_of(&self.parts.task, &[image])?;
-        Ok(stored.first().and_then(|sample| self.parts.serving.score(sample.embedding.as_ref()?)))
+        Ok(stored.first().and_then(|sample| self.parts.serving.score(sample.embedding.as_ref()?, &[])))
     }
 
     /// Learns the current label of a sample, or that it has none any more.
@@ -159,7 +159,7 @@ impl TaskLearner {
     /// Replaces the corrections of the head in service by those of the labels since the last verdict.
     pub fn correct(&self) {
         let Some(champion) = self.champion.as_ref().filter(|_| self.parts.instant) else { return };
-        let (dense, classes) = (&champion.dense, &champion.dense.classes);
+        let (dense, classes) = (champion.frozen(), &champion.dense.classes);
         let probabilities = |z: &[f32]| dense.probabilities(z).unwrap_or_else(|_| vec![0.0; classes.len()]);
         let overlay = self.learner.overlay(classes, &probabilities);
         self.parts.serving.correct(&champion.head, Some(overlay).filter(|overlay| !overlay.is_empty()));

@@ -8,12 +8,13 @@ use std::sync::mpsc::SyncSender;
 use super::belief::Origins;
 use super::job::{self, AnyError, Control, Job, fit};
 use super::training_data;
+use super::tuning::{self, Phases, Pictures, TunerSettings};
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
 use crate::eval::belief::disbelieved;
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
-use crate::eval::{Comparison, calibrate, compare, held_out_answers};
+use crate::eval::{Comparison, calibrate, held_out_answers};
 use crate::head::{BackboneRef, HeadRecord};
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
@@ -34,6 +35,8 @@ pub(crate) struct TrainerSettings {
     /// The largest number of samples in a training.
     pub max_samples: usize,
     pub throttle: ThrottleSettings,
+    /// Of a second phase.
+    pub tuner: TunerSettings,
 }
 
 /// Starts a training of the task of `settings`, whose challenger gets this version; it ends with
@@ -83,9 +86,14 @@ impl TrainingRun {
         let (against, champion) = champion(&reader, task, settings.space)?;
         let region = reader.spaces().first(task).map_or(Region::WHOLE, |(region, _)| region.clone());
         let origins = Origins::read(&reader, task, &data)?;
+        let is_tuned = champion.as_ref().is_some_and(|champion| champion.tuning.is_some());
+        let needs_pictures = order.tune || is_tuned;
+        let pictures =
+            needs_pictures.then(|| Pictures::of(&reader, task, &data, &settings.tuner.folder)).transpose()?;
         // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
         drop(reader);
-        let progress = |done: f64| report(TrainingPhase::Fitting, done * 0.9);
+        let until = if order.tune { 0.1 } else { 0.9 };
+        let progress = |done: f64| report(TrainingPhase::Fitting, done * until);
         let Some(fitted) = fit(&data, &settings.fit, control, progress)? else { return Ok(None) };
         let disbelieved = champion.as_ref().map(|champion| disbelieved(&data, &origins.given, champion, &fitted));
         let disbelieved = disbelieved.unwrap_or_default();
@@ -97,8 +105,18 @@ impl TrainingRun {
                 (believed, fitted)
             }
         };
+        let tuned = |done: f64| report(TrainingPhase::Tuning, until + done * (0.9 - until));
+        let first = Phases { data, fitted, tuning: None, report: None };
+        let phases = if order.tune {
+            tuning::with_second_phase(first, version, pictures.as_ref(), &settings, control, tuned)?
+        } else {
+            Some(first)
+        };
+        let Some(Phases { data, fitted, tuning, report: second }) = phases else { return Ok(None) };
         report(TrainingPhase::Evaluating, 0.9);
-        let mut comparison = compare(&data, &fitted, version, champion.as_ref(), &settings.rules);
+        let challenger = (&data, &fitted, version);
+        let compared = tuning::compare_with(challenger, champion.as_ref(), pictures.as_ref(), &settings, control)?;
+        let Some(mut comparison) = compared else { return Ok(None) };
         if let Some(verdict) = champion.as_ref().and_then(|champion| disbelieved.verdict(version, champion)) {
             comparison.verdict = verdict;
         }
@@ -109,7 +127,7 @@ impl TrainingRun {
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
         let backbone = settings.backbone;
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
-        let challenger = HeadRecord { region, ..challenger };
+        let challenger = HeadRecord { region, tuning, ..challenger };
         let Comparison { champion, verdict, changes, .. } = comparison;
         Ok(Some(TrainingOutcome {
             order,
@@ -121,6 +139,7 @@ impl TrainingRun {
             suspicious_labels,
             left_out,
             answers,
+            second,
         }))
     }
 }

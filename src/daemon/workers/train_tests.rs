@@ -79,9 +79,10 @@ fn trained(store: &Store, task: &TaskId, version: u64, max_samples: usize) -> Tr
         parts: vec![2],
         max_samples,
         throttle,
+        tuner: TunerSettings::for_test(),
     };
     let run = TrainingRun { reader: store.reader().unwrap(), settings, events: sync_channel(64).0 };
-    let order = TrainingOrder { id: 1, reason: "request".into() };
+    let order = TrainingOrder { id: 1, reason: "request".into(), tune: false };
     let mut outcome = run.run(order, version, &Control::for_test(throttle)).unwrap().unwrap();
     (outcome.challenger.created, outcome.challenger.training.fit_seconds) = (Timestamp(0), 0.0);
     outcome

@@ -2,21 +2,23 @@
 //!
 //! It reads and compares; the engine decides what follows. A head file that makes it panic is refused.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::mpsc::SyncSender;
 
 use sha2::{Digest as _, Sha256};
 
-use super::job::{self, Control, Job};
+use super::job::{self, AnyError, Control, Job};
 use super::train::{TrainerSettings, champion};
 use super::training_data;
+use super::tuning::{self, Pictures};
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
 use crate::eval::{Comparison, compare_pushed};
 use crate::head::{HeadRecord, SpaceMismatch};
 use crate::store::{Reader, StoreError};
-use crate::train::BadData;
+use crate::train::{BadData, Dataset};
 use crate::update::{Code, Contents, Manifest, Refusal};
-use crate::words::{Digest, EmbeddingSpace, error_chain};
+use crate::words::{Digest, EmbeddingSpace, HeadId, SampleId, error_chain};
 
 /// Stored embeddings that a head must answer before it may serve.
 const PROBES: usize = 256;
@@ -34,7 +36,7 @@ pub(crate) fn spawn(
 ) -> std::io::Result<Job> {
     let (kind, sha256) = (manifest.contents.kind(), manifest.sha256);
     let (throttle, task) = (settings.throttle, settings.task.clone());
-    let work = move |_: &Control| check(&manifest, version, &reader, &settings);
+    let work = move |control: &Control| check(&manifest, version, &reader, &settings, control);
     job::spawn("update", throttle, events, work, move |result| {
         let outcome = match result {
             Ok(Ok(outcome)) => outcome,
@@ -52,6 +54,7 @@ fn check(
     version: u64,
     reader: &Reader,
     settings: &TrainerSettings,
+    control: &Control,
 ) -> Result<Result<Checked, Refusal>, StoreError> {
     match &manifest.contents {
         Contents::Backbone { .. } => Ok(whole(manifest, reader, |_| {})?.map(|()| Checked::Backbone)),
@@ -61,7 +64,7 @@ fn check(
                 return Ok(Err(refusal));
             }
             match readable(&bytes, version, *space) {
-                Ok(record) => Ok(head(record, reader, settings)?.map(|head| Checked::Head(Box::new(head)))),
+                Ok(record) => Ok(head(record, reader, settings, control)?.map(|head| Checked::Head(Box::new(head)))),
                 Err(refusal) => Ok(Err(refusal)),
             }
         }
@@ -99,7 +102,7 @@ fn readable(bytes: &[u8], version: u64, space: EmbeddingSpace) -> Result<HeadRec
     let bad = |reason: String| Refusal::new(Code::BadContent, reason);
     let mut record = HeadRecord::from_bytes(bytes).map_err(|error| bad(error_chain(&error)))?;
     record.head.version = version;
-    record.dense.reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
+    record.frozen().reads(&space).map_err(|error| Refusal::new(Code::WrongBackbone, error.to_string()))?;
     let classes = record.dense.classes.len();
     if classes < 2 {
         return Err(bad(format!("the head knows {classes} classes, at least 2 are needed")));
@@ -112,6 +115,7 @@ fn head(
     mut record: HeadRecord,
     reader: &Reader,
     settings: &TrainerSettings,
+    control: &Control,
 ) -> Result<Result<CheckedHead, Refusal>, StoreError> {
     let TrainerSettings { task, space, .. } = settings;
     let dim = space.dim;
@@ -132,10 +136,33 @@ fn head(
         Err(BadData::OneClass { .. }) => None,
         Err(error) => return Ok(Err(Refusal::new(Code::NotPossible, error.to_string()))),
     };
+    let found = match &data {
+        Some(data) => match by_tails(&[Some(&record), champion.as_ref()], data, reader, settings, control) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(Refusal::new(Code::NotPossible, error_chain(&*error)))),
+        },
+        None => BTreeMap::new(),
+    };
+    let by_tail = |head: &HeadRecord, id: &SampleId| found.get(&head.head.id)?.get(id).cloned();
     let Comparison { challenger, verdict, .. } =
-        compare_pushed(data.as_ref(), &record, champion.as_ref(), &settings.rules);
+        compare_pushed(data.as_ref(), &record, champion.as_ref(), &by_tail, &settings.rules);
     record.figures = challenger.or(record.figures);
     Ok(Ok(CheckedHead { record, verdict, against }))
+}
+
+/// What the tails of these heads make of the images of `data`, by the head.
+fn by_tails(
+    heads: &[Option<&HeadRecord>],
+    data: &Dataset,
+    reader: &Reader,
+    settings: &TrainerSettings,
+    control: &Control,
+) -> Result<BTreeMap<HeadId, BTreeMap<SampleId, Vec<f32>>>, AnyError> {
+    let pictures = Pictures::of(reader, &settings.task, data, &settings.tuner.folder)?;
+    let of = |head: &HeadRecord| {
+        Ok((head.head.id.clone(), tuning::by_tail(head, data, &pictures, &settings.tuner, control)?))
+    };
+    heads.iter().flatten().copied().filter(|head| head.tuning.is_some()).map(of).collect()
 }
 
 /// Fails unless every number that the head answers to an embedding is finite.

@@ -37,6 +37,7 @@ fn settings() -> TrainerSettings {
             pause_above_c: None,
             pause_above_load: None,
         },
+        tuner: tuning::TunerSettings::for_test(),
     }
 }
 
@@ -108,7 +109,9 @@ fn found(chunks: &[(u32, &[u8])], signed: &[u8], more: &[Write]) -> Result<Check
         contents: Contents::Head { task: None, backbone: backbone(), space: space(b"b") },
         signed_by: "0".into(),
     };
-    check(&manifest, 2, &store.reader().unwrap(), &settings()).unwrap().map_err(|refusal| refusal.code)
+    check(&manifest, 2, &store.reader().unwrap(), &settings(), &Control::for_test(settings().throttle))
+        .unwrap()
+        .map_err(|refusal| refusal.code)
 }
 
 fn head_found(bytes: &[u8], more: &[Write]) -> CheckedHead {

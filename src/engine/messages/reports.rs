@@ -294,8 +294,9 @@ impl Cx<'_> {
 
     /// Queues the result of a training.
     pub fn report_training(&mut self, outcome: &TrainingOutcome, promoted: bool, reason: &str, forgetting: &[Change]) {
-        let TrainingOutcome { order, challenger, champion, verdict, suspicious_labels, left_out, answers, .. } =
-            outcome;
+        let TrainingOutcome {
+            order, challenger, champion, verdict, suspicious_labels, left_out, answers, second, ..
+        } = outcome;
         let result = self.spool_of_task(TaskTopic::TrainResult, |envelope, task| TrainResult {
             envelope,
             task,
@@ -315,6 +316,7 @@ impl Cx<'_> {
             forgetting: forgetting.iter().cloned().map(RecallChange::from).collect(),
             suspicious_labels: *suspicious_labels,
             disbelieved_labels: left_out.as_ref().map_or(0, |left_out| left_out.images.len() as u64),
+            second: second.clone(),
         });
         let task = self.task_id();
         if let Some(result) = result {

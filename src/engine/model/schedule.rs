@@ -20,6 +20,8 @@ pub struct ScheduleSettings {
     pub min_new_labels: u64,
     /// Automatic trainings are at least this far apart.
     pub cooldown: Duration,
+    /// Whether a training at the time of `cron` has a second phase.
+    pub tunes: bool,
 }
 
 /// Orders and what is remembered for them.
@@ -72,7 +74,18 @@ impl Schedule {
     pub fn request(&mut self, reason: &str) -> TrainingOrder {
         match self.memory.due.clone() {
             Some(order) => order,
-            None => self.order(reason.to_owned()),
+            None => self.order(reason.to_owned(), false),
+        }
+    }
+
+    /// Orders a training with a second phase on request; an order that has not begun yet gets one.
+    pub fn request_tuning(&mut self, reason: &str) -> TrainingOrder {
+        match &mut self.memory.due {
+            Some(order) => {
+                order.tune = true;
+                order.clone()
+            }
+            None => self.order(reason.to_owned(), true),
         }
     }
 
@@ -87,9 +100,9 @@ impl Schedule {
             return false;
         }
         if self.memory.new_labels >= self.settings.min_new_labels {
-            self.order(format!("{} new labels", self.memory.new_labels));
+            self.order(format!("{} new labels", self.memory.new_labels), false);
         } else if came {
-            self.order("schedule".to_owned());
+            self.order("schedule".to_owned(), self.settings.tunes);
         } else {
             return false;
         }
@@ -141,9 +154,9 @@ impl Schedule {
         self.ended_mono = Some(now.mono);
     }
 
-    fn order(&mut self, reason: String) -> TrainingOrder {
+    fn order(&mut self, reason: String, tune: bool) -> TrainingOrder {
         self.memory.next_id += 1;
-        let order = TrainingOrder { id: self.memory.next_id, reason };
+        let order = TrainingOrder { id: self.memory.next_id, reason, tune };
         self.memory.due = Some(order.clone());
         order
     }
@@ -200,6 +213,7 @@ mod tests {
             zone: TimeZone::UTC,
             min_new_labels: 10,
             cooldown: Duration::from_mins(10),
+            tunes: false,
         };
         Schedule::new(settings, TrainingState::default())
     }
@@ -251,6 +265,25 @@ mod tests {
         assert_ne!(second.id, first.id, "what runs cannot know the labels of now");
         schedule.ended(at(1));
         assert_eq!(schedule.begin(at(0).wall), Some(second));
+    }
+
+    #[test]
+    fn a_second_phase_is_for_the_cron_time_and_for_who_asks() {
+        let mut schedule = schedule(Some("0 3 * * *"));
+        schedule.settings.tunes = true;
+        look(&mut schedule, at(0));
+        schedule.labels_changed(10);
+        assert!(look(&mut schedule, at(1)));
+        assert_eq!(schedule.begin(at(1).wall).map(|order| order.tune), Some(false), "by the number of labels");
+        schedule.ended(at(2));
+        schedule.labels_changed(1);
+        assert!(look(&mut schedule, at(181)));
+        assert_eq!(schedule.begin(at(181).wall).map(|order| order.tune), Some(true));
+        schedule.ended(at(182));
+        let plain = schedule.request("request");
+        let tuned = schedule.request_tuning("request");
+        assert_eq!((plain.tune, tuned.tune, tuned.id), (false, true, plain.id), "an order that waits gets one");
+        assert_eq!(schedule.request("request"), tuned, "and keeps it");
     }
 
     #[test]

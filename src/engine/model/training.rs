@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::super::context::Cx;
 use super::super::fact::Fact;
 use super::super::note::{Note, TrainingResult};
+use super::super::settings::TuneWhen;
 use super::super::step::TaskAct;
 use super::super::write::Write;
 use super::Model;
 use super::registry::HeadOrigin;
-use crate::wire::command::{Spec as _, Train};
+use crate::wire::command::{Spec as _, Train, Tune};
 use crate::wire::{Answer, ErrorCode, TaskTopic, TrainAccepted, TrainState, TrainingPhase};
 use crate::words::Component;
 
@@ -70,6 +71,21 @@ impl Model {
         self.write_training(cx);
         cx.post(Fact::TrainingDue);
         Train::answer(&TrainAccepted { training: order.id })
+    }
+
+    /// Orders a training with a second phase on request.
+    pub fn tune_on_request(&mut self, cx: &mut Cx<'_>) -> Answer {
+        if cx.task().tune == TuneWhen::Never {
+            let reason = "training.tune.when is never; set it to manual or schedule";
+            return Answer::error(ErrorCode::NotPossible, reason.to_owned());
+        }
+        if let Err(reason) = self.trainable() {
+            return Answer::error(ErrorCode::NotPossible, reason);
+        }
+        let order = self.schedule.request_tuning("request");
+        self.write_training(cx);
+        cx.post(Fact::TrainingDue);
+        Tune::answer(&TrainAccepted { training: order.id })
     }
 
     /// Whether the labels are enough to train a head; if not, why.

@@ -81,7 +81,9 @@ fn task(id: TaskId, promotion: PromotionPolicy) -> TaskSettings {
             zone: jiff::tz::TimeZone::UTC,
             min_new_labels: 2,
             cooldown: Duration::from_mins(10),
+            tunes: false,
         },
+        tune: TuneWhen::Manual,
         promotion,
         shadow_images: 0,
         state: None,
@@ -192,6 +194,7 @@ fn outcome(order: TrainingOrder, id: &str, version: u64) -> Event {
             suspicious_labels: 0,
             left_out: None,
             answers: HeldOutAnswers::default(),
+            second: None,
         })),
     )
 }

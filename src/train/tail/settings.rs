@@ -2,7 +2,7 @@
 
 use super::quantised::BadLatents;
 use crate::head::Tail;
-use crate::train::{ClassWeights, Epoch, FitError, Fitted};
+use crate::train::{ClassWeights, Epoch, FitError, Fitted, Solver};
 use crate::words::keywords;
 
 keywords! {
@@ -42,6 +42,8 @@ pub struct TuneSettings {
     pub batch: usize,
     /// Folds of the cross-validation, 2 or more; fewer are used when no class has as many groups.
     pub folds: usize,
+    /// How the first phase was fitted, for the layers that folds start from.
+    pub first: Solver,
     /// Whether rare classes count more.
     pub class_weights: ClassWeights,
     /// Of folds, shuffles and views.
@@ -63,6 +65,7 @@ impl Default for TuneSettings {
             epochs: None,
             batch: super::network::BATCH,
             folds: 3,
+            first: Solver::Lbfgs,
             class_weights: ClassWeights::Balanced,
             seed: 0,
         }

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::super::adam::Adam;
 use super::model::{Dense, Met, Model, Standard, Task};
 use super::network::TailNetwork;
 use super::quantised::Latents;
@@ -77,7 +78,7 @@ pub fn tune(
         let own = fit_kind(&plan, HeadKind::Softmax, &softmax, &mut unheard)?;
         (scale.folded(&own.layers.weights, &own.layers.bias), own.facts.lambda)
     };
-    let starts = frozen_folds(&plan, &scale, lambda.max(WEAKEST), &mut unheard)?;
+    let starts = frozen_folds(&plan, &scale, settings, lambda, &mut unheard)?;
     let task = Task { data, latents, network, scale, lambda };
     Training { task: &task, plan: &plan, settings }.run(&start, &starts, watch)
 }
@@ -120,11 +121,34 @@ fn check_parts(data: &Dataset, latents: &Latents, network: &TailNetwork, first: 
     Ok(())
 }
 
-/// The frozen layer of each fold, fitted without it at penalty `lambda`.
-fn frozen_folds(plan: &CvPlan<'_>, scale: &Standard, lambda: f64, watch: Watch<'_>) -> Result<Vec<Dense>, FitError> {
+/// The frozen layer of each fold, fitted without it at penalty `lambda` as the first phase was: the temperature is of what the
+/// folds answer, and counts for the model that starts from the first phase.
+fn frozen_folds(
+    plan: &CvPlan<'_>,
+    scale: &Standard,
+    settings: &TuneSettings,
+    lambda: f64,
+    watch: Watch<'_>,
+) -> Result<Vec<Dense>, FitError> {
     if !plan.can_hold_out() {
         return Ok(Vec::new());
     }
+    if let Solver::Adam { epochs, batch, lr } = settings.first {
+        let fitted = plan.training_sets.iter().zip(1..).map(|(set, stream)| {
+            let loss = plan.loss(set, lambda);
+            let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+            rng.set_stream(stream);
+            let mut adam = Adam::new(loss.parameters(), rng);
+            for _ in 0..epochs {
+                adam.epoch(&loss, batch, lr);
+                Progress { fraction: 0.0, epoch: None }.report(watch)?;
+            }
+            let (weights, bias) = plan.features.unfold(&adam.theta, plan.data.classes().len());
+            Ok(scale.folded(&weights, &bias))
+        });
+        return fitted.collect();
+    }
+    let lambda = lambda.max(WEAKEST);
     let losses: Vec<SoftmaxLoss<'_>> = plan.training_sets.iter().map(|set| plan.loss(set, lambda)).collect();
     let start = |loss: &SoftmaxLoss<'_>| Lbfgs::new(vec![0.0; loss.parameters()], START, History::default());
     let mut searches: Vec<Lbfgs> = losses.iter().map(start).collect();

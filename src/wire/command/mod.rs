@@ -25,6 +25,7 @@ mod samples;
 mod status;
 mod switch;
 mod train;
+mod tune;
 mod undo;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -58,6 +59,7 @@ pub use samples::{MAX_SAMPLES, SampleEntry, Samples};
 pub use status::{Link, Status, StatusReport};
 pub use switch::{Switch, SwitchPhase, SwitchReport, Switching};
 pub use train::{Train, TrainAccepted};
+pub use tune::Tune;
 pub use undo::{MAX_RESTORED, Restored, Undo, Undone};
 
 /// Makes [`Command`] and its table from the list of the types that are commands.
@@ -117,6 +119,7 @@ macro_rules! commands {
 
 commands! {
     Train,
+    Tune,
     Rescan,
     Reload,
     Rollback,
@@ -338,8 +341,8 @@ mod tests {
         assert_eq!(
             with(Effect::Changes),
             [
-                "train", "reload", "rollback", "promote", "label", "relabel", "exclude", "import", "undo", "forget",
-                "switch", "purge", "config"
+                "train", "tune", "reload", "rollback", "promote", "label", "relabel", "exclude", "import", "undo",
+                "forget", "switch", "purge", "config"
             ]
         );
     }

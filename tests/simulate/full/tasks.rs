@@ -74,7 +74,9 @@ fn task(rng: &mut ChaCha8Rng, settings: &Settings, id: TaskId, is_by_folder: boo
             zone: jiff::tz::TimeZone::UTC,
             min_new_labels: rng.random_range(2..8),
             cooldown: Duration::from_secs(rng.random_range(1..15)),
+            tunes: false,
         },
+        tune: edgetuned::engine::TuneWhen::Never,
         promotion: match rng.random_range(0..10) {
             0 => PromotionPolicy::Always,
             1 => PromotionPolicy::Manual,

@@ -360,6 +360,7 @@ fn outcome(
             changes: vec![],
             suspicious_labels: 0,
             left_out: None,
+            second: None,
             answers: HeldOutAnswers::default(),
         })),
     )

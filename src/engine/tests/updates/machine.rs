@@ -239,7 +239,7 @@ impl Machine {
 /// A head as a worker made it of a file, in the version that was ordered.
 pub fn pushed(file: &[u8], version: u64) -> HeadRecord {
     let Event::Trainer(_, TrainerEvent::Finished(outcome)) =
-        outcome(TrainingOrder { id: 0, reason: String::new() }, "", version)
+        outcome(TrainingOrder { id: 0, reason: String::new(), tune: false }, "", version)
     else {
         unreachable!("a training's outcome")
     };
