@@ -46,6 +46,8 @@ mod skip;
 mod steady;
 #[path = "cli/tasks.rs"]
 mod tasks;
+#[path = "cli/tuning.rs"]
+mod tuning;
 #[path = "cli/update.rs"]
 mod update;
 #[path = "cli/usage.rs"]

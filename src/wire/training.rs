@@ -117,6 +117,14 @@ pub struct SecondPhase {
     pub tune_reason: String,
 }
 
+impl SecondPhase {
+    /// Of one that was not run, for this reason.
+    #[must_use]
+    pub fn not_run(reason: String) -> Self {
+        Self { phase: 2, epochs: Vec::new(), phases: Vec::new(), tuned: false, tune_reason: reason }
+    }
+}
+
 /// One epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -109,6 +109,9 @@ fn a_head_with_its_own_last_layers_serves_is_shown_and_is_rolled_back() {
     let log = std::fs::read_to_string(stage.home.log()).unwrap();
     assert!(!log.contains("answer by their first phase"), "{log}");
 
+    let exported = stage.ears.ask("export", "export");
+    assert_eq!((&exported["status"], &exported["data"]["head"]["id"]), (&json!("ok"), &json!(id)), "{exported}");
+
     assert_eq!(stage.ears.ask("rollback", "back")["status"], "ok");
     stage.ears.wait("info", "with the former head", |info| info["head"]["version"] == json!(version - 1));
     let path = stage.home.put("newer.jpg", &picture(Part::Nut, 901));

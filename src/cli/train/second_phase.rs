@@ -56,9 +56,15 @@ impl FirstPhase<'_> {
         output.say(&format!("phase 2: the head and the {layers} of the backbone, at {:e}", settings.learning_rate));
         let started = Instant::now();
         let manifest = embeddings.backbone();
-        let refused = |error: NoTail| Failure::failed(format!("cannot tune {}: {error}", manifest.name));
         let threads = config.map_or(1, |config| config.backbone.threads);
-        let mut trunk = Trunk::open(manifest, settings.layers, threads).map_err(refused)?;
+        let mut trunk = match Trunk::open(manifest, settings.layers, threads) {
+            Ok(trunk) => trunk,
+            Err(NoTail::Open(error)) => return Err(error.into()),
+            Err(why) => {
+                let figures = record.figures.clone();
+                return Ok(Tuned { record: record.clone(), figures, report: SecondPhase::not_run(why.to_string()) });
+            }
+        };
         let latents = self.latents(&mut trunk, settings.views, output)?;
         let train::Tuned { tail, mut fitted, epochs } =
             tune_with_progress(data, &latents, &trunk.network, first, &settings, output)?;

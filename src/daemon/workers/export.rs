@@ -50,6 +50,7 @@ pub(crate) fn export(source: &Source<'_>, head: &HeadRef, folder: &Path) -> Resu
     let stored = reader.head(task, head.version)?.ok_or_else(|| ExportError::Gone { head: head.clone() })?;
     let record =
         HeadRecord::from_bytes(&stored.bytes).map_err(|source| ExportError::Head { head: head.clone(), source })?;
+    let manifest = &manifest.clone().with_tail(record.tail().cloned());
     let proof = Proof::prepare(manifest, threads, &record)?;
     let (bytes, _) = crate::backbone::read(manifest)?;
     let model = with_head(&bytes, manifest, proof.cut(), &record)?;

@@ -127,7 +127,7 @@ pub(super) fn with_second_phase(
         }
     };
     Ok(found.map(|found| match found {
-        Err(reason) => Phases { report: Some(not_run(reason)), ..first },
+        Err(reason) => Phases { report: Some(SecondPhase::not_run(reason)), ..first },
         Ok(second) if second.verdict.promote => Phases {
             data: second.data,
             fitted: second.fitted,
@@ -193,11 +193,6 @@ fn second_phase(
     let report = report(&epochs, [compared.champion, compared.challenger], seconds, &compared.verdict);
     let tuning = Tuning { tail, first: first.dense, figures };
     Ok(Some(Ok(Second { data, fitted, tuning, verdict: compared.verdict, report })))
-}
-
-/// The report of a second phase that was not run, for this reason.
-fn not_run(reason: String) -> SecondPhase {
-    SecondPhase { phase: 2, epochs: Vec::new(), phases: Vec::new(), tuned: false, tune_reason: reason }
 }
 
 fn report(epochs: &[Epoch], figures: [Option<Figures>; 2], seconds: [f64; 2], verdict: &Verdict) -> SecondPhase {
