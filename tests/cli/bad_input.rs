@@ -52,7 +52,7 @@ fn a_model_that_differs_from_its_manifest_ends_with_78() {
     desk.fails(
         "train train --backbone defualt",
         78,
-        &["\"defualt\"", "default, default-int8, fast, faster, photo, photo-int8; give one"],
+        &["\"defualt\"", "default, default-inner, default-int8, fast, faster, photo, photo-inner, photo-int8, photo-int8-inner; give one"],
     );
     desk.fails("backbone inspect m/cut.onnx", 1, &["truncated after 50000 bytes", "copy it again"]);
     desk.fails("backbone inspect gone", 1, &["cannot read the model gone", "give the path"]);

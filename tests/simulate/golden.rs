@@ -23,7 +23,7 @@ pub const LIVES: u64 = 200;
 const PROSE: [&str; 4] = ["reason", "message", "error", "text"];
 
 /// Requests that `info` lists and nobody sends in these lives.
-const UNUSED: [&str; 2] = ["exclude", "config"];
+const UNUSED: [&str; 3] = ["exclude", "config", "tune"];
 
 /// What one life did so far.
 #[derive(Clone, Default)]

@@ -395,7 +395,7 @@ fn classes_twice_or_out_of_order_and_shapes_that_disagree_are_refused() {
 
 #[test]
 fn a_newer_format_is_not_reported_as_a_damaged_file() {
-    assert!(refusal(&edited(|document| document["format"] = 3.into())).contains("format 3"));
+    assert!(refusal(&edited(|document| document["format"] = 4.into())).contains("format 4"));
     assert!(refusal(&edited(|document| document["format"] = 0.into())).contains("format 0"));
     assert!(refusal(&edited(|document| *document = serde_json::json!({}))).contains("does not describe"));
 }
