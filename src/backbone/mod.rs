@@ -8,7 +8,7 @@ pub mod bundled;
 #[cfg(test)]
 #[allow(dead_code, reason = "shared with the tests that run such files")]
 #[path = "../../tests/support/onnx.rs"]
-mod drawn;
+pub(crate) mod drawn;
 mod export;
 mod inner;
 mod inspect;

@@ -131,6 +131,15 @@ fn a_weight_in_half_precision_is_named_as_in_the_file_and_widened() {
     assert!(tail.weights[0].values.iter().all(|value| value.abs() <= 0.5 && *value != 0.0));
 }
 
+#[test]
+fn a_weight_that_a_constant_step_holds_stays_as_it_is() {
+    let net = Net::default().input("input", "n 2 2 2").node("Relu", "input", "cut");
+    let net = net.node_with("Constant", "", "w", &[Attribute::Floats("value", &[6, 2, 1, 1])]);
+    let net = net.weight("b", &[6]).node("Conv", "cut w b", "last");
+    let network = network(&pooled(net, "last").bytes(), "cut", [2, 2, 2], TailLayers::LastConv).unwrap();
+    assert_eq!(trained(&network), ["b"]);
+}
+
 /// Every form of the activation, of 1 and -2, behind a convolution by 1: 4 / 6 and -2 / 6.
 #[test]
 fn a_hard_swish_is_known_however_it_is_written() {

@@ -96,7 +96,9 @@ pub enum BadModel {
         near: String,
     },
     /// It has no such weight, or one of another shape.
-    #[error("the model has no weight {weight:?} of the shape that the head's tail has: it is of another backbone")]
+    #[error(
+        "the model has no weight {weight:?} of the shape that the head's tail has: use the backbone that the head was trained on"
+    )]
     UnknownWeight {
         /// The name.
         weight: String,

@@ -9,17 +9,11 @@ use super::wire::{Field, Value, fields, put_bytes};
 use crate::head::Tail;
 
 /// The model in `bytes`, in which `tensor` is the embedding, with the layers between the beginning of each of `tails` and the
-/// embedding once more, with the tail's weights; what they make follows as further outputs. And the names of these, in
-/// the order of `tails`.
+/// embedding once more, with the tail's weights; what they make follows as further outputs, in the order of `tails`.
 ///
 /// # Errors
 /// [`BadModel`] when a tail begins nowhere in this model, or has weights that it does not.
-pub fn with_tails(
-    bytes: &[u8],
-    graph: &Graph,
-    tensor: &str,
-    tails: &[&Tail],
-) -> Result<(Vec<u8>, Vec<String>), BadModel> {
+pub fn with_tails(bytes: &[u8], graph: &Graph, tensor: &str, tails: &[&Tail]) -> Result<Vec<u8>, BadModel> {
     let fields_of_graph = graph_fields(bytes)?;
     let nodes: Vec<Field<'_>> = fields_of_graph
         .iter()
@@ -27,7 +21,6 @@ pub fn with_tails(
         .copied()
         .collect();
     let mut more = Vec::new();
-    let mut outputs = Vec::new();
     for (place, tail) in tails.iter().enumerate() {
         let copy = Copy::of(graph, tensor, tail, place)?;
         for weight in &tail.weights {
@@ -39,11 +32,9 @@ pub fn with_tails(
                 put_bytes(&mut more, NODE, &copy.node(message));
             }
         }
-        let output = copy.renamed(tensor);
         let mut info = Vec::new();
-        put_bytes(&mut info, 1, output.as_bytes());
+        put_bytes(&mut info, 1, copy.renamed(tensor).as_bytes());
         put_bytes(&mut more, OUTPUT, &info);
-        outputs.push(output);
     }
     let mut whole: Vec<u8> = fields_of_graph.iter().flat_map(|field| field.raw).copied().collect();
     whole.extend(more);
@@ -52,7 +43,7 @@ pub fn with_tails(
         model.extend_from_slice(field.raw);
     }
     put_bytes(&mut model, GRAPH, &whole);
-    Ok((model, outputs))
+    Ok(model)
 }
 
 /// The layers of a tail, to be written once more.

@@ -44,15 +44,22 @@ impl TailedEmbedder for OnnxBackbone {
 }
 
 impl OnnxBackbone {
+    /// Whether the network makes its embedding in float32, so that other weights of its last layers can take the place of
+    /// its own.
+    #[must_use]
+    pub fn is_float32(&self) -> bool {
+        self.cut.embedding.widening.is_none()
+    }
+
     /// Runs the model with these tails from now on; the session before.
     fn reopened(&mut self, tails: &[&Tail]) -> Result<ort::session::Session, Box<dyn std::error::Error + Send + Sync>> {
         let (bytes, graph) = read(&self.manifest)?;
         let mut model = expose(&bytes, &graph, &self.embedding.tensors())?;
         if !tails.is_empty() {
-            if self.cut.embedding.widening.is_some() {
-                return Err("the embedding is no float32".into());
+            if !self.is_float32() {
+                return Err("the embedding is no float32; use the same model in float32".into());
             }
-            model = with_tails(&model, &Graph::read(&model)?, &self.embedding.tensor, tails)?.0;
+            model = with_tails(&model, &Graph::read(&model)?, &self.embedding.tensor, tails)?;
         }
         let opened = session(&environment()?, &model, self.threads, Level::All).map_err(RuntimeMessage::from)?;
         Ok(std::mem::replace(&mut self.session, opened))

@@ -269,7 +269,8 @@ impl<'g> Reading<'g> {
         let inside = |reader: &usize| self.inside.contains(reader) || chain.contains(reader);
         let reads = |name: &str| self.readers.get(name).is_none_or(|readers| readers.iter().all(inside));
         let made = chain.iter().flat_map(|place| &self.graph.nodes[*place].outputs);
-        let is_own = reads(name) && made.into_iter().all(|name| reads(name));
+        // What a Constant step holds is no entry of the file that another one could take the place of.
+        let is_own = self.flow.place(name).is_none() && reads(name) && made.into_iter().all(|name| reads(name));
         let is_trained = is_own && self.only.is_none_or(|only| only == place);
         Ok(Constant { weight: TailWeight { name: name.to_owned(), ..weight }, is_trained })
     }

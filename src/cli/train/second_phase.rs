@@ -17,9 +17,9 @@ use crate::eval::gate::Rules;
 use crate::eval::{calibrate, compare_phases};
 use crate::head::{Figures, HeadRecord, Tuning};
 use crate::shared::settings::tune_settings;
-use crate::shared::tuning::{NoTail, Trunk};
-use crate::train::{self, Dataset, Epoch, Fitted, Latents, Progress, Schedule, TailNetwork, TuneSettings, tune};
-use crate::wire::{EpochFigures, PhaseFigures, SecondPhase};
+use crate::shared::tuning::{NoTail, Trunk, report};
+use crate::train::{self, Dataset, Fitted, Latents, Progress, Schedule, TailNetwork, TuneSettings, tune};
+use crate::wire::SecondPhase;
 use crate::words::SampleId;
 
 /// A training whose first phase has ended.
@@ -78,16 +78,7 @@ impl FirstPhase<'_> {
             figures = measure(&mut tuned, &fitted.dense, dir, command.seed, output)?.figures;
         }
         let phases = [(of_first.clone(), record.training.fit_seconds), (figures.clone(), fitted.facts.fit_seconds)];
-        let phase = |(phase, (figures, fit_seconds)): (u8, (Option<Figures>, f64))| {
-            figures.map(|figures| PhaseFigures { phase, fit_seconds, figures })
-        };
-        let report = SecondPhase {
-            phase: 2,
-            epochs: epochs.iter().map(|&Epoch { loss, accuracy, .. }| EpochFigures { loss, accuracy }).collect(),
-            phases: (1..).zip(phases).filter_map(phase).collect(),
-            tuned: compared.verdict.promote,
-            tune_reason: compared.verdict.reason,
-        };
+        let report = report(&epochs, phases, compared.verdict.promote, compared.verdict.reason);
         let calibration = calibrate(data, &fitted, command.seed);
         let record = HeadRecord {
             manifest: embeddings.manifest(),

@@ -11,14 +11,14 @@ use super::train::TrainerSettings;
 use crate::backbone::{Manifest, OnnxBackbone};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, compare, compare_across, compare_phases};
-use crate::head::{Calibration, Figures, HeadRecord, Tuning};
+use crate::head::{Calibration, HeadRecord, Tuning};
 use crate::image::{self, Limits, Rgb};
 use crate::ports::Embedder as _;
 use crate::shared::files::living;
-use crate::shared::tuning::Trunk;
+use crate::shared::tuning::{Trunk, report};
 use crate::store::{Cache, CacheOptions, Reader, SpacesInUse, StoreError};
-use crate::train::{Dataset, Epoch, FitError, Fitted, Latents, Progress, TuneError, TuneSettings, Tuned, tune};
-use crate::wire::{EpochFigures, PhaseFigures, SecondPhase};
+use crate::train::{Dataset, FitError, Fitted, Latents, Progress, TuneError, TuneSettings, Tuned, tune};
+use crate::wire::SecondPhase;
 use crate::words::{Digest, EmbeddingSpace, Precision, Region, SampleId, TaskId, Timestamp};
 
 /// Images a class in the mean below which there is no second phase: it learns them by heart.
@@ -121,7 +121,10 @@ pub(super) fn with_second_phase(
     progress: impl Fn(f64),
 ) -> Result<Option<Phases>, AnyError> {
     let found = match pictures.and_then(|pictures| Some((pictures, pictures.region.as_ref()?))) {
-        None => Some(Err("the task looks at several regions, and only a task of one has a second phase".into())),
+        None => Some(Err(
+            "the task looks at several regions, and only a task of one has a second phase; set training.tune.when to never"
+                .into(),
+        )),
         Some((pictures, region)) => {
             second_phase((&first.data, &first.fitted, version), region, pictures, settings, control, progress)?
         }
@@ -153,11 +156,16 @@ fn second_phase(
 ) -> Result<Option<Result<Second, String>>, AnyError> {
     let TunerSettings { recipe, manifest, threads, .. } = &settings.tuner;
     if first.facts.kind != "softmax" {
-        return Ok(Some(Err(format!("a head of kind {} has no second phase", first.facts.kind))));
+        return Ok(Some(Err(format!(
+            "a head of kind {} has no second phase; set training.head to softmax",
+            first.facts.kind
+        ))));
     }
     if data.n() < ENOUGH * data.classes().len() {
         let (found, wanted) = (data.n(), ENOUGH * data.classes().len());
-        return Ok(Some(Err(format!("too few labels: {found} images, {wanted} are needed for these classes"))));
+        return Ok(Some(Err(format!(
+            "too few labels: {found} of the {wanted} images that these classes need; label more"
+        ))));
     }
     let mut trunk = match Trunk::open(manifest, recipe.layers, *threads) {
         Ok(trunk) => trunk,
@@ -188,24 +196,11 @@ fn second_phase(
     let record =
         first.clone().into_record(version, Timestamp(0), settings.backbone.clone(), None, Calibration::default());
     let compared = compare_phases(&data, &fitted, version, &record, &settings.rules);
-    let seconds = [first.facts.fit_seconds, fitted.facts.fit_seconds];
     let figures = compared.champion.clone();
-    let report = report(&epochs, [compared.champion, compared.challenger], seconds, &compared.verdict);
+    let phases = [(compared.champion, first.facts.fit_seconds), (compared.challenger, fitted.facts.fit_seconds)];
+    let report = report(&epochs, phases, compared.verdict.promote, compared.verdict.reason.clone());
     let tuning = Tuning { tail, first: first.dense, figures };
     Ok(Some(Ok(Second { data, fitted, tuning, verdict: compared.verdict, report })))
-}
-
-fn report(epochs: &[Epoch], figures: [Option<Figures>; 2], seconds: [f64; 2], verdict: &Verdict) -> SecondPhase {
-    let phase = |(phase, (figures, fit_seconds)): (u8, (Option<Figures>, f64))| {
-        figures.map(|figures| PhaseFigures { phase, fit_seconds, figures })
-    };
-    SecondPhase {
-        phase: 2,
-        epochs: epochs.iter().map(|&Epoch { loss, accuracy, .. }| EpochFigures { loss, accuracy }).collect(),
-        phases: (1..).zip(figures.into_iter().zip(seconds)).filter_map(phase).collect(),
-        tuned: verdict.promote,
-        tune_reason: verdict.reason.clone(),
-    }
 }
 
 /// Trains by the `recipe`, with the pauses and the time limit of `training.*`; `None` when the job was cancelled.

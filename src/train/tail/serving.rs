@@ -1,4 +1,5 @@
-//! A tuned tail in service: embeddings of pictures from their inner values.
+//! Embeddings and gradients of a tail by our own code, as training computes them: what tests and benchmarks compare with ONNX
+//! Runtime, which serves tuned heads, and with other frameworks.
 
 use super::network::{ForeignTail, TailNetwork};
 use super::workspace::Workspace;
