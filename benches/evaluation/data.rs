@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use edgetuned::head::BackboneRef;
-use edgetuned::image::{Limits, decode};
+use edgetuned::image::{Limits, Rgb, decode};
 use edgetuned::ports::Embedder;
 use edgetuned::store::{Cache, CacheOptions, Precision};
 use edgetuned::train::{Dataset, Grouper};
@@ -163,10 +163,20 @@ impl Data {
     }
 }
 
+/// The pictures of a split, in its order.
+pub fn pictures(split: &str) -> impl Iterator<Item = Rgb> {
+    let lines = lines(&shared(), split).expect("it was read before");
+    lines.into_iter().map(|(path, _)| picture(&path).expect("the photographs are whole"))
+}
+
+fn shared() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data")
+}
+
 /// Everything, once for each backbone; `None` where the data are not.
 pub fn load() -> Result<Option<Data>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data = root.join("../shared/data");
+    let data = shared();
     if !data.is_dir() {
         return Ok(None);
     }
@@ -226,12 +236,10 @@ fn photographs(name: &str, manifest: &Manifest, data: &Path, cache: &Path) -> Re
 fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str) -> Result<Set, Box<dyn Error>> {
     let mut files: Vec<(PathBuf, SampleId)> = Vec::new();
     let mut labels = Vec::new();
-    for line in std::fs::read_to_string(data.join(format!("splits/{split}.txt")))?.lines() {
-        let (path, label) = line.split_once('\t').ok_or("a line is a path, a tab and a label")?;
-        let path = data.join(path);
+    for (path, label) in lines(data, split)? {
         let id = SampleId::of(&std::fs::read(&path)?);
         files.push((path, id));
-        labels.push(Label::new(label)?);
+        labels.push(label);
     }
     let mut missing = Vec::new();
     for (path, id) in &files {
@@ -240,11 +248,10 @@ fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str)
         }
     }
     let mut embedded = Vec::new();
-    let read = |path: &Path| decode(&std::fs::read(path)?, &Limits::default()).map_err(std::io::Error::other);
     embed_all(
         backbone,
         missing,
-        |(path, _)| read(path),
+        |(path, _)| picture(path),
         |(_, id), result| {
             embedded.push((id, result.expect("the photographs are whole")));
             ControlFlow::Continue(())
@@ -261,4 +268,18 @@ fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str)
     let space = backbone.space();
     let z = Array2::from_shape_vec((files.len(), space.dim), values)?;
     Ok(Set { space, parts: backbone.parts(), z, labels, ids: files.into_iter().map(|(_, id)| id).collect(), groups })
+}
+
+/// Pictures of a split and their labels, in its order.
+fn lines(data: &Path, split: &str) -> Result<Vec<(PathBuf, Label)>, Box<dyn Error>> {
+    let text = std::fs::read_to_string(data.join(format!("splits/{split}.txt")))?;
+    let line = |line: &str| -> Result<_, Box<dyn Error>> {
+        let (path, label) = line.split_once('\t').ok_or("a line is a path, a tab and a label")?;
+        Ok((data.join(path), Label::new(label)?))
+    };
+    text.lines().map(line).collect()
+}
+
+fn picture(path: &Path) -> std::io::Result<Rgb> {
+    decode(&std::fs::read(path)?, &Limits::default()).map_err(std::io::Error::other)
 }

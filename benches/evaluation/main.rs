@@ -17,6 +17,7 @@ mod labels;
 mod parallel;
 mod peer;
 mod table;
+mod tuning;
 mod unknown;
 
 use std::error::Error;
@@ -28,13 +29,14 @@ use document::{Section, assemble, find_block, with_block};
 type Measure = fn(&Data) -> String;
 
 /// Name, heading, and what measures it.
-const SECTIONS: [(&str, &str, Measure); 6] = [
+const SECTIONS: [(&str, &str, Measure); 7] = [
     ("accuracy", "Accuracy", accuracy::section),
     ("unknown", "Images of no known class", unknown::section),
     ("calibration", "Calibration and sets", calibration::section),
     ("incremental", "Classes that arrive one after another", incremental::section),
     ("drift", "Drift", drift::section),
     ("labels", "Wrong labels, and which images to label", labels::section),
+    ("tuning", "The second phase", tuning::section),
 ];
 
 /// Sections that other programs write, behind those of this one.

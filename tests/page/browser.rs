@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -170,19 +170,22 @@ impl Browser {
         found["value"].take()
     }
 
-    /// Waits in the page until an expression is true; its value.
+    /// Waits until an expression is true in the page that is there; its value. It is asked anew each time, since a page
+    /// that is left takes what was begun in it along.
     pub fn until(&self, expression: &str, what: &str) -> Value {
-        let found = self.value(&format!(
-            "await new Promise((resolve) => {{ const until = performance.now() + {}; const look = () => {{ \
-             let value; try {{ value = {expression}; }} catch {{ value = null; }} \
-             if (value) resolve(value); else if (performance.now() > until) resolve(null); else setTimeout(look, 20); }}; look(); }})",
-            PATIENCE.as_millis() * 2 / 5
-        ));
-        if found.is_null() {
-            let text = self.value("document.body.innerText");
-            panic!("{what} never came ({expression}); wrong: {}; the page:\n{text}", self.value("globalThis.wrong"));
+        let script = format!("try {{ return ({expression}); }} catch {{ return null; }}");
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = self.runtime.block_on(async { timeout(PATIENCE, self.client.execute(&script, vec![])).await });
+            match found {
+                Ok(Ok(found)) if is_true(&found) => return found,
+                _ if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+                Ok(Ok(_)) => break,
+                failed => panic!("{what}: {failed:?}"),
+            }
         }
-        found
+        let text = self.value("document.body.innerText");
+        panic!("{what} never came ({expression}); wrong: {}; the page:\n{text}", self.value("globalThis.wrong"));
     }
 
     /// Presses keys, one after another: characters, or names such as `Enter`.
@@ -314,6 +317,11 @@ impl Browser {
     pub fn close(self) {
         let _ = self.runtime.block_on(async { timeout(Duration::from_secs(5), self.client.close()).await });
     }
+}
+
+/// Whether JavaScript takes a value for true.
+fn is_true(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Bool(false)) && *value != json!(0) && *value != json!("")
 }
 
 /// What keyboards send for it.

@@ -34,5 +34,8 @@ fn the_form_signs_in_with_the_token_alone_and_the_page_signs_out() {
     assert_eq!(browser.value("(await fetch('api/v1/status')).status"), json!(401), "the session is over");
     browser.visit(&stage.address());
     at("/login");
+    // Waiting outlives the page in which it began.
+    browser.value("void setTimeout(() => location.assign('/login?later'), 300)");
+    browser.until("location.search === '?later'", "the page that comes later");
     browser.close();
 }
