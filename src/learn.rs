@@ -5,6 +5,7 @@
 //! fitted, at [`eval`] for how it is judged.
 
 pub mod eval;
+pub mod fleet;
 pub mod head;
 pub mod image;
 pub mod train;

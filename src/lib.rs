@@ -2,7 +2,7 @@
 //!
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
 //! device. `ARCHITECTURE.md` says which module does what; dependencies run one way:
-//! words <- pure (`image`, `head`, `train`, `eval`, `wire`, `update`, `config`, `engine`) <- `ports` <- adapters
+//! words <- pure (`image`, `head`, `train`, `eval`, `fleet`, `wire`, `update`, `config`, `engine`) <- `ports` <- adapters
 //! (`backbone`, `store`, `watch`, `source`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
 
 pub mod backbone;
@@ -21,4 +21,4 @@ pub mod update;
 pub mod watch;
 pub mod wire;
 
-pub use edgetuned_learn::{eval, head, image, train, words};
+pub use edgetuned_learn::{eval, fleet, head, image, train, words};

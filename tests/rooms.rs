@@ -16,13 +16,14 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
     ("train", &["words", "head"]),
     ("eval", &["words", "head", "train"]),
-    ("wire", &["words", "head"]),
+    ("fleet", &["words", "head", "train"]),
+    ("wire", &["words", "head", "fleet"]),
     ("update", &["words", "head", "wire"]),
     ("engine", &["words", "head", "eval", "wire", "update"]),
     ("config", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),
@@ -37,28 +38,28 @@ const ARROWS: [(&str, &[&str]); 20] = [
     (
         "shared",
         &[
-            "words", "image", "head", "train", "wire", "update", "config", "engine", "ports", "backbone", "store",
-            "watch", "mqtt",
+            "words", "image", "head", "train", "fleet", "wire", "update", "config", "engine", "ports", "backbone",
+            "store", "watch", "mqtt",
         ],
     ),
     (
         "daemon",
         &[
-            "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "source", "mqtt", "http", "systemd", "shared",
+            "words", "image", "head", "train", "eval", "fleet", "wire", "update", "config", "engine", "ports",
+            "backbone", "store", "watch", "source", "mqtt", "http", "systemd", "shared",
         ],
     ),
     (
         "cli",
         &[
-            "words", "image", "head", "train", "eval", "wire", "update", "config", "engine", "ports", "backbone",
-            "store", "watch", "source", "mqtt", "http", "systemd", "shared", "daemon",
+            "words", "image", "head", "train", "eval", "fleet", "wire", "update", "config", "engine", "ports",
+            "backbone", "store", "watch", "source", "mqtt", "http", "systemd", "shared", "daemon",
         ],
     ),
 ];
 
 /// Rooms that decide and touch nothing.
-const PURE: [&str; 9] = ["words", "image", "head", "train", "eval", "wire", "update", "config", "engine"];
+const PURE: [&str; 10] = ["words", "image", "head", "train", "eval", "fleet", "wire", "update", "config", "engine"];
 
 /// Crates that reach the world.
 const WORLDLY_CRATES: [&str; 8] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper", "ureq"];

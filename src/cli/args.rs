@@ -78,6 +78,14 @@ Examples:
     Ctl(super::ctl::Ctl),
     /// List, export and import samples and their labels; undo label changes
     Samples(super::samples::Samples),
+    /// Write the sums of this device's labelled images, for a fleet
+    #[command(
+        after_help = "Example:\n  edgetuned statistics --out line-3.safetensors\n\nIt needs fleet.share: true. docs/fleet.md says what the file reveals."
+    )]
+    Statistics(super::statistics::Statistics),
+    /// Collect, merge and look after many devices
+    #[command(subcommand)]
+    Fleet(super::fleet::Fleet),
     /// Sign, verify and publish updates of heads and backbones
     #[command(subcommand)]
     Update(super::update::Update),

@@ -15,9 +15,10 @@ use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, one_line};
 use super::output::Output;
+use super::statistics::{self, StatisticsFile};
 use crate::config::Config;
 use crate::http::PREFIX;
-use crate::wire::command::{self, Effect, Spec};
+use crate::wire::command::{self, Effect, STATISTICS_MAX, Spec, StatisticsPart};
 use crate::wire::{Answer, Command, ImagePrefix};
 use crate::words::{Digest, TaskId};
 use client::{Client, Frame};
@@ -120,6 +121,8 @@ pub enum CtlCommand {
     },
     /// Write backbone and head in service as one ONNX file into the state folder
     Export,
+    /// Write the sums of the labelled images, for a fleet, to a file
+    Statistics(StatisticsFile),
     /// Read the configuration again
     Reload,
     /// Show the results of the latest trainings, newest first
@@ -258,9 +261,28 @@ pub fn ctl(args: &Args, ctl: &Ctl, output: Output) -> Result<(), Failure> {
     if let CtlCommand::Get { path } = command {
         return print::body(&client.get(&with_task(path, ctl.task.as_ref()))?, output);
     }
+    if let CtlCommand::Statistics(file) = command {
+        return statistics::write(&file.out, &shared(&client, file, ctl.task.as_ref())?, output);
+    }
     let (name, arguments) = asked(ctl)?;
     let data = data(client.ask(&name, arguments)?)?;
     print::print(command, &data, output)
+}
+
+/// The statistics file of the daemon, in one part.
+fn shared(client: &Client, file: &StatisticsFile, task: Option<&TaskId>) -> Result<Vec<u8>, Failure> {
+    let mut arguments = Map::from_iter([("length".to_owned(), json!(STATISTICS_MAX))]);
+    arguments.extend(file.values.map(|values| ("values".to_owned(), json!(values))));
+    arguments.extend(task.map(|task| ("task".to_owned(), json!(task))));
+    let data = data(client.ask(command::Statistics::NAME, arguments)?)?;
+    let part: StatisticsPart = serde_json::from_value(data).map_err(Failure::failed)?;
+    let bytes = part.decoded().filter(|bytes| bytes.len() as u64 == part.bytes);
+    bytes.ok_or_else(|| {
+        Failure::failed(format!(
+            "the statistics have {} bytes, too many for one answer; shorten them with --values",
+            part.bytes
+        ))
+    })
 }
 
 /// Where reports of the past are read.
@@ -336,7 +358,11 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
         CtlCommand::Predict { image } => (command::Predict::NAME, json!({ "image": image })),
         CtlCommand::Export => (command::Export::NAME, json!({})),
         CtlCommand::Reload => (command::Reload::NAME, json!({})),
-        CtlCommand::Watch | CtlCommand::Get { .. } | CtlCommand::Trainings(_) | CtlCommand::Events(_) => {
+        CtlCommand::Watch
+        | CtlCommand::Get { .. }
+        | CtlCommand::Trainings(_)
+        | CtlCommand::Events(_)
+        | CtlCommand::Statistics(_) => {
             unreachable!("it is no request")
         }
         CtlCommand::Request { name, arguments } => {

@@ -16,6 +16,7 @@ mod evaluate;
 mod export;
 mod failure;
 mod figures;
+mod fleet;
 mod heads;
 mod log;
 mod output;
@@ -24,6 +25,7 @@ mod predict;
 mod regions;
 mod report;
 mod samples;
+mod statistics;
 mod task;
 mod train;
 mod update;
@@ -75,6 +77,8 @@ pub fn main() -> ExitCode {
         Command::Heads(command) => heads::heads(&args, command, output),
         Command::Ctl(ctl) => ctl::ctl(&args, ctl, output),
         Command::Samples(command) => samples::samples(&args, command, output),
+        Command::Statistics(command) => statistics::statistics(&args, command, output),
+        Command::Fleet(command) => fleet::fleet(command, output),
         Command::Update(command) => update::update(&args, command, output),
     };
     match ended {

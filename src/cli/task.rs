@@ -55,6 +55,11 @@ impl Meant {
         &self.task.id
     }
 
+    /// Its settings.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
     /// Its name where the configuration names tasks.
     pub fn name(&self) -> Option<&TaskId> {
         Some(&self.task.id).filter(|_| self.is_named)

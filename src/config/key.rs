@@ -321,7 +321,8 @@ mod tests {
     fn keys_of_a_section_stand_together_and_none_comes_twice() {
         let sections: Vec<_> = below("");
         let expected =
-            "device backbone watch store training promotion prediction mqtt http updates sources tasks".split(' ');
+            "device backbone watch store training promotion prediction mqtt http fleet updates sources tasks"
+                .split(' ');
         assert_eq!(sections, expected.collect::<Vec<_>>());
         for (at, key) in KEYS.iter().enumerate() {
             assert!(KEYS[..at].iter().all(|former| former.name != key.name), "{}", key.name);

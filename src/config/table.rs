@@ -191,6 +191,12 @@ keys! {
         trusted_proxies: Vec<Network> = "[]", networks(64), "Addresses whose X-Forwarded headers count.";
     }
 
+    /// What the device shares with others of a fleet.
+    "fleet" Fleet {
+        share: bool = "false", BOOL, "Whether sums of labelled images may leave the device.";
+        min_class_count: u64 = "20", integer(2, 1_000_000), "A class with fewer images is left out of them.";
+    }
+
     /// Signed updates.
     "updates" Updates {
         trusted_keys: Vec<PathBuf> = "[]", paths(16), "PEM files with the public keys that may sign updates.";
@@ -270,6 +276,8 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// HTTP over the network.
     pub http: Door,
+    /// What leaves the device for its fleet.
+    pub fleet: Fleet,
     /// Keys that may sign updates; without any trusted key there are no updates.
     pub updates: Updates,
     /// Images that come otherwise than as files.
@@ -291,6 +299,7 @@ impl Config {
             prediction: Prediction::read(values),
             mqtt: (*values.value("mqtt.url") != Value::Null).then(|| Mqtt::read(values)),
             http: Door::read(values),
+            fleet: Fleet::read(values),
             updates: Updates::read(values),
             sources: values.items("sources").iter().map(ImageSource::read).collect(),
             tasks: values.items("tasks").iter().map(|task| Task::read(task, values)).collect(),
@@ -310,6 +319,7 @@ impl Config {
             "prediction": self.prediction.to_json(),
             "mqtt": self.mqtt.as_ref().map_or_else(|| json!({ "url": null }), Mqtt::to_json),
             "http": self.http.to_json(),
+            "fleet": self.fleet.to_json(),
             "updates": self.updates.to_json(),
         });
         // Who has none of these is told nothing of them.

@@ -88,6 +88,7 @@ pub(super) fn engine(
         base: base(config)?,
         device_name: config.device.name.clone(),
         home_assistant: config.mqtt.as_ref().is_some_and(|mqtt| mqtt.home_assistant),
+        share: config.fleet.share.then_some(config.fleet.min_class_count),
         updates: updates(config)?,
         configuration: config.to_json(),
         configure,

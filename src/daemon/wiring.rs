@@ -21,6 +21,7 @@ use super::startup::StartPlan;
 use super::view_plan::ViewPlan;
 use super::views::StoredViews;
 use super::workers::backbone_swap::BackboneDir;
+use super::workers::fleet::StatisticsFile;
 use super::workers::ingest::{self, Groupers, Ingest};
 use super::workers::online_learning::{self, TaskParts};
 use super::workers::query::{self, QueryWorker};
@@ -266,7 +267,12 @@ impl<'a> Wiring<'a> {
             manifest,
             threads: self.config.backbone.threads,
             exports: self.config.store.path.join(files::EXPORTS),
-            seeds: self.tasks.iter().map(|task| (task.id.clone(), task.training.seed)).collect(),
+            trainings: self
+                .tasks
+                .iter()
+                .map(|task| (task.id.clone(), (task.training.max_samples, task.training.seed)))
+                .collect(),
+            statistics: StatisticsFile::default(),
             views: RootViews {
                 roots: self.config.watch.iter().map(|watch| watch.path.clone()).collect(),
                 plan: self.plan.clone(),

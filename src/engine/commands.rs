@@ -89,6 +89,12 @@ impl Engine {
                 Outcome::Done(Answer::error(ErrorCode::NotPossible, Purged::still_there(&purge.task)))
             }
             Command::Purge(purge) => Outcome::Later(Query::Purge(purge.task.clone())),
+            Command::Statistics(part) => shared(cx, |min_class_count| Query::Statistics {
+                task: task.clone(),
+                min_class_count,
+                part: part.clone(),
+            }),
+            Command::Score(score) => shared(cx, |_| Query::Score(task.clone(), score.head.clone())),
             Command::Unknown => {
                 let reason = format!("there is no request/{}; there are {}", request.name, Command::NAMES.join(", "));
                 Outcome::Done(Answer::error(ErrorCode::UnknownRequest, reason))
@@ -168,6 +174,17 @@ impl Engine {
             broker: cx.link(),
             broker_reason: cx.broker_reason(),
             alerts: cx.raised(),
+        }
+    }
+}
+
+/// What is found out for a fleet, where the device shares anything.
+fn shared(cx: &Cx<'_>, query: impl FnOnce(u64) -> Query) -> Outcome {
+    match cx.settings().share {
+        Some(min_class_count) => Outcome::Later(query(min_class_count)),
+        None => {
+            let reason = "this device shares nothing; set fleet.share: true in its own configuration to change that";
+            Outcome::Done(Answer::error(ErrorCode::NotPossible, reason))
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub device_name: String,
     /// Whether the device announces itself to Home Assistant.
     pub home_assistant: bool,
+    /// Images that a class has at least when its sums leave the device; `None` where none may.
+    pub share: Option<u64>,
     /// Who may sign updates, and what of them fits.
     pub updates: UpdateSettings,
     /// The configuration without secrets, for `info`.

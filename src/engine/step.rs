@@ -11,7 +11,7 @@ use super::note::Note;
 use super::remote::SwapOrder;
 use super::write::{TrainingOrder, Write};
 use crate::update::Manifest;
-use crate::wire::{EventReport, Response, Topic};
+use crate::wire::{EventReport, Response, Topic, command};
 use crate::words::{Digest, HeadRef, Label, SampleId, SourceId, TaskId, Timestamp};
 
 /// What one event, or several in a row, ask for.
@@ -242,4 +242,16 @@ pub enum Query {
     Purge(TaskId),
     /// The backbone and this head as one ONNX file, answered as [`crate::wire::Exported`].
     Export(TaskId, HeadRef),
+    /// A part of the statistics of a task, of classes with so many images at least, answered as
+    /// [`crate::wire::command::StatisticsPart`].
+    Statistics {
+        /// Of which task.
+        task: TaskId,
+        /// Images of a class at least.
+        min_class_count: u64,
+        /// Which part.
+        part: command::Statistics,
+    },
+    /// The head in this file measured on the labelled images of a task, answered as [`crate::fleet::Score`].
+    Score(TaskId, Vec<u8>),
 }

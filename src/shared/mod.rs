@@ -3,7 +3,9 @@
 
 pub mod backbone;
 pub mod files;
+pub mod fleet;
 pub mod settings;
+pub(crate) mod training_data;
 pub mod tuning;
 pub mod views;
 

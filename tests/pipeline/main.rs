@@ -28,6 +28,7 @@ mod backbone_update;
 mod configuration;
 mod credentials;
 mod ending;
+mod fleet;
 mod forgetting;
 mod frames;
 mod home_assistant;

@@ -334,6 +334,8 @@ fn asked(query: &Query) -> String {
         Query::Reload => "reload".into(),
         Query::Export(_, head) => format!("export {head}"),
         Query::Purge(task) => format!("purge {task}"),
+        Query::Statistics { part, .. } => format!("statistics {part:?}"),
+        Query::Score(_, head) => format!("score {} bytes", head.len()),
     }
 }
 

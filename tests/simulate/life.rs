@@ -52,6 +52,7 @@ pub fn settings() -> Settings {
         base: Base::new("edgetuned", "played").expect("a plain base"),
         device_name: "played".into(),
         home_assistant: true,
+        share: None,
         updates: UpdateSettings::default(),
         configuration: Value::Null,
         configure: Configure(Arc::new(judge)),

@@ -89,7 +89,7 @@ fn in_words(command: &CtlCommand, data: &Value, out: &mut Vec<u8>) -> io::Result
         CtlCommand::Reload => writeln!(out, "the configuration's files are good; they take effect now"),
         CtlCommand::Trainings(_) => trainings(&Vec::deserialize(data)?, out),
         CtlCommand::Events(_) => events(data, out),
-        CtlCommand::Watch | CtlCommand::Get { .. } | CtlCommand::Request { .. } => {
+        CtlCommand::Watch | CtlCommand::Get { .. } | CtlCommand::Statistics(_) | CtlCommand::Request { .. } => {
             serde_json::to_writer_pretty(&mut *out, data)?;
             writeln!(out)
         }

@@ -6,6 +6,7 @@
 pub(crate) mod backbone_swap;
 mod belief;
 mod export;
+pub(crate) mod fleet;
 mod frames;
 pub(crate) mod ingest;
 pub(crate) mod job;
@@ -17,7 +18,6 @@ mod review_query;
 pub(super) mod scenes;
 mod task_learner;
 pub(crate) mod train;
-mod training_data;
 pub(crate) mod tuning;
 pub(crate) mod unseen;
 pub(crate) mod update;

@@ -15,6 +15,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::export;
+use super::fleet::{self, StatisticsFile};
 use super::job::{AnyError, Panicked, catch_panic};
 use super::unseen::RootViews;
 use crate::backbone::Manifest;
@@ -25,6 +26,7 @@ use crate::engine::{
     Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, Unseen, WatchEvent, prediction_body,
 };
 use crate::head::BackboneRef;
+use crate::shared::fleet::Labelled;
 use crate::shared::{samples_of, to_purge};
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
@@ -57,8 +59,10 @@ pub(crate) struct Parts {
     pub threads: usize,
     /// The folder for exported models.
     pub exports: PathBuf,
-    /// `training.seed` of each task, which folds depend on.
-    pub seeds: BTreeMap<TaskId, u64>,
+    /// `training.max_samples` of each task, and its `training.seed`, which folds depend on.
+    pub trainings: BTreeMap<TaskId, (usize, u64)>,
+    /// The statistics that a fleet is asking for.
+    pub statistics: StatisticsFile,
     /// Which tasks look at the images of a folder.
     pub views: RootViews,
     /// Reads the configuration again.
@@ -131,6 +135,13 @@ impl Parts {
             Query::Predict(task, id) => self.predict(&task, id),
             Query::Purge(task) => self.purge(&task),
             Query::Export(task, head) => Ok(self.export(&task, &head)),
+            Query::Statistics { task, min_class_count, part } => {
+                let backbone = &self.manifest;
+                let backbone =
+                    BackboneRef { name: backbone.name.clone(), sha256: backbone.sha256, dim: backbone.space().dim };
+                Ok(self.statistics.part(&self.labelled(&task), backbone, min_class_count, &part))
+            }
+            Query::Score(task, head) => Ok(fleet::score(&self.labelled(&task), &head)),
             Query::Forget(_) => unreachable!("the online worker does that"),
             Query::Undo { .. } | Query::Backbone(_) => unreachable!("the engine makes the answer of what was found"),
             Query::Reload => Ok(match startup::read_again(&*self.read, &self.pending_config) {
@@ -143,8 +154,17 @@ impl Parts {
         answer.unwrap_or_else(|error| failed(&error))
     }
 
+    fn training(&self, task: &TaskId) -> (usize, u64) {
+        self.trainings.get(task).copied().unwrap_or_default()
+    }
+
+    fn labelled<'a>(&'a self, task: &'a TaskId) -> Labelled<'a> {
+        let (max_samples, seed) = self.training(task);
+        Labelled { reader: &self.reader, task, max_samples, seed }
+    }
+
     fn samples(&self, task: &TaskId, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
-        let seed = self.seeds.get(task).copied().unwrap_or_default();
+        let (_, seed) = self.training(task);
         let found = samples_of(&self.reader, task, choice, seed)?;
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| command::Samples::answer(&entries)))
     }
@@ -178,7 +198,7 @@ impl Parts {
 
     /// What goes with a task that the configuration has no more.
     fn purge(&self, task: &TaskId) -> Result<Answer, StoreError> {
-        let configured: Vec<TaskId> = self.seeds.keys().cloned().collect();
+        let configured: Vec<TaskId> = self.trainings.keys().cloned().collect();
         Ok(match to_purge(&self.reader, task, &configured)? {
             Ok(purged) => command::Purge::answer(&purged),
             Err(reason) => Answer::error(ErrorCode::NotFound, reason),

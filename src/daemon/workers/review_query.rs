@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, Axis};
 
-use super::training_data;
 use crate::engine::{EvictionCandidate, Review};
 use crate::eval::budget::{self, Kept};
 use crate::eval::drift::{Monitor, Reference};
 use crate::eval::next_class::{Advice, next_class};
 use crate::eval::review::{self, Doubt, DoubtedLabel, Pool, Reason};
 use crate::head::HeadRecord;
+use crate::shared::training_data;
 use crate::store::{EvictableSample, LabelledSamples, Reader, StoreError, UnlabelledSamples};
 use crate::train::LabelStats;
 use crate::wire::{MAX_REVIEW_ITEMS, ReviewAdvice, ReviewItem, ReviewNeighbour, ReviewReason};

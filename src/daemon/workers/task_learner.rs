@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::online_learning::{OBSERVED, Observed};
-use super::{review_query, training_data};
+use super::review_query;
 use crate::daemon::serving::Serving;
 use crate::engine::{EmbeddingDrift, Review, Scored};
 use crate::eval::drift::Monitor;
 use crate::head::HeadRecord;
+use crate::shared::training_data;
 use crate::store::{CurrentLabel, Reader, StoreError};
 use crate::train::{self, LabelStats, OnlineLearner};
 use crate::words::{Digest, EmbeddingSpace, SampleId, TaskId, Timestamp};

@@ -7,7 +7,6 @@ use std::sync::mpsc::SyncSender;
 
 use super::belief::Origins;
 use super::job::{self, AnyError, Control, Job, fit};
-use super::training_data;
 use super::tuning::{self, Phases, Pictures, TunerSettings};
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{Event, TrainerEvent, TrainingOrder, TrainingOutcome};
@@ -16,6 +15,7 @@ use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, held_out_answers};
 use crate::head::{BackboneRef, HeadRecord};
+use crate::shared::training_data;
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
 use crate::wire::TrainingPhase;

@@ -10,11 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::job::{self, AnyError, Control, Job};
 use super::train::{TrainerSettings, champion};
-use super::training_data;
 use super::tuning::{self, Pictures};
 use crate::engine::{Checked, CheckedHead, Event, UpdateChecked};
 use crate::eval::{Comparison, compare_pushed};
 use crate::head::{HeadRecord, SpaceMismatch};
+use crate::shared::training_data;
 use crate::store::{Reader, StoreError};
 use crate::train::{BadData, Dataset};
 use crate::update::{Code, Contents, Manifest, Refusal};

@@ -61,6 +61,7 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
         base: Base::new("edgetuned", "line-3").unwrap(),
         device_name: "Line 3".into(),
         home_assistant: true,
+        share: None,
         updates: UpdateSettings::default(),
         configuration: serde_json::Value::Null,
         configure: configure(),

@@ -55,7 +55,7 @@ fn lengths(data: &Dataset) -> Vec<f64> {
 
 /// `count` draws (count, d) from `N(0, Sigma)`, `Sigma = (1 - eps) S / (N - K) + eps tr S / (d (N - K)) I`; `None`
 /// where there is no scatter.
-fn deviations(sums: &ClassStats, count: usize, seed: u64) -> Option<Array2<f64>> {
+pub(crate) fn deviations(sums: &ClassStats, count: usize, seed: u64) -> Option<Array2<f64>> {
     let eps = sums.oas_shrinkage().min(ClassStats::MAX_SHRINKAGE);
     if sums.degrees_of_freedom() < 1.0 || sums.trace() <= 0.0 {
         return None;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use ndarray::Array2;
+
 use super::label_stats::LabelStats;
 use crate::train::Dataset;
 use crate::words::{Label, SampleId};
@@ -90,19 +92,37 @@ pub fn with_replay<R: LabelRows>(
     statistics: LabelStats,
     max: usize,
 ) -> Result<Dataset, R::Error> {
-    let inside: BTreeSet<&SampleId> = data.ids().iter().collect();
+    let Some(past) = past(stored, data.ids(), data.x(), statistics)? else { return Ok(data) };
+    let room = max.saturating_sub(data.n());
+    Ok(data.remembering(past, room))
+}
+
+/// The statistics of all labels but those of the samples `ids` (n,), whose embeddings are `x` (n, d); `None` where there are no
+/// others. `statistics` are those last written, of whatever age.
+///
+/// # Errors
+/// Those of `stored`.
+///
+/// # Panics
+/// When `statistics` are of embeddings of another width than `x`.
+pub fn past<R: LabelRows>(
+    stored: &R,
+    ids: &[SampleId],
+    x: &Array2<f32>,
+    statistics: LabelStats,
+) -> Result<Option<LabelStats>, R::Error> {
+    let inside: BTreeSet<&SampleId> = ids.iter().collect();
     if statistics.contributors().all(|(id, _)| inside.contains(id)) {
-        return Ok(data);
+        return Ok(None);
     }
     let mut statistics = catch_up(stored, &statistics, &BTreeSet::new())?.unwrap_or(statistics);
-    let rows = data.x().rows().into_iter().map(|row| row.to_slice().expect("embeddings lie row by row"));
-    let inside: Vec<(SampleId, &[f32])> = data.ids().iter().copied().zip(rows).collect();
+    let rows = x.rows().into_iter().map(|row| row.to_slice().expect("embeddings lie row by row"));
+    let inside: Vec<(SampleId, &[f32])> = ids.iter().copied().zip(rows).collect();
     // A part at a time: their copies at unit length need not all be there at once.
     for part in inside.chunks(CHUNK) {
         statistics.remove_all(part.iter().copied());
     }
-    let room = max.saturating_sub(data.n());
-    Ok(data.remembering(statistics, room))
+    Ok(Some(statistics))
 }
 
 #[cfg(test)]

@@ -236,6 +236,13 @@ impl ClassStats {
         }
     }
 
+    /// `R^T R` on and below its diagonal, row by row, of `rows` R (n, d).
+    pub(crate) fn gram(rows: &Array2<f64>) -> Vec<f64> {
+        let mut sums = Self::new(rows.ncols());
+        sums.add_gram(rows);
+        sums.scatter
+    }
+
     /// `S += R^T R` for `rows` R (n, d).
     fn add_gram(&mut self, rows: &Array2<f64>) {
         for start in (0..self.dim).step_by(TILE) {

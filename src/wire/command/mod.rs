@@ -22,6 +22,8 @@ mod rescan;
 mod review;
 mod rollback;
 mod samples;
+mod score;
+mod statistics;
 mod status;
 mod switch;
 mod train;
@@ -56,6 +58,8 @@ pub use review::{
 };
 pub use rollback::{Rollback, RolledBack};
 pub use samples::{MAX_SAMPLES, SampleEntry, Samples};
+pub use score::Score;
+pub use statistics::{STATISTICS_MAX, Statistics, StatisticsPart};
 pub use status::{Link, Status, StatusReport};
 pub use switch::{Switch, SwitchPhase, SwitchReport, Switching};
 pub use train::{Train, TrainAccepted};
@@ -140,6 +144,8 @@ commands! {
     Burst,
     Purge,
     Config,
+    Statistics,
+    Score,
 }
 
 /// What a command states about itself.
@@ -310,7 +316,7 @@ mod tests {
             // What is forgotten is named by its label or by images, and not by both.
             let images = if *name == "forget" { "" } else { r#""images":["abcdef01"],"# };
             let arguments = format!(
-                r#"{{{images}"head":1,"image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e","task":"f"}}"#
+                r#"{{{images}"head":"abcd","image":"abcdef01","items":[],"from":"a","to":"b","label":"c","backbone":"d","source":"e","task":"f"}}"#
             );
             let request = Request::parse(name, arguments.as_bytes()).unwrap();
             assert_ne!(request.command, Command::Unknown, "{name}");
@@ -337,7 +343,7 @@ mod tests {
             Command::ALL.iter().filter(|entry| entry.effect == effect).map(|entry| entry.name).collect()
         };
         assert_eq!(with(Effect::Reads), ["predict", "samples", "heads", "status", "review"]);
-        assert_eq!(with(Effect::Works), ["rescan", "export", "burst"]);
+        assert_eq!(with(Effect::Works), ["rescan", "export", "burst", "statistics", "score"]);
         assert_eq!(
             with(Effect::Changes),
             [

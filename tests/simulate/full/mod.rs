@@ -75,6 +75,7 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         base: Base::new("edgetuned", "played").expect("a plain base"),
         device_name: "played".into(),
         home_assistant: true,
+        share: Some(20),
         updates: UpdateSettings {
             keys: TrustedKeys(vec![signer().public()]),
             device: "played".into(),
