@@ -2,7 +2,7 @@
 //!
 //! A frozen backbone turns images into embeddings; a small dense head is trained on them, again and again, on the
 //! device. `ARCHITECTURE.md` says which module does what; dependencies run one way:
-//! words <- pure (`image`, `head`, `train`, `eval`, `fleet`, `wire`, `update`, `config`, `engine`) <- `ports` <- adapters
+//! words <- pure (`image`, `head`, `train`, `eval`, `fleet`, `wire`, `rounds`, `update`, `config`, `engine`) <- `ports` <- adapters
 //! (`backbone`, `store`, `watch`, `source`, `mqtt`, `http`) <- `shared` <- `daemon` <- `cli`.
 
 pub mod backbone;
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod http;
 pub mod mqtt;
 pub mod ports;
+pub mod rounds;
 pub mod shared;
 pub mod source;
 pub mod store;

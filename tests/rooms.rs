@@ -16,7 +16,7 @@ mod paths;
 use paths::paths;
 
 /// Each room and those that it may name. `config` makes the checked settings of the rooms that own them.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("words", &[]),
     ("image", &["words"]),
     ("head", &["words"]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("eval", &["words", "head", "train"]),
     ("fleet", &["words", "head", "train"]),
     ("wire", &["words", "head", "fleet"]),
+    ("rounds", &["words", "fleet", "wire"]),
     ("update", &["words", "head", "wire"]),
     ("engine", &["words", "head", "eval", "wire", "update"]),
     ("config", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),
@@ -52,14 +53,15 @@ const ARROWS: [(&str, &[&str]); 21] = [
     (
         "cli",
         &[
-            "words", "image", "head", "train", "eval", "fleet", "wire", "update", "config", "engine", "ports",
-            "backbone", "store", "watch", "source", "mqtt", "http", "systemd", "shared", "daemon",
+            "words", "image", "head", "train", "eval", "fleet", "wire", "rounds", "update", "config", "engine",
+            "ports", "backbone", "store", "watch", "source", "mqtt", "http", "systemd", "shared", "daemon",
         ],
     ),
 ];
 
 /// Rooms that decide and touch nothing.
-const PURE: [&str; 10] = ["words", "image", "head", "train", "eval", "fleet", "wire", "update", "config", "engine"];
+const PURE: [&str; 11] =
+    ["words", "image", "head", "train", "eval", "fleet", "wire", "rounds", "update", "config", "engine"];
 
 /// Crates that reach the world.
 const WORLDLY_CRATES: [&str; 8] = ["tokio", "ort", "notify", "rumqttc", "rusqlite", "axum", "hyper", "ureq"];

@@ -12,6 +12,7 @@ mod data;
 mod document;
 mod drift;
 mod figures;
+mod fleet;
 mod incremental;
 mod labels;
 mod parallel;
@@ -29,7 +30,7 @@ use document::{Section, assemble, find_block, with_block};
 type Measure = fn(&Data) -> String;
 
 /// Name, heading, and what measures it.
-const SECTIONS: [(&str, &str, Measure); 7] = [
+const SECTIONS: [(&str, &str, Measure); 8] = [
     ("accuracy", "Accuracy", accuracy::section),
     ("unknown", "Images of no known class", unknown::section),
     ("calibration", "Calibration and sets", calibration::section),
@@ -37,6 +38,7 @@ const SECTIONS: [(&str, &str, Measure); 7] = [
     ("drift", "Drift", drift::section),
     ("labels", "Wrong labels, and which images to label", labels::section),
     ("tuning", "The second phase", tuning::section),
+    ("fleet", "Devices together", fleet::section),
 ];
 
 /// Sections that other programs write, behind those of this one.

@@ -18,6 +18,7 @@ pub struct Score {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Arguments {
     /// A head file in base64.
+    #[cfg_attr(test, schemars(extend("pattern" = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$")))]
     head: String,
 }
 
