@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("eval", &["words", "head", "train"]),
     ("fleet", &["words", "head", "train"]),
     ("wire", &["words", "head", "fleet"]),
-    ("rounds", &["words", "fleet", "wire"]),
+    ("rounds", &["words", "head", "fleet", "wire"]),
     ("update", &["words", "head", "wire"]),
     ("engine", &["words", "head", "eval", "wire", "update"]),
     ("config", &["words", "image", "head", "train", "eval", "wire", "update", "engine"]),
