@@ -22,6 +22,8 @@ mod desk;
 mod export;
 #[path = "cli/family.rs"]
 mod family;
+#[path = "support/fleet.rs"]
+mod fleet;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/heads.rs"]
@@ -38,6 +40,8 @@ mod onnx;
 mod readers;
 #[path = "cli/regions.rs"]
 mod regions;
+#[path = "cli/rollout.rs"]
+mod rollout;
 #[path = "cli/samples.rs"]
 mod samples;
 #[path = "support/skip.rs"]

@@ -55,7 +55,9 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     let blocks: Vec<String> = ["sh", "console", ""].iter().flat_map(|language| blocks(text, language)).collect();
     let lines = blocks.iter().flat_map(|block| block.lines()).chain(inline_code(text));
     let commands = lines.filter_map(|line| line.trim_start_matches("$ ").strip_prefix("edgetuned "));
-    commands.map(|arguments| arguments.split_whitespace().map(str::to_owned).collect()).collect()
+    // A shell takes the quotes off.
+    let words = |line: &str| line.split_whitespace().map(|word| word.trim_matches('\'').to_owned()).collect();
+    commands.map(words).collect()
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod args;
 mod backbone;
+mod broker;
 mod check;
 mod configuration;
 mod ctl;

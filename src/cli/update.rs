@@ -1,6 +1,8 @@
 //! `edgetuned update`: keys, manifests, and sending them.
 
+mod file;
 mod publish;
+mod rollout;
 mod sign;
 
 use std::fs::{self, File, OpenOptions};
@@ -15,14 +17,17 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::args::Args;
+use super::broker::BrokerChoice;
 use super::failure::Failure;
 use super::now;
 use super::output::Output;
 use crate::shared::files::read_key;
 use crate::store::files::sync_folder_of;
+use crate::update::rollout::Percent;
 use crate::update::{Manifest, Refusal, Signer, TrustedKey, TrustedKeys, VERSION_MAX, in_time};
-use crate::wire::UpdateKind;
+use crate::wire::{DevicePattern, UpdateKind};
 use crate::words::{Digest, TaskId, Timestamp};
+use file::UpdateFile;
 /// `update`
 #[derive(Debug, Subcommand)]
 pub enum Update {
@@ -55,10 +60,11 @@ Examples:
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Send an update to a device and stay until it is installed or refused
+    /// Send an update to a device, or to many in stages, and stay until it is installed or refused
     #[command(after_help = "\
-Example:
+Examples:
   edgetuned update publish parts.json --file parts.safetensors --device line-3 --url mqtt://broker:1883
+  edgetuned update publish parts.json --file parts.safetensors --device 'line-*' --first 10% --stop-after 3
 
 User, password and TLS are those of the mqtt section of the file that --config names.")]
     Publish(Publish),
@@ -110,16 +116,18 @@ pub struct Publish {
     /// The file that it is for
     #[arg(long)]
     pub file: PathBuf,
-    /// Id of the device
+    /// Id of the device, or a pattern with * for any characters: every such device that the broker knows
     #[arg(long, value_name = "ID")]
-    pub device: String,
-    /// The broker [default: the configuration's, else this machine's]
-    #[arg(long)]
-    pub url: Option<String>,
-    /// What topics begin with [default: the configuration's, else edgetuned]
-    #[arg(long)]
-    pub prefix: Option<String>,
-    /// Give up when the device has reported nothing for this long: 90s, 10m or 2h
+    pub device: DevicePattern,
+    /// With a pattern: begin with this share of the devices; each stage after it has twice as many [default: 100%]
+    #[arg(long, value_name = "P%")]
+    pub first: Option<Percent>,
+    /// With a pattern: stop at the Nth device that refuses the update or rolls it back
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub stop_after: Option<u32>,
+    #[command(flatten)]
+    pub broker: BrokerChoice,
+    /// Wait no longer for a device that has reported nothing for this long: 90s, 10m or 2h
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = lasting)]
     pub timeout: Duration,
 }
@@ -156,7 +164,23 @@ pub fn update(args: &Args, command: &Update, output: Output) -> Result<(), Failu
         Update::Keygen { out } => keygen(out, output),
         Update::Sign(sign) => sign::sign(sign, output),
         Update::Verify { manifest, key, file } => verify(manifest, key, file.as_deref(), output),
-        Update::Publish(publish) => publish::publish(args, publish, output),
+        Update::Publish(wish) => publish(args, wish, output),
+    }
+}
+
+/// Reads what is to be sent, and sends it to the device, or to the fleet in stages.
+fn publish(args: &Args, wish: &Publish, output: Output) -> Result<(), Failure> {
+    let single = wish.device.single();
+    if single.is_some() && (wish.first.is_some() || wish.stop_after.is_some()) {
+        let pattern = format!("--device '{}*'", wish.device);
+        return Err(Failure::usage(format!(
+            "--first and --stop-after are for several devices; give a pattern, as {pattern}, or leave them out"
+        )));
+    }
+    let update = UpdateFile::open(&wish.manifest, &wish.file)?;
+    match single {
+        Some(device) => publish::publish(args, wish, device, update, output),
+        None => rollout::rollout(args, wish, update, output),
     }
 }
 

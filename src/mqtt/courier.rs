@@ -1,4 +1,4 @@
-//! A client that talks to one device for a while, as `edgetuned update publish` does.
+//! A client that talks to one device, or to all of a fleet, for a while, as `edgetuned update publish` does.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,15 +12,26 @@ use crate::wire::{InboundTopic, Topic};
 /// Messages that may wait for the broker: more than a device requests at a time.
 const QUEUE: usize = 64;
 
+/// Of whom topics are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The device that the settings name.
+    Device,
+    /// Every device under the settings' prefix.
+    Fleet,
+}
+
 /// After a link that broke.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// A connection of its own that subscribes to some topics of one device.
+/// A connection of its own that subscribes to some topics of one device or of all.
 pub struct Courier {
     client: Client,
     connection: Connection,
     settings: Settings,
-    topics: Vec<String>,
+    filters: Vec<String>,
+    /// Messages that were sent over this connection and are not acknowledged.
+    in_flight: usize,
     /// The reason that was reported last.
     reported: Option<String>,
 }
@@ -30,8 +41,12 @@ pub struct Courier {
 pub enum LinkEvent {
     /// The connection and its subscriptions are established, for the first time or again.
     Connected,
-    /// A message from the device.
+    /// The broker has a message that was sent.
+    Acknowledged,
+    /// A message from a device.
     Message {
+        /// Its id.
+        device: String,
         /// Below the base.
         topic: Topic,
         /// As it came.
@@ -47,19 +62,24 @@ pub enum LinkEvent {
 }
 
 impl Courier {
-    /// A connection with the broker, the credentials and the base of `settings`, not tried yet.
+    /// A connection with the broker and the credentials of `settings`, not tried yet; it hears what comes under
+    /// `filters` below the bases of those in `reach`.
     ///
     /// # Errors
     /// A message that names the credential file that cannot be used.
-    pub fn connect(settings: &Settings, topics: &[Topic]) -> Result<Self, String> {
+    pub fn connect(settings: &Settings, reach: Reach, filters: &[String]) -> Result<Self, String> {
         let Settings { broker, base, .. } = settings;
         let id = format!("edgetuned-courier-{}", std::process::id());
         let mut options = MqttOptions::new(id, &broker.host, broker.port);
         options.set_clean_session(true).set_max_packet_size(settings.max_packet_bytes, usize::MAX);
         session::secure(&mut options, settings)?;
-        let topics = topics.iter().map(|topic| base.join(topic)).collect();
+        let whole = |filter: &String| match reach {
+            Reach::Device => format!("{base}/{filter}"),
+            Reach::Fleet => base.of_every_device(filter),
+        };
+        let filters = filters.iter().map(whole).collect();
         let (client, connection) = Client::new(options, QUEUE);
-        Ok(Self { client, connection, settings: settings.clone(), topics, reported: None })
+        Ok(Self { client, connection, settings: settings.clone(), filters, in_flight: 0, reported: None })
     }
 
     /// Where the broker is, for messages.
@@ -67,13 +87,20 @@ impl Courier {
         self.settings.broker.to_string()
     }
 
-    /// Gives a message for the device to the client, which sends it once more should the link break.
+    /// How many messages were sent over this connection and are not acknowledged; at most 64 may be.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Sends a message to a device under the settings' prefix. It may be lost when the link breaks: what still counts is
+    /// sent again after [`LinkEvent::Connected`].
     ///
     /// # Errors
-    /// A message, when too many wait.
-    pub fn send(&self, topic: &InboundTopic, payload: Vec<u8>, retain: bool) -> Result<(), String> {
-        let name = format!("{}/{topic}", self.settings.base);
-        let sent = self.client.try_publish(name, QoS::AtLeastOnce, retain, payload);
+    /// A message, when too many wait or the device's id is none.
+    pub fn send(&mut self, device: &str, topic: &InboundTopic, payload: Vec<u8>, retain: bool) -> Result<(), String> {
+        let base = self.settings.base.of(device).map_err(|error| format!("no message can be sent: {error}"))?;
+        let sent = self.client.try_publish(format!("{base}/{topic}"), QoS::AtLeastOnce, retain, payload);
+        self.in_flight += 1;
         sent.map_err(|error| {
             format!("a message on {topic} cannot be sent: {error}; check the connection to the broker")
         })
@@ -105,16 +132,22 @@ impl Courier {
     fn handle(&mut self, packet: Packet) -> Option<LinkEvent> {
         match packet {
             Packet::Incoming(Incoming::ConnAck(_)) => {
-                self.reported = None;
-                let filters = self.topics.iter().map(|topic| SubscribeFilter::new(topic.clone(), QoS::AtLeastOnce));
+                // The session is a new one, and the client forgets what the former connection left.
+                (self.reported, self.in_flight) = (None, 0);
+                let filters = self.filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), QoS::AtLeastOnce));
                 // Where the queue is full the link is about to break, and comes back with another acknowledgement.
                 let _ = self.client.try_subscribe_many(filters);
                 None
             }
             Packet::Incoming(Incoming::SubAck(_)) => Some(LinkEvent::Connected),
+            Packet::Incoming(Incoming::PubAck(_)) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                Some(LinkEvent::Acknowledged)
+            }
             Packet::Incoming(Incoming::Publish(publish)) => {
-                let topic = self.settings.base.strip(&publish.topic)?.parse().ok()?;
-                Some(LinkEvent::Message { topic, payload: publish.payload.to_vec(), retained: publish.retain })
+                let (device, below) = self.settings.base.split(&publish.topic)?;
+                let (device, topic) = (device.to_owned(), below.parse().ok()?);
+                Some(LinkEvent::Message { device, topic, payload: publish.payload.to_vec(), retained: publish.retain })
             }
             _ => None,
         }

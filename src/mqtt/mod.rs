@@ -38,7 +38,7 @@ use std::time::Duration;
 use crate::engine::{DeliveryId, Event, OutboxMessage, Terms};
 use crate::ports::FrameSink;
 use crate::wire::Topic;
-pub use courier::{Courier, LinkEvent};
+pub use courier::{Courier, LinkEvent, Reach};
 pub(crate) use link::HEADER_BYTES;
 use mailbox::Mailbox;
 pub use pace::REPLAY_PER_SECOND;

@@ -11,6 +11,9 @@ const FILTERS: [&str; 5] = ["label", "request/+", "config/desired", "update/+/de
 /// The prefix of Home Assistant's topics, unless it is told another one.
 const DISCOVERY_PREFIX: &str = "homeassistant";
 
+/// What a device id has to be.
+const DEVICE_ID: &str = "a device id of 1 to 64 of a-z, 0-9, _ and -";
+
 /// What all topics of one device begin with: `<prefix>/<device id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
@@ -34,7 +37,7 @@ impl Base {
             return Err(BadTopic::new("a prefix without empty levels, '+', '#' and a leading '$'", prefix));
         }
         if !is_name(device) {
-            return Err(BadTopic::new("a device id of 1 to 64 of a-z, 0-9, _ and -", device));
+            return Err(BadTopic::new(DEVICE_ID, device));
         }
         Ok(Self { prefix: prefix.to_owned(), device: device.to_owned(), discovery: DISCOVERY_PREFIX.to_owned() })
     }
@@ -78,6 +81,28 @@ impl Base {
             return Some(BIRTH);
         }
         topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.strip_prefix(&self.device)?.strip_prefix('/')
+    }
+
+    /// The base of another device under the same prefix.
+    ///
+    /// # Errors
+    /// [`BadTopic`] when `device` is not 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+    pub fn of(&self, device: &str) -> Result<Self, BadTopic> {
+        if !is_name(device) {
+            return Err(BadTopic::new(DEVICE_ID, device));
+        }
+        Ok(Self { device: device.to_owned(), ..self.clone() })
+    }
+
+    /// A filter for what is `below` the base of each device under this prefix.
+    pub fn of_every_device(&self, below: &str) -> String {
+        format!("{}/+/{below}", self.prefix)
+    }
+
+    /// The device that a whole name under this prefix belongs to, and what of the name is below that device's base.
+    pub fn split<'a>(&self, topic: &'a str) -> Option<(&'a str, &'a str)> {
+        let (device, below) = topic.strip_prefix(&self.prefix)?.strip_prefix('/')?.split_once('/')?;
+        is_name(device).then_some((device, below))
     }
 
     /// The client id that belongs to it: `<prefix>-<device id>`.

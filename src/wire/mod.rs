@@ -12,6 +12,7 @@
 mod alert;
 mod base;
 pub mod command;
+mod device_pattern;
 mod event;
 mod home_assistant;
 mod payload;
@@ -44,6 +45,7 @@ pub use command::{
     ReviewItems, ReviewList, ReviewNeighbour, ReviewReason, RolledBack, SampleEntry, StatusReport, SwitchPhase,
     SwitchReport, Switching, TopLabel, TrainAccepted, mark_replayed, parse_labels,
 };
+pub use device_pattern::{BadDevicePattern, DevicePattern};
 pub use event::{EventKind, EventReport, Level};
 pub use home_assistant::{Announced, AnnouncedTask, BIRTH_ONLINE};
 pub use payload::{BadPayload, Envelope, MAX_INBOUND_BYTES, Payload, SchemaVersion};

@@ -343,6 +343,14 @@ fn a_base_joins_and_strips_and_refuses_wildcards() {
     assert_eq!(base.strip("site/edgetuned/line-3/request/train"), Some("request/train"));
     assert_eq!(base.strip("site/edgetuned/line-33/label"), None);
     assert_eq!(base.client_id(), "site/edgetuned-line-3");
+    let other = base.of("cam-1").unwrap();
+    assert_eq!((other.join(&Topic::Info).as_str(), other.device()), ("site/edgetuned/cam-1/info", "cam-1"));
+    assert_eq!(base.of_every_device("info"), "site/edgetuned/+/info");
+    assert_eq!(base.split("site/edgetuned/cam-1/update/head/state"), Some(("cam-1", "update/head/state")));
+    for topic in ["site/edgetuned/cam-1", "site/edgetuned/Cam/info", "site/other/cam-1/info", "edgetuned/cam-1/info"] {
+        assert_eq!(base.split(topic), None, "{topic}");
+    }
+    assert!(base.of("a/b").is_err());
     for (prefix, device) in [("", "a"), ("a//b", "a"), ("a/#", "a"), ("+", "a"), ("$SYS", "a"), ("a", "A"), ("a", "")] {
         assert!(Base::new(prefix, device).is_err(), "{prefix:?} {device:?}");
     }

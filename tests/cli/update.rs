@@ -9,7 +9,7 @@ use crate::camera::Part;
 use crate::desk::{Desk, models};
 
 /// A desk with a pair of keys and a head.
-fn desk() -> Desk {
+pub fn desk() -> Desk {
     let desk = Desk::new();
     desk.shoot("parts", Part::Nut, 0..3);
     desk.shoot("parts", Part::Gear, 0..3);
@@ -18,7 +18,8 @@ fn desk() -> Desk {
     desk
 }
 
-const SIGN: &str = "update sign --kind head --file parts.safetensors --name parts --key signing.key --out parts.json";
+pub const SIGN: &str =
+    "update sign --kind head --file parts.safetensors --name parts --key signing.key --out parts.json";
 
 #[test]
 fn keys_are_made_for_their_owner_alone_and_never_replaced() {

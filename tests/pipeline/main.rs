@@ -38,6 +38,7 @@ mod labels;
 mod no_room;
 mod requests;
 mod restarts;
+mod rollout;
 mod service;
 #[path = "../support/skip.rs"]
 mod skip;

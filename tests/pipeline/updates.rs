@@ -17,10 +17,10 @@ use crate::camera::Part;
 use crate::{QUIET, Stage, picture};
 
 /// Where heads are made and signed: a folder with two keys, of which the device trusts the first.
-struct Workshop(TempDir);
+pub struct Workshop(TempDir);
 
 impl Workshop {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let workshop = Self(tempfile::tempdir().unwrap());
         for key in ["signing.key", "other.key"] {
             let (code, made) = workshop.run(&["update", "keygen", "--out", key]);
@@ -29,12 +29,12 @@ impl Workshop {
         workshop
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// Runs the program here with `--json`: its exit code and its document.
-    fn run(&self, arguments: &[&str]) -> (i32, Value) {
+    pub fn run(&self, arguments: &[&str]) -> (i32, Value) {
         let output = Command::new(env!("CARGO_BIN_EXE_edgetuned"))
             .args(arguments)
             .arg("--json")
@@ -54,7 +54,7 @@ impl Workshop {
     }
 
     /// Trains a head on pictures of a nut and a spring, beginning with number `first`.
-    fn train(&self, out: &str, first: u64, backbone: &str) {
+    pub fn train(&self, out: &str, first: u64, backbone: &str) {
         for part in [Part::Nut, Part::Spring] {
             let folder = self.path(&format!("{out}-pictures/{part}"));
             fs::create_dir_all(&folder).unwrap();
@@ -67,7 +67,7 @@ impl Workshop {
     }
 
     /// Signs `file` as version `version`; the manifest's name.
-    fn sign(&self, file: &str, version: u64, key: &str) -> String {
+    pub fn sign(&self, file: &str, version: u64, key: &str) -> String {
         let (manifest, version) = (format!("{file}-{version}.json"), version.to_string());
         let (code, signed) = self.run(&[
             "update",

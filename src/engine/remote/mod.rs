@@ -133,7 +133,7 @@ impl Remote {
 }
 
 /// How long the daemon has to work with what is new.
-pub const PROBATION: Duration = Duration::from_mins(1);
+pub const PROBATION: Duration = crate::update::PROBATION;
 
 /// Starts that are tried.
 pub const STARTS_MAX: u32 = 3;
