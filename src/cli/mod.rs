@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
         Command::Ctl(ctl) => ctl::ctl(&args, ctl, output),
         Command::Samples(command) => samples::samples(&args, command, output),
         Command::Statistics(command) => statistics::statistics(&args, command, output),
-        Command::Fleet(command) => fleet::fleet(command, output),
+        Command::Fleet(command) => fleet::fleet(&args, command, output),
         Command::Update(command) => update::update(&args, command, output),
     };
     match ended {

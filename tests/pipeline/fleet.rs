@@ -6,7 +6,10 @@ use edgetuned::words::{Digest, Timestamp};
 use serde_json::{Value, json};
 
 use crate::camera::Part;
-use crate::{QUIET, Stage, picture};
+use crate::daemon::{Daemon, Home};
+use crate::mosquitto::Mosquitto;
+use crate::updates::Workshop;
+use crate::{QUIET, Stage, home, picture};
 
 const EACH: u64 = 6;
 
@@ -69,4 +72,97 @@ fn statistics_come_in_parts_without_classes_of_few_images_and_a_head_of_them_is_
     assert!(score["right"].as_u64().unwrap() > EACH, "{score}");
     let damaged = json!({ "transaction": "damaged", "head": Base64::encode_string(&head[..head.len() - 1]) });
     assert_eq!(asked(&mut stage, "score", &damaged)["error"]["code"], "bad_request");
+}
+
+/// What the daemon of `home` says once it has so many labels and is connected.
+fn labels(home: &Home, daemon: &mut Daemon, count: u64) {
+    loop {
+        assert!(daemon.is_running(), "the daemon ended by itself");
+        let output = home.command(&["ctl", "status", "--json"]).output().unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if status["broker"] == "connected" && status["labelled"] == count {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_three_devices_learned_becomes_one_head_that_all_take() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let workshop = Workshop::new();
+    let parts = [Part::Nut, Part::Washer, Part::Gear];
+    // The last one shares nothing.
+    let devices: Vec<(Home, Daemon)> = (0..4_usize)
+        .map(|n| {
+            let home = home(broker.port, QUIET);
+            let key = workshop.path("signing.key.pub");
+            home.configure(&format!(
+                "device: {{ id: line-{n} }}\nfleet: {{ share: {}, min_class_count: 5 }}\nupdates: {{ trusted_keys: [{}] }}\n",
+                n < 3,
+                key.display()
+            ));
+            let seen = [parts[n % 3], parts[(n + 1) % 3]];
+            for index in 0..EACH {
+                seen.iter().for_each(|part| {
+                    home.put(&format!("{part}/{index}.jpg"), &picture(*part, 100 * n as u64 + index));
+                });
+            }
+            let mut daemon = home.start();
+            labels(&home, &mut daemon, 2 * EACH);
+            (home, daemon)
+        })
+        .collect();
+    let url = format!("mqtt://127.0.0.1:{}", broker.port);
+    let (code, report) = workshop.run(&[
+        "fleet",
+        "collect",
+        "--url",
+        &url,
+        "--devices",
+        "line-*",
+        "--out",
+        "statistics",
+        "--chunk-kb",
+        "200",
+    ]);
+    assert_eq!(code, 0, "{report}");
+    let lines = report["devices"].as_array().unwrap();
+    let files: Vec<&str> = lines.iter().filter_map(|line| line["file"].as_str()).collect();
+    assert_eq!((lines.len(), files.len()), (4, 3), "{report}");
+    assert!(lines[3]["reason"].as_str().unwrap().contains("fleet.share"), "{report}");
+    // The program itself writes the same file, with the daemon beside it.
+    let direct = workshop.path("direct.safetensors");
+    let written = devices[0].0.command(&["statistics", "--out", direct.to_str().unwrap()]).output().unwrap();
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    assert_eq!(std::fs::read(&direct).unwrap(), std::fs::read(workshop.path(files[0])).unwrap());
+
+    let words = [&["fleet", "merge"][..], &files, &["--out", "fleet.safetensors"]].concat();
+    let (code, plain) = workshop.run(&words);
+    assert_eq!((code, &plain["classes"]), (0, &json!(["gear", "nut", "washer"])), "{plain}");
+    assert_eq!(
+        plain["devices"][0],
+        json!({ "device": "line-0", "images": { "nut": EACH, "washer": EACH } }),
+        "{plain}"
+    );
+    let (code, measured) = workshop.run(&[&words[..], &["--url", &url]].concat());
+    assert_eq!((code, &measured["measured"]["devices"]), (0, &json!(3)), "{measured}");
+    assert!(measured["measured"]["accuracy"].as_f64().unwrap() > 0.5, "{measured}");
+    assert_eq!(measured["measured"]["left_out"], json!([]), "{measured}");
+
+    let manifest = workshop.sign("fleet.safetensors", 7, "signing.key");
+    let (code, report) = workshop.run(&[
+        "update",
+        "publish",
+        &manifest,
+        "--file",
+        "fleet.safetensors",
+        "--device",
+        "line-*",
+        "--first",
+        "25%",
+        "--url",
+        &url,
+    ]);
+    assert_eq!(code, 0, "{report}");
+    assert!(report["devices"].as_array().unwrap().iter().all(|line| line["outcome"] == "installed"), "{report}");
 }

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::trials::{Fleet, Measured};
+use crate::cli::args::Args;
+use crate::cli::broker::BrokerChoice;
 use crate::cli::failure::{Failure, one_line, one_line_chain};
 use crate::cli::now;
 use crate::cli::output::{Output, same};
@@ -32,9 +35,15 @@ pub struct Merge {
     /// Count class A as B; may be given several times
     #[arg(long, value_name = "A=B", value_parser = alias)]
     pub alias: Vec<(Label, Label)>,
-    /// How the head is made of sums
-    #[arg(long, value_name = "KIND", default_value = "softmax", value_parser = keyword::<HeadKind>())]
-    pub head: HeadKind,
+    /// How the head is made of sums [default: softmax, or with --url what the devices answer best with]
+    #[arg(long, value_name = "KIND", value_parser = keyword::<HeadKind>(), conflicts_with = "url")]
+    pub head: Option<HeadKind>,
+    /// Have the devices measure heads, at this broker
+    #[arg(long)]
+    pub url: Option<String>,
+    /// What topics begin with [default: the configuration's, else edgetuned]
+    #[arg(long, requires = "url")]
+    pub prefix: Option<String>,
     /// Seed of the draws that a head is fitted on
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -49,6 +58,8 @@ struct Report {
     kind: String,
     classes: Vec<Label>,
     devices: Vec<Row>,
+    /// What the devices said of it; null where they were not asked.
+    measured: Option<Measured>,
     disagreements: Vec<Differs>,
 }
 
@@ -67,17 +78,37 @@ struct Differs {
     nearest: Option<Label>,
 }
 
-pub fn merge(command: &Merge, output: Output) -> Result<(), Failure> {
+pub fn merge(args: &Args, command: &Merge, output: Output) -> Result<(), Failure> {
     if let Some(file) = command.files.iter().find(|file| same(&command.out, file)) {
         return Err(Failure::usage(format!("--out {} is one of the files; give another one", file.display())));
     }
     let aliases = aliases(&command.alias)?;
-    let mut sums = Sums::new(aliases);
+    let mut sums = Sums::new(aliases.clone());
+    // Kept only where they are needed again: a fleet may be large.
+    let mut parts = BTreeMap::new();
     for file in &command.files {
-        sums.add(&device_of(file), &read(file)?).map_err(Failure::failed)?;
+        let (device, statistics) = (device_of(file), read(file)?);
+        sums.add(&device, &statistics).map_err(Failure::failed)?;
+        if command.url.is_some() {
+            parts.insert(device, statistics);
+        }
     }
-    let Merged { statistics, devices, disagreements } = sums.finish().map_err(Failure::failed)?;
-    let made = command.head.usual().head(&statistics, command.seed).map_err(Failure::failed)?;
+    let merged = sums.finish().map_err(Failure::failed)?;
+    let (made, measured) = match &command.url {
+        None => {
+            let kind = command.head.unwrap_or(HeadKind::Softmax).usual();
+            (kind.head(&merged.statistics, command.seed).map_err(Failure::failed)?, None)
+        }
+        Some(url) => {
+            let broker = BrokerChoice { url: Some(url.clone()), prefix: command.prefix.clone() };
+            let settings = broker.settings(args, None)?;
+            let (settings, aliases) = (&settings, &aliases);
+            let fleet = Fleet { settings, statistics: &parts, aliases, seed: command.seed, output };
+            let (head, measured) = fleet.choose(&merged)?;
+            (head, Some(measured))
+        }
+    };
+    let Merged { statistics, devices, disagreements } = merged;
     let record = made.into_record(&statistics.source, now());
     files::write(&command.out, &record.to_bytes()).map_err(|error| {
         Failure::failed(format!("cannot write {}: {error}; check the folder and the free space", command.out.display()))
@@ -92,6 +123,7 @@ pub fn merge(command: &Merge, output: Output) -> Result<(), Failure> {
         head: record.head.id.to_string(),
         kind: record.training.kind.clone(),
         devices: devices.into_iter().map(row).collect(),
+        measured,
         disagreements: disagreements.into_iter().map(Differs::from).collect(),
         classes,
     };
@@ -192,7 +224,11 @@ impl Report {
             record.backbone.name,
             self.out.display()
         )?;
-        writeln!(out, "Nothing measured it yet. Sign it with 'edgetuned update sign'; each device's gate decides.")
+        match &self.measured {
+            None => writeln!(out, "Nothing measured it yet; --url has the devices do it.")?,
+            Some(measured) => measured.write(out)?,
+        }
+        writeln!(out, "Sign it with 'edgetuned update sign'; each device's gate decides.")
     }
 }
 

@@ -1,0 +1,199 @@
+//! The second round of a merge: devices measure heads that were made without them, and what follows.
+//!
+//! Which kind of head is taken, at which temperature, and which devices are left out because the others answer better without
+//! them. Only numbers come back.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::asking;
+use crate::cli::failure::{Failure, one_line};
+use crate::cli::now;
+use crate::cli::output::Output;
+use crate::fleet::{
+    Aliases, Best, Candidate, FleetHead, Merge, Merged, NoHead, Score, Statistics, Trial, candidates, choose, harmful,
+};
+use crate::mqtt::Settings;
+use crate::rounds::{Ending, Round, Scoring};
+use crate::wire::DevicePattern;
+use crate::wire::command::{self, Spec as _};
+use crate::words::TaskId;
+
+/// Devices that are tried without, at most: those that see classes most differently.
+const SUSPECTS_MAX: usize = 5;
+/// In a fleet of so many devices every one is.
+const FEW: usize = 10;
+
+/// What devices said of the heads.
+#[derive(Debug, Serialize)]
+pub struct Measured {
+    /// Devices that answered.
+    devices: usize,
+    kind: String,
+    /// Share of right answers over all their images, each answered without the statistics of its own device.
+    accuracy: f64,
+    /// Mean log-loss in nats, likewise.
+    log_loss: f64,
+    /// Devices whose statistics are in no head, since the others answer better without.
+    pub left_out: Vec<String>,
+}
+
+impl Measured {
+    /// For people.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let accuracy = 100.0 * self.accuracy;
+        writeln!(
+            out,
+            "on {} devices, each without its own statistics: {accuracy:.1} % right, log-loss {:.3}",
+            self.devices, self.log_loss
+        )?;
+        for device in &self.left_out {
+            writeln!(
+                out,
+                "left out: {}; the others answer better without it, so look at its labels",
+                one_line(device)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A fleet whose devices can be asked.
+pub struct Fleet<'a> {
+    pub settings: &'a Settings,
+    pub statistics: &'a BTreeMap<String, Statistics>,
+    pub aliases: &'a Aliases,
+    pub seed: u64,
+    pub output: Output,
+}
+
+impl Fleet<'_> {
+    /// The head that devices answer best with, and what they said; `merged` are the statistics of all.
+    pub fn choose(&self, merged: &Merged) -> Result<(FleetHead, Measured), Failure> {
+        let kinds = candidates();
+        self.output.say("the devices measure heads that were made without them");
+        let scored = self.ask(|device| {
+            let rest = self.without(merged, &[device]);
+            kinds.iter().map(|kind| rest.as_ref().map(|rest| kind.head(rest, self.seed))).collect()
+        })?;
+        let trials: Vec<Trial> = scored
+            .iter()
+            .flat_map(|(device, scores)| {
+                let scores = scores.iter().enumerate();
+                scores.map(|(candidate, score)| Trial { device: device.clone(), candidate, score: score.clone() })
+            })
+            .collect();
+        let Some(best) = choose(&trials, kinds.len()) else {
+            return Err(Failure::unavailable(
+                "no device could measure a head: fleet.share has to be true there, and each class has to be on two devices at \
+                 least; without --url the head is made unmeasured",
+            ));
+        };
+        let kind = kinds[best.candidate];
+        let left_out = self.harmful(merged, kind, best, &scored)?;
+        let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
+        let rest = self.without(merged, &names).unwrap_or_else(|| merged.statistics.clone());
+        let mut head = kind.head(&rest, self.seed).map_err(Failure::failed)?;
+        head.dense.temperature *= best.factor as f32;
+        let measured = Measured {
+            devices: scored.len(),
+            kind: kind.kind().to_owned(),
+            accuracy: best.accuracy,
+            log_loss: best.log_loss,
+            left_out,
+        };
+        Ok((head, measured))
+    }
+
+    /// The devices without which the others answer better.
+    fn harmful(
+        &self,
+        merged: &Merged,
+        kind: Candidate,
+        best: Best,
+        scored: &BTreeMap<String, Vec<Score>>,
+    ) -> Result<Vec<String>, Failure> {
+        let mut suspects: Vec<&str> = Vec::new();
+        for one in &merged.disagreements {
+            if !suspects.contains(&one.device.as_str()) {
+                suspects.push(&one.device);
+            }
+        }
+        suspects.truncate(SUSPECTS_MAX);
+        if self.statistics.len() <= FEW {
+            suspects = self.statistics.keys().map(String::as_str).collect();
+        }
+        if suspects.is_empty() || self.statistics.len() < 3 {
+            return Ok(Vec::new());
+        }
+        self.output.say("the devices measure heads without those that see classes differently");
+        let others = |device: &str| suspects.iter().copied().filter(|suspect| *suspect != device).collect::<Vec<_>>();
+        let without = self.ask(|device| {
+            let head =
+                |suspect: &&str| self.without(merged, &[device, suspect]).map(|rest| kind.head(&rest, self.seed));
+            others(device).iter().map(head).collect()
+        })?;
+        let harms = |suspect: &&str| {
+            let pairs = without.iter().filter_map(|(device, scores)| {
+                let place = others(device).iter().position(|other| other == suspect)?;
+                Some((scored.get(device)?.get(best.candidate)?.clone(), scores.get(place)?.clone()))
+            });
+            harmful(&pairs.collect::<Vec<_>>(), best.factor)
+        };
+        Ok(suspects.iter().filter(|suspect| harms(suspect)).map(|suspect| (*suspect).to_owned()).collect())
+    }
+
+    /// All statistics but those of these devices.
+    fn without(&self, merged: &Merged, devices: &[&str]) -> Option<Statistics> {
+        match devices {
+            [one] => merged.without(self.statistics.get(*one)?, self.aliases),
+            _ => {
+                let mut rest = Merge::new(self.aliases.clone());
+                for (name, statistics) in self.statistics.iter().filter(|(name, _)| !devices.contains(&name.as_str())) {
+                    rest.add(name, statistics).ok()?;
+                }
+                rest.finish().ok().map(|merged| merged.statistics)
+            }
+        }
+    }
+
+    /// What each device says of heads of its own; a device that does not answer, or for which some head cannot be made, is left away.
+    fn ask(
+        &self,
+        heads: impl Fn(&str) -> Vec<Option<Result<FleetHead, NoHead>>>,
+    ) -> Result<BTreeMap<String, Vec<Score>>, Failure> {
+        let Some(source) = self.statistics.values().next().map(|statistics| &statistics.source) else {
+            return Ok(BTreeMap::new());
+        };
+        let bar = self.output.progress(self.statistics.len() as u64, "heads");
+        let mut made: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+        for device in self.statistics.keys() {
+            let files = heads(device)
+                .into_iter()
+                .map(|head| head.and_then(Result::ok).map(|head| head.into_record(source, now()).to_bytes()));
+            if let Some(files) = files.collect::<Option<Vec<_>>>().filter(|files| !files.is_empty()) {
+                made.insert(device.clone(), files);
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let task = Some(source.task.clone()).filter(|task| *task != TaskId::default());
+        let talk = |device: &str| Scoring::new(task.clone(), made.get(device).map_or(&[], Vec::as_slice));
+        let mut round = Round::with(&asking::new_word(), made.keys().cloned(), talk);
+        let everyone: DevicePattern = "*".parse().expect("it is a pattern");
+        asking::run(&mut round, self.settings, &everyone, command::Score::NAME, self.output)?;
+        let mut scores = BTreeMap::new();
+        for (device, talk, ending) in round.ended() {
+            match ending {
+                Ending::Answered => {
+                    scores.insert(device.to_owned(), talk.scores().to_vec());
+                }
+                Ending::Refused(reason) => tracing::warn!(device, reason, "it measures nothing"),
+                Ending::Silent => tracing::warn!(device, "it does not answer"),
+            }
+        }
+        Ok(scores)
+    }
+}
