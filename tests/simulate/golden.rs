@@ -23,7 +23,7 @@ pub const LIVES: u64 = 200;
 const PROSE: [&str; 4] = ["reason", "message", "error", "text"];
 
 /// Requests that `info` lists and nobody sends in these lives.
-const UNUSED: [&str; 3] = ["exclude", "config", "tune"];
+const UNUSED: [&str; 2] = ["exclude", "config"];
 
 /// What one life did so far.
 #[derive(Clone, Default)]
@@ -240,7 +240,10 @@ fn write(write: &Write) -> String {
             format!("write reply {} {} {} {}", entry.transaction, entry.name, entry.at.0, payload(&entry.answer))
         }
         Write::DeleteReply { transaction } => format!("delete reply {transaction}"),
-        Write::Head { record, .. } => format!("write head {}", record.head),
+        Write::Head { record, .. } => {
+            let tail = record.tail().map(|tail| format!(" {} {:?}", tail.input, tail.weights[0].values));
+            format!("write head {}{}", record.head, tail.unwrap_or_default())
+        }
         Write::HeadStatus { version, status: now, reason, at, .. } => {
             format!("write head-status {version} {} {} {}", status(*now), figures(reason), at.0)
         }

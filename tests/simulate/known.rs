@@ -81,7 +81,7 @@ impl Known {
         self.heads.push(HeadInfo {
             head: record.head.clone(),
             created: record.created,
-            space: record.dense.space,
+            space: record.frozen().space,
             backbone: record.backbone.name.clone(),
             classes: record.dense.classes.labels().to_vec(),
             accuracy: record.figures.as_ref().map(|figures| figures.accuracy),

@@ -71,7 +71,7 @@ struct Life {
 impl Life {
     fn new(seed: u64) -> Self {
         let faults = Faults { crash: 0.005, link: 0.02, lost_hint: 0.3 };
-        Self { world: World::new(seed, settings(), faults), said: BTreeMap::new() }
+        Self { world: World::new(seed, settings(0), faults), said: BTreeMap::new() }
     }
 
     /// Something is done to each image, or a class folder is renamed.

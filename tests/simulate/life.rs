@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edgetuned::engine::{
-    Configure, GoodPatch, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, UpdateSettings,
+    Configure, GoodPatch, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, TuneWhen, UpdateSettings,
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::wire::{Base, RejectedKey};
@@ -17,7 +17,9 @@ use serde_json::{Map, Value};
 
 use super::world::{Content, Faults, World, class, image_id};
 
-pub fn settings() -> Settings {
+/// Of three lives one has no second phase, one has one on request, and one by the schedule, too.
+pub fn settings(seed: u64) -> Settings {
+    let tune = [TuneWhen::Never, TuneWhen::Manual, TuneWhen::Schedule][seed as usize % 3];
     let digest = Digest::of(b"backbone");
     Settings {
         boot: String::new(),
@@ -36,9 +38,9 @@ pub fn settings() -> Settings {
                 zone: jiff::tz::TimeZone::UTC,
                 min_new_labels: 4,
                 cooldown: Duration::from_secs(5),
-                tunes: false,
+                tunes: tune == TuneWhen::Schedule,
             },
-            tune: edgetuned::engine::TuneWhen::Never,
+            tune,
             promotion: PromotionPolicy::Gated,
             shadow_images: 3,
             state: None,
@@ -84,7 +86,7 @@ pub struct Actions {
 
 /// One life: 400 tenths of a second with people and faults, then 1,500 in which everything comes to rest.
 pub fn live(seed: u64) -> (World, Actions) {
-    let mut world = World::new(seed, settings(), Faults { crash: 0.01, link: 0.02, lost_hint: 0.2 });
+    let mut world = World::new(seed, settings(seed), Faults { crash: 0.01, link: 0.02, lost_hint: 0.2 });
     let mut actions = Actions::default();
     for _ in 0..400 {
         someone_acts(&mut world, &mut actions);
@@ -135,7 +137,8 @@ fn someone_acts(world: &mut World, actions: &mut Actions) {
                 Some(last) if world.rng.random_bool(0.5) => last.clone(),
                 _ => format!("t{}", actions.transactions.len()),
             };
-            world.publish("request/train", format!(r#"{{"transaction": "{transaction}"}}"#));
+            let name = asks_for(&transaction);
+            world.publish(&format!("request/{name}"), format!(r#"{{"transaction": "{transaction}"}}"#));
             actions.transactions.push(transaction);
         }
         12 => world.publish("request/rollback", String::new()),
@@ -164,6 +167,11 @@ fn someone_acts(world: &mut World, actions: &mut Actions) {
         }
         _ => {}
     }
+}
+
+/// Half of the transactions ask for a second phase; the same one asks for the same again.
+fn asks_for(transaction: &str) -> &'static str {
+    if transaction.ends_with(['1', '3', '5', '7', '9']) { "tune" } else { "train" }
 }
 
 /// Asks what has to be found out, the same again half of the time, through either door.

@@ -18,7 +18,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use edgetuned::engine::FileDisposition;
+use edgetuned::engine::{FileDisposition, TuneWhen};
 use edgetuned::wire::PatchState;
 use edgetuned::words::SampleId;
 use serde_json::Value;
@@ -59,6 +59,7 @@ fn check(seed: u64) -> String {
     broken_files_are_quarantined(&world, &actions, &context);
     transactions_act_once(&world, &context);
     accepted_trainings_end(&world, &context);
+    second_phases_are_as_configured(&world, seed, &context);
     settings_come_to_rest(&world, &context);
     record.line(seed)
 }
@@ -134,9 +135,27 @@ fn accepted_trainings_end(world: &World, context: &str) {
         .filter_map(|event| event["reason"].as_str()?.strip_prefix("training ")?.split(' ').next()?.parse::<u64>().ok())
         .map(Value::from);
     let ended: Vec<Value> = results.chain(failures).collect();
-    for accepted in published(world, "response/train").filter_map(|response| response["data"].get("training").cloned())
-    {
+    let accepted = published(world, "response/train").chain(published(world, "response/tune"));
+    for accepted in accepted.filter_map(|response| response["data"].get("training").cloned()) {
         assert!(ended.contains(&accepted), "training {accepted} was accepted and never ended; {context}");
+    }
+}
+
+/// Where the setting says never, a second phase is refused and no training has one; elsewhere a result that answers a request
+/// for one has the report of both phases.
+fn second_phases_are_as_configured(world: &World, seed: u64, context: &str) {
+    let is_never = life::settings(seed).tasks[0].tune == TuneWhen::Never;
+    let results: Vec<Value> = published(world, "train/result").collect();
+    let second: Vec<&Value> = results.iter().filter(|result| result["tune_reason"].is_string()).collect();
+    assert!(second.is_empty() || !is_never, "a training has a second phase, which is switched off; {context}");
+    for answer in published(world, "response/tune") {
+        if let Some(training) = answer["data"].get("training") {
+            assert!(!is_never, "a second phase is accepted and switched off: {answer}; {context}");
+            let result = results.iter().find(|result| result["training"] == *training);
+            assert!(result.is_none_or(|result| second.contains(&result)), "{answer} has {result:?}; {context}");
+        } else {
+            assert_eq!(answer["error"]["code"], "not_possible", "{answer}; {context}");
+        }
     }
 }
 
@@ -216,6 +235,15 @@ fn nothing_is_lost_while_everything_is_played() {
         lives < 100 || compared.min(conflicts) > lives / 20,
         "hardly any label is given to what was seen: {compared}, and {conflicts} overlook another"
     );
+    let (tunings, refused, back) = (sum(|c| c.tunings), sum(|c| c.refused_tunings), sum(|c| c.tuned_back));
+    let [first, second] = [sum(|c| c.tuned_results[0]), sum(|c| c.tuned_results[1])];
+    let (said, starts) = (sum(|c| c.second_phases_said), sum(|c| c.tuned_starts));
+    println!(
+        "second phases: {tunings} accepted, {refused} refused by the setting, {said} times said to run, {first} lost and \
+         {second} won; {starts} starts with a tail in service, {back} returns from one"
+    );
+    let tuned = [tunings, refused, first, second, said, starts, 20 * back];
+    assert!(lives < 100 || tuned.iter().all(|count| *count > lives / 4), "hardly any second phase: {tuned:?}");
     let (removals, purges) = (sum(|c| c.removals), sum(|c| c.purges));
     let again = sum(|c| c.compared_again);
     assert!(lives < 100 || again > lives / 50, "hardly any head is signed for another task: {again}");

@@ -69,7 +69,7 @@ impl Model {
         self.report_left_out(cx, outcome.left_out.as_ref());
         self.end_training(cx);
         if is_outdated {
-            self.schedule.request("another head serves");
+            self.schedule.request_again("another head serves", &outcome.order);
             self.write_training(cx);
         }
         cx.post(Fact::HeadsChanged);

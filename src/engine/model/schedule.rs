@@ -89,6 +89,11 @@ impl Schedule {
         }
     }
 
+    /// Orders what another order was for, with a second phase where that had one.
+    pub fn request_again(&mut self, reason: &str, order: &TrainingOrder) -> TrainingOrder {
+        if order.tune { self.request_tuning(reason) } else { self.request(reason) }
+    }
+
     /// Orders a training when the schedule says so; whether it did.
     pub fn look(&mut self, now: Now, ages: &Ages) -> bool {
         let came = self.cron_came(now.wall);

@@ -24,6 +24,7 @@ pub fn check(seed: u64) -> World {
     broken_files_are_quarantined(&world, &actions);
     transactions_act_once(&world);
     trainings_end(&world);
+    world.check_tunings_end();
     settings_come_to_rest(&world);
     updates_come_to_rest(&world);
     alerts_end(&world);

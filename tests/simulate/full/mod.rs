@@ -133,6 +133,7 @@ fn live(seed: u64) -> (World, Actions) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0073_6974_7469_6e67);
     let mut settings = settings(&mut rng);
     let mut drawn = tasks::Drawn::of(seed, &settings);
+    tasks::tune(seed, settings.tasks.iter_mut());
     let mut moves = Vec::new();
     if let Some(drawn) = &mut drawn {
         moves = configuration::regions(seed, drawn, &mut settings);

@@ -37,6 +37,8 @@ pub struct Actions {
     /// The last label of each image in each task, `None` where it was taken away.
     pub labelled: BTreeMap<(TaskId, SampleId), Option<String>>,
     pub transactions: Vec<String>,
+    /// Second phases that were asked for, with what was sent.
+    pub(super) tunings: Vec<(String, String)>,
     pub(super) questions: Vec<(&'static str, String)>,
     pub broken: BTreeSet<PathBuf>,
     /// Files that were moved; each gets a name that none had before.
@@ -122,6 +124,7 @@ pub fn someone_acts(world: &mut World, actions: &mut Actions) {
         88 | 89 if actions.switches => world.ask_for_backbone(),
         90..=92 if actions.revises => a_revision(world),
         93 | 94 => configuration::a_purge(world, actions.purges.as_ref()),
+        99 => a_tuning(world, actions),
         95..=98 if actions.excludes => an_exclusion(world, actions),
         _ => {}
     }
@@ -391,6 +394,23 @@ fn a_transaction(world: &mut World, actions: &mut Actions) {
     let without = if world.names_tasks() { format!("{{{}}}", of_task(task.as_ref())) } else { String::new() };
     world.publish("request/train", if is_named { payload } else { without });
     actions.transactions.push(transaction);
+}
+
+/// Asks for a training with a second phase, the same again at times, through either door.
+fn a_tuning(world: &mut World, actions: &mut Actions) {
+    let again = actions.tunings.choose(&mut world.rng).cloned().filter(|_| world.rng.random_bool(0.3));
+    let (transaction, payload) = again.unwrap_or_else(|| {
+        let (transaction, task) = (format!("u{}", actions.tunings.len()), named(world));
+        world.observed.tunings.asked(&transaction, task.as_ref());
+        let payload = format!(r#"{{"transaction": "{transaction}"{}}}"#, and_task(task.as_ref()));
+        (transaction, payload)
+    });
+    if world.rng.random_bool(0.5) {
+        world.publish("request/tune", payload.clone());
+    } else {
+        world.ask("tune", payload.clone());
+    }
+    actions.tunings.push((transaction, payload));
 }
 
 /// Asks what has to be found out, the same again half of the time, through either door.

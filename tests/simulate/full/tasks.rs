@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use edgetuned::engine::{Confirm, PromotionPolicy, ScheduleSettings, Settings, StateSettings, TaskSettings};
+use edgetuned::engine::{Confirm, PromotionPolicy, ScheduleSettings, Settings, StateSettings, TaskSettings, TuneWhen};
 use edgetuned::words::TaskId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -50,6 +50,7 @@ impl Drawn {
             drawn.newcomer = drawn.tasks.pop().map(|task| (from, task));
         }
         drawn.revises = rng.random_bool(0.15);
+        tune(seed, drawn.tasks.iter_mut().chain(drawn.newcomer.as_mut().map(|(_, task)| task)));
         Some(drawn)
     }
 }
@@ -76,7 +77,7 @@ fn task(rng: &mut ChaCha8Rng, settings: &Settings, id: TaskId, is_by_folder: boo
             cooldown: Duration::from_secs(rng.random_range(1..15)),
             tunes: false,
         },
-        tune: edgetuned::engine::TuneWhen::Never,
+        tune: TuneWhen::Never,
         promotion: match rng.random_range(0..10) {
             0 => PromotionPolicy::Always,
             1 => PromotionPolicy::Manual,
@@ -84,5 +85,14 @@ fn task(rng: &mut ChaCha8Rng, settings: &Settings, id: TaskId, is_by_folder: boo
         },
         shadow_images: if rng.random_bool(0.5) { 3 } else { 0 },
         state,
+    }
+}
+
+/// Which of the tasks have a second phase, and when. Drawn apart, so that what else they are stays.
+pub fn tune<'a>(seed: u64, tasks: impl Iterator<Item = &'a mut TaskSettings>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x0000_0074_756e_6573);
+    for task in tasks {
+        task.tune = [TuneWhen::Never, TuneWhen::Manual, TuneWhen::Schedule][rng.random_range(0..3)];
+        task.schedule.tunes = task.tune == TuneWhen::Schedule;
     }
 }

@@ -77,6 +77,9 @@ impl World {
             Act::Ack(ticket) => self.acknowledged(ticket),
             Act::Answer { ticket, response } => {
                 assert!(self.waiting.remove(&ticket), "ticket {ticket} was answered twice, or never given");
+                if self.is_full {
+                    self.check_tuning_answer(&serde_json::to_value(&*response).expect("plain fields"));
+                }
                 self.answered.push(*response);
             }
             Act::Query { job, query } => {

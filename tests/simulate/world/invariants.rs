@@ -16,6 +16,7 @@ use super::forgetting::Forgetting;
 use super::frames::Frames;
 use super::live::Live;
 use super::tasks::Tasks;
+use super::tunings::Tunings;
 
 /// What the workers found and the world has seen so far.
 #[derive(Debug, Default)]
@@ -63,6 +64,7 @@ pub struct Observed {
     pub bounds: Bounds,
     pub tasks: Tasks,
     pub frames: Frames,
+    pub tunings: Tunings,
     /// Images that were ever named in a label.
     named: BTreeSet<SampleId>,
     /// Images that were excluded or taken back, and of which what learns at once was not told yet.
@@ -157,6 +159,8 @@ impl World {
                 assert!(before.is_none(), "version {} of {task} is given again, after {before:?}", head.version);
                 let is_its_own = self.observed.judged.contains_key(&(task.clone(), head.id.clone()));
                 assert!(is_its_own, "head {head} is stored for {task}, which it was not trained for");
+                let has_tail = self.observed.tunings.is_tailed(&head.id);
+                assert_eq!(record.tail().is_some(), has_tail, "head {head} of {task} and its tail");
             }
             Write::HeadStatus { task, version, status: HeadStatus::Champion, reason, .. } => {
                 self.check_service(task, *version, reason);
@@ -251,6 +255,9 @@ impl World {
             of == task && is_it
         });
         let goes_back = is_out && known.previous(head.space) == Some(version);
+        let left = known.heads.iter().find(|head| Some(head.head.version) == champion);
+        let leaves_tail = left.is_some_and(|head| self.observed.tunings.is_tailed(&head.head.id));
+        self.counts.tuned_back += u64::from(goes_back && leaves_tail);
         let has_reason = !goes_back || is_asked_for || self.observed.reverts || may_roll_back;
         assert!(has_reason, "head {champion:?} of {task} is rolled back without a reason");
         if champion == Some(version) || is_asked_for || goes_back || self.observed.reverts {
@@ -327,6 +334,7 @@ impl World {
         self.model.check();
         self.check_statistics();
         self.check_pictures();
+        self.check_tunings();
         for kind in UpdateKind::ALL {
             let is_over = self.model.updates.get(&kind).is_none_or(|memory| memory.desired.is_none());
             let chunks = self.model.chunks.get(&kind).map_or(0, BTreeMap::len);

@@ -24,6 +24,7 @@ mod sources;
 mod states;
 mod storage;
 mod tasks;
+mod tunings;
 mod updates;
 mod workers;
 
@@ -122,6 +123,16 @@ pub struct Counts {
     pub exclusions: u64,
     /// Labels that were refused because of others, and those that were given to what their sender saw.
     pub conflicts: u64,
+    /// Tunings that were accepted, and those that were refused by the setting.
+    pub tunings: u64,
+    pub refused_tunings: u64,
+    /// Results of trainings with a second phase that kept the first, and that kept the second.
+    pub tuned_results: [u64; 2],
+    /// How often a second phase was said to run.
+    pub second_phases_said: u64,
+    /// Starts with a head in service that has a tail, and returns from one to the head before it.
+    pub tuned_starts: u64,
+    pub tuned_back: u64,
     pub compared: u64,
 }
 
@@ -330,10 +341,12 @@ impl World {
                 let event = if matches!(event, Event::Frames { .. }) { self.news() } else { event };
                 self.handed_over(&event);
                 let expected = self.expects(&event);
+                let tunes = tunings::tunes(&event);
                 let is_arrival = matches!(event, Event::Ingest(_));
                 let step = self.engine.step(self.now, event);
                 self.observed.bounds.count_step(is_arrival, self.settings.tasks.len(), &step);
                 self.check_expected(&expected, &step);
+                self.check_second_phase_is_said(tunes.as_ref(), &step);
                 self.recorded(&step);
                 together.append(step);
             }

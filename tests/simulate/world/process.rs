@@ -142,6 +142,7 @@ impl World {
         if self.folder_is_lost {
             self.report_folder();
         }
+        self.count_tuned_start();
         let step = self.engine.start(self.now);
         self.recorded(&step);
         self.apply(step);

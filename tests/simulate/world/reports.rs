@@ -14,6 +14,7 @@ impl World {
     /// A message goes into the outbox.
     pub(super) fn check_report(&mut self, topic: &Topic, payload: &[u8]) {
         self.check_said(topic, payload);
+        self.check_tuning_said(topic, payload, false);
         if let Some((task, TaskTopic::Prediction)) = self.task_of(topic) {
             let id = image_of(payload);
             if self.is_frame(&id) {
@@ -73,6 +74,7 @@ impl World {
             self.note_event(payload);
         }
         self.check_said(topic, payload);
+        self.check_tuning_said(topic, payload, true);
         if payload.is_empty() {
             return;
         }

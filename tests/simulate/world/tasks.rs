@@ -10,6 +10,7 @@ use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::World;
+use super::tunings::check_orders;
 
 /// What is said of each task.
 const TOPICS: [TaskTopic; 5] =
@@ -139,6 +140,8 @@ impl World {
 
     /// A training begins: no other runs, and of two tasks that wait neither is passed over twice.
     pub(super) fn training_begins(&mut self, task: &TaskId, order: &TrainingOrder) {
+        let stored = self.model.of(task).training.running.as_ref();
+        assert_eq!(stored, Some(order), "what trains in {task} is not what is stored as running");
         let runs = self.observed.tasks.trains.replace(task.clone());
         assert_eq!(runs, None, "a training of {task} begins beside another");
         let is_new = self.observed.tasks.begun.insert(task.clone(), order.id) != Some(order.id);
@@ -179,6 +182,7 @@ impl World {
             }
             Write::TrainingState { task, state } => {
                 let before = &self.model.of(task).training;
+                check_orders(self.task(task), before, state);
                 assert!(state.next_id >= before.next_id, "the trainings of {task} are counted anew");
                 // One that another head made worthless is carried out again, whatever became of the labels; one for a drift is
                 // ordered at a label, of which others may follow in the same change.

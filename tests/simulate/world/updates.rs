@@ -245,6 +245,7 @@ impl World {
                 self.counts.compared_again += u64::from(before.is_some_and(|before| before != *task));
                 let against = self.champion_in(task, *space);
                 let record = self.head_record(version, *space, backbone.clone());
+                let record = self.perhaps_tailed(record);
                 let promote = against.is_none() || self.chance(self.chances.better);
                 self.observed.judged(task, &record.head.id, against, promote);
                 Ok(Checked::Head(Box::new(CheckedHead { record, verdict: verdict(promote, false), against })))

@@ -13,7 +13,7 @@ use edgetuned::eval::budget::Why;
 use edgetuned::eval::gate::{Verdict, VerdictCode};
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
 use edgetuned::update::Manifest;
-use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, TrainingPhase};
+use edgetuned::wire::{Answer, ErrorCode, ReviewItem, ReviewReason, SecondPhase, TrainingPhase};
 use edgetuned::words::{ClassSet, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp, is_audit};
 use rand::{Rng, RngExt};
 
@@ -21,6 +21,7 @@ use super::super::known::Known;
 use super::World;
 use super::disk::class;
 use super::live::figures;
+use super::tunings::Outcome;
 use super::updates::Preparation;
 
 /// Samples of a class that always stay.
@@ -83,8 +84,10 @@ impl World {
         let promote = self.rng.random_bool(0.6);
         let (space, backbone) = (self.settings.tasks[0].space, self.settings.backbone.clone());
         let challenger = self.head_record(version, space, backbone);
+        // Not drawn: what else happens in these lives stays.
+        let (challenger, second) = self.after_second_phase(&order, challenger, Outcome::of(order.id));
         let champion = self.champion_in(&TaskId::default(), space);
-        outcome(TaskId::default(), order, challenger, champion, verdict(promote, false))
+        outcome(TaskId::default(), order, (challenger, second), champion, verdict(promote, false))
     }
 
     /// Reads the champion and begins to fit; the verdict is on that champion, however long it takes.
@@ -98,6 +101,8 @@ impl World {
         let (space, backbone) = (self.task(&task).space, self.settings.backbone.clone());
         let champion = self.champion_in(&task, space);
         let twin = self.model.of(&task).heads.iter().rev().find(|head| head.status == HeadStatus::Rejected);
+        // The same weights have the same tail.
+        let twin = twin.filter(|head| !order.tune && !self.observed.tunings.is_tailed(&head.head.id));
         let twin = twin.map(|head| head.head.id.clone()).filter(|_| self.promotion(&task) == PromotionPolicy::Gated);
         let mut challenger = self.head_record(version, space, backbone);
         if let Some(id) = twin
@@ -110,11 +115,34 @@ impl World {
         let provisional = promote && self.chance(0.1);
         self.observed.judged(&task, &challenger.head.id, champion, promote);
         self.learns(&task, &challenger.head.id);
+        if order.tune {
+            let end = self.tuned(&task, order, challenger, champion, verdict(promote, provisional));
+            let at = self.second_phase_runs(&task);
+            return self.push(at, end);
+        }
         self.later(
             1_000,
             Event::Trainer(task.clone(), TrainerEvent::Progress { phase: TrainingPhase::Fitting, progress: 0.5 }),
         );
-        self.later(5_000, outcome(task, order, challenger, champion, verdict(promote, provisional)));
+        self.later(5_000, outcome(task, order, (challenger, None), champion, verdict(promote, provisional)));
+    }
+
+    /// How a training with a second phase ends.
+    fn tuned(
+        &mut self,
+        task: &TaskId,
+        order: TrainingOrder,
+        challenger: HeadRecord,
+        champion: Option<u64>,
+        verdict: Verdict,
+    ) -> Event {
+        if self.chance(self.chances.failed_training) {
+            let reason = "it took longer than training.time_limit, drawn at random".into();
+            return Event::Trainer(task.clone(), TrainerEvent::Failed { reason });
+        }
+        let drawn = Outcome::of(self.rng.random_range(0..4));
+        let made = self.after_second_phase(&order, challenger, drawn);
+        outcome(task.clone(), order, made, champion, verdict)
     }
 
     /// The version of the head that reads these embeddings and serves, or would if it could be read.
@@ -345,7 +373,7 @@ pub(super) fn verdict(promote: bool, provisional: bool) -> Verdict {
 fn outcome(
     task: TaskId,
     order: TrainingOrder,
-    challenger: HeadRecord,
+    (challenger, second): (HeadRecord, Option<SecondPhase>),
     against: Option<u64>,
     verdict: Verdict,
 ) -> Event {
@@ -360,7 +388,7 @@ fn outcome(
             changes: vec![],
             suspicious_labels: 0,
             left_out: None,
-            second: None,
+            second,
             answers: HeldOutAnswers::default(),
         })),
     )
