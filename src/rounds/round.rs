@@ -1,6 +1,6 @@
 //! Who is asked, and what became of each.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -55,7 +55,7 @@ pub enum Heard {
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Act {
+pub enum Act<T> {
     /// Send a request to a device.
     Ask {
         /// Its id.
@@ -65,8 +65,15 @@ pub enum Act {
         /// Its arguments, the transaction among them.
         arguments: Map<String, Value>,
     },
-    /// Say that a device has ended.
-    Tell(String),
+    /// A device has ended: what was talked with it, which may be large, is handed over.
+    Ended {
+        /// Its id.
+        device: String,
+        /// What was asked of it.
+        talk: T,
+        /// How it ended.
+        ending: Ending,
+    },
 }
 
 /// How a device ended.
@@ -84,7 +91,6 @@ pub enum Ending {
 enum State {
     Waiting,
     Asked { transaction: String, at: Duration, tries: u32 },
-    Ended(Ending),
 }
 
 #[derive(Debug, Clone)]
@@ -113,8 +119,15 @@ pub struct Round<T, M> {
     count: u64,
     search: Search,
     is_connected: bool,
-    devices: BTreeMap<String, Device<T>>,
-    acts: VecDeque<Act>,
+    /// Those that have ended are `None`.
+    devices: BTreeMap<String, Option<Device<T>>>,
+    /// Whose turn comes, the next one first: what is done for an event does not grow with the fleet.
+    waiting: VecDeque<String>,
+    /// Those that are asked, by the time of their request.
+    asked: BTreeSet<(Duration, String)>,
+    /// How many have ended.
+    ended: usize,
+    acts: VecDeque<Act<T>>,
 }
 
 impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
@@ -128,6 +141,9 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
             search: Search::Offline,
             is_connected: false,
             devices: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            asked: BTreeSet::new(),
+            ended: 0,
             acts: VecDeque::new(),
         }
     }
@@ -137,10 +153,11 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
     pub fn with(word: &str, devices: impl IntoIterator<Item = String>, talk: M) -> Self {
         let known = devices.into_iter().map(|id| {
             let device = Device { talk: talk(&id), state: State::Waiting };
-            (id, device)
+            (id, Some(device))
         });
-        let devices = known.collect();
-        Self { devices, search: Search::Over, ..Self::searching(word, talk) }
+        let devices: BTreeMap<String, Option<Device<T>>> = known.collect();
+        let waiting = devices.keys().cloned().collect();
+        Self { devices, waiting, search: Search::Over, ..Self::searching(word, talk) }
     }
 
     /// Takes in what happened at `now`, on a clock that never goes back.
@@ -153,7 +170,8 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
                 {
                     *quiet = now;
                     let device = Device { talk: (self.talk)(&id), state: State::Waiting };
-                    self.devices.insert(id, device);
+                    self.waiting.push_back(id.clone());
+                    self.devices.insert(id, Some(device));
                 }
             }
             Heard::Answer { device, transaction, answer } => self.answered(&device, &transaction, answer),
@@ -163,7 +181,7 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
     }
 
     /// The next thing to do.
-    pub fn next_act(&mut self) -> Option<Act> {
+    pub fn next_act(&mut self) -> Option<Act<T>> {
         self.acts.pop_front()
     }
 
@@ -174,17 +192,14 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
             Search::Since { begun, quiet } => Some((quiet + QUIET).min(begun + SEARCH_MAX)),
             _ => None,
         };
-        let asked = self.devices.values().filter_map(|device| match device.state {
-            State::Asked { at, .. } => Some(at + AGAIN),
-            _ => None,
-        });
-        asked.chain(search).min()
+        let asked = self.asked.first().map(|(at, _)| *at + AGAIN);
+        asked.into_iter().chain(search).min()
     }
 
     /// Whether every device has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.search == Search::Over && self.devices.values().all(|device| matches!(device.state, State::Ended(_)))
+        self.search == Search::Over && self.ended == self.devices.len()
     }
 
     /// Whether the broker has ever answered.
@@ -196,25 +211,7 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
     /// Devices that were found, and those that have ended.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
-        let ended = self.devices.values().filter(|device| matches!(device.state, State::Ended(_))).count();
-        (self.devices.len(), ended)
-    }
-
-    /// What was talked with a device, and how it ended.
-    #[must_use]
-    pub fn of(&self, id: &str) -> Option<(&T, &Ending)> {
-        match self.devices.get(id) {
-            Some(Device { talk, state: State::Ended(ending) }) => Some((talk, ending)),
-            _ => None,
-        }
-    }
-
-    /// Every device that has ended, by id.
-    pub fn ended(&self) -> impl Iterator<Item = (&str, &T, &Ending)> {
-        self.devices.iter().filter_map(|(id, device)| match &device.state {
-            State::Ended(ending) => Some((id.as_str(), &device.talk, ending)),
-            _ => None,
-        })
+        (self.devices.len(), self.ended)
     }
 
     /// What was on its way may be lost: it is asked again, and that is no fault of the devices.
@@ -223,19 +220,19 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
             self.search = Search::Since { begun: now, quiet: now };
         }
         self.is_connected = true;
-        self.acts.retain(|act| matches!(act, Act::Tell(_)));
-        for device in self.devices.values_mut() {
-            if let State::Asked { .. } = device.state {
-                device.state = State::Waiting;
-            }
+        self.acts.retain(|act| matches!(act, Act::Ended { .. }));
+        for (_, id) in std::mem::take(&mut self.asked) {
+            self.wait(id);
         }
     }
 
     fn answered(&mut self, id: &str, transaction: &str, answer: Answer) {
-        let Some(device) = self.devices.get_mut(id) else { return };
-        if !matches!(&device.state, State::Asked { transaction: asked, .. } if asked == transaction) {
+        let Some(Some(device)) = self.devices.get_mut(id) else { return };
+        let State::Asked { transaction: asked, at, .. } = &device.state else { return };
+        if asked != transaction {
             return;
         }
+        self.asked.remove(&(*at, id.to_owned()));
         let ending = match answer {
             Answer::Ok { data } => match device.talk.take(data) {
                 Ok(true) => Some(Ending::Answered),
@@ -245,16 +242,24 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
             Answer::Error { error } if device.talk.goes_on(error.code) => None,
             Answer::Error { error } => Some(Ending::Refused(error.message)),
         };
-        device.state = State::Waiting;
-        if let Some(ending) = ending {
-            self.end(id, ending);
+        match ending {
+            Some(ending) => self.end(id, ending),
+            None => self.wait(id.to_owned()),
+        }
+    }
+
+    /// It goes on before others begin, so that files are whole soon.
+    fn wait(&mut self, id: String) {
+        if let Some(Some(device)) = self.devices.get_mut(&id) {
+            device.state = State::Waiting;
+            self.waiting.push_front(id);
         }
     }
 
     fn end(&mut self, id: &str, ending: Ending) {
-        if let Some(device) = self.devices.get_mut(id) {
-            device.state = State::Ended(ending);
-            self.acts.push_back(Act::Tell(id.to_owned()));
+        if let Some(Device { talk, .. }) = self.devices.get_mut(id).and_then(Option::take) {
+            self.ended += 1;
+            self.acts.push_back(Act::Ended { device: id.to_owned(), talk, ending });
         }
     }
 
@@ -268,27 +273,21 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
         {
             self.search = Search::Over;
         }
-        let late: Vec<(String, u32)> = self
-            .devices
-            .iter()
-            .filter_map(|(id, device)| match device.state {
-                State::Asked { at, tries, .. } if now >= at + AGAIN => Some((id.clone(), tries)),
-                _ => None,
-            })
-            .collect();
-        for (id, tries) in late {
-            if tries >= TRIES { self.end(&id, Ending::Silent) } else { self.ask(&id, now, tries + 1) }
+        while let Some((at, id)) = self.asked.first().cloned()
+            && now >= at + AGAIN
+        {
+            self.asked.remove(&(at, id.clone()));
+            match self.devices.get(&id).and_then(Option::as_ref).map(|device| &device.state) {
+                Some(State::Asked { tries, .. }) if *tries < TRIES => {
+                    let tries = tries + 1;
+                    self.ask(&id, now, tries);
+                }
+                _ => self.end(&id, Ending::Silent),
+            }
         }
-        let asked = self.devices.values().filter(|device| matches!(device.state, State::Asked { .. })).count();
-        // Those that are in the middle of it go first, so that files are whole soon.
-        let waiting: Vec<String> = self
-            .devices
-            .iter()
-            .filter(|(_, device)| matches!(device.state, State::Waiting))
-            .map(|(id, _)| id.clone())
-            .take(UNDER_WAY.saturating_sub(asked))
-            .collect();
-        for id in waiting {
+        while self.asked.len() < UNDER_WAY
+            && let Some(id) = self.waiting.pop_front()
+        {
             self.ask(&id, now, 1);
         }
     }
@@ -296,10 +295,11 @@ impl<T: Talk, M: Fn(&str) -> T> Round<T, M> {
     fn ask(&mut self, id: &str, now: Duration, tries: u32) {
         self.count += 1;
         let transaction = format!("{}-{}", self.word, self.count);
-        let Some(device) = self.devices.get_mut(id) else { return };
+        let Some(Some(device)) = self.devices.get_mut(id) else { return };
         let (request, mut arguments) = device.talk.request();
         arguments.insert("transaction".to_owned(), json!(transaction));
         device.state = State::Asked { transaction, at: now, tries };
+        self.asked.insert((now, id.to_owned()));
         self.acts.push_back(Act::Ask { device: id.to_owned(), request, arguments });
     }
 }

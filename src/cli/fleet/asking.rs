@@ -20,27 +20,25 @@ pub fn new_word() -> String {
     format!("fleet-{}", Digest::of(seed.as_bytes()).short())
 }
 
-/// Runs `round` to its end, with the devices that `pattern` means; `request` is the name of what it asks.
+/// Runs `round` to its end, with the devices that `pattern` means; `request` is the name of what it asks. `ended` gets what was
+/// talked with each device when that has ended.
 pub fn run<T: Talk, M: Fn(&str) -> T>(
-    round: &mut Round<T, M>,
+    mut round: Round<T, M>,
     settings: &Settings,
     pattern: &DevicePattern,
     request: &str,
     output: Output,
+    mut ended: impl FnMut(String, &T, Ending) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let topics = [Topic::Info.to_string(), Topic::Response(request.to_owned()).to_string()];
     let mut courier = Courier::connect(settings, Reach::Fleet, &topics).map_err(Failure::unavailable)?;
     let began = Instant::now();
     let bar = output.progress(0, "devices");
-    while !round.is_over() {
+    loop {
         while courier.in_flight() < IN_FLIGHT_MAX {
             match round.next_act() {
                 None => break,
-                Some(Act::Tell(device)) => {
-                    if let Some((_, Ending::Refused(reason))) = round.of(&device) {
-                        tracing::debug!(device, reason, "refused");
-                    }
-                }
+                Some(Act::Ended { device, talk, ending }) => ended(device, &talk, ending)?,
                 Some(Act::Ask { device, request, arguments }) => {
                     let payload = serde_json::to_vec(&arguments).expect("its keys are strings");
                     let topic = InboundTopic::Request(request.to_owned());
@@ -48,9 +46,12 @@ pub fn run<T: Talk, M: Fn(&str) -> T>(
                 }
             }
         }
-        let (found, ended) = round.progress();
+        if round.is_over() {
+            break;
+        }
+        let (found, over) = round.progress();
         bar.set_length(found as u64);
-        bar.set_position(ended as u64);
+        bar.set_position(over as u64);
         let due = round.due().map_or(CONNECTS, |due| due.saturating_sub(began.elapsed()));
         let event = courier.next(due);
         if event.is_none() && !round.has_connected() {

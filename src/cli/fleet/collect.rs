@@ -60,20 +60,21 @@ struct Line {
 pub fn collect(args: &Args, wish: &Collect, output: Output) -> Result<(), Failure> {
     let settings = wish.broker.settings(args, wish.devices.single())?;
     let talk = |_: &str| Gathering::new(wish.task.clone(), wish.values, wish.chunk_kb << 10);
-    let mut round = Round::searching(&asking::new_word(), talk);
-    asking::run(&mut round, &settings, &wish.devices, Statistics::NAME, output)?;
+    let round = Round::searching(&asking::new_word(), talk);
     let mut lines = Vec::new();
-    for (device, talk, ending) in round.ended() {
+    asking::run(round, &settings, &wish.devices, Statistics::NAME, output, |device, talk, ending| {
         lines.push(match ending {
             Ending::Answered => {
                 let file = wish.out.join(format!("{device}.{EXTENSION}"));
                 write(&wish.out, &file, talk.file())?;
-                Line { device: device.to_owned(), file: Some(file), bytes: talk.file().len() as u64, reason: None }
+                Line { device, file: Some(file), bytes: talk.file().len() as u64, reason: None }
             }
-            Ending::Refused(reason) => without(device, reason.clone()),
+            Ending::Refused(reason) => without(device, reason),
             Ending::Silent => without(device, "it does not answer; check that it runs and is connected".to_owned()),
         });
-    }
+        Ok(())
+    })?;
+    lines.sort_by(|a, b| a.device.cmp(&b.device));
     if lines.is_empty() {
         let topic = settings.base.of_every_device("info");
         return Err(Failure::unavailable(format!(
@@ -95,8 +96,8 @@ fn write(folder: &Path, file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-fn without(device: &str, reason: String) -> Line {
-    Line { device: device.to_owned(), file: None, bytes: 0, reason: Some(reason) }
+fn without(device: String, reason: String) -> Line {
+    Line { device, file: None, bytes: 0, reason: Some(reason) }
 }
 
 impl Report {

@@ -181,19 +181,19 @@ impl Fleet<'_> {
         bar.finish_and_clear();
         let task = Some(source.task.clone()).filter(|task| *task != TaskId::default());
         let talk = |device: &str| Scoring::new(task.clone(), made.get(device).map_or(&[], Vec::as_slice));
-        let mut round = Round::with(&asking::new_word(), made.keys().cloned(), talk);
+        let round = Round::with(&asking::new_word(), made.keys().cloned(), talk);
         let everyone: DevicePattern = "*".parse().expect("it is a pattern");
-        asking::run(&mut round, self.settings, &everyone, command::Score::NAME, self.output)?;
         let mut scores = BTreeMap::new();
-        for (device, talk, ending) in round.ended() {
+        asking::run(round, self.settings, &everyone, command::Score::NAME, self.output, |device, talk, ending| {
             match ending {
                 Ending::Answered => {
-                    scores.insert(device.to_owned(), talk.scores().to_vec());
+                    scores.insert(device, talk.scores().to_vec());
                 }
                 Ending::Refused(reason) => tracing::warn!(device, reason, "it measures nothing"),
                 Ending::Silent => tracing::warn!(device, "it does not answer"),
             }
-        }
+            Ok(())
+        })?;
         Ok(scores)
     }
 }

@@ -1,0 +1,121 @@
+//! A collection over a played broker: a part of the messages is lost or comes twice, devices restart and lag behind.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use edgetuned::rounds::{Act, Ending, Gathering, Heard, Round};
+use edgetuned::wire::command::StatisticsPart;
+use edgetuned::wire::{Answer, ErrorCode};
+use edgetuned::words::Digest;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::SIZES;
+use super::merging;
+
+/// Bytes of a part, the program's own.
+const PART: u32 = 48 << 10;
+/// Shares of messages that are lost and that come twice, of requests before which a device restarts, and of devices that lag.
+const LOST: f64 = 0.01;
+const TWICE: f64 = 0.01;
+const RESTARTS: f64 = 0.002;
+const LAGS: f64 = 0.05;
+
+pub fn run() {
+    println!(
+        "\n1 % of messages lost, 1 % twice, 0.2 % of requests meet a restart, 5 % of devices take up to 10 s an answer"
+    );
+    println!(
+        "{:>8} {:>10} {:>10} {:>12} {:>10} {:>10} {:>8}",
+        "devices", "requests", "answers", "MiB", "minutes", "whole", "silent"
+    );
+    for devices in SIZES {
+        play(devices);
+    }
+}
+
+fn play(devices: usize) {
+    let mut rng = ChaCha8Rng::seed_from_u64(devices as u64);
+    let files: Vec<Vec<u8>> = (0..4).map(merging::file).collect();
+    let sums: Vec<Digest> = files.iter().map(|file| Digest::of(file)).collect();
+    let lag: Vec<u64> = (0..devices).map(|_| if rng.random_bool(LAGS) { 10_000 } else { 300 }).collect();
+    let mut version: Vec<usize> = (0..devices).map(|device| device % files.len()).collect();
+    let mut round = Round::searching("r", |_: &str| Gathering::new(None, None, PART));
+    let mut wire: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
+    // Messages on their way, by number.
+    let mut kept: Vec<Option<Heard>> = vec![Some(Heard::Connected)];
+    wire.push(Reverse((Duration::ZERO, 0)));
+    for device in 0..devices {
+        kept.push(Some(Heard::Device(format!("line-{device}"))));
+        wire.push(Reverse((Duration::from_millis(device as u64 / 10), kept.len() - 1)));
+    }
+    let (mut now, mut requests, mut answers, mut bytes) = (Duration::ZERO, 0_u64, 0_u64, 0_u64);
+    let (mut whole, mut silent) = (0, 0);
+    while !round.is_over() {
+        let next = wire.peek().map(|Reverse((at, _))| *at);
+        let heard = match (next, round.due()) {
+            (Some(at), Some(due)) if due < at => {
+                now = now.max(due);
+                Heard::Tick
+            }
+            (Some(at), _) => {
+                let Reverse((_, place)) = wire.pop().expect("it was there");
+                now = now.max(at);
+                kept[place].take().expect("once")
+            }
+            (None, Some(due)) => {
+                now = now.max(due);
+                Heard::Tick
+            }
+            (None, None) => unreachable!("something is due until it is over"),
+        };
+        round.hear(now, heard);
+        while let Some(act) = round.next_act() {
+            let (device, arguments) = match act {
+                Act::Ask { device, arguments, .. } => (device, arguments),
+                Act::Ended { ending, .. } => {
+                    whole += usize::from(ending == Ending::Answered);
+                    silent += usize::from(ending == Ending::Silent);
+                    continue;
+                }
+            };
+            requests += 1;
+            bytes += serde_json::to_vec(&arguments).map_or(0, |text| text.len() as u64);
+            let number: usize = device["line-".len()..].parse().expect("as it was named");
+            if rng.random_bool(LOST) {
+                continue;
+            }
+            if rng.random_bool(RESTARTS) {
+                version[number] = (version[number] + 1) % files.len();
+            }
+            let place = version[number];
+            let answer = if arguments.get("sha256").is_some_and(|asked| *asked != json!(sums[place])) {
+                Answer::error(ErrorCode::NotFound, "these statistics are no longer there")
+            } else {
+                let offset = arguments.get("offset").and_then(Value::as_u64).unwrap_or(0);
+                Answer::ok(&StatisticsPart::of(&files[place], sums[place], offset, PART))
+            };
+            let transaction = arguments["transaction"].as_str().expect("it is text").to_owned();
+            let copies = if rng.random_bool(TWICE) { 2 } else { 1 };
+            for _ in 0..copies {
+                answers += 1;
+                if let Answer::Ok { data } = &answer {
+                    bytes += data["data"].as_str().map_or(0, |text| text.len() as u64) + 200;
+                }
+                if rng.random_bool(LOST) {
+                    continue;
+                }
+                let at = now + Duration::from_millis(rng.random_range(20..lag[number]));
+                let heard =
+                    Heard::Answer { device: device.clone(), transaction: transaction.clone(), answer: answer.clone() };
+                kept.push(Some(heard));
+                wire.push(Reverse((at, kept.len() - 1)));
+            }
+        }
+    }
+    let mib = bytes as f64 / f64::from(1 << 20);
+    let minutes = now.as_secs_f64() / 60.0;
+    println!("{devices:>8} {requests:>10} {answers:>10} {mib:>12.1} {minutes:>10.1} {whole:>10} {silent:>8}");
+}
