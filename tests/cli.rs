@@ -24,6 +24,8 @@ mod export;
 mod family;
 #[path = "support/fleet.rs"]
 mod fleet;
+#[path = "cli/fleet_status.rs"]
+mod fleet_status;
 #[path = "cli/formats.rs"]
 mod formats;
 #[path = "cli/heads.rs"]

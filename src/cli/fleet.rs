@@ -3,6 +3,7 @@
 mod asking;
 mod collect;
 mod merge;
+mod status;
 mod trials;
 
 use clap::Subcommand;
@@ -42,11 +43,15 @@ Examples:
 With --url the devices measure heads of each kind on their own images, each without its own statistics; only numbers come back. The kind and the temperature with the smallest log-loss are taken, and a device without which the others answer better is left out."
     )]
     Merge(merge::Merge),
+    /// Show every device: whether it is online, its head, live accuracy, alerts, drift and backlog
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::StatusOptions),
 }
 
 pub fn fleet(args: &Args, command: &Fleet, output: Output) -> Result<(), Failure> {
     match command {
         Fleet::Collect(collect) => collect::collect(args, collect, output),
+        Fleet::Status(options) => status::status(args, options, output),
         Fleet::Merge(merge) => merge::merge(args, merge, output),
     }
 }

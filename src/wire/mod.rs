@@ -14,6 +14,7 @@ mod base;
 pub mod command;
 mod device_pattern;
 mod event;
+mod fleet_view;
 mod home_assistant;
 mod payload;
 mod remote;
@@ -47,6 +48,7 @@ pub use command::{
 };
 pub use device_pattern::{BadDevicePattern, DevicePattern};
 pub use event::{EventKind, EventReport, Level};
+pub use fleet_view::{FleetRow, FleetView, RowHead, RowLatest};
 pub use home_assistant::{Announced, AnnouncedTask, BIRTH_ONLINE};
 pub use payload::{BadPayload, Envelope, MAX_INBOUND_BYTES, Payload, SchemaVersion};
 pub use remote::{

@@ -133,6 +133,11 @@ pub struct Health {
     /// The figures.
     #[serde(flatten)]
     pub figures: HealthFigures,
+    /// Accuracy of the head in service on images that got a label later; left out before the first of them, and where the
+    /// configuration names tasks, each of which has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "LiveFigures"))]
+    pub live: Option<LiveFigures>,
 }
 
 impl Payload for Health {
@@ -210,6 +215,10 @@ pub struct TaskHealth {
     pub last_train: Option<Timestamp>,
     /// Its head in service; null while there is none.
     pub head: Option<HeadRef>,
+    /// Accuracy of that head on images that got a label later; left out before the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "LiveFigures"))]
+    pub live: Option<LiveFigures>,
 }
 
 /// The figures of one source, since the start.

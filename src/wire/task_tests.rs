@@ -110,9 +110,12 @@ fn health_and_info_have_each_task_and_source_and_nothing_of_them_without_any() {
         sources: BTreeMap::from([(SourceId::new("garage").unwrap(), source)]),
         ..HealthFigures::default()
     };
-    let value = check(&Health { envelope: envelope(), figures });
+    let value = check(&Health { envelope: envelope(), figures, live: None });
     assert_eq!((&value["tasks"]["door"]["labelled"], &value["sources"]["garage"]["frozen"]), (&json!(2), &json!(2)));
-    let plain = check(&Health { envelope: envelope(), figures: HealthFigures::default() });
+    let live = Some(LiveFigures::default());
+    let measured = check(&Health { envelope: envelope(), figures: HealthFigures::default(), live });
+    assert_eq!(measured["live"]["audit"]["n"], 0);
+    let plain = check(&Health { envelope: envelope(), figures: HealthFigures::default(), live: None });
     assert!(plain.get("tasks").is_none() && plain.get("sources").is_none());
 
     let served = InfoHead { id: head().id, version: 7, classes: vec![label("open")], accuracy: None };

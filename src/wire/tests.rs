@@ -176,7 +176,7 @@ fn reports_are_read_back_equal() {
         configuration: json!({"device": {"id": "line-3"}}),
     });
     let figures = HealthFigures { samples: 9, last_train: Some(Timestamp(0)), ..HealthFigures::default() };
-    let value = check(&Health { envelope: envelope(), figures });
+    let value = check(&Health { envelope: envelope(), figures, live: None });
     assert_eq!(value["samples"], 9);
     assert!(value["temperature_c"].is_null());
     check(&TrainState {

@@ -21,6 +21,8 @@ fn help_and_version_are_no_failures() {
         "backbone add",
         "ctl",
         "ctl label",
+        "fleet",
+        "fleet status",
     ] {
         let ran = desk.run(&format!("{command} --help"));
         assert_eq!(ran.code, Some(0), "{command}");

@@ -208,7 +208,15 @@ fn the_dashboard_lets_one_choose_where_to_read_and_which_device() {
     let rows = panels.iter().filter(|panel| panel["type"] == "row").map(|row| row["title"].as_str().unwrap());
     assert_eq!(
         rows.collect::<Vec<_>>(),
-        ["Is it well", "Throughput and latency", "Accuracy and drift", "Labels and trainings", "MQTT", "Machine"]
+        [
+            "Fleet",
+            "Is it well",
+            "Throughput and latency",
+            "Accuracy and drift",
+            "Labels and trainings",
+            "MQTT",
+            "Machine"
+        ]
     );
     let (mut ids, mut queries) = (BTreeSet::new(), 0);
     for panel in panels {
@@ -223,6 +231,37 @@ fn the_dashboard_lets_one_choose_where_to_read_and_which_device() {
         }
     }
     assert!(queries > 40, "only {queries} queries were found");
+}
+
+#[test]
+fn the_dashboard_has_a_table_of_the_fleet_that_joins_by_device() {
+    let dashboard: Value = serde_json::from_slice(&fs::read(packaged("grafana/edgetuned.json")).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let table = panels.iter().find(|panel| panel["title"] == "Devices" && panel["type"] == "table").unwrap();
+    assert_eq!(table["transformations"][0]["id"], "merge");
+    let organised = &table["transformations"][1]["options"];
+    let mut columns = BTreeSet::new();
+    for target in table["targets"].as_array().unwrap() {
+        let (query, column) =
+            (target["expr"].as_str().unwrap(), format!("Value #{}", target["refId"].as_str().unwrap()));
+        // Rows are joined by what the queries have in common.
+        assert!(query.contains(" by (instance) (") || query.contains(" by (instance, version) ("), "{query}");
+        assert_eq!((&target["format"], &target["instant"]), (&Value::from("table"), &Value::from(true)), "{query}");
+        let named = organised["renameByName"].get(&column).or_else(|| organised["excludeByName"].get(&column));
+        assert!(named.is_some() && columns.insert(column), "{query} has a column without a name");
+    }
+    assert_eq!((columns.len(), &organised["renameByName"]["version"]), (9, &Value::from("Head")));
+    // Panels neither lie over each other nor stick out.
+    let place = |panel: &Value| ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+    for (at, one) in panels.iter().enumerate() {
+        let [x, y, w, h] = place(one);
+        assert!(x + w <= 24, "{one}");
+        for other in &panels[at + 1..] {
+            let [ox, oy, ow, oh] = place(other);
+            let apart = x + w <= ox || ox + ow <= x || y + h <= oy || oy + oh <= y;
+            assert!(apart, "{} and {}", one["title"], other["title"]);
+        }
+    }
 }
 
 #[test]

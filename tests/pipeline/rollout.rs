@@ -72,6 +72,11 @@ fn a_fleet_gets_a_head_in_stages_until_a_device_refuses_and_all_of_it_when_run_a
     let heads: Vec<Value> =
         devices.iter_mut().map(|(home, daemon)| status(home, daemon)["head"]["id"].clone()).collect();
     assert!(heads[0].is_string() && heads.iter().all(|head| *head == heads[0]), "{heads:?}");
+    let (code, rows) = workshop.run(&["fleet", "status", "--url", &url]);
+    let of = |key: &str| rows.as_array().unwrap().iter().map(|row| row[key].clone()).collect::<Vec<_>>();
+    assert_eq!((code, of("device")), (0, vec![json!("line-1"), json!("line-2"), json!("line-3")]), "{rows}");
+    assert!(of("status").iter().all(|status| status == "online"), "{rows}");
+    assert!(of("heads").iter().all(|served| served[0]["head"]["id"] == heads[0]), "{rows}");
     let (code, report) = roll_out(&[]);
     assert_eq!((code, &report["chunks_sent"]), (0, &json!(0)), "what is installed is not sent again: {report}");
 }

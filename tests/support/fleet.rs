@@ -87,6 +87,18 @@ impl Fleet {
         self.devices.lock().unwrap().get_mut(id).unwrap().nature = nature;
     }
 
+    /// Says something that the broker keeps.
+    pub fn say(&self, id: &str, topic: &str, payload: &str) {
+        let topic = format!("edgetuned/{id}/{topic}");
+        self.client.try_publish(topic, QoS::AtLeastOnce, true, payload).unwrap();
+    }
+
+    /// Waits until the broker has all that was said: a withdrawal that is sent after it has come back.
+    pub fn settle(&self, id: &str) {
+        self.say(id, "update/head/desired", "");
+        assert_eq!(self.withdrawn(), id);
+    }
+
     /// Waits until a device got a withdrawal; which one.
     pub fn withdrawn(&self) -> String {
         self.withdrawals.recv_timeout(PATIENCE).expect("a withdrawal")

@@ -390,7 +390,9 @@ impl Cx<'_> {
         let figures = self.health(overview);
         self.messages.reports.health_at = self.now.mono;
         self.messages.reports.health_said = Some(figures.clone());
-        self.publish(Topic::Health, |envelope| Health { envelope, figures });
+        let only = overview.tasks.values().next().filter(|_| !self.settings().names_tasks);
+        let live = only.and_then(|task| task.live);
+        self.publish(Topic::Health, |envelope| Health { envelope, figures, live });
     }
 }
 

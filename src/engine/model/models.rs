@@ -138,7 +138,8 @@ impl Models {
         self.by_task.iter().map(|(task, model)| {
             let disbelieved = model.disbelieved().map_or(0, |disbelieved| disbelieved.count);
             let (last_train, head) = (model.last_train(), model.champion().map(|champion| champion.head.clone()));
-            (task, TaskHealth { disbelieved, last_train, head, ..TaskHealth::default() })
+            let live = Some(model.live_figures()).filter(|live| live.prequential.n > 0);
+            (task, TaskHealth { disbelieved, last_train, head, live, ..TaskHealth::default() })
         })
     }
 

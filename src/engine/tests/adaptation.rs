@@ -87,6 +87,17 @@ fn a_label_scores_the_prediction_that_it_answers_once_and_only_for_the_head_in_s
     gets(&mut engine, image(4), "nut", 12);
     let figures = engine.models.first().live_figures().prequential;
     assert_eq!((figures.right, figures.n), (2, 3));
+    let health = published(&engine.step(at(60_000), Event::Tick), &Topic::Health).expect("it is due");
+    let health: serde_json::Value = serde_json::from_slice(&health).unwrap();
+    assert_eq!((&health["live"]["prequential"]["right"], &health["live"]["prequential"]["n"]), (&2.into(), &3.into()));
+}
+
+#[test]
+fn health_says_nothing_of_live_accuracy_before_there_is_any() {
+    let mut engine = started(settings(PromotionPolicy::Gated));
+    let health = published(&engine.step(at(60_000), Event::Tick), &Topic::Health).expect("it is due");
+    let health: serde_json::Value = serde_json::from_slice(&health).unwrap();
+    assert_eq!(health.get("live"), None, "{health}");
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn values_with_everything_and_with_nothing_optional_pass() {
     let health =
         HealthFigures { last_train: Some(Timestamp(-1)), temperature_c: Some(-4.5), ..HealthFigures::default() };
     for figures in [health.clone(), HealthFigures::default()] {
-        passes("health", serde_json::to_value(Health { envelope: envelope(), figures }).unwrap());
+        passes("health", serde_json::to_value(Health { envelope: envelope(), figures, live: None }).unwrap());
     }
     let item = ReviewItem {
         image: SampleId::of(b"image"),
