@@ -56,7 +56,7 @@ fn where_it_is_switched_off_a_second_phase_is_refused_with_the_setting() {
 
 /// `record` as one whose last block was trained on: with the weights that it had before, and a layer behind it that takes each
 /// class for the other, so that its answers are none of the first phase's.
-fn tuned(record: HeadRecord, manifest: &Manifest) -> HeadRecord {
+pub fn tuned(record: HeadRecord, manifest: &Manifest) -> HeadRecord {
     let (bytes, graph) = read(manifest).unwrap();
     let input = tail_input(&graph, &manifest.embedding.tensor, TailLayers::LastBlock).unwrap();
     let cut = Embedding { tensor: input.clone(), ..manifest.embedding.clone() };

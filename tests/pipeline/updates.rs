@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use edgetuned::backbone::Manifest;
+use edgetuned::head::{HeadRecord, Tail};
 use edgetuned::store::{Reader, SpacesInUse};
 use edgetuned::update::{Signer, sign};
 use edgetuned::wire::UpdateKind;
@@ -14,6 +16,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::camera::Part;
+use crate::tuning::tuned;
 use crate::{QUIET, Stage, picture};
 
 /// Where heads are made and signed: a folder with two keys, of which the device trusts the first.
@@ -49,8 +52,13 @@ impl Workshop {
 
     /// A stage whose device trusts `signing.key`.
     fn stage(&self) -> Option<Stage> {
+        self.stage_with("")
+    }
+
+    /// The same with `more` in the configuration.
+    fn stage_with(&self, more: &str) -> Option<Stage> {
         let key = self.path("signing.key.pub");
-        Stage::set(&format!("{QUIET}\nupdates: {{ trusted_keys: [{}] }}", key.display()))
+        Stage::set(&format!("{QUIET}\nupdates: {{ trusted_keys: [{}] }}\n{more}", key.display()))
     }
 
     /// Trains a head on pictures of a nut and a spring, beginning with number `first`.
@@ -68,6 +76,11 @@ impl Workshop {
 
     /// Signs `file` as version `version`; the manifest's name.
     pub fn sign(&self, file: &str, version: u64, key: &str) -> String {
+        self.sign_in_chunks(file, version, key, 1)
+    }
+
+    /// The same for chunks of so many KB.
+    fn sign_in_chunks(&self, file: &str, version: u64, key: &str, chunk_kb: u32) -> String {
         let (manifest, version) = (format!("{file}-{version}.json"), version.to_string());
         let (code, signed) = self.run(&[
             "update",
@@ -83,7 +96,7 @@ impl Workshop {
             "--key",
             key,
             "--chunk-kb",
-            "1",
+            &chunk_kb.to_string(),
             "--device",
             "line-*",
             "--out",
@@ -184,6 +197,53 @@ fn a_signed_head_is_installed_and_everything_that_is_not_right_is_refused() {
         stage.ears.send_raw("update/head/desired", inbound, QoS::AtLeastOnce, true);
         stage.ears.wait("update/head/state", code, |state| state["error"]["code"] == code);
         assert_eq!(stage.ears.heard("event").len(), 0, "{code} is reported once");
+    }
+}
+
+/// Something that makes a tail another one.
+type Change = fn(&mut Tail);
+
+#[test]
+fn a_signed_head_serves_with_its_own_last_layers_and_is_refused_where_they_do_not_fit() {
+    let workshop = Workshop::new();
+    let Some(mut stage) = workshop.stage_with("backbone: { model: photo }") else { return };
+    workshop.train("parts.safetensors", 0, "photo");
+    let plain = HeadRecord::from_bytes(&fs::read(workshop.path("parts.safetensors")).unwrap()).unwrap();
+    let manifest = Manifest::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/photo.yaml")).unwrap();
+    // Its last layers take a nut for a spring, its first phase does not.
+    let good = tuned(plain, &manifest);
+    fs::write(workshop.path("tuned.safetensors"), good.to_bytes()).unwrap();
+    let signed = workshop.sign_in_chunks("tuned.safetensors", 1, "signing.key", 64);
+    let (code, sent) = workshop.publish(&stage, &signed, "tuned.safetensors");
+    assert_eq!((code, &sent["installed"], &sent["error"]), (0, &json!(true), &Value::Null), "{sent}");
+    let serves = head(&mut stage, "serves");
+    assert_eq!(serves, json!(good.head.id));
+    let path = stage.home.put("new.jpg", &picture(Part::Nut, 50));
+    let prediction = stage.ears.prediction(&path);
+    assert_eq!((&prediction["head"], &prediction["label"]), (&serves, &json!("spring")), "{prediction}");
+
+    let changes: [(&str, Change); 4] = [
+        ("tensor", |tail| tail.input.push('x')),
+        ("name", |tail| tail.weights[0].name.push('x')),
+        ("shape", |tail| {
+            tail.weights[0].shape.push(2);
+            tail.weights[0].values.extend_from_within(..);
+        }),
+        ("overflow", |tail| tail.weights.iter_mut().for_each(|weight| weight.values.fill(f32::MAX))),
+    ];
+    for (version, (what, change)) in (2..).zip(changes) {
+        let mut record = good.clone();
+        let tuning = record.tuning.as_mut().unwrap();
+        change(&mut tuning.tail);
+        record.dense.space = tuning.tail.space(tuning.first.space);
+        record.head.id = record.dense.id();
+        let file = format!("{what}.safetensors");
+        fs::write(workshop.path(&file), record.to_bytes()).unwrap();
+        let signed = workshop.sign_in_chunks(&file, version, "signing.key", 64);
+        let (code, sent) = workshop.publish(&stage, &signed, &file);
+        assert_eq!((code, &sent["error"]["code"]), (1, &json!("bad_content")), "{what}: {sent}");
+        assert!(sent["error"].to_string().contains("last layers do not fit"), "{what}: {sent}");
+        assert_eq!(head(&mut stage, what), serves, "{what}");
     }
 }
 

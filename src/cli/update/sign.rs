@@ -78,12 +78,12 @@ pub fn sign(wish: &Sign, output: Output) -> Result<(), Failure> {
     })
 }
 
-/// The embedding space that a head's file names.
+/// The backbone's embeddings that a head's file names; behind a tail, too, it is these that a device compares with its own.
 fn head(path: &Path) -> Result<Map<String, Value>, Failure> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let record = HeadRecord::from_bytes(&bytes)
         .map_err(|error| Failure::failed(format!("{}: {}", path.display(), one_line_chain(&error))))?;
-    let members = [("backbone", json!(record.backbone)), ("space", json!(record.dense.space))];
+    let members = [("backbone", json!(record.backbone)), ("space", json!(record.frozen().space))];
     Ok(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::job::{self, AnyError, Control};
@@ -13,13 +14,13 @@ use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, compare, compare_across, compare_phases};
 use crate::head::{Calibration, HeadRecord, Tuning};
 use crate::image::{self, Limits, Rgb};
-use crate::ports::Embedder as _;
+use crate::ports::{Embedder as _, TailedEmbedder as _};
 use crate::shared::files::living;
 use crate::shared::tuning::{Trunk, report};
 use crate::store::{Cache, CacheOptions, Reader, SpacesInUse, StoreError};
 use crate::train::{Dataset, FitError, Fitted, Latents, Progress, TuneError, TuneSettings, Tuned, tune};
 use crate::wire::SecondPhase;
-use crate::words::{Digest, EmbeddingSpace, Precision, Region, SampleId, TaskId, Timestamp};
+use crate::words::{Digest, EmbeddingSpace, Precision, Region, SampleId, TaskId, Timestamp, error_chain};
 
 /// Images a class in the mean below which there is no second phase: it learns them by heart.
 const ENOUGH: usize = 20;
@@ -308,6 +309,23 @@ pub(super) fn compare_with(
     let embedding = |id: &SampleId| by_tail.get(id).cloned();
     let compared = || compare_across(data, fitted, version, Some(tuned), &embedding, &settings.rules);
     Ok((!control.is_cancelled()).then(compared))
+}
+
+/// Fails, with the reason in words, where the tail of `head` does not run behind the backbone, as a head from elsewhere may have
+/// one: with a tensor or weights that the model does not have, or with values that overflow.
+pub(super) fn tail_runs(head: &HeadRecord, tuner: &TunerSettings) -> Result<(), String> {
+    if head.tuning.is_none() {
+        return Ok(());
+    }
+    let no_fit = |why: String| format!("its last layers do not fit the backbone of this device: {why}");
+    let mut backbone = OnnxBackbone::open(&tuner.manifest, tuner.threads).map_err(|error| error_chain(&error))?;
+    backbone.follow(&[Arc::new(head.clone())]).map_err(no_fit)?;
+    let probe = vec![0.0; backbone.preprocess().tensor_len()];
+    let rows = backbone.embed_tailed(&probe, 1).map_err(|error| no_fit(error_chain(&error)))?;
+    match rows.first().map(|(_, made)| made.len()) {
+        Some(1) => Ok(()),
+        _ => Err(no_fit("they compute numbers that are not finite".into())),
+    }
 }
 
 /// What the tail of `head` makes of images of `data` that it was not trained on, as far as they can be read; nothing where

@@ -127,6 +127,9 @@ fn head(
             return Ok(Err(Refusal::new(Code::BadContent, why)));
         }
     }
+    if let Err(why) = tuning::tail_runs(&record, &settings.tuner) {
+        return Ok(Err(Refusal::new(Code::BadContent, why)));
+    }
     let (against, champion) = champion(reader, task, *space)?;
     let labelled = training_data::labelled(reader, task, settings.max_samples, settings.fit.seed)?;
     let data = training_data::dataset(training_data::believed(reader, task, &labelled)?, *space);
