@@ -10,7 +10,7 @@ SECTION ?=
 PARTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog
+.PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fleet
 .PHONY: bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 .PHONY: container add-on try-container
 
@@ -76,6 +76,9 @@ simulate: ## 100,000 lives in which everything is played; SIMULATE_LIVES=500 pla
 
 backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test backlog -- --ignored --nocapture
+
+fleet: setup ## collect from 100 clients and 3 daemons in their own networks over two bridged brokers; needs root
+	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test fleet -- --ignored --nocapture
 
 placeholder: setup ## a day of the same picture under new names, one file in ten broken
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test placeholder -- --ignored --nocapture
