@@ -65,7 +65,7 @@ link-faults: setup ## 500 faults of the link while 2,000 images are predicted; L
 hostile: setup ## 100,000 hostile messages to the daemon; HOSTILE_SEED=17 sends other ones
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test hostile -- --ignored --nocapture
 
-kills: setup ## 200 times kill -9 of a daemon at work, and 200 times with four tasks; KILL_SEED=17 plays other instants
+kills: setup ## 200 times kill -9 of a daemon at work, 200 times with four tasks, and 200 times while it tunes; KILL_SEED=17 plays other instants
 	PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test kills -- --ignored --nocapture --test-threads 1
 
 power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others

@@ -46,7 +46,7 @@ impl Kept {
             let Some(head) = reader.champion(&question.task).unwrap() else { continue };
             let record =
                 HeadRecord::from_bytes(&head.bytes).map_err(|error| format!("the head in service: {error}"))?;
-            if record.dense.space != question.space(whole) {
+            if record.frozen().space != question.space(whole) {
                 return Err(format!("the head in service of {} is of another backbone or region", question.task));
             }
         }

@@ -186,7 +186,7 @@ impl Life {
         self.until("the last answer", |said, _| said.answers(last));
     }
 
-    fn hear_predictions(&mut self) {
+    pub fn hear_predictions(&mut self) {
         let tasks: Vec<TaskId> = self.questions.iter().map(|question| question.task.clone()).collect();
         self.until("every image is predicted", |said, deeds| {
             deeds.images.iter().all(|id| tasks.iter().all(|task| said.predicts(task, *id)))

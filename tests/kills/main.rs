@@ -4,6 +4,7 @@
 //! After each kill the state folder is looked at as the kill left it: whatever was said before is there ([`said`]), and
 //! no state is untrue ([`states`]). At the end nothing is lost and nothing doubled: every image is one sample with one
 //! prediction in each task, every label counts in its task and in no other, every transaction has one answer.
+//! A third life ([`tuning`]) is killed while it trains the backbone's last layers on.
 //! `KILL_SEED=17 cargo test --test kills` plays other instants, `make kills` 200 kills of each life.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -18,12 +19,16 @@ mod life;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "../support/mosquitto.rs"]
 mod mosquitto;
+#[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
+#[path = "../support/onnx.rs"]
+mod onnx;
 mod planted;
 mod questions;
 mod said;
 #[path = "../support/skip.rs"]
 mod skip;
 mod states;
+mod tuning;
 mod vendor;
 
 use std::collections::BTreeMap;
@@ -48,18 +53,34 @@ const PARTS: [Part; 3] = [Part::Nut, Part::Spring, Part::Washer];
 /// No start may take longer, from its beginning until the broker has its `online`, however busy the machine is.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// How a device is set up, beside its tasks and the key that it trusts.
+struct Device {
+    settings: String,
+    /// Of its backbone.
+    manifest: Manifest,
+}
+
+impl Device {
+    /// With the backbone that is the default, and trainings now and then.
+    fn plain() -> Self {
+        let settings = "training: { schedule: null, min_new_labels: 20, cooldown: 0s }".to_owned();
+        Self { settings, manifest: Manifest::resolve("default").unwrap() }
+    }
+}
+
 /// A broker, and a life that begins; nothing where there is no broker.
-fn begun(seed: u64, questions: Vec<Question>) -> Option<(Mosquitto, Life)> {
+fn begun(seed: u64, questions: Vec<Question>, device: &Device) -> Option<(Mosquitto, Life)> {
     let broker = Mosquitto::start_with("allow_anonymous true\nmax_queued_messages 0\n")?;
     let vendor = Vendor::new(seed);
     let settings = format!(
-        "training: {{ schedule: null, min_new_labels: 20, cooldown: 0s }}\nupdates: {{ trusted_keys: [{}] }}\n{}",
+        "{}\nupdates: {{ trusted_keys: [{}] }}\n{}",
+        device.settings,
         vendor.key().display(),
         questions::section(&questions)
     );
     let home = Home::new(env!("CARGO_BIN_EXE_edgetuned"), broker.port, &settings);
     let ears = Listener::new(broker.port);
-    let space = OnnxBackbone::open(&Manifest::resolve("default").unwrap(), 1).unwrap().space();
+    let space = OnnxBackbone::open(&device.manifest, 1).unwrap().space();
     let (deeds, said, dice) = (Deeds::default(), Said::new(&questions), ChaCha8Rng::seed_from_u64(seed));
     Some((broker, Life { home, ears, vendor, dice, questions, deeds, said, space }))
 }
@@ -67,7 +88,7 @@ fn begun(seed: u64, questions: Vec<Question>) -> Option<(Mosquitto, Life)> {
 /// Kills a daemon so often, and looks each time.
 fn killed(kills: u64, seed: u64, questions: Vec<Question>) {
     println!("KILL_SEED={seed}");
-    let Some((_broker, mut life)) = begun(seed, questions) else { return };
+    let Some((_broker, mut life)) = begun(seed, questions, &Device::plain()) else { return };
     let (mut starts, mut started) = (Vec::new(), Instant::now());
     // From its first connection on, the broker keeps what is sent to it.
     let mut daemon = life.home.start();
@@ -150,6 +171,17 @@ fn fifteen_kills_lose_nothing_and_double_nothing() {
 #[test]
 fn twelve_kills_among_four_tasks_lose_nothing_and_leave_no_state_untrue() {
     killed(12, seed(), Question::four());
+}
+
+#[test]
+fn eight_kills_in_second_phases_lose_no_order_and_leave_the_head_with_its_tail() {
+    tuning::killed(8, seed());
+}
+
+#[test]
+#[ignore = "takes minutes; 'make kills' runs it"]
+fn two_hundred_kills_in_second_phases_lose_no_order_and_leave_the_head_with_its_tail() {
+    tuning::killed(200, seed());
 }
 
 #[test]

@@ -25,6 +25,10 @@ pub struct Said {
     answers: BTreeMap<String, Value>,
     /// The head of each training of a task.
     trainings: BTreeMap<(TaskId, u64), Value>,
+    /// Trainings whose result has no report of a second phase.
+    without_second_phase: BTreeSet<u64>,
+    /// How often a second phase was said to run.
+    tuning: u64,
     /// The highest version of settings that was taken.
     patch: u64,
     /// Versions of heads from afar that were installed, and why others were not.
@@ -63,8 +67,12 @@ impl Said {
                     .extend(json["installed_version"].as_str().and_then(|version| version.parse::<u64>().ok()));
                 self.refused.extend(json["error"]["code"].as_str().map(str::to_owned));
             }
+            "train/state" if json["phase"] == "tuning" => self.tuning += 1,
             "train/result" => {
                 let training = json["training"].as_u64().unwrap();
+                if !json["tune_reason"].is_string() {
+                    self.without_second_phase.insert(training);
+                }
                 let head = self.trainings.entry((task, training)).or_insert_with(|| json["head"].clone());
                 assert_eq!(*head, json["head"], "one training, two heads: {json}");
             }
@@ -104,6 +112,33 @@ impl Said {
             Asked::Training(task) => Some((task, self.answers.get(transaction)?["data"]["training"].as_u64()?)),
             Asked::Label(..) => None,
         })
+    }
+
+    /// Trainings that were accepted and have no result.
+    pub fn not_ended(&self, deeds: &Deeds) -> Vec<u64> {
+        let open =
+            self.accepted(deeds).filter(|(task, training)| !self.trainings.contains_key(&((*task).clone(), *training)));
+        open.map(|(_, training)| training).collect()
+    }
+
+    /// As if the result of a training of the default task had never been heard.
+    pub fn forget_result(&mut self, training: u64) {
+        self.trainings.remove(&(TaskId::default(), training));
+    }
+
+    /// How often a second phase was said to run.
+    pub fn tuning(&self) -> u64 {
+        self.tuning
+    }
+
+    /// The trainings so far were to have no second phase.
+    pub fn forget_first_phase(&mut self) {
+        self.without_second_phase.clear();
+    }
+
+    /// Trainings whose result has no report of a second phase.
+    pub fn without_second_phase(&self) -> &BTreeSet<u64> {
+        &self.without_second_phase
     }
 
     pub fn trainings(&self) -> usize {
