@@ -100,9 +100,12 @@ fn bars(all: &[Trained]) -> String {
     );
     // What serves is the second phase only where the gate took it.
     let changes = |trained: &Trained| -> Vec<Score> {
-        let change = |[first, second]: [Score; 2]| match trained.promoted {
-            true => Score { accuracy: second.accuracy - first.accuracy, loss: second.loss - first.loss },
-            false => Score { accuracy: 0.0, loss: 0.0 },
+        let change = |[first, second]: [Score; 2]| {
+            if trained.promoted {
+                Score { accuracy: second.accuracy - first.accuracy, loss: second.loss - first.loss }
+            } else {
+                Score { accuracy: 0.0, loss: 0.0 }
+            }
         };
         trained.tests.iter().map(|(_, scores)| change(*scores)).collect()
     };
