@@ -126,7 +126,9 @@ fn a_hundred_clients_and_three_daemons_are_merged_over_two_bridged_brokers() {
             client(n, if n % 2 == 0 { first.port } else { second.port }, file, answers)
         })
         .collect();
-    ready.into_iter().for_each(|ready| ready.recv_timeout(PATIENCE).unwrap());
+    for ready in ready {
+        ready.recv_timeout(PATIENCE).unwrap();
+    }
 
     let began = Instant::now();
     let url = format!("mqtt://127.0.0.1:{}", first.port);

@@ -12,7 +12,7 @@ if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
     exit 1
 fi
 if [ $# -eq 0 ]; then
-    set -- picture manifest model head message settings signed
+    set -- picture manifest model head message settings signed statistics
 fi
 cargo +nightly fuzz build
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -1,8 +1,8 @@
-//! A fleet of 100, 1,000 and 10,000 devices: how long their statistics take to be merged and in how much memory, beside NumPy, which
+//! A fleet of 100, 1,000 and 10,000 devices: how long their statistics take to be merged and in how much memory, beside `NumPy`, which
 //! adds the same arrays; and what a collection costs in messages, bytes and time over a played broker that loses messages and
 //! whose devices restart or lag.
 //!
-//! `cargo bench --bench fleet [-- merge|round]`. NumPy runs in `EDGETUNED_PYTHON` or `python3`, where it is importable.
+//! `cargo bench --bench fleet [-- merge|round]`. `NumPy` runs in `EDGETUNED_PYTHON` or `python3`, where it is importable.
 
 mod merging;
 mod playing;

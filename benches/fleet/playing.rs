@@ -10,7 +10,7 @@ use edgetuned::wire::{Answer, ErrorCode};
 use edgetuned::words::Digest;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::SIZES;
 use super::merging;
@@ -22,6 +22,9 @@ const LOST: f64 = 0.01;
 const TWICE: f64 = 0.01;
 const RESTARTS: f64 = 0.002;
 const LAGS: f64 = 0.05;
+
+/// Messages on their way, by the time at which they come.
+type Wire = BinaryHeap<Reverse<(Duration, usize)>>;
 
 pub fn run() {
     println!(
@@ -43,7 +46,7 @@ fn play(devices: usize) {
     let lag: Vec<u64> = (0..devices).map(|_| if rng.random_bool(LAGS) { 10_000 } else { 300 }).collect();
     let mut version: Vec<usize> = (0..devices).map(|device| device % files.len()).collect();
     let mut round = Round::searching("r", |_: &str| Gathering::new(None, None, PART));
-    let mut wire: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
+    let mut wire = Wire::new();
     // Messages on their way, by number.
     let mut kept: Vec<Option<Heard>> = vec![Some(Heard::Connected)];
     wire.push(Reverse((Duration::ZERO, 0)));
@@ -54,23 +57,8 @@ fn play(devices: usize) {
     let (mut now, mut requests, mut answers, mut bytes) = (Duration::ZERO, 0_u64, 0_u64, 0_u64);
     let (mut whole, mut silent) = (0, 0);
     while !round.is_over() {
-        let next = wire.peek().map(|Reverse((at, _))| *at);
-        let heard = match (next, round.due()) {
-            (Some(at), Some(due)) if due < at => {
-                now = now.max(due);
-                Heard::Tick
-            }
-            (Some(at), _) => {
-                let Reverse((_, place)) = wire.pop().expect("it was there");
-                now = now.max(at);
-                kept[place].take().expect("once")
-            }
-            (None, Some(due)) => {
-                now = now.max(due);
-                Heard::Tick
-            }
-            (None, None) => unreachable!("something is due until it is over"),
-        };
+        let (at, heard) = next(&mut wire, &mut kept, round.due());
+        now = now.max(at);
         round.hear(now, heard);
         while let Some(act) = round.next_act() {
             let (device, arguments) = match act {
@@ -91,12 +79,7 @@ fn play(devices: usize) {
                 version[number] = (version[number] + 1) % files.len();
             }
             let place = version[number];
-            let answer = if arguments.get("sha256").is_some_and(|asked| *asked != json!(sums[place])) {
-                Answer::error(ErrorCode::NotFound, "these statistics are no longer there")
-            } else {
-                let offset = arguments.get("offset").and_then(Value::as_u64).unwrap_or(0);
-                Answer::ok(&StatisticsPart::of(&files[place], sums[place], offset, PART))
-            };
+            let answer = answer(&arguments, &files[place], sums[place]);
             let transaction = arguments["transaction"].as_str().expect("it is text").to_owned();
             let copies = if rng.random_bool(TWICE) { 2 } else { 1 };
             for _ in 0..copies {
@@ -118,4 +101,24 @@ fn play(devices: usize) {
     let mib = bytes as f64 / f64::from(1 << 20);
     let minutes = now.as_secs_f64() / 60.0;
     println!("{devices:>8} {requests:>10} {answers:>10} {mib:>12.1} {minutes:>10.1} {whole:>10} {silent:>8}");
+}
+
+/// What happens next, and when.
+fn next(wire: &mut Wire, kept: &mut [Option<Heard>], due: Option<Duration>) -> (Duration, Heard) {
+    match (wire.peek().map(|Reverse((at, _))| *at), due) {
+        (Some(at), due) if due.is_none_or(|due| at <= due) => {
+            let Reverse((_, place)) = wire.pop().expect("it was there");
+            (at, kept[place].take().expect("once"))
+        }
+        (_, due) => (due.expect("something is due until it is over"), Heard::Tick),
+    }
+}
+
+/// What a device says that has this file.
+fn answer(arguments: &Map<String, Value>, file: &[u8], sha256: Digest) -> Answer {
+    if arguments.get("sha256").is_some_and(|asked| *asked != json!(sha256)) {
+        return Answer::error(ErrorCode::NotFound, "these statistics are no longer there");
+    }
+    let offset = arguments.get("offset").and_then(Value::as_u64).unwrap_or(0);
+    Answer::ok(&StatisticsPart::of(file, sha256, offset, PART))
 }

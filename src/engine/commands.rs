@@ -180,13 +180,11 @@ impl Engine {
 
 /// What is found out for a fleet, where the device shares anything.
 fn shared(cx: &Cx<'_>, query: impl FnOnce(u64) -> Query) -> Outcome {
-    match cx.settings().share {
-        Some(min_class_count) => Outcome::Later(query(min_class_count)),
-        None => {
-            let reason = "this device shares nothing; set fleet.share: true in its own configuration to change that";
-            Outcome::Done(Answer::error(ErrorCode::NotPossible, reason))
-        }
-    }
+    let Some(min_class_count) = cx.settings().share else {
+        let reason = "this device shares nothing; set fleet.share: true in its own configuration to change that";
+        return Outcome::Done(Answer::error(ErrorCode::NotPossible, reason));
+    };
+    Outcome::Later(query(min_class_count))
 }
 
 /// A backbone is to be looked up. Manifests by path are for people at the device: what lies in its folders may have come

@@ -5,6 +5,7 @@
 //! devices are added in any order, many rows to a matrix product.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use ndarray::{Array2, ArrayView1};
 
@@ -194,6 +195,9 @@ impl Merge {
     ///
     /// # Errors
     /// [`CannotMerge::Nothing`] when nothing was.
+    ///
+    /// # Panics
+    /// Never: each class has a place.
     pub fn finish(mut self) -> Result<Merged, CannotMerge> {
         let source = self.source.take().ok_or(CannotMerge::Nothing)?;
         let (k, d) = (self.classes.len(), source.width());
@@ -330,10 +334,10 @@ fn described(source: &Source) -> String {
         space.preprocessing.short()
     );
     if !region.is_whole() {
-        text += &format!(", region {region}");
+        let _ = write!(text, ", region {region}");
     }
     if let Some(projection) = projection {
-        text += &format!(", {} values of {}", projection.values, space.dim);
+        let _ = write!(text, ", {} values of {}", projection.values, space.dim);
     }
     text
 }
@@ -396,7 +400,9 @@ mod tests {
         let devices: Vec<_> = (0..400).map(|i| (format!("{i:03}"), shared(i, &["gear", "nut"], 3, 4))).collect();
         let merged = merged(&devices, &Aliases::default());
         let mut plain = ClassStats::new(4);
-        devices.iter().for_each(|(_, statistics)| plain.merge(&statistics.sums));
+        for (_, statistics) in &devices {
+            plain.merge(&statistics.sums);
+        }
         assert!(apart(&merged.statistics.sums, &plain) < 1e-9);
     }
 

@@ -87,7 +87,9 @@ impl Statistics {
         };
         let old: Vec<(Label, u64)> = past.map(of_past).unwrap_or_default();
         let mut counts: BTreeMap<&Label, u64> = BTreeMap::new();
-        labels.iter().for_each(|label| *counts.entry(label).or_default() += 1);
+        for label in labels {
+            *counts.entry(label).or_default() += 1;
+        }
         let with_past = |label: &Label| {
             let old = old.iter().find(|(known, _)| known == label).map_or(0, |(_, count)| *count);
             counts.get(label).copied().unwrap_or(0) + old

@@ -86,13 +86,10 @@ fn labels(home: &Home, daemon: &mut Daemon, count: u64) {
     }
 }
 
-#[test]
-fn what_three_devices_learned_becomes_one_head_that_all_take() {
-    let Some(broker) = Mosquitto::start() else { return };
-    let workshop = Workshop::new();
+/// Four devices that see two of three parts each; the last one shares nothing.
+fn four_devices(broker: &Mosquitto, workshop: &Workshop) -> Vec<(Home, Daemon)> {
     let parts = [Part::Nut, Part::Washer, Part::Gear];
-    // The last one shares nothing.
-    let devices: Vec<(Home, Daemon)> = (0..4_usize)
+    (0..4_usize)
         .map(|n| {
             let home = home(broker.port, QUIET);
             let key = workshop.path("signing.key.pub");
@@ -103,15 +100,22 @@ fn what_three_devices_learned_becomes_one_head_that_all_take() {
             ));
             let seen = [parts[n % 3], parts[(n + 1) % 3]];
             for index in 0..EACH {
-                seen.iter().for_each(|part| {
-                    home.put(&format!("{part}/{index}.jpg"), &picture(*part, 100 * n as u64 + index));
-                });
+                for part in seen {
+                    home.put(&format!("{part}/{index}.jpg"), &picture(part, 100 * n as u64 + index));
+                }
             }
             let mut daemon = home.start();
             labels(&home, &mut daemon, 2 * EACH);
             (home, daemon)
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn what_three_devices_learned_becomes_one_head_that_all_take() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let workshop = Workshop::new();
+    let devices = four_devices(&broker, &workshop);
     let url = format!("mqtt://127.0.0.1:{}", broker.port);
     let (code, report) = workshop.run(&[
         "fleet",

@@ -72,9 +72,8 @@ pub fn run<T: Talk, M: Fn(&str) -> T>(
 /// What a round hears of an event.
 fn heard(event: Option<LinkEvent>, pattern: &DevicePattern) -> Option<Heard> {
     match event {
-        None => Some(Heard::Tick),
+        None | Some(LinkEvent::Acknowledged) => Some(Heard::Tick),
         Some(LinkEvent::Connected) => Some(Heard::Connected),
-        Some(LinkEvent::Acknowledged) => Some(Heard::Tick),
         Some(LinkEvent::Lost { reason }) => {
             tracing::warn!(reason, "no connection to the broker");
             None

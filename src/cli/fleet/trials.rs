@@ -147,16 +147,14 @@ impl Fleet<'_> {
 
     /// All statistics but those of these devices.
     fn without(&self, merged: &Merged, devices: &[&str]) -> Option<Statistics> {
-        match devices {
-            [one] => merged.without(self.statistics.get(*one)?, self.aliases),
-            _ => {
-                let mut rest = Merge::new(self.aliases.clone());
-                for (name, statistics) in self.statistics.iter().filter(|(name, _)| !devices.contains(&name.as_str())) {
-                    rest.add(name, statistics).ok()?;
-                }
-                rest.finish().ok().map(|merged| merged.statistics)
-            }
+        if let [one] = devices {
+            return merged.without(self.statistics.get(*one)?, self.aliases);
         }
+        let mut rest = Merge::new(self.aliases.clone());
+        for (name, statistics) in self.statistics.iter().filter(|(name, _)| !devices.contains(&name.as_str())) {
+            rest.add(name, statistics).ok()?;
+        }
+        rest.finish().ok().map(|merged| merged.statistics)
     }
 
     /// What each device says of heads of its own; a device that does not answer, or for which some head cannot be made, is left away.

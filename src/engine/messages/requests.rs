@@ -65,6 +65,8 @@ impl Cx<'_> {
             return Admission::Answered;
         }
         if let Some(answer) = self.remembered(&request) {
+            // What is remembered may not be stored yet, and a crash would undo it.
+            let answer = self.refused_by_outage(&request).unwrap_or(answer);
             self.respond(reply_to, name, request.transaction, answer);
             return Admission::Answered;
         }

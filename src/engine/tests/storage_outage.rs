@@ -140,6 +140,28 @@ fn without_space_requests_that_change_something_are_refused_and_those_that_read_
 }
 
 #[test]
+fn an_answer_that_may_not_be_stored_is_not_given_again_meanwhile() {
+    let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
+    engine.start(at(0));
+    let ask = |engine: &mut Engine| -> String {
+        let requested = SocketRequest { name: "train".into(), payload: br#"{"transaction": "t"}"#.to_vec(), ticket: 7 };
+        let acts = engine.step(at(3), Event::Socket(requested)).acts;
+        let answer = acts.into_iter().find_map(|act| match act {
+            Act::Answer { response, .. } => Some(*response),
+            _ => None,
+        });
+        serde_json::to_string(&answer.expect("it is answered at once")).unwrap()
+    };
+    let first = ask(&mut engine);
+    assert!(!first.contains("busy"), "{first}");
+    engine.step(at(4), Event::Store(StoreEvent::Unavailable { full: true, reason: "no room".into() }));
+    let again = ask(&mut engine);
+    assert!(again.contains("busy") && again.contains("nothing can be stored"), "{again}");
+    engine.step(at(5), Event::Store(StoreEvent::Recovered));
+    assert_eq!(ask(&mut engine), first, "it is stored now");
+}
+
+#[test]
 fn nothing_that_would_have_to_be_durable_is_begun_meanwhile() {
     let mut engine = without_room();
     for minute in 1..600 {

@@ -31,13 +31,11 @@ impl Spec for Score {
     type Data = fleet::Score;
 
     fn check(Arguments { head }: Arguments) -> Result<Self, BadPayload> {
-        match Base64::decode_vec(&head) {
-            Ok(head) => Ok(Self { head }),
-            Err(_) => {
-                let found = "'head' is no base64; send the bytes of a head file in base64".into();
-                Err(BadPayload::Json { what: Self::SHAPE, found })
-            }
-        }
+        let head = Base64::decode_vec(&head).map_err(|_| {
+            let found = "'head' is no base64; send the bytes of a head file in base64".into();
+            BadPayload::Json { what: Self::SHAPE, found }
+        })?;
+        Ok(Self { head })
     }
 }
 

@@ -176,11 +176,7 @@ impl World {
         let Some(transaction) = json["transaction"].as_str() else { return };
         let tunings = &mut self.observed.tunings;
         let Some(named) = tunings.asked.get(transaction).cloned() else { return };
-        // What was answered before is answered again from memory while nothing can be stored.
-        if json["error"]["code"] == "busy"
-            || self.storage.waits_since().is_some()
-            || !tunings.answered.insert(transaction.to_owned())
-        {
+        if json["error"]["code"] == "busy" || !tunings.answered.insert(transaction.to_owned()) {
             return;
         }
         let task = self.task_meant(named.as_ref());
