@@ -12,7 +12,7 @@ PARTS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fleet
 .PHONY: bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
-.PHONY: container add-on try-container
+.PHONY: container add-on try-container fleet-flower
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,10 @@ formats: setup ## what pandas, datasets and Label Studio make of files of labels
 home-assistant: ## Home Assistant's own word on the discovery documents; needs Python 3.13 (PYTHON=…) and a C compiler
 	python=$$(tools/home_assistant.sh) && \
 		EDGETUNED_HA_PYTHON=$$python PATH="$$PATH:/usr/sbin" $(CARGO) test --locked --test home_assistant
+
+fleet-flower: setup ## fleet/flower with Flower's processes and three daemons; needs Python 3.11 or newer (PYTHON=…)
+	@$(CARGO) build --locked --bin edgetuned
+	@tools/fleet_flower.sh
 
 page-scan: setup ## scanners at the HTTP door: schemathesis, wapiti, slowhttptest, promtool
 	@$(CARGO) build --locked --bin edgetuned --example camera
