@@ -1,4 +1,5 @@
-//! A step of training the last block of a backbone beside `PyTorch`'s, one thread each, and the whole second phase.
+//! A step of training the last block of a backbone beside `PyTorch`'s, one thread each, the whole second phase, and a prediction
+//! of a tuned head beside one of a frozen head.
 //!
 //! `cargo bench --bench tail [-- MANIFEST...]`; by default photo, EfficientNet-Lite0 and, where `../shared` is,
 //! `MobileNetV2`. Inner values are drawn: their size matters, not what they show. The peer is `tail_peer.py`, run by
@@ -7,13 +8,16 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use edgetuned::backbone::{Embedding, Manifest, OnnxBackbone, Pool, read, tail_input, tail_network};
+use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, Tuning};
+use edgetuned::ports::{Embedder as _, TailedEmbedder as _};
 use edgetuned::train::{
     Dataset, Fitted, L2, Latents, Settings, TailLayers, TailNetwork, TailRunner, TuneSettings, fit, tune,
 };
-use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId};
-use ndarray::Array2;
+use edgetuned::words::{ClassSet, Digest, EmbeddingSpace, Label, SampleId, Timestamp};
+use ndarray::{Array1, Array2};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -25,6 +29,10 @@ const CLASSES: usize = 10;
 const VIEWS: usize = 6;
 /// Seconds that a second phase of 600 images may take.
 const BAR: f64 = 60.0;
+/// Most that a prediction of a tuned head may cost, in predictions of a frozen one.
+const SERVING: f64 = 1.05;
+/// Predictions of each kind, in turns.
+const PREDICTIONS: usize = 60;
 
 fn main() -> Result<(), Error> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -70,6 +78,8 @@ fn side_by_side(manifest: &Manifest) -> Result<(), Error> {
         bytes.parameters as f64 / 1e6,
         bytes.activations as f64 / 1e6
     );
+    let ratio = serving(manifest, &network)?;
+    println!("  a prediction with a tail beside the frozen one: {ratio:.3} x, bar {SERVING}");
     let (data, latents) = drawn(&network)?;
     let first =
         fit(&data, &Settings { l2: L2::Fixed(0.1), ..Settings::default() }, &mut |_| ControlFlow::Continue(()))?;
@@ -90,6 +100,37 @@ fn side_by_side(manifest: &Manifest) -> Result<(), Error> {
         latents.stored(0).len()
     );
     Ok(())
+}
+
+/// Processor time of the network with a tail beside its own layers, over that without; medians of predictions in turns.
+fn serving(manifest: &Manifest, network: &TailNetwork) -> Result<f64, Error> {
+    let space = manifest.space();
+    let tail = network.tail(&network.original());
+    let classes: ClassSet = ["a", "b"].into_iter().map(Label::new).collect::<Result<_, _>>()?;
+    let dense = |space: EmbeddingSpace| {
+        DenseHead::linear(space, classes.clone(), Array2::zeros((2, space.dim)), Array1::zeros(2))
+    };
+    let reference = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
+    let record = HeadRecord::new(dense(tail.space(space)), 1, Timestamp(0), reference);
+    let tuning = Some(Tuning { tail, first: dense(space), figures: None });
+    let mut plain = OnnxBackbone::open(manifest, 1)?;
+    let mut tuned = OnnxBackbone::open(manifest, 1)?;
+    tuned.follow(&[Arc::new(HeadRecord { tuning, ..record })])?;
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let picture: Vec<f32> = (0..plain.preprocess().tensor_len()).map(|_| rng.random()).collect();
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..PREDICTIONS {
+        for (backbone, times) in [&mut plain, &mut tuned].into_iter().zip(&mut times) {
+            let started = seconds();
+            std::hint::black_box(backbone.embed_tailed(&picture, 1)?);
+            times.push(seconds() - started);
+        }
+    }
+    let [frozen, tuned] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    });
+    Ok(tuned / frozen)
 }
 
 fn drawn(network: &TailNetwork) -> Result<(Dataset, Latents), Error> {

@@ -25,5 +25,5 @@ pub use bytes::BadStatistics;
 pub use heads::{Candidate, FleetHead, HeadKind, NoHead, candidates};
 pub use merge::{Aliases, CannotMerge, Disagreement, Merge, Merged};
 pub use projection::Projection;
-pub use scores::{Answers, Best, Score, TEMPERATURES, Trial, choose, harmful, score};
+pub use scores::{Best, Score, TEMPERATURES, Trial, choose, harmful, score};
 pub use statistics::{NothingShared, Source, Statistics};

@@ -85,19 +85,18 @@ pub struct Best {
 
 /// The sums of a candidate over devices.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answers {
+struct Answers {
     /// Images.
-    pub n: u64,
+    n: u64,
     /// Right ones.
-    pub right: u64,
+    right: u64,
     /// By factor of the temperature.
-    pub log_loss: [f64; TEMPERATURES.len()],
+    log_loss: [f64; TEMPERATURES.len()],
 }
 
 impl Answers {
     /// Of the trials of a candidate; a score that a device could not have measured counts for nothing.
-    #[must_use]
-    pub fn of(trials: &[Trial], candidate: usize) -> Self {
+    fn of(trials: &[Trial], candidate: usize) -> Self {
         let mut sums = Self { n: 0, right: 0, log_loss: [0.0; TEMPERATURES.len()] };
         for Trial { score, .. } in trials.iter().filter(|trial| trial.candidate == candidate && is_sound(&trial.score))
         {
