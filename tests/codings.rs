@@ -72,6 +72,10 @@ fn every_coding_shows_the_pixels_of_other_decoders_or_is_refused() {
             return skip::skip(format!("no {program} ({package})"));
         }
     }
+    let convert = Command::new("convert").arg("-version").output().unwrap();
+    if !String::from_utf8_lossy(&convert.stdout).contains("ImageMagick") {
+        return skip::skip("convert is another program than ImageMagick's (imagemagick)");
+    }
     let folder = tempfile::tempdir().unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/make_codings.py");
     let made = Command::new(python).arg(script).arg(folder.path()).output().unwrap();

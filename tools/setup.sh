@@ -197,7 +197,6 @@ openssl openssl
 mkfs.ext4 e2fsprogs
 readelf binutils
 cjpeg libjpeg-turbo-progs
-convert imagemagick
 chromium chromium
 chromedriver chromium-driver
 promtool prometheus
@@ -205,6 +204,8 @@ jq jq
 curl curl
 nginx nginx
 EOF
+    # Other programs are called convert, too.
+    convert -version 2>/dev/null | grep -q ImageMagick || missing+=(imagemagick)
     { python3 -c 'import PIL' || /usr/bin/python3 -c 'import PIL'; } 2>/dev/null || missing+=(python3 python3-pil)
     [ ${#missing[@]} -gt 0 ] || return 0
     # shellcheck disable=SC2046 # one word a package
