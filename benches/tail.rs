@@ -3,12 +3,14 @@
 //!
 //! `cargo bench --bench tail [-- MANIFEST...]`; by default photo, EfficientNet-Lite0 and, where `../shared` is,
 //! `MobileNetV2`. Inner values are drawn: their size matters, not what they show. The peer is `tail_peer.py`, run by
-//! `EDGETUNED_PYTHON` or python3, which needs torch and onnx. Milliseconds are the processor's.
+//! `EDGETUNED_PYTHON` or python3, which needs torch and onnx. Milliseconds are the processor's, but of
+//! predictions, whose medians in turns are compared.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use edgetuned::backbone::{Embedding, Manifest, OnnxBackbone, Pool, read, tail_input, tail_network};
 use edgetuned::head::{BackboneRef, DenseHead, HeadRecord, Tuning};
@@ -102,7 +104,7 @@ fn side_by_side(manifest: &Manifest) -> Result<(), Error> {
     Ok(())
 }
 
-/// Processor time of the network with a tail beside its own layers, over that without; medians of predictions in turns.
+/// Time of the network with a tail beside its own layers, over that without; medians of predictions in turns.
 fn serving(manifest: &Manifest, network: &TailNetwork) -> Result<f64, Error> {
     let space = manifest.space();
     let tail = network.tail(&network.original());
@@ -121,9 +123,9 @@ fn serving(manifest: &Manifest, network: &TailNetwork) -> Result<f64, Error> {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..PREDICTIONS {
         for (backbone, times) in [&mut plain, &mut tuned].into_iter().zip(&mut times) {
-            let started = seconds();
+            let started = Instant::now();
             std::hint::black_box(backbone.embed_tailed(&picture, 1)?);
-            times.push(seconds() - started);
+            times.push(started.elapsed().as_secs_f64());
         }
     }
     let [frozen, tuned] = times.map(|mut times| {

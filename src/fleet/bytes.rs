@@ -179,8 +179,10 @@ fn is_a_scatter(half: &[f64], d: usize) -> Result<(), BadStatistics> {
         let root = row[i].sqrt();
         roots.push(root);
         let bound = root * (1.0 + ROUNDING);
-        if let Some((j, value)) = row[..i].iter().enumerate().find(|(j, value)| value.abs() > bound * roots[*j]) {
-            return Err(wrong("scatter", "correlations up to one", format!("{value} in row {i}, column {j}")));
+        let is_wrong = |(value, root): (&f64, &f64)| value.abs() > bound * root;
+        // Without an end before the last one the loop runs on vectors.
+        if row[..i].iter().zip(&roots).fold(false, |found, pair| found | is_wrong(pair)) {
+            return Err(wrong("scatter", "correlations up to one", format!("more in row {i}")));
         }
     }
     Ok(())
