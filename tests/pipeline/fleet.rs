@@ -162,8 +162,6 @@ fn what_three_devices_learned_becomes_one_head_that_all_take() {
         "fleet.safetensors",
         "--device",
         "line-*",
-        "--first",
-        "25%",
         "--url",
         &url,
     ]);
