@@ -94,7 +94,7 @@ impl Statistics {
     /// A value beyond single precision makes a file that is refused.
     ///
     /// # Panics
-    /// Never: the container takes every shape that statistics have.
+    /// When counts, means and classes differ in number: such statistics are never made.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let (k, d) = (self.classes.len(), self.sums.dim());

@@ -101,9 +101,9 @@ pub struct HeldOut {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrainingFacts {
-    /// `softmax`, `mlp`, `lda` or `rp-ridge`.
+    /// `softmax`, `mlp`, `lda` or `rp-ridge`; `ridge` of a fleet's statistics.
     #[serde(default = "softmax", skip_serializing_if = "is_softmax")]
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["softmax", "mlp", "lda", "rp-ridge"])))]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["softmax", "mlp", "lda", "rp-ridge", "ridge"])))]
     pub kind: String,
     /// Each kind that was tried where the kind was to be chosen, simplest first; empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
