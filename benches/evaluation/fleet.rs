@@ -11,11 +11,12 @@ use edgetuned::words::{Region, TaskId};
 use super::data::{Data, Photographs, Set};
 use super::figures::{Bar, mean};
 use super::parallel;
+use super::personal;
 use super::table::{Table, percent};
 
 const DEVICES: usize = 10;
 /// A training split and a test of what was trained on it.
-const TESTS: [(&str, &str); 2] = [("trashnet", "trashnet.test"), ("corn-color", "corn-color.test")];
+pub const TESTS: [(&str, &str); 2] = [("trashnet", "trashnet.test"), ("corn-color", "corn-color.test")];
 
 pub fn section(data: &Data) -> String {
     let jobs: Vec<_> = data.some().into_iter().flat_map(|photographs| TESTS.map(|pair| (photographs, pair))).collect();
@@ -64,9 +65,10 @@ pub fn section(data: &Data) -> String {
          mean of their own heads, the columns behind it are heads of their merged [statistics](fleet.md), `pooled softmax` is a \
          head of all pictures in one place. Devices choose by answering, for each kind of head made without their own statistics, \
          how well it does on their pictures. How heads are made was chosen on halves of the training splits. Merged statistics \
-         differ from those of all pictures by at most {gaps:.0e} of the largest value.\n\n{}\n{}",
+         differ from those of all pictures by at most {gaps:.0e} of the largest value.\n\n{}\n{}\n{}",
         table.finish(),
-        bars.finish()
+        bars.finish(),
+        personal::tables(data)
     )
 }
 
@@ -85,18 +87,9 @@ struct Row {
 impl Row {
     fn of(photographs: &Photographs, train: &Set, test: &Set) -> Self {
         let devices = devices(train);
-        let accuracy = |head: &DenseHead| {
-            let p = head.probabilities_of(&test.z).expect("one space");
-            let truth: Vec<_> = test.labels.iter().map(|label| head.classes.index_of(label)).collect();
-            // A class that a head does not know is never its answer.
-            let right = p.rows().into_iter().zip(truth).filter(|(row, truth)| {
-                let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-                truth.is_some() && best == *truth
-            });
-            right.count() as f64 / test.n() as f64
-        };
+        let accuracy = |head: &DenseHead| accuracy(head, test);
         let alone: Vec<f64> = devices.iter().map(|own| accuracy(&pooled(own))).collect();
-        let whole = Fleet::of(photographs, &devices, None);
+        let whole = Fleet::of(photographs, &devices, None, 2);
         let kinds = candidates();
         let heads: Vec<DenseHead> = kinds.iter().map(|kind| whole.head(*kind, None)).collect();
         let at =
@@ -109,8 +102,8 @@ impl Row {
             }
         }
         let best = choose(&trials, kinds.len()).expect("every device has pictures");
-        let short = Fleet::of(photographs, &devices, Some(Projection { values: 256, seed: 0 }));
-        let direct = statistics(photographs, train, None);
+        let short = Fleet::of(photographs, &devices, Some(Projection { values: 256, seed: 0 }), 2);
+        let direct = statistics(photographs, train, None, 2);
         Self {
             alone: mean(&alone),
             lda: at(Candidate::Lda),
@@ -124,12 +117,24 @@ impl Row {
     }
 }
 
+/// Share of the pictures of a test that `head` is right about; a class that it does not know is never its answer.
+pub fn accuracy(head: &DenseHead, test: &Set) -> f64 {
+    let p = head.probabilities_of(&test.z).expect("one space");
+    let truth: Vec<_> = test.labels.iter().map(|label| head.classes.index_of(label)).collect();
+    let right = p.rows().into_iter().zip(truth).filter(|(row, truth)| {
+        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        truth.is_some() && best == *truth
+    });
+    right.count() as f64 / test.n() as f64
+}
+
 /// The statistics of devices.
-struct Fleet(Vec<Statistics>);
+pub struct Fleet(Vec<Statistics>);
 
 impl Fleet {
-    fn of(photographs: &Photographs, devices: &[Set], projection: Option<Projection>) -> Self {
-        Self(devices.iter().map(|device| statistics(photographs, device, projection)).collect())
+    /// Of classes with so many pictures at least.
+    pub fn of(photographs: &Photographs, devices: &[Set], projection: Option<Projection>, min: u64) -> Self {
+        Self(devices.iter().map(|device| statistics(photographs, device, projection, min)).collect())
     }
 
     /// All of them but one.
@@ -141,16 +146,16 @@ impl Fleet {
         merge.finish().expect("a device").statistics
     }
 
-    fn head(&self, kind: Candidate, without: Option<usize>) -> DenseHead {
+    pub fn head(&self, kind: Candidate, without: Option<usize>) -> DenseHead {
         kind.head(&self.merged(without), 0).expect("several classes").dense
     }
 }
 
-fn statistics(photographs: &Photographs, set: &Set, projection: Option<Projection>) -> Statistics {
+fn statistics(photographs: &Photographs, set: &Set, projection: Option<Projection>, min: u64) -> Statistics {
     let manifest = &photographs.manifest;
     let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: set.space.dim };
     let source = Source { task: TaskId::default(), backbone, space: set.space, region: Region::WHOLE, projection };
-    Statistics::gather(source, set.z.view(), &set.labels, None, 2).expect("two pictures a class")
+    Statistics::gather(source, set.z.view(), &set.labels, None, min).expect("enough pictures of a class")
 }
 
 /// The largest difference of two sums' means, in parts of the largest value.
@@ -160,12 +165,12 @@ fn gap(a: &Statistics, b: &Statistics) -> f64 {
     means.iter().zip(b.sums.means()).fold(0.0_f64, |most, (a, b)| most.max((a - b).abs())) / largest
 }
 
-fn pooled(set: &Set) -> DenseHead {
+pub fn pooled(set: &Set) -> DenseHead {
     fit(&set.dataset(), &Settings::default(), &mut |_| ControlFlow::Continue(())).expect("sound data").dense
 }
 
 /// Each device has two classes, and its share of their pictures.
-fn devices(train: &Set) -> Vec<Set> {
+pub fn devices(train: &Set) -> Vec<Set> {
     let classes = train.by_class();
     let mut rows = vec![Vec::new(); DEVICES];
     for (class, of_class) in classes.values().enumerate() {

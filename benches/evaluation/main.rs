@@ -17,6 +17,7 @@ mod incremental;
 mod labels;
 mod parallel;
 mod peer;
+mod personal;
 mod table;
 mod tuning;
 mod unknown;

@@ -60,9 +60,9 @@ pub fn compare_across(
     rules: &Rules,
 ) -> Comparison {
     let logits = Logits::for_challenger(data, fitted);
-    let classes = data.classes().clone();
+    let classes = data.sampled_classes();
     let challenger =
-        Challenger { version, logits, knows: &classes, classes: &classes, temperature: fitted.dense.temperature };
+        Challenger { version, logits, knows: data.classes(), classes: &classes, temperature: fitted.dense.temperature };
     challenger.compare(data, champion, embedding, rules, judge)
 }
 
@@ -70,9 +70,9 @@ pub fn compare_across(
 #[must_use]
 pub fn compare_phases(data: &Dataset, second: &Fitted, version: u64, first: &HeadRecord, rules: &Rules) -> Comparison {
     let logits = Logits::for_challenger(data, second);
-    let classes = data.classes().clone();
+    let classes = data.sampled_classes();
     let challenger =
-        Challenger { version, logits, knows: &classes, classes: &classes, temperature: second.dense.temperature };
+        Challenger { version, logits, knows: data.classes(), classes: &classes, temperature: second.dense.temperature };
     challenger.compare(data, Some(first), &rows_for(Some(first), data), rules, judge_second_phase)
 }
 

@@ -158,11 +158,12 @@ impl Candidate {
 }
 
 impl FleetHead {
-    /// The record that is signed and sent; nothing was held out, so it has no figures.
+    /// The record that is signed and sent, for trainings to build on; nothing was held out, so it has no figures.
     #[must_use]
     pub fn into_record(self, source: &Source, created: Timestamp) -> HeadRecord {
         HeadRecord {
             region: source.region.clone(),
+            prior: Some(self.dense.clone()),
             training: self.facts,
             figures: None,
             heldout: HeldOut::default(),

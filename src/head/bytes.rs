@@ -5,14 +5,17 @@
 //! `hidden.weights` f32 (m, d) and `hidden.bias` f32 (m,), or, where it is a random projection, `hidden.mean` and
 //! `hidden.inverse` f32 (d,) with the seed in the document. A calibration is kept as `sets.scores` and `novelty.*`, a
 //! [second phase](super::Tuning) as `tail.0`, `tail.1` … in their own shapes, and `first.weights`, `first.bias` and
-//! `first.temperature` as of a linear head.
+//! `first.temperature` as of a linear head. A fleet's head that trainings build on is kept so, too, as `prior.weights` f32
+//! (j, d), `prior.bias` and `prior.temperature`.
 //!
 //! The same record always gives the same bytes. Reading trusts nothing: shapes, values, class names and two checksums
 //! are verified, and whatever is wrong is an error, never a panic.
 //!
 //! Linear heads are of format 1 as ever, so that older programs read them; those with a hidden layer are of format 2 and
-//! those with a second phase of format 3, so that an older program reports "update" and not "damaged".
+//! those with a second phase of format 3, so that an older program reports "update" and not "damaged". Older programs read a
+//! head that builds on another, and train without that one.
 
+mod linear;
 mod tuning;
 
 use std::borrow::Cow;
@@ -94,6 +97,8 @@ struct Document {
     hidden: Option<Layer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tuning: Option<tuning::TuningPart>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prior: Option<linear::PriorPart>,
     training: TrainingFacts,
     figures: Option<Figures>,
     /// SHA-256 of the held-out ids and logits; weights, classes and space are covered by the head's id.
@@ -148,6 +153,10 @@ impl HeadRecord {
             kept.extend(tensors);
             part
         });
+        let prior = self.prior.as_ref().map(linear::prior_parts).map(|(part, tensors)| {
+            kept.extend(tensors);
+            part
+        });
         let weights = floats(&mut self.dense.weights.iter());
         let bias = floats(&mut self.dense.bias.iter());
         let temperature = self.dense.temperature.to_le_bytes();
@@ -164,6 +173,7 @@ impl HeadRecord {
             classes: self.dense.classes.labels().to_vec(),
             hidden: layer,
             tuning,
+            prior,
             training: self.training.clone(),
             figures: self.figures.clone(),
             heldout_sha256: Digest::of(&[&ids[..], &logits].concat()),
@@ -206,6 +216,7 @@ impl HeadRecord {
         let dense = read_dense(&tensors, &document)?;
         let region = read_region(document.region.as_ref(), &document.space)?;
         let tuning = document.tuning.as_ref().map(|part| tuning::read(&tensors, part, &dense)).transpose()?;
+        let prior = document.prior.as_ref().map(|part| linear::read_prior(&tensors, part)).transpose()?;
         let heldout = read_heldout(&tensors, &document)?;
         let calibration = read_calibration(&tensors, document.calibration.as_ref(), document.space.dim)?;
         Ok(Self {
@@ -216,6 +227,7 @@ impl HeadRecord {
             region,
             dense,
             tuning,
+            prior,
             training: document.training,
             figures: document.figures,
             heldout,

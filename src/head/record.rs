@@ -24,6 +24,8 @@ pub struct HeadRecord {
     pub dense: DenseHead,
     /// Of a head with a second phase of training; `dense` reads the embeddings of its tail then.
     pub tuning: Option<Tuning>,
+    /// The linear head of a fleet that trainings build on; this one does, or is it.
+    pub prior: Option<DenseHead>,
     /// How it was fitted.
     pub training: TrainingFacts,
     /// How good it is; `None` with too little held out.
@@ -46,6 +48,7 @@ impl HeadRecord {
             region: Region::WHOLE,
             dense,
             tuning: None,
+            prior: None,
             training: TrainingFacts::default(),
             figures: None,
             heldout: HeldOut::default(),

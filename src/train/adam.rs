@@ -70,7 +70,14 @@ mod tests {
     #[test]
     fn the_first_step_is_the_learning_rate_against_the_gradients_sign() {
         let x = ndarray::array![[1.0_f32], [-2.0]];
-        let loss = SoftmaxLoss { x: x.view().into(), y: &[0, 1], weight: &[0.5, 0.5], known: &[true; 2], lambda: 0.0 };
+        let loss = SoftmaxLoss {
+            x: x.view().into(),
+            y: &[0, 1],
+            weight: &[0.5, 0.5],
+            known: &[true; 2],
+            lambda: 0.0,
+            offset: None,
+        };
         let mut adam = Adam::new(4, ChaCha8Rng::seed_from_u64(0));
         adam.epoch(&loss, 32, 1e-3);
         assert!((adam.theta[0] - 1e-3).abs() < 1e-9 && (adam.theta[1] + 1e-3).abs() < 1e-9, "{:?}", adam.theta);

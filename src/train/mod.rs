@@ -6,7 +6,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `data/` | [`Dataset`], groups of near-duplicates ([`Grouper`]; of a fixed camera [`Scene`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
+//! | `data/` | [`Dataset`], the head of others that it may build on, groups of near-duplicates ([`Grouper`]; of a fixed camera [`Scene`]), the split into folds, the [`subset()`] of a bounded training, replay of evicted samples |
 //! | `cv/` | the plan of one training, the path of L2 penalties, the rule of model choice, temperature scaling |
 //! | `heads/` | softmax (by L-BFGS or Adam), lda, rp-ridge, mlp, and `auto`, which chooses one of them |
 //! | `online/` | sufficient statistics, an LDA that is updated sample by sample, and [`OnlineLearner`]: labels that take effect before the next training |
@@ -63,8 +63,12 @@ pub use tail::{
 ///
 /// # Errors
 /// [`FitError`] when a setting is out of range, all embeddings are the same, `watch` ends the training, or Adam diverges.
+///
+/// # Panics
+/// When `data` build on a head and the kind [cannot](HeadKind::builds_on_a_head).
 pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitted, FitError> {
     check(settings)?;
+    assert!(data.prior().is_none() || settings.kind.builds_on_a_head(), "softmax alone builds on a head");
     let replayed = replay::extended(data, settings.seed);
     let samples = replayed.as_ref().unwrap_or(data);
     if !samples.has_spread() {

@@ -57,6 +57,14 @@ keywords! {
     }
 }
 
+impl HeadKind {
+    /// Whether a training of this kind can build on a head of others ([`Dataset::building_on`](super::Dataset::building_on)).
+    #[must_use]
+    pub fn builds_on_a_head(self) -> bool {
+        matches!(self, Self::Softmax | Self::Auto)
+    }
+}
+
 /// Methods of fitting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Solver {

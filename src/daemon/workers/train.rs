@@ -88,6 +88,13 @@ impl TrainingRun {
         let origins = Origins::read(&reader, task, &data)?;
         let is_tuned = champion.as_ref().is_some_and(|champion| champion.tuning.is_some());
         let needs_pictures = order.tune || is_tuned;
+        let prior = champion.as_ref().and_then(|champion| champion.prior.clone());
+        let prior = prior.filter(|prior| prior.space == settings.space);
+        // A second phase moves what the fleet's weights are of.
+        let data = match prior.clone().filter(|_| !needs_pictures && settings.fit.kind.builds_on_a_head()) {
+            Some(prior) => data.building_on(prior),
+            None => data,
+        };
         let pictures =
             needs_pictures.then(|| Pictures::of(&reader, task, &data, &settings.tuner.folder)).transpose()?;
         // The rest takes longer than a stop waits, which leaves the store in one file when nobody reads it any more.
@@ -127,7 +134,7 @@ impl TrainingRun {
         let created = Timestamp(jiff::Timestamp::now().as_millisecond());
         let backbone = settings.backbone;
         let challenger = fitted.into_record(version, created, backbone, comparison.challenger, calibration);
-        let challenger = HeadRecord { region, tuning, ..challenger };
+        let challenger = HeadRecord { region, tuning, prior, ..challenger };
         let Comparison { champion, verdict, changes, .. } = comparison;
         Ok(Some(TrainingOutcome {
             order,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::{HeadStatus, LabelSource, Look, NewSample, Write};
+use crate::head::DenseHead;
 use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
 use crate::train::LabelStats;
 use crate::words::{Digest, Label, Origin, SampleId};
@@ -160,4 +161,33 @@ fn each_task_has_a_bound_of_its_own() {
     let counts =
         [(&gears, 1_000), (&door, 24)].map(|(task, max)| trained(&store, task, 1, max).challenger.training.n_train);
     assert_eq!(counts, [40, 24]);
+}
+
+#[test]
+fn a_training_builds_on_the_head_of_a_fleet_and_so_do_those_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = store(folder.path());
+    let [gears, _] = tasks();
+    let classes = ["gear", "nut", "washer"].iter().map(|name| Label::new(name).unwrap()).collect();
+    let (weights, bias) = (ndarray::array![[-1.0, 0.0], [1.0, 0.0], [0.0, 4.0]], ndarray::array![0.5, -0.5, -3.0]);
+    let of_fleet = DenseHead::linear(space(), classes, weights, bias);
+    let pushed = HeadRecord::new(of_fleet.clone(), 1, Timestamp(0), backbone());
+    promote(&mut store, &gears, &HeadRecord { prior: Some(of_fleet.clone()), ..pushed });
+    for version in 2..4 {
+        let outcome = trained(&store, &gears, version, 1_000);
+        let HeadRecord { dense, prior, .. } = &outcome.challenger;
+        assert_eq!((prior.as_ref(), &dense.classes), (Some(&of_fleet), &of_fleet.classes));
+        let washer = dense.probabilities(&[0.5, 3.0]).unwrap();
+        assert!(washer[2] > 0.5, "version {version} forgot what was never seen here: {washer:?}");
+        assert!(outcome.verdict.promote, "{:?}", outcome.verdict);
+        promote(&mut store, &gears, &outcome.challenger);
+    }
+    // Sums of another backbone say nothing of these embeddings.
+    let foreign = DenseHead { space: EmbeddingSpace { backbone: Digest::of(b"other"), ..space() }, ..of_fleet };
+    let (_, serving) = champion(&store.reader().unwrap(), &gears, space()).unwrap();
+    let mut moved = HeadRecord { prior: Some(foreign), ..serving.unwrap() };
+    moved.head.version = 4;
+    promote(&mut store, &gears, &moved);
+    let outcome = trained(&store, &gears, 5, 1_000);
+    assert_eq!((&outcome.challenger.prior, outcome.challenger.dense.classes.len()), (&None, 2));
 }

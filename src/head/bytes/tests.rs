@@ -239,6 +239,33 @@ fn a_second_phase_comes_back_whole_and_every_damage_to_it_is_found() {
 /// Heads of 6 values and 3 classes that were fitted when each value was divided by its own deviation, and what they said
 /// of two pictures.
 #[test]
+fn a_head_that_is_built_on_comes_back_whole_and_every_damage_to_it_is_found() {
+    let classes = ["bolt", "gear", "nut", "washer"].into_iter().filter_map(|name| Label::new(name).ok()).collect();
+    let own = head();
+    let weights = Array2::from_shape_fn((4, own.space.dim), |(class, value)| (class * 10 + value) as f32);
+    let layer = DenseHead::linear(own.space, classes, weights, array![0.5, 0.25, 0.0, -1.0]);
+    let record = HeadRecord { prior: Some(DenseHead { temperature: 1.5, ..layer }), ..record() };
+    let bytes = record.to_bytes();
+    assert_eq!(HeadRecord::from_bytes(&bytes).unwrap(), record);
+    assert_eq!(
+        HeadRecord::from_bytes(&rebuilt(&bytes, |d| drop(d.as_object_mut().unwrap().remove("prior")))).unwrap().dense,
+        own
+    );
+    assert!(refusal(&edited_of(&record, |d| d["prior"]["id"] = "000000000000".into())).contains("checksum"));
+    assert!(
+        refusal(&edited_of(&record, |d| d["prior"]["classes"] = serde_json::json!(["nut", "bolt"])))
+            .contains("class list")
+    );
+    assert!(
+        refusal(&edited_of(&record, |d| d["prior"]["classes"] = serde_json::json!(["bolt", "nut"])))
+            .contains("prior.weights")
+    );
+    for length in 0..bytes.len() {
+        assert!(HeadRecord::from_bytes(&bytes[..length]).is_err(), "the first {length} bytes passed");
+    }
+}
+
+#[test]
 fn a_head_keeps_the_scale_that_it_was_fitted_with() {
     let pictures = array![
         [1.036_455_5, 0.036_927_063, 1.512_726_1, 0.000_704_883_25, 0.025_271_803, 0.369_518_34],

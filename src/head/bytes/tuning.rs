@@ -1,10 +1,10 @@
 //! A second phase in a head's file: `tail.0`, `tail.1` … f32, with their names in the document, and the linear head of the
-//! first phase as `first.weights` f32 (k, d), `first.bias` f32 (k,) and `first.temperature` f32 (1,).
+//! first phase as `first.weights`, `first.bias` and `first.temperature`.
 
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{BadHeadFile, Kept, finite, floats, matrix, wrong};
+use super::{BadHeadFile, Kept, finite, linear, wrong};
 use crate::head::{DenseHead, Figures, Tail, TailWeight, Tuning};
 use crate::words::{EmbeddingSpace, HeadId};
 
@@ -31,9 +31,7 @@ pub(super) fn parts(Tuning { tail, first, figures }: &Tuning) -> (TuningPart, Ve
         (format!("tail.{place}").into(), Dtype::F32, weight.shape.clone(), bytes(&mut weight.values.iter()))
     };
     let mut kept: Vec<Kept> = tail.weights.iter().enumerate().map(weight).collect();
-    kept.push(("first.weights".into(), Dtype::F32, first.weights.shape().to_vec(), bytes(&mut first.weights.iter())));
-    kept.push(("first.bias".into(), Dtype::F32, first.bias.shape().to_vec(), bytes(&mut first.bias.iter())));
-    kept.push(("first.temperature".into(), Dtype::F32, vec![1], first.temperature.to_le_bytes().to_vec()));
+    kept.extend(linear::tensors(linear::FIRST, first));
     let part = TuningPart {
         space: first.space,
         input: tail.input.clone(),
@@ -51,19 +49,7 @@ pub(super) fn read(tensors: &SafeTensors<'_>, part: &TuningPart, dense: &DenseHe
         let (expected, found) = (dense.space.backbone.short(), tail.space(part.space).backbone.short());
         return Err(BadHeadFile::Checksum { expected, found });
     }
-    let (k, d) = (dense.classes.len(), part.space.dim);
-    let weights = finite("first.weights", floats(tensors, "first.weights", &[k, d])?)?;
-    let bias = finite("first.bias", floats(tensors, "first.bias", &[k])?)?;
-    let temperature = floats(tensors, "first.temperature", &[1])?[0];
-    if !(temperature.is_finite() && temperature > 0.0) {
-        return Err(wrong("first.temperature", "a number above zero", temperature));
-    }
-    let layer = DenseHead::linear(part.space, dense.classes.clone(), matrix((k, d), weights), bias.into());
-    let first = DenseHead { temperature, ..layer };
-    let found = first.id();
-    if found != part.first {
-        return Err(BadHeadFile::Checksum { expected: part.first.0.clone(), found: found.0 });
-    }
+    let first = linear::read(tensors, linear::FIRST, part.space, dense.classes.clone(), &part.first)?;
     Ok(Tuning { tail, first, figures: part.figures.clone() })
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn choose_l2(plan: &CvPlan<'_>, l2: L2, watch: Watch<'_>) -> Result<C
     for (step, &lambda) in path.iter().enumerate() {
         let losses: Vec<SoftmaxLoss<'_>> = plan.training_sets.iter().map(|set| plan.loss(set, lambda)).collect();
         let previous = if step == 0 { lambda } else { path[step - 1] };
-        let start = |model: &mut FoldModel| model.search(lambda, previous, plan.data.classes().len());
+        let start = |model: &mut FoldModel| model.search(lambda, previous, losses[0].penalised());
         let mut searches: Vec<Lbfgs> = models.iter_mut().map(start).collect();
         let mut passes = 0.0;
         fit_folds(&plan.order, &plan.preconditioner, &losses, &mut searches, &mut || {
@@ -116,9 +116,9 @@ impl FoldModel {
     }
 
     /// The search at penalty `lambda`: from where the last two fits point to, with the curvature seen at `previous`.
-    fn search(&mut self, lambda: f64, previous: f64, classes: usize) -> Lbfgs {
+    fn search(&mut self, lambda: f64, previous: f64, penalised: usize) -> Lbfgs {
         let mut history = std::mem::take(&mut self.history);
-        history.shift_l2(lambda - previous, self.theta.len() - classes);
+        history.shift_l2(lambda - previous, penalised);
         let mut start = self.theta.clone();
         start.iter_mut().zip(&self.moved).for_each(|(start, moved)| *start += moved);
         Lbfgs::new(start, tolerance(lambda), history)

@@ -4,13 +4,15 @@
 pub(crate) mod l2_path;
 pub(crate) mod model_choice;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
+use super::data::prior::{Prior, log_shares};
 use super::data::split::{Folds, TRAIN_ONLY, folds};
 use super::fast::features::Features;
 use super::fast::preconditioner::Preconditioner;
 use super::softmax_loss::SoftmaxLoss;
 use super::{ClassWeights, Dataset, Settings, Solver};
+use crate::words::Label;
 
 /// Everything that is the same for all fits of one training.
 pub(crate) struct CvPlan<'a> {
@@ -20,6 +22,8 @@ pub(crate) struct CvPlan<'a> {
     pub folds: Folds,
     /// The samples of each fold, then those of none: the order in which passes go over them.
     pub order: Vec<Vec<usize>>,
+    /// The head that it builds on.
+    pub prior: Option<Prior>,
     /// For L-BFGS.
     pub preconditioner: Preconditioner,
     /// By fold: everything outside it. Empty where there is one fold only.
@@ -34,8 +38,10 @@ pub(crate) struct CvPlan<'a> {
 pub(crate) struct FitSet {
     /// (n,), sum 1, 0 outside.
     pub weight: Vec<f64>,
-    /// Classes with a sample inside (k,).
+    /// Classes with a sample inside, or known to the head that is built on (k,).
     pub known: Vec<bool>,
+    /// Logarithms of the classes' shares (k,), for a head that is built on.
+    pub shares: Vec<f64>,
 }
 
 impl<'a> CvPlan<'a> {
@@ -55,13 +61,24 @@ impl<'a> CvPlan<'a> {
             Solver::Lbfgs => Preconditioner::new(features.rows(), data.n()),
             Solver::Adam { .. } => Preconditioner::default(),
         };
-        Self { data, features, folds, order, preconditioner, training_sets, all, scorable }
+        let prior = data.prior().map(|head| Prior::new(head, data.x(), data.classes()));
+        Self { data, features, folds, order, prior, preconditioner, training_sets, all, scorable }
     }
 
     /// The loss over `set` with penalty `lambda`.
     pub fn loss<'b>(&'b self, set: &'b FitSet, lambda: f64) -> SoftmaxLoss<'b> {
         let (weight, known) = (&set.weight, &set.known);
-        SoftmaxLoss { x: self.features.rows(), y: self.data.y(), weight, known, lambda }
+        let offset = self.prior.as_ref().map(|prior| prior.offset(&set.shares));
+        SoftmaxLoss { x: self.features.rows(), y: self.data.y(), weight, known, lambda, offset }
+    }
+
+    /// The layer on embeddings, W (k, d) and b (k,), of the model `theta` of a [loss](Self::loss) over [all](Self::all) samples.
+    pub fn unfold(&self, theta: &[f64]) -> (Array2<f32>, Array1<f32>) {
+        let (weights, bias) = self.features.unfold(theta, self.data.classes().len());
+        match &self.prior {
+            Some(prior) => prior.add_to(weights, bias, &self.all.shares),
+            None => (weights, bias),
+        }
     }
 
     /// Samples that are never held out.
@@ -111,17 +128,21 @@ impl FitSet {
         for &sample in &samples {
             counts[data.y()[sample]] += 1;
         }
-        let known: Vec<bool> = counts.iter().map(|&count| count > 0).collect();
-        let classes = known.iter().filter(|&&known| known).count();
+        let of_prior = |label: &Label| data.prior().is_some_and(|head| head.classes.index_of(label).is_some());
+        let known: Vec<bool> =
+            counts.iter().zip(data.classes().labels()).map(|(count, label)| *count > 0 || of_prior(label)).collect();
+        let classes = counts.iter().filter(|&&count| count > 0).count();
         let of_class = |class: usize| match class_weights {
             ClassWeights::Balanced => (samples.len() as f64 / (classes * counts[class]) as f64).min(10.0),
             ClassWeights::None => 1.0,
         };
         let total: f64 = samples.iter().map(|&sample| of_class(data.y()[sample])).sum();
-        let mut weight = vec![0.0; data.n()];
+        let (mut weight, mut shares) = (vec![0.0; data.n()], vec![0.0; counts.len()]);
         for &sample in &samples {
-            weight[sample] = of_class(data.y()[sample]) / total;
+            let class = data.y()[sample];
+            weight[sample] = of_class(class) / total;
+            shares[class] += weight[sample];
         }
-        Self { weight, known }
+        Self { weight, known, shares: log_shares(&shares, samples.len()) }
     }
 }

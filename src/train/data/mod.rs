@@ -1,7 +1,8 @@
 //! What a head is trained on: embeddings with classes and groups, checked once; groups of near-duplicates, the split
-//! into folds, the subset of a bounded training, replay of evicted samples.
+//! into folds, the subset of a bounded training, replay of evicted samples, a head of others to build on.
 
 pub(crate) mod groups;
+pub(crate) mod prior;
 pub(crate) mod replay;
 pub(crate) mod scene;
 pub(crate) mod split;
@@ -12,9 +13,11 @@ use std::collections::BTreeSet;
 use ndarray::{Array2, ArrayView1, Axis, concatenate};
 
 use super::LabelStats;
+use crate::head::DenseHead;
 use crate::words::{ClassSet, EmbeddingSpace, Label, SampleId};
 
-/// Labelled embeddings of one space. At least two classes, each with a sample; every value finite; ids distinct.
+/// Labelled embeddings of one space. At least two classes, each with a sample or known to the head that is built on; every
+/// value finite; ids distinct.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     space: EmbeddingSpace,
@@ -26,6 +29,7 @@ pub struct Dataset {
     groups: Vec<SampleId>,
     ids: Vec<SampleId>,
     past: Option<Past>,
+    prior: Option<DenseHead>,
 }
 
 /// What single precision loses on the way through a network with another order of its sums.
@@ -129,7 +133,7 @@ impl Dataset {
         if let Some(((row, place), value)) = x.indexed_iter().find(|(_, value)| !value.is_finite()) {
             return Err(BadData::NotFinite { sample: ids[row], place, value: value.to_string() });
         }
-        Ok(Self { space, x, parts: vec![space.dim], y, classes, groups, ids, past: None })
+        Ok(Self { space, x, parts: vec![space.dim], y, classes, groups, ids, past: None, prior: None })
     }
 
     /// Says that the values of an embedding are in parts of these widths, one behind another, whose sizes have nothing to
@@ -155,6 +159,18 @@ impl Dataset {
         Self { past: Some(Past { statistics, max }), ..self }
     }
 
+    /// Lets a training build on the linear `head` of others, whose classes become those of the data, too (`data/prior`).
+    ///
+    /// # Panics
+    /// When the head has a hidden layer or reads another space.
+    #[must_use]
+    pub fn building_on(self, head: DenseHead) -> Self {
+        assert!(head.hidden.is_none() && head.space == self.space, "a linear head of the same space");
+        let classes: ClassSet = self.classes.labels().iter().chain(head.classes.labels()).cloned().collect();
+        let place = |class: &usize| classes.index_of(&self.classes.labels()[*class]).expect("it is among all");
+        Self { y: self.y.iter().map(place).collect(), classes, prior: Some(head), ..self }
+    }
+
     /// The same without the samples at the places `left_out`, and without classes that have no other; what was evicted is
     /// learned from as before.
     ///
@@ -167,7 +183,11 @@ impl Dataset {
         let y = places.iter().filter_map(|&place| classes.index_of(name(place))).collect();
         let of = |all: &[SampleId]| places.iter().map(|&place| all[place]).collect();
         let rest = Self::new(self.space, self.x.select(Axis(0), &places), y, classes, of(&self.groups), of(&self.ids))?;
-        Ok(Self { past: self.past.clone(), parts: self.parts.clone(), ..rest })
+        let rest = Self { past: self.past.clone(), parts: self.parts.clone(), ..rest };
+        Ok(match &self.prior {
+            Some(head) => rest.building_on(head.clone()),
+            None => rest,
+        })
     }
 
     pub(crate) fn past(&self) -> Option<&Past> {
@@ -187,7 +207,12 @@ impl Dataset {
             groups: [&self.groups[..], &made].concat(),
             ids: [&self.ids[..], &made].concat(),
             past: None,
+            prior: self.prior.clone(),
         }
+    }
+
+    pub(crate) fn prior(&self) -> Option<&DenseHead> {
+        self.prior.as_ref()
     }
 
     /// Where the embeddings can be compared.
@@ -218,6 +243,13 @@ impl Dataset {
     #[must_use]
     pub fn classes(&self) -> &ClassSet {
         &self.classes
+    }
+
+    /// Those of the classes that have a sample: all, unless others' classes came with a head to build on.
+    #[must_use]
+    pub fn sampled_classes(&self) -> ClassSet {
+        let sampled: BTreeSet<usize> = self.y.iter().copied().collect();
+        sampled.into_iter().map(|class| self.classes.labels()[class].clone()).collect()
     }
 
     /// The group (burst) of each sample (n,).

@@ -43,14 +43,16 @@ pub(crate) fn extended(data: &Dataset, seed: u64) -> Option<Dataset> {
     Some(data.followed_by(&x, &y))
 }
 
-/// Mean length of each class's embeddings (k,): the sums are of embeddings at unit length.
+/// Mean length of each class's embeddings (k,), of a class without any that of all: the sums are of embeddings at unit
+/// length.
 fn lengths(data: &Dataset) -> Vec<f64> {
     let (mut sums, mut counts) = (vec![0.0; data.classes().len()], vec![0_u32; data.classes().len()]);
     for (z, &class) in data.x().axis_iter(Axis(0)).zip(data.y()) {
         sums[class] += z.iter().map(|z| f64::from(*z).powi(2)).sum::<f64>().sqrt();
         counts[class] += 1;
     }
-    sums.iter().zip(counts).map(|(sum, count)| sum / f64::from(count)).collect()
+    let all = sums.iter().sum::<f64>() / data.n() as f64;
+    sums.iter().zip(counts).map(|(sum, count)| if count > 0 { sum / f64::from(count) } else { all }).collect()
 }
 
 /// `count` draws (count, d) from `N(0, Sigma)`, `Sigma = (1 - eps) S / (N - K) + eps tr S / (d (N - K)) I`; `None`

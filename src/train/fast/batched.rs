@@ -4,7 +4,7 @@
 //! by every model that trains on it. Products are f32, sums over blocks f64.
 
 use super::features::Rows;
-use super::preconditioner::{Preconditioner, ScaledPreconditioner};
+use super::preconditioner::Preconditioner;
 use super::simd::{LANES, TILE, accumulate, products};
 use crate::train::FitError;
 use crate::train::lbfgs::Lbfgs;
@@ -51,7 +51,7 @@ impl<'a, 'b> FoldFit<'a, 'b> {
 
     /// Adds the part of one block; `logits` is scratch of (rows, k).
     fn add(&mut self, samples: &[usize], block: &[f32], logits: &mut [f32]) {
-        let SoftmaxLoss { y, weight, known, .. } = *self.loss;
+        let SoftmaxLoss { y, weight, known, offset, .. } = *self.loss;
         let k = known.len();
         let width = self.w.len() / k;
         let logits = &mut logits[..block.len() / width * k];
@@ -60,6 +60,9 @@ impl<'a, 'b> FoldFit<'a, 'b> {
         let mut p = vec![0.0; k];
         for (row, &sample) in logits.chunks_exact_mut(k).zip(samples) {
             let weight = weight[sample];
+            if let Some(offset) = offset {
+                row.iter_mut().zip(offset.of(sample)).for_each(|(logit, more)| *logit += more as f32);
+            }
             let top = row.iter().zip(known).filter(|(_, known)| **known).fold(f32::MIN, |top, (v, _)| top.max(*v));
             let mut sum = 0.0;
             for ((p, v), known) in p.iter_mut().zip(&*row).zip(known) {
@@ -162,7 +165,7 @@ pub(crate) fn fit_folds(
         let evaluations: Vec<Evaluation> = fits.into_iter().map(|fit| fit.evaluation).collect();
         for (&search, Evaluation { value, curvature }) in running.iter().zip(evaluations) {
             curvatures[search] = curvature;
-            let scaled = ScaledPreconditioner { preconditioner, curvature, lambda: losses[search].lambda };
+            let scaled = losses[search].preconditioned(preconditioner, curvature);
             searches[search].observe(value, &gradients[search], &|v| scaled.apply(v));
         }
         if !go_on() {
@@ -178,6 +181,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::train::data::prior::Prior;
 
     #[test]
     fn one_pass_gives_each_model_what_f64_gives_it_alone() {
@@ -190,9 +194,16 @@ mod tests {
             .map(|fold| (0..n).map(|i| if i % 5 % 2 == fold { 0.0 } else { rng.random::<f64>() / 500.0 }).collect())
             .collect();
         let known = [true, true, true, false];
-        let loss =
-            |fold: usize| SoftmaxLoss { x: x.view().into(), y: &y, weight: &weights[fold], known: &known, lambda: 0.3 };
-        let losses = [loss(0), loss(1)];
+        let loss = |fold: usize| SoftmaxLoss {
+            x: x.view().into(),
+            y: &y,
+            weight: &weights[fold],
+            known: &known,
+            lambda: 0.3,
+            offset: None,
+        };
+        let prior = Prior::of_logits(Array2::from_shape_simple_fn((n, k), || rng.random::<f32>() - 0.5));
+        let losses = [loss(0), SoftmaxLoss { offset: Some(prior.offset(&[-0.1, -2.0, 0.3, 0.0])), ..loss(1) }];
         let theta: Vec<f64> = (0..k * (r + 1)).map(|_| rng.random::<f64>() - 0.5).collect();
         let mut gradients = [theta.clone(), theta.clone()];
         let mut fits: Vec<_> = losses.iter().zip(&mut gradients).map(|(o, g)| FoldFit::new(o, &theta, g)).collect();

@@ -38,7 +38,10 @@ pub(crate) struct ScaledPreconditioner<'a> {
     pub preconditioner: &'a Preconditioner,
     /// c
     pub curvature: f64,
+    /// Penalty of weights.
     pub lambda: f64,
+    /// Penalty of a bias.
+    pub of_bias: f64,
 }
 
 impl Preconditioner {
@@ -63,7 +66,7 @@ impl Preconditioner {
 }
 
 impl ScaledPreconditioner<'_> {
-    /// Multiplies `v`, which has the layout of the parameters, by the inverse; a bias has the curvature c.
+    /// Multiplies `v`, which has the layout of the parameters, by the inverse; a bias has the curvature c and its own penalty.
     pub fn apply(&self, v: &mut [f64]) {
         let Preconditioner { eigenvectors, eigenvalues, residual } = self.preconditioner;
         let r = eigenvectors.ncols();
@@ -85,7 +88,7 @@ impl ScaledPreconditioner<'_> {
         weights *= others;
         weights += &along.dot(eigenvectors);
         for b in bias.iter_mut() {
-            *b /= c;
+            *b /= c + self.of_bias;
         }
     }
 }
@@ -175,7 +178,7 @@ mod tests {
         let (curvature, lambda) = (0.2, 0.1);
         let v: Vec<f64> = (0..k * (r + 1)).map(|_| rng.random::<f64>() - 0.5).collect();
         let mut found = v.clone();
-        ScaledPreconditioner { preconditioner: &preconditioner, curvature, lambda }.apply(&mut found);
+        ScaledPreconditioner { preconditioner: &preconditioner, curvature, lambda, of_bias: 0.0 }.apply(&mut found);
         let x = x.mapv(f64::from);
         let hessian = x.t().dot(&x) * (curvature / n as f64) + Array2::<f64>::eye(r) * lambda;
         let back = ArrayView2::from_shape((k, r), &found[..k * r]).unwrap().dot(&hessian);

@@ -73,9 +73,10 @@ const KINDS: [HeadKind; 4] = [HeadKind::Softmax, HeadKind::Lda, HeadKind::RpRidg
 /// A hidden layer is tried from this many samples on; with fewer it learns them by heart.
 const ENOUGH_FOR_MLP: usize = 200;
 
-/// The head of the chosen kind, with all candidates among its facts; softmax when nothing can be held out.
+/// The head of the chosen kind, with all candidates among its facts; softmax when nothing can be held out, and for data that
+/// build on a head, as the others know nothing of it.
 fn fit_auto(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> Result<FittedHead, FitError> {
-    if !plan.can_hold_out() {
+    if !plan.can_hold_out() || plan.prior.is_some() {
         return fit_kind(plan, HeadKind::Softmax, settings, watch);
     }
     let enough = plan.data.n() >= ENOUGH_FOR_MLP;

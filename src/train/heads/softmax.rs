@@ -15,7 +15,6 @@ use super::{FittedHead, Layers};
 use crate::head::TrainingFacts;
 use crate::train::cv::l2_path::{ChosenL2, NOISE, USUAL_PASSES, choose_l2};
 use crate::train::fast::batched::fit_folds;
-use crate::train::fast::preconditioner::ScaledPreconditioner;
 use crate::train::lbfgs::{History, Lbfgs, Minimum, Stop};
 use crate::train::{Epoch, FitError, L2, Progress, Settings, Solver, Watch};
 
@@ -38,7 +37,7 @@ pub(super) fn fit(plan: &CvPlan<'_>, settings: &Settings, watch: Watch<'_>) -> R
             by_adam(plan, AdamSettings { epochs, batch, lr, lambda, seed: settings.seed }, watch)?
         }
     };
-    let (weights, bias) = plan.features.unfold(&theta, plan.data.classes().len());
+    let (weights, bias) = plan.unfold(&theta);
     Ok(FittedHead { layers: Layers { hidden: None, weights, bias }, is_tempered: false, heldout, facts })
 }
 
@@ -77,7 +76,7 @@ fn minimum(plan: &CvPlan<'_>, lambda: f64, start: Vec<f64>, watch: Watch<'_>) ->
     let mut gradient = vec![0.0; loss[0].parameters()];
     while !search.has_ended() {
         let value = loss[0].evaluate(search.query_point(), &mut gradient);
-        let scaled = ScaledPreconditioner { preconditioner: &plan.preconditioner, curvature: curvatures[0], lambda };
+        let scaled = loss[0].preconditioned(&plan.preconditioner, curvatures[0]);
         search.observe(value, &gradient, &|v| scaled.apply(v));
         if !go_on() {
             return Err(FitError::Cancelled);
