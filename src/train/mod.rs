@@ -87,6 +87,9 @@ pub fn fit(data: &Dataset, settings: &Settings, watch: Watch<'_>) -> Result<Fitt
     if let Some(replayed) = replayed {
         facts.hyper.insert("replayed".to_owned(), (replayed.n() - data.n()) as f64);
     }
+    if let Some(prior) = data.prior() {
+        facts.hyper.insert("prior_classes".to_owned(), prior.classes.len() as f64);
+    }
     Ok(Fitted {
         dense: DenseHead { space: data.space(), classes: data.classes().clone(), hidden, weights, bias, temperature },
         facts,

@@ -402,6 +402,7 @@ fn head(space: EmbeddingSpace) -> HeadRecord {
         manifest: None,
         region: Region::WHOLE,
         tuning: None,
+        prior: None,
         dense: DenseHead {
             space,
             classes: ["gear", "nut"].map(|name| Label::new(name).unwrap()).into_iter().collect(),

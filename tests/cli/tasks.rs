@@ -58,6 +58,7 @@ fn head(space: EmbeddingSpace, region: Region, version: u64) -> HeadRecord {
         region,
         dense,
         tuning: None,
+        prior: None,
         training: TrainingFacts::default(),
         figures: None,
         heldout: HeldOut::default(),
