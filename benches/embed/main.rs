@@ -1,17 +1,26 @@
 //! Milliseconds of ONNX Runtime a picture for every bundled backbone, then images a second of the whole way (read,
 //! decode, prepare, embed) beside ONNX Runtime alone on a ready tensor.
 //!
-//! `cargo bench --bench embed [-- MANIFEST FOLDER]`; the whole way is measured with `MobileNetV2` and the trashnet
-//! photographs of `../shared/data` where neither is given. One thread in the runtime; decoding runs beside it, as in
-//! `edgetuned embed`. What is compared is measured in turns, so that a busy machine hits all of it.
+//! `cargo bench --bench embed [-- MANIFEST FOLDER]`: pictures of the synthetic camera and, where they are, the trashnet photographs of
+//! `../shared/data`, with `MobileNetV2` from there and the bundled `photo`. Beside it runs Pillow with onnxruntime (`peer.py`) in
+//! `EDGETUNED_PYTHON` or `python3`. One thread in each runtime; decoding runs beside ours, as in `edgetuned embed`, so on one core
+//! (`taskset -c 0`) both have the same. What is compared is measured in turns, so that a busy machine hits all of it.
+
+#[allow(dead_code, reason = "other programs use the rest")]
+#[path = "../../tests/support/camera/mod.rs"]
+mod camera;
+mod peer;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use camera::{Camera, Light, Part};
 use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
-use edgetuned::image::{Limits, decode};
+use edgetuned::image::{Decode, Limits, Preprocess};
 use edgetuned::ports::Embedder;
+use edgetuned::words::{Keyword as _, Region};
+use peer::Peer;
 
 const ROUNDS: usize = 3;
 /// Of the bundled backbones, one picture each.
@@ -24,16 +33,36 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     all_bundled()?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let manifest = match arguments.first() {
-        Some(manifest) => Manifest::resolve(manifest)?,
-        None if data.is_dir() => mobilenet(&data)?,
-        None => {
-            println!("skipped: ../shared/data is not here; give a manifest and a folder of photographs");
-            return Ok(());
+    let temporary = tempfile::tempdir()?;
+    let mut sets = vec![
+        ("pictures of 640 x 480", drawn(temporary.path(), 120, (640, 480))?),
+        ("pictures of 4000 x 3000", drawn(temporary.path(), 12, (4000, 3000))?),
+    ];
+    let mut manifests = vec![Manifest::resolve("photo")?];
+    if let Some(folder) =
+        arguments.get(1).map(PathBuf::from).or_else(|| data.is_dir().then(|| data.join("images/trashnet")))
+    {
+        let mut photographs = Vec::new();
+        collect(&folder, &mut photographs)?;
+        photographs.sort();
+        sets.insert(0, ("photographs", photographs));
+    }
+    match arguments.first() {
+        Some(manifest) => manifests = vec![Manifest::resolve(manifest)?],
+        None if data.is_dir() => manifests.insert(0, mobilenet(&data)?),
+        None => println!("skipped: MobileNetV2 and photographs; ../shared/data is not here"),
+    }
+    for manifest in &manifests {
+        for (what, pictures) in &sets {
+            whole_way(manifest, what, pictures)?;
+            for decode in [Decode::Exact, Decode::Scaled] {
+                let mut manifest = manifest.clone();
+                manifest.preprocess.decode = decode;
+                steps(&manifest, &format!("{what}, {}", decode.as_str()), pictures)?;
+            }
         }
-    };
-    let folder = arguments.get(1).map_or_else(|| data.join("images/trashnet"), PathBuf::from);
-    whole_way(&manifest, &folder)
+    }
+    Ok(())
 }
 
 /// The runtime alone on one ready tensor: medians over the turns of all bundled backbones.
@@ -78,47 +107,134 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn whole_way(manifest: &Manifest, folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let mut pictures = Vec::new();
-    collect(folder, &mut pictures)?;
-    pictures.sort();
-    let mut backbone = OnnxBackbone::open(manifest, 1)?;
-    let tensor = vec![0.1; backbone.preprocess().tensor_len()];
-    println!("{} on {} photographs of {}", backbone.name(), pictures.len(), folder.display());
+/// Seconds of all pictures of a set, in each way, over all rounds.
+#[derive(Default)]
+struct Taken {
+    exact: f64,
+    scaled: f64,
+    alone: f64,
+    pillow: Option<f64>,
+    draft: Option<f64>,
+}
 
-    let (mut ours, mut alone) = (0.0, 0.0);
+/// The whole way of these pictures beside ONNX Runtime alone, and beside Pillow with onnxruntime where they are.
+fn whole_way(manifest: &Manifest, what: &str, pictures: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
+    let open = |decode: Decode| {
+        let mut manifest = manifest.clone();
+        manifest.preprocess.decode = decode;
+        OnnxBackbone::open(&manifest, 1)
+    };
+    let (mut exact, mut scaled) = (open(Decode::Exact)?, open(Decode::Scaled)?);
+    let tensor = vec![0.1; exact.preprocess().tensor_len()];
+    let mut peer = Peer::start(manifest, pictures);
+    let mut taken =
+        Taken { pillow: peer.is_some().then_some(0.0), draft: peer.is_some().then_some(0.0), ..Taken::default() };
     for round in 0..=ROUNDS {
+        let seconds = [embedded(&mut exact, pictures)?, embedded(&mut scaled, pictures)?];
         let started = Instant::now();
-        let mut failed = 0;
-        let read = |path: &PathBuf| match std::fs::read(path) {
-            Ok(bytes) => decode(&bytes, &Limits::default()).map_err(std::io::Error::other),
-            Err(error) => Err(error),
-        };
-        embed_all(
-            &mut backbone,
-            &pictures,
-            |path: &&PathBuf| read(path),
-            |_, result| {
-                failed += usize::from(result.is_err());
-                ControlFlow::Continue(())
-            },
-        )?;
-        let whole = started.elapsed().as_secs_f64();
-        let started = Instant::now();
-        for _ in &pictures {
-            backbone.embed(&tensor, 1)?;
+        for _ in pictures {
+            exact.embed(&tensor, 1)?;
         }
-        let bare = started.elapsed().as_secs_f64();
+        let alone = started.elapsed().as_secs_f64();
+        let of_peer = |how| peer.as_mut().and_then(|peer| peer.seconds(how));
+        let [pillow, draft] = ["exact", "draft"].map(of_peer);
         // The first round warms caches and allocators.
         if round > 0 {
-            (ours, alone) = (ours + whole, alone + bare);
-            let n = pictures.len() as f64;
-            println!("round {round}: {:.1} images/s, runtime alone {:.1}, failed {failed}", n / whole, n / bare);
+            taken.exact += seconds[0];
+            taken.scaled += seconds[1];
+            taken.alone += alone;
+            taken.pillow = taken.pillow.zip(pillow).map(|(sum, more)| sum + more);
+            taken.draft = taken.draft.zip(draft).map(|(sum, more)| sum + more);
         }
     }
-    let n = (ROUNDS * pictures.len()) as f64;
-    println!("in all: {:.1} images/s, runtime alone {:.1}, ratio {:.3}", n / ours, n / alone, alone / ours);
+    let each = |seconds: f64| 1000.0 * seconds / (ROUNDS * pictures.len()) as f64;
+    let peer_of = |seconds: Option<f64>| {
+        seconds.map_or_else(
+            || "not run".to_owned(),
+            |of| {
+                format!(
+                    "{:.2} ms, {:.2} times exact, {:.2} times scaled",
+                    each(of),
+                    of / taken.exact,
+                    of / taken.scaled
+                )
+            },
+        )
+    };
+    println!("{} on {} {what}", exact.name(), pictures.len());
+    println!(
+        "  exact            {:7.2} ms, ONNX Runtime alone is {:.3} of it",
+        each(taken.exact),
+        taken.alone / taken.exact
+    );
+    println!(
+        "  scaled           {:7.2} ms, ONNX Runtime alone is {:.3} of it",
+        each(taken.scaled),
+        taken.alone / taken.scaled
+    );
+    println!("  runtime alone    {:7.2} ms", each(taken.alone));
+    println!("  Pillow           {}", peer_of(taken.pillow));
+    println!("  Pillow's draft   {}", peer_of(taken.draft));
+    if let Some(peer) = &peer {
+        println!("  {}", peer.versions);
+    }
     Ok(())
+}
+
+/// Seconds of reading, decoding, preparing and embedding all pictures.
+fn embedded(backbone: &mut OnnxBackbone, pictures: &[PathBuf]) -> Result<f64, Box<dyn std::error::Error>> {
+    let started = Instant::now();
+    let read = |path: &&PathBuf, preprocess: &Preprocess, regions: &[Region]| {
+        let looked = preprocess.look(&std::fs::read(path)?, &Limits::default(), regions);
+        looked.map(|looked| looked.tensors).map_err(std::io::Error::other)
+    };
+    let mut failed = 0;
+    embed_all(backbone, pictures, read, |_, result| {
+        failed += usize::from(result.is_err());
+        ControlFlow::Continue(())
+    })?;
+    if failed > 0 {
+        return Err(format!("{failed} pictures cannot be embedded").into());
+    }
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// Milliseconds of each step of one picture after another.
+fn steps(manifest: &Manifest, what: &str, pictures: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
+    let limits = Limits::default();
+    let [mut read, mut decoding, mut preparing] = [0.0; 3];
+    let mut timed = |sum: &mut f64, started: Instant| *sum += started.elapsed().as_secs_f64();
+    for path in pictures {
+        let started = Instant::now();
+        let bytes = std::fs::read(path)?;
+        timed(&mut read, started);
+        let started = Instant::now();
+        let image = manifest.preprocess.decode(&bytes, &limits, &Region::WHOLE)?;
+        timed(&mut decoding, started);
+        let started = Instant::now();
+        std::hint::black_box(manifest.preprocess.apply(&image));
+        timed(&mut preparing, started);
+    }
+    let each = |seconds: f64| 1000.0 * seconds / pictures.len() as f64;
+    println!(
+        "steps of {} {what}: read {:.3} ms, decode {:.3}, prepare {:.3}",
+        pictures.len(),
+        each(read),
+        each(decoding),
+        each(preparing)
+    );
+    Ok(())
+}
+
+/// Pictures of the synthetic camera, of this size.
+fn drawn(folder: &Path, count: u64, (width, height): (u32, u32)) -> std::io::Result<Vec<PathBuf>> {
+    let camera = Camera::new(1).with_size(width, height);
+    let write = |index: u64| {
+        let path = folder.join(format!("{width}-{index}.jpg"));
+        std::fs::write(&path, camera.jpeg(Part::ALL[index as usize % 8], index, &Light::DAY))?;
+        Ok(path)
+    };
+    (0..count).map(write).collect()
 }
 
 fn mobilenet(data: &Path) -> Result<Manifest, Box<dyn std::error::Error>> {

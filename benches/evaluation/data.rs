@@ -251,7 +251,10 @@ fn set(backbone: &mut OnnxBackbone, cache: &mut Cache, data: &Path, split: &str)
     embed_all(
         backbone,
         missing,
-        |(path, _)| picture(path),
+        |(path, _), preprocess, regions| {
+            let looked = preprocess.look(&std::fs::read(path)?, &Limits::default(), regions);
+            looked.map(|looked| looked.tensors).map_err(std::io::Error::other)
+        },
         |(_, id), result| {
             embedded.push((id, result.expect("the photographs are whole")));
             ControlFlow::Continue(())

@@ -11,7 +11,7 @@ use camera::{Camera, Light, Part};
 use edgetuned::backbone::{OnnxBackbone, embed_all};
 use edgetuned::fleet::Candidate;
 use edgetuned::head::DenseHead;
-use edgetuned::image::{Limits, decode};
+use edgetuned::image::Limits;
 use edgetuned::ports::Embedder as _;
 use edgetuned::train::{Settings, fit};
 use edgetuned::words::{Label, SampleId};
@@ -202,7 +202,10 @@ fn embedded(backbone: &mut OnnxBackbone, camera: &Camera, light: &Light, shots: 
     embed_all(
         backbone,
         jpegs.into_iter().enumerate(),
-        |(_, jpeg)| decode(jpeg, &Limits::default()).map_err(std::io::Error::other),
+        |(_, jpeg), preprocess, regions| {
+            let looked = preprocess.look(jpeg, &Limits::default(), regions);
+            looked.map(|looked| looked.tensors).map_err(std::io::Error::other)
+        },
         |(row, _), result| {
             rows[row] = result.expect("a drawn picture is whole");
             ControlFlow::Continue(())

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use edgetuned::backbone::{OnnxBackbone, bundled, embed_all};
 use edgetuned::head::BackboneRef;
-use edgetuned::image::{Limits, decode};
+use edgetuned::image::Limits;
 use edgetuned::ports::Embedder as _;
 use edgetuned::store::{Cache, CacheOptions, Precision};
 use edgetuned::words::{EmbeddingSpace, SampleId};
@@ -87,7 +87,10 @@ impl Embedded {
         embed_all(
             &mut self.backbone,
             missing,
-            |(_, bytes)| decode(bytes, &Limits::default()).map_err(std::io::Error::other),
+            |(_, bytes), preprocess, regions| {
+                let looked = preprocess.look(bytes, &Limits::default(), regions);
+                looked.map(|looked| looked.tensors).map_err(std::io::Error::other)
+            },
             |(id, _), result| {
                 fresh.push((id, result.expect("what was drawn is whole")));
                 ControlFlow::Continue(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use super::bundled::StandIn;
 use super::inner::Inner;
 use crate::head::Tail;
-use crate::image::{Channels, Layout, Preprocess, Resize};
+use crate::image::{Channels, Decode, Layout, Preprocess, Resize};
 use crate::words::{Digest, EmbeddingSpace, Keyword as _, is_manifest_path, keywords, on_one_line};
 
 /// A model's manifest, checked.
@@ -168,6 +168,8 @@ struct RawInput {
     resize: Resize,
     crop_ratio: Option<f32>,
     pad: Option<u8>,
+    #[serde(default)]
+    decode: Decode,
 }
 
 fn resize_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Resize, D::Error> {
@@ -277,7 +279,7 @@ impl Manifest {
                 remedy: "correct the manifest".to_owned(),
             })
         };
-        let RawInput { tensor, layout, size, channels, mean, std, scale, resize, crop_ratio, pad } = raw.input;
+        let RawInput { tensor, layout, size, channels, mean, std, scale, resize, crop_ratio, pad, decode } = raw.input;
         for (key, value) in
             [("name", &raw.name), ("input.tensor", &tensor), ("embedding.tensor", &raw.embedding.tensor)]
         {
@@ -320,7 +322,7 @@ impl Manifest {
             license: raw.license,
             source: raw.source,
             input: tensor,
-            preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize, pad },
+            preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize, pad, decode },
             embedding: raw.embedding,
             tail: None,
             stands_in: None,

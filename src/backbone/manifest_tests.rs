@@ -33,12 +33,15 @@ fn a_manifest_becomes_a_preprocessing_with_its_defaults() {
         scale: [1.0; 3],
         resize: Resize::Crop { ratio: 0.875 },
         pad: 114,
+        decode: Decode::Exact,
     };
     assert_eq!(manifest.preprocess, preprocess);
     let letterbox = parse(&GOOD.replace("resize: crop", "resize: letterbox")).unwrap();
     assert_eq!((letterbox.preprocess.resize, letterbox.preprocess.pad), (Resize::Letterbox, 114));
     let filled = parse(&GOOD.replace("resize: crop", "resize: crop\n  pad: 7")).unwrap();
     assert_eq!((filled.preprocess.resize, filled.preprocess.pad), (Resize::CROP, 7), "around polygons");
+    let scaled = parse(&GOOD.replace("resize: crop", "resize: crop\n  decode: scaled")).unwrap();
+    assert_eq!(scaled.preprocess.decode, Decode::Scaled);
     let ratio = parse(&GOOD.replace("resize: crop", "resize: crop\n  crop_ratio: 1.0")).unwrap();
     assert_eq!(ratio.preprocess.resize, Resize::Crop { ratio: 1.0 });
 }

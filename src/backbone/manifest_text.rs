@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::inner::Inner;
 use super::manifest::Manifest;
-use crate::image::{Preprocess, Resize};
+use crate::image::{Decode, Preprocess, Resize};
 
 impl Manifest {
     /// The text that [`parse`](Self::parse) reads back as this manifest.
@@ -33,11 +33,15 @@ impl Manifest {
             Preprocess::PAD if preprocess.resize != Resize::Letterbox => String::new(),
             pad => format!("  pad: {pad}\n"),
         };
+        let decode = match preprocess.decode {
+            Decode::Exact => "",
+            Decode::Scaled => "  decode: scaled\n",
+        };
         format!(
             "name: {name}\nfile: {file}{relative}\nsha256: {sha256}\nlicense: {license}\n\
              source: {source}\ninput:\n  tensor: {input}\n  layout: {layout}\n  size: [{height}, {width}]  # height, \
              width\n  channels: {channels}\n  # (pixel * scale - mean) / std, on 0..255 values in this order of \
-             channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\n{pad}embedding:\n  tensor: {tensor}\n  \
+             channels\n  mean: {mean}\n  std: {std}\n{scale}  resize: {resize}\n{pad}{decode}embedding:\n  tensor: {tensor}\n  \
              dim: {dim}\n  pool: {pool}\n{inner}",
             name = scalar(&self.name),
             file = scalar(&file),
@@ -215,6 +219,7 @@ mod tests {
                     _ => Resize::Letterbox,
                 },
                 pad: random.random(),
+                decode: *[Decode::Exact, Decode::Scaled].choose(random).unwrap(),
             },
             embedding: Embedding {
                 tensor: named(text(random)),

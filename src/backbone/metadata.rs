@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::manifest::Manifest;
 use crate::head::HeadRecord;
-use crate::image::{Channels, Layout, Resize};
+use crate::image::{Channels, Decode, Layout, Resize};
 use crate::words::Region;
 
 /// Keys of the metadata and their values, JSON documents: what a user of the file needs besides the graph.
@@ -61,6 +61,12 @@ impl<'a> Preprocessing<'a> {
                 grey = way.pad
             ),
         };
+        let decoded = match way.decode {
+            Decode::Exact => "",
+            Decode::Scaled => {
+                "JPEGs decoded by libjpeg at 1/8, 1/4 or 1/2, the smallest with a pixel for each of the tensor's, "
+            }
+        };
         let (resize, crop_ratio, pad, words) = match way.resize {
             Resize::Stretch => ("stretch", None, None, "to size, whatever the proportions"),
             Resize::Crop { ratio } => (
@@ -88,7 +94,7 @@ impl<'a> Preprocessing<'a> {
             crop_ratio,
             pad,
             resizing: format!(
-                "turned upright as EXIF says, then {cut}{words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
+                "{decoded}turned upright as EXIF says, then {cut}{words}; antialiased bilinear (triangle filter, Pillow's BILINEAR) \
                  on 8-bit values"
             ),
             formula: "(pixel * scale - mean) / std in float32, pixels 0..255, each in the order of channels",

@@ -10,7 +10,7 @@ use super::values::{
     divisor, inner, keyword, manifest, normalization, normalizations, per_channel, positive, ratio, size,
 };
 use crate::backbone::{Inner, Normalization, Pool};
-use crate::image::{Channels, Layout, Resize};
+use crate::image::{Channels, Decode, Layout, Resize};
 use crate::train::{HeadKind, Schedule, Solver, TailLayers};
 use crate::words::Region;
 
@@ -350,6 +350,9 @@ pub struct Add {
     /// Grey value of what is filled: the border of a letterbox, the rest of a polygon's box [default: 114]
     #[arg(long, value_name = "GREY")]
     pub pad: Option<u8>,
+    /// How large JPEGs are decoded [default: exact]
+    #[arg(long, value_parser = keyword::<Decode>())]
+    pub decode: Option<Decode>,
     /// The embedding: an output or an inner tensor [default: the most likely one that 'inspect' lists]
     #[arg(long)]
     pub tensor: Option<String>,

@@ -15,7 +15,7 @@ use super::output::Output;
 use crate::backbone::{ItemError, Manifest, OnnxBackbone, bundled, embed_regions};
 use crate::config::Config;
 use crate::head::{BackboneRef, HeadRecord, Tail};
-use crate::image::{self, BadImage, Limits};
+use crate::image::{self, BadImage, Limits, Preprocess};
 use crate::ports::Embedder;
 use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
@@ -175,7 +175,7 @@ impl Embeddings {
             &mut self.backbone,
             std::slice::from_ref(&self.region),
             missing.iter().copied(),
-            |(_, path)| read(path),
+            |(_, path), preprocess, regions| look(path, preprocess, regions),
             |(index, _), result| {
                 bar.inc(1);
                 let embedded = result
@@ -239,9 +239,23 @@ fn reference(backbone: &OnnxBackbone) -> BackboneRef {
 
 /// Reads and decodes a picture within the limits.
 pub fn read(path: &Path) -> Result<image::Rgb, BadFile> {
+    decoded(path, |bytes, limits| image::decode(bytes, limits))
+}
+
+/// The same for what a backbone looks at.
+pub fn read_for(path: &Path, preprocess: &Preprocess, region: &Region) -> Result<image::Rgb, BadFile> {
+    decoded(path, |bytes, limits| preprocess.decode(bytes, limits, region))
+}
+
+/// The tensors (n, 3*h*w) of n regions of a picture.
+fn look(path: &Path, preprocess: &Preprocess, regions: &[Region]) -> Result<Vec<f32>, BadFile> {
+    decoded(path, |bytes, limits| Ok(preprocess.look(bytes, limits, regions)?.tensors))
+}
+
+fn decoded<T>(path: &Path, decode: impl FnOnce(&[u8], &Limits) -> Result<T, BadImage>) -> Result<T, BadFile> {
     let limits = Limits::default();
     let picture = read_picture(path, &limits)?;
-    image::decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })
+    decode(&picture.bytes, &limits).map_err(|source| BadFile::Image { path: path.to_owned(), source })
 }
 
 /// Reads a head and opens the backbone whose embeddings it uses, for the head's region; where one is `expected`, it must

@@ -145,6 +145,15 @@ impl BadImage {
 /// # Errors
 /// [`BadImage`]; those with [`BadImage::is_incomplete`] may pass later, the others never will.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
+    decode_shrunk(bytes, limits, &mut |_, _| 1)
+}
+
+/// The same with the columns and rows of a JPEG divided by what `shrink` says of them, 1, 2, 4 or 8; rounded up.
+pub(super) fn decode_shrunk(
+    bytes: &[u8],
+    limits: &Limits,
+    shrink: &mut dyn FnMut(u32, u32) -> u32,
+) -> Result<Rgb, BadImage> {
     if bytes.is_empty() {
         return Err(BadImage::Empty);
     }
@@ -153,7 +162,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
     }
     let (format, name) = format_of(bytes)?;
     // A decoder that panics on a hostile file must cost that file, not the process.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, name, bytes, limits)));
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, name, bytes, limits, shrink)));
     decoded.unwrap_or_else(|_| Err(BadImage::Decode { format: name, reason: "the decoder panicked".into() }))
 }
 
@@ -184,9 +193,15 @@ fn format_of(bytes: &[u8]) -> Result<(ImageFormat, &'static str), BadImage> {
     }
 }
 
-fn decode_as(format: ImageFormat, name: &'static str, bytes: &[u8], limits: &Limits) -> Result<Rgb, BadImage> {
+fn decode_as(
+    format: ImageFormat,
+    name: &'static str,
+    bytes: &[u8],
+    limits: &Limits,
+    shrink: &mut dyn FnMut(u32, u32) -> u32,
+) -> Result<Rgb, BadImage> {
     let (stored, orientation) = if format == ImageFormat::Jpeg {
-        jpeg::decode(bytes, limits)?
+        jpeg::decode(bytes, limits, shrink)?
     } else {
         decode_other(format, name, bytes, limits)?
     };

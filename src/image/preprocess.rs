@@ -5,7 +5,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
-use super::Rgb;
+use super::{Decode, Rgb};
 use crate::words::{Digest, Keyword, keywords};
 
 keywords! {
@@ -92,6 +92,9 @@ pub struct Preprocess {
     pub resize: Resize,
     /// What is filled, on all channels, 0..255: the rest of a letterbox, and of a polygon's box.
     pub pad: u8,
+    /// How large JPEGs are decoded.
+    #[serde(default)]
+    pub decode: Decode,
 }
 
 impl Preprocess {
@@ -128,9 +131,10 @@ impl Preprocess {
         // Where it fills polygons alone, the usual value is none: embeddings stored by older versions stay readable.
         let is_usual = self.pad == Self::PAD || self.resize == Resize::Letterbox;
         let pad = if is_usual { String::new() } else { format!("pad {}\n", self.pad) };
+        let decode = if self.decode == Decode::Exact { "" } else { "decode scaled\n" };
         let text = format!(
             "edgetuned preprocess 1\nsize {} {}\nlayout {layout}\nchannels {channels}\nmean {}\nstd {}\nscale {}\n\
-             resize {resize} triangle\n{pad}",
+             resize {resize} triangle\n{pad}{decode}",
             self.size.0,
             self.size.1,
             three(self.mean),
@@ -146,7 +150,10 @@ impl Preprocess {
         let (from_w, from_h) = (f64::from(image.width()), f64::from(image.height()));
         match self.resize {
             Resize::Stretch => resample(image, [0.0, 0.0, from_w, from_h], width, height),
-            Resize::Crop { ratio } => resample(image, crop_box(image, self.size, f64::from(ratio)), width, height),
+            Resize::Crop { ratio } => {
+                let part = crop_box((image.width(), image.height()), self.size, f64::from(ratio));
+                resample(image, part, width, height)
+            }
             Resize::Letterbox => {
                 let scale = (f64::from(width) / from_w).min(f64::from(height) / from_h);
                 let inner_w = ((from_w * scale).round_ties_even() as u32).clamp(1, width);
@@ -186,8 +193,8 @@ impl Preprocess {
 ///
 /// The source is thought of as resized until it just covers (h / ratio, w / ratio), rounded; the side that fits
 /// exactly is that length, the other is in proportion, rounded; the crop's offsets are floored.
-fn crop_box(image: &Rgb, size: (u32, u32), ratio: f64) -> [f64; 4] {
-    let (from_w, from_h) = (f64::from(image.width()), f64::from(image.height()));
+pub(super) fn crop_box((width, height): (u32, u32), size: (u32, u32), ratio: f64) -> [f64; 4] {
+    let (from_w, from_h) = (f64::from(width), f64::from(height));
     let (h, w) = (f64::from(size.0), f64::from(size.1));
     let (cover_h, cover_w) = ((h / ratio).round_ties_even(), (w / ratio).round_ties_even());
     let (full_w, full_h) = if cover_w * from_h >= cover_h * from_w {
@@ -259,6 +266,7 @@ mod tests {
             scale: [1.0; 3],
             resize,
             pad: Preprocess::PAD,
+            decode: Decode::Exact,
         }
     }
 
@@ -308,8 +316,7 @@ mod tests {
     #[test]
     fn crop_shows_what_the_formula_says() {
         // 500 x 313 for S = 224: 256 / 313 of 500 is 408.9 -> 409 columns; offsets floor(92.5) = 92 and 16.
-        let image = Rgb::new(500, 313, vec![0; 500 * 313 * 3]).unwrap();
-        let found = crop_box(&image, (224, 224), 0.875);
+        let found = crop_box((500, 313), (224, 224), 0.875);
         let wanted = [92.0 * 500.0 / 409.0, 16.0 * 313.0 / 256.0, 224.0 * 500.0 / 409.0, 224.0 * 313.0 / 256.0];
         assert!(found.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-9), "{found:?}");
     }
@@ -353,7 +360,7 @@ mod tests {
         let base = settings((224, 224), Resize::Crop { ratio: 0.875 });
         // SHA-256 of the canonical text, by sha256sum: embeddings stored by older versions must stay readable.
         assert_eq!(base.digest().to_string(), GOLDEN);
-        let changed: [fn(&mut Preprocess); 11] = [
+        let changed: [fn(&mut Preprocess); 12] = [
             |p| p.size = (224, 225),
             |p| p.layout = Layout::Nchw,
             |p| p.channels = Channels::Bgr,
@@ -365,6 +372,7 @@ mod tests {
             |p| p.resize = Resize::Letterbox,
             |p| (p.resize, p.pad) = (Resize::Letterbox, 0),
             |p| p.pad = 0,
+            |p| p.decode = Decode::Scaled,
         ];
         let mut seen = std::collections::HashSet::from([base.digest()]);
         for (place, change) in changed.iter().enumerate() {

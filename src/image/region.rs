@@ -56,11 +56,21 @@ impl Preprocess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Channels, Layout, Resize};
+    use crate::image::{Channels, Decode, Layout, Resize};
 
     fn preprocess(size: (u32, u32), resize: Resize) -> Preprocess {
         let (layout, channels) = (Layout::Nchw, Channels::Rgb);
-        Preprocess { size, layout, channels, mean: [0.0; 3], std: [1.0; 3], scale: [1.0; 3], resize, pad: 9 }
+        Preprocess {
+            size,
+            layout,
+            channels,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            scale: [1.0; 3],
+            resize,
+            pad: 9,
+            decode: Decode::Exact,
+        }
     }
 
     /// No two neighbouring pixels alike.

@@ -5,7 +5,7 @@ use crate::backbone::{
     Embedding, Manifest, NotTrainable, OnnxBackbone, OpenError, Pool, read, tail_input, tail_network,
 };
 use crate::head::Figures;
-use crate::image::{Rgb, View};
+use crate::image::{Preprocess, Rgb, View};
 use crate::ports::{EmbedError, Embedder as _};
 use crate::train::{Epoch, Latents, TailLayers, TailNetwork};
 use crate::wire::{EpochFigures, PhaseFigures, SecondPhase};
@@ -74,13 +74,19 @@ impl Trunk {
         Latents::new(self.shape)
     }
 
-    /// What the tail begins with of `count` views of what `region` shows of the picture `id`: (count, channels, height,
+    /// How pictures are prepared.
+    #[must_use]
+    pub fn preprocess(&self) -> &Preprocess {
+        self.backbone.preprocess()
+    }
+
+    /// What the tail begins with of `count` views of what `region` shows of the picture `id`, which was decoded for it: (count, channels, height,
     /// width).
     ///
     /// # Errors
     /// [`EmbedError`] when the network fails, or makes what is not finite.
     pub fn views(&mut self, id: SampleId, image: &Rgb, region: &Region, count: usize) -> Result<Vec<f32>, EmbedError> {
-        let preprocess = self.backbone.preprocess().clone();
+        let preprocess = self.preprocess().clone();
         let part = image.part(region, preprocess.pad);
         let tensors =
             View::of(id, count).iter().flat_map(|view| preprocess.apply(&view.apply(&part))).collect::<Vec<_>>();

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::mpsc::sync_channel;
 
-use crate::image::Rgb;
+use crate::image::Preprocess;
 use crate::ports::{EmbedError, Embedder};
 use crate::words::Region;
 
@@ -29,14 +29,14 @@ pub enum ItemError<E: std::error::Error + 'static> {
 
 /// Embeds the image of every job and hands each result to `sink`, in the order of `jobs`.
 ///
-/// `read` runs on a thread of its own, beside the network. `sink` may end the run early by `ControlFlow::Break`.
+/// `read` makes the tensors (n, 3*h*w) of n regions of a job ([`Preprocess::look`]); it runs on a thread of its own, beside the network. `sink` may end the run early by `ControlFlow::Break`.
 ///
 /// # Errors
 /// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
 pub fn embed_all<J, E>(
     embedder: &mut dyn Embedder,
     jobs: impl IntoIterator<Item = J, IntoIter: Send>,
-    read: impl Fn(&J) -> Result<Rgb, E> + Send,
+    read: impl Fn(&J, &Preprocess, &[Region]) -> Result<Vec<f32>, E> + Send,
     mut sink: impl FnMut(J, Result<Vec<f32>, ItemError<E>>) -> ControlFlow<()>,
 ) -> Result<(), EmbedError>
 where
@@ -60,7 +60,7 @@ pub fn embed_regions<J, E>(
     embedder: &mut dyn Embedder,
     regions: &[Region],
     jobs: impl IntoIterator<Item = J, IntoIter: Send>,
-    read: impl Fn(&J) -> Result<Rgb, E> + Send,
+    read: impl Fn(&J, &Preprocess, &[Region]) -> Result<Vec<f32>, E> + Send,
     mut sink: impl FnMut(J, Result<OfRegions, E>) -> ControlFlow<()>,
 ) -> Result<(), EmbedError>
 where
@@ -73,7 +73,7 @@ where
         let (sender, prepared) = sync_channel((AHEAD / regions.len()).max(1));
         scope.spawn(move || {
             for job in jobs {
-                let tensors = read(&job).map(|image| preprocess.apply_regions(&image, regions));
+                let tensors = read(&job, &preprocess, regions);
                 // The receiver is gone when the run has ended early.
                 if sender.send((job, tensors)).is_err() {
                     break;
@@ -96,7 +96,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Channels, Layout, Preprocess, Resize};
+    use crate::image::{Channels, Decode, Layout, Resize, Rgb};
     use crate::words::{Digest, EmbeddingSpace};
 
     /// Returns the mean of its input; 13 breaks it, 7 is not finite.
@@ -128,12 +128,23 @@ mod tests {
     fn mean() -> Mean {
         let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
         let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-        Mean(Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD })
+        Mean(Preprocess {
+            size,
+            layout,
+            channels,
+            mean,
+            std,
+            scale,
+            resize: Resize::Stretch,
+            pad: Preprocess::PAD,
+            decode: Decode::Exact,
+        })
     }
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that the pipeline asks for")]
-    fn grey(job: &u8) -> Result<Rgb, std::fmt::Error> {
-        if *job == 99 { Err(std::fmt::Error) } else { Ok(Rgb::new(2, 2, vec![*job; 12]).expect("2 x 2")) }
+    fn grey(job: &u8, way: &Preprocess, regions: &[Region]) -> Result<Vec<f32>, std::fmt::Error> {
+        let image = Rgb::new(2, 2, vec![*job; 12]).expect("2 x 2");
+        if *job == 99 { Err(std::fmt::Error) } else { Ok(way.apply_regions(&image, regions)) }
     }
 
     #[test]
@@ -151,7 +162,10 @@ mod tests {
     #[test]
     fn every_region_has_its_embedding_and_a_bad_one_costs_only_itself() {
         // Left 7, right the job, in two rows.
-        let read = |job: &u8| Rgb::new(2, 2, [[7; 3], [*job; 3]].concat().repeat(2)).ok_or(std::fmt::Error);
+        let read = |job: &u8, way: &Preprocess, regions: &[Region]| {
+            let image = Rgb::new(2, 2, [[7; 3], [*job; 3]].concat().repeat(2)).ok_or(std::fmt::Error)?;
+            Ok::<_, std::fmt::Error>(way.apply_regions(&image, regions))
+        };
         let regions = ["0.5,0,1,1", "0,0,0.5,1", "0,0,1,1"].map(|text| text.parse().unwrap());
         let mut seen = Vec::new();
         embed_regions(&mut mean(), &regions, [5, 11], read, |job, result| {

@@ -13,7 +13,7 @@ use crate::cli::args::Add;
 use crate::cli::failure::{Failure, one_line_chain};
 use crate::cli::output::{self, Output, write_file};
 use crate::cli::values::{divisor, listed, normalization, normalizations, per_channel};
-use crate::image::{Channels, Preprocess, Resize};
+use crate::image::{Channels, Decode, Preprocess, Resize};
 
 #[derive(Debug, Serialize)]
 struct Done<'a> {
@@ -264,6 +264,7 @@ fn draft(
     let Pixels { mean, std, channels } = pixels;
     let (layout, size, scale) = (proposal.layout, proposal.size, options.scale.unwrap_or([1.0; 3]));
     let pad = options.pad.unwrap_or(Preprocess::PAD);
+    let decode = options.decode.unwrap_or_default();
     Ok(Manifest {
         path: path.clone(),
         name: options.name.clone().unwrap_or_else(|| stem.to_owned()),
@@ -272,7 +273,7 @@ fn draft(
         license: options.license.clone().unwrap_or_default(),
         source: options.source.clone().unwrap_or_default(),
         input: proposal.input.clone(),
-        preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad },
+        preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad, decode },
         embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None, inner: Vec::new() },
         tail: None,
         stands_in: None,
@@ -295,7 +296,7 @@ fn beside(file: &Path, manifest: &Path) -> PathBuf {
 }
 
 fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<()> {
-    let Preprocess { size: (h, w), layout, channels, mean, std, resize, pad, .. } = done.preprocess;
+    let Preprocess { size: (h, w), layout, channels, mean, std, resize, pad, decode, .. } = done.preprocess;
     let (layout, channels) = (layout.as_str(), channels.as_str());
     writeln!(out, "wrote      {}", done.manifest)?;
     writeln!(out, "model      {}, SHA-256 {}", done.file, done.sha256)?;
@@ -316,6 +317,9 @@ fn describe(done: &Done<'_>, options: &Add, out: &mut dyn Write) -> io::Result<(
             f64::from(*h.min(w)) / f64::from(*ratio)
         )?,
         Resize::Letterbox => writeln!(out, "resize     letterbox, border {pad}")?,
+    }
+    if *decode == Decode::Scaled {
+        writeln!(out, "decode     scaled: large JPEGs at a half, a quarter or an eighth")?;
     }
     let Embedding { tensor, dim, pool, inner } = done.embedding;
     writeln!(out, "embedding  {tensor}: {dim} values, pool {} ({})", pool.as_str(), done.why)?;

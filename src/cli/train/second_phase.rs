@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::say_epoch;
 use crate::cli::args::{Train, TuningChoice};
-use crate::cli::embedding::{Embeddings, read};
+use crate::cli::embedding::{Embeddings, read_for};
 use crate::cli::failure::Failure;
 use crate::cli::now;
 use crate::cli::output::Output;
@@ -94,7 +94,8 @@ impl FirstPhase<'_> {
         let bar = output.progress(self.data.n() as u64, "views");
         let mut latents = trunk.latents();
         for id in self.data.ids() {
-            let picture = read(self.paths.get(id).map_or(Path::new(""), PathBuf::as_path)).map_err(Failure::failed)?;
+            let path = self.paths.get(id).map_or(Path::new(""), PathBuf::as_path);
+            let picture = read_for(path, trunk.preprocess(), self.embeddings.region()).map_err(Failure::failed)?;
             let values = trunk.views(*id, &picture, self.embeddings.region(), views)?;
             latents.push(&values).map_err(Failure::failed)?;
             bar.inc(1);

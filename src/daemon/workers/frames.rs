@@ -46,8 +46,7 @@ impl Reading {
         let source::Frame { id, bytes, stale, waiter } = frame;
         let known = Known::of(&self.reader, (self.plan.of_source(&source), &self.servings), &id, self.thumbnails);
         let about = About { source, stale, waiter };
-        let prepared = match known.map(|known| known.prepare(&self.preprocess, || image::decode(&bytes, &self.limits)))
-        {
+        let prepared = match known.map(|known| known.prepare(&self.preprocess, &bytes, &self.limits)) {
             Ok(Ok(prepared)) => prepared,
             Ok(Err(bad)) => return Err(Box::new(about.ended(FrameOutcome::Bad { reason: in_words(&bad) }))),
             Err(error) => {

@@ -28,7 +28,7 @@ use crate::engine::{
     EmbeddedImage, Event, FRAMES_IN_FLIGHT_MAX, FileStamp, IN_FLIGHT_MAX, IngestOutcome, Ingested, View,
 };
 use crate::head::HeadRecord;
-use crate::image::{self, Limits, Preprocess};
+use crate::image::{Limits, Preprocess};
 use crate::ports::{EmbedError, TailedEmbedder};
 use crate::shared::files::{PictureError, read_picture};
 use crate::source::Slots;
@@ -192,7 +192,7 @@ impl Reading {
                 return Err(failed(job, stamp, IngestOutcome::Unreadable { reason: error_chain(&error) }));
             }
         };
-        let prepared = match known.prepare(&self.preprocess, || image::decode(&picture.bytes, &self.limits)) {
+        let prepared = match known.prepare(&self.preprocess, &picture.bytes, &self.limits) {
             Ok(prepared) => prepared,
             Err(bad) if bad.is_incomplete() => {
                 return Err(failed(job, stamp, IngestOutcome::Incomplete { reason: error_chain(&bad) }));

@@ -10,7 +10,7 @@ use crate::config::{self, Layer, Source};
 use crate::daemon::serving::Scoring;
 use crate::engine::{FileDisposition, Look, NewSample, Write};
 use crate::head::{BackboneRef, DoubtRates};
-use crate::image::{Channels, Layout, Resize};
+use crate::image::{Channels, Decode, Layout, Resize};
 use crate::ports::Embedder;
 use crate::shared::views;
 use crate::store::{OpenOptions, Precision, Store};
@@ -36,7 +36,17 @@ struct Faulty {
 fn preprocess() -> Preprocess {
     let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
     let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-    Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD }
+    Preprocess {
+        size,
+        layout,
+        channels,
+        mean,
+        std,
+        scale,
+        resize: Resize::Stretch,
+        pad: Preprocess::PAD,
+        decode: Decode::Exact,
+    }
 }
 
 fn space(preprocess: &Preprocess) -> EmbeddingSpace {

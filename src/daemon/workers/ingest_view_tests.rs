@@ -206,7 +206,7 @@ fn a_thumbnail_is_made_of_what_the_store_has_none_of() {
     let bytes = halves(10, 50);
     let played = Played::new(|plan| vec![stored(plan, &bytes, &[0, 1, 2])]);
     let image = played.image(0, &bytes);
-    let small = image::decode(image.thumbnail.as_ref().unwrap(), &Limits::default()).unwrap();
+    let small = crate::image::decode(image.thumbnail.as_ref().unwrap(), &Limits::default()).unwrap();
     assert_eq!((small.width(), small.height()), (4, 2));
     assert_eq!(played.batches(), [0; 0], "its embeddings are there");
     let Write::Sample(mut with_thumbnail) = stored(&played.stage.plan, &bytes, &[0, 1, 2]) else { unreachable!() };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::serving::Servings;
 use crate::daemon::view_plan::{self, PlannedView};
 use crate::head::HeadRecord;
-use crate::image::{BadImage, Preprocess, Rgb, thumbnail};
+use crate::image::{BadImage, Limits, Preprocess, thumbnail};
 use crate::ports::{EmbedError, TailedEmbedder};
 use crate::store::{Reader, StoreError};
 use crate::words::{EmbeddingSpace, Region, SampleId, error_chain};
@@ -84,17 +84,13 @@ impl Known {
 
     /// Decodes the image if a part of it or its thumbnail is missing, and cuts the missing ones out. What nobody looks at is decoded too: a
     /// file that is no image is put aside.
-    pub fn prepare(
-        self,
-        preprocess: &Preprocess,
-        decode: impl FnOnce() -> Result<Rgb, BadImage>,
-    ) -> Result<Prepared, BadImage> {
+    pub fn prepare(self, preprocess: &Preprocess, bytes: &[u8], limits: &Limits) -> Result<Prepared, BadImage> {
         let Self { cached, new, lacks_thumbnail } = self;
         let lacks = |(_, _, cached): &&(Region, EmbeddingSpace, Option<Vec<f32>>)| cached.is_none();
         let missing: Vec<Region> = cached.iter().filter(lacks).map(|(region, ..)| region.clone()).collect();
         let is_complete = missing.is_empty() && !cached.is_empty() && !lacks_thumbnail;
-        let picture = if is_complete { None } else { Some(decode()?) };
-        let tensors = picture.as_ref().map_or_else(Vec::new, |picture| preprocess.apply_regions(picture, &missing));
+        let looked = if is_complete { None } else { Some(preprocess.look(bytes, limits, &missing)?) };
+        let (tensors, picture) = looked.map_or((Vec::new(), None), |looked| (looked.tensors, Some(looked.picture)));
         let thumbnail = picture.filter(|_| lacks_thumbnail).as_ref().and_then(thumbnail);
         let parts = cached.into_iter().map(|(_, space, cached)| (space, cached)).collect();
         Ok(Prepared { parts, tensors, new, thumbnail })

@@ -7,7 +7,6 @@ use tracing::debug;
 use super::ingest::{Embedding, Reading};
 use super::parts::{Embedded, Known, Prepared};
 use crate::engine::{EmbeddedImage, PictureRead};
-use crate::image;
 use crate::ports::EmbedError;
 use crate::store::StoreError;
 use crate::words::{Origin, SampleId, SourceId};
@@ -37,7 +36,7 @@ impl Reading {
         };
         let known = Known::of(&self.reader, (self.plan.of_source(&source), &self.servings), &id, self.thumbnails);
         let prepared = known.map_err(|error| error.to_string()).and_then(|known| {
-            let prepared = known.prepare(&self.preprocess, || image::decode(&bytes, &self.limits));
+            let prepared = known.prepare(&self.preprocess, &bytes, &self.limits);
             prepared.map_err(|bad| bad.to_string())
         });
         match prepared {

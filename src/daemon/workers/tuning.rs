@@ -13,7 +13,7 @@ use crate::backbone::{Manifest, OnnxBackbone};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, compare, compare_across, compare_phases};
 use crate::head::{Calibration, HeadRecord, Tuning};
-use crate::image::{self, Limits, Rgb};
+use crate::image::{Limits, Preprocess, Rgb};
 use crate::ports::{Embedder as _, TailedEmbedder as _};
 use crate::shared::files::living;
 use crate::shared::tuning::{Trunk, report};
@@ -74,15 +74,15 @@ impl Pictures {
         Ok(Self { files, folder: folder.to_owned(), region })
     }
 
-    /// The pixels of a sample; `None` where neither a file nor the store has them any more.
-    fn read(&self, id: &SampleId) -> Result<Option<Rgb>, StoreError> {
+    /// The pixels of a sample, decoded for a region; `None` where neither a file nor the store has them any more.
+    fn read(&self, id: &SampleId, preprocess: &Preprocess, region: &Region) -> Result<Option<Rgb>, StoreError> {
         let limits = Limits::default();
         let files = self.files.get(id).map_or(&[][..], Vec::as_slice);
         let bytes = match living(id, files, &limits) {
             Some((_, bytes)) => Some(bytes),
             None => Reader::open(&self.folder, SpacesInUse::default())?.picture(id)?,
         };
-        Ok(bytes.and_then(|bytes| image::decode(&bytes, &limits).ok()))
+        Ok(bytes.and_then(|bytes| preprocess.decode(&bytes, &limits, region).ok()))
     }
 }
 
@@ -256,7 +256,7 @@ fn latents(
             kept += bytes.len() as u64;
             continue;
         }
-        let Some(picture) = pictures.read(id)? else {
+        let Some(picture) = pictures.read(id, trunk.preprocess(), region)? else {
             gone.insert(place);
             continue;
         };
@@ -355,7 +355,7 @@ pub(super) fn by_tail(
         if control.is_cancelled() {
             break;
         }
-        if let Some(picture) = pictures.read(&id)? {
+        if let Some(picture) = pictures.read(&id, &preprocess, &head.region)? {
             let tensor = preprocess.apply(&picture.part(&head.region, preprocess.pad));
             found.insert(id, backbone.embed(&tensor, 1)?);
         }

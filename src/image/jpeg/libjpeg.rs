@@ -26,14 +26,20 @@ pub(super) enum Leftovers {
     Refused,
 }
 
-/// Decodes `bytes`, which have an end marker, and a frame header of this `size`, into RGB pixels.
-pub(super) fn decode(bytes: &[u8], size: Option<(u32, u32)>, leftovers: Leftovers) -> Result<RgbImage, Damage> {
-    catch_unwind(AssertUnwindSafe(|| Decompressor::new(bytes, leftovers).decode(size))).unwrap_or_else(|thrown| {
-        match thrown.downcast::<Damage>() {
+/// Decodes `bytes`, which have an end marker, and a frame header of this `size`, into RGB pixels: columns and rows over `shrink`,
+/// rounded up, from as many coefficients of each block as that takes.
+pub(super) fn decode(
+    bytes: &[u8],
+    size: Option<(u32, u32)>,
+    shrink: u32,
+    leftovers: Leftovers,
+) -> Result<RgbImage, Damage> {
+    catch_unwind(AssertUnwindSafe(|| Decompressor::new(bytes, leftovers).decode(size, shrink))).unwrap_or_else(
+        |thrown| match thrown.downcast::<Damage>() {
             Ok(damage) => Err(*damage),
             Err(panic) => resume_unwind(panic),
-        }
-    })
+        },
+    )
 }
 
 /// A decompressor and its error handler, which point at each other and so stay where they are.
@@ -66,15 +72,14 @@ impl<'a> Decompressor<'a> {
         decompressor
     }
 
-    fn decode(mut self, size: Option<(u32, u32)>) -> Result<RgbImage, Damage> {
+    fn decode(mut self, size: Option<(u32, u32)>, shrink: u32) -> Result<RgbImage, Damage> {
         let info = &mut self.state.info;
         // SAFETY: the bytes outlive `self`, and are only read.
         unsafe {
             ffi::jpeg_mem_src(info, self.bytes.as_ptr(), self.bytes.len() as ffi::c_ulong);
             ffi::jpeg_read_header(info, 1);
         }
-        let (width, height) = (info.image_width, info.image_height);
-        if size != Some((width, height)) {
+        if size != Some((info.image_width, info.image_height)) {
             return Err(Damage::Decoder("it has two sizes".into()));
         }
         let is_cmyk = matches!(info.jpeg_color_space, ffi::JCS_CMYK | ffi::JCS_YCCK);
@@ -82,10 +87,12 @@ impl<'a> Decompressor<'a> {
         info.dct_method = ffi::JDCT_DEFAULT;
         // It guesses at coefficients that did not come; pictures without them are refused.
         info.do_block_smoothing = 0;
-        let row_bytes = width as usize * if is_cmyk { 4 } else { 3 };
+        (info.scale_num, info.scale_denom) = (1, shrink);
         // SAFETY: the header was read.
         unsafe { ffi::jpeg_start_decompress(info) };
-        assert_eq!(info.output_components as usize * info.output_width as usize, row_bytes, "libjpeg's rows");
+        let (width, height) = (info.output_width, info.output_height);
+        let row_bytes = width as usize * if is_cmyk { 4 } else { 3 };
+        assert_eq!(info.output_components as usize * width as usize, row_bytes, "libjpeg's rows");
         let mut pixels = vec![0; row_bytes * height as usize];
         for rows in pixels.chunks_mut(row_bytes * ROWS) {
             read_rows(info, rows, row_bytes);

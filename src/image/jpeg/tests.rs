@@ -9,7 +9,7 @@ use drawn::Drawn;
 mod drawn;
 
 fn decoded(bytes: &[u8]) -> Result<RgbImage, BadImage> {
-    decode(bytes, &Limits::default()).map(|(picture, _)| picture)
+    decode(bytes, &Limits::default(), &mut |_, _| 1).map(|(picture, _)| picture)
 }
 
 fn reason(bytes: &[u8]) -> String {

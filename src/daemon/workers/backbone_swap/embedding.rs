@@ -12,7 +12,7 @@ use super::super::job::{AnyError, Control};
 use crate::backbone::embed_regions;
 use crate::daemon::pictures::bytes_of;
 use crate::head::BackboneRef;
-use crate::image::{self, BadImage, Limits, Rgb};
+use crate::image::{BadImage, Limits, Preprocess};
 use crate::ports::Embedder;
 use crate::store::{Cache, CacheOptions, Precision, Reader, SpacesInUse, StoreError};
 use crate::words::{EmbeddingSpace, Region, SampleId};
@@ -85,7 +85,7 @@ impl Embedding<'_> {
                 embedder,
                 &regions,
                 jobs,
-                |(id, paths)| read(&pictures, *id, paths),
+                |(id, paths), preprocess, regions| look(&pictures, (*id, paths), preprocess, regions),
                 |(id, _), found| {
                     let mut is_whole = true;
                     let mut lacks = |why: &dyn std::fmt::Display| {
@@ -152,10 +152,16 @@ impl Embedding<'_> {
     }
 }
 
-fn read(pictures: &Mutex<Reader>, id: SampleId, files: &[PathBuf]) -> Result<Rgb, ReadError> {
+/// The tensors (n, 3*h*w) of n regions of an image that has these files.
+fn look(
+    pictures: &Mutex<Reader>,
+    (id, files): (SampleId, &[PathBuf]),
+    preprocess: &Preprocess,
+    regions: &[Region],
+) -> Result<Vec<f32>, ReadError> {
     let limits = Limits::default();
     let bytes = bytes_of(&id, files, pictures, &limits)?.ok_or(ReadError::Gone)?;
-    Ok(image::decode(&bytes, &limits)?)
+    Ok(preprocess.look(&bytes, &limits, regions)?.tensors)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::daemon::throttle::ThrottleSettings;
 use crate::engine::{FileDisposition, FileStamp, Look, NewSample, Write};
-use crate::image::{Channels, Layout, Preprocess, Resize};
+use crate::image::{Channels, Decode, Layout, Preprocess, Resize};
 use crate::ports::EmbedError;
 use crate::store::{OpenOptions, Store};
 use crate::words::{Digest, Origin, TaskId, Timestamp};
@@ -22,8 +22,17 @@ impl Mean {
     fn new() -> Self {
         let (size, layout, channels) = ((2, 2), Layout::Nchw, Channels::Rgb);
         let (mean, std, scale) = ([0.0; 3], [1.0; 3], [1.0; 3]);
-        let preprocess =
-            Preprocess { size, layout, channels, mean, std, scale, resize: Resize::Stretch, pad: Preprocess::PAD };
+        let preprocess = Preprocess {
+            size,
+            layout,
+            channels,
+            mean,
+            std,
+            scale,
+            resize: Resize::Stretch,
+            pad: Preprocess::PAD,
+            decode: Decode::Exact,
+        };
         Self { preprocess, given: Vec::new() }
     }
 }
