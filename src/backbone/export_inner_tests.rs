@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 use super::super::drawn::Attribute::{Int, Ints};
 use super::super::drawn::Net;
 use super::*;
-use crate::head::{BackboneRef, TrainingFacts};
+use crate::head::TrainingFacts;
 use crate::words::{Label, Timestamp};
 
 /// Maps of pictures of 16 x 16: `map` of 8 channels, `deep` of 6, `turned`, which is that with its channels last, `half`
@@ -42,10 +42,9 @@ fn record(manifest: &Manifest) -> HeadRecord {
     let classes = ["a", "b", "c"].map(|name| Label::new(name).unwrap()).into_iter().collect();
     let weights = Array2::from_shape_fn((3, space.dim), |(k, i)| ((k * 31 + i * 17) % 13) as f32 / 6.0 - 1.0);
     let dense = DenseHead { temperature: 0.7, ..DenseHead::linear(space, classes, weights, Array1::zeros(3)) };
-    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
     HeadRecord {
         training: TrainingFacts { lambda: 1.0, loss: 1.0, n_train: 1, ..TrainingFacts::default() },
-        ..HeadRecord::new(dense, 1, Timestamp(1_700_000_000_000), backbone)
+        ..HeadRecord::new(dense, 1, Timestamp(1_700_000_000_000), manifest.reference())
     }
 }
 

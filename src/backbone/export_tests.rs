@@ -7,7 +7,7 @@ use super::super::OnnxBackbone;
 use super::super::onnx::reader::{INITIALIZER, INPUT, Versions};
 use super::super::onnx::wire::put_int;
 use super::*;
-use crate::head::{BackboneRef, Hidden, Origin, TrainingFacts};
+use crate::head::{Hidden, Origin, TrainingFacts};
 use crate::ports::Embedder;
 use crate::words::{Digest, Label, Timestamp};
 
@@ -92,10 +92,9 @@ fn record(manifest: &Manifest) -> HeadRecord {
     let weights = Array2::from_shape_fn((3, d), |(k, i)| ((k * 31 + i * 17) % 13) as f32 / 6.0 - 1.0);
     let bias = Array1::from_vec(vec![0.5, -0.25, 0.0]);
     let dense = DenseHead { temperature: 0.7, ..DenseHead::linear(space, classes, weights, bias) };
-    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: d };
     HeadRecord {
         training: TrainingFacts { lambda: 1.0, loss: 1.0, n_train: 1, ..TrainingFacts::default() },
-        ..HeadRecord::new(dense, 4, Timestamp(1_700_000_000_000), backbone)
+        ..HeadRecord::new(dense, 4, Timestamp(1_700_000_000_000), manifest.reference())
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::bundled::StandIn;
 use super::inner::Inner;
-use crate::head::Tail;
+use crate::head::{BackboneRef, Tail};
 use crate::image::{Channels, Decode, Layout, Preprocess, Resize};
 use crate::words::{Digest, EmbeddingSpace, Keyword as _, is_manifest_path, keywords, on_one_line};
 
@@ -229,6 +229,12 @@ impl Manifest {
             preprocessing: self.preprocess.digest(),
             dim: self.embedding.width(),
         }
+    }
+
+    /// The backbone as heads and reports name it.
+    #[must_use]
+    pub fn reference(&self) -> BackboneRef {
+        BackboneRef { name: self.name.clone(), sha256: self.sha256, dim: self.space().dim }
     }
 
     /// The backbone with the weights of `tail`, if there is one, in place of its own.

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use crate::config;
 use crate::mqtt::Settings;
 use crate::shared::settings;
+use crate::wire::DevicePattern;
 
 /// Which broker, and which topics.
 #[derive(Debug, ClapArgs)]
@@ -42,4 +43,14 @@ impl BrokerChoice {
         let settings = settings::broker(&config).map_err(Failure::usage)?;
         settings.ok_or_else(|| Failure::usage("give the broker with --url"))
     }
+}
+
+/// The broker knows none of the devices that `option` means.
+pub fn no_device(devices: &DevicePattern, option: &str, settings: &Settings) -> Failure {
+    let topic = settings.base.of_every_device("info");
+    Failure::unavailable(format!(
+        "no device {devices} has an info on {topic} at {}; check {option}, --prefix and --url, and that the devices have been \
+         connected to this broker",
+        settings.broker
+    ))
 }

@@ -14,13 +14,14 @@ use serde_json::{Map, Value, json};
 use super::args::Args;
 use super::configuration;
 use super::failure::{Failure, one_line};
+use super::new_word;
 use super::output::Output;
 use super::statistics::{self, StatisticsFile};
 use crate::config::Config;
 use crate::http::PREFIX;
 use crate::wire::command::{self, Effect, STATISTICS_MAX, Spec, StatisticsPart};
 use crate::wire::{Answer, Command, ImagePrefix};
-use crate::words::{Digest, TaskId};
+use crate::words::TaskId;
 use client::{Client, Frame};
 
 /// `ctl`
@@ -241,7 +242,7 @@ fn with_others(parser: clap::Command, requests: impl Iterator<Item = (&'static s
 /// data of its answer.
 pub fn ask<C: Spec>(config: &Config, mut arguments: Value) -> Result<C::Data, Failure> {
     if C::EFFECT != Effect::Reads {
-        arguments["transaction"] = json!(new_word());
+        arguments["transaction"] = json!(new_word("ctl"));
     }
     let Value::Object(arguments) = arguments else { unreachable!("arguments are an object") };
     let data = data(Client::new(config)?.ask(C::NAME, arguments)?)?;
@@ -313,7 +314,7 @@ fn asked(ctl: &Ctl) -> Result<(String, Map<String, Value>), Failure> {
     if let Some(word) = &ctl.transaction {
         arguments.insert("transaction".into(), json!(word));
     } else if !only_reads {
-        arguments.entry("transaction").or_insert_with(|| json!(new_word()));
+        arguments.entry("transaction").or_insert_with(|| json!(new_word("ctl")));
     }
     Ok((name, arguments))
 }
@@ -384,12 +385,6 @@ fn request(command: &CtlCommand) -> Result<(String, Map<String, Value>), Failure
 /// Characters that need no escaping in a path.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
-}
-
-/// A word that no other request has.
-fn new_word() -> String {
-    let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
-    format!("ctl-{}", Digest::of(seed.as_bytes()).short())
 }
 
 fn watch(client: &Client, task: Option<&TaskId>, output: Output) -> Result<(), Failure> {

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 
 use crate::daemon;
-use crate::words::Timestamp;
+use crate::words::{Digest, Timestamp};
 use args::{Args, Command};
 use failure::Failure;
 use output::Output;
@@ -91,4 +91,10 @@ pub fn main() -> ExitCode {
 /// The current time, for what commands write.
 fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// A word that no other command has for its transactions; it begins with `whose`.
+fn new_word(whose: &str) -> String {
+    let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
+    format!("{whose}-{}", Digest::of(seed.as_bytes()).short())
 }

@@ -10,7 +10,6 @@ use super::failure::Failure;
 use super::output::Output;
 use super::task::TaskChoice;
 use crate::fleet::Statistics as Sums;
-use crate::head::BackboneRef;
 use crate::shared::backbone::BackboneInUse;
 use crate::shared::fleet::Labelled;
 use crate::shared::views;
@@ -64,14 +63,13 @@ pub fn statistics(args: &Args, command: &Statistics, output: Output) -> Result<(
         ));
     }
     let manifest = BackboneInUse::find(&config)?.manifest;
-    let space = manifest.space();
-    let reader = Reader::open(&config.store.path, views::spaces_in_use(&config, space))?;
+    let reader = Reader::open(&config.store.path, views::spaces_in_use(&config, manifest.space()))?;
     let training = &task.task().training;
     let labelled =
         Labelled { reader: &reader, task: task.id(), max_samples: training.max_samples, seed: training.seed };
-    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
     let values = command.file.values.map(|values| values as usize);
-    let sums = labelled.statistics(backbone, config.fleet.min_class_count, values).map_err(Failure::failed)?;
+    let sums =
+        labelled.statistics(manifest.reference(), config.fleet.min_class_count, values).map_err(Failure::failed)?;
     write(&command.file.out, &sums.to_bytes(), output)
 }
 

@@ -9,17 +9,13 @@ use std::fmt::Write as _;
 
 use ndarray::{Array2, ArrayView1};
 
+use super::disagreements::{Disagreement, disagreements};
 use super::{Source, Statistics};
 use crate::train::ClassStats;
 use crate::words::{ClassSet, Label};
 
 /// Rows of differences of means that one matrix product takes.
 const ROWS: usize = 512;
-/// A device's class is said to be seen differently from this many times the median distance on.
-const FAR: f64 = 3.0;
-/// Devices that must have a class before one of them can be called different.
-const ENOUGH: usize = 3;
-
 /// Classes that count as others: the first as the second.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Aliases(pub BTreeMap<Label, Label>);
@@ -63,14 +59,14 @@ pub enum CannotMerge {
 
 /// What one device gave; its scatter is in the sum alone.
 #[derive(Debug, Clone)]
-struct Device {
-    name: String,
+pub(super) struct Device {
+    pub(super) name: String,
     /// Classes as they count, with their images.
-    classes: Vec<(usize, u64)>,
+    pub(super) classes: Vec<(usize, u64)>,
     /// (k, d), single precision: thousands of devices fit in memory.
-    means: Array2<f32>,
+    pub(super) means: Array2<f32>,
     /// Mean distance of an image from its class's mean.
-    spread: f64,
+    pub(super) spread: f64,
 }
 
 /// A merge under way.
@@ -100,19 +96,6 @@ pub struct Merged {
     pub devices: Vec<(String, Vec<u64>)>,
     /// Classes that a device sees differently from the others, the farthest first.
     pub disagreements: Vec<Disagreement>,
-}
-
-/// A class that a device sees differently from the others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Disagreement {
-    /// The device.
-    pub device: String,
-    /// The class.
-    pub class: Label,
-    /// From its mean to the middle of all devices' means; 1 is as far as an image lies from the mean of its class.
-    pub distance: f64,
-    /// The class whose middle it is nearest to, where that is another one.
-    pub nearest: Option<Label>,
 }
 
 impl Merge {
@@ -274,56 +257,6 @@ pub(super) fn without(whole: &Statistics, part: &Statistics, aliases: &Aliases) 
     (!left.is_empty()).then(|| Statistics { source: whole.source.clone(), classes, sums })
 }
 
-/// Distances are to the median of the devices' means, value by value, so that one device that is far off moves nothing; in units
-/// of the median distance of an image from its class's mean.
-fn disagreements(devices: &[Device], classes: &ClassSet, d: usize) -> Vec<Disagreement> {
-    let unit = median(devices.iter().map(|device| device.spread).filter(|spread| *spread > 0.0).collect());
-    let unit = unit.filter(|unit| *unit > 0.0).unwrap_or(1.0);
-    let mut means: Vec<Vec<ArrayView1<'_, f32>>> = vec![Vec::new(); classes.len()];
-    for device in devices {
-        device.classes.iter().zip(device.means.rows()).for_each(|(&(class, _), mean)| means[class].push(mean));
-    }
-    let middle = |means: &Vec<ArrayView1<'_, f32>>| -> Vec<f32> {
-        (0..d).map(|at| median_f32(means.iter().map(|mean| mean[at]).collect())).collect()
-    };
-    let middles: Vec<Vec<f32>> = means.iter().map(middle).collect();
-    let mut found: Vec<Disagreement> = Vec::new();
-    for device in devices {
-        for (&(class, _), mean) in device.classes.iter().zip(device.means.rows()) {
-            let distance = |other: &Vec<f32>| {
-                let squares = mean.iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2));
-                squares.sum::<f64>().sqrt() / unit
-            };
-            let distances: Vec<f64> = middles.iter().map(distance).collect();
-            let nearest = (0..distances.len()).min_by(|&a, &b| distances[a].total_cmp(&distances[b])).unwrap_or(class);
-            found.push(Disagreement {
-                device: device.name.clone(),
-                class: classes.labels()[class].clone(),
-                distance: distances[class],
-                nearest: Some(nearest).filter(|nearest| *nearest != class).map(|class| classes.labels()[class].clone()),
-            });
-        }
-    }
-    let usual = median(found.iter().map(|found| found.distance).collect()).unwrap_or(0.0);
-    let is_told = |one: &Disagreement| {
-        let class = classes.index_of(&one.class).expect("one of these classes");
-        means[class].len() >= ENOUGH && (one.nearest.is_some() || one.distance > FAR * usual)
-    };
-    found.retain(is_told);
-    found.sort_by(|a, b| b.distance.total_cmp(&a.distance));
-    found
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    let middle = values.len() / 2;
-    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-fn median_f32(mut values: Vec<f32>) -> f32 {
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f32::total_cmp).1
-}
-
 /// A source in the words of an error.
 fn described(source: &Source) -> String {
     let Source { task, backbone, space, region, projection } = source;
@@ -343,7 +276,7 @@ fn described(source: &Source) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use ndarray::Axis;
     use rand::SeedableRng as _;
     use rand::seq::SliceRandom as _;
@@ -352,7 +285,7 @@ mod tests {
     use super::super::statistics::tests::{apart, label, samples, shared, source};
     use super::*;
 
-    fn merged(devices: &[(String, Statistics)], aliases: &Aliases) -> Merged {
+    pub fn merged(devices: &[(String, Statistics)], aliases: &Aliases) -> Merged {
         let mut merge = Merge::new(aliases.clone());
         for (name, statistics) in devices {
             merge.add(name, statistics).unwrap();
@@ -451,45 +384,5 @@ mod tests {
         assert_eq!(merge.add("line-1", &own), Err(CannotMerge::Twice { name: "line-1".into() }));
         assert!(apart(&merge.finish().unwrap().statistics.sums, &own.sums) < 1e-12);
         assert_eq!(Merge::default().finish(), Err(CannotMerge::Nothing));
-    }
-
-    #[test]
-    fn a_device_that_calls_things_otherwise_is_named_with_what_it_means() {
-        let mut devices: Vec<_> =
-            (0..5).map(|i| (format!("line-{i}"), shared(i, &["gear", "nut", "bolt"], 30, 6))).collect();
-        assert_eq!(merged(&devices, &Aliases::default()).disagreements, []);
-        // It calls gears nuts, and nuts gears.
-        let (x, y) = samples(9, &["gear", "nut", "bolt"], 30, 6);
-        let exchanged: Vec<Label> = y
-            .iter()
-            .map(|own| match own.as_str() {
-                "gear" => label("nut"),
-                "nut" => label("gear"),
-                _ => own.clone(),
-            })
-            .collect();
-        devices.push(("odd".into(), Statistics::gather(source(6), x.view(), &exchanged, None, 1).unwrap()));
-        let found = merged(&devices, &Aliases::default()).disagreements;
-        let told: Vec<_> = found
-            .iter()
-            .map(|one| (one.device.as_str(), one.class.as_str(), one.nearest.as_ref().map(Label::as_str)))
-            .collect();
-        assert!(
-            told.contains(&("odd", "gear", Some("nut"))) && told.contains(&("odd", "nut", Some("gear"))),
-            "{told:?}"
-        );
-        assert!(told.iter().all(|(device, ..)| *device == "odd"), "{told:?}");
-    }
-
-    #[test]
-    fn a_device_whose_numbers_are_scaled_is_named_alone() {
-        let mut devices: Vec<_> =
-            (0..5).map(|i| (format!("line-{i}"), shared(i, &["gear", "nut", "bolt"], 30, 6))).collect();
-        let (x, y) = samples(9, &["gear", "nut", "bolt"], 30, 6);
-        let scaled = x.mapv(|value| value * 1_000.0);
-        devices.push(("loud".into(), Statistics::gather(source(6), scaled.view(), &y, None, 1).unwrap()));
-        let found = merged(&devices, &Aliases::default()).disagreements;
-        assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found.iter().all(|one| one.device == "loud" && one.distance > 100.0), "{found:?}");
     }
 }

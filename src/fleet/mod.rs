@@ -8,13 +8,15 @@
 //! | `statistics` | [`Statistics`]: what a device shares, and what it holds back |
 //! | `bytes` | the file that they travel as |
 //! | `projection` | [`Projection`]: fewer values, for a slow link |
-//! | `merge` | [`Merge`]: sums of many devices in any order, the table of classes by device, classes that devices see differently |
+//! | `merge` | [`Merge`]: sums of many devices in any order, the table of classes by device |
+//! | `disagreements` | [`Disagreement`]: a class that a device sees differently from the others |
 //! | `heads` | heads from sums alone |
 //! | `scores` | [`Score`]: a head measured on a device's own images, as numbers; which head is chosen, which device is left out |
 //!
 //! Pure: files, brokers and devices are the callers'.
 
 mod bytes;
+mod disagreements;
 mod heads;
 mod merge;
 mod projection;
@@ -22,8 +24,9 @@ mod scores;
 mod statistics;
 
 pub use bytes::BadStatistics;
+pub use disagreements::Disagreement;
 pub use heads::{Candidate, FleetHead, HeadKind, NoHead, candidates};
-pub use merge::{Aliases, CannotMerge, Disagreement, Merge, Merged};
+pub use merge::{Aliases, CannotMerge, Merge, Merged};
 pub use projection::Projection;
 pub use scores::{Best, Score, TEMPERATURES, Trial, choose, harmful, score};
 pub use statistics::{NothingShared, Source, Statistics};

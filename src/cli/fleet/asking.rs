@@ -7,18 +7,11 @@ use crate::cli::output::Output;
 use crate::mqtt::{Courier, LinkEvent, Reach, Settings};
 use crate::rounds::{Act, Ending, Heard, Round, Talk};
 use crate::wire::{DevicePattern, InboundTopic, Payload, Response, Topic};
-use crate::words::Digest;
 
 /// Messages that are on their way to the broker at a time.
 const IN_FLIGHT_MAX: usize = 32;
 /// How long the broker may be away at the start.
 const CONNECTS: Duration = Duration::from_secs(30);
-
-/// A word that no other round has.
-pub fn new_word() -> String {
-    let seed = format!("{} {:?}", std::process::id(), std::time::SystemTime::now());
-    format!("fleet-{}", Digest::of(seed.as_bytes()).short())
-}
 
 /// Runs `round` to its end, with the devices that `pattern` means; `request` is the name of what it asks. `ended` gets what was
 /// talked with each device when that has ended.

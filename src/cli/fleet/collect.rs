@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::asking;
 use super::merge::EXTENSION;
 use crate::cli::args::Args;
-use crate::cli::broker::BrokerChoice;
+use crate::cli::broker::{BrokerChoice, no_device};
 use crate::cli::failure::{Failure, one_line};
+use crate::cli::new_word;
 use crate::cli::output::Output;
 use crate::rounds::{Ending, Gathering, Round};
 use crate::store::files;
@@ -60,7 +61,7 @@ struct Line {
 pub fn collect(args: &Args, wish: &Collect, output: Output) -> Result<(), Failure> {
     let settings = wish.broker.settings(args, wish.devices.single())?;
     let talk = |_: &str| Gathering::new(wish.task.clone(), wish.values, wish.chunk_kb << 10);
-    let round = Round::searching(&asking::new_word(), talk);
+    let round = Round::searching(&new_word("fleet"), talk);
     let mut lines = Vec::new();
     asking::run(round, &settings, &wish.devices, Statistics::NAME, output, |device, talk, ending| {
         lines.push(match ending {
@@ -76,12 +77,7 @@ pub fn collect(args: &Args, wish: &Collect, output: Output) -> Result<(), Failur
     })?;
     lines.sort_by(|a, b| a.device.cmp(&b.device));
     if lines.is_empty() {
-        let topic = settings.base.of_every_device("info");
-        return Err(Failure::unavailable(format!(
-            "no device {} has an info on {topic} at {}; check --devices, --prefix and --url, and that the devices have been \
-             connected to this broker",
-            wish.devices, settings.broker
-        )));
+        return Err(no_device(&wish.devices, "--devices", &settings));
     }
     let answered = lines.iter().any(|line| line.file.is_some());
     let report = Report { out: wish.out.clone(), devices: lines };

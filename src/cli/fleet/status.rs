@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::cli::args::Args;
-use crate::cli::broker::BrokerChoice;
+use crate::cli::broker::{BrokerChoice, no_device};
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::mqtt::{Courier, LinkEvent, Reach};
@@ -47,12 +47,7 @@ pub fn status(args: &Args, options: &StatusOptions, output: Output) -> Result<()
     }
     let rows = reader.view.rows();
     if rows.is_empty() {
-        let topic = settings.base.of_every_device("info");
-        return Err(Failure::unavailable(format!(
-            "no device {} has an info on {topic} at {}; check --devices, --prefix and --url, and that the devices have \
-             been connected to this broker",
-            options.devices, settings.broker
-        )));
+        return Err(no_device(&options.devices, "--devices", &settings));
     }
     output.print(&rows, |out| table(&rows, out))
 }

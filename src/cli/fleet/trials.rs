@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::asking;
 use crate::cli::failure::{Failure, one_line};
-use crate::cli::now;
 use crate::cli::output::Output;
+use crate::cli::{new_word, now};
 use crate::fleet::{
     Aliases, Best, Candidate, FleetHead, Merge, Merged, NoHead, Score, Statistics, Trial, candidates, choose, harmful,
 };
@@ -179,7 +179,7 @@ impl Fleet<'_> {
         bar.finish_and_clear();
         let task = Some(source.task.clone()).filter(|task| *task != TaskId::default());
         let talk = |device: &str| Scoring::new(task.clone(), made.get(device).map_or(&[], Vec::as_slice));
-        let round = Round::with(&asking::new_word(), made.keys().cloned(), talk);
+        let round = Round::with(&new_word("fleet"), made.keys().cloned(), talk);
         let everyone: DevicePattern = "*".parse().expect("it is a pattern");
         let mut scores = BTreeMap::new();
         asking::run(round, self.settings, &everyone, command::Score::NAME, self.output, |device, talk, ending| {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Publish;
 use super::file::UpdateFile;
 use crate::cli::args::Args;
+use crate::cli::broker::no_device;
 use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::mqtt::{Courier, LinkEvent, Reach};
@@ -71,12 +72,7 @@ pub fn rollout(args: &Args, wish: &Publish, update: UpdateFile, output: Output) 
     session.run(wish.timeout)?;
     let rows = session.rollout.rows();
     if rows.is_empty() {
-        let topic = settings.base.of_every_device("info");
-        return Err(Failure::unavailable(format!(
-            "no device {} has an info on {topic} at {}; check --device, --prefix and --url, and that the devices have \
-             been connected to this broker",
-            wish.device, settings.broker
-        )));
+        return Err(no_device(&wish.device, "--device", &settings));
     }
     session.report(rows)
 }

@@ -25,7 +25,6 @@ use crate::daemon::startup::{self, PendingConfig, Read};
 use crate::engine::{
     Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, Unseen, WatchEvent, prediction_body,
 };
-use crate::head::BackboneRef;
 use crate::shared::fleet::Labelled;
 use crate::shared::{samples_of, to_purge};
 use crate::store::{Reader, SampleFilter, StoreError};
@@ -136,9 +135,7 @@ impl Parts {
             Query::Purge(task) => self.purge(&task),
             Query::Export(task, head) => Ok(self.export(&task, &head)),
             Query::Statistics { task, min_class_count, part } => {
-                let backbone = &self.manifest;
-                let backbone =
-                    BackboneRef { name: backbone.name.clone(), sha256: backbone.sha256, dim: backbone.space().dim };
+                let backbone = self.manifest.reference();
                 Ok(self.statistics.part(&self.labelled(&task), backbone, min_class_count, &part))
             }
             Query::Score(task, head) => Ok(fleet::score(&self.labelled(&task), &head)),
@@ -243,7 +240,7 @@ fn found_backbone(asked: String) -> Result<FoundBackbone, AnyError> {
         format!("the model {} of the backbone {asked} cannot be read: {error}; put it there", model.display())
     })?;
     let space = manifest.space();
-    let backbone = BackboneRef { name: manifest.name.clone(), sha256: manifest.sha256, dim: space.dim };
+    let backbone = manifest.reference();
     let mut keys: Map<String, Value> = serde_yaml::from_str(&fs::read_to_string(&manifest.path)?)?;
     keys.retain(|key, _| !["name", "file", "sha256"].contains(&key.as_str()));
     Ok(FoundBackbone { asked, backbone, space, model, bytes: bytes.len(), manifest: keys.into() })
