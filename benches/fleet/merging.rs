@@ -32,39 +32,53 @@ for device in range(devices):
 print(time.perf_counter() - started)
 ";
 
-pub fn run() {
+/// What a merge took.
+pub struct Merged {
+    pub devices: usize,
+    pub seconds: f64,
+    pub memory_mib: f64,
+    /// Of `NumPy`, which adds the same arrays.
+    pub numpy_seconds: Option<f64>,
+}
+
+pub fn run() -> Vec<Merged> {
     let files: Vec<Vec<u8>> = (0..FILES as u64).map(file).collect();
     println!("{} bytes a device: {CLASSES} classes, {VALUES} values", files[0].len());
     println!(
         "{:>8} {:>10} {:>10} {:>10} {:>12} {:>14}",
         "devices", "read s", "add s", "finish s", "memory MiB", "NumPy adds s"
     );
-    for devices in SIZES {
-        let before = resident();
-        let mut merge = Merge::new(Aliases::default());
-        let (mut reading, mut adding) = (0.0, 0.0);
-        for device in 0..devices {
-            let started = Instant::now();
-            let statistics = Statistics::from_bytes(&files[device % FILES]).expect("a file");
-            reading += started.elapsed().as_secs_f64();
-            let started = Instant::now();
-            merge.add(&format!("line-{device:05}"), &statistics).expect("one space");
-            adding += started.elapsed().as_secs_f64();
-        }
+    let before = resident();
+    SIZES.into_iter().map(|devices| merge(devices, &files, before)).collect()
+}
+
+/// Merges so many devices; `before` is the memory of before any merge, since what one frees the next one may use.
+fn merge(devices: usize, files: &[Vec<u8>], before: f64) -> Merged {
+    let mut merge = Merge::new(Aliases::default());
+    let (mut reading, mut adding) = (0.0, 0.0);
+    for device in 0..devices {
         let started = Instant::now();
-        let merged = merge.finish().expect("devices");
-        let finishing = started.elapsed().as_secs_f64();
-        assert_eq!(merged.devices.len(), devices);
-        let memory = peak() - before;
-        let numpy = numpy(devices).map_or("not run".to_owned(), |seconds| format!("{seconds:.2}"));
-        println!("{devices:>8} {reading:>10.2} {adding:>10.2} {finishing:>10.2} {memory:>12.0} {numpy:>14}");
-        if devices == 10_000 {
-            let seconds = reading + adding + finishing;
-            let kept = |is: bool| if is { "reached" } else { "missed" };
-            println!("10,000 devices in {} s: {seconds:.2} ({})", BARS.0, kept(seconds < BARS.0));
-            println!("10,000 devices in {} MiB: {memory:.0} ({})", BARS.1, kept(memory < BARS.1));
-        }
+        let statistics = Statistics::from_bytes(&files[device % FILES]).expect("a file");
+        reading += started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        merge.add(&format!("line-{device:05}"), &statistics).expect("one space");
+        adding += started.elapsed().as_secs_f64();
     }
+    let started = Instant::now();
+    let merged = merge.finish().expect("devices");
+    let finishing = started.elapsed().as_secs_f64();
+    assert_eq!(merged.devices.len(), devices);
+    let memory = peak() - before;
+    let numpy_seconds = numpy(devices);
+    let numpy = numpy_seconds.map_or("not run".to_owned(), |seconds| format!("{seconds:.2}"));
+    println!("{devices:>8} {reading:>10.2} {adding:>10.2} {finishing:>10.2} {memory:>12.0} {numpy:>14}");
+    let seconds = reading + adding + finishing;
+    if devices == 10_000 {
+        let kept = |is: bool| if is { "reached" } else { "missed" };
+        println!("10,000 devices in {} s: {seconds:.2} ({})", BARS.0, kept(seconds < BARS.0));
+        println!("10,000 devices in {} MiB: {memory:.0} ({})", BARS.1, kept(memory < BARS.1));
+    }
+    Merged { devices, seconds, memory_mib: memory, numpy_seconds }
 }
 
 pub fn file(seed: u64) -> Vec<u8> {

@@ -26,7 +26,15 @@ const LAGS: f64 = 0.05;
 /// Messages on their way, by the time at which they come.
 type Wire = BinaryHeap<Reverse<(Duration, usize)>>;
 
-pub fn run() {
+/// What a collection took.
+pub struct Collected {
+    /// Requests and answers.
+    pub messages: u64,
+    pub mib: f64,
+    pub minutes: f64,
+}
+
+pub fn run() -> Vec<Collected> {
     println!(
         "\n1 % of messages lost, 1 % twice, 0.2 % of requests meet a restart, 5 % of devices take up to 10 s an answer"
     );
@@ -34,12 +42,10 @@ pub fn run() {
         "{:>8} {:>10} {:>10} {:>12} {:>10} {:>10} {:>8}",
         "devices", "requests", "answers", "MiB", "minutes", "whole", "silent"
     );
-    for devices in SIZES {
-        play(devices);
-    }
+    SIZES.into_iter().map(play).collect()
 }
 
-fn play(devices: usize) {
+fn play(devices: usize) -> Collected {
     let mut rng = ChaCha8Rng::seed_from_u64(devices as u64);
     let files: Vec<Vec<u8>> = (0..4).map(merging::file).collect();
     let sums: Vec<Digest> = files.iter().map(|file| Digest::of(file)).collect();
@@ -101,6 +107,7 @@ fn play(devices: usize) {
     let mib = bytes as f64 / f64::from(1 << 20);
     let minutes = now.as_secs_f64() / 60.0;
     println!("{devices:>8} {requests:>10} {answers:>10} {mib:>12.1} {minutes:>10.1} {whole:>10} {silent:>8}");
+    Collected { messages: requests + answers, mib, minutes }
 }
 
 /// What happens next, and when.

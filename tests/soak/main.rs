@@ -33,6 +33,9 @@ mod plot;
 mod report;
 #[path = "../support/skip.rs"]
 mod skip;
+#[allow(dead_code, reason = "shared with benches, which use other parts of it")]
+#[path = "../support/svg.rs"]
+mod svg;
 mod traffic;
 mod trend;
 
