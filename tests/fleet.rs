@@ -12,6 +12,8 @@ mod daemon;
 #[allow(dead_code, reason = "shared with other tests, which use other parts of it")]
 #[path = "support/mosquitto.rs"]
 mod mosquitto;
+#[path = "support/sharing.rs"]
+mod sharing;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -19,17 +21,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use camera::{Camera, Light, Part};
 use daemon::Home;
-use edgetuned::wire::command::StatisticsPart;
-use edgetuned::words::Digest;
 use mosquitto::Mosquitto;
-use rumqttc::{Client, Event, Incoming, MqttOptions, QoS};
 use serde_json::{Value, json};
+use sharing::Sharing;
 
 const CLIENTS: usize = 100;
 const DAEMONS: usize = 3;
@@ -119,11 +117,10 @@ fn a_hundred_clients_and_three_daemons_are_merged_over_two_bridged_brokers() {
     let own = path("own.safetensors");
     assert!(homes[0].0.command(&["statistics", "--out", &own]).status().unwrap().success());
     let file = Arc::new(std::fs::read(&own).unwrap());
-    let answers = Arc::new(AtomicU64::new(0));
     let ready: Vec<_> = (0..CLIENTS)
         .map(|n| {
-            let (file, answers) = (Arc::clone(&file), Arc::clone(&answers));
-            client(n, if n % 2 == 0 { first.port } else { second.port }, file, answers)
+            let client = Sharing { id: format!("played-{n:03}"), file: Arc::clone(&file), score: json!(null) };
+            client.join(if n % 2 == 0 { first.port } else { second.port })
         })
         .collect();
     for ready in ready {
@@ -142,10 +139,9 @@ fn a_hundred_clients_and_three_daemons_are_merged_over_two_bridged_brokers() {
     let merged = said(&[&["fleet", "merge"][..], &files, &["--out", &head, "--head", "lda", "--json"]].concat());
     assert_eq!(merged["devices"].as_array().unwrap().len(), CLIENTS + DAEMONS);
     println!(
-        "{} devices, {} bytes each, {} answers of clients: collected in {:.1} s, merged in {:.1} s",
+        "{} devices, {} bytes each: collected in {:.1} s, merged in {:.1} s",
         files.len(),
         file.len(),
-        answers.load(Ordering::Relaxed),
         collected.as_secs_f64(),
         began.elapsed().as_secs_f64()
     );
@@ -176,43 +172,6 @@ fn daemon(n: usize, port: u16) -> (Home, Alone) {
         .spawn()
         .unwrap();
     (home, Alone(child))
-}
-
-/// A client that answers for its statistics like a device; something comes when it listens.
-fn client(n: usize, port: u16, file: Arc<Vec<u8>>, answers: Arc<AtomicU64>) -> std::sync::mpsc::Receiver<()> {
-    let (ready, is_ready) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        let id = format!("played-{n:03}");
-        let mut options = MqttOptions::new(id.clone(), "127.0.0.1", port);
-        options.set_max_packet_size(1 << 20, 1 << 20);
-        let (client, mut connection) = Client::new(options, 64);
-        let sha256 = Digest::of(&file);
-        for packet in connection.iter() {
-            match packet {
-                Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                    client.try_subscribe(format!("edgetuned/{id}/request/statistics"), QoS::AtLeastOnce).unwrap();
-                }
-                Ok(Event::Incoming(Incoming::SubAck(_))) => {
-                    client.try_publish(format!("edgetuned/{id}/info"), QoS::AtLeastOnce, true, b"{}".to_vec()).unwrap();
-                }
-                Ok(Event::Incoming(Incoming::PubAck(_))) => drop(ready.send(())),
-                Ok(Event::Incoming(Incoming::Publish(request))) => {
-                    let asked: Value = serde_json::from_slice(&request.payload).unwrap();
-                    let number = |name: &str| asked[name].as_u64().unwrap_or(0);
-                    let part = StatisticsPart::of(&file, sha256, number("offset"), number("length") as u32);
-                    let answer = json!({
-                        "v": 1, "ts": "2026-03-01T08:02:13.000Z", "seq": answers.fetch_add(1, Ordering::Relaxed), "boot": "played",
-                        "transaction": asked["transaction"], "status": "ok", "data": part,
-                    });
-                    let topic = format!("edgetuned/{id}/response/statistics");
-                    client.try_publish(topic, QoS::AtLeastOnce, false, answer.to_string()).unwrap();
-                }
-                Err(_) => return,
-                _ => {}
-            }
-        }
-    });
-    is_ready
 }
 
 /// What a command of the program says as JSON.

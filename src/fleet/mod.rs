@@ -28,5 +28,5 @@ pub use disagreements::Disagreement;
 pub use heads::{Candidate, FleetHead, HeadKind, NoHead, candidates};
 pub use merge::{Aliases, CannotMerge, Merge, Merged};
 pub use projection::Projection;
-pub use scores::{Best, Score, TEMPERATURES, Trial, choose, harmful, score};
+pub use scores::{Best, Score, TEMPERATURES, Trial, choose, harm, score};
 pub use statistics::{NothingShared, Source, Statistics};

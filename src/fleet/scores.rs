@@ -14,6 +14,8 @@ pub const TEMPERATURES: [f64; 9] = [0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 8.0
 const FLOOR: f64 = 1e-6;
 /// Standard errors by which others have to answer better without a device before it is left out.
 const SURE: f64 = 2.0;
+/// Of so many devices that answer one may be wrong at either end: the largest and the smallest fifth do not count.
+const ONE_OF: usize = 5;
 
 /// What a head is worth on a device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,31 +139,47 @@ pub fn choose(trials: &[Trial], candidates: usize) -> Option<Best> {
     measured.min_by(|a, b| a.log_loss.total_cmp(&b.log_loss))
 }
 
-/// Whether the other devices answer better when nothing of a device is in the head: the mean over devices of `with - without`
-/// in log-loss an image is above two of its standard errors, and no fewer answers are right.
+/// How much better the other devices answer when nothing of a device is in the head, in log-loss an image; `None` where that is not
+/// sure: where the mean over devices of `with - without` is below two of its standard errors, or fewer answers are right.
 ///
-/// The pairs are scores of one other device each, with and without, at the factor `factor` of the temperature.
+/// The pairs are scores of one other device each, with and without, at the factor `factor` of the temperature. A device with the same
+/// fault answers worse without its fellow, so means are without the fifth of devices at either end.
 #[must_use]
-pub fn harmful(pairs: &[(Score, Score)], factor: f64) -> bool {
+pub fn harm(pairs: &[(Score, Score)], factor: f64) -> Option<f64> {
     let at = TEMPERATURES.iter().position(|known| (known - factor).abs() < 1e-9).unwrap_or(3);
     let sound =
         pairs.iter().filter(|(with, without)| is_sound(with) && is_sound(without) && with.n > 0 && without.n > 0);
     let per = |score: &Score| score.log_loss[at] / score.n as f64;
     let gains: Vec<f64> = sound.clone().map(|(with, without)| per(with) - per(without)).collect();
     let share = |score: &Score| score.right as f64 / score.n as f64;
-    let more_right: f64 = sound.map(|(with, without)| share(without) - share(with)).sum();
-    let n = gains.len() as f64;
-    if n < 2.0 {
-        return false;
+    let more_right: Vec<f64> = sound.map(|(with, without)| share(without) - share(with)).collect();
+    if gains.len() < 2 {
+        return None;
     }
-    let mean = gains.iter().sum::<f64>() / n;
-    let error = (gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
-    mean > SURE * error && mean > 0.0 && more_right >= 0.0
+    let (gain, error) = trimmed(gains);
+    let (more_right, _) = trimmed(more_right);
+    (gain > SURE * error && gain > 0.0 && more_right >= 0.0).then_some(gain)
+}
+
+/// The mean without the fifth of values at either end, and its standard error (Tukey & `McLaughlin` 1963).
+fn trimmed(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    let (first, last) = (n / ONE_OF, n - 1 - n / ONE_OF);
+    let kept = (last + 1 - first) as f64;
+    let mean = values[first..=last].iter().sum::<f64>() / kept;
+    // What is beyond counts as the last that is kept.
+    let drawn_in: Vec<f64> = values.iter().map(|value| value.clamp(values[first], values[last])).collect();
+    let middle = drawn_in.iter().sum::<f64>() / n as f64;
+    let variance = drawn_in.iter().map(|value| (value - middle).powi(2)).sum::<f64>() / (n as f64 - 1.0);
+    (mean, (variance * n as f64).sqrt() / kept)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::statistics::tests::{label, samples, shared};
+    use ndarray::Array2;
+
+    use super::super::statistics::tests::{label, samples, shared, source};
     use super::super::{Aliases, Candidate, Merge, Statistics};
     use super::*;
 
@@ -202,42 +220,80 @@ mod tests {
         assert_eq!(choose(&trials[4..], 2), None);
     }
 
-    /// Five devices, of which the last has its labels exchanged.
-    fn poisoned(weight: u64) -> Vec<Statistics> {
-        let names = ["bolt", "gear", "nut"];
-        let mut devices: Vec<_> = (0..5).map(|seed| shared(seed, &names, 25, 6)).collect();
-        let exchange = |own: &Label| label(if own.as_str() == "gear" { "nut" } else { "gear" });
-        for round in 0..weight {
-            let (x, labels) = samples(50 + round, &["gear", "nut"], 25, 6);
-            let labels: Vec<_> = labels.iter().map(exchange).collect();
-            let source = devices[0].source.clone();
-            devices.push(Statistics::gather(source, x.view(), &labels, None, 1).unwrap());
+    const NAMES: [&str; 3] = ["bolt", "gear", "nut"];
+
+    /// What a device sees and how it labels that: `exchanged` calls gears nuts, and nuts gears.
+    fn seen(seed: u64, exchanged: bool) -> (Array2<f32>, Vec<Label>) {
+        let (x, mut labels) = samples(seed, &NAMES, 25, 6);
+        for own in labels.iter_mut().filter(|_| exchanged) {
+            *own = match own.as_str() {
+                "gear" => label("nut"),
+                "nut" => label("gear"),
+                _ => own.clone(),
+            };
         }
-        devices
+        (x, labels)
+    }
+
+    /// Which devices are left out, one after another, of a fleet of so many honest ones and so many with exchanged labels, which are
+    /// the last.
+    fn left_out(seed: u64, honest: usize, exchanged: usize) -> Vec<usize> {
+        let seen: Vec<_> = (0..honest + exchanged).map(|i| seen(seed * 100 + i as u64, i >= honest)).collect();
+        let shared =
+            |(x, labels): &(Array2<f32>, Vec<Label>)| Statistics::gather(source(6), x.view(), labels, None, 1).unwrap();
+        let statistics: Vec<Statistics> = seen.iter().map(shared).collect();
+        let worth = |judge: usize, missing: &[usize]| {
+            let mut merge = Merge::new(Aliases::default());
+            let left = (0..seen.len()).filter(|i| *i != judge && !missing.contains(i));
+            left.for_each(|i| merge.add(&i.to_string(), &statistics[i]).unwrap());
+            let head = Candidate::Lda.head(&merge.finish().unwrap().statistics, 0).unwrap().dense;
+            score(&head, seen[judge].0.view(), &seen[judge].1)
+        };
+        let mut out: Vec<usize> = Vec::new();
+        while 2 * (out.len() + 1) < seen.len() {
+            let harm_of = |suspect: usize| {
+                let judges = (0..seen.len()).filter(|judge| *judge != suspect && !out.contains(judge));
+                let without = [&out[..], &[suspect]].concat();
+                harm(&judges.map(|judge| (worth(judge, &out), worth(judge, &without))).collect::<Vec<_>>(), 1.0)
+            };
+            let suspects = (0..seen.len()).filter(|suspect| !out.contains(suspect));
+            let harms = suspects.filter_map(|suspect| Some((harm_of(suspect)?, suspect)));
+            let Some((_, most)) = harms.max_by(|a, b| a.0.total_cmp(&b.0)) else { break };
+            out.push(most);
+        }
+        out
     }
 
     #[test]
     fn a_device_with_exchanged_labels_is_found_by_what_the_others_hold_out() {
-        let devices = poisoned(1);
-        let names: Vec<String> = (0..devices.len()).map(|i| format!("line-{i}")).collect();
-        let head = |left_out: [usize; 2]| {
-            let mut merge = Merge::new(Aliases::default());
-            let left = (0..devices.len()).filter(|i| !left_out.contains(i));
-            left.for_each(|i| merge.add(&names[i], &devices[i]).unwrap());
-            Candidate::Lda.head(&merge.finish().unwrap().statistics, 0).unwrap().dense
-        };
-        let harms = |suspect: usize| {
-            let others = (0..5).filter(|other| *other != suspect);
-            let pairs: Vec<_> = others
-                .map(|other| {
-                    let (x, labels) = samples(other as u64, &["bolt", "gear", "nut"], 25, 6);
-                    let worth = |left_out| score(&head(left_out), x.view(), &labels);
-                    (worth([other, other]), worth([other, suspect]))
-                })
-                .collect();
-            harmful(&pairs, 1.0)
-        };
-        assert!(harms(5), "the exchanged labels");
-        assert!((0..5).all(|honest| !harms(honest)), "{:?}", (0..5).map(harms).collect::<Vec<_>>());
+        for seed in 0..10 {
+            assert_eq!(left_out(seed, 5, 1), [5], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn devices_with_the_same_fault_do_not_hide_one_another() {
+        for seed in 0..10 {
+            let mut found = left_out(seed, 4, 2);
+            found.sort_unstable();
+            assert_eq!(found, [4, 5], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_left_out_of_a_fleet_that_agrees() {
+        for seed in 0..30 {
+            assert_eq!(left_out(seed, 6, 0), Vec::<usize>::new(), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_mean_without_the_ends_is_swayed_by_no_single_device() {
+        let (mean, error) = trimmed(vec![0.4, 0.5, -9.0, 0.45, 0.5]);
+        // By hand: 0.4, 0.4, 0.45, 0.5, 0.5 have a variance of 0.0025.
+        assert!((mean - 0.45).abs() < 1e-12 && (error - 0.0025_f64.sqrt() / (0.6 * 5.0_f64.sqrt())).abs() < 1e-12);
+        // Of fewer than five all count, as in a plain mean.
+        let (mean, error) = trimmed(vec![1.0, 2.0, 3.0]);
+        assert!((mean - 2.0).abs() < 1e-12 && (error - (1.0_f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 }

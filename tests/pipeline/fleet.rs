@@ -75,7 +75,7 @@ fn statistics_come_in_parts_without_classes_of_few_images_and_a_head_of_them_is_
 }
 
 /// What the daemon of `home` says once it has so many labels and is connected.
-fn labels(home: &Home, daemon: &mut Daemon, count: u64) {
+pub fn labels(home: &Home, daemon: &mut Daemon, count: u64) {
     loop {
         assert!(daemon.is_running(), "the daemon ended by itself");
         let output = home.command(&["ctl", "status", "--json"]).output().unwrap();

@@ -36,10 +36,13 @@ mod images;
 mod label_changes;
 mod labels;
 mod no_room;
+mod poisoned_fleet;
 mod requests;
 mod restarts;
 mod rollout;
 mod service;
+#[path = "../support/sharing.rs"]
+mod sharing;
 #[path = "../support/skip.rs"]
 mod skip;
 mod socket;

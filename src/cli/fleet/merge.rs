@@ -219,7 +219,7 @@ impl Report {
             "head {} of {} images on {} devices, kind {}, for {}: {}",
             self.head,
             training.n_train,
-            self.devices.len(),
+            self.devices.len() - self.measured.as_ref().map_or(0, |measured| measured.left_out.len()),
             self.kind,
             record.backbone.name,
             self.out.display()

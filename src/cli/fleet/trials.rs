@@ -13,7 +13,8 @@ use crate::cli::failure::{Failure, one_line};
 use crate::cli::output::Output;
 use crate::cli::{new_word, now};
 use crate::fleet::{
-    Aliases, Best, Candidate, FleetHead, Merge, Merged, NoHead, Score, Statistics, Trial, candidates, choose, harmful,
+    Aliases, Best, Candidate, CannotMerge, FleetHead, Merge, Merged, NoHead, Score, Statistics, Trial, candidates,
+    choose, harm,
 };
 use crate::mqtt::Settings;
 use crate::rounds::{Ending, Round, Scoring};
@@ -21,7 +22,7 @@ use crate::wire::DevicePattern;
 use crate::wire::command::{self, Spec as _};
 use crate::words::TaskId;
 
-/// Devices that are tried without, at most: those that see classes most differently.
+/// Devices that are tried without at a time, at most: those that see classes most differently.
 const SUSPECTS_MAX: usize = 5;
 /// In a fleet of so many devices every one is.
 const FEW: usize = 10;
@@ -69,16 +70,57 @@ pub struct Fleet<'a> {
     pub output: Output,
 }
 
+/// The devices that are believed, and their sums.
+struct Believed<'a> {
+    statistics: BTreeMap<&'a str, &'a Statistics>,
+    merged: Merged,
+}
+
+/// What believed devices said of the kinds of head.
+struct Answers {
+    scores: BTreeMap<String, Vec<Score>>,
+    kind: Candidate,
+    best: Best,
+}
+
 impl Fleet<'_> {
     /// The head that devices answer best with, and what they said; `merged` are the statistics of all.
+    ///
+    /// While the others answer better without some device, the one that harms most is left out, and the rest is asked again.
     pub fn choose(&self, merged: &Merged) -> Result<(FleetHead, Measured), Failure> {
+        let statistics = self.statistics.iter().map(|(device, statistics)| (device.as_str(), statistics)).collect();
+        let mut believed = Believed { statistics, merged: merged.clone() };
+        let mut left_out = Vec::new();
+        let answers = loop {
+            let answers = self.answers(&believed)?;
+            // Of two halves that contradict each other nobody knows which is right.
+            let is_enough = 2 * (left_out.len() + 1) >= self.statistics.len();
+            let Some(device) = self.most_harmful(&believed, &answers)?.filter(|_| !is_enough) else { break answers };
+            believed.leave_out(&device, self.aliases).map_err(Failure::failed)?;
+            left_out.push(device);
+        };
+        let Answers { scores, kind, best } = answers;
+        let mut head = kind.head(&believed.merged.statistics, self.seed).map_err(Failure::failed)?;
+        head.dense.temperature *= best.factor as f32;
+        let measured = Measured {
+            devices: scores.len(),
+            kind: kind.kind().to_owned(),
+            accuracy: best.accuracy,
+            log_loss: best.log_loss,
+            left_out,
+        };
+        Ok((head, measured))
+    }
+
+    /// Has every device measure heads of each kind.
+    fn answers(&self, believed: &Believed) -> Result<Answers, Failure> {
         let kinds = candidates();
         self.output.say("the devices measure heads that were made without them");
-        let scored = self.ask(|device| {
-            let rest = self.without(merged, &[device]);
+        let scores = self.ask(believed, |device| {
+            let rest = believed.without(&[device], self.aliases);
             kinds.iter().map(|kind| rest.as_ref().map(|rest| kind.head(rest, self.seed))).collect()
         })?;
-        let trials: Vec<Trial> = scored
+        let trials: Vec<Trial> = scores
             .iter()
             .flat_map(|(device, scores)| {
                 let scores = scores.iter().enumerate();
@@ -91,88 +133,52 @@ impl Fleet<'_> {
                  least; without --url the head is made unmeasured",
             ));
         };
-        let kind = kinds[best.candidate];
-        let left_out = self.harmful(merged, kind, best, &scored)?;
-        let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
-        let rest = self.without(merged, &names).unwrap_or_else(|| merged.statistics.clone());
-        let mut head = kind.head(&rest, self.seed).map_err(Failure::failed)?;
-        head.dense.temperature *= best.factor as f32;
-        let measured = Measured {
-            devices: scored.len(),
-            kind: kind.kind().to_owned(),
-            accuracy: best.accuracy,
-            log_loss: best.log_loss,
-            left_out,
-        };
-        Ok((head, measured))
+        Ok(Answers { scores, kind: kinds[best.candidate], best })
     }
 
-    /// The devices without which the others answer better.
-    fn harmful(
-        &self,
-        merged: &Merged,
-        kind: Candidate,
-        best: Best,
-        scored: &BTreeMap<String, Vec<Score>>,
-    ) -> Result<Vec<String>, Failure> {
-        let mut suspects: Vec<&str> = Vec::new();
-        for one in &merged.disagreements {
-            if !suspects.contains(&one.device.as_str()) {
-                suspects.push(&one.device);
-            }
-        }
-        suspects.truncate(SUSPECTS_MAX);
-        if self.statistics.len() <= FEW {
-            suspects = self.statistics.keys().map(String::as_str).collect();
-        }
-        if suspects.is_empty() || self.statistics.len() < 3 {
-            return Ok(Vec::new());
+    /// The device without which the others answer better, by most.
+    fn most_harmful(&self, believed: &Believed, answers: &Answers) -> Result<Option<String>, Failure> {
+        let Answers { scores: scored, kind, best } = answers;
+        let suspects = believed.suspects();
+        if suspects.is_empty() || believed.statistics.len() < 3 {
+            return Ok(None);
         }
         self.output.say("the devices measure heads without those that see classes differently");
         let others = |device: &str| suspects.iter().copied().filter(|suspect| *suspect != device).collect::<Vec<_>>();
-        let without = self.ask(|device| {
-            let head =
-                |suspect: &&str| self.without(merged, &[device, suspect]).map(|rest| kind.head(&rest, self.seed));
+        let without = self.ask(believed, |device| {
+            let head = |suspect: &&str| {
+                believed.without(&[device, suspect], self.aliases).map(|rest| kind.head(&rest, self.seed))
+            };
             others(device).iter().map(head).collect()
         })?;
-        let harms = |suspect: &&str| {
+        let harm_of = |suspect: &str| {
             let pairs = without.iter().filter_map(|(device, scores)| {
-                let place = others(device).iter().position(|other| other == suspect)?;
+                let place = others(device).iter().position(|other| *other == suspect)?;
                 Some((scored.get(device)?.get(best.candidate)?.clone(), scores.get(place)?.clone()))
             });
-            harmful(&pairs.collect::<Vec<_>>(), best.factor)
+            harm(&pairs.collect::<Vec<_>>(), best.factor)
         };
-        Ok(suspects.iter().filter(|suspect| harms(suspect)).map(|suspect| (*suspect).to_owned()).collect())
-    }
-
-    /// All statistics but those of these devices.
-    fn without(&self, merged: &Merged, devices: &[&str]) -> Option<Statistics> {
-        if let [one] = devices {
-            return merged.without(self.statistics.get(*one)?, self.aliases);
-        }
-        let mut rest = Merge::new(self.aliases.clone());
-        for (name, statistics) in self.statistics.iter().filter(|(name, _)| !devices.contains(&name.as_str())) {
-            rest.add(name, statistics).ok()?;
-        }
-        rest.finish().ok().map(|merged| merged.statistics)
+        let harms = suspects.iter().filter_map(|suspect| Some((harm_of(suspect)?, *suspect)));
+        Ok(harms.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, device)| device.to_owned()))
     }
 
     /// What each device says of heads of its own; a device that does not answer, or for which some head cannot be made, is left away.
     fn ask(
         &self,
+        believed: &Believed,
         heads: impl Fn(&str) -> Vec<Option<Result<FleetHead, NoHead>>>,
     ) -> Result<BTreeMap<String, Vec<Score>>, Failure> {
-        let Some(source) = self.statistics.values().next().map(|statistics| &statistics.source) else {
+        let Some(source) = believed.statistics.values().next().map(|statistics| &statistics.source) else {
             return Ok(BTreeMap::new());
         };
-        let bar = self.output.progress(self.statistics.len() as u64, "heads");
+        let bar = self.output.progress(believed.statistics.len() as u64, "heads");
         let mut made: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-        for device in self.statistics.keys() {
+        for device in believed.statistics.keys() {
             let files = heads(device)
                 .into_iter()
                 .map(|head| head.and_then(Result::ok).map(|head| head.into_record(source, now()).to_bytes()));
             if let Some(files) = files.collect::<Option<Vec<_>>>().filter(|files| !files.is_empty()) {
-                made.insert(device.clone(), files);
+                made.insert((*device).to_owned(), files);
             }
             bar.inc(1);
         }
@@ -193,5 +199,45 @@ impl Fleet<'_> {
             Ok(())
         })?;
         Ok(scores)
+    }
+}
+
+impl Believed<'_> {
+    /// The devices that are tried without.
+    fn suspects(&self) -> Vec<&str> {
+        if self.statistics.len() <= FEW {
+            return self.statistics.keys().copied().collect();
+        }
+        let mut suspects: Vec<&str> = Vec::new();
+        for one in &self.merged.disagreements {
+            if !suspects.contains(&one.device.as_str()) {
+                suspects.push(&one.device);
+            }
+        }
+        suspects.truncate(SUSPECTS_MAX);
+        suspects
+    }
+
+    /// Without this device from now on.
+    fn leave_out(&mut self, device: &str, aliases: &Aliases) -> Result<(), CannotMerge> {
+        self.statistics.remove(device);
+        self.merged = self.merge(&[], aliases)?;
+        Ok(())
+    }
+
+    /// All statistics but those of these devices.
+    fn without(&self, devices: &[&str], aliases: &Aliases) -> Option<Statistics> {
+        if let [one] = devices {
+            return self.merged.without(self.statistics.get(*one)?, aliases);
+        }
+        self.merge(devices, aliases).ok().map(|merged| merged.statistics)
+    }
+
+    fn merge(&self, without: &[&str], aliases: &Aliases) -> Result<Merged, CannotMerge> {
+        let mut rest = Merge::new(aliases.clone());
+        for (device, statistics) in self.statistics.iter().filter(|(device, _)| !without.contains(device)) {
+            rest.add(device, statistics)?;
+        }
+        rest.finish()
     }
 }
