@@ -74,7 +74,7 @@ fn outbound(topic: &str, payload: &[u8]) {
         "prediction" | "state" => {
             same_again::<Prediction>(payload);
             if let Ok(mut said) = Prediction::decode(payload) {
-                said.said.replayed = true;
+                said.body.replayed = true;
                 assert_eq!(Prediction::decode(&mark_replayed(payload.to_vec())), Ok(said));
             }
         }

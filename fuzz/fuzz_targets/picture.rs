@@ -7,7 +7,8 @@
 use std::cell::Cell;
 use std::process::abort;
 
-use edgetuned::image::{Channels, Layout, Limits, Preprocess, Resize, Rgb, decode};
+use edgetuned::image::{Channels, Decode, Layout, Limits, Preprocess, Resize, Rgb, decode};
+use edgetuned::words::Region;
 use edgetuned_fuzz::fits_on_a_screen;
 use libfuzzer_sys::fuzz_target;
 
@@ -33,7 +34,11 @@ fuzz_target!(
         let Some((file, knobs)) = data.split_last_chunk::<8>() else { return };
         let Some(picture) = opened(file) else { return };
         prefix_is_no_other_picture(file, knobs, &picture);
-        let tensor = preprocess(knobs).apply(&picture);
+        let way = preprocess(knobs);
+        let tensor = match way.decode {
+            Decode::Exact => way.apply(&picture),
+            Decode::Scaled => way.look(file, &LIMITS, &[Region::WHOLE]).expect("it was opened").tensors,
+        };
         assert_eq!(tensor.len(), preprocess(knobs).tensor_len());
         assert!(tensor.iter().all(|value| value.is_finite()), "a number that is none");
     }
@@ -75,9 +80,11 @@ fn preprocess(knobs: &[u8; 8]) -> Preprocess {
         mean: [mean, 104.0, -0.5],
         std: [1.0, 0.25, std + 1.0],
         scale: [1.0, 1.0 / 255.0, scale],
+        pad: ratio as u8,
+        decode: if kind as u8 & 16 == 0 { Decode::Exact } else { Decode::Scaled },
         resize: match kind as u8 >> 2 & 3 {
             0 => Resize::Stretch,
-            1 => Resize::Letterbox { pad: ratio as u8 },
+            1 => Resize::Letterbox,
             _ => Resize::Crop { ratio: 0.05 + 0.95 * ratio / 255.0 },
         },
     }

@@ -8,7 +8,7 @@ use edgetuned::update::{
     Accepted, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, Chunks, Code, Contents, Device, Installed, Manifest, Signer,
     TrustedKeys, WINDOW, accept, bytes_max, canonical, read_strictly, sign,
 };
-use edgetuned::words::Timestamp;
+use edgetuned::words::{TaskId, Timestamp};
 use edgetuned_fuzz::{fits_on_a_screen, space};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -58,7 +58,8 @@ fn accepted(manifest: &Manifest, choices: &[u8]) {
     let installed = Installed { name: "parts".into(), version: choice(0), sha256: manifest.sha256 };
     let device = Device {
         id: "line-3",
-        space: space(8),
+        tasks: &[(TaskId::default(), space(8))],
+        bytes_max: choice(5) << 16,
         chunk_bytes_max: choice(1) << 12,
         installed: (choice(2) % 2 == 1).then_some(&installed),
         failed: &[choice(3), 7],
@@ -72,7 +73,7 @@ fn accepted(manifest: &Manifest, choices: &[u8]) {
                 manifest.devices.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| !pattern.is_empty()))
             );
             if let Contents::Head { space, .. } = &manifest.contents {
-                assert_eq!(*space, device.space);
+                assert_eq!(*space, device.tasks[0].1);
             }
         }
         Ok(Accepted::Nothing) => assert_eq!(installed.version, manifest.version),

@@ -36,7 +36,8 @@ fn read(bytes: &[u8]) {
         Ok(statistics) => statistics,
         Err(bad) => return fits_on_a_screen(&bad.to_string()),
     };
-    let again = Statistics::from_bytes(&statistics.to_bytes()).unwrap_or_else(|bad| panic!("written, it is refused: {bad}"));
+    let again =
+        Statistics::from_bytes(&statistics.to_bytes()).unwrap_or_else(|bad| panic!("written, it is refused: {bad}"));
     assert_eq!(again, statistics);
     let mut merge = Merge::new(Aliases::default());
     merge.add("one", &statistics).expect("the first one fits");

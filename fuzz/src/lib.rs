@@ -1,7 +1,7 @@
 //! What the targets in `fuzz_targets/` share.
 
-use edgetuned::head::{BackboneRef, Calibration, DenseHead, HeadRecord, HeldOut, TrainingFacts};
-use edgetuned::words::{Digest, EmbeddingSpace, HeadRef, Label, Region, Timestamp};
+use edgetuned::head::{BackboneRef, DenseHead, HeadRecord};
+use edgetuned::words::{Digest, EmbeddingSpace, Label, Timestamp};
 use ndarray::{Array1, Array2};
 use safetensors::SafeTensors;
 
@@ -24,17 +24,11 @@ pub fn record(space: EmbeddingSpace) -> HeadRecord {
     let classes = ["bolt", "gear", "nut"].iter().map(|name| Label::new(name).expect("it is a word")).collect();
     let (weights, bias) = (Array2::from_elem((3, space.dim), 0.5), Array1::from_elem(3, 0.25));
     let dense = DenseHead { space, classes, hidden: None, weights, bias, temperature: 1.0 };
+    let backbone = BackboneRef { name: "net".into(), sha256: space.backbone, dim: space.dim };
     HeadRecord {
-        head: HeadRef { id: dense.id(), version: 1 },
-        created: Timestamp(1_700_000_000_000),
-        backbone: BackboneRef { name: "net".into(), sha256: space.backbone, dim: space.dim },
         manifest: Some("models/net.yaml".into()),
-        region: Region::WHOLE,
-        dense,
-        training: TrainingFacts::default(),
-        figures: None,
-        heldout: HeldOut::default(),
-        calibration: Calibration::default(),
+        prior: Some(dense.clone()),
+        ..HeadRecord::new(dense, 1, Timestamp(1_700_000_000_000), backbone)
     }
 }
 
