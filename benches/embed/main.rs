@@ -19,7 +19,7 @@ use camera::{Camera, Light, Part};
 use edgetuned::backbone::{Manifest, OnnxBackbone, bundled, embed_all};
 use edgetuned::image::{Decode, Limits, Preprocess};
 use edgetuned::ports::Embedder;
-use edgetuned::words::{Keyword as _, Region};
+use edgetuned::words::Region;
 use peer::Peer;
 
 const ROUNDS: usize = 3;
@@ -203,7 +203,7 @@ fn embedded(backbone: &mut OnnxBackbone, pictures: &[PathBuf]) -> Result<f64, Bo
 fn steps(manifest: &Manifest, what: &str, pictures: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
     let limits = Limits::default();
     let [mut read, mut decoding, mut preparing] = [0.0; 3];
-    let mut timed = |sum: &mut f64, started: Instant| *sum += started.elapsed().as_secs_f64();
+    let timed = |sum: &mut f64, started: Instant| *sum += started.elapsed().as_secs_f64();
     for path in pictures {
         let started = Instant::now();
         let bytes = std::fs::read(path)?;
