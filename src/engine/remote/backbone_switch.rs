@@ -93,7 +93,7 @@ impl Remote {
     /// Begins a switch to a backbone that was found.
     pub fn switch_to(&mut self, cx: &mut Cx<'_>, found: FoundBackbone) -> Answer {
         let backbone = found.backbone.clone();
-        if found.space == cx.settings().space {
+        if found.space == cx.settings().space_on_cpu {
             self.cancel_switch(cx, "the backbone in service was asked for");
             return Switch::answer(&Switching { backbone, begun: false });
         }
