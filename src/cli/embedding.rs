@@ -307,7 +307,7 @@ fn remembered(record: &HeadRecord, file: &Path) -> Option<Manifest> {
 }
 
 /// The backbone with the embeddings of the CPU, and with those of each provider that may make others.
-fn by_provider(manifest: Manifest, config: Option<&Config>) -> Vec<Manifest> {
+fn by_provider(manifest: &Manifest, config: Option<&Config>) -> Vec<Manifest> {
     let asked = config.map_or(Vec::new(), |config| config.backbone.execution_providers.clone());
     let named = asked.into_iter().chain(BUILT_IN_PROVIDERS.map(str::to_owned)).filter(|name| name != CPU);
     [None].into_iter().chain(named.map(Some)).map(|provider| manifest.clone().on(provider)).collect()
@@ -340,7 +340,7 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
     manifests.extend(remembered(&record, &choice.file));
     let manifests = manifests.into_iter().map(|manifest| manifest.with_tail(record.tail().cloned()));
-    let mut manifests: Vec<Manifest> = manifests.flat_map(|manifest| by_provider(manifest, config)).collect();
+    let mut manifests: Vec<Manifest> = manifests.flat_map(|manifest| by_provider(&manifest, config)).collect();
     let fits = |manifest: &Manifest| manifest.space().within(&record.region) == record.dense.space;
     let whole = manifests.iter().position(|manifest| fits(manifest) && manifest.file.is_file());
     let fits = whole.or_else(|| manifests.iter().position(fits));

@@ -200,7 +200,7 @@ impl Fetched {
         file
     }
 
-    /// ONNX Runtime 1.24 with OpenVINO in it.
+    /// ONNX Runtime 1.24 with `OpenVINO` in it.
     fn with_openvino(&self) -> PathBuf {
         self.file("onnxruntime_openvino/onnxruntime/capi/libonnxruntime.so.1.24.1")
     }
@@ -219,7 +219,7 @@ impl Fetched {
     }
 }
 
-/// The OpenVINO plug-in offers no device on processors of others.
+/// The `OpenVINO` plug-in offers no device on processors of others.
 fn is_intel() -> bool {
     fs::read_to_string("/proc/cpuinfo").unwrap().contains("GenuineIntel")
 }

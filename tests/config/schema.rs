@@ -78,6 +78,21 @@ fn default_value(kind: Kind, default: &str) -> Value {
     }
 }
 
+fn provider_list(max: usize) -> Value {
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" });
+    json!({ "type": "array", "items": name, "minItems": 1, "maxItems": max, "uniqueItems": true })
+}
+
+fn provider_options(max: usize) -> Value {
+    let option = json!({ "type": ["string", "number", "boolean"] });
+    let library = json!({ "type": "string", "pattern": "^/" });
+    let provider = json!({
+        "type": ["object", "null"], "properties": { "library": library }, "additionalProperties": option,
+        "maxProperties": 65
+    });
+    json!({ "type": "object", "additionalProperties": provider, "maxProperties": max })
+}
+
 fn kind_schema(kind: Kind) -> Value {
     match kind {
         Kind::Bool => json!({ "type": "boolean" }),
@@ -108,19 +123,8 @@ fn kind_schema(kind: Kind) -> Value {
         }
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
         Kind::Choice { words } => json!({ "enum": words }),
-        Kind::Providers { max } => {
-            let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" });
-            json!({ "type": "array", "items": name, "minItems": 1, "maxItems": max, "uniqueItems": true })
-        }
-        Kind::ProviderOptions { max } => {
-            let option = json!({ "type": ["string", "number", "boolean"] });
-            let library = json!({ "type": "string", "pattern": "^/" });
-            let provider = json!({
-                "type": ["object", "null"], "properties": { "library": library }, "additionalProperties": option,
-                "maxProperties": 65
-            });
-            json!({ "type": "object", "additionalProperties": provider, "maxProperties": max })
-        }
+        Kind::Providers { max } => provider_list(max),
+        Kind::ProviderOptions { max } => provider_options(max),
         Kind::Cron => json!({ "type": "string" }),
         Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),
         Kind::DeviceId => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,64}$" }),

@@ -153,7 +153,7 @@ fn word(kind: DeviceType) -> &'static str {
         DeviceType::CPU => "CPU",
         DeviceType::GPU => "GPU",
         DeviceType::NPU => "NPU",
-        _ => "another",
+        DeviceType::FPGA => "FPGA",
     }
 }
 
