@@ -285,6 +285,16 @@ pub fn open_head(
         )));
     }
     let embeddings = Embeddings::open_with(config, &manifest, &record.region)?;
+    if embeddings.space() != record.dense.space {
+        let [needed, here] =
+            [&manifest, embeddings.backbone()].map(|backbone| backbone.provider.as_deref().unwrap_or(CPU));
+        return Err(Failure::unavailable(format!(
+            "the head {} was trained on embeddings that {needed} makes of {}, and those of {here}, which computes it here, are \
+             others: have it computed by {needed} (backbone.execution_providers in --config), or train a head here",
+            choice.file.display(),
+            manifest.name
+        )));
+    }
     Ok((record, embeddings))
 }
 

@@ -285,7 +285,7 @@ pub(super) fn contradictions(
     listens_beyond_loopback(values, problems);
     folders(values, problems);
     unused_tls(values, warnings);
-    providers::contradictions(values, problems);
+    providers::contradictions(values, problems, warnings);
     sources::contradictions(values, device_id, problems, warnings);
     tasks::contradictions(values, problems, warnings);
 }

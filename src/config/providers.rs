@@ -17,6 +17,8 @@ const NAME_MAX: usize = 64;
 const OPTION_MAX: usize = 4096;
 /// Options of one provider at most.
 const OPTIONS_MAX: usize = 64;
+/// The key of the list.
+const KEY: &str = "backbone.execution_providers";
 /// The option that is a file here, and none of the provider's own.
 const LIBRARY: &str = "library";
 
@@ -151,7 +153,9 @@ fn one(name: &str, entries: &[(super::yaml::MapKey, Node)]) -> Result<ProviderSe
                 let remedy = "write the absolute path of the provider's .so file, without '..'".to_owned();
                 return refused(format!("{} for {}", quoted(text), quoted(&shown)), remedy);
             }
-            settings.library = Some(path.components().collect());
+            if settings.library.replace(path.components().collect()).is_some() {
+                return refused(format!("{} again", quoted(&shown)), "remove one of the two".to_owned());
+            }
         } else if settings.options.insert(key.text.clone(), text.clone()).is_some() {
             return refused(format!("{} again", quoted(&shown)), "remove one of the two".to_owned());
         }
@@ -159,17 +163,24 @@ fn one(name: &str, entries: &[(super::yaml::MapKey, Node)]) -> Result<ProviderSe
     Ok(settings)
 }
 
-/// A provider that this program knows nothing of and that has no library.
-pub(super) fn contradictions(values: &Values, problems: &mut Vec<Problem>) {
-    let located = values.located("backbone.execution_providers");
+/// A provider that this program knows nothing of and that has no library; one that is never asked.
+pub(super) fn contradictions(values: &Values, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) {
+    let located = values.located(KEY);
     let (Value::Texts(asked), Value::Providers(settings)) = (&located.value, values.value("backbone.providers")) else {
         return;
     };
+    if asked.len() > 1 && asked.last().is_some_and(|last| last != CPU) {
+        let found = format!("{} behind {} without cpu", quoted(&asked[1..].join(", ")), quoted(&asked[0]));
+        let expected = "cpu at the end, or one provider alone".to_owned();
+        let remedy = "put cpu last to have the others tried; without it the first one computes the whole model or the \
+                      daemon ends";
+        warnings.push(problem(located, KEY, found, expected, remedy.to_owned()));
+    }
     let has_library = |name: &String| settings.get(name).is_some_and(|settings| settings.library.is_some());
     for name in asked.iter().filter(|name| !Provider::is_built_in(name) && !has_library(name)) {
         let expected =
             format!("one of {}, or a name with a library in backbone.providers", BUILT_IN_PROVIDERS.join(", "));
-        problems.push(problem(located, "backbone.execution_providers", quoted(name), expected, unknown_remedy(name)));
+        problems.push(problem(located, KEY, quoted(name), expected, unknown_remedy(name)));
     }
 }
 

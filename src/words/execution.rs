@@ -51,12 +51,13 @@ impl Execution {
         Self { threads, providers: vec![Provider::named(CPU)] }
     }
 
-    /// The providers that are tried before the CPU.
+    /// The providers that are tried before the CPU; without the CPU there is no other way than the first one.
     #[must_use]
     pub fn accelerators(&self) -> &[Provider] {
         match self.providers.split_last() {
             Some((last, before)) if last.name == CPU => before,
-            _ => &self.providers,
+            Some(_) => &self.providers[..1],
+            None => &[],
         }
     }
 
@@ -78,13 +79,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_is_allowed_where_it_is_named() {
+    fn there_is_a_second_way_only_where_the_cpu_is_named() {
         let with = |names: &[&str]| Execution {
             threads: 1,
             providers: names.iter().map(|name| Provider::named(name)).collect(),
         };
         for (names, accelerators, allowed) in
-            [(&["cpu"][..], 0, true), (&["openvino", "cpu"], 1, true), (&["tensorrt", "cuda"], 2, false)]
+            [(&["cpu"][..], 0, true), (&["tensorrt", "cuda", "cpu"], 2, true), (&["tensorrt", "cuda"], 1, false)]
         {
             let execution = with(names);
             assert_eq!((execution.accelerators().len(), execution.allows_cpu()), (accelerators, allowed), "{names:?}");

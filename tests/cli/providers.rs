@@ -11,6 +11,7 @@ use std::process::Command;
 use edgetuned::words::Digest;
 use serde_json::Value;
 
+use crate::camera::Part;
 use crate::daemon::Daemon;
 use crate::desk::{Desk, Ran, models};
 use crate::onnx::{Attribute, Net};
@@ -136,7 +137,8 @@ fn every_provider_that_was_tried_is_named_in_order() {
     assert!(code == Some(0) && first.is_some() && first < second, "{said}");
     let asked = Asked::new("tensorrt, cuda", "{}", &models().join("tiny-test.yaml"));
     let ran = asked.run("run");
-    ran.failed(69, &["no execution provider of [tensorrt, cuda]", "tensorrt: ", "cuda: ", "put cpu at the end"]);
+    ran.failed(69, &["no execution provider of [tensorrt, cuda]", ": tensorrt: ", "put cpu at the end"]);
+    assert!(!ran.err.contains("cuda: "), "without cpu there is no second way: {}", ran.err);
 }
 
 #[test]
@@ -275,6 +277,29 @@ fn openvino_built_in_computes_all_of_a_backbone() {
     // Its int8 is another one, so its embeddings are of another space.
     let (said, cosine) = runs(&openvino, ("openvino", ""), &models().join("photo-int8.yaml"));
     assert!(cosine < 0.9999 && said.contains("embeddings of openvino are not those of the CPU"), "{cosine}, {said}");
+}
+
+#[test]
+fn a_head_of_a_provider_with_other_embeddings_is_not_given_those_of_the_cpu() {
+    let Some(fetched) = Fetched::find() else { return };
+    let asked = Asked::new("openvino, cpu", "{}", &models().join("photo-int8.yaml")).on(&fetched.with_openvino());
+    for part in [Part::Nut, Part::Gear] {
+        asked.desk.shoot("train", part, 0..6);
+    }
+    let trained = asked.run("train train --out head.safetensors --json");
+    assert_eq!(trained.code, Some(0), "{}", trained.err);
+    let predict = "predict train/nut/000.jpg --head head.safetensors";
+    let there = asked.run(predict);
+    assert!(there.code == Some(0) && there.out.contains("nut"), "{} {}", there.out, there.err);
+    let on_cpu = Asked { runtime: None, ..asked };
+    on_cpu.run(predict).failed(69, &["embeddings that openvino makes", "those of cpu", "train a head here"]);
+    // Where both make the same, it does not matter.
+    let asked = Asked::new("openvino, cpu", "{}", &photo()).on(&fetched.with_openvino());
+    asked.desk.shoot("train", Part::Nut, 0..6);
+    asked.desk.shoot("train", Part::Gear, 0..6);
+    assert_eq!(asked.run("train train --out head.safetensors --json").code, Some(0));
+    let on_cpu = Asked { runtime: None, ..asked };
+    assert_eq!(on_cpu.run(predict).code, Some(0));
 }
 
 #[test]

@@ -145,6 +145,16 @@ fn execution_providers_come_in_their_order_with_libraries_and_options() {
 }
 
 #[test]
+fn providers_that_are_never_asked_are_warned_of() {
+    let warnings = |list: &str| load_text(&format!("backbone: {{execution_providers: {list}}}")).unwrap().warnings;
+    for list in ["[cpu]", "[openvino]", "[tensorrt, cuda, cpu]"] {
+        assert_eq!(warnings(list), [], "{list}");
+    }
+    let [warning] = &warnings("[tensorrt, cuda]")[..] else { panic!("one warning") };
+    assert!(warning.found.contains("cuda") && warning.remedy.contains("put cpu last"), "{warning}");
+}
+
+#[test]
 fn the_effective_configuration_gives_the_same_settings_when_it_is_read() {
     let rich = "
 watch: [{path: /srv/a, settle: 90s}, {path: /srv/b, poll: never, label_from: none, recursive: false}]

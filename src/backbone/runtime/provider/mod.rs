@@ -137,9 +137,9 @@ fn by(
             error => Failed::Provider(cause(&error)),
         })
     };
-    let mut backbone = match open(true) {
-        Err(Failed::Provider(_)) if execution.allows_cpu() => open(false)?,
-        opened => opened?,
+    let (mut backbone, is_whole) = match open(true) {
+        Err(Failed::Provider(_)) if execution.allows_cpu() => (open(false)?, false),
+        opened => (opened?, true),
     };
     let counts = profile::counted(&mut backbone.session).map_err(Failed::Provider)?;
     let mut nodes = BTreeMap::new();
@@ -147,9 +147,12 @@ fn by(
         *nodes.entry(way::configured_name(&long, providers)).or_default() += count;
     }
     if providers.iter().any(|provider| nodes.contains_key(&provider.name)) {
-        Ok((backbone, nodes))
-    } else {
-        Err(Failed::Provider(TAKES_NOTHING.to_owned()))
+        return Ok((backbone, nodes));
+    }
+    match providers {
+        // Without the CPU nobody else can have run it, whatever the profile calls it.
+        [only] if is_whole => Ok((backbone, BTreeMap::from([(only.name.clone(), nodes.values().sum())]))),
+        _ => Err(Failed::Provider(TAKES_NOTHING.to_owned())),
     }
 }
 
