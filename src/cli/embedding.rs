@@ -249,7 +249,7 @@ fn reference(backbone: &OnnxBackbone) -> BackboneRef {
 
 /// Reads and decodes a picture within the limits.
 pub fn read(path: &Path) -> Result<image::Rgb, BadFile> {
-    decoded(path, |bytes, limits| image::decode(bytes, limits))
+    decoded(path, image::decode)
 }
 
 /// The same for what a backbone looks at.

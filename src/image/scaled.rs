@@ -63,12 +63,12 @@ impl Preprocess {
         let mut tensors = Vec::with_capacity(regions.len() * self.tensor_len());
         for region in regions {
             let wanted = shrink(region);
-            let at = match decoded.iter().position(|(shrink, _)| *shrink == wanted) {
-                Some(at) => at,
-                None => {
-                    decoded.push((wanted, decode_shrunk(bytes, limits, &mut |_, _| wanted)?));
-                    decoded.len() - 1
-                }
+            let known = decoded.iter().position(|(shrink, _)| *shrink == wanted);
+            let at = if let Some(at) = known {
+                at
+            } else {
+                decoded.push((wanted, decode_shrunk(bytes, limits, &mut |_, _| wanted)?));
+                decoded.len() - 1
             };
             tensors.extend(self.apply(&decoded[at].1.part(region, self.pad)));
         }

@@ -14,7 +14,7 @@ use crate::eval::belief::disbelieved;
 use crate::eval::gate::Rules;
 use crate::eval::label_errors::label_errors;
 use crate::eval::{Comparison, calibrate, held_out_answers};
-use crate::head::{BackboneRef, HeadRecord};
+use crate::head::{BackboneRef, DenseHead, HeadRecord};
 use crate::shared::training_data;
 use crate::store::{Reader, StoreError, StoredHead};
 use crate::train;
@@ -88,9 +88,7 @@ impl TrainingRun {
         let origins = Origins::read(&reader, task, &data)?;
         let is_tuned = champion.as_ref().is_some_and(|champion| champion.tuning.is_some());
         let needs_pictures = order.tune || is_tuned;
-        let prior = champion.as_ref().and_then(|champion| champion.prior.clone());
-        let prior = prior.filter(|prior| prior.space == settings.space);
-        // A second phase moves what the fleet's weights are of.
+        let prior = prior(champion.as_ref(), settings.space);
         let data = match prior.clone().filter(|_| !needs_pictures && settings.fit.kind.builds_on_a_head()) {
             Some(prior) => data.building_on(prior),
             None => data,
@@ -149,6 +147,12 @@ impl TrainingRun {
             second,
         }))
     }
+}
+
+/// The fleet's head that trainings build on, unless it reads other embeddings. A second phase does not: it moves what the fleet's
+/// weights are of.
+fn prior(champion: Option<&HeadRecord>, space: EmbeddingSpace) -> Option<DenseHead> {
+    champion.and_then(|champion| champion.prior.clone()).filter(|prior| prior.space == space)
 }
 
 /// The version of a task's champion, unless it reads other embeddings, and the champion itself, unless its file is damaged.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::{HeadStatus, LabelSource, Look, NewSample, Write};
-use crate::head::DenseHead;
 use crate::store::{OpenOptions, Precision, SpacesInUse, Store};
 use crate::train::LabelStats;
 use crate::words::{Digest, Label, Origin, SampleId};

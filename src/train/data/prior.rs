@@ -1,10 +1,10 @@
 //! A head that others made as the start of a training: what a fleet knows, bent to what one device sees.
 //!
-//! The head of a training is `W = W_0 + V`, `b = b_0 + s + c`, with W_0 and b_0 those of the prior. The penalty is on V and
+//! The head of a training is `W = W_0 + V`, `b = b_0 + s + c`, with `W_0` and `b_0` those of the prior. The penalty is on V and
 //! c, so that a strong one leaves the prior and a weak one the device's own head, and cross-validation chooses between them
 //! (biased regularisation: Kuzborskij & Orabona 2013, *Stability and Hypothesis Transfer Learning*; of networks, Li et al.
 //! 2018, arXiv 1802.01483). `s_k = log((n w_k + 1 / K) / (n + 1))` brings the classes' shares to those of the device (Saerens et al.
-//! 2002, doi 10.1162/089976602753284446), w_k the share of class k of n samples as the training weighs them, and one more
+//! 2002, doi 10.1162/089976602753284446), `w_k` the share of class k of n samples as the training weighs them, and one more
 //! sample that could be of any of K classes: what was never seen here gets rare and stays possible.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -14,9 +14,9 @@ use crate::words::ClassSet;
 
 /// A linear head in the classes of a training.
 pub(crate) struct Prior {
-    /// W_0 (k, d), of mean 0 over the classes that it knows, so that 0 says nothing of the others.
+    /// `W_0` (k, d), of mean 0 over the classes that it knows, so that 0 says nothing of the others.
     weights: Array2<f64>,
-    /// b_0 (k,), likewise.
+    /// `b_0` (k,), likewise.
     bias: Array1<f64>,
     /// `W_0 z + b_0` of the samples (n, k).
     logits: Array2<f32>,
