@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 use super::columns::damaged;
 use super::error::{Fault, StoreError, io_error};
-use super::write_ahead_log;
+use super::{redo, write_ahead_log};
 
 /// Name of the file in the state folder.
 const FILE: &str = "edgetuned.db";
@@ -23,7 +23,7 @@ const LOG_BYTES: u64 = 4 << 20;
 
 /// Bytes after which the log is written into the database under this quota.
 pub(super) fn log_max(quota: u64) -> u64 {
-    (quota / 32).min(LOG_BYTES)
+    (quota / 32).min(std::env::var("X_WAL").map_or(LOG_BYTES, |x| x.parse::<u64>().unwrap() << 20))
 }
 
 /// How long a connection waits for another process's transaction.
@@ -39,7 +39,7 @@ pub(super) struct Database {
 impl Database {
     /// Opens the file for writing, creates it if it is missing, and brings its schema up to date.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        let database = Self::connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
         if database.version()? < NEWEST {
             database.set("journal_mode", "wal")?;
             // Has no effect within a transaction.
@@ -56,7 +56,7 @@ impl Database {
     }
 
     /// Keeps the log small beside `quota` bytes, and gives back what a former, larger quota left free.
-    pub(super) fn keep_within(&mut self, quota: u64) -> Result<(), StoreError> {
+    pub(super) fn keep_within(&self, quota: u64) -> Result<(), StoreError> {
         let log = log_max(quota);
         self.set("wal_autocheckpoint", log / self.number("page_size")?.max(1))?;
         self.set("journal_size_limit", log)?;
@@ -86,7 +86,9 @@ impl Database {
     }
 
     /// Opens the file of an existing store for reading.
-    pub(super) fn open_reader(folder: &Path) -> Result<Self, StoreError> {
+    ///
+    /// What the redo log holds is brought in first, but for a reader beside the writer in the same process.
+    pub(super) fn open_reader(folder: &Path, beside_writer: bool) -> Result<Self, StoreError> {
         Self::exists(folder)?;
         // Where a daemon runs its log is good, and changes while it is read.
         if refuse_damaged_log(folder).is_err()
@@ -101,8 +103,43 @@ impl Database {
             // Empty, or of an older version: opening it for writing once brings it up to date.
             drop(Self::open(folder)?);
         }
+        if !beside_writer {
+            match redo::recover(&database) {
+                // What is in the database can be read all the same.
+                Err(error) if error.passes() => tracing::warn!(%error, "the latest images are left out"),
+                recovered => recovered?,
+            }
+        }
         database.set("query_only", true)?;
         Ok(database)
+    }
+
+    /// Brings what the redo log holds into the database, by a connection that otherwise only reads.
+    pub(super) fn settle(&self, pending: &redo::Pending) -> Result<(), StoreError> {
+        self.set("query_only", false)?;
+        let settled = redo::settle(self, pending);
+        self.set("query_only", true)?;
+        settled
+    }
+
+    /// Reads as if the database had what the redo log holds, by a connection that otherwise only reads.
+    pub(super) fn ahead<T>(
+        &self,
+        pending: &redo::Pending,
+        read: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.set("query_only", false)?;
+        // Or pages that are only tried out would be written into the log of the database for want of room.
+        self.set("cache_spill", false)?;
+        let found = redo::ahead(self, pending, read);
+        self.set("cache_spill", true)?;
+        self.set("query_only", true)?;
+        found
+    }
+
+    /// Changes whenever another connection has written.
+    pub(super) fn data_version(&self) -> Result<i64, StoreError> {
+        Ok(self.number("data_version")? as i64)
     }
 
     /// Connects, and refuses a file of another program before anything could change it.
@@ -167,20 +204,33 @@ impl Database {
 
     /// Applies `write` in one transaction; nothing of it stays when it fails.
     pub(super) fn write<T>(
-        &mut self,
+        &self,
         action: &'static str,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let Self { connection, file } = self;
         let apply = || -> Result<T, Fault> {
             // Immediate: waits for the lock at the start, instead of failing half way.
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
             let value = write(&transaction)?;
             transaction.commit()?;
             Ok(value)
         };
-        let applied = apply();
-        applied.map_err(|fault| fault.at(action, file, Some(connection)))
+        apply().map_err(|fault| self.fault(action, fault))
+    }
+
+    /// As [`write`](Self::write), but everything is taken back at the end.
+    pub(super) fn try_out<T>(
+        &self,
+        action: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let apply = || -> Result<T, Fault> {
+            let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+            let value = change(&transaction)?;
+            transaction.rollback()?;
+            Ok(value)
+        };
+        apply().map_err(|fault| self.fault(action, fault))
     }
 
     fn fault(&self, action: &'static str, fault: Fault) -> StoreError {
@@ -309,6 +359,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 
 /// The kind of a file, by its header.

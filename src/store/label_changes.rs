@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
+use super::redo::About;
 use crate::engine::{Before, ChangedImage, LabelSource, StoredChange};
 use crate::words::{Label, SampleId, TaskId, Timestamp};
 
@@ -59,7 +60,7 @@ const IMAGES: &str = "
 impl Reader {
     /// Every label that a sample was ever given in a task, and whether it was excluded, oldest first.
     pub fn label_history(&self, task: &TaskId, id: &SampleId) -> Result<Vec<LabelLine>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Settled, |connection| {
             let sql = "SELECT label, source, at, change, undone, excluded FROM label_history
                        WHERE image = ?1 AND task = ?2 ORDER BY number";
             let line = |row: &Row<'_>| {

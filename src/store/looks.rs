@@ -6,6 +6,7 @@ use rusqlite::{Connection, params};
 use super::columns::origin;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
+use super::redo::About;
 use super::spaces::{looked, space_number};
 use crate::words::{EmbeddingSpace, Origin, SampleId, TaskId};
 
@@ -26,7 +27,7 @@ pub struct SeenSample {
 impl Reader {
     /// Whether a task is known to look at a sample through what is now this space, embedded or not.
     pub fn is_looked_at(&self, task: &TaskId, id: &SampleId, space: &EmbeddingSpace) -> Result<bool, StoreError> {
-        self.read_for(task, |connection, looked| {
+        self.read_about_for(About::Samples(&[*id]), task, |connection, looked| {
             let Some(number) = space_number(connection, space)? else { return Ok(false) };
             let mut find = connection.prepare_cached(&format!(
                 "SELECT 1 FROM samples CROSS JOIN task_samples ON sample = number

@@ -17,6 +17,7 @@ mod label_changes;
 mod looks;
 mod pictures;
 mod reader;
+mod redo;
 mod reports;
 mod revision;
 mod sample_queries;
@@ -45,6 +46,7 @@ pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
 pub use reader::{Counts, Reader, Recent, StoredHead, StoredOfTask};
+use redo::RedoLog;
 pub use reports::AnsweredTraining;
 pub use revision::Revision;
 pub use sample_queries::{EvictableSample, ListedSample, LookedAt, SampleFilter, SampleRow};
@@ -84,6 +86,8 @@ pub struct Store {
     precision: Precision,
     sequence: Sequence,
     revision: Revision,
+    /// What comes with every image, before the database has it; nothing where the database has everything at once.
+    redo: Option<RedoLog>,
     /// Bytes of the log after which it is emptied.
     log_max: u64,
     _lock: database::DaemonLock,
@@ -134,6 +138,7 @@ impl Store {
         let lock = database::DaemonLock::take(folder)?;
         database::refuse_damaged_log(folder)?;
         let database = Database::open(folder)?;
+        redo::recover(&database)?;
         let path = folder.join(sequence::FILE);
         let sequence = Sequence::open(folder).map_err(|error| error::io_error("open", &path, error))?;
         Ok(Self {
@@ -143,25 +148,33 @@ impl Store {
             precision: Precision::default(),
             sequence,
             revision: Revision::default(),
+            redo: None,
             log_max: u64::MAX,
             _lock: lock,
         })
     }
 
-    /// Keeps what the store needs beside its samples small where its quota is.
+    /// Keeps what the store needs beside its samples small where its quota is, and writes what comes with every image to
+    /// the redo log first, which spares flash most of the writes. Readers of this process that were made before do not
+    /// see all of it.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be used.
     pub fn keep_within(&mut self, quota_bytes: u64) -> Result<(), StoreError> {
         self.log_max = 2 * database::log_max(quota_bytes);
-        self.database.keep_within(quota_bytes)
+        self.database.keep_within(quota_bytes)?;
+        self.redo = RedoLog::open(&self.database, quota_bytes);
+        Ok(())
     }
 
     /// Closes the database, so that it is one file, where no [`Reader`] is open any more: false where one is.
     ///
     /// # Errors
     /// [`StoreError`] when the log cannot be written into the database; nothing is lost, the next start does it.
-    pub fn close(self) -> Result<bool, StoreError> {
+    pub fn close(mut self) -> Result<bool, StoreError> {
+        if let Some(redo) = self.redo.as_mut().filter(|redo| redo.holds_anything()) {
+            redo.bring_in(&self.database, |_| Ok(()))?;
+        }
         self.database.close()
     }
 
@@ -182,12 +195,17 @@ impl Store {
             self.reserve(seq)?;
         }
         let (in_use, numbers, precision) = (&self.in_use, &self.numbers[..], self.precision);
-        let database = &mut self.database;
+        let (database, redo) = (&self.database, &mut self.redo);
         self.revision.counted(writes, || {
-            database.write("write to", |transaction| {
+            let apply = |transaction: &Transaction<'_>| {
                 let applier = commit::Applier { transaction, in_use, numbers, precision };
                 writes.iter().try_for_each(|write| applier.apply(write))
-            })
+            };
+            let Some(redo) = redo else { return database.write("write to", apply) };
+            if redo.append(database, writes, numbers, precision)? {
+                return Ok(());
+            }
+            redo.bring_in(database, apply)
         })?;
         // A large value, such as the statistics, leaves a log of its size.
         if self.database.log_bytes() > self.log_max
@@ -203,7 +221,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let snapshot = self.database.read("read", snapshot::snapshot)?;
+        let snapshot = if self.redo.as_ref().is_some_and(RedoLog::holds_anything) {
+            // By another connection, as whoever brings the log in beside the writer.
+            self.reader()?.snapshot()?
+        } else {
+            self.database.read("read", snapshot::snapshot)?
+        };
         Ok(Snapshot { seq: snapshot.seq.max(self.sequence.reserved()), ..snapshot })
     }
 
@@ -227,7 +250,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the file cannot be opened again.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        Reader::open(self.database.folder(), self.in_use.clone())
+        let pending = self.redo.as_ref().map(RedoLog::pending).unwrap_or_default();
+        Reader::beside(self.database.folder(), self.in_use.clone(), pending)
     }
 }
 
@@ -249,7 +273,7 @@ impl Cache {
     /// [`StoreError`] when the folder or its file cannot be used.
     pub fn open(folder: &Path, options: &CacheOptions<'_>) -> Result<Self, StoreError> {
         files::create_folder(folder).map_err(|error| error::io_error("create", folder, error))?;
-        let mut database = Database::open(folder)?;
+        let database = Database::open(folder)?;
         let (space, name) = (&options.space, &options.backbone.name);
         let space_number = database.write("open", |transaction| spaces::add_space(transaction, space, name, None))?;
         Ok(Self { database, space: options.space, space_number, precision: options.precision })

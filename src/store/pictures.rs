@@ -4,6 +4,7 @@ use rusqlite::OptionalExtension;
 
 use super::error::StoreError;
 use super::reader::Reader;
+use super::redo::About;
 use crate::words::{SampleId, SourceId};
 
 #[allow(clippy::missing_errors_doc, reason = "one sentence at the type says it for all")]
@@ -15,7 +16,7 @@ impl Reader {
 
     /// Whether there is a thumbnail of a sample.
     pub fn has_thumbnail(&self, id: &SampleId) -> Result<bool, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Samples(&[*id]), |connection| {
             let sql = "SELECT 1 FROM samples JOIN thumbnails ON sample = number WHERE image = ?1";
             Ok(connection.prepare_cached(sql)?.exists([id])?)
         })
@@ -28,7 +29,7 @@ impl Reader {
 
     /// Whether the bytes of a frame are kept.
     pub fn has_picture(&self, id: &SampleId) -> Result<bool, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Samples(&[*id]), |connection| {
             let sql = "SELECT 1 FROM samples JOIN pictures ON sample = number WHERE image = ?1";
             Ok(connection.prepare_cached(sql)?.exists([id])?)
         })
@@ -44,6 +45,8 @@ impl Reader {
     }
 
     fn blob(&self, sql: &str, id: &SampleId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|connection| Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?))
+        self.read_about(About::Samples(&[*id]), |connection| {
+            Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?)
+        })
     }
 }

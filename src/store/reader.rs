@@ -7,9 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{self, PathBytes, TopicText, damaged, path_bytes};
 use super::database::Database;
 use super::error::{Fault, StoreError};
+use super::redo::{About, Pending};
 use super::spaces::{Looked, SpacesInUse, looked, space_number};
 use super::{files, snapshot};
 use crate::engine::{FileStamp, HeadInfo, OutboxMessage, Snapshot, StartupState};
+use crate::wire::Topic;
 use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId};
 
 /// A connection that only reads. Every answer is one consistent view of what was committed before it.
@@ -19,6 +21,8 @@ use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId};
 pub struct Reader {
     database: Database,
     in_use: SpacesInUse,
+    /// What the writer's redo log holds, where the writer is in this process.
+    pending: Pending,
 }
 
 /// A sample that arrived not long ago.
@@ -76,7 +80,12 @@ const FILE_ROW_BYTES: u64 = 170;
 impl Reader {
     /// Opens an existing store; for a task without a space in use nothing in it has an embedding.
     pub fn open(folder: &Path, in_use: SpacesInUse) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open_reader(folder)?, in_use })
+        Ok(Self { database: Database::open_reader(folder, false)?, in_use, pending: Pending::default() })
+    }
+
+    /// The same beside the writer, whose redo log holds this.
+    pub(super) fn beside(folder: &Path, in_use: SpacesInUse, pending: Pending) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open_reader(folder, true)?, in_use, pending })
     }
 
     /// What tasks look through.
@@ -88,7 +97,7 @@ impl Reader {
     /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so are the
     /// embeddings through which tasks look at it now.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Path(path), |connection| {
             let tasks: Vec<String> = self.in_use.tasks().map(|task| format!("'{task}'")).collect();
             let now = |task| Ok(format!(" WHEN '{task}' THEN {}", looked(connection, &self.in_use, task)?.space));
             let now: String = self.in_use.tasks().map(now).collect::<Result<_, Fault>>()?;
@@ -117,7 +126,7 @@ impl Reader {
 
     /// Whether the sample of this file was evicted or forgotten, and the file is as it was then.
     pub fn file_was_let_go(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Path(path), |connection| {
             let mut find = connection.prepare_cached(
                 "SELECT 1 FROM files
                  WHERE path = ?1 AND evicted = 1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?4)",
@@ -128,7 +137,7 @@ impl Reader {
 
     /// The files of this sample, in the order of their paths.
     pub fn files_of(&self, id: &SampleId) -> Result<Vec<PathBuf>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Samples(&[*id]), |connection| {
             let mut find = connection.prepare_cached("SELECT path FROM files WHERE image = ?1 ORDER BY path")?;
             let paths = find.query_map([id], |row| row.get(0).map(|PathBytes(path)| path))?;
             Ok(paths.collect::<Result<_, _>>()?)
@@ -175,7 +184,7 @@ impl Reader {
 
     /// What a task predicted of a sample when it arrived.
     pub fn predicted(&self, task: &TaskId, id: &SampleId) -> Result<Option<(Label, f32)>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Samples(&[*id]), |connection| {
             let predicted = connection
                 .prepare_cached(
                     "SELECT predicted, probability FROM samples JOIN task_samples ON sample = number
@@ -194,7 +203,7 @@ impl Reader {
 
     /// What [`super::Store::startup_state`] reads.
     pub fn startup_state(&self) -> Result<StartupState, StoreError> {
-        self.read(snapshot::startup_state)
+        self.read_about(About::Settled, snapshot::startup_state)
     }
 
     /// The space of the champion, first of the default task's, or else the one in which most samples have an embedding; `None` without either.
@@ -215,50 +224,62 @@ impl Reader {
 
     /// All heads of a task without their weights, oldest version first.
     pub fn heads(&self, task: &TaskId) -> Result<Vec<HeadInfo>, StoreError> {
-        self.read(|connection| list_heads(connection, task))
+        self.read_about(About::Settled, |connection| list_heads(connection, task))
     }
 
     /// The head of this version of a task.
     pub fn head(&self, task: &TaskId, version: u64) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| one_head(connection, "task = ?1 AND version = ?2", params![task, version]))
+        self.read_about(About::Settled, |connection| one_head(connection, "task = ?1 AND version = ?2", params![task, version]))
     }
 
     /// The head of a task that is in service, whatever its space.
     pub fn champion(&self, task: &TaskId) -> Result<Option<StoredHead>, StoreError> {
-        self.read(|connection| one_head(connection, "task = ?1 AND status = 'champion'", [task]))
+        self.read_about(About::Settled, |connection| one_head(connection, "task = ?1 AND status = 'champion'", [task]))
     }
 
     /// The oldest unsent answers to requests whose `seq` is above `seq`, at most `limit`.
     pub fn answers_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
         let sql = "SELECT seq, topic, payload, made_at FROM outbox
                    WHERE seq > ?1 AND topic >= 'response/' AND topic < 'response0' ORDER BY seq LIMIT ?2";
-        self.outbox(sql, seq, limit)
+        self.outbox(sql, seq, limit, is_answer)
     }
 
     /// The oldest unsent messages that are no answers to requests and whose `seq` is above `seq`, at most `limit`.
     pub fn reports_after(&self, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
         let sql = "SELECT seq, topic, payload, made_at FROM outbox
                    WHERE seq > ?1 AND (topic < 'response/' OR topic >= 'response0') ORDER BY seq LIMIT ?2";
-        self.outbox(sql, seq, limit)
+        self.outbox(sql, seq, limit, |message| !is_answer(message))
     }
 
     /// The highest `seq` in the outbox, 0 where it is empty.
     pub fn outbox_newest(&self) -> Result<u64, StoreError> {
-        self.read(|connection| {
-            let mut select = connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM outbox")?;
-            Ok(select.query_row([], |row| row.get(0))?)
-        })
+        let held = self.pending.held();
+        let newest = self.database.read("read", |connection| {
+            let mut select = connection.prepare_cached("SELECT seq FROM outbox ORDER BY seq DESC LIMIT ?1")?;
+            Ok(select.query_map([held.gone() + 1], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        Ok(held.newest(&newest))
     }
 
-    fn outbox(&self, sql: &str, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, StoreError> {
-        self.read(|connection| {
+    /// Messages of the database and of the redo log, which is held meanwhile: none moves from one to the other.
+    fn outbox(
+        &self,
+        sql: &str,
+        seq: u64,
+        limit: usize,
+        is_meant: impl Fn(&OutboxMessage) -> bool,
+    ) -> Result<Vec<OutboxMessage>, StoreError> {
+        let held = self.pending.held();
+        let stored = limit.saturating_add(held.gone()).min(usize::MAX >> 1);
+        let stored = self.database.read("read", |connection| {
             let mut select = connection.prepare_cached(sql)?;
-            let messages = select.query_map(params![seq, limit], |row| {
+            let messages = select.query_map(params![seq, stored], |row| {
                 let TopicText(topic) = row.get(1)?;
                 Ok(OutboxMessage { seq: row.get(0)?, topic, payload: row.get(2)?, made_at: row.get(3)? })
             })?;
             Ok(messages.collect::<Result<_, _>>()?)
-        })
+        })?;
+        Ok(held.with_messages(stored, seq, limit, is_meant))
     }
 
     /// Counts of what is stored of a task, whether it is in use or not.
@@ -289,11 +310,11 @@ impl Reader {
         })
     }
 
-    /// Counts of what is stored.
+    /// Counts of what is stored, but for what only the redo log has yet.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
         let other_files = store_bytes.saturating_sub(self.database.file_bytes());
-        self.read(|connection| {
+        self.read_about(About::Settled, |connection| {
             let samples: u64 = connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0))?;
             let labelled = "SELECT count(DISTINCT sample) FROM task_samples WHERE label IS NOT NULL";
             let labelled: u64 = connection.query_row(labelled, [], |row| row.get(0))?;
@@ -309,7 +330,46 @@ impl Reader {
     }
 
     pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        self.read_about(About::All, read)
+    }
+
+    /// Reads what only needs the redo log in the database where it concerns `about`.
+    pub(super) fn read_about<T>(
+        &self,
+        about: About<'_>,
+        read: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        if self.pending.concerns(about) {
+            match self.database.settle(&self.pending) {
+                // The writer meets the same, and says so.
+                Err(error) if error.passes() => tracing::debug!(%error, "read without the latest images"),
+                settled => settled?,
+            }
+        }
         self.database.read("read", read)
+    }
+
+    /// The same with the present spaces of a task.
+    pub(super) fn read_about_for<T>(
+        &self,
+        about: About<'_>,
+        task: &TaskId,
+        read: impl FnOnce(&Connection, Looked) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        self.read_about(about, |connection| read(connection, looked(connection, &self.in_use, task)?))
+    }
+
+    /// Reads with the present spaces of a task, as if the database had all of the redo log, which is not brought in: for
+    /// what is asked now and then while images come.
+    pub(super) fn read_ahead_for<T>(
+        &self,
+        task: &TaskId,
+        read: impl FnOnce(&Connection, Looked) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        if !self.pending.concerns(About::All) {
+            return self.read_for(task, read);
+        }
+        self.database.ahead(&self.pending, |connection| read(connection, looked(connection, &self.in_use, task)?))
     }
 
     /// Reads with the present spaces of a task.
@@ -318,8 +378,13 @@ impl Reader {
         task: &TaskId,
         read: impl FnOnce(&Connection, Looked) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        self.read(|connection| read(connection, looked(connection, &self.in_use, task)?))
+        self.read_about_for(About::All, task, read)
     }
+}
+
+/// Whether a message answers a request.
+fn is_answer(message: &OutboxMessage) -> bool {
+    matches!(message.topic, Topic::Response(_))
 }
 
 /// The embedding (dim,) of an image in the space of this number.

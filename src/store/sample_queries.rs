@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::origin;
 use super::error::{Fault, StoreError};
 use super::reader::Reader;
+use super::redo::About;
 use super::spaces::space_number;
 use crate::engine::{LabelSource, Predicted};
 use crate::words::{Label, Origin, Region, SampleId, TaskId, Timestamp};
@@ -200,7 +201,7 @@ impl Reader {
 
     /// Where a sample was first seen.
     pub fn origin(&self, id: &SampleId) -> Result<Option<Origin>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Samples(&[*id]), |connection| {
             let mut find = connection.prepare_cached("SELECT path, source FROM samples WHERE image = ?1")?;
             Ok(find.query_row([id], |row| origin(row, 0)).optional()?)
         })

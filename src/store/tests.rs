@@ -438,6 +438,7 @@ mod looks;
 mod migration;
 mod opening;
 mod pictures;
+mod redo;
 mod reports;
 mod room;
 mod sample_queries;

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{damaged, origin};
 use super::error::{Fault, StoreError};
 use super::reader::{Reader, append_vector, embedding};
+use super::redo::About;
 use super::snapshot::from_json;
 use super::spaces::{Looked, space_number};
 use crate::engine::{LabelSource, TrainingState};
@@ -91,7 +92,7 @@ pub struct UnlabelledSamples {
 impl Reader {
     /// All samples that are labelled in a task, with an embedding.
     pub fn labelled(&self, task: &TaskId) -> Result<LabelledSamples, StoreError> {
-        self.read_for(task, |connection, looked| {
+        self.read_about_for(About::Labelled, task, |connection, looked| {
             let ids: Vec<SampleId> = labelled_ids(connection, task, &looked)?.into_iter().map(|(id, ..)| id).collect();
             labelled_of(connection, task, &looked, &ids)
         })
@@ -99,7 +100,7 @@ impl Reader {
 
     /// Identity, label and group of the same samples, in the order of identities.
     pub fn labelled_ids(&self, task: &TaskId) -> Result<Vec<(SampleId, Label, SampleId)>, StoreError> {
-        self.read_for(task, |connection, looked| labelled_ids(connection, task, &looked))
+        self.read_about_for(About::Labelled, task, |connection, looked| labelled_ids(connection, task, &looked))
     }
 
     /// Those of `ids` that are labelled in a task and have an embedding; each once, in the order of identities.
@@ -107,12 +108,12 @@ impl Reader {
         let mut ids = ids.to_vec();
         ids.sort_unstable();
         ids.dedup();
-        self.read_for(task, |connection, looked| labelled_of(connection, task, &looked, &ids))
+        self.read_about_for(About::Labelled, task, |connection, looked| labelled_of(connection, task, &looked, &ids))
     }
 
     /// The present labels in a task of these samples, in their order; those that are not stored are left out.
     pub fn labels_of(&self, task: &TaskId, ids: &[SampleId]) -> Result<Vec<CurrentLabel>, StoreError> {
-        self.read_for(task, |connection, Looked { space, dim, .. }| {
+        self.read_about_for(About::Samples(ids), task, |connection, Looked { space, dim, .. }| {
             let mut find = connection.prepare_cached(&format!(
                 "SELECT samples.image, burst, iif(excluded, NULL, label), iif(excluded, NULL, labelled_at), vector,
                         coalesce(excluded, 0)
@@ -128,7 +129,7 @@ impl Reader {
     /// The samples with an embedding whose label in a task was given at or after `since`, the earliest label first;
     /// all that are labelled without a time.
     pub fn labelled_since(&self, task: &TaskId, since: Option<Timestamp>) -> Result<Vec<CurrentLabel>, StoreError> {
-        self.read_for(task, |connection, Looked { space, dim, .. }| {
+        self.read_about_for(About::Labelled, task, |connection, Looked { space, dim, .. }| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT samples.image, burst, label, labelled_at, vector, excluded
                  FROM task_samples CROSS JOIN samples ON number = sample
@@ -147,7 +148,7 @@ impl Reader {
         limit: usize,
         since: Option<Timestamp>,
     ) -> Result<UnlabelledSamples, StoreError> {
-        self.read_for(task, |connection, Looked { space, dim, .. }| {
+        self.read_ahead_for(task, |connection, Looked { space, dim, .. }| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT * FROM (SELECT samples.image, burst, arrived_at, path, source, vector, sample
                                 FROM task_samples CROSS JOIN samples ON number = sample
@@ -173,7 +174,7 @@ impl Reader {
 
     /// How every sample that is labelled in a task came by its label.
     pub fn label_origins(&self, task: &TaskId) -> Result<BTreeMap<SampleId, LabelOrigin>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Labelled, |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT image, labelled_at, label_source,
                         (SELECT count(label) = 2 AND min(label) = max(label)
@@ -192,7 +193,7 @@ impl Reader {
 
     /// The images whose labels the last training of a task left out.
     pub fn disbelieved(&self, task: &TaskId) -> Result<BTreeSet<SampleId>, StoreError> {
-        self.read(|connection| {
+        self.read_about(About::Settled, |connection| {
             let mut find = connection.prepare_cached("SELECT training FROM tasks WHERE task = ?1")?;
             let state: Option<TrainingState> = find.query_row([task], |row| from_json(row, 0)).optional()?;
             let disbelieved = state.and_then(|state| state.disbelieved);
@@ -202,7 +203,7 @@ impl Reader {
 
     /// The statistics of all labels of a task in its present space, as they were last written.
     pub fn statistics(&self, task: &TaskId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read_for(task, |connection, looked| {
+        self.read_about_for(About::Settled, task, |connection, looked| {
             let mut find = connection.prepare_cached("SELECT file FROM statistics WHERE task = ?1 AND space = ?2")?;
             Ok(find.query_row(params![task, looked.first], |row| row.get(0)).optional()?)
         })
@@ -210,7 +211,7 @@ impl Reader {
 
     /// The embedding (dim,) of an image in a space, whether it is a sample or not.
     pub fn embedding(&self, id: &SampleId, space: &EmbeddingSpace) -> Result<Option<Vec<f32>>, StoreError> {
-        self.read(|connection| match space_number(connection, space)? {
+        self.read_about(About::Samples(&[*id]), |connection| match space_number(connection, space)? {
             Some(number) => embedding(connection, number, space.dim, id),
             None => Ok(None),
         })

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use super::columns::damaged;
 use super::error::StoreError;
 use super::reader::{Reader, append_vector};
+use super::redo::About;
 use crate::words::{SampleId, TaskId, Timestamp};
 
 /// A sample as the list of all of them has it.
@@ -107,7 +108,7 @@ impl Reader {
 
     /// The embedding (dim,) through which a task looks at a sample now; `None` where it has none, or does not look at it.
     pub fn embedding_for(&self, task: &TaskId, id: &SampleId) -> Result<Option<Vec<f32>>, StoreError> {
-        self.read_for(task, |connection, looked| {
+        self.read_about_for(About::Samples(&[*id]), task, |connection, looked| {
             let mut find = connection.prepare_cached(&format!(
                 "SELECT vector FROM samples CROSS JOIN task_samples ON sample = number
                  CROSS JOIN embeddings ON embeddings.image = samples.image AND embeddings.space = {}

@@ -19,6 +19,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const DIM: usize = 96;
+/// Of bytes: the redo log may have 1 MiB, so that a life does not fill it.
+const QUOTA: u64 = 32 << 20;
 
 /// Why an act was not done.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ impl Act {
 pub struct Life {
     folder: PathBuf,
     store: Option<Store>,
+    /// Whether the store has a redo log, as the daemon's has.
+    redo: bool,
     dice: ChaCha8Rng,
     /// Of the backbone in force.
     backbone: Digest,
@@ -101,7 +105,7 @@ fn label(n: usize) -> Label {
 
 impl Life {
     /// Begins, or goes on, in this folder.
-    pub fn begin(folder: &Path, seed: u64) -> Result<Self, StoreError> {
+    pub fn begin(folder: &Path, seed: u64, redo: bool) -> Result<Self, StoreError> {
         let store = open(folder, first_backbone())?;
         let snapshot = store.snapshot()?;
         let installed = snapshot.backbone.installed.as_ref();
@@ -109,6 +113,7 @@ impl Life {
         let mut life = Self {
             folder: folder.to_owned(),
             store: Some(store),
+            redo,
             dice: ChaCha8Rng::seed_from_u64(seed),
             backbone,
             in_use: backbone,
@@ -126,9 +131,18 @@ impl Life {
 
     fn restart(&mut self) -> Result<(), StoreError> {
         self.store = None;
-        self.store = Some(open(&self.folder, self.backbone)?);
+        let mut store = open(&self.folder, self.backbone)?;
+        if self.redo {
+            store.keep_within(QUOTA)?;
+        }
+        self.store = Some(store);
         self.in_use = self.backbone;
         Ok(())
+    }
+
+    /// The backbone that the store was opened for.
+    pub fn in_force(&self) -> Digest {
+        self.in_use
     }
 
     /// Does what was drawn; it can be tried again where it failed.

@@ -39,6 +39,8 @@ struct Planted {
     forgets: Option<fn(&Op) -> bool>,
     /// Whether it gives its word before the commit.
     hasty: bool,
+    /// Nothing wrong: whether the store has a redo log.
+    redo: bool,
 }
 
 /// A life that was played, and everything that it asked of the disk.
@@ -58,7 +60,7 @@ impl Played {
         let root = root.canonicalize().unwrap();
         let (state, before) = (root.join(STATE), Disk::holding(&root));
         let journal = Journal::begin_forgetting(&root, planted.forgets);
-        let mut life = Life::begin(&state, seed).unwrap();
+        let mut life = Life::begin(&state, seed, planted.redo).unwrap();
         let mut states = Vec::new();
         for number in 0..=acts {
             let act = (number > 0).then(|| life.draw());
@@ -71,7 +73,8 @@ impl Played {
             if !planted.hasty {
                 journal.acknowledged(number);
             }
-            states.push(State::of(&state).unwrap());
+            let held = if planted.redo { State::with_redo_log(&state, life.in_force()) } else { State::of(&state) };
+            states.push(held.unwrap());
         }
         // A power cut is no orderly end: the notes end first.
         let ops = journal.end();
@@ -155,12 +158,12 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 /// A life from nothing, and one that begins on what a power cut in the first one left.
-fn cut_two_lives(seed: u64, acts: usize, torn: usize) {
+fn cut_two_lives(seed: u64, acts: usize, torn: usize, redo: bool) {
     let started = Instant::now();
-    let first_folder = folder();
-    let first = Played::new(first_folder.path(), seed, acts, &Planted::default());
+    let (first_folder, sound) = (folder(), Planted { redo, ..Planted::default() });
+    let first = Played::new(first_folder.path(), seed, acts, &sound);
     let second_folder = first.left();
-    let second = Played::new(second_folder.path(), seed + 1, acts, &Planted::default());
+    let second = Played::new(second_folder.path(), seed + 1, acts, &sound);
     for life in [first, second] {
         let cuts = life.cuts(torn).unwrap_or_else(|lost| panic!("{lost}"));
         println!(
@@ -174,7 +177,12 @@ fn cut_two_lives(seed: u64, acts: usize, torn: usize) {
 
 #[test]
 fn what_was_acknowledged_outlives_a_power_cut_anywhere() {
-    cut_two_lives(number("POWER_SEED", 1), 40, number("POWER_CUTS", 200) as usize);
+    cut_two_lives(number("POWER_SEED", 1), 40, number("POWER_CUTS", 200) as usize, false);
+}
+
+#[test]
+fn the_same_with_a_redo_log() {
+    cut_two_lives(number("POWER_SEED", 5), 60, number("POWER_CUTS", 200) as usize, true);
 }
 
 #[test]
@@ -182,7 +190,9 @@ fn what_was_acknowledged_outlives_a_power_cut_anywhere() {
 fn many_lives_outlive_power_cuts() {
     let first = number("POWER_SEED", 100);
     for seed in (first..).step_by(2).take(number("POWER_LIVES", 5) as usize) {
-        cut_two_lives(seed, 200, number("POWER_CUTS", 1_000) as usize);
+        for redo in [false, true] {
+            cut_two_lives(seed, 200, number("POWER_CUTS", 1_000) as usize, redo);
+        }
     }
 }
 
@@ -212,30 +222,36 @@ fn caught(planted: &Planted, expected: &str) {
 fn a_store_that_does_not_sync_its_log_is_caught() {
     let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.ends_with("edgetuned.db-wal"));
     // Something is lost, or the database is damaged: a checkpoint that was torn cannot be repeated then.
-    caught(&Planted { forgets: Some(forgets), hasty: false }, "power cut before call");
+    caught(&Planted { forgets: Some(forgets), ..Planted::default() }, "power cut before call");
+}
+
+#[test]
+fn a_redo_log_that_is_not_synced_is_caught() {
+    let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.ends_with("edgetuned.redo"));
+    caught(&Planted { forgets: Some(forgets), redo: true, ..Planted::default() }, "as they were acknowledged, or half so");
 }
 
 #[test]
 fn a_word_given_before_the_commit_is_caught() {
-    caught(&Planted { forgets: None, hasty: true }, "as they were acknowledged, or half so");
+    caught(&Planted { hasty: true, ..Planted::default() }, "as they were acknowledged, or half so");
 }
 
 #[test]
 fn a_file_renamed_without_a_sync_is_caught() {
     let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.extension().is_some_and(|ending| ending == "part"));
-    caught(&Planted { forgets: Some(forgets), hasty: false }, "as it was acknowledged");
+    caught(&Planted { forgets: Some(forgets), ..Planted::default() }, "as it was acknowledged");
 }
 
 #[test]
 fn a_rename_whose_folder_is_not_synced_is_caught() {
     let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.ends_with("exports") || path.ends_with("backbones"));
-    caught(&Planted { forgets: Some(forgets), hasty: false }, "as it was acknowledged");
+    caught(&Planted { forgets: Some(forgets), ..Planted::default() }, "as it was acknowledged");
 }
 
 #[test]
 fn a_new_folder_whose_name_is_not_synced_is_caught() {
     let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.ends_with("var"));
-    caught(&Planted { forgets: Some(forgets), hasty: false }, "as they were acknowledged, or half so");
+    caught(&Planted { forgets: Some(forgets), ..Planted::default() }, "as they were acknowledged, or half so");
 }
 
 #[test]

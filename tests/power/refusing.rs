@@ -81,7 +81,7 @@ fn every_refused_call_is_an_error_that_says_why_and_leaves_nothing_behind() {
             let played = folder();
             let root = played.path().canonicalize().unwrap();
             let journal = Journal::begin(&root);
-            let mut life = Life::begin(&root.join(STATE), seed).unwrap();
+            let mut life = Life::begin(&root.join(STATE), seed, false).unwrap();
             let mut failures = 0;
             for number in 1..=REFUSED_ACTS {
                 let act = life.draw();
