@@ -11,7 +11,7 @@ PARTS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fleet
-.PHONY: bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
+.PHONY: bench-flash bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
 .PHONY: providers container add-on try-container fleet-flower
 
 help: ## list the targets
@@ -55,6 +55,9 @@ evaluation: setup ## measure every claim about learning beside its peer, into do
 
 bench-states: setup ## states from frames beside the rules of its peers, into docs/evaluation.md
 	$(CARGO) bench --locked --profile dev --bench states -- --write docs/evaluation.md
+
+bench-flash: setup ## what an image costs in writes to flash, beside its bytes; as root at the device; PARTS='stream slow' those
+	PATH="$$PATH:/usr/sbin" $(CARGO) bench --locked --profile dev --bench flash -- $(PARTS)
 
 page-bench: setup ## how light and quick the page and its HTTP API are, beside their bars; needs chromium-driver; PARTS='weight acts' those
 	PATH="$$PATH:/usr/sbin" $(CARGO) bench --locked --bench page -- $(PARTS)

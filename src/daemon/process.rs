@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::event_sender::EventSender;
@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use super::startup::{PendingConfig, Read};
 use crate::engine::{Carried, SystemMetrics};
 use crate::source::Slots;
+use crate::store::Reader;
 use crate::words::{Now, Timestamp};
 use crate::{http, mqtt};
 
@@ -57,6 +58,8 @@ pub(super) struct Socket {
 pub(super) struct Link {
     pub settings: mqtt::Settings,
     pub handle: mqtt::Handle,
+    /// Where it reads the outbox: beside the writer of now, also when the link outlives a former one.
+    pub outbox: Arc<Mutex<Reader>>,
 }
 
 /// The current time, by the machine's clocks.

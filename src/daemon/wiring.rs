@@ -2,8 +2,8 @@
 //! more.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -328,6 +328,9 @@ impl<'a> Wiring<'a> {
         match carryover {
             None => Ok((Engine::new(settings, snapshot), self.open_link(link)?)),
             Some(Carryover { carried, link: former, .. }) if same(former.as_ref(), link.as_ref()) => {
+                if let Some(former) = &former {
+                    *former.outbox.lock().unwrap_or_else(PoisonError::into_inner) = self.store.reader()?;
+                }
                 Ok((Engine::after(carried, settings, snapshot), former))
             }
             Some(Carryover { carried, link: former, .. }) => {
@@ -343,11 +346,11 @@ impl<'a> Wiring<'a> {
 
     fn open_link(&self, settings: Option<mqtt::Settings>) -> Result<Option<Link>, RunError> {
         let Some(settings) = settings else { return Ok(None) };
-        let outbox = StoreOutbox(self.store.reader()?);
+        let outbox = Arc::new(Mutex::new(self.store.reader()?));
         let events = self.process.events.clone();
         let frames = Arc::clone(&self.process.slots);
-        let handle = mqtt::spawn(settings.clone(), Box::new(outbox), move |event| events.send(event), frames);
-        Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)? }))
+        let handle = mqtt::spawn(settings.clone(), Box::new(StoreOutbox(Arc::clone(&outbox))), move |event| events.send(event), frames);
+        Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)?, outbox }))
     }
 
     /// The socket in the state folder; nothing where the `former` one is at the same place and stays.
@@ -450,11 +453,17 @@ impl watch::Records for Recorded {
 }
 
 /// The store's outbox as the link reads it, beside the daemon's writer.
-struct StoreOutbox(Reader);
+struct StoreOutbox(Arc<Mutex<Reader>>);
+
+impl StoreOutbox {
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl mqtt::Outbox for StoreOutbox {
     fn after(&mut self, lane: Lane, seq: u64, limit: usize) -> Result<Vec<OutboxMessage>, OutboxError> {
-        let Self(reader) = self;
+        let reader = self.reader();
         Ok(match lane {
             Lane::Answers => reader.answers_after(seq, limit)?,
             Lane::Reports => reader.reports_after(seq, limit)?,
@@ -462,6 +471,6 @@ impl mqtt::Outbox for StoreOutbox {
     }
 
     fn newest(&mut self) -> Result<u64, OutboxError> {
-        Ok(self.0.outbox_newest()?)
+        Ok(self.reader().outbox_newest()?)
     }
 }

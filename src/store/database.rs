@@ -23,7 +23,7 @@ const LOG_BYTES: u64 = 4 << 20;
 
 /// Bytes after which the log is written into the database under this quota.
 pub(super) fn log_max(quota: u64) -> u64 {
-    (quota / 32).min(std::env::var("X_WAL").map_or(LOG_BYTES, |x| x.parse::<u64>().unwrap() << 20))
+    (quota / 32).min(LOG_BYTES)
 }
 
 /// How long a connection waits for another process's transaction.

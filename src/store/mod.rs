@@ -88,6 +88,8 @@ pub struct Store {
     revision: Revision,
     /// What comes with every image, before the database has it; nothing where the database has everything at once.
     redo: Option<RedoLog>,
+    /// Whether the database has what a redo log held at the start.
+    recovered: bool,
     /// Bytes of the log after which it is emptied.
     log_max: u64,
     _lock: database::DaemonLock,
@@ -138,7 +140,14 @@ impl Store {
         let lock = database::DaemonLock::take(folder)?;
         database::refuse_damaged_log(folder)?;
         let database = Database::open(folder)?;
-        redo::recover(&database)?;
+        let recovered = match redo::recover(&database) {
+            // The daemon goes on with what is in the log and in the database.
+            Err(error) if error.passes() => {
+                tracing::warn!(%error, "the redo log stays as it is until the database can be written");
+                false
+            }
+            recovered => recovered.map(|()| true)?,
+        };
         let path = folder.join(sequence::FILE);
         let sequence = Sequence::open(folder).map_err(|error| error::io_error("open", &path, error))?;
         Ok(Self {
@@ -149,6 +158,7 @@ impl Store {
             sequence,
             revision: Revision::default(),
             redo: None,
+            recovered,
             log_max: u64::MAX,
             _lock: lock,
         })
@@ -163,7 +173,7 @@ impl Store {
     pub fn keep_within(&mut self, quota_bytes: u64) -> Result<(), StoreError> {
         self.log_max = 2 * database::log_max(quota_bytes);
         self.database.keep_within(quota_bytes)?;
-        self.redo = RedoLog::open(&self.database, quota_bytes);
+        self.redo = RedoLog::open(&self.database, quota_bytes, !self.recovered)?;
         Ok(())
     }
 
@@ -195,13 +205,19 @@ impl Store {
             self.reserve(seq)?;
         }
         let (in_use, numbers, precision) = (&self.in_use, &self.numbers[..], self.precision);
-        let (database, redo) = (&self.database, &mut self.redo);
+        let (database, redo, recovered) = (&self.database, &mut self.redo, &mut self.recovered);
         self.revision.counted(writes, || {
             let apply = |transaction: &Transaction<'_>| {
                 let applier = commit::Applier { transaction, in_use, numbers, precision };
                 writes.iter().try_for_each(|write| applier.apply(write))
             };
-            let Some(redo) = redo else { return database.write("write to", apply) };
+            let Some(redo) = redo else {
+                if !*recovered {
+                    redo::recover(database)?;
+                    *recovered = true;
+                }
+                return database.write("write to", apply);
+            };
             if redo.append(database, writes, numbers, precision)? {
                 return Ok(());
             }
@@ -222,9 +238,11 @@ impl Store {
     /// [`StoreError`] when the file cannot be read or a row in it makes no sense.
     pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let snapshot = if self.redo.as_ref().is_some_and(RedoLog::holds_anything) {
-            // By another connection, as whoever brings the log in beside the writer.
-            self.reader()?.snapshot()?
+            self.reader()?.snapshot_ahead()?
         } else {
+            if !self.recovered {
+                redo::recover(&self.database)?;
+            }
             self.database.read("read", snapshot::snapshot)?
         };
         Ok(Snapshot { seq: snapshot.seq.max(self.sequence.reserved()), ..snapshot })

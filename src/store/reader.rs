@@ -366,10 +366,20 @@ impl Reader {
         task: &TaskId,
         read: impl FnOnce(&Connection, Looked) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        if !self.pending.concerns(About::All) {
-            return self.read_for(task, read);
+        self.read_ahead(|connection| read(connection, looked(connection, &self.in_use, task)?))
+    }
+
+    fn read_ahead<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {
+        if self.pending.concerns(About::All) {
+            self.database.ahead(&self.pending, read)
+        } else {
+            self.database.read("read", read)
         }
-        self.database.ahead(&self.pending, |connection| read(connection, looked(connection, &self.in_use, task)?))
+    }
+
+    /// What [`super::Store::snapshot`] reads, with what the redo log holds.
+    pub(super) fn snapshot_ahead(&self) -> Result<Snapshot, StoreError> {
+        self.database.ahead(&self.pending, snapshot::snapshot)
     }
 
     /// Reads with the present spaces of a task.

@@ -26,7 +26,7 @@ impl Kept {
     /// Looks at a copy, so that the next start finds the folder as the kill left it.
     pub fn open(state: &Path, questions: &[Question], whole: EmbeddingSpace) -> Result<Self, String> {
         let copy = tempfile::tempdir().unwrap();
-        for file in ["edgetuned.db", "edgetuned.db-wal", "seq"] {
+        for file in ["edgetuned.db", "edgetuned.db-wal", "edgetuned.redo", "seq"] {
             if let Err(error) = fs::copy(state.join(file), copy.path().join(file)) {
                 assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{file}: {error}");
             }

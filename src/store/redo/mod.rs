@@ -21,7 +21,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use self::codec::Numbers;
 pub(super) use self::pending::{About, Pending};
-use self::record::SECTOR;
+use self::record::{Found, PAYLOAD_MAX, SECTOR};
 use super::columns::damaged;
 use super::commit::Applier;
 use super::database::Database;
@@ -34,14 +34,12 @@ use crate::words::{EmbeddingSpace, Precision};
 /// Its name in the state folder.
 const FILE: &str = "edgetuned.redo";
 /// Bytes of the file at most.
-const BYTES: u64 = 1 << 20;
+const BYTES: usize = 2_097_152;
 /// Bytes by which it grows, so that few syncs have to write where its end is.
 const STEP: u64 = 64 << 10;
 /// What the kernel keeps of a file at the least.
 const PAGE: u64 = 4096;
 const ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
-/// A record with more bytes is so many images, or one so large, that the database may as well have it at once.
-const RECORD_MAX: usize = 64 << 10;
 
 /// The end of the writer.
 #[derive(Debug)]
@@ -61,15 +59,39 @@ pub(super) struct RedoLog {
 }
 
 impl RedoLog {
-    /// Opens the log in the folder of a database that has all of it, for a store of `quota` bytes; `None` where there is
-    /// no room for one.
-    pub(super) fn open(database: &Database, quota: u64) -> Option<Self> {
-        let limit = (quota / 32).min(std::env::var("X_REDO").map_or(BYTES, |x| x.parse::<u64>().unwrap() << 20));
-        if limit < STEP {
-            // One of a former, larger quota; the database has all of it.
+    /// Opens the log in the folder, for a store of `quota` bytes; `None` where there is no room for one. What the database
+    /// could not take at the start, since the disk is full, stays in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where there is something in it that cannot be read.
+    pub(super) fn open(database: &Database, quota: u64, held: bool) -> Result<Option<Self>, StoreError> {
+        let limit = (quota / 32).min(BYTES as u64);
+        if limit < STEP && !held {
+            // One of a former, larger quota.
             let _ = fs::remove_file(database.folder().join(FILE));
-            return None;
+            return Ok(None);
         }
+        let Some(mut log) = Self::begun(database, limit, held) else { return Ok(None) };
+        if held {
+            log.adopt(database)?;
+        }
+        Ok(Some(log))
+    }
+
+    /// Goes on behind the records that are there.
+    fn adopt(&mut self, database: &Database) -> Result<(), StoreError> {
+        let records = Records::read(&self.file, database.folder(), self.generation, ALL)?;
+        let numbers = database.read("read", |connection| Ok(numbers(connection)?))?;
+        for record in &records.found {
+            let writes = records.writes(*record, &numbers).map_err(|fault| fault.at("read", &records.path, None))?.0;
+            self.pending.held().add(self.generation, &writes);
+            self.end = record::end(*record);
+        }
+        Ok(())
+    }
+
+    /// The log with nothing in it.
+    fn begun(database: &Database, limit: u64, held: bool) -> Option<Self> {
         let open = || -> io::Result<(File, u64)> {
             let path = database.folder().join(FILE);
             if !path.exists() {
@@ -79,11 +101,11 @@ impl RedoLog {
             // It is read as a whole and rarely; no more of it than is written is to be kept in one piece.
             rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random)?;
             let length = file.metadata()?.len();
-            if length > limit {
+            if length > limit && !held {
                 // A former quota was larger.
                 file.set_len(limit)?;
             }
-            Ok((file, length.min(limit)))
+            Ok((file, if held { length } else { length.min(limit) }))
         };
         // Without it every commit goes to the database.
         let opened = open().inspect_err(|error| tracing::warn!(%error, "the redo log cannot be used")).ok();
@@ -118,7 +140,7 @@ impl RedoLog {
             return Ok(false);
         }
         let Some(payload) = codec::encode(writes, numbers, precision) else { return Ok(false) };
-        if payload.len() > RECORD_MAX {
+        if payload.len() > PAYLOAD_MAX {
             return Ok(false);
         }
         let Ok(_lock) = Lock::take(&self.file) else { return Ok(false) };
@@ -230,7 +252,7 @@ impl RedoLog {
 /// [`StoreError`]; [`StoreError::DamagedLog`] where the log is not as it was written. Nothing is then changed.
 pub(super) fn recover(database: &Database) -> Result<(), StoreError> {
     let path = database.folder().join(FILE);
-    let file = match OpenOptions::new().read(true).write(true).open(&path) {
+    let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io_error("open", &path, error)),
@@ -238,7 +260,7 @@ pub(super) fn recover(database: &Database) -> Result<(), StoreError> {
     let _lock = Lock::take(&file).map_err(|error| io_error("lock", &path, error))?;
     let generation = database.read("read", |connection| Ok(generation(connection)?))?;
     let records = Records::read(&file, database.folder(), generation, ALL)?;
-    if records.payloads.is_empty() {
+    if records.found.is_empty() {
         return Ok(());
     }
     database.write("write to", |transaction| records.apply(transaction))
@@ -247,7 +269,7 @@ pub(super) fn recover(database: &Database) -> Result<(), StoreError> {
 /// The same for a reader of the writer's own process, of what was acknowledged.
 pub(super) fn settle(database: &Database, pending: &Pending) -> Result<(), StoreError> {
     let path = database.folder().join(FILE);
-    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| io_error("open", &path, error))?;
+    let file = File::open(&path).map_err(|error| io_error("open", &path, error))?;
     let _lock = Lock::take(&file).map_err(|error| io_error("lock", &path, error))?;
     let generation = database.read("read", |connection| Ok(generation(connection)?))?;
     let (of, acknowledged) = pending.held().acknowledged();
@@ -268,7 +290,7 @@ pub(super) fn ahead<T>(
     read: impl FnOnce(&Connection) -> Result<T, Fault>,
 ) -> Result<T, StoreError> {
     let path = database.folder().join(FILE);
-    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| io_error("open", &path, error))?;
+    let file = File::open(&path).map_err(|error| io_error("open", &path, error))?;
     let lock = Lock::take(&file).map_err(|error| io_error("lock", &path, error))?;
     database.try_out("read", |transaction| {
         let (of, acknowledged) = pending.held().acknowledged();
@@ -286,39 +308,43 @@ pub(super) fn ahead<T>(
 /// As many records as are whole.
 const ALL: u32 = u32::MAX;
 
-/// Records of one generation.
-struct Records {
-    payloads: Vec<Vec<u8>>,
+/// Acknowledged records of one generation.
+struct Records<'a> {
+    file: &'a File,
+    found: Vec<(u64, u32)>,
     generation: u64,
     path: PathBuf,
 }
 
-impl Records {
+impl<'a> Records<'a> {
     /// The first `count` of them.
-    fn read(file: &File, folder: &Path, generation: u64, count: u32) -> Result<Self, StoreError> {
+    fn read(file: &'a File, folder: &Path, generation: u64, count: u32) -> Result<Self, StoreError> {
         let path = folder.join(FILE);
-        let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
-            file.read_exact_at(&mut bytes, 0)?;
-            Ok(bytes)
+        let mut found = match record::find(file, generation).map_err(|error| io_error("read", &path, error))? {
+            Found::Records(found) => found,
+            Found::Damage(found) => return Err(StoreError::DamagedLog { path, found }),
         };
-        let bytes = read().map_err(|error| io_error("read", &path, error))?;
-        let payloads = record::payloads(&bytes, generation);
-        let payloads = payloads.map_err(|found| StoreError::DamagedLog { path: path.clone(), found })?;
-        let payloads: Vec<_> = payloads.into_iter().take(count as usize).map(<[u8]>::to_vec).collect();
-        if count != ALL && payloads.len() < count as usize {
+        if count != ALL && found.len() < count as usize {
             return Err(StoreError::DamagedLog { path, found: "a record in it is not as it was written" });
         }
-        Ok(Self { payloads, generation, path })
+        found.truncate(count as usize);
+        Ok(Self { file, found, generation, path })
+    }
+
+    /// The changes in one of them, and how their embeddings are stored.
+    fn writes(&self, record: (u64, u32), numbers: &Numbers) -> Result<(Vec<Write>, Precision), Fault> {
+        let payload = record::payload(self.file, record).ok();
+        let decoded = payload.and_then(|payload| codec::decode(&payload, numbers));
+        let nonsense = || damaged(0, format!("a record of {} makes no sense", self.path.display()));
+        decoded.ok_or_else(|| nonsense().into())
     }
 
     /// Applies all of them, and counts the generation up: they are void from this transaction on.
     fn apply(&self, transaction: &Transaction<'_>) -> Result<(), Fault> {
         let (in_use, numbers) = (SpacesInUse::default(), numbers(transaction)?);
-        for payload in &self.payloads {
-            let Some((writes, precision)) = codec::decode(payload, &numbers) else {
-                return Err(damaged(0, format!("a record of {} makes no sense", self.path.display())).into());
-            };
+        for record in &self.found {
+            // One at a time: memory is short.
+            let (writes, precision) = self.writes(*record, &numbers)?;
             let applier = Applier { transaction, in_use: &in_use, numbers: &numbers, precision };
             writes.iter().try_for_each(|write| applier.apply(write))?;
         }

@@ -252,3 +252,33 @@ fn what_is_large_goes_to_the_database_at_once_and_an_orderly_end_leaves_it_whole
     assert!(store.close().unwrap());
     assert_eq!(in_the_database(folder.path()), 101);
 }
+
+#[test]
+fn a_start_that_finds_no_room_goes_on_with_what_is_in_the_log() {
+    let folder = folder();
+    let mut store = open_redo(folder.path());
+    store.commit(&image(1)).unwrap();
+    store.commit(&[labelled(1, Some("nut"), 4)]).unwrap();
+    (2..=4).for_each(|n| store.commit(&image(n)).unwrap());
+    drop(store);
+    // As a start leaves it whose database takes nothing.
+    let redo = fs::read(folder.path().join(REDO)).unwrap();
+    let former = tempfile::tempdir().unwrap();
+    for name in ["edgetuned.db", "edgetuned.db-wal"].iter().filter(|name| folder.path().join(name).exists()) {
+        fs::copy(folder.path().join(name), former.path().join(name)).unwrap();
+    }
+    let mut store = open(former.path()).unwrap();
+    fs::write(former.path().join(REDO), redo).unwrap();
+    store.recovered = false;
+    store.keep_within(QUOTA).unwrap();
+    assert_eq!(in_the_database(former.path()), 1);
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!((snapshot.samples, snapshot.outbox.len()), (ids(4), 4));
+    assert_eq!(store.reader().unwrap().reports_after(1, 9).unwrap().len(), 3);
+    store.commit(&image(5)).unwrap();
+    assert_eq!(in_the_database(former.path()), 1);
+    store.commit(&[labelled(5, Some("gear"), 9)]).unwrap();
+    assert_eq!(in_the_database(former.path()), 5);
+    drop(store);
+    assert_eq!(open(former.path()).unwrap().snapshot().unwrap().samples, ids(5));
+}
