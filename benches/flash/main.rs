@@ -101,12 +101,15 @@ fn measure(pace: &Pace, port: u16) -> Result<(), Box<dyn Error>> {
     let before = (device.written(), device::write_bytes(daemon.id())?);
     let trace = Trace::of(daemon.id());
     let started = Instant::now();
-    let mut messages = 0;
+    let (mut messages, mut message_bytes) = (0_u32, 0);
     for index in 0..pace.images {
         let at = started + pace.every * index as u32;
         ears.listen(at);
         put(&home, &mut ears, index)?;
-        messages += ears.news().iter().filter(|message| message.topic == "prediction").count() as u64;
+        for message in ears.news().iter().filter(|message| message.topic == "prediction") {
+            messages += 1;
+            message_bytes += message.topic.len() + message.json.to_string().len();
+        }
     }
     // What is written later for these images counts, too.
     ears.listen(started + pace.every * pace.images as u32 + Duration::from_secs(2));
@@ -117,7 +120,7 @@ fn measure(pace: &Pace, port: u16) -> Result<(), Box<dyn Error>> {
     let closed = device.written();
 
     let n = pace.images as f64;
-    let worth = Worth::of(&home.state(), pace.images)?;
+    let worth = Worth::of(&home.state(), pace.images, message_bytes as f64 / f64::from(messages))?;
     println!(
         "{}: {} images, one every {:?}{}, {messages} predictions heard",
         pace.name,

@@ -12,19 +12,18 @@ use edgetuned::store::{OpenOptions, Precision, SpacesInUse, Store};
 use edgetuned::words::{Origin, SampleId, TaskId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 
-/// Bytes of the message that reports a prediction, without a head; it is in no table when it was delivered.
-const MESSAGE: f64 = 400.0;
-
 /// An image's values in the tables, on average.
 pub struct Worth {
     embedding: f64,
     rows: f64,
+    /// That reports the prediction; it is in no table when it was delivered.
+    message: f64,
     thumbnail: f64,
 }
 
 impl Worth {
     /// Of the samples that came last into the store of a daemon that has ended.
-    pub fn of(folder: &Path, images: u64) -> Result<Self, Box<dyn Error>> {
+    pub fn of(folder: &Path, images: u64, message: f64) -> Result<Self, Box<dyn Error>> {
         let connection =
             Connection::open_with_flags(folder.join("edgetuned.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mean = |sql: &str| -> Result<f64, Box<dyn Error>> {
@@ -42,21 +41,22 @@ impl Worth {
         Ok(Self {
             embedding: mean(embedding)?,
             rows: mean(samples)? + mean(looks)? + mean(files)?,
+            message,
             thumbnail: mean(thumbnail)?,
         })
     }
 
     /// All of them.
     pub fn bytes(&self) -> f64 {
-        self.embedding + self.rows + self.thumbnail + MESSAGE
+        self.embedding + self.rows + self.message + self.thumbnail
     }
 }
 
 impl fmt::Display for Worth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { embedding, rows, thumbnail } = self;
+        let Self { embedding, rows, message, thumbnail } = self;
         let all = self.bytes();
-        write!(f, "{all:.0} bytes an image: embedding {embedding:.0}, rows {rows:.0}, message {MESSAGE:.0}, ")?;
+        write!(f, "{all:.0} bytes an image: embedding {embedding:.0}, rows {rows:.0}, message {message:.0}, ")?;
         write!(f, "thumbnail {thumbnail:.0}")
     }
 }
