@@ -97,7 +97,13 @@ impl Reader {
     /// Whether this file need not be read again: its disposition at this stamp is known and, if it is a sample, so are the
     /// embeddings through which tasks look at it now.
     pub fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
-        self.read_about(About::Path(path), |connection| {
+        // Listings ask this of every file, again and again.
+        let held = self.pending.held().file_is_known(path, stamp);
+        if let Some(known) = held {
+            return Ok(known);
+        }
+        let about = if self.pending.held().has_file(path) { About::All } else { About::Settled };
+        self.read_about(about, |connection| {
             let tasks: Vec<String> = self.in_use.tasks().map(|task| format!("'{task}'")).collect();
             let now = |task| Ok(format!(" WHEN '{task}' THEN {}", looked(connection, &self.in_use, task)?.space));
             let now: String = self.in_use.tasks().map(now).collect::<Result<_, Fault>>()?;
@@ -126,7 +132,11 @@ impl Reader {
 
     /// Whether the sample of this file was evicted or forgotten, and the file is as it was then.
     pub fn file_was_let_go(&self, path: &Path, stamp: FileStamp) -> Result<bool, StoreError> {
-        self.read_about(About::Path(path), |connection| {
+        // What the log has of a file came after that.
+        if self.pending.held().has_file(path) {
+            return Ok(false);
+        }
+        self.read_about(About::Settled, |connection| {
             let mut find = connection.prepare_cached(
                 "SELECT 1 FROM files
                  WHERE path = ?1 AND evicted = 1 AND size = ?2 AND mtime_ns = ?3 AND ctime_ns IN (0, ?4)",

@@ -3,11 +3,11 @@
 //! A reader that asks about something in the log has the log brought into the database first; the outbox is read with
 //! what the log has of it. So nobody sees less than was committed, and most reads need no write.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::engine::{FileDisposition, OutboxMessage, Write};
+use crate::engine::{FileDisposition, FileStamp, NewSample, OutboxMessage, Write};
 use crate::words::SampleId;
 
 /// Shared by the writer and the readers of one process.
@@ -26,7 +26,9 @@ pub(in crate::store) struct Held {
     alters: bool,
     added: HashSet<SampleId>,
     samples: HashSet<SampleId>,
-    paths: HashSet<PathBuf>,
+    /// Of these, the ones that came with an embedding for every task that looks at them.
+    whole: HashSet<SampleId>,
+    files: HashMap<PathBuf, (FileStamp, Option<SampleId>)>,
     messages: BTreeMap<u64, OutboxMessage>,
     /// Messages of the database that were delivered or dropped.
     gone: BTreeSet<u64>,
@@ -41,8 +43,6 @@ pub(in crate::store) enum About<'a> {
     Labelled,
     /// These samples and no others.
     Samples(&'a [SampleId]),
-    /// The file at this path and no other.
-    Path(&'a Path),
     /// What the redo log never holds, or what may be a little behind.
     Settled,
 }
@@ -59,7 +59,6 @@ impl Pending {
             About::All => held.rows,
             About::Labelled => held.alters,
             About::Samples(ids) => ids.iter().any(|id| held.samples.contains(id)),
-            About::Path(path) => held.paths.contains(path),
             About::Settled => false,
         }
     }
@@ -81,16 +80,21 @@ impl Held {
                 Write::Sample(sample) => {
                     self.samples.insert(sample.id);
                     self.added.insert(sample.id);
+                    if is_whole(sample) {
+                        self.whole.insert(sample.id);
+                    }
                 }
                 Write::Embedding { id, .. } | Write::Look { id, .. } | Write::Thumbnail { id, .. } => {
                     self.samples.insert(*id);
                     self.alters |= !self.added.contains(id);
-                }
-                Write::File { path, fate, .. } => {
-                    self.paths.insert(path.clone());
-                    if let FileDisposition::Sample(id) = fate {
-                        self.samples.insert(*id);
+                    if matches!(write, Write::Look { .. }) {
+                        self.whole.remove(id);
                     }
+                }
+                Write::File { path, stamp, fate } => {
+                    let image = if let FileDisposition::Sample(id) = fate { Some(*id) } else { None };
+                    self.samples.extend(image);
+                    self.files.insert(path.clone(), (*stamp, image));
                 }
                 Write::Outbox(message) => {
                     self.messages.insert(message.seq, message.clone());
@@ -108,6 +112,21 @@ impl Held {
     /// The database has all of it.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether the file at `path` need not be read again as it is now, as [`super::super::Reader::file_is_known`] has it;
+    /// `None` where the log does not know it, or not enough of it.
+    pub(in crate::store) fn file_is_known(&self, path: &Path, stamp: FileStamp) -> Option<bool> {
+        let (held, image) = self.files.get(path)?;
+        let is_it = held.size == stamp.size
+            && held.mtime_ns == stamp.mtime_ns
+            && (held.ctime_ns == 0 || held.ctime_ns == stamp.ctime_ns);
+        if is_it && image.is_some_and(|id| !self.whole.contains(&id)) { None } else { Some(is_it) }
+    }
+
+    /// Whether the log has the file at `path`.
+    pub(in crate::store) fn has_file(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
     }
 
     pub(super) fn holds(&self, id: &SampleId) -> bool {
@@ -139,4 +158,8 @@ impl Held {
         let stored = stored.iter().filter(|seq| !self.gone.contains(seq)).max();
         stored.max(self.messages.keys().next_back()).copied().unwrap_or(0)
     }
+}
+
+fn is_whole(sample: &NewSample) -> bool {
+    sample.looks.iter().all(|look| sample.embeddings.iter().any(|(space, _)| *space == look.space))
 }

@@ -97,7 +97,12 @@ fn readers_see_what_is_only_in_the_log() {
     assert_eq!(reader.embedding(&id(5), &space("a")).unwrap(), Some(embedding(5)));
     assert_eq!(in_the_database(folder.path()), 5, "this does");
     store.commit(&image(7)).unwrap();
-    assert!(reader.file_is_known(&path(7), stamp(7)).unwrap());
+    store.commit(&[Write::File { path: path(9), stamp: stamp(9), fate: FileDisposition::Sample(id(2)) }]).unwrap();
+    assert!(reader.file_is_known(&path(7), stamp(7)).unwrap() && !reader.file_is_known(&path(7), stamp(8)).unwrap());
+    assert!(!reader.file_was_let_go(&path(7), stamp(7)).unwrap());
+    assert_eq!(in_the_database(folder.path()), 5, "a listing needs nothing in the database");
+    assert!(reader.file_is_known(&path(9), stamp(9)).unwrap());
+    assert_eq!(in_the_database(folder.path()), 6, "where the log does not know enough it does");
     assert_eq!(seqs(reader.reports_after(0, 9).unwrap()), [2, 3, 5, 6, 7]);
     store.commit(&image(8)).unwrap();
     assert_eq!(store.snapshot().unwrap().samples.len(), 7);
