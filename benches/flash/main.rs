@@ -77,7 +77,8 @@ impl Pace {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if words.is_empty() {
-        words = ["stream", "slow", "stream-bare", "slow-bare", "stream-filled", "slow-filled"].map(str::to_owned).into();
+        words =
+            ["stream", "slow", "stream-bare", "slow-bare", "stream-filled", "slow-filled"].map(str::to_owned).into();
     }
     for word in words {
         let pace = Pace::parse(&word).ok_or_else(|| format!("{word} is no part; parts are stream and slow"))?;
@@ -100,7 +101,7 @@ fn measure(pace: &Pace, port: u16) -> Result<(), Box<dyn Error>> {
     ears.wait("status", "online", |status| status == "online");
     // The first image makes what every later one finds, and the first start what it finds to be done.
     put(&home, &mut ears, u64::MAX >> 32)?;
-    daemon.stop(Duration::from_secs(60));
+    daemon.stop(Duration::from_mins(1));
     ears.forget();
     let mut daemon = home.start();
     ears.wait("status", "online", |status| status == "online");

@@ -71,7 +71,7 @@ impl Split {
             file.writes += 1;
             // The count that was asked for: the result may be on another line.
             let asked = rest.rsplit_once('=').map_or(rest, |(asked, _)| asked);
-            let numbers = asked.split(", ").skip(2).next()?;
+            let numbers = asked.split(", ").nth(2)?;
             file.bytes += numbers.trim_end_matches([' ', ')', '<', '.']).split(')').next()?.parse::<u64>().ok()?;
         }
         Some(())

@@ -24,8 +24,7 @@ pub struct Worth {
 impl Worth {
     /// Of the samples that came last into the store of a daemon that has ended.
     pub fn of(folder: &Path, images: u64, message: f64) -> Result<Self, Box<dyn Error>> {
-        let connection =
-            Connection::open_with_flags(folder.join("edgetuned.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = Connection::open_with_flags(folder.join("edgetuned.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mean = |sql: &str| -> Result<f64, Box<dyn Error>> {
             let newest = format!("(SELECT * FROM samples ORDER BY number DESC LIMIT {images}) AS samples");
             let sum: f64 = connection.query_row(&sql.replace("newest", &newest), [], |row| row.get(0))?;
@@ -34,7 +33,8 @@ impl Worth {
         let embedding = "SELECT total(length(vector)) FROM newest JOIN embeddings USING (image)";
         // A number has eight bytes, whatever SQLite makes of it.
         let samples = "SELECT total(length(samples.image) + length(burst) + length(path) + 16) FROM newest";
-        let looks = "SELECT total(16 + coalesce(length(predicted) + 16, 0)) FROM newest JOIN task_samples ON sample = number";
+        let looks =
+            "SELECT total(16 + coalesce(length(predicted) + 16, 0)) FROM newest JOIN task_samples ON sample = number";
         let files = "SELECT total(length(files.path) + 24 + length(files.image))
                      FROM newest JOIN files ON files.image = samples.image";
         let thumbnail = "SELECT total(length(jpeg)) FROM newest JOIN thumbnails ON sample = number";

@@ -349,7 +349,12 @@ impl<'a> Wiring<'a> {
         let outbox = Arc::new(Mutex::new(self.store.reader()?));
         let events = self.process.events.clone();
         let frames = Arc::clone(&self.process.slots);
-        let handle = mqtt::spawn(settings.clone(), Box::new(StoreOutbox(Arc::clone(&outbox))), move |event| events.send(event), frames);
+        let handle = mqtt::spawn(
+            settings.clone(),
+            Box::new(StoreOutbox(Arc::clone(&outbox))),
+            move |event| events.send(event),
+            frames,
+        );
         Ok(Some(Link { settings, handle: handle.map_err(RunError::Thread)?, outbox }))
     }
 

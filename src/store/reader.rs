@@ -239,7 +239,9 @@ impl Reader {
 
     /// The head of this version of a task.
     pub fn head(&self, task: &TaskId, version: u64) -> Result<Option<StoredHead>, StoreError> {
-        self.read_about(About::Settled, |connection| one_head(connection, "task = ?1 AND version = ?2", params![task, version]))
+        self.read_about(About::Settled, |connection| {
+            one_head(connection, "task = ?1 AND version = ?2", params![task, version])
+        })
     }
 
     /// The head of a task that is in service, whatever its space.

@@ -228,7 +228,10 @@ fn a_store_that_does_not_sync_its_log_is_caught() {
 #[test]
 fn a_redo_log_that_is_not_synced_is_caught() {
     let forgets = |op: &Op| matches!(op, Op::Sync { path } if path.ends_with("edgetuned.redo"));
-    caught(&Planted { forgets: Some(forgets), redo: true, ..Planted::default() }, "as they were acknowledged, or half so");
+    caught(
+        &Planted { forgets: Some(forgets), redo: true, ..Planted::default() },
+        "as they were acknowledged, or half so",
+    );
 }
 
 #[test]

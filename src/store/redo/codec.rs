@@ -9,9 +9,7 @@ use std::path::PathBuf;
 
 use super::super::columns::{decode_vector, encode_vector, path_bytes};
 use crate::engine::{FileDisposition, FileStamp, Look, NewSample, OutboxMessage, Predicted, Write};
-use crate::words::{
-    Digest, EmbeddingSpace, Label, Origin, Precision, SampleId, SourceId, TaskId, Timestamp,
-};
+use crate::words::{Digest, EmbeddingSpace, Label, Origin, Precision, SampleId, SourceId, TaskId, Timestamp};
 
 /// Spaces with their numbers in the database.
 pub(in crate::store) type Numbers = [(EmbeddingSpace, i64)];
@@ -228,16 +226,15 @@ impl<'a> Decoder<'a> {
 
     fn sample(&mut self) -> Option<NewSample> {
         let id = self.id()?;
-        let origin = if self.flag()? {
-            Origin::File(self.path()?)
-        } else {
-            Origin::Source(SourceId::new(self.text()?).ok()?)
-        };
+        let origin =
+            if self.flag()? { Origin::File(self.path()?) } else { Origin::Source(SourceId::new(self.text()?).ok()?) };
         let (bytes, arrived_at) = (self.count()?, Timestamp(self.number()?));
         let embeddings = (0..self.count()?).map(|_| self.embedding()).collect::<Option<_>>()?;
         let group = self.id()?;
         let looks = (0..self.count()?).map(|_| self.look()).collect::<Option<_>>()?;
-        let (thumbnail, picture) = (self.blob()?, self.blob()?);
+        let (mut thumbnail, mut picture) = (None, None);
+        self.blob(&mut thumbnail)?;
+        self.blob(&mut picture)?;
         Some(NewSample { id, origin, bytes, arrived_at, embeddings, group, looks, thumbnail, picture })
     }
 
@@ -245,7 +242,7 @@ impl<'a> Decoder<'a> {
         let (task, space) = (self.task()?, self.space()?);
         let predicted = if self.flag()? {
             let label = Label::new(self.text()?).ok()?;
-            let probability = f32::from_le_bytes(*self.take(4)?.as_array()?);
+            let probability = f32::from_le_bytes(self.take(4)?.try_into().ok()?);
             Some(Predicted { label, probability, head: self.count()? })
         } else {
             None
@@ -280,7 +277,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn number(&mut self) -> Option<i64> {
-        Some(i64::from_le_bytes(*self.take(8)?.as_array()?))
+        Some(i64::from_le_bytes(self.take(8)?.try_into().ok()?))
     }
 
     fn count(&mut self) -> Option<u64> {
@@ -288,16 +285,20 @@ impl<'a> Decoder<'a> {
     }
 
     fn id(&mut self) -> Option<SampleId> {
-        Some(SampleId(Digest(*self.take(32)?.as_array()?)))
+        Some(SampleId(Digest(self.take(32)?.try_into().ok()?)))
     }
 
     fn block(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(*self.take(4)?.as_array()?);
+        let length = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
         self.take(usize::try_from(length).ok()?)
     }
 
-    fn blob(&mut self) -> Option<Option<Vec<u8>>> {
-        if self.flag()? { self.block().map(|bytes| Some(bytes.to_vec())) } else { Some(None) }
+    /// Bytes that may be missing.
+    fn blob(&mut self, into: &mut Option<Vec<u8>>) -> Option<()> {
+        if self.flag()? {
+            *into = Some(self.block()?.to_vec());
+        }
+        Some(())
     }
 
     fn text(&mut self) -> Option<&'a str> {

@@ -99,10 +99,8 @@ impl Held {
                 Write::Outbox(message) => {
                     self.messages.insert(message.seq, message.clone());
                 }
-                Write::DeleteMessage { seq } => {
-                    if self.messages.remove(seq).is_none() {
-                        self.gone.insert(*seq);
-                    }
+                Write::DeleteMessage { seq } if self.messages.remove(seq).is_none() => {
+                    self.gone.insert(*seq);
                 }
                 _ => {}
             }
