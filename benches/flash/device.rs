@@ -23,8 +23,8 @@ struct Mounted {
 
 impl Device {
     /// Mounts one at `folder`, which is made.
-    pub fn under(folder: &Path, lazytime: bool) -> Self {
-        let mounted = mount(folder, if lazytime { "loop,noatime,lazytime" } else { "loop,noatime" });
+    pub fn under(folder: &Path) -> Self {
+        let mounted = mount(folder);
         if let Err(why) = &mounted {
             println!("no device of its own, only the process is measured: {why}");
         }
@@ -57,14 +57,14 @@ impl Drop for Device {
     }
 }
 
-fn mount(at: &Path, options: &str) -> Result<Mounted, Box<dyn Error>> {
+fn mount(at: &Path) -> Result<Mounted, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("ext4");
     File::create(&image)?.set_len(512 << 20)?;
     // Nothing is made later, in the background.
     run(Command::new("mkfs.ext4").args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg(&image))?;
     fs::create_dir_all(at)?;
-    run(Command::new("mount").args(["-o", options]).arg(&image).arg(at))?;
+    run(Command::new("mount").args(["-o", "loop,noatime"]).arg(&image).arg(at))?;
     let source = Command::new("findmnt").args(["-n", "-o", "SOURCE"]).arg(at).output()?;
     let source = String::from_utf8(source.stdout)?;
     let name = source.trim().trim_start_matches("/dev/").to_owned();

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench flash [-- PART…]` needs mosquitto, and takes a part's name or `name=IMAGESxSECONDS`. Parts are
 //! `stream`, five images a second for two minutes; `slow`, one every ten seconds for ten minutes; both once more with
-//! `-bare`, without thumbnails, and `-filled`, into a store of 20,000 samples; `-lazytime` mounts with that option. The daemon is the built program with
+//! `-bare`, without thumbnails, and `-filled`, into a store of 20,000 samples. The daemon is the built program with
 //! backbone `photo`, pictures are of the synthetic camera, 320 x 240.
 //!
 //! The state folder is an ext4 file system of its own on a loop device where this process may mount: sectors that were
@@ -47,8 +47,6 @@ struct Pace {
     thumbnails: bool,
     /// Samples that are stored before.
     filled: u64,
-    /// Whether the file system writes times of files only now and then.
-    lazytime: bool,
     /// How many times the bytes that are worth keeping may be written.
     bar: f64,
 }
@@ -68,7 +66,6 @@ impl Pace {
             every: Duration::from_secs_f64(seconds),
             thumbnails: !is("bare"),
             filled: if is("filled") { 20_000 } else { 0 },
-            lazytime: is("lazytime"),
             bar,
         })
     }
@@ -92,7 +89,7 @@ fn measure(pace: &Pace, port: u16) -> Result<(), Box<dyn Error>> {
     let program = std::env::var(PROGRAM).unwrap_or_else(|_| env!("CARGO_BIN_EXE_edgetuned").to_owned());
     let home = Home::new(&program, port, "training: { schedule: null }\nbackbone: { model: photo }");
     home.configure(&format!("store: {{ thumbnails: {} }}", pace.thumbnails));
-    let device = Device::under(&home.state(), pace.lazytime);
+    let device = Device::under(&home.state());
     if pace.filled > 0 {
         worth::fill(&home.state(), pace.filled, pace.thumbnails)?;
     }

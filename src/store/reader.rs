@@ -1,5 +1,7 @@
 //! Read access for worker threads and offline commands; what is stored of heads.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -160,7 +162,9 @@ impl Reader {
         let place = path_bytes(place).strip_suffix(b"/").unwrap_or(path_bytes(place));
         // What is below begins with the place and a slash, and the next byte after that is "0".
         let [first, end] = [b'/', b'0'].map(|last| [place, &[last]].concat());
-        self.read(|connection| {
+        // Listings ask this, too.
+        let held = self.pending.held().files_below(Path::new(OsStr::from_bytes(place)), after);
+        let stored: Vec<PathBuf> = self.read_about(About::Settled, |connection| {
             let mut find = connection.prepare_cached(
                 "SELECT path FROM files WHERE path >= ?1 AND path < ?3 AND path > ?4 AND (path = ?1 OR path > ?2)
                  ORDER BY path LIMIT ?5",
@@ -169,7 +173,13 @@ impl Reader {
                 row.get(0).map(|PathBytes(path)| path)
             })?;
             Ok(paths.collect::<Result<_, _>>()?)
-        })
+        })?;
+        // Those beyond what was read of the database come with the next part.
+        let mut all: Vec<PathBuf> = stored.into_iter().chain(held).collect();
+        all.sort_unstable_by(|one, other| path_bytes(one).cmp(path_bytes(other)));
+        all.dedup();
+        all.truncate(limit);
+        Ok(all)
     }
 
     /// The last `limit` samples to arrive that have an embedding in this space, oldest first.

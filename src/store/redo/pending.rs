@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::super::columns::path_bytes;
 use crate::engine::{FileDisposition, FileStamp, NewSample, OutboxMessage, Write};
 use crate::words::SampleId;
 
@@ -120,6 +121,12 @@ impl Held {
             && held.mtime_ns == stamp.mtime_ns
             && (held.ctime_ns == 0 || held.ctime_ns == stamp.ctime_ns);
         if is_it && image.is_some_and(|id| !self.whole.contains(&id)) { None } else { Some(is_it) }
+    }
+
+    /// The files in the log at `place` or below it after `after`, which the database may have as well.
+    pub(in crate::store) fn files_below(&self, place: &Path, after: &Path) -> BTreeSet<PathBuf> {
+        let is_meant = |path: &&PathBuf| path.starts_with(place) && path_bytes(path) > path_bytes(after);
+        self.files.keys().filter(is_meant).cloned().collect()
     }
 
     /// Whether the log has the file at `path`.

@@ -100,6 +100,11 @@ fn readers_see_what_is_only_in_the_log() {
     store.commit(&[Write::File { path: path(9), stamp: stamp(9), fate: FileDisposition::Sample(id(2)) }]).unwrap();
     assert!(reader.file_is_known(&path(7), stamp(7)).unwrap() && !reader.file_is_known(&path(7), stamp(8)).unwrap());
     assert!(!reader.file_was_let_go(&path(7), stamp(7)).unwrap());
+    let camera = Path::new("/srv/camera");
+    let below = |after: u64, limit| reader.files_below(camera, &path(after), limit).unwrap();
+    assert_eq!(below(3, 9), [path(4), path(5), path(6), path(7), path(9)]);
+    assert_eq!(below(5, 2), [path(6), path(7)]);
+    assert_eq!(reader.files_below(Path::new("/srv/camera2"), Path::new(""), 9).unwrap(), [] as [PathBuf; 0]);
     assert_eq!(in_the_database(folder.path()), 5, "a listing needs nothing in the database");
     assert!(reader.file_is_known(&path(9), stamp(9)).unwrap());
     assert_eq!(in_the_database(folder.path()), 6, "where the log does not know enough it does");
