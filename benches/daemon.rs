@@ -3,6 +3,8 @@
 //! `cargo bench --bench daemon` needs mosquitto. It measures the bundled default backbone and, where `../shared/data`
 //! is beside the checkout, `MobileNetV2` fp32; pictures are of the synthetic camera, 640 x 480. The memory is compared
 //! with that of a process that only opens the backbone and embeds one picture: this program again, started by itself.
+//!
+//! `-- idle` measures what a daemon costs at which nothing happens, with a broker and without one, and nothing else.
 
 #[allow(dead_code, reason = "shared with the examples, which use other parts of it")]
 #[path = "../tests/support/camera/mod.rs"]
@@ -34,10 +36,16 @@ use mosquitto::Mosquitto;
 const PROBE: &str = "EDGETUNED_BENCH_PROBE";
 const SINGLE: u64 = 200;
 const STREAM: u64 = 1_000;
+/// What is said once comes within this time after a start.
+const SETTLED: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_mins(2);
 
 fn main() -> Result<(), Box<dyn Error>> {
     if let Ok(model) = std::env::var(PROBE) {
         return probe(&model);
+    }
+    if std::env::args().any(|argument| argument == "idle") {
+        return idle();
     }
     let folder = tempfile::tempdir()?;
     let mut models = vec!["default".to_owned()];
@@ -111,6 +119,30 @@ fn measure(model: &str, port: u16) -> Result<(), Box<dyn Error>> {
         mib(alone),
         whole / alone
     );
+    Ok(())
+}
+
+/// Wake-ups and processor time of a daemon at which nothing happens.
+fn idle() -> Result<(), Box<dyn Error>> {
+    let Some(broker) = Mosquitto::start() else { return Ok(()) };
+    let more = "training: { schedule: null }\nbackbone: { model: tiny-test }\nhttp: { listen: null }";
+    let homes = [0, 1].map(|_| Home::new(env!("CARGO_BIN_EXE_edgetuned"), broker.port, more));
+    homes[1].configure("mqtt: { url: null }");
+    let mut ears = Listener::new(broker.port);
+    let daemons = homes.each_ref().map(Home::start);
+    ears.wait("status", "online", |status| status == "online");
+    drop(ears);
+    std::thread::sleep(SETTLED);
+    let now = || daemons.each_ref().map(|daemon| (daemon.wake_ups(), daemon.cpu_seconds()));
+    let before = now();
+    std::thread::sleep(IDLE);
+    for (what, (before, after)) in ["with a broker", "without one"].into_iter().zip(before.into_iter().zip(now())) {
+        let wake_ups = (after.0 - before.0) as f64 / IDLE.as_secs_f64();
+        let processor = (after.1 - before.1) * 1e3 * 60.0 / IDLE.as_secs_f64();
+        println!(
+            "idle {what}: {wake_ups:.2} wake-ups a second (bar: 0.5), {processor:.0} ms of processor time a minute"
+        );
+    }
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! What a door costs at which nobody is: memory and wake-ups, beside a daemon without one.
 
-use std::fs;
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +21,7 @@ pub fn measure(bars: &mut Bars) {
     let doors = ["null".to_owned(), format!("127.0.0.1:{port}")];
     let started: Vec<(Home, Daemon)> = doors.iter().map(|door| settled(door, &picture)).collect();
     thread::sleep(SETTLED);
-    let woken = || started.iter().map(|(_, daemon)| wake_ups(daemon.id())).collect::<Vec<_>>();
+    let woken = || started.iter().map(|(_, daemon)| daemon.wake_ups()).collect::<Vec<_>>();
     let before = woken();
     thread::sleep(IDLE);
     let woken: Vec<f64> = woken().iter().zip(&before).map(|(now, before)| (now - before) as f64).collect();
@@ -60,14 +59,4 @@ pub fn stored(home: &Home, count: u64) {
         assert!(Instant::now() < until, "{count} images are not stored");
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// How often its threads have given the processor away of their own accord, each time to be woken again.
-fn wake_ups(process: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap().map(Result::unwrap);
-    let counts = threads.filter_map(|thread| {
-        let status = fs::read_to_string(thread.path().join("status")).ok()?;
-        status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
-    });
-    counts.sum()
 }

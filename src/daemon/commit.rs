@@ -103,6 +103,11 @@ impl Committer {
         self.store.reader()
     }
 
+    /// Whether changes wait for a later commit.
+    pub(super) fn waits(&self) -> bool {
+        !self.delivered.writes.is_empty() || self.unstored.is_some()
+    }
+
     /// Makes the changes durable and returns what can be done now, in order. Predictions that cannot be stored go to
     /// `publish`, as the engine sends those that come later; it returns false where the broker is not there, and they
     /// wait like all other changes.

@@ -316,6 +316,11 @@ impl Runtime {
         Ok(record.ok())
     }
 
+    /// Whether ticks have to come every second: something waits for the next commit, or somebody scrapes.
+    pub fn has_times(&self) -> bool {
+        self.committer.waits() || self.process.metrics.are_scraped()
+    }
+
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
         let counts = self.reader.counts()?;

@@ -44,6 +44,7 @@ mod tests;
 mod write;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use context::{Ages, DoubtedTimes};
 pub use event::{
@@ -211,6 +212,13 @@ impl Engine {
     /// Whether a file or a frame is waited for, so that ticks have to come often.
     pub fn waits_for_files(&self) -> bool {
         self.files.waiting() > 0 || self.sources.is_busy()
+    }
+
+    /// What falls due next by time alone, where that is not within seconds, so that ticks may come rarely: nothing is waited
+    /// for, the store takes changes, and no source and no state has times of its own.
+    pub fn sleeps_until(&self) -> Option<Duration> {
+        let is_busy = self.context.has_times() || self.waits_for_files() || self.labels.are_busy();
+        (!is_busy).then(|| self.messages.health_due())
     }
 
     /// Takes in one event and returns what to do, in order.

@@ -19,6 +19,10 @@ use super::lister::WorkQueue;
 use super::{Emit, Poll, Root};
 use crate::engine::{Event, FolderHealth, WatchEvent, WatchState};
 
+/// How many times less often than a polled folder is listed, the mounts around one are looked at whose changes the kernel
+/// reports.
+const UNCHANGED: u32 = 5;
+
 /// A watched folder and how changes in it are noticed.
 pub(super) struct FolderWatch {
     pub(super) root: Root,
@@ -102,6 +106,9 @@ impl FolderWatch {
                 Check::Unusable
             }
         };
+        if found == Check::Unchanged && self.remote.is_empty() {
+            self.due += poll * (UNCHANGED - 1);
+        }
         self.report(poll, emit);
         found
     }

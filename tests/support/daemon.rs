@@ -176,6 +176,16 @@ impl Daemon {
         ticks as f64 / 100.0
     }
 
+    /// How often its threads have given the processor away of their own accord, each time to be woken again.
+    pub fn wake_ups(&self) -> u64 {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let counts = threads.filter_map(|thread| {
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse::<u64>().ok())
+        });
+        counts.sum()
+    }
+
     fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + within;
         while Instant::now() < until {

@@ -42,6 +42,8 @@ const TRAINING_BUCKETS: [f64; 3] = [1.0, 10.0, 100.0];
 const HTTP_BUCKETS: [f64; 3] = [0.01, 0.1, 1.0];
 /// Messages whose way to the broker is timed; of more that wait, the latest.
 const TIMED: usize = 1_024;
+/// Scrapes that are further apart are single ones.
+const SCRAPES: Duration = Duration::from_mins(2);
 /// Where a request went that met no route, or was refused before.
 const NO_ROUTE: &str = "other";
 
@@ -60,6 +62,8 @@ pub(crate) struct Metrics {
     /// When each message was put into the outbox, by number.
     spooled: Mutex<BTreeMap<u64, Instant>>,
     counts: Mutex<Counts>,
+    /// When the last scrape was.
+    scraped: Mutex<Option<Instant>>,
 }
 
 /// What a scrape takes a copy of.
@@ -115,6 +119,7 @@ impl Metrics {
             answers: histograms(&registry, &families::ANSWERS, &HTTP_BUCKETS),
             spooled: Mutex::default(),
             counts: Mutex::default(),
+            scraped: Mutex::default(),
             registry,
         }
     }
@@ -122,6 +127,11 @@ impl Metrics {
     /// The workers whose heartbeats count from now on.
     pub fn supervise(&self, heartbeats: Heartbeats) {
         self.counts().heartbeats = heartbeats;
+    }
+
+    /// Whether somebody scrapes regularly, who is to find fresh figures.
+    pub fn are_scraped(&self) -> bool {
+        lock(&self.scraped).is_some_and(|at| at.elapsed() < SCRAPES)
     }
 
     /// How everything is now.
@@ -288,6 +298,7 @@ impl crate::ports::Metrics for Metrics {
     }
 
     fn text(&self, watchers: usize) -> String {
+        *lock(&self.scraped) = Some(Instant::now());
         self.scrape(watchers)
     }
 }

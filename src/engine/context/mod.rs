@@ -55,6 +55,12 @@ impl Carried {
 }
 
 impl Context {
+    /// Whether something has a time of seconds or less: a source, a state, a store that refuses changes.
+    pub fn has_times(&self) -> bool {
+        let Settings { sources, tasks, .. } = &self.settings;
+        !sources.is_empty() || tasks.iter().any(|task| task.state.is_some()) || self.outage.is_active()
+    }
+
     pub fn new(settings: Settings, clock: WallClock) -> Self {
         Self {
             settings,

@@ -48,6 +48,10 @@ struct Doubt {
 }
 
 impl Doubts {
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
     pub fn new(judged_under: Option<ClassFolders>) -> Self {
         Self { judged_under, ..Self::default() }
     }

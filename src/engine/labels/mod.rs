@@ -180,6 +180,11 @@ impl Labels {
         }
     }
 
+    /// Whether images' class by folder is to be judged anew.
+    pub fn are_busy(&self) -> bool {
+        self.sheets.values().any(|sheet| !sheet.doubts.is_empty())
+    }
+
     /// The files of these images were looked at, and those that are gone were reported before.
     pub fn files_checked(&mut self, cx: &mut Cx<'_>, images: &[SampleId]) {
         for (task, sheet) in &mut self.sheets {

@@ -17,6 +17,7 @@ mod systemd_status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
+use std::time::Duration;
 
 use super::event::SystemMetrics;
 use super::settings::Settings;
@@ -151,6 +152,11 @@ impl Messages {
     /// Whether the broker is connected.
     pub fn is_connected(&self) -> bool {
         self.reports.connected
+    }
+
+    /// When `health` is published next, if no count changes before.
+    pub fn health_due(&self) -> Duration {
+        self.reports.health_at + reports::HEALTH_EVERY
     }
 
     /// Whether the clock follows a time server, where the kernel reports it.

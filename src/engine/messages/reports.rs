@@ -27,7 +27,7 @@ const IMAGE: &str = "image";
 /// for a time in which nothing can be stored: nine hours at five images a second.
 const SEQ_BLOCK: u64 = 1_000_000;
 /// `health` is published this often, and on change.
-const HEALTH_EVERY: Duration = Duration::from_secs(30);
+pub(super) const HEALTH_EVERY: Duration = Duration::from_secs(30);
 /// But not more often than this.
 const HEALTH_MIN: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ pub(super) struct Reports {
     latest_result: BTreeMap<TaskId, TrainResult>,
     /// The tasks as they were announced to Home Assistant last.
     announced: Vec<AnnouncedTask>,
-    health_at: Duration,
+    pub(super) health_at: Duration,
     health_said: Option<HealthFigures>,
     pub metrics: SystemMetrics,
     pub images_total: u64,

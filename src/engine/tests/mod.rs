@@ -14,6 +14,7 @@ mod importing;
 mod kept_reports;
 mod left_out;
 mod requests;
+mod sleeping;
 mod sources;
 mod storage_outage;
 mod task_states;
