@@ -219,6 +219,9 @@ impl Engine {
     fn tick_of_what_is_stored(&mut self, now: Now) {
         let cx = &mut Cx::new(now, &mut self.messages, &mut self.context);
         self.models.tick(cx);
+        if self.labels.are_going() {
+            self.labels.evict_some(cx);
+        }
         self.labels.look_at_doubts(cx);
         self.labels.ask_when_due(cx);
         self.hand_out_facts(now);

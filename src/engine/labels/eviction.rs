@@ -9,7 +9,7 @@
 //! Which ones are evicted is computed in the shell by [`crate::eval::budget::evict`], whose reasons these are; here it
 //! is decided when, and nothing is evicted that changed in the meantime.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::context::Cx;
 use super::super::event::EvictionCandidate;
@@ -24,6 +24,9 @@ use crate::words::{Component, Label, SampleId, TaskId};
 /// One part in so many of the quota is freed at a time, so that it is not done for every image.
 const SLACK_ONE_OF: u64 = 20;
 
+/// Samples that are deleted in one commit; what was found beyond them goes with the next ticks, so that no image waits for long.
+const AT_ONCE: usize = 500;
+
 fn slack(quota: u64) -> u64 {
     quota.div_ceil(SLACK_ONE_OF)
 }
@@ -36,6 +39,9 @@ type Holdings = (usize, usize, u64);
 pub(super) struct Eviction {
     /// The holdings when samples began to be looked for.
     running: Option<Holdings>,
+    /// What was found and is still to go, and how many went.
+    going: VecDeque<EvictionCandidate>,
+    gone: BTreeMap<Why, u64>,
     /// The holdings of which nothing could be evicted. Until they change no search is made.
     exhausted: Option<Holdings>,
     /// Verdicts after which more labels are in the statistics, and their samples may go.
@@ -124,16 +130,35 @@ impl Labels {
 
     /// Drops what was found and still is as it was.
     pub fn evict(&mut self, cx: &mut Cx<'_>, found: Vec<EvictionCandidate>) {
-        let searched = self.eviction.running.take().unwrap_or_else(|| self.holdings());
-        let mut counts: BTreeMap<Why, u64> = BTreeMap::new();
-        for EvictionCandidate { id, labels, why } in found {
+        self.eviction.going = found.into();
+        self.evict_some(cx);
+    }
+
+    /// Whether something that was found is still to go.
+    pub fn are_going(&self) -> bool {
+        !self.eviction.going.is_empty()
+    }
+
+    /// Drops the next of what was found.
+    pub fn evict_some(&mut self, cx: &mut Cx<'_>) {
+        let next = AT_ONCE.min(self.eviction.going.len());
+        for EvictionCandidate { id, labels, why } in self.eviction.going.drain(..next).collect::<Vec<_>>() {
             let is_as_it_was = self.labels_of(&id) == labels && !self.under_way.leaving.contains(&id);
             if !is_as_it_was || !self.delete_sample(cx, id) {
                 continue;
             }
             self.no_longer_asked(cx, &[id].into());
-            *counts.entry(why).or_default() += 1;
+            *self.eviction.gone.entry(why).or_default() += 1;
         }
+        if !self.are_going() {
+            self.evicted(cx);
+        }
+    }
+
+    /// All that was found has gone.
+    fn evicted(&mut self, cx: &mut Cx<'_>) {
+        let searched = self.eviction.running.take().unwrap_or_else(|| self.holdings());
+        let counts = std::mem::take(&mut self.eviction.gone);
         let count: u64 = counts.values().sum();
         if count == 0 {
             let quota = cx.settings().quota_bytes;

@@ -180,9 +180,9 @@ impl Labels {
         }
     }
 
-    /// Whether images' class by folder is to be judged anew.
+    /// Whether images' class by folder is to be judged anew, or samples are on their way out.
     pub fn are_busy(&self) -> bool {
-        self.sheets.values().any(|sheet| !sheet.doubts.is_empty())
+        self.are_going() || self.sheets.values().any(|sheet| !sheet.doubts.is_empty())
     }
 
     /// The files of these images were looked at, and those that are gone were reported before.

@@ -339,3 +339,24 @@ fn what_is_remembered_of_a_head_is_forgotten_when_another_one_serves_at_the_star
     });
     assert_eq!(stored, Some((Some(2), false)), "or its shadow goes on when it serves again, deleted or not");
 }
+
+#[test]
+fn many_samples_go_in_parts_so_that_no_commit_takes_long() {
+    let samples: Vec<SampleId> = (0..1_200_u64).map(|n| SampleId::of(&n.to_le_bytes())).collect();
+    let known = Snapshot { samples: samples.clone(), ..Snapshot::default() };
+    let tight = Settings { quota_bytes: 1 << 20, sample_bytes: 1 << 10, ..settings(PromotionPolicy::Gated) };
+    let mut engine = Engine::new(tight, known);
+    engine.start(at(0));
+    let candidate = |id: &SampleId| EvictionCandidate { id: *id, labels: Vec::new(), why: Why::Unlabelled };
+    let found: Vec<_> = samples[..1_100].iter().map(candidate).collect();
+    let gone = |step: &Step| step.writes.iter().filter(|write| matches!(write, Write::DeleteSample { .. })).count();
+    let first = engine.step(at(1), Event::Adapter(AdapterEvent::EvictionCandidates(found)));
+    assert_eq!((gone(&first), engine.sleeps_until()), (500, None), "ticks go on");
+    assert!(events(&first, "evicted").is_empty(), "it is said once, of all");
+    let over = engine.step(at(2), Event::SystemMetrics(SystemMetrics::default()));
+    assert!(!over.acts.iter().any(|act| matches!(act, Act::Evict { .. })), "what was found goes first");
+    assert_eq!(gone(&engine.step(at(3), Event::Tick)), 500);
+    let last = engine.step(at(4), Event::Tick);
+    assert_eq!((gone(&last), &events(&last, "evicted")[0]["count"]), (100, &1_100.into()));
+    assert_eq!(gone(&engine.step(at(5), Event::Tick)), 0);
+}
