@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return probe(&model);
     }
     if std::env::args().any(|argument| argument == "idle") {
-        return idle();
+        idle();
+        return Ok(());
     }
     let folder = tempfile::tempdir()?;
     let mut models = vec!["default".to_owned()];
@@ -123,8 +124,8 @@ fn measure(model: &str, port: u16) -> Result<(), Box<dyn Error>> {
 }
 
 /// Wake-ups and processor time of a daemon at which nothing happens.
-fn idle() -> Result<(), Box<dyn Error>> {
-    let Some(broker) = Mosquitto::start() else { return Ok(()) };
+fn idle() {
+    let Some(broker) = Mosquitto::start() else { return };
     let more = "training: { schedule: null }\nbackbone: { model: tiny-test }\nhttp: { listen: null }";
     let homes = [0, 1].map(|_| Home::new(env!("CARGO_BIN_EXE_edgetuned"), broker.port, more));
     homes[1].configure("mqtt: { url: null }");
@@ -143,7 +144,6 @@ fn idle() -> Result<(), Box<dyn Error>> {
             "idle {what}: {wake_ups:.2} wake-ups a second (bar: 0.5), {processor:.0} ms of processor time a minute"
         );
     }
-    Ok(())
 }
 
 /// Opens the backbone, embeds one picture, and prints time and memory of that.

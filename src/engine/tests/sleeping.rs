@@ -27,7 +27,8 @@ fn nothing_but_health_falls_due_where_nothing_is_waited_for() {
     let due = engine.sleeps_until().expect("nothing is waited for");
     let health =
         |step: &Step| step.acts.iter().any(|act| matches!(act, Act::Publish { topic, .. } if *topic == Topic::Health));
-    let before = engine.step(Now { mono: due - Duration::from_millis(1), ..at(0) }, Event::Tick);
+    let just_before = due.checked_sub(Duration::from_millis(1)).expect("it is not due at once");
+    let before = engine.step(Now { mono: just_before, ..at(0) }, Event::Tick);
     let then = engine.step(Now { mono: due, ..at(0) }, Event::Tick);
     assert_eq!((health(&before), health(&then)), (false, true));
     assert_eq!(engine.sleeps_until(), Some(due + Duration::from_secs(30)));

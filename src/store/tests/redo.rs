@@ -65,11 +65,15 @@ fn what_is_recorded_leaves_the_same_rows_as_what_is_committed_at_once() {
     }));
     let commits = [image(1), image(2), image(3), later.to_vec(), vec![frame]];
     let mut store = open_redo(recorded.path());
-    commits.iter().for_each(|commit| store.commit(commit).unwrap());
+    for commit in &commits {
+        store.commit(commit).unwrap();
+    }
     assert_eq!(in_the_database(recorded.path()), 0, "none of them is for the database");
     drop(store);
     let mut other = open(at_once.path()).unwrap();
-    commits.iter().for_each(|commit| other.commit(commit).unwrap());
+    for commit in &commits {
+        other.commit(commit).unwrap();
+    }
     assert_eq!(rows(&open(recorded.path()).unwrap()), rows(&other), "after what was no orderly end");
 }
 
