@@ -228,7 +228,6 @@ mod tests {
                 inner,
             },
             tail: None,
-            provider: None,
             stands_in: None,
         }
     }

@@ -11,7 +11,6 @@
 mod check;
 mod key;
 mod patch;
-mod providers;
 mod reader;
 mod sources;
 mod table;
@@ -23,9 +22,8 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use key::{Key, Kind};
+pub use key::{Key, Kind, PROVIDER};
 pub use patch::{BadKey, PATCHABLE, Patched, patched};
-pub use providers::{ProviderSettings, unknown_remedy};
 use reader::Reader;
 pub use sources::{Burst, Feed, Http, ImageSource, Rate};
 pub use table::{

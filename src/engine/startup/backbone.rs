@@ -23,11 +23,8 @@ pub struct ServedBackbone {
     pub over: String,
     /// Its name, for people.
     pub name: String,
-    /// Its embeddings on the CPU.
+    /// Its embeddings.
     pub space: EmbeddingSpace,
-    /// The execution provider that computed others, where one did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
 }
 
 /// A bundled backbone whose model is there.
@@ -136,7 +133,7 @@ mod tests {
     }
 
     fn served(over: &str, name: &str) -> ServedBackbone {
-        ServedBackbone { over: over.into(), name: name.into(), space: space(name), provider: None }
+        ServedBackbone { over: over.into(), name: name.into(), space: space(name) }
     }
 
     fn installed(over: &str) -> InstalledBackbone {
