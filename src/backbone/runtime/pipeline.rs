@@ -29,7 +29,8 @@ pub enum ItemError<E: std::error::Error + 'static> {
 
 /// Embeds the image of every job and hands each result to `sink`, in the order of `jobs`.
 ///
-/// `read` makes the tensors (n, 3*h*w) of n regions of a job ([`Preprocess::look`]); it runs on a thread of its own, beside the network. `sink` may end the run early by `ControlFlow::Break`.
+/// `read` makes the tensors (n, 3*h*w) of n regions of a job ([`Preprocess::look`]); it runs on a thread of its own, beside
+/// the network. `sink` may end the run early by `ControlFlow::Break`.
 ///
 /// # Errors
 /// [`EmbedError::Backend`] when the network itself fails; jobs behind that one are not done.
