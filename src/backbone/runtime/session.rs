@@ -379,6 +379,8 @@ pub(super) fn session(environment: &Environment, model: &[u8], threads: usize, l
     Session::builder(environment)?
         .with_optimization_level(level)?
         .with_intra_threads(threads.max(1))?
+        // Between two pictures it would keep the processor busy.
+        .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .commit_from_memory(model)
 }
