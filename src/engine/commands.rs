@@ -113,6 +113,7 @@ impl Engine {
                                   ended; send it again when that is over";
                     return cx.found_out(job, &Answer::error(ErrorCode::Busy, reason));
                 }
+                cx.purged(&purge.task);
                 cx.write(Write::PurgeTask { task: purge.task });
             }
             _ => {}

@@ -120,8 +120,8 @@ pub(in crate::engine) struct WallClock {
     highest: Option<Now>,
     /// Whether the clock was known to be wrong, or set by nobody yet, before it was set in this run.
     began_in_doubt: bool,
-    /// Whether the clock was set in this run.
-    was_set: bool,
+    /// The first time that the clock may have shown since it was set last, where it was set in this run.
+    set_to: Option<Timestamp>,
     doubted: DoubtedTimes,
     /// Whether the store lacks some of them.
     has_news: bool,
@@ -191,7 +191,9 @@ impl WallClock {
         {
             let so_far = self.jump.map_or(0, |(by, _)| by);
             self.jump = Some((so_far.saturating_add(step), now.mono));
-            self.was_set = true;
+            // It may have been set right after the last look, and things stamped since.
+            let passed = i64::try_from(now.mono.saturating_sub(before.mono).as_millis()).unwrap_or(i64::MAX);
+            self.set_to = Some(Timestamp(now.wall.0.saturating_sub(passed)));
             // What was stamped before the clock was set ahead is not as old as it says, in later runs either; nor is
             // what was stamped before it had been set back.
             let is_ahead_of = |then: &Now| then.wall > BORN && set_between(*then, now) > JUMP_MS;
@@ -223,19 +225,20 @@ impl WallClock {
 
     /// The ages of things now.
     pub(super) fn ages(&self, now: Now, synced: Option<bool>) -> Ages {
-        let set_since = self.began.filter(|_| self.was_set && !self.began_in_doubt);
+        let set_since = self.began.filter(|_| self.set_to.is_some() && !self.began_in_doubt);
         Ages { now, is_believed: self.doubt(now, synced).is_none(), doubted: self.doubted.clone(), set_since }
     }
 
     /// Records that what is stamped now has no age for later runs.
     fn note_doubt(&mut self, now: Now) {
-        self.began_in_doubt |= !self.was_set;
-        if self.doubted.contains(now.wall) && self.doubted.contains(now.wall.plus(AHEAD / 2)) {
+        self.began_in_doubt |= self.set_to.is_none();
+        // The kernel says only after a while that no time server was heard: until then the clock was doubtful as well.
+        let since = self.set_to.or_else(|| self.began.map(|began| began.wall));
+        let since = since.map_or(now.wall, |since| since.min(now.wall));
+        if [since, now.wall, now.wall.plus(AHEAD / 2)].iter().all(|time| self.doubted.contains(*time)) {
             return;
         }
-        // The kernel says only after a while that no time server was heard: until then the clock was doubtful as well.
-        let began = self.began.filter(|began| !self.was_set && began.wall <= now.wall);
-        self.doubted.add(began.map_or(now.wall, |began| began.wall), now.wall.plus(AHEAD));
+        self.doubted.add(since, now.wall.plus(AHEAD));
         self.has_news = true;
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::engine::tests::{at, settings, snapshot};
 use crate::engine::{
     BrokerEvent, Engine, Event, Inbound, LabelSource, OutboxMessage, PendingLabel, PromotionPolicy, Snapshot, Spooled,
-    Step, SystemMetrics, Worth, Write,
+    Step, StoreEvent, SystemMetrics, Worth, Write,
 };
 use crate::words::{Label, TaskId};
 
@@ -216,6 +216,36 @@ fn what_was_made_before_a_clock_was_set_to_doubted_times_has_no_age_in_a_later_r
     let mut later = Engine::new(settings(PromotionPolicy::Gated), Snapshot { outbox, doubted, ..Snapshot::default() });
     later.start(set_by(602_000, 10 * DAY_MS));
     assert_eq!(expired(&later.step(set_by(603_000, 10 * DAY_MS), Event::Tick)), 0, "it is seconds old");
+}
+
+/// The doubted times that these steps have stored last.
+fn doubted_in(steps: &[Step]) -> DoubtedTimes {
+    let writes = steps.iter().rev().flat_map(|step| step.writes.iter().rev());
+    let mut doubted =
+        writes.filter_map(|write| if let Write::DoubtedTimes(doubted) = write { Some(doubted) } else { None });
+    doubted.next().cloned().expect("they are stored")
+}
+
+#[test]
+fn what_is_stamped_between_the_setting_of_the_clock_and_the_next_look_has_no_age_in_a_later_run() {
+    let mut engine = waiting();
+    let sleeps_until = set_by(60_000, 10 * DAY_MS);
+    let label = engine.step(sleeps_until, label_for("fedcba9876543210"));
+    let tick = engine.step(set_by(60_100, 10 * DAY_MS), Event::Tick);
+    assert!(doubted_in(&[label, tick]).contains(sleeps_until.wall), "the label came first");
+}
+
+#[test]
+fn what_is_stored_right_after_an_outage_during_which_the_clock_was_set_has_no_age_in_a_later_run() {
+    let mut engine = waiting();
+    let refused = StoreEvent::Unavailable { full: false, reason: "read-only".into() };
+    engine.step(at(1_000), Event::Store(refused));
+    engine.step(set_by(2_000, 10 * DAY_MS), Event::Tick);
+    engine.step(set_by(3_000, 10 * DAY_MS), label_for("fedcba9876543210"));
+    let stored_at = set_by(4_000, 10 * DAY_MS);
+    let step = engine.step(stored_at, Event::Store(StoreEvent::Recovered));
+    assert!(step.writes.iter().any(|write| matches!(write, Write::PendingLabel(_))), "the label is stored now");
+    assert!(doubted_in(&[step]).contains(stored_at.wall), "in the same commit");
 }
 
 #[test]

@@ -105,6 +105,8 @@ impl Cx<'_> {
     /// It takes them again: returns the messages that were held back.
     pub fn storage_recovered(&mut self) -> Vec<Inbound> {
         self.context.outage.active = false;
+        // A clock that was set meanwhile: what is stored from now on is stamped with it.
+        self.look_at_clock();
         self.clear(AlertId::DiskFull);
         self.clear(AlertId::StoreUnwritable);
         self.take_deferred()

@@ -111,6 +111,7 @@ pub(super) struct Overview<'a> {
 impl Messages {
     /// Of what the store has, which is taken.
     pub fn new(settings: &Settings, snapshot: &mut Snapshot) -> Self {
+        let removed_tasks = removed_tasks(settings, snapshot);
         let Snapshot { outbox, ledger, broker, seq, .. } = snapshot;
         let (outbox, replies, broker) = (mem::take(outbox), mem::take(ledger), mem::take(broker));
         Self {
@@ -124,7 +125,7 @@ impl Messages {
             replies: IdempotencyCache::new(replies),
             pending: PendingRequests::default(),
             acks: Acks::default(),
-            removed_tasks: removed_tasks(settings, snapshot),
+            removed_tasks,
         }
     }
 

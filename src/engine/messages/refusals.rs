@@ -19,7 +19,7 @@ use super::super::step::Act;
 use super::super::write::Write;
 use super::broker_terms::{Item, Terms, Unanswered};
 use crate::wire::{AlertId, Severity, Topic};
-use crate::words::{Component, Timestamp};
+use crate::words::{Component, TaskId, Timestamp};
 
 /// Cuts with the same first unanswered item after which items are sent one at a time.
 const CUTS: u32 = 2;
@@ -48,6 +48,16 @@ pub struct BrokerRecord {
     held: Vec<Held>,
     #[serde(default)]
     unretained: bool,
+    /// Tasks whose data was deleted, and of which the broker may have something still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deleted_tasks: Vec<TaskId>,
+}
+
+impl BrokerRecord {
+    /// Tasks whose data was deleted, and of which the broker may have something still.
+    pub(super) fn deleted_tasks(&self) -> &[TaskId] {
+        &self.deleted_tasks
+    }
 }
 
 /// An item that was set aside.
@@ -65,10 +75,21 @@ struct Held {
 /// The search for what makes the broker close the connection.
 #[derive(Debug, Default)]
 struct Search {
-    /// Cut while alone, or tried again; with whether it had the retain flag.
-    last: Vec<(Item, bool)>,
+    /// Cut while alone, or tried again.
+    last: Vec<Tried>,
     /// Cuts after which nothing new is known.
     fruitless_cuts: u32,
+}
+
+/// What goes last in a search.
+#[derive(Debug)]
+struct Tried {
+    /// Everything that waits with it: the whole topic.
+    item: Item,
+    /// What the connection was cut at. A shorter value on the same topic says nothing about it.
+    suspect: Item,
+    /// Whether it had the retain flag.
+    retained: bool,
 }
 
 /// What the broker refuses, and the search for it.
@@ -120,7 +141,7 @@ impl Refusals {
     /// How the link is to send.
     pub fn terms(&self) -> Terms {
         let last: Vec<Item> =
-            self.search.iter().flat_map(|search| search.last.iter().map(|(item, _)| item.clone())).collect();
+            self.search.iter().flat_map(|search| search.last.iter().map(|tried| tried.item.clone())).collect();
         let held = self.record.held.iter().map(|held| held.item.clone());
         Terms {
             held: held.filter(|held| !last.iter().any(|last| last.covers(held))).collect(),
@@ -153,6 +174,15 @@ impl Refusals {
         (true, std::mem::replace(&mut self.record.announced, wanted))
     }
 
+    /// The data of a task was deleted: the broker is to have nothing of it either.
+    fn deleted(&mut self, task: &TaskId) -> Consequence {
+        let is_new = !self.record.deleted_tasks.contains(task);
+        if is_new {
+            self.record.deleted_tasks.push(task.clone());
+        }
+        Consequence { record: is_new, ..Consequence::default() }
+    }
+
     /// The link is up.
     pub fn connected(&mut self, now: Duration, refused: Vec<String>, downgraded: Vec<String>) {
         self.up_since = Some(now);
@@ -172,7 +202,7 @@ impl Refusals {
             return Consequence::default();
         }
         let first = &unanswered.first;
-        let was_last = search.last.iter().any(|(last, _)| last.covers(first));
+        let was_last = search.last.iter().any(|tried| tried.item.covers(first));
         let is_known =
             first.topic().is_some_and(|topic| self.record.held.iter().any(|h| h.item.topic() == Some(topic)));
         if unanswered.others_taken && (was_last || is_known) {
@@ -187,8 +217,8 @@ impl Refusals {
             }
             return Consequence { terms: true, ..Consequence::default() };
         }
-        search.last.push((first.whole(), unanswered.retained));
-        let retained = search.last.iter().filter(|(_, retained)| *retained).count();
+        search.last.push(Tried { item: first.whole(), suspect: first.clone(), retained: unanswered.retained });
+        let retained = search.last.iter().filter(|tried| tried.retained).count();
         if retained >= 2 && !unanswered.retained_taken && !self.record.unretained {
             search.last.clear();
             self.record.unretained = true;
@@ -213,7 +243,7 @@ impl Refusals {
     fn set_aside(&mut self, now: Duration, wall: Timestamp, unanswered: &Unanswered) -> Consequence {
         let Unanswered { first, longest_taken, .. } = unanswered;
         if let Some(search) = &mut self.search {
-            search.last.retain(|(last, _)| !last.covers(first));
+            search.last.retain(|tried| !tried.item.covers(first));
         }
         self.suspect = None;
         let known = self.record.held.iter_mut().find(|held| held.item.covers(first));
@@ -249,10 +279,10 @@ impl Refusals {
     /// The broker took this item, which was tried when everything else was sent.
     pub fn taken(&mut self, item: &Item) -> Consequence {
         let Some(search) = &mut self.search else { return Consequence::default() };
-        let Some(place) = search.last.iter().position(|(last, _)| last.covers(item)) else {
+        let Some(place) = search.last.iter().position(|tried| tried.suspect.covers(item)) else {
             return Consequence::default();
         };
-        let (last, _) = search.last.remove(place);
+        let Tried { item: last, .. } = search.last.remove(place);
         let before = self.record.held.len();
         self.record.held.retain(|held| !last.covers(&held.item) && !held.item.covers(item));
         let publish_again = self.record.held.len() < before;
@@ -273,20 +303,28 @@ impl Refusals {
         if holds {
             (self.unexplained_cuts, self.suspect) = (0, None);
         }
+        // At the link's beginning everything of deleted tasks was cleared.
+        let has_cleared = holds && !std::mem::take(&mut self.record.deleted_tasks).is_empty();
+        let found = self.search_on(now, holds);
+        Consequence { record: found.record || has_cleared, ..found }
+    }
+
+    /// Ends a search over a link that holds, or begins one for what is due.
+    fn search_on(&mut self, now: Duration, holds: bool) -> Consequence {
         if let Some(search) = &self.search {
             if !holds {
                 return Consequence::default();
             }
             // What waited to be tried is no longer there.
-            let last: Vec<Item> = search.last.iter().map(|(item, _)| item.clone()).collect();
+            let last: Vec<Item> = search.last.iter().map(|tried| tried.item.clone()).collect();
             let before = self.record.held.len();
             self.record.held.retain(|held| !last.iter().any(|last| last.covers(&held.item)));
             self.search = None;
             return Consequence { terms: true, record: self.record.held.len() < before, ..Consequence::default() };
         }
         let is_due = |held: &&Held| held.due.is_some_and(|due| now >= due);
-        let last: Vec<(Item, bool)> =
-            self.record.held.iter().filter(is_due).map(|held| (held.item.clone(), false)).collect();
+        let again = |item: &Item| Tried { item: item.clone(), suspect: item.clone(), retained: false };
+        let last: Vec<Tried> = self.record.held.iter().filter(is_due).map(|held| again(&held.item)).collect();
         if last.is_empty() {
             return Consequence::default();
         }
@@ -343,6 +381,14 @@ fn retry(tries: u32) -> Duration {
 }
 
 impl Cx<'_> {
+    /// The data of a task that the configuration names no more was deleted.
+    pub fn purged(&mut self, task: &TaskId) {
+        if self.settings().broker.is_some() {
+            let found = self.messages.refusals.deleted(task);
+            self.follow(found);
+        }
+    }
+
     /// The engine starts: what is known of the broker, and a document that no longer announces the device.
     pub fn begin_with_broker(&mut self, is_reload: bool) {
         let Some(identity) = self.settings().broker.clone() else { return };

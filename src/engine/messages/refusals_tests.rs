@@ -6,13 +6,14 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 
 const WALL: Timestamp = Timestamp(1_800_000_000_000);
-const RETAINED: [(&str, usize); 6] = [
+const RETAINED: [(&str, usize); 7] = [
     ("status", 6),
     ("homeassistant/device", 4_500),
     ("info", 2_000),
     ("state", 300),
     ("train/state", 200),
     ("review", 900),
+    ("train/result", 900),
 ];
 const FILTERS: [&str; 4] = ["e/d/label", "e/d/request/+", "e/d/config/desired", "homeassistant/status"];
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::{InboundTopic, Topic};
+use crate::wire::{Answer, InboundTopic, Topic};
 
 pub(super) fn id(name: &str) -> TaskId {
     name.parse().unwrap()
@@ -248,4 +248,47 @@ fn home_assistant_gets_what_tasks_say_again_when_it_comes_back() {
     for topic in ["task/door/state", "task/door/review"] {
         assert!(said.iter().any(|other| other == topic), "{topic} in {said:?}");
     }
+}
+
+#[test]
+fn the_broker_loses_what_it_has_of_a_task_that_was_ended_without_a_connection() {
+    let stored = |broker| Snapshot {
+        tasks: [(
+            id("gate"),
+            StoredTask { samples: snapshot().tasks[&TaskId::default()].samples.clone(), ..StoredTask::default() },
+        )]
+        .into(),
+        broker,
+        ..Snapshot::default()
+    };
+    let mut engine = Engine::new(settings_of(&["door"]), stored(BrokerRecord::default()));
+    engine.start(at(0));
+    let payload = json!({ "task": "gate" }).to_string().into_bytes();
+    let asked = Event::Socket(SocketRequest { name: "purge".into(), payload, ticket: 7 });
+    let job = engine.step(at(1), asked).acts.into_iter().find_map(|act| match act {
+        Act::Query { job, .. } => Some(job),
+        _ => None,
+    });
+    let answered = Event::QueryAnswered { job: job.expect("it is looked at"), answer: Answer::ok(&json!({})) };
+    let remembers = |step: &Step| {
+        step.writes.iter().rev().find_map(|write| match write {
+            Write::BrokerRecord(record) => Some(record.clone()),
+            _ => None,
+        })
+    };
+    let record = remembers(&engine.step(at(2), answered)).expect("there was no connection");
+
+    // After a restart the store knows nothing of it.
+    let mut engine = Engine::new(settings_of(&["door"]), Snapshot { broker: record, ..Snapshot::default() });
+    engine.start(at(0));
+    let said = engine.step(at(1), Event::Broker(BrokerEvent::connected()));
+    let is_cleared = |act: &Act| matches!(act, Act::Publish { topic, payload } if topic.to_string() == "task/gate/review" && payload.is_empty());
+    assert!(said.acts.iter().any(is_cleared), "{:?}", topics(&said));
+    assert_eq!(remembers(&engine.step(at(30_000), Event::Tick)), None, "the link may break before it is sent");
+    let record = remembers(&engine.step(at(62_000), Event::Tick)).expect("the link has held");
+
+    let mut engine = Engine::new(settings_of(&["door"]), Snapshot { broker: record, ..Snapshot::default() });
+    engine.start(at(0));
+    let said = engine.step(at(1), Event::Broker(BrokerEvent::connected()));
+    assert!(!said.acts.iter().any(is_cleared), "{:?}", topics(&said));
 }

@@ -53,7 +53,8 @@ impl World {
     /// A process ends.
     pub(super) fn lose_clock(&mut self) {
         let has_not_heard = self.feedback.iter().any(|event| matches!(event, Event::Store(StoreEvent::Recovered)));
-        let is_outage = self.storage.waits_since().is_some() || has_not_heard;
+        // One that stops on request waits for nothing any more.
+        let is_outage = self.storage.waits_since().is_some() || self.storage.refuses.is_some() || has_not_heard;
         let is_forgotten = self.counts.clock_changes > 0 && is_outage;
         self.clock.was_set_unseen |= self.clock.is_news || is_forgotten;
     }

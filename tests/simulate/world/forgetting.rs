@@ -57,9 +57,10 @@ impl Forgetting {
         self.leaving.retain(|id| !ids.contains(id));
     }
 
-    /// Another engine begins.
+    /// Another engine begins: a batch that a crash cut short left lists at the broker that the next connection renews.
     pub(super) fn engine_begins(&mut self) {
         self.leaving.clear();
+        self.is_reviewed = false;
     }
 
     /// Whether a class was ever asked to be forgotten.

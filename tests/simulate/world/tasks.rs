@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use edgetuned::engine::{LabelSource, StateView, StoredChange, TaskSettings, TrainingOrder, Write};
+use edgetuned::engine::{LabelSource, StateView, StoredChange, TaskSettings, TrainingOrder, TrainingState, Write};
 use edgetuned::wire::{TaskTopic, Topic, settle};
 use edgetuned::words::{Digest, Label, SampleId, TaskId};
 use rand::RngExt;
@@ -188,7 +188,9 @@ impl World {
                 // ordered at a label, of which others may follow in the same change.
                 let is_for_labels = |reason: &str| !["another head serves", "drift"].contains(&reason);
                 let is_new = state.due.as_ref().is_some_and(|order| is_for_labels(&order.reason));
-                let is_new = is_new && state.due != before.due;
+                // One that waits already may get a second phase when another one is carried out again.
+                let waits = |training: &TrainingState| training.due.as_ref().map(|order| order.id);
+                let is_new = is_new && waits(state) != waits(before);
                 let classes = self.model.of(task).classes();
                 assert!(!is_new || classes.len() > 1, "a training of {task} is ordered, which could learn {classes:?}");
             }
