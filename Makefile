@@ -12,7 +12,7 @@ PARTS ?=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test format lint unit doc deny bench evaluation link-faults hostile kills power-cuts backlog fleet
 .PHONY: bench-flash bench-states formats home-assistant page-bench page-scan placeholder field fuzz fuzz-deep soak sources camera packages try-arm64 simulate
-.PHONY: container add-on try-container fleet-flower
+.PHONY: providers container add-on try-container fleet-flower
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ placeholder: setup ## a day of the same picture under new names, one file in ten
 
 formats: setup ## what pandas, datasets and Label Studio make of files of labels; needs Python 3.11 or newer (PYTHON=…)
 	python=$$(tools/formats.sh) && EDGETUNED_FORMATS_PYTHON=$$python $(CARGO) test --locked --test cli readers
+
+providers: setup ## execution providers of ONNX Runtime that any machine can try, 190 MB of wheels; x86_64
+	folder=$$(tools/providers.sh) && EDGETUNED_PROVIDERS=$$folder $(CARGO) test --locked --test cli providers
 
 home-assistant: ## Home Assistant's own word on the discovery documents; needs Python 3.13 (PYTHON=…) and a C compiler
 	python=$$(tools/home_assistant.sh) && \

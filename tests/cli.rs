@@ -38,6 +38,8 @@ mod offline;
 #[allow(dead_code, reason = "shared with the tests of the library, which draw other parts")]
 #[path = "support/onnx.rs"]
 mod onnx;
+#[path = "cli/providers.rs"]
+mod providers;
 #[path = "cli/readers.rs"]
 mod readers;
 #[path = "cli/regions.rs"]

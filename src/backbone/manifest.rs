@@ -36,6 +36,8 @@ pub struct Manifest {
     pub embedding: Embedding,
     /// Weights that take the place of the model's own, of a head that was trained together with them.
     pub tail: Option<Tail>,
+    /// The execution provider that computes the embeddings, where they are not those of the CPU.
+    pub provider: Option<String>,
     /// The bundled backbone that this one was found for, where that one's model file is missing.
     pub stands_in: Option<StandIn>,
 }
@@ -203,7 +205,8 @@ impl<'de> Deserialize<'de> for PerChannel {
 }
 
 impl Manifest {
-    /// Where the embeddings of this backbone can be compared: model bytes, tensor, pooling, inner values and preprocessing.
+    /// Where the embeddings of this backbone can be compared: model bytes, tensor, pooling, inner values,
+    /// preprocessing, and the execution provider where its embeddings are not those of the CPU.
     ///
     /// Its width lacks that of inner tensors whose channels are not known, since the model file is missing or does not
     /// tell: such a backbone does not open.
@@ -224,6 +227,10 @@ impl Manifest {
             identity.push(' ');
             identity.push_str(&serde_json::to_string(inner).expect("names and words"));
         }
+        if let Some(provider) = &self.provider {
+            identity.push_str(" on ");
+            identity.push_str(provider);
+        }
         EmbeddingSpace {
             backbone: Digest::of(identity.as_bytes()),
             preprocessing: self.preprocess.digest(),
@@ -235,6 +242,12 @@ impl Manifest {
     #[must_use]
     pub fn reference(&self) -> BackboneRef {
         BackboneRef { name: self.name.clone(), sha256: self.sha256, dim: self.space().dim }
+    }
+
+    /// The backbone with embeddings that this execution provider makes otherwise than the CPU; `None` for those of the CPU.
+    #[must_use]
+    pub fn on(self, provider: Option<String>) -> Self {
+        Self { provider, ..self }
     }
 
     /// The backbone with the weights of `tail`, if there is one, in place of its own.
@@ -331,6 +344,7 @@ impl Manifest {
             preprocess: Preprocess { size: size.into(), layout, channels, mean, std, scale, resize, pad, decode },
             embedding: raw.embedding,
             tail: None,
+            provider: None,
             stands_in: None,
         })
     }

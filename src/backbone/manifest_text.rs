@@ -228,6 +228,7 @@ mod tests {
                 inner,
             },
             tail: None,
+            provider: None,
             stands_in: None,
         }
     }

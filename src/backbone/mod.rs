@@ -35,6 +35,7 @@ pub use propose::{BadProposal, Proposal, Wishes, complete, propose};
 pub use runtime::errors::OpenError;
 pub use runtime::message::RuntimeMessage;
 pub use runtime::pipeline::{ItemError, OfRegions, embed_all, embed_regions};
+pub use runtime::provider::{ProviderFigures, Way, measure_provider};
 pub use runtime::session::{Alone, Cut, OnnxBackbone, Taken, read};
 pub use runtime::verify::{Unfit, Verified, verify};
 pub use runtime::{RuntimeMissing, environment, runtime_version};

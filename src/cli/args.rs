@@ -287,6 +287,26 @@ Examples:
   edgetuned backbone add mobilenet.onnx --mean 127.5 --std 127.5 --license Apache-2.0
   edgetuned backbone add dinov2.onnx --normalize imagenet --size 224 --tensor pooler_output")]
     Add(Box<Add>),
+    /// Measure a backbone on execution providers, beside the CPU
+    #[command(
+        long_about = "\
+Measure a backbone on execution providers, beside the CPU.
+
+Prints images a second (four at a time), milliseconds for one alone, resident memory, and the least cosine of an embedding and the CPU's. Each provider is measured in a process of its own, whose memory holds this backbone alone. Threads, libraries and options are those of the configuration.",
+        after_help = "\
+Examples:
+  edgetuned backbone bench photo
+  edgetuned backbone bench default --provider openvino --provider cpu
+  edgetuned --config edgetuned.yaml backbone bench --json"
+    )]
+    Bench {
+        /// A bundled backbone's name or a manifest's path [default: the one that serves, or default]
+        #[arg(value_name = "MODEL", value_parser = NonEmptyStringValueParser::new())]
+        backbone: Option<String>,
+        /// An execution provider; may be repeated [default: those of the configuration, and cpu]
+        #[arg(long, value_name = "P", value_parser = NonEmptyStringValueParser::new())]
+        provider: Vec<String>,
+    },
     /// Have the running daemon change over to another backbone, if it is no worse
     #[command(
         long_about = "\

@@ -1,6 +1,8 @@
-//! `edgetuned backbone`: lists backbones, inspects a model, writes the manifest of a new one, has the daemon change over.
+//! `edgetuned backbone`: lists backbones, inspects a model, writes the manifest of a new one, measures one on execution
+//! providers, has the daemon change over.
 
 mod add;
+mod bench;
 mod switch;
 
 use std::io::{self, Write};
@@ -48,6 +50,7 @@ pub fn backbone(args: &Args, command: &Backbone, output: Output) -> Result<(), F
             output.print(&found, |out| describe(&found, out))
         }
         Backbone::Add(options) => add::add(options, output),
+        Backbone::Bench { backbone, provider } => bench::bench(args, backbone.as_deref(), provider, output),
         Backbone::Switch { backbone } => switch::switch(args, backbone, output),
     }
 }
@@ -55,7 +58,9 @@ pub fn backbone(args: &Args, command: &Backbone, output: Output) -> Result<(), F
 fn list(args: &Args, output: Output) -> Result<(), Failure> {
     // What keeps the daemon from starting is for 'check' to say.
     let in_use = configuration::if_named(args)?.and_then(|config| BackboneInUse::find(&config).ok());
-    let serves = |manifest: &Manifest| in_use.as_ref().map(|in_use| in_use.manifest.space() == manifest.space());
+    let serves = |manifest: &Manifest| {
+        in_use.as_ref().map(|in_use| in_use.manifest.clone().on(None).space() == manifest.space())
+    };
     let rows: Vec<Row> = bundled::list()
         .into_iter()
         .map(|(name, manifest)| match manifest {

@@ -12,7 +12,7 @@ use super::configuration;
 use super::failure::{Failure, one_line, one_line_chain};
 use super::log::Priority;
 use super::output::Output;
-use crate::backbone::{BadManifest, OnnxBackbone, SLOW, Slow};
+use crate::backbone::{BadManifest, OnnxBackbone, OpenError, SLOW, Slow};
 use crate::config::{Config, Feed, ImageSource, Mqtt, Problem};
 use crate::http::{TokenError, check_token};
 use crate::mqtt::{ClientCertificate, Tls, check_tls, try_broker};
@@ -20,7 +20,8 @@ use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::read_key;
 use crate::shared::settings::{broker, credentials_folder, password_file};
 use crate::store::{Reader, SpacesInUse, StoreError};
-use crate::words::Access;
+use crate::wire::{ProviderReport, ProviderUse};
+use crate::words::{Access, CPU};
 
 /// MiB that a quota has at least, for the whole of the state folder to stay within it.
 const QUOTA_MIN: u64 = 8;
@@ -251,8 +252,9 @@ impl World {
             let expected = format!("a backbone with its model; {} serves until then", stand_in.serves);
             self.warning("backbone.model", found, expected, stand_in.remedy.to_owned());
         }
-        match OnnxBackbone::open(&in_use.manifest, config.backbone.threads) {
-            Ok(backbone) => {
+        match OnnxBackbone::open_on(&in_use.manifest, &config.backbone.execution()) {
+            Ok((backbone, provider)) => {
+                self.provider(&provider);
                 if let Some(slow) = Slow::of(&in_use.manifest.name, backbone.one_picture()) {
                     let found = format!("one picture takes {} ms", slow.one_picture.as_millis());
                     let expected = format!("{} ms at most", SLOW.as_millis());
@@ -261,10 +263,40 @@ impl World {
             }
             Err(error) => {
                 self.unavailable += usize::from(error.is_unavailable());
+                let reason = one_line_chain(&error);
+                if let OpenError::Provider { .. } = error {
+                    let (found, remedy) = reason.rsplit_once("; ").unwrap_or((&reason, "put cpu at its end"));
+                    let expected = "an execution provider that computes the backbone";
+                    return self.problem("backbone.execution_providers", found.to_owned(), expected, remedy);
+                }
                 let remedy =
                     if error.is_unavailable() { "install ONNX Runtime" } else { "correct the manifest or the model" };
-                self.model(config, &one_line_chain(&error), remedy);
+                self.model(config, &reason, remedy);
             }
+        }
+    }
+
+    /// Whether the execution provider that was asked for computes the backbone, and what it is worth.
+    fn provider(&mut self, provider: &ProviderUse) {
+        let key = "backbone.execution_providers";
+        let ProviderReport { asked, running, cosine, speedup, .. } = &provider.report;
+        if let Some(text) = provider.fallback() {
+            let (found, remedy) = text.split_once("; correct ").unwrap_or((&text, ""));
+            let expected = format!("{} to compute the backbone", asked[0]);
+            self.warning(key, found.to_owned(), expected, format!("correct {remedy}"));
+        } else if let Some(text) = provider.shared() {
+            self.hints.push(text);
+        }
+        if running != CPU {
+            self.hints.push(format!(
+                "the backbone runs on {running}, {speedup:.2} times as fast as on the CPU; cosine of their embeddings {cosine:.6}"
+            ));
+        }
+        if let Some(own) = provider.report.of_its_own() {
+            self.hints.push(format!(
+                "embeddings of {own} are not those of the CPU: they are kept apart, so images are embedded again and heads \
+                 trained anew when the provider changes"
+            ));
         }
     }
 

@@ -21,7 +21,7 @@ use crate::shared::backbone::{BackboneInUse, NoBackbone};
 use crate::shared::files::{PictureError, read_picture};
 use crate::shared::settings;
 use crate::store::{Cache, CacheOptions};
-use crate::words::{EmbeddingSpace, Region, SampleId};
+use crate::words::{BUILT_IN_PROVIDERS, CPU, EmbeddingSpace, Execution, Region, SampleId};
 
 /// Embeddings put into the cache at a time: work that a crash can cost.
 const BATCH: usize = 64;
@@ -80,7 +80,16 @@ impl Embeddings {
         if let Some(stand_in) = &manifest.stands_in {
             tracing::warn!("{stand_in}");
         }
-        let backbone = OnnxBackbone::open(manifest, config.map_or(1, |config| config.backbone.threads))?;
+        let execution = config.map_or(Execution::on_cpu(1), |config| config.backbone.execution());
+        let (backbone, provider) = OnnxBackbone::open_on(manifest, &execution)?;
+        if let Some(text) = provider.fallback() {
+            tracing::warn!("{text}");
+        }
+        Self::with_backbone(config, backbone, region)
+    }
+
+    fn with_backbone(config: Option<&Config>, backbone: OnnxBackbone, region: &Region) -> Result<Self, Failure> {
+        let manifest = backbone.manifest().clone();
         let folder = match config {
             Some(config) => config.store.path.clone(),
             None => configuration::cache_folder().ok_or_else(|| {
@@ -91,7 +100,7 @@ impl Embeddings {
         let precision = settings::precision(config);
         let space = backbone.space().within(region);
         let cache = Cache::open(&folder, &CacheOptions { space, backbone: &reference, precision })?;
-        Ok(Self { backbone, region: region.clone(), cache, manifest: manifest.clone() })
+        Ok(Self { backbone, region: region.clone(), cache, manifest })
     }
 
     /// The backbone as reports name it.
@@ -111,7 +120,8 @@ impl Embeddings {
 
     /// The same backbone and region with the weights of `tail`, if there is one, in place of the model's own.
     pub fn with_tail(&self, config: Option<&Config>, tail: Option<Tail>) -> Result<Self, Failure> {
-        Self::open_with(config, &self.manifest.clone().with_tail(tail), &self.region)
+        let backbone = OnnxBackbone::open_by(&self.manifest.clone().with_tail(tail), self.backbone.way())?;
+        Self::with_backbone(config, backbone, &self.region)
     }
 
     /// What of a picture is embedded.
@@ -275,6 +285,16 @@ pub fn open_head(
         )));
     }
     let embeddings = Embeddings::open_with(config, &manifest, &record.region)?;
+    if embeddings.space() != record.dense.space {
+        let [needed, here] =
+            [&manifest, embeddings.backbone()].map(|backbone| backbone.provider.as_deref().unwrap_or(CPU));
+        return Err(Failure::unavailable(format!(
+            "the head {} was trained on embeddings that {needed} makes of {}, and those of {here}, which computes it here, are \
+             others: have it computed by {needed} (backbone.execution_providers in --config), or train a head here",
+            choice.file.display(),
+            manifest.name
+        )));
+    }
     Ok((record, embeddings))
 }
 
@@ -294,6 +314,13 @@ fn remembered(record: &HeadRecord, file: &Path) -> Option<Manifest> {
     Manifest::load(&found)
         .inspect_err(|error| tracing::debug!(error = one_line_chain(error), "the head's manifest"))
         .ok()
+}
+
+/// The backbone with the embeddings of the CPU, and with those of each provider that may make others.
+fn by_provider(manifest: &Manifest, config: Option<&Config>) -> Vec<Manifest> {
+    let asked = config.map_or(Vec::new(), |config| config.backbone.execution_providers.clone());
+    let named = asked.into_iter().chain(BUILT_IN_PROVIDERS.map(str::to_owned)).filter(|name| name != CPU);
+    [None].into_iter().chain(named.map(Some)).map(|provider| manifest.clone().on(provider)).collect()
 }
 
 /// Reads a head and finds the backbone whose embeddings it uses: by digest, among the one that was named or serves the
@@ -322,8 +349,8 @@ pub fn find_head(config: Option<&Config>, choice: &HeadChoice) -> Result<(HeadRe
     }
     manifests.extend(bundled::all().into_iter().filter_map(|(_, path)| Manifest::load(&path).ok()));
     manifests.extend(remembered(&record, &choice.file));
-    let mut manifests: Vec<Manifest> =
-        manifests.into_iter().map(|manifest| manifest.with_tail(record.tail().cloned())).collect();
+    let manifests = manifests.into_iter().map(|manifest| manifest.with_tail(record.tail().cloned()));
+    let mut manifests: Vec<Manifest> = manifests.flat_map(|manifest| by_provider(&manifest, config)).collect();
     let fits = |manifest: &Manifest| manifest.space().within(&record.region) == record.dense.space;
     let whole = manifests.iter().position(|manifest| fits(manifest) && manifest.file.is_file());
     let fits = whole.or_else(|| manifests.iter().position(fits));

@@ -98,6 +98,11 @@ impl Failure {
         }
     }
 
+    /// Reports it on standard error alone: the command goes on.
+    pub fn complain(self) {
+        self.report(Output { json: false });
+    }
+
     /// Reports it on standard error, and with `--json` as the document on standard output; the exit code.
     pub fn report(self, output: Output) -> ExitCode {
         let (lines, document): (Vec<String>, _) = match &self.kind {

@@ -2,13 +2,13 @@
 
 use std::path::{Component, Path};
 
-use super::key::{self, Kind, PROVIDER};
+use super::key::{self, Kind};
 use super::table::KEYS;
 use super::value::{Located, Value, Values, parse_duration, show_duration};
 use super::yaml::{Content, Node};
-use super::{Problem, quoted, sources, tasks, written};
+use super::{Problem, providers, quoted, sources, tasks, written};
 use crate::wire::Base;
-use crate::words::{BrokerUrl, SourceId, TopicFilter};
+use crate::words::{BUILT_IN_PROVIDERS, BrokerUrl, SourceId, TopicFilter};
 
 /// What is wrong, where a problem is more than kind and node.
 #[derive(Debug, Default)]
@@ -65,7 +65,15 @@ pub(super) fn expected(kind: Kind) -> String {
             format!("a duration from {} to {}", show_duration(min), show_duration(max))
         }
         Kind::Choice { words } => words.join(" or "),
-        Kind::Providers => format!("[{PROVIDER}]"),
+        Kind::Providers { max } => {
+            format!(
+                "a list of 1 to {max} of {}, or of names with a library in backbone.providers",
+                BUILT_IN_PROVIDERS.join(", ")
+            )
+        }
+        Kind::ProviderOptions { max } => {
+            format!("a map of at most {max} execution providers, each with a map of its options")
+        }
         Kind::Cron => "a cron time of five fields (minute hour day month weekday)".to_owned(),
         Kind::BrokerUrl => "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]".to_owned(),
         Kind::DeviceId => "1 to 64 of a-z, 0-9, _ and -".to_owned(),
@@ -89,8 +97,11 @@ pub(super) fn expected(kind: Kind) -> String {
 
 /// The value of `node`, when it is of `kind`. Lists of items are the reader's.
 pub(super) fn check(kind: Kind, node: &Node) -> Result<Value, Refusal> {
-    if matches!(kind, Kind::Providers) {
-        return providers(node);
+    if let Kind::Providers { max } = kind {
+        return providers::list(node, max);
+    }
+    if let Kind::ProviderOptions { max } = kind {
+        return providers::options(node, max);
     }
     if let Kind::Paths { max } = kind {
         return texts(node, max, |text| checked_text(Kind::Path, text));
@@ -200,19 +211,6 @@ fn unquoted(node: &Node) -> Refusal {
     }
 }
 
-fn providers(node: &Node) -> Result<Value, Refusal> {
-    let Content::List(items) = &node.content else { return Err(Refusal::default()) };
-    let other = items.iter().find(|item| !matches!(&item.content, Content::Scalar { text, .. } if text == PROVIDER));
-    match other {
-        Some(other) => Err(Refusal {
-            found: Some(other.describe()),
-            remedy: Some(format!("write [{PROVIDER}]: this build computes on the CPU only")),
-        }),
-        None if items.len() == 1 => Ok(Value::Texts(vec![PROVIDER.to_owned()])),
-        None => Err(Refusal::default()),
-    }
-}
-
 /// The level of the folder that names the class: 0 for none.
 fn label_from(node: &Node, max: u64) -> Result<Value, Refusal> {
     let level = match &node.content {
@@ -287,6 +285,7 @@ pub(super) fn contradictions(
     listens_beyond_loopback(values, problems);
     folders(values, problems);
     unused_tls(values, warnings);
+    providers::contradictions(values, problems, warnings);
     sources::contradictions(values, device_id, problems, warnings);
     tasks::contradictions(values, problems, warnings);
 }

@@ -102,8 +102,16 @@ pub enum Kind {
         /// All of them.
         words: &'static [&'static str],
     },
-    /// A list of execution providers; this build has [`PROVIDER`] only.
-    Providers,
+    /// A list of execution providers, in order of preference.
+    Providers {
+        /// Items at most.
+        max: usize,
+    },
+    /// A map from execution providers to their options.
+    ProviderOptions {
+        /// Providers at most.
+        max: usize,
+    },
     /// A time of five cron fields.
     Cron,
     /// What [`crate::words::BrokerUrl`] reads.
@@ -160,9 +168,6 @@ pub enum Kind {
     },
 }
 
-/// The only execution provider of this build.
-pub const PROVIDER: &str = "cpu";
-
 /// Kind, range, and whether `null` may be written: a column of the table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
@@ -177,7 +182,8 @@ const fn rule(kind: Kind) -> Rule {
 pub(super) const BOOL: Rule = rule(Kind::Bool);
 pub(super) const TEXT: Rule = rule(Kind::Text);
 pub(super) const PATH: Rule = rule(Kind::Path);
-pub(super) const PROVIDERS: Rule = rule(Kind::Providers);
+pub(super) const PROVIDERS: Rule = rule(Kind::Providers { max: 8 });
+pub(super) const PROVIDER_OPTIONS: Rule = rule(Kind::ProviderOptions { max: 16 });
 pub(super) const CRON: Rule = rule(Kind::Cron);
 pub(super) const BROKER_URL: Rule = rule(Kind::BrokerUrl);
 pub(super) const DEVICE_ID: Rule = rule(Kind::DeviceId);

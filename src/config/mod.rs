@@ -11,6 +11,7 @@
 mod check;
 mod key;
 mod patch;
+mod providers;
 mod reader;
 mod sources;
 mod table;
@@ -22,8 +23,9 @@ mod yaml;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use key::{Key, Kind, PROVIDER};
+pub use key::{Key, Kind};
 pub use patch::{BadKey, PATCHABLE, Patched, patched};
+pub use providers::{ProviderSettings, unknown_remedy};
 use reader::Reader;
 pub use sources::{Burst, Feed, Http, ImageSource, Rate};
 pub use table::{

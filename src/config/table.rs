@@ -4,6 +4,7 @@
 //! key needs here: [`KEYS`], the field, reading it, the effective configuration and `config/schema.json` follow. What
 //! else a new key has is its consumer, and its place in `config/default.yaml`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use core::net::SocketAddr;
 use serde_json::{Map, Value as Json, json};
 
 use super::key::{
-    BOOL, BROKER_URL, CRON, DEVICE_ID, HTTP_URL, Key, LISTEN, PATH, PROVIDERS, RATE, REGION, SECTION, SHARE, SLUG,
-    TEXT, TOPIC_FILTER, TOPIC_PREFIX, auto_or_number, confirm, days, duration, hosts, hours, integer, items,
-    label_from, ms, names, networks, number, or_null, over, paths, poll, shares, word,
+    BOOL, BROKER_URL, CRON, DEVICE_ID, HTTP_URL, Key, LISTEN, PATH, PROVIDER_OPTIONS, PROVIDERS, RATE, REGION, SECTION,
+    SHARE, SLUG, TEXT, TOPIC_FILTER, TOPIC_PREFIX, auto_or_number, confirm, days, duration, hosts, hours, integer,
+    items, label_from, ms, names, networks, number, or_null, over, paths, poll, shares, word,
 };
+use super::providers::ProviderSettings;
 use super::sources::ImageSource;
 use super::tasks::Task;
 use super::value::{Setting, Value, Values};
@@ -98,7 +100,9 @@ keys! {
     "backbone" Backbone {
         model: String = "default", TEXT, "Bundled name, or path of a manifest.";
         threads: usize = "1", integer(1, 64), "Threads within one inference.";
-        execution_providers: Vec<String> = "[cpu]", PROVIDERS, "Where inference runs; this build: cpu only.";
+        execution_providers: Vec<String> = "[cpu]", PROVIDERS, "Where inference runs, in order of preference.";
+        providers: BTreeMap<String, ProviderSettings> = "{}", PROVIDER_OPTIONS, "Libraries and options of execution \
+                                                                                providers.";
     }
     without_field {
         "watch" = "[]", items(256, "path: /srv/camera"), "Folders whose images are processed.";

@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 
 use serde_json::{Value as Json, json};
 
+use super::providers::ProviderSettings;
 use super::sources::Rate;
 use super::table::{LabelFrom, Priority};
 use crate::engine::{Confirm, PromotionPolicy, TuneWhen};
@@ -31,6 +32,7 @@ pub(super) enum Value {
     Rate(Rate),
     Confirm(Confirm),
     Shares(BTreeMap<Label, f64>),
+    Providers(BTreeMap<String, ProviderSettings>),
     Items(Vec<Values>),
     /// Keys of another section.
     Section(Values),

@@ -45,6 +45,7 @@ use crate::shared::backbone::NoBackbone;
 use crate::shared::settings::BadSettings;
 use crate::store::StoreError;
 pub use lifecycle::run;
+pub(crate) use process::rss_bytes;
 pub use startup::{ConfigLayers, Read};
 
 /// Why the daemon did not start, or stopped.

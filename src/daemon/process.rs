@@ -89,7 +89,7 @@ pub(super) fn measure(store_bytes: u64, store_beside_bytes: u64) -> SystemMetric
 }
 
 /// Memory of this process that is resident.
-pub(super) fn rss_bytes() -> Option<u64> {
+pub(crate) fn rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)

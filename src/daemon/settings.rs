@@ -22,7 +22,7 @@ use crate::shared::views;
 use crate::source::{Burst, Request, poll};
 use crate::update::CHUNK_BYTES_MAX;
 use crate::watch::{self, WatchedFolder};
-use crate::wire::{InboundTopic, UpdateKind};
+use crate::wire::{InboundTopic, ProviderUse, UpdateKind};
 use crate::words::{Digest, EmbeddingSpace, Region};
 
 /// The JSON Schema of a configuration file.
@@ -59,11 +59,11 @@ pub(super) fn rules(task: &Task) -> Rules {
     Rules { margin, max_class_recall_loss, seed: task.training.seed }
 }
 
-/// The engine's settings; `space` is that of the embeddings of whole pictures.
+/// The engine's settings, with the embeddings of whole pictures.
 pub(super) fn engine(
     config: &Config,
-    backbone: BackboneRef,
-    space: EmbeddingSpace,
+    (backbone, provider): (BackboneRef, ProviderUse),
+    (space, space_on_cpu): (EmbeddingSpace, EmbeddingSpace),
     boot: String,
     configure: Configure,
 ) -> Result<engine::Settings, BadSettings> {
@@ -73,7 +73,9 @@ pub(super) fn engine(
     Ok(engine::Settings {
         boot,
         backbone,
+        provider,
         space,
+        space_on_cpu,
         onnxruntime: crate::backbone::runtime_version(),
         roots: config.watch.iter().map(root).collect(),
         sources: config.sources.iter().map(|source| source_settings(config, source)).collect(),

@@ -118,7 +118,7 @@ pub(super) fn read_again(read: &Read, pending: &PendingConfig) -> Result<(), Str
     let checked = read().map_err(RunError::Configuration).and_then(|sources| {
         let config = sources.own()?;
         let in_use = BackboneInUse::find(&config)?;
-        OnnxBackbone::open(&in_use.manifest, config.backbone.threads)?;
+        OnnxBackbone::open_on(&in_use.manifest, &config.backbone.execution())?;
         Ok(sources)
     });
     let sources = checked.map_err(|error| error_chain(&error))?;

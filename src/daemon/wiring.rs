@@ -29,7 +29,7 @@ use super::workers::scenes::Scenes;
 use super::workers::train::TrainerSettings;
 use super::workers::tuning::TunerSettings;
 use super::workers::unseen::RootViews;
-use crate::backbone::{Manifest, OnnxBackbone, Slow};
+use crate::backbone::{Manifest, OnnxBackbone, Slow, Way};
 use crate::config::{self, Config};
 use crate::engine::{
     self, BackboneState, Configure, Engine, Event, FileStamp, OutboxMessage, ServedBackbone, Snapshot,
@@ -41,7 +41,8 @@ use crate::ports::Embedder;
 use crate::shared::{settings, views};
 use crate::source::poll;
 use crate::store::{OpenOptions, Reader, Store, StoreError, files};
-use crate::words::{EmbeddingSpace, SampleId, SourceId};
+use crate::wire::{ProviderReport, ProviderUse};
+use crate::words::{CPU, EmbeddingSpace, SampleId, SourceId};
 use crate::{http, systemd, watch};
 
 /// How long one step of the start may take on a slow machine.
@@ -67,12 +68,15 @@ pub(super) fn assemble(
         warn!("{stand_in}");
     }
     starting("opening the backbone");
-    let backbone = OnnxBackbone::open(&manifest, config.backbone.threads)?;
+    let (backbone, provider) = OnnxBackbone::open_on(&manifest, &config.backbone.execution())?;
+    say_provider(&provider);
+    // From here on with the provider whose embeddings are its own.
+    let manifest = backbone.manifest().clone();
     if let Some(slow) = Slow::of(&manifest.name, backbone.one_picture()) {
         warn!("{slow}");
     }
     starting("opening the store");
-    let mut wiring = Wiring::open(&config, process, (&manifest, &backbone), events)?;
+    let mut wiring = Wiring::open(&config, process, (&backbone, provider), events)?;
     let mut snapshot = wiring.store.snapshot()?;
     starting("loading the state from the store");
     let link = settings::mqtt(&config, settings::credentials_folder().as_deref(), snapshot.seq)?;
@@ -111,6 +115,9 @@ struct Wiring<'a> {
     manifest: Manifest,
     /// The backbone, as reports name it.
     backbone: BackboneRef,
+    /// How its sessions are made.
+    way: Way,
+    provider: ProviderUse,
     /// The embeddings that it makes of whole pictures.
     space: EmbeddingSpace,
     /// Widths of the parts of an embedding.
@@ -126,7 +133,7 @@ impl<'a> Wiring<'a> {
     fn open(
         config: &'a Config,
         process: &'a Process,
-        (manifest, backbone): (&Manifest, &OnnxBackbone),
+        (backbone, provider): (&OnnxBackbone, ProviderUse),
         events: SyncSender<Event>,
     ) -> Result<Self, RunError> {
         let space = backbone.space();
@@ -144,8 +151,10 @@ impl<'a> Wiring<'a> {
             config,
             process,
             store,
-            manifest: manifest.clone(),
+            manifest: backbone.manifest().clone(),
             backbone: reference,
+            way: backbone.way().clone(),
+            provider,
             space,
             parts: backbone.parts(),
             tasks,
@@ -158,13 +167,19 @@ impl<'a> Wiring<'a> {
 
     fn engine_settings(&self, configure: Configure) -> Result<engine::Settings, RunError> {
         let boot = self.process.boot.clone();
-        Ok(super::settings::engine(self.config, self.backbone.clone(), self.space, boot, configure)?)
+        let backbone = (self.backbone.clone(), self.provider.clone());
+        Ok(super::settings::engine(self.config, backbone, (self.space, self.space_on_cpu()), boot, configure)?)
+    }
+
+    /// The embeddings of the same backbone on the CPU.
+    fn space_on_cpu(&self) -> EmbeddingSpace {
+        EmbeddingSpace { dim: self.space.dim, ..self.manifest.clone().on(None).space() }
     }
 
     fn backbone_dir(&self) -> BackboneDir {
         BackboneDir {
             folder: self.config.store.path.clone(),
-            threads: self.config.backbone.threads,
+            execution: self.config.backbone.execution(),
             precision: settings::precision(Some(self.config)),
         }
     }
@@ -173,7 +188,8 @@ impl<'a> Wiring<'a> {
     fn remember_backbone(&mut self, state: &mut BackboneState) -> Result<(), StoreError> {
         self.backbone_dir().tidy(|files| state.keeps(files));
         let (over, name) = (self.config.backbone.model.clone(), self.backbone.name.clone());
-        let write = state.serves(ServedBackbone { over, name, space: self.space });
+        let provider = self.manifest.provider.clone();
+        let write = state.serves(ServedBackbone { over, name, space: self.space_on_cpu(), provider });
         write.map_or(Ok(()), |write| self.store.commit(&[write]))
     }
 
@@ -227,6 +243,7 @@ impl<'a> Wiring<'a> {
                 recipe: settings::tune_settings(&task.training),
                 manifest: self.manifest.clone(),
                 threads: self.config.backbone.threads,
+                way: self.way.clone(),
                 folder: self.config.store.path.clone(),
                 // Embeddings go first.
                 latents_max: (self.config.store.quota_mb << 20) / 4,
@@ -401,6 +418,17 @@ fn same(former: Option<&Link>, settings: Option<&mqtt::Settings>) -> bool {
             *former == mqtt::Settings { boot_seq: former.boot_seq, ..settings.clone() }
         }
         (former, settings) => former.is_none() && settings.is_none(),
+    }
+}
+
+/// What became of the execution providers that were asked for.
+fn say_provider(provider: &ProviderUse) {
+    let ProviderReport { asked, running, cosine, speedup, .. } = &provider.report;
+    if let Some(text) = provider.fallback().or_else(|| provider.shared()) {
+        warn!("{text}");
+    }
+    if asked.len() > 1 || asked.first() != Some(running) || running != CPU {
+        info!(running, cosine, speedup, "the backbone runs on this execution provider");
     }
 }
 

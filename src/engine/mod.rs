@@ -81,7 +81,7 @@ pub use write::{
     PendingLabel, Predicted, RememberedReply, TrainingOrder, TrainingState, Write,
 };
 
-use crate::wire::{AnnouncedTask, EventKind, TaskHealth, UpdateKind};
+use crate::wire::{AlertId, AnnouncedTask, EventKind, Severity, TaskHealth, UpdateKind};
 use crate::words::{Digest, Now};
 use context::{Context, Cx, WallClock};
 use files::Files;
@@ -180,6 +180,9 @@ impl Engine {
         }
         if let Some(reason) = opening {
             cx.emit_event(EventKind::ConfigChanged { reason });
+        }
+        if let Some(text) = cx.settings().provider.fallback() {
+            cx.raise(AlertId::Provider, Severity::Warning, text);
         }
         cx.begin_with_broker(resumes);
         let stored = self.models.champions();

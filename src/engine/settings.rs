@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::model::ScheduleSettings;
 use super::remote::{Configure, UpdateSettings};
+use super::startup::ServedBackbone;
 use super::states::StateSettings;
 use crate::head::BackboneRef;
 use crate::wire::{self, Base, Unsettled};
@@ -17,10 +18,14 @@ pub struct Settings {
     pub boot: String,
     /// The backbone, as reports name it.
     pub backbone: BackboneRef,
+    /// What computes it, and what became of other execution providers.
+    pub provider: wire::ProviderUse,
     /// The value of `backbone.model`; the backbone may be another one, from an update.
     pub backbone_model: String,
     /// The embeddings that it makes of whole images.
     pub space: EmbeddingSpace,
+    /// The same on the CPU, by which it is known which backbone it is, whatever computes it.
+    pub space_on_cpu: EmbeddingSpace,
     /// Version of ONNX Runtime, for `info`.
     pub onnxruntime: String,
     /// Watched folders, in the order of the configuration.
@@ -65,6 +70,17 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The backbone with the setting that it serves under.
+    #[must_use]
+    pub fn served(&self) -> ServedBackbone {
+        ServedBackbone {
+            over: self.backbone_model.clone(),
+            name: self.backbone.name.clone(),
+            space: self.space_on_cpu,
+            provider: self.provider.report.of_its_own().map(str::to_owned),
+        }
+    }
+
     /// The place of the innermost watched folder that a file lies in.
     pub(super) fn root_of(&self, path: &Path) -> Option<usize> {
         let around = self.roots.iter().enumerate().filter(|(_, root)| path.starts_with(&root.path));

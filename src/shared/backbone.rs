@@ -88,6 +88,10 @@ impl BackboneInUse {
             BackboneChoice::Configured => (meant?, None),
             BackboneChoice::Kept { name } => (bundled::resolve(name)?, meant.ok()),
         };
+        // Which embeddings a provider made is known from when the daemon last opened it.
+        let is_served = served.is_some_and(|served| of_served(manifest.space()) == served);
+        let provider = state.served.as_ref().filter(|_| is_served).and_then(|served| served.provider.clone());
+        let manifest = manifest.on(provider);
         Ok(Self { manifest, choice, configured: configured.clone(), meant })
     }
 

@@ -28,6 +28,8 @@ pub enum AlertId {
     BrokerCredentials,
     /// The broker does not take a message or a subscription, or another client has this one's id.
     MqttRefused,
+    /// Another execution provider computes the backbone than the one that was asked for first.
+    Provider,
     /// A watched folder is missing.
     WatchLost,
     /// Something of this task, where the configuration names tasks.
@@ -76,6 +78,7 @@ impl AlertId {
         Self::Model,
         Self::BrokerCredentials,
         Self::MqttRefused,
+        Self::Provider,
         Self::WatchLost,
     ];
 
@@ -84,9 +87,11 @@ impl AlertId {
     pub fn severities(&self) -> &'static [Severity] {
         match self {
             Self::Clock | Self::WatchLost => &[Severity::Warning, Severity::Error],
-            Self::Drift | Self::Labels | Self::OfTask(TaskAlert::Drift | TaskAlert::Labels, _) | Self::Source(_) => {
-                &[Severity::Warning]
-            }
+            Self::Drift
+            | Self::Labels
+            | Self::OfTask(TaskAlert::Drift | TaskAlert::Labels, _)
+            | Self::Provider
+            | Self::Source(_) => &[Severity::Warning],
             Self::DiskFull
             | Self::StoreUnwritable
             | Self::Model
@@ -117,6 +122,7 @@ impl fmt::Display for AlertId {
             Self::Model => "model",
             Self::BrokerCredentials => "broker_credentials",
             Self::MqttRefused => "mqtt_refused",
+            Self::Provider => "provider",
             Self::WatchLost => "watch_lost",
             Self::OfTask(alert, task) => return write!(f, "{}_{task}", alert.as_str()),
             Self::Source(source) => return write!(f, "{SOURCE}_{source}"),

@@ -131,7 +131,7 @@ impl Known {
             device: device.to_owned(),
             status: self.status.map(Status::as_str),
             version: self.info.as_ref().map(|info| info.versions.edgetuned.clone()),
-            backbone: self.info.as_ref().map(|info| info.backbone.name.clone()),
+            backbone: self.info.as_ref().map(|info| info.backbone.backbone.name.clone()),
             heads: self.heads(),
             alerts: self.alerts.iter().cloned().collect(),
             drift: self.alerts.iter().any(is_drift),

@@ -17,6 +17,7 @@ mod event;
 mod fleet_view;
 mod home_assistant;
 mod payload;
+mod provider;
 mod remote;
 mod request;
 mod status;
@@ -51,13 +52,14 @@ pub use event::{EventKind, EventReport, Level};
 pub use fleet_view::{FleetRow, FleetView, RowHead, RowLatest};
 pub use home_assistant::{Announced, AnnouncedTask, BIRTH_ONLINE};
 pub use payload::{BadPayload, Envelope, MAX_INBOUND_BYTES, Payload, SchemaVersion};
+pub use provider::{ProviderReport, ProviderUse, RefusedProvider, SAME_SPACE, reasons};
 pub use remote::{
     ChunkRequest, Desired, PatchAnswer, PatchState, RejectedKey, Reported, UpdateError, UpdatePhase, UpdateState,
 };
 pub use request::{Answer, BadRequest, ErrorCode, Failure, Request, Response};
 pub use status::{
-    BadStatus, Health, HealthFigures, Ignored, Info, InfoHead, InfoTask, LiveFigure, LiveFigures, SourceHealth, Status,
-    TaskHealth, Versions,
+    BadStatus, Health, HealthFigures, Ignored, Info, InfoBackbone, InfoHead, InfoTask, LiveFigure, LiveFigures,
+    SourceHealth, Status, TaskHealth, Versions,
 };
 pub use task::{StateName, TaskState, UNKNOWN, Unsettled, settle};
 pub use topic::{BadTopic, InboundTopic, Qos, TaskTopic, Topic, UpdateKind};

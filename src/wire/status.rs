@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Envelope, Payload, is_zero};
+use super::{Envelope, Payload, ProviderReport, is_zero};
 use crate::head::BackboneRef;
 use crate::words::{HeadId, HeadRef, Label, SourceId, TaskId, Timestamp};
 
@@ -67,7 +67,7 @@ pub struct Info {
     /// Of the program and the library that it runs models with.
     pub versions: Versions,
     /// The backbone in service.
-    pub backbone: BackboneRef,
+    pub backbone: InfoBackbone,
     /// The head in service; null while there is none. Of several tasks, that of `default`, or null.
     pub head: Option<InfoHead>,
     /// The tasks that the configuration names, in its order; left out where it names none.
@@ -83,6 +83,19 @@ pub struct Info {
 
 impl Payload for Info {
     const WHAT: &'static str = "an info";
+}
+
+/// The backbone, as `info` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct InfoBackbone {
+    /// Name, model file and width.
+    #[serde(flatten)]
+    pub backbone: BackboneRef,
+    /// What computes it; left out by versions before there was a choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "ProviderReport"))]
+    pub provider: Option<ProviderReport>,
 }
 
 /// Versions of the programs at work.

@@ -122,7 +122,7 @@ fn health_and_info_have_each_task_and_source_and_nothing_of_them_without_any() {
     let info = Info {
         envelope: envelope(),
         versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
-        backbone: backbone(),
+        backbone: InfoBackbone { backbone: backbone(), provider: None },
         head: None,
         tasks: vec![InfoTask { id: door(), classes: served.classes.clone(), head: Some(served) }],
         capabilities: vec![],

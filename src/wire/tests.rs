@@ -169,7 +169,16 @@ fn reports_are_read_back_equal() {
     check(&Info {
         envelope: envelope(),
         versions: Versions { edgetuned: "0.1.0".into(), onnxruntime: "1.27.0".into() },
-        backbone: backbone(),
+        backbone: InfoBackbone {
+            backbone: backbone(),
+            provider: Some(ProviderReport {
+                asked: vec!["openvino".into(), "cpu".into()],
+                running: "openvino".into(),
+                nodes: [("openvino".to_owned(), 1)].into(),
+                cosine: 1.0,
+                speedup: 2.5,
+            }),
+        },
         head: Some(InfoHead { id: head().id, version: 7, classes: vec![label("gear")], accuracy: Some(0.9) }),
         tasks: vec![],
         capabilities: vec!["label".into()],

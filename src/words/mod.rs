@@ -6,6 +6,7 @@
 mod access;
 mod broker_url;
 mod digest;
+mod execution;
 mod keyword;
 mod label;
 mod network;
@@ -23,6 +24,7 @@ pub use crate::keywords;
 pub use access::Access;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use digest::{BadDigest, Digest, EmbeddingSpace, HeadId, HeadRef, HeadStatus, SampleId, ShortId, draw, is_audit};
+pub use execution::{BUILT_IN_PROVIDERS, CPU, Execution, Provider};
 pub use keyword::{Component, Keep, Keyword, Poll, Precision};
 pub use label::{BadLabel, ClassSet, Label, LabelSource};
 pub use network::{BadNetwork, Network};

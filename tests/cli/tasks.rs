@@ -85,7 +85,7 @@ fn prepared() -> Desk {
             picture: None,
         }))
     };
-    let served = ServedBackbone { over: "default".into(), name: manifest.name, space: whole };
+    let served = ServedBackbone { over: "default".into(), name: manifest.name, space: whole, provider: None };
     let state = Write::BackboneState(Box::new(BackboneState { served: Some(served), ..BackboneState::default() }));
     let mut writes: Vec<Write> = (0..4).map(sample).chain([state]).collect();
     for (task, region, space) in parts() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use edgetuned::config::{self, KEYS, LabelFrom, Prediction, Priority};
 use edgetuned::engine::PromotionPolicy;
 use edgetuned::train::{ClassWeights, HeadKind, L2, Solver};
-use edgetuned::words::{Poll, Precision};
+use edgetuned::words::{Execution, Poll, Precision};
 
 use crate::{good, load, load_text};
 
@@ -118,6 +118,40 @@ http:     { listen: "127.0.0.1:8787", token_file: null }    # listen: null switc
     assert_eq!(loaded.config.device.name, "Sorting line 3");
     assert_eq!(loaded.config.http.listen, Some("127.0.0.1:8787".parse().unwrap()));
     assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn execution_providers_come_in_their_order_with_libraries_and_options() {
+    let text = "backbone:
+  threads: 2
+  execution_providers: [webgpu, openvino, cpu]
+  providers:
+    openvino: { device_type: GPU, num_of_threads: 4, enable_qdq_optimizer: true }
+    webgpu: { library: /opt//ep/libwebgpu.so }
+    qnn:
+";
+    let backbone = load_text(text).unwrap().config.backbone;
+    let execution = backbone.execution();
+    assert_eq!((execution.threads, execution.names()), (2, vec!["webgpu".into(), "openvino".into(), "cpu".into()]));
+    let [webgpu, openvino, cpu] = &execution.providers[..] else { panic!("{execution:?}") };
+    assert_eq!((webgpu.library.as_deref(), webgpu.options.len()), (Some("/opt/ep/libwebgpu.so".as_ref()), 0));
+    let options: Vec<_> = openvino.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(options, ["device_type=GPU", "enable_qdq_optimizer=true", "num_of_threads=4"]);
+    assert_eq!((openvino.library.as_ref(), cpu.library.as_ref()), (None, None));
+    assert_eq!(load(&[]).unwrap().config.backbone.execution(), Execution::on_cpu(1));
+    let shown = serde_json::to_value(load_text(text).unwrap().config.to_json()).unwrap();
+    let again = load_text(&shown.to_string()).unwrap().config;
+    assert_eq!(again.backbone.execution(), execution, "the effective configuration says the same");
+}
+
+#[test]
+fn providers_that_are_never_asked_are_warned_of() {
+    let warnings = |list: &str| load_text(&format!("backbone: {{execution_providers: {list}}}")).unwrap().warnings;
+    for list in ["[cpu]", "[openvino]", "[tensorrt, cuda, cpu]"] {
+        assert_eq!(warnings(list), [], "{list}");
+    }
+    let [warning] = &warnings("[tensorrt, cuda]")[..] else { panic!("one warning") };
+    assert!(warning.found.contains("cuda") && warning.remedy.contains("put cpu last"), "{warning}");
 }
 
 #[test]

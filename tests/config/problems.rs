@@ -108,8 +108,11 @@ fn values_out_of_range_or_of_another_kind_are_refused() {
         ("backbone: {threads: [1]}", "whole number"),
         ("backbone: {model: null}", "text"),
         ("backbone: {model: ''}", "text"),
-        ("backbone: {execution_providers: []}", "[cpu]"),
-        ("backbone: {execution_providers: cpu}", "[cpu]"),
+        ("backbone: {execution_providers: []}", "list of 1 to 8"),
+        ("backbone: {execution_providers: cpu}", "list of 1 to 8"),
+        ("backbone: {execution_providers: [acme, cpu]}", "a name with a library"),
+        ("backbone: {providers: [openvino]}", "a map of at most 16"),
+        ("backbone: {providers: {openvino: GPU}}", "a map of at most 16"),
         ("device: {id: UPPER}", "a-z"),
         ("device: {id: a/b}", "a-z"),
         ("device: {name: \"a\\nb\"}", "one line"),
@@ -165,8 +168,27 @@ fn values_out_of_range_or_of_another_kind_are_refused() {
 fn what_other_versions_have_is_refused_with_what_this_one_has() {
     assert_eq!(fault("training: {head: softmaxx}").remedy, "did you mean 'softmax'?");
     assert!(fault("training: {head: forest}").expected.contains("softmax or mlp or lda or rp-ridge or auto"));
-    let problem = fault("backbone: {execution_providers: [cuda, cpu]}");
-    assert!(problem.found.contains("cuda") && problem.remedy.contains("CPU only"), "{problem}");
+}
+
+#[test]
+fn execution_providers_that_cannot_be_are_refused_with_the_remedy() {
+    for (backbone, found, remedy) in [
+        ("{execution_providers: [openvin, cpu]}", "openvin", "did you mean 'openvino'?"),
+        ("{execution_providers: [acme, cpu]}", "acme", "set backbone.providers.acme.library"),
+        ("{execution_providers: [acme], providers: {acme: {device: 1}}}", "acme", "backbone.providers.acme.library"),
+        ("{execution_providers: [cpu, cuda]}", "\"cuda\" behind cpu", "put cpu last"),
+        ("{execution_providers: [cuda, cuda]}", "\"cuda\" again", "remove one"),
+        ("{execution_providers: [a b]}", "a b", "letters, digits"),
+        ("{providers: {cpu: {threads: 2}}}", "cpu", "backbone.threads"),
+        ("{providers: {qnn: {library: ep.so}}}", "ep.so", "absolute path"),
+        ("{providers: {qnn: {library: /a/../ep.so}}}", "ep.so", "absolute path"),
+        ("{providers: {qnn: {backend_path: [1]}}}", "qnn.backend_path", "text, a number, true or false"),
+        ("{providers: {qnn: {backend_path: null}}}", "qnn.backend_path", "correct or remove"),
+        ("{providers: {qnn: {'a b': 1}}}", "qnn.a b", "correct or remove"),
+    ] {
+        let problem = fault(&format!("backbone: {backbone}"));
+        assert!(problem.found.contains(found) && problem.remedy.contains(remedy), "{backbone}: {problem}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The table of keys as a JSON Schema, for editors that check while one types.
 
-use edgetuned::config::{KEYS, Key, Kind, PROVIDER};
+use edgetuned::config::{KEYS, Key, Kind};
 use serde_json::{Map, Value, json};
 
 const DURATION: &str = "^[0-9]+(ms|s|m|h|d)$";
@@ -73,9 +73,24 @@ fn key_schema(key: &Key) -> Value {
 /// The default as JSON: the table's text is JSON but for words and the list of providers.
 fn default_value(kind: Kind, default: &str) -> Value {
     match kind {
-        Kind::Providers => json!([PROVIDER]),
+        Kind::Providers { .. } => json!(["cpu"]),
         _ => serde_json::from_str(default).unwrap_or_else(|_| json!(default)),
     }
+}
+
+fn provider_list(max: usize) -> Value {
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" });
+    json!({ "type": "array", "items": name, "minItems": 1, "maxItems": max, "uniqueItems": true })
+}
+
+fn provider_options(max: usize) -> Value {
+    let option = json!({ "type": ["string", "number", "boolean"] });
+    let library = json!({ "type": "string", "pattern": "^/" });
+    let provider = json!({
+        "type": ["object", "null"], "properties": { "library": library }, "additionalProperties": option,
+        "maxProperties": 65
+    });
+    json!({ "type": "object", "additionalProperties": provider, "maxProperties": max })
 }
 
 fn kind_schema(kind: Kind) -> Value {
@@ -108,7 +123,8 @@ fn kind_schema(kind: Kind) -> Value {
         }
         Kind::Duration { .. } => json!({ "type": "string", "pattern": DURATION }),
         Kind::Choice { words } => json!({ "enum": words }),
-        Kind::Providers => json!({ "type": "array", "items": { "enum": [PROVIDER] }, "minItems": 1, "maxItems": 1 }),
+        Kind::Providers { max } => provider_list(max),
+        Kind::ProviderOptions { max } => provider_options(max),
         Kind::Cron => json!({ "type": "string" }),
         Kind::BrokerUrl => json!({ "type": "string", "pattern": "^mqtts?://[^@]+$" }),
         Kind::DeviceId => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,64}$" }),

@@ -15,6 +15,10 @@ fn a_new_device_publishes_its_info_and_predictions_without_a_label() {
     let info = stage.ears.wait("info", "there", |_| true).json;
     let backbone = Manifest::resolve("default").unwrap();
     assert_eq!(info["backbone"]["dim"], backbone.space().dim, "{info}");
+    let provider = &info["backbone"]["provider"];
+    assert_eq!((&provider["asked"], &provider["running"]), (&json!(["cpu"]), &json!("cpu")), "{info}");
+    assert_eq!((&provider["cosine"], &provider["speedup"]), (&json!(1.0), &json!(1.0)), "{info}");
+    assert!(provider["nodes"]["cpu"].as_u64().is_some_and(|steps| steps > 10), "{info}");
     assert_eq!(info["head"], Value::Null);
     assert_eq!(info["configuration"]["device"]["id"], "line-3");
     for key in ["v", "ts", "seq", "boot", "versions", "capabilities"] {

@@ -10,7 +10,7 @@ use edgetuned::engine::{
     Configure, GoodPatch, PromotionPolicy, Root, ScheduleSettings, Settings, TaskSettings, TuneWhen, UpdateSettings,
 };
 use edgetuned::head::BackboneRef;
-use edgetuned::wire::{Base, RejectedKey};
+use edgetuned::wire::{Base, ProviderUse, RejectedKey};
 use edgetuned::words::{Digest, EmbeddingSpace, SampleId, TaskId};
 use rand::RngExt;
 use serde_json::{Map, Value};
@@ -27,6 +27,8 @@ pub fn settings(seed: u64) -> Settings {
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
+        space_on_cpu: EmbeddingSpace { backbone: digest, preprocessing: digest, dim: 1 },
+        provider: ProviderUse::on_cpu(3),
         roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),
         tasks: vec![TaskSettings {

@@ -6,6 +6,7 @@ use super::RuntimeMissing;
 use super::message::RuntimeMessage;
 use crate::backbone::onnx::graph::BadModel;
 use crate::ports::EmbedError;
+use crate::wire::{RefusedProvider, reasons};
 use crate::words::Digest;
 
 /// Why a backbone does not open.
@@ -125,6 +126,18 @@ pub enum OpenError {
         /// The distance of both, as a share of their length.
         apart: f32,
     },
+    /// No execution provider that was asked for computes the model, and the CPU was not asked for.
+    #[error("no execution provider of [{}] computes the model {}: {}; put cpu at the end of backbone.execution_providers to \
+             fall back to it, or correct backbone.providers: docs/accelerators.md",
+        .asked.join(", "), .file.display(), reasons(.refused))]
+    Provider {
+        /// The model.
+        file: PathBuf,
+        /// Names of the providers, in order.
+        asked: Vec<String>,
+        /// Why not.
+        refused: Vec<RefusedProvider>,
+    },
     /// The probe image fails.
     #[error("the model {} fails on a grey probe image: check mean, std and scale in its manifest", .file.display())]
     Probe {
@@ -137,10 +150,10 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// True when the runtime library is what is missing (exit code 69), false when the model or its manifest is wrong
+    /// True when the runtime library or an execution provider is what is missing (exit code 69), false when the model or its manifest is wrong
     /// (exit code 78).
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Runtime(_))
+        matches!(self, Self::Runtime(_) | Self::Provider { .. })
     }
 }

@@ -8,6 +8,13 @@ const LONGEST: usize = 300;
 #[error("{0}")]
 pub struct RuntimeMessage(String);
 
+impl RuntimeMessage {
+    /// What this program says in ONNX Runtime's place.
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 impl From<ort::Error> for RuntimeMessage {
     fn from(error: ort::Error) -> Self {
         Self(explained(error.message()))

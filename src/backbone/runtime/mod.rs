@@ -8,6 +8,7 @@ pub(super) mod errors;
 mod input;
 pub(super) mod message;
 pub(super) mod pipeline;
+pub(super) mod provider;
 pub(super) mod session;
 mod steady;
 mod tailed;

@@ -1,9 +1,9 @@
 //! A model in ONNX Runtime that answers as an [`Embedder`].
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::Duration;
 
-use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel as Level;
 use ort::value::{TensorElementType as Element, TensorRef};
@@ -12,6 +12,7 @@ use super::environment;
 use super::errors::OpenError;
 use super::input::checked_input;
 use super::message::RuntimeMessage;
+use super::provider::Way;
 use crate::backbone::bundled;
 use crate::backbone::inner::CHANNELS_MAX;
 use crate::backbone::manifest::{Embedding, Manifest};
@@ -43,7 +44,7 @@ pub struct OnnxBackbone {
     pub(super) cut: Cut,
     pub(super) one_picture: Duration,
     pub(super) manifest: Manifest,
-    pub(super) threads: usize,
+    pub(super) way: Way,
     /// Versions of its last layers that it computes besides.
     pub(super) tails: usize,
 }
@@ -84,13 +85,26 @@ pub enum Alone {
 }
 
 impl OnnxBackbone {
-    /// Opens the model of `manifest` on `threads` threads (0 counts as 1) and proves it on a mid-grey image and on two
+    /// Opens the model of `manifest` on `threads` threads of the CPU (0 counts as 1) and proves it on a mid-grey image and on two
     /// others: that an embedding depends on its picture alone.
     ///
     /// # Errors
     /// [`OpenError`]; nothing of the model stays in memory then.
     pub fn open(manifest: &Manifest, threads: usize) -> Result<Self, OpenError> {
-        Self::attempt(manifest, threads, |backbone, model| backbone.proved(manifest)?.steady(manifest, model))
+        Self::open_by(manifest, &Way::on_cpu(threads))
+    }
+
+    /// The same in the way of another backbone, of the same model or with another tail.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing of the model stays in memory then.
+    pub fn open_by(manifest: &Manifest, way: &Way) -> Result<Self, OpenError> {
+        Self::open_recorded(manifest, way, None)
+    }
+
+    /// The same; with a `profile`, the runs that prove it are recorded in a file whose name begins so.
+    pub(super) fn open_recorded(manifest: &Manifest, way: &Way, profile: Option<&Path>) -> Result<Self, OpenError> {
+        Self::attempt(manifest, way, profile, |backbone, model| backbone.proved(manifest)?.steady(manifest, model))
     }
 
     /// The shape that the manifest's embedding tensor has for one mid-grey image; the other keys of `embedding` do not
@@ -101,14 +115,17 @@ impl OnnxBackbone {
     pub fn shape(manifest: &Manifest) -> Result<Vec<i64>, OpenError> {
         let embedding = Embedding { inner: Vec::new(), ..manifest.embedding.clone() };
         let alone = Manifest { embedding, ..manifest.clone() };
-        Self::attempt(&alone, 1, |mut backbone, _| Ok(backbone.grey(manifest)?.swap_remove(0).shape))
+        Self::attempt(&alone, &Way::on_cpu(1), None, |mut backbone, _| {
+            Ok(backbone.grey(manifest)?.swap_remove(0).shape)
+        })
     }
 
     /// The result of `use_it` on the backbone and the model that it runs, opened at the highest optimisation level at
     /// which both succeed.
     fn attempt<T>(
         manifest: &Manifest,
-        threads: usize,
+        way: &Way,
+        profile: Option<&Path>,
         use_it: impl Fn(Self, &[u8]) -> Result<T, OpenError>,
     ) -> Result<T, OpenError> {
         let environment = environment()?;
@@ -123,8 +140,8 @@ impl OnnxBackbone {
         drop(bytes);
         let (space, sha256) = (EmbeddingSpace { dim: embedding.width(), ..manifest.space() }, manifest.sha256);
         let at = |level: Level| {
-            let refused = |source: ort::Error| OpenError::Refused { file: file.clone(), source: source.into() };
-            let mut opened = session(&environment, &model, threads, level).map_err(refused)?;
+            let refused = |source| OpenError::Refused { file: file.clone(), source };
+            let mut opened = way.session(&environment, (&model, level), profile).map_err(refused)?;
             let mut ways = Vec::with_capacity(tensors.len());
             for (tensor, output) in tensors.iter().zip(opened.outputs()) {
                 ways.push(match output.dtype().tensor_type() {
@@ -139,7 +156,7 @@ impl OnnxBackbone {
             if ways.iter().any(Option::is_some) {
                 let named: Vec<_> = tensors.iter().copied().zip(ways.iter().cloned()).collect();
                 let wide = widened(&model, &named).map_err(unusable)?;
-                opened = session(&environment, &wide, threads, level).map_err(refused)?;
+                opened = way.session(&environment, (&wide, level), profile).map_err(refused)?;
             }
             let mut taken = ways.into_iter().map(|widening| Taken { shape: Vec::new(), widening });
             let cut = Cut { embedding: taken.next().unwrap_or_default(), inner: taken.collect(), alone: None };
@@ -154,11 +171,15 @@ impl OnnxBackbone {
                 cut,
                 one_picture: Duration::ZERO,
                 manifest: manifest.clone(),
-                threads,
+                way: way.clone(),
                 tails: 0,
             };
             use_it(backbone, &model)
         };
+        if way.is_strict() {
+            // What is refused for a step on the CPU is so at every level.
+            return at(Level::All);
+        }
         let mut refusals = Vec::new();
         for level in [Level::All, Level::Level2, Level::Level1] {
             match at(level) {
@@ -197,6 +218,18 @@ impl OnnxBackbone {
     #[must_use]
     pub fn parts(&self) -> Vec<usize> {
         self.embedding.parts()
+    }
+
+    /// The manifest that it was opened by, with the provider whose embeddings are its own.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// How its session was made.
+    #[must_use]
+    pub fn way(&self) -> &Way {
+        &self.way
     }
 
     /// What its tensors turned out to be.
@@ -373,16 +406,6 @@ pub fn read(manifest: &Manifest) -> Result<(Vec<u8>, Graph), OpenError> {
 fn is_number(element: Element) -> bool {
     use Element::{Bfloat16, Float16, Float64, Int8, Int16, Uint8, Uint16};
     matches!(element, Bfloat16 | Float16 | Float64 | Int8 | Int16 | Uint8 | Uint16)
-}
-
-pub(super) fn session(environment: &Environment, model: &[u8], threads: usize, level: Level) -> ort::Result<Session> {
-    Session::builder(environment)?
-        .with_optimization_level(level)?
-        .with_intra_threads(threads.max(1))?
-        // Between two pictures it would keep the processor busy.
-        .with_intra_op_spinning(false)?
-        .with_inter_threads(1)?
-        .commit_from_memory(model)
 }
 
 fn finite(embeddings: &[f32], dim: usize, first_image: usize) -> Result<(), EmbedError> {

@@ -6,7 +6,7 @@ use ort::session::builder::GraphOptimizationLevel as Level;
 
 use super::environment;
 use super::message::RuntimeMessage;
-use super::session::{OnnxBackbone, read, session};
+use super::session::{OnnxBackbone, read};
 use crate::backbone::onnx::graph::{Graph, expose};
 use crate::backbone::onnx::tails::with_tails;
 use crate::backbone::pooling::pooled;
@@ -61,7 +61,7 @@ impl OnnxBackbone {
             }
             model = with_tails(&model, &Graph::read(&model)?, &self.embedding.tensor, tails)?;
         }
-        let opened = session(&environment()?, &model, self.threads, Level::All).map_err(RuntimeMessage::from)?;
+        let opened = self.way.any_session(&environment()?, (&model, Level::All))?;
         Ok(std::mem::replace(&mut self.session, opened))
     }
 

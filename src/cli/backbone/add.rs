@@ -276,6 +276,7 @@ fn draft(
         preprocess: Preprocess { size, layout, channels, mean, std, scale, resize, pad, decode },
         embedding: Embedding { tensor: proposal.tensor.clone(), dim: 1, pool: Pool::None, inner: Vec::new() },
         tail: None,
+        provider: None,
         stands_in: None,
     })
 }

@@ -96,7 +96,7 @@ impl Preparation {
     fn run(&self) -> Result<Option<SwapResult>, AnyError> {
         let Parts { order, reader, dir, .. } = &self.parts;
         let manifest = files::stage(order, reader, dir)?;
-        let mut backbone = OnnxBackbone::open(&manifest, dir.threads)?;
+        let (mut backbone, _) = OnnxBackbone::open_on(&manifest, &dir.execution)?;
         let space = backbone.space();
         let reference = BackboneRef { name: backbone.name().to_owned(), sha256: backbone.sha256(), dim: space.dim };
         info!(backbone = reference.name, dim = reference.dim, "the next backbone answered a probe image");

@@ -7,7 +7,7 @@ use crate::engine::{LabelSource, Look, ModelSource, NewSample, Write};
 use crate::eval::gate::Rules;
 use crate::store::{Cache, CacheOptions, OpenOptions, Precision, Store};
 use crate::train;
-use crate::words::{Digest, Label, Origin, Region};
+use crate::words::{Digest, Execution, Label, Origin, Region};
 
 fn space(backbone: &[u8]) -> EmbeddingSpace {
     EmbeddingSpace { backbone: Digest::of(backbone), preprocessing: Digest::of(b"p"), dim: 2 }
@@ -101,7 +101,11 @@ fn compared(trainers: &[TrainerSettings]) -> Result<Option<Vec<SwapPair>>, AnyEr
     let parts = Parts {
         order,
         reader: store.reader().unwrap(),
-        dir: BackboneDir { folder: folder.path().to_owned(), threads: 1, precision: Precision::F32 },
+        dir: BackboneDir {
+            folder: folder.path().to_owned(),
+            execution: Execution::on_cpu(1),
+            precision: Precision::F32,
+        },
         trainers: trainers.iter().map(|trainer| (trainer.task.clone(), trainer.clone())).collect(),
         events: sync_channel(1).0,
     };
@@ -119,7 +123,8 @@ const PATIENT: ThrottleSettings = ThrottleSettings {
 #[test]
 fn what_a_crash_left_of_other_backbones_is_removed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = BackboneDir { folder: folder.path().to_owned(), threads: 1, precision: Precision::F32 };
+    let dir =
+        BackboneDir { folder: folder.path().to_owned(), execution: Execution::on_cpu(1), precision: Precision::F32 };
     let (kept, left) = (Digest::of(b"kept"), Digest::of(b"left"));
     dir.tidy(|_| false);
     let place = folder.path().join(FOLDER);

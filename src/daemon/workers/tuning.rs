@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::job::{self, AnyError, Control};
 use super::train::TrainerSettings;
-use crate::backbone::{Manifest, OnnxBackbone};
+use crate::backbone::{Manifest, OnnxBackbone, Way};
 use crate::eval::gate::Verdict;
 use crate::eval::{Comparison, compare, compare_across, compare_phases};
 use crate::head::{Calibration, HeadRecord, Tuning};
@@ -33,6 +33,8 @@ pub(crate) struct TunerSettings {
     pub recipe: TuneSettings,
     pub manifest: Manifest,
     pub threads: usize,
+    /// How the backbone's sessions are made.
+    pub way: Way,
     /// The state folder.
     pub folder: PathBuf,
     /// Bytes that may be kept of what the tail begins with.
@@ -48,6 +50,7 @@ impl TunerSettings {
             recipe: TuneSettings::default(),
             manifest: Manifest::load(&manifest).expect("it is bundled"),
             threads: 1,
+            way: Way::on_cpu(1),
             folder: PathBuf::from("/nowhere"),
             latents_max: 1 << 20,
         }
@@ -318,7 +321,7 @@ pub(super) fn tail_runs(head: &HeadRecord, tuner: &TunerSettings) -> Result<(), 
         return Ok(());
     }
     let no_fit = |why: String| format!("its last layers do not fit the backbone of this device: {why}");
-    let mut backbone = OnnxBackbone::open(&tuner.manifest, tuner.threads).map_err(|error| error_chain(&error))?;
+    let mut backbone = OnnxBackbone::open_by(&tuner.manifest, &tuner.way).map_err(|error| error_chain(&error))?;
     backbone.follow(&[Arc::new(head.clone())]).map_err(no_fit)?;
     let probe = vec![0.0; backbone.preprocess().tensor_len()];
     let rows = backbone.embed_tailed(&probe, 1).map_err(|error| no_fit(error_chain(&error)))?;
@@ -346,7 +349,7 @@ pub(super) fn by_tail(
     if unseen.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut backbone = OnnxBackbone::open(&tuner.manifest.clone().with_tail(Some(tail.clone())), tuner.threads)?;
+    let mut backbone = OnnxBackbone::open_by(&tuner.manifest.clone().with_tail(Some(tail.clone())), &tuner.way)?;
     let preprocess = backbone.preprocess().clone();
     let mut throttle = control.throttle();
     let mut found = BTreeMap::new();

@@ -13,7 +13,7 @@ use super::super::step::Act;
 use super::super::{SwapOrder, SwapPair, SwapResult};
 use super::Model;
 use crate::wire::command::{Burst, Command, Purge, Spec as _};
-use crate::wire::{Info, InfoTask, TaskAlert, TaskHealth, Topic, TrainingPhase, Versions, Warning};
+use crate::wire::{Info, InfoBackbone, InfoTask, TaskAlert, TaskHealth, Topic, TrainingPhase, Versions, Warning};
 use crate::words::{HeadRef, TaskId, Timestamp};
 
 /// The machine of heads.
@@ -205,9 +205,10 @@ impl Models {
 
     /// Publishes what runs here: versions, backbone, and the heads in service.
     pub fn publish_info(&self, cx: &mut Cx<'_>) {
-        let Settings { onnxruntime, backbone, configuration, names_tasks, .. } = cx.settings();
+        let Settings { onnxruntime, backbone, provider, configuration, names_tasks, .. } = cx.settings();
         let versions = Versions { edgetuned: env!("CARGO_PKG_VERSION").to_owned(), onnxruntime: onnxruntime.clone() };
-        let (backbone, configuration, names_tasks) = (backbone.clone(), configuration.clone(), *names_tasks);
+        let backbone = InfoBackbone { backbone: backbone.clone(), provider: Some(provider.report.clone()) };
+        let (configuration, names_tasks) = (configuration.clone(), *names_tasks);
         // Of several tasks only the default one stands for the device.
         let head = if names_tasks { self.get(&TaskId::default()) } else { Some(self.first()) };
         let head = head.and_then(Model::info);

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::super::context::Cx;
 use super::super::fact::Fact;
-use super::super::settings::Settings;
 use super::super::startup::ServedBackbone;
 use super::super::step::Act;
 use super::super::write::{HeadStatus, Write};
@@ -302,9 +301,7 @@ impl Remote {
         if let Some(former) = trial.before.installed {
             self.delete_backbone(cx, former.files);
         }
-        let Settings { backbone, space, backbone_model, .. } = cx.settings();
-        let served = ServedBackbone { over: backbone_model.clone(), name: backbone.name.clone(), space: *space };
-        self.backbone.served = Some(served);
+        self.backbone.served = Some(cx.settings().served());
         cx.write(Write::BackboneState(Box::new(self.backbone.clone())));
         cx.write(Write::DeleteOtherSpaces);
         self.backbone_held(cx);

@@ -93,7 +93,7 @@ impl Remote {
     /// Begins a switch to a backbone that was found.
     pub fn switch_to(&mut self, cx: &mut Cx<'_>, found: FoundBackbone) -> Answer {
         let backbone = found.backbone.clone();
-        if found.space == cx.settings().space {
+        if found.space == cx.settings().space_on_cpu {
             self.cancel_switch(cx, "the backbone in service was asked for");
             return Switch::answer(&Switching { backbone, begun: false });
         }
@@ -161,7 +161,8 @@ impl Remote {
     /// At startup: goes on with the switch, unless its time has passed.
     pub fn resume_switch(&mut self, cx: &mut Cx<'_>) {
         let Some(switch) = &self.backbone.switch else { return };
-        let (is_changed, serves) = (switch.over != cx.settings().backbone_model, switch.space == cx.settings().space);
+        let (is_changed, serves) =
+            (switch.over != cx.settings().backbone_model, switch.space == cx.settings().space_on_cpu);
         if is_changed || serves {
             self.cancel_switch(cx, if serves { "it serves by now" } else { "backbone.model was changed meanwhile" });
         } else {
@@ -241,7 +242,7 @@ impl Remote {
         let SwitchEnd { asked: backbone, name, space, phase, reason, at: since } = self.backbone.switched.clone()?;
         let phase = match phase {
             SwitchPhase::Installed if self.backbone.trial.is_some() => {
-                if space == cx.settings().space {
+                if space == cx.settings().space_on_cpu {
                     SwitchPhase::Trial
                 } else {
                     SwitchPhase::Starting

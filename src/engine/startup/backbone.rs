@@ -23,8 +23,11 @@ pub struct ServedBackbone {
     pub over: String,
     /// Its name, for people.
     pub name: String,
-    /// Its embeddings.
+    /// Its embeddings on the CPU.
     pub space: EmbeddingSpace,
+    /// The execution provider that computed others, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 /// A bundled backbone whose model is there.
@@ -133,7 +136,7 @@ mod tests {
     }
 
     fn served(over: &str, name: &str) -> ServedBackbone {
-        ServedBackbone { over: over.into(), name: name.into(), space: space(name) }
+        ServedBackbone { over: over.into(), name: name.into(), space: space(name), provider: None }
     }
 
     fn installed(over: &str) -> InstalledBackbone {

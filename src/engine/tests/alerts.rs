@@ -1,7 +1,7 @@
 //! Alerts.
 
 use super::*;
-use crate::wire::{AlertId, Severity, Warning};
+use crate::wire::{AlertId, ProviderReport, RefusedProvider, Severity, Warning};
 
 /// What is published about an alert.
 #[derive(Debug, PartialEq)]
@@ -82,6 +82,39 @@ fn a_head_that_cannot_serve_is_an_alert_until_another_one_does() {
     let payload = b"{}".to_vec();
     let rollback = Event::Socket(SocketRequest { name: "rollback".into(), payload, ticket: 1 });
     assert_eq!(published(&engine.step(at(2), rollback), AlertId::Model), Published::Over, "head 1 serves");
+}
+
+#[test]
+fn a_fall_back_to_another_provider_is_an_alert_from_the_start_on_and_in_info() {
+    let mut settings = settings(PromotionPolicy::Gated);
+    settings.provider.report.asked = vec!["openvino".into(), "cpu".into()];
+    settings.provider.refused = vec![RefusedProvider { name: "openvino".into(), why: "no such device".into() }];
+    let mut engine = Engine::new(settings, snapshot());
+    let effects = engine.start(at(0));
+    let warning = published(&effects, AlertId::Provider).up();
+    assert_eq!(warning.severity, Severity::Warning);
+    assert!(warning.text.contains("on cpu instead of openvino: openvino: no such device"), "{warning:?}");
+    let effects = engine.step(at(1), Event::Broker(BrokerEvent::connected()));
+    assert_eq!(published(&effects, AlertId::Provider), Published::Up(warning));
+    let info = effects.acts.iter().find_map(|act| match act {
+        Act::Publish { topic: Topic::Info, payload } => {
+            Some(serde_json::from_slice::<serde_json::Value>(payload).unwrap())
+        }
+        _ => None,
+    });
+    let provider = &info.unwrap()["backbone"]["provider"];
+    assert_eq!((&provider["running"], &provider["nodes"]["cpu"]), (&"cpu".into(), &3.into()));
+}
+
+#[test]
+fn a_backbone_is_known_by_its_embeddings_on_the_cpu_whatever_computes_it() {
+    let mut settings = settings(PromotionPolicy::Gated);
+    settings.space = EmbeddingSpace { backbone: Digest::of(b"on npu"), ..settings.space };
+    settings.provider.report = ProviderReport { running: "npu".into(), cosine: 0.99, ..settings.provider.report };
+    let served = settings.served();
+    assert_eq!((served.space, served.provider.as_deref()), (settings.space_on_cpu, Some("npu")));
+    settings.provider.report.cosine = 0.99995;
+    assert_eq!(settings.served().provider, None, "of the CPU's space");
 }
 
 /// What is remembered of a broker that takes nothing on one topic, and nothing retained.

@@ -32,7 +32,7 @@ use super::*;
 use crate::eval::HeldOutAnswers;
 use crate::eval::gate::{Verdict, VerdictCode};
 use crate::head::{BackboneRef, DenseHead, HeadRecord, TrainingFacts};
-use crate::wire::{Base, HealthFigures, Raised, RejectedKey, Topic};
+use crate::wire::{Base, HealthFigures, ProviderUse, Raised, RejectedKey, Topic};
 use crate::words::{Digest, EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId, Timestamp};
 
 fn space() -> EmbeddingSpace {
@@ -47,8 +47,10 @@ pub(super) fn settings(promotion: PromotionPolicy) -> Settings {
     Settings {
         boot: "boot".into(),
         backbone: backbone(),
+        provider: ProviderUse::on_cpu(3),
         backbone_model: "played".into(),
         space: space(),
+        space_on_cpu: space(),
         onnxruntime: "none".into(),
         roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),

@@ -20,7 +20,7 @@ use edgetuned::engine::{
 };
 use edgetuned::head::BackboneRef;
 use edgetuned::update::TrustedKeys;
-use edgetuned::wire::{Base, RejectedKey};
+use edgetuned::wire::{Base, ProviderUse, RejectedKey};
 use edgetuned::words::{Digest, HeadId, HeadRef, TaskId, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -47,6 +47,8 @@ fn settings(rng: &mut ChaCha8Rng) -> Settings {
         onnxruntime: "none".into(),
         backbone: BackboneRef { name: "played".into(), sha256: digest, dim: 1 },
         space: space_of(digest),
+        space_on_cpu: space_of(digest),
+        provider: ProviderUse::on_cpu(3),
         roots: vec![Root { path: "/in".into(), settle: Duration::from_millis(500) }],
         sources: Vec::new(),
         tasks: vec![TaskSettings {

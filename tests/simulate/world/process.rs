@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use edgetuned::engine::{
-    BackboneChoice, BackboneFacts, Engine, Event, InstalledBackbone, ProcessEvent, ServedBackbone, Settings, Write,
-};
+use edgetuned::engine::{BackboneChoice, BackboneFacts, Engine, Event, InstalledBackbone, ProcessEvent, Write};
 use edgetuned::head::BackboneRef;
 
 use super::World;
@@ -93,6 +91,7 @@ impl World {
         self.read_configuration();
         self.settings.backbone = self.chosen_backbone();
         self.settings.space = space_of(self.settings.backbone.sha256);
+        self.settings.space_on_cpu = self.settings.space;
         for place in 0..self.settings.tasks.len() {
             let space = self.space_of_task(&self.settings.tasks[place].id, self.settings.space);
             self.settings.tasks[place].space = space;
@@ -117,9 +116,7 @@ impl World {
     }
 
     fn remember_backbone(&mut self) {
-        let Settings { backbone, backbone_model, space, .. } = &self.settings;
-        let served = ServedBackbone { over: backbone_model.clone(), name: backbone.name.clone(), space: *space };
-        let write = self.model.backbone.clone().serves(served);
+        let write = self.model.backbone.clone().serves(self.settings.served());
         if let Some(Write::BackboneState(state)) = write {
             self.model.backbone = *state;
         }

@@ -13,7 +13,7 @@ use crate::engine::{ModelSource, SwapOrder};
 use crate::store::files::{self, NewFile};
 use crate::store::{Precision, Reader};
 use crate::wire::UpdateKind;
-use crate::words::Digest;
+use crate::words::{Digest, Execution};
 
 /// The folder of models that took over on this device, below the state folder.
 pub(crate) const FOLDER: &str = "backbones";
@@ -23,7 +23,7 @@ pub(crate) const FOLDER: &str = "backbones";
 pub(crate) struct BackboneDir {
     /// The state folder.
     pub folder: PathBuf,
-    pub threads: usize,
+    pub execution: Execution,
     pub precision: Precision,
 }
 

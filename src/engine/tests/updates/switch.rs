@@ -104,6 +104,7 @@ fn restarts(machine: &mut Machine) {
     drop(machine.stored.backbone.starting(at(machine.now_ms).wall));
     let installed = machine.stored.backbone.model(&machine.settings.backbone_model);
     machine.settings.space = installed.map_or(space(), |_| found("large").space);
+    machine.settings.space_on_cpu = machine.settings.space;
     machine.boot();
 }
 
