@@ -24,7 +24,7 @@ use crate::engine::{
 };
 use crate::head::HeadRecord;
 use crate::source::poll;
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, Room, StoreError};
 use crate::wire::{EventReport, Level, Payload, Topic};
 use crate::words::{Component, Digest, TaskId, error_chain};
 use crate::{systemd, watch};
@@ -323,8 +323,8 @@ impl Runtime {
 
     /// The current metrics of the system.
     pub fn vitals(&self) -> Result<SystemMetrics, RunError> {
-        let counts = self.reader.counts()?;
-        Ok(process::measure(counts.store_bytes, counts.beside_bytes))
+        let Room { store_bytes, beside_bytes } = self.reader.room()?;
+        Ok(process::measure(store_bytes, beside_bytes))
     }
 }
 

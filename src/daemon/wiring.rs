@@ -38,6 +38,7 @@ use crate::head::BackboneRef;
 use crate::http::Door;
 use crate::mqtt::{self, Lane, OutboxError};
 use crate::ports::Embedder;
+use crate::shared::folds::KeptFolds;
 use crate::shared::{settings, views};
 use crate::source::poll;
 use crate::store::{OpenOptions, Reader, Store, StoreError, files};
@@ -289,6 +290,7 @@ impl<'a> Wiring<'a> {
                 .iter()
                 .map(|task| (task.id.clone(), (task.training.max_samples, task.training.seed)))
                 .collect(),
+            folds: KeptFolds::new(self.store.label_revision()),
             statistics: StatisticsFile::default(),
             views: RootViews {
                 roots: self.config.watch.iter().map(|watch| watch.path.clone()).collect(),

@@ -4,36 +4,38 @@
 pub mod backbone;
 pub mod files;
 pub mod fleet;
+pub(crate) mod folds;
 pub mod settings;
 pub(crate) mod training_data;
 pub mod tuning;
 pub mod views;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::store::{ListedSample, Reader, SampleFilter, StoreError, StoredOfTask};
-use crate::train::folds_of;
 use crate::wire::SampleEntry;
 use crate::wire::command::Purged;
-use crate::words::{Label, SampleId, TaskId};
+use crate::words::TaskId;
+use folds::Folds;
 
 /// Every sample of a task, in the order of arrival; `seed` is the task's `training.seed`.
 ///
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub fn samples(reader: &Reader, task: &TaskId, seed: u64) -> Result<Vec<SampleEntry>, StoreError> {
-    with_folds(reader, task, reader.samples(task)?, seed)
+    with_folds(reader.samples(task)?, || Folds::of(reader, task, seed).map(Arc::new))
 }
 
-/// The samples of a task that match `choice`; `None` when the sample to start after is not stored.
+/// The samples of a task that match `choice`; `None` when the sample to start after is not stored. The folds of all are asked
+/// for where one of these is in a fold.
 pub(crate) fn samples_of(
     reader: &Reader,
     task: &TaskId,
     choice: &SampleFilter<'_>,
-    seed: u64,
+    folds: impl FnOnce() -> Result<Arc<Folds>, StoreError>,
 ) -> Result<Option<Vec<SampleEntry>>, StoreError> {
     let rows = reader.samples_of(task, choice)?;
-    rows.map(|rows| with_folds(reader, task, rows, seed)).transpose()
+    rows.map(|rows| with_folds(rows, folds)).transpose()
 }
 
 /// What goes when a task ends that is none of the `configured` ones, or else why nothing does.
@@ -54,14 +56,12 @@ pub fn to_purge(reader: &Reader, task: &TaskId, configured: &[TaskId]) -> Result
 }
 
 fn with_folds(
-    reader: &Reader,
-    task: &TaskId,
     rows: Vec<ListedSample>,
-    seed: u64,
+    folds: impl FnOnce() -> Result<Arc<Folds>, StoreError>,
 ) -> Result<Vec<SampleEntry>, StoreError> {
-    let folds = if rows.iter().any(|row| row.label.is_some()) { folds(reader, task, seed)? } else { BTreeMap::new() };
+    let folds = if rows.iter().any(|row| row.label.is_some()) { folds()? } else { Arc::default() };
     let entry = |row: ListedSample| {
-        let fold = folds.get(&row.id).copied().filter(|_| row.label.is_some());
+        let fold = folds.get(&row.id).filter(|_| row.label.is_some());
         let (predicted, probability) =
             row.predicted.map(|prediction| (prediction.label, prediction.probability)).unzip();
         let (label, given) = row.label.map(|(label, source, at)| (label, (source, at))).unzip();
@@ -83,16 +83,4 @@ fn with_folds(
         }
     };
     Ok(rows.into_iter().map(entry).collect())
-}
-
-/// The fold of every sample that is labelled in a task.
-fn folds(reader: &Reader, task: &TaskId, seed: u64) -> Result<BTreeMap<SampleId, usize>, StoreError> {
-    let labelled: Vec<(SampleId, SampleId, Label)> = reader
-        .sample_rows(task)?
-        .into_iter()
-        .filter_map(|sample| Some((sample.id, sample.group, sample.label?)))
-        .collect();
-    let labels: Vec<Label> = labelled.iter().map(|(_, _, label)| label.clone()).collect();
-    let groups: Vec<SampleId> = labelled.iter().map(|(_, group, _)| *group).collect();
-    Ok(labelled.iter().map(|(id, ..)| *id).zip(folds_of(&labels, &groups, seed)).collect())
 }

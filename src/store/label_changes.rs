@@ -28,7 +28,8 @@ pub struct LabelLine {
 
 /// The change with the highest number that is not undone, of those up to a number.
 const LATEST: &str = "
-    SELECT max(change) FROM (SELECT change FROM label_history WHERE undone = 0 AND change <= ?1
+    SELECT max(change) FROM (SELECT * FROM (SELECT change FROM label_history WHERE undone = 0 AND change <= ?1
+                                            ORDER BY change DESC LIMIT 1)
                              UNION ALL SELECT change FROM awaited_labels WHERE change <= ?1)";
 
 /// Who made a change, when, and whether it is undone. A label that waits for its image may be from before the change, as

@@ -45,7 +45,7 @@ use database::Database;
 pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
-pub use reader::{Counts, Reader, Recent, StoredHead, StoredOfTask};
+pub use reader::{Counts, Reader, Recent, Room, StoredHead, StoredOfTask};
 use redo::RedoLog;
 pub use reports::AnsweredTraining;
 pub use revision::Revision;
@@ -86,6 +86,7 @@ pub struct Store {
     precision: Precision,
     sequence: Sequence,
     revision: Revision,
+    label_revision: Revision,
     /// What comes with every image, before the database has it; nothing where the database has everything at once.
     redo: Option<RedoLog>,
     /// Whether the database has what a redo log held at the start.
@@ -157,6 +158,7 @@ impl Store {
             precision: Precision::default(),
             sequence,
             revision: Revision::default(),
+            label_revision: Revision::default(),
             redo: None,
             recovered,
             log_max: u64::MAX,
@@ -206,7 +208,7 @@ impl Store {
         }
         let (in_use, numbers, precision) = (&self.in_use, &self.numbers[..], self.precision);
         let (database, redo, recovered) = (&self.database, &mut self.redo, &mut self.recovered);
-        self.revision.counted(writes, || {
+        let mut durable = || {
             let apply = |transaction: &Transaction<'_>| {
                 let applier = commit::Applier { transaction, in_use, numbers, precision };
                 writes.iter().try_for_each(|write| applier.apply(write))
@@ -222,6 +224,9 @@ impl Store {
                 return Ok(());
             }
             redo.bring_in(database, apply)
+        };
+        self.revision.counted(revision::changes_samples, writes, || {
+            self.label_revision.counted(revision::changes_labels, writes, &mut durable)
         })?;
         // A large value, such as the statistics, leaves a log of its size.
         if self.database.log_bytes() > self.log_max
@@ -261,6 +266,12 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.revision.clone()
+    }
+
+    /// The same of labels alone.
+    #[must_use]
+    pub fn label_revision(&self) -> Revision {
+        self.label_revision.clone()
     }
 
     /// A connection of its own for another thread; it sees what is committed, and never waits for a writer.

@@ -21,7 +21,7 @@ use crate::words::{EmbeddingSpace, HeadId, HeadRef, Label, SampleId, TaskId};
 /// Each method fails with [`StoreError`] when the file cannot be read or a row in it makes no sense.
 #[derive(Debug)]
 pub struct Reader {
-    database: Database,
+    pub(super) database: Database,
     in_use: SpacesInUse,
     /// What the writer's redo log holds, where the writer is in this process.
     pending: Pending,
@@ -49,7 +49,12 @@ pub struct Counts {
     pub unlabelled: u64,
     /// Quarantined files.
     pub quarantined: u64,
-    /// Bytes of all files in the state folder, without exported models.
+}
+
+/// What the state folder takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Bytes of all files in it, without exported models.
     pub store_bytes: u64,
     /// Bytes of these that belong neither to samples nor to unsent messages.
     pub beside_bytes: u64,
@@ -332,22 +337,26 @@ impl Reader {
         })
     }
 
-    /// Counts of what is stored, but for what only the redo log has yet.
+    /// Counts of what is stored, for people: it goes through all samples and files. What only the redo log has is not
+    /// counted.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
-        let other_files = store_bytes.saturating_sub(self.database.file_bytes());
         self.read_about(About::Settled, |connection| {
             let samples: u64 = connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0))?;
             let labelled = "SELECT count(DISTINCT sample) FROM task_samples WHERE label IS NOT NULL";
             let labelled: u64 = connection.query_row(labelled, [], |row| row.get(0))?;
-            let (quarantined, without_sample): (u64, u64) =
-                connection.query_row("SELECT count(reason), count(*) - count(image) FROM files", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
+            let quarantined = connection.query_row("SELECT count(reason) FROM files", [], |row| row.get(0))?;
+            Ok(Counts { samples, labelled, unlabelled: samples - labelled, quarantined })
+        })
+    }
+
+    /// What the state folder takes; this takes as long however many samples and files there are.
+    pub fn room(&self) -> Result<Room, StoreError> {
+        let store_bytes = files::bytes_below(self.database.folder(), files::EXPORTS);
+        let other_files = store_bytes.saturating_sub(self.database.file_bytes());
+        self.read_about(About::Settled, |connection| {
+            let bare_files: u64 = connection.query_row("SELECT count FROM bare_files", [], |row| row.get(0))?;
             let blobs: u64 = connection.query_row(BLOB_BYTES, [], |row| row.get(0))?;
-            let beside_bytes = other_files + blobs + without_sample * FILE_ROW_BYTES;
-            let unlabelled = samples - labelled;
-            Ok(Counts { samples, labelled, unlabelled, quarantined, store_bytes, beside_bytes })
+            Ok(Room { store_bytes, beside_bytes: other_files + blobs + bare_files * FILE_ROW_BYTES })
         })
     }
 

@@ -8,7 +8,8 @@ use crate::engine::Write;
 /// How often samples are read until they do not change meanwhile.
 const TRIES: usize = 4;
 
-/// Counts the commits that may have changed samples, their labels, predictions or embeddings, since the store was opened.
+/// Counts the commits that may have changed samples, their labels, predictions or embeddings, or labels alone, since the store was
+/// opened.
 ///
 /// It grows before such a commit and after it: an even count stands for one state of the samples.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +39,7 @@ impl Revision {
     }
 
     /// Counts `commit` where one of `writes` matters.
-    pub(super) fn counted<T>(&self, writes: &[Write], commit: impl FnOnce() -> T) -> T {
+    pub(super) fn counted<T>(&self, matters: fn(&Write) -> bool, writes: &[Write], commit: impl FnOnce() -> T) -> T {
         let step = u64::from(writes.iter().any(matters));
         self.0.fetch_add(step, Ordering::SeqCst);
         let committed = commit();
@@ -47,8 +48,14 @@ impl Revision {
     }
 }
 
+/// Whether labels and what is left out may be others afterwards.
+pub(super) fn changes_labels(write: &Write) -> bool {
+    use Write::{DeleteSample, Excluded, Label, PurgeTask};
+    matches!(write, Label { .. } | Excluded { .. } | DeleteSample { .. } | PurgeTask { .. })
+}
+
 /// Whether a list of samples may be another one afterwards. What is not named here may.
-fn matters(write: &Write) -> bool {
+pub(super) fn changes_samples(write: &Write) -> bool {
     !matches!(
         write,
         Write::Outbox(_)

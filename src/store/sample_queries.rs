@@ -144,6 +144,19 @@ impl Reader {
         })
     }
 
+    /// The samples that are in a fold of a task, with the first image of each one's burst and the label, in the order of
+    /// arrival.
+    pub fn folded(&self, task: &TaskId) -> Result<Vec<(SampleId, SampleId, Label)>, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT image, burst, label FROM task_samples CROSS JOIN samples ON number = sample
+                 WHERE task = ?1 AND label IS NOT NULL AND NOT excluded ORDER BY sample",
+            )?;
+            let rows = select.query_map([task], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Every sample with its labels in all tasks, in the order of arrival.
     pub fn evictable(&self) -> Result<Vec<EvictableSample>, StoreError> {
         self.read(|connection| {

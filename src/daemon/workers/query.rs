@@ -26,6 +26,7 @@ use crate::engine::{
     Event, FoundBackbone, JobId, ProcessEvent, Query, SwapEvent, UNDER_WAY_MAX, Unseen, WatchEvent, prediction_body,
 };
 use crate::shared::fleet::Labelled;
+use crate::shared::folds::{Folds, KeptFolds};
 use crate::shared::{samples_of, to_purge};
 use crate::store::{Reader, SampleFilter, StoreError};
 use crate::wire::command::{self, Empty, Spec as _};
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub exports: PathBuf,
     /// `training.max_samples` of each task, and its `training.seed`, which folds depend on.
     pub trainings: BTreeMap<TaskId, (usize, u64)>,
+    pub folds: KeptFolds,
     /// The statistics that a fleet is asking for.
     pub statistics: StatisticsFile,
     /// Which tasks look at the images of a folder.
@@ -162,7 +164,8 @@ impl Parts {
 
     fn samples(&self, task: &TaskId, choice: &SampleFilter<'_>) -> Result<Answer, StoreError> {
         let (_, seed) = self.training(task);
-        let found = samples_of(&self.reader, task, choice, seed)?;
+        let folds = || self.folds.of(task, || Folds::of(&self.reader, task, seed));
+        let found = samples_of(&self.reader, task, choice, folds)?;
         Ok(found.map_or_else(|| gone("the image in 'after'"), |entries| command::Samples::answer(&entries)))
     }
 

@@ -145,6 +145,7 @@ fn a_file_of_version_1_comes_through_whole() {
     assert_eq!(number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'new_%'"), 0);
     let indices = "SELECT count(*) FROM sqlite_schema WHERE name IN ('label_history_image', 'files_image')";
     assert_eq!(number(indices), 2);
+    assert_eq!(number("SELECT count FROM bare_files"), number("SELECT count(*) - count(image) FROM files"));
     assert_eq!(number("SELECT (SELECT sum(undone) FROM label_history) + (SELECT sum(evicted) FROM files)"), 0);
 
     let changes =

@@ -50,7 +50,7 @@ fn held_out_answers_are_bounded_and_those_of_the_last_training_are_there() {
     assert_eq!(found.report, b"training 5");
     assert_eq!(HeldOutAnswers::from_bytes(&found.answers).unwrap().table(2), [[0, 3 * many], [0, 0]]);
     assert_eq!(reader.trainings(&task(), 9).unwrap().len(), 5, "reports stay");
-    assert!(reader.counts().unwrap().beside_bytes > 36 * many, "the quota counts them");
+    assert!(reader.room().unwrap().beside_bytes > 36 * many, "the quota counts them");
 }
 
 #[test]

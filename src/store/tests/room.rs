@@ -32,6 +32,52 @@ fn an_evicted_sample_leaves_only_its_files_behind() {
 }
 
 #[test]
+fn files_without_a_sample_are_counted_along() {
+    let (folder, bare) = (folder(), |n| Write::File {
+        path: path(n),
+        stamp: stamp(n),
+        fate: FileDisposition::Quarantined("cut".into()),
+    });
+    let copy = Write::File { path: path(8), stamp: stamp(8), fate: FileDisposition::Sample(id(1)) };
+    let mut store = open(folder.path()).unwrap();
+    let mut expected = 0;
+    let steps: [(&[Write], u64); 8] = [
+        (&[sample(1), file(1), copy.clone(), sample(2), file(2)], 0),
+        (&[bare(3), bare(4), bare(3)], 2),
+        (&[Write::DeleteSample { id: id(1) }], 4),
+        (&[Write::DeleteSample { id: id(1) }, Write::DeleteFile { path: path(77) }], 4),
+        (&[sample(1), copy], 3),
+        (&[bare(2)], 4),
+        (&[Write::DeleteFile { path: path(3) }, Write::DeleteFile { path: path(8) }], 3),
+        (&[file(2)], 2),
+    ];
+    for (writes, after) in steps {
+        store.commit(writes).unwrap();
+        expected = after;
+        assert_eq!(bare_files(&store), expected, "{writes:?}");
+    }
+    store.commit(&[bare(5), labelled(77, None, 1)]).unwrap_err();
+    assert_eq!(bare_files(&store), expected, "what was refused did not happen");
+    let reader = store.reader().unwrap();
+    let rows = |reader: &Reader| {
+        let (room, database) =
+            (reader.room().unwrap(), fs::metadata(folder.path().join("edgetuned.db")).unwrap().len());
+        room.beside_bytes + database - room.store_bytes
+    };
+    let before = rows(&reader);
+    store.commit(&[bare(6)]).unwrap();
+    assert_eq!(rows(&reader) - before, 170, "a reader sees it");
+}
+
+/// Files without a sample as they are counted along, which is what counting them finds.
+fn bare_files(store: &Store) -> u64 {
+    let number = |sql| store.database.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    let (kept, counted) = (number("SELECT count FROM bare_files"), number("SELECT count(*) - count(image) FROM files"));
+    assert_eq!(kept, counted);
+    kept
+}
+
+#[test]
 fn an_evicted_image_that_comes_again_is_a_new_sample() {
     let folder = folder();
     let mut store = open(folder.path()).unwrap();

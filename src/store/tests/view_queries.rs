@@ -30,21 +30,22 @@ fn a_sample_is_found_by_a_start_that_no_other_one_has() {
 
 #[test]
 fn a_count_stands_for_one_state_of_the_samples() {
-    let revision = Revision::default();
-    let changes = [sample(1)];
-    let settled = revision.of(|| Ok::<_, ()>(7)).unwrap();
+    let (count, changes) = (Revision::default(), [sample(1)]);
+    let settled = count.of(|| Ok::<_, ()>(7)).unwrap();
     assert_eq!(settled, (7, Some(0)));
-    revision.counted(&changes, || assert_eq!(revision.of(|| Ok::<_, ()>(8)).unwrap(), (8, None), "under way"));
-    assert_eq!(revision.of(|| Ok::<_, ()>(9)).unwrap(), (9, Some(2)));
+    count.counted(revision::changes_samples, &changes, || {
+        assert_eq!(count.of(|| Ok::<_, ()>(8)).unwrap(), (8, None), "under way")
+    });
+    assert_eq!(count.of(|| Ok::<_, ()>(9)).unwrap(), (9, Some(2)));
     let mut reads = 0;
-    let interrupted = revision.of(|| {
+    let interrupted = count.of(|| {
         reads += 1;
         if reads == 1 {
-            revision.counted(&changes, || ());
+            count.counted(revision::changes_samples, &changes, || ());
         }
         Ok::<_, ()>(reads)
     });
     assert_eq!(interrupted, Ok((2, Some(4))), "it is read again");
-    revision.counted(&[Write::SeqReserved(1), Write::DeleteMessage { seq: 1 }], || ());
-    assert_eq!(revision.now(), 4, "messages are no samples");
+    count.counted(revision::changes_samples, &[Write::SeqReserved(1), Write::DeleteMessage { seq: 1 }], || ());
+    assert_eq!(count.now(), 4, "messages are no samples");
 }
