@@ -5,6 +5,8 @@
 //! `cargo bench --bench fleet [-- merge|round]` prints tables; `-- --write docs/fleet.svg` draws them, too. `NumPy` runs in
 //! `EDGETUNED_PYTHON` or `python3`, where it is importable.
 
+#[path = "../../tests/support/log_panels.rs"]
+mod log_panels;
 mod merging;
 mod playing;
 mod plot;

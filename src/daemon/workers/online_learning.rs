@@ -129,9 +129,11 @@ pub(crate) struct Parts {
 pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), StoreError>>)> {
     let (handle, jobs) = queue(parts.tasks.iter().map(|parts| parts.task.clone()));
     let observed = Arc::clone(&handle.observed);
-    let thread = thread::Builder::new()
-        .name("adapt".into())
-        .spawn(move || OnlineWorker::start(parts)?.work(&jobs, &observed))?;
+    let thread = thread::Builder::new().name("adapt".into()).spawn(move || {
+        // What it catches up with would take the processor from a start; the first job comes with the end of that.
+        let Ok(first) = jobs.recv() else { return Ok(()) };
+        OnlineWorker::start(parts)?.work(std::iter::once(first).chain(jobs), &observed)
+    })?;
     Ok((handle, thread))
 }
 
@@ -155,9 +157,9 @@ impl OnlineWorker {
         Ok(Self { reader, tasks, heartbeat, metrics, events })
     }
 
-    fn work(mut self, jobs: &Receiver<Job>, observed: &Waiting) -> Result<(), StoreError> {
+    fn work(mut self, mut jobs: impl Iterator<Item = Job>, observed: &Waiting) -> Result<(), StoreError> {
         let heartbeat = self.heartbeat.clone();
-        jobs.iter().try_for_each(|job| {
+        jobs.try_for_each(|job| {
             if let Job::Task(task, TaskJob::Observed(_)) = &job
                 && let Some(waiting) = observed.get(task)
             {

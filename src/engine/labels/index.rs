@@ -83,8 +83,10 @@ impl Classes {
 }
 
 impl SampleIndex {
-    pub fn new(samples: Vec<StoredSample>, awaited: Vec<PendingLabel>) -> Self {
+    pub fn new(mut samples: Vec<StoredSample>, awaited: Vec<PendingLabel>) -> Self {
         let mut index = Self::default();
+        // In the order of the map, so that each is found beside the one before.
+        samples.sort_unstable_by_key(|sample| sample.id);
         for StoredSample { id, label, removed_by, spoken_at, excluded, folder, predicted, .. } in samples {
             index.add(id, predicted);
             index.exclude(&id, excluded);
