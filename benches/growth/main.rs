@@ -7,6 +7,7 @@
 //! store itself in large commits; the backbone that the daemon opens is made here and maps to as many values. Beside it a
 //! plain table of the same bytes, by `SQLite` alone with the same durability. The store is made in the folder for
 //! temporary files and takes 3 KB a sample.
+#![allow(clippy::unwrap_used, reason = "in the shared client: what cannot be measured is not, and says so")]
 
 mod backbone;
 #[allow(dead_code, reason = "shared with another program, which uses other parts of it")]

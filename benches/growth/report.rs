@@ -11,15 +11,15 @@ const LINEAR: f64 = 0.8;
 
 /// A line for each measure: its value at each size, with that of the plain table behind it, and what it comes to.
 pub fn table(sizes: &[Size]) -> String {
-    let heads: String = sizes.iter().map(|size| format!(" {} |", log_panels::number(size.samples as f64))).collect();
-    let mut text =
-        format!("| what |{heads} slope | verdict |\n| --- |{} ---: | --- |\n", " ---: |".repeat(sizes.len()));
+    let heads: Vec<String> = sizes.iter().map(|size| log_panels::number(size.samples as f64)).collect();
+    let (heads, rules) = (heads.join(" | "), " ---: |".repeat(sizes.len() + 1));
+    let mut text = format!("| what | {heads} | slope | verdict |\n| --- |{rules} --- |\n");
     for place in 0..sizes.first().map_or(0, |size| size.figures.len()) {
         let figures: Vec<&Figure> = sizes.iter().map(|size| &size.figures[place]).collect();
-        let values: String = figures.iter().map(|figure| format!(" {} |", shown(figure))).collect();
+        let values: Vec<String> = figures.iter().map(|figure| shown(figure)).collect();
         let slope = slope(&points(sizes, place, |figure| Some(figure.value)));
         let (what, verdict) = (figures[0].what, verdict(slope, figures[0].expected));
-        writeln!(text, "| {what} |{values} {slope:.2} | {verdict} |").expect("it is memory");
+        writeln!(text, "| {what} | {} | {slope:.2} | {verdict} |", values.join(" | ")).expect("it is memory");
     }
     text
 }

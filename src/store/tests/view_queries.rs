@@ -34,7 +34,7 @@ fn a_count_stands_for_one_state_of_the_samples() {
     let settled = count.of(|| Ok::<_, ()>(7)).unwrap();
     assert_eq!(settled, (7, Some(0)));
     count.counted(revision::changes_samples, &changes, || {
-        assert_eq!(count.of(|| Ok::<_, ()>(8)).unwrap(), (8, None), "under way")
+        assert_eq!(count.of(|| Ok::<_, ()>(8)).unwrap(), (8, None), "under way");
     });
     assert_eq!(count.of(|| Ok::<_, ()>(9)).unwrap(), (9, Some(2)));
     let mut reads = 0;

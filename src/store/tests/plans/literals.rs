@@ -74,7 +74,7 @@ fn literals(source: &str) -> Vec<String> {
             rest = next;
         } else {
             // A character, or the name of a lifetime.
-            let end = if rest.starts_with("'\\") { rest[2..].find('\'').map(|end| end + 3) } else { None };
+            let end = rest.strip_prefix("'\\").and_then(|rest| rest.find('\'')).map(|end| end + 3);
             let plain = rest.char_indices().nth(2).filter(|(_, third)| *third == '\'').map(|(place, _)| place + 1);
             rest = &rest[end.or(plain).unwrap_or(1)..];
         }
@@ -105,13 +105,13 @@ fn escaped(rest: &str) -> (String, &str) {
 
 #[test]
 fn literals_are_found_whatever_is_around_them() {
-    let source = r####"
+    let source = r##"
         // "no" 'a
         const A: &'static str = "one \"two\" \
                                  three"; let b = '"'; let c = ['\'', '\\', b'"'];
         let d = r#"SELECT "x" FROM y"#; /// "neither"
         f(r"raw \", "last // none");
-    "####;
+    "##;
     let found: Vec<_> = literals(source).iter().map(|text| plain(text)).collect();
     assert_eq!(found, ["one two three", r#"SELECT "x" FROM y"#, r"raw \", "last // none"]);
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::engine::{UpdateRecord, Write};
+use crate::engine::{BrokerRecord, ConfigPatch, UpdateRecord, Write};
 use crate::wire::UpdateKind;
 use crate::words::Region;
 
@@ -40,12 +40,12 @@ pub(super) fn run(store: &mut Store, reader: &Reader) {
             Write::Look { task: door(), id: id(1), space: space("a").within(&left()) },
             Write::DeleteFile { path: path(2) },
             Write::Head { task: task(), record: Box::new(read_elsewhere) },
-            Write::StateRecord { task: task(), record: Default::default() },
+            Write::StateRecord { task: task(), record: Box::default() },
             Write::DeleteOtherStatistics,
             Write::DeleteOtherSpaces,
-            Write::ConfigPatchState(Default::default()),
-            Write::BackboneState(Default::default()),
-            Write::BrokerRecord(Default::default()),
+            Write::ConfigPatchState(ConfigPatch::default()),
+            Write::BackboneState(Box::default()),
+            Write::BrokerRecord(BrokerRecord::default()),
             Write::UpdateState { kind: UpdateKind::Head, memory: Box::new(json("{}")) },
             Write::Chunk { kind: UpdateKind::Head, n: 0, bytes: vec![1] },
         ])
