@@ -82,18 +82,7 @@ impl<'a> Features<'a> {
     /// nothing to reduce to: all features are 0 then, (n, d).
     pub fn new(z: &'a Array2<f32>, parts: &[usize], may_reduce: bool) -> Self {
         let (n, d) = z.dim();
-        let mut mean = Array1::<f64>::zeros(d);
-        for row in z.rows() {
-            mean.zip_mut_with(&row, |m, z| *m += f64::from(*z));
-        }
-        mean /= n as f64;
-        let mut variance = Array1::<f64>::zeros(d);
-        for row in z.rows() {
-            for ((v, z), m) in variance.iter_mut().zip(row).zip(&mean) {
-                *v += (f64::from(*z) - m).powi(2);
-            }
-        }
-        let deviations: Vec<f64> = variance.iter().map(|v| (v / n as f64).sqrt()).collect();
+        let (mean, deviations) = moments(z);
         let inverse = inverse_scales(&deviations, parts).into_iter().map(|inverse| inverse as f32).collect();
         let high: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
         let low = mean.iter().zip(&high).map(|(m, high)| (m - f64::from(*high)) as f32).collect();
@@ -150,6 +139,25 @@ impl<'a> Features<'a> {
         let bias = Array1::from_iter(w.rows().into_iter().zip(b).map(|(row, b)| (b - row.dot(&mean)) as f32));
         (w.mapv(|v| v as f32), bias)
     }
+}
+
+/// Mean and standard deviation of each column (d,), in one pass: sums of differences to the first row, which lies among the
+/// others, so that little is lost where a mean is large.
+fn moments(z: &Array2<f32>) -> (Array1<f64>, Vec<f64>) {
+    let (n, d) = (z.nrows() as f64, z.ncols());
+    let first: Vec<f64> = z.row(0).iter().copied().map(f64::from).collect();
+    let (mut sums, mut squares) = (vec![0.0; d], vec![0.0; d]);
+    for row in z.rows() {
+        let row = row.as_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+        for (((sum, square), z), first) in sums.iter_mut().zip(&mut squares).zip(&*row).zip(&first) {
+            let apart = f64::from(*z) - first;
+            *sum += apart;
+            *square += apart * apart;
+        }
+    }
+    let deviation = |(sum, square): (&f64, &f64)| ((square - sum * sum / n) / n).max(0.0).sqrt();
+    let deviations = sums.iter().zip(&squares).map(deviation).collect();
+    (first.iter().zip(&sums).map(|(first, sum)| first + sum / n).collect(), deviations)
 }
 
 impl Basis {
@@ -213,6 +221,20 @@ mod tests {
         let first = z.row(0).to_owned();
         z.row_mut(2).assign(&first);
         z
+    }
+
+    #[test]
+    fn moments_are_those_of_two_passes_where_the_mean_is_large() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let z = Array2::from_shape_fn((300, 7), |(_, j)| 10.0_f32.powi(j as i32) + rng.random::<f32>());
+        let (mean, deviations) = moments(&z);
+        let exact = z.mapv(f64::from);
+        for (place, column) in exact.columns().into_iter().enumerate() {
+            let expected = column.sum() / 300.0;
+            let spread = (column.mapv(|v| (v - expected).powi(2)).sum() / 300.0).sqrt();
+            assert!((mean[place] - expected).abs() < 1e-12 * expected, "{place}: {} {expected}", mean[place]);
+            assert!((deviations[place] - spread).abs() < 1e-9 * spread, "{place}: {} {spread}", deviations[place]);
+        }
     }
 
     #[test]
