@@ -1,6 +1,6 @@
 //! The tables as the state that the engine starts from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, Row};
 use serde::de::DeserializeOwned;
@@ -9,10 +9,10 @@ use super::columns::{PathBytes, TopicText, damaged};
 use super::error::Fault;
 use super::{reader, updates};
 use crate::engine::{
-    FileDisposition, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredPicture, StoredSample,
-    StoredTask, Worth,
+    FileDisposition, LabelSource, PendingLabel, RememberedReply, Snapshot, Spooled, StartupState, StoredPicture,
+    StoredSample, StoredTask, Worth,
 };
-use crate::words::{Label, TaskId};
+use crate::words::{Label, SampleId, TaskId, Timestamp};
 
 pub(super) fn snapshot(connection: &Connection) -> Result<Snapshot, Fault> {
     let sql = "SELECT seq, class_folders, doubted, broker, changes FROM state";
@@ -83,44 +83,51 @@ fn tasks(connection: &Connection) -> Result<BTreeMap<TaskId, StoredTask>, Fault>
         Ok((row.get::<_, TaskId>(0)?, from_json(row, 1)?, from_json(row, 2)?, from_json(row, 3)?))
     })?;
     let mut samples = connection.prepare(SAMPLES)?;
+    let mut lines = connection.prepare(LINES)?;
     let mut tasks = BTreeMap::from([(TaskId::default(), StoredTask::default())]);
     for (task, training, live, state) in known {
-        let samples = samples.query_map([&task], stored_sample)?.collect::<Result<_, _>>()?;
+        let line = |row: &Row<'_>| Ok((row.get(0)?, Line { source: row.get(1)?, at: row.get(2)? }));
+        // A later line takes the place of an earlier one.
+        let last: HashMap<SampleId, Line> = lines.query_map([&task], line)?.collect::<Result<_, _>>()?;
+        let samples = samples.query_map([&task], |row| stored_sample(row, &last))?.collect::<Result<_, _>>()?;
         let heads = reader::list_heads(connection, &task)?;
         tasks.insert(task, StoredTask { samples, heads, training, live, state });
     }
     Ok(tasks)
 }
 
-fn stored_sample(row: &Row<'_>) -> rusqlite::Result<StoredSample> {
-    let (label, predicted): (Option<Label>, Option<Label>) = (row.get(1)?, row.get(3)?);
+/// Who gave a label or took it away, and when.
+struct Line {
+    source: LabelSource,
+    at: Timestamp,
+}
+
+/// A sample of [`SAMPLES`]; `last` has the last line of each image in the history of the task's labels. A prediction that was
+/// answered by a label is no longer open.
+fn stored_sample(row: &Row<'_>, last: &HashMap<SampleId, Line>) -> rusqlite::Result<StoredSample> {
+    let (id, label): (SampleId, Option<Label>) = (row.get(0)?, row.get(1)?);
+    let answered = last.get(&id);
+    let removed = answered.filter(|_| label.is_none());
+    let predicted: Option<Label> = if answered.is_some() { None } else { row.get(4)? };
     Ok(StoredSample {
-        id: row.get(0)?,
+        id,
         label: label.zip(row.get(2)?),
-        removed_by: row.get(5)?,
-        spoken_at: row.get(6)?,
-        folder: row.get(7)?,
-        in_doubt: row.get(8)?,
-        excluded: row.get(9)?,
-        predicted: predicted.zip(row.get(4)?),
+        removed_by: removed.map(|line| line.source),
+        spoken_at: removed.map_or_else(|| row.get(3), |line| Ok(Some(line.at)))?,
+        folder: row.get(6)?,
+        in_doubt: row.get(7)?,
+        excluded: row.get(8)?,
+        predicted: predicted.zip(row.get(5)?),
     })
 }
 
-/// A prediction that was answered by a label is no longer open. Version 1 did not store the head that predicted: 0.
+/// Version 1 did not store the head that predicted: 0.
 const SAMPLES: &str = "
-    SELECT image, label, label_source, CASE WHEN answered THEN NULL ELSE predicted END, coalesce(predicted_head, 0),
-           CASE WHEN answered AND label IS NULL THEN
-               (SELECT source FROM label_history WHERE image = many.image AND task = ?1 AND excluded IS NULL
-                ORDER BY number DESC LIMIT 1) END,
-           CASE WHEN answered AND label IS NULL THEN
-               (SELECT at FROM label_history WHERE image = many.image AND task = ?1 AND excluded IS NULL
-                ORDER BY number DESC LIMIT 1) ELSE labelled_at END,
-           folder, in_doubt, set_aside
-    FROM (SELECT *, task_samples.excluded AS set_aside,
-                 EXISTS (SELECT 1 FROM label_history
-                         WHERE image = samples.image AND task = ?1 AND label_history.excluded IS NULL) AS answered
-          FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?1) AS many
-    ORDER BY sample";
+    SELECT image, label, label_source, labelled_at, predicted, coalesce(predicted_head, 0), folder, in_doubt, excluded
+    FROM task_samples CROSS JOIN samples ON number = sample WHERE task = ?1 ORDER BY sample";
+
+/// Read once: looked up, it would be searched for each sample.
+const LINES: &str = "SELECT image, source, at FROM label_history WHERE task = ?1 AND excluded IS NULL ORDER BY number";
 
 const AWAITED: &str =
     "SELECT task, prefix, label, source, at, change, former, former_change FROM awaited_labels ORDER BY number";

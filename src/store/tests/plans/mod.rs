@@ -38,10 +38,11 @@ const BOUNDED: [&str; 17] = [
 ];
 
 /// Statements that go through all rows of a table that grows, by a part of their text, and why they may.
-const OF_ALL: [(&str, &str); 28] = [
+const OF_ALL: [(&str, &str); 29] = [
     // The state that the engine starts from; it is linear, as `docs/operations.md` says.
     ("SELECT image FROM samples ORDER BY number", "start"),
-    ("CASE WHEN answered THEN NULL ELSE predicted END", "start"),
+    ("folder, in_doubt, excluded FROM task_samples CROSS JOIN samples", "start"),
+    ("SELECT image, source, at FROM label_history WHERE task = ?1 AND excluded IS NULL", "start"),
     ("SELECT image, source, length(pictures.bytes) FROM pictures", "start"),
     ("SELECT path, image, reason FROM files WHERE evicted = 0", "start"),
     ("FROM pictures CROSS JOIN samples ON number = sample WHERE source = ?1 ORDER BY sample DESC LIMIT 1", "start"),
