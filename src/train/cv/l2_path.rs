@@ -8,7 +8,7 @@ use ndarray::Array2;
 
 use super::CvPlan;
 use super::model_choice::{Evaluated, no_longer_improves, simplest_not_worse};
-use crate::train::fast::batched::fit_folds;
+use crate::train::fast::batched::{fit_folds, predict};
 use crate::train::lbfgs::{History, Lbfgs, Minimum, Stop};
 use crate::train::softmax_loss::SoftmaxLoss;
 use crate::train::{FitError, L2, Progress, Watch};
@@ -75,7 +75,7 @@ pub(crate) fn choose_l2(plan: &CvPlan<'_>, l2: L2, watch: Watch<'_>) -> Result<C
         let mut mean = vec![0.0; parameters];
         for (fold, (model, search)) in models.iter_mut().zip(searches).enumerate() {
             model.finish(search);
-            plan.predict_held_out(fold, &mut logits, |samples| losses[fold].logits(&model.theta, samples));
+            plan.predict_held_out(fold, &mut logits, |samples| predict(&losses[fold], &model.theta, samples));
             mean.iter_mut()
                 .zip(&model.theta)
                 .for_each(|(mean, theta)| *mean += theta / plan.training_sets.len() as f64);

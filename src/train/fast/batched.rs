@@ -3,6 +3,8 @@
 //! The folds are fitted in lock-step: a block of samples is read and standardised once, stays in the cache, and is used
 //! by every model that trains on it. Products are f32, sums over blocks f64.
 
+use ndarray::{Array2, Axis};
+
 use super::features::Rows;
 use super::preconditioner::Preconditioner;
 use super::simd::{LANES, TILE, accumulate, products};
@@ -39,12 +41,7 @@ impl<'a, 'b> FoldFit<'a, 'b> {
     /// Before the pass; `gradient` is overwritten.
     pub fn new(loss: &'a SoftmaxLoss<'b>, theta: &'a [f64], gradient: &'a mut [f64]) -> Self {
         let (k, r) = (loss.known.len(), loss.x.width());
-        let width = padded_width(r);
-        let mut w = vec![0.0; k * width];
-        for (class, w) in w.chunks_exact_mut(width).enumerate() {
-            w.iter_mut().zip(&theta[class * r..(class + 1) * r]).for_each(|(w, theta)| *w = *theta as f32);
-            w[r] = theta[k * r + class] as f32;
-        }
+        let w = layer(theta, k, r);
         gradient.fill(0.0);
         Self { loss, theta, gradient, evaluation: Evaluation::default(), sum: vec![0.0; w.len()], w }
     }
@@ -95,6 +92,39 @@ impl<'a, 'b> FoldFit<'a, 'b> {
         }
         self.sum.fill(0.0);
     }
+}
+
+/// W and b of `theta` as (k, padded width) in f32.
+fn layer(theta: &[f64], k: usize, r: usize) -> Vec<f32> {
+    let width = padded_width(r);
+    let mut layer = vec![0.0; k * width];
+    for (class, w) in layer.chunks_exact_mut(width).enumerate() {
+        w.iter_mut().zip(&theta[class * r..(class + 1) * r]).for_each(|(w, theta)| *w = *theta as f32);
+        w[r] = theta[k * r + class] as f32;
+    }
+    layer
+}
+
+/// Logits (m, k) of m `samples` by the model `theta` of a loss; -inf for classes that it does not know.
+pub(crate) fn predict(loss: &SoftmaxLoss<'_>, theta: &[f64], samples: &[usize]) -> Array2<f64> {
+    let SoftmaxLoss { x, known, offset, .. } = *loss;
+    let (k, width) = (known.len(), padded_width(x.width()));
+    let layer = layer(theta, k, x.width());
+    let (mut block, mut logits) = (vec![0.0; BLOCK * width], vec![0.0; BLOCK * k]);
+    let mut out = Array2::from_elem((samples.len(), k), f64::NEG_INFINITY);
+    for (mut out, samples) in out.axis_chunks_iter_mut(Axis(0), BLOCK).zip(samples.chunks(BLOCK)) {
+        let filled = fill_block(x, samples, &mut block);
+        let logits = &mut logits[..filled.len() / width * k];
+        products(filled, &layer, width, logits);
+        for ((mut out, logits), &sample) in out.rows_mut().into_iter().zip(logits.chunks_exact(k)).zip(samples) {
+            let seen = out.iter_mut().zip(logits).zip(known).filter(|(_, known)| **known);
+            seen.for_each(|((out, logit), _)| *out = f64::from(*logit));
+            if let Some(offset) = offset {
+                out.iter_mut().zip(offset.of(sample)).for_each(|(out, more)| *out += more);
+            }
+        }
+    }
+    out
 }
 
 /// A width with a column of ones for the bias, and zeros up to whole vectors.
@@ -176,7 +206,6 @@ pub(crate) fn fit_folds(
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
     use rand::{RngExt as _, SeedableRng as _};
     use rand_chacha::ChaCha8Rng;
 
@@ -213,6 +242,10 @@ mod tests {
             let mut exact = theta.clone();
             let value = loss.evaluate(&theta, &mut exact);
             assert!((value - values[fold]).abs() < 1e-6 * value, "{value} {}", values[fold]);
+            let samples: Vec<usize> = (0..n).rev().step_by(3).collect();
+            let (logits, expected) = (predict(loss, &theta, &samples), loss.logits(&theta, &samples));
+            let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-5 || (a.is_infinite() && b.is_infinite());
+            assert!(logits.iter().zip(&expected).all(is_near), "fold {fold}");
             let worst = exact.iter().zip(&gradients[fold]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(worst < 1e-6, "fold {fold}: {worst}");
         }

@@ -191,13 +191,13 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let mut rows =
             Array2::from_shape_fn((9, 40), |(i, _)| (rng.random::<f64>() - 0.5) * 10.0_f64.powi(i as i32 - 4));
-        let dependent = &rows.row(1) * 3.0 - &rows.row(4);
+        let dependent = &rows.row(1) * 3.0 - rows.row(4);
         rows.row_mut(6).assign(&dependent);
         rows.row_mut(8).fill(0.0);
         orthonormalise(&mut rows);
         let products = rows.dot(&rows.t());
         let expected = Array2::from_diag(&ndarray::arr1(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0]));
-        let worst = (&products - &expected).mapv(f64::abs).fold(0.0, |worst: f64, apart| worst.max(*apart));
+        let worst = (&products - expected).mapv(f64::abs).fold(0.0, |worst: f64, apart| worst.max(*apart));
         assert!(worst < 1e-12, "{products:?}");
     }
 
