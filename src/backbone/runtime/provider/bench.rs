@@ -17,7 +17,7 @@ const RUNS: usize = 5;
 /// What was measured of one provider.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProviderFigures {
-    /// Images a second, [`TOGETHER`] in a run.
+    /// Images a second, 4 in a run.
     pub images_per_second: f64,
     /// Of one picture alone, the median, in milliseconds.
     pub latency_ms: f64,
