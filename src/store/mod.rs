@@ -10,6 +10,7 @@
 
 mod columns;
 mod commit;
+mod counts;
 mod database;
 mod error;
 pub mod files;
@@ -41,11 +42,12 @@ use crate::engine::{Snapshot, StartupState, Write};
 use crate::head::BackboneRef;
 pub use crate::words::Precision;
 use crate::words::{EmbeddingSpace, Region, SampleId};
+pub use counts::{Counts, Room, StoredOfTask};
 use database::Database;
 pub use error::StoreError;
 pub use label_changes::LabelLine;
 pub use looks::SeenSample;
-pub use reader::{Counts, Reader, Recent, Room, StoredHead, StoredOfTask};
+pub use reader::{Reader, Recent, StoredHead};
 use redo::RedoLog;
 pub use reports::AnsweredTraining;
 pub use revision::Revision;
