@@ -37,7 +37,9 @@ lint: ## clippy, warnings denied
 unit: setup ## the tests alone, and which of them were skipped; TESTS='--test broker' runs those
 	@CARGO="$(CARGO)" tools/test.sh $(TESTS)
 
+# made anew each time: cargo does not see that sources of edgetuned-learn changed, they lie outside its folder
 doc: ## the documentation, warnings denied
+	@$(CARGO) clean --doc --quiet
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --workspace --no-deps --locked --document-private-items
 
 deny: ## licences and sources of dependencies, where cargo-deny is installed

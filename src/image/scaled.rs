@@ -41,7 +41,7 @@ impl Preprocess {
     /// Decodes a JPEG, PNG, WebP or BMP file for one region of the picture.
     ///
     /// # Errors
-    /// As [`decode`](super::decode).
+    /// As [`decode`](super::decode()).
     pub fn decode(&self, bytes: &[u8], limits: &Limits, region: &Region) -> Result<Rgb, BadImage> {
         decode_shrunk(bytes, limits, &mut |width, height| self.shrink(region, width, height))
     }
@@ -49,7 +49,7 @@ impl Preprocess {
     /// Decodes a file, once where that will do for all `regions`, and makes their tensors.
     ///
     /// # Errors
-    /// As [`decode`](super::decode).
+    /// As [`decode`](super::decode()).
     pub fn look(&self, bytes: &[u8], limits: &Limits, regions: &[Region]) -> Result<Looked, BadImage> {
         let first = regions.first().unwrap_or(&Region::WHOLE);
         let mut stored = None;
