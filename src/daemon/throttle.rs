@@ -10,8 +10,12 @@ use super::process::temperature_c;
 
 /// Time between two checks of the machine during a pause.
 const LOOK: Duration = Duration::from_secs(1);
-/// The nice value of a job of low priority.
-const NICE: i32 = 10;
+/// By how much a job of low priority is nicer than the daemon.
+const JOB: i32 = 10;
+/// The same of the online worker: whoever labels waits for it, so it goes before trainings, and images before it.
+const ONLINE: i32 = 5;
+/// The lowest priority there is.
+const NICEST: i32 = 19;
 
 /// When a job may run, and for how long: `training.*`.
 #[derive(Debug, Clone, Copy)]
@@ -28,12 +32,8 @@ pub(super) struct ThrottleSettings {
 impl ThrottleSettings {
     /// Lowers the priority of the calling thread, if the settings ask for it.
     pub fn lower_priority(&self) {
-        if !self.low_priority {
-            return;
-        }
-        // On Linux this applies to the calling thread alone.
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            warn!(%error, "cannot lower the priority of the training");
+        if self.low_priority {
+            be_nicer(JOB);
         }
     }
 
@@ -45,6 +45,20 @@ impl ThrottleSettings {
         }
         let busy = self.pause_above_load.zip(load()).filter(|(limit, now)| now > limit);
         busy.map(|(limit, now)| format!("load {now:.2}, above {limit}"))
+    }
+}
+
+/// Lets images go before the calling thread, the online worker's.
+pub(super) fn put_behind_images() {
+    be_nicer(ONLINE);
+}
+
+/// On Linux this applies to the calling thread alone.
+fn be_nicer(by: i32) {
+    let now = rustix::process::getpriority_process(None);
+    let set = now.and_then(|now| rustix::process::setpriority_process(None, (now + by).min(NICEST)));
+    if let Err(error) = set {
+        warn!(%error, thread = thread::current().name(), "cannot lower the priority of a thread");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rumqttc::{Client, Incoming, MqttOptions, QoS, SubscribeFilter};
+use rumqttc::{Client, Incoming, MqttOptions, NetworkOptions, QoS, SubscribeFilter};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -251,6 +251,10 @@ impl Listener {
         // What the device refuses as too long must not stop somebody who only listens.
         options.set_clean_session(false).set_max_packet_size(16 << 20, 1 << 20).set_inflight(1_000);
         let (client, mut connection) = Client::new(options, 10_000);
+        // What it acknowledges must not keep what it asks from going out.
+        let mut network = NetworkOptions::new();
+        network.set_tcp_nodelay(true);
+        connection.eventloop.set_network_options(network);
         let (outbox, inbox) = channel();
         let (subscribed, ready) = channel();
         let subscriber = client.clone();

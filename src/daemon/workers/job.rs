@@ -211,6 +211,6 @@ mod tests {
             panic!("the job sends only that")
         };
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
-        assert!(reason.parse::<i32>().unwrap() > before, "{reason} is no lower priority than {before}");
+        assert!(reason.parse::<i32>().unwrap() > before, "{reason} is not lower than {before}");
     }
 }

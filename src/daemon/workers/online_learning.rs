@@ -18,6 +18,7 @@ use super::task_learner::TaskLearner;
 pub(crate) use super::task_learner::TaskParts;
 use crate::daemon::heartbeat::Heartbeat;
 use crate::daemon::metrics::Metrics;
+use crate::daemon::throttle;
 use crate::engine::{AdapterEvent, Event, JobId};
 use crate::eval::budget::Why;
 use crate::head::HeadRecord;
@@ -130,6 +131,7 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<(Handle, JoinHandle<Result<(), S
     let (handle, jobs) = queue(parts.tasks.iter().map(|parts| parts.task.clone()));
     let observed = Arc::clone(&handle.observed);
     let thread = thread::Builder::new().name("adapt".into()).spawn(move || {
+        throttle::put_behind_images();
         // What it catches up with would take the processor from a start; the first job comes with the end of that.
         let Ok(first) = jobs.recv() else { return Ok(()) };
         OnlineWorker::start(parts)?.work(std::iter::once(first).chain(jobs), &observed)
