@@ -1,10 +1,13 @@
 //! Milliseconds of ONNX Runtime a picture for every bundled backbone, then images a second of the whole way (read,
 //! decode, prepare, embed) beside ONNX Runtime alone on a ready tensor.
 //!
-//! `cargo bench --bench embed [-- MANIFEST FOLDER]`: pictures of the synthetic camera and, where they are, the trashnet photographs of
-//! `../shared/data`, with `MobileNetV2` from there and the bundled `photo`. Beside it runs Pillow with onnxruntime (`peer.py`) in
-//! `EDGETUNED_PYTHON` or `python3`. One thread in each runtime; decoding runs beside ours, as in `edgetuned embed`, so on one core
-//! (`taskset -c 0`) both have the same. What is compared is measured in turns, so that a busy machine hits all of it.
+//! `cargo bench --bench embed [-- MANIFEST FOLDER]`: pictures of the synthetic camera and, where they are, the trashnet
+//! photographs of `../shared/data`, with `MobileNetV2` from there and the bundled `photo`. Beside it runs Pillow with
+//! onnxruntime (`peer.py`) in `EDGETUNED_PYTHON` or `python3`. One thread in each runtime; decoding runs beside ours, as in
+//! `edgetuned embed`, so on one core (`taskset -c 0`) both have the same. What is compared is measured in turns, so that a
+//! busy machine hits all of it.
+//!
+//! `-- together` compares runs of one picture with runs of several, and nothing else.
 
 #[allow(dead_code, reason = "other programs use the rest")]
 #[path = "../../tests/support/camera/mod.rs"]
@@ -25,12 +28,17 @@ use peer::Peer;
 const ROUNDS: usize = 3;
 /// Of the bundled backbones, one picture each.
 const TURNS: usize = 60;
+/// Pictures in a run; more than the last are given to the network in several.
+const TOGETHER: [usize; 3] = [1, 2, 4];
 /// The backbone that the others are compared with, and how many times its time another may take.
 const COMPARED: &str = "photo";
 const BARS: [(&str, f64); 1] = [("fast", 3.0)];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if arguments.first().is_some_and(|argument| argument == "together") {
+        return together();
+    }
     all_bundled()?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let temporary = tempfile::tempdir()?;
@@ -99,6 +107,34 @@ fn all_bundled() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name:16} {ms:7.2} ms, {ratio}{bar}");
     }
     println!();
+    Ok(())
+}
+
+/// The runtime alone with several ready pictures in a run: medians over the turns, in which each way comes once.
+fn together() -> Result<(), Box<dyn std::error::Error>> {
+    println!("ms a picture with so many in a run, median of {TURNS} turns");
+    for (name, manifest) in bundled::list() {
+        let Some(manifest) = manifest.ok().filter(|manifest| manifest.file.is_file()) else { continue };
+        for threads in [1, 2] {
+            let mut backbone = OnnxBackbone::open(&manifest, threads)?;
+            let mut taken = TOGETHER.map(|pictures| (pictures, vec![]));
+            let most = TOGETHER.into_iter().max().unwrap_or(1);
+            let tensor = vec![0.1; most * backbone.preprocess().tensor_len()];
+            for turn in 0..TURNS + 3 {
+                for (pictures, taken) in &mut taken {
+                    let tensor = &tensor[..*pictures * backbone.preprocess().tensor_len()];
+                    let started = Instant::now();
+                    backbone.embed(tensor, *pictures)?;
+                    // The first turns warm caches and allocators.
+                    if turn >= 3 {
+                        taken.push(1000.0 * started.elapsed().as_secs_f64() / *pictures as f64);
+                    }
+                }
+            }
+            let row = taken.map(|(pictures, taken)| format!("{pictures}: {:6.2}", median(taken)));
+            println!("{name:16} {threads} threads  {}", row.join("  "));
+        }
+    }
     Ok(())
 }
 
