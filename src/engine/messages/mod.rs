@@ -4,11 +4,13 @@
 //! read nothing back but whether the broker is connected. The state that it publishes is passed to it.
 
 mod alerts;
+mod broker_record;
 mod broker_terms;
 mod event_limiter;
 mod outbox_limits;
 mod pending;
 mod predictions;
+mod refusal_report;
 mod refusals;
 mod removed_tasks;
 mod reports;
@@ -25,6 +27,7 @@ use super::snapshot::{HeadInfo, Snapshot};
 use crate::wire::{AlertId, Ignored, SourceHealth, TaskHealth, TrainingPhase, Warning};
 use crate::words::{SourceId, TaskId, Timestamp};
 use alerts::Alerts;
+pub use broker_record::BrokerRecord;
 pub use broker_terms::{Item, Terms, Unanswered};
 use event_limiter::EventLimiter;
 use outbox_limits::OutboxLimits;
@@ -32,7 +35,6 @@ pub(super) use pending::ReplyTo;
 use pending::{Acks, IdempotencyCache, PendingRequests};
 pub use pending::{JobId, UNDER_WAY_MAX};
 pub use predictions::prediction_body;
-pub use refusals::BrokerRecord;
 use refusals::Refusals;
 use removed_tasks::removed_tasks;
 use reports::Reports;

@@ -12,13 +12,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::super::context::Cx;
 use super::super::step::Act;
 use super::super::write::Write;
+use super::broker_record::{BrokerRecord, Held};
 use super::broker_terms::{Item, Terms, Unanswered};
-use crate::wire::{AlertId, Severity, Topic};
+use crate::wire::Topic;
 use crate::words::{Component, TaskId, Timestamp};
 
 /// Cuts with the same first unanswered item after which items are sent one at a time.
@@ -32,45 +31,6 @@ const SETTLED: Duration = Duration::from_mins(1);
 const UNEXPLAINED_MAX: u32 = 3;
 /// Items that are set aside at a time; past it the oldest is tried again.
 const HELD_MAX: usize = 256;
-/// Items that the alert names.
-const NAMED: usize = 5;
-
-/// What is remembered of the broker over restarts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct BrokerRecord {
-    /// Which broker, client and user the rest is about.
-    #[serde(default)]
-    identity: String,
-    /// The topic of the document with which the device was announced to Home Assistant.
-    #[serde(default)]
-    announced: Option<String>,
-    #[serde(default)]
-    held: Vec<Held>,
-    #[serde(default)]
-    unretained: bool,
-    /// Tasks whose data was deleted, and of which the broker may have something still.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deleted_tasks: Vec<TaskId>,
-}
-
-impl BrokerRecord {
-    /// Tasks whose data was deleted, and of which the broker may have something still.
-    pub(super) fn deleted_tasks(&self) -> &[TaskId] {
-        &self.deleted_tasks
-    }
-}
-
-/// An item that was set aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Held {
-    item: Item,
-    since: Timestamp,
-    /// How often it was refused when it was tried again.
-    tries: u32,
-    /// When it is tried again, by the monotonic clock of this run.
-    #[serde(skip)]
-    due: Option<Duration>,
-}
 
 /// The search for what makes the broker close the connection.
 #[derive(Debug, Default)]
@@ -95,16 +55,16 @@ struct Tried {
 /// What the broker refuses, and the search for it.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    record: BrokerRecord,
+    pub(super) record: BrokerRecord,
     /// The first unanswered item of the last cuts, and of how many in a row.
     suspect: Option<(Item, u32)>,
     search: Option<Search>,
     /// Since when the link is up.
     up_since: Option<Duration>,
     /// Filters whose subscription the broker refused on this link.
-    refused: Vec<String>,
+    pub(super) refused: Vec<String>,
     /// Filters for which it delivers without acknowledgements.
-    downgraded: Vec<String>,
+    pub(super) downgraded: Vec<String>,
     /// Cuts in a row of links that had nothing to wait for.
     unexplained_cuts: u32,
 }
@@ -154,11 +114,7 @@ impl Refusals {
     /// The run begins with this broker: what was found about another one does not hold. Everything set aside is tried
     /// again soon; at once after a reload, and so is the retain flag.
     pub fn begin(&mut self, now: Duration, identity: &str, is_reload: bool) -> Consequence {
-        let is_new = self.record.identity != identity;
-        if is_new {
-            let announced = self.record.announced.take();
-            self.record = BrokerRecord { identity: identity.to_owned(), announced, ..BrokerRecord::default() };
-        }
+        let is_new = self.record.begin(identity);
         for held in &mut self.record.held {
             held.due = Some(if is_reload { now } else { now + RETRY });
         }
@@ -166,21 +122,14 @@ impl Refusals {
         Consequence { terms: true, record: is_new || retains_again, ..Consequence::default() }
     }
 
-    /// Takes in which document announces the device; returns the topic of one that is to be taken away.
+    /// As [`BrokerRecord::announce`].
     pub fn announce(&mut self, wanted: Option<String>) -> (bool, Option<String>) {
-        if self.record.announced == wanted {
-            return (false, None);
-        }
-        (true, std::mem::replace(&mut self.record.announced, wanted))
+        self.record.announce(wanted)
     }
 
     /// The data of a task was deleted: the broker is to have nothing of it either.
     fn deleted(&mut self, task: &TaskId) -> Consequence {
-        let is_new = !self.record.deleted_tasks.contains(task);
-        if is_new {
-            self.record.deleted_tasks.push(task.clone());
-        }
-        Consequence { record: is_new, ..Consequence::default() }
+        Consequence { record: self.record.add_deleted(task), ..Consequence::default() }
     }
 
     /// The link is up.
@@ -304,7 +253,7 @@ impl Refusals {
             (self.unexplained_cuts, self.suspect) = (0, None);
         }
         // At the link's beginning everything of deleted tasks was cleared.
-        let has_cleared = holds && !std::mem::take(&mut self.record.deleted_tasks).is_empty();
+        let has_cleared = holds && self.record.forget_deleted();
         let found = self.search_on(now, holds);
         Consequence { record: found.record || has_cleared, ..found }
     }
@@ -336,43 +285,6 @@ impl Refusals {
     /// Whether another client with the same id is the likely reason of the cuts.
     pub fn shares_client_id(&self) -> bool {
         self.unexplained_cuts >= UNEXPLAINED_MAX
-    }
-
-    /// What the alert says; `None` where the broker takes everything. `name` gives an item's whole name.
-    pub fn trouble(&self, name: impl Fn(&Item) -> String) -> Option<String> {
-        let mut parts = Vec::new();
-        let held: Vec<String> = self.record.held.iter().map(|held| name(&held.item)).collect();
-        if !held.is_empty() {
-            let more = held.len().saturating_sub(NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let named = held[..held.len().min(NAMED)].join(", ");
-            parts.push(format!(
-                "the broker closes the connection at {named}{more}, so that is set aside: allow it in the broker's \
-                 access list, or raise the broker's limit of a message's length; 'edgetuned ctl reload' tries it again"
-            ));
-        }
-        if !self.refused.is_empty() {
-            parts.push(format!(
-                "the broker refuses the subscription to {}; allow it in the broker's access list",
-                self.refused.join(", ")
-            ));
-        }
-        if !self.downgraded.is_empty() {
-            parts.push(format!(
-                "the broker grants QoS 0 only for {}: what is sent while the connection is down is lost; allow QoS 1 \
-                 there (max_qos of mosquitto)",
-                self.downgraded.join(", ")
-            ));
-        }
-        if self.record.unretained {
-            parts.push(
-                "the broker takes no retained messages, so all are sent without that flag: who subscribes later does \
-                 not see the latest values; allow retained messages in the broker's configuration, then 'edgetuned ctl \
-                 reload'"
-                    .to_owned(),
-            );
-        }
-        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -451,26 +363,6 @@ impl Cx<'_> {
         }
         self.report_refusals(is_reported);
         publish_again
-    }
-
-    /// Raises or clears the alert; an event of its own tells what was not reported yet.
-    fn report_refusals(&mut self, is_reported: bool) {
-        let base = self.settings().base.clone();
-        let refusals = &self.messages.refusals;
-        let mut text = refusals.trouble(|item| item.describe(&base)).unwrap_or_default();
-        if refusals.shares_client_id() {
-            let separator = if text.is_empty() { "" } else { "; " };
-            text.push_str(separator);
-            text.push_str(
-                "the broker closes one connection after another though nothing is sent: another client with the same \
-                 id, probably; give each device a device.id or mqtt.client_id of its own",
-            );
-        }
-        if text.is_empty() {
-            self.clear(AlertId::MqttRefused);
-        } else if self.raise(AlertId::MqttRefused, Severity::Error, text.clone()) && !is_reported {
-            self.error(Component::Mqtt, text);
-        }
     }
 }
 
