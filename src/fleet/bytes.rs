@@ -212,13 +212,13 @@ fn raw<'a>(
 }
 
 fn finite(part: &'static str, bytes: &[u8]) -> Result<Vec<f64>, BadStatistics> {
-    let values: Vec<f64> = bytes.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect();
-    // A sum is quicker than a test of each, and not finite where one of them is not.
-    if values.iter().map(|value| value * 0.0).sum::<f64>() == 0.0 {
-        return Ok(values);
+    let values = || bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+    // Without an end before the last one the loop runs on vectors.
+    if values().fold(false, |found, value| found | !value.is_finite()) {
+        let found = values().find(|value| !value.is_finite()).map_or_else(String::new, |value| value.to_string());
+        return Err(wrong(part, "finite numbers", found));
     }
-    let found = values.iter().find(|value| !value.is_finite()).map_or_else(String::new, f64::to_string);
-    Err(wrong(part, "finite numbers", found))
+    Ok(values().map(f64::from).collect())
 }
 
 fn wrong(part: &'static str, expected: &'static str, mut found: String) -> BadStatistics {
