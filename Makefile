@@ -76,7 +76,7 @@ kills: setup ## 200 times kill -9 of a daemon at work, 200 times with four tasks
 power-cuts: ## power cuts in POWER_LIVES lives at every sync and POWER_CUTS other places; POWER_SEED=17 plays others
 	$(CARGO) test --locked --test power -- --ignored --nocapture
 
-simulate: ## 100,000 lives in which everything is played; SIMULATE_LIVES=500 plays fewer, SIMULATE_SEED=17 one
+simulate: ## 100,000 lives in which everything is played; SIMULATE_LIVES=500 plays fewer, SIMULATE_FROM=9000 others, SIMULATE_SEED=17 one
 	SIMULATE_LIVES=$${SIMULATE_LIVES:-100000} $(CARGO) test --locked --test simulate everything -- --nocapture
 
 backlog: setup ## 100,000 files in the watched folder at the start; BACKLOG_SEED=17 draws other ones

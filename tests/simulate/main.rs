@@ -3,7 +3,8 @@
 //! The engine is the real one; disk, clock, broker, workers and store are simulated. Every seed runs a camera, people
 //! who label, and a machine that crashes between any two acts, until the faults stop and everything comes to rest;
 //! then nothing may be lost and nothing doubled. `SIMULATE_SEED=17 cargo test --test simulate` replays one life,
-//! `SIMULATE_LIVES=5000` runs more of them. What the engine did in the first 200 is recorded (`golden`).
+//! `SIMULATE_LIVES=5000` runs more of them, `SIMULATE_FROM=9000` others where everything is played. What the engine did in
+//! the first 200 is recorded (`golden`).
 
 mod full;
 mod golden;
@@ -224,7 +225,8 @@ fn nothing_is_lost_while_everything_is_played() {
         return drop(full::check(seed));
     }
     let lives = number_from_environment("SIMULATE_LIVES").unwrap_or(1_000);
-    let counts = many::play(0..lives, |seed| full::check(seed).counts);
+    let from = number_from_environment("SIMULATE_FROM").unwrap_or_default();
+    let counts = many::play(from..from + lives, |seed| full::check(seed).counts);
     let sum = |of: fn(&world::Counts) -> u64| counts.iter().map(of).sum::<u64>();
     let rare = [sum(|c| c.evictions), sum(|c| c.forgotten), sum(|c| c.outages), sum(|c| c.refusals), sum(|c| c.floods)];
     let switches = sum(|c| c.switches);
