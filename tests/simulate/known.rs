@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use edgetuned::engine::{
-    HeadInfo, HeadStatus, LabelSource, LiveAccuracy, PendingLabel, StateRecord, StoredSample, StoredTask, TrainingState,
+    HeadInfo, HeadStatus, LabelSource, LiveAccuracy, PendingLabel, StateRecord, StoredSample, StoredTask,
+    TrainingOrder, TrainingState,
 };
 use edgetuned::head::HeadRecord;
 use edgetuned::words::{EmbeddingSpace, Label, SampleId, Timestamp};
@@ -32,6 +33,11 @@ pub struct Known {
 }
 
 impl Known {
+    /// The training that runs and the one that is to follow.
+    pub fn orders(&self) -> impl Iterator<Item = &TrainingOrder> {
+        self.training.running.iter().chain(&self.training.due)
+    }
+
     /// The head in service.
     pub fn champion(&self) -> Option<&HeadInfo> {
         self.heads.iter().find(|head| head.status == HeadStatus::Champion)

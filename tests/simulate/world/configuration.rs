@@ -132,9 +132,9 @@ impl World {
                 }
             }
             Write::PurgeTask { task } => {
-                let is_out = self.plan.out.remove(task).is_some();
-                assert!(is_out && self.observed.tasks.purge_was_asked(task), "{task} is ended");
-                self.observed.purged(task);
+                let known = self.plan.out.remove(task);
+                assert!(known.is_some() && self.observed.tasks.purge_was_asked(task), "{task} is ended");
+                self.observed.purged(task, &known.unwrap_or_default());
                 self.readable.retain(|(of, _)| of != task);
                 self.damaged.retain(|(of, _)| of != task);
                 self.plan.out.insert(task.clone(), Known::default());
@@ -160,6 +160,12 @@ impl World {
         };
         let is_out = of_it.as_ref().is_some_and(|task| self.plan.out.contains_key(task));
         assert!(!is_out, "{topic} says something of {of_it:?}, which is out of the configuration");
+    }
+
+    /// Trainings that wait with tasks which are out of the configuration, or ended with them.
+    pub fn trainings_of_removed(&self) -> BTreeSet<u64> {
+        let waiting = self.plan.out.values().flat_map(Known::orders).map(|order| order.id);
+        waiting.chain(self.observed.purged_trainings.iter().copied()).collect()
     }
 
     /// What a task knows that is out of the configuration is as it was.

@@ -56,6 +56,8 @@ pub struct Observed {
     pub evicted: BTreeSet<SampleId>,
     /// Samples whose label went with them, and that were not labelled since.
     unlabelled: BTreeSet<(TaskId, SampleId)>,
+    /// Trainings that ended with their task.
+    pub(super) purged_trainings: BTreeSet<u64>,
     /// Messages of the outbox that were dropped before they were delivered.
     pub dropped: u64,
     /// Events that say that something was set aside for the broker.
@@ -102,8 +104,9 @@ impl Observed {
         self.live.remove(task);
     }
 
-    /// All that a task knew is gone.
-    pub(super) fn purged(&mut self, task: &TaskId) {
+    /// All that a task knew is gone, trainings that it was to make included.
+    pub(super) fn purged(&mut self, task: &TaskId, known: &Known) {
+        self.purged_trainings.extend(known.orders().map(|order| order.id));
         self.versions.retain(|(of, _), _| of != task);
         self.live.remove(task);
         self.unlabelled.extend(self.named.iter().map(|id| (task.clone(), *id)));
