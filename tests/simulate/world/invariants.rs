@@ -43,6 +43,8 @@ pub struct Observed {
     pub spooled_at: BTreeMap<u64, Duration>,
     /// Versions of updates that were installed and did not hold.
     rolled_back: BTreeSet<(UpdateKind, u64)>,
+    /// Set while a commit is made of changes that had to wait.
+    pub(super) late: bool,
     /// Set while a backbone that did not hold gives way.
     pub(super) reverts: bool,
     /// Samples that could go, with their label then.
@@ -198,7 +200,9 @@ impl World {
                 self.observed.untold.insert((task.clone(), *id));
             }
             Write::DeleteFile { path } => {
-                assert!(!self.disk.contains_key(path), "{} is there and is forgotten", path.display());
+                // It may come back while the change waits; then it is seen again.
+                let is_gone = self.observed.late || !self.disk.contains_key(path);
+                assert!(is_gone, "{} is there and is forgotten", path.display());
             }
             Write::UpdateState { kind, memory } => {
                 if let Some(desired) = &memory.desired {

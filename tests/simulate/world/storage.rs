@@ -117,7 +117,9 @@ impl World {
             return (free, Next::Continue);
         }
         let Some(full) = self.storage.refuses else {
+            self.observed.late = true;
             self.commit(&waiting.writes);
+            self.observed.late = false;
             self.feedback.push(Event::Store(StoreEvent::Recovered));
             return (waiting.acts.into_iter().chain(free).collect(), waiting.then);
         };
