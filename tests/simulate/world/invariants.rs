@@ -101,6 +101,11 @@ impl Observed {
         self.unlabelled.contains(&(task.clone(), *id))
     }
 
+    /// Whether a sample may go, for want of room.
+    pub(super) fn is_offered(&self, id: &SampleId) -> bool {
+        self.offered.contains_key(id)
+    }
+
     /// A task looks at another part of pictures: the head that served reads what it saw before.
     pub(super) fn looks_elsewhere(&mut self, task: &TaskId) {
         self.live.remove(task);
