@@ -145,7 +145,13 @@ impl World {
         };
         let heads = &self.model.of(&task).heads;
         let head = heads.iter().map(|head| &head.head).find(|head| head.version == version).cloned();
-        let Some(head) = head else { panic!("head {version} of {task} serves but is not stored") };
+        let Some(head) = head else {
+            // It was replaced and deleted in the commit that this act waited for.
+            let champion = self.model.of(&task).champion().map(|head| head.head.version);
+            assert_ne!(champion, Some(version), "head {version} of {task} serves but is not stored");
+            let reason = "its file is not in the store".into();
+            return self.feedback.push(Event::HeadLoadFailed { task, version, reason });
+        };
         let key = (task.clone(), version);
         if !self.readable.contains(&key) && !self.damaged.contains(&key) {
             let is_damaged = self.chance(self.chances.damage);
