@@ -64,7 +64,9 @@ impl Engine {
                 }
             },
             Event::HeadLoadFailed { task, version, reason } => {
-                self.remote.head_load_failed(&mut cx.of(&task), version, &reason);
+                let champion = self.models.of(&task).and_then(|model| model.champion());
+                let serves = champion.is_some_and(|champion| champion.head.version == version);
+                self.remote.head_load_failed(&mut cx.of(&task), version, serves, &reason);
             }
             Event::Store(StoreEvent::Unavailable { full, reason }) => cx.storage_failed(full, &reason),
             Event::Store(StoreEvent::Recovered) => {

@@ -75,8 +75,10 @@ fn every_connection_clears_what_the_broker_remembers_of_alerts_that_are_over() {
 fn a_head_that_cannot_serve_is_an_alert_until_another_one_does() {
     let mut engine = Engine::new(settings(PromotionPolicy::Gated), snapshot());
     engine.start(at(0));
-    let effects = engine
-        .step(at(1), Event::HeadLoadFailed { task: TaskId::default(), version: 2, reason: "it is damaged".into() });
+    let failed = |version| Event::HeadLoadFailed { task: TaskId::default(), version, reason: "it is damaged".into() };
+    let effects = engine.step(at(1), failed(1));
+    assert!(effects.is_empty(), "head 1 was replaced before it served: {effects:?}");
+    let effects = engine.step(at(1), failed(2));
     let warning = published(&effects, AlertId::Model).up();
     assert!(warning.text.contains("head 2") && warning.text.contains("damaged"), "{warning:?}");
     let payload = b"{}".to_vec();

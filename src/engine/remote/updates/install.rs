@@ -79,14 +79,14 @@ impl Remote {
         }
     }
 
-    /// A head that was to serve cannot be read.
-    pub fn head_load_failed(&mut self, cx: &mut Cx<'_>, version: u64, reason: &str) {
+    /// A head that was to serve cannot be read; `serves`: no other one took its place meanwhile.
+    pub fn head_load_failed(&mut self, cx: &mut Cx<'_>, version: u64, serves: bool, reason: &str) {
         let memory = &self.updates.of(UpdateKind::Head).memory;
         let on_trial = memory.trial.as_ref().and(memory.head.clone());
         let on_trial = on_trial.filter(|head| head.version == version && memory.task == cx.task_id());
         if let Some(head) = on_trial {
             cx.post(Fact::UpdateHeadFailed { head, reason: reason.to_owned() });
-        } else {
+        } else if serves {
             let text = format!("head {version} does not serve: {reason}; train, or roll back to one that is kept");
             cx.error(Component::Serve, text.clone());
             cx.raise_for_task(TaskAlert::Model, Severity::Error, text);
