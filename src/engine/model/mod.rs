@@ -59,6 +59,8 @@ pub(super) struct Model {
     backlog_since: Option<Duration>,
     /// Whether samples were forgotten that a running training may have seen, or another backbone's head.
     saw_forgotten: SawForgotten,
+    /// The version of the head on another backbone that is being prepared.
+    preparing: Option<u64>,
 }
 
 /// What began before samples were forgotten.
@@ -83,6 +85,7 @@ impl Model {
             files_wait: false,
             backlog_since: None,
             saw_forgotten: SawForgotten::default(),
+            preparing: None,
         }
     }
 

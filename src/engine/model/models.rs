@@ -186,11 +186,16 @@ impl Models {
     /// samples were forgotten meanwhile, it is trained without them. The heads of a backbone that passes become
     /// champions, to serve from the start that follows.
     pub fn backbone_compared(&mut self, cx: &mut Cx<'_>, mut result: SwapResult) {
+        let gave_way = |pair: &SwapPair| self.get(&pair.task).is_some_and(|model| model.pair_gave_way(pair));
+        if result.pairs.iter().any(gave_way) {
+            return;
+        }
         let is_outdated = |pair: &SwapPair| self.get(&pair.task).is_none_or(|model| model.pair_is_outdated(pair));
-        if result.pairs.iter().any(is_outdated) {
+        let is_outdated = result.pairs.iter().any(is_outdated);
+        self.by_task.values_mut().for_each(Model::backbone_judged);
+        if is_outdated {
             return cx.post(Fact::BackboneOutdated);
         }
-        self.by_task.values_mut().for_each(Model::backbone_judged);
         if !result.is_accepted() {
             return cx.post(Fact::BackboneRefused(Box::new(result)));
         }

@@ -111,10 +111,22 @@ impl Model {
         cx.act(Act::VerifyUpdate { task: cx.task_id(), manifest, version });
     }
 
-    /// Another backbone is to be prepared: its head gets the next version.
+    /// Another backbone is to be prepared: its head gets the next version, and another one than that of a preparation that
+    /// gives way to it.
     pub fn prepare_backbone(&mut self) -> u64 {
         self.saw_forgotten.backbone = false;
-        self.heads.reserve_version(HeadOrigin::Backbone)
+        let mut version = self.heads.reserve_version(HeadOrigin::Backbone);
+        if self.preparing == Some(version) {
+            version = self.heads.reserve_another(HeadOrigin::Backbone);
+        }
+        self.preparing = Some(version);
+        version
+    }
+
+    /// Whether a head on another backbone is of a preparation that gave way to a later one, which reports, too.
+    pub fn pair_gave_way(&self, pair: &SwapPair) -> bool {
+        let version = pair.challenger.as_ref().map(|challenger| challenger.head.version);
+        version.is_some_and(|version| self.preparing.is_some_and(|preparing| preparing != version))
     }
 
     /// Whether a head on another backbone was compared with one that no longer serves, or saw samples that were forgotten
@@ -126,6 +138,7 @@ impl Model {
 
     /// Another backbone has its verdict.
     pub fn backbone_judged(&mut self) {
+        self.preparing = None;
         self.heads.release_version(HeadOrigin::Backbone);
     }
 

@@ -134,6 +134,11 @@ impl Registry {
     /// from here, before the head is made, so that every message about it names the version under which it is stored.
     pub(super) fn reserve_version(&mut self, origin: HeadOrigin) -> u64 {
         self.release_version(origin);
+        self.reserve_another(origin)
+    }
+
+    /// The same, above the version of what is being made there, which gives way and is told by it.
+    pub(super) fn reserve_another(&mut self, origin: HeadOrigin) -> u64 {
         let stored = self.stored.iter().map(|head| head.head.version);
         let version = stored.chain(self.reserved.values().copied()).fold(self.deleted, u64::max) + 1;
         self.reserved.insert(origin, version);
@@ -253,6 +258,7 @@ mod tests {
         let mut heads = heads();
         assert_eq!(heads.reserve_version(HeadOrigin::Training), 3);
         assert_eq!(heads.reserve_version(HeadOrigin::Training), 3, "one at a time");
+        assert_eq!(heads.reserve_another(HeadOrigin::Training), 4, "told from the one before");
         heads.release_version(HeadOrigin::Training);
         assert_eq!(heads.reserve_version(HeadOrigin::Update), 3);
     }

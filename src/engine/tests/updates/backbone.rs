@@ -132,6 +132,20 @@ fn a_pair_is_compared_again_when_another_head_serves_than_the_one_it_was_compare
 }
 
 #[test]
+fn a_preparation_that_gave_way_to_another_decides_nothing() {
+    let (mut machine, file) = (Machine::new(), file(1));
+    verified(&mut machine, &file, 1);
+    let former = pushed(&file, machine.version);
+    // It may have seen what was forgotten since.
+    verified(&mut machine, &file, 2);
+    assert_ne!(machine.version, former.head.version, "the same file, signed once more, is prepared once more");
+    succeeds_against(&mut machine, &file, Some(2), Some(former), true);
+    assert_eq!((machine.champion(), machine.events("promoted").len()), (2, 0));
+    succeeds(&mut machine, &file, true, true);
+    assert_eq!(machine.champion(), machine.version);
+}
+
+#[test]
 fn the_head_of_a_pair_has_the_version_that_its_verdict_names_though_a_training_ended_meanwhile() {
     let (mut machine, file) = (Machine::new(), file(1));
     machine.settings.tasks[0].promotion = PromotionPolicy::Manual;
