@@ -135,6 +135,7 @@ impl Engine {
         }
         let mut messages = Messages::new(&settings, &mut snapshot);
         let mut models = Models::new(&settings, snapshot.tasks);
+        models.may_come_back(remote.former_champions());
         for (task, counts) in labels.counts() {
             models.labels_counted(task, counts);
         }

@@ -89,6 +89,11 @@ impl Model {
         }
     }
 
+    /// As [`Models::may_come_back`].
+    pub fn may_come_back(&mut self, version: u64) {
+        self.heads.may_come_back(version);
+    }
+
     /// The head in service.
     pub fn champion(&self) -> Option<&HeadInfo> {
         self.heads.champion()

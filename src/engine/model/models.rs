@@ -41,6 +41,15 @@ impl Models {
         Self { by_task, first, turns, is_comparing: false }
     }
 
+    /// These heads come back if the backbone on trial has to go again: they stay.
+    pub fn may_come_back(&mut self, former: impl Iterator<Item = (TaskId, u64)>) {
+        for (task, version) in former {
+            if let Some(model) = self.by_task.get_mut(&task) {
+                model.may_come_back(version);
+            }
+        }
+    }
+
     /// The heads of a task; `None` where the configuration names no such task.
     pub fn of(&mut self, task: &TaskId) -> Option<&mut Model> {
         self.by_task.get_mut(task)

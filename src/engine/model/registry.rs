@@ -26,6 +26,8 @@ pub struct Registry {
     reserved: BTreeMap<HeadOrigin, u64>,
     /// The highest version of a head that was deleted.
     deleted: u64,
+    /// The head that comes back if the backbone on trial has to go again.
+    former: Option<u64>,
 }
 
 /// Where a head that is being made comes from; one at a time of each.
@@ -56,13 +58,18 @@ impl Registry {
     /// The stored `heads`, of which those of `space` can serve.
     #[must_use]
     pub fn new(heads: Vec<HeadInfo>, space: EmbeddingSpace) -> Self {
-        Self { stored: heads, space, reserved: BTreeMap::new(), deleted: 0 }
+        Self { stored: heads, space, reserved: BTreeMap::new(), deleted: 0, former: None }
     }
 
     /// No version up to this one is given any more: heads that had them were deleted.
     pub(super) fn deleted_up_to(mut self, version: u64) -> Self {
         self.deleted = version;
         self
+    }
+
+    /// The head of this version comes back if the backbone on trial has to go again.
+    pub(super) fn may_come_back(&mut self, version: u64) {
+        self.former = Some(version);
     }
 
     /// The head in service: the champion, if it reads the embeddings of the present backbone.
@@ -109,7 +116,7 @@ impl Registry {
 
     /// Takes out the heads beyond `heads_max` and returns their versions: rejected ones first, then those that never
     /// served, then the ones that served longest ago; never the champion, nor the one that a rollback goes back to, nor
-    /// the last one that served with another backbone, which may come back.
+    /// the last one that served with another backbone, which may come back, nor the one that does if a trial fails.
     pub(super) fn prune(&mut self, shadow: Option<u64>, heads_max: usize) -> Vec<u64> {
         let back = self.previous().map(|head| head.head.version);
         let others = self.stored.iter().filter(|head| head.space != self.space && head.promoted_at.is_some());
@@ -118,7 +125,7 @@ impl Registry {
         while self.stored.len() > heads_max {
             let spare = |head: &&HeadInfo| {
                 let version = Some(head.head.version);
-                head.status != HeadStatus::Champion && ![back, shadow, other_backbone].contains(&version)
+                head.status != HeadStatus::Champion && ![back, shadow, other_backbone, self.former].contains(&version)
             };
             let rank = |head: &&HeadInfo| (head.status != HeadStatus::Rejected, head.promoted_at, head.head.version);
             let Some(oldest) = self.stored.iter().filter(spare).min_by_key(rank) else { break };
@@ -234,8 +241,13 @@ mod tests {
                 (if version < 6 { other } else { template.space }, Some(Timestamp(version as i64)));
             heads.add(HeadInfo { head, space, promoted_at, status: HeadStatus::Kept, ..template.clone() });
         }
+        let mut on_trial = Registry::new(heads.all().to_vec(), template.space);
         let pruned = heads.prune(None, 4);
         assert!(pruned.contains(&4) && !pruned.contains(&5), "{pruned:?}: its backbone may come back");
+        // Another head served with that backbone since, when it was tried before.
+        on_trial.may_come_back(4);
+        let pruned = on_trial.prune(None, 4);
+        assert!(pruned.contains(&3) && !pruned.contains(&4), "{pruned:?}: it comes back with its backbone");
     }
 
     #[test]

@@ -238,6 +238,11 @@ impl Remote {
         self.swap_failed(cx, result.files, Code::Worse, reason);
     }
 
+    /// The heads that come back if the backbone on trial has to go again.
+    pub fn former_champions(&self) -> impl Iterator<Item = (TaskId, u64)> {
+        self.backbone.trial.iter().flat_map(|trial| trial.before.clone().champions())
+    }
+
     /// Its heads are champions in the place of the `former` ones: it takes over by a restart.
     pub fn backbone_accepted(&mut self, cx: &mut Cx<'_>, result: SwapResult, former: BTreeMap<TaskId, u64>) {
         let reason = format!("{}; {}", result.reason(), result.images());
