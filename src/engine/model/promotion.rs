@@ -111,14 +111,11 @@ impl Model {
         cx.act(Act::VerifyUpdate { task: cx.task_id(), manifest, version });
     }
 
-    /// Another backbone is to be prepared: its head gets the next version, and another one than that of a preparation that
-    /// gives way to it.
+    /// Another backbone is to be prepared: its head gets the next version, above that of a preparation which gives way to
+    /// it.
     pub fn prepare_backbone(&mut self) -> u64 {
         self.saw_forgotten.backbone = false;
-        let mut version = self.heads.reserve_version(HeadOrigin::Backbone);
-        if self.preparing == Some(version) {
-            version = self.heads.reserve_another(HeadOrigin::Backbone);
-        }
+        let version = self.heads.reserve_above(HeadOrigin::Backbone, self.preparing.unwrap_or(0));
         self.preparing = Some(version);
         version
     }

@@ -140,14 +140,14 @@ impl Registry {
     /// Gives a version to the head that is being made, above all that there are, were, and are given. All versions come
     /// from here, before the head is made, so that every message about it names the version under which it is stored.
     pub(super) fn reserve_version(&mut self, origin: HeadOrigin) -> u64 {
-        self.release_version(origin);
-        self.reserve_another(origin)
+        self.reserve_above(origin, 0)
     }
 
-    /// The same, above the version of what is being made there, which gives way and is told by it.
-    pub(super) fn reserve_another(&mut self, origin: HeadOrigin) -> u64 {
+    /// The same, above another version, from which it is to be told.
+    pub(super) fn reserve_above(&mut self, origin: HeadOrigin, other: u64) -> u64 {
+        self.release_version(origin);
         let stored = self.stored.iter().map(|head| head.head.version);
-        let version = stored.chain(self.reserved.values().copied()).fold(self.deleted, u64::max) + 1;
+        let version = stored.chain(self.reserved.values().copied()).fold(self.deleted.max(other), u64::max) + 1;
         self.reserved.insert(origin, version);
         version
     }
@@ -270,7 +270,7 @@ mod tests {
         let mut heads = heads();
         assert_eq!(heads.reserve_version(HeadOrigin::Training), 3);
         assert_eq!(heads.reserve_version(HeadOrigin::Training), 3, "one at a time");
-        assert_eq!(heads.reserve_another(HeadOrigin::Training), 4, "told from the one before");
+        assert_eq!(heads.reserve_above(HeadOrigin::Training, 3), 4, "told from the one before");
         heads.release_version(HeadOrigin::Training);
         assert_eq!(heads.reserve_version(HeadOrigin::Update), 3);
     }

@@ -139,6 +139,8 @@ fn a_preparation_that_gave_way_to_another_decides_nothing() {
     // It may have seen what was forgotten since.
     verified(&mut machine, &file, 2);
     assert_ne!(machine.version, former.head.version, "the same file, signed once more, is prepared once more");
+    verified(&mut machine, &file, 3);
+    assert_ne!(machine.version, former.head.version, "the first one is told from the third, too");
     succeeds_against(&mut machine, &file, Some(2), Some(former), true);
     assert_eq!((machine.champion(), machine.events("promoted").len()), (2, 0));
     succeeds(&mut machine, &file, true, true);
