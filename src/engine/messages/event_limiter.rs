@@ -188,8 +188,11 @@ impl Cx<'_> {
                 self.note(Note::Dropped { messages: dropped.len() as u64 });
             }
         }
+        for seq in &dropped {
+            self.write(Write::DeleteMessage { seq: *seq });
+        }
+        // Only now what follows from it: where one was set aside that may be a report, which others have to go for.
         for seq in dropped {
-            self.write(Write::DeleteMessage { seq });
             self.left_outbox(seq);
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::tests::{at, engine, settings};
 use crate::engine::{
-    Act, BrokerEvent, Engine, Event, Inbound, ProcessEvent, PromotionPolicy, Settings, Snapshot, Step,
+    Act, BrokerEvent, Engine, Event, Inbound, ProcessEvent, PromotionPolicy, Settings, Snapshot, Spooled, Step, Worth,
 };
 use crate::wire::Topic;
 use crate::words::Component;
@@ -129,6 +129,27 @@ fn dropped_messages_are_reported_when_the_broker_is_connected_and_once_a_minute(
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("dropped") && said[0].contains("mqtt.spool_mb"), "{said:?}");
     assert_eq!(errors(&engine.step(at(50_000), Event::Tick)), Vec::<String>::new());
+}
+
+#[test]
+fn the_oldest_go_first_though_one_was_set_aside_and_what_is_said_of_that_takes_room() {
+    let held = |item: serde_json::Value| serde_json::json!({"item": item, "since": "2026-01-01T00:00:00Z", "tries": 0});
+    let topic = held(serde_json::json!({"topic": {"topic": "review", "bytes": 0}}));
+    let message = held(serde_json::json!({"message": {"seq": 1, "topic": "event", "bytes": 20}}));
+    let broker = serde_json::json!({"identity": "broker", "held": [topic, message]});
+    let waiting = |seq| Spooled { seq, worth: Worth::Event, bytes: 20, made_at: at(0).wall };
+    let snapshot = Snapshot {
+        outbox: (1..=200).map(waiting).collect(),
+        broker: serde_json::from_value(broker).unwrap(),
+        seq: 200,
+        ..Snapshot::default()
+    };
+    let full = Settings { spool_bytes_max: 200 * 20, ..settings(PromotionPolicy::Gated) };
+    let effects = Engine::new(full, snapshot).start(at(0));
+    let gone = |write: &Write| if let Write::DeleteMessage { seq } = write { Some(*seq) } else { None };
+    let dropped: Vec<u64> = effects.writes.iter().filter_map(gone).collect();
+    assert!(errors(&effects).iter().any(|reason| reason.contains("review")), "{:?}", errors(&effects));
+    assert!(dropped.len() > 2 && dropped.is_sorted(), "{dropped:?}");
 }
 
 #[test]
